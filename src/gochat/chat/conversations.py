@@ -1,0 +1,65 @@
+"""Which conversation an address means, and how a person sees it.
+
+People write ``#lobby``, ``#room`` and ``@name``. The log needs one key for each conversation: for a
+private one both names are in it, folded and in order, so that both sides mean the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NewType
+
+from gochat.chat import names
+from gochat.chat.names import NameKey
+from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import LOBBY
+
+#: ``#lobby``, ``#room``, or ``@a,b`` for the private conversation of a and b (a ≤ b).
+ConversationKey = NewType("ConversationKey", str)
+
+LOBBY_KEY: Final = ConversationKey(LOBBY)
+
+
+def key(address: str, own: NameKey) -> ConversationKey:
+    """Return the key of what the person `own` calls `address`.
+
+    Raises:
+        ChatError: ``unknown_conversation``: no conversation can have this address.
+    """
+    try:
+        if address.startswith("#"):
+            return ConversationKey("#" + names.fold(address[1:]))
+        if address.startswith("@"):
+            return private(own, names.fold(address[1:]))
+    except ChatError as error:
+        raise unknown(address) from error
+    raise unknown(address)
+
+
+def private(one: NameKey, other: NameKey) -> ConversationKey:
+    """Return the key of the private conversation of two people (or of one, with themselves)."""
+    return ConversationKey("@" + ",".join(sorted((one, other))))
+
+
+def is_private(conversation: ConversationKey) -> bool:
+    """True for a conversation of two people, False for the lobby and rooms."""
+    return conversation.startswith("@")
+
+
+def participants(conversation: ConversationKey) -> tuple[NameKey, ...]:
+    """Return whose private conversation this is: two keys, or one where it is with oneself."""
+    return tuple(NameKey(name) for name in dict.fromkeys(conversation[1:].split(",")))
+
+
+def peer(conversation: ConversationKey, own: NameKey) -> NameKey:
+    """Return with whom `own` has this private conversation."""
+    one, _, other = conversation[1:].partition(",")
+    return NameKey(other if one == own else one)
+
+
+def unknown(address: str) -> ChatError:
+    """The error for an address that names nothing."""
+    return ChatError(
+        ErrorCode.UNKNOWN_CONVERSATION,
+        f"there is no conversation {address[:64]!r}: write #lobby, #room or @name",
+        field="to",
+    )

@@ -1,0 +1,294 @@
+"""The Store: what gochat keeps, and the log, behind one protocol.
+
+Two implementations, :mod:`gochat.storage.sqlite` and :mod:`gochat.storage.redis`; one contract
+test suite runs over both. Common to all methods:
+
+- Each may raise :exc:`~gochat.errors.StoreUnavailable`. What was asked for then did not happen,
+  or (only when the store fails in the middle of a commit) may have happened; an append is safe to
+  repeat with its `cid`.
+- Each is a checkpoint. A cancelled write may or may not have been made, as with a failed one.
+- People and conversations are given by their keys, which the caller has checked.
+- Times are milliseconds since the Unix epoch.
+
+The log
+=======
+
+Every conversation is a log of entries with seq 1, 2, 3 … without gaps. An entry is more than a
+line of chat: joining a room, a topic, an edit are entries too, and what they change (the list of
+members, the text as it reads now) is changed in the commit that appends them. So the log is the
+one history of all that happened, and everything else is a view of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal, Protocol, TypeAlias
+
+import trio
+from msgspec import Struct
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.errors import ChatError
+from gochat.protocol.messages import (
+    Conversation,
+    EntryKind,
+    Level,
+    Member,
+    Message,
+    Room,
+)
+
+#: An unread or mention count stops here: nobody reads on from the exact number, and counting must
+#: not take longer the longer somebody was away.
+MAX_COUNTED = 1000
+
+#: A position in what a store commits, of all conversations together. Opaque: a caller takes it
+#: from :class:`Batch` and hands it back.
+Cursor: TypeAlias = object
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """Somebody who registered. `name` is the form that is shown."""
+
+    key: NameKey
+    name: str
+    password_hash: str
+    created: int
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """A session token, kept as the SHA-256 digest of the secret."""
+
+    digest: bytes
+    account: NameKey
+    expires: int
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What somebody says, on its way into the log.
+
+    `to`, `sender`, `kind`, `text`, `ref`, `cid` and `mentions` become the entry's
+    (:class:`~gochat.protocol.messages.Message`); `conversation` and `sender_key` are the keys.
+    `subject` is the key of the person whom an ``invite``, ``kick``, ``operator`` or ``member``
+    entry is about, and `mentioned` the keys of `mentions`.
+    """
+
+    conversation: ConversationKey
+    to: str
+    sender_key: NameKey
+    sender: str
+    kind: EntryKind = "text"
+    text: str = ""
+    ref: int | None = None
+    cid: str | None = None
+    mentions: tuple[str, ...] = ()
+    mentioned: tuple[NameKey, ...] = ()
+    subject: NameKey | None = None
+
+
+class Appended(Struct, frozen=True):
+    """A draft that is committed. `dup`: it was before, and `entry` is what it became then."""
+
+    entry: Message
+    dup: bool = False
+
+
+class Logged(Struct, frozen=True):
+    """An entry with the key of its conversation; `subject` as in :class:`Draft`."""
+
+    conversation: ConversationKey
+    entry: Message
+    subject: NameKey | None = None
+
+
+class Batch(Struct, frozen=True):
+    """What one or more commits added, in their order; `cursor` is the position behind it."""
+
+    entries: Sequence[Logged]
+    cursor: Cursor
+
+
+class Page(Struct, frozen=True):
+    """Contiguous entries in the order of seq; `head` is the newest seq there is."""
+
+    epoch: str
+    head: int
+    entries: Sequence[Message]
+
+
+class RoomState(Struct, frozen=True, kw_only=True):
+    """A room. `role` is that of the person asked about: None if not a member."""
+
+    key: ConversationKey
+    name: str
+    topic: str
+    private: bool
+    members: int
+    role: Literal["member", "operator", "invited"] | None = None
+
+
+class Store(Protocol):
+    """What gochat keeps. See the module's docstring for what holds for all methods."""
+
+    # -- accounts and tokens --------------------------------------------------------------------
+
+    async def create_account(self, account: Account) -> bool:
+        """Keep a new account, a member of the lobby whose history it has "read".
+
+        Return False, and change nothing, if the key is taken. Of two at the same time one wins.
+        """
+        ...
+
+    async def account(self, key: NameKey) -> Account | None:
+        """Return the account, or None."""
+        ...
+
+    async def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
+        """Return those of `keys` that are accounts, each with the name that is shown."""
+        ...
+
+    async def set_password_hash(self, key: NameKey, password_hash: str) -> None:
+        """Replace an account's password hash."""
+        ...
+
+    async def add_token(self, token: Token) -> None:
+        """Keep a token; may forget those that have expired."""
+        ...
+
+    async def token(self, digest: bytes, now: int) -> Token | None:
+        """Return the token, or None if there is none or it has expired."""
+        ...
+
+    async def revoke_token(self, digest: bytes) -> None:
+        """Forget a token; no error if there is none."""
+        ...
+
+    async def revoke_tokens(self, account: NameKey) -> None:
+        """Forget all tokens of an account."""
+        ...
+
+    # -- the log --------------------------------------------------------------------------------
+
+    async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
+        """Commit `drafts`, in their order, and return what became of each.
+
+        Returns after the commit. Drafts of several callers may share one commit. Each draft is
+        taken or refused by itself:
+
+        - a `cid` that its sender used before, with the same conversation, kind, text and ref: the
+          first one's entry, ``dup=True``; otherwise ``cid_conflict``;
+        - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does:
+          ``room_exists``;
+        - ``edit``, ``delete``, ``react``, ``unreact`` of a seq that is no message, or is deleted:
+          ``unknown_message``.
+
+        Each entry's effect is part of its commit:
+
+        - ``text`` in a private conversation makes it one of both people's conversations; the
+          sender's read marker moves to it; `mentioned` is kept for the counts;
+        - ``edit`` replaces the text as it reads now, ``delete`` removes it, from the entry itself,
+          its edits and the search index; ``react``/``unreact`` set or clear one reaction (one per
+          person, message and emoji);
+        - ``create`` makes the room (text ``private`` or ``public``) with the sender as member and
+          operator; ``join``, ``leave``, ``invite``, ``kick``, ``topic``, ``operator``, ``member``
+          and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. Who joins
+          has "read" what was before. An invitation is used up by joining.
+        """
+        ...
+
+    async def follow(
+        self,
+        deliver: Callable[[Batch], None],
+        *,
+        task_status: trio.TaskStatus[Cursor] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Call `deliver` with every batch committed from now on, in commit order, until cancelled.
+
+        `deliver` is called in the Trio thread, must not block, and must not raise. Starts with the
+        cursor of the position from which on it follows. An entry is delivered before or after
+        `append` returns it, but always after its commit.
+        """
+        ...
+
+    async def page(
+        self,
+        conversation: ConversationKey,
+        *,
+        viewer: NameKey,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+        as_of: Cursor | None = None,
+    ) -> Page:
+        """Return at most `limit` entries: the last ones before `before`, or the first ones after
+        `after`, or the newest; each as it reads now, with its reactions as `viewer` sees them.
+
+        With `as_of`, the log as it was at that cursor (for `head`, and for which entries there
+        are, not for how they read): what comes later comes by `follow`. A conversation that
+        nobody has written to has head 0.
+        """
+        ...
+
+    async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
+        """Return the ``text`` entry with this seq as it reads now, or None if there is none."""
+        ...
+
+    async def search(
+        self,
+        viewer: NameKey,
+        query: str,
+        *,
+        conversation: ConversationKey | None = None,
+        cursor: str | None = None,
+        limit: int,
+    ) -> tuple[list[Message], str | None]:
+        """Return messages that contain `query`, newest first, and the next page's cursor.
+
+        Looks only in the conversations of `viewer`. All words of `query` must be there, in any
+        order, compared without case; a word of any script is found also inside another.
+        """
+        ...
+
+    # -- a person's conversations ---------------------------------------------------------------
+
+    async def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
+        """Return the keys of all conversations of a person: lobby, rooms, private."""
+        ...
+
+    async def conversations(
+        self, person: NameKey, *, after: str, limit: int
+    ) -> tuple[list[Conversation], bool]:
+        """Return a page of the person's conversations by address, and whether there are more."""
+        ...
+
+    async def conversation(
+        self, person: NameKey, conversation: ConversationKey
+    ) -> Conversation | None:
+        """Return one conversation as the person sees it, or None if it is not one of theirs."""
+        ...
+
+    async def mark_read(self, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
+        """Move the read marker forward, at most to the head. Return whether it moved."""
+        ...
+
+    async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
+        """Set what the person wants to be told of."""
+        ...
+
+    # -- rooms ----------------------------------------------------------------------------------
+
+    async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
+        """Return a room, with the role of `person`, or None."""
+        ...
+
+    async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
+        """Return a page of the public rooms and those of `person`, and whether there are more."""
+        ...
+
+    async def members(
+        self, key: ConversationKey, *, after: str, limit: int
+    ) -> tuple[list[Member], int, bool]:
+        """Return a page of the members in order of key (`online` unset), how many there are, and
+        whether there are more. Invited people are no members."""
+        ...

@@ -1,0 +1,134 @@
+"""Payloads to frames and back. Pure; no I/O.
+
+The envelope is ``{"msg_type": str, "msg_data": str}``, where ``msg_data`` is the JSON text of the
+payload, inside a JSON string. Decoding accepts a payload or raises
+:exc:`~gochat.errors.ProtocolError`, and nothing else, in time linear in the frame's size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, Generic, TypeVar, get_args
+
+import msgspec
+
+from gochat.errors import MalformedMessage, UnknownMessageType
+from gochat.protocol.framing import frame
+from gochat.protocol.messages import Payload, Request, RequestId, ServerMessage
+
+#: JSON nested deeper than this is refused: no payload needs more than four levels, and a decoder
+#: that recurses must not be driven to its limit by a peer.
+MAX_DEPTH: Final = 16
+#: More brackets than this (outside strings) are refused, so that looking takes under 2 ms. The
+#: richest payload, a page of 1,000 people, has 2,004.
+MAX_BRACKETS: Final = 4096
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """The outer JSON object of every frame."""
+
+    msg_type: str
+    msg_data: str
+
+
+class _RequestIdOnly(msgspec.Struct, frozen=True):
+    request_id: RequestId | None = None
+
+
+_encoder: Final = msgspec.json.Encoder()
+_envelope_decoder: Final = msgspec.json.Decoder(Envelope)
+_request_id_decoder: Final = msgspec.json.Decoder(_RequestIdOnly)
+
+# A bracket, after any run of what is none: strings (one that never ends runs to the end), empty
+# pairs, other characters. Possessive (`*+`, Python 3.11), so that no input makes it go back.
+_BRACKET: Final = re.compile(
+    rb'(?:"(?:[^"\\]|\\.)*+"?|\[\]|\{\}|[^"\[\]{}])*+([\[\]{}])', re.DOTALL
+)
+
+
+def encode(payload: Payload) -> bytes:
+    """Return `payload` as one whole frame, its length in front.
+
+    Raises:
+        MalformedMessage: a text holds half of a surrogate pair, which UTF-8 can't carry.
+    """
+    try:
+        data = _encoder.encode(payload).decode()
+        return frame(_encoder.encode(Envelope(payload.msg_type, data)))
+    except UnicodeEncodeError as error:
+        raise MalformedMessage("the text is not valid Unicode") from error
+
+
+P = TypeVar("P", bound=Payload)
+
+
+class _Codec(Generic[P]):
+    """Decodes one direction: the payloads that may arrive there."""
+
+    def __init__(self, types: Iterable[type[P]]) -> None:
+        self._decoders = {t.msg_type: msgspec.json.Decoder(t) for t in types}
+
+    def decode(self, body: bytes) -> P:
+        try:
+            _check_depth(body)
+            envelope = _envelope_decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MalformedMessage(f"the frame is no valid envelope: {_reason(error)}") from error
+        data = envelope.msg_data.encode()
+        _check_depth(data)
+        decoder = self._decoders.get(envelope.msg_type)
+        if decoder is None:
+            raise UnknownMessageType(envelope.msg_type, request_id=_request_id(data))
+        try:
+            return decoder.decode(data)
+        except msgspec.MsgspecError as error:
+            raise MalformedMessage(
+                f"msg_data of {envelope.msg_type!r} is not valid: {_reason(error)}",
+                request_id=_request_id(data),
+            ) from error
+
+
+_requests: Final[_Codec[Request]] = _Codec(get_args(Request))
+_server_messages: Final[_Codec[ServerMessage]] = _Codec(get_args(ServerMessage))
+
+
+def decode_request(body: bytes) -> Request:
+    """Return the request in a frame's `body`.
+
+    Raises:
+        MalformedMessage: no envelope, or `msg_data` does not fit the type.
+        UnknownMessageType: the type is none that a client sends.
+    """
+    return _requests.decode(body)
+
+
+def decode_server_message(body: bytes) -> ServerMessage:
+    """Return the reply or event in a frame's `body`. Raises as :func:`decode_request` does; a
+    client ignores :exc:`~gochat.errors.UnknownMessageType`, which a newer server may cause."""
+    return _server_messages.decode(body)
+
+
+def _request_id(data: bytes) -> str | None:
+    """The request's id where at least that can be read, so that its sender gets an answer to it."""
+    try:
+        return _request_id_decoder.decode(data).request_id
+    except msgspec.MsgspecError:
+        return None
+
+
+def _check_depth(text: bytes) -> None:
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return  # the common case: not that many brackets at all
+    depth = position = brackets = 0
+    # `match`, not `search`: each byte is looked at once, where there is no further bracket, too.
+    while bracket := _BRACKET.match(text, position):
+        position = bracket.end()
+        brackets += 1
+        depth += 1 if bracket[1] in b"{[" else -1
+        if depth > MAX_DEPTH or brackets > MAX_BRACKETS:
+            raise MalformedMessage(f"JSON is nested deeper than {MAX_DEPTH} levels, or too complex")
+
+
+def _reason(error: Exception) -> str:
+    return str(error)[:200]

@@ -1,0 +1,84 @@
+"""Frames: a 4-byte big-endian length N, then N bytes. Pure; no I/O.
+
+The length is checked as soon as its four bytes are there, before anything is allocated for the
+body: a peer can make a decoder hold at most one frame and what one read brought with it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gochat.errors import ErrorCode, FrameError
+
+HEADER_SIZE: Final = 4
+#: The default bound on a frame's body, in bytes. Large enough for a page of history, small enough
+#: that a thousand connections which each hold back one frame cost 64 MiB and no more.
+MAX_FRAME_SIZE: Final = 64 * 1024
+
+
+def frame(body: bytes) -> bytes:
+    """Return `body` with its length in front. The caller keeps it within the peer's limit."""
+    return len(body).to_bytes(HEADER_SIZE, "big") + body
+
+
+class FrameDecoder:
+    """Cuts a stream of bytes, split anywhere, into frame bodies.
+
+    Feed it with :meth:`receive_data`, then call :meth:`next_frame` until it returns None. After a
+    :exc:`~gochat.errors.FrameError` the stream can't be read any further; every later call raises
+    the same error.
+    """
+
+    __slots__ = ("_buffer", "_error", "_max_frame_size", "_start")
+
+    def __init__(self, max_frame_size: int = MAX_FRAME_SIZE) -> None:
+        self._max_frame_size = max_frame_size
+        self._buffer = bytearray()
+        self._start = 0  # what lies before it in the buffer has been handed out
+        self._error: FrameError | None = None
+
+    @property
+    def is_mid_frame(self) -> bool:
+        """True while a part of a frame has arrived: the time to hold its sender to a deadline."""
+        return self._start < len(self._buffer)
+
+    def receive_data(self, data: bytes) -> None:
+        """Add bytes in the order in which they arrived."""
+        if self._start:
+            del self._buffer[: self._start]
+            self._start = 0
+        self._buffer += data
+
+    def next_frame(self) -> bytes | None:
+        """Return the next whole frame's body, or None when more bytes are needed.
+
+        Raises:
+            FrameError: the next length is zero or over the limit.
+        """
+        if self._error is not None:
+            raise self._error
+        buffer, start = self._buffer, self._start
+        body = start + HEADER_SIZE
+        if len(buffer) < body:
+            return None
+        size = int.from_bytes(buffer[start:body], "big")
+        if not 1 <= size <= self._max_frame_size:
+            self._error = self._refuse(size)
+            raise self._error
+        end = body + size
+        if len(buffer) < end:
+            return None
+        frame_body = bytes(memoryview(buffer)[body:end])
+        if end == len(buffer):
+            buffer.clear()  # an idle connection keeps no buffer
+            end = 0
+        self._start = end
+        return frame_body
+
+    def _refuse(self, size: int) -> FrameError:
+        if size == 0:
+            return FrameError(ErrorCode.FRAME_EMPTY, "a frame can't be empty")
+        return FrameError(
+            ErrorCode.FRAME_TOO_LARGE,
+            f"a frame of {size} bytes is over the limit of {self._max_frame_size} bytes",
+        )

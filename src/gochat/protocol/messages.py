@@ -1,0 +1,682 @@
+"""The payloads: one struct per ``msg_type``, in three tagged unions.
+
+:data:`Request` is what a client sends, :data:`Reply` what answers one request, :data:`Event` what
+the server says unasked. The tag is not in the payload but in the envelope; ``msg_type`` of a class
+is its tag. ``docs/reference/protocol.md`` is the normative text, with every bound.
+
+Conventions: times are integers, milliseconds since the Unix epoch. A conversation is named as the
+person sees it: ``#lobby``, ``#room``, or ``@name`` for the private one with *name*. Unknown fields
+are ignored; a field left out has its default; a field that has its default is not sent.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+LOBBY: Final = "#lobby"
+
+#: Integers stay in the range that every JSON implementation keeps exactly.
+Int: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+#: A correlation id: the client's choice, echoed.
+RequestId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+#: A client's id for one thing it says, unique per sender; a retry carries the same.
+Cid: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+#: A name, conversation, token, invite or emoji as it arrives; the rules check it further.
+ShortText: TypeAlias = Annotated[str, Meta(max_length=256)]
+PageSize: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class Capability(StrEnum):
+    """What a client can list in ``caps`` at login, to be sent more than the six functions need."""
+
+    #: ``sent`` for everything it says, asked for by a ``request_id`` or not.
+    ACKS = "acks"
+    #: Log entries of every kind (edits, reactions, joins …), so that `seq` has no gaps for it.
+    LOG = "log"
+    #: ``ping``, to be answered by ``pong`` in time.
+    HEARTBEAT = "heartbeat"
+    #: ``marked`` when another session of the account has read something, or its level changed.
+    MARKERS = "markers"
+    #: ``typing``.
+    TYPING = "typing"
+
+
+class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every payload is: immutable, and tagged by its class."""
+
+    msg_type: ClassVar[str]
+
+
+class _Request(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    request_id: RequestId | None = None
+
+
+class _Reply(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    request_id: str | None = None
+
+
+#: What a person wants to be told of in a conversation.
+Level: TypeAlias = Literal["all", "mentions", "none"]
+
+
+# -- parts -------------------------------------------------------------------------------------
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """How far a client has read the log of one conversation: it has everything up to `seq`."""
+
+    conv: ShortText
+    epoch: ShortText
+    seq: Int
+
+
+class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody who is online. `away` is their notice while they are away."""
+
+    name: str
+    away: str | None = None
+
+
+class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A conversation as one person sees it.
+
+    `head` is the newest seq in the log, `read` the person's read marker, `unread` the messages of
+    others after it and `mentions` those that name the person. `level` is what the person wants to
+    be told of. `topic`, `operator` and `private` are of rooms.
+    """
+
+    conv: str
+    epoch: str
+    head: int
+    read: int = 0
+    unread: int = 0
+    mentions: int = 0
+    level: Level = "all"
+    topic: str = ""
+    operator: bool = False
+    private: bool = False
+
+
+class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A room in the list of rooms. `joined` says whether the person who asked is a member."""
+
+    room: str
+    topic: str = ""
+    members: int = 0
+    private: bool = False
+    joined: bool = False
+
+
+class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A member of a room."""
+
+    name: str
+    operator: bool = False
+    online: bool = False
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The server's limits that a client can stay within by itself."""
+
+    frame_bytes: int
+    text_chars: int
+    burst: int
+    per_second: float
+    history_page: int
+
+
+#: What a log entry is. ``text`` is a message; the others change a message or the room.
+EntryKind: TypeAlias = Literal[
+    "text", "edit", "delete", "react", "unreact",
+    "create", "join", "leave", "invite", "kick", "topic", "operator", "member", "access",
+]  # fmt: skip
+
+
+class Reaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often `emoji` was given, by whom (the first ten), and whether by the reader."""
+
+    emoji: str
+    count: int
+    names: tuple[str, ...] = ()
+    me: bool = False
+
+
+class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of a conversation's log; also the event that delivers it.
+
+    `to` is where the sender sent it, so one encoding serves all: a receiver whose own name is not
+    `from` finds the private conversation ``@mei`` under ``to="@bob", from="mei"``.
+
+    ========== ==================== ============================================
+    `kind`     `ref`                `text`
+    ========== ==================== ============================================
+    text       seq it replies to    the message
+    edit       seq it changes       the new text
+    delete     seq it takes back    empty
+    react      seq it reacts to     the emoji
+    unreact    seq it reacted to    the emoji
+    create     –                    ``public`` or ``private``
+    join       –                    empty
+    leave      –                    empty
+    invite     –                    the name of who is invited
+    kick       –                    the name of who is removed
+    topic      –                    the new topic
+    operator   –                    the name of who becomes an operator
+    member     –                    the name of the operator who no longer is one
+    access     –                    ``public`` or ``private``
+    ========== ==================== ============================================
+
+    In replies to `History`, `Search` and after `Resume` a ``text`` entry is given as it reads now:
+    `edited` is the seq of the edit whose text it has, `deleted` says that it was taken back, and
+    `reactions` are those at that moment. `cid` is the sender's, for their own devices.
+    """
+
+    msg_type: ClassVar[str] = "message"
+    to: str
+    epoch: str
+    seq: int
+    ts: int
+    from_: str = field(name="from")
+    kind: EntryKind = "text"
+    text: str = ""
+    ref: int | None = None
+    cid: str | None = None
+    mentions: tuple[str, ...] = ()
+    edited: int | None = None
+    deleted: bool = False
+    reactions: tuple[Reaction, ...] = ()
+
+
+# -- requests ----------------------------------------------------------------------------------
+
+
+class Register(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Create an account. Before login. Answered by `Registered`; does not log in."""
+
+    msg_type: ClassVar[str] = "register"
+    name: ShortText
+    password: str
+    invite: ShortText | None = None
+
+
+class Login(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Log this connection in. Answered by `LoggedIn`."""
+
+    msg_type: ClassVar[str] = "login"
+    name: ShortText
+    password: str
+    caps: tuple[ShortText, ...] = ()
+
+
+class Resume(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Log in by a session token, and be sent what was missed since `positions`.
+
+    Answered by `LoggedIn`, then one `CaughtUp` for each position, each followed by the entries
+    that it announces.
+    """
+
+    msg_type: ClassVar[str] = "resume"
+    token: ShortText
+    caps: tuple[ShortText, ...] = ()
+    positions: tuple[Position, ...] = ()
+
+
+class Logout(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Leave: revokes the session's token; the connection may log in again."""
+
+    msg_type: ClassVar[str] = "logout"
+
+
+class ChangePassword(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Set a new password. Every token of the account is revoked; the reply brings a new one."""
+
+    msg_type: ClassVar[str] = "change_password"
+    old: str
+    new: str
+
+
+class Who(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Who is online, by name, from after `after`. Answered by `People`."""
+
+    msg_type: ClassVar[str] = "who"
+    after: ShortText = ""
+    limit: PageSize = 1000
+
+
+class Away(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Set the away notice, or take it back with null. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "away"
+    text: ShortText | None = None
+
+
+class Send(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Say something to everyone (``#lobby``), a room or a person. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "send"
+    to: ShortText
+    text: str
+    reply_to: Int | None = None
+    cid: Cid | None = None
+
+
+class Edit(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Change the text of one's own message. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "edit"
+    to: ShortText
+    seq: Int
+    text: str
+    cid: Cid | None = None
+
+
+class Delete(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Take back one's own message (an operator: anybody's in the room). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "delete"
+    to: ShortText
+    seq: Int
+    cid: Cid | None = None
+
+
+class React(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """React to a message with an emoji, or with ``on=false`` take that back. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "react"
+    to: ShortText
+    seq: Int
+    emoji: ShortText
+    on: bool = True
+    cid: Cid | None = None
+
+
+class History(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of a conversation's log. Answered by `HistoryPage`.
+
+    At most one of `before`, `after` (both exclusive) and `around` is given; without any, the
+    newest page.
+    """
+
+    msg_type: ClassVar[str] = "history"
+    conv: ShortText
+    before: Int | None = None
+    after: Int | None = None
+    around: Int | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class Search(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Find messages that contain `query`, newest first, in `conv` or in all one may read.
+
+    Answered by `Found`. `cursor` is from the previous page.
+    """
+
+    msg_type: ClassVar[str] = "search"
+    query: ShortText
+    conv: ShortText | None = None
+    cursor: ShortText | None = None
+    limit: Annotated[int, Meta(ge=1, le=50)] = 20
+
+
+class Conversations(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """The person's conversations, by name, from after `after`. Answered by `ConversationList`."""
+
+    msg_type: ClassVar[str] = "conversations"
+    after: ShortText = ""
+    limit: PageSize = 200
+
+
+class MarkRead(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Move the read marker forward to `seq`; it never moves back. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "mark_read"
+    conv: ShortText
+    seq: Int
+
+
+class SetLevel(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Choose what to be told of in a conversation. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "set_level"
+    conv: ShortText
+    level: Level
+
+
+class Typing(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Tell the others that one is typing; at most one every 3 s is passed on. Not answered unless
+    it has a `request_id`."""
+
+    msg_type: ClassVar[str] = "typing"
+    to: ShortText
+
+
+class CreateRoom(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Create a room and be its first member and operator. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "create_room"
+    room: ShortText
+    topic: ShortText = ""
+    private: bool = False
+    cid: Cid | None = None
+
+
+class Join(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Become a member of a public room, or of one that one was invited to. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "join"
+    room: ShortText
+    cid: Cid | None = None
+
+
+class Leave(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Leave a room. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "leave"
+    room: ShortText
+    cid: Cid | None = None
+
+
+class Invite(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Invite somebody to a room. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "invite"
+    room: ShortText
+    name: ShortText
+    cid: Cid | None = None
+
+
+class Kick(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Remove somebody from a room (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "kick"
+    room: ShortText
+    name: ShortText
+    cid: Cid | None = None
+
+
+class SetTopic(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Set a room's topic (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "set_topic"
+    room: ShortText
+    topic: ShortText
+    cid: Cid | None = None
+
+
+class SetOperator(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Make a member an operator, or no longer one (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "set_operator"
+    room: ShortText
+    name: ShortText
+    on: bool = True
+    cid: Cid | None = None
+
+
+class SetAccess(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Make a room private (by invitation only) or public (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "set_access"
+    room: ShortText
+    private: bool
+    cid: Cid | None = None
+
+
+class Rooms(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Public rooms and one's own, by name, from after `after`. Answered by `RoomList`."""
+
+    msg_type: ClassVar[str] = "rooms"
+    after: ShortText = ""
+    limit: PageSize = 200
+
+
+class Members(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """The members of a room, by name, from after `after`. Answered by `MemberList`."""
+
+    msg_type: ClassVar[str] = "members"
+    room: ShortText
+    after: ShortText = ""
+    limit: PageSize = 1000
+
+
+class Ping(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Ask for a sign of life. Either side may send it; answered by `Pong`. Any state."""
+
+    msg_type: ClassVar[str] = "ping"
+
+
+class Pong(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The sign of life; echoes the `request_id`."""
+
+    msg_type: ClassVar[str] = "pong"
+
+
+# -- replies -----------------------------------------------------------------------------------
+
+
+class Ok(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """Done, and nothing more to say."""
+
+    msg_type: ClassVar[str] = "ok"
+
+
+class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A request was refused; nothing of it happened.
+
+    `code` is for programs, `text` for people. `retry_after` (seconds) is there when trying again
+    can help; `field` names the request's field at fault; `cid` is the refused request's.
+    """
+
+    msg_type: ClassVar[str] = "error"
+    code: str
+    text: str
+    retry_after: float | None = None
+    field: str | None = None
+    cid: str | None = None
+
+
+class Registered(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The account exists; `name` is its form as others see it."""
+
+    msg_type: ClassVar[str] = "registered"
+    name: str
+
+
+class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The connection speaks for `name` from here on, and events arrive.
+
+    `token` resumes the session until `expires`. `heartbeat` is the interval in seconds in which
+    the server pings. `server` is the server's software and version.
+    """
+
+    msg_type: ClassVar[str] = "logged_in"
+    name: str
+    token: str
+    expires: int
+    limits: Limits
+    heartbeat: float
+    server: str
+
+
+class LoggedOut(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The connection speaks for nobody, as when it was new."""
+
+    msg_type: ClassVar[str] = "logged_out"
+
+
+class PasswordChanged(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The new password holds; every older token is refused from here on."""
+
+    msg_type: ClassVar[str] = "password_changed"
+    token: str
+    expires: int
+
+
+class People(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of who is online; `total` counts all; `more` says that the last name has followers."""
+
+    msg_type: ClassVar[str] = "people"
+    people: tuple[Person, ...]
+    total: int
+    more: bool = False
+
+
+class Sent(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """What was said is committed at this place in the log. `dup`: it already was (same `cid`)."""
+
+    msg_type: ClassVar[str] = "sent"
+    to: str
+    epoch: str
+    seq: int
+    ts: int
+    cid: str | None = None
+    dup: bool = False
+
+
+class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """Entries in the order of `seq`, contiguous. `head` is the newest seq of the log.
+
+    `older` and `newer` say whether the log has more on that side. A page ends early where the
+    next entry would not fit the frame.
+    """
+
+    msg_type: ClassVar[str] = "history_page"
+    conv: str
+    epoch: str
+    head: int
+    entries: tuple[Message, ...]
+    older: bool = False
+    newer: bool = False
+
+
+class Found(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """Messages that match, newest first, as they read now. `cursor` asks for the next page."""
+
+    msg_type: ClassVar[str] = "found"
+    hits: tuple[Message, ...]
+    cursor: str | None = None
+
+
+class ConversationList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of the person's conversations."""
+
+    msg_type: ClassVar[str] = "conversation_list"
+    conversations: tuple[Conversation, ...]
+    more: bool = False
+
+
+class RoomList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of rooms."""
+
+    msg_type: ClassVar[str] = "room_list"
+    rooms: tuple[Room, ...]
+    more: bool = False
+
+
+class MemberList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of a room's members."""
+
+    msg_type: ClassVar[str] = "member_list"
+    room: str
+    members: tuple[Member, ...]
+    total: int
+    more: bool = False
+
+
+# -- events ------------------------------------------------------------------------------------
+
+
+class CaughtUp(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """After `Resume`: the entries after `seq` up to `head` follow at once, as messages.
+
+    With ``recovered=false`` there were too many, or the client's epoch was another: what follows
+    is the newest page, and what lies before it is fetched by `History`.
+    """
+
+    msg_type: ClassVar[str] = "caught_up"
+    conv: str
+    epoch: str
+    seq: int
+    head: int
+    recovered: bool = True
+
+
+class Presence(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """Who came online (or changed the away notice) and who left, since the last of these.
+
+    Sent to everybody, changes of up to 100 ms together. Somebody in both has left and come back,
+    or the reverse; `online` is then the truth.
+    """
+
+    msg_type: ClassVar[str] = "presence"
+    online: tuple[Person, ...] = ()
+    offline: tuple[str, ...] = ()
+
+
+class Marked(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The person's marker or level in a conversation changed (here or on another device)."""
+
+    msg_type: ClassVar[str] = "marked"
+    conv: str
+    read: int
+    unread: int = 0
+    mentions: int = 0
+    level: Level = "all"
+
+
+class IsTyping(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """`from` is typing in `to` (read as in `Message`); it lapses after 6 s."""
+
+    msg_type: ClassVar[str] = "is_typing"
+    to: str
+    from_: str = field(name="from")
+
+
+class Bye(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The server closes this connection now; always its last frame.
+
+    ``retry_after`` (seconds) says when to come back; without it, coming back is up to the person.
+    """
+
+    msg_type: ClassVar[str] = "bye"
+    reason: str
+    text: str = ""
+    retry_after: float | None = None
+
+
+class ByeReason(StrEnum):
+    """Why the server closes a connection."""
+
+    SERVER_CLOSING = "server_closing"
+    SLOW_CONSUMER = "slow_consumer"
+    PROTOCOL_ERROR = "protocol_error"
+    LOGIN_TIMEOUT = "login_timeout"
+    HEARTBEAT_TIMEOUT = "heartbeat_timeout"
+    FRAME_TIMEOUT = "frame_timeout"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    SERVER_FULL = "server_full"
+    SESSION_REVOKED = "session_revoked"
+    INTERNAL = "internal"
+
+
+Request: TypeAlias = (
+    Register | Login | Resume | Logout | ChangePassword
+    | Who | Away | Send | Edit | Delete | React | Typing
+    | History | Search | Conversations | MarkRead | SetLevel
+    | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess
+    | Rooms | Members
+    | Ping | Pong
+)  # fmt: skip
+
+Reply: TypeAlias = (
+    Ok | Error | Registered | LoggedIn | LoggedOut | PasswordChanged | People | Sent
+    | HistoryPage | Found | ConversationList | RoomList | MemberList | Pong
+)  # fmt: skip
+
+Event: TypeAlias = Message | CaughtUp | Presence | Marked | IsTyping | Ping | Bye
+
+#: All that a client may receive.
+ServerMessage: TypeAlias = Reply | Event
