@@ -111,9 +111,10 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A member of a room."""
+    """A member of a room, since when they are (milliseconds since the Unix epoch)."""
 
     name: str
+    since: int
     operator: bool = False
     online: bool = False
 

@@ -1,0 +1,196 @@
+"""Accounts: registering, proving who one is, and session tokens.
+
+Passwords are hashed with argon2id, which is slow on purpose: in worker threads of their own, at
+most as many at once as there are cores, so that guessing passwords can't starve the chat. A short
+queue waits for them; who comes when that is full is told ``busy``.
+
+A token spares its owner the hashing: it is 256 random bits, of which the store keeps the SHA-256
+digest. That needs no slow hash, for there is nothing to guess.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Final, NamedTuple, TypeVar
+
+import argon2
+import trio
+
+from gochat.chat import names
+from gochat.chat.names import NameKey
+from gochat.chat.store import Account, Store, Token
+from gochat.errors import ChatError, ErrorCode
+
+T = TypeVar("T")
+
+#: OWASP's floor for argon2id: 19 MiB, two passes, one lane; about 17 ms a hash.
+ARGON2_MEMORY_KIB: Final = 19456
+ARGON2_PASSES: Final = 2
+ARGON2_LANES: Final = 1
+
+MIN_PASSWORD: Final = 8
+#: Nobody types more; hashing megabytes is a favour to nobody.
+MAX_PASSWORD: Final = 128
+#: How many may wait for a hash, for each core: at 17 ms each the last one waits about 0.6 s.
+QUEUE_PER_CORE: Final = 32
+#: In milliseconds.
+TOKEN_LIFETIME: Final = 30 * 24 * 3600 * 1000
+
+
+class Identity(NamedTuple):
+    """Who somebody has proved to be."""
+
+    key: NameKey
+    name: str
+
+
+class IssuedToken(NamedTuple):
+    """A token as its owner gets it. `expires` is in milliseconds since the Unix epoch."""
+
+    secret: str
+    digest: bytes
+    expires: int
+
+
+class Accounts:
+    """Registers people and tells who they are.
+
+    `clock` returns milliseconds since the Unix epoch. All methods may raise
+    :exc:`~gochat.errors.StoreUnavailable`, and :exc:`~gochat.errors.ChatError` as they say.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], int],
+        *,
+        hasher: argon2.PasswordHasher | None = None,
+        token_lifetime: int = TOKEN_LIFETIME,
+        cores: int | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._hasher = hasher or argon2.PasswordHasher(
+            time_cost=ARGON2_PASSES, memory_cost=ARGON2_MEMORY_KIB, parallelism=ARGON2_LANES
+        )
+        self._token_lifetime = token_lifetime
+        cores = cores or os.cpu_count() or 1
+        self._limiter = trio.CapacityLimiter(cores)
+        self._max_waiting = cores * QUEUE_PER_CORE
+        self._waiting = 0
+        # An unknown name must cost as much as a wrong password, or it tells who has an account.
+        self._dummy = self._hasher.hash(secrets.token_hex(16))
+
+    async def register(self, name: str, password: str) -> str:
+        """Create an account and return the name as it will be shown.
+
+        Raises:
+            ChatError: ``bad_name``, ``bad_password``, ``name_taken`` or ``busy``.
+        """
+        shown = names.check(name)
+        key = names.fold(name)
+        check_password(password)
+        if await self._store.account(key) is None:
+            password_hash = await self._hashing(self._hasher.hash, password)
+            account = Account(
+                key=key, name=shown, password_hash=password_hash, created=self._clock()
+            )
+            if await self._store.create_account(account):
+                return shown
+        raise ChatError(ErrorCode.NAME_TAKEN, f"the name {shown!r} is taken", field="name")
+
+    async def log_in(self, name: str, password: str) -> Identity:
+        """Return who has this name and password.
+
+        Raises:
+            ChatError: ``bad_credentials``, the same whether name or password is wrong; ``busy``.
+        """
+        try:
+            account = await self._store.account(names.fold(name))
+        except ChatError:  # no account can have such a name
+            account = None
+        password_hash = account.password_hash if account is not None else self._dummy
+        is_right = await self._hashing(self._verify, password_hash, password[: MAX_PASSWORD + 1])
+        if account is None or not is_right:
+            raise ChatError(
+                ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field="password"
+            )
+        if self._hasher.check_needs_rehash(password_hash):
+            rehashed = await self._hashing(self._hasher.hash, password)
+            await self._store.set_password_hash(account.key, rehashed)
+        return Identity(account.key, account.name)
+
+    async def change_password(self, who: Identity, old: str, new: str) -> IssuedToken:
+        """Set a new password, revoke all tokens and return a new one.
+
+        Raises:
+            ChatError: ``bad_credentials``, ``bad_password`` or ``busy``.
+        """
+        check_password(new)
+        await self.log_in(who.name, old)
+        password_hash = await self._hashing(self._hasher.hash, new)
+        await self._store.set_password_hash(who.key, password_hash)
+        await self._store.revoke_tokens(who.key)
+        return await self.issue_token(who)
+
+    async def issue_token(self, who: Identity) -> IssuedToken:
+        """Return a new session token."""
+        secret = secrets.token_urlsafe(32)
+        token = IssuedToken(secret, _digest(secret), self._clock() + self._token_lifetime)
+        await self._store.add_token(
+            Token(digest=token.digest, account=who.key, expires=token.expires)
+        )
+        return token
+
+    async def resume(self, secret: str) -> tuple[Identity, IssuedToken]:
+        """Return whose token this is, and the token.
+
+        Raises:
+            ChatError: ``bad_token``: there is none, it was revoked, or it has expired.
+        """
+        token = await self._store.token(_digest(secret), self._clock())
+        account = await self._store.account(token.account) if token is not None else None
+        if token is None or account is None:
+            raise ChatError(
+                ErrorCode.BAD_TOKEN, "the session has ended: log in again", field="token"
+            )
+        issued = IssuedToken(secret, token.digest, token.expires)
+        return Identity(account.key, account.name), issued
+
+    async def revoke(self, digest: bytes) -> None:
+        """Make a token worthless."""
+        await self._store.revoke_token(digest)
+
+    def _verify(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except argon2.exceptions.VerificationError:
+            return False
+
+    async def _hashing(self, function: Callable[..., T], *args: str) -> T:
+        if self._waiting >= self._max_waiting:
+            raise ChatError(
+                ErrorCode.BUSY, "too many people are logging in: try again", retry_after=1.0
+            )
+        self._waiting += 1
+        try:
+            return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
+        finally:
+            self._waiting -= 1
+
+
+def check_password(password: str) -> None:
+    """Raise ``bad_password`` unless the password may be used for an account."""
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise ChatError(
+            ErrorCode.BAD_PASSWORD,
+            f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters",
+            field="password",
+        )
+
+
+def _digest(secret: str) -> bytes:
+    return sha256(secret.encode()).digest()

@@ -1,0 +1,241 @@
+"""From mailboxes to sockets: one write per session per pass, and no task while nothing waits.
+
+A pass is whatever posts to many sessions at once: a commit's entries, a tick of presence, the
+replies to what one read brought. Each ends with :meth:`Delivery.flush`, which hands every session
+all that waits for it in a single write. So the busier the server, the more goes into each write.
+
+Two ways out, one interface (:class:`Outlet`):
+
+- :class:`SocketOutlet` writes straight to a non-blocking socket's descriptor. While the socket
+  takes everything, delivering to a session switches no task and starts none.
+- :class:`StreamOutlet` sends over any Trio stream (TLS, tests), from a task.
+
+Either has a task of its own only while something waits that its peer has not taken. Only one of
+flush and that task writes at a time, so frames are never torn or interleaved.
+
+Slow readers. A session is evicted when (1) its mailbox is full, or (2) nothing could be written
+for `stall` seconds. Then what waits for it is dropped, `on_evict` is called, and its connection is
+to be closed; nobody else has waited for it.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import trio
+
+from gochat.chat.mailbox import MAX_BYTES, MAX_FRAMES, Mailbox, MailboxFull
+
+#: A peer that takes nothing for this long (seconds) is gone or hopelessly slow.
+WRITE_STALL: Final = 10.0
+
+
+class Delivery:
+    """Flushes outlets. Use :func:`open_delivery`."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._dirty: list[Outlet] = []
+
+    def flush(self) -> None:
+        """Write what was posted since the last flush. Never blocks, never raises."""
+        dirty, self._dirty = self._dirty, []
+        for outlet in dirty:
+            outlet.flush()
+
+    def mark(self, outlet: Outlet) -> None:
+        """Have `outlet` written at the next flush."""
+        self._dirty.append(outlet)
+
+    def start(self, outlet: Outlet) -> None:
+        """Run the task that writes what the outlet's peer has not taken."""
+        self._nursery.start_soon(outlet.write_rest)
+
+
+@contextlib.asynccontextmanager
+async def open_delivery() -> AsyncIterator[Delivery]:
+    """Open a delivery; leaving cancels what is still being written."""
+    async with trio.open_nursery() as nursery:
+        yield Delivery(nursery)
+        nursery.cancel_scope.cancel()
+
+
+class Outlet(abc.ABC):
+    """The way out to one session: a mailbox, and what empties it."""
+
+    __slots__ = ("_delivery", "_drained", "_is_dirty", "_is_open", "_is_writing", "_mailbox",
+                 "_on_evict", "_stall")  # fmt: skip
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        on_evict: Callable[[], None],
+        *,
+        max_frames: int = MAX_FRAMES,
+        max_bytes: int = MAX_BYTES,
+        stall: float = WRITE_STALL,
+    ) -> None:
+        self._delivery = delivery
+        self._on_evict = on_evict
+        self._mailbox = Mailbox(max_frames, max_bytes)
+        self._stall = stall
+        self._is_dirty = False
+        self._is_writing = False  # a task is at it: flush leaves the mailbox to it
+        self._is_open = True
+        self._drained: trio.Event | None = None
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait in the mailbox."""
+        return self._mailbox.size
+
+    def post(self, frames: bytes) -> None:
+        """Put whole frames into the mailbox; they go out at the next flush, in order.
+
+        Never blocks and never raises: a full mailbox evicts the session, and what is posted to an
+        evicted or closed one is dropped.
+        """
+        if not (frames and self._is_open):
+            return
+        try:
+            self._mailbox.put(frames)
+        except MailboxFull:
+            self.evict()
+            return
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._delivery.mark(self)
+
+    def flush(self) -> None:
+        """Write what waits as far as the peer takes it at once; a task does the rest."""
+        self._is_dirty = False
+        if self._is_writing or not self._is_open:
+            return
+        if not self._write_now():
+            self._is_writing = True
+            self._delivery.start(self)
+
+    async def drain(self) -> None:
+        """Wait until all that was posted is written, or the outlet is closed."""
+        if self._is_dirty:
+            self.flush()
+        while self._is_open and self._is_writing:
+            if self._drained is None:
+                self._drained = trio.Event()
+            await self._drained.wait()
+
+    async def write_rest(self) -> None:
+        """The task: write until nothing waits. Started by flush, one at a time."""
+        try:
+            await self._write_rest()
+        except trio.TooSlowError:
+            self.evict()
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            self.close()  # the peer is gone, which the session's reader notices, too
+        finally:
+            self._is_writing = False
+            self._wake()
+
+    def evict(self) -> None:
+        """Drop what waits and tell the session's owner, once."""
+        if self._is_open:
+            self.close()
+            self._on_evict()
+
+    def close(self) -> None:
+        """Drop what waits; post and flush do nothing from here on. The connection stays open."""
+        self._is_open = False
+        self._mailbox.take()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None
+
+    @abc.abstractmethod
+    def _write_now(self) -> bool:
+        """Write what waits without blocking; return False if something is left to write."""
+
+    @abc.abstractmethod
+    async def _write_rest(self) -> None:
+        """Write until nothing waits. Raises TooSlowError if the peer takes nothing in time."""
+
+    @abc.abstractmethod
+    def last_word(self, frame: bytes) -> None:
+        """Try to write `frame` at once, if the peer can still make sense of it."""
+
+
+class SocketOutlet(Outlet):
+    """Writes straight to the descriptor of a non-blocking stream socket."""
+
+    __slots__ = ("_fd", "_rest")
+
+    def __init__(self, fd: int, delivery: Delivery, on_evict: Callable[[], None],
+                 *, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES,
+                 stall: float = WRITE_STALL) -> None:  # fmt: skip
+        super().__init__(
+            delivery, on_evict, max_frames=max_frames, max_bytes=max_bytes, stall=stall
+        )
+        self._fd = fd
+        self._rest = b""  # of a write that the socket took only in part
+
+    def _write_now(self) -> bool:
+        data = self._mailbox.take()
+        try:
+            written = os.write(self._fd, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            self.close()
+            return True
+        if written == len(data):
+            return True
+        self._rest = data[written:]
+        return False
+
+    async def _write_rest(self) -> None:
+        while data := self._rest or self._mailbox.take():
+            with trio.fail_after(self._stall):
+                await trio.lowlevel.wait_writable(self._fd)
+            if not self._is_open:
+                return
+            try:
+                self._rest = data[os.write(self._fd, data) :]
+            except BlockingIOError:
+                self._rest = data
+
+    def last_word(self, frame: bytes) -> None:
+        """Try to write `frame` at once, unless the peer is in the middle of another."""
+        if not self._rest:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, frame)
+
+
+class StreamOutlet(Outlet):
+    """Sends over any Trio stream."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: trio.abc.SendStream, delivery: Delivery,
+                 on_evict: Callable[[], None], *, max_frames: int = MAX_FRAMES,
+                 max_bytes: int = MAX_BYTES, stall: float = WRITE_STALL) -> None:  # fmt: skip
+        super().__init__(
+            delivery, on_evict, max_frames=max_frames, max_bytes=max_bytes, stall=stall
+        )
+        self._stream = stream
+
+    def _write_now(self) -> bool:
+        return False
+
+    async def _write_rest(self) -> None:
+        while data := self._mailbox.take():
+            with trio.fail_after(self._stall):
+                await self._stream.send_all(data)
+
+    def last_word(self, frame: bytes) -> None:
+        """Nothing: a stream can't be written without waiting."""

@@ -1,0 +1,56 @@
+"""The names of people and rooms as they are shown, looked up by key and remembered.
+
+Accounts and rooms are never renamed nor deleted, so what was found once stays true; what was not
+found is asked for again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import Final, TypeVar
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import Store
+from gochat.protocol.messages import LOBBY
+
+K = TypeVar("K")
+
+#: Names remembered of each kind; some 10 MB.
+MAX_REMEMBERED: Final = 50_000
+
+
+class Directory:
+    """Finds shown names. May raise :exc:`~gochat.errors.StoreUnavailable`."""
+
+    def __init__(self, store: Store, max_remembered: int = MAX_REMEMBERED) -> None:
+        self._store = store
+        self._max_remembered = max_remembered
+        self._people: OrderedDict[NameKey, str] = OrderedDict()
+        self._rooms: OrderedDict[ConversationKey, str] = OrderedDict({LOBBY_KEY: LOBBY})
+
+    async def people(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
+        """Return those of `keys` that are accounts, with their shown names."""
+        found = {key: self._people[key] for key in keys if key in self._people}
+        unknown = [key for key in keys if key not in found]
+        if unknown:
+            new = await self._store.existing(unknown)
+            self._people.update(new)
+            self._shorten(self._people)
+            found.update(new)
+        return found
+
+    async def room(self, key: ConversationKey, person: NameKey) -> str | None:
+        """Return the address of a room (``#Name``) as it is shown, or None if there is none."""
+        if key not in self._rooms:
+            state = await self._store.room(key, person)
+            if state is None:
+                return None
+            self._rooms[key] = state.name
+            self._shorten(self._rooms)
+        return self._rooms[key]
+
+    def _shorten(self, remembered: OrderedDict[K, str]) -> None:
+        while len(remembered) > self._max_remembered:
+            remembered.popitem(last=False)

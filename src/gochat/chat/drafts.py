@@ -1,0 +1,193 @@
+"""What somebody asks to say, checked and turned into a draft for the log.
+
+Each function raises :exc:`~gochat.errors.ChatError` where a rule says no, and may raise
+:exc:`~gochat.errors.StoreUnavailable`. None of them changes anything: that is done by
+:meth:`gochat.chat.store.Store.append` with the draft.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection
+from typing import Final
+
+from gochat.chat import conversations, names
+from gochat.chat.accounts import Identity
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.directory import Directory
+from gochat.chat.names import NameKey
+from gochat.chat.store import Draft, Store
+from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Send
+
+#: In characters; with every one of them escaped twice a message still fits a frame.
+MAX_TEXT: Final = 4000
+#: One emoji can be a sequence of a dozen code points; a text is no reaction.
+MAX_EMOJI: Final = 32
+#: Names looked up in one message: a message that names more people means the whole room.
+MAX_MENTIONS: Final = 10
+
+_MENTION: Final = re.compile(r"(?<![\w@])@(\w[\w.\-]*)")
+
+
+class Address:
+    """A conversation that somebody may write to: its key, and its address as it is shown."""
+
+    __slots__ = ("key", "shown")
+
+    def __init__(self, key: ConversationKey, shown: str) -> None:
+        self.key: Final = key
+        self.shown: Final = shown
+
+
+class Drafts:
+    """Makes drafts. `rooms`, where asked for, are the rooms that the person is a member of."""
+
+    def __init__(self, store: Store, directory: Directory, max_text: int = MAX_TEXT) -> None:
+        self._store = store
+        self._directory = directory
+        self._max_text = max_text
+
+    async def address(self, who: Identity, rooms: Collection[ConversationKey], to: str) -> Address:
+        """Return what `to` means to this person.
+
+        Raises:
+            ChatError: ``unknown_person``, ``unknown_conversation`` or ``not_a_member``.
+        """
+        key = conversations.key(to, who.key)
+        if conversations.is_private(key):
+            peer = conversations.peer(key, who.key)
+            shown = (await self._directory.people((peer,))).get(peer)
+            if shown is None:
+                raise ChatError(
+                    ErrorCode.UNKNOWN_PERSON, f"there is nobody called {to[1:]!r}", field="to"
+                )
+            return Address(key, "@" + shown)
+        name = await self._directory.room(key, who.key)
+        if name is None:
+            raise conversations.unknown(to)
+        if key != LOBBY_KEY and key not in rooms:
+            raise ChatError(
+                ErrorCode.NOT_A_MEMBER, f"you are not in {name}: join it first", field="to"
+            )
+        return Address(key, name)
+
+    async def send(self, who: Identity, rooms: Collection[ConversationKey], request: Send) -> Draft:
+        """A message, perhaps in reply to another one."""
+        self._check_text(request.text)
+        address = await self.address(who, rooms, request.to)
+        if request.reply_to is not None:
+            await self._said(address, request.reply_to)
+        mentioned = await self._mentioned(address.key, request.text)
+        return _draft(
+            who,
+            address,
+            "text",
+            text=request.text,
+            ref=request.reply_to,
+            cid=request.cid,
+            mentioned=mentioned,
+        )
+
+    async def edit(self, who: Identity, rooms: Collection[ConversationKey], request: Edit) -> Draft:
+        """A new text for one's own message."""
+        self._check_text(request.text)
+        address = await self.address(who, rooms, request.to)
+        said = await self._said(address, request.seq)
+        if names.fold(said.from_) != who.key:
+            raise ChatError(
+                ErrorCode.NOT_PERMITTED, "only its author can edit a message", field="seq"
+            )
+        return _draft(who, address, "edit", text=request.text, ref=request.seq, cid=request.cid)
+
+    async def delete(
+        self, who: Identity, rooms: Collection[ConversationKey], request: Delete
+    ) -> Draft:
+        """Take back one's own message, or as an operator anybody's in the room."""
+        address = await self.address(who, rooms, request.to)
+        said = await self._said(address, request.seq)
+        if names.fold(said.from_) != who.key:
+            room = await self._store.room(address.key, who.key)
+            if room is None or room.role != "operator":
+                raise ChatError(
+                    ErrorCode.NOT_PERMITTED,
+                    "only its author or an operator can delete a message",
+                    field="seq",
+                )
+        return _draft(who, address, "delete", ref=request.seq, cid=request.cid)
+
+    async def react(
+        self, who: Identity, rooms: Collection[ConversationKey], request: React
+    ) -> Draft:
+        """A reaction to a message, or taking it back."""
+        emoji = request.emoji
+        if not 1 <= len(emoji) <= MAX_EMOJI or any(char.isspace() for char in emoji):
+            raise ChatError(ErrorCode.BAD_REQUEST, "that is no emoji", field="emoji")
+        address = await self.address(who, rooms, request.to)
+        await self._said(address, request.seq)
+        kind: EntryKind = "react" if request.on else "unreact"
+        return _draft(who, address, kind, text=emoji, ref=request.seq, cid=request.cid)
+
+    def _check_text(self, text: str) -> None:
+        if not text or text.isspace():
+            raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to say", field="text")
+        if len(text) > self._max_text:
+            raise ChatError(
+                ErrorCode.TEXT_TOO_LONG,
+                f"a message has at most {self._max_text} characters, this one has {len(text)}",
+                field="text",
+            )
+
+    async def _said(self, address: Address, seq: int) -> Message:
+        message = await self._store.message(address.key, seq)
+        if message is None or message.deleted:
+            raise ChatError(
+                ErrorCode.UNKNOWN_MESSAGE,
+                f"there is no message {seq} in {address.shown}",
+                field="seq",
+            )
+        return message
+
+    async def _mentioned(self, key: ConversationKey, text: str) -> dict[NameKey, str]:
+        if "@" not in text or conversations.is_private(key):
+            return {}
+        keys: dict[NameKey, None] = {}
+        for match in _MENTION.finditer(text):
+            try:
+                keys[names.fold(match[1].rstrip(".-_"))] = None
+            except ChatError:
+                continue  # no name, so nobody's
+            if len(keys) == MAX_MENTIONS:
+                break
+        return await self._directory.people(keys) if keys else {}
+
+
+def new_cid() -> str:
+    """A client id for what comes from a client that gives none."""
+    return "~" + secrets.token_urlsafe(9)
+
+
+def _draft(
+    who: Identity,
+    address: Address,
+    kind: EntryKind,
+    *,
+    text: str = "",
+    ref: int | None = None,
+    cid: str | None,
+    mentioned: dict[NameKey, str] | None = None,
+) -> Draft:
+    mentioned = mentioned or {}
+    return Draft(
+        conversation=address.key,
+        to=address.shown,
+        sender_key=who.key,
+        sender=who.name,
+        kind=kind,
+        text=text,
+        ref=ref,
+        cid=cid or new_cid(),
+        mentions=tuple(mentioned.values()),
+        mentioned=tuple(mentioned),
+    )

@@ -1,0 +1,240 @@
+"""The hub: who is connected here, and who of them gets what the log commits.
+
+The store calls :meth:`Hub.deliver` with each committed batch. The hub encodes each entry once,
+puts runs of entries with the same audience together, and posts them to the sessions of that
+audience. It holds no rules and waits for nothing: everything here happens in one step of the
+Trio thread, which is why a session that joins between two batches misses none and gets none twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from itertools import compress, groupby
+from operator import attrgetter
+from typing import Final, NoReturn, Protocol
+
+import trio
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private, participants
+from gochat.chat.delivery import Delivery
+from gochat.chat.names import NameKey, fold
+from gochat.chat.presence import Roster
+from gochat.chat.store import Batch, Cursor, Logged
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import Message, Person
+
+
+class Sink(Protocol):
+    """Where frames for a session go: its outlet, or what holds them back for a while."""
+
+    def post(self, frames: bytes) -> None:
+        """Take whole frames, without blocking."""
+
+
+class Subscriber(Protocol):
+    """A logged-in session, as the hub sees it."""
+
+    events: Sink
+    wants_log: bool  # entries of every kind, not just what people say
+
+    def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
+        """Called for a private message posted to a session that doesn't want the log."""
+
+
+class OnlinePerson:
+    """Somebody who is online here: their sessions and conversations.
+
+    `generation` counts changes of `rooms`, so that whoever loads them from the store notices a
+    change in the meantime.
+    """
+
+    __slots__ = ("generation", "key", "name", "rooms", "sessions")
+
+    def __init__(self, key: NameKey, name: str) -> None:
+        self.key: Final = key
+        self.name: Final = name
+        self.sessions: dict[Subscriber, None] = {}
+        self.rooms: set[ConversationKey] = set()
+        self.generation = 0
+
+
+class Hub:
+    """Delivers committed entries, presence and other events to the sessions of this node."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._everyone: dict[Subscriber, None] = {}
+        self._people: dict[NameKey, OnlinePerson] = {}
+        self._rooms: dict[ConversationKey, dict[Subscriber, None]] = {}
+        self._origins: dict[tuple[NameKey, str], Subscriber] = {}
+        self.roster = Roster()
+        #: The position in the log up to which everything has been posted.
+        self.cursor: Cursor = None
+
+    # -- sessions ---------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._everyone)
+
+    def person(self, key: NameKey) -> OnlinePerson | None:
+        """Return who is online here under this key, or None."""
+        return self._people.get(key)
+
+    def join(self, session: Subscriber, key: NameKey, name: str) -> OnlinePerson:
+        """Add a logged-in session. From here on it gets what is committed."""
+        person = self._people.get(key)
+        if person is None:
+            person = self._people[key] = OnlinePerson(key, name)
+            self.roster.arrive(key, Person(name=name))
+        person.sessions[session] = None
+        self._everyone[session] = None
+        for room in person.rooms:
+            self._rooms.setdefault(room, {})[session] = None
+        return person
+
+    def leave(self, session: Subscriber, person: OnlinePerson) -> None:
+        """Remove a session; with an account's last one the person is offline."""
+        del self._everyone[session]
+        del person.sessions[session]
+        for room in person.rooms:
+            self._unsubscribe(room, (session,))
+        if not person.sessions:
+            del self._people[person.key]
+            self.roster.leave(person.key)
+
+    def enter(self, person: OnlinePerson, rooms: Iterable[ConversationKey]) -> None:
+        """Have a person's sessions get what is said in `rooms`."""
+        for room in rooms:
+            if room == LOBBY_KEY or is_private(room) or room in person.rooms:
+                continue
+            person.rooms.add(room)
+            person.generation += 1
+            self._rooms.setdefault(room, {}).update(person.sessions)
+
+    def _exit(self, person: OnlinePerson, room: ConversationKey) -> None:
+        person.rooms.discard(room)
+        person.generation += 1
+        self._unsubscribe(room, person.sessions)
+
+    def _unsubscribe(self, room: ConversationKey, sessions: Iterable[Subscriber]) -> None:
+        subscribers = self._rooms.get(room)
+        if subscribers is not None:
+            for session in sessions:
+                subscribers.pop(session, None)
+            if not subscribers:
+                del self._rooms[room]
+
+    # -- the log ----------------------------------------------------------------------------
+
+    def expect(self, sender: NameKey, cid: str, session: Subscriber) -> None:
+        """Don't echo the entry with this `cid` to `session`: it gets the acknowledgement."""
+        self._origins[sender, cid] = session
+
+    def forget(self, sender: NameKey, cid: str) -> None:
+        """Undo :meth:`expect`, where no entry will come."""
+        self._origins.pop((sender, cid), None)
+
+    def deliver(self, batch: Batch) -> None:
+        """Post a committed batch to those whom it concerns, and flush."""
+        for conversation, run in groupby(batch.entries, key=attrgetter("conversation")):
+            self._deliver_run(conversation, list(run))
+        self.cursor = batch.cursor
+        self._delivery.flush()
+
+    def _deliver_run(self, conversation: ConversationKey, run: list[Logged]) -> None:
+        if conversation != LOBBY_KEY and not is_private(conversation):
+            # Membership first, for who joins gets the entry that says so; who is removed gets it,
+            # too, and nothing after it. So an entry about membership is a run of its own.
+            for one in run:
+                if one.entry.kind in _MEMBERSHIP:
+                    self._deliver_membership(conversation, one)
+                else:
+                    self._post(conversation, self._audience(conversation), (one.entry,))
+            return
+        self._post(conversation, self._audience(conversation), [one.entry for one in run])
+
+    def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:
+        entry = logged.entry
+        sender = self._people.get(fold(entry.from_))
+        subject = self._people.get(logged.subject) if logged.subject is not None else None
+        if sender is not None and entry.kind in ("create", "join"):
+            self.enter(sender, (room,))
+        audience = dict(self._audience(room))
+        if subject is not None and entry.kind == "invite":
+            audience.update(subject.sessions)
+        self._post(room, audience, (entry,))
+        if sender is not None and entry.kind == "leave":
+            self._exit(sender, room)
+        if subject is not None and entry.kind == "kick":
+            self._exit(subject, room)
+
+    def _audience(self, conversation: ConversationKey) -> dict[Subscriber, None]:
+        if conversation == LOBBY_KEY:
+            return self._everyone
+        if is_private(conversation):
+            sessions: dict[Subscriber, None] = {}
+            for key in participants(conversation):
+                if (person := self._people.get(key)) is not None:
+                    sessions.update(person.sessions)
+            return sessions
+        return self._rooms.get(conversation, {})
+
+    def _post(
+        self,
+        conversation: ConversationKey,
+        audience: Collection[Subscriber],
+        entries: Sequence[Message],
+    ) -> None:
+        """Post entries to an audience: each encoded once, one post for each session.
+
+        Two kinds of sessions get less than all: those without the log get only what was said, and
+        an entry's origin doesn't get it back.
+        """
+        frames = [encode(entry) for entry in entries]
+        everything = b"".join(frames)
+        said = [entry.kind == "text" for entry in entries]
+        only_said = everything if all(said) else b"".join(compress(frames, said))
+        own = self._take_origins(entries)
+        for session in audience:
+            if session not in own:
+                session.events.post(everything if session.wants_log else only_said)
+        for session, indexes in own.items():
+            others = (
+                frame
+                for index, frame in enumerate(frames)
+                if index not in indexes and (session.wants_log or said[index])
+            )
+            if session in audience:
+                session.events.post(b"".join(others))
+        if is_private(conversation):
+            for session in audience:
+                if not session.wants_log:
+                    session.note_delivered(conversation, entries[-1].seq)
+
+    def _take_origins(self, entries: Sequence[Message]) -> dict[Subscriber, set[int]]:
+        own: dict[Subscriber, set[int]] = {}
+        for index, entry in enumerate(entries):
+            if self._origins and entry.cid is not None:
+                origin = self._origins.pop((fold(entry.from_), entry.cid), None)
+                if origin is not None:
+                    own.setdefault(origin, set()).add(index)
+        return own
+
+    # -- other events -----------------------------------------------------------------------
+
+    def tell(self, sessions: Iterable[Subscriber], frame: bytes) -> None:
+        """Post one event to some sessions; the caller flushes."""
+        for session in sessions:
+            session.events.post(frame)
+
+    async def tell_presence(self, interval: float) -> NoReturn:
+        """Tell everybody who came and who left, at most once in `interval` seconds, for ever."""
+        while True:
+            await self.roster.wait_for_news()
+            await trio.sleep(interval)
+            for frame in self.roster.take_news():
+                self.tell(self._everyone, frame)
+            self._delivery.flush()
+
+
+_MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick"})

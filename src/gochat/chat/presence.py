@@ -1,0 +1,87 @@
+"""Who is online, and telling everybody of changes, many at a time.
+
+An account is online from its first session to the end of its last. Ten thousand people who arrive
+at once must not cause ten thousand frames to each of ten thousand: changes are gathered for
+`interval` seconds and go out together, so a receiver gets at most 1/`interval` frames a second.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from typing import Final
+
+import trio
+
+from gochat.chat.names import NameKey
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import Person, Presence
+
+#: People in one frame. A name takes at most 32 characters of 4 bytes and an away notice 200, both
+#: escaped twice: 40 of the worst would fill a frame, so the notice is what bounds it.
+MAX_PEOPLE_PER_FRAME: Final = 40
+#: The same, for names alone.
+MAX_NAMES_PER_FRAME: Final = 250
+
+
+class Roster:
+    """Who is online, in the order of their keys, and what has changed since it was last told."""
+
+    def __init__(self) -> None:
+        self._people: dict[NameKey, Person] = {}
+        self._order: list[NameKey] = []
+        self._changed: dict[NameKey, str] = {}
+        self._news = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._people)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._people
+
+    def arrive(self, key: NameKey, person: Person) -> None:
+        """Note that somebody is online, or that their away notice is another."""
+        if key not in self._people:
+            bisect.insort(self._order, key)
+        self._people[key] = person
+        self._note(key, person.name)
+
+    def leave(self, key: NameKey) -> None:
+        """Note that somebody is no longer online."""
+        person = self._people.pop(key, None)
+        if person is not None:
+            del self._order[bisect.bisect_left(self._order, key)]
+            self._note(key, person.name)
+
+    def page(self, after: str, limit: int) -> tuple[tuple[Person, ...], bool]:
+        """Return at most `limit` people whose key is above `after`, and whether there are more."""
+        start = bisect.bisect_right(self._order, after)
+        people = tuple(self._people[key] for key in self._order[start : start + limit])
+        return people, start + limit < len(self._order)
+
+    async def wait_for_news(self) -> None:
+        """Wait until something has changed that :meth:`take_news` would tell."""
+        await self._news.wait()
+
+    def take_news(self) -> list[bytes]:
+        """Return frames that tell what changed since the last call, as things stand now."""
+        changed, self._changed = self._changed, {}
+        self._news = trio.Event()
+        online = [self._people[key] for key in changed if key in self._people]
+        offline = [name for key, name in changed.items() if key not in self._people]
+        return [encode(event) for event in _events(online, offline)]
+
+    def _note(self, key: NameKey, name: str) -> None:
+        self._changed[key] = name
+        self._news.set()
+
+
+def _events(online: list[Person], offline: list[str]) -> Iterator[Presence]:
+    plain = [person for person in online if person.away is None]
+    away = [person for person in online if person.away is not None]
+    for start in range(0, len(plain), MAX_NAMES_PER_FRAME):
+        yield Presence(online=tuple(plain[start : start + MAX_NAMES_PER_FRAME]))
+    for start in range(0, len(away), MAX_PEOPLE_PER_FRAME):
+        yield Presence(online=tuple(away[start : start + MAX_PEOPLE_PER_FRAME]))
+    for start in range(0, len(offline), MAX_NAMES_PER_FRAME):
+        yield Presence(offline=tuple(offline[start : start + MAX_NAMES_PER_FRAME]))

@@ -1,0 +1,219 @@
+"""Rooms: who may do what, turned into drafts for the log, as in :mod:`gochat.chat.drafts`.
+
+A public room is open to all; a private one is joined by invitation. Operators invite, remove, set
+the topic and the access, and make others operators. A room that has members has an operator: when
+the last one leaves, the one of the others who has been there longest is made one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gochat.chat import conversations, names
+from gochat.chat.accounts import Identity
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.directory import Directory
+from gochat.chat.drafts import new_cid
+from gochat.chat.names import NameKey
+from gochat.chat.store import Draft, RoomState, Store
+from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import (
+    CreateRoom,
+    EntryKind,
+    Invite,
+    Join,
+    Kick,
+    Leave,
+    Member,
+    SetAccess,
+    SetOperator,
+    SetTopic,
+)
+
+#: In characters: what fits the line above the conversation.
+MAX_TOPIC: Final = 200
+_PAGE: Final = 1000
+
+
+class Rooms:
+    """Makes the drafts that change rooms. The last draft is the one that was asked for."""
+
+    def __init__(self, store: Store, directory: Directory) -> None:
+        self._store = store
+        self._directory = directory
+
+    async def create(self, who: Identity, request: CreateRoom) -> list[Draft]:
+        """A new room; where it has a topic from the start, that is an entry of its own."""
+        if not request.room.startswith("#"):
+            raise ChatError(
+                ErrorCode.BAD_NAME, "a room's name begins with #, as in #garden", field="room"
+            )
+        _check_topic(request.topic)
+        try:
+            shown = "#" + names.check(request.room[1:])
+        except ChatError as error:
+            raise ChatError(error.code, error.text, field="room") from error
+        key = conversations.key(shown, who.key)
+        if await self._directory.room(key, who.key) is not None:
+            raise ChatError(ErrorCode.ROOM_EXISTS, f"there is a room {shown} already", field="room")
+        access = "private" if request.private else "public"
+        room = RoomState(key=key, name=shown, topic="", private=False, members=0)
+        return [_draft(who, room, "create", text=access, cid=request.cid)]
+
+    async def join(self, who: Identity, request: Join) -> list[Draft]:
+        """Become a member."""
+        room = await self._room(who, request.room)
+        if room.role in ("member", "operator"):
+            raise ChatError(ErrorCode.BAD_REQUEST, f"you are in {room.name} already", field="room")
+        if room.private and room.role != "invited":
+            raise ChatError(
+                ErrorCode.NOT_PERMITTED,
+                f"{room.name} is by invitation only: ask an operator",
+                field="room",
+            )
+        return [_draft(who, room, "join", cid=request.cid)]
+
+    async def leave(self, who: Identity, request: Leave) -> list[Draft]:
+        """Stop being a member; the last operator hands over first."""
+        room = await self._own_room(who, request.room)
+        drafts = []
+        if room.role == "operator" and (heir := await self._heir(room, who.key)) is not None:
+            drafts.append(
+                _draft(who, room, "operator", text=heir.name, subject=names.fold(heir.name))
+            )
+        return [*drafts, _draft(who, room, "leave", cid=request.cid)]
+
+    async def invite(self, who: Identity, request: Invite) -> list[Draft]:
+        """Invite somebody: to a public room any member may, to a private one an operator."""
+        room = await self._own_room(who, request.room)
+        if room.private and room.role != "operator":
+            raise _operators_only("invite to a private room")
+        key, name = await self._somebody(request.name)
+        other = await self._store.room(room.key, key)
+        if other is not None and other.role in ("member", "operator"):
+            raise ChatError(
+                ErrorCode.BAD_REQUEST, f"{name} is in {room.name} already", field="name"
+            )
+        return [_draft(who, room, "invite", text=name, subject=key, cid=request.cid)]
+
+    async def kick(self, who: Identity, request: Kick) -> list[Draft]:
+        """Remove somebody else."""
+        room = await self._own_room(who, request.room, operators_only="remove people")
+        key, name = await self._member(room, request.name)
+        if key == who.key:
+            raise ChatError(
+                ErrorCode.BAD_REQUEST, f"to go yourself, leave {room.name}", field="name"
+            )
+        return [_draft(who, room, "kick", text=name, subject=key, cid=request.cid)]
+
+    async def set_topic(self, who: Identity, request: SetTopic) -> list[Draft]:
+        """A new topic, perhaps empty."""
+        _check_topic(request.topic)
+        room = await self._own_room(who, request.room, operators_only="set the topic")
+        return [_draft(who, room, "topic", text=request.topic, cid=request.cid)]
+
+    async def set_operator(self, who: Identity, request: SetOperator) -> list[Draft]:
+        """Make a member an operator, or an operator a member."""
+        room = await self._own_room(who, request.room, operators_only="choose operators")
+        key, name = await self._member(room, request.name)
+        if not request.on and key == who.key and await self._heir(room, who.key) is not None:
+            raise ChatError(
+                ErrorCode.BAD_REQUEST,
+                f"{room.name} needs an operator: choose another one first",
+                field="name",
+            )
+        kind: EntryKind = "operator" if request.on else "member"
+        return [_draft(who, room, kind, text=name, subject=key, cid=request.cid)]
+
+    async def set_access(self, who: Identity, request: SetAccess) -> list[Draft]:
+        """Make the room private or public."""
+        room = await self._own_room(who, request.room, operators_only="change who may join")
+        access = "private" if request.private else "public"
+        return [_draft(who, room, "access", text=access, cid=request.cid)]
+
+    # -- what has to be so ------------------------------------------------------------------
+
+    async def _room(self, who: Identity, address: str) -> RoomState:
+        key = conversations.key(address, who.key)
+        if key == LOBBY_KEY:
+            raise ChatError(
+                ErrorCode.NOT_PERMITTED, "#lobby is everybody's: it stays as it is", field="room"
+            )
+        room = None if conversations.is_private(key) else await self._store.room(key, who.key)
+        if room is None:
+            raise conversations.unknown(address)
+        return room
+
+    async def _own_room(
+        self, who: Identity, address: str, *, operators_only: str | None = None
+    ) -> RoomState:
+        room = await self._room(who, address)
+        if room.role not in ("member", "operator"):
+            raise ChatError(ErrorCode.NOT_A_MEMBER, f"you are not in {room.name}", field="room")
+        if operators_only is not None and room.role != "operator":
+            raise _operators_only(operators_only)
+        return room
+
+    async def _somebody(self, name: str) -> tuple[NameKey, str]:
+        try:
+            key = names.fold(name.removeprefix("@"))
+            return key, (await self._directory.people((key,)))[key]
+        except (ChatError, KeyError):
+            raise ChatError(
+                ErrorCode.UNKNOWN_PERSON, f"there is nobody called {name[:64]!r}", field="name"
+            ) from None
+
+    async def _member(self, room: RoomState, name: str) -> tuple[NameKey, str]:
+        key, shown = await self._somebody(name)
+        theirs = await self._store.room(room.key, key)
+        if theirs is None or theirs.role not in ("member", "operator"):
+            raise ChatError(ErrorCode.NOT_A_MEMBER, f"{shown} is not in {room.name}", field="name")
+        return key, shown
+
+    async def _heir(self, room: RoomState, leaving: NameKey) -> Member | None:
+        """Who has to become operator when `leaving` no longer is; None if nobody has to."""
+        heir: Member | None = None
+        after, more = "", True
+        while more:
+            members, _, more = await self._store.members(room.key, after=after, limit=_PAGE)
+            for member in members:
+                after = names.fold(member.name)
+                if after == leaving:
+                    continue
+                if member.operator:
+                    return None
+                if heir is None or member.since < heir.since:
+                    heir = member
+        return heir
+
+
+def _check_topic(topic: str) -> None:
+    if len(topic) > MAX_TOPIC:
+        raise ChatError(
+            ErrorCode.TEXT_TOO_LONG, f"a topic has at most {MAX_TOPIC} characters", field="topic"
+        )
+
+
+def _operators_only(what: str) -> ChatError:
+    return ChatError(ErrorCode.NOT_PERMITTED, f"only operators can {what}", field="room")
+
+
+def _draft(
+    who: Identity,
+    room: RoomState,
+    kind: EntryKind,
+    *,
+    text: str = "",
+    subject: NameKey | None = None,
+    cid: str | None = None,
+) -> Draft:
+    return Draft(
+        conversation=ConversationKey(room.key),
+        to=room.name,
+        sender_key=who.key,
+        sender=who.name,
+        kind=kind,
+        text=text,
+        cid=cid or new_cid(),
+        subject=subject,
+    )
