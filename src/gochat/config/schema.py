@@ -1,0 +1,341 @@
+"""The keys of the configuration: types, bounds, defaults, and why.
+
+The texts are read by people: ``docs/reference/configuration.md`` is made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+_Seconds = float  # all durations are in seconds
+
+_DAY: Final = 24 * 3600
+
+
+def _count(low: int, high: int, text: str) -> Meta:
+    return Meta(ge=low, le=high, description=text)
+
+
+def _number(low: float, high: float, text: str) -> Meta:
+    return Meta(ge=low, le=high, description=text)
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much anybody may ask of the server. Durations are in seconds."""
+
+    # Passwords and logins.
+    argon2_memory: Annotated[
+        int,
+        _count(
+            8, 4 * 1024 * 1024, "KiB of memory for one argon2id hash. The default is OWASP's floor."
+        ),
+    ] = 19456
+    argon2_time: Annotated[
+        int, _count(1, 100, "Passes over that memory. With the defaults a hash takes some 20 ms.")
+    ] = 2
+    argon2_parallelism: Annotated[
+        int, _count(1, 64, "Lanes of one hash. 1: many logins at once share the cores already.")
+    ] = 1
+    hashing_queue: Annotated[
+        int,
+        _count(
+            1,
+            100_000,
+            "Logins that may wait for a core to hash on, before the next one is told `busy`. "
+            "The default is some 3 s of work on two cores.",
+        ),
+    ] = 256
+    password_min: Annotated[
+        int, _count(1, 128, "Characters of a password at least. Length is what resists guessing.")
+    ] = 8
+    password_max: Annotated[
+        int, _count(8, 1024, "Characters of a password at most: hashing more buys nothing.")
+    ] = 128
+    login_failures: Annotated[
+        int, _count(1, 1000, "Failed logins per minute and connection, then `rate_limited`.")
+    ] = 3
+    login_failures_account: Annotated[
+        int,
+        _count(
+            1,
+            10_000,
+            "Failed logins for one account from one address, after which each further one doubles "
+            "the wait. Per address, so that a guesser can't lock out the owner.",
+        ),
+    ] = 5
+    login_failures_address: Annotated[
+        int, _count(1, 100_000, "Failed logins from one address, after which it is locked out.")
+    ] = 20
+    login_lockout: Annotated[
+        _Seconds, _number(1, 30 * _DAY, "Seconds for which such an address is locked out.")
+    ] = 3600.0
+    registrations: Annotated[
+        int,
+        _count(1, 1_000_000, "Accounts that may be registered, on this server, in each window."),
+    ] = 30
+    registration_window: Annotated[
+        _Seconds, _number(1, 30 * _DAY, "Seconds of that window: a class signs up, a robot stops.")
+    ] = 600.0
+    token_lifetime: Annotated[
+        _Seconds,
+        _number(
+            60,
+            3650 * _DAY,
+            "Seconds for which a session can be resumed without the password. "
+            "The default, 30 days, spans a holiday.",
+        ),
+    ] = 30.0 * _DAY
+
+    # Connections.
+    max_connections: Annotated[
+        int,
+        _count(
+            0,
+            10_000_000,
+            "Connections at once, then `server_full`. 0: 80 % of the limit on file descriptors, "
+            "so that the store and the logs keep theirs.",
+        ),
+    ] = 0
+    connections_per_address: Annotated[
+        int,
+        _count(
+            1,
+            10_000_000,
+            "Connections at once from one address. Raise it where many people share one, "
+            "behind a proxy or a company's router.",
+        ),
+    ] = 16
+    anonymous_max: Annotated[
+        int,
+        _count(1, 10_000_000, "Connections at once that have not logged in, of all addresses."),
+    ] = 256
+    anonymous_timeout: Annotated[
+        _Seconds, _number(0.1, 3600, "Seconds within which a connection must have logged in.")
+    ] = 10.0
+    anonymous_bytes: Annotated[
+        int, _count(1024, 1024**3, "Bytes that a connection may send before it has logged in.")
+    ] = 4096
+    tls_handshake_timeout: Annotated[
+        _Seconds, _number(0.1, 300, "Seconds within which the TLS handshake must be done.")
+    ] = 5.0
+
+    # Frames.
+    frame_bytes: Annotated[
+        int,
+        _count(
+            16 * 1024,
+            16 * 1024 * 1024,
+            "Bytes of a frame's body at most, both ways. Large enough for a page of history, "
+            "small enough that each connection can hold one back.",
+        ),
+    ] = 65536
+    frame_timeout: Annotated[
+        _Seconds, _number(0.1, 3600, "Seconds from a frame's first byte to its last.")
+    ] = 10.0
+    malformed_frames: Annotated[
+        int, _count(1, 1_000_000, "Frames of a connection that don't decode; the last one ends it.")
+    ] = 16
+
+    # Messages.
+    burst: Annotated[
+        int, _count(1, 1_000_000, "Messages that a session may send at once, before it must wait.")
+    ] = 10
+    per_second: Annotated[
+        float,
+        _number(0.01, 1_000_000, "Messages per second after that: faster than anybody types."),
+    ] = 5.0
+    text_chars: Annotated[
+        int,
+        _count(
+            1, 10_000, "Characters of a message. 4000, each of the worst kind, still fit a frame."
+        ),
+    ] = 4000
+    history_page: Annotated[
+        int, _count(1, 200, "Messages in one page of history; 200 is the protocol's own limit.")
+    ] = 200
+    resume_max: Annotated[
+        int,
+        _count(
+            0,
+            100_000,
+            "Messages of a conversation that a resuming client is sent one by one. "
+            "If it missed more, it gets the newest page instead.",
+        ),
+    ] = 500
+    typing_interval: Annotated[
+        _Seconds, _number(0, 3600, "Seconds between two notices of one person's typing.")
+    ] = 3.0
+    presence_interval: Annotated[
+        _Seconds,
+        _number(
+            0,
+            60,
+            "Seconds for which arrivals and departures are collected, so that thousands of people "
+            "arriving at once don't cost their number squared.",
+        ),
+    ] = 0.1
+
+    # Peers that are slow or gone.
+    heartbeat_interval: Annotated[
+        _Seconds, _number(0.1, 3600, "Seconds of silence after which a client is sent a `ping`.")
+    ] = 25.0
+    heartbeat_timeout: Annotated[
+        _Seconds, _number(0.1, 3600, "Seconds it then has to send anything at all.")
+    ] = 8.0
+    mailbox_frames: Annotated[
+        int, _count(16, 10_000_000, "Frames that may wait for one slow reader before it is cut.")
+    ] = 1024
+    mailbox_bytes: Annotated[
+        int, _count(64 * 1024, 1024**4, "Bytes that may wait for one slow reader before it is cut.")
+    ] = 1024 * 1024
+    write_timeout: Annotated[
+        _Seconds, _number(0.1, 3600, "Seconds for which a reader may take nothing of what waits.")
+    ] = 10.0
+    drain_timeout: Annotated[
+        _Seconds, _number(0, 3600, "Seconds that a stopping server takes for what is under way.")
+    ] = 10.0
+
+
+class Registration(Struct, frozen=True, kw_only=True):
+    """Who may get an account."""
+
+    mode: Annotated[
+        Literal["open", "invite", "closed"],
+        Meta(description="`open`: anybody; `invite`: who has one of the codes; `closed`: nobody."),
+    ] = "open"
+    invites: Annotated[
+        tuple[Annotated[str, Meta(min_length=8, max_length=200)], ...],
+        Meta(
+            description="The invite codes; each can be used until it is taken off the list. "
+            "At least 8 characters, so that they aren't guessed."
+        ),
+    ] = ()
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """Encryption; both keys or neither."""
+
+    cert: Annotated[
+        str,
+        Meta(description="Path of the certificate with its chain (PEM). Empty: no encryption."),
+    ] = ""
+    key: Annotated[
+        str,
+        Meta(description="Path of the certificate's private key (PEM), without a passphrase."),
+    ] = ""
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """All that can be configured. `Config()` is a server for this machine only."""
+
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=255,
+            description="Address or host name to listen on. By default only this machine reaches "
+            "the server; off it, use TLS.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, _count(0, 65535, "Port to listen on. 0: any that is free; the log says which.")
+    ] = 8889
+    store: Annotated[
+        str,
+        Meta(
+            description="Where everything is kept: `sqlite:///PATH` or `redis://HOST:PORT`. "
+            "Empty: a SQLite file in the user's data directory."
+        ),
+    ] = ""
+    log_format: Annotated[
+        Literal["auto", "console", "json"],
+        Meta(description="`auto`: readable on a terminal, JSON lines otherwise."),
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least important events to log."),
+    ] = "info"
+    tls: Tls = Tls()
+    registration: Registration = Registration()
+    limits: Limits = Limits()
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL, also where it was left to the default."""
+        return self.store or f"sqlite:///{default_store_path().as_posix()}"
+
+
+def default_store_path() -> Path:
+    """Return where the SQLite file lies if no store is configured."""
+    import platformdirs
+
+    return platformdirs.user_data_path("gochat", appauthor=False) / "gochat.db"
+
+
+#: Sections: the nested structs, by their name.
+SECTIONS: Final[Mapping[str, type[Struct]]] = {
+    "tls": Tls,
+    "registration": Registration,
+    "limits": Limits,
+}
+
+
+class Key(Struct, frozen=True):
+    """One key of the configuration; `name` is the dotted one, `type` with its `Meta`."""
+
+    name: str
+    type: Any
+    default: object
+
+    @property
+    def variable(self) -> str:
+        """The environment variable's name."""
+        return "GOCHAT_" + self.name.upper().replace(".", "_")
+
+    @property
+    def description(self) -> str:
+        """What it is, in which unit, and why it has this bound."""
+        return next(m.description or "" for m in get_args(self.type)[1:] if isinstance(m, Meta))
+
+    @property
+    def expected(self) -> str:
+        """The values that are taken, in words."""
+        return _describe_type(self.type)
+
+
+def _find_keys(struct: type[Struct], prefix: str = "") -> Iterator[Key]:
+    hints = get_type_hints(struct, include_extras=True)
+    for field in msgspec.structs.fields(struct):
+        if field.name in SECTIONS and not prefix:
+            yield from _find_keys(SECTIONS[field.name], f"{field.name}.")
+        else:
+            yield Key(prefix + field.name, hints[field.name], field.default)
+
+
+#: All keys, in the order of the fields.
+KEYS: Final[Mapping[str, Key]] = {key.name: key for key in _find_keys(Config)}
+
+
+def bare_type(type_: Any) -> Any:
+    """Return `type_` without its bounds and its description."""
+    return get_args(type_)[0] if get_origin(type_) is Annotated else type_
+
+
+def _describe_type(type_: Any) -> str:
+    bare = bare_type(type_)
+    bounds = next((m for m in get_args(type_)[1:] if isinstance(m, Meta)), Meta())
+    if get_origin(bare) is Literal:
+        return "one of " + ", ".join(get_args(bare))
+    if get_origin(bare) is tuple:
+        return f"a list, each {_describe_type(get_args(bare)[0])}"
+    if bare is str:
+        if bounds.min_length is not None:
+            return f"a text of {bounds.min_length} to {bounds.max_length} characters"
+        return "a text"
+    number = "a whole number" if bare is int else "a number"
+    return f"{number} from {bounds.ge} to {bounds.le}"

@@ -1,0 +1,210 @@
+"""The sources of the configuration, and what is said when one of them is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, get_origin
+
+import msgspec
+
+from gochat.config.schema import KEYS, SECTIONS, Config, bare_type
+from gochat.errors import ConfigError
+
+#: Errors don't repeat what was given here: it may hold a password.
+_SECRET: Final = frozenset({"store", "registration.invites"})
+
+_BY_VARIABLE: Final = {key.variable: key.name for key in KEYS.values()}
+#: The file's path can't be in the file.
+CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"
+#: Variables of other parts of gochat, which the server leaves alone.
+_FOREIGN: Final = re.compile(r"GOCHAT_(CLIENT|TEST|TUI|URL)(_|$)")
+
+
+def default_config_path() -> Path:
+    """Return where the configuration file is looked for."""
+    import platformdirs  # not needed by who only wants `Config()`
+
+    return platformdirs.user_config_path("gochat", appauthor=False) / "server.toml"
+
+
+def load_config(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Config:
+    """Return the configuration from all its sources.
+
+    `path` is the file; without it, the one that GOCHAT_CONFIG names, or the default one if it
+    exists. `flags` are given by their dotted keys, as text or as the key's type; None means "not
+    given". `environ` is the process's by default; a variable that is empty counts as not set.
+
+    Raises:
+        ConfigError: with the file and line, variable or flag, and the key.
+    """
+    environ = os.environ if environ is None else environ
+    values = _Values()
+    if path is None and environ.get(CONFIG_VARIABLE):
+        path = Path(environ[CONFIG_VARIABLE])
+    if path is not None:
+        _read_file(path, values)
+    elif (default := default_config_path()).is_file():
+        _read_file(default, values)
+    for variable, text in environ.items():
+        if not variable.startswith("GOCHAT_") or variable == CONFIG_VARIABLE or not text:
+            continue
+        if variable in _BY_VARIABLE:
+            values.set(_BY_VARIABLE[variable], text, variable)
+        elif not _FOREIGN.match(variable):
+            raise ConfigError(f"{variable}: unknown variable{_near(variable, _BY_VARIABLE)}")
+    for name, value in (flags or {}).items():
+        if value is not None:
+            flag = f"--set {name}" if name.startswith("limits.") else f"--{_dashed(name)}"
+            values.set(name, value, flag)
+    return values.build()
+
+
+class _Values:
+    """What the sources said so far; a later one overrides an earlier one."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, object] = {}
+        self._sources: dict[str, str] = {}  # for the errors: where each value was found
+
+    def set(self, name: str, value: object, source: str) -> None:
+        """Check and take a value.
+
+        Raises:
+            ConfigError: there is no such key, or it does not take this value.
+        """
+        key = KEYS.get(name)
+        if key is None:
+            raise ConfigError(f"{source}: unknown key{_near(name, KEYS)}")
+        wanted, shown = value, repr(value)
+        if isinstance(value, str) and get_origin(bare_type(key.type)) is tuple:
+            wanted = [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, Path):
+            wanted = str(value)
+        try:
+            # Only text is converted to what the key needs: a file that says true means no 1.
+            converted = msgspec.convert(wanted, key.type, strict=not isinstance(value, str))
+            if isinstance(converted, float) and not math.isfinite(converted):
+                raise msgspec.ValidationError
+        except msgspec.ValidationError:
+            got = "" if name in _SECRET else f", got {shown}"
+            raise ConfigError(f"{source}: expected {key.expected}{got}") from None
+        self._values[name] = converted
+        self._sources[name] = source
+
+    def build(self) -> Config:
+        """Return the configuration.
+
+        Raises:
+            ConfigError: values that don't go together.
+        """
+        top: dict[str, Any] = {name: v for name, v in self._values.items() if "." not in name}
+        for section, struct in SECTIONS.items():
+            prefix = f"{section}."
+            top[section] = struct(
+                **{n.removeprefix(prefix): v for n, v in self._values.items() if prefix in n}
+            )
+        config = Config(**top)
+        limits = config.limits
+        self._check(
+            bool(config.tls.cert) == bool(config.tls.key),
+            "tls.cert",
+            "tls.key",
+            "give both or neither",
+        )
+        self._check(
+            limits.password_min <= limits.password_max,
+            "limits.password_min",
+            "limits.password_max",
+            f"the minimum, {limits.password_min}, is over the maximum, {limits.password_max}",
+        )
+        self._check(
+            config.registration.mode != "invite" or bool(config.registration.invites),
+            "registration.mode",
+            "registration.invites",
+            "`invite` needs at least one invite code",
+        )
+        return config
+
+    def _check(self, is_right: bool, first: str, second: str, text: str) -> None:
+        if is_right:
+            return
+        source = self._sources.get(first) or self._sources[second]
+        raise ConfigError(f"{source}: {first} and {second}: {text}")
+
+
+def _read_file(path: Path, values: _Values) -> None:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r" \(at line (\d+), column \d+\)$", str(error))
+        line = f":{place[1]}" if place else ""
+        raise ConfigError(f"{path}{line}: {str(error).partition(' (at ')[0]}") from None
+
+    def source(name: str) -> str:
+        line = _find_line(text, name)
+        return f"{path}:{line}: {name}" if line else f"{path}: {name}"
+
+    for name, value in content.items():
+        if name not in SECTIONS:
+            values.set(name, value, source(name))
+        elif isinstance(value, dict):
+            for inner, inner_value in value.items():
+                full = f"{name}.{inner}"
+                values.set(full, inner_value, source(full))
+        else:
+            raise ConfigError(f"{source(name)}: expected a section, [{name}]")
+
+
+def _find_line(text: str, name: str) -> int | None:
+    """Return the line that sets `name`, as far as one can tell without parsing TOML again.
+
+    tomllib keeps no positions. This finds what people write: ``[section]`` and ``key =``, quoted
+    or dotted; not what stands inside an inline table, whose own line it returns instead.
+    """
+    section, fallback = "", None
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*([^\]#]+?)\s*\]", line)
+        if header:
+            section = _plain(header[1])
+            found = section
+        elif setting := re.match(r"\s*([\w\s.\"'-]+?)\s*=", line):
+            found = f"{section}.{_plain(setting[1])}".lstrip(".")
+        else:
+            continue
+        if found == name:
+            return number
+        if fallback is None and name.startswith(f"{found}."):
+            fallback = number
+    return fallback
+
+
+def _plain(key: str) -> str:
+    return ".".join(part.strip().strip("\"'") for part in key.split("."))
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """Return the names nearest to one that is unknown, to put behind the error."""
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.75)
+    # Right, but in the wrong section or in none.
+    near += [k for k in known if k.rpartition(".")[2] == name.rpartition(".")[2] and k not in near]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _dashed(name: str) -> str:
+    return name.replace(".", "-").replace("_", "-")
