@@ -25,8 +25,8 @@ class FrameDecoder:
     """Cuts a stream of bytes, split anywhere, into frame bodies.
 
     Feed it with :meth:`receive_data`, then call :meth:`next_frame` until it returns None. After a
-    :exc:`~gochat.errors.FrameError` the stream can't be read any further; every later call raises
-    the same error.
+    :exc:`~gochat.errors.FrameError` the stream can't be read any further: every later call of
+    :meth:`next_frame` raises the same error, and nothing is kept of what still arrives.
     """
 
     __slots__ = ("_buffer", "_error", "_max_frame_size", "_start")
@@ -39,11 +39,16 @@ class FrameDecoder:
 
     @property
     def is_mid_frame(self) -> bool:
-        """True while a part of a frame has arrived: the time to hold its sender to a deadline."""
+        """True while a part of a frame has arrived: the time to hold its sender to a deadline.
+
+        Of use after :meth:`next_frame` has returned None; before, whole frames count, too.
+        """
         return self._start < len(self._buffer)
 
     def receive_data(self, data: bytes) -> None:
         """Add bytes in the order in which they arrived."""
+        if self._error is not None:
+            return
         if self._start:
             del self._buffer[: self._start]
             self._start = 0
@@ -64,6 +69,8 @@ class FrameDecoder:
         size = int.from_bytes(buffer[start:body], "big")
         if not 1 <= size <= self._max_frame_size:
             self._error = self._refuse(size)
+            buffer.clear()
+            self._start = 0
             raise self._error
         end = body + size
         if len(buffer) < end:

@@ -20,6 +20,8 @@ LOBBY: Final = "#lobby"
 
 #: Integers stay in the range that every JSON implementation keeps exactly.
 Int: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+#: A time span. Infinity and NaN are no JSON, and less than nothing is nothing to wait for.
+Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
 #: A correlation id: the client's choice, echoed.
 RequestId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 #: A client's id for one thing it says, unique per sender; a retry carries the same.
@@ -90,10 +92,10 @@ class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     conv: str
     epoch: str
-    head: int
-    read: int = 0
-    unread: int = 0
-    mentions: int = 0
+    head: Int
+    read: Int = 0
+    unread: Int = 0
+    mentions: Int = 0
     level: Level = "all"
     topic: str = ""
     operator: bool = False
@@ -105,7 +107,7 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     room: str
     topic: str = ""
-    members: int = 0
+    members: Int = 0
     private: bool = False
     joined: bool = False
 
@@ -114,7 +116,7 @@ class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A member of a room, since when they are (milliseconds since the Unix epoch)."""
 
     name: str
-    since: int
+    since: Int
     operator: bool = False
     online: bool = False
 
@@ -122,11 +124,11 @@ class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Limits(Struct, frozen=True, kw_only=True):
     """The server's limits that a client can stay within by itself."""
 
-    frame_bytes: int
-    text_chars: int
-    burst: int
-    per_second: float
-    history_page: int
+    frame_bytes: Int
+    text_chars: Int
+    burst: Int
+    per_second: Annotated[float, Meta(ge=0)]
+    history_page: Int
 
 
 #: What a log entry is. ``text`` is a message; the others change a message or the room.
@@ -140,7 +142,7 @@ class Reaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often `emoji` was given, by whom (the first ten), and whether by the reader."""
 
     emoji: str
-    count: int
+    count: Int
     names: tuple[str, ...] = ()
     me: bool = False
 
@@ -178,15 +180,15 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "message"
     to: str
     epoch: str
-    seq: int
-    ts: int
+    seq: Int
+    ts: Int
     from_: str = field(name="from")
     kind: EntryKind = "text"
     text: str = ""
-    ref: int | None = None
+    ref: Int | None = None
     cid: str | None = None
     mentions: tuple[str, ...] = ()
-    edited: int | None = None
+    edited: Int | None = None
     deleted: bool = False
     reactions: tuple[Reaction, ...] = ()
 
@@ -474,7 +476,7 @@ class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "error"
     code: str
     text: str
-    retry_after: float | None = None
+    retry_after: Seconds | None = None
     field: str | None = None
     cid: str | None = None
 
@@ -496,9 +498,9 @@ class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "logged_in"
     name: str
     token: str
-    expires: int
+    expires: Int
     limits: Limits
-    heartbeat: float
+    heartbeat: Seconds
     server: str
 
 
@@ -513,7 +515,7 @@ class PasswordChanged(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "password_changed"
     token: str
-    expires: int
+    expires: Int
 
 
 class People(_Reply, frozen=True, kw_only=True, omit_defaults=True):
@@ -521,7 +523,7 @@ class People(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "people"
     people: tuple[Person, ...]
-    total: int
+    total: Int
     more: bool = False
 
 
@@ -531,8 +533,8 @@ class Sent(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "sent"
     to: str
     epoch: str
-    seq: int
-    ts: int
+    seq: Int
+    ts: Int
     cid: str | None = None
     dup: bool = False
 
@@ -547,7 +549,7 @@ class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "history_page"
     conv: str
     epoch: str
-    head: int
+    head: Int
     entries: tuple[Message, ...]
     older: bool = False
     newer: bool = False
@@ -583,7 +585,7 @@ class MemberList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "member_list"
     room: str
     members: tuple[Member, ...]
-    total: int
+    total: Int
     more: bool = False
 
 
@@ -600,8 +602,8 @@ class CaughtUp(Payload, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "caught_up"
     conv: str
     epoch: str
-    seq: int
-    head: int
+    seq: Int
+    head: Int
     recovered: bool = True
 
 
@@ -622,9 +624,9 @@ class Marked(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "marked"
     conv: str
-    read: int
-    unread: int = 0
-    mentions: int = 0
+    read: Int
+    unread: Int = 0
+    mentions: Int = 0
     level: Level = "all"
 
 
@@ -645,7 +647,7 @@ class Bye(Payload, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "bye"
     reason: str
     text: str = ""
-    retry_after: float | None = None
+    retry_after: Seconds | None = None
 
 
 class ByeReason(StrEnum):
