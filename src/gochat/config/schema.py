@@ -17,11 +17,7 @@ _Seconds = float  # all durations are in seconds
 _DAY: Final = 24 * 3600
 
 
-def _count(low: int, high: int, text: str) -> Meta:
-    return Meta(ge=low, le=high, description=text)
-
-
-def _number(low: float, high: float, text: str) -> Meta:
+def _within(low: float, high: float, text: str) -> Meta:
     return Meta(ge=low, le=high, description=text)
 
 
@@ -31,19 +27,19 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Passwords and logins.
     argon2_memory: Annotated[
         int,
-        _count(
+        _within(
             8, 4 * 1024 * 1024, "KiB of memory for one argon2id hash. The default is OWASP's floor."
         ),
     ] = 19456
     argon2_time: Annotated[
-        int, _count(1, 100, "Passes over that memory. With the defaults a hash takes some 20 ms.")
+        int, _within(1, 100, "Passes over that memory. With the defaults a hash takes some 20 ms.")
     ] = 2
     argon2_parallelism: Annotated[
-        int, _count(1, 64, "Lanes of one hash. 1: many logins at once share the cores already.")
+        int, _within(1, 64, "Lanes of one hash. 1: many logins at once share the cores already.")
     ] = 1
     hashing_queue: Annotated[
         int,
-        _count(
+        _within(
             1,
             100_000,
             "Logins that may wait for a core to hash on, before the next one is told `busy`. "
@@ -51,17 +47,17 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 256
     password_min: Annotated[
-        int, _count(1, 128, "Characters of a password at least. Length is what resists guessing.")
+        int, _within(1, 128, "Characters of a password at least. Length is what resists guessing.")
     ] = 8
     password_max: Annotated[
-        int, _count(8, 1024, "Characters of a password at most: hashing more buys nothing.")
+        int, _within(8, 1024, "Characters of a password at most: hashing more buys nothing.")
     ] = 128
     login_failures: Annotated[
-        int, _count(1, 1000, "Failed logins per minute and connection, then `rate_limited`.")
+        int, _within(1, 1000, "Failed logins per minute and connection, then `rate_limited`.")
     ] = 3
     login_failures_account: Annotated[
         int,
-        _count(
+        _within(
             1,
             10_000,
             "Failed logins for one account from one address, after which each further one doubles "
@@ -69,21 +65,21 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 5
     login_failures_address: Annotated[
-        int, _count(1, 100_000, "Failed logins from one address, after which it is locked out.")
+        int, _within(1, 100_000, "Failed logins from one address, after which it is locked out.")
     ] = 20
     login_lockout: Annotated[
-        _Seconds, _number(1, 30 * _DAY, "Seconds for which such an address is locked out.")
+        _Seconds, _within(1, 30 * _DAY, "Seconds for which such an address is locked out.")
     ] = 3600.0
     registrations: Annotated[
         int,
-        _count(1, 1_000_000, "Accounts that may be registered, on this server, in each window."),
+        _within(1, 1_000_000, "Accounts that may be registered, on this server, in each window."),
     ] = 30
     registration_window: Annotated[
-        _Seconds, _number(1, 30 * _DAY, "Seconds of that window: a class signs up, a robot stops.")
+        _Seconds, _within(1, 30 * _DAY, "Seconds of that window: a class signs up, a robot stops.")
     ] = 600.0
     token_lifetime: Annotated[
         _Seconds,
-        _number(
+        _within(
             60,
             3650 * _DAY,
             "Seconds for which a session can be resumed without the password. "
@@ -94,7 +90,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Connections.
     max_connections: Annotated[
         int,
-        _count(
+        _within(
             0,
             10_000_000,
             "Connections at once, then `server_full`. 0: 80 % of the limit on file descriptors, "
@@ -103,7 +99,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 0
     connections_per_address: Annotated[
         int,
-        _count(
+        _within(
             1,
             10_000_000,
             "Connections at once from one address. Raise it where many people share one, "
@@ -112,22 +108,22 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 16
     anonymous_max: Annotated[
         int,
-        _count(1, 10_000_000, "Connections at once that have not logged in, of all addresses."),
+        _within(1, 10_000_000, "Connections at once that have not logged in, of all addresses."),
     ] = 256
     anonymous_timeout: Annotated[
-        _Seconds, _number(0.1, 3600, "Seconds within which a connection must have logged in.")
+        _Seconds, _within(0.1, 3600, "Seconds within which a connection must have logged in.")
     ] = 10.0
     anonymous_bytes: Annotated[
-        int, _count(1024, 1024**3, "Bytes that a connection may send before it has logged in.")
+        int, _within(1024, 1024**3, "Bytes that a connection may send before it has logged in.")
     ] = 4096
     tls_handshake_timeout: Annotated[
-        _Seconds, _number(0.1, 300, "Seconds within which the TLS handshake must be done.")
+        _Seconds, _within(0.1, 300, "Seconds within which the TLS handshake must be done.")
     ] = 5.0
 
     # Frames.
     frame_bytes: Annotated[
         int,
-        _count(
+        _within(
             16 * 1024,
             16 * 1024 * 1024,
             "Bytes of a frame's body at most, both ways. Large enough for a page of history, "
@@ -135,32 +131,33 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 65536
     frame_timeout: Annotated[
-        _Seconds, _number(0.1, 3600, "Seconds from a frame's first byte to its last.")
+        _Seconds, _within(0.1, 3600, "Seconds from a frame's first byte to its last.")
     ] = 10.0
     malformed_frames: Annotated[
-        int, _count(1, 1_000_000, "Frames of a connection that don't decode; the last one ends it.")
+        int,
+        _within(1, 1_000_000, "Frames of a connection that don't decode; the last one ends it."),
     ] = 16
 
     # Messages.
     burst: Annotated[
-        int, _count(1, 1_000_000, "Messages that a session may send at once, before it must wait.")
+        int, _within(1, 1_000_000, "Messages that a session may send at once, before it must wait.")
     ] = 10
     per_second: Annotated[
         float,
-        _number(0.01, 1_000_000, "Messages per second after that: faster than anybody types."),
+        _within(0.01, 1_000_000, "Messages per second after that: faster than anybody types."),
     ] = 5.0
     text_chars: Annotated[
         int,
-        _count(
+        _within(
             1, 10_000, "Characters of a message. 4000, each of the worst kind, still fit a frame."
         ),
     ] = 4000
     history_page: Annotated[
-        int, _count(1, 200, "Messages in one page of history; 200 is the protocol's own limit.")
+        int, _within(1, 200, "Messages in one page of history; 200 is the protocol's own limit.")
     ] = 200
     resume_max: Annotated[
         int,
-        _count(
+        _within(
             0,
             100_000,
             "Messages of a conversation that a resuming client is sent one by one. "
@@ -168,11 +165,11 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 500
     typing_interval: Annotated[
-        _Seconds, _number(0, 3600, "Seconds between two notices of one person's typing.")
+        _Seconds, _within(0, 3600, "Seconds between two notices of one person's typing.")
     ] = 3.0
     presence_interval: Annotated[
         _Seconds,
-        _number(
+        _within(
             0,
             60,
             "Seconds for which arrivals and departures are collected, so that thousands of people "
@@ -182,22 +179,23 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     # Peers that are slow or gone.
     heartbeat_interval: Annotated[
-        _Seconds, _number(0.1, 3600, "Seconds of silence after which a client is sent a `ping`.")
+        _Seconds, _within(0.1, 3600, "Seconds of silence after which a client is sent a `ping`.")
     ] = 25.0
     heartbeat_timeout: Annotated[
-        _Seconds, _number(0.1, 3600, "Seconds it then has to send anything at all.")
+        _Seconds, _within(0.1, 3600, "Seconds it then has to send anything at all.")
     ] = 8.0
     mailbox_frames: Annotated[
-        int, _count(16, 10_000_000, "Frames that may wait for one slow reader before it is cut.")
+        int, _within(16, 10_000_000, "Frames that may wait for one slow reader before it is cut.")
     ] = 1024
     mailbox_bytes: Annotated[
-        int, _count(64 * 1024, 1024**4, "Bytes that may wait for one slow reader before it is cut.")
+        int,
+        _within(64 * 1024, 1024**4, "Bytes that may wait for one slow reader before it is cut."),
     ] = 1024 * 1024
     write_timeout: Annotated[
-        _Seconds, _number(0.1, 3600, "Seconds for which a reader may take nothing of what waits.")
+        _Seconds, _within(0.1, 3600, "Seconds for which a reader may take nothing of what waits.")
     ] = 10.0
     drain_timeout: Annotated[
-        _Seconds, _number(0, 3600, "Seconds that a stopping server takes for what is under way.")
+        _Seconds, _within(0, 3600, "Seconds that a stopping server takes for what is under way.")
     ] = 10.0
 
 
@@ -243,7 +241,7 @@ class Config(Struct, frozen=True, kw_only=True):
         ),
     ] = "127.0.0.1"
     port: Annotated[
-        int, _count(0, 65535, "Port to listen on. 0: any that is free; the log says which.")
+        int, _within(0, 65535, "Port to listen on. 0: any that is free; the log says which.")
     ] = 8889
     store: Annotated[
         str,
