@@ -1,1 +1,105 @@
-"""…"""
+"""The command line. One module per command, loaded only when it is the one that runs.
+
+Each has ``add_arguments(parser)`` and ``run(args) -> int``. Commands raise; :func:`main` is the one
+place where an exception becomes an exit code and a line of text. ``docs/reference/cli.md`` says
+which.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Final
+
+from gochat import __version__
+from gochat.errors import ConfigError, GochatError, StoreCorrupt
+
+#: The commands, in the order of the help: module and what it is for.
+COMMANDS: Final = {
+    "chat": "chat now: start a server if none runs here, then the app",
+    "tui": "the app: connect to a server and chat",
+    "serve": "run a server",
+    "db": "back up and check the store",
+}
+
+OK: Final = 0
+FAILED: Final = 1  # the server can't be reached, the store is locked, a file can't be written
+USAGE: Final = 2  # argparse's own code too: the command or the configuration is wrong
+CORRUPT: Final = 3  # trying again can't help and may harm: a supervisor must not restart it
+INTERRUPTED: Final = 130  # as shells say it of SIGINT
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            args = _build_parser(argv).parse_args(argv)
+        except SystemExit as stop:  # argparse printed the help or the error
+            return stop.code if isinstance(stop.code, int) else USAGE
+        code: int = args.run(args)
+        return code
+    except BaseException as error:
+        leaves = list(_leaves(error))
+        if not all(isinstance(e, (GochatError, OSError, KeyboardInterrupt)) for e in leaves):
+            raise  # a bug: its traceback is what helps
+        if any(isinstance(e, KeyboardInterrupt) for e in leaves):
+            return INTERRUPTED
+        for leaf in leaves:
+            print(f"gochat: {_printable(_describe(leaf))}", file=sys.stderr)
+        return max(_code(leaf) for leaf in leaves)
+
+
+def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gochat",
+        description="The chat that people run themselves and use from the terminal.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"gochat {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    # Only the module of the command that is asked for is loaded: `gochat serve` reads no line of
+    # the app, and the app none of the server. No option before the command takes a value.
+    asked_for = next((word for word in argv if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:], allow_abbrev=False
+        )
+        if name == asked_for:
+            module = import_module(f"{__name__}.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    # What leaves a nursery is wrapped in a group, also when it is the only one.
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _code(error: BaseException) -> int:
+    match error:
+        case ConfigError():
+            return USAGE
+        case StoreCorrupt():
+            return CORRUPT
+        case _:
+            return FAILED
+
+
+def _printable(text: str) -> str:
+    # A server's words may be in it, and the terminal obeys control characters.
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
