@@ -34,8 +34,8 @@ ARGON2_LANES: Final = 1
 MIN_PASSWORD: Final = 8
 #: Nobody types more; hashing megabytes is a favour to nobody.
 MAX_PASSWORD: Final = 128
-#: How many may wait for a hash, for each core: at 17 ms each the last one waits about 0.6 s.
-QUEUE_PER_CORE: Final = 32
+#: How many may wait for a hash: at 17 ms each and on two cores the last one waits about 2 s.
+MAX_WAITING: Final = 256
 #: In milliseconds.
 TOKEN_LIFETIME: Final = 30 * 24 * 3600 * 1000
 
@@ -69,7 +69,8 @@ class Accounts:
         *,
         hasher: argon2.PasswordHasher | None = None,
         token_lifetime: int = TOKEN_LIFETIME,
-        cores: int | None = None,
+        max_waiting: int = MAX_WAITING,
+        password_length: range = range(MIN_PASSWORD, MAX_PASSWORD + 1),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -77,9 +78,9 @@ class Accounts:
             time_cost=ARGON2_PASSES, memory_cost=ARGON2_MEMORY_KIB, parallelism=ARGON2_LANES
         )
         self._token_lifetime = token_lifetime
-        cores = cores or os.cpu_count() or 1
-        self._limiter = trio.CapacityLimiter(cores)
-        self._max_waiting = cores * QUEUE_PER_CORE
+        self._password_length = password_length
+        self._limiter = trio.CapacityLimiter(os.cpu_count() or 1)
+        self._max_waiting = max_waiting
         self._waiting = 0
         # An unknown name must cost as much as a wrong password, or it tells who has an account.
         self._dummy = self._hasher.hash(secrets.token_hex(16))
@@ -92,7 +93,7 @@ class Accounts:
         """
         shown = names.check(name)
         key = names.fold(name)
-        check_password(password)
+        self._check_password(password)
         if await self._store.account(key) is None:
             password_hash = await self._hashing(self._hasher.hash, password)
             account = Account(
@@ -113,7 +114,7 @@ class Accounts:
         except ChatError:  # no account can have such a name
             account = None
         password_hash = account.password_hash if account is not None else self._dummy
-        is_right = await self._hashing(self._verify, password_hash, password[: MAX_PASSWORD + 1])
+        is_right = await self._hashing(self._verify, password_hash, password)
         if account is None or not is_right:
             raise ChatError(
                 ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field="password"
@@ -129,7 +130,7 @@ class Accounts:
         Raises:
             ChatError: ``bad_credentials``, ``bad_password`` or ``busy``.
         """
-        check_password(new)
+        self._check_password(new)
         await self.log_in(who.name, old)
         password_hash = await self._hashing(self._hasher.hash, new)
         await self._store.set_password_hash(who.key, password_hash)
@@ -164,6 +165,15 @@ class Accounts:
         """Make a token worthless."""
         await self._store.revoke_token(digest)
 
+    def _check_password(self, password: str) -> None:
+        if len(password) not in self._password_length:
+            raise ChatError(
+                ErrorCode.BAD_PASSWORD,
+                f"a password has {self._password_length[0]} to {self._password_length[-1]} "
+                "characters",
+                field="password",
+            )
+
     def _verify(self, password_hash: str, password: str) -> bool:
         try:
             return self._hasher.verify(password_hash, password)
@@ -180,16 +190,6 @@ class Accounts:
             return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
         finally:
             self._waiting -= 1
-
-
-def check_password(password: str) -> None:
-    """Raise ``bad_password`` unless the password may be used for an account."""
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise ChatError(
-            ErrorCode.BAD_PASSWORD,
-            f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters",
-            field="password",
-        )
 
 
 def _digest(secret: str) -> bytes:

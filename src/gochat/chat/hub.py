@@ -19,9 +19,10 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private, pa
 from gochat.chat.delivery import Delivery
 from gochat.chat.names import NameKey, fold
 from gochat.chat.presence import Roster
+from gochat.chat.rate import TokenBucket
 from gochat.chat.store import Batch, Cursor, Logged
 from gochat.protocol.codec import encode
-from gochat.protocol.messages import Message, Person
+from gochat.protocol.messages import Capability, Event, IsTyping, Message, Person
 
 
 class Sink(Protocol):
@@ -35,6 +36,7 @@ class Subscriber(Protocol):
     """A logged-in session, as the hub sees it."""
 
     events: Sink
+    caps: frozenset[str]
     wants_log: bool  # entries of every kind, not just what people say
 
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
@@ -48,21 +50,27 @@ class OnlinePerson:
     change in the meantime.
     """
 
-    __slots__ = ("generation", "key", "name", "rooms", "sessions")
+    __slots__ = ("generation", "key", "name", "rooms", "sessions", "turns", "typed")
 
-    def __init__(self, key: NameKey, name: str) -> None:
+    def __init__(self, key: NameKey, name: str, turns: TokenBucket) -> None:
         self.key: Final = key
         self.name: Final = name
         self.sessions: dict[Subscriber, None] = {}
         self.rooms: set[ConversationKey] = set()
         self.generation = 0
+        #: How often they may write to the log, on all their devices together.
+        self.turns: Final = turns
+        #: When they last told a conversation that they are typing.
+        self.typed: dict[ConversationKey, float] = {}
 
 
 class Hub:
     """Delivers committed entries, presence and other events to the sessions of this node."""
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, *, burst: float, per_second: float) -> None:
         self._delivery = delivery
+        self._burst = burst
+        self._per_second = per_second
         self._everyone: dict[Subscriber, None] = {}
         self._people: dict[NameKey, OnlinePerson] = {}
         self._rooms: dict[ConversationKey, dict[Subscriber, None]] = {}
@@ -84,7 +92,9 @@ class Hub:
         """Add a logged-in session. From here on it gets what is committed."""
         person = self._people.get(key)
         if person is None:
-            person = self._people[key] = OnlinePerson(key, name)
+            person = self._people[key] = OnlinePerson(
+                key, name, TokenBucket(self._burst, self._per_second, trio.current_time())
+            )
             self.roster.arrive(key, Person(name=name))
         person.sessions[session] = None
         self._everyone[session] = None
@@ -222,18 +232,31 @@ class Hub:
 
     # -- other events -----------------------------------------------------------------------
 
-    def tell(self, sessions: Iterable[Subscriber], frame: bytes) -> None:
-        """Post one event to some sessions; the caller flushes."""
+    def tell(
+        self, sessions: Iterable[Subscriber], event: Event, capability: Capability | None = None
+    ) -> None:
+        """Post an event to those sessions that have the capability it needs; the caller flushes."""
+        frame = encode(event)
         for session in sessions:
-            session.events.post(frame)
+            if capability is None or capability in session.caps:
+                session.events.post(frame)
+
+    def tell_typing(
+        self, conversation: ConversationKey, event: IsTyping, *, besides: OnlinePerson
+    ) -> None:
+        """Tell the others of a conversation that somebody is typing there, and flush."""
+        audience = self._audience(conversation)
+        others = [session for session in audience if session not in besides.sessions]
+        self.tell(others, event, Capability.TYPING)
+        self._delivery.flush()
 
     async def tell_presence(self, interval: float) -> NoReturn:
         """Tell everybody who came and who left, at most once in `interval` seconds, for ever."""
         while True:
             await self.roster.wait_for_news()
             await trio.sleep(interval)
-            for frame in self.roster.take_news():
-                self.tell(self._everyone, frame)
+            for event in self.roster.take_news():
+                self.tell(self._everyone, event)
             self._delivery.flush()
 
 

@@ -14,7 +14,6 @@ from typing import Final
 import trio
 
 from gochat.chat.names import NameKey
-from gochat.protocol.codec import encode
 from gochat.protocol.messages import Person, Presence
 
 #: People in one frame. A name takes at most 32 characters of 4 bytes and an away notice 200, both
@@ -63,13 +62,13 @@ class Roster:
         """Wait until something has changed that :meth:`take_news` would tell."""
         await self._news.wait()
 
-    def take_news(self) -> list[bytes]:
-        """Return frames that tell what changed since the last call, as things stand now."""
+    def take_news(self) -> list[Presence]:
+        """Return events that tell what changed since the last call, as things stand now."""
         changed, self._changed = self._changed, {}
         self._news = trio.Event()
         online = [self._people[key] for key in changed if key in self._people]
         offline = [name for key, name in changed.items() if key not in self._people]
-        return [encode(event) for event in _events(online, offline)]
+        return list(_events(online, offline))
 
     def _note(self, key: NameKey, name: str) -> None:
         self._changed[key] = name

@@ -43,7 +43,7 @@ class Rooms:
         self._directory = directory
 
     async def create(self, who: Identity, request: CreateRoom) -> list[Draft]:
-        """A new room; where it has a topic from the start, that is an entry of its own."""
+        """A new room, whose topic is set once it exists."""
         if not request.room.startswith("#"):
             raise ChatError(
                 ErrorCode.BAD_NAME, "a room's name begins with #, as in #garden", field="room"
@@ -77,7 +77,8 @@ class Rooms:
         """Stop being a member; the last operator hands over first."""
         room = await self._own_room(who, request.room)
         drafts = []
-        if room.role == "operator" and (heir := await self._heir(room, who.key)) is not None:
+        heir, needs_heir = await self._succession(room, who.key)
+        if room.role == "operator" and needs_heir and heir is not None:
             drafts.append(
                 _draft(who, room, "operator", text=heir.name, subject=names.fold(heir.name))
             )
@@ -116,7 +117,7 @@ class Rooms:
         """Make a member an operator, or an operator a member."""
         room = await self._own_room(who, request.room, operators_only="choose operators")
         key, name = await self._member(room, request.name)
-        if not request.on and key == who.key and await self._heir(room, who.key) is not None:
+        if not request.on and key == who.key and (await self._succession(room, key))[1]:
             raise ChatError(
                 ErrorCode.BAD_REQUEST,
                 f"{room.name} needs an operator: choose another one first",
@@ -170,8 +171,8 @@ class Rooms:
             raise ChatError(ErrorCode.NOT_A_MEMBER, f"{shown} is not in {room.name}", field="name")
         return key, shown
 
-    async def _heir(self, room: RoomState, leaving: NameKey) -> Member | None:
-        """Who has to become operator when `leaving` no longer is; None if nobody has to."""
+    async def _succession(self, room: RoomState, leaving: NameKey) -> tuple[Member | None, bool]:
+        """Who of the others is there longest, and whether none of them is an operator."""
         heir: Member | None = None
         after, more = "", True
         while more:
@@ -181,10 +182,10 @@ class Rooms:
                 if after == leaving:
                     continue
                 if member.operator:
-                    return None
+                    return member, False
                 if heir is None or member.since < heir.since:
                     heir = member
-        return heir
+        return heir, True
 
 
 def _check_topic(topic: str) -> None:

@@ -1,0 +1,39 @@
+"""How often something may be done: a token bucket.
+
+Pure bookkeeping: the present time is given, in seconds of a monotonic clock.
+"""
+
+from __future__ import annotations
+
+from gochat.errors import ChatError, ErrorCode
+
+
+class TokenBucket:
+    """Lets `burst` through at once and `per_second` after that."""
+
+    __slots__ = ("_burst", "_per_second", "_tokens", "_updated")
+
+    def __init__(self, burst: float, per_second: float, now: float) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._tokens = burst
+        self._updated = now
+
+    def take(self, now: float) -> float:
+        """Take one token and return 0, or take none and return the seconds until there is one."""
+        elapsed = now - self._updated
+        self._tokens = min(self._burst, self._tokens + elapsed * self._per_second)
+        self._updated = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / self._per_second
+
+    def refused(self, now: float) -> ChatError | None:
+        """Take one token and return None, or the error that says when to come back."""
+        wait = self.take(now)
+        if not wait:
+            return None
+        return ChatError(
+            ErrorCode.RATE_LIMITED, f"too fast: try again in {wait:.1f} s", retry_after=wait
+        )

@@ -1,0 +1,104 @@
+"""``gochat serve``: run a server until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gochat.config import Config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", help="port to listen on (default: 8889)")
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="where everything is kept (default: sqlite:///PATH in the user's data directory)",
+    )
+    parser.add_argument("--tls-cert", metavar="PATH", help="certificate chain (PEM): use TLS")
+    parser.add_argument("--tls-key", metavar="PATH", help="the certificate's private key (PEM)")
+    parser.add_argument("--config", metavar="PATH", type=Path, help="configuration file (TOML)")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="set any key of the configuration, as in --set limits.burst=20; may be repeated",
+    )
+    parser.add_argument("--log-format", choices=("auto", "console", "json"))
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM, drain, and return 0.
+
+    Raises:
+        ConfigError: the configuration, the address or a certificate can't be used.
+        StoreUnavailable, StoreCorrupt: the store can't be opened.
+    """
+    import trio
+
+    from gochat.config import load_config
+    from gochat.errors import ConfigError
+    from gochat.server.logs import configure_logs
+
+    flags: dict[str, object] = {
+        "host": args.host,
+        "port": args.port,
+        "store": args.store,
+        "tls.cert": args.tls_cert,
+        "tls.key": args.tls_key,
+        "log_format": args.log_format,
+        "log_level": args.log_level,
+    }
+    for setting in args.set:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write --set KEY=VALUE")
+        flags[key.strip()] = value
+    config = load_config(args.config, flags=flags)
+    configure_logs(config.log_format, config.log_level)
+    _warn_if_exposed(config)
+    trio.run(_serve_until_signalled, config)
+    return 0
+
+
+async def _serve_until_signalled(config: Config) -> None:
+    import trio
+
+    from gochat.server.app import serve
+
+    stop = trio.Event()
+    # Windows has no SIGTERM to receive, but Python accepts its name there.
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def stop_when_told() -> None:
+                async for _ in signals:
+                    if stop.is_set():  # told twice: at once
+                        nursery.cancel_scope.cancel()
+                    stop.set()
+
+            nursery.start_soon(stop_when_told)
+            await serve(config, stop=stop)
+            nursery.cancel_scope.cancel()
+
+
+def _warn_if_exposed(config: Config) -> None:
+    import structlog
+
+    try:
+        is_local = ipaddress.ip_address(config.host).is_loopback
+    except ValueError:
+        is_local = config.host == "localhost"
+    if not is_local and not config.tls.cert:
+        structlog.get_logger().warning(
+            "passwords and messages cross the network unencrypted: use --tls-cert and --tls-key",
+            host=config.host,
+        )

@@ -1,0 +1,294 @@
+"""The server, put together: everything is made here and handed to who needs it.
+
+The tree of tasks::
+
+    serve
+     ├── the store's own tasks            (open_store)
+     ├── delivery: writers of full sockets (open_delivery)
+     ├── store.follow ─▶ hub.deliver
+     ├── hub.tell_presence
+     ├── deadlines.watch
+     ├── one session per connection
+     └── accepting, for each listener     cancelled first when the server stops
+
+Stopping: nothing more is accepted; each session finishes what it is handling, says goodbye and
+ends; after `drain_timeout` what is left is cancelled; then the store is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import argon2
+import structlog
+import trio
+
+from gochat.chat.accounts import Accounts
+from gochat.chat.delivery import Delivery, Outlet, SocketOutlet, StreamOutlet, open_delivery
+from gochat.chat.directory import Directory
+from gochat.chat.drafts import Drafts
+from gochat.chat.hub import Hub
+from gochat.chat.rate import TokenBucket
+from gochat.chat.rooms import Rooms
+from gochat.chat.store import Store
+from gochat.config import Config
+from gochat.errors import ConfigError, ErrorCode
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import Bye, ByeReason, Error
+from gochat.server import deadlines
+from gochat.server.handlers import Handlers
+from gochat.server.limits import ConnectionLimiter, LoginLimiter
+from gochat.server.listener import accept_for_ever
+from gochat.server.services import Services
+from gochat.server.session import Session
+from gochat.storage import open_store
+
+log = structlog.stdlib.get_logger()
+
+#: Connections that the kernel may hold until they are accepted: a reconnect storm comes at once.
+BACKLOG: Final = 4096
+#: The part of the limit on file descriptors that connections may take; the store, the logs and the
+#: listeners need some, too.
+DESCRIPTORS_FOR_CONNECTIONS: Final = 0.8
+#: Seconds in which a client may come back to a server that is closing.
+RETRY_AFTER_CLOSING: Final = 1.0
+
+
+class Server:
+    """A server at work, inside :func:`serve`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._handlers = Handlers(services)
+        self.sessions: set[Session] = set()
+        self._ended = trio.Event()
+
+    async def handle(self, stream: trio.SocketStream, tls: ssl.SSLContext | None = None) -> None:
+        """Serve one connection to its end, whatever happens on it."""
+        address = _address(stream)
+        refusal = self._services.connections.refusal(address)
+        if refusal is not None:
+            await _refuse(stream, refusal, encrypted=tls is not None)
+            return
+        self._services.connections.opened(address)
+        stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
+        if tls is None:
+            await self.serve_stream(stream, address)
+            return
+        encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+        try:
+            with trio.fail_after(self._services.config.limits.tls_handshake_timeout):
+                await encrypted.do_handshake()
+        except (trio.BrokenResourceError, trio.TooSlowError, ssl.SSLError) as error:
+            log.info("no TLS handshake", address=address, reason=str(error.__cause__ or error))
+            self._services.connections.closed(address)
+            await trio.aclose_forcefully(stream)
+        else:
+            await self.serve_stream(encrypted, address)
+
+    async def serve_stream(self, stream: trio.abc.Stream, address: str) -> None:
+        """Serve a counted connection over any stream."""
+        limits = self._services.config.limits
+        session = Session(
+            stream,
+            address,
+            self._handlers,
+            frame_bytes=limits.frame_bytes,
+            malformed_frames=limits.malformed_frames,
+            anonymous_bytes=limits.anonymous_bytes,
+        )
+        session.outlet = session.events = self._outlet(stream, session)
+        self.sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            self.sessions.discard(session)
+            if not self.sessions:
+                self._ended.set()
+
+    async def drain(self) -> None:
+        """Say goodbye to everybody and wait until they are gone, for at most `drain_timeout`."""
+        with trio.move_on_after(self._services.config.limits.drain_timeout):
+            for session in tuple(self.sessions):
+                session.close(
+                    ByeReason.SERVER_CLOSING,
+                    "the server is closing",
+                    retry_after=RETRY_AFTER_CLOSING,
+                )
+            while self.sessions:
+                self._ended = trio.Event()
+                await self._ended.wait()
+
+    def _outlet(self, stream: trio.abc.Stream, session: Session) -> Outlet:
+        limits = self._services.config.limits
+        # Writing to a socket by its descriptor is POSIX.
+        if os.name == "posix" and isinstance(stream, trio.SocketStream):
+            return SocketOutlet(
+                stream.socket.fileno(),
+                self._services.delivery,
+                session.evicted,
+                max_frames=limits.mailbox_frames,
+                max_bytes=limits.mailbox_bytes,
+                stall=limits.write_timeout,
+            )
+        return StreamOutlet(
+            stream,
+            self._services.delivery,
+            session.evicted,
+            max_frames=limits.mailbox_frames,
+            max_bytes=limits.mailbox_bytes,
+            stall=limits.write_timeout,
+        )
+
+
+async def serve(
+    config: Config,
+    *,
+    stop: trio.Event | None = None,
+    clock: Callable[[], int] | None = None,
+    task_status: trio.TaskStatus[Sequence[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a server until `stop` is set; then drain and return.
+
+    Starts with the addresses that it listens on, once it accepts connections. Cancelling it ends
+    it at once: what was acknowledged is kept, but nobody is told.
+
+    Raises:
+        ConfigError: an address can't be listened on, or a certificate can't be used.
+        StoreUnavailable, StoreCorrupt: the store can't be opened; it is left as it is.
+    """
+    stop = stop or trio.Event()
+    tls = _tls_context(config)
+    async with open_store(config.store_url) as store:
+        listeners = await _listen(config)
+        async with open_delivery() as delivery, trio.open_nursery() as nursery:
+            services = _compose(config, store, delivery, clock or _wall_clock)
+            services.hub.cursor = await nursery.start(store.follow, services.hub.deliver)
+            nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
+            server = Server(services)
+            nursery.start_soon(deadlines.watch, server.sessions, config.limits)
+
+            def connected(stream: trio.SocketStream) -> None:
+                nursery.start_soon(server.handle, stream, tls)
+
+            async with trio.open_nursery() as accepting:
+                for listener in listeners:
+                    accepting.start_soon(accept_for_ever, listener, connected)
+                addresses = [_listening_on(listener) for listener in listeners]
+                for host, port in addresses:
+                    log.info("listening", host=host, port=port, tls=tls is not None)
+                task_status.started(addresses)
+                await stop.wait()
+                accepting.cancel_scope.cancel()
+            for listener in listeners:
+                await listener.aclose()
+            log.info("stopping", sessions=len(server.sessions))
+            await server.drain()
+            nursery.cancel_scope.cancel()
+    log.info("stopped")
+
+
+def _compose(
+    config: Config, store: Store, delivery: Delivery, clock: Callable[[], int]
+) -> Services:
+    limits = config.limits
+    directory = Directory(store)
+    return Services(
+        config=config,
+        store=store,
+        delivery=delivery,
+        hub=Hub(delivery, burst=limits.burst, per_second=limits.per_second),
+        accounts=Accounts(
+            store,
+            clock,
+            hasher=argon2.PasswordHasher(
+                time_cost=limits.argon2_time,
+                memory_cost=limits.argon2_memory,
+                parallelism=limits.argon2_parallelism,
+            ),
+            token_lifetime=int(limits.token_lifetime * 1000),
+            max_waiting=limits.hashing_queue,
+            password_length=range(limits.password_min, limits.password_max + 1),
+        ),
+        drafts=Drafts(store, directory, limits.text_chars),
+        rooms=Rooms(store, directory),
+        connections=ConnectionLimiter(limits, limits.max_connections or _max_connections()),
+        logins=LoginLimiter(limits),
+        registrations=TokenBucket(
+            limits.registrations,
+            limits.registrations / limits.registration_window,
+            trio.current_time(),
+        ),
+    )
+
+
+async def _listen(config: Config) -> list[trio.SocketListener]:
+    try:
+        return await trio.open_tcp_listeners(config.port, host=config.host, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"can't listen on {config.host}:{config.port}: {error.strerror or error}: "
+            "is a server running there already? Choose another --port"
+        ) from error
+
+
+def _tls_context(config: Config) -> ssl.SSLContext | None:
+    if not config.tls.cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.tls.cert, config.tls.key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"tls.cert {config.tls.cert!r} and tls.key {config.tls.key!r} can't be used: {error}"
+        ) from error
+    return context
+
+
+async def _refuse(stream: trio.SocketStream, code: ErrorCode, *, encrypted: bool) -> None:
+    """Say why, without waiting and without a handshake, and close."""
+    if not encrypted:
+        if code is ErrorCode.SERVER_FULL:
+            bye = Bye(reason=ByeReason.SERVER_FULL, text="the server is full", retry_after=10.0)
+        else:
+            bye = Bye(
+                reason=ByeReason.TOO_MANY_CONNECTIONS,
+                text="too many connections from this address",
+                retry_after=10.0,
+            )
+        with trio.move_on_after(0.1), contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(encode(Error(code=code, text=bye.text)) + encode(bye))
+    await trio.aclose_forcefully(stream)
+
+
+def _max_connections() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return 10_000
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 1_000_000
+    return max(1, int(soft * DESCRIPTORS_FOR_CONNECTIONS))
+
+
+def _address(stream: trio.SocketStream) -> str:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:  # it has gone already
+        return "?"
+
+
+def _listening_on(listener: trio.SocketListener) -> tuple[str, int]:
+    host, port = listener.socket.getsockname()[:2]
+    return str(host), int(port)
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,447 @@
+"""Requests to replies. One method for each kind, one `match` that finds it.
+
+Requests that write to the log are appended together as far as they arrived together, so that a
+client that sends many at once shares commits with itself as well as with others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from math import inf
+from typing import Final, TypeAlias, assert_never
+
+import trio
+from msgspec import structs
+
+from gochat.chat import conversations, names
+from gochat.chat.accounts import Identity
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.hub import OnlinePerson
+from gochat.chat.store import Appended, Draft
+from gochat.errors import ChatError, ErrorCode, StoreUnavailable
+from gochat.protocol.messages import (
+    Away,
+    Capability,
+    ChangePassword,
+    ConversationList,
+    Conversations,
+    CreateRoom,
+    Delete,
+    Edit,
+    Found,
+    History,
+    Invite,
+    IsTyping,
+    Join,
+    Kick,
+    Leave,
+    Login,
+    Logout,
+    Marked,
+    MarkRead,
+    MemberList,
+    Members,
+    Ok,
+    People,
+    Person,
+    Ping,
+    Pong,
+    React,
+    Register,
+    Request,
+    Resume,
+    RoomList,
+    Rooms,
+    Search,
+    Send,
+    Sent,
+    SetAccess,
+    SetLevel,
+    SetOperator,
+    SetTopic,
+    Typing,
+    Who,
+)
+from gochat.server.arrival import Arrivals
+from gochat.server.pages import fitting, history_page
+from gochat.server.services import Services
+from gochat.server.session import Session, error_reply
+
+#: In characters.
+MAX_AWAY: Final = 200
+#: Items in one reply, so that it fits its frame with the longest names and topics.
+MAX_PEOPLE: Final = 200
+MAX_ROOMS: Final = 40
+MAX_CONVERSATIONS: Final = 40
+
+_RoomChange: TypeAlias = (
+    CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess
+)  # fmt: skip
+
+
+class Handlers:
+    """Handles the requests of all sessions of a server."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limits = services.config.limits
+        self._arrivals = Arrivals(services)
+
+    async def handle(self, session: Session, requests: Sequence[Request]) -> None:
+        """Handle what arrived together, in its order. Replies are posted, not flushed."""
+        for is_send, group in groupby(requests, key=lambda request: isinstance(request, Send)):
+            if is_send:
+                await self._send(session, [r for r in group if isinstance(r, Send)])
+                continue
+            for request in group:
+                try:
+                    await self._answer(session, request)
+                except (ChatError, StoreUnavailable) as error:
+                    session.reply(
+                        error_reply(
+                            error,
+                            request_id=request.request_id,
+                            cid=getattr(request, "cid", None),
+                        )
+                    )
+
+    async def disconnected(self, session: Session) -> None:
+        """Note that a session has ended, whatever ended it."""
+        await self._arrivals.leave(session)
+        self._services.connections.closed(session.address)
+
+    async def _answer(self, session: Session, request: Request) -> None:
+        match request:
+            case Ping():
+                session.reply(Pong(request_id=request.request_id))
+            case Pong():
+                pass  # that something arrived has been noted
+            case Register() | Login() | Resume():
+                if session.identity is not None:
+                    raise ChatError(
+                        ErrorCode.ALREADY_LOGGED_IN,
+                        f"this connection is logged in as {session.name}: log out first",
+                    )
+                await self._arrive(session, request)
+            case _:
+                if session.identity is None or session.person is None:
+                    raise _not_logged_in()
+                await self._serve(session, session.identity, session.person, request)
+
+    async def _arrive(self, session: Session, request: Register | Login | Resume) -> None:
+        match request:
+            case Register():
+                await self._arrivals.register(session, request)
+            case Login():
+                await self._arrivals.log_in(session, request)
+            case Resume():
+                await self._arrivals.resume(session, request)
+            case _:
+                assert_never(request)
+
+    async def _serve(
+        self,
+        session: Session,
+        who: Identity,
+        person: OnlinePerson,
+        request: _Authenticated,
+    ) -> None:
+        match request:
+            case Logout():
+                await self._arrivals.log_out(session, request)
+            case ChangePassword():
+                await self._arrivals.change_password(session, request)
+            case Who():
+                self._who(session, request)
+            case Away():
+                self._away(session, who, request)
+            case Typing():
+                await self._typing(session, who, person, request)
+            case History():
+                await self._history(session, who, person, request)
+            case Search():
+                await self._search(session, who, person, request)
+            case Conversations():
+                items, more = await self._services.store.conversations(
+                    who.key, after=request.after, limit=min(request.limit, MAX_CONVERSATIONS)
+                )
+                session.reply(
+                    ConversationList(
+                        conversations=tuple(items), more=more, request_id=request.request_id
+                    )
+                )
+            case MarkRead():
+                await self._mark_read(session, who, person, request)
+            case SetLevel():
+                address = await self._services.drafts.address(who, person.rooms, request.conv)
+                await self._services.store.set_level(who.key, address.key, request.level)
+                await self._tell_marked(who, person, address.key)
+                session.reply(Ok(request_id=request.request_id))
+            case Rooms():
+                await self._rooms(session, who, request)
+            case Members():
+                await self._members(session, who, person, request)
+            case _:
+                self._take_turn(person)
+                await self._write(session, who, person, request)
+
+    # -- saying something -----------------------------------------------------------------------
+
+    async def _send(self, session: Session, requests: Sequence[Send]) -> None:
+        """Append messages together; each is acknowledged or refused by itself, in order."""
+        outcomes: list[Draft | ChatError | StoreUnavailable] = []
+        for request in requests:
+            try:
+                if session.identity is None or session.person is None:
+                    raise _not_logged_in()
+                self._take_turn(session.person)
+                outcomes.append(
+                    await self._services.drafts.send(
+                        session.identity, session.person.rooms, request
+                    )
+                )
+            except (ChatError, StoreUnavailable) as error:
+                outcomes.append(error)
+        drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
+        appended = iter(await self._append(session, drafts))
+        for request, outcome in zip(requests, outcomes, strict=True):
+            result = next(appended) if isinstance(outcome, Draft) else outcome
+            self._acknowledge(session, request, result)
+
+    async def _write(
+        self, session: Session, who: Identity, person: OnlinePerson, request: _LogRequest
+    ) -> None:
+        """Append what a request asks for; what became of its last draft is the answer."""
+        drafts = await self._drafts(who, person, request)
+        result = (await self._append(session, drafts))[-1]
+        if isinstance(request, CreateRoom) and request.topic and isinstance(result, Appended):
+            topic = SetTopic(room=request.room, topic=request.topic)
+            await self._append(session, await self._services.rooms.set_topic(who, topic))
+        self._acknowledge(session, request, result)
+
+    async def _drafts(
+        self, who: Identity, person: OnlinePerson, request: _LogRequest
+    ) -> Sequence[Draft]:
+        drafts, rooms = self._services.drafts, self._services.rooms
+        match request:
+            case Send():
+                return [await drafts.send(who, person.rooms, request)]
+            case Edit():
+                return [await drafts.edit(who, person.rooms, request)]
+            case Delete():
+                return [await drafts.delete(who, person.rooms, request)]
+            case React():
+                return [await drafts.react(who, person.rooms, request)]
+            case CreateRoom():
+                return await rooms.create(who, request)
+            case Join():
+                return await rooms.join(who, request)
+            case Leave():
+                return await rooms.leave(who, request)
+            case Invite():
+                return await rooms.invite(who, request)
+            case Kick():
+                return await rooms.kick(who, request)
+            case SetTopic():
+                return await rooms.set_topic(who, request)
+            case SetOperator():
+                return await rooms.set_operator(who, request)
+            case SetAccess():
+                return await rooms.set_access(who, request)
+            case _:
+                assert_never(request)
+
+    async def _append(
+        self, session: Session, drafts: Sequence[Draft]
+    ) -> Sequence[Appended | ChatError | StoreUnavailable]:
+        if not drafts:
+            return ()
+        hub = self._services.hub
+        for draft in drafts:
+            assert draft.cid is not None
+            hub.expect(draft.sender_key, draft.cid, session)
+        try:
+            results = await self._services.store.append(drafts)
+        except StoreUnavailable as error:
+            for draft in drafts:
+                hub.forget(draft.sender_key, draft.cid or "")
+            return [error] * len(drafts)
+        for draft, result in zip(drafts, results, strict=True):
+            if isinstance(result, ChatError) or result.dup:
+                hub.forget(draft.sender_key, draft.cid or "")
+            elif draft.kind in ("create", "join") and session.person is not None:
+                hub.enter(session.person, (draft.conversation,))
+        return results
+
+    def _acknowledge(
+        self,
+        session: Session,
+        request: _LogRequest,
+        result: Appended | ChatError | StoreUnavailable,
+    ) -> None:
+        if isinstance(result, ChatError | StoreUnavailable):
+            session.reply(error_reply(result, request_id=request.request_id, cid=request.cid))
+        elif request.request_id is not None or Capability.ACKS in session.caps:
+            entry = result.entry
+            session.reply(
+                Sent(
+                    to=entry.to,
+                    epoch=entry.epoch,
+                    seq=entry.seq,
+                    ts=entry.ts,
+                    cid=request.cid,
+                    dup=result.dup,
+                    request_id=request.request_id,
+                )
+            )
+
+    def _take_turn(self, person: OnlinePerson) -> None:
+        if refused := person.turns.refused(trio.current_time()):
+            raise refused
+
+    async def _typing(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Typing
+    ) -> None:
+        address = await self._services.drafts.address(who, person.rooms, request.to)
+        now = trio.current_time()
+        if now - person.typed.get(address.key, -inf) >= self._limits.typing_interval:
+            person.typed = {address.key: now}  # nobody types in two conversations at once
+            self._services.hub.tell_typing(
+                address.key, IsTyping(to=address.shown, from_=who.name), besides=person
+            )
+        if request.request_id is not None:
+            session.reply(Ok(request_id=request.request_id))
+
+    # -- who is there ---------------------------------------------------------------------------
+
+    def _who(self, session: Session, request: Who) -> None:
+        roster = self._services.hub.roster
+        after = _fold_cursor(request.after)
+        people, more = roster.page(after, min(request.limit, MAX_PEOPLE))
+        session.reply(
+            People(people=people, total=len(roster), more=more, request_id=request.request_id)
+        )
+
+    def _away(self, session: Session, who: Identity, request: Away) -> None:
+        if request.text is not None and len(request.text) > MAX_AWAY:
+            raise ChatError(
+                ErrorCode.TEXT_TOO_LONG,
+                f"an away notice has at most {MAX_AWAY} characters",
+                field="text",
+            )
+        self._services.hub.roster.arrive(who.key, Person(name=who.name, away=request.text))
+        session.reply(Ok(request_id=request.request_id))
+
+    # -- reading --------------------------------------------------------------------------------
+
+    async def _history(
+        self, session: Session, who: Identity, person: OnlinePerson, request: History
+    ) -> None:
+        if sum(bound is not None for bound in (request.before, request.after, request.around)) > 1:
+            raise ChatError(
+                ErrorCode.BAD_REQUEST, "give one of before, after and around", field="before"
+            )
+        address = await self._services.drafts.address(who, person.rooms, request.conv)
+        store, as_of = self._services.store, self._services.hub.cursor
+        limit = min(request.limit, self._limits.history_page)
+        before, after = request.before, request.after
+        if request.around is not None:
+            after = max(0, request.around - limit // 2 - 1)
+        page = await store.page(
+            address.key, viewer=who.key, before=before, after=after, limit=limit, as_of=as_of
+        )
+        session.reply(history_page(request, address.shown, page, self._limits.frame_bytes))
+
+    async def _search(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Search
+    ) -> None:
+        if not request.query.strip():
+            raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to look for", field="query")
+        key = None
+        if request.conv is not None:
+            key = (await self._services.drafts.address(who, person.rooms, request.conv)).key
+        limit = request.limit
+        hits, cursor = await self._services.store.search(
+            who.key, request.query, conversation=key, cursor=request.cursor, limit=limit
+        )
+        while (limit := len(fitting(hits, self._limits.frame_bytes))) < len(hits):
+            hits, cursor = await self._services.store.search(
+                who.key, request.query, conversation=key, cursor=request.cursor, limit=limit
+            )
+        session.reply(Found(hits=tuple(hits), cursor=cursor, request_id=request.request_id))
+
+    async def _mark_read(
+        self, session: Session, who: Identity, person: OnlinePerson, request: MarkRead
+    ) -> None:
+        address = await self._services.drafts.address(who, person.rooms, request.conv)
+        if await self._services.store.mark_read(who.key, address.key, request.seq):
+            await self._tell_marked(who, person, address.key)
+        session.reply(Ok(request_id=request.request_id))
+
+    async def _tell_marked(self, who: Identity, person: OnlinePerson, key: ConversationKey) -> None:
+        """Tell all devices of a person how a conversation stands now."""
+        state = await self._services.store.conversation(who.key, key)
+        if state is not None:
+            marked = Marked(
+                conv=state.conv,
+                read=state.read,
+                unread=state.unread,
+                mentions=state.mentions,
+                level=state.level,
+            )
+            self._services.hub.tell(person.sessions, marked, Capability.MARKERS)
+            self._services.delivery.flush()
+
+    async def _rooms(self, session: Session, who: Identity, request: Rooms) -> None:
+        rooms, more = await self._services.store.rooms(
+            who.key, after=request.after, limit=min(request.limit, MAX_ROOMS)
+        )
+        session.reply(RoomList(rooms=tuple(rooms), more=more, request_id=request.request_id))
+
+    async def _members(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Members
+    ) -> None:
+        address = await self._services.drafts.address(who, person.rooms, request.room)
+        if address.key == LOBBY_KEY or conversations.is_private(address.key):
+            raise ChatError(
+                ErrorCode.BAD_REQUEST,
+                f"{address.shown} is no room: ask who is online",
+                field="room",
+            )
+        roster = self._services.hub.roster
+        members, total, more = await self._services.store.members(
+            address.key, after=_fold_cursor(request.after), limit=min(request.limit, MAX_PEOPLE)
+        )
+        session.reply(
+            MemberList(
+                room=address.shown,
+                members=tuple(
+                    structs.replace(member, online=names.fold(member.name) in roster)
+                    for member in members
+                ),
+                total=total,
+                more=more,
+                request_id=request.request_id,
+            )
+        )
+
+
+def _not_logged_in() -> ChatError:
+    return ChatError(ErrorCode.NOT_LOGGED_IN, "log in first")
+
+
+def _fold_cursor(after: str) -> str:
+    """The key behind which a page of people begins, from the last name of the one before."""
+    try:
+        return names.fold(after) if after else ""
+    except ChatError:
+        return after
+
+
+_LogRequest: TypeAlias = Send | Edit | Delete | React | _RoomChange
+
+_Authenticated: TypeAlias = (
+    Logout | ChangePassword | Who | Away | Typing | History | Search | Conversations | MarkRead
+    | SetLevel | Rooms | Members | _LogRequest
+)  # fmt: skip

@@ -1,0 +1,75 @@
+"""Accepting connections, also when there are no file descriptors left.
+
+A server out of descriptors can't even accept a connection to refuse it: the kernel keeps it
+waiting, and its owner sees a server that hangs. So one descriptor is kept in reserve: it is given
+up, the connection accepted and closed at once, and the reserve taken again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from typing import NoReturn, Self
+
+import structlog
+import trio
+
+log = structlog.stdlib.get_logger()
+
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+#: Seconds to pause where even the reserve doesn't help.
+PAUSE = 0.1
+
+
+async def accept_for_ever(
+    listener: trio.SocketListener,
+    connected: Callable[[trio.SocketStream], None],
+) -> NoReturn:
+    """Accept connections and call `connected` with each, which takes over the stream."""
+    with _Reserve() as reserve:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno not in _OUT_OF_DESCRIPTORS:
+                    raise
+                await reserve.refuse(listener)
+            else:
+                connected(stream)
+
+
+class _Reserve:
+    """One descriptor that is held for refusing a connection."""
+
+    def __init__(self) -> None:
+        self._fd: int | None = None
+        self._warned = False
+
+    def __enter__(self) -> Self:
+        self._fd = os.open(os.devnull, os.O_RDONLY)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    async def refuse(self, listener: trio.SocketListener) -> None:
+        """Accept a connection and close it; return soon, whether that worked or not."""
+        if not self._warned:
+            self._warned = True
+            log.error("out of file descriptors: refusing connections")
+        self._give_up()
+        try:
+            with trio.move_on_after(PAUSE), contextlib.suppress(OSError):
+                await trio.aclose_forcefully(await listener.accept())
+        finally:
+            try:
+                self._fd = os.open(os.devnull, os.O_RDONLY)
+            except OSError:
+                await trio.sleep(PAUSE)  # somebody else took it; try again when the next one comes

@@ -1,0 +1,31 @@
+"""What the handlers of a server work with; made once, in :mod:`gochat.server.app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gochat.chat.accounts import Accounts
+from gochat.chat.delivery import Delivery
+from gochat.chat.drafts import Drafts
+from gochat.chat.hub import Hub
+from gochat.chat.rate import TokenBucket
+from gochat.chat.rooms import Rooms
+from gochat.chat.store import Store
+from gochat.config import Config
+from gochat.server.limits import ConnectionLimiter, LoginLimiter
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One of each."""
+
+    config: Config
+    store: Store
+    delivery: Delivery
+    hub: Hub
+    accounts: Accounts
+    drafts: Drafts
+    rooms: Rooms
+    connections: ConnectionLimiter
+    logins: LoginLimiter
+    registrations: TokenBucket

@@ -1,0 +1,266 @@
+"""One connection: bytes in, requests handled in order, frames out; and what each error does to it.
+
+A session has one task, its reader. It reads what has arrived, handles the requests in it one after
+the other, and flushes the replies together. Writing is the outlet's business
+(:mod:`gochat.chat.delivery`), so a session never waits for its own peer to read; it stops reading
+from a peer that doesn't, and is cut when that goes too far.
+
+What an error does is decided here, and only here:
+
+============================ ========================================================
+`FrameError`                 ``error``, then ``bye``: what follows can't be understood
+other `ProtocolError`        ``error``; after too many of them ``bye``
+`ChatError`                  ``error``
+`StoreUnavailable`           ``error unavailable`` with `retry_after`
+the connection breaks        the session ends
+anything else                a logged traceback and ``bye internal``; the server lives on
+============================ ========================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+
+from gochat.chat.accounts import Identity
+from gochat.chat.delivery import Outlet
+from gochat.errors import (
+    ChatError,
+    ErrorCode,
+    FrameError,
+    MalformedMessage,
+    ProtocolError,
+    StoreUnavailable,
+    UnknownMessageType,
+)
+from gochat.protocol.codec import decode_request, encode
+from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.messages import Bye, ByeReason, Error, Payload, Request
+
+if TYPE_CHECKING:
+    from gochat.chat.conversations import ConversationKey
+    from gochat.chat.hub import OnlinePerson, Sink
+    from gochat.server.handlers import Handlers
+
+log = structlog.stdlib.get_logger()
+
+#: Bytes per read: several frames of the usual size, and the bound on what one read costs.
+READ_SIZE: Final = 64 * 1024
+#: A peer with more than this (bytes) unread is not read from until it has caught up.
+HIGH_WATER: Final = 256 * 1024
+#: Seconds for which a connection that was said goodbye to stays open for the peer to read it.
+LINGER: Final = 1.0
+#: Seconds after which a client may come back whose connection was closed for its own good.
+RETRY_AFTER: Final = 1.0
+
+
+class Session:
+    """One connection and who speaks through it.
+
+    `last_heard` and `partial_since` are the reader's notes for :mod:`gochat.server.deadlines`, in
+    seconds of the Trio clock.
+    """
+
+    __slots__ = (
+        "_bye", "_decoder", "_handlers", "_malformed", "_max_malformed", "_reading", "_scope",
+        "_stream", "address", "bytes_received", "caps", "events", "identity", "last_heard",
+        "login_failures", "max_anonymous_bytes", "opened", "outlet", "partial_since", "person",
+        "pinged", "token_digest", "unmarked", "wants_log",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        address: str,
+        handlers: Handlers,
+        *,
+        frame_bytes: int,
+        malformed_frames: int,
+        anonymous_bytes: int,
+    ) -> None:
+        self._stream = stream
+        self._handlers = handlers
+        self._decoder = FrameDecoder(frame_bytes)
+        self._scope = trio.CancelScope()
+        self._reading: trio.CancelScope | None = None
+        self._bye: Bye | None = None
+        self._malformed = 0
+        self._max_malformed = malformed_frames
+        self.address: Final = address
+        self.outlet: Outlet
+        self.events: Sink
+        self.opened = self.last_heard = trio.current_time()
+        self.partial_since: float | None = None
+        self.pinged: float | None = None
+        self.bytes_received = 0
+        self.max_anonymous_bytes = anonymous_bytes
+        self.login_failures: list[float] = []
+        self.identity: Identity | None = None
+        self.person: OnlinePerson | None = None
+        self.token_digest: bytes | None = None
+        self.caps: frozenset[str] = frozenset()
+        self.wants_log = False
+        #: Private messages posted to a client that keeps no read marker of its own.
+        self.unmarked: dict[ConversationKey, int] = {}
+
+    # -- what others ask of it ----------------------------------------------------------------
+
+    def close(self, reason: ByeReason, text: str = "", *, retry_after: float | None = None) -> None:
+        """Have the session finish what it is handling, say goodbye and end. The first counts."""
+        if self._bye is None:
+            self._bye = Bye(reason=reason, text=text, retry_after=retry_after)
+            if self._reading is not None:
+                self._reading.cancel()
+
+    def evicted(self) -> None:
+        """Called by the outlet: the peer is too slow. End at once."""
+        if self._bye is None:
+            log.info("slow consumer cut", name=self.name, address=self.address)
+        self._bye = Bye(
+            reason=ByeReason.SLOW_CONSUMER,
+            text="this connection reads too slowly",
+            retry_after=RETRY_AFTER,
+        )
+        self.outlet.last_word(encode(self._bye))
+        self._scope.cancel()
+
+    def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
+        """Called by the hub for a client that doesn't want the log."""
+        self.unmarked[conversation] = seq
+
+    @property
+    def name(self) -> str | None:
+        """Who is logged in, as it is shown; None before."""
+        return self.identity.name if self.identity is not None else None
+
+    def reply(self, payload: Payload) -> None:
+        """Post a reply; it goes out when all that was read with the request is handled."""
+        self.outlet.post(encode(payload))
+
+    # -- its life -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve the connection until it ends, however it ends. Raises nothing but Cancelled."""
+        try:
+            with self._scope:
+                await self._serve()
+        finally:
+            self.outlet.close()  # before the descriptor is somebody else's
+            with trio.CancelScope(shield=True):
+                # Leaving is told to everybody, whatever ended the session.
+                await self._handlers.disconnected(self)
+                await trio.aclose_forcefully(self._stream)
+
+    async def _serve(self) -> None:
+        try:
+            await self._read_and_handle()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+        except FrameError as error:
+            log.info("framing lost", address=self.address, name=self.name, reason=str(error))
+            self.reply(Error(code=error.code, text=str(error)))
+            self.close(ByeReason.PROTOCOL_ERROR, str(error))
+        except Exception:
+            log.exception("session failed", address=self.address, name=self.name)
+            self.close(ByeReason.INTERNAL, "an error in the server", retry_after=RETRY_AFTER)
+        if self._bye is not None:
+            await self._say_goodbye(self._bye)
+
+    async def _read_and_handle(self) -> None:
+        while self._bye is None:
+            data = await self._receive()
+            if not data:
+                return
+            self._note_arrival(len(data))
+            self._decoder.receive_data(data)
+            try:
+                await self._handle_arrived()
+            finally:
+                self.outlet.flush()
+            self.partial_since = (
+                (self.partial_since or self.last_heard) if self._decoder.is_mid_frame else None
+            )
+            if self.outlet.backlog > HIGH_WATER:
+                await self.outlet.drain()
+
+    async def _receive(self) -> bytes:
+        """Return the next bytes; none at the end of the stream or when the session is to close."""
+        with trio.CancelScope() as self._reading:
+            return bytes(await self._stream.receive_some(READ_SIZE))
+        return b""
+
+    def _note_arrival(self, size: int) -> None:
+        self.last_heard = trio.current_time()
+        self.pinged = None
+        self.bytes_received += size
+        if self.identity is None and self.bytes_received > self.max_anonymous_bytes:
+            self.close(ByeReason.PROTOCOL_ERROR, "too much was sent before logging in")
+
+    async def _handle_arrived(self) -> None:
+        """Handle all requests that are complete, and reply to each in order."""
+        requests: list[Request] = []
+        try:
+            while (body := self._decoder.next_frame()) is not None:
+                self.partial_since = None
+                try:
+                    requests.append(decode_request(body))
+                except (MalformedMessage, UnknownMessageType) as error:
+                    await self._handlers.handle(self, requests)
+                    requests = []
+                    self._refuse(error)
+                    if self._bye is not None:
+                        return
+        except FrameError:
+            await self._handlers.handle(self, requests)  # what was whole before it counts
+            raise
+        await self._handlers.handle(self, requests)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        self.reply(Error(code=error.code, text=str(error), request_id=error.request_id))
+        if isinstance(error, UnknownMessageType):
+            return  # from a newer client, which may go on
+        self._malformed += 1
+        if self._malformed >= self._max_malformed:
+            log.info("too many malformed frames", address=self.address, name=self.name)
+            self.close(ByeReason.PROTOCOL_ERROR, "too many frames that are no valid messages")
+
+    async def _say_goodbye(self, bye: Bye) -> None:
+        self.reply(bye)
+        await self.outlet.drain()
+        # Closing a socket while there is something to read resets the connection, and the peer
+        # may lose what it has not read yet: say that nothing more comes, and read for a moment.
+        with (
+            trio.move_on_after(LINGER),
+            contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError),
+        ):
+            if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                await self._stream.send_eof()
+                while await self._stream.receive_some(READ_SIZE):
+                    pass
+            else:
+                await self._stream.aclose()
+
+
+def error_reply(
+    error: ChatError | StoreUnavailable, *, request_id: str | None = None, cid: str | None = None
+) -> Error:
+    """Return what a peer is told of an error that its request caused."""
+    if isinstance(error, StoreUnavailable):
+        return Error(
+            code=ErrorCode.UNAVAILABLE,
+            text="the store can't be reached: try again",
+            retry_after=error.retry_after,
+            request_id=request_id,
+            cid=cid,
+        )
+    return Error(
+        code=error.code,
+        text=error.text,
+        retry_after=error.retry_after,
+        field=error.field,
+        request_id=request_id,
+        cid=cid,
+    )
