@@ -1,0 +1,73 @@
+"""What all tests share: a world of their own, and a real Redis."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from redis_process import RedisServer
+from redis_process import free_port as find_free_port
+
+# A shared machine is slow at times: that is no failure, and no reason to look for one again.
+_local = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("local", _local)
+# The same examples each time: what was green stays green until somebody changes something.
+settings.register_profile("ci", settings(_local, derandomize=True, database=None))
+settings.register_profile("long", settings(_local, max_examples=20_000))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "local"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes what belongs to the person who runs it."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in list(os.environ):
+            if variable.startswith("GOCHAT_") and not variable.startswith("GOCHAT_TEST_"):
+                patch.delenv(variable)
+        for variable in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):
+            patch.setenv(variable, str(home))
+        for kind in ("CONFIG", "DATA", "STATE", "CACHE"):
+            patch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
+        yield
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Find TCP ports of the loopback that nobody listens on."""
+    return find_free_port
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for all tests of this process that don't stop it. What is in it is anybody's."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Start a Redis for one test, to stop, freeze or lose; takes redis-server's options."""
+    servers: list[RedisServer] = []
+
+    def start(*options: str) -> RedisServer:
+        server = RedisServer(tmp_path / f"redis-{len(servers)}", *options)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a Redis, so that Windows, for which there is none, leaves them."""
+    for item in items:
+        if {"redis_server", "start_redis"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.redis)
