@@ -1,0 +1,326 @@
+"""Payloads to bytes and back, and what the decoder does with bytes of any other kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from msgspec import inspect as mi
+
+from gochat.errors import ErrorCode, MalformedMessage, UnknownMessageType
+from gochat.protocol.codec import (
+    MAX_DEPTH,
+    decode_request,
+    decode_server_message,
+    encode,
+)
+from gochat.protocol.framing import MAX_FRAME_SIZE, FrameDecoder
+from gochat.protocol.messages import (
+    HistoryPage,
+    LoggedOut,
+    Logout,
+    Message,
+    Payload,
+    People,
+    Ping,
+    Reaction,
+    Request,
+    Send,
+    ServerMessage,
+)  # fmt: skip
+
+REQUESTS: tuple[type[Payload], ...] = get_args(Request)
+SERVER_MESSAGES: tuple[type[Payload], ...] = get_args(ServerMessage)
+
+Decode = Callable[[bytes], Payload]
+DECODERS: tuple[Decode, ...] = (decode_request, decode_server_message)
+DIRECTIONS = [
+    *(pytest.param(decode_request, cls, id=f"client-{cls.msg_type}") for cls in REQUESTS),
+    *(
+        pytest.param(decode_server_message, cls, id=f"server-{cls.msg_type}")
+        for cls in SERVER_MESSAGES
+    ),
+]
+
+
+# -- payloads of any type -----------------------------------------------------------------------
+
+
+def values_of(type_: mi.Type) -> st.SearchStrategy[Any]:
+    """Any value of a type, within its bounds; so a new payload type is covered by itself."""
+    match type_:
+        case mi.NoneType():
+            return st.none()
+        case mi.BoolType():
+            return st.booleans()
+        case mi.IntType(ge=low, le=high):
+            return st.integers(low, high)
+        case mi.FloatType(ge=low, le=high):
+            return st.floats(low, high, allow_nan=False, allow_infinity=False)
+        case mi.StrType(min_length=shortest, max_length=longest):
+            return st.text(min_size=shortest or 0, max_size=min(longest or 30, 30))
+        case mi.LiteralType(values=values):
+            return st.sampled_from(values)
+        case mi.UnionType(types=types):
+            return st.one_of(*map(values_of, types))
+        case mi.VarTupleType(item_type=item):
+            return st.lists(values_of(item), max_size=3).map(tuple)
+        case mi.StructType(cls=cls, fields=fields):
+            required = {f.name: values_of(f.type) for f in fields if f.required}
+            optional = {f.name: values_of(f.type) for f in fields if not f.required}
+            given_fields = st.fixed_dictionaries(required, optional=optional)
+            return given_fields.map(lambda values: cls(**values))
+        case _:
+            raise TypeError(f"say here how a value of {type_} is made")
+
+
+ANY_PAYLOAD = {
+    cls: values_of(mi.type_info(cls)) for cls in dict.fromkeys((*REQUESTS, *SERVER_MESSAGES))
+}
+
+
+def body_of(payload: Payload) -> bytes:
+    decoder = FrameDecoder()
+    decoder.receive_data(encode(payload))
+    body = decoder.next_frame()
+    assert body is not None
+    assert not decoder.is_mid_frame
+    return body
+
+
+def body(msg_type: str, msg_data: str) -> bytes:
+    """An envelope, made by another JSON implementation than the one that is tested."""
+    return json.dumps({"msg_type": msg_type, "msg_data": msg_data}, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(("decode", "cls"), DIRECTIONS)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_what_is_encoded_decodes_to_the_same(
+    decode: Decode, cls: type[Payload], data: st.DataObject
+) -> None:
+    payload = data.draw(ANY_PAYLOAD[cls])
+    assert decode(body_of(payload)) == payload
+
+
+@pytest.mark.parametrize(("decode", "cls"), DIRECTIONS)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_another_json_implementation_reads_and_writes_the_same(
+    decode: Decode, cls: type[Payload], data: st.DataObject
+) -> None:
+    payload = data.draw(ANY_PAYLOAD[cls])
+    envelope = json.loads(body_of(payload))
+    assert envelope.keys() == {"msg_type", "msg_data"}
+    assert envelope["msg_type"] == cls.msg_type
+    rewritten = json.dumps(json.loads(envelope["msg_data"]), indent=1)
+    assert decode(body(cls.msg_type, rewritten)) == payload
+
+
+# -- what is sent -------------------------------------------------------------------------------
+
+
+def test_a_field_that_has_its_default_is_not_sent() -> None:
+    assert b"reply_to" not in encode(Send(to="#lobby", text="hi"))
+    assert b"more" not in encode(People(people=(), total=0))
+
+
+def test_a_text_that_utf8_can_not_carry_is_refused_when_it_is_encoded() -> None:
+    with pytest.raises(MalformedMessage):
+        encode(Send(to="#lobby", text="half a pair: \ud83d"))
+
+
+def test_the_longest_message_of_the_worst_characters_fits_a_frame() -> None:
+    # A control character is escaped at both levels: no character takes more.
+    longest = Message(to="#" + "室" * 32, epoch="e" * 40, seq=2**53 - 1, ts=2**53 - 1,
+                      from_="名" * 32, text="\x01" * 4000, ref=2**53 - 1, cid="\x01" * 64,
+                      mentions=("名" * 32,) * 10)  # fmt: skip
+    assert len(body_of(longest)) <= MAX_FRAME_SIZE
+
+
+# -- what is accepted ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b' \r\n\t{ "msg_type" : "ping" , "msg_data" : " { } " } \n',
+        b'{"msg_data":"{}","msg_type":"ping"}',
+        b'{"m\\u0073g_type":"\\u0070ing","msg_data":"{}"}',
+        b'{"msg_type":"ping","msg_data":"{}","new":{"a":[1,null,"\\ud83d\\ude00"]}}',
+        b'{"msg_type":"ping","msg_data":"{\\"new\\":[1e300,-0.5,true]}"}',
+        b'{"msg_type":"who","msg_type":"ping","msg_data":"{}"}',
+    ],
+    ids=["space", "order", "escapes", "new in envelope", "new in payload", "the last one counts"],
+)
+def test_json_that_is_written_in_another_way_is_accepted(text: bytes) -> None:
+    assert decode_request(text) == Ping()
+
+
+def test_a_surrogate_pair_is_one_character_at_both_levels() -> None:
+    outer = body("send", '{"to":"#lobby","text":"😀"}').replace("😀".encode(), rb"\ud83d\ude00")
+    inner = body("send", r'{"to":"#lobby","text":"\ud83d\ude00"}')
+    assert decode_request(outer) == decode_request(inner) == Send(to="#lobby", text="😀")
+
+
+def test_any_character_that_utf8_can_carry_arrives_as_it_was_sent() -> None:
+    text = '\x00\x1b]52;c;?\x07\x7f\x9b\u202e\u2066\ufeff\ufffe\U0010ffff"\\/[]{}'
+    assert decode_request(body_of(Send(to="#lobby", text=text))) == Send(to="#lobby", text=text)
+
+
+def test_a_page_rich_in_reactions_is_accepted() -> None:
+    entry = Message(
+        to="#a", epoch="e", seq=1, ts=1, from_="a",
+        reactions=tuple(Reaction(emoji=chr(0x1F600 + n), count=1, names=("a",)) for n in range(20)),
+    )  # fmt: skip
+    page = HistoryPage(conv="#a", epoch="e", head=1, entries=(entry,) * 55)
+    assert len(page_body := body_of(page)) <= MAX_FRAME_SIZE
+    assert decode_server_message(page_body) == page
+
+
+# -- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "msg_data",
+    [
+        '{"conv":"#lobby"}',
+        '{"conv":1,"seq":1}',
+        '{"conv":null,"seq":1}',
+        '{"conv":["#lobby"],"seq":1}',
+        '{"conv":"%s","seq":1}' % ("x" * 257),
+        '{"conv":"#lobby","seq":"1"}',
+        '{"conv":"#lobby","seq":1.0}',
+        '{"conv":"#lobby","seq":1e3}',
+        '{"conv":"#lobby","seq":true}',
+        '{"conv":"#lobby","seq":null}',
+        '{"conv":"#lobby","seq":-1}',
+        '{"conv":"#lobby","seq":9007199254740992}',
+        '{"conv":"#lobby","seq":%s}' % ("9" * 1_000_000),
+        '{"conv":"#lobby","seq":NaN}',
+        '{"conv":"#lobby","seq":1,"request_id":7}',
+        '{"conv":"#lobby","seq":1,"request_id":""}',
+        '{"conv":"#lobby","seq":1,"request_id":"%s"}' % ("x" * 65),
+    ],
+)
+def test_a_field_that_is_missing_of_another_type_or_out_of_bounds_is_refused(msg_data: str) -> None:
+    with pytest.raises(MalformedMessage, match="msg_data of 'mark_read' is not valid"):
+        decode_request(body("mark_read", msg_data))
+
+
+@pytest.mark.parametrize(
+    ("msg_type", "msg_data"),
+    [
+        ("marked", '{"conv":"#lobby","read":-1}'),
+        ("marked", '{"conv":"#lobby","read":9007199254740992}'),
+        ("marked", '{"conv":"#lobby","read":%s}' % ("9" * 4000)),
+        ("marked", '{"conv":"#lobby","read":%s}' % ("9" * 1_000_000)),
+        ("bye", '{"reason":"internal","retry_after":-1}'),
+        ("bye", '{"reason":"internal","retry_after":1e999}'),
+        ("bye", '{"reason":"internal","retry_after":%s}' % ("9" * 1_000_000)),
+        ("bye", '{"reason":"internal","retry_after":NaN}'),
+    ],
+)
+def test_a_client_is_not_handed_numbers_out_of_bounds(msg_type: str, msg_data: str) -> None:
+    with pytest.raises(MalformedMessage):
+        decode_server_message(body(msg_type, msg_data))
+
+
+@pytest.mark.parametrize("msg_type", ["nope", "", "Ping", "ping ", "x" * 10_000, "ping\0", "你好"])
+@pytest.mark.parametrize("decode", DECODERS)
+def test_a_type_that_is_not_known_is_told_apart_from_what_is_malformed(
+    decode: Decode, msg_type: str
+) -> None:
+    with pytest.raises(UnknownMessageType) as caught:
+        decode(body(msg_type, '{"request_id":"7"}'))
+    assert caught.value.code is ErrorCode.UNKNOWN_TYPE
+    assert caught.value.msg_type == msg_type
+    assert caught.value.request_id == "7"
+    assert len(str(caught.value)) < 300
+
+
+def test_a_type_of_the_other_direction_is_not_known() -> None:
+    with pytest.raises(UnknownMessageType):
+        decode_request(body_of(LoggedOut()))
+    with pytest.raises(UnknownMessageType):
+        decode_server_message(body_of(Logout()))
+
+
+def test_the_text_of_an_error_is_printable_whatever_the_type_was_called() -> None:
+    with pytest.raises(UnknownMessageType) as caught:
+        decode_request(body("\x1b[2J\u202e", "{}"))
+    assert str(caught.value).isprintable()
+
+
+# -- whose request it was -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", REQUESTS)
+def test_a_malformed_request_that_can_be_answered_tells_its_request_id(cls: type[Payload]) -> None:
+    info = mi.type_info(cls)
+    assert isinstance(info, mi.StructType)
+    wrong: dict[str, object] = {field.encode_name: {} for field in info.fields} | {
+        "request_id": "7"
+    }
+    if len(wrong) == 1:
+        return  # of a type without other fields, a request with an id is well-formed
+    with pytest.raises(MalformedMessage) as caught:
+        decode_request(body(cls.msg_type, json.dumps(wrong)))
+    assert caught.value.request_id == "7"
+
+
+@pytest.mark.parametrize(
+    "msg_data",
+    ['{"request_id":7}', '{"request_id":"7"', '["7"]', '"7"', "{}", '{"request_id":"\\ud800"}'],
+)
+def test_where_no_request_id_can_be_read_there_is_none(msg_data: str) -> None:
+    with pytest.raises(MalformedMessage) as caught:
+        decode_request(body("send", msg_data))
+    assert caught.value.request_id is None
+
+
+# -- depth --------------------------------------------------------------------------------------
+
+
+def depth(value: object) -> int:
+    match value:
+        case dict():
+            return 1 + max(map(depth, value.values()), default=0)
+        case list():
+            return 1 + max(map(depth, value), default=0)
+        case _:
+            return 0
+
+
+TRICKY_TEXT = st.text(alphabet='[]{}"\\ab\n', max_size=8)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | TRICKY_TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TRICKY_TEXT, inner, max_size=4),
+    max_leaves=60,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=JSON_VALUES, wrappings=st.text(alphabet="[{", max_size=20), outside=st.booleans())
+@example(value=["[" * 99, '"[' * 20, "\\" * 7], wrappings="", outside=True)
+@example(value=0, wrappings="[" * (MAX_DEPTH - 1), outside=False)
+@example(value=0, wrappings="[" * MAX_DEPTH, outside=False)
+def test_json_is_refused_exactly_when_it_is_nested_too_deep(
+    value: object, wrappings: str, outside: bool
+) -> None:
+    for kind in wrappings:
+        value = [value, []] if kind == "[" else {"{": value}
+    deep = {"new": value}
+    if outside:
+        text = json.dumps({"msg_type": "ping", "msg_data": "{}"} | deep).encode()
+    else:
+        text = body("ping", json.dumps(deep))
+    if depth(deep) <= MAX_DEPTH:
+        assert decode_request(text) == Ping()
+    else:
+        with pytest.raises(MalformedMessage, match="nested deeper than 16"):
+            decode_request(text)

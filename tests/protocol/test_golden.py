@@ -1,0 +1,238 @@
+"""The exact bytes of one payload of each type: what is on the wire changes only knowingly."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import pytest
+
+from gochat.protocol import messages as m
+from gochat.protocol.codec import encode
+from gochat.protocol.framing import HEADER_SIZE
+
+
+def test_golden_bytes_of_a_request() -> None:
+    assert encode(m.Send(to="#lobby", text='say "hi"', request_id="7")) == (
+        b"\x00\x00\x00\x65"
+        rb'{"msg_type":"send","msg_data":'
+        rb'"{\"request_id\":\"7\",\"to\":\"#lobby\",\"text\":\"say \\\"hi\\\"\"}"}'
+    )
+
+
+def test_golden_bytes_of_a_reply() -> None:
+    assert encode(m.Error(code="bad_name", text="no", field="name")) == (
+        b"\x00\x00\x00\x5c"
+        rb'{"msg_type":"error","msg_data":'
+        rb'"{\"code\":\"bad_name\",\"text\":\"no\",\"field\":\"name\"}"}'
+    )
+
+
+def test_golden_bytes_of_an_event() -> None:
+    assert encode(m.IsTyping(to="#lobby", from_="小明")) == (
+        b"\x00\x00\x00\x4d"
+        rb'{"msg_type":"is_typing","msg_data":'
+        b'"{\\"to\\":\\"#lobby\\",\\"from\\":\\"\xe5\xb0\x8f\xe6\x98\x8e\\"}"}'
+    )
+
+
+ENTRY = m.Message(
+    to="#garden",
+    epoch="e1",
+    seq=7,
+    ts=1_700_000_000_000,
+    from_="mei",
+    text="hi @bob",
+    ref=3,
+    cid="c1",
+    mentions=("bob",),
+    edited=9,
+    reactions=(m.Reaction(emoji="👍", count=1, names=("bob",), me=True),),
+)
+ENTRY_DATA = (
+    '{"to":"#garden","epoch":"e1","seq":7,"ts":1700000000000,"from":"mei","text":"hi @bob",'
+    '"ref":3,"cid":"c1","mentions":["bob"],"edited":9,'
+    '"reactions":[{"emoji":"👍","count":1,"names":["bob"],"me":true}]}'
+)
+
+#: One payload of each type, with what its `msg_data` is.
+GOLDEN: list[tuple[m.Payload, str]] = [
+    (
+        m.Register(name="mei", password="correct horse", invite="i"),
+        '{"name":"mei","password":"correct horse","invite":"i"}',
+    ),
+    (
+        m.Login(name="mei", password="correct horse", caps=("acks", "log")),
+        '{"name":"mei","password":"correct horse","caps":["acks","log"]}',
+    ),
+    (
+        m.Resume(token="t", positions=(m.Position(conv="#lobby", epoch="e1", seq=5),)),
+        '{"token":"t","positions":[{"conv":"#lobby","epoch":"e1","seq":5}]}',
+    ),
+    (m.Logout(), "{}"),
+    (
+        m.ChangePassword(old="correct horse", new="battery staple"),
+        '{"old":"correct horse","new":"battery staple"}',
+    ),
+    (m.Who(after="bob", limit=10), '{"after":"bob","limit":10}'),
+    (m.Away(text="at lunch"), '{"text":"at lunch"}'),
+    (
+        m.Send(to="@bob", text="hi", reply_to=3, cid="c1"),
+        '{"to":"@bob","text":"hi","reply_to":3,"cid":"c1"}',
+    ),
+    (
+        m.Edit(to="@bob", seq=3, text="hi!", cid="c2"),
+        '{"to":"@bob","seq":3,"text":"hi!","cid":"c2"}',
+    ),
+    (m.Delete(to="@bob", seq=3), '{"to":"@bob","seq":3}'),
+    (
+        m.React(to="@bob", seq=3, emoji="👍", on=False),
+        '{"to":"@bob","seq":3,"emoji":"👍","on":false}',
+    ),
+    (m.Typing(to="@bob"), '{"to":"@bob"}'),
+    (m.History(conv="#lobby", around=5, limit=20), '{"conv":"#lobby","around":5,"limit":20}'),
+    (
+        m.Search(query="tea", conv="#lobby", cursor="k", limit=5),
+        '{"query":"tea","conv":"#lobby","cursor":"k","limit":5}',
+    ),
+    (m.Conversations(after="#a", limit=10), '{"after":"#a","limit":10}'),
+    (m.MarkRead(conv="#lobby", seq=7), '{"conv":"#lobby","seq":7}'),
+    (m.SetLevel(conv="#lobby", level="mentions"), '{"conv":"#lobby","level":"mentions"}'),
+    (
+        m.CreateRoom(room="#garden", topic="plants", private=True),
+        '{"room":"#garden","topic":"plants","private":true}',
+    ),
+    (m.Join(room="#garden"), '{"room":"#garden"}'),
+    (m.Leave(room="#garden"), '{"room":"#garden"}'),
+    (m.Invite(room="#garden", name="bob"), '{"room":"#garden","name":"bob"}'),
+    (m.Kick(room="#garden", name="bob"), '{"room":"#garden","name":"bob"}'),
+    (m.SetTopic(room="#garden", topic="trees"), '{"room":"#garden","topic":"trees"}'),
+    (
+        m.SetOperator(room="#garden", name="bob", on=False),
+        '{"room":"#garden","name":"bob","on":false}',
+    ),
+    (m.SetAccess(room="#garden", private=False), '{"room":"#garden","private":false}'),
+    (m.Rooms(after="#a", limit=10), '{"after":"#a","limit":10}'),
+    (m.Members(room="#garden"), '{"room":"#garden"}'),
+    (m.Ping(request_id="1"), '{"request_id":"1"}'),
+    (m.Pong(request_id="1"), '{"request_id":"1"}'),
+    (m.Ok(request_id="1"), '{"request_id":"1"}'),
+    (
+        m.Error(code="rate_limited", text="slower", retry_after=0.5, cid="c1"),
+        '{"code":"rate_limited","text":"slower","retry_after":0.5,"cid":"c1"}',
+    ),
+    (m.Registered(name="mei"), '{"name":"mei"}'),
+    (
+        m.LoggedIn(
+            name="mei",
+            token="t",
+            expires=1_700_000_000_000,
+            heartbeat=25.0,
+            server="gochat 1",
+            limits=m.Limits(
+                frame_bytes=65536, text_chars=4000, burst=10, per_second=5.0, history_page=200
+            ),
+        ),
+        (
+            '{"name":"mei","token":"t","expires":1700000000000,"limits":{"frame_bytes":65536,'
+            '"text_chars":4000,"burst":10,"per_second":5.0,"history_page":200},"heartbeat":25.0,'
+            '"server":"gochat 1"}'
+        ),
+    ),
+    (m.LoggedOut(), "{}"),
+    (
+        m.PasswordChanged(token="t", expires=1_700_000_000_000),
+        '{"token":"t","expires":1700000000000}',
+    ),
+    (
+        m.People(
+            people=(m.Person(name="bob", away="at lunch"), m.Person(name="mei")), total=3, more=True
+        ),
+        '{"people":[{"name":"bob","away":"at lunch"},{"name":"mei"}],"total":3,"more":true}',
+    ),
+    (
+        m.Sent(to="@bob", epoch="e1", seq=7, ts=1_700_000_000_000, cid="c1", dup=True),
+        '{"to":"@bob","epoch":"e1","seq":7,"ts":1700000000000,"cid":"c1","dup":true}',
+    ),
+    (
+        m.HistoryPage(conv="#garden", epoch="e1", head=7, entries=(ENTRY,), older=True),
+        '{"conv":"#garden","epoch":"e1","head":7,"entries":[' + ENTRY_DATA + '],"older":true}',
+    ),
+    (m.Found(hits=(ENTRY,), cursor="k"), '{"hits":[' + ENTRY_DATA + '],"cursor":"k"}'),
+    (
+        m.ConversationList(
+            conversations=(
+                m.Conversation(
+                    conv="#garden",
+                    epoch="e1",
+                    head=7,
+                    read=5,
+                    unread=2,
+                    mentions=1,
+                    level="mentions",
+                    topic="plants",
+                    operator=True,
+                    private=True,
+                ),
+            )
+        ),
+        (
+            '{"conversations":[{"conv":"#garden","epoch":"e1","head":7,"read":5,"unread":2,"mentions":1,'
+            '"level":"mentions","topic":"plants","operator":true,"private":true}]}'
+        ),
+    ),
+    (
+        m.RoomList(
+            rooms=(m.Room(room="#garden", topic="plants", members=2, private=True, joined=True),)
+        ),
+        '{"rooms":[{"room":"#garden","topic":"plants","members":2,"private":true,"joined":true}]}',
+    ),
+    (
+        m.MemberList(
+            room="#garden",
+            members=(m.Member(name="mei", since=5, operator=True, online=True),),
+            total=1,
+        ),
+        (
+            '{"room":"#garden","members":[{"name":"mei","since":5,"operator":true,"online":true}],'
+            '"total":1}'
+        ),
+    ),
+    (ENTRY, ENTRY_DATA),
+    (
+        m.CaughtUp(conv="#lobby", epoch="e1", seq=5, head=9, recovered=False),
+        '{"conv":"#lobby","epoch":"e1","seq":5,"head":9,"recovered":false}',
+    ),
+    (
+        m.Presence(online=(m.Person(name="mei"),), offline=("bob",)),
+        '{"online":[{"name":"mei"}],"offline":["bob"]}',
+    ),
+    (
+        m.Marked(conv="#lobby", read=7, unread=2, mentions=1, level="none"),
+        '{"conv":"#lobby","read":7,"unread":2,"mentions":1,"level":"none"}',
+    ),
+    (m.IsTyping(to="#lobby", from_="mei"), '{"to":"#lobby","from":"mei"}'),
+    (
+        m.Bye(reason="server_closing", text="see you", retry_after=1.0),
+        '{"reason":"server_closing","text":"see you","retry_after":1.0}',
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("payload", "msg_data"), [pytest.param(*row, id=row[0].msg_type) for row in GOLDEN]
+)
+def test_golden_msg_data(payload: m.Payload, msg_data: str) -> None:
+    envelope = json.dumps(
+        {"msg_type": payload.msg_type, "msg_data": msg_data},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode()
+    assert encode(payload) == len(envelope).to_bytes(HEADER_SIZE, "big") + envelope
+
+
+def test_every_payload_type_has_golden_bytes() -> None:
+    assert {type(payload) for payload, _ in GOLDEN} == {
+        *get_args(m.Request),
+        *get_args(m.ServerMessage),
+    }
