@@ -1,0 +1,118 @@
+# `make` says what there is. Needs Python 3.11 or later and GNU make 3.81 or later, nothing else.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Errors are shown, progress and warnings are not.
+INSTALL := $(PIP) install -q -q --constraint constraints.txt
+
+# The first Python that is new enough; `make PYTHON=/path/to/python` chooses another.
+PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo "$$python"; break; }; done)
+
+# In two steps: to chat, nobody needs the tools of the developers.
+RUNTIME := $(VENV)/.runtime
+DEVELOPMENT := $(VENV)/.development
+
+# Tests at once. Each process has a Redis and ports of its own.
+JOBS := 2
+
+.PHONY: help chat serve tui test check-format lint types imports tests format bench faults docs \
+	docs-write picture build smoke constraints clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# -- chatting ----------------------------------------------------------------------------------
+
+chat: $(RUNTIME) ## Chat: install, start a server if none runs here, open the app
+	@$(BIN)/gochat chat $(ARGS)
+
+serve: $(RUNTIME) ## Run a server; ARGS='--port 9000' for its flags
+	@$(BIN)/gochat serve $(ARGS)
+
+tui: $(RUNTIME) ## Open the app; ARGS='gochat://host:port' for another server
+	@$(BIN)/gochat tui $(ARGS)
+
+# -- checking ----------------------------------------------------------------------------------
+
+test: check-format lint types imports docs tests ## Run all checks: what must pass before a commit
+
+check-format: $(DEVELOPMENT)
+	$(BIN)/ruff format --check .
+
+lint: $(DEVELOPMENT) ## Only look for faults that need no run
+	$(BIN)/ruff check .
+
+types: $(DEVELOPMENT)
+	$(BIN)/mypy
+
+imports: $(DEVELOPMENT)
+	$(BIN)/lint-imports --no-cache
+
+docs: $(DEVELOPMENT) ## Only check the documentation: links, and the parts made from the code
+	$(BIN)/python docs/check.py
+
+# The report is printed also when tests fail; the exit code is the tests'.
+tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for some of them
+	$(BIN)/coverage erase
+	@status=0; \
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS) || status=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report; \
+	exit $$status
+
+# -- changing ----------------------------------------------------------------------------------
+
+format: $(DEVELOPMENT) ## Format the code, and mend what can be mended by machine
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs-write: $(DEVELOPMENT) ## Make the parts of the documentation that are made from the code
+	$(BIN)/python docs/check.py --write
+
+constraints: ## Resolve the newest versions of everything into constraints.txt (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --quiet | sed 's/ *;.*//' | LC_ALL=C sort -u > constraints.new
+	mv constraints.new constraints.txt
+
+# -- measuring ---------------------------------------------------------------------------------
+
+bench: $(DEVELOPMENT) ## Measure
+	$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(DEVELOPMENT) ## Break things on purpose, and check what must hold
+	$(BIN)/python -m benchmarks.faults $(ARGS)
+
+# -- building ----------------------------------------------------------------------------------
+
+build: $(DEVELOPMENT) ## Build the wheel and the sdist into dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+smoke: build ## Install what was built into new environments, and chat with it
+	$(BIN)/python tests/support/smoke.py dist/*.whl
+	$(BIN)/python tests/support/smoke.py dist/*.tar.gz
+
+clean: ## Remove all that was made here
+	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .hypothesis .import_linter_cache snapshot_report.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- the environment ---------------------------------------------------------------------------
+
+$(RUNTIME): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "gochat needs Python 3.11 or later; none was found" >&2; exit 1; }
+	@echo "Installing gochat into $(VENV) …"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) can't make virtual environments;" \
+		"on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(INSTALL) pip
+	@$(INSTALL) hatchling
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(DEVELOPMENT): $(RUNTIME)
+	@echo "Installing the tools for development …"
+	@$(INSTALL) --group dev
+	@touch $@
