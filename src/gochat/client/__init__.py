@@ -1,1 +1,80 @@
-"""…"""
+"""The client library: a chat for programs on Trio or asyncio.
+
+::
+
+    async with open_client("gochat://127.0.0.1:8889") as client:
+        await client.log_in("mei", "a good password")
+        outgoing = client.send("#lobby", "hello")
+        sent = await outgoing.sent()  # committed, at sent.seq
+        async for event in client.events():
+            match event:
+                case Message(kind="text", from_=name, text=text):
+                    print(f"{name}: {text}")
+                case StateChanged(state=ConnectionState.RECONNECTING, retry_in=seconds):
+                    print("back soon", seconds)
+
+It reconnects, fills gaps, drops doubles and sends what waits by itself; see :class:`Client`.
+"""
+
+from gochat.client.client import Client, open_client
+from gochat.client.events import (
+    ClientEvent,
+    ConnectionState,
+    OutgoingChanged,
+    Reset,
+    StateChanged,
+    Synchronised,
+    conversation_of,
+)
+from gochat.client.options import ClientOptions, Clock
+from gochat.client.outgoing import Outgoing, OutgoingState
+from gochat.errors import ChatError, ConfigError, ConnectionLost
+from gochat.protocol.messages import (
+    Conversation,
+    Found,
+    HistoryPage,
+    IsTyping,
+    Level,
+    Limits,
+    Marked,
+    Member,
+    Message,
+    Person,
+    Presence,
+    Reaction,
+    Room,
+    Sent,
+)
+
+__all__ = [
+    "ChatError",
+    "Client",
+    "ClientEvent",
+    "ClientOptions",
+    "Clock",
+    "ConfigError",
+    "ConnectionLost",
+    "ConnectionState",
+    "Conversation",
+    "Found",
+    "HistoryPage",
+    "IsTyping",
+    "Level",
+    "Limits",
+    "Marked",
+    "Member",
+    "Message",
+    "Outgoing",
+    "OutgoingChanged",
+    "OutgoingState",
+    "Person",
+    "Presence",
+    "Reaction",
+    "Reset",
+    "Room",
+    "Sent",
+    "StateChanged",
+    "Synchronised",
+    "conversation_of",
+    "open_client",
+]

@@ -1,0 +1,91 @@
+"""The events between the connection that brings them and the program that takes them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from gochat.client.events import ClientEvent
+
+#: So many events may wait before the client stops reading its socket. A screenful of bursts; the
+#: rest waits in the server, which cuts a reader that is much too slow.
+EVENT_BUFFER: Final = 1024
+#: While a request waits for its answer, reading goes on up to here: the answer is behind the
+#: events, and it may be the iterating task itself that waits for it. 16 MiB of common messages.
+EVENT_BUFFER_BEFORE_REPLY: Final = 16 * EVENT_BUFFER
+
+
+class EventBuffer:
+    """A bounded queue of events with one taker, which can hold back what comes after a point."""
+
+    def __init__(self) -> None:
+        self._ready: deque[ClientEvent] = deque()
+        self._held: deque[ClientEvent] | None = None
+        self._arrived: anyio.Event | None = None
+        self._is_wanted = False
+        self._is_closed = False
+        #: Called when an event has been taken, so that reading may go on.
+        self.on_taken: Callable[[], None] = lambda: None
+
+    def has_room(self, *, before_reply: bool) -> bool:
+        """Return whether the connection may read on."""
+        if not self._is_wanted:
+            return True  # the oldest give way
+        count = len(self._ready) + len(self._held or ())
+        return count < (EVENT_BUFFER_BEFORE_REPLY if before_reply else EVENT_BUFFER)
+
+    def put(self, events: Iterable[ClientEvent]) -> None:
+        """Add events. What :meth:`has_room` says is for the caller to heed."""
+        if self._held is not None:
+            self._held.extend(events)
+            if len(self._held) >= EVENT_BUFFER_BEFORE_REPLY:
+                self.release(())  # better without order than without end
+            return
+        self._ready.extend(events)
+        while not self._is_wanted and len(self._ready) > EVENT_BUFFER:
+            self._ready.popleft()
+        self._wake()
+
+    def hold(self) -> None:
+        """Hold back what is put from now on, until :meth:`release`."""
+        if self._held is None:
+            self._held = deque()
+
+    def release(self, first: Iterable[ClientEvent]) -> None:
+        """Hand out `first`, and then what was held back."""
+        held, self._held = self._held or (), None
+        self.put((*first, *held))
+
+    def close(self) -> None:
+        """End the stream: what waits is still taken, then the iteration stops."""
+        self.release(())
+        self._is_closed = True
+        self._wake()
+
+    def __aiter__(self) -> EventBuffer:
+        return self
+
+    async def __anext__(self) -> ClientEvent:
+        if self._arrived is not None:
+            raise RuntimeError("another task waits for the next event already")
+        self._is_wanted = True
+        await checkpoint()  # before taking: a cancelled wait takes nothing
+        while not self._ready:
+            if self._is_closed:
+                raise StopAsyncIteration
+            self._arrived = anyio.Event()
+            try:
+                await self._arrived.wait()
+            finally:
+                self._arrived = None
+        event = self._ready.popleft()
+        self.on_taken()
+        return event
+
+    def _wake(self) -> None:
+        if self._arrived is not None:
+            self._arrived.set()

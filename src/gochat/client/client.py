@@ -1,0 +1,349 @@
+"""The client: typed requests, one stream of events, and an outbox."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from gochat.client import pages
+from gochat.client.address import parse
+from gochat.client.events import ClientEvent, ConnectionState
+from gochat.client.link import Link
+from gochat.client.options import ClientOptions
+from gochat.client.outbox import Outbox
+from gochat.client.outgoing import Outgoing, new_cid
+from gochat.client.tasks import background
+from gochat.protocol import messages as wire
+from gochat.protocol.messages import (
+    Conversation,
+    Found,
+    HistoryPage,
+    Level,
+    Limits,
+    Member,
+    Person,
+    Room,
+    Sent,
+)
+
+_DEFAULTS: Final = ClientOptions()
+
+
+@asynccontextmanager
+async def open_client(
+    url: str,
+    *,
+    outbox: Path | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    options: ClientOptions = _DEFAULTS,
+) -> AsyncIterator[Client]:
+    """Open a client of the server at `url`; it connects when it logs in.
+
+    Leaving the block closes the connection and nothing else: the session's token stays valid (see
+    :meth:`Client.log_out`), and what is in the outbox is kept if there is a path, else dropped.
+    Await :meth:`Outgoing.sent` of what must be out before.
+
+    Args:
+        url: ``gochat://host:port``, or ``gochats://host:port`` for TLS. The port is 8889 unless
+            given.
+        outbox: The file that keeps what is not yet acknowledged over a restart of the program.
+            Made with mode 600; it holds the text of messages. It survives the death of the
+            process at any point, not that of the machine. One program at a time can use it.
+        ssl_context: How to do TLS, instead of verifying the server's certificate against the
+            system's authorities.
+        options: Times; see :class:`ClientOptions`.
+
+    Errors of the block leave it as they are, not in an exception group.
+
+    Raises:
+        ConfigError: `url` is none of these, or the outbox can't be used.
+    """
+    address = parse(url)
+    with Outbox.open(outbox, clock=options.clock) as box:
+        link = Link(address, box, ssl_context, options)
+        async with background() as tasks:
+            tasks.start_soon(link.run)
+            try:
+                yield Client(link)
+            finally:
+                link.close()
+
+
+class Client:
+    """A person's connection to a chat; made by :func:`open_client`.
+
+    Once logged in, it stays so until :meth:`log_out`: it reconnects by itself, fetches what was
+    missed and sends what waits. Use it in one event loop, from as many tasks as you like.
+
+    **Requests** are the coroutine methods. Each raises
+
+    - :exc:`~gochat.errors.ChatError` when the server says no; nothing of the request happened
+      then;
+    - :exc:`~gochat.errors.ConnectionLost` when there is no answer within
+      `ClientOptions.request_timeout` (30 s), which includes waiting for a connection that was
+      lost; or at once while the client is offline. Unless told otherwise a request is repeated
+      after a cut, so that a short one goes unnoticed. It is not known then whether it happened.
+
+    Requests made by several tasks at once are sent in the order in which they were made, and the
+    server handles them in that order. Cancelling one cancels the waiting for its answer; the
+    server may still carry it out.
+
+    **Conversations** are named as the person sees them: ``#lobby``, ``#room``, or ``@name``.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    # -- the session ----------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ConnectionState:
+        """How the client stands with its server; :class:`StateChanged` tells of changes."""
+        return self._link.state
+
+    @property
+    def name(self) -> str | None:
+        """The name of the account, as others see it, from the first login on."""
+        return self._link.name
+
+    @property
+    def token(self) -> str | None:
+        """The secret by which :meth:`resume` logs in, or None while logged out.
+
+        It may be another after every reconnect and change of password: save it again whenever
+        :class:`StateChanged` says CONNECTED.
+        """
+        return self._link.token
+
+    @property
+    def token_expires(self) -> int | None:
+        """When the token ends, in milliseconds since the Unix epoch."""
+        return self._link.token_expires
+
+    @property
+    def limits(self) -> Limits | None:
+        """The server's limits, from the first login on."""
+        return self._link.limits
+
+    @property
+    def server(self) -> str | None:
+        """The server's software and version, from the first login on."""
+        return self._link.server
+
+    async def register(self, name: str, password: str, invite: str | None = None) -> str:
+        """Create an account, and return its name as others will see it. Does not log in.
+
+        Uses a connection of its own, in any state of the client. Not repeated after a cut.
+        """
+        return await self._link.register(name, password, invite)
+
+    async def log_in(self, name: str, password: str) -> None:
+        """Connect, and log in. The password is not kept: reconnecting uses the token.
+
+        Tried once: when it fails the client is offline as before. Cancelling it ends the attempt.
+
+        Raises:
+            ChatError: ``bad_credentials``, ``already_logged_in``, ``rate_limited`` …
+            ConnectionLost: the server can't be reached; the text says what to look at.
+        """
+        await self._link.log_in(wire.Login(name=name, password=password))
+
+    async def resume(self, token: str) -> None:
+        """Connect, and log in by a token of an earlier session. As :meth:`log_in` otherwise.
+
+        Raises:
+            ChatError: ``bad_token``: it has expired or was revoked; log in by password.
+        """
+        await self._link.log_in(wire.Resume(token=token))
+
+    async def log_out(self) -> None:
+        """Log out: the token is revoked, and the client is offline until the next login.
+
+        What is in the outbox stays there for the next login of the same account.
+
+        Raises:
+            ConnectionLost: the server could not be told, so the token is valid until it expires.
+                The client is logged out all the same.
+        """
+        await self._link.log_out()
+
+    async def change_password(self, old: str, new: str) -> None:
+        """Set a new password. All other sessions of the account end; this one gets a new token.
+
+        Not repeated after a cut: try to log in with the new password then.
+        """
+        await self._link.change_password(old, new)
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def events(self) -> AsyncIterator[ClientEvent]:
+        """Return the events, to iterate over until the client is closed. Call it as often as you
+        like: there is one stream, and an event is taken once. One task at a time may wait for it.
+
+        Messages come in the order of their conversation's seq, each once, without gaps, through
+        cuts and restarts of the server: what is missing is fetched before what follows it is
+        yielded. They are all of the log: edits, reactions, joins and so on are messages of their
+        kind. What this client says itself is among them, built from the server's acknowledgement
+        (so without `mentions`), after the :class:`OutgoingChanged` of the same `cid`.
+
+        An iterating task that is too slow makes the client read less from its socket, and in the
+        end be cut off by the server and resume; nothing is lost by that. Until the first event is
+        asked for, only the newest 1024 are kept, so that a program that wants none needs no task
+        for them. Cancelling the wait loses nothing.
+
+        Raises:
+            RuntimeError: another task waits for the next event.
+        """
+        return self._link.events()
+
+    # -- the outbox -----------------------------------------------------------------------------
+
+    def send(self, to: str, text: str, *, reply_to: int | None = None) -> Outgoing:
+        """Put a message into the outbox, and return it in state PENDING. Never blocks.
+
+        It is sent as soon as the client is connected, and again after each cut until the server
+        has acknowledged it; the server keeps it once. Messages to one conversation get there in
+        the order of their `send`, also when the server refuses one for a while
+        (``rate_limited``, ``unavailable``, ``busy``). A message that is refused for good becomes
+        FAILED, and the following ones are sent. `reply_to` is the seq that it answers.
+
+        Raises:
+            ChatError: ``busy``: 1000 messages wait already.
+        """
+        return self._link.send(Outgoing(to=to, text=text, reply_to=reply_to))
+
+    @property
+    def outbox(self) -> tuple[Outgoing, ...]:
+        """The messages that are PENDING or FAILED, in their order."""
+        return self._link.outbox()
+
+    def retry(self, outgoing: Outgoing) -> None:
+        """Send a FAILED message again, after those that wait now. Otherwise does nothing."""
+        self._link.retry(outgoing)
+
+    def discard(self, outgoing: Outgoing) -> None:
+        """Forget a FAILED message. Otherwise does nothing: it may be there already."""
+        self._link.discard(outgoing)
+
+    # -- messages -------------------------------------------------------------------------------
+
+    async def edit(self, to: str, seq: int, text: str) -> Sent:
+        """Change the text of one's own message."""
+        return await self._say(wire.Edit(to=to, seq=seq, text=text, cid=new_cid()))
+
+    async def delete(self, to: str, seq: int) -> Sent:
+        """Take back one's own message (an operator: anybody's in the room)."""
+        return await self._say(wire.Delete(to=to, seq=seq, cid=new_cid()))
+
+    async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent:
+        """React to a message with an emoji, or take that back with ``on=False``."""
+        return await self._say(wire.React(to=to, seq=seq, emoji=emoji, on=on, cid=new_cid()))
+
+    async def history(
+        self,
+        conv: str,
+        before: int | None = None,
+        after: int | None = None,
+        around: int | None = None,
+        limit: int = 50,
+    ) -> HistoryPage:
+        """Return a page of a conversation's log, at most `limit` (≤ 200) entries.
+
+        Give one of `before`, `after` (both exclusive) and `around`, or none for the newest page.
+        A page may end early; its `older` and `newer` say whether there is more.
+        """
+        return await self._link.call(
+            wire.History(conv=conv, before=before, after=after, around=around, limit=limit),
+            HistoryPage,
+        )
+
+    async def search(
+        self, query: str, conv: str | None = None, cursor: str | None = None, limit: int = 20
+    ) -> Found:
+        """Find messages that contain `query`, newest first, in `conv` or in all that one may read.
+
+        `cursor` is that of the page before; `limit` is at most 50.
+        """
+        return await self._link.call(
+            wire.Search(query=query, conv=conv, cursor=cursor, limit=limit), Found
+        )
+
+    async def mark_read(self, conv: str, seq: int) -> None:
+        """Move the person's read marker forward to `seq`, for all their devices."""
+        await self._link.call(wire.MarkRead(conv=conv, seq=seq), wire.Ok)
+
+    async def set_level(self, conv: str, level: Level) -> None:
+        """Choose what to be told of in a conversation: ``all``, ``mentions`` or ``none``."""
+        await self._link.call(wire.SetLevel(conv=conv, level=level), wire.Ok)
+
+    async def typing(self, to: str) -> None:
+        """Tell the others that the person is typing. Call it as often as they do.
+
+        Does not wait for an answer, and raises nothing: without a connection nobody is told.
+        """
+        await self._link.tell(wire.Typing(to=to))
+
+    # -- people and conversations ---------------------------------------------------------------
+
+    async def who(self) -> list[Person]:
+        """Return everybody who is online, by name."""
+        return await pages.people(self._link.call)
+
+    async def away(self, text: str | None) -> None:
+        """Set the away notice, or take it back with None."""
+        await self._link.call(wire.Away(text=text), wire.Ok)
+
+    async def conversations(self) -> list[Conversation]:
+        """Return the person's conversations, by name."""
+        return await pages.conversations(self._link.call)
+
+    async def rooms(self) -> list[Room]:
+        """Return the public rooms and one's own, by name."""
+        return await pages.rooms(self._link.call)
+
+    async def members(self, room: str) -> list[Member]:
+        """Return the members of a room, by name."""
+        return await pages.members(self._link.call, room)
+
+    # -- rooms ----------------------------------------------------------------------------------
+
+    async def create_room(self, room: str, topic: str = "", private: bool = False) -> Sent:
+        """Create a room, and be its first member and operator."""
+        return await self._say(
+            wire.CreateRoom(room=room, topic=topic, private=private, cid=new_cid())
+        )
+
+    async def join(self, room: str) -> Sent:
+        """Become a member of a public room, or of one that the person was invited to."""
+        return await self._say(wire.Join(room=room, cid=new_cid()))
+
+    async def leave(self, room: str) -> Sent:
+        """Leave a room."""
+        return await self._say(wire.Leave(room=room, cid=new_cid()))
+
+    async def invite(self, room: str, name: str) -> Sent:
+        """Invite somebody to a room."""
+        return await self._say(wire.Invite(room=room, name=name, cid=new_cid()))
+
+    async def kick(self, room: str, name: str) -> Sent:
+        """Remove somebody from a room (operators)."""
+        return await self._say(wire.Kick(room=room, name=name, cid=new_cid()))
+
+    async def set_topic(self, room: str, topic: str) -> Sent:
+        """Set a room's topic (operators)."""
+        return await self._say(wire.SetTopic(room=room, topic=topic, cid=new_cid()))
+
+    async def set_operator(self, room: str, name: str, on: bool = True) -> Sent:
+        """Make a member an operator, or with ``on=False`` no longer one (operators)."""
+        return await self._say(wire.SetOperator(room=room, name=name, on=on, cid=new_cid()))
+
+    async def set_access(self, room: str, private: bool) -> Sent:
+        """Make a room private (by invitation only) or public (operators)."""
+        return await self._say(wire.SetAccess(room=room, private=private, cid=new_cid()))
+
+    async def _say(self, request: wire.Request) -> Sent:
+        # Safe to repeat after a cut: its `cid` makes the server take it once.
+        return await self._link.call(request, Sent)

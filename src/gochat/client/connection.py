@@ -1,0 +1,328 @@
+"""One connection to a server: frames over a byte stream, replies matched to requests, signs of
+life. It knows nothing of logins, conversations or of connecting again."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import anyio
+from anyio.abc import ByteStream
+from msgspec import structs
+
+from gochat.client import address as addresses
+from gochat.client.address import Address
+from gochat.client.options import ClientOptions
+from gochat.client.tasks import background
+from gochat.errors import (
+    ChatError,
+    ConnectionLost,
+    ErrorCode,
+    FrameError,
+    MalformedMessage,
+    UnknownMessageType,
+)
+from gochat.protocol import codec
+from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, FrameDecoder
+from gochat.protocol.messages import (
+    Bye,
+    CaughtUp,
+    Error,
+    Event,
+    IsTyping,
+    Marked,
+    Message,
+    Ping,
+    Pong,
+    Presence,
+    Reply,
+    Request,
+    ServerMessage,
+)
+
+logger = logging.getLogger(__name__)
+
+#: A read from the socket, in bytes.
+READ_SIZE: Final = 64 * 1024
+#: The largest frame that is accepted. Above the protocol's default, since a server may be set to
+#: more, and low enough that a wrong length can't fill the memory.
+MAX_RECEIVED_FRAME: Final = 1024 * 1024
+#: So many requests of the program may wait for their replies at once; more wait to be sent.
+MAX_REQUESTS: Final = 64
+#: Unanswered frames (typing, pong, ping) are dropped while so many frames wait to be written.
+MAX_UNWRITTEN: Final = 256
+#: How long closing may take, in seconds. There is nothing left to say by then.
+CLOSE_TIMEOUT: Final = 1.0
+
+
+class Receiver(Protocol):
+    """What a connection hands to. Called in the order of arrival; must not block or raise."""
+
+    def received(self, event: Event) -> None:
+        """An event has arrived."""
+        ...
+
+    def replied(self, request: Request, reply: Reply) -> None:
+        """The reply to `request` has arrived, whether somebody still waits for it or not."""
+        ...
+
+    def has_room(self, *, before_reply: bool) -> bool:
+        """Return whether to read on; `before_reply`: a request waits for its reply."""
+        ...
+
+
+class _Waiter:
+    """Where a request waits for its reply."""
+
+    __slots__ = ("arrived", "reply")
+
+    def __init__(self) -> None:
+        self.arrived = anyio.Event()
+        self.reply: Reply | None = None
+
+
+class Connection:
+    """An open connection; made by :func:`open_connection`.
+
+    It ends once, for one reason: `lost` is then set, and every waiting and later call raises it.
+    """
+
+    def __init__(self, stream: ByteStream, receiver: Receiver, options: ClientOptions) -> None:
+        self.lost: ConnectionLost | None = None
+        #: The server's last word, if it said one.
+        self.bye: Bye | None = None
+        #: The server's limit on a frame's body, in bytes.
+        self.max_frame_size = MAX_FRAME_SIZE
+        self._stream = stream
+        self._receiver = receiver
+        self._options = options
+        self._ended = anyio.Event()
+        self._requests: dict[str, tuple[Request, _Waiter | None]] = {}
+        self._numbers = 0
+        self._slots = anyio.Semaphore(MAX_REQUESTS, fast_acquire=True)
+        self._unwritten: deque[bytes] = deque()
+        self._write_wanted = anyio.Event()
+        self._read_wanted: anyio.Event | None = None  # set while reading pauses
+        self._last_heard = options.clock.now()
+
+    # -- for the owner --------------------------------------------------------------------------
+
+    async def request(self, request: Request) -> Reply:
+        """Send `request`, and wait for its reply, which may be an `Error`.
+
+        Requests are sent in the order of the calls. Cancelling it cancels the waiting only.
+
+        Raises:
+            ChatError: the request can't be put in a frame that the server takes; nothing is sent.
+            ConnectionLost: the connection ended before the reply came.
+        """
+        await self._slots.acquire()
+        waiter = _Waiter()
+        try:
+            self.post(request, waiter)
+        except BaseException:
+            self._slots.release()
+            raise
+        # From here on the slot is the reply's: a cancelled request still has one under way.
+        await waiter.arrived.wait()
+        if waiter.reply is None:
+            raise self._loss()
+        return waiter.reply
+
+    def post(self, request: Request, waiter: _Waiter | None = None) -> None:
+        """Send `request` without waiting; its reply goes to the receiver only.
+
+        The caller keeps the number of those within bounds. Raises as :meth:`request` does.
+        """
+        if self.lost is not None:
+            raise self._loss()
+        number = f"r{self._numbers + 1}"
+        frame = self._frame(structs.replace(request, request_id=number))
+        self._numbers += 1
+        self._requests[number] = (request, waiter)
+        self._write(frame)
+        self.read_on()
+
+    def tell(self, request: Request) -> None:
+        """Send what has no reply; dropped if the connection is lost or too much waits."""
+        if self.lost is None and len(self._unwritten) < MAX_UNWRITTEN:
+            self._write(self._frame(request))
+
+    def read_on(self) -> None:
+        """Look again whether there is room to read on."""
+        if self._read_wanted is not None:
+            self._read_wanted.set()
+
+    def end(self, reason: str) -> None:
+        """Take the connection for lost. Only the first reason counts."""
+        if self.lost is not None:
+            return
+        self.lost = ConnectionLost(reason)
+        for _, waiter in self._requests.values():
+            self._answer(waiter, None)
+        self._requests.clear()
+        self._ended.set()
+        self.read_on()
+
+    async def wait_lost(self) -> ConnectionLost:
+        """Wait until the connection ends, and return why."""
+        await self._ended.wait()
+        return self._loss()
+
+    # -- the three tasks ------------------------------------------------------------------------
+
+    async def read(self) -> None:
+        """Read frames until the connection ends."""
+        decoder = FrameDecoder(MAX_RECEIVED_FRAME)
+        try:
+            while self.lost is None:
+                await self._wait_for_room()
+                decoder.receive_data(await self._stream.receive(READ_SIZE))
+                self._last_heard = self._options.clock.now()
+                while (body := decoder.next_frame()) is not None and self.lost is None:
+                    self._take(body)
+        except FrameError:
+            self.end("the other side does not speak gochat: is it a TLS port? try gochats://")
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            self.end("the server closed the connection")
+
+    async def write(self) -> None:
+        """Write what is to be sent. The one task that does: a cancelled write leaves half a frame
+        behind, and then the stream is of no more use."""
+        try:
+            while True:
+                await self._write_wanted.wait()
+                self._write_wanted = anyio.Event()
+                frames = b"".join(self._unwritten)
+                self._unwritten.clear()
+                await self._stream.send(frames)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            # What the server said last may still be there to read, a `bye` above all: the reader
+            # finds the end itself, unless it is paused.
+            if self._read_wanted is not None:
+                self.end("the server closed the connection")
+
+    async def watch(self) -> None:
+        """Ask for a sign of life when there was none for a while, and end a dead connection."""
+        options = self._options
+        clock = options.clock
+        while True:
+            quiet = clock.now() - self._last_heard
+            if quiet < options.heartbeat_interval:
+                await clock.sleep(options.heartbeat_interval - quiet)
+                continue
+            self.tell(Ping())
+            if self._read_wanted is not None:
+                # Nobody reads, so nothing can be heard: the ping only shows that we live.
+                await clock.sleep(options.heartbeat_interval)
+                continue
+            heard = self._last_heard
+            await clock.sleep(options.heartbeat_grace)
+            if self._last_heard == heard and self._read_wanted is None:
+                self.end(f"the server gave no sign of life for {clock.now() - heard:.0f} s")
+                return
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    async def _wait_for_room(self) -> None:
+        while self.lost is None and not self._receiver.has_room(before_reply=bool(self._requests)):
+            self._read_wanted = anyio.Event()
+            try:
+                await self._read_wanted.wait()
+            finally:
+                self._read_wanted = None
+                self._last_heard = self._options.clock.now()
+
+    def _take(self, body: bytes) -> None:
+        try:
+            payload = codec.decode_server_message(body)
+        except UnknownMessageType as error:
+            logger.debug("ignored: %s", error)
+            self._fail(error.request_id, error)
+        except MalformedMessage as error:
+            logger.warning("the server sent what can't be read: %s", error)
+            self._fail(error.request_id, error)
+        else:
+            self._dispatch(payload)
+
+    def _dispatch(self, payload: ServerMessage) -> None:
+        if isinstance(payload, Ping):
+            self.tell(Pong(request_id=payload.request_id))
+        elif isinstance(payload, Bye):
+            self.bye = payload
+            self.end(payload.text or f"the server closed the connection: {payload.reason}")
+        elif isinstance(payload, Message | CaughtUp | Presence | Marked | IsTyping):
+            self._receiver.received(payload)
+        else:
+            self._reply(payload)
+
+    def _reply(self, reply: Reply) -> None:
+        found = self._requests.pop(reply.request_id, None) if reply.request_id else None
+        if found is not None:
+            request, waiter = found
+            self._receiver.replied(request, reply)
+            self._answer(waiter, reply)
+        elif isinstance(reply, Error):
+            logger.debug("the server refused something: %s", reply.text)
+
+    def _fail(self, request_id: str | None, error: UnknownMessageType | MalformedMessage) -> None:
+        if request_id is not None:
+            text = f"the server's answer can't be read: {error}"
+            self._reply(Error(request_id=request_id, code=ErrorCode.MALFORMED, text=text))
+
+    def _answer(self, waiter: _Waiter | None, reply: Reply | None) -> None:
+        if waiter is not None:
+            waiter.reply = reply
+            waiter.arrived.set()
+            self._slots.release()
+
+    def _frame(self, request: Request) -> bytes:
+        try:
+            frame = codec.encode(request)
+            codec.decode_request(frame[HEADER_SIZE:])  # the bounds of fields are checked on decode
+        except MalformedMessage as error:
+            raise ChatError(ErrorCode.MALFORMED, str(error)) from error
+        if len(frame) - HEADER_SIZE > self.max_frame_size:
+            raise ChatError(ErrorCode.FRAME_TOO_LARGE, "this is more than the server takes at once")
+        return frame
+
+    def _write(self, frame: bytes) -> None:
+        self._unwritten.append(frame)
+        self._write_wanted.set()
+
+    def _loss(self) -> ConnectionLost:
+        # A new exception each time: one object raised in several tasks mixes their tracebacks.
+        return ConnectionLost(*self.lost.args) if self.lost is not None else ConnectionLost()
+
+
+@asynccontextmanager
+async def open_connection(
+    address: Address, ssl_context: ssl.SSLContext | None, receiver: Receiver, options: ClientOptions
+) -> AsyncIterator[Connection]:
+    """Connect to `address`. Leaving the block closes the connection.
+
+    Raises:
+        ConnectionLost: the server can't be reached.
+    """
+    stream = await addresses.connect(
+        address,
+        ssl_context,
+        connect_timeout=options.connect_timeout,
+        tls_timeout=options.tls_timeout,
+    )
+    try:
+        connection = Connection(stream, receiver, options)
+        async with background() as tasks:
+            for task in (connection.read, connection.write, connection.watch):
+                tasks.start_soon(task)
+            try:
+                yield connection
+            finally:
+                connection.end("the connection was closed")
+    finally:
+        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            await stream.aclose()

@@ -1,0 +1,100 @@
+"""What a client tells its program: the events of :meth:`gochat.client.Client.events`.
+
+Four come from the server as they are (:class:`Message`, :class:`Presence`, :class:`Marked`,
+:class:`IsTyping`); the others are the client's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from gochat.client.outgoing import Outgoing
+from gochat.protocol.messages import (
+    Conversation,
+    IsTyping,
+    Marked,
+    Message,
+    Person,
+    Presence,
+)
+
+
+class ConnectionState(StrEnum):
+    """How a client stands with its server."""
+
+    #: Not logged in, and not trying: before the first login, after a logout, or when the server
+    #: refused the token. Nothing happens until the program logs in.
+    OFFLINE = "offline"
+    #: The first login, asked for by the program, is under way.
+    CONNECTING = "connecting"
+    #: Logged in.
+    CONNECTED = "connected"
+    #: The connection was lost; the client is getting it back by itself.
+    RECONNECTING = "reconnecting"
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The connection's state, each time that it changes or that there is more to say about it.
+
+    While RECONNECTING, `retry_in` is the time until the next attempt in seconds, None during an
+    attempt. `reason` is a text for people: why the connection was lost, or empty.
+    """
+
+    state: ConnectionState
+    retry_in: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Synchronised:
+    """The whole picture, once after each login and each reconnect: who is online, and the person's
+    conversations with their counts. It replaces what was known; later events change it.
+
+    What happened while the picture was taken comes after it and may be in it already: a message
+    whose seq is not above its conversation's `head` here is counted in `unread` and `mentions`.
+    """
+
+    people: tuple[Person, ...]
+    conversations: tuple[Conversation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Forget what you show of `conv`: here is its newest page instead, in the order of seq.
+
+    Because the server's log has a new history (another `epoch`, so another meaning of every seq),
+    or because more was missed than is worth fetching. Older entries come by
+    :meth:`~gochat.client.Client.history`. The messages that follow continue after `entries`.
+    """
+
+    conv: str
+    epoch: str
+    entries: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingChanged:
+    """The state of `outgoing` has changed: it is sent, has failed, or waits (again)."""
+
+    outgoing: Outgoing
+
+
+#: All that :meth:`gochat.client.Client.events` yields.
+ClientEvent: TypeAlias = (
+    Message | Presence | Marked | IsTyping
+    | StateChanged | Synchronised | Reset | OutgoingChanged
+)  # fmt: skip
+
+
+def conversation_of(message: Message | IsTyping, me: str) -> str:
+    """Return the conversation that `message` belongs to, as the person `me` sees it.
+
+    A private message is addressed to one of the two people, so its conversation is named after
+    the other: ``@mei`` for what mei sent to me and for what I sent to her.
+    """
+    if message.to.startswith("#") or message.from_ == me:
+        return message.to
+    return "@" + message.from_

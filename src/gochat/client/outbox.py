@@ -1,0 +1,263 @@
+"""What is to be sent, in its order. Pure but for the spool that it writes to.
+
+The order of a sender's messages is kept by construction: **of each conversation at most one
+message is on its way at a time**, and the next one goes when the server has taken it or refused
+it for good. More of one conversation in flight would need the server to never refuse one and
+accept the next. It can't promise that: between two requests on one connection a token of the rate
+limit is refilled, a store comes back, a queue empties. Pacing by the announced limits makes such
+refusals rare, not impossible; other sessions of the account use up the same limit. Different
+conversations have no order between them, so several are in flight at once, up to a window.
+
+The price is one round trip per message of a conversation. With the default limit of 5 messages a
+second it is not felt below 200 ms.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import deque
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from gochat.client.backoff import Pace
+from gochat.client.options import Clock
+from gochat.client.outgoing import Outgoing, OutgoingState
+from gochat.client.spool import Spool
+from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import Limits, Sent
+
+#: So many messages may be on their way at once, each of another conversation.
+WINDOW: Final = 32
+#: So many messages may wait or have failed. Far more than a person leaves behind in a day offline;
+#: a bot that gets here has lost its server long ago.
+MAX_OUTBOX: Final = 1000
+#: What was acknowledged within this time (seconds) before the connection was last good, and at
+#: most so many, is sent again if the server turns out to have lost data. A replica lags less.
+RECENT_SECONDS: Final = 60.0
+MAX_RECENT: Final = 200
+#: How long to wait (seconds) after a refusal that doesn't say.
+DEFAULT_RETRY_AFTER: Final = 1.0
+
+#: Refusals for a while: the message stays, and is sent again.
+RETRYABLE: Final = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE, ErrorCode.BUSY})
+
+
+class Outbox:
+    """Messages that wait, are on their way, or have failed, in the order of their `send`."""
+
+    def __init__(self, clock: Clock, spool: Spool | None = None) -> None:
+        self._clock = clock
+        self._spool = spool
+        self._waiting: dict[str, Outgoing] = {}  # by cid, in order; PENDING and FAILED
+        self._in_flight: dict[str, float] = {}  # cid → when it was sent
+        self._recent: deque[tuple[float, Outgoing]] = deque(maxlen=MAX_RECENT)
+        self._pauses: dict[str, float] = {}  # conversation → not before
+        self._pause = 0.0
+        self._pace: Pace | None = None
+        if spool is not None:
+            self._waiting = {outgoing.cid: outgoing for outgoing in spool.load()}
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path | None, *, clock: Clock) -> Iterator[Outbox]:
+        """Open an outbox, kept in the file at `path` if there is one."""
+        if path is None:
+            yield cls(clock)
+            return
+        with Spool.open(path) as spool:
+            yield cls(clock, spool)
+
+    def of(self, sender: str | None) -> tuple[Outgoing, ...]:
+        """Return what waits or has failed of `sender`, or of everybody if that is not known."""
+        return tuple(
+            outgoing
+            for outgoing in self._waiting.values()
+            if sender is None or outgoing.sender in (None, sender)
+        )
+
+    # -- the program's side ---------------------------------------------------------------------
+
+    def add(self, outgoing: Outgoing) -> None:
+        """Put in a new message.
+
+        Raises:
+            ChatError: ``busy``: it is full.
+        """
+        if len(self._waiting) >= MAX_OUTBOX:
+            raise ChatError(
+                ErrorCode.BUSY, f"{MAX_OUTBOX} messages wait to be sent: wait until some are"
+            )
+        self._waiting[outgoing.cid] = outgoing
+        if self._spool is not None:
+            self._spool.add(outgoing)
+
+    def retry(self, outgoing: Outgoing) -> bool:
+        """Make a FAILED message the last PENDING one. Return False if it is none."""
+        if self._failed(outgoing) is None:
+            return False
+        del self._waiting[outgoing.cid]
+        outgoing.become_pending()
+        self._waiting[outgoing.cid] = outgoing
+        self._rewrite()
+        return True
+
+    def discard(self, outgoing: Outgoing) -> bool:
+        """Forget a FAILED message. Return False if it is none."""
+        if self._failed(outgoing) is None:
+            return False
+        self._remove(outgoing.cid)
+        return True
+
+    # -- the connection's side ------------------------------------------------------------------
+
+    def begin(self, sender: str, limits: Limits) -> None:
+        """A login of `sender`: what had no sender is theirs, and nothing is on its way."""
+        now = self._clock.now()
+        self._pace = Pace(limits.burst, limits.per_second, now)
+        for outgoing in self._waiting.values():
+            if outgoing.sender is None:
+                outgoing.sender = sender
+                self._update(outgoing)
+        self.connection_lost()
+
+    def connection_lost(self) -> None:
+        """What was on its way may not have arrived: it is to be sent again."""
+        self._in_flight.clear()
+        self._pauses.clear()
+        self._pause = 0.0
+
+    def next(self, sender: str) -> Outgoing | None:
+        """Return the message to send now, or None; it counts as on its way from here on."""
+        now = self._clock.now()
+        if now < self._pause or len(self._in_flight) >= WINDOW:
+            return None
+        if self._pace is not None and self._pace.wait(now) > 0:
+            return None
+        for outgoing in self._heads(sender):
+            if outgoing.cid not in self._in_flight and now >= self._pauses.get(_key(outgoing), 0):
+                self._in_flight[outgoing.cid] = now
+                self.spend()
+                return outgoing
+        return None
+
+    def wait(self, sender: str) -> float | None:
+        """Return the seconds until :meth:`next` may have one, None if only a change helps."""
+        now = self._clock.now()
+        if len(self._in_flight) >= WINDOW:
+            return None
+        starts = [
+            self._pauses.get(_key(outgoing), now)
+            for outgoing in self._heads(sender)
+            if outgoing.cid not in self._in_flight
+        ]
+        if not starts:
+            return None
+        pace = self._pace.wait(now) if self._pace is not None else 0.0
+        return max(min(starts) - now, self._pause - now, pace, 0.0)
+
+    def waiting_since(self) -> float | None:
+        """Return when the oldest that is on its way was sent, or None."""
+        return min(self._in_flight.values(), default=None)
+
+    def spend(self) -> None:
+        """Count something said against the server's limit."""
+        if self._pace is not None:
+            self._pace.spend(self._clock.now())
+
+    def acknowledge(self, cid: str, sent: Sent) -> Outgoing | None:
+        """The server has it. Return the message, or None if that was known."""
+        outgoing = self._waiting.get(cid)
+        if outgoing is None:
+            return None
+        self._in_flight.pop(cid, None)
+        self._remove(cid)
+        outgoing.become_sent(sent)
+        self._recent.append((self._clock.now(), outgoing))
+        return outgoing
+
+    def refuse(self, cid: str, error: ChatError) -> Outgoing | None:
+        """The server refused it. Return the message if it has FAILED, None if it stays."""
+        outgoing = self._waiting.get(cid)
+        if outgoing is None or self._in_flight.pop(cid, None) is None:
+            return None
+        if error.code in RETRYABLE:
+            until = self._clock.now() + (
+                DEFAULT_RETRY_AFTER if error.retry_after is None else error.retry_after
+            )
+            if error.code == ErrorCode.RATE_LIMITED:
+                self._pause = max(self._pause, until)  # the limit is the sender's
+            else:
+                self._pauses[_key(outgoing)] = until  # another store may hold the others
+            return None
+        outgoing.become_failed(error)
+        self._update(outgoing)
+        return outgoing
+
+    def lost_by_server(
+        self, conv: str, epoch: str, kept: Collection[str | None], since: float
+    ) -> list[Outgoing]:
+        """The log of `conv` has a new history, `epoch`: send again what was acknowledged recently.
+
+        Recently is within :data:`RECENT_SECONDS` before `since`. Those whose cid is in `kept` are
+        in the new history. They go before all that waits, in their old order. Return them.
+        """
+        again = [
+            outgoing
+            for acknowledged, outgoing in self._recent
+            if acknowledged >= since - RECENT_SECONDS
+            and conversation_key(outgoing.to) == conversation_key(conv)
+            and outgoing.sent_as is not None
+            and outgoing.sent_as.epoch != epoch
+            and outgoing.cid not in kept
+        ]
+        if again:
+            cids = {outgoing.cid for outgoing in again}
+            self._recent = deque(
+                (item for item in self._recent if item[1].cid not in cids), maxlen=MAX_RECENT
+            )
+            for outgoing in again:
+                outgoing.become_pending()
+            self._waiting = {outgoing.cid: outgoing for outgoing in again} | self._waiting
+            self._rewrite()
+        return again
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _heads(self, sender: str) -> Iterator[Outgoing]:
+        """Yield the first PENDING message of each conversation."""
+        seen: set[str] = set()
+        for outgoing in self._waiting.values():
+            if outgoing.state is not OutgoingState.PENDING or outgoing.sender != sender:
+                continue
+            key = _key(outgoing)
+            if key not in seen:
+                seen.add(key)
+                yield outgoing
+
+    def _failed(self, outgoing: Outgoing) -> Outgoing | None:
+        is_ours = self._waiting.get(outgoing.cid) is outgoing
+        return outgoing if is_ours and outgoing.state is OutgoingState.FAILED else None
+
+    def _remove(self, cid: str) -> None:
+        del self._waiting[cid]
+        if self._spool is not None:
+            self._spool.remove(cid)
+
+    def _update(self, outgoing: Outgoing) -> None:
+        if self._spool is not None:
+            self._spool.update(outgoing)
+
+    def _rewrite(self) -> None:
+        if self._spool is not None:
+            self._spool.rewrite(self._waiting.values())
+
+
+def conversation_key(address: str) -> str:
+    """Return the same for two spellings of one conversation."""
+    return unicodedata.normalize("NFKC", address).casefold()
+
+
+def _key(outgoing: Outgoing) -> str:
+    return conversation_key(outgoing.to)

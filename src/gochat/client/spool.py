@@ -1,0 +1,177 @@
+"""The outbox's file. SQLite: each change is a transaction, so the file is whole at any moment."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from gochat.client.outgoing import Outgoing, OutgoingState
+from gochat.errors import ChatError, ConfigError
+
+logger = logging.getLogger(__name__)
+
+#: "goch": what the file is, for those who look; and the version of its one table.
+_APPLICATION_ID: Final = 0x676F6368
+_VERSION: Final = 1
+
+_SCHEMA: Final = f"""
+CREATE TABLE IF NOT EXISTS outgoing (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    cid TEXT NOT NULL UNIQUE,
+    sender TEXT,
+    recipient TEXT NOT NULL,
+    text TEXT NOT NULL,
+    reply_to INTEGER,
+    created INTEGER NOT NULL,
+    error_code TEXT,
+    error_text TEXT
+) STRICT;
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {_VERSION};
+"""
+
+_INSERT: Final = """
+INSERT INTO outgoing (cid, sender, recipient, text, reply_to, created, error_code, error_text)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+class Spool:
+    """The messages of an outbox on disk.
+
+    Writes happen in the event loop's thread: some tens of microseconds, since nothing waits for
+    the disk (``synchronous=OFF``; the pages are the operating system's as soon as they are
+    written, and so outlive this process). A write that fails (disk full) is logged and not
+    raised: the message is in memory all the same, and the next write tries all of it again.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._is_behind = False
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Spool]:
+        """Open the file at `path`, made with mode 600 if there is none, for this process alone.
+
+        Raises:
+            ConfigError: it can't be opened, is in use, or is something else.
+        """
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            database = sqlite3.connect(path, timeout=0, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"the outbox {path} can't be opened: {error}") from error
+        with closing(database):
+            try:
+                _prepare(database)
+            except sqlite3.OperationalError as error:
+                raise ConfigError(
+                    f"the outbox {path} can't be used: {error} (is it another program's?)"
+                ) from error
+            except sqlite3.DatabaseError as error:
+                raise ConfigError(
+                    f"the outbox {path} is damaged or no outbox: {error}; move it away to start "
+                    "with an empty one"
+                ) from error
+            yield cls(database)
+
+    def load(self) -> list[Outgoing]:
+        """Return all messages in their order."""
+        rows = self._database.execute(
+            "SELECT cid, sender, recipient, text, reply_to, created, error_code, error_text"
+            " FROM outgoing ORDER BY place"
+        )
+        return [_outgoing(*row) for row in rows]
+
+    def add(self, outgoing: Outgoing) -> None:
+        """Put a message at the end."""
+        self._write(lambda: self._database.execute(_INSERT, _row(outgoing)))
+
+    def update(self, outgoing: Outgoing) -> None:
+        """Replace what is known of a message."""
+        _, sender, *_, code, text = _row(outgoing)
+        self._write(
+            lambda: self._database.execute(
+                "UPDATE outgoing SET sender = ?, error_code = ?, error_text = ? WHERE cid = ?",
+                (sender, code, text, outgoing.cid),
+            )
+        )
+
+    def remove(self, cid: str) -> None:
+        """Forget a message."""
+        self._write(lambda: self._database.execute("DELETE FROM outgoing WHERE cid = ?", (cid,)))
+
+    def rewrite(self, messages: Iterable[Outgoing]) -> None:
+        """Replace all messages, in a new order."""
+        rows = [_row(outgoing) for outgoing in messages]
+
+        def replace() -> None:
+            with self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.execute("DELETE FROM outgoing")
+                self._database.executemany(_INSERT, rows)
+
+        self._write(replace)
+
+    def _write(self, change: Callable[[], object]) -> None:
+        try:
+            change()
+        except sqlite3.Error as error:
+            logger.warning("the outbox could not be written: %s", error)
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    # Exclusive: two programs that each resend the other's messages would be absorbed by the
+    # server, but a message that one of them gave up would be sent by the other.
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    (application_id,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application_id != _APPLICATION_ID and tables:
+        raise sqlite3.DatabaseError("it belongs to another program")
+    if version > _VERSION:
+        raise sqlite3.DatabaseError("it was written by a newer version")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = OFF")
+    database.execute("PRAGMA secure_delete = ON")  # the text of what was sent is not kept
+    database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+
+
+def _row(outgoing: Outgoing) -> tuple[str | int | None, ...]:
+    error = outgoing.error
+    return (
+        outgoing.cid,
+        outgoing.sender,
+        outgoing.to,
+        outgoing.text,
+        outgoing.reply_to,
+        outgoing.created,
+        None if error is None else str(error.code),
+        None if error is None else error.text,
+    )
+
+
+def _outgoing(
+    cid: str,
+    sender: str | None,
+    to: str,
+    text: str,
+    reply_to: int | None,
+    created: int,
+    code: str | None,
+    error_text: str | None,
+) -> Outgoing:
+    outgoing = Outgoing(
+        to=to, text=text, reply_to=reply_to, cid=cid, created=created, sender=sender
+    )
+    if code is not None:
+        outgoing.become_failed(ChatError(code, error_text or code))
+    assert outgoing.state in (OutgoingState.PENDING, OutgoingState.FAILED)
+    return outgoing

@@ -1,0 +1,168 @@
+"""The order of one conversation: each entry once, in the order of seq, without gaps. Pure.
+
+A timeline is given what arrives, in any order and as often as it likes: live entries, entries
+built from acknowledgements, pages of history, the server's announcements after a resume. It
+returns what can be shown now, and says what has to be fetched before it can go on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from gochat.client.events import Reset
+from gochat.protocol.messages import CaughtUp, HistoryPage, Message
+
+#: If more than this is missing, the newest page replaces what is shown: nobody reads on from where
+#: they were. The same bound as the server's for a resume.
+MAX_MISSED: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The entries after `seq` are to be fetched."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest page is to be fetched."""
+
+
+Want: TypeAlias = After | Newest
+
+
+class Timeline:
+    """The order of one conversation's entries, as far as it is known.
+
+    It has handed out, or never will, everything up to `position` in the log's history `epoch`.
+    """
+
+    def __init__(self, conv: str, epoch: str, position: int, *, is_estimate: bool = False) -> None:
+        """Start after `position`.
+
+        With `is_estimate` the position is a head seen in passing, which entries on their way may
+        be behind: the first one to arrive then says where to start.
+        """
+        self.conv = conv
+        self.epoch = epoch
+        self.position = position
+        self._is_estimate = is_estimate
+        self._head = position  # the newest seq that is known to exist
+        self._ahead: dict[int, Message] = {}  # arrived, but something before it is missing
+        # A page that the server announced instead of what was missed: what came of it so far.
+        self._announced: list[Message] | None = None
+        self._announced_to = 0
+        # Set when only the newest page can say how it goes on. What arrives meanwhile waits here.
+        self._waiting: deque[Message] | None = None
+
+    @property
+    def want(self) -> Want | None:
+        """What has to be fetched for the timeline to go on, or None."""
+        if self._waiting is not None:
+            return Newest()
+        return After(self.position) if self._head > self.position else None
+
+    def add(self, entry: Message) -> list[Message | Reset]:
+        """Take in an entry, and return what can be shown now."""
+        if self._waiting is not None or entry.epoch != self.epoch:
+            self._wait(entry)
+            return []
+        is_page_start = self._announced == [] and entry.seq <= self._announced_to
+        if is_page_start or (self._is_estimate and entry.seq <= self.position):
+            self.position = entry.seq - 1
+        self._is_estimate = False
+        if entry.seq <= self.position:
+            return []
+        self._head = max(self._head, entry.seq)
+        if self._head - self.position > MAX_MISSED and self._announced is None:
+            self._wait(entry)
+            return []
+        self._ahead[entry.seq] = entry
+        return self._advance()
+
+    def announce(self, epoch: str, head: int) -> None:
+        """Take note that the log of `epoch` reaches to `head`."""
+        if epoch != self.epoch:
+            self._wait()
+        elif self._waiting is None:
+            self._head = max(self._head, head)
+            if self._head - self.position > MAX_MISSED and self._announced is None:
+                self._wait()
+
+    def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
+        """Take in the server's word on what follows a resume."""
+        self._ahead.clear()
+        self._waiting = self._announced = None
+        self._is_estimate = False
+        if event.recovered and event.epoch == self.epoch:
+            self._head = max(self.position, event.head)
+            return []
+        self.epoch = event.epoch
+        self.position, self._head = event.seq, event.head
+        self._announced, self._announced_to = [], event.head
+        return self._advance()
+
+    def fill(self, page: HistoryPage) -> list[Message | Reset]:
+        """Take in the page that answers `want`."""
+        if self._waiting is not None:
+            return self._start_over(page)
+        if page.epoch != self.epoch:
+            self._wait()
+            return []
+        shown = [out for entry in page.entries for out in self.add(entry)]
+        if not page.entries:
+            # The log ends before what was announced, so that is not to be had.
+            shown += self.skip()
+        return shown
+
+    def skip(self) -> list[Message | Reset]:
+        """Go on behind what is missing: it is not to be had."""
+        if self._waiting is not None:
+            self._waiting = None
+            return []
+        self.position = min(self._ahead, default=self._head + 1) - 1
+        return self._advance()
+
+    def _advance(self) -> list[Message | Reset]:
+        shown: list[Message | Reset] = []
+        while (entry := self._ahead.pop(self.position + 1, None)) is not None:
+            self.position += 1
+            if self._announced is None:
+                shown.append(entry)
+                continue
+            self._announced.append(entry)
+            shown += self._finish_announced()
+        return shown + self._finish_announced()
+
+    def _finish_announced(self) -> list[Reset]:
+        if self._announced is None or self.position < self._announced_to:
+            return []
+        entries, self._announced = tuple(self._announced), None
+        return [Reset(self.conv, self.epoch, entries)]
+
+    def _wait(self, *entries: Message) -> None:
+        if self._waiting is None:
+            self._waiting = deque(self._ahead.values(), maxlen=MAX_MISSED)
+            self._ahead.clear()
+            self._announced = None
+        self._waiting.extend(entries)
+
+    def _start_over(self, page: HistoryPage) -> list[Message | Reset]:
+        waiting, self._waiting = self._waiting or (), None
+        shown: list[Message | Reset] = []
+        if page.epoch == self.epoch and page.head - self.position <= MAX_MISSED:
+            # Of this history after all, and not too far behind: what waited is to be had.
+            self._head = max(self._head, page.head)
+            waiting = (*page.entries, *waiting)
+        else:
+            self.epoch = page.epoch
+            self.position = page.entries[-1].seq if page.entries else page.head
+            self._head = max(self.position, page.head)
+            shown.append(Reset(self.conv, self.epoch, page.entries))
+        for entry in waiting:
+            if entry.epoch == self.epoch:  # the others are of a history that is over
+                shown += self.add(entry)
+        return shown
