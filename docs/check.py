@@ -1,0 +1,219 @@
+"""Keep the documentation true: links lead somewhere, and what is made from the code is current.
+
+``make docs`` checks, ``make docs-write`` writes the made parts anew. The pages are plain Markdown,
+read where the code is; a site generator would add its own ways of linking and nothing that a
+reader of the repository sees.
+
+A made part stands between two comments::
+
+    <!-- made from the code: configuration -->
+    …
+    <!-- end -->
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_MADE = re.compile(r"(<!-- made from the code: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_LINK = re.compile(r"!?\[(?:[^\]\[]|\[[^\]]*\])*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
+_CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
+
+
+def pages() -> list[Path]:
+    """Return every Markdown file of the project, in order."""
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def check_links() -> Iterator[str]:
+    """Yield what is wrong with the links between the pages, and the pages that none leads to."""
+    linked = {ROOT / "README.md"}
+    for page in pages():
+        for target in _links(page):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists():
+                yield f"{page.relative_to(ROOT)}: {target}: there is no such file"
+                continue
+            linked.add(file)
+            if anchor and file.suffix == ".md" and anchor not in _anchors(file):
+                yield f"{page.relative_to(ROOT)}: {target}: there is no such heading"
+    for page in pages():
+        if (ROOT / "docs") in page.parents and page not in linked:
+            yield f"{page.relative_to(ROOT)}: no page links to it"
+
+
+def check_made_parts(*, write: bool = False) -> Iterator[str]:
+    """Yield which made parts are out of date; with `write`, make them new instead."""
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        new = _MADE.sub(lambda part: part[1] + "\n" + MAKERS[part["name"]]() + "\n" + part[3], text)
+        if new != text:
+            if write:
+                page.write_text(new, encoding="utf-8", newline="\n")
+            else:
+                yield f"{page.relative_to(ROOT)}: out of date; `make docs-write` makes it new"
+
+
+def _links(page: Path) -> list[str]:
+    return _LINK.findall(_CODE.sub("", page.read_text(encoding="utf-8")))
+
+
+def _anchors(page: Path) -> set[str]:
+    text = re.sub(r"^(```|~~~).*?^\1", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    anchors: set[str] = set()
+    for heading in _HEADING.findall(text):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        # As the forges do: lower case, signs dropped, each blank a hyphen.
+        anchor = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+        number = 0
+        while (f"{anchor}-{number}" if number else anchor) in anchors:
+            number += 1
+        anchors.add(f"{anchor}-{number}" if number else anchor)
+    return anchors
+
+
+# -- the made parts ----------------------------------------------------------------------------
+
+
+def make_configuration() -> str:
+    """All keys, a table per section."""
+    from gochat.config import KEYS
+
+    lines: list[str] = []
+    section: str | None = None
+    for key in KEYS.values():
+        head, _, _ = key.name.rpartition(".")
+        if head != section:
+            section = head
+            lines += ["", f"### [{head}]" if head else "### The server", ""]
+            lines += ["| key | default | takes | what it is |", "|---|---|---|---|"]
+        short = key.name.rpartition(".")[2]
+        lines.append(
+            f"| `{short}` | {_toml(key.default)} | {key.expected} | {_cell(key.description)} |"
+        )
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, str):
+        return f'`"{value}"`'
+    if isinstance(value, tuple):
+        return f"`{list(value)}`"
+    return f"`{value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def make_commands() -> str:
+    """The flags of every command."""
+    from gochat.cli import COMMANDS
+
+    lines: list[str] = []
+    for name, summary in COMMANDS.items():
+        parser = argparse.ArgumentParser(prog=f"gochat {name}", add_help=False)
+        import_module(f"gochat.cli.{name}").add_arguments(parser)
+        lines += ["", f"### gochat {name}", "", summary[0].upper() + summary[1:] + ".", ""]
+        lines += list(_describe_arguments(parser))
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _describe_arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    # argparse prints help for people only, and each Python in another layout: hence its inside.
+    actions = parser._actions
+    plain = [a for a in actions if not isinstance(a, argparse._SubParsersAction)]
+    if plain:
+        yield "| argument | what it does |"
+        yield "|---|---|"
+    for action in plain:
+        value = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
+        if action.choices and not action.metavar:
+            value = "{" + ",".join(map(str, action.choices)) + "}"
+        names = " ".join(
+            [", ".join(action.option_strings), str(value)]
+            if action.option_strings
+            else [str(value)]
+        ).strip()
+        if not action.option_strings and action.nargs == "?":
+            names = f"[{names}]"
+        text = (action.help or "").replace("%%", "%").replace("%(default)s", str(action.default))
+        yield f"| `{_cell(names)}` | {_cell(text)} |"
+    for action in actions:
+        if isinstance(action, argparse._SubParsersAction):
+            summaries = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for name, inner in action.choices.items():
+                yield ""
+                yield f"#### {parser.prog} {name}"
+                yield ""
+                yield summaries.get(name, "").capitalize() + "."
+                yield ""
+                yield from _describe_arguments(_without_help(inner))
+
+
+def _without_help(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser._actions = [a for a in parser._actions if not isinstance(a, argparse._HelpAction)]
+    return parser
+
+
+def make_exit_codes() -> str:
+    """The exit codes, as the dispatcher names them."""
+    from gochat import cli
+
+    rows = (
+        (cli.OK, "done"),
+        (cli.FAILED, "not done: no server answers, the store is locked, a file can't be written"),
+        (cli.USAGE, "the command or the configuration is wrong; trying again can't help"),
+        (cli.CORRUPT, "the store is damaged, or of a newer gochat, and was left as it is"),
+        (cli.INTERRUPTED, "ended by Ctrl+C"),
+    )
+    return "\n".join(
+        ["| code | meaning |", "|---|---|", *(f"| {code} | {text} |" for code, text in rows), ""]
+    )
+
+
+def make_exceptions() -> str:
+    """The tree of exceptions, as its module draws it."""
+    from gochat import errors
+
+    assert errors.__doc__ is not None
+    tree = errors.__doc__.partition("::\n\n")[2].partition("\n\nWhat each does")[0]
+    return f"```\n{tree}\n```\n"
+
+
+MAKERS: dict[str, Callable[[], str]] = {
+    "configuration": make_configuration,
+    "commands": make_commands,
+    "exit-codes": make_exit_codes,
+    "exceptions": make_exceptions,
+}
+
+
+def main() -> int:
+    """Check, or write; return 1 if something is wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="write the made parts anew")
+    write = parser.parse_args().write
+    problems = [*check_made_parts(write=write), *check_links()]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print(f"Documentation: {len(pages())} pages, all links and made parts right.")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
