@@ -3,13 +3,14 @@
 The tree of tasks::
 
     serve
-     ├── the store's own tasks            (open_store)
-     ├── delivery: writers of full sockets (open_delivery)
-     ├── store.follow ─▶ hub.deliver
-     ├── hub.tell_presence
-     ├── deadlines.watch
+     ├── open_server
+     │    ├── the store's own tasks (open_store)
+     │    ├── delivery: what sockets did not take at once (open_delivery)
+     │    ├── store.follow ─▶ hub.deliver
+     │    ├── hub.tell_presence
+     │    └── deadlines.watch
      ├── one session per connection
-     └── accepting, for each listener     cancelled first when the server stops
+     └── accepting, for each listener: cancelled first when the server stops
 
 Stopping: nothing more is accepted; each session finishes what it is handling, says goodbye and
 ends; after `drain_timeout` what is left is cancelled; then the store is closed.
@@ -21,7 +22,7 @@ import contextlib
 import os
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import argon2
@@ -75,25 +76,25 @@ class Server:
         if refusal is not None:
             await _refuse(stream, refusal, encrypted=tls is not None)
             return
-        self._services.connections.opened(address)
-        stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
         if tls is None:
             await self.serve_stream(stream, address)
             return
         encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
-        try:
-            with trio.fail_after(self._services.config.limits.tls_handshake_timeout):
-                await encrypted.do_handshake()
-        except (trio.BrokenResourceError, trio.TooSlowError, ssl.SSLError) as error:
-            log.info("no TLS handshake", address=address, reason=str(error.__cause__ or error))
-            self._services.connections.closed(address)
-            await trio.aclose_forcefully(stream)
-        else:
-            await self.serve_stream(encrypted, address)
+        await self.serve_stream(encrypted, address)
 
     async def serve_stream(self, stream: trio.abc.Stream, address: str) -> None:
-        """Serve a counted connection over any stream."""
+        """Serve a connection over any stream; do the handshake first if it is TLS."""
         limits = self._services.config.limits
+        self._services.connections.opened(address)
+        if isinstance(stream, trio.SSLStream):
+            try:
+                with trio.fail_after(limits.tls_handshake_timeout):
+                    await stream.do_handshake()
+            except (trio.BrokenResourceError, trio.TooSlowError) as error:
+                log.info("no TLS handshake", address=address, reason=str(error.__cause__ or error))
+                self._services.connections.closed(address)
+                await trio.aclose_forcefully(stream)
+                return
         session = Session(
             stream,
             address,
@@ -164,14 +165,9 @@ async def serve(
     """
     stop = stop or trio.Event()
     tls = _tls_context(config)
-    async with open_store(config.store_url) as store:
+    async with open_server(config, clock=clock) as server:
         listeners = await _listen(config)
-        async with open_delivery() as delivery, trio.open_nursery() as nursery:
-            services = _compose(config, store, delivery, clock or _wall_clock)
-            services.hub.cursor = await nursery.start(store.follow, services.hub.deliver)
-            nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
-            server = Server(services)
-            nursery.start_soon(deadlines.watch, server.sessions, config.limits)
+        async with trio.open_nursery() as nursery:
 
             def connected(stream: trio.SocketStream) -> None:
                 nursery.start_soon(server.handle, stream, tls)
@@ -191,6 +187,28 @@ async def serve(
             await server.drain()
             nursery.cancel_scope.cancel()
     log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def open_server(
+    config: Config, *, clock: Callable[[], int] | None = None
+) -> AsyncIterator[Server]:
+    """Open the store and run all that a server needs besides listeners.
+
+    Leaving cancels what still runs. Raises as :func:`serve` does.
+    """
+    async with (
+        open_store(config.store_url) as store,
+        open_delivery() as delivery,
+        trio.open_nursery() as nursery,
+    ):
+        services = _compose(config, store, delivery, clock or _wall_clock)
+        services.hub.cursor = await nursery.start(store.follow, services.hub.deliver)
+        nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
+        server = Server(services)
+        nursery.start_soon(deadlines.watch, server.sessions, config.limits)
+        yield server
+        nursery.cancel_scope.cancel()
 
 
 def _compose(

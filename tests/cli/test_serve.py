@@ -1,0 +1,184 @@
+"""The installed command, over real TCP: start, talk, signals, TLS, descriptors."""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+from peers import PASSWORD, Peer
+from processes import serve
+
+from gochat.protocol.messages import (
+    Bye,
+    LoggedIn,
+    Login,
+    Ping,
+    Pong,
+    Register,
+    Registered,
+    Send,
+    Sent,
+)
+
+pytestmark = [
+    pytest.mark.trio,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send"),
+]
+
+
+async def test_two_people_chat_through_the_installed_command(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as running:
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", running.port) as one,
+            await trio.open_tcp_stream("127.0.0.1", running.port) as two,
+        ):
+            mei, bob = Peer(one), Peer(two)
+            await mei.log_in("mei")
+            await bob.log_in("bob")
+            await mei.ask(Send(to="#lobby", text="hello"), Sent)
+            assert (await bob.text()).text == "hello"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains_and_exits_0(tmp_path: Path, number: signal.Signals) -> None:
+    with serve(tmp_path / "chat.db") as running:
+        async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+            peer = Peer(stream)
+            await peer.log_in("mei")
+            await peer.ask(Send(to="#lobby", text="kept"), Sent)
+            running.process.send_signal(number)
+            bye = (await peer.at_end())[-1]
+            assert isinstance(bye, Bye)
+            assert bye.reason == "server_closing"
+        assert running.finish() == 0
+
+
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as running:
+        async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+            peer = Peer(stream)
+            token = (await peer.log_in("mei")).token
+            for number in range(20):
+                await peer.ask(Send(to="#lobby", text=str(number)), Sent)
+            running.process.kill()
+    with serve(tmp_path / "chat.db") as running:
+        async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+            from gochat.protocol.messages import History, HistoryPage, Resume
+
+            peer = Peer(stream)
+            await peer.ask(Resume(token=token), LoggedIn)
+            page = await peer.ask(History(conv="#lobby"), HistoryPage)
+            assert [entry.text for entry in page.entries] == [str(n) for n in range(20)]
+
+
+async def test_the_log_holds_no_message_and_no_secret(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db", "--log-level", "debug") as running:
+        async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+            peer = Peer(stream)
+            token = (await peer.log_in("mei")).token
+            await peer.ask(Send(to="#lobby", text="whispered"), Sent)
+        running.process.terminate()
+        assert running.finish() == 0
+    log = "\n".join(running.log)
+    for secret in ("whispered", PASSWORD, token, "wrong horse"):
+        assert secret not in log
+    assert all(isinstance(json.loads(line), dict) for line in running.log)
+
+
+async def test_tls_is_spoken_with_a_certificate(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "both.pem"
+    )
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    pem = str(tmp_path / "both.pem")
+    with serve(tmp_path / "chat.db", "--tls-cert", pem, "--tls-key", pem) as running:
+        stream = await trio.open_ssl_over_tcp_stream(
+            "127.0.0.1", running.port, ssl_context=context, https_compatible=True
+        )
+        async with stream:
+            peer = Peer(stream)
+            await peer.log_in("mei")
+            await peer.ask(Send(to="#lobby", text="x" * 4000), Sent)
+        # A peer that speaks no TLS is cut, and the server lives.
+        async with await trio.open_tcp_stream("127.0.0.1", running.port) as plain:
+            await plain.send_all(b"\0\0\0\x02{}")
+            with trio.fail_after(5):
+                try:
+                    while await plain.receive_some():
+                        pass
+                except trio.BrokenResourceError:
+                    pass
+        stream = await trio.open_ssl_over_tcp_stream(
+            "127.0.0.1", running.port, ssl_context=context, https_compatible=True
+        )
+        async with stream:
+            peer = Peer(stream)
+            await peer.ask(Login(name="mei", password=PASSWORD), LoggedIn)
+
+
+async def test_a_stalled_tls_handshake_is_cut(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "both.pem"
+    )
+    pem = str(tmp_path / "both.pem")
+    flags = ["--tls-cert", pem, "--tls-key", pem, "--set", "limits.tls_handshake_timeout=0.2"]
+    with serve(tmp_path / "chat.db", *flags) as running:
+        async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+            with trio.fail_after(5):
+                assert await stream.receive_some() == b""
+
+
+async def test_out_of_descriptors_those_connected_are_served_and_it_recovers(
+    tmp_path: Path,
+) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        context = serve(
+            tmp_path / "chat.db",
+            *("--set", "limits.max_connections=1000"),
+            *("--set", "limits.connections_per_address=1000"),
+            *("--set", "limits.anonymous_max=1000"),
+        )
+        running = context.__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+            mei = Peer(stream)
+            await mei.log_in("mei")
+            crowd = [await trio.open_tcp_stream("127.0.0.1", running.port) for _ in range(80)]
+            refused = 0
+            for other in crowd:
+                peer = Peer(other)
+                try:
+                    await peer.ask(Ping(), Pong)
+                except (trio.EndOfChannel, trio.BrokenResourceError):
+                    refused += 1
+            assert 0 < refused < 80
+            await mei.ask(Send(to="#lobby", text="still served"), Sent)
+            for other in crowd:
+                await trio.aclose_forcefully(other)
+            with trio.fail_after(10):
+                while True:
+                    async with await trio.open_tcp_stream("127.0.0.1", running.port) as again:
+                        try:
+                            await Peer(again).ask(
+                                Register(name="bob", password=PASSWORD), Registered
+                            )
+                        except (trio.EndOfChannel, trio.BrokenResourceError):
+                            continue
+                        break
+    finally:
+        context.__exit__(None, None, None)

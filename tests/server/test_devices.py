@@ -1,0 +1,85 @@
+"""Several sessions of one account: all in step, present once."""
+
+from __future__ import annotations
+
+import pytest
+from peers import Peer, running_server
+
+from gochat.protocol.messages import (
+    Away,
+    Conversation,
+    ConversationList,
+    Conversations,
+    CreateRoom,
+    Join,
+    Marked,
+    MarkRead,
+    Ok,
+    People,
+    Presence,
+    Send,
+    Sent,
+    SetLevel,
+    Who,
+)
+
+pytestmark = pytest.mark.trio
+
+
+async def state(peer: Peer, conv: str) -> Conversation:
+    reply = await peer.ask(Conversations(), ConversationList)
+    return next(c for c in reply.conversations if c.conv == conv)
+
+
+async def test_unread_and_mentions_are_counted_from_the_read_marker() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        for text in ("one", "two @bob", "three"):
+            await mei.ask(Send(to="#lobby", text=text), Sent)
+        now = await state(bob, "#lobby")
+        assert (now.head, now.read, now.unread, now.mentions) == (3, 0, 3, 1)
+        await bob.ask(MarkRead(conv="#lobby", seq=2), Ok)
+        now = await state(bob, "#lobby")
+        assert (now.read, now.unread, now.mentions) == (2, 1, 0)
+        await bob.ask(MarkRead(conv="#lobby", seq=1), Ok)
+        assert (await state(bob, "#lobby")).read == 2, "a marker never moves back"
+
+
+async def test_what_one_said_oneself_is_read() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        await mei.ask(Send(to="#lobby", text="x"), Sent)
+        now = await state(mei, "#lobby")
+        assert (now.read, now.unread) == (1, 0)
+
+
+async def test_markers_agree_on_all_devices() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        async with server.peer("bob", "markers") as laptop, server.peer("bob", "markers") as phone:
+            await mei.ask(Send(to="#lobby", text="x"), Sent)
+            await laptop.ask(MarkRead(conv="#lobby", seq=1), Ok)
+            marked = await phone.expect(Marked)
+            assert (marked.conv, marked.read, marked.unread) == ("#lobby", 1, 0)
+            await phone.ask(SetLevel(conv="#lobby", level="none"), Ok)
+            assert (await laptop.expect(Marked, lambda m: m.level == "none")).read == 1
+
+
+async def test_a_room_joined_on_one_device_is_heard_on_the_other() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        async with server.peer("bob") as laptop, server.peer("bob") as phone:
+            await mei.ask(CreateRoom(room="#cats"), Sent)
+            await laptop.ask(Join(room="#cats"), Sent)
+            await mei.ask(Send(to="#cats", text="purr"), Sent)
+            for device in (laptop, phone):
+                assert (await device.text()).text == "purr"
+
+
+async def test_being_away_is_told_and_listed() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        await bob.ask(Away(text="lunch"), Ok)
+        event = await mei.expect(Presence, lambda p: any(x.away for x in p.online))
+        assert [(p.name, p.away) for p in event.online if p.away] == [("bob", "lunch")]
+        people = (await mei.ask(Who(), People)).people
+        assert {p.name: p.away for p in people} == {"bob": "lunch", "mei": None}
+        await bob.ask(Away(), Ok)
+        await mei.expect(
+            Presence, lambda p: any(x.name == "bob" and x.away is None for x in p.online)
+        )

@@ -1,0 +1,190 @@
+"""Resuming: what was missed comes in order, then what is said now; no gap, nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from peers import PASSWORD, Peer, config, running_server
+
+from gochat.protocol.messages import (
+    Bye,
+    CaughtUp,
+    ChangePassword,
+    Error,
+    LoggedIn,
+    Message,
+    PasswordChanged,
+    Ping,
+    Pong,
+    Position,
+    Resume,
+    Send,
+    Sent,
+)
+
+pytestmark = pytest.mark.trio
+
+
+async def say(peer: Peer, *texts: str, to: str = "#lobby") -> Sent:
+    """Say something and return the last acknowledgement."""
+    for text in texts:
+        sent = await peer.ask(Send(to=to, text=text), Sent)
+    return sent
+
+
+async def resumed(peer: Peer, token: str, *positions: Position) -> list[Message | CaughtUp]:
+    """Resume and return what was sent before a ping was answered."""
+    await peer.send(
+        Resume(token=token, caps=("log",), positions=positions), Ping(request_id="done")
+    )
+    sent: list[Message | CaughtUp] = []
+    while True:
+        match await peer.receive():
+            case Pong(request_id="done"):
+                return sent
+            case Message() | CaughtUp() as message:
+                sent.append(message)
+            case Error() as error:
+                raise AssertionError(error)
+
+
+async def test_resume_by_token_without_the_password() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.connect() as again:
+        reply = await again.ask(Resume(token=mei.token), LoggedIn)
+        assert reply.name == "mei"
+        assert reply.token == mei.token
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "x" * 43])
+async def test_a_wrong_token_is_refused(token: str) -> None:
+    async with running_server() as server, server.connect() as peer:
+        assert (await peer.ask(Resume(token=token), Error)).code == "bad_token"
+        await peer.log_in("mei")
+
+
+async def test_a_token_expires() -> None:
+    async with running_server(config(token_lifetime=60)) as server, server.peer("mei") as mei:
+        reply = await mei.ask(ChangePassword(old=PASSWORD, new=PASSWORD), PasswordChanged)
+        now = (await say(mei, "now")).ts
+        assert now < reply.expires <= now + 60_000
+
+
+async def test_what_was_missed_arrives_in_order_and_then_what_is_said_now() -> None:
+    async with running_server() as server, server.peer("bob") as bob:
+        async with server.peer("mei") as mei:
+            token = mei.token
+            first = await say(bob, "one")
+        await say(bob, "two", "three")
+        async with server.connect() as mei:
+            position = Position(conv="#lobby", epoch=first.epoch, seq=first.seq)
+            caught_up, *missed = await resumed(mei, token, position)
+            assert caught_up == CaughtUp(conv="#lobby", epoch=first.epoch, seq=1, head=3)
+            assert [m.text for m in missed if isinstance(m, Message)] == ["two", "three"]
+            await say(bob, "four")
+            assert (await mei.text()).text == "four"
+
+
+async def test_there_is_no_seam_while_others_go_on_talking() -> None:
+    total = 600
+    async with running_server() as server, server.peer("bob", "acks") as bob:
+        async with server.peer("mei") as mei:
+            token = mei.token
+            epoch = (await say(bob, "0")).epoch
+
+        async with trio.open_nursery() as nursery:
+
+            async def talk() -> None:
+                for number in range(1, total):
+                    await bob.send(Send(to="#lobby", text=str(number)))
+                    await bob.expect(Sent)
+
+            nursery.start_soon(talk)
+            seen = 1
+            while seen < total:
+                async with server.connect() as mei:
+                    position = Position(conv="#lobby", epoch=epoch, seq=seen)
+                    for message in await resumed(mei, token, position):
+                        if isinstance(message, Message):
+                            assert message.seq == seen + 1
+                            seen += 1
+                    for _ in range(min(7, total - seen)):
+                        message = await mei.text()
+                        assert message.seq == seen + 1
+                        seen += 1
+
+
+async def test_who_missed_too_much_gets_the_newest_page() -> None:
+    async with running_server(config(resume_max=20)) as server, server.peer("bob") as bob:
+        async with server.peer("mei") as mei:
+            token = mei.token
+        first = await say(bob, "0")
+        await say(bob, *[str(n) for n in range(1, 300)])
+        async with server.connect() as mei:
+            position = Position(conv="#lobby", epoch=first.epoch, seq=1)
+            caught_up, *newest = await resumed(mei, token, position)
+            assert isinstance(caught_up, CaughtUp)
+            assert not caught_up.recovered
+            assert (caught_up.seq, caught_up.head) == (100, 300)
+            assert [m.seq for m in newest if isinstance(m, Message)] == list(range(101, 301))
+
+
+@pytest.mark.parametrize("wrong", ["epoch", "ahead"])
+async def test_a_position_in_another_history_is_not_taken_for_one_in_this(wrong: str) -> None:
+    async with running_server() as server, server.peer("bob") as bob:
+        async with server.peer("mei") as mei:
+            token = mei.token
+        last = await say(bob, "one", "two")
+        position = (
+            Position(conv="#lobby", epoch="another", seq=2)
+            if wrong == "epoch"
+            else Position(conv="#lobby", epoch=last.epoch, seq=3)
+        )
+        async with server.connect() as mei:
+            caught_up, *newest = await resumed(mei, token, position)
+            assert isinstance(caught_up, CaughtUp)
+            assert not caught_up.recovered
+            assert [m.text for m in newest if isinstance(m, Message)] == ["one", "two"]
+
+
+async def test_conversations_one_may_not_read_are_passed_over() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.connect() as again:
+        positions = [
+            Position(conv=conv, epoch="x", seq=0) for conv in ("#nowhere", "nonsense", "@nobody")
+        ]
+        sent = await resumed(again, mei.token, *positions)
+        assert [m for m in sent if isinstance(m, Message)] == []
+
+
+async def test_a_changed_password_ends_the_other_sessions_and_their_tokens() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        old_token = mei.token
+        async with server.peer("mei") as elsewhere:
+            reply = await mei.ask(
+                ChangePassword(old=PASSWORD, new="another horse"), PasswordChanged
+            )
+            bye = (await elsewhere.at_end())[-1]
+            assert isinstance(bye, Bye)
+            assert bye.reason == "session_revoked"
+        async with server.connect() as again:
+            assert (await again.ask(Resume(token=old_token), Error)).code == "bad_token"
+            await again.ask(Resume(token=reply.token), LoggedIn)
+        await mei.ask(Ping(), Pong)
+
+
+async def test_a_password_is_not_changed_without_the_old_one() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        error = await mei.ask(ChangePassword(old="wrong horse", new="another horse"), Error)
+        assert error.code == "bad_credentials"
+
+
+async def test_a_restarted_server_has_it_all(tmp_path_factory: pytest.TempPathFactory) -> None:
+    store = f"sqlite:///{tmp_path_factory.mktemp('store') / 'gochat.db'}"
+    async with running_server(config(store=store)) as server, server.peer("mei", "log") as mei:
+        token = mei.token
+        sent = await say(mei, "before")
+    async with running_server(config(store=store)) as server, server.connect() as mei:
+        position = Position(conv="#lobby", epoch=sent.epoch, seq=0)
+        [_, message] = await resumed(mei, token, position)
+        assert isinstance(message, Message)
+        assert message.text == "before"
+        assert (await say(mei, "after")).seq == 2

@@ -1,0 +1,181 @@
+"""Rooms: who gets in, who may what, and who hears it."""
+
+from __future__ import annotations
+
+import pytest
+from peers import Peer, running_server
+
+from gochat.protocol.messages import (
+    ConversationList,
+    Conversations,
+    CreateRoom,
+    Error,
+    History,
+    HistoryPage,
+    Invite,
+    Join,
+    Kick,
+    Leave,
+    MemberList,
+    Members,
+    Payload,
+    RoomList,
+    Rooms,
+    Send,
+    Sent,
+    SetAccess,
+    SetOperator,
+    SetTopic,
+)
+
+pytestmark = pytest.mark.trio
+
+
+async def done(peer: Peer, *requests: Payload) -> Sent:
+    for request in requests:
+        sent = await peer.ask(request, Sent)
+    return sent
+
+
+async def refused(peer: Peer, request: Payload) -> str:
+    return (await peer.ask(request, Error)).code
+
+
+async def members(peer: Peer, room: str) -> dict[str, bool]:
+    reply = await peer.ask(Members(room=room), MemberList)
+    return {member.name: member.operator for member in reply.members}
+
+
+async def test_what_is_said_in_a_room_reaches_its_members_only() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        async with server.peer("eve") as eve:
+            await done(mei, CreateRoom(room="#Cats", topic="meow"))
+            await done(bob, Join(room="#cats"))
+            await done(mei, Send(to="#cats", text="purr"))
+            message = await bob.text(lambda m: m.kind == "text")
+            assert (message.to, message.text) == ("#Cats", "purr")
+            await done(mei, Send(to="#lobby", text="all"))
+            assert (await eve.text()).text == "all"
+            assert await refused(eve, Send(to="#cats", text="x")) == "not_a_member"
+            assert await refused(eve, History(conv="#cats")) == "not_a_member"
+
+
+async def test_a_room_is_created_once() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        await done(mei, CreateRoom(room="#cats"))
+        assert await refused(bob, CreateRoom(room="#CATS")) == "room_exists"
+        assert await refused(bob, CreateRoom(room="#lobby")) == "room_exists"
+        for name in ("cats", "#", "#a b", "@bob"):
+            assert await refused(bob, CreateRoom(room=name)) == "bad_name"
+
+
+async def test_everybody_in_the_room_hears_who_joins_and_leaves() -> None:
+    async with running_server() as server, server.peer("mei", "log") as mei:
+        async with server.peer("bob", "log") as bob:
+            await done(mei, CreateRoom(room="#cats"))
+            await done(bob, Join(room="#cats"), Leave(room="#cats"))
+            assert (await mei.text(lambda m: m.kind == "join")).from_ == "bob"
+            assert (await mei.text(lambda m: m.kind == "leave")).from_ == "bob"
+            await done(mei, Send(to="#cats", text="alone"), Send(to="#lobby", text="all"))
+            assert (await bob.text(lambda m: m.kind == "text")).text == "all"
+
+
+async def test_a_private_room_is_joined_by_invitation() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        async with server.peer("bob", "log") as bob:
+            await done(mei, CreateRoom(room="#den", private=True))
+            assert await refused(bob, Join(room="#den")) == "not_permitted"
+            assert (await bob.ask(Rooms(), RoomList)).rooms == ()
+            await done(mei, Invite(room="#den", name="bob"))
+            assert (await bob.text(lambda m: m.kind == "invite")).text == "bob"
+            await done(bob, Join(room="#den"))
+            assert await members(bob, "#den") == {"bob": False, "mei": True}
+            assert await refused(bob, Invite(room="#den", name="mei")) == "not_permitted"
+
+
+async def test_who_is_removed_hears_it_and_nothing_after_it() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        async with server.peer("bob", "log") as bob:
+            await done(mei, CreateRoom(room="#cats"))
+            await done(bob, Join(room="#cats"))
+            await done(mei, Kick(room="#cats", name="bob"), Send(to="#cats", text="gone"))
+            await done(mei, Send(to="#lobby", text="all"))
+            assert (await bob.text(lambda m: m.kind in ("kick", "text"))).kind == "kick"
+            assert (await bob.text(lambda m: m.kind == "text")).text == "all"
+            assert await refused(bob, Send(to="#cats", text="x")) == "not_a_member"
+
+
+async def test_only_operators_change_a_room() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        await done(mei, CreateRoom(room="#cats"))
+        await done(bob, Join(room="#cats"))
+        changes = (
+            SetTopic(room="#cats", topic="dogs"),
+            SetAccess(room="#cats", private=True),
+            SetOperator(room="#cats", name="bob"),
+            Kick(room="#cats", name="mei"),
+        )
+        for change in changes:
+            assert await refused(bob, change) == "not_permitted"
+        await done(mei, SetOperator(room="#cats", name="bob"))
+        for change in changes:
+            await done(bob, change)
+        assert await members(bob, "#cats") == {"bob": True}
+
+
+async def test_a_room_is_never_left_without_an_operator() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        async with server.peer("ann") as ann:
+            await done(mei, CreateRoom(room="#cats"))
+            await done(bob, Join(room="#cats"))
+            await done(ann, Join(room="#cats"))
+            demote = SetOperator(room="#cats", name="mei", on=False)
+            assert await refused(mei, demote) == "bad_request"
+            await done(mei, Leave(room="#cats"))
+            assert await members(bob, "#cats") == {"ann": False, "bob": True}
+
+
+async def test_the_lobby_stays_as_it_is() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        for request in (
+            Leave(room="#lobby"),
+            SetTopic(room="#lobby", topic="x"),
+            Kick(room="#lobby", name="mei"),
+            Join(room="#lobby"),
+        ):
+            assert await refused(mei, request) == "not_permitted"
+
+
+async def test_rooms_are_listed_with_topic_members_and_whether_one_is_in_them() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        await done(mei, CreateRoom(room="#cats", topic="meow"), CreateRoom(room="#dogs"))
+        await done(bob, Join(room="#cats"))
+        cats, dogs = (await bob.ask(Rooms(), RoomList)).rooms
+        assert (cats.room, cats.topic, cats.members, cats.joined) == ("#cats", "meow", 2, True)
+        assert (dogs.room, dogs.joined) == ("#dogs", False)
+
+
+async def test_rooms_stay_ones_own_over_a_new_login() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        async with server.peer("bob") as bob:
+            await done(mei, CreateRoom(room="#cats"))
+            await done(bob, Join(room="#cats"))
+        async with server.peer("bob") as bob:
+            await done(mei, Send(to="#cats", text="purr"))
+            assert (await bob.text()).text == "purr"
+            mine = (await bob.ask(Conversations(), ConversationList)).conversations
+            assert {c.conv for c in mine} == {"#cats", "#lobby"}
+            page = await bob.ask(History(conv="#cats"), HistoryPage)
+            assert [m.kind for m in page.entries] == ["create", "join", "text"]
+
+
+async def test_an_operator_takes_back_what_others_said_in_the_room() -> None:
+    from gochat.protocol.messages import Delete
+
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        await done(mei, CreateRoom(room="#cats"))
+        await done(bob, Join(room="#cats"))
+        said = await done(bob, Send(to="#cats", text="woof"))
+        await done(mei, Delete(to="#cats", seq=said.seq))
+        page = await bob.ask(History(conv="#cats"), HistoryPage)
+        assert [m.deleted for m in page.entries if m.kind == "text"] == [True]

@@ -1,0 +1,186 @@
+"""A session over streams in memory: lockstep where backpressure matters."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from peers import Peer, config
+
+from gochat.config import Config
+from gochat.errors import StoreUnavailable
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import (
+    Bye,
+    Error,
+    People,
+    Ping,
+    Pong,
+    Register,
+    Registered,
+    Send,
+    Sent,
+    Who,
+)
+from gochat.server.app import Server, open_server
+
+pytestmark = pytest.mark.trio
+
+
+@asynccontextmanager
+async def connected(
+    server: Server, *, lockstep: bool = False
+) -> AsyncIterator[tuple[Peer, trio.abc.Stream]]:
+    """Connect a peer to a server without a network."""
+    pair = trio.testing.lockstep_stream_pair() if lockstep else trio.testing.memory_stream_pair()
+    ours, theirs = pair
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve_stream, theirs, "memory")
+        async with ours:
+            yield Peer(ours), ours
+
+
+async def test_the_six_functions_need_no_socket() -> None:
+    async with open_server(config()) as server:
+        async with connected(server) as (mei, _), connected(server) as (bob, _):
+            await mei.log_in("mei")
+            await bob.log_in("bob")
+            await mei.ask(Send(to="#lobby", text="hello"), Sent)
+            assert (await bob.text()).text == "hello"
+
+
+async def test_bytes_one_at_a_time_over_a_stream_that_buffers_nothing() -> None:
+    async with open_server(config()) as server:
+        async with connected(server, lockstep=True) as (peer, stream):
+            for byte in encode(Register(name="mei", password="correct horse")):
+                await stream.send_all(bytes([byte]))
+            await peer.expect(Registered)
+
+
+async def test_a_peer_that_does_not_read_is_not_read_from_either() -> None:
+    async with open_server(config(mailbox_bytes=64 * 1024 * 1024)) as server:
+        async with connected(server, lockstep=True) as (peer, stream):
+            sent = 0
+
+            async def ask_without_reading() -> None:
+                nonlocal sent
+                while True:
+                    await stream.send_all(encode(Ping(request_id="x" * 64)) * 100)
+                    sent += 100
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask_without_reading)
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                stuck_at = sent
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                assert sent == stuck_at
+                assert sent < 20_000, "the server went on reading what nobody takes the replies of"
+                for _ in range(sent):
+                    await peer.expect(Pong)
+                nursery.cancel_scope.cancel()
+
+
+async def test_a_store_that_is_down_is_an_error_and_the_session_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_server(config()) as server, connected(server) as (peer, _):
+        await peer.log_in("mei")
+
+        async def down(*_: object) -> None:
+            raise StoreUnavailable("no disk", retry_after=2.0)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(server._services.store, "append", down)
+            error = await peer.ask(Send(to="#lobby", text="x", cid="1"), Error)
+        assert (error.code, error.retry_after, error.cid) == ("unavailable", 2.0, "1")
+        await peer.ask(Send(to="#lobby", text="x", cid="1"), Sent)
+
+
+async def test_a_bug_in_a_handler_ends_its_session_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_server(config()) as server:
+        async with connected(server) as (mei, _), connected(server) as (bob, _):
+            await mei.log_in("mei")
+            await bob.log_in("bob")
+
+            def bug(*_: object) -> None:
+                raise ZeroDivisionError
+
+            with monkeypatch.context() as patch:
+                patch.setattr(type(server._services.hub.roster), "page", bug)
+                await mei.send(Who())
+                bye = (await mei.at_end())[-1]
+            assert isinstance(bye, Bye)
+            assert bye.reason == "internal"
+            await bob.sees(offline="mei")
+            await bob.ask(Who(), People)
+
+
+async def test_heartbeat_finds_who_is_gone_and_spares_who_answers(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    from gochat.server.deadlines import check
+    from gochat.server.session import Session
+
+    _ = autojump_clock
+    limits = config(heartbeat_interval=25, heartbeat_timeout=8).limits
+
+    class Outlet:
+        posted = 0
+
+        def post(self, _: bytes) -> None:
+            self.posted += 1
+
+        def flush(self) -> None: ...
+
+    ours, _theirs = trio.testing.memory_stream_pair()
+    session = Session(
+        ours,
+        "memory",
+        None,
+        frame_bytes=1,
+        malformed_frames=1,
+        anonymous_bytes=1,  # type: ignore[arg-type] # no request is handled here
+    )
+    outlet = Outlet()
+    session.outlet = outlet  # type: ignore[assignment] # counts pings, sends nothing
+    session.identity = ("mei", "mei")  # type: ignore[assignment] # anybody will do
+    session.caps = frozenset({"heartbeat"})
+    now = session.last_heard
+    check(session, limits, now + 19.9)
+    assert outlet.posted == 0
+    check(session, limits, now + 25.1)
+    assert outlet.posted == 1
+    session.last_heard, session.pinged = now + 26, None  # it answered
+    check(session, limits, now + 34)
+    check(session, limits, now + 52)
+    assert outlet.posted == 2
+    assert session._bye is None
+    check(session, limits, now + 60.1)
+    assert session._bye is not None
+    assert session._bye.reason == "heartbeat_timeout"
+
+
+async def test_drain_says_goodbye_after_what_is_being_handled() -> None:
+    async with open_server(config()) as server:
+        async with connected(server) as (mei, _), connected(server) as (idle, _):
+            await mei.log_in("mei", "acks")
+            await idle.ask(Ping(), Pong)
+            async with trio.open_nursery() as nursery:
+                await mei.send(*[Send(to="#lobby", text=str(n)) for n in range(100)])
+                await mei.expect(Sent)
+                nursery.start_soon(server.drain)
+                messages = await mei.at_end()
+                [bye] = await idle.at_end()
+            assert isinstance(messages[-1], Bye)
+            assert isinstance(bye, Bye)
+            assert (bye.reason, bye.retry_after) == ("server_closing", 1.0)
+            assert len([m for m in messages if isinstance(m, Sent)]) == 99
+
+
+def test_defaults_are_for_this_machine_only() -> None:
+    assert (Config().host, Config().port) == ("127.0.0.1", 8889)

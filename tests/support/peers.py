@@ -1,0 +1,169 @@
+"""A server in this process, and peers that speak bare frames to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any, TypeVar
+
+import trio
+from msgspec import structs
+
+from gochat.config import Config, Limits
+from gochat.protocol.codec import decode_server_message, encode
+from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.messages import (
+    Bye,
+    Error,
+    LoggedIn,
+    Login,
+    Message,
+    Payload,
+    Presence,
+    Register,
+    Request,
+    ServerMessage,
+)
+from gochat.server.app import serve
+
+T = TypeVar("T", bound=Payload)
+
+PASSWORD = "correct horse"
+#: Limits that don't get in the way of a test about something else, and passwords that cost little.
+LIMITS = Limits(
+    argon2_memory=8,
+    argon2_time=1,
+    registrations=1_000_000,
+    connections_per_address=100_000,
+    anonymous_max=100_000,
+    burst=1_000_000,
+    per_second=1_000_000,
+    presence_interval=0.01,
+)
+#: Seconds after which something that a test waits for will not come any more.
+PATIENCE = 10.0
+
+
+def config(*, store: str = "sqlite://", **limits: Any) -> Config:
+    """A configuration for tests: in memory, on a free port of loopback."""
+    return Config(port=0, store=store, limits=structs.replace(LIMITS, **limits))
+
+
+class Peer:
+    """A client that speaks bare frames, and keeps what it was sent but not asked for."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self._decoder = FrameDecoder(16 * 1024 * 1024)
+        self._ids = count(1)
+        self.name = ""
+        self.token = ""
+        #: Everything received, in order.
+        self.received: list[ServerMessage] = []
+
+    async def send(self, *requests: Request) -> None:
+        """Send requests in one segment."""
+        await self.stream.send_all(b"".join(encode(request) for request in requests))
+
+    async def receive(self) -> ServerMessage:
+        """Return the next message. Raises EndOfChannel when the server has closed."""
+        with trio.fail_after(PATIENCE):
+            while (body := self._decoder.next_frame()) is None:
+                data = await self.stream.receive_some()
+                if not data:
+                    raise trio.EndOfChannel
+                self._decoder.receive_data(data)
+        message = decode_server_message(body)
+        self.received.append(message)
+        return message
+
+    async def expect(self, kind: type[T], where: Callable[[T], bool] = lambda _: True) -> T:
+        """Receive until a message of this kind (for which `where` holds) comes; return it."""
+        while True:
+            message = await self.receive()
+            if isinstance(message, kind) and where(message):
+                return message
+            if isinstance(message, Bye) or (isinstance(message, Error) and kind is not Error):
+                raise AssertionError(f"waiting for {kind.__name__}, got {message}")
+
+    async def ask(self, request: Any, kind: type[T]) -> T:
+        """Send a request and return its reply, which must be of this kind."""
+        request_id = str(next(self._ids))
+        await self.send(structs.replace(request, request_id=request_id))
+        while True:
+            message = await self.receive()
+            if getattr(message, "request_id", None) == request_id:
+                assert isinstance(message, kind), message
+                return message
+
+    async def register(self, name: str) -> None:
+        """Register with the password of all tests."""
+        await self.ask(Register(name=name, password=PASSWORD), Payload)
+
+    async def log_in(self, name: str, *caps: str) -> LoggedIn:
+        """Register if need be, and log in."""
+        await self.register(name)
+        reply = await self.ask(Login(name=name, password=PASSWORD, caps=caps), LoggedIn)
+        self.name, self.token = reply.name, reply.token
+        return reply
+
+    async def text(self, where: Callable[[Message], bool] = lambda _: True) -> Message:
+        """Receive until something is said; return it."""
+        return await self.expect(Message, where)
+
+    async def sees(self, *, online: str = "", offline: str = "") -> None:
+        """Receive until told that somebody is online, or offline."""
+        await self.expect(
+            Presence,
+            lambda p: (
+                online in {person.name for person in p.online} if online else offline in p.offline
+            ),
+        )
+
+    async def at_end(self) -> list[ServerMessage]:
+        """Receive until the server closes; return what came."""
+        messages: list[ServerMessage] = []
+        try:
+            while True:
+                messages.append(await self.receive())
+        except (trio.EndOfChannel, trio.BrokenResourceError):
+            return messages
+
+
+class RunningServer:
+    """Where a server listens, and how to reach it."""
+
+    def __init__(self, host: str, port: int, stop: trio.Event) -> None:
+        self.host = host
+        self.port = port
+        self.stop = stop
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Peer]:
+        """Open a connection that has not logged in."""
+        async with await trio.open_tcp_stream(self.host, self.port) as stream:
+            yield Peer(stream)
+
+    @asynccontextmanager
+    async def peer(self, name: str, *caps: str) -> AsyncIterator[Peer]:
+        """Open a connection and log it in."""
+        async with self.connect() as peer:
+            await peer.log_in(name, *caps)
+            yield peer
+
+
+@asynccontextmanager
+async def running_server(configuration: Config | None = None) -> AsyncIterator[RunningServer]:
+    """Run a server in this process; it drains at the end."""
+    stop = trio.Event()
+
+    async def run(*, task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED) -> None:
+        await serve(configuration or config(), stop=stop, task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        [(host, port), *_] = await nursery.start(run)
+        try:
+            yield RunningServer(host, port, stop)
+        finally:
+            stop.set()
