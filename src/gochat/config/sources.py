@@ -118,43 +118,41 @@ class _Values:
         limits = config.limits
         self._check(
             bool(config.tls.cert) == bool(config.tls.key),
-            "tls.cert",
-            "tls.key",
-            "give both or neither",
+            ("tls.cert", "tls.key"),
+            "the certificate and its key go together: give both or neither",
         )
         self._check(
             limits.password_min <= limits.password_max,
-            "limits.password_min",
-            "limits.password_max",
-            f"the minimum, {limits.password_min}, is over the maximum, {limits.password_max}",
+            ("limits.password_min", "limits.password_max"),
+            f"passwords of {limits.password_min} to {limits.password_max} characters: none fits",
         )
         self._check(
             config.registration.mode != "invite" or bool(config.registration.invites),
-            "registration.mode",
-            "registration.invites",
-            "`invite` needs at least one invite code",
+            ("registration.mode", "registration.invites"),
+            "to register by invitation there must be at least one code in registration.invites",
         )
         return config
 
-    def _check(self, is_right: bool, first: str, second: str, text: str) -> None:
-        if is_right:
-            return
-        source = self._sources.get(first) or self._sources[second]
-        raise ConfigError(f"{source}: {first} and {second}: {text}")
+    def _check(self, is_right: bool, names: tuple[str, ...], text: str) -> None:
+        if not is_right:
+            source = next(self._sources[name] for name in names if name in self._sources)
+            raise ConfigError(f"{source}: {text}")
 
 
 def _read_file(path: Path, values: _Values) -> None:
     try:
         text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
+    try:
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        place = re.search(r" \(at line (\d+), column \d+\)$", str(error))
-        line = f":{place[1]}" if place else ""
-        raise ConfigError(f"{path}{line}: {str(error).partition(' (at ')[0]}") from None
+        what, _, place = str(error).partition(" (at ")
+        number = re.match(r"line (\d+)", place)  # or "end of document"
+        line = number[1] if number else len(text.splitlines())
+        raise ConfigError(f"{path}:{line}: {what}") from None
 
     def source(name: str) -> str:
         line = _find_line(text, name)
@@ -162,6 +160,8 @@ def _read_file(path: Path, values: _Values) -> None:
 
     for name, value in content.items():
         if name not in SECTIONS:
+            if isinstance(value, dict):
+                raise ConfigError(f"{source(name)}: unknown section{_near(name, SECTIONS)}")
             values.set(name, value, source(name))
         elif isinstance(value, dict):
             for inner, inner_value in value.items():

@@ -1,0 +1,185 @@
+"""The configuration: what overrides what, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from gochat.config import KEYS, Config, default_config_path, load_config
+from gochat.errors import ConfigError
+
+
+def load(
+    text: str, tmp_path: Path, environ: Mapping[str, str] | None = None, **flags: object
+) -> Config:
+    path = tmp_path / "server.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path, environ=environ or {}, flags=flags)
+
+
+def refusal(text: str, tmp_path: Path, environ: Mapping[str, str] | None = None) -> str:
+    """What is said of a file, without the directory."""
+    with pytest.raises(ConfigError) as caught:
+        load(text, tmp_path, environ)
+    return str(caught.value).replace(f"{tmp_path / 'server.toml'}", "server.toml")
+
+
+def test_without_any_source_all_is_default() -> None:
+    assert load_config(environ={}) == Config()
+
+
+def test_every_default_is_a_value_that_its_key_takes() -> None:
+    """So that writing a default into the file changes nothing."""
+    for key in KEYS.values():
+        assert load_config(environ={}, flags={key.name: key.default}) == Config(), key.name
+
+
+def test_file_is_overridden_by_environment_and_that_by_flags(tmp_path: Path) -> None:
+    text = "host = 'a'\nport = 1\n[limits]\nburst = 1\n"
+    assert load(text, tmp_path).port == 1
+    environ = {"GOCHAT_PORT": "2", "GOCHAT_LIMITS_BURST": "2"}
+    config = load(text, tmp_path, environ, port=3)
+    assert (config.host, config.port, config.limits.burst) == ("a", 3, 2)
+
+
+def test_flag_that_is_none_was_not_given(tmp_path: Path) -> None:
+    assert load("port = 1", tmp_path, port=None).port == 1
+
+
+def test_every_key_can_be_set_in_the_environment() -> None:
+    environ = {key.variable: _as_text(key.default) for key in KEYS.values()}
+    assert load_config(environ=environ) == Config()
+    for key in KEYS.values():
+        if key.expected != "a text":  # a text takes anything
+            with pytest.raises(ConfigError, match=f"^{key.variable}: expected"):
+                load_config(environ={key.variable: "\0" * 256})
+
+
+def _as_text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def test_environment_gives_lists_with_commas() -> None:
+    environ = {
+        "GOCHAT_REGISTRATION_MODE": "invite",
+        "GOCHAT_REGISTRATION_INVITES": "first-code, other-code",
+    }
+    assert load_config(environ=environ).registration.invites == ("first-code", "other-code")
+
+
+def test_empty_variable_counts_as_not_set() -> None:
+    assert load_config(environ={"GOCHAT_PORT": ""}) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "port = 1\n\n[limits]\nburst = 'ten'\n",
+            "server.toml:4: limits.burst: expected a whole number from 1 to 1000000, got 'ten'",
+        ),
+        (
+            "port = 70000",
+            "server.toml:1: port: expected a whole number from 0 to 65535, got 70000",
+        ),
+        ("port = true", "server.toml:1: port: expected a whole number from 0 to 65535, got True"),
+        (
+            "[limits]\nper_second = nan",
+            "server.toml:2: limits.per_second: expected a number from 0.01 to 1000000, got nan",
+        ),
+        (
+            "log_format = 'xml'",
+            "server.toml:1: log_format: expected one of auto, console, json, got 'xml'",
+        ),
+        (
+            "\nlimits.brust = 1",
+            "server.toml:2: limits.brust: unknown key; did you mean limits.burst?",
+        ),
+        ("burst = 1", "server.toml:1: burst: unknown key; did you mean limits.burst?"),
+        ("wholly_other = 1", "server.toml:1: wholly_other: unknown key"),
+        ("[lmits]\nburst = 1", "server.toml:1: lmits: unknown section; did you mean limits?"),
+        ("limits = 1", "server.toml:1: limits: expected a section, [limits]"),
+        ("tls = {cert = 1}", "server.toml:1: tls.cert: expected a text, got 1"),
+        ("host = 'a'\nport = x", "server.toml:2: Invalid value"),
+        ("port = 1\nport = 2", "server.toml:2: Cannot overwrite a value"),
+        (
+            "[tls]\ncert = 'c'",
+            "server.toml:2: tls.cert: the certificate and its key go together: give both",
+        ),
+        (
+            "[limits]\npassword_min = 100\npassword_max = 50",
+            "server.toml:2: limits.password_min: passwords of 100 to 50 characters: none fits",
+        ),
+        (
+            "[registration]\nmode = 'invite'",
+            "server.toml:2: registration.mode: to register by invitation there must be",
+        ),
+    ],
+)
+def test_wrong_file_is_refused_with_line_and_key(text: str, expected: str, tmp_path: Path) -> None:
+    assert refusal(text, tmp_path).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("GOCHAT_PORT", "x", "GOCHAT_PORT: expected a whole number from 0 to 65535, got 'x'"),
+        (
+            "GOCHAT_LIMIT_BURST",
+            "1",
+            "GOCHAT_LIMIT_BURST: unknown variable; did you mean GOCHAT_LIMITS_BURST?",
+        ),
+    ],
+)
+def test_wrong_variable_is_refused_by_its_name(variable: str, value: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(environ={variable: value})
+    assert str(caught.value).startswith(expected)
+
+
+def test_variables_of_the_other_programs_are_left_alone() -> None:
+    assert load_config(environ={"GOCHAT_TUI_THEME": "x", "GOCHAT_URL": "x"}) == Config()
+
+
+def test_wrong_flag_is_refused_by_its_name() -> None:
+    with pytest.raises(ConfigError, match=r"^--log-level: expected one of"):
+        load_config(environ={}, flags={"log_level": "loud"})
+    with pytest.raises(ConfigError, match=r"^--set limits\.burst: expected"):
+        load_config(environ={}, flags={"limits.burst": "many"})
+
+
+def test_secrets_are_not_repeated_in_errors(tmp_path: Path) -> None:
+    assert "hush" not in refusal("[registration]\ninvites = ['hush']", tmp_path)
+
+
+def test_named_file_must_exist(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.toml"
+    with pytest.raises(ConfigError, match="can't be read"):
+        load_config(missing, environ={})
+    with pytest.raises(ConfigError, match="can't be read"):
+        load_config(environ={"GOCHAT_CONFIG": str(missing)})
+
+
+def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_config(path, environ={})
+
+
+def test_default_file_is_read_if_it_exists() -> None:
+    path = default_config_path()
+    path.parent.mkdir(parents=True)
+    path.write_text("port = 1234\n")
+    try:
+        assert load_config(environ={}).port == 1234
+    finally:
+        path.unlink()
+        path.parent.rmdir()
+
+
+def test_store_left_to_the_default_is_a_file_of_the_user() -> None:
+    assert Config().store_url.startswith("sqlite:///")
+    assert Config(store="sqlite://").store_url == "sqlite://"
