@@ -1,0 +1,57 @@
+"""What a chat log shows: messages, and notices of what happened between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+State = Literal["sent", "pending", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """One emoji under a message: how many people, and whether the reader is one of them."""
+
+    emoji: str
+    count: int
+    me: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogMessage:
+    """A message. `time` is aware; `reply` is the sender and the beginning of what it answers.
+
+    Texts and names come as they were received: the log makes them safe to show.
+    """
+
+    key: str
+    sender: str
+    text: str
+    time: datetime
+    own: bool = False
+    state: State = "sent"
+    edited: bool = False
+    deleted: bool = False
+    mention: bool = False
+    reactions: tuple[Reaction, ...] = ()
+    reply: tuple[str, str] | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogNotice:
+    """A line that nobody wrote. `time` is aware.
+
+    Notices with a `group` tell what `who` did, in the past tense ("joined", "left"); consecutive
+    ones are told in one line: "4 people joined".
+    """
+
+    key: str
+    time: datetime
+    text: str
+    group: str | None = None
+    who: str = ""
+
+
+LogItem = LogMessage | LogNotice

@@ -1,0 +1,355 @@
+"""The log without a screen: items, their rows at the present width, and the window on them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import Final, NamedTuple
+
+from gochat.tui.chat_log.index import Entry, ItemIndex, Run
+from gochat.tui.chat_log.items import LogItem, LogMessage, LogNotice
+from gochat.tui.chat_log.rows import Context, Geometry, Row, layout_message, layout_notice
+from gochat.tui.chat_log.window import Place, Window
+from gochat.tui.text.markup import Document, Line, LineKind, parse
+from gochat.tui.text.sanitise import sanitise, sanitise_line
+from gochat.tui.text.wrap import snap
+
+#: Messages of one person within this time of each other stand under one header.
+GROUPED_WITHIN: Final = timedelta(minutes=5)
+#: So many people a line names; of more it tells the number.
+NAMED: Final = 3
+#: Laid out items that are kept: some screenfuls.
+_KEPT: Final = 1024
+
+DELETED: Final = "message deleted"
+
+
+class TextPoint(NamedTuple):
+    """A place in the log's text: the order of the item, and the character in it."""
+
+    order: int
+    at: int
+
+
+class Laid(NamedTuple):
+    """An item laid out at the present width."""
+
+    document: Document
+    rows: Sequence[Row]
+
+
+class LogModel:
+    """Items, rows and window; the zone is that of the reader, the machine's if none is given."""
+
+    def __init__(self, zone: tzinfo | None = None) -> None:
+        self._zone = zone
+        self._index = ItemIndex()
+        self._geometry = Geometry(80)
+        self._laid: OrderedDict[int, Laid] = OrderedDict()
+        self._unread_after: str | None = None
+        self._unseen: deque[Entry] = deque()
+        self.window = Window(self._index, self)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def geometry(self) -> Geometry:
+        """The columns in use."""
+        return self._geometry
+
+    @property
+    def first(self) -> Entry | None:
+        """The oldest item."""
+        return self._index.first
+
+    @property
+    def last(self) -> Entry | None:
+        """The newest item."""
+        return self._index.last
+
+    @property
+    def total(self) -> int:
+        """The number of rows, as far as it is known."""
+        self.window.rows()
+        return self._index.total
+
+    @property
+    def unseen(self) -> int:
+        """How many messages of others came below the window and weren't seen yet."""
+        rows = self.window.rows()
+        if not rows or self.window.at_end:
+            self._unseen.clear()
+        else:
+            bottom = rows[-1].entry.order
+            while self._unseen and self._unseen[0].order <= bottom:
+                self._unseen.popleft()
+        return len(self._unseen)
+
+    def get(self, key: str) -> Entry | None:
+        """Return the entry of `key`, if it is there."""
+        return self._index.get(key)
+
+    # Changing
+
+    def append(self, items: Iterable[LogItem]) -> None:
+        """Add `items` at the end; one whose key is there already replaces it in its place."""
+        sticks = self.window.sticks
+        for item in items:
+            if (known := self._index.get(item.key)) is not None:
+                self.replace(known, item)
+                continue
+            last = self._index.last
+            entry = self._index.append(item, self._local(item.time))
+            if last is not None and self._belongs(last, entry):
+                run = last.run or self._new_run(last)
+                self._join(run, entry)
+                run.last = entry
+                self._soil(run.leader)
+            if not sticks and isinstance(item, LogMessage) and not item.own:
+                self._unseen.append(entry)
+        self.window.changed()
+
+    def prepend(self, items: Sequence[LogItem]) -> None:
+        """Add `items`, oldest first, before all others."""
+        for item in reversed(items):
+            if (known := self._index.get(item.key)) is not None:
+                self.replace(known, item)
+                continue
+            first = self._index.first
+            entry = self._index.prepend(item, self._local(item.time))
+            if first is None:
+                continue
+            if self._belongs(entry, first):
+                run = first.run or self._new_run(first)
+                self._join(run, entry)
+                run.leader = entry
+            self._soil(first)
+        self.window.changed()
+
+    def replace(self, entry: Entry, item: LogItem) -> None:
+        """Put `item` where `entry` is; another entry that had its key goes."""
+        other = self._index.get(item.key)
+        if other is not None and other is not entry:
+            self.remove(other)
+        self._index.replace(entry, item, self._local(item.time))
+        self._regroup_around(entry.previous, entry, entry.next)
+        self.window.changed()
+
+    def remove(self, entry: Entry) -> None:
+        """Remove `entry`; what was above it and below it may now be one run or group."""
+        previous, following = entry.previous, entry.next
+        self.window.removed(entry)
+        self._index.remove(entry)
+        self._laid.pop(entry.order, None)
+        self._regroup_around(previous, following)
+        self.window.changed()
+
+    def reset(self, items: Iterable[LogItem]) -> None:
+        """Begin again with `items`, at the end."""
+        self._index = ItemIndex()
+        self._index.set_columns(self._geometry.text)
+        self._laid.clear()
+        self._unseen.clear()
+        live, height = self.window.live, self.window.height
+        self.window = Window(self._index, self)
+        self.window.live, self.window.height = live, height
+        self.append(items)
+        self._unseen.clear()
+
+    def set_unread_after(self, key: str | None) -> None:
+        """Put the divider behind the item `key`."""
+        before, self._unread_after = self._unread_after, key
+        for marked in {before, key} - {None}:
+            entry = self._index.get(marked) if marked is not None else None
+            if entry is not None:
+                self._regroup_around(entry, entry.next)
+        self.window.changed()
+
+    def resize(self, width: int, height: int) -> None:
+        """Lay out for a window of this size; the row at its top stays there, or that at the end."""
+        self.window.height = max(1, height)
+        if width != self._geometry.width:
+            self.window.rows()
+            self._geometry = Geometry(width)
+            self._laid.clear()
+            self._index.set_columns(self._geometry.text)
+            self.window.changed()
+
+    # Reading
+
+    def at_order(self, order: int) -> Entry | None:
+        """Return the entry with this order, or the next one that is left."""
+        return self._index.at_order(order)
+
+    def text(self, entry: Entry) -> str:
+        """Return the text of `entry` as it can be selected: nothing if another one tells it."""
+        return self.laid(entry).document.plain
+
+    def extract(self, start: TextPoint, stop: TextPoint) -> str:
+        """Return the text between two places, a line per item, without frames or wrapping."""
+        parts: list[str] = []
+        entry = self._index.at_order(start.order)
+        while entry is not None and entry.order <= stop.order:
+            if entry.run is None or entry.run.leader is entry:
+                text = self.text(entry)
+                first = snap(text, start.at, up=False) if entry.order == start.order else 0
+                last = snap(text, stop.at, up=True) if entry.order == stop.order else len(text)
+                parts.append(text[first:last])
+            entry = entry.next
+        return "\n".join(parts)
+
+    # Laying out
+
+    def height(self, entry: Entry) -> int:
+        """Return the number of rows of `entry`; 0 for one that another one tells."""
+        return len(self.laid(entry).rows)
+
+    def place(self, entry: Entry, row: int) -> Place:
+        """Return where a row is, whatever the width."""
+        return self.laid(entry).rows[row].place
+
+    def row_at(self, entry: Entry, place: Place) -> int:
+        """Return the row that holds `place`: the last that doesn't begin behind it."""
+        found = 0
+        for number, row in enumerate(self.laid(entry).rows):
+            if row.place > place:
+                break
+            found = number
+        return found
+
+    def laid(self, entry: Entry) -> Laid:
+        """Return the document and the rows of `entry`."""
+        laid = self._laid.get(entry.order)
+        if laid is not None and entry.exact:
+            return laid
+        laid = self._lay_out(entry)
+        self._laid[entry.order] = laid
+        if len(self._laid) > _KEPT:
+            self._laid.popitem(last=False)
+        return laid
+
+    def _lay_out(self, entry: Entry) -> Laid:
+        item = entry.item
+        if isinstance(item, LogMessage):
+            document = _plain(DELETED) if item.deleted else parse(sanitise(item.text))
+            return Laid(
+                document, layout_message(item, document, self._context(entry), self._geometry)
+            )
+        if entry.run is not None and entry.run.leader is not entry:
+            return Laid(_plain(""), ())
+        document = _plain(_told(entry.run) if entry.run is not None else sanitise(item.text))
+        return Laid(document, layout_notice(item, document, self._context(entry), self._geometry))
+
+    def _context(self, entry: Entry) -> Context:
+        previous = entry.previous
+        clock = f"{entry.local:%H:%M}"
+        if previous is None:
+            return Context(clock, day=entry.local.date(), first=True)
+        day = entry.local.date() if previous.local.date() != entry.local.date() else None
+        unread = previous.item.key == self._unread_after
+        grouped = day is None and not unread and _goes_on(previous, entry)
+        return Context(
+            clock,
+            day=day,
+            unread=unread,
+            grouped=grouped,
+            shows_time=clock != f"{previous.local:%H:%M}",
+            gap=not grouped
+            and not (isinstance(entry.item, LogNotice) and isinstance(previous.item, LogNotice)),
+        )
+
+    def _local(self, time: datetime) -> datetime:
+        return time.astimezone(self._zone)
+
+    def _soil(self, entry: Entry) -> None:
+        """Have `entry` laid out again when it is next seen."""
+        entry.exact = False
+
+    # Runs of notices
+
+    def _belongs(self, previous: Entry, entry: Entry) -> bool:
+        """Say whether `entry` is told in one line with `previous`."""
+        return (
+            isinstance(previous.item, LogNotice)
+            and isinstance(entry.item, LogNotice)
+            and previous.item.group is not None
+            and entry.item.group is not None
+            and previous.item.key != self._unread_after
+            and previous.local.date() == entry.local.date()
+        )
+
+    def _new_run(self, leader: Entry) -> Run:
+        run = Run(leader)
+        self._join(run, leader)
+        return run
+
+    def _join(self, run: Run, entry: Entry) -> None:
+        assert isinstance(entry.item, LogNotice)
+        entry.run = run
+        run.verbs.setdefault(entry.item.group or "", {})[entry.item.who] = None
+        self._soil(entry)
+
+    def _regroup_around(self, *entries: Entry | None) -> None:
+        for entry in entries:
+            if entry is not None:
+                self._regroup(entry)
+
+    def _regroup(self, entry: Entry) -> None:
+        """Find the run of `entry` again, and have its surroundings laid out again."""
+        first = last = entry
+        while first.previous is not None and self._belongs(first.previous, first):
+            first = first.previous
+        while last.next is not None and self._belongs(last, last.next):
+            last = last.next
+        run = self._new_run(first) if first is not last else None
+        current: Entry | None = first
+        while current is not None:
+            current.run = run
+            if run is not None:
+                self._join(run, current)
+            self._soil(current)
+            if current is last:
+                break
+            current = current.next
+        if run is not None:
+            run.last = last
+        for neighbour in (first.previous, last.next):
+            if neighbour is not None:
+                self._soil(neighbour)
+
+
+def _plain(text: str) -> Document:
+    lines: list[Line] = []
+    start = 0
+    for line in text.split("\n"):
+        lines.append(Line(start, start + len(line), LineKind.TEXT))
+        start += len(line) + 1
+    return Document(text, tuple(lines), ())
+
+
+def _goes_on(previous: Entry, entry: Entry) -> bool:
+    """Say whether `entry` needs no header: `previous` has the same sender and came just before."""
+    one, other = previous.item, entry.item
+    return (
+        isinstance(one, LogMessage)
+        and isinstance(other, LogMessage)
+        and one.sender == other.sender
+        and other.reply is None
+        and abs(other.time - one.time) < GROUPED_WITHIN
+    )
+
+
+def _told(run: Run) -> str:
+    parts = []
+    for verb, people in run.verbs.items():
+        names = [sanitise_line(name) for name in people]
+        if len(names) > NAMED:
+            who = f"{len(names)} people"
+        elif len(names) > 1:
+            who = f"{', '.join(names[:-1])} and {names[-1]}"
+        else:
+            who = names[0]
+        parts.append(f"{who} {sanitise_line(verb)}")
+    return ", ".join(parts)

@@ -1,0 +1,353 @@
+"""An item, laid out in rows: what is where, not yet in which colour.
+
+Pure: an item, what stands before it and a width give the rows. Each piece of a row either is a
+range of the item's text, which can be selected, or belongs to the frame around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len
+
+from gochat.tui.chat_log.items import LogMessage, LogNotice
+from gochat.tui.text.markup import Document, Line, LineKind, Span
+from gochat.tui.text.sanitise import sanitise_line
+from gochat.tui.text.wrap import clusters, wrap
+
+#: Below this width a column for the time costs more than it helps.
+COMPACT_BELOW: Final = 64
+#: Longer lines are hard to read: the eye doesn't find the next one.
+MAX_TEXT_WIDTH: Final = 120
+MIN_TEXT_WIDTH: Final = 8
+
+#: The parts of an item, top to bottom: the first number of a place.
+GAP, DAY, UNREAD, HEADER, REPLY, TEXT, REACTIONS, STATE = range(8)
+
+_BAR: Final = "▎"
+
+
+class Piece(NamedTuple):
+    """A part of a row. `roles` are names of the palette; `at` is where in the text it is."""
+
+    text: str
+    roles: str
+    at: int | None = None
+    link: str = ""
+    action: tuple[str, str] | None = None
+
+
+class Row(NamedTuple):
+    """A row: `place` is the same at every width, `at` to `stop` its text, frames at its ends."""
+
+    place: tuple[int, int]
+    pieces: tuple[Piece, ...]
+    at: int
+    stop: int
+    backdrop: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Which columns are for what, at a width."""
+
+    width: int
+
+    @property
+    def compact(self) -> bool:
+        """Whether the time has no column of its own."""
+        return self.width < COMPACT_BELOW
+
+    @property
+    def left(self) -> int:
+        """Columns before a text."""
+        return 3 if self.compact else 8
+
+    @property
+    def text(self) -> int:
+        """Columns of a text."""
+        return max(MIN_TEXT_WIDTH, min(MAX_TEXT_WIDTH, self.width - self.left - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an item's rows depend on beside itself."""
+
+    clock: str
+    day: date | None = None
+    """The day, if a new one begins here."""
+    unread: bool = False
+    """Whether what was not read yet begins here."""
+    first: bool = False
+    """Whether nothing stands above."""
+    grouped: bool = False
+    """Whether the message goes on under the header of the one before."""
+    shows_time: bool = True
+    gap: bool = False
+    """Whether a blank row sets it off from what stands above."""
+    summary: str = ""
+    """What a run of notices comes to."""
+
+
+def layout_message(
+    item: LogMessage, document: Document, context: Context, geometry: Geometry
+) -> list[Row]:
+    """Return the rows of a message."""
+    return _MessageLayout(item, document, context, geometry).rows()
+
+
+def layout_notice(
+    item: LogNotice, document: Document, context: Context, geometry: Geometry
+) -> list[Row]:
+    """Return the rows of a notice; `document` is its text or the summary of its run."""
+    rows = list(_separators(context, geometry))
+    for number, (start, stop) in enumerate(_lines(document, geometry.text)):
+        gutter = _gutter(geometry, "", context.clock if number == 0 else "", "time")
+        pieces = (*gutter, Piece(document.plain[start:stop], "notice", start))
+        rows.append(Row((TEXT, start), pieces, start, stop))
+    return rows
+
+
+def _lines(document: Document, width: int) -> Iterator[tuple[int, int]]:
+    for line in document.lines:
+        yield from wrap(document.plain, line.start, line.end, width)
+
+
+def _separators(context: Context, geometry: Geometry) -> Iterator[Row]:
+    """Yield what stands between an item and the one before."""
+    separated = context.day is not None or context.unread
+    if (
+        not context.first
+        and (context.gap or separated)
+        and not (geometry.compact and not separated)
+    ):
+        yield Row((GAP, 0), (), 0, 0)
+    if context.day is not None:
+        yield _rule(
+            DAY, f"{context.day:%A}, {context.day.day} {context.day:%B %Y}", "day", geometry
+        )
+    if context.unread:
+        yield _rule(UNREAD, "new messages", "unread", geometry)
+    if separated and not geometry.compact:
+        yield Row((UNREAD, 1), (), 0, 0)
+
+
+def _rule(part: int, text: str, role: str, geometry: Geometry) -> Row:
+    left = geometry.left - 1
+    right = max(0, geometry.width - left - cell_len(text) - 3)
+    pieces = (
+        Piece(" " + "─" * (left - 2) + " ", role + " rule"),
+        Piece(text, role),
+        Piece(" " + "─" * right + " ", role + " rule"),
+    )
+    return Row((part, 0), pieces, 0, 0)
+
+
+def _gutter(geometry: Geometry, bar: str, text: str, role: str) -> tuple[Piece, ...]:
+    """Return the frame left of a text: a bar, and in the wide layout a time or a sign."""
+    first = Piece(_BAR if bar else " ", bar or "text")
+    if geometry.compact:
+        sign = text if len(text) == 1 else ""
+        return (first, Piece(f"{sign:1} ", role))
+    return (first, Piece(f"{text:>5}  ", role, action=("time", "") if text else None))
+
+
+class _MessageLayout:
+    """One message while it is laid out."""
+
+    def __init__(
+        self, item: LogMessage, document: Document, context: Context, geometry: Geometry
+    ) -> None:
+        self._item = item
+        self._document = document
+        self._context = context
+        self._geometry = geometry
+        self._bar = "mention-bar" if item.mention and not item.deleted else ""
+        self._backdrop = "mention" if self._bar else ""
+
+    def rows(self) -> list[Row]:
+        rows = list(_separators(self._context, self._geometry))
+        if not self._context.grouped:
+            rows.append(self._header())
+        if self._item.reply is not None and not self._item.deleted:
+            rows.append(self._reply(*self._item.reply))
+        rows.extend(self._text())
+        if not self._item.deleted:
+            rows.extend(self._reactions())
+        if self._item.state == "failed":
+            rows.append(self._failure())
+        return rows
+
+    def _row(self, place: tuple[int, int], pieces: Sequence[Piece], at: int, stop: int) -> Row:
+        return Row(place, tuple(pieces), at, stop, self._backdrop)
+
+    def _header(self) -> Row:
+        name = sanitise_line(self._item.sender)
+        sender = Piece(name, "sender", action=("sender", self._item.sender))
+        clock = self._context.clock
+        if self._geometry.compact:
+            first = Piece(_BAR if self._bar else " ", self._bar or "text")
+            time = Piece(f"  {clock}", "time", action=("time", ""))
+            return self._row((HEADER, 0), (first, sender, time), 0, 0)
+        gutter = _gutter(self._geometry, self._bar, clock, "time")
+        return self._row((HEADER, 0), (*gutter, sender), 0, 0)
+
+    def _reply(self, sender: str, excerpt: str) -> Row:
+        lead = "╭ "
+        name = sanitise_line(sender)
+        text = sanitise_line(" ".join(excerpt.split()))
+        room = self._geometry.text - cell_len(lead) - cell_len(name) - 2
+        pieces = (
+            *_gutter(self._geometry, self._bar, "", "time"),
+            Piece(lead, "reply"),
+            Piece(name, "reply bold"),
+            Piece("  " + truncated(text, max(room, 1)), "reply"),
+        )
+        return self._row((REPLY, 0), pieces, 0, 0)
+
+    def _sign(self) -> tuple[str, str]:
+        """Return what stands in the gutter of the first row of the text, and its role."""
+        if self._item.state == "pending":
+            return "…", "time"
+        if self._item.state == "failed":
+            return "✗", "error"
+        if self._context.grouped and self._context.shows_time:
+            return self._context.clock, "time"
+        return "", "time"
+
+    def _text(self) -> Iterator[Row]:
+        plain = self._document.plain
+        base = "text"
+        if self._item.deleted:
+            base = "deleted"
+        elif self._item.state == "pending":
+            base = "pending"
+        spans = _SpanCutter(self._document.spans)
+        rows = [
+            (line, start, stop)
+            for line in self._document.lines
+            for start, stop in wrap(plain, line.start, line.end, self._room(line))
+        ]
+        for number, (line, start, stop) in enumerate(rows):
+            sign, role = self._sign() if number == 0 else ("", "time")
+            pieces = list(_gutter(self._geometry, self._bar, sign, role))
+            inner = base
+            if line.kind is LineKind.QUOTE:
+                pieces.append(Piece("▏ ", "quote-bar"))
+                inner = "quote"
+            elif line.kind is LineKind.CODE:
+                pieces.append(Piece(" ", "code"))
+                inner = "code"
+            pieces.extend(spans.cut(plain, start, stop, inner))
+            used = cell_len(plain[start:stop])
+            if line.kind is LineKind.CODE:
+                fill = self._geometry.text - used - 1
+                if fill > 0:
+                    pieces.append(Piece(" " * fill, "code"))
+                used = self._geometry.text
+            if number == len(rows) - 1 and self._item.edited and not self._item.deleted:
+                if used + len(_EDITED) <= self._geometry.text:
+                    pieces.append(Piece(_EDITED, "faint"))
+                else:
+                    yield self._row((TEXT, start), pieces, start, stop)
+                    gutter = _gutter(self._geometry, self._bar, "", "time")
+                    note = Piece(_EDITED.strip(), "faint")
+                    yield self._row((TEXT, stop + 1), (*gutter, note), stop, stop)
+                    break
+            yield self._row((TEXT, start), pieces, start, stop)
+
+    def _room(self, line: Line) -> int:
+        match line.kind:
+            case LineKind.QUOTE:
+                return self._geometry.text - 2
+            case LineKind.CODE:
+                return self._geometry.text - 2
+            case LineKind.TEXT:
+                return self._geometry.text
+
+    def _reactions(self) -> Iterator[Row]:
+        end = len(self._document.plain)
+        gutter = _gutter(self._geometry, self._bar, "", "time")
+        pieces: list[Piece] = []
+        used = number = 0
+        for reaction in self._item.reactions:
+            emoji = sanitise_line(reaction.emoji)
+            # Brackets, not only a colour: which of them are the reader's must show without colours.
+            text = f"[{emoji} {reaction.count}]" if reaction.me else f" {emoji} {reaction.count} "
+            text = truncated(text, self._geometry.text)
+            if used and used + 1 + cell_len(text) > self._geometry.text:
+                yield self._row((REACTIONS, number), (*gutter, *pieces), end, end)
+                pieces, used, number = [], 0, number + 1
+            if used:
+                pieces.append(Piece(" ", "text"))
+                used += 1
+            role = "reaction-own" if reaction.me else "reaction"
+            pieces.append(Piece(text, role, action=("reaction", reaction.emoji)))
+            used += cell_len(text)
+        if pieces:
+            yield self._row((REACTIONS, number), (*gutter, *pieces), end, end)
+
+    def _failure(self) -> Row:
+        end = len(self._document.plain)
+        retry = "retry"
+        reason = sanitise_line(self._item.error)
+        text = f"not sent: {reason}" if reason else "not sent"
+        room = self._geometry.text - len(retry) - 2
+        pieces = (
+            *_gutter(self._geometry, self._bar, "", "time"),
+            Piece(truncated(text, max(room, 8)), "error"),
+            Piece("  ", "text"),
+            Piece(retry, "button", action=("retry", "")),
+        )
+        return self._row((STATE, 0), pieces, end, end)
+
+
+_EDITED: Final = " (edited)"
+
+
+class _SpanCutter:
+    """Cuts rows, asked for in order, into pieces that look the same throughout."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = spans
+        self._next = 0
+        self._open: list[Span] = []
+
+    def cut(self, plain: str, start: int, stop: int, base: str) -> list[Piece]:
+        while self._next < len(self._spans) and self._spans[self._next].start < stop:
+            self._open.append(self._spans[self._next])
+            self._next += 1
+        self._open = [span for span in self._open if span.end > start]
+        if not self._open:
+            return [Piece(plain[start:stop], base, start)] if start < stop else []
+        edges = {start, stop}
+        for span in self._open:
+            edges.add(max(start, span.start))
+            edges.add(min(stop, span.end))
+        cuts = sorted(edges)
+        pieces: list[Piece] = []
+        for first, last in pairwise(cuts):
+            roles, link = [base], ""
+            for span in self._open:
+                if span.start <= first and span.end >= last:
+                    roles.append(span.role)
+                    link = span.link or link
+            pieces.append(Piece(plain[first:last], " ".join(roles), first, link))
+        return pieces
+
+
+def truncated(text: str, width: int) -> str:
+    """Return as much of `text` as fits into `width` cells, with an ellipsis if that isn't all."""
+    if cell_len(text) <= width:
+        return text
+    used, end = 0, 0
+    for cluster in clusters(text):
+        if used + cluster.cells > width - 1:
+            break
+        used += cluster.cells
+        end = cluster.end
+    return text[:end] + "…"

@@ -1,0 +1,237 @@
+"""Which rows of the log are visible.
+
+The one truth is the anchor: either the end of the log, or one row of one item at the top of the
+window. Offsets from the start of the log are derived from it, and only for the scroll bar, since
+most heights are estimates. That is why nothing jumps: when an item above is measured, replaced,
+removed or added, the anchor stays where it is and the offset changes; visible items are always
+measured.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from gochat.tui.chat_log.index import Entry, ItemIndex
+
+
+class VisibleRow(NamedTuple):
+    """A row of the window: which row of which entry."""
+
+    entry: Entry
+    row: int
+
+
+#: Where a row is within its item, whatever the width: the part, and the character it starts with.
+Place = tuple[int, int]
+
+
+class Ruler(Protocol):
+    """What knows the rows of an entry at the present width."""
+
+    def height(self, entry: Entry) -> int:
+        """Return the number of rows; 0 for one that is told by another."""
+
+    def place(self, entry: Entry, row: int) -> Place:
+        """Return the place of a row; places ascend with the rows."""
+
+    def row_at(self, entry: Entry, place: Place) -> int:
+        """Return the row that holds `place`."""
+
+
+class Window:
+    """The part of the log that is seen."""
+
+    def __init__(self, index: ItemIndex, ruler: Ruler) -> None:
+        self._index = index
+        self._ruler = ruler
+        self._rows: list[VisibleRow] | None = None
+        self._anchor: Entry | None = None
+        self._row = 0
+        self._place: Place | None = None  # of the anchor, once it was shown
+        self._height = 1
+        self._follow = True
+        self.live = True
+        """Whether the end of the log is now: only then does the window stick to it."""
+
+    @property
+    def sticks(self) -> bool:
+        """Whether it would stay at the end if something came; lays out only if that is open."""
+        if not self._follow:
+            self.rows()
+        return self._follow and self.live
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last row of the log is visible."""
+        rows = self.rows()
+        if not rows:
+            return True
+        last = rows[-1]
+        return last.row == last.entry.height - 1 and self._below(last.entry) is None
+
+    @property
+    def at_start(self) -> bool:
+        """Whether the first row of the log is visible."""
+        rows = self.rows()
+        return not rows or (rows[0].row == 0 and self._above(rows[0].entry) is None)
+
+    @property
+    def height(self) -> int:
+        """How many rows there is room for."""
+        return self._height
+
+    @height.setter
+    def height(self, height: int) -> None:
+        if height != self._height:
+            self._height = height
+            self._rows = None
+
+    @property
+    def offset(self) -> int:
+        """How many rows are above the window, as far as they are known."""
+        rows = self.rows()
+        return self._index.offset_of(rows[0].entry) + rows[0].row if rows else 0
+
+    @property
+    def anchor(self) -> VisibleRow | None:
+        """The row at the top, which stays there."""
+        rows = self.rows()
+        return rows[0] if rows else None
+
+    def changed(self) -> None:
+        """Take into account that items or heights changed."""
+        self._rows = None
+
+    def removed(self, entry: Entry) -> None:
+        """Let go of `entry`, which is about to leave the index."""
+        if self._anchor is entry:
+            self._anchor, self._row, self._place = entry.next or entry.previous, 0, None
+        self._rows = None
+
+    def to_end(self) -> None:
+        """Show the last rows, and stick to them."""
+        self._follow, self._rows = True, None
+
+    def to(self, entry: Entry, row: int = 0) -> None:
+        """Put this row at the top, or as near to it as the log's end allows."""
+        self._anchor, self._row, self._place = entry, row, None
+        self._follow, self._rows = False, None
+
+    def to_offset(self, offset: int) -> None:
+        """Go where the scroll bar was dragged to."""
+        if offset >= self._index.total - self._height:
+            self.to_end()
+        elif found := self._index.at_offset(offset):
+            self.to(*found)
+
+    def scroll(self, rows: int) -> None:
+        """Move by so many rows; the start and the end stop it."""
+        visible = self.rows()
+        if not visible or not rows:
+            return
+        entry, row = visible[0].entry, visible[0].row + rows
+        while row < 0:
+            above = self._above(entry)
+            if above is None:
+                row = 0
+                break
+            entry = above
+            row += entry.height
+        while row >= entry.height:
+            below = self._below(entry)
+            if below is None:
+                row = max(0, entry.height - 1)
+                break
+            row -= entry.height
+            entry = below
+        self.to(entry, row)
+
+    def rows(self) -> list[VisibleRow]:
+        """Return the visible rows, top to bottom; fewer than the height if the log is shorter."""
+        if self._rows is None:
+            self._rows = self._settled()
+            if self._rows:
+                self._anchor, self._row = self._rows[0]
+                self._place = self._ruler.place(self._anchor, self._row)
+        return self._rows
+
+    def _settled(self) -> list[VisibleRow]:
+        if self._index.last is None:
+            self._anchor, self._row = None, 0
+            self._follow = True
+            return []
+        if not self._follow or not self.live:
+            rows = self._from_anchor()
+            if rows is not None:
+                return rows
+            self._follow = self.live
+        return self._to_last()
+
+    def _from_anchor(self) -> list[VisibleRow] | None:
+        """Return the rows from the anchor on, or nothing if they don't fill the window.
+
+        A window that its rows fill exactly, down to the last one, sticks to the end.
+        """
+        entry = self._anchor
+        if entry is None:
+            return None
+        moved = not self._index.is_exact(entry)
+        height = self._measured(entry)
+        if moved and height and self._place is not None:
+            self._row = self._ruler.row_at(entry, self._place)
+        if entry.run is not None and entry.run.leader is not entry:
+            entry = entry.run.leader
+            height = self._measured(entry)
+        self._row = min(self._row, height - 1)
+        rows: list[VisibleRow] = []
+        row = self._row
+        current: Entry | None = entry
+        while current is not None:
+            while row < current.height:
+                rows.append(VisibleRow(current, row))
+                if len(rows) == self._height:
+                    if row == current.height - 1 and self._below(current) is None:
+                        self._follow = self.live
+                    return rows
+                row += 1
+            row = 0
+            current = self._below(current)
+        return None
+
+    def _to_last(self) -> list[VisibleRow]:
+        rows: list[VisibleRow] = []
+        entry = self._index.last
+        if entry is not None:
+            if entry.run is not None:
+                entry = entry.run.leader
+            self._measured(entry)
+        while entry is not None and len(rows) < self._height:
+            taken = min(entry.height, self._height - len(rows))
+            rows.extend(
+                VisibleRow(entry, row)
+                for row in range(entry.height - 1, entry.height - 1 - taken, -1)
+            )
+            entry = self._above(entry)
+        rows.reverse()
+        return rows
+
+    def _measured(self, entry: Entry) -> int:
+        if not self._index.is_exact(entry):
+            self._index.set_height(entry, self._ruler.height(entry))
+        return entry.height
+
+    def _above(self, entry: Entry) -> Entry | None:
+        """Return the nearest entry above that has rows, measured."""
+        above = entry.run.leader.previous if entry.run else entry.previous
+        if above is not None and above.run:
+            above = above.run.leader
+        if above is not None:
+            self._measured(above)
+        return above
+
+    def _below(self, entry: Entry) -> Entry | None:
+        """Return the nearest entry below that has rows, measured."""
+        below = entry.run.last.next if entry.run else entry.next
+        if below is not None:
+            self._measured(below)
+        return below

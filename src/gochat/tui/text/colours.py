@@ -1,0 +1,83 @@
+"""A colour for each name: always the same one, and readable on the theme in use.
+
+The hue comes from a hash of the name, the lightness from the backgrounds: it is moved away from
+them until the contrast of WCAG 2 is reached on each. So two themes show the same name in the same
+hue, and none shows it too faint.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+#: WCAG 2, level AA, for text.
+MIN_CONTRAST: Final = 4.5
+#: More would be told apart by nobody.
+HUES: Final = 24
+_SATURATION: Final = 0.62
+_STEPS: Final = 64
+
+
+class RGB(NamedTuple):
+    """A colour; each part 0–255."""
+
+    red: int
+    green: int
+    blue: int
+
+
+def luminance(colour: RGB) -> float:
+    """Return the relative luminance of WCAG 2, 0–1."""
+    red, green, blue = (_linear(part / 255) for part in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(part: float) -> float:
+    return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+
+
+def contrast(one: RGB, other: RGB) -> float:
+    """Return the contrast ratio of WCAG 2, 1–21."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def hue(name: str) -> int:
+    """Return the hue of `name`, ``0`` to ``HUES - 1``: the same in every process."""
+    digest = blake2b(name.casefold().encode("utf-8", "replace"), digest_size=4).digest()
+    return int.from_bytes(digest, "big") % HUES
+
+
+@lru_cache(maxsize=4096)
+def sender_colour(name: str, backgrounds: tuple[RGB, ...]) -> RGB:
+    """Return the colour of `name` on any of `backgrounds`."""
+    return readable(
+        lambda lightness: _of_hls(hue(name) / HUES, lightness, _SATURATION), backgrounds
+    )
+
+
+def readable(shade: Callable[[float], RGB], backgrounds: tuple[RGB, ...]) -> RGB:
+    """Return the first of `shade`'s colours (by lightness) that is readable on all backgrounds.
+
+    Light colours are tried on dark backgrounds and dark ones on light; if nothing reaches
+    `MIN_CONTRAST` on all, what comes nearest.
+    """
+    dark = sum(luminance(background) for background in backgrounds) < 0.18 * len(backgrounds)
+    best, best_contrast = RGB(255, 255, 255) if dark else RGB(0, 0, 0), 0.0
+    for step in range(_STEPS + 1):
+        share = step / _STEPS
+        colour = shade(0.62 + 0.38 * share if dark else 0.42 - 0.42 * share)
+        lowest = min(contrast(colour, background) for background in backgrounds)
+        if lowest >= MIN_CONTRAST:
+            return colour
+        if lowest > best_contrast:
+            best, best_contrast = colour, lowest
+    return best
+
+
+def _of_hls(hue_share: float, lightness: float, saturation: float) -> RGB:
+    red, green, blue = colorsys.hls_to_rgb(hue_share, lightness, saturation)
+    return RGB(round(red * 255), round(green * 255), round(blue * 255))
