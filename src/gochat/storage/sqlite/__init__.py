@@ -1,0 +1,247 @@
+"""The embedded store: one SQLite file, one server process.
+
+::
+
+    append, mark_read … ─▶ writer.py: one thread, group commit ─▶ log.py: entries and their effects
+                                   └─▶ followers, then the callers
+    page, room …        ─▶ reader.py ┐
+    search              ─▶ finder.py ┴ threads with connections of their own, on snapshots
+
+In WAL mode readers and the writer don't wait for each other. An in-memory database has only one
+connection, which they lend each other.
+"""
+
+# ruff: noqa: D102 -- what the methods do is said in the protocol, once
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import Final, TypeVar
+
+import trio
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import (
+    Account,
+    Appended,
+    Batch,
+    Cursor,
+    Draft,
+    Page,
+    RoomState,
+    Store,
+    Token,
+)
+from gochat.errors import ChatError
+from gochat.protocol.messages import Conversation, Level, Member, Message, Room
+from gochat.storage.sqlite import database, lock, people
+from gochat.storage.sqlite.database import Location, mapped_errors
+from gochat.storage.sqlite.finder import Finder
+from gochat.storage.sqlite.followers import Followers
+from gochat.storage.sqlite.log import Log
+from gochat.storage.sqlite.reader import Connections, Reader
+from gochat.storage.sqlite.writer import Writer, open_writer
+
+T = TypeVar("T")
+
+#: Questions answered at once. They hold the interpreter's lock most of the time, so more would
+#: only take turns.
+READERS: Final = 2
+#: Searches at once, on connections of their own: a slow search delays searches, and no history.
+SEARCHERS: Final = 1
+
+
+class SqliteStore:
+    """A :class:`~gochat.chat.store.Store` in SQLite. Made by :func:`open_sqlite`."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        log: Log,
+        followers: Followers,
+        reader: Reader,
+        finder: Finder,
+        clock: Callable[[], int],
+    ) -> None:
+        self._writer = writer
+        self._log = log
+        self._followers = followers
+        self._reader = reader
+        self._finder = finder
+        self._clock = clock
+        self._reading = trio.CapacityLimiter(READERS)
+        self._searching = trio.CapacityLimiter(SEARCHERS)
+
+    # -- accounts and tokens --------------------------------------------------------------------
+
+    async def create_account(self, account: Account) -> bool:
+        return await self._writer.write(partial(people.create_account, self._log, account))
+
+    async def account(self, key: NameKey) -> Account | None:
+        return await self._read(partial(self._reader.account, key))
+
+    async def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
+        return await self._read(partial(self._reader.existing, keys))
+
+    async def set_password_hash(self, key: NameKey, password_hash: str) -> None:
+        await self._writer.write(partial(people.set_password_hash, self._log, key, password_hash))
+
+    async def add_token(self, token: Token) -> None:
+        await self._writer.write(partial(people.add_token, self._log, token, self._clock()))
+
+    async def token(self, digest: bytes, now: int) -> Token | None:
+        return await self._read(partial(self._reader.token, digest, now))
+
+    async def revoke_token(self, digest: bytes) -> None:
+        await self._writer.write(partial(people.revoke_token, self._log, digest))
+
+    async def revoke_tokens(self, account: NameKey) -> None:
+        await self._writer.write(partial(people.revoke_tokens, self._log, account))
+
+    # -- the log --------------------------------------------------------------------------------
+
+    async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
+        return await self._writer.write(partial(self._log.append, drafts))
+
+    async def follow(
+        self,
+        deliver: Callable[[Batch], None],
+        *,
+        task_status: trio.TaskStatus[Cursor] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        await self._followers.follow(deliver, task_status)
+
+    async def page(
+        self,
+        conversation: ConversationKey,
+        *,
+        viewer: NameKey,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+        as_of: Cursor | None = None,
+    ) -> Page:
+        assert as_of is None or isinstance(as_of, int)
+        return await self._read(
+            partial(self._reader.page, conversation, viewer, before, after, limit, as_of)
+        )
+
+    async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
+        return await self._read(partial(self._reader.message, conversation, seq))
+
+    async def search(
+        self,
+        viewer: NameKey,
+        query: str,
+        *,
+        conversation: ConversationKey | None = None,
+        cursor: str | None = None,
+        limit: int,
+    ) -> tuple[list[Message], str | None]:
+        return await trio.to_thread.run_sync(
+            self._finder.search,
+            viewer,
+            query,
+            conversation,
+            cursor,
+            limit,
+            limiter=self._searching,
+        )
+
+    # -- a person's conversations ---------------------------------------------------------------
+
+    async def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
+        return await self._read(partial(self._reader.conversation_keys, person))
+
+    async def conversations(
+        self, person: NameKey, *, after: str, limit: int
+    ) -> tuple[list[Conversation], bool]:
+        return await self._read(partial(self._reader.conversations, person, after, limit))
+
+    async def conversation(
+        self, person: NameKey, conversation: ConversationKey
+    ) -> Conversation | None:
+        return await self._read(partial(self._reader.conversation, person, conversation))
+
+    async def mark_read(self, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
+        return await self._writer.write(
+            partial(people.mark_read, self._log, person, conversation, seq)
+        )
+
+    async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
+        await self._writer.write(partial(people.set_level, self._log, person, conversation, level))
+
+    # -- rooms ----------------------------------------------------------------------------------
+
+    async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
+        return await self._read(partial(self._reader.room, key, person))
+
+    async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
+        return await self._read(partial(self._reader.rooms, person, after, limit))
+
+    async def members(
+        self, key: ConversationKey, *, after: str, limit: int
+    ) -> tuple[list[Member], int, bool]:
+        return await self._read(partial(self._reader.members, key, after, limit))
+
+    async def _read(self, question: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(question, limiter=self._reading)
+
+
+class _Parts:
+    """What is opened in a worker thread, for it reads and writes files."""
+
+    def __init__(self, location: Location, clock: Callable[[], int]) -> None:
+        db = database.open_database(location)
+        opened = [db]
+        try:
+            with mapped_errors():
+                (self.epoch,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+                writing = Connections(db)
+                if location.path is None:
+                    self.reading = self.searching = writing
+                else:
+                    path = location.path
+                    opened.extend(
+                        database.connect(path, read_only=True) for _ in range(READERS + SEARCHERS)
+                    )
+                    self.reading = Connections(*opened[1 : READERS + 1])
+                    self.searching = Connections(*opened[READERS + 1 :])
+                self.log = Log(writing, self.epoch, clock)
+        except BaseException:
+            for one in opened:
+                one.close()
+            raise
+
+
+@asynccontextmanager
+async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Store]:
+    """See :func:`gochat.storage.open_store`."""
+    location = database.parse_url(url)
+    with ExitStack() as stack:
+        if location.path is not None:
+            if location.path.exists():
+                database.inspect(location.path)
+            else:
+                database.prepare_place(location.path)
+            stack.enter_context(lock.exclusive(location.path))
+        parts = await trio.to_thread.run_sync(_Parts, location, clock)
+        followers = Followers(parts.log.position)
+        async with open_writer(parts.log, followers.deliver) as writer:
+            try:
+                yield SqliteStore(
+                    writer,
+                    parts.log,
+                    followers,
+                    Reader(parts.reading, parts.epoch),
+                    Finder(parts.searching, parts.epoch),
+                    clock,
+                )
+            finally:
+                # Before the writer's, which then is the last one and tidies the WAL away.
+                if location.path is not None:
+                    parts.reading.close()
+                    parts.searching.close()

@@ -1,0 +1,256 @@
+"""The database file: finding it, trusting it, opening connections, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+from urllib.parse import parse_qsl
+
+from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
+
+Synchronous: TypeAlias = Literal["off", "normal", "full"]
+SYNCHRONOUS: Final[dict[str, Synchronous]] = {"off": "off", "normal": "normal", "full": "full"}
+
+#: Marks the file as gochat's ("goch"), in its header.
+APPLICATION_ID: Final = 0x676F6368
+#: Seconds to wait for another process that has the database locked: longer than a backup or a
+#: checkpoint holds it, shorter than people wait.
+BUSY_TIMEOUT: Final = 2.0
+#: Seconds after which opening goes on without having checked all of a large file: what lies in
+#: the part not seen is found when it is read, and by ``gochat db check``.
+QUICK_CHECK_TIMEOUT: Final = 0.5
+#: KiB of pages that each connection keeps in memory.
+CACHE_KIB: Final = 16 * 1024
+#: Prepared statements that each connection keeps: more than this program has.
+STATEMENTS: Final = 256
+
+_HEADER_SIZE: Final = 100
+_MAGIC: Final = b"SQLite format 3\0"
+#: Without I, L, O, U: an epoch is read aloud when people compare what they see.
+_EPOCH_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: Errors that are this program's own, not the database's state.
+OWN_FAULTS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a database is (`path` is None: in memory), and how carefully it is written."""
+
+    path: Path | None
+    synchronous: Synchronous = "normal"
+
+
+def parse_url(url: str) -> Location:
+    """Return what a ``sqlite:`` URL says. Raises :exc:`~gochat.errors.ConfigError`."""
+    rest, _, query = url.partition("://")[2].partition("?")
+    if rest and not rest.startswith("/"):
+        raise ConfigError(
+            f"the store {url!r} has a host, which a file does not: "
+            f"write sqlite:///{rest} for a path from here"
+        )
+    synchronous: Synchronous = "normal"
+    for option, value in parse_qsl(query, keep_blank_values=True):
+        if option != "synchronous":
+            raise ConfigError(f"the store {url!r}: there is no option {option!r}")
+        if value not in SYNCHRONOUS:
+            raise ConfigError(f"the store {url!r}: synchronous is one of {', '.join(SYNCHRONOUS)}")
+        synchronous = SYNCHRONOUS[value]
+    name = rest[1:]
+    path = None if name in ("", ":memory:") else Path(name).absolute()
+    return Location(path, synchronous)
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Raise what SQLite says of the database as gochat's errors; let this program's own pass."""
+    try:
+        yield
+    except OWN_FAULTS:
+        raise
+    except sqlite3.Error as error:
+        raise translated(error) from error
+
+
+def translated(error: sqlite3.Error) -> GochatError:
+    """Return what a database error means here."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in _DAMAGE:
+        return StoreCorrupt(f"the database is damaged: {error}")
+    texts = {
+        sqlite3.SQLITE_BUSY: "the database is locked by another process",
+        sqlite3.SQLITE_LOCKED: "the database is locked",
+        sqlite3.SQLITE_FULL: "the disk is full",
+        sqlite3.SQLITE_IOERR: "the disk reports an error",
+        sqlite3.SQLITE_READONLY: "the database can't be written to",
+        sqlite3.SQLITE_CANTOPEN: "the database can't be opened",
+    }
+    return StoreUnavailable(f"{texts.get(code, 'the database reports an error')} ({error})")
+
+
+def new_epoch() -> str:
+    """Return a name for a new history."""
+    return "".join(secrets.choice(_EPOCH_DIGITS) for _ in range(8))
+
+
+def migrations() -> list[str]:
+    """Return the scripts that make the schema, in order; the n-th makes version n."""
+    folder = resources.files("gochat.storage.sqlite") / "migrations"
+    scripts = sorted(
+        (script for script in folder.iterdir() if script.name.endswith(".sql")),
+        key=lambda script: script.name,
+    )
+    return [script.read_text(encoding="utf-8") for script in scripts]
+
+
+def inspect(path: Path) -> None:
+    """Look at an existing file before SQLite does, which would write beside it.
+
+    Raises:
+        StoreCorrupt: it is no database, or another program's, or a newer gochat's.
+        StoreUnavailable: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_SIZE)
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
+    if not header:
+        return  # as good as new
+    if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
+        raise StoreCorrupt(f"{path} is no database; it is left as it is")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StoreCorrupt(f"{path} is another program's database; it is left as it is")
+    _check_version(path, int.from_bytes(header[60:64], "big"))
+
+
+def _check_version(path: Path | None, version: int) -> None:
+    newest = len(migrations())
+    if version > newest:
+        raise StoreCorrupt(
+            f"{path} was written by a newer gochat (schema {version}, this one knows {newest}): "
+            "update gochat; the file is left as it is"
+        )
+
+
+def connect(path: Path | None, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a connection that may be used by one thread at a time, any of them.
+
+    It begins no transactions by itself. Raises sqlite3's errors.
+    """
+    mode = "ro" if read_only else "rwc"
+    target = ":memory:" if path is None else f"{path.as_uri()}?mode={mode}"
+    db = sqlite3.connect(
+        target,
+        uri=True,
+        timeout=BUSY_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
+    )
+    try:
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        db.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_database(location: Location) -> sqlite3.Connection:
+    """Open the database for writing; create it, or bring its schema up to date, if need be.
+
+    The caller holds the lock (:mod:`gochat.storage.sqlite.lock`). Returns with a connection in
+    WAL mode (a file) whose schema is the newest.
+
+    Raises:
+        StoreCorrupt: the file is damaged, another program's or newer; it is left as it is.
+        StoreUnavailable: it can't be opened now.
+    """
+    path = location.path
+    if path is not None:
+        inspect(path)
+        with mapped_errors():
+            _quick_check(path)
+    with mapped_errors():
+        db = connect(path)
+        try:
+            _check_version(path, user_version(db))
+            db.execute(f"PRAGMA synchronous = {location.synchronous}")
+            # Before WAL mode, so that the header says from the first moment whose file it is.
+            _migrate(db)
+            if path is not None and db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                raise StoreUnavailable(f"{path}: this file system can't keep a write-ahead log")
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+def user_version(db: sqlite3.Connection) -> int:
+    """Return the schema's version."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _quick_check(path: Path) -> None:
+    """Read through the file for damage, for a bounded time, and without writing beside it."""
+    wal = path.with_name(path.name + "-wal")
+    if not path.stat().st_size or (wal.exists() and wal.stat().st_size):
+        return  # what a killed server left in the WAL is part of the file, and SQLite recovers it
+    with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
+        deadline = time.monotonic() + QUICK_CHECK_TIMEOUT
+        db.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+        try:
+            findings = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            return
+    if findings != ["ok"]:
+        raise StoreCorrupt(f"{path} is damaged ({findings[0]}); it is left as it is")
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    version = user_version(db)
+    scripts = migrations()
+    if version == len(scripts):
+        return
+    # One script and one transaction: a kill in the middle leaves the old schema whole.
+    script = ["BEGIN IMMEDIATE;", *scripts[version:]]
+    if version == 0:
+        # An epoch has only letters and digits.
+        script.append(f"INSERT INTO meta VALUES ('epoch', '{new_epoch()}');")  # noqa: S608
+        script.append(f"PRAGMA application_id = {APPLICATION_ID};")
+    script.append(f"PRAGMA user_version = {len(scripts)};")
+    script.append("COMMIT;")
+    try:
+        db.executescript("\n".join(script))
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    if version:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the header of the file itself says it, too
+
+
+def prepare_place(path: Path) -> None:
+    """Make the file's directory, and the file, readable by its owner only, if they are missing.
+
+    Raises:
+        ConfigError: they can't be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives -wal and -shm the mode of the file itself.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise ConfigError(f"the store {path} can't be made: {error.strerror}") from error

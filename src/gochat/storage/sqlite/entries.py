@@ -1,0 +1,122 @@
+"""Rows of the log, and messages made of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import structs
+
+from gochat.chat import conversations
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.protocol.messages import Message, Reaction
+
+#: An entry's id is its conversation's id, shifted by this, and its seq.
+SEQ_BITS: Final = 32
+MAX_SEQ: Final = (1 << SEQ_BITS) - 1
+#: Names in a reaction: enough to say who, and the rest is a number.
+MAX_REACTION_NAMES: Final = 10
+
+#: What :meth:`Shape.message` takes; `a` is the sender's account.
+COLUMNS: Final = (
+    "e.id, e.ts, a.name, e.sender, e.kind, e.text, e.ref, e.cid, e.mentions, e.edited, e.deleted"
+)
+FROM: Final = "entry e JOIN account a ON a.key = e.sender"
+
+
+def first_id(conversation: int) -> int:
+    """Return the id in front of a conversation's first entry: that of seq 0."""
+    return conversation << SEQ_BITS
+
+
+def last_id(conversation: int) -> int:
+    """Return an id that none of a conversation's entries is beyond."""
+    return conversation << SEQ_BITS | MAX_SEQ
+
+
+class Shape:
+    """How entries of one conversation look: what is the same for all of them."""
+
+    __slots__ = ("_epoch", "_peers", "_room")
+
+    def __init__(
+        self, db: sqlite3.Connection, key: ConversationKey, room: str | None, epoch: str
+    ) -> None:
+        self._epoch = epoch
+        self._room = room or ""
+        #: Of a private conversation: whom each of the two writes to.
+        self._peers: dict[str, str] = {}
+        if room is None:
+            for person in conversations.participants(key):
+                peer = conversations.peer(key, person)
+                row = db.execute("SELECT name FROM account WHERE key = ?", (peer,)).fetchone()
+                self._peers[person] = "@" + row[0]
+
+    def to(self, sender: NameKey) -> str:
+        """Return where `sender` sends what they write here."""
+        return self._room or self._peers[sender]
+
+    def message(self, row: Sequence[object]) -> Message:
+        """Return the message of a row of :data:`COLUMNS`, without its reactions."""
+        id_, ts, name, sender, kind, text, ref, cid, mentions, edited, deleted = row
+        return Message(
+            to=self._room or self._peers[sender],  # type: ignore[index]  # the columns' types
+            epoch=self._epoch,
+            seq=id_ & MAX_SEQ,  # type: ignore[operator]
+            ts=ts,  # type: ignore[arg-type]
+            from_=name,  # type: ignore[arg-type]
+            kind=kind,  # type: ignore[arg-type]
+            text=text,  # type: ignore[arg-type]
+            ref=ref,  # type: ignore[arg-type]
+            cid=cid,  # type: ignore[arg-type]
+            mentions=tuple(mentions.split(",")) if mentions else (),  # type: ignore[attr-defined]
+            # Of an edit, the column is where the edit before it is found.
+            edited=edited if kind == "text" else None,  # type: ignore[arg-type]
+            deleted=bool(deleted),
+        )
+
+
+def with_reactions(
+    db: sqlite3.Connection,
+    conversation: int,
+    messages: Iterable[Message],
+    viewer: NameKey | None,
+) -> list[Message]:
+    """Return contiguous messages of a conversation, each with its reactions as `viewer` sees
+    them."""
+    messages = list(messages)
+    if not messages:
+        return messages
+    base = first_id(conversation)
+    rows = db.execute(
+        "SELECT r.entry, r.emoji, r.person, a.name FROM reaction r JOIN account a"
+        " ON a.key = r.person WHERE r.entry BETWEEN ? AND ? ORDER BY r.entry, r.seq",
+        (base + messages[0].seq, base + messages[-1].seq),
+    ).fetchall()
+    if not rows:
+        return messages
+    given: dict[int, dict[str, list[tuple[str, str]]]] = {}
+    for entry, emoji, person, name in rows:
+        given.setdefault(entry - base, {}).setdefault(emoji, []).append((person, name))
+    return [
+        structs.replace(message, reactions=_reactions(given[message.seq], viewer))
+        if message.seq in given
+        else message
+        for message in messages
+    ]
+
+
+def _reactions(
+    given: dict[str, list[tuple[str, str]]], viewer: NameKey | None
+) -> tuple[Reaction, ...]:
+    return tuple(
+        Reaction(
+            emoji=emoji,
+            count=len(people),
+            names=tuple(name for _, name in people[:MAX_REACTION_NAMES]),
+            me=any(person == viewer for person, _ in people),
+        )
+        for emoji, people in given.items()
+    )

@@ -1,0 +1,149 @@
+"""Searching: the index says which entries may match, their texts say whether they do."""
+
+# ruff: noqa: S608 -- what goes into statements is this package's own lists of columns
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from heapq import heappush, heapreplace
+from typing import NamedTuple
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.protocol.messages import Message
+from gochat.storage.sqlite.entries import (
+    COLUMNS,
+    FROM,
+    MAX_SEQ,
+    SEQ_BITS,
+    Shape,
+    first_id,
+    last_id,
+    with_reactions,
+)
+from gochat.storage.sqlite.reader import Connections
+from gochat.storage.sqlite.search import Words
+
+
+class _Place(NamedTuple):
+    """A conversation that is searched; `newest` is the position of its last entry."""
+
+    id: int
+    key: ConversationKey
+    room: str | None
+    newest: int
+
+
+class _Hit(NamedTuple):
+    position: int
+    place: _Place
+    row: tuple[object, ...]
+
+
+class Finder:
+    """Finds messages, in any thread."""
+
+    def __init__(self, connections: Connections, epoch: str) -> None:
+        self._connections = connections
+        self._epoch = epoch
+
+    def search(
+        self,
+        viewer: NameKey,
+        query: str,
+        conversation: ConversationKey | None,
+        cursor: str | None,
+        limit: int,
+    ) -> tuple[list[Message], str | None]:
+        """See :meth:`gochat.chat.store.Store.search`. A cursor is the position of the last hit."""
+        words = Words(query)
+        before = _position(cursor)
+        if not words or limit < 1:
+            return [], None
+        with self._connections.snapshot() as db:
+            (indexed,) = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
+            hits: list[_Hit] = []  # a heap: the oldest in front
+            for place in _places(db, viewer, conversation):
+                if len(hits) > limit and place.newest < hits[0].position:
+                    break  # and so are all others: the places come newest first
+                for hit in self._hits(db, place, words, before, indexed):
+                    if len(hits) <= limit:
+                        heappush(hits, hit)
+                    elif hit.position > hits[0].position:
+                        heapreplace(hits, hit)
+                    else:
+                        break
+            hits.sort(reverse=True)
+            messages = [
+                with_reactions(db, hit.place.id, [self._message(db, hit)], viewer)[0]
+                for hit in hits[:limit]
+            ]
+        return messages, str(hits[limit - 1].position) if len(hits) > limit else None
+
+    def _hits(
+        self, db: sqlite3.Connection, place: _Place, words: Words, before: int, indexed: int
+    ) -> Iterator[_Hit]:
+        """Yield a place's hits from before a position, newest first."""
+        last = last_id(place.id)
+        if place.newest >= before:
+            last = _last_before(db, place.id, before)
+        first = first_id(place.id) + 1
+        unindexed = db.execute(
+            f"SELECT e.position, {COLUMNS} FROM {FROM} WHERE e.id BETWEEN ? AND ?"
+            " ORDER BY e.id DESC",
+            (first, last),
+        )
+        for position, *row in unindexed:
+            if position <= indexed:
+                break
+            last = row[0] - 1
+            if row[4] == "text" and words.match(row[5]):
+                yield _Hit(position, place, tuple(row))
+        maybe = db.execute(
+            f"SELECT e.position, {COLUMNS} FROM search CROSS JOIN entry e ON e.id = search.rowid"
+            " JOIN account a ON a.key = e.sender"
+            " WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? ORDER BY search.rowid DESC",
+            (words.expression(), first, last),
+        )
+        for position, *row in maybe:
+            if words.match(row[5]):
+                yield _Hit(position, place, tuple(row))
+
+    def _message(self, db: sqlite3.Connection, hit: _Hit) -> Message:
+        return Shape(db, hit.place.key, hit.place.room, self._epoch).message(hit.row)
+
+
+def _position(cursor: str | None) -> int:
+    try:
+        return 2**62 if cursor is None else int(cursor)
+    except ValueError:
+        return 0  # no cursor of ours: nothing is before it
+
+
+def _places(
+    db: sqlite3.Connection, viewer: NameKey, conversation: ConversationKey | None
+) -> list[_Place]:
+    rows = db.execute(
+        "SELECT c.id, c.key, c.name, (SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"
+        " AND (c.id << ?1) + ?2 ORDER BY e.id DESC LIMIT 1) AS newest"
+        " FROM participant m JOIN conversation c ON c.id = m.conversation"
+        " WHERE m.person = ?3 AND m.role IS NOT 'invited' AND (?4 IS NULL OR c.key = ?4)"
+        " AND newest > 0 ORDER BY newest DESC",
+        (SEQ_BITS, MAX_SEQ, viewer, conversation),
+    )
+    return [_Place(*row) for row in rows]
+
+
+def _last_before(db: sqlite3.Connection, conversation: int, position: int) -> int:
+    """Return the id of a conversation's last entry before a position; by halving, for both rise
+    together."""
+    low = first_id(conversation)
+    (high,) = db.execute(
+        "SELECT max(id) FROM entry WHERE id BETWEEN ? AND ?", (low, last_id(conversation))
+    ).fetchone()
+    while low < high:
+        middle = (low + high + 1) // 2
+        (at,) = db.execute("SELECT position FROM entry WHERE id = ?", (middle,)).fetchone()
+        low, high = (middle, high) if at < position else (low, middle - 1)
+    return low

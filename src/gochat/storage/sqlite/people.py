@@ -1,0 +1,75 @@
+"""What is kept about people besides what they say. Each function is a write (see writer.py)."""
+
+from __future__ import annotations
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import Account, Token
+from gochat.protocol.messages import Level
+from gochat.storage.sqlite.log import Log
+
+
+def create_account(log: Log, account: Account) -> bool:
+    """See :meth:`gochat.chat.store.Store.create_account`."""
+    is_new = log.db.execute(
+        "INSERT INTO account (key, name, password_hash, created) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (account.key, account.name, account.password_hash, account.created),
+    ).rowcount
+    if not is_new:
+        return False
+    log.db.execute(
+        "INSERT INTO participant (person, conversation, role, since, read)"
+        " SELECT ?, id, 'member', ?, ? FROM conversation WHERE key = ?",
+        (account.key, account.created, log.head(LOBBY_KEY), LOBBY_KEY),
+    )
+    log.db.execute("UPDATE conversation SET members = members + 1 WHERE key = ?", (LOBBY_KEY,))
+    return True
+
+
+def set_password_hash(log: Log, key: NameKey, password_hash: str) -> None:
+    """See :meth:`gochat.chat.store.Store.set_password_hash`."""
+    log.db.execute("UPDATE account SET password_hash = ? WHERE key = ?", (password_hash, key))
+
+
+def add_token(log: Log, token: Token, now: int) -> None:
+    """See :meth:`gochat.chat.store.Store.add_token`. Forgets a few that have expired, so that
+    there are never many."""
+    log.db.execute(
+        "DELETE FROM token WHERE digest IN"
+        " (SELECT digest FROM token WHERE expires <= ? ORDER BY expires LIMIT 10)",
+        (now,),
+    )
+    log.db.execute(
+        "INSERT INTO token (digest, account, expires) VALUES (?, ?, ?)",
+        (token.digest, token.account, token.expires),
+    )
+
+
+def revoke_token(log: Log, digest: bytes) -> None:
+    """See :meth:`gochat.chat.store.Store.revoke_token`."""
+    log.db.execute("DELETE FROM token WHERE digest = ?", (digest,))
+
+
+def revoke_tokens(log: Log, account: NameKey) -> None:
+    """See :meth:`gochat.chat.store.Store.revoke_tokens`."""
+    log.db.execute("DELETE FROM token WHERE account = ?", (account,))
+
+
+def mark_read(log: Log, person: NameKey, key: ConversationKey, seq: int) -> bool:
+    """See :meth:`gochat.chat.store.Store.mark_read`."""
+    moved = log.db.execute(
+        "UPDATE participant SET read = ?3 WHERE person = ?1 AND read < ?3"
+        " AND conversation = (SELECT id FROM conversation WHERE key = ?2)",
+        (person, key, min(seq, log.head(key))),
+    ).rowcount
+    return moved > 0
+
+
+def set_level(log: Log, person: NameKey, key: ConversationKey, level: Level) -> None:
+    """See :meth:`gochat.chat.store.Store.set_level`."""
+    log.db.execute(
+        "UPDATE participant SET level = ?3 WHERE person = ?1"
+        " AND conversation = (SELECT id FROM conversation WHERE key = ?2)",
+        (person, key, level),
+    )

@@ -1,0 +1,309 @@
+"""What can be asked of the database. Every method is one question, answered from one snapshot."""
+
+# ruff: noqa: S608 -- what goes into statements is this package's own lists of columns
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Final
+
+from gochat.chat import conversations
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import MAX_COUNTED, Account, Page, RoomState, Token
+from gochat.protocol.messages import Conversation, Level, Member, Message, Room
+from gochat.storage.sqlite.database import mapped_errors
+from gochat.storage.sqlite.entries import (
+    COLUMNS,
+    FROM,
+    MAX_SEQ,
+    Shape,
+    first_id,
+    last_id,
+    with_reactions,
+)
+
+#: How many entries counting looks at, of which those that count may be a few: reactions and edits
+#: are entries, too.
+MAX_LOOKED_AT: Final = 4 * MAX_COUNTED
+#: Names asked for in one statement; SQLite's own bound on parameters was 999 for long.
+_MANY: Final = 500
+
+_ADDRESS: Final = "coalesce(c.name, '@' || p.name)"
+
+
+class Connections:
+    """Connections that are lent to one thread at a time."""
+
+    def __init__(self, *connections: sqlite3.Connection) -> None:
+        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self._all = connections
+        for db in connections:
+            self._idle.put(db)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection on which all reads see the same commits. Waits for one to be idle."""
+        db = self._idle.get()
+        try:
+            with mapped_errors():
+                db.execute("BEGIN")
+                try:
+                    yield db
+                finally:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+        finally:
+            self._idle.put(db)
+
+    def take(self) -> sqlite3.Connection:
+        """Take one out. Waits for one to be idle."""
+        return self._idle.get()
+
+    def give_back(self, db: sqlite3.Connection) -> None:
+        """Put back what was taken."""
+        self._idle.put(db)
+
+    def close(self) -> None:
+        """Close them all; none is lent."""
+        for db in self._all:
+            db.close()
+
+
+class Reader:
+    """Answers questions, in any thread."""
+
+    def __init__(self, connections: Connections, epoch: str) -> None:
+        self._connections = connections
+        self._epoch = epoch
+
+    # -- accounts and tokens --------------------------------------------------------------------
+
+    def account(self, key: NameKey) -> Account | None:
+        """See :meth:`gochat.chat.store.Store.account`."""
+        with self._connections.snapshot() as db:
+            row = db.execute(
+                "SELECT key, name, password_hash, created FROM account WHERE key = ?", (key,)
+            ).fetchone()
+        if row is None:
+            return None
+        return Account(key=row[0], name=row[1], password_hash=row[2], created=row[3])
+
+    def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
+        """See :meth:`gochat.chat.store.Store.existing`."""
+        wanted = list(keys)
+        found: dict[NameKey, str] = {}
+        with self._connections.snapshot() as db:
+            for start in range(0, len(wanted), _MANY):
+                some = wanted[start : start + _MANY]
+                marks = ", ".join("?" * len(some))
+                query = f"SELECT key, name FROM account WHERE key IN ({marks})"
+                found.update(db.execute(query, some).fetchall())
+        return found
+
+    def token(self, digest: bytes, now: int) -> Token | None:
+        """See :meth:`gochat.chat.store.Store.token`."""
+        with self._connections.snapshot() as db:
+            row = db.execute(
+                "SELECT digest, account, expires FROM token WHERE digest = ? AND expires > ?",
+                (digest, now),
+            ).fetchone()
+        return None if row is None else Token(digest=row[0], account=row[1], expires=row[2])
+
+    # -- the log --------------------------------------------------------------------------------
+
+    def page(
+        self,
+        key: ConversationKey,
+        viewer: NameKey,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        as_of: int | None,
+    ) -> Page:
+        """See :meth:`gochat.chat.store.Store.page`."""
+        with self._connections.snapshot() as db:
+            row = db.execute("SELECT id, name FROM conversation WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return Page(self._epoch, 0, [])
+            id_, name = row
+            head = _head(db, id_, as_of)
+            first = 1 if after is None else after + 1
+            last = head if before is None else min(head, before - 1)
+            messages: list[Message] = []
+            if first <= last and limit > 0:
+                order = "DESC" if after is None else "ASC"
+                shape = Shape(db, key, name, self._epoch)
+                rows = db.execute(
+                    f"SELECT {COLUMNS} FROM {FROM} WHERE e.id BETWEEN ? AND ?"
+                    f" ORDER BY e.id {order} LIMIT ?",
+                    (first_id(id_) + first, first_id(id_) + last, limit),
+                ).fetchall()
+                if after is None:
+                    rows.reverse()
+                messages = with_reactions(db, id_, map(shape.message, rows), viewer)
+        return Page(self._epoch, head, messages)
+
+    def message(self, key: ConversationKey, seq: int) -> Message | None:
+        """See :meth:`gochat.chat.store.Store.message`."""
+        if not 0 < seq <= MAX_SEQ:
+            return None
+        with self._connections.snapshot() as db:
+            row = db.execute("SELECT id, name FROM conversation WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            id_, name = row
+            entry = db.execute(
+                f"SELECT {COLUMNS} FROM {FROM} WHERE e.id = ? AND e.kind = 'text'",
+                (first_id(id_) + seq,),
+            ).fetchone()
+            if entry is None:
+                return None
+            message = Shape(db, key, name, self._epoch).message(entry)
+            return with_reactions(db, id_, [message], None)[0]
+
+    # -- a person's conversations ---------------------------------------------------------------
+
+    def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
+        """See :meth:`gochat.chat.store.Store.conversation_keys`."""
+        with self._connections.snapshot() as db:
+            rows = db.execute(
+                "SELECT c.key FROM participant m JOIN conversation c ON c.id = m.conversation"
+                " WHERE m.person = ? AND m.role IS NOT 'invited'",
+                (person,),
+            ).fetchall()
+        return {ConversationKey(key) for (key,) in rows}
+
+    def conversations(
+        self, person: NameKey, after: str, limit: int
+    ) -> tuple[list[Conversation], bool]:
+        """See :meth:`gochat.chat.store.Store.conversations`."""
+        with self._connections.snapshot() as db:
+            rows = db.execute(
+                f"{_CONVERSATIONS} AND {_ADDRESS} > ? ORDER BY 2 LIMIT ?",
+                (person, after, limit + 1),
+            ).fetchall()
+            return [self._conversation(db, person, row) for row in rows[:limit]], len(rows) > limit
+
+    def conversation(self, person: NameKey, key: ConversationKey) -> Conversation | None:
+        """See :meth:`gochat.chat.store.Store.conversation`."""
+        with self._connections.snapshot() as db:
+            row = db.execute(f"{_CONVERSATIONS} AND c.key = ?", (person, key)).fetchone()
+            return None if row is None else self._conversation(db, person, row)
+
+    def _conversation(
+        self,
+        db: sqlite3.Connection,
+        person: NameKey,
+        row: tuple[int, str, str, bool, str | None, int, Level],
+    ) -> Conversation:
+        id_, address, topic, private, role, read, level = row
+        head = _head(db, id_, None)
+        first, last = first_id(id_) + read + 1, last_id(id_)
+        unread = db.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM"
+            " (SELECT kind, sender, deleted FROM entry WHERE id BETWEEN ? AND ? LIMIT ?)"
+            " WHERE kind = 'text' AND NOT deleted AND sender <> ? LIMIT ?)",
+            (first, last, MAX_LOOKED_AT, person, MAX_COUNTED),
+        ).fetchone()[0]
+        mentions = 0
+        if unread:
+            mentions = db.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM mention WHERE person = ?"
+                " AND entry BETWEEN ? AND ? LIMIT ?)",
+                (person, first, last, MAX_COUNTED),
+            ).fetchone()[0]
+        return Conversation(
+            conv=address,
+            epoch=self._epoch,
+            head=head,
+            read=read,
+            unread=unread,
+            mentions=mentions,
+            level=level,
+            topic=topic,
+            operator=role == "operator",
+            private=bool(private),
+        )
+
+    # -- rooms ----------------------------------------------------------------------------------
+
+    def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
+        """See :meth:`gochat.chat.store.Store.room`."""
+        if conversations.is_private(key):
+            return None
+        with self._connections.snapshot() as db:
+            row = db.execute(
+                "SELECT c.name, c.topic, c.private, c.members, m.role FROM conversation c"
+                " LEFT JOIN participant m ON m.conversation = c.id AND m.person = ?"
+                " WHERE c.key = ?",
+                (person, key),
+            ).fetchone()
+        if row is None:
+            return None
+        name, topic, private, members, role = row
+        return RoomState(
+            key=key, name=name, topic=topic, private=bool(private), members=members, role=role
+        )
+
+    def rooms(self, person: NameKey, after: str, limit: int) -> tuple[list[Room], bool]:
+        """See :meth:`gochat.chat.store.Store.rooms`."""
+        with self._connections.snapshot() as db:
+            rows = db.execute(
+                "SELECT c.name, c.topic, c.members, c.private, m.role FROM conversation c"
+                " LEFT JOIN participant m ON m.conversation = c.id AND m.person = ?"
+                " WHERE c.name > ? AND (NOT c.private OR m.role IS NOT NULL)"
+                " ORDER BY c.name LIMIT ?",
+                (person, after, limit + 1),
+            ).fetchall()
+        rooms = [
+            Room(
+                room=name,
+                topic=topic,
+                members=members,
+                private=bool(private),
+                joined=role in ("member", "operator"),
+            )
+            for name, topic, members, private, role in rows[:limit]
+        ]
+        return rooms, len(rows) > limit
+
+    def members(
+        self, key: ConversationKey, after: str, limit: int
+    ) -> tuple[list[Member], int, bool]:
+        """See :meth:`gochat.chat.store.Store.members`."""
+        with self._connections.snapshot() as db:
+            room = db.execute("SELECT id, members FROM conversation WHERE key = ?", (key,))
+            id_, total = room.fetchone() or (0, 0)
+            rows = db.execute(
+                "SELECT a.name, m.role, m.since FROM participant m"
+                " JOIN account a ON a.key = m.person"
+                " WHERE m.conversation = ? AND m.person > ? AND m.role IN ('member', 'operator')"
+                " ORDER BY m.person LIMIT ?",
+                (id_, after, limit + 1),
+            ).fetchall()
+        members = [
+            Member(name=name, since=since, operator=role == "operator")
+            for name, role, since in rows[:limit]
+        ]
+        return members, total, len(rows) > limit
+
+
+_CONVERSATIONS: Final = (
+    f"SELECT c.id, {_ADDRESS}, c.topic, c.private, m.role, m.read, m.level"
+    " FROM participant m JOIN conversation c ON c.id = m.conversation"
+    " LEFT JOIN account p ON p.key = m.peer"
+    " WHERE m.person = ? AND m.role IS NOT 'invited'"
+)
+
+
+def _head(db: sqlite3.Connection, conversation: int, as_of: int | None) -> int:
+    """Return the newest seq, or what it was when the log was at the position `as_of`."""
+    row = db.execute(
+        "SELECT id FROM entry WHERE id BETWEEN ? AND ? AND position <= ? ORDER BY id DESC LIMIT 1",
+        (first_id(conversation), last_id(conversation), 2**62 if as_of is None else as_of),
+    ).fetchone()
+    return 0 if row is None else row[0] & MAX_SEQ
