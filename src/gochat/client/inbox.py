@@ -11,6 +11,7 @@ from gochat.client.timeline import Timeline, Want
 from gochat.protocol.messages import (
     CaughtUp,
     Conversation,
+    CreateRoom,
     HistoryPage,
     Message,
     Position,
@@ -84,7 +85,15 @@ class Inbox:
     def acknowledged(self, request: Request, sent: Sent) -> list[Message | Reset]:
         """Take in the entry that one's own `request` became."""
         entry = entry_of(request, sent, self.me)
-        return [] if entry is None else self.receive(entry)
+        if entry is None:
+            return []
+        shown = self.receive(entry)
+        if isinstance(request, CreateRoom) and request.topic:
+            # The topic is the entry after it, which has no acknowledgement of its own.
+            timeline = self._timelines[conversation_of(entry, self.me)]
+            timeline.announce(entry.epoch, entry.seq + 1)
+            shown = self._shown(timeline, shown)
+        return shown
 
     def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
         """Take in what the server says about one conversation after a resume."""

@@ -58,6 +58,7 @@ class Outbox:
         self._pace: Pace | None = None
         if spool is not None:
             self._waiting = {outgoing.cid: outgoing for outgoing in spool.load()}
+            spool.messages = lambda: self._waiting.values()
 
     @classmethod
     @contextmanager
@@ -251,7 +252,7 @@ class Outbox:
 
     def _rewrite(self) -> None:
         if self._spool is not None:
-            self._spool.rewrite(self._waiting.values())
+            self._spool.rewrite()
 
 
 def conversation_key(address: str) -> str:

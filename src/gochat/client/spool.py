@@ -47,12 +47,14 @@ class Spool:
     Writes happen in the event loop's thread: some tens of microseconds, since nothing waits for
     the disk (``synchronous=OFF``; the pages are the operating system's as soon as they are
     written, and so outlive this process). A write that fails (disk full) is logged and not
-    raised: the message is in memory all the same, and the next write tries all of it again.
+    raised: the message is in memory all the same, and the next write writes all of them.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._is_behind = False
+        #: All messages there are, in their order.
+        self.messages: Callable[[], Iterable[Outgoing]] = list
 
     @classmethod
     @contextmanager
@@ -108,23 +110,27 @@ class Spool:
         """Forget a message."""
         self._write(lambda: self._database.execute("DELETE FROM outgoing WHERE cid = ?", (cid,)))
 
-    def rewrite(self, messages: Iterable[Outgoing]) -> None:
-        """Replace all messages, in a new order."""
-        rows = [_row(outgoing) for outgoing in messages]
+    def rewrite(self) -> None:
+        """Write all messages, in their present order."""
+        self._write(self._replace)
 
-        def replace() -> None:
-            with self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                self._database.execute("DELETE FROM outgoing")
-                self._database.executemany(_INSERT, rows)
-
-        self._write(replace)
+    def _replace(self) -> None:
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute("DELETE FROM outgoing")
+            self._database.executemany(_INSERT, map(_row, self.messages()))
 
     def _write(self, change: Callable[[], object]) -> None:
         try:
-            change()
+            if self._is_behind:
+                self._replace()
+            else:
+                change()
         except sqlite3.Error as error:
             logger.warning("the outbox could not be written: %s", error)
+            self._is_behind = True
+        else:
+            self._is_behind = False
 
 
 def _prepare(database: sqlite3.Connection) -> None:

@@ -70,8 +70,7 @@ class Timeline:
         if self._waiting is not None or entry.epoch != self.epoch:
             self._wait(entry)
             return []
-        is_page_start = self._announced == [] and entry.seq <= self._announced_to
-        if is_page_start or (self._is_estimate and entry.seq <= self.position):
+        if self._is_estimate and entry.seq <= self.position:
             self.position = entry.seq - 1
         self._is_estimate = False
         if entry.seq <= self.position:
@@ -113,17 +112,22 @@ class Timeline:
             self._wait()
             return []
         shown = [out for entry in page.entries for out in self.add(entry)]
-        if not page.entries:
-            # The log ends before what was announced, so that is not to be had.
-            shown += self.skip()
-        return shown
+        return shown + self._notice_end(page)
+
+    def _notice_end(self, page: HistoryPage) -> list[Message | Reset]:
+        if self._waiting is None and page.entries and page.entries[0].seq > self.position + 1:
+            return self.skip()  # the log itself begins only there
+        if not page.entries and not self._ahead:
+            self._head = self.position  # what was announced is not there (yet)
+        return []
 
     def skip(self) -> list[Message | Reset]:
         """Go on behind what is missing: it is not to be had."""
-        if self._waiting is not None:
-            self._waiting = None
-            return []
-        self.position = min(self._ahead, default=self._head + 1) - 1
+        self._waiting = None
+        if self._ahead:
+            self.position = min(self._ahead) - 1
+        else:
+            self._head = self.position
         return self._advance()
 
     def _advance(self) -> list[Message | Reset]:

@@ -1,0 +1,200 @@
+"""The outbox's file: what was put in is there after any end of the process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gochat.client.outbox import Outbox
+from gochat.client.outgoing import Outgoing, OutgoingState
+from gochat.client.spool import Spool
+from gochat.errors import ChatError, ConfigError, ErrorCode
+from gochat.protocol.messages import Limits, Sent
+
+LIMITS = Limits(frame_bytes=65536, text_chars=4000, burst=99, per_second=99.0, history_page=200)
+
+
+class StoppedClock:
+    def now(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("the outbox waits for nothing")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Outbox]:
+    with Outbox.open(path, clock=StoppedClock()) as outbox:
+        outbox.begin("mei", LIMITS)
+        yield outbox
+
+
+def put(outbox: Outbox, *texts: str) -> list[Outgoing]:
+    messages = [Outgoing(to="#lobby", text=text, reply_to=3) for text in texts]
+    for message in messages:
+        outbox.add(message)
+    outbox.begin("mei", LIMITS)
+    return messages
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "outbox"
+
+
+def test_what_waits_is_there_after_a_restart_in_its_order(path: Path) -> None:
+    with opened(path) as outbox:
+        before = put(outbox, "one", "two 你好", "three")
+    with opened(path) as outbox:
+        after = outbox.of("mei")
+    assert [(o.cid, o.to, o.text, o.reply_to, o.created, o.sender, o.state) for o in after] == [
+        (o.cid, "#lobby", o.text, 3, o.created, "mei", OutgoingState.PENDING) for o in before
+    ]
+
+
+def test_what_was_acknowledged_or_discarded_is_not(path: Path) -> None:
+    with opened(path) as outbox:
+        first, second, _ = put(outbox, "one", "two", "three")
+        outbox.next("mei")
+        outbox.acknowledge(first.cid, Sent(to="#lobby", epoch="e", seq=1, ts=1))
+        outbox.next("mei")
+        outbox.refuse(second.cid, ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
+        outbox.discard(second)
+    with opened(path) as outbox:
+        assert [outgoing.text for outgoing in outbox.of("mei")] == ["three"]
+
+
+def test_what_failed_is_there_with_its_reason_and_keeps_its_place_when_tried_again(
+    path: Path,
+) -> None:
+    with opened(path) as outbox:
+        first, _ = put(outbox, "one", "two")
+        outbox.next("mei")
+        outbox.refuse(first.cid, ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
+    with opened(path) as outbox:
+        failed, _ = outbox.of("mei")
+        assert failed.state is OutgoingState.FAILED
+        assert failed.error is not None
+        assert (failed.error.code, failed.error.text) == (ErrorCode.TEXT_TOO_LONG, "too long")
+        outbox.retry(failed)
+    with opened(path) as outbox:
+        assert [outgoing.text for outgoing in outbox.of("mei")] == ["two", "one"]
+        assert {outgoing.state for outgoing in outbox.of("mei")} == {OutgoingState.PENDING}
+
+
+def test_it_survives_a_kill_at_any_moment(path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from gochat.client.outbox import Outbox
+from gochat.client.options import SystemClock
+from gochat.client.outgoing import Outgoing
+with Outbox.open(Path({str(path)!r}), clock=SystemClock()) as outbox:
+    for number in range(500):
+        outbox.add(Outgoing(to="#lobby", text=str(number), sender="mei"))
+        print(number, flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "42\n":
+                os.kill(process.pid, signal.SIGKILL)
+                break
+        promised = [line.strip() for line in process.stdout]
+    last = int(promised[-1]) if promised else 42
+    with opened(path) as outbox:
+        kept = [int(outgoing.text) for outgoing in outbox.of("mei")]
+    assert kept == list(range(len(kept)))
+    assert len(kept) > last
+
+
+def test_only_its_owner_can_read_it(path: Path) -> None:
+    with opened(path) as outbox:
+        put(outbox, "secret")
+        assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_the_text_of_what_was_sent_does_not_stay_behind(path: Path) -> None:
+    with opened(path) as outbox:
+        (message,) = put(outbox, "a very secret text")
+        outbox.next("mei")
+        outbox.acknowledge(message.cid, Sent(to="#lobby", epoch="e", seq=1, ts=1))
+    assert all(b"a very secret text" not in file.read_bytes() for file in path.parent.iterdir())
+
+
+def test_two_programs_cannot_share_it(path: Path) -> None:
+    with opened(path) as outbox:
+        put(outbox, "one")
+        with pytest.raises(ConfigError, match=r"can't be used.*another program"), opened(path):
+            pass
+        put(outbox, "two")
+    with opened(path) as outbox:
+        assert [outgoing.text for outgoing in outbox.of("mei")] == ["one", "two"]
+
+
+def test_another_file_is_refused_and_left_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"this is my shopping list" * 100)
+    with pytest.raises(ConfigError, match="no outbox"), opened(path):
+        pass
+    assert path.read_bytes() == b"this is my shopping list" * 100
+
+
+def test_another_programs_database_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE outgoing (recipe TEXT)")
+    database.close()
+    with pytest.raises(ConfigError, match="belongs to another program"), opened(path):
+        pass
+
+
+def test_a_newer_outbox_is_refused(path: Path) -> None:
+    with opened(path):
+        pass
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(ConfigError, match="newer version"), opened(path):
+        pass
+
+
+def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be opened"), opened(tmp_path):
+        pass
+
+
+def test_a_failed_write_loses_nothing_and_is_made_good_by_the_next(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(path) as outbox:
+        put(outbox, "one")
+        assert outbox._spool is not None
+        database = outbox._spool._database
+        database.execute("PRAGMA query_only = ON")  # what a full disk does: writes fail
+        with caplog.at_level(logging.WARNING):
+            put(outbox, "two")
+        assert "could not be written" in caplog.text
+        assert [outgoing.text for outgoing in outbox.of("mei")] == ["one", "two"]
+        database.execute("PRAGMA query_only = OFF")
+        put(outbox, "three")
+    with opened(path) as outbox:
+        assert [outgoing.text for outgoing in outbox.of("mei")] == ["one", "two", "three"]
+
+
+def test_a_spool_without_an_outbox_is_empty(path: Path) -> None:
+    with Spool.open(path) as spool:
+        assert spool.load() == []

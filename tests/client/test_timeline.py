@@ -1,0 +1,270 @@
+"""One conversation's order: each entry once, in the order of seq, whatever arrives how."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gochat.client.events import Reset
+from gochat.client.timeline import MAX_MISSED, After, Newest, Timeline, Want
+from gochat.protocol.messages import CaughtUp, HistoryPage, Message
+
+PAGE = 200
+
+
+def entry(seq: int, epoch: str = "e1") -> Message:
+    return Message(to="#lobby", epoch=epoch, seq=seq, ts=seq, from_="mei", text=f"{epoch} {seq}")
+
+
+def entries(*seqs: int, epoch: str = "e1") -> list[Message]:
+    return [entry(seq, epoch) for seq in seqs]
+
+
+def page(*seqs: int, head: int, epoch: str = "e1") -> HistoryPage:
+    return HistoryPage(
+        conv="#lobby", epoch=epoch, head=head, entries=tuple(entries(*seqs, epoch=epoch))
+    )
+
+
+def caught_up(seq: int, head: int, *, epoch: str = "e1", recovered: bool = True) -> CaughtUp:
+    return CaughtUp(conv="#lobby", epoch=epoch, seq=seq, head=head, recovered=recovered)
+
+
+def add(timeline: Timeline, *seqs: int, epoch: str = "e1") -> list[Message | Reset]:
+    return [shown for seq in seqs for shown in timeline.add(entry(seq, epoch))]
+
+
+class Log:
+    """A server's log that answers what a timeline wants, as the protocol says."""
+
+    def __init__(self, epoch: str, head: int) -> None:
+        self.epoch = epoch
+        self.head = head
+
+    def answer(self, want: Want) -> HistoryPage:
+        first = want.seq + 1 if isinstance(want, After) else max(1, self.head - PAGE + 1)
+        seqs = range(first, min(first + PAGE, self.head + 1))
+        return page(*seqs, head=self.head, epoch=self.epoch)
+
+    def satisfy(self, timeline: Timeline) -> list[Message | Reset]:
+        shown = []
+        while (want := timeline.want) is not None:
+            shown += timeline.fill(self.answer(want))
+        return shown
+
+
+def seqs_of(shown: list[Message | Reset]) -> list[int]:
+    """What a reader sees in the end: a reset replaces all that was there."""
+    seen: list[int] = []
+    for event in shown:
+        if isinstance(event, Reset):
+            seen = [one.seq for one in event.entries]
+        else:
+            seen.append(event.seq)
+    return seen
+
+
+def test_entries_in_order_are_shown_as_they_come() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    assert add(timeline, 5, 6, 7) == entries(5, 6, 7)
+    assert timeline.want is None
+
+
+def test_what_was_shown_is_not_shown_again() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    add(timeline, 5, 6)
+    assert add(timeline, 5, 6, 1, 4) == []
+
+
+def test_an_entry_after_a_gap_waits_for_the_gap() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    assert add(timeline, 7, 6) == []
+    assert timeline.want == After(4)
+    assert add(timeline, 5) == entries(5, 6, 7)
+    assert timeline.want is None
+
+
+def test_a_page_fills_the_gap_and_goes_on_with_what_waited() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    add(timeline, 8)
+    assert timeline.fill(page(5, 6, head=8)) == entries(5, 6)
+    assert timeline.want == After(6)
+    assert timeline.fill(page(7, 8, head=8)) == entries(7, 8)
+    assert timeline.want is None
+
+
+def test_an_empty_page_gives_up_no_entry_that_has_been_seen_to_follow() -> None:
+    # The server hands out history as far as it has delivered, which may be behind its acks.
+    timeline = Timeline("#lobby", "e1", 4)
+    add(timeline, 6)
+    assert timeline.fill(page(head=4)) == []
+    assert timeline.want == After(4)
+    assert add(timeline, 5) == entries(5, 6)
+
+
+def test_an_announcement_that_turns_out_empty_is_forgotten() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    timeline.announce("e1", 5)
+    assert timeline.want == After(4)
+    assert timeline.fill(page(head=4)) == []
+    assert timeline.want is None
+    assert add(timeline, 5) == entries(5)
+
+
+def test_entries_that_the_log_no_longer_has_are_skipped() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    add(timeline, 20)
+    assert timeline.fill(page(11, 12, head=20)) == entries(11, 12)
+    assert timeline.want == After(12)
+
+
+def test_a_gap_that_may_not_be_read_is_skipped() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    add(timeline, 6, 7)
+    assert timeline.skip() == entries(6, 7)
+    assert timeline.want is None
+
+
+def test_an_announcement_that_may_not_be_read_moves_nothing() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    timeline.announce("e1", 9)
+    assert timeline.skip() == []
+    assert timeline.want is None
+    assert add(timeline, 5) == entries(5)
+
+
+def test_the_first_entry_corrects_an_estimated_start() -> None:
+    timeline = Timeline("#lobby", "e1", 4, is_estimate=True)
+    assert add(timeline, 3, 4, 5) == entries(3, 4, 5)
+    assert add(timeline, 2) == []
+
+
+def test_an_estimated_start_shows_a_gap_behind_it() -> None:
+    timeline = Timeline("#lobby", "e1", 4, is_estimate=True)
+    assert add(timeline, 6) == []
+    assert timeline.want == After(4)
+
+
+def test_a_resume_continues_where_it_was() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    add(timeline, 6)
+    assert timeline.catch_up(caught_up(4, 7)) == []
+    assert timeline.want == After(4)
+    assert add(timeline, 5, 6, 7) == entries(5, 6, 7)
+    assert timeline.want is None
+
+
+def test_a_resume_that_missed_nothing_wants_nothing() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    assert timeline.catch_up(caught_up(4, 4)) == []
+    assert timeline.want is None
+
+
+def test_a_resume_that_missed_too_much_resets_to_the_page_that_follows() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    assert timeline.catch_up(caught_up(900, 902, recovered=False)) == []
+    assert add(timeline, 901) == []
+    assert add(timeline, 902) == [Reset("#lobby", "e1", tuple(entries(901, 902)))]
+    assert add(timeline, 903) == entries(903)
+
+
+def test_a_resume_into_an_empty_new_history_resets_to_nothing() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    reset = Reset("#lobby", "e2", ())
+    assert timeline.catch_up(caught_up(0, 0, epoch="e2", recovered=False)) == [reset]
+    assert add(timeline, 1, epoch="e2") == entries(1, epoch="e2")
+
+
+def test_a_page_that_was_cut_short_in_a_resume_is_completed_from_history() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    timeline.catch_up(caught_up(0, 3, epoch="e2", recovered=False))
+    add(timeline, 1, epoch="e2")
+    assert timeline.want == After(1)
+    reset = Reset("#lobby", "e2", tuple(entries(1, 2, 3, epoch="e2")))
+    assert timeline.fill(page(2, 3, head=3, epoch="e2")) == [reset]
+
+
+def test_another_epoch_is_believed_only_with_the_newest_page() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    assert add(timeline, 3, epoch="e2") == []
+    assert timeline.want == Newest()
+    assert add(timeline, 4, epoch="e2") == []
+    reset = Reset("#lobby", "e2", tuple(entries(1, 2, 3, epoch="e2")))
+    shown = timeline.fill(page(1, 2, 3, head=3, epoch="e2"))
+    assert shown == [reset, *entries(4, epoch="e2")]
+    assert timeline.want is None
+
+
+def test_a_stray_entry_of_another_epoch_does_not_disturb() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    add(timeline, 9, epoch="e0")
+    assert add(timeline, 5) == []
+    assert timeline.fill(page(3, 4, 5, 6, head=6)) == entries(5, 6)
+    assert timeline.want is None
+
+
+def test_an_announced_epoch_resets() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    timeline.announce("e2", 0)
+    assert timeline.want == Newest()
+    assert timeline.fill(page(head=0, epoch="e2")) == [Reset("#lobby", "e2", ())]
+
+
+def test_too_much_missed_resets_to_the_newest_page() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    timeline.announce("e1", 4 + MAX_MISSED + 1)
+    assert timeline.want == Newest()
+    head = 4 + MAX_MISSED + 1
+    newest = range(head - 9, head + 1)
+    reset = Reset("#lobby", "e1", tuple(entries(*newest)))
+    assert timeline.fill(page(*newest, head=head)) == [reset]
+    assert timeline.want is None
+
+
+def test_as_much_as_may_be_missed_is_fetched() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    timeline.announce("e1", 4 + MAX_MISSED)
+    assert timeline.want == After(4)
+
+
+@given(st.data())
+def test_any_arrival_shows_every_entry_once_in_order(data: st.DataObject) -> None:
+    """Doubles, disorder, losses, announcements and pages at any moment: the outcome is the log."""
+    log = Log("e1", data.draw(st.integers(0, 40)))
+    start = data.draw(st.integers(0, log.head))
+    timeline = Timeline("#lobby", "e1", start)
+    shown: list[Message | Reset] = []
+    for _ in range(data.draw(st.integers(0, 60))):
+        match data.draw(st.sampled_from(["entry", "announce", "page"])):
+            case "entry" if log.head:
+                shown += timeline.add(entry(data.draw(st.integers(1, log.head))))
+            case "announce":
+                timeline.announce("e1", data.draw(st.integers(0, log.head)))
+            case "page":
+                want = After(data.draw(st.integers(0, log.head)))
+                if want.seq <= timeline.position:  # nobody asks for what is behind a gap
+                    shown += timeline.fill(log.answer(want))
+    timeline.announce("e1", log.head)
+    shown += log.satisfy(timeline)
+    assert shown == entries(*range(start + 1, log.head + 1))
+
+
+@given(st.data())
+def test_any_change_of_history_ends_in_the_new_one(data: st.DataObject) -> None:
+    """However the two histories' entries are mixed, what is shown in the end is the new one."""
+    old, new = Log("e1", 30), Log("e2", data.draw(st.integers(0, 30)))
+    timeline = Timeline("#lobby", "e1", 0)
+    shown: list[Message | Reset] = []
+    for _ in range(data.draw(st.integers(0, 40))):
+        log = data.draw(st.sampled_from([old, new]))
+        if log.head:
+            shown += timeline.add(entry(data.draw(st.integers(1, log.head)), log.epoch))
+        if data.draw(st.booleans()) and (want := timeline.want) is not None:
+            shown += timeline.fill(new.answer(want))
+    timeline.announce("e2", new.head)
+    shown += new.satisfy(timeline)
+    seen = seqs_of(shown)
+    assert timeline.epoch == "e2"
+    assert seen == list(range(1, new.head + 1))
+    last_reset = max(i for i, event in enumerate(shown) if isinstance(event, Reset))
+    assert all(isinstance(m, Message) and m.epoch == "e2" for m in shown[last_reset + 1 :])
