@@ -228,13 +228,15 @@ class Resume(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Logout(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Leave: revokes the session's token; the connection may log in again."""
+    """Leave: revokes the session's token; the connection may log in again. Answered by
+    `LoggedOut`."""
 
     msg_type: ClassVar[str] = "logout"
 
 
 class ChangePassword(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Set a new password. Every token of the account is revoked; the reply brings a new one."""
+    """Set a new password. Every token of the account is revoked, and its other sessions end.
+    Answered by `PasswordChanged`, which brings a new token."""
 
     msg_type: ClassVar[str] = "change_password"
     old: str
