@@ -64,7 +64,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
             peer = Peer(stream)
             token = (await peer.log_in("mei")).token
-            for number in range(20):
+            for number in range(10):
                 await peer.ask(Send(to="#lobby", text=str(number)), Sent)
             running.process.kill()
     with serve(tmp_path / "chat.db") as running:
@@ -74,7 +74,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             peer = Peer(stream)
             await peer.ask(Resume(token=token), LoggedIn)
             page = await peer.ask(History(conv="#lobby"), HistoryPage)
-            assert [entry.text for entry in page.entries] == [str(n) for n in range(20)]
+            assert [entry.text for entry in page.entries] == [str(n) for n in range(10)]
 
 
 async def test_the_log_holds_no_message_and_no_secret(tmp_path: Path) -> None:

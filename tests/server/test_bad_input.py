@@ -97,6 +97,7 @@ async def test_what_came_whole_before_a_bad_length_is_answered() -> None:
         b'{"msg_type":"history","msg_data":"{\\"conv\\":\\"#lobby\\",\\"limit\\":1e999}"}',
         b'{"msg_type":"x","msg_data":' + b"[" * 30000 + b"]" * 30000 + b"}",
     ],
+    ids=lambda body: body[:48].decode("ascii", "replace"),
 )
 async def test_a_malformed_frame_is_refused_and_the_connection_lives(body: bytes) -> None:
     async with running_server() as server, server.connect() as peer:

@@ -9,6 +9,7 @@ from gochat.protocol.messages import (
     ConversationList,
     Conversations,
     CreateRoom,
+    Delete,
     Error,
     History,
     HistoryPage,
@@ -85,7 +86,7 @@ async def test_a_private_room_is_joined_by_invitation() -> None:
         async with server.peer("bob", "log") as bob:
             await done(mei, CreateRoom(room="#den", private=True))
             assert await refused(bob, Join(room="#den")) == "not_permitted"
-            assert (await bob.ask(Rooms(), RoomList)).rooms == ()
+            assert [r.room for r in (await bob.ask(Rooms(), RoomList)).rooms] == ["#lobby"]
             await done(mei, Invite(room="#den", name="bob"))
             assert (await bob.text(lambda m: m.kind == "invite")).text == "bob"
             await done(bob, Join(room="#den"))
@@ -150,9 +151,10 @@ async def test_rooms_are_listed_with_topic_members_and_whether_one_is_in_them() 
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await done(mei, CreateRoom(room="#cats", topic="meow"), CreateRoom(room="#dogs"))
         await done(bob, Join(room="#cats"))
-        cats, dogs = (await bob.ask(Rooms(), RoomList)).rooms
+        cats, dogs, lobby = (await bob.ask(Rooms(), RoomList)).rooms
         assert (cats.room, cats.topic, cats.members, cats.joined) == ("#cats", "meow", 2, True)
         assert (dogs.room, dogs.joined) == ("#dogs", False)
+        assert (lobby.room, lobby.members, lobby.joined) == ("#lobby", 2, True)
 
 
 async def test_rooms_stay_ones_own_over_a_new_login() -> None:
@@ -170,8 +172,6 @@ async def test_rooms_stay_ones_own_over_a_new_login() -> None:
 
 
 async def test_an_operator_takes_back_what_others_said_in_the_room() -> None:
-    from gochat.protocol.messages import Delete
-
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await done(mei, CreateRoom(room="#cats"))
         await done(bob, Join(room="#cats"))

@@ -10,7 +10,6 @@ import trio
 import trio.testing
 from peers import Peer, config
 
-from gochat.config import Config
 from gochat.errors import StoreUnavailable
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
@@ -180,7 +179,3 @@ async def test_drain_says_goodbye_after_what_is_being_handled() -> None:
             assert isinstance(bye, Bye)
             assert (bye.reason, bye.retry_after) == ("server_closing", 1.0)
             assert len([m for m in messages if isinstance(m, Sent)]) == 99
-
-
-def test_defaults_are_for_this_machine_only() -> None:
-    assert (Config().host, Config().port) == ("127.0.0.1", 8889)

@@ -67,8 +67,17 @@ async def open_delivery() -> AsyncIterator[Delivery]:
 class Outlet(abc.ABC):
     """The way out to one session: a mailbox, and what empties it."""
 
-    __slots__ = ("_delivery", "_drained", "_is_dirty", "_is_open", "_is_writing", "_mailbox",
-                 "_on_evict", "_stall")  # fmt: skip
+    __slots__ = (
+        "_delivery",
+        "_drained",
+        "_is_dirty",
+        "_is_open",
+        "_is_sealed",
+        "_is_writing",
+        "_mailbox",
+        "_on_evict",
+        "_stall",
+    )
 
     def __init__(
         self,
@@ -86,6 +95,7 @@ class Outlet(abc.ABC):
         self._is_dirty = False
         self._is_writing = False  # a task is at it: flush leaves the mailbox to it
         self._is_open = True
+        self._is_sealed = False
         self._drained: trio.Event | None = None
 
     @property
@@ -96,10 +106,10 @@ class Outlet(abc.ABC):
     def post(self, frames: bytes) -> None:
         """Put whole frames into the mailbox; they go out at the next flush, in order.
 
-        Never blocks and never raises: a full mailbox evicts the session, and what is posted to an
-        evicted or closed one is dropped.
+        Never blocks and never raises: a full mailbox evicts the session, and what is posted to one
+        that is evicted, sealed or closed is dropped.
         """
-        if not (frames and self._is_open):
+        if not frames or self._is_sealed or not self._is_open:
             return
         try:
             self._mailbox.put(frames)
@@ -145,6 +155,10 @@ class Outlet(abc.ABC):
         if self._is_open:
             self.close()
             self._on_evict()
+
+    def seal(self) -> None:
+        """Take nothing more; what waits still goes out."""
+        self._is_sealed = True
 
     def close(self) -> None:
         """Drop what waits; post and flush do nothing from here on. The connection stays open."""

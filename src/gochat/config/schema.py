@@ -114,8 +114,14 @@ class Limits(Struct, frozen=True, kw_only=True):
         _Seconds, _within(0.1, 3600, "Seconds within which a connection must have logged in.")
     ] = 10.0
     anonymous_bytes: Annotated[
-        int, _within(1024, 1024**3, "Bytes that a connection may send before it has logged in.")
-    ] = 4096
+        int,
+        _within(
+            1024,
+            1024**3,
+            "Bytes that a connection may send before it has logged in. One frame of the greatest "
+            "size: who resumes says how far it has read every conversation.",
+        ),
+    ] = 65540
     tls_handshake_timeout: Annotated[
         _Seconds, _within(0.1, 300, "Seconds within which the TLS handshake must be done.")
     ] = 5.0

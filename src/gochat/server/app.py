@@ -163,11 +163,13 @@ async def serve(
         ConfigError: an address can't be listened on, or a certificate can't be used.
         StoreUnavailable, StoreCorrupt: the store can't be opened; it is left as it is.
     """
-    stop = stop or trio.Event()
+    stop = trio.Event() if stop is None else stop
     tls = _tls_context(config)
     async with open_server(config, clock=clock) as server:
-        listeners = await _listen(config)
-        async with trio.open_nursery() as nursery:
+        async with contextlib.AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            listeners = [
+                await stack.enter_async_context(listener) for listener in await _listen(config)
+            ]
 
             def connected(stream: trio.SocketStream) -> None:
                 nursery.start_soon(server.handle, stream, tls)
@@ -181,8 +183,7 @@ async def serve(
                 task_status.started(addresses)
                 await stop.wait()
                 accepting.cancel_scope.cancel()
-            for listener in listeners:
-                await listener.aclose()
+            await stack.aclose()
             log.info("stopping", sessions=len(server.sessions))
             await server.drain()
             nursery.cancel_scope.cancel()

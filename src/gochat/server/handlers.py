@@ -106,9 +106,13 @@ class Handlers:
                         )
                     )
 
+    async def leave(self, session: Session) -> None:
+        """Log the session out, if it is logged in; its token stays valid."""
+        await self._arrivals.leave(session)
+
     async def disconnected(self, session: Session) -> None:
         """Note that a session has ended, whatever ended it."""
-        await self._arrivals.leave(session)
+        await self.leave(session)
         self._services.connections.closed(session.address)
 
     async def _answer(self, session: Session, request: Request) -> None:

@@ -229,6 +229,9 @@ class Session:
 
     async def _say_goodbye(self, bye: Bye) -> None:
         self.reply(bye)
+        self.outlet.seal()  # the last frame
+        self.outlet.flush()
+        await self._handlers.leave(self)
         await self.outlet.drain()
         # Closing a socket while there is something to read resets the connection, and the peer
         # may lose what it has not read yet: say that nothing more comes, and read for a moment.

@@ -1,0 +1,122 @@
+"""``gochat chat``: a server for the app, for exactly as long as the app lives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from processes import serve
+
+from gochat.cli.chat import answers, running_server
+from gochat.errors import GochatError
+
+HOST = "127.0.0.1"
+PATIENCE = 20.0
+
+
+def flags(port: int, tmp_path: Path) -> list[str]:
+    return ["--port", str(port), "--store", f"sqlite:///{tmp_path / 'chat.db'}"]
+
+
+def test_server_is_started_and_ends_with_the_app(
+    free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    port = free_port()
+    assert not answers(HOST, port)
+    with running_server(HOST, port, flags(port, tmp_path)):
+        assert answers(HOST, port)
+    assert not answers(HOST, port)
+
+
+def test_server_ends_also_when_the_app_fails(free_port: Callable[[], int], tmp_path: Path) -> None:
+    port = free_port()
+    with pytest.raises(ZeroDivisionError), running_server(HOST, port, flags(port, tmp_path)):
+        raise ZeroDivisionError
+    assert not answers(HOST, port)
+
+
+def test_server_that_runs_already_is_used_and_left_running(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as running:
+        with running_server(HOST, running.port, ["--no-such-flag"]):
+            assert answers(HOST, running.port)
+        assert answers(HOST, running.port)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGHUP"])
+def test_server_ends_also_when_the_app_is_killed(
+    name: str, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    port = free_port()
+    program = (
+        "import time\n"
+        "from gochat.cli.chat import running_server\n"
+        f"with running_server({HOST!r}, {port}, {flags(port, tmp_path)!r}):\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as app:
+        try:
+            assert app.stdout is not None
+            assert app.stdout.readline() == b"ready\n"
+            app.send_signal(signal.Signals[name])
+            app.wait(PATIENCE)
+        finally:
+            app.kill()
+    deadline = time.monotonic() + PATIENCE
+    while answers(HOST, port):
+        assert time.monotonic() < deadline, "the server outlives its app"
+        time.sleep(0.05)
+
+
+def test_why_the_server_did_not_start_is_said(free_port: Callable[[], int], tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        pytest.raises(GochatError, match=r"did not start: --set limits\.burst: expected"),
+        running_server(HOST, port, ["--port", str(port), "--set", "limits.burst=many"]),
+    ):
+        pass
+
+
+@contextmanager
+def stranger(reply: bytes) -> Iterator[int]:
+    """Something that listens and says `reply`, on a port of its own."""
+    with closing(socket.create_server((HOST, 0))) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(reply)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(PATIENCE)
+
+
+@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\x02{}"])
+def test_something_else_on_the_port_is_not_taken_for_a_server(reply: bytes) -> None:
+    with stranger(reply) as port, pytest.raises(GochatError, match=f"port {port} is in use"):
+        answers(HOST, port)
+
+
+def test_logs_of_the_server_go_to_a_file_and_not_over_the_app(
+    free_port: Callable[[], int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    with running_server(HOST, port, flags(port, tmp_path)):
+        pass
+    assert capfd.readouterr() == ("", "")
+    log = Path(os.environ["XDG_STATE_HOME"]) / "gochat" / "log" / "server.log"
+    if sys.platform == "linux":  # elsewhere it is somewhere else
+        assert "listening" in log.read_text()

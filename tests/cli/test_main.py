@@ -1,0 +1,114 @@
+"""The dispatcher: commands, exit codes, and one line for each error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+from gochat import __version__, cli
+from gochat.errors import (
+    ChatError,
+    ConfigError,
+    ErrorCode,
+    GochatError,
+    StoreCorrupt,
+    StoreUnavailable,
+)
+
+
+@pytest.fixture
+def outcome(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
+    """The exceptions that the command ``try`` raises; none: it succeeds."""
+    raised: list[BaseException] = []
+
+    def run(_: object) -> int:
+        if raised:
+            raise raised[0]
+        return 7
+
+    module = ModuleType("gochat.cli.try")
+    module.add_arguments = lambda parser: None  # type: ignore[attr-defined]  # made by hand
+    module.run = run  # type: ignore[attr-defined]  # made by hand
+    monkeypatch.setitem(sys.modules, "gochat.cli.try", module)
+    monkeypatch.setitem(cli.COMMANDS, "try", "try")  # type: ignore[misc]  # Final, not immutable
+    return raised
+
+
+def test_exit_code_is_the_commands(outcome: list[BaseException]) -> None:
+    assert not outcome
+    assert cli.main(["try"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (GochatError("no answer"), 1, "gochat: no answer\n"),
+        (StoreUnavailable("locked"), 1, "gochat: locked\n"),
+        (ChatError(ErrorCode.BUSY, "busy"), 1, "gochat: busy\n"),
+        (OSError(13, "Permission denied", "/x"), 1, "gochat: /x: Permission denied\n"),
+        (ConfigError("server.toml:1: x"), 2, "gochat: server.toml:1: x\n"),
+        (StoreCorrupt("damaged"), 3, "gochat: damaged\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (ExceptionGroup("nursery", [StoreCorrupt("damaged")]), 3, "gochat: damaged\n"),
+        (
+            BaseExceptionGroup("nursery", [GochatError("a"), KeyboardInterrupt()]),
+            130,
+            "",
+        ),
+        (
+            ExceptionGroup("outer", [ExceptionGroup("inner", [GochatError("a")]), OSError("b")]),
+            1,
+            "gochat: a\ngochat: b\n",
+        ),
+        (ChatError("x", "\x1b]52;c;aGk=\x07 \u202e"), 1, "gochat: \\x1b]52;c;aGk=\\x07 \\x202e\n"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_exception_becomes_a_code_and_a_line(
+    error: BaseException,
+    code: int,
+    text: str,
+    outcome: list[BaseException],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcome.append(error)
+    assert cli.main(["try"]) == code
+    assert capsys.readouterr().err == text
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a bug"), ExceptionGroup("", [GochatError("a"), ValueError("a bug")])]
+)
+def test_a_bug_keeps_its_traceback(error: Exception, outcome: list[BaseException]) -> None:
+    outcome.append(error)
+    with pytest.raises(type(error)) as caught:
+        cli.main(["try"])
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("argv", [[], ["dance"], ["--loud"], ["serve", "--loud"]])
+def test_wrong_usage_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == 2
+    assert "usage: gochat" in capsys.readouterr().err
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n    {command} " in text for command in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, "--help"]) == 0
+    assert f"usage: gochat {command}" in capsys.readouterr().out
+
+
+def test_module_and_command_are_the_same() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "gochat", "--version"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == f"gochat {__version__}\n"
