@@ -33,7 +33,7 @@ def outcome(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     module.add_arguments = lambda parser: None  # type: ignore[attr-defined]  # made by hand
     module.run = run  # type: ignore[attr-defined]  # made by hand
     monkeypatch.setitem(sys.modules, "gochat.cli.try", module)
-    monkeypatch.setitem(cli.COMMANDS, "try", "try")  # type: ignore[misc]  # Final, not immutable
+    monkeypatch.setitem(cli.COMMANDS, "try", "try")
     return raised
 
 
