@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from peers import Peer, running_server
 
@@ -17,6 +19,7 @@ from gochat.protocol.messages import (
     Ok,
     People,
     React,
+    Request,
     Search,
     Send,
     Sent,
@@ -31,7 +34,7 @@ async def say(peer: Peer, text: str, to: str = "#lobby") -> Sent:
     return await peer.ask(Send(to=to, text=text), Sent)
 
 
-async def page(peer: Peer, conv: str = "#lobby", **where: int) -> HistoryPage:
+async def page(peer: Peer, conv: str = "#lobby", **where: Any) -> HistoryPage:
     return await peer.ask(History(conv=conv, **where), HistoryPage)
 
 
@@ -79,7 +82,7 @@ async def test_a_cid_is_not_taken_for_something_else() -> None:
 
 async def test_replies_come_in_the_order_of_the_requests() -> None:
     async with running_server() as server, server.peer("mei") as mei:
-        requests = [
+        requests: list[Request] = [
             Send(to="#lobby", text="a", request_id="1"),
             Who(request_id="2"),
             Send(to="#lobby", text="", request_id="3"),
@@ -88,7 +91,7 @@ async def test_replies_come_in_the_order_of_the_requests() -> None:
             Send(to="#lobby", text="c", request_id="6"),
         ]
         await mei.send(*requests)
-        ids = []
+        ids: list[str] = []
         while len(ids) < len(requests):
             reply = await mei.receive()
             if (request_id := getattr(reply, "request_id", None)) is not None:

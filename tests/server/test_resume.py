@@ -27,9 +27,7 @@ pytestmark = pytest.mark.trio
 
 async def say(peer: Peer, *texts: str, to: str = "#lobby") -> Sent:
     """Say something and return the last acknowledgement."""
-    for text in texts:
-        sent = await peer.ask(Send(to=to, text=text), Sent)
-    return sent
+    return [await peer.ask(Send(to=to, text=text), Sent) for text in texts][-1]
 
 
 async def resumed(peer: Peer, token: str, *positions: Position) -> list[Message | CaughtUp]:

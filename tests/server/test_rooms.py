@@ -33,9 +33,7 @@ pytestmark = pytest.mark.trio
 
 
 async def done(peer: Peer, *requests: Payload) -> Sent:
-    for request in requests:
-        sent = await peer.ask(request, Sent)
-    return sent
+    return [await peer.ask(request, Sent) for request in requests][-1]
 
 
 async def refused(peer: Peer, request: Payload) -> str:

@@ -119,51 +119,6 @@ async def test_a_bug_in_a_handler_ends_its_session_and_no_other(
             await bob.ask(Who(), People)
 
 
-async def test_heartbeat_finds_who_is_gone_and_spares_who_answers(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    from gochat.server.deadlines import check
-    from gochat.server.session import Session
-
-    _ = autojump_clock
-    limits = config(heartbeat_interval=25, heartbeat_timeout=8).limits
-
-    class Outlet:
-        posted = 0
-
-        def post(self, _: bytes) -> None:
-            self.posted += 1
-
-        def flush(self) -> None: ...
-
-    ours, _theirs = trio.testing.memory_stream_pair()
-    session = Session(
-        ours,
-        "memory",
-        None,
-        frame_bytes=1,
-        malformed_frames=1,
-        anonymous_bytes=1,  # type: ignore[arg-type] # no request is handled here
-    )
-    outlet = Outlet()
-    session.outlet = outlet  # type: ignore[assignment] # counts pings, sends nothing
-    session.identity = ("mei", "mei")  # type: ignore[assignment] # anybody will do
-    session.caps = frozenset({"heartbeat"})
-    now = session.last_heard
-    check(session, limits, now + 19.9)
-    assert outlet.posted == 0
-    check(session, limits, now + 25.1)
-    assert outlet.posted == 1
-    session.last_heard, session.pinged = now + 26, None  # it answered
-    check(session, limits, now + 34)
-    check(session, limits, now + 52)
-    assert outlet.posted == 2
-    assert session._bye is None
-    check(session, limits, now + 60.1)
-    assert session._bye is not None
-    assert session._bye.reason == "heartbeat_timeout"
-
-
 async def test_drain_says_goodbye_after_what_is_being_handled() -> None:
     async with open_server(config()) as server:
         async with connected(server) as (mei, _), connected(server) as (idle, _):

@@ -73,7 +73,7 @@ class Peer:
                 data = await self.stream.receive_some()
                 if not data:
                     raise trio.EndOfChannel
-                self._decoder.receive_data(data)
+                self._decoder.receive_data(bytes(data))
         message = decode_server_message(body)
         self.received.append(message)
         return message

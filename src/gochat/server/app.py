@@ -165,28 +165,31 @@ async def serve(
     """
     stop = trio.Event() if stop is None else stop
     tls = _tls_context(config)
-    async with open_server(config, clock=clock) as server:
-        async with contextlib.AsyncExitStack() as stack, trio.open_nursery() as nursery:
-            listeners = [
-                await stack.enter_async_context(listener) for listener in await _listen(config)
-            ]
+    async with (
+        open_server(config, clock=clock) as server,
+        contextlib.AsyncExitStack() as stack,
+        trio.open_nursery() as nursery,
+    ):
+        listeners = [
+            await stack.enter_async_context(listener) for listener in await _listen(config)
+        ]
 
-            def connected(stream: trio.SocketStream) -> None:
-                nursery.start_soon(server.handle, stream, tls)
+        def connected(stream: trio.SocketStream) -> None:
+            nursery.start_soon(server.handle, stream, tls)
 
-            async with trio.open_nursery() as accepting:
-                for listener in listeners:
-                    accepting.start_soon(accept_for_ever, listener, connected)
-                addresses = [_listening_on(listener) for listener in listeners]
-                for host, port in addresses:
-                    log.info("listening", host=host, port=port, tls=tls is not None)
-                task_status.started(addresses)
-                await stop.wait()
-                accepting.cancel_scope.cancel()
-            await stack.aclose()
-            log.info("stopping", sessions=len(server.sessions))
-            await server.drain()
-            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as accepting:
+            for listener in listeners:
+                accepting.start_soon(accept_for_ever, listener, connected)
+            addresses = [_listening_on(listener) for listener in listeners]
+            for host, port in addresses:
+                log.info("listening", host=host, port=port, tls=tls is not None)
+            task_status.started(addresses)
+            await stop.wait()
+            accepting.cancel_scope.cancel()
+        await stack.aclose()
+        log.info("stopping", sessions=len(server.sessions))
+        await server.drain()
+        nursery.cancel_scope.cancel()
     log.info("stopped")
 
 
