@@ -6,7 +6,7 @@ is its tag. ``docs/reference/protocol.md`` is the normative text, with every bou
 
 Conventions: times are integers, milliseconds since the Unix epoch. A conversation is named as the
 person sees it: ``#lobby``, ``#room``, or ``@name`` for the private one with *name*. Unknown fields
-are ignored; a field left out has its default; a field that has its default is not sent.
+are ignored; a field left out has its default, so a field that has its default need not be sent.
 """
 
 from __future__ import annotations
@@ -469,7 +469,7 @@ class Ok(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """A request was refused; nothing of it happened.
+    """A request was refused. Nothing of it happened; only ``unavailable`` can't know.
 
     `code` is for programs, `text` for people. `retry_after` (seconds) is there when trying again
     can help; `field` names the request's field at fault; `cid` is the refused request's.
