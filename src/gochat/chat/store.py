@@ -7,8 +7,10 @@ test suite runs over both. Common to all methods:
   or (only when the store fails in the middle of a commit) may have happened; an append is safe to
   repeat with its `cid`.
 - Each is a checkpoint. A cancelled write may or may not have been made, as with a failed one.
-- People and conversations are given by their keys, which the caller has checked.
+- People and conversations are given by their keys, which the caller has checked: that they are
+  well formed, and that the person may do this.
 - Times are milliseconds since the Unix epoch.
+- Addresses and names are in the order of their code points.
 
 The log
 =======
@@ -16,7 +18,8 @@ The log
 Every conversation is a log of entries with seq 1, 2, 3 … without gaps. An entry is more than a
 line of chat: joining a room, a topic, an edit are entries too, and what they change (the list of
 members, the text as it reads now) is changed in the commit that appends them. So the log is the
-one history of all that happened, and everything else is a view of it.
+one history of all that happened, and everything else is a view of it. Within a conversation `ts`
+never goes back, whatever the clock does.
 """
 
 from __future__ import annotations
@@ -88,7 +91,7 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 
 class Appended(Struct, frozen=True):
-    """A draft that is committed. `dup`: it was before, and `entry` is what it became then."""
+    """A draft that is committed. `dup`: it was before, and `entry` is that one, as it reads now."""
 
     entry: Message
     dup: bool = False
@@ -177,7 +180,10 @@ class Store(Protocol):
         taken or refused by itself:
 
         - a `cid` that its sender used before, with the same conversation, kind, text and ref: the
-          first one's entry, ``dup=True``; otherwise ``cid_conflict``;
+          first one's entry, ``dup=True``; otherwise ``cid_conflict``. What was edited or deleted
+          since counts as the same text;
+        - a sender, subject, mentioned or private conversation's person who has no account:
+          ``unknown_person``;
         - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does:
           ``room_exists``;
         - ``edit``, ``delete``, ``react``, ``unreact`` of a seq that is no message, or is deleted:
@@ -187,13 +193,15 @@ class Store(Protocol):
 
         - ``text`` in a private conversation makes it one of both people's conversations; the
           sender's read marker moves to it; `mentioned` is kept for the counts;
-        - ``edit`` replaces the text as it reads now, ``delete`` removes it, from the entry itself,
-          its edits and the search index; ``react``/``unreact`` set or clear one reaction (one per
+        - ``edit`` replaces text and mentions as they read now; ``delete`` removes them, from the
+          entry itself, its edits (which are marked deleted, too), the counts and the search index,
+          and the reactions with them; ``react``/``unreact`` set or clear one reaction (one per
           person, message and emoji);
         - ``create`` makes the room (text ``private`` or ``public``) with the sender as member and
           operator; ``join``, ``leave``, ``invite``, ``kick``, ``topic``, ``operator``, ``member``
           and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. Who joins
-          has "read" what was before. An invitation is used up by joining.
+          has "read" what was before. An invitation is used up by joining, and taken back by ``kick``.
+          The lobby keeps everybody.
         """
         ...
 
@@ -246,7 +254,8 @@ class Store(Protocol):
         """Return messages that contain `query`, newest first, and the next page's cursor.
 
         Looks only in the conversations of `viewer`. All words of `query` must be there, in any
-        order, compared without case; a word of any script is found also inside another.
+        order, compared without case; a word of any script is found also inside another. A cursor
+        goes on behind the last hit of its page; with one that is none of ours nothing is found.
         """
         ...
 
@@ -259,7 +268,12 @@ class Store(Protocol):
     async def conversations(
         self, person: NameKey, *, after: str, limit: int
     ) -> tuple[list[Conversation], bool]:
-        """Return a page of the person's conversations by address, and whether there are more."""
+        """Return a page of the person's conversations by address, and whether there are more.
+
+        A private one is there from its first message on, with the peer's name as its address, the
+        one with oneself with one's own. `unread` and `mentions` are of messages that are not
+        deleted, and stop at :data:`MAX_COUNTED`.
+        """
         ...
 
     async def conversation(
@@ -269,21 +283,23 @@ class Store(Protocol):
         ...
 
     async def mark_read(self, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
-        """Move the read marker forward, at most to the head. Return whether it moved."""
+        """Move the read marker forward, at most to the head. Return whether it moved; it does not
+        in a conversation that is not one of theirs."""
         ...
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
-        """Set what the person wants to be told of."""
+        """Set what the person wants to be told of; nothing, where it is not one of theirs."""
         ...
 
     # -- rooms ----------------------------------------------------------------------------------
 
     async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
-        """Return a room, with the role of `person`, or None."""
+        """Return a room, with the role of `person`, or None. The lobby is one, too."""
         ...
 
     async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
-        """Return a page of the public rooms and those of `person`, and whether there are more."""
+        """Return a page of the public rooms and those that `person` is in or invited to, by
+        address, and whether there are more."""
         ...
 
     async def members(
