@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, TypeAlias
 
 from msgspec import structs
 
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.protocol.messages import Message, Reaction
+from gochat.protocol.messages import EntryKind, Message, Reaction
 
 #: An entry's id is its conversation's id, shifted by this, and its seq.
 SEQ_BITS: Final = 32
@@ -19,7 +19,11 @@ MAX_SEQ: Final = (1 << SEQ_BITS) - 1
 #: Names in a reaction: enough to say who, and the rest is a number.
 MAX_REACTION_NAMES: Final = 10
 
-#: What :meth:`Shape.message` takes; `a` is the sender's account.
+#: A row of :data:`COLUMNS`.
+Row: TypeAlias = tuple[
+    int, int, str, str, EntryKind, str, int | None, str | None, str | None, int | None, int
+]
+#: Of :data:`FROM`; `a` is the sender's account.
 COLUMNS: Final = (
     "e.id, e.ts, a.name, e.sender, e.kind, e.text, e.ref, e.cid, e.mentions, e.edited, e.deleted"
 )
@@ -58,22 +62,22 @@ class Shape:
         """Return where `sender` sends what they write here."""
         return self._room or self._peers[sender]
 
-    def message(self, row: Sequence[object]) -> Message:
-        """Return the message of a row of :data:`COLUMNS`, without its reactions."""
+    def message(self, row: Row) -> Message:
+        """Return the message of a row, without its reactions."""
         id_, ts, name, sender, kind, text, ref, cid, mentions, edited, deleted = row
         return Message(
-            to=self._room or self._peers[sender],  # type: ignore[index]  # the columns' types
+            to=self._room or self._peers[sender],
             epoch=self._epoch,
-            seq=id_ & MAX_SEQ,  # type: ignore[operator]
-            ts=ts,  # type: ignore[arg-type]
-            from_=name,  # type: ignore[arg-type]
-            kind=kind,  # type: ignore[arg-type]
-            text=text,  # type: ignore[arg-type]
-            ref=ref,  # type: ignore[arg-type]
-            cid=cid,  # type: ignore[arg-type]
-            mentions=tuple(mentions.split(",")) if mentions else (),  # type: ignore[attr-defined]
+            seq=id_ & MAX_SEQ,
+            ts=ts,
+            from_=name,
+            kind=kind,
+            text=text,
+            ref=ref,
+            cid=cid,
+            mentions=tuple(mentions.split(",")) if mentions else (),
             # Of an edit, the column is where the edit before it is found.
-            edited=edited if kind == "text" else None,  # type: ignore[arg-type]
+            edited=edited if kind == "text" else None,
             deleted=bool(deleted),
         )
 

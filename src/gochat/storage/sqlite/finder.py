@@ -17,6 +17,7 @@ from gochat.storage.sqlite.entries import (
     FROM,
     MAX_SEQ,
     SEQ_BITS,
+    Row,
     Shape,
     first_id,
     last_id,
@@ -38,7 +39,7 @@ class _Place(NamedTuple):
 class _Hit(NamedTuple):
     position: int
     place: _Place
-    row: tuple[object, ...]
+    row: Row
 
 
 class Finder:
@@ -94,21 +95,23 @@ class Finder:
             " ORDER BY e.id DESC",
             (first, last),
         )
-        for position, *row in unindexed:
+        for position, *columns in unindexed:
+            row: Row = tuple(columns)
             if position <= indexed:
                 break
             last = row[0] - 1
             if row[4] == "text" and words.match(row[5]):
-                yield _Hit(position, place, tuple(row))
+                yield _Hit(position, place, row)
         maybe = db.execute(
             f"SELECT e.position, {COLUMNS} FROM search CROSS JOIN entry e ON e.id = search.rowid"
             " JOIN account a ON a.key = e.sender"
             " WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? ORDER BY search.rowid DESC",
             (words.expression(), first, last),
         )
-        for position, *row in maybe:
+        for position, *columns in maybe:
+            row = tuple(columns)
             if words.match(row[5]):
-                yield _Hit(position, place, tuple(row))
+                yield _Hit(position, place, row)
 
     def _message(self, db: sqlite3.Connection, hit: _Hit) -> Message:
         return Shape(db, hit.place.key, hit.place.room, self._epoch).message(hit.row)

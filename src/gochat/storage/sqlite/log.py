@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from gochat.chat import conversations, names
@@ -23,6 +24,7 @@ from gochat.storage.sqlite.entries import (
     FROM,
     MAX_SEQ,
     SEQ_BITS,
+    Row,
     Shape,
     first_id,
     last_id,
@@ -32,11 +34,21 @@ from gochat.storage.sqlite.reader import Connections
 
 #: Conversations and people remembered; when there are more, it begins anew. A few megabytes.
 MAX_REMEMBERED: Final = 20_000
-#: Texts that wait to be indexed together, when nothing else waits: a search looks through them by
-#: itself in a millisecond, and one by one they would cost five times as much.
+#: Texts that are indexed together. One by one they would cost five times as much; more would make
+#: the next write wait for longer than the 5 ms that this takes. A search looks through those that
+#: wait by itself.
 INDEX_BATCH: Final = 256
-#: Then they are indexed, whatever else waits.
-MAX_UNINDEXED: Final = 1024
+#: Pages of the index that are merged after each batch. A batch adds 6 pages, each of which is
+#: merged about six times until it is one of a million messages. FTS5 left to itself merges more
+#: at once, and everybody waits for 50 ms.
+MERGED_PAGES: Final = 48
+#: Pages of WAL (estimated) after which it is written to the database. That takes some 20 ms, so it
+#: is done between commits and not, as SQLite would, inside one; and not too often, for many
+#: commits change the same pages.
+CHECKPOINT_PAGES: Final = 4000
+#: Pages that a commit changes, and that an entry adds to it: measured, and rounded up.
+_PAGES_PER_COMMIT: Final = 6
+_ENTRIES_PER_PAGE: Final = 4
 
 
 class _Conversation:
@@ -68,6 +80,7 @@ class Log:
         self._appended: list[Logged] = []
         self._markers: dict[tuple[NameKey, int], int] = {}
         self._now = 0
+        self._wal_pages = 0
         self._indexed, self.position, self._unindexed = self._resume_indexing()
         self._before = (self.position, len(self._unindexed))
         self._give_back()
@@ -91,6 +104,7 @@ class Log:
             )
             self._markers.clear()
         self._commit()
+        self._wal_pages += _PAGES_PER_COMMIT + len(self._appended) // _ENTRIES_PER_PAGE
         if not self._appended:
             return None
         batch = Batch(self._appended, self.position)
@@ -99,11 +113,9 @@ class Log:
 
     def roll_back(self) -> None:
         """Undo what was done since `begin`."""
-        try:
+        with suppress(sqlite3.Error):  # then SQLite has rolled back by itself
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
-        except sqlite3.Error:
-            pass  # SQLite has rolled back by itself
         self._appended = []
         self._markers.clear()
         self.position, unindexed = self._before
@@ -111,10 +123,14 @@ class Log:
         self._forget()
         self._give_back()
 
-    def rest(self, *, idle: bool) -> None:
-        """Index what waits for it, if it is time to."""
-        if len(self._unindexed) >= (INDEX_BATCH if idle else MAX_UNINDEXED):
+    def rest(self) -> None:
+        """Do what could wait for the commit: index, and write back the WAL, if it is time to."""
+        if len(self._unindexed) >= INDEX_BATCH:
             self._try_to_index()
+        if self._wal_pages >= CHECKPOINT_PAGES:
+            self._wal_pages = 0
+            with suppress(sqlite3.Error):  # the WAL is as safe a place
+                self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Release the database, with its index up to date."""
@@ -141,7 +157,7 @@ class Log:
         try:
             self._index()
         except sqlite3.Error:
-            self.roll_back()  # it could wait, so it can wait longer
+            self.roll_back()  # it can wait longer
 
     def _index(self) -> None:
         self._open()
@@ -150,6 +166,7 @@ class Log:
             (text,) = self.db.execute("SELECT text FROM entry WHERE id = ?", (entry,)).fetchone()
             texts.append((entry, text))
         search.add(self.db, texts)
+        search.merge(self.db, MERGED_PAGES)
         self.db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (self.position,))
         self._commit()
         self._indexed = self.position
@@ -420,9 +437,7 @@ class Log:
         self._appended.append(Logged(conversation.key, entry, draft.subject))
         return Appended(entry)
 
-    def _said_before(
-        self, draft: Draft, conversation: _Conversation | None, row: tuple[int, ...]
-    ) -> Message:
+    def _said_before(self, draft: Draft, conversation: _Conversation | None, row: Row) -> Message:
         """Return what this sender said with this `cid`, if it is the same."""
         if conversation is not None and row[0] >> SEQ_BITS == conversation.id:
             said = conversation.shape.message(row)

@@ -81,6 +81,11 @@ def add(db: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
     db.executemany("INSERT INTO search (rowid, grams) VALUES (?, ?)", rows)
 
 
+def merge(db: sqlite3.Connection, pages: int) -> None:
+    """Merge parts of the index where there are many, but write no more than about `pages`."""
+    db.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (pages,))
+
+
 def remove(db: sqlite3.Connection, entry: int, text: str) -> None:
     """Take a text out of the index; `text` is what was put in."""
     db.execute(

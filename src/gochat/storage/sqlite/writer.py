@@ -45,9 +45,8 @@ class Transactions(Protocol):
     def roll_back(self) -> None:
         """Undo what was done since `begin`, also in memory. Raises nothing."""
 
-    def rest(self, *, idle: bool) -> None:
-        """Do what could wait, now that no write is under way; `idle`: and none waits. Raises
-        nothing."""
+    def rest(self) -> None:
+        """Do what could wait until those who wrote were answered. Raises nothing."""
 
     def close(self) -> None:
         """Release the database."""
@@ -128,7 +127,7 @@ class Writer:
         try:
             while (group := self._take()) is not None:
                 self._run_group(group)
-                self._transactions.rest(idle=self._queue.empty())
+                self._transactions.rest()
         finally:
             self._transactions.close()
             self._trio.run_sync_soon(self._stopped.set)

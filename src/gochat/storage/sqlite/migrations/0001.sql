@@ -88,5 +88,7 @@ CREATE TABLE reaction (
 CREATE VIRTUAL TABLE search USING fts5 (
     grams, content = '', columnsize = 0, detail = none, prefix = '1 2', tokenize = 'ascii'
 );
+-- Merging is done in steps (log.py).
+INSERT INTO search (search, rank) VALUES ('automerge', 0);
 -- Entries up to this position are in the index.
 INSERT INTO meta VALUES ('indexed', 0);
