@@ -1,0 +1,377 @@
+"""Logging in and out, and the errors that a program sees."""
+
+from __future__ import annotations
+
+import ssl
+
+import anyio
+import pytest
+import trustme
+from scripted_server import (
+    LIMITS,
+    PATIENCE,
+    QUICK,
+    Watcher,
+    lobby,
+    logged_in,
+    meanwhile,
+    opened,
+    scripted_server,
+)
+
+from gochat.client import (
+    ChatError,
+    ClientOptions,
+    ConnectionLost,
+    ConnectionState,
+    Person,
+    StateChanged,
+    Synchronised,
+    open_client,
+)
+from gochat.protocol import messages as wire
+from gochat.protocol.framing import frame
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_logging_in_asks_for_all_capabilities_and_tells_the_whole_picture() -> None:
+    people, conversations = (Person(name="bob"), Person(name="mei")), (lobby(7),)
+    async with opened() as (server, client):
+        events = Watcher(client)
+        async with meanwhile(client.log_in, "Mei", "correct horse"):
+            peer = await server.accept()
+            request = await peer.welcome(people=people, conversations=conversations)
+        assert isinstance(request, wire.Login)
+        assert (request.name, request.password) == ("Mei", "correct horse")
+        assert set(request.caps) == set(wire.Capability)
+        assert await events.next() == StateChanged(ConnectionState.CONNECTING)
+        assert await events.next() == StateChanged(ConnectionState.CONNECTED)
+        assert await events.next() == Synchronised(people, conversations)
+        assert client.state is ConnectionState.CONNECTED
+        assert (client.name, client.token, client.server) == ("mei", "token", "scripted 1")
+        assert client.token_expires == 2_000_000_000_000
+        assert client.limits == LIMITS
+
+
+async def test_before_the_login_it_is_offline_and_knows_nobody() -> None:
+    async with opened() as (_, client):
+        assert client.state is ConnectionState.OFFLINE
+        assert (client.name, client.token, client.limits, client.server) == (None,) * 4
+        with pytest.raises(ConnectionLost, match="log in first"):
+            await client.who()
+
+
+async def test_long_lists_are_fetched_page_by_page() -> None:
+    async with opened() as (server, client):
+        events = Watcher(client)
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.accept_login()
+            first = await peer.expect(wire.Conversations)
+            assert first.after == ""
+            await peer.reply(first, wire.ConversationList(conversations=(lobby(1),), more=True))
+            second = await peer.expect(wire.Conversations)
+            assert second.after == "#lobby"
+            other = wire.Conversation(conv="@bob", epoch="e1", head=3)
+            await peer.reply(second, wire.ConversationList(conversations=(other,)))
+            who = await peer.expect(wire.Who)
+            await peer.reply(who, wire.People(people=(Person(name="bob"),), total=2, more=True))
+            who = await peer.expect(wire.Who)
+            assert who.after == "bob"
+            await peer.reply(who, wire.People(people=(Person(name="mei"),), total=2))
+        picture = await events.next_of(Synchronised)
+        assert [person.name for person in picture.people] == ["bob", "mei"]
+        assert [conversation.conv for conversation in picture.conversations] == ["#lobby", "@bob"]
+
+
+async def test_a_refused_login_raises_what_the_server_said_and_leaves_the_client_offline() -> None:
+    async with opened() as (server, client):
+        events = Watcher(client)
+        async with meanwhile(client.log_in, "mei", "wrong") as outcome:
+            peer = await server.accept()
+            error = wire.Error(
+                code="bad_credentials", text="no such name and password", field="password"
+            )
+            await peer.reply(await peer.expect(wire.Login), error)
+        with pytest.raises(ChatError, match="no such name and password") as caught:
+            outcome.result()
+        assert caught.value.code == "bad_credentials"
+        assert caught.value.field == "password"
+        assert client.state is ConnectionState.OFFLINE
+        assert await events.next() == StateChanged(ConnectionState.CONNECTING)
+        assert await events.next() == StateChanged(
+            ConnectionState.OFFLINE, reason="no such name and password"
+        )
+
+
+async def test_after_a_refused_login_another_one_can_follow() -> None:
+    async with opened() as (server, client):
+        async with meanwhile(client.log_in, "mei", "wrong") as outcome:
+            peer = await server.accept()
+            error = wire.Error(code="rate_limited", text="too many", retry_after=2.5)
+            await peer.reply(await peer.expect(wire.Login), error)
+        with pytest.raises(ChatError) as caught:
+            outcome.result()
+        assert caught.value.retry_after == 2.5
+        async with meanwhile(client.log_in, "mei", "right") as outcome:
+            await (await server.accept()).welcome()
+        outcome.result()
+        assert client.state is ConnectionState.CONNECTED
+
+
+async def test_resuming_by_a_token_logs_in_without_a_password() -> None:
+    async with opened() as (server, client):
+        async with meanwhile(client.resume, "an old token") as outcome:
+            request = await (await server.accept()).welcome(token="a new token")
+        outcome.result()
+        assert isinstance(request, wire.Resume)
+        assert (request.token, request.positions) == ("an old token", ())
+        assert client.token == "a new token"
+
+
+async def test_registering_uses_a_connection_of_its_own() -> None:
+    async with logged_in() as (server, client, peer):
+        async with meanwhile(client.register, "Bob", "correct horse", "invite") as outcome:
+            other = await server.accept()
+            request = await other.expect(wire.Register)
+            assert (request.name, request.invite) == ("Bob", "invite")
+            await other.reply(request, wire.Registered(name="bob"))
+        assert outcome.result() == "bob"
+        with pytest.raises(anyio.EndOfStream):
+            await other.receive()
+        await peer.settle()
+        assert client.state is ConnectionState.CONNECTED
+
+
+async def test_a_refused_registration_raises_what_the_server_said() -> None:
+    async with opened() as (server, client):
+        async with meanwhile(client.register, "bob", "correct horse") as outcome:
+            peer = await server.accept()
+            error = wire.Error(code="name_taken", text="bob is taken", field="name")
+            await peer.reply(await peer.expect(wire.Register), error)
+        with pytest.raises(ChatError, match="bob is taken"):
+            outcome.result()
+        assert client.state is ConnectionState.OFFLINE
+
+
+async def test_logging_out_revokes_the_token_and_goes_offline() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        async with meanwhile(client.log_out) as outcome:
+            await peer.reply(await peer.expect(wire.Logout), wire.LoggedOut())
+        outcome.result()
+        assert (client.state, client.token) == (ConnectionState.OFFLINE, None)
+        await events.next_of(Synchronised)
+        assert await events.next() == StateChanged(ConnectionState.OFFLINE, reason="logged out")
+        with pytest.raises(ConnectionLost, match="logged out"):
+            await client.who()
+        async with meanwhile(client.log_in, "bob", "correct horse") as again:
+            await (await server.accept()).welcome("bob")
+        again.result()
+        assert client.name == "bob"
+
+
+async def test_leaving_the_block_keeps_the_session() -> None:
+    """No logout: the token stays valid for a later resume."""
+    async with scripted_server() as server:
+        async with open_client(server.url, options=QUICK) as client:
+            async with meanwhile(client.log_in, "mei", "correct horse"):
+                peer = await server.accept()
+                await peer.welcome()
+        with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+            await peer.receive()
+
+
+async def test_after_the_block_the_stream_of_events_ends_and_nothing_can_be_asked() -> None:
+    async with logged_in() as (_, client, _):
+        pass
+    events = [event async for event in client.events()]
+    assert isinstance(events[-1], Synchronised)
+    with pytest.raises(ConnectionLost, match="closed"):
+        await client.who()
+    with pytest.raises(ConnectionLost, match="closed"):
+        await client.log_in("mei", "correct horse")
+
+
+async def test_who_is_logged_in_cannot_log_in_again() -> None:
+    async with logged_in() as (_, client, _):
+        with pytest.raises(ChatError) as caught:
+            await client.log_in("bob", "correct horse")
+        assert caught.value.code == "already_logged_in"
+
+
+async def test_a_cancelled_login_ends_the_attempt() -> None:
+    async with opened() as (server, client):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.log_in, "mei", "correct horse")
+            peer = await server.accept()
+            await peer.expect(wire.Login)
+            tasks.cancel_scope.cancel()
+        assert client.state is ConnectionState.OFFLINE
+        with anyio.fail_after(PATIENCE), pytest.raises((anyio.EndOfStream, OSError)):
+            await peer.receive()
+        async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
+            await (await server.accept()).welcome()
+        outcome.result()
+
+
+async def test_a_changed_password_brings_a_new_token() -> None:
+    async with logged_in() as (_, client, peer):
+        async with meanwhile(client.change_password, "correct horse", "battery staple") as outcome:
+            request = await peer.expect(wire.ChangePassword)
+            assert (request.old, request.new) == ("correct horse", "battery staple")
+            await peer.reply(request, wire.PasswordChanged(token="fresh", expires=5))
+        outcome.result()
+        assert (client.token, client.token_expires) == ("fresh", 5)
+
+
+# -- what goes wrong on the way ------------------------------------------------------------------
+
+
+async def test_nobody_at_the_address_is_said_so(free_tcp_port: int) -> None:
+    url = f"gochat://127.0.0.1:{free_tcp_port}"
+    async with open_client(url) as client:
+        text = rf"nobody answers at 127\.0\.0\.1:{free_tcp_port}: is the server running\?"
+        with pytest.raises(ConnectionLost, match=text):
+            await client.log_in("mei", "correct horse")
+        with pytest.raises(ConnectionLost, match=text):
+            await client.register("mei", "correct horse")
+
+
+async def test_an_unknown_machine_is_said_so() -> None:
+    async with open_client("gochat://nowhere.invalid") as client:
+        with pytest.raises(ConnectionLost, match=r"no machine.*'nowhere\.invalid'"):
+            await client.log_in("mei", "correct horse")
+
+
+async def test_a_server_that_closes_before_the_login_is_said_so() -> None:
+    async with opened() as (server, client):
+        async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
+            await (await server.accept()).cut()
+        with pytest.raises(ConnectionLost, match="closed the connection"):
+            outcome.result()
+        assert client.state is ConnectionState.OFFLINE
+
+
+async def test_a_server_full_to_the_brim_says_so_itself() -> None:
+    async with opened() as (server, client):
+        async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
+            peer = await server.accept()
+            await peer.send(wire.Bye(reason="server_full", text="the server is full"))
+        with pytest.raises(ConnectionLost, match="the server is full"):
+            outcome.result()
+
+
+async def test_a_server_that_never_answers_the_login_is_given_up() -> None:
+    async with opened(ClientOptions(request_timeout=0.05)) as (server, client):
+        async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
+            await (await server.accept()).expect(wire.Login)
+        with pytest.raises(ConnectionLost, match=r"no answer within 0\.05 s"):
+            outcome.result()
+
+
+async def test_something_else_than_gochat_is_said_so() -> None:
+    async with opened() as (server, client):
+        async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
+            peer = await server.accept()
+            await peer.stream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        with pytest.raises(ConnectionLost, match="does not speak gochat"):
+            outcome.result()
+
+
+async def test_frames_that_hold_no_message_are_ignored() -> None:
+    async with logged_in() as (_, client, peer):
+        unknown = b'{"msg_type": "hologram", "msg_data": "{}"}'
+        await peer.stream.send(frame(unknown) + frame(b"\xff\xfe") + frame(b"{}"))
+        await peer.settle()
+        assert client.state is ConnectionState.CONNECTED
+
+
+# -- TLS ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+async def test_tls_with_a_trusted_certificate(
+    authority: trustme.CA, server_context: ssl.SSLContext
+) -> None:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with (
+        scripted_server(server_context) as server,
+        open_client(server.url, ssl_context=context) as client,
+    ):
+        async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
+            await (await server.accept()).welcome()
+        outcome.result()
+        assert client.state is ConnectionState.CONNECTED
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    server_context: ssl.SSLContext,
+) -> None:
+    async with scripted_server(server_context) as server, open_client(server.url) as client:
+        with pytest.raises(ConnectionLost, match=r"certificate of .* can't be trusted"):
+            await client.log_in("mei", "correct horse")
+
+
+async def test_tls_to_a_plain_port_is_said_so() -> None:
+    async with scripted_server() as server:
+        url = server.url.replace("gochat://", "gochats://")
+        async with open_client(url) as client:
+            async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
+                peer = await server.accept()
+                await peer.stream.send(b"\x00\x00\x00\x02{}")
+            with pytest.raises(ConnectionLost, match="does not speak TLS"):
+                outcome.result()
+
+
+async def test_a_tls_handshake_that_stalls_is_given_up() -> None:
+    async with scripted_server() as server:
+        url = server.url.replace("gochat://", "gochats://")
+        async with open_client(url, options=ClientOptions(tls_timeout=0.05)) as client:
+            with pytest.raises(ConnectionLost, match=r"TLS handshake within 0\.05 s"):
+                await client.log_in("mei", "correct horse")
+
+
+# -- errors of the block --------------------------------------------------------------------------
+
+
+async def test_an_error_of_the_block_leaves_it_as_it_is() -> None:
+    class Mine(Exception):
+        pass
+
+    async with scripted_server() as server:
+        with pytest.raises(Mine, match="as it is"):
+            async with open_client(server.url) as client:
+                async with meanwhile(client.log_in, "mei", "correct horse"):
+                    await (await server.accept()).welcome()
+                raise Mine("as it is")
+
+
+async def test_a_cancelled_block_ends_without_an_error() -> None:
+    async with scripted_server() as server:
+        with anyio.move_on_after(0.01) as scope:
+            async with open_client(server.url) as client:
+                await client.log_in("mei", "correct horse")
+        assert scope.cancelled_caught
+
+
+async def test_closing_the_program_at_any_point_of_the_login_is_clean() -> None:
+    async with scripted_server() as server, open_client(server.url, options=QUICK) as client:
+        async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
+            peer = await server.accept()
+            await peer.accept_login()
+            await outcome.done.wait()
+        # The picture is being asked for.
