@@ -1,0 +1,172 @@
+"""What happened in a run, as those saw it who took part; kept in memory and as JSON lines.
+
+Conversations are named the same for everybody here: ``#room``, and ``@a,b`` for the private one of
+two people, in alphabetical order. Times are seconds since the run began. The order of the events of
+one client, or of one reader, is the order in which they happened to it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from gochat.client import conversation_of
+from gochat.protocol.messages import Message
+
+
+class Said(Struct, frozen=True, array_like=True, tag="said"):
+    """`client` of the account `sender` set out to send this; it may send it many times."""
+
+    at: float
+    client: str
+    sender: str
+    conversation: str
+    cid: str
+    body: str
+
+
+class Acknowledged(Struct, frozen=True, array_like=True, tag="acknowledged"):
+    """The server told `client` that this message has this place."""
+
+    at: float
+    client: str
+    sender: str
+    cid: str
+    epoch: str
+    seq: int
+    dup: bool = False
+
+
+class Started(Struct, frozen=True, array_like=True, tag="started"):
+    """`reader` is to see everything of `conversation` after `seq`; maybe some before it, too."""
+
+    at: float
+    reader: str
+    conversation: str
+    epoch: str
+    seq: int
+
+
+class Seen(Struct, frozen=True, array_like=True, tag="seen"):
+    """`reader` was shown this entry."""
+
+    at: float
+    reader: str
+    conversation: str
+    epoch: str
+    seq: int
+    kind: str
+    sender: str
+    cid: str | None
+    body: str
+
+
+class Restarted(Struct, frozen=True, array_like=True, tag="restarted"):
+    """`reader` was told that what follows `seq` comes next, and to page for what is before it."""
+
+    at: float
+    reader: str
+    conversation: str
+    epoch: str
+    seq: int
+
+
+class Ended(Struct, frozen=True, array_like=True, tag="ended"):
+    """`reader` is gone for good, so it need not see what comes later."""
+
+    at: float
+    reader: str
+
+
+class Logged(Struct, frozen=True, array_like=True, tag="logged"):
+    """At the end of the run the log has this entry; in the order in which it was read."""
+
+    conversation: str
+    epoch: str
+    seq: int
+    kind: str
+    sender: str
+    cid: str | None
+    body: str
+
+
+class Fault(Struct, frozen=True, array_like=True, tag="fault"):
+    """Something was broken, or mended: for people who read the history."""
+
+    at: float
+    what: str
+
+
+Event: TypeAlias = (
+    Said | Acknowledged | Started | Seen | Restarted | Ended | Logged | Fault
+)  # fmt: skip
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+
+
+class Journal:
+    """Takes down the history of a run; see :func:`open_journal`."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._began = time.monotonic()
+
+    def now(self) -> float:
+        """Return the time of the run in seconds."""
+        return round(time.monotonic() - self._began, 4)
+
+    def add(self, event: Event) -> None:
+        """Take down an event, after those before it."""
+        self.events.append(event)
+
+    def fault(self, what: str) -> None:
+        """Take down that something was broken or mended."""
+        self.add(Fault(self.now(), what))
+
+    def seen(self, reader: str, me: str, entry: Message) -> None:
+        """Take down that `reader`, who is logged in as `me`, was shown `entry`."""
+        self.add(
+            Seen(
+                self.now(),
+                reader,
+                common_name(conversation_of(entry, me), me),
+                entry.epoch,
+                entry.seq,
+                entry.kind,
+                entry.from_,
+                entry.cid,
+                entry.text,
+            )
+        )
+
+
+@contextmanager
+def open_journal(path: Path) -> Iterator[Journal]:
+    """Open a journal; whatever happens, it is written to `path` at the end."""
+    journal = Journal()
+    try:
+        yield journal
+    finally:
+        with path.open("wb") as file:
+            for event in journal.events:
+                file.write(_encoder.encode(event) + b"\n")
+
+
+def read_history(path: Path) -> list[Event]:
+    """Return the history in a file that a journal wrote."""
+    with path.open("rb") as file:
+        return [_decoder.decode(line) for line in file]
+
+
+def common_name(conversation: str, me: str) -> str:
+    """Return everybody's name for what `me` calls `conversation`."""
+    if conversation.startswith("@"):
+        return "@" + ",".join(sorted((conversation[1:], me)))
+    return conversation
