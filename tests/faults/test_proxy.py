@@ -1,0 +1,180 @@
+"""The proxy breaks connections as its plan says, and otherwise leaves every byte as it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+import trio
+from gochat_faults.proxy import BLACKHOLE, NO_FAULTS, Lane, Plan, Proxy, open_proxy
+
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import Message, Pong, Sent
+
+pytestmark = pytest.mark.trio
+
+PATIENCE = 5.0
+
+
+@asynccontextmanager
+async def through(plan: Plan, *later: Plan) -> AsyncIterator[tuple[Proxy, trio.SocketStream]]:
+    """Open a proxy in front of an echo, and a first connection through it."""
+    plans = [plan, *later]
+
+    async def echo(stream: trio.SocketStream) -> None:
+        try:
+            async for data in stream:
+                await stream.send_all(data)
+        except trio.BrokenResourceError:
+            return
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, echo, [listener])
+        target = ("127.0.0.1", listener.socket.getsockname()[1])
+        async with (
+            open_proxy(target, lambda n: plans[n] if n < len(plans) else NO_FAULTS) as proxy,
+            await trio.open_tcp_stream("127.0.0.1", proxy.port) as stream,
+        ):
+            with trio.fail_after(PATIENCE):
+                yield proxy, stream
+        nursery.cancel_scope.cancel()
+
+
+async def receive_exactly(stream: trio.SocketStream, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = await stream.receive_some(size - len(data))
+        assert more, "it ended too early"
+        data += more
+    return data
+
+
+async def receive_all(stream: trio.SocketStream) -> tuple[bytes, bool]:
+    """Return what still comes, and whether a reset ended it."""
+    data = b""
+    try:
+        while more := await stream.receive_some():
+            data += more
+    except trio.BrokenResourceError:
+        return data, True
+    return data, False
+
+
+async def test_without_faults_every_byte_passes_both_ways() -> None:
+    data = Random(1).randbytes(1_000_000)
+    async with through(NO_FAULTS) as (_, stream), trio.open_nursery() as nursery:
+        nursery.start_soon(stream.send_all, data)
+        assert await receive_exactly(stream, len(data)) == data
+        await stream.send_eof()
+        assert await receive_all(stream) == (b"", False)
+
+
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_cut_lets_the_planned_bytes_pass_and_then_ends_as_planned(reset: bool) -> None:
+    plan = Plan(down=Lane(cut_after=5), reset=reset)
+    async with through(plan) as (proxy, stream):
+        await stream.send_all(b"one two")
+        assert await receive_exactly(stream, 5) == b"one t"
+        assert await receive_all(stream) == (b"", reset)
+        assert proxy.counts["reset" if reset else "ended"] == 1
+
+
+async def test_a_cut_on_the_way_up_keeps_the_rest_from_the_server() -> None:
+    async with through(Plan(up=Lane(cut_after=3), reset=False)) as (_, stream):
+        await stream.send_all(b"one two")
+        received, _ = await receive_all(stream)
+        assert b"one".startswith(received), "what the server got came back, if that was in time"
+
+
+async def test_a_refused_connection_is_reset_and_the_next_one_is_another() -> None:
+    async with through(Plan(refuse=True)) as (proxy, stream):
+        assert await receive_all(stream) == (b"", True)
+        async with await trio.open_tcp_stream("127.0.0.1", proxy.port) as second:
+            await second.send_all(b"hello")
+            assert await receive_exactly(second, 5) == b"hello"
+
+
+async def test_without_a_server_connections_are_reset() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    target = ("127.0.0.1", listener.socket.getsockname()[1])
+    await listener.aclose()
+    async with (
+        open_proxy(target) as proxy,
+        await trio.open_tcp_stream("127.0.0.1", proxy.port) as stream,
+    ):
+        assert await receive_all(stream) == (b"", True)
+        assert proxy.counts["no server"] == 1
+
+
+async def test_a_blackhole_says_nothing_until_it_is_healed_and_then_cuts() -> None:
+    async with through(BLACKHOLE) as (proxy, stream):
+        await stream.send_all(b"anybody there?")
+        with trio.move_on_after(0.1) as silence:
+            await stream.receive_some()
+        assert silence.cancelled_caught
+        proxy.heal()
+        assert await receive_all(stream) == (b"", True)
+
+
+async def test_a_stalled_lane_lets_the_peer_fill_up_and_loses_nothing() -> None:
+    data = Random(2).randbytes(20_000_000)
+    async with through(Plan(down=Lane(stall_after=1000))) as (proxy, stream):
+        with trio.move_on_after(0.3) as filled:
+            await stream.send_all(data)
+        assert filled.cancelled_caught, "the buffers of both connections never filled"
+        proxy.heal()
+        received = await receive_exactly(stream, 1_000_000)
+        assert received == data[:1_000_000]
+
+
+async def test_a_slow_lane_is_as_slow_as_planned() -> None:
+    async with through(Plan(down=Lane(bytes_per_second=1000))) as (_, stream):
+        began = trio.current_time()
+        await stream.send_all(bytes(300))
+        await receive_exactly(stream, 300)
+        assert 0.25 < trio.current_time() - began < 3
+
+
+async def test_a_delay_comes_before_the_bytes() -> None:
+    async with through(Plan(up=Lane(delay=0.2))) as (_, stream):
+        began = trio.current_time()
+        await stream.send_all(b"x")
+        await receive_exactly(stream, 1)
+        assert trio.current_time() - began >= 0.2
+
+
+async def test_frozen_nothing_passes_and_thawed_all_of_it() -> None:
+    async with through(NO_FAULTS) as (proxy, stream):
+        proxy.freeze()
+        await stream.send_all(b"wait")
+        with trio.move_on_after(0.1) as silence:
+            await stream.receive_some()
+        assert silence.cancelled_caught
+        proxy.thaw()
+        assert await receive_exactly(stream, 4) == b"wait"
+
+
+async def test_acks_are_swallowed_and_nothing_else_and_then_it_is_cut() -> None:
+    said = encode(Message(to="#lobby", epoch="e", seq=1, ts=0, from_="mei", text="x"))
+    sent = encode(Sent(to="#lobby", epoch="e", seq=2, ts=0, cid="c"))
+    pong = encode(Pong())
+    async with through(Plan(swallow_acks=2)) as (proxy, stream):
+        for part in (said + sent[:7], sent[7:] + pong, sent + said):
+            await stream.send_all(part)
+        received, is_reset = await receive_all(stream)
+        assert (said + pong + said).startswith(received)
+        assert is_reset
+        assert proxy.counts["acks swallowed"] == 2
+
+
+async def test_cutting_at_a_time_and_by_hand() -> None:
+    async with through(Plan(cut_at=0.05)) as (proxy, stream):
+        assert await receive_all(stream) == (b"", True)
+        async with await trio.open_tcp_stream("127.0.0.1", proxy.port) as second:
+            await second.send_all(b"x")
+            await receive_exactly(second, 1)
+            proxy.cut(reset=False)
+            assert await receive_all(second) == (b"", False)

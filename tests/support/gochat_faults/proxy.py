@@ -1,0 +1,292 @@
+"""A TCP proxy that breaks what goes through it, by a plan for each connection.
+
+A plan is data, drawn from a seed by whoever wants its run repeated. It counts bytes and frames
+rather than seconds wherever it can, because those are the same in every run.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from gochat.protocol.codec import decode_server_message
+from gochat.protocol.framing import FrameDecoder, frame
+from gochat.protocol.messages import Sent
+
+_READ_SIZE: Final = 64 * 1024
+#: Closing a socket with this option on sends a reset, and drops what was not sent yet.
+_RESET: Final = struct.pack("ii", 1, 0)
+#: A slow lane takes this part of a second's bytes at once.
+_TICK: Final = 0.05
+_MAX_FRAME: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """What happens to one direction's bytes. What is counted is what has passed, in bytes.
+
+    `delay` (seconds) is for each read; `bytes_per_second` throttles. After `stall_after` nothing
+    is read any more, so that the peer's buffers fill; after `lose_after` all is read and thrown
+    away, as by a cable that was pulled; after `cut_after` both sides' connections end.
+    """
+
+    delay: float = 0.0
+    bytes_per_second: float | None = None
+    stall_after: int | None = None
+    lose_after: int | None = None
+    cut_after: int | None = None
+
+
+CLEAR: Final = Lane()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What happens to one connection. `up` is from the client to the server.
+
+    With `refuse` there is no connection. After `swallow_acks` acknowledgements that did not get
+    through, the connection is cut. After `cut_at` seconds it is cut as well. Cutting is by `reset`
+    (RST), or by an orderly end (FIN). `receive_buffer` is the size, in bytes, of the buffer for
+    what the server sends: a small one makes it notice early that nobody reads.
+    """
+
+    up: Lane = CLEAR
+    down: Lane = CLEAR
+    refuse: bool = False
+    swallow_acks: int = 0
+    cut_at: float | None = None
+    reset: bool = True
+    receive_buffer: int | None = None
+
+
+NO_FAULTS: Final = Plan()
+#: Takes a connection and whatever comes, and never says anything.
+BLACKHOLE: Final = Plan(up=Lane(lose_after=0), down=Lane(lose_after=0))
+
+
+class Proxy:
+    """Forwards from its own port to a server's; made by :func:`open_proxy`.
+
+    `counts` says what it did to how many connections.
+    """
+
+    def __init__(self, port: int, target: tuple[str, int], plan: Callable[[int], Plan]) -> None:
+        self.port: Final = port
+        self.counts: Counter[str] = Counter()
+        self._target = target
+        self._plan = plan
+        self._connections: set[_Connection] = set()
+        self._number = 0
+        self._is_healed = False
+        self._thawed = trio.Event()
+        self._thawed.set()
+
+    def cut(self, *, reset: bool = True) -> None:
+        """Cut all connections now."""
+        for connection in tuple(self._connections):
+            connection.cut(reset=reset)
+
+    def freeze(self) -> None:
+        """Forward nothing, either way, until :meth:`thaw`."""
+        self._thawed = trio.Event()
+
+    def thaw(self) -> None:
+        """Forward again, nothing being lost."""
+        self._thawed.set()
+
+    def heal(self) -> None:
+        """Break nothing from here on. What can't go on as if nothing had happened is cut."""
+        self._is_healed = True
+        self.thaw()
+        for connection in tuple(self._connections):
+            connection.heal()
+
+    async def wait_thawed(self) -> None:
+        """Wait while frozen."""
+        await self._thawed.wait()
+
+    async def handle(self, client: trio.SocketStream) -> None:
+        """Forward one connection until it ends."""
+        plan = NO_FAULTS if self._is_healed else self._plan(self._number)
+        self._number += 1
+        self.counts["connections"] += 1
+        connection = _Connection(self, client, plan)
+        self._connections.add(connection)
+        try:
+            await connection.run(self._target)
+        finally:
+            self._connections.discard(connection)
+
+
+@asynccontextmanager
+async def open_proxy(
+    target: tuple[str, int], plan: Callable[[int], Plan] = lambda _: NO_FAULTS
+) -> AsyncIterator[Proxy]:
+    """Open a proxy on a free port of loopback; leaving resets its connections.
+
+    `plan` is called with the number of each connection, from 0. The server need not be there yet,
+    nor always: then connections are reset.
+    """
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    proxy = Proxy(listener.socket.getsockname()[1], target, plan)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, proxy.handle, [listener])
+        try:
+            yield proxy
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+class _Connection:
+    def __init__(self, proxy: Proxy, client: trio.SocketStream, plan: Plan) -> None:
+        self._proxy = proxy
+        self._client = client
+        self._server: trio.SocketStream | None = None
+        self._plan = plan
+        self._scope = trio.CancelScope()
+        self._healed = trio.Event()
+        self._has_lost = False
+        self._reset = plan.reset
+        self._acks = _AckSieve(plan.swallow_acks) if plan.swallow_acks else None
+
+    async def run(self, target: tuple[str, int]) -> None:
+        try:
+            with self._scope:
+                await self._run(target)
+        finally:
+            for stream in (self._client, self._server):
+                if stream is not None:
+                    _close(stream, reset=self._reset)
+
+    async def _run(self, target: tuple[str, int]) -> None:
+        if self._plan.refuse:
+            self._proxy.counts["refused"] += 1
+            self._reset = True
+            return
+        try:
+            self._server = await _connect(target, self._plan.receive_buffer)
+        except OSError:
+            self._proxy.counts["no server"] += 1
+            self._reset = True
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._forward, self._client, self._server, True)
+            nursery.start_soon(self._forward, self._server, self._client, False)
+            if self._plan.cut_at is not None:
+                await trio.sleep(self._plan.cut_at)
+                if not self._healed.is_set():
+                    self.cut(reset=self._plan.reset)
+
+    def cut(self, *, reset: bool) -> None:
+        self._proxy.counts["reset" if reset else "ended"] += 1
+        self._reset = reset
+        self._scope.cancel()
+
+    def heal(self) -> None:
+        self._healed.set()
+        if self._has_lost:
+            self.cut(reset=True)
+
+    async def _forward(
+        self, source: trio.SocketStream, sink: trio.SocketStream, is_up: bool
+    ) -> None:
+        try:
+            await self._pump(source, sink, is_up=is_up)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._scope.cancel()
+
+    async def _pump(
+        self, source: trio.SocketStream, sink: trio.SocketStream, *, is_up: bool
+    ) -> None:
+        passed = 0
+        while True:
+            lane = self._lane(is_up=is_up)
+            if lane.stall_after is not None and passed >= lane.stall_after:
+                self._proxy.counts["stalled"] += 1
+                await self._healed.wait()
+                continue
+            data = await source.receive_some(self._how_much(lane))
+            await self._proxy.wait_thawed()
+            if not data:
+                await sink.send_eof()
+                return
+            lane = self._lane(is_up=is_up)
+            if lane.lose_after is not None and passed + len(data) > lane.lose_after:
+                self._proxy.counts["bytes lost"] += len(data)
+                self._has_lost = True
+                continue
+            await trio.sleep(lane.delay + len(data) / (lane.bytes_per_second or float("inf")))
+            if not is_up and self._acks is not None:
+                data = self._acks.strain(data)
+            if lane.cut_after is not None and passed + len(data) >= lane.cut_after:
+                await sink.send_all(data[: lane.cut_after - passed])
+                self.cut(reset=self._plan.reset)
+                return
+            await sink.send_all(data)
+            passed += len(data)
+            if self._acks is not None and self._acks.is_full and not self._healed.is_set():
+                self._proxy.counts["acks swallowed"] += self._plan.swallow_acks
+                self.cut(reset=self._plan.reset)
+                return
+
+    def _lane(self, *, is_up: bool) -> Lane:
+        if self._healed.is_set():
+            return CLEAR
+        return self._plan.up if is_up else self._plan.down
+
+    def _how_much(self, lane: Lane) -> int:
+        if lane.bytes_per_second is None:
+            return _READ_SIZE
+        return max(1, int(lane.bytes_per_second * _TICK))
+
+
+class _AckSieve:
+    """Takes the first acknowledgements out of what a server sends."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._decoder = FrameDecoder(_MAX_FRAME)
+
+    @property
+    def is_full(self) -> bool:
+        """True when there are as many as it was to take."""
+        return not self._left
+
+    def strain(self, data: bytes) -> bytes:
+        """Return the whole frames that `data` completes, without the acknowledgements."""
+        self._decoder.receive_data(data)
+        passed = []
+        while (body := self._decoder.next_frame()) is not None:
+            if self._left and isinstance(decode_server_message(body), Sent):
+                self._left -= 1
+            else:
+                passed.append(frame(body))
+        return b"".join(passed)
+
+
+async def _connect(target: tuple[str, int], receive_buffer: int | None) -> trio.SocketStream:
+    sock = trio.socket.socket()
+    try:
+        if receive_buffer is not None:  # before connecting: it decides the window's scale
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await sock.connect(target)
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketStream(sock)
+
+
+def _close(stream: trio.SocketStream, *, reset: bool) -> None:
+    if reset:
+        try:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        except (OSError, trio.ClosedResourceError):
+            return  # it is closed already
+    stream.socket.close()
