@@ -1,0 +1,108 @@
+"""The Store's contract: accounts and tokens."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from storing import NOON, Chat, account, person
+
+from gochat.chat.store import Account, Store, Token
+
+pytestmark = pytest.mark.trio
+
+
+async def test_account_is_kept_as_it_was_given(store: Store) -> None:
+    given = Account(key=person("Mei"), name="Mei", password_hash="$argon2id$…", created=12345)
+    assert await store.create_account(given) is True
+    assert await store.account(person("Mei")) == given
+
+
+async def test_nobody_has_an_account_who_did_not_register(store: Store) -> None:
+    assert await store.account(person("mei")) is None
+
+
+async def test_taken_name_is_refused_and_its_owner_unchanged(store: Store) -> None:
+    await store.create_account(account("Mei", "first"))
+    assert await store.create_account(account("MEI", "second")) is False
+    assert await store.account(person("mei")) == account("Mei", "first")
+
+
+async def test_of_many_who_register_one_name_at_once_one_wins(store: Store) -> None:
+    outcomes: list[tuple[bool, str]] = []
+
+    async def register(password_hash: str) -> None:
+        is_mine = await store.create_account(account("Mei", password_hash))
+        outcomes.append((is_mine, password_hash))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(register, f"hash {number}")
+    (winner,) = [password_hash for is_mine, password_hash in outcomes if is_mine]
+    kept = await store.account(person("Mei"))
+    assert kept is not None
+    assert kept.password_hash == winner
+
+
+async def test_existing_finds_shown_names_of_those_who_have_accounts(chat: Chat) -> None:
+    keys = [person(name) for name in ("mei", "nobody", "BOB")]
+    assert await chat.store.existing(keys) == {"mei": "Mei", "bob": "Bob"}
+    assert await chat.store.existing([]) == {}
+
+
+async def test_existing_answers_for_thousands(store: Store) -> None:
+    await store.create_account(account("Mei"))
+    keys = [person(f"p{number}") for number in range(3000)]
+    assert await store.existing([*keys, person("mei")]) == {"mei": "Mei"}
+
+
+async def test_password_hash_can_be_replaced(chat: Chat) -> None:
+    await chat.store.set_password_hash(person("mei"), "new")
+    mei, bob = await chat.store.account(person("mei")), await chat.store.account(person("bob"))
+    assert mei is not None
+    assert mei.password_hash == "new"
+    assert bob == account("Bob")
+
+
+async def test_token_is_found_until_it_expires(chat: Chat) -> None:
+    token = Token(digest=b"d" * 32, account=person("mei"), expires=NOON + 1000)
+    await chat.store.add_token(token)
+    assert await chat.store.token(token.digest, NOON) == token
+    assert await chat.store.token(token.digest, NOON + 999) == token
+    assert await chat.store.token(token.digest, NOON + 1000) is None
+    assert await chat.store.token(b"other", NOON) is None
+
+
+async def test_revoked_token_is_gone_and_others_are_not(chat: Chat) -> None:
+    tokens = [
+        Token(digest=bytes([number]) * 32, account=person("mei"), expires=NOON + 1000)
+        for number in range(2)
+    ]
+    for token in tokens:
+        await chat.store.add_token(token)
+    await chat.store.revoke_token(tokens[0].digest)
+    await chat.store.revoke_token(b"never there")
+    assert await chat.store.token(tokens[0].digest, NOON) is None
+    assert await chat.store.token(tokens[1].digest, NOON) == tokens[1]
+
+
+async def test_all_tokens_of_one_account_can_be_revoked(chat: Chat) -> None:
+    mine = [
+        Token(digest=bytes([number]) * 32, account=person("mei"), expires=NOON + 1000)
+        for number in range(3)
+    ]
+    other = Token(digest=b"b" * 32, account=person("bob"), expires=NOON + 1000)
+    for token in (*mine, other):
+        await chat.store.add_token(token)
+    await chat.store.revoke_tokens(person("mei"))
+    assert [await chat.store.token(token.digest, NOON) for token in mine] == [None] * 3
+    assert await chat.store.token(other.digest, NOON) == other
+
+
+async def test_expired_tokens_may_be_forgotten_but_no_others(chat: Chat) -> None:
+    valid = Token(digest=b"v" * 32, account=person("mei"), expires=NOON + 1)
+    await chat.store.add_token(valid)
+    for number in range(20):
+        await chat.store.add_token(
+            Token(digest=bytes([number]) * 32, account=person("mei"), expires=NOON - 1)
+        )
+    assert await chat.store.token(valid.digest, NOON) == valid

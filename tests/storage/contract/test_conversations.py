@@ -1,0 +1,183 @@
+"""The Store's contract: a person's conversations, read markers, counts, levels."""
+
+from __future__ import annotations
+
+import pytest
+from storing import Chat, account, draft, key, person
+
+from gochat.chat.store import MAX_COUNTED
+from gochat.protocol.messages import Conversation
+
+pytestmark = pytest.mark.trio
+
+
+async def test_everybody_has_the_lobby_and_has_read_what_was_there_before(chat: Chat) -> None:
+    said = await chat.say("Mei", "#lobby", "hello @Bob", mentions=["Bob"])
+    await chat.store.create_account(account("New"))
+    assert await chat.store.conversation_keys(person("New")) == {"#lobby"}
+    assert await chat.seen("New", "#lobby") == Conversation(
+        conv="#lobby", epoch=said.epoch, head=1, read=1
+    )
+    assert await chat.seen("Bob", "#lobby") == Conversation(
+        conv="#lobby", epoch=said.epoch, head=1, read=0, unread=1, mentions=1
+    )
+
+
+async def test_private_conversation_is_both_peoples_from_its_first_message_on(chat: Chat) -> None:
+    assert await chat.store.conversation(person("Bob"), key("@Mei", "Bob")) is None
+    await chat.say("Mei", "@Bob", "hi")
+    assert await chat.addresses("Mei") == ["#lobby", "@Bob"]
+    assert await chat.addresses("Bob") == ["#lobby", "@Mei"]
+    assert await chat.addresses("Eve") == ["#lobby"]
+    keys = {key("#lobby", "Bob"), key("@Mei", "Bob")}
+    assert await chat.store.conversation_keys(person("Bob")) == keys
+    bob = await chat.seen("Bob", "@Mei")
+    assert (bob.conv, bob.head, bob.read, bob.unread) == ("@Mei", 1, 0, 1)
+    mei = await chat.seen("Mei", "@Bob")
+    assert (mei.conv, mei.head, mei.read, mei.unread) == ("@Bob", 1, 1, 0)
+    assert await chat.store.conversation(person("Eve"), key("@Mei", "Bob")) is None
+
+
+async def test_notes_to_oneself_are_a_conversation_with_ones_own_name(chat: Chat) -> None:
+    await chat.say("Mei", "@Mei", "buy milk")
+    assert await chat.addresses("Mei") == ["#lobby", "@Mei"]
+    assert (await chat.seen("Mei", "@Mei")).unread == 0
+
+
+async def test_rooms_are_conversations_of_their_members_only(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "private")
+    await chat.do("Mei", "#garden", "invite", "Bob", subject="Bob")
+    assert await chat.addresses("Mei") == ["#garden", "#lobby"]
+    assert await chat.addresses("Bob") == ["#lobby"]
+    assert await chat.store.conversation(person("Bob"), key("#garden", "Bob")) is None
+    await chat.do("Bob", "#garden", "join")
+    assert await chat.store.conversation_keys(person("Bob")) == {"#garden", "#lobby"}
+    await chat.do("Mei", "#garden", "kick", "Bob", subject="Bob")
+    assert await chat.store.conversation_keys(person("Bob")) == {"#lobby"}
+
+
+async def test_room_shows_its_topic_access_and_who_operates_it(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "private")
+    await chat.do("Mei", "#garden", "topic", "roses")
+    await chat.do("Bob", "#garden", "join")
+    mei, bob = await chat.seen("Mei", "#garden"), await chat.seen("Bob", "#garden")
+    assert (mei.topic, mei.private, mei.operator) == ("roses", True, True)
+    assert (bob.topic, bob.private, bob.operator) == ("roses", True, False)
+
+
+async def test_who_joins_has_read_what_was_before(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.say("Mei", "#garden", "before")
+    await chat.do("Bob", "#garden", "join")
+    bob = await chat.seen("Bob", "#garden")
+    assert (bob.head, bob.unread) == (3, 0)
+    await chat.say("Mei", "#garden", "after")
+    assert (await chat.seen("Bob", "#garden")).unread == 1
+    await chat.do("Bob", "#garden", "leave")
+    await chat.do("Bob", "#garden", "join")
+    assert (await chat.seen("Bob", "#garden")).unread == 0
+
+
+async def test_only_messages_of_others_that_are_still_there_are_unread(chat: Chat) -> None:
+    await chat.say("Bob", "#lobby", "own")
+    await chat.say("Mei", "#lobby", "one @Bob", mentions=["Bob"])
+    await chat.say("Eve", "#lobby", "two @Bob", mentions=["Bob"])
+    await chat.do("Eve", "#lobby", "edit", "TWO", ref=3)
+    await chat.do("Mei", "#lobby", "react", "👍", ref=1)
+    bob = await chat.seen("Bob", "#lobby")
+    assert (bob.read, bob.unread, bob.mentions) == (1, 2, 1)
+    await chat.do("Mei", "#lobby", "delete", ref=2)
+    bob = await chat.seen("Bob", "#lobby")
+    assert (bob.head, bob.unread, bob.mentions) == (6, 1, 0)
+
+
+async def test_edit_can_mention_somebody_who_was_not(chat: Chat) -> None:
+    await chat.say("Mei", "#lobby", "hello")
+    await chat.do("Mei", "#lobby", "edit", "hello @Bob", ref=1, mentions=["Bob"])
+    assert (await chat.seen("Bob", "#lobby")).mentions == 1
+
+
+async def test_saying_something_moves_ones_own_marker_but_changing_something_does_not(
+    chat: Chat,
+) -> None:
+    await chat.say("Bob", "#lobby", "one")
+    await chat.say("Mei", "#lobby", "two")
+    await chat.do("Bob", "#lobby", "react", "👍", ref=2)
+    assert (await chat.seen("Bob", "#lobby")).read == 1
+    await chat.say("Bob", "#lobby", "three")
+    bob = await chat.seen("Bob", "#lobby")
+    assert (bob.read, bob.unread) == (4, 0)
+
+
+async def test_marker_moves_forward_only_and_never_beyond_the_head(chat: Chat) -> None:
+    await chat.append(*(draft("Mei", "#lobby", f"@Bob {n}", mentions=["Bob"]) for n in range(5)))
+    assert await chat.mark_read("Bob", "#lobby", 3) is True
+    assert await chat.mark_read("Bob", "#lobby", 3) is False
+    assert await chat.mark_read("Bob", "#lobby", 1) is False
+    bob = await chat.seen("Bob", "#lobby")
+    assert (bob.read, bob.unread, bob.mentions) == (3, 2, 2)
+    assert await chat.mark_read("Bob", "#lobby", 2**53 - 1) is True
+    assert await chat.mark_read("Bob", "#lobby", 2**53 - 1) is False
+    bob = await chat.seen("Bob", "#lobby")
+    assert (bob.read, bob.unread, bob.mentions) == (5, 0, 0)
+    assert (await chat.seen("Eve", "#lobby")).read == 0
+
+
+async def test_marker_of_a_conversation_that_is_not_ones_own_does_not_move(chat: Chat) -> None:
+    await chat.say("Mei", "@Bob", "hi")
+    await chat.do("Mei", "#garden", "create", "public")
+    assert await chat.store.mark_read(person("Eve"), key("@Bob", "Mei"), 1) is False
+    assert await chat.mark_read("Eve", "#garden", 1) is False
+    assert await chat.mark_read("Eve", "@Mei", 1) is False
+    assert await chat.mark_read("Eve", "#nowhere", 1) is False
+
+
+async def test_counts_stop_where_nobody_reads_on(chat: Chat) -> None:
+    extra = 50
+    for _ in range((MAX_COUNTED + extra) // 50):
+        await chat.append(*(draft("Mei", "#lobby", "@Bob", mentions=["Bob"]) for _ in range(50)))
+    bob = await chat.seen("Bob", "#lobby")
+    assert (bob.head, bob.unread, bob.mentions) == (MAX_COUNTED + extra, MAX_COUNTED, MAX_COUNTED)
+    await chat.mark_read("Bob", "#lobby", extra + 1)
+    bob = await chat.seen("Bob", "#lobby")
+    assert (bob.unread, bob.mentions) == (MAX_COUNTED - 1, MAX_COUNTED - 1)
+
+
+async def test_level_is_kept_for_each_person_and_conversation(chat: Chat) -> None:
+    await chat.say("Mei", "@Bob", "hi")
+    await chat.store.set_level(person("Bob"), key("#lobby", "Bob"), "mentions")
+    await chat.store.set_level(person("Bob"), key("@Mei", "Bob"), "none")
+    await chat.store.set_level(person("Eve"), key("@Mei", "Bob"), "none")
+    assert (await chat.seen("Bob", "#lobby")).level == "mentions"
+    assert (await chat.seen("Bob", "@Mei")).level == "none"
+    assert (await chat.seen("Mei", "@Bob")).level == "all"
+    assert (await chat.seen("Mei", "#lobby")).level == "all"
+    assert await chat.addresses("Eve") == ["#lobby"]
+
+
+async def test_conversations_are_paged_by_address(chat: Chat) -> None:
+    people = ["Zoe", "alice", "李雷", "Ömer", "bert"]
+    await chat.register(*people)
+    for name in people:
+        await chat.say(name, "@Mei", "hi")
+    await chat.do("Mei", "#zoo", "create", "public")
+    await chat.do("Mei", "#Art", "create", "public")
+    addresses = ["#Art", "#lobby", "#zoo", "@Zoe", "@alice", "@bert", "@Ömer", "@李雷"]
+    assert await chat.addresses("Mei") == addresses
+    found: list[str] = []
+    more = True
+    while more:
+        after = found[-1] if found else ""
+        page, more = await chat.store.conversations(person("Mei"), after=after, limit=3)
+        found += [conversation.conv for conversation in page]
+    assert found == addresses
+
+
+async def test_one_conversation_is_the_same_as_in_the_list(chat: Chat) -> None:
+    await chat.do("Bob", "#garden", "create", "public")
+    await chat.do("Mei", "#garden", "join")
+    await chat.say("Bob", "#garden", "hi @Mei", mentions=["Mei"])
+    await chat.say("Bob", "@Mei", "hi")
+    listed, _ = await chat.store.conversations(person("Mei"), after="", limit=10)
+    assert listed == [await chat.seen("Mei", conversation.conv) for conversation in listed]
+    assert [conversation.unread for conversation in listed] == [1, 0, 1]

@@ -1,0 +1,216 @@
+"""The Store's contract: rooms, their members and roles."""
+
+from __future__ import annotations
+
+import pytest
+from storing import NOON, Chat, Clock, draft, key, person
+
+from gochat.chat.store import Appended, RoomState
+from gochat.errors import ChatError
+from gochat.protocol.messages import EntryKind, Member, Room
+
+pytestmark = pytest.mark.trio
+
+
+async def test_who_creates_a_room_is_its_operator(chat: Chat) -> None:
+    await chat.do("Mei", "#Garden", "create", "public")
+    assert await chat.room("Mei", "#garden") == RoomState(
+        key=key("#garden", "Mei"),
+        name="#Garden",
+        topic="",
+        private=False,
+        members=1,
+        role="operator",
+    )
+    assert (await chat.room("Bob", "#garden")).role is None
+    assert await chat.members("#garden") == ["Mei*"]
+
+
+async def test_private_room_says_so(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "private")
+    assert (await chat.room("Mei", "#garden")).private
+
+
+async def test_a_room_exists_once_whatever_its_case(chat: Chat) -> None:
+    await chat.do("Mei", "#Garden", "create", "public")
+    assert await chat.refused("Bob", "#garden", "create", "private") == "room_exists"
+    assert await chat.refused("Bob", "#lobby", "create", "public") == "room_exists"
+    room = await chat.room("Bob", "#garden")
+    assert (room.name, room.private, room.members) == ("#Garden", False, 1)
+
+
+async def test_room_that_nobody_created_is_none(chat: Chat) -> None:
+    assert await chat.store.room(key("#garden", "Mei"), person("Mei")) is None
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text", "join", "leave", "invite", "kick", "topic", "operator", "member", "access"],
+)
+async def test_nothing_can_be_done_in_a_room_that_does_not_exist(
+    chat: Chat, kind: EntryKind
+) -> None:
+    assert await chat.refused("Mei", "#garden", kind, "x", subject="Bob") == "unknown_conversation"
+
+
+async def test_joining_and_leaving_changes_the_members(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.do("Bob", "#garden", "join")
+    await chat.do("Eve", "#garden", "join")
+    assert await chat.members("#garden") == ["Bob", "Eve", "Mei*"]
+    assert (await chat.room("Bob", "#garden")).role == "member"
+    await chat.do("Bob", "#garden", "leave")
+    assert await chat.members("#garden") == ["Eve", "Mei*"]
+    assert (await chat.room("Bob", "#garden")).role is None
+    assert (await chat.room("Bob", "#garden")).members == 2
+
+
+async def test_joining_or_leaving_twice_counts_once(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    for _ in range(2):
+        await chat.do("Bob", "#garden", "join")
+    assert (await chat.room("Bob", "#garden")).members == 2
+    await chat.do("Mei", "#garden", "join")
+    assert (await chat.room("Mei", "#garden")).role == "operator"
+    for _ in range(2):
+        await chat.do("Bob", "#garden", "leave")
+    assert (await chat.room("Bob", "#garden")).members == 1
+
+
+async def test_invitation_is_no_membership_and_is_used_up_by_joining(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "private")
+    await chat.do("Mei", "#garden", "invite", "Bob", subject="Bob")
+    room = await chat.room("Bob", "#garden")
+    assert (room.role, room.members) == ("invited", 1)
+    assert await chat.members("#garden") == ["Mei*"]
+    await chat.do("Bob", "#garden", "join")
+    assert (await chat.room("Bob", "#garden")).role == "member"
+    await chat.do("Bob", "#garden", "leave")
+    assert (await chat.room("Bob", "#garden")).role is None
+
+
+async def test_invitation_changes_nothing_for_a_member(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "private")
+    await chat.do("Mei", "#garden", "invite", "Mei", subject="Mei")
+    assert (await chat.room("Mei", "#garden")).role == "operator"
+
+
+async def test_kick_removes_a_member_or_an_invitation(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.do("Bob", "#garden", "join")
+    await chat.do("Mei", "#garden", "invite", "Eve", subject="Eve")
+    await chat.do("Mei", "#garden", "kick", "Bob", subject="Bob")
+    await chat.do("Mei", "#garden", "kick", "Eve", subject="Eve")
+    assert (await chat.room("Bob", "#garden")).role is None
+    assert (await chat.room("Eve", "#garden")).role is None
+    assert await chat.members("#garden") == ["Mei*"]
+
+
+async def test_operators_are_made_and_unmade(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.do("Bob", "#garden", "join")
+    await chat.do("Mei", "#garden", "operator", "Bob", subject="Bob")
+    await chat.do("Bob", "#garden", "member", "Mei", subject="Mei")
+    assert await chat.members("#garden") == ["Bob*", "Mei"]
+
+
+async def test_only_members_become_operators(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.do("Mei", "#garden", "invite", "Bob", subject="Bob")
+    for name in ("Bob", "Eve"):
+        await chat.do("Mei", "#garden", "operator", name, subject=name)
+    assert await chat.members("#garden") == ["Mei*"]
+    assert (await chat.room("Bob", "#garden")).role == "invited"
+
+
+async def test_topic_and_access_are_as_they_were_set_last(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.do("Mei", "#garden", "topic", "roses")
+    await chat.do("Mei", "#garden", "topic", "玫瑰")
+    await chat.do("Mei", "#garden", "access", "private")
+    room = await chat.room("Mei", "#garden")
+    assert (room.topic, room.private) == ("玫瑰", True)
+    await chat.do("Mei", "#garden", "topic", "")
+    await chat.do("Mei", "#garden", "access", "public")
+    room = await chat.room("Mei", "#garden")
+    assert (room.topic, room.private) == ("", False)
+
+
+async def test_creating_and_using_a_room_may_share_a_call(chat: Chat) -> None:
+    created, topic, again = await chat.append(
+        draft("Mei", "#garden", "public", kind="create"),
+        draft("Mei", "#garden", "roses", kind="topic"),
+        draft("Bob", "#garden", "public", kind="create"),
+    )
+    assert isinstance(created, Appended)
+    assert isinstance(topic, Appended)
+    assert (created.entry.seq, topic.entry.seq) == (1, 2)
+    assert isinstance(again, ChatError)
+    assert again.code == "room_exists"
+
+
+async def test_the_lobby_is_a_room_of_everybody_and_keeps_them(chat: Chat) -> None:
+    room = await chat.room("Bob", "#lobby")
+    assert (room.name, room.members, room.role, room.private) == ("#lobby", 3, "member", False)
+    await chat.do("Bob", "#lobby", "leave")
+    await chat.do("Mei", "#lobby", "kick", "Eve", subject="Eve")
+    assert await chat.members("#lobby") == ["Bob", "Eve", "Mei"]
+
+
+async def test_private_conversation_is_no_room(chat: Chat) -> None:
+    await chat.say("Mei", "@Bob", "hi")
+    assert await chat.store.room(key("@Bob", "Mei"), person("Mei")) is None
+
+
+async def test_members_are_paged_in_the_order_of_their_keys(chat: Chat, clock: Clock) -> None:
+    people = [f"P{number}" for number in range(5)]
+    await chat.register(*people)
+    await chat.do("P3", "#garden", "create", "public")
+    for who in ("P4", "P0", "P2", "P1"):
+        clock.now += 1
+        await chat.do(who, "#garden", "join")
+    first, total, more = await chat.store.members(key("#garden", "P0"), after="", limit=2)
+    assert (total, more) == (5, True)
+    assert first == [Member(name="P0", since=NOON + 2), Member(name="P1", since=NOON + 4)]
+    rest, total, more = await chat.store.members(key("#garden", "P0"), after="p1", limit=3)
+    assert (total, more) == (5, False)
+    assert [(member.name, member.operator, member.since) for member in rest] == [
+        ("P2", False, NOON + 3),
+        ("P3", True, NOON),
+        ("P4", False, NOON + 1),
+    ]
+
+
+async def test_room_that_does_not_exist_has_no_members(chat: Chat) -> None:
+    assert await chat.store.members(key("#garden", "Mei"), after="", limit=9) == ([], 0, False)
+
+
+async def test_list_of_rooms_has_the_public_ones_and_ones_own(chat: Chat) -> None:
+    await chat.do("Mei", "#Open", "create", "public")
+    await chat.do("Mei", "#Open", "topic", "come in")
+    await chat.do("Bob", "#Open", "join")
+    for name in ("#mine", "#invited", "#hidden"):
+        await chat.do("Mei", name, "create", "private")
+    await chat.do("Mei", "#invited", "invite", "Bob", subject="Bob")
+    rooms, more = await chat.store.rooms(person("Bob"), after="", limit=10)
+    assert not more
+    assert rooms == [
+        Room(room="#Open", topic="come in", members=2, joined=True),
+        Room(room="#invited", members=1, private=True, joined=False),
+        Room(room="#lobby", members=3, joined=True),
+    ]
+    mine, _ = await chat.store.rooms(person("Mei"), after="", limit=10)
+    assert [room.room for room in mine] == ["#Open", "#hidden", "#invited", "#lobby", "#mine"]
+
+
+async def test_list_of_rooms_is_paged_by_address(chat: Chat) -> None:
+    for number in range(5):
+        await chat.do("Mei", f"#r{number}", "create", "public")
+    found: list[str] = []
+    more = True
+    while more:
+        after = found[-1] if found else ""
+        rooms, more = await chat.store.rooms(person("Bob"), after=after, limit=2)
+        assert len(rooms) == 2
+        found += [room.room for room in rooms]
+    assert found == ["#lobby", "#r0", "#r1", "#r2", "#r3", "#r4"]

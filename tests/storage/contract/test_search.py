@@ -1,0 +1,164 @@
+"""The Store's contract: searching."""
+
+from __future__ import annotations
+
+import pytest
+from storing import Chat, draft, key, person
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("The quick brown fox", "quick"),
+        ("The quick brown fox", "QUICK"),
+        ("THE QUICK BROWN FOX", "quick"),
+        ("The quick brown fox", "uic"),
+        ("The quick brown fox", "ox"),
+        ("The quick brown fox", "q"),
+        ("The quick brown fox", "fox the"),
+        ("我们喜欢中文搜索", "中文"),
+        ("我们喜欢中文搜索", "中文搜索"),
+        ("我们喜欢中文搜索", "文"),
+        ("我们喜欢中文搜索", "搜索 喜欢"),
+        ("hello世界", "o世"),
+        ("日本語のテスト", "テスト"),
+        ("한국어 검색", "국어"),
+        ("Größe und Straße", "STRASSE"),
+        ("ПРИВЕТ мир", "привет"),
+        ("naïve café", "CAFÉ"),
+        ("cafe\N{COMBINING ACUTE ACCENT}", "café"),
+        ("ＦＵＬＬ width", "full"),
+        ("C++ and C#", "c++"),
+        ("see https://example.org/a?b=c", "example.org/a?b"),
+        ('say "hello" AND (run)', '"hello"'),
+        ("a NEAR b", "near"),
+        ("it's", "it's"),
+        ("50% off * today", "*"),
+        ("party 🎉🎉", "🎉"),
+        ("สวัสดีชาวโลก", "ชาวโลก"),
+        ("tab\tand\nnewline", "newline tab"),
+    ],
+)
+async def test_found(chat: Chat, text: str, query: str) -> None:
+    await chat.say("Mei", "#lobby", "something different")
+    await chat.say("Mei", "#lobby", text)
+    assert await chat.find("Bob", query) == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("The quick brown fox", "quack"),
+        ("The quick brown fox", "quick cat"),
+        ("abcd bcde", "abcde"),
+        ("我们喜欢中文", "文中"),
+        ("quick", "quickly"),
+        ("anything", ""),
+        ("anything", "   "),
+    ],
+)
+async def test_not_found(chat: Chat, text: str, query: str) -> None:
+    await chat.say("Mei", "#lobby", text)
+    assert await chat.find("Bob", query) == []
+
+
+@pytest.mark.parametrize("word", ["needle", "中文", "xy"])
+async def test_newest_first_over_all_conversations_page_by_page(chat: Chat, word: str) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.do("Bob", "#garden", "join")
+    # More than are indexed at once, so that both those in the index and the newest are looked at.
+    for round_ in range(50):
+        await chat.append(
+            *(draft("Mei", "#lobby", f"hay {round_}") for _ in range(10)),
+            draft("Mei", "#lobby", f"{word} {3 * round_}"),
+            draft("Mei", "@Bob", f"a{word}b {3 * round_ + 1}"),
+            draft("Bob", "#garden", f"{word} {3 * round_ + 2}"),
+        )
+    numbers: list[int] = []
+    cursor = None
+    while True:
+        hits, cursor = await chat.store.search(person("Bob"), word, cursor=cursor, limit=7)
+        numbers += [int(hit.text.split()[1]) for hit in hits]
+        if cursor is None:
+            break
+        assert len(hits) == 7
+    assert numbers == list(reversed(range(150)))
+
+
+async def test_what_is_said_between_two_pages_moves_nothing(chat: Chat) -> None:
+    await chat.append(*(draft("Mei", "#lobby", f"needle {n}") for n in range(6)))
+    first, cursor = await chat.store.search(person("Bob"), "needle", limit=3)
+    await chat.say("Mei", "#lobby", "needle new")
+    second, cursor = await chat.store.search(person("Bob"), "needle", cursor=cursor, limit=3)
+    assert [hit.text for hit in (*first, *second)] == [f"needle {n}" for n in reversed(range(6))]
+    assert cursor is None
+
+
+async def test_strange_cursor_finds_nothing(chat: Chat) -> None:
+    await chat.say("Mei", "#lobby", "needle")
+    for cursor in ("", "x", "-1", "９" * 5000):
+        assert await chat.store.search(person("Bob"), "needle", cursor=cursor, limit=3) == (
+            [],
+            None,
+        )
+
+
+async def test_hit_is_the_message_as_it_reads_now(chat: Chat) -> None:
+    await chat.say("Mei", "@Bob", "a needel")
+    await chat.do("Mei", "@Bob", "edit", "a needle", ref=1)
+    await chat.do("Bob", "@Mei", "react", "👍", ref=1)
+    ((hit,), _) = await chat.store.search(person("Bob"), "needle", limit=3)
+    assert [hit] == (await chat.page("Bob", "@Mei", limit=1, after=0)).entries
+    assert (hit.to, hit.edited, hit.reactions[0].me) == ("@Bob", 2, True)
+
+
+async def test_search_is_limited_to_ones_own_conversations(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "private")
+    await chat.do("Mei", "#garden", "invite", "Eve", subject="Eve")
+    await chat.say("Mei", "#garden", "needle in the garden")
+    await chat.say("Mei", "@Bob", "needle for bob")
+    await chat.say("Mei", "#lobby", "needle for all")
+    assert await chat.find("Eve", "needle") == ["needle for all"]
+    assert await chat.find("Eve", "needle", to="#garden") == []
+    hits, _ = await chat.store.search(
+        person("Eve"), "needle", conversation=key("@Bob", "Mei"), limit=9
+    )
+    assert hits == []
+    await chat.do("Eve", "#garden", "join")
+    assert await chat.find("Eve", "needle") == ["needle for all", "needle in the garden"]
+    await chat.do("Eve", "#garden", "leave")
+    assert await chat.find("Eve", "needle") == ["needle for all"]
+
+
+async def test_search_in_one_conversation(chat: Chat) -> None:
+    await chat.say("Mei", "@Bob", "needle for bob")
+    await chat.say("Mei", "#lobby", "needle for all")
+    assert await chat.find("Bob", "needle", to="@Mei") == ["needle for bob"]
+    assert await chat.find("Bob", "needle", to="#lobby") == ["needle for all"]
+    assert await chat.find("Bob", "needle", to="@Eve") == []
+    assert await chat.find("Bob", "needle", to="#nowhere") == []
+
+
+@pytest.mark.parametrize("later", [0, 600], ids=["not indexed yet", "indexed"])
+async def test_edited_and_deleted_texts_are_not_found(chat: Chat, later: int) -> None:
+    await chat.say("Mei", "#lobby", "needle one")
+    await chat.say("Mei", "#lobby", "needle two")
+    await chat.append(*(draft("Mei", "#lobby", f"hay {n}") for n in range(later)))
+    await chat.do("Mei", "#lobby", "edit", "pin one", ref=1)
+    await chat.do("Mei", "#lobby", "delete", ref=2)
+    assert await chat.find("Bob", "needle") == []
+    assert await chat.find("Bob", "pin") == ["pin one"]
+    await chat.do("Mei", "#lobby", "edit", "needle again", ref=1)
+    assert await chat.find("Bob", "needle") == ["needle again"]
+    await chat.do("Mei", "#lobby", "delete", ref=1)
+    assert await chat.find("Bob", "needle") == []
+
+
+async def test_edits_and_topics_are_no_hits_themselves(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.do("Mei", "#garden", "topic", "needle")
+    await chat.say("Mei", "#garden", "x")
+    await chat.do("Mei", "#garden", "edit", "needle", ref=3)
+    assert await chat.find("Mei", "needle") == ["needle"]

@@ -1,0 +1,212 @@
+"""What tests of stores say, in the words of the chat: who says what, where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import trio
+
+from gochat.chat import conversations, names
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import (
+    Account,
+    Appended,
+    Batch,
+    Cursor,
+    Draft,
+    Logged,
+    Page,
+    RoomState,
+    Store,
+)
+from gochat.errors import ChatError
+from gochat.protocol.messages import Conversation, EntryKind, Message
+
+#: When tests begin.
+NOON = 1_700_000_000_000
+
+
+class Clock:
+    """A wall clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class OpenStore(Protocol):
+    """Opens the store of a test; opened again after it was closed, it is the same one."""
+
+    def __call__(self) -> AbstractAsyncContextManager[Store]: ...
+
+
+class Chat:
+    """A store, and the people in it, who are called by the names that are shown."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def register(self, *people: str) -> None:
+        for name in people:
+            assert await self.store.create_account(account(name))
+
+    async def append(self, *drafts: Draft) -> list[Appended | ChatError]:
+        return await self.store.append(drafts)
+
+    async def say(self, who: str, to: str, text: str, **fields: Any) -> Message:
+        """Append one message; it must be taken, and be new."""
+        return await self.do(who, to, "text", text, **fields)
+
+    async def do(
+        self, who: str, to: str, kind: EntryKind, text: str = "", **fields: Any
+    ) -> Message:
+        """Append one entry; it must be taken, and be new."""
+        (result,) = await self.append(draft(who, to, text, kind=kind, **fields))
+        assert isinstance(result, Appended), result
+        assert not result.dup
+        return result.entry
+
+    async def refused(
+        self, who: str, to: str, kind: EntryKind, text: str = "", **fields: Any
+    ) -> str:
+        """Try to append one entry, which must be refused; return the code."""
+        (result,) = await self.append(draft(who, to, text, kind=kind, **fields))
+        assert isinstance(result, ChatError), result
+        return str(result.code)
+
+    async def page(
+        self,
+        who: str,
+        to: str,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 200,
+        as_of: Cursor | None = None,
+    ) -> Page:
+        return await self.store.page(
+            key(to, who),
+            viewer=names.fold(who),
+            before=before,
+            after=after,
+            limit=limit,
+            as_of=as_of,
+        )
+
+    async def entries(self, who: str, to: str) -> Sequence[Message]:
+        """The newest page, as `who` sees it."""
+        return (await self.page(who, to)).entries
+
+    async def seen(self, who: str, to: str) -> Conversation:
+        """A conversation as `who` sees it; it must be one of theirs."""
+        state = await self.store.conversation(names.fold(who), key(to, who))
+        assert state is not None
+        return state
+
+    async def addresses(self, who: str) -> list[str]:
+        """The addresses of all conversations of `who`, in the store's order."""
+        found, more = await self.store.conversations(names.fold(who), after="", limit=200)
+        assert not more
+        return [conversation.conv for conversation in found]
+
+    async def mark_read(self, who: str, to: str, seq: int) -> bool:
+        return await self.store.mark_read(names.fold(who), key(to, who), seq)
+
+    async def room(self, who: str, to: str) -> RoomState:
+        """A room as `who` sees it; it must exist."""
+        room = await self.store.room(key(to, who), names.fold(who))
+        assert room is not None
+        return room
+
+    async def members(self, to: str) -> list[str]:
+        """The names of all members of a room, those of operators with a star."""
+        found, total, more = await self.store.members(key(to, "nobody"), after="", limit=200)
+        assert (total, more) == (len(found), False)
+        return [member.name + "*" * member.operator for member in found]
+
+    async def find(self, who: str, query: str, **where: str) -> list[str]:
+        """The texts that `who` finds."""
+        conversation = key(where["to"], who) if "to" in where else None
+        hits, cursor = await self.store.search(
+            names.fold(who), query, conversation=conversation, limit=50
+        )
+        assert cursor is None
+        return [hit.text for hit in hits]
+
+
+class Following:
+    """What a follower of the log has been given."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    def __call__(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    @property
+    def logged(self) -> list[Logged]:
+        return [one for batch in self.batches for one in batch.entries]
+
+    def seqs(self, conversation: str) -> list[int]:
+        """The seqs of one conversation, in the order of their delivery."""
+        return [one.entry.seq for one in self.logged if one.conversation == conversation]
+
+
+async def follow(nursery: trio.Nursery, store: Store, deliver: Callable[[Batch], None]) -> Cursor:
+    """Follow the log in the background; return the cursor from which on."""
+    cursor: Cursor = await nursery.start(_follow, store, deliver)
+    return cursor
+
+
+async def _follow(
+    store: Store,
+    deliver: Callable[[Batch], None],
+    *,
+    task_status: trio.TaskStatus[Cursor] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    await store.follow(deliver, task_status=task_status)
+
+
+def account(name: str, password_hash: str = "hash") -> Account:
+    return Account(
+        key=names.fold(name), name=name, password_hash=password_hash, created=NOON - 1000
+    )
+
+
+def key(to: str, who: str) -> ConversationKey:
+    """The key of what `who` calls `to`."""
+    return conversations.key(to, names.fold(who))
+
+
+def person(name: str) -> NameKey:
+    return names.fold(name)
+
+
+def draft(
+    who: str,
+    to: str,
+    text: str = "",
+    *,
+    kind: EntryKind = "text",
+    mentions: Sequence[str] = (),
+    subject: str | None = None,
+    **fields: Any,
+) -> Draft:
+    """What `who` sends to `to`; `fields` are further ones of the draft."""
+    return Draft(
+        conversation=key(to, who),
+        to=to,
+        sender_key=names.fold(who),
+        sender=who,
+        kind=kind,
+        text=text,
+        mentions=tuple(mentions),
+        mentioned=tuple(map(names.fold, mentions)),
+        subject=None if subject is None else names.fold(subject),
+        **fields,
+    )
