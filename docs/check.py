@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -125,7 +126,7 @@ def make_commands() -> str:
     for name, summary in COMMANDS.items():
         parser = argparse.ArgumentParser(prog=f"gochat {name}", add_help=False)
         import_module(f"gochat.cli.{name}").add_arguments(parser)
-        lines += ["", f"### gochat {name}", "", summary[0].upper() + summary[1:] + ".", ""]
+        lines += ["", f"### gochat {name}", "", _sentence(summary), ""]
         lines += list(_describe_arguments(parser))
     return "\n".join(lines[1:]) + "\n"
 
@@ -157,9 +158,13 @@ def _describe_arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
                 yield ""
                 yield f"#### {parser.prog} {name}"
                 yield ""
-                yield summaries.get(name, "").capitalize() + "."
+                yield _sentence(summaries.get(name, ""))
                 yield ""
                 yield from _describe_arguments(_without_help(inner))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
 
 
 def _without_help(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -189,7 +194,7 @@ def make_exceptions() -> str:
 
     assert errors.__doc__ is not None
     tree = errors.__doc__.partition("::\n\n")[2].partition("\n\nWhat each does")[0]
-    return f"```\n{tree}\n```\n"
+    return f"```\n{textwrap.dedent(tree)}\n```\n"
 
 
 MAKERS: dict[str, Callable[[], str]] = {

@@ -1,0 +1,295 @@
+"""The project itself: what its files promise, and what no reviewer sees at every change."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from itertools import product
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from gochat import __version__
+from gochat.config import KEYS
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CONSTRAINTS = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line
+)
+#: The machines that constraints.txt is for, as the markers of requirements see them.
+MACHINES = [
+    {
+        "python_version": version,
+        "python_full_version": f"{version}.0",
+        "sys_platform": platform,
+        "platform_system": {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}[platform],
+        "os_name": "nt" if platform == "win32" else "posix",
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "extra": "",
+    }
+    for version, (platform, machine) in product(
+        ("3.11", "3.12", "3.13", "3.14"),
+        (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")),
+    )
+]
+
+
+def files() -> list[Path]:
+    """What is part of the project: all files, without those that git ignores."""
+    patterns = [
+        line.strip("/")
+        for line in (ROOT / ".gitignore").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+
+    def is_ignored(path: Path) -> bool:
+        relative = path.relative_to(ROOT)
+        return any(
+            relative.match(pattern)
+            or any(parent.match(pattern) for parent in relative.parents)
+            or relative.as_posix().startswith(f"{pattern}/")
+            for pattern in patterns
+        )
+
+    return [
+        path
+        for path in sorted(ROOT.rglob("*"))
+        if path.is_file() and ".git" not in path.relative_to(ROOT).parts and not is_ignored(path)
+    ]
+
+
+def load(path: Path) -> ModuleType:
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# -- what is written where ---------------------------------------------------------------------
+
+
+def test_no_file_names_a_package_registry() -> None:
+    """Packages come from wherever pip is set up to get them."""
+    # Put together here, for this file is one of them.
+    host = re.compile(
+        "|".join(
+            (
+                r"pypi\." + r"(org|python)",
+                r"pythonhosted\." + "org",
+                r"registry\." + r"(npmjs|yarnpkg)",
+                r"--(extra-)?index" + "-url",
+                r"deb\." + r"debian\.org",
+            )
+        )
+    )
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in files()
+        for match in host.finditer(path.read_bytes().decode(errors="replace"))
+    ]
+    assert not found
+
+
+def test_no_text_was_left_for_later() -> None:
+    words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|NotImplemented" + r"Error)\b")
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in files()
+        if path.suffix in {".py", ".md", ".sql", ".toml", ".yml", ".tcss", ".lua"}
+        for match in words.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert not found
+
+
+def test_every_text_ends_its_lines_as_unix_does() -> None:
+    found = [
+        str(path.relative_to(ROOT))
+        for path in files()
+        if path.suffix in {".py", ".md", ".toml", ".yml", ".txt"} and b"\r\n" in path.read_bytes()
+    ]
+    assert not found
+
+
+# -- the documentation -------------------------------------------------------------------------
+
+
+def test_links_lead_somewhere_and_made_parts_are_current() -> None:
+    check: Any = load(ROOT / "docs" / "check.py")
+    assert [*check.check_links(), *check.check_made_parts()] == []
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        code = "\n".join(
+            match[0]
+            for match in re.finditer(
+                r"^```.*?^```|`[^`\n]+`", path.read_text(encoding="utf-8"), flags=re.M | re.S
+            )
+        )
+        for name in re.findall(r"(?:^|`)make ([a-z-]+)", code, flags=re.MULTILINE):
+            assert name in targets, f"{path.relative_to(ROOT)}: make {name}"
+
+
+def test_readme_says_first_how_to_chat_and_how_to_test() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)
+    assert block is not None
+    assert [line.split("#")[0].strip() for line in block[1].splitlines()] == [
+        "make chat",
+        "make test",
+    ]
+
+
+def test_every_configuration_key_says_what_it_is() -> None:
+    for key in KEYS.values():
+        assert key.description.endswith((".", ":", "`")), key.name
+
+
+# -- the package -------------------------------------------------------------------------------
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert importlib.metadata.version("gochat") == __version__
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+?),", changelog, re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == __version__
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A package that is only there because another one needs it can be gone tomorrow."""
+    providers = importlib.metadata.packages_distributions()
+    declared = {
+        canonicalize_name(Requirement(text).name) for text in PYPROJECT["project"]["dependencies"]
+    }
+    for path in (ROOT / "src").rglob("*.py"):
+        for name in set(_imported(path)) - sys.stdlib_module_names - {"gochat"}:
+            assert declared & {canonicalize_name(p) for p in providers[name]}, f"{path}: {name}"
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "forbidden"),
+    [
+        ("serve", {"textual", "rich", "gochat.tui", "gochat.client"}),
+        ("tui", {"sqlite3", "argon2", "structlog", "gochat.server", "gochat.storage"}),
+        ("db", {"textual", "rich", "gochat.tui", "gochat.client", "gochat.server"}),
+    ],
+)
+def test_a_command_loads_nothing_of_the_others(command: str, forbidden: set[str]) -> None:
+    """Run for real, as far as its flags: what is imported after that is the work itself."""
+    program = (
+        "import sys\n"
+        "from gochat.cli import main\n"
+        f"assert main([{command!r}, '--help']) == 0\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(result.stderr.split()) & forbidden == set()
+
+
+def test_a_running_server_has_loaded_no_app(tmp_path: Path) -> None:
+    program = (
+        "import sys, trio\n"
+        "from gochat.config import Config\n"
+        "from gochat.server.app import serve\n"
+        "async def main():\n"
+        "    stop = trio.Event()\n"
+        "    stop.set()\n"
+        f"    await serve(Config(port=0, store='sqlite:///{(tmp_path / 'x.db').as_posix()}'),"
+        " stop=stop)\n"
+        "trio.run(main)\n"
+        "print(*sys.modules)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(result.stdout.split())
+    assert "gochat.server.app" in loaded
+    assert loaded & {"textual", "gochat.tui", "gochat.client", "anyio"} == set()
+
+
+# -- the pinned versions -----------------------------------------------------------------------
+
+
+def test_constraints_are_plain_names_and_versions() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    for line in lines:
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line), line
+    assert lines == sorted(set(lines))
+
+
+@pytest.mark.parametrize(
+    "machine", MACHINES, ids=lambda m: f"{m['python_version']}-{m['sys_platform']}"
+)
+def test_constraints_cover_all_that_is_installed_on_any_machine(machine: dict[str, str]) -> None:
+    """Followed through the requirements of what is installed here, read as that machine would.
+
+    What only other machines install can't be followed further from here; what it needs in turn
+    was resolved when constraints.txt was made.
+    """
+    groups = PYPROJECT["dependency-groups"]
+    texts = [
+        *PYPROJECT["project"]["dependencies"],
+        *(text for group in groups.values() for text in group if isinstance(text, str)),
+    ]
+    waiting = [(Requirement(text), frozenset[str]()) for text in texts]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        requirement, extras = waiting.pop()
+        marker = requirement.marker
+        if marker is not None and not any(
+            marker.evaluate({**machine, "extra": extra}) for extra in extras or {""}
+        ):
+            continue
+        name = canonicalize_name(requirement.name)
+        assert name in CONSTRAINTS, f"{requirement} is not pinned"
+        assert requirement.specifier.contains(CONSTRAINTS[name], prereleases=True), (
+            f"{name} is pinned to {CONSTRAINTS[name]}, but {requirement} is asked for"
+        )
+        wanted = frozenset(requirement.extras) | {""}
+        if (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        try:
+            further = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        waiting += [(Requirement(text), wanted) for text in further]
+
+
+def test_what_is_installed_is_what_is_pinned() -> None:
+    """So that a green run says something about the versions that others will get."""
+    for name, version in CONSTRAINTS.items():
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if name != "pip":
+            assert installed == version, name
