@@ -71,6 +71,9 @@ format: $(DEVELOPMENT) ## Format the code, and mend what can be mended by machin
 docs-write: $(DEVELOPMENT) ## Make the parts of the documentation that are made from the code
 	$(BIN)/python docs/check.py --write
 
+picture: $(DEVELOPMENT) ## Take the picture of the app that the README shows
+	$(BIN)/python docs/picture.py
+
 constraints: ## Resolve the newest versions of everything into constraints.txt (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --quiet | sed 's/ *;.*//' | LC_ALL=C sort -u > constraints.new
