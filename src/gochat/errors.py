@@ -28,7 +28,6 @@ class ErrorCode(StrEnum):
     # The wire.
     FRAME_EMPTY = "frame_empty"
     FRAME_TOO_LARGE = "frame_too_large"
-    FRAME_TIMEOUT = "frame_timeout"
     MALFORMED = "malformed"
     UNKNOWN_TYPE = "unknown_type"
     # Identity.
@@ -57,7 +56,6 @@ class ErrorCode(StrEnum):
     BUSY = "busy"
     UNAVAILABLE = "unavailable"
     SERVER_FULL = "server_full"
-    INTERNAL = "internal"
 
 
 class GochatError(Exception):

@@ -191,6 +191,17 @@ async def test_reactions_are_counted_and_taken_back() -> None:
         assert (reaction.count, reaction.me) == (1, False)
 
 
+async def test_a_message_takes_only_so_many_different_emoji() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        await say(mei, "hello")
+        for number in range(20):
+            await mei.ask(React(to="#lobby", seq=1, emoji=chr(0x1F600 + number)), Sent)
+        error = await mei.ask(React(to="#lobby", seq=1, emoji="👍"), Error)
+        assert error.code == "not_permitted"
+        await mei.ask(React(to="#lobby", seq=1, emoji=chr(0x1F600), on=False), Sent)
+        await mei.ask(React(to="#lobby", seq=1, emoji="👍"), Sent)
+
+
 async def test_a_reply_names_the_message_it_answers() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await say(mei, "question")

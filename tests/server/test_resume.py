@@ -10,6 +10,7 @@ from gochat.protocol.messages import (
     Bye,
     CaughtUp,
     ChangePassword,
+    Edit,
     Error,
     LoggedIn,
     Message,
@@ -124,6 +125,19 @@ async def test_who_missed_too_much_gets_the_newest_page() -> None:
             assert not caught_up.recovered
             assert (caught_up.seq, caught_up.head) == (100, 300)
             assert [m.seq for m in newest if isinstance(m, Message)] == list(range(101, 301))
+
+
+async def test_a_client_without_the_log_is_caught_up_with_what_was_said_only() -> None:
+    async with running_server() as server, server.peer("bob") as bob, server.peer("mei") as mei:
+        epoch = (await say(bob, "one")).epoch
+        await bob.ask(Edit(to="#lobby", seq=1, text="One"), Sent)
+        await say(bob, "two")
+        async with server.connect() as again:
+            position = Position(conv="#lobby", epoch=epoch, seq=0)
+            await again.send(Resume(token=mei.token, positions=(position,)), Ping())
+            await again.expect(Pong)
+            said = [m for m in again.received if isinstance(m, Message)]
+            assert [(m.seq, m.text) for m in said] == [(1, "One"), (3, "two")]
 
 
 @pytest.mark.parametrize("wrong", ["epoch", "ahead"])

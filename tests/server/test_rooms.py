@@ -126,7 +126,9 @@ async def test_a_room_is_never_left_without_an_operator() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         async with server.peer("ann") as ann:
             await done(mei, CreateRoom(room="#cats"))
-            await done(bob, Join(room="#cats"))
+            joined = await done(bob, Join(room="#cats"))
+            while (await done(mei, Send(to="#cats", text="wait"))).ts <= joined.ts:
+                pass  # a millisecond later, so that it is clear who was there first
             await done(ann, Join(room="#cats"))
             demote = SetOperator(room="#cats", name="mei", on=False)
             assert await refused(mei, demote) == "bad_request"
@@ -153,6 +155,13 @@ async def test_rooms_are_listed_with_topic_members_and_whether_one_is_in_them() 
         assert (cats.room, cats.topic, cats.members, cats.joined) == ("#cats", "meow", 2, True)
         assert (dogs.room, dogs.joined) == ("#dogs", False)
         assert (lobby.room, lobby.members, lobby.joined) == ("#lobby", 2, True)
+
+
+async def test_who_creates_a_room_with_a_topic_sees_every_entry_of_its_log() -> None:
+    async with running_server() as server, server.peer("mei", "log") as mei:
+        await done(mei, CreateRoom(room="#cats", topic="meow"))
+        assert (await mei.text()).seq == 2
+        assert (await done(mei, Send(to="#cats", text="purr"))).seq == 3
 
 
 async def test_rooms_stay_ones_own_over_a_new_login() -> None:

@@ -25,6 +25,8 @@ from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Se
 MAX_TEXT: Final = 4000
 #: One emoji can be a sequence of a dozen code points; a text is no reaction.
 MAX_EMOJI: Final = 32
+#: Different emoji on one message: with ten names each they fit a frame beside the longest text.
+MAX_REACTIONS: Final = 20
 #: Names looked up in one message: a message that names more people means the whole room.
 MAX_MENTIONS: Final = 10
 
@@ -125,7 +127,13 @@ class Drafts:
         if not 1 <= len(emoji) <= MAX_EMOJI or any(char.isspace() for char in emoji):
             raise ChatError(ErrorCode.BAD_REQUEST, "that is no emoji", field="emoji")
         address = await self.address(who, rooms, request.to)
-        await self._said(address, request.seq)
+        said = await self._said(address, request.seq)
+        if request.on and len({*(r.emoji for r in said.reactions), emoji}) > MAX_REACTIONS:
+            raise ChatError(
+                ErrorCode.NOT_PERMITTED,
+                f"a message takes at most {MAX_REACTIONS} different emoji",
+                field="emoji",
+            )
         kind: EntryKind = "react" if request.on else "unreact"
         return _draft(who, address, kind, text=emoji, ref=request.seq, cid=request.cid)
 

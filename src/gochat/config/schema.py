@@ -146,7 +146,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     # Messages.
     burst: Annotated[
-        int, _within(1, 1_000_000, "Messages that a session may send at once, before it must wait.")
+        int,
+        _within(
+            1,
+            1_000_000,
+            "Messages that a person may send at once, from all devices, before they must wait.",
+        ),
     ] = 10
     per_second: Annotated[
         float,
@@ -155,7 +160,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     text_chars: Annotated[
         int,
         _within(
-            1, 10_000, "Characters of a message. 4000, each of the worst kind, still fit a frame."
+            1,
+            1_000_000,
+            "Characters of a message. Escaped, each of the worst kind, they must fit a frame.",
         ),
     ] = 4000
     history_page: Annotated[

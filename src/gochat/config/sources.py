@@ -20,6 +20,10 @@ from gochat.errors import ConfigError
 _SECRET: Final = frozenset({"store", "registration.invites"})
 
 _BY_VARIABLE: Final = {key.variable: key.name for key in KEYS.values()}
+#: Bytes of a frame that one character can need: a control character, escaped in the payload and
+#: again in the envelope, is `\\\\u0001`; and bytes for what is around the text: reactions, names.
+ESCAPED: Final = 7
+AROUND_TEXT: Final = 32 * 1024
 #: The file's path can't be in the file.
 CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"
 #: Variables of other parts of gochat, which the server leaves alone.
@@ -125,6 +129,12 @@ class _Values:
             limits.password_min <= limits.password_max,
             ("limits.password_min", "limits.password_max"),
             f"passwords of {limits.password_min} to {limits.password_max} characters: none fits",
+        )
+        self._check(
+            limits.text_chars * ESCAPED + AROUND_TEXT <= limits.frame_bytes,
+            ("limits.text_chars", "limits.frame_bytes"),
+            f"a message of {limits.text_chars} characters, escaped, needs frames of "
+            f"{limits.text_chars * ESCAPED + AROUND_TEXT} bytes",
         )
         self._check(
             config.registration.mode != "invite" or bool(config.registration.invites),

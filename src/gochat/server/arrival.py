@@ -260,7 +260,8 @@ class Arrivals:
         )
         session.outlet.post(encode(caught_up))
         for entry in page.entries:
-            await self._post_gently(session, entry)
+            if session.wants_log or entry.kind == "text":
+                await self._post_gently(session, entry)
 
     async def _push_unread(self, session: Session, as_of: Cursor) -> None:
         """Send the private messages that waited to a client that doesn't keep a log."""

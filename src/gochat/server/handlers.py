@@ -221,7 +221,8 @@ class Handlers:
         result = (await self._append(session, drafts))[-1]
         if isinstance(request, CreateRoom) and request.topic and isinstance(result, Appended):
             topic = SetTopic(room=request.room, topic=request.topic)
-            await self._append(session, await self._services.rooms.set_topic(who, topic))
+            # An entry that nobody acknowledges: the session gets it like all others.
+            await self._services.store.append(await self._services.rooms.set_topic(who, topic))
         self._acknowledge(session, request, result)
 
     async def _drafts(
