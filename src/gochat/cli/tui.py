@@ -1,0 +1,43 @@
+"""``gochat tui``: the app."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument(
+        "url",
+        nargs="?",
+        metavar="URL",
+        help="the server: gochat://host:port, gochats://host:port for TLS, or just a host "
+        "(default: the one used last, else this machine)",
+    )
+    parser.add_argument(
+        "--demo", action="store_true", help="show a lively conversation; needs no server"
+    )
+    parser.add_argument(
+        "--state-dir",
+        metavar="PATH",
+        type=Path,
+        help="where sessions, drafts and unsent messages are kept (default: the system's place)",
+    )
+    parser.add_argument(
+        "--config", metavar="PATH", type=Path, help="configuration of the app (default: tui.toml)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the app until the person quits.
+
+    Raises:
+        ConfigError: the configuration or the address can't be used, or the terminal.
+    """
+    from gochat.tui.terminal import check_terminal
+
+    check_terminal()
+    from gochat.tui.start import run_app
+
+    return run_app(args.url, demo=args.demo, state_dir=args.state_dir, config=args.config)

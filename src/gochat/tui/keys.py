@@ -1,0 +1,240 @@
+"""What the keys do: one table, from which the bindings, the help and the palette are made.
+
+A person rebinds an action by its name, in the configuration file::
+
+    [keys]
+    switcher = "ctrl+t"
+    newline = ["ctrl+j", "alt+enter"]
+
+What can't be used (an action or a key that doesn't exist, a key that two actions of one place
+want) is reported and left as it was: a typing error must not take somebody's keys away.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from textual.binding import Binding
+from textual.keys import Keys, format_key
+
+#: Where an action's keys work. Two actions may share a key unless both can be meant at once.
+Place: TypeAlias = Literal["app", "chat", "input", "message", "list"]
+
+#: The places whose keys work at the same time as those of a place.
+_TOGETHER: Final[dict[Place, frozenset[Place]]] = {
+    "app": frozenset({"app", "chat", "input", "message", "list"}),
+    "chat": frozenset({"app", "chat", "input", "message", "list"}),
+    "input": frozenset({"app", "chat", "input"}),
+    "message": frozenset({"app", "chat", "message"}),
+    "list": frozenset({"app", "chat", "list"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something a key does. `run` is the Textual action; `keys` the defaults, most usual first.
+
+    `fixed` actions are not for the configuration: what they mean is the terminal's or everybody's
+    convention.
+    """
+
+    name: str
+    place: Place
+    keys: tuple[str, ...]
+    run: str
+    text: str
+    fixed: bool = False
+
+
+def _conversation(n: int) -> Action:
+    return Action(
+        f"conversation_{n}", "chat", (f"alt+{n}",), f"conversation({n})", f"Conversation {n}"
+    )
+
+
+ACTIONS: Final[tuple[Action, ...]] = (
+    Action("help", "app", ("f1",), "help", "Help for what you are doing"),
+    Action("palette", "app", ("ctrl+p",), "palette", "All commands by name"),
+    Action("quit", "app", ("ctrl+q",), "quit", "Quit"),
+    Action("switcher", "chat", ("ctrl+k", "ctrl+g"), "switcher", "Go to a room or person"),
+    Action("search", "chat", ("ctrl+f",), "search", "Search messages"),
+    Action("next_unread", "chat", ("f6", "alt+a"), "next_unread", "Next unread, mentions first"),
+    Action("previous", "chat", ("alt+slash", "f7"), "previous", "The conversation before"),
+    Action("side_pane", "chat", ("f2",), "side_pane", "Rooms and people"),
+    Action("members", "chat", ("f3",), "members", "Members of this room"),
+    Action("rooms", "chat", ("f4",), "rooms", "All rooms"),
+    Action("settings", "chat", ("f5",), "settings", "Settings"),
+    *(_conversation(n) for n in range(1, 10)),
+    Action("page_up", "input", ("pageup",), "page_up", "Scroll up"),
+    Action("page_down", "input", ("pagedown",), "page_down", "Scroll down"),
+    Action("oldest", "input", ("ctrl+home",), "oldest", "The oldest message that is loaded"),
+    Action("now", "input", ("ctrl+end",), "now", "Back to now"),
+    Action("back", "chat", ("escape",), "back", "Close, or back to the input", fixed=True),
+    Action("send", "input", ("enter",), "send", "Send"),
+    Action(
+        "newline", "input", ("alt+enter", "shift+enter", "ctrl+j"), "newline", "Begin a new line"
+    ),
+    Action(
+        "complete", "input", ("tab",), "complete(1)", "Complete names, rooms, commands, :emoji:"
+    ),
+    Action("complete_back", "input", ("shift+tab",), "complete(-1)", "The completion before"),
+    Action("history_back", "input", ("ctrl+up",), "history(-1)", "What you sent before"),
+    Action("history_forward", "input", ("ctrl+down",), "history(1)", "What you sent after that"),
+    Action("editor", "input", ("ctrl+x",), "editor", "Write in $EDITOR"),
+    Action("up", "input", ("up",), "up", "Select a message, when the input is empty", fixed=True),
+    Action("down", "input", ("down",), "down", "Down", fixed=True),
+    Action("home", "input", ("home",), "home", "Begin of the line; top, when empty", fixed=True),
+    Action("end", "input", ("end",), "end", "End of the line; now, when empty", fixed=True),
+)
+
+BY_NAME: Final = {action.name: action for action in ACTIONS}
+
+#: The keys that have a name, besides letters, digits and signs.
+_NAMED: Final = frozenset(
+    key.value for key in Keys if "+" not in key.value and not key.value.startswith("<")
+) | {"space", "slash", "backslash", "minus", "plus", "comma", "full_stop", "underscore"}
+_MODIFIERS: Final = ("ctrl", "alt", "shift", "super", "meta", "hyper")
+_SIGNS: Final = {"/": "slash", "\\": "backslash", "-": "minus", "+": "plus", ".": "full_stop"}
+
+
+def bindings(place: Place) -> list[Binding]:
+    """Return the default bindings of a place. The keymap changes them by their ids."""
+    return [
+        Binding(
+            ",".join(action.keys), action.run, action.text, show=False, id=action.name,
+            # Before the widget that has the focus: else a text field takes them for editing.
+            priority=place in ("chat", "input") and action.name not in ("back",),
+        )
+        for action in ACTIONS
+        if action.place == place
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Keymap:
+    """Which keys each action has, and what was wrong with the configuration."""
+
+    keys: Mapping[str, tuple[str, ...]]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """What differs from the defaults, in Textual's form, where no key is an unknown one."""
+        return {
+            name: ",".join(keys) or "unbound"
+            for name, keys in self.keys.items()
+            if keys != BY_NAME[name].keys
+        }
+
+    def shown(self, name: str) -> str:
+        """Return the first key of an action as people write it: ``Ctrl+K``."""
+        keys = self.keys.get(name, ())
+        return spell(keys[0]) if keys else ""
+
+    def all_shown(self, name: str) -> str:
+        """Return all keys of an action as people write them."""
+        return " · ".join(spell(key) for key in self.keys.get(name, ()))
+
+
+def defaults() -> Keymap:
+    """Return the keys as they are without configuration."""
+    return Keymap({action.name: action.keys for action in ACTIONS})
+
+
+def read(configured: Mapping[str, object]) -> Keymap:
+    """Return the keys with what a person has configured, as far as it can be used."""
+    keys = {action.name: action.keys for action in ACTIONS}
+    problems: list[str] = []
+    wanted: dict[str, tuple[str, ...]] = {}
+    for name, value in configured.items():
+        action = BY_NAME.get(name)
+        if action is None:
+            near = difflib.get_close_matches(name, BY_NAME, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            problems.append(f"keys: there is no action {name!r}{hint}")
+        elif action.fixed:
+            problems.append(f"keys: {name!r} can't be changed")
+        elif (chosen := _chosen(value)) is None:
+            problems.append(f"keys: {name!r} must be a key or a list of keys")
+        elif bad := [key for key in chosen if not _is_key(key)]:
+            problems.append(f"keys: {name!r}: there is no key {bad[0]!r}; write it as ctrl+k")
+        else:
+            wanted[name] = chosen
+    # A default gives way to what was chosen; of two that were chosen the first one stays.
+    for name, chosen in wanted.items():
+        clash = next(
+            (
+                (other, key)
+                for other in wanted
+                if other in keys and other != name and _meet(name, other)
+                for key in chosen
+                if key in keys[other]
+                and keys[other] == wanted[other]
+                and list(wanted).index(other) < list(wanted).index(name)
+            ),
+            None,
+        )
+        if clash:
+            problems.append(
+                f"keys: {spell(clash[1])} is chosen for both {clash[0]!r} and {name!r}; "
+                f"{name!r} keeps {' and '.join(map(spell, BY_NAME[name].keys))}"
+            )
+        else:
+            keys[name] = chosen
+    for name, chosen in [(n, k) for n, k in keys.items() if n in wanted and k == wanted[n]]:
+        for other in BY_NAME:
+            if other == name or keys[other] == wanted.get(other) or not _meet(name, other):
+                continue
+            left = tuple(key for key in keys[other] if key not in chosen)
+            if left != keys[other]:
+                if not left:
+                    problems.append(
+                        f"keys: {' and '.join(map(spell, chosen))} is {name!r} now, "
+                        f"and {other!r} has no key"
+                    )
+                keys[other] = left
+    return Keymap(keys, tuple(problems))
+
+
+def spell(key: str) -> str:
+    """Return a key as people write it: ``ctrl+k`` is ``Ctrl+K``."""
+    *modifiers, last = key.split("+")
+    shown = {"escape": "Esc", "enter": "Enter", "pageup": "PgUp", "pagedown": "PgDn"}.get(last)
+    if shown is None:
+        shown = format_key(last)
+        shown = shown.upper() if len(shown) == 1 else shown[:1].upper() + shown[1:]
+    return "+".join([*(modifier.title() for modifier in modifiers), shown])
+
+
+def _chosen(value: object) -> tuple[str, ...] | None:
+    values: Iterable[object] = [value] if isinstance(value, str) else value  # type: ignore[assignment]  # checked below
+    if not isinstance(values, list) or not values:
+        return None
+    if not all(isinstance(key, str) for key in values):
+        return None
+    return tuple(_normal(str(key)) for key in values)
+
+
+def _normal(key: str) -> str:
+    *modifiers, last = re.sub(r"\s", "", key.lower()).removesuffix("+").split("+")
+    if key.endswith("++"):
+        last = "plus"
+    return "+".join([*sorted(modifiers), _SIGNS.get(last, last)])
+
+
+def _is_key(key: str) -> bool:
+    *modifiers, last = key.split("+")
+    if not all(modifier in _MODIFIERS for modifier in modifiers):
+        return False
+    if len(last) == 1:
+        # A bare letter is for typing.
+        return last.isalnum() and bool(set(modifiers) - {"shift"})
+    return last in _NAMED
+
+
+def _meet(one: str, other: str) -> bool:
+    return BY_NAME[other].place in _TOGETHER[BY_NAME[one].place]

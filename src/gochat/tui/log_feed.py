@@ -1,0 +1,76 @@
+"""Brings the changes of a timeline to the log widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+from gochat.tui.chat_log import ChatLog, LogMessage, LogNotice
+from gochat.tui.timeline import (
+    Change,
+    Entry,
+    Inserted,
+    Prepended,
+    Removed,
+    Renewed,
+    Replaced,
+    Timeline,
+)
+
+
+class LogFeed:
+    """Feeds one log from the timeline that is shown.
+
+    The log has only an end to add to. What arrives while messages of one's own wait for their
+    acknowledgement belongs before them: it takes their places, one by one, and they are added
+    again after it.
+    """
+
+    def __init__(self, log: ChatLog, draw: Callable[[Entry], LogMessage | LogNotice]) -> None:
+        self._log = log
+        self._draw = draw
+        self._waiting: list[Entry] = []
+
+    def show(self, timeline: Timeline) -> None:
+        """Show all of a timeline."""
+        self._waiting = list(timeline.pending.values())
+        self._log.reset([self._draw(entry) for entry in timeline])
+        self._log.older_exhausted = not timeline.older
+
+    def apply(self, timeline: Timeline, changes: Sequence[Change]) -> None:
+        """Show what has changed."""
+        for change in changes:
+            match change:
+                case Renewed():
+                    self.show(timeline)
+                    return
+                case Inserted(entries, before):
+                    self._insert(entries, before)
+                case Prepended(entries):
+                    self._log.prepend([self._draw(entry) for entry in entries])
+                case Replaced(key, entry):
+                    self._log.replace(key, self._draw(entry))
+                    if entry.state != "pending":
+                        self._forget(key)
+                case Removed(key):
+                    self._log.remove(key)
+                    self._forget(key)
+                case _:
+                    assert_never(change)
+        self._log.older_exhausted = not timeline.older
+
+    def _insert(self, entries: Sequence[Entry], before: str | None) -> None:
+        place = next((i for i, entry in enumerate(self._waiting) if entry.key == before), None)
+        if place is None:
+            self._waiting += [entry for entry in entries if entry.state == "pending"]
+            self._log.append(*(self._draw(entry) for entry in entries))
+            return
+        displaced = self._waiting[place:]
+        line = [*entries, *displaced]
+        # From the first on: whoever is shown later has been displaced before, so no key is twice.
+        for entry, taker in zip(displaced, line, strict=False):
+            self._log.replace(entry.key, self._draw(taker))
+        self._log.append(*(self._draw(entry) for entry in line[len(displaced) :]))
+
+    def _forget(self, key: str) -> None:
+        self._waiting = [entry for entry in self._waiting if entry.key != key]

@@ -1,0 +1,533 @@
+"""What this person sees, in one place. Pure: no Textual, no network.
+
+The client's events go in by :meth:`Model.apply`; what is to be drawn again comes out by
+:meth:`Model.take_changes`, as often as somebody wants to draw. Between the two nothing is drawn,
+however many events there are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias, assert_never
+
+from gochat.client import (
+    ClientEvent,
+    ConnectionState,
+    Conversation,
+    HistoryPage,
+    IsTyping,
+    Level,
+    Marked,
+    Message,
+    Outgoing,
+    OutgoingChanged,
+    OutgoingState,
+    Presence,
+    Reset,
+    StateChanged,
+    Synchronised,
+    conversation_of,
+)
+from gochat.protocol.messages import LOBBY
+from gochat.tui.roster import Roster
+from gochat.tui.timeline import Change, Entry, Timeline
+
+#: Seconds after which somebody no longer types, unless they are said to again.
+TYPING_LAPSE: Final = 6.0
+#: Entries that a conversation keeps while another one is shown; history brings the rest back.
+KEPT: Final = 1000
+#: With more people online than this, arrivals and departures are told by the list alone.
+PRESENCE_LINES: Final = 50
+#: A message that is older than this (ms) when it arrives is history: it rings no bell.
+FRESH: Final = 120_000
+
+
+@dataclass(slots=True, kw_only=True)
+class ConversationView:
+    """One conversation as this person sees it.
+
+    `conv` is its address, ``#room`` or ``@name``. `head` is the newest seq there is, as far as is
+    known. `joined` is False of a room that one has left, while it is still looked at. `divider` is
+    the seq after which the messages were unread when the conversation was opened.
+    """
+
+    conv: str
+    timeline: Timeline
+    epoch: str = ""
+    head: int = 0
+    read: int = 0
+    unread: int = 0
+    mentions: int = 0
+    level: Level = "all"
+    topic: str = ""
+    operator: bool = False
+    private: bool = False
+    joined: bool = True
+    divider: int | None = None
+    draft: str = ""
+    typing: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_room(self) -> bool:
+        """True for the lobby and rooms, False for the conversation of two people."""
+        return self.conv.startswith("#")
+
+    @property
+    def name(self) -> str:
+        """The address without its sign."""
+        return self.conv[1:]
+
+    @property
+    def badge(self) -> int:
+        """The number to show, as the person has set the level."""
+        return {"all": self.unread, "mentions": self.mentions, "none": 0}[self.level]
+
+
+AttentionKind: TypeAlias = Literal["mention", "direct", "message", "invite"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that this person may want to be told of when they look elsewhere."""
+
+    conv: str
+    sender: str
+    text: str
+    kind: AttentionKind
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be drawn again. `logs` has the changes of the timelines, by conversation."""
+
+    conversations: bool = False
+    people: bool = False
+    connection: bool = False
+    outbox: bool = False
+    typing: bool = False
+    logs: dict[str, list[Change]] = field(default_factory=dict)
+    attention: list[Attention] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.conversations or self.people or self.connection or self.outbox or self.typing
+            or self.logs or self.attention
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How the client stands with the server; `until` is when it tries again (the model's clock)."""
+
+    state: ConnectionState = ConnectionState.OFFLINE
+    reason: str = ""
+    until: float | None = None
+
+
+class Model:
+    """The state of the app. `me` is the person; `clock` counts seconds and never goes back."""
+
+    def __init__(
+        self,
+        me: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.me = me
+        self.conversations: dict[str, ConversationView] = {}
+        self.people = Roster()
+        self.connection = Connection()
+        self.outgoing: dict[str, Outgoing] = {}
+        self.presence_lines = True
+        #: The conversation that is shown.
+        self.current = ""
+        #: The one before.
+        self.previous = ""
+        self._clock = clock
+        self._now = now
+        self._changes = Changes()
+        self._touched: set[str] = set()
+        self._synchronised = False
+
+    # -- reading --------------------------------------------------------------------------------
+
+    @property
+    def shown(self) -> ConversationView:
+        """The conversation that is shown."""
+        return self.conversations[self.current]
+
+    @property
+    def is_synchronised(self) -> bool:
+        """True once the server has told what there is."""
+        return self._synchronised
+
+    def ordered(self) -> list[ConversationView]:
+        """Return the conversations in the order of the list: lobby, rooms, people; by name."""
+        return sorted(
+            self.conversations.values(),
+            key=lambda c: (not c.is_room, c.conv != LOBBY, c.name.casefold()),
+        )
+
+    @property
+    def badges(self) -> tuple[int, bool]:
+        """All unread that the person wants to know of, and whether they are mentioned in it."""
+        views = [view for view in self.conversations.values() if view.level != "none"]
+        return sum(v.badge for v in views), any(v.mentions for v in views)
+
+    def counts(self) -> tuple[int, int]:
+        """How many messages wait to be sent, and how many were refused."""
+        failed = sum(o.state is OutgoingState.FAILED for o in self.outgoing.values())
+        return len(self.outgoing) - failed, failed
+
+    def typists(self, conv: str) -> list[str]:
+        """Return who is typing there at this moment."""
+        view = self.conversations.get(conv)
+        if view is None:
+            return []
+        now = self._clock()
+        return sorted(name for name, until in view.typing.items() if until > now)
+
+    def retry_in(self) -> int | None:
+        """Return the whole seconds until the next attempt to connect."""
+        if self.connection.until is None:
+            return None
+        return max(0, round(self.connection.until - self._clock()))
+
+    def next_unread(self) -> str | None:
+        """Return the next conversation with something unread after the shown one; mentions first.
+
+        Messages of one person to another count as mentions.
+        """
+        order = [view for view in self.ordered() if view.conv != self.current]
+        place = next((i for i, v in enumerate(self.ordered()) if v.conv == self.current), 0)
+        turned = order[place:] + order[:place]
+        for wanted in (
+            [v for v in turned if v.level != "none" and (v.mentions or not v.is_room)],
+            [v for v in turned if v.level == "all"],
+        ):
+            for view in wanted:
+                if view.unread:
+                    return view.conv
+        return None
+
+    # -- what changed ---------------------------------------------------------------------------
+
+    @property
+    def has_changes(self) -> bool:
+        """True when there is something to draw."""
+        return bool(self._touched) or bool(self._changes)
+
+    def take_changes(self) -> Changes:
+        """Return what is to be drawn again since the last call."""
+        changes, self._changes = self._changes, Changes()
+        for conv in self._touched:
+            view = self.conversations.get(conv)
+            if view is not None and (log := view.timeline.take_changes()):
+                changes.logs[conv] = log
+        self._touched.clear()
+        return changes
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def apply(self, event: ClientEvent) -> None:
+        """Take one event of the client."""
+        match event:
+            case Message():
+                self._message(event)
+            case Presence():
+                self._presence(event)
+            case Marked():
+                self._marked(event)
+            case IsTyping():
+                self._typing(event)
+            case StateChanged():
+                until = None if event.retry_in is None else self._clock() + event.retry_in
+                self.connection = Connection(event.state, event.reason, until)
+                self._changes.connection = True
+            case Synchronised():
+                self._synchronise(event)
+            case Reset():
+                self._reset(event)
+            case OutgoingChanged():
+                self.put_outgoing(event.outgoing)
+            case _:
+                assert_never(event)
+
+    def _message(self, message: Message) -> None:
+        conv = conversation_of(message, self.me)
+        if self._is_elsewhere(message, conv):
+            return
+        view = self.conversations.get(conv) or self._open(conv)
+        counted = message.seq <= view.head
+        view.head = max(view.head, message.seq)
+        view.epoch = message.epoch
+        view.typing.pop(message.from_, None)
+        entry = view.timeline.add(message)
+        self._touched.add(conv)
+        self._membership(view, message)
+        if message.from_ == self.me:
+            if message.kind == "text":
+                view.read, view.unread, view.mentions = max(view.read, message.seq), 0, 0
+        elif message.kind == "text" and message.seq > view.read:
+            mention = self.me in message.mentions
+            if not counted:
+                view.unread += 1
+                view.mentions += mention
+            self._attend(view, message, mention=mention)
+        self._changes.conversations = True
+        if entry is None and view.timeline.newer:
+            # The place that is shown is not the present: the list tells that there is something.
+            return
+        if conv != self.current and len(view.timeline) > 2 * KEPT:
+            view.timeline.trim(KEPT)
+
+    def _is_elsewhere(self, message: Message, conv: str) -> bool:
+        """Take the entry of a room that one is not in: an invitation to it, or one's own going."""
+        if conv in self.conversations or message.from_ == self.me:
+            return message.kind in ("leave", "kick") and conv not in self.conversations
+        if message.kind == "invite" and message.text == self.me:
+            self._changes.attention.append(Attention(conv, message.from_, "", "invite"))
+            return True
+        return conv.startswith("#") and message.kind in ("leave", "kick")
+
+    def _membership(self, view: ConversationView, message: Message) -> None:
+        mine = message.from_ == self.me
+        match message.kind:
+            case "topic":
+                view.topic = message.text
+            case "access":
+                view.private = message.text == "private"
+            case "operator" if message.text == self.me:
+                view.operator = True
+            case "member" if message.text == self.me:
+                view.operator = False
+            case "create" if mine:
+                view.joined, view.operator = True, True
+                view.private = message.text == "private"
+            case "join" if mine:
+                view.joined = True
+            case "leave" if mine:
+                self._gone(view)
+            case "kick" if message.text == self.me:
+                self._gone(view)
+            case _:
+                pass
+
+    def _gone(self, view: ConversationView) -> None:
+        view.joined = view.operator = False
+        view.unread = view.mentions = 0
+        if view.conv != self.current:
+            self.forget(view.conv)
+
+    def _attend(self, view: ConversationView, message: Message, *, mention: bool) -> None:
+        if self._now() * 1000 - message.ts > FRESH or view.level == "none":
+            return
+        kind: AttentionKind
+        if not view.is_room:
+            kind = "direct"
+        elif mention:
+            kind = "mention"
+        elif view.level == "all":
+            kind = "message"
+        else:
+            return
+        self._changes.attention.append(Attention(view.conv, message.from_, message.text, kind))
+
+    def _presence(self, presence: Presence) -> None:
+        arrived, left = self.people.apply(presence)
+        self._changes.people = True
+        self._changes.conversations = True  # their signs tell who is there
+        if not self.presence_lines:
+            return
+        crowd = len(self.people) > PRESENCE_LINES
+        ts = int(self._now() * 1000)
+        for names, text in ((arrived, "online"), (left, "offline")):
+            for name in names:
+                if name == self.me:
+                    continue
+                for conv in ((LOBBY,) if not crowd else ()) + (f"@{name}",):
+                    view = self.conversations.get(conv)
+                    if view is not None and (len(view.timeline) or conv == self.current):
+                        view.timeline.note("presence", name, text, ts)
+                        self._touched.add(conv)
+
+    def _marked(self, marked: Marked) -> None:
+        view = self.conversations.get(marked.conv)
+        if view is None:
+            return
+        view.read = max(view.read, marked.read)
+        view.unread, view.mentions, view.level = marked.unread, marked.mentions, marked.level
+        self._changes.conversations = True
+
+    def _typing(self, typing: IsTyping) -> None:
+        view = self.conversations.get(conversation_of(typing, self.me))
+        if view is not None and typing.from_ != self.me:
+            view.typing[typing.from_] = self._clock() + TYPING_LAPSE
+            self._changes.typing = True
+
+    def _synchronise(self, picture: Synchronised) -> None:
+        self.people.replace(picture.people)
+        known = {conversation.conv for conversation in picture.conversations}
+        for conversation in picture.conversations:
+            view = self.conversations.get(conversation.conv) or self._open(conversation.conv)
+            _describe(view, conversation)
+        for conv in [*self.conversations]:
+            view = self.conversations[conv]
+            if conv not in known and view.is_room:
+                self._gone(view)
+        if LOBBY not in self.conversations:
+            self._open(LOBBY)
+        if self.current not in self.conversations:
+            self.show(LOBBY)
+        self._synchronised = True
+        self._changes.conversations = self._changes.people = True
+
+    def _reset(self, reset: Reset) -> None:
+        view = self.conversations.get(reset.conv) or self._open(reset.conv)
+        entries = reset.entries
+        view.epoch = reset.epoch
+        view.head = entries[-1].seq if entries else 0
+        view.read = min(view.read, view.head)
+        view.timeline.reset(entries, as_of=view.head, older=bool(entries) and entries[0].seq > 1)
+        for message in entries:
+            self._membership(view, message)
+        view.divider = None
+        self._touched.add(reset.conv)
+        self._changes.conversations = True
+
+    # -- what the person does -------------------------------------------------------------------
+
+    def show(self, conv: str) -> ConversationView:
+        """Show a conversation; one that was never used before begins."""
+        view = self.conversations.get(conv) or self._open(conv)
+        if conv != self.current:
+            self._leave()
+            self.previous, self.current = self.current, conv
+        view.divider = view.read if view.unread else None
+        self._changes.conversations = self._changes.typing = True
+        return view
+
+    def _leave(self) -> None:
+        view = self.conversations.get(self.current)
+        if view is None:
+            return
+        view.divider = None
+        view.timeline.trim(KEPT)
+        view.timeline.take_changes()
+        if not view.joined:
+            self.forget(view.conv)
+
+    def forget(self, conv: str) -> None:
+        """Take a conversation out of the list."""
+        if conv != LOBBY and conv in self.conversations:
+            del self.conversations[conv]
+            self._changes.conversations = True
+            if self.current == conv:
+                back = self.previous if self.previous in self.conversations else LOBBY
+                self.current, self.previous = "", ""
+                self.show(back)
+
+    def add_page(self, page: HistoryPage, where: Literal["older", "newer", "instead"]) -> int:
+        """Take a page of history; return how many entries of it are seen."""
+        view = self.conversations.get(page.conv)
+        if view is None:
+            return 0
+        timeline, before = view.timeline, len(view.timeline)
+        if view.epoch and page.epoch != view.epoch and timeline.last is not None:
+            return 0  # of another history of the log: the client will say so itself
+        view.epoch = page.epoch
+        view.head = max(view.head, page.head)
+        self._touched.add(page.conv)
+        match where:
+            case "older":
+                return timeline.add_older(page.entries, as_of=page.head, older=page.older)
+            case "newer":
+                timeline.add_newer(page.entries, as_of=page.head, newer=page.newer)
+            case "instead":
+                timeline.reset(page.entries, as_of=page.head, older=page.older, newer=page.newer)
+        return len(timeline) - before
+
+    def mark_read(self, seq: int) -> None:
+        """The shown conversation is read up to `seq`."""
+        view = self.shown
+        if seq > view.read or view.unread:
+            view.read = max(view.read, seq)
+            view.unread, view.mentions = view.timeline.unread_after(view.read)
+            self._changes.conversations = True
+
+    def set_level(self, conv: str, level: Level) -> None:
+        """The person wants to be told of something else."""
+        self.conversations[conv].level = level
+        self._changes.conversations = True
+
+    def put_outgoing(self, outgoing: Outgoing) -> None:
+        """Show what has become of a message on its way."""
+        if outgoing.state is OutgoingState.SENT:
+            self.outgoing.pop(outgoing.cid, None)
+        else:
+            self.outgoing[outgoing.cid] = outgoing
+        view = self.conversations.get(outgoing.to) or self._open(outgoing.to)
+        view.timeline.put(
+            outgoing.cid,
+            outgoing.text,
+            outgoing.created,
+            reply_to=outgoing.reply_to,
+            state=outgoing.state.value,
+            error=outgoing.error.text if outgoing.error else "",
+        )
+        self._touched.add(outgoing.to)
+        self._changes.outbox = True
+
+    def take_outbox(self, outbox: Iterable[Outgoing]) -> None:
+        """Show what an earlier run of the program has left in the outbox."""
+        for outgoing in outbox:
+            self.put_outgoing(outgoing)
+
+    def drop_outgoing(self, cid: str) -> None:
+        """Forget a message that was refused."""
+        if outgoing := self.outgoing.pop(cid, None):
+            self.conversations[outgoing.to].timeline.drop(cid)
+            self._touched.add(outgoing.to)
+            self._changes.outbox = True
+
+    def take_drafts(self, drafts: Mapping[str, str]) -> None:
+        """Take what an earlier run of the program had typed and not sent."""
+        for conv, text in drafts.items():
+            if view := self.conversations.get(conv):
+                view.draft = text
+
+    def drafts(self) -> dict[str, str]:
+        """Return what was typed and not sent, by conversation."""
+        return {v.conv: v.draft for v in self.conversations.values() if v.draft.strip()}
+
+    def lapse_typing(self) -> None:
+        """Forget who no longer types; call it now and then."""
+        now = self._clock()
+        for view in self.conversations.values():
+            for name in [name for name, until in view.typing.items() if until <= now]:
+                del view.typing[name]
+                self._changes.typing = True
+
+    def entry(self, key: str) -> Entry | None:
+        """Return an entry of the shown conversation."""
+        return self.shown.timeline.find(key)
+
+    def _open(self, conv: str) -> ConversationView:
+        view = ConversationView(conv=conv, timeline=Timeline(self.me))
+        self.conversations[conv] = view
+        self._changes.conversations = True
+        return view
+
+
+def _describe(view: ConversationView, conversation: Conversation) -> None:
+    view.epoch = conversation.epoch
+    view.head = max(view.head, conversation.head) if view.epoch else conversation.head
+    view.read, view.unread, view.mentions = (
+        conversation.read, conversation.unread, conversation.mentions,
+    )  # fmt: skip
+    view.level, view.topic = conversation.level, conversation.topic
+    view.operator, view.private = conversation.operator, conversation.private
+    view.joined = True

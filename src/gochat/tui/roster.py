@@ -1,0 +1,70 @@
+"""Who is online, in order. Pure.
+
+Thousands come and go, so the order is kept, not made anew: one arrival costs a search and an
+insertion, and a list that shows twenty of them asks for twenty.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from gochat.protocol.messages import Person, Presence
+
+
+class Roster:
+    """The people who are online, by name without regard to case."""
+
+    def __init__(self) -> None:
+        self._people: dict[str, Person] = {}
+        self._order: list[tuple[str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._people)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._people
+
+    def get(self, name: str) -> Person | None:
+        """Return the person if they are online."""
+        return self._people.get(name)
+
+    def names(self) -> list[str]:
+        """Return all names in order."""
+        return [name for _, name in self._order]
+
+    def matching(self, query: str) -> list[str]:
+        """Return the names that contain `query`, those that begin with it first."""
+        needle = query.strip().lstrip("@").casefold()
+        if not needle:
+            return self.names()
+        first = [name for key, name in self._order if key.startswith(needle)]
+        rest = [name for key, name in self._order if key.find(needle) > 0]
+        return first + rest
+
+    def replace(self, people: Iterable[Person]) -> None:
+        """Forget everybody, and start again with `people`."""
+        self._people = {person.name: person for person in people}
+        self._order = sorted(_place(name) for name in self._people)
+
+    def apply(self, presence: Presence) -> tuple[list[str], list[str]]:
+        """Take news; return who has arrived and who has left by them."""
+        online = {person.name for person in presence.online}
+        left = [name for name in presence.offline if name not in online and name in self._people]
+        arrived = [name for name in online if name not in self._people]
+        for name in left:
+            del self._people[name]
+        for person in presence.online:
+            self._people[person.name] = person
+        if len(arrived) + len(left) > 32:
+            self._order = sorted(_place(name) for name in self._people)
+        else:
+            for name in left:
+                del self._order[bisect_left(self._order, _place(name))]
+            for name in arrived:
+                self._order.insert(bisect_left(self._order, _place(name)), _place(name))
+        return sorted(arrived, key=_place), sorted(left, key=_place)
+
+
+def _place(name: str) -> tuple[str, str]:
+    return name.casefold(), name

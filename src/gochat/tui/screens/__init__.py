@@ -1,0 +1,1 @@
+"""The screens: connecting, the chat, and what opens over it."""

@@ -1,0 +1,247 @@
+"""The first screen: which server, who, and a password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Button, Input, Label, Static
+
+from gochat.errors import ChatError, ErrorCode, GochatError
+from gochat.tui import addresses
+from gochat.tui.presentation import name as safe
+
+#: Which field shows an error that names none.
+_FIELDS: Final = {
+    ErrorCode.BAD_CREDENTIALS: "password",
+    ErrorCode.BAD_PASSWORD: "password",
+    ErrorCode.BAD_NAME: "name",
+    ErrorCode.NAME_TAKEN: "name",
+    ErrorCode.BAD_INVITE: "invite",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the form says. With `register` the account is created first."""
+
+    server: str
+    name: str
+    password: str
+    register: bool = False
+    invite: str | None = None
+
+
+class Field(Vertical):
+    """A label, an input, and the place for what is wrong with it."""
+
+    DEFAULT_CSS = "Field { height: auto; }"
+
+    def __init__(self, name: str, label: str, value: str = "", *, password: bool = False) -> None:
+        super().__init__(id=f"field-{name}")
+        self._label, self._value, self._password = label, value, password
+        self._input_id = name
+
+    def compose(self) -> ComposeResult:
+        """Stack the three."""
+        yield Label(self._label, classes="field-label")
+        yield Input(
+            self._value, password=self._password, compact=True, id=self._input_id,
+            select_on_focus=False,
+        )  # fmt: skip
+        yield Static("", classes="field-error", markup=False)
+
+    @property
+    def input(self) -> Input:
+        """The input."""
+        return self.query_one(Input)
+
+    def show_error(self, text: str) -> None:
+        """Show what is wrong, or nothing."""
+        self.set_class(bool(text), "-wrong")
+        self.query_one(".field-error", Static).update(text)
+
+
+class ConnectScreen(Screen[None]):
+    """Asks for server, name and password; shows beside the field what was wrong with it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("escape", "cancel", show=False),
+    ]
+
+    class Submitted(Message):
+        """The person wants to connect."""
+
+        def __init__(self, credentials: Credentials) -> None:
+            super().__init__()
+            self.credentials = credentials
+
+    class Cancelled(Message):
+        """The person no longer wants to wait."""
+
+    def __init__(
+        self, server: str, name: str = "", *, notice: str = "", has_account: bool = False
+    ) -> None:
+        super().__init__()
+        self._server, self._known_name, self._notice = server, name, notice
+        self._has_account = has_account
+        self._registering = False
+
+    def compose(self) -> ComposeResult:
+        """One card in the middle."""
+        with VerticalScroll(id="connect", can_focus=False), Vertical(id="card"):
+            yield Static("gochat", id="title")
+            yield Static("Chat with the people on your server.", id="subtitle")
+            yield Field("server", "Server", addresses.shorten(self._server))
+            yield Field("name", "Name", self._known_name)
+            yield Field("password", "Password", password=True)
+            again = Field("again", "Password again", password=True)
+            again.display = False
+            yield again
+            invite = Field("invite", "Invite code")
+            invite.display = False
+            yield invite
+            with Horizontal(id="buttons"):
+                yield Button("Log in", id="log-in", compact=True, variant="primary")
+                yield Button("Create account", id="register", compact=True)
+            yield Static(self._notice, id="notice", markup=False)
+        yield Static("Enter go on   Tab next field   Ctrl+Q quit", id="connect-keys")
+
+    def on_mount(self) -> None:
+        """Begin in the first field that is to be filled in."""
+        self.query_one("#password" if self._known_name else "#name", Input).focus()
+
+    # -- what the app tells ---------------------------------------------------------------------
+
+    def show_progress(self, text: str) -> None:
+        """Say what is being waited for; nothing can be changed meanwhile."""
+        self._clear()
+        self._say(text, "-busy")
+        self.query_one("#card").add_class("-waiting")
+        for button in self.query(Button):
+            button.disabled = True
+
+    def show_error(self, error: GochatError) -> None:
+        """Say what was wrong, beside the field that it is about."""
+        self._clear()
+        field = "server"
+        text = str(error)
+        if isinstance(error, ChatError):
+            field = error.field or _FIELDS.get(ErrorCode(error.code), "") if _known(error) else ""
+            text = error.text
+            if error.code == ErrorCode.BAD_CREDENTIALS and not self._has_account:
+                text += " New here? Choose “Create account”."
+            if error.code == ErrorCode.NAME_TAKEN:
+                text += " If it is you, log in."
+            if error.code == ErrorCode.BAD_TOKEN:
+                field, text = "password", "Your session has ended. Please log in again."
+            if error.code == ErrorCode.BAD_INVITE:
+                field = "invite"
+        self._wrong(field, text[:1].upper() + text[1:])
+
+    def _wrong(self, field: str, text: str) -> None:
+        matches = self.query(f"#field-{field}") if field else None
+        if not matches:
+            self._say(safe(text), "-bad")
+            self.query_one("#password", Input).focus()
+            return
+        wrong = matches.first(Field)
+        wrong.display = True
+        wrong.show_error(safe(text))
+        wrong.input.focus()
+
+    def _clear(self) -> None:
+        self.query_one("#card").remove_class("-waiting")
+        for field in self.query(Field):
+            field.show_error("")
+        for button in self.query(Button):
+            button.disabled = False
+        self._say("")
+
+    def _say(self, text: str, kind: str = "") -> None:
+        notice = self.query_one("#notice", Static)
+        notice.set_classes(kind)
+        notice.update(text)
+
+    # -- what the person does -------------------------------------------------------------------
+
+    @on(Input.Submitted)
+    def _enter(self, event: Input.Submitted) -> None:
+        event.stop()
+        empty = [
+            field.input
+            for field in self.query(Field)
+            if field.display and not field.input.value and field.id != "field-invite"
+        ]
+        if empty and event.input not in empty:
+            empty[0].focus()
+        elif empty:
+            self.screen.focus_next()
+        else:
+            self._submit(register=self._registering)
+
+    @on(Button.Pressed, "#log-in")
+    def _log_in(self) -> None:
+        self._set_registering(on=False)
+        self._submit(register=False)
+
+    @on(Button.Pressed, "#register")
+    def _register(self) -> None:
+        was, before = self._registering, self.query_one("#again", Input).value
+        self._set_registering(on=True)
+        if not was and not before and self.query_one("#password", Input).value:
+            self.query_one("#again", Input).focus()  # a typing error here would lock them out
+        else:
+            self._submit(register=True)
+
+    def _set_registering(self, *, on: bool) -> None:
+        self._registering = on
+        self.query_one("#field-again", Field).display = on
+        self.query_one("#register", Button).variant = "primary" if on else "default"
+        self.query_one("#log-in", Button).variant = "default" if on else "primary"
+
+    def _submit(self, *, register: bool) -> None:
+        if self.query_one("#card").has_class("-waiting"):
+            return
+        self._clear()
+        server, name, password, again, invite = (
+            self.query_one(f"#{field}", Input).value
+            for field in ("server", "name", "password", "again", "invite")
+        )
+        if not server.strip():
+            self._wrong("server", "Which server? On this machine it is 127.0.0.1:8889.")
+        elif not name.strip():
+            self._wrong("name", "What should the others call you?")
+        elif not password:
+            self._wrong("password", "Please choose one." if register else "Please type it in.")
+        elif register and password != again:
+            self._wrong(
+                "again", "This is not the same as above." if again else "Once more, please."
+            )
+        else:
+            self.post_message(
+                self.Submitted(
+                    Credentials(
+                        addresses.complete(server), name.strip(), password,
+                        register, invite.strip() or None,
+                    )
+                )
+            )  # fmt: skip
+
+    def action_cancel(self) -> None:
+        """Stop waiting."""
+        if self.query_one("#card").has_class("-waiting"):
+            self._clear()
+            self.post_message(self.Cancelled())
+
+
+def _known(error: ChatError) -> bool:
+    return error.code in set(ErrorCode)

@@ -1,0 +1,122 @@
+"""What the app remembers between runs, in one directory that only its owner can read.
+
+``sessions.json`` has the servers, the names used there and their session tokens; never a password.
+``drafts.json`` has what was typed and not sent. ``settings.json`` has what was chosen in the app.
+A file that is damaged or missing is as good as empty: nothing here is worth not starting for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+import platformdirs
+
+#: Servers that are remembered; the one not used for longest is forgotten.
+_SERVERS: Final = 20
+
+
+class Session(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One account on one server. `expires` is in milliseconds since the Unix epoch."""
+
+    server: str
+    name: str = ""
+    token: str | None = None
+    expires: int = 0
+
+
+class _Sessions(msgspec.Struct):
+    sessions: list[Session] = []
+
+
+class _Drafts(msgspec.Struct):
+    drafts: dict[str, str] = {}
+
+
+T = TypeVar("T")
+
+
+def default_directory() -> Path:
+    """Return the directory of this user: ``$GOCHAT_TUI_STATE``, or where the system keeps state."""
+    if chosen := os.environ.get("GOCHAT_TUI_STATE"):
+        return Path(chosen).expanduser()
+    return platformdirs.user_state_path("gochat", appauthor=False)
+
+
+class State:
+    """The directory. Nothing is read or written before it is asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    # -- sessions -------------------------------------------------------------------------------
+
+    def sessions(self) -> list[Session]:
+        """Return the remembered sessions, the last one used first."""
+        return self._load("sessions.json", _Sessions).sessions
+
+    def session(self, server: str | None = None) -> Session | None:
+        """Return the last session on `server`, or on any."""
+        return next((s for s in self.sessions() if server is None or s.server == server), None)
+
+    def remember(self, session: Session) -> None:
+        """Keep a session as the last one used, instead of an earlier one on the same server."""
+        rest = [s for s in self.sessions() if s.server != session.server]
+        self._save("sessions.json", _Sessions([session, *rest][:_SERVERS]))
+
+    # -- drafts ---------------------------------------------------------------------------------
+
+    def drafts(self, server: str, name: str) -> dict[str, str]:
+        """Return what was typed and not sent, by conversation."""
+        return self._load(self._of("drafts", server, name), _Drafts).drafts
+
+    def keep_drafts(self, server: str, name: str, drafts: dict[str, str]) -> None:
+        """Keep what was typed and not sent."""
+        self._save(self._of("drafts", server, name), _Drafts(drafts))
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    def outbox(self, server: str) -> Path:
+        """Return the file in which the client keeps what it has not sent yet."""
+        self._make()
+        return self.directory / self._of("outbox", server, "")
+
+    def load_settings(self, kind: type[T]) -> T:
+        """Return what was chosen in the app."""
+        return self._load("settings.json", kind)
+
+    def save_settings(self, settings: msgspec.Struct) -> None:
+        """Keep what was chosen in the app."""
+        self._save("settings.json", settings)
+
+    def _of(self, what: str, server: str, name: str) -> str:
+        digest = hashlib.sha256(f"{server}\n{name}".encode()).hexdigest()[:16]
+        return f"{what}-{digest}.json"
+
+    def _make(self) -> None:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _load(self, name: str, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode((self.directory / name).read_bytes(), type=kind)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return kind()
+
+    def _save(self, name: str, value: msgspec.Struct) -> None:
+        # A new file renamed over the old one: whole at any moment, and never readable by others,
+        # not even between its creation and a chmod.
+        self._make()
+        handle, path = tempfile.mkstemp(dir=self.directory, prefix=f".{name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(value)))
+            Path(path).replace(self.directory / name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
+            raise

@@ -1,0 +1,70 @@
+"""The terminal: whether it can show the app, and what it sends for some keys.
+
+Nothing here needs Textual to be loaded, except where a function says so.
+"""
+
+from __future__ import annotations
+
+import codecs
+import locale
+import os
+import sys
+from enum import StrEnum
+
+from gochat.errors import ConfigError
+
+
+def check_terminal() -> None:
+    """See that the app can be shown here.
+
+    Raises:
+        ConfigError: no terminal, or one that can't be sent UTF-8; the text says what to do.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigError("the app needs a terminal: its input or output is something else here")
+    if os.environ.get("TERM", "") in ("dumb", "unknown"):
+        raise ConfigError(
+            f"a terminal of the kind {os.environ['TERM']!r} can't show the app; "
+            "if it can do more than that, set TERM, for example to xterm-256color"
+        )
+    encoding = sys.stdout.encoding or locale.getpreferredencoding(False)  # noqa: FBT003 – its only form
+    if codecs.lookup(encoding).name != "utf-8":
+        raise ConfigError(
+            f"this terminal's locale has the encoding {encoding}, and the app needs UTF-8: "
+            "try it with LC_ALL=C.UTF-8 before the command, or set LANG to one of the UTF-8 "
+            "locales that `locale -a` lists"
+        )
+
+
+class LegacyKey(StrEnum):
+    """Keys with Alt, as most terminals send them: ESC before the key."""
+
+    ALT_ENTER = "alt+enter"
+    ALT_SLASH = "alt+slash"
+    ALT_1 = "alt+1"
+    ALT_2 = "alt+2"
+    ALT_3 = "alt+3"
+    ALT_4 = "alt+4"
+    ALT_5 = "alt+5"
+    ALT_6 = "alt+6"
+    ALT_7 = "alt+7"
+    ALT_8 = "alt+8"
+    ALT_9 = "alt+9"
+
+
+def teach_legacy_keys() -> None:
+    """Have Textual know the keys with Alt that it takes for others. Loads Textual.
+
+    Without this Alt+Enter, where it is sent as ESC CR, is Enter and so sends what was to go on;
+    Alt+1 is "¡", as on a Mac's keyboard of one country; Alt+/ is "/". Textual has no public way
+    to say so; its table of sequences is the one place where it looks.
+    """
+    from typing import Any, cast
+
+    from textual import _ansi_sequences
+
+    table = cast("dict[str, Any]", _ansi_sequences.ANSI_SEQUENCES_KEYS)
+    table["\x1b\r"] = (LegacyKey.ALT_ENTER,)
+    table["\x1b/"] = (LegacyKey.ALT_SLASH,)
+    for key in list(LegacyKey)[2:]:
+        table[f"\x1b{key.value[-1]}"] = (key,)

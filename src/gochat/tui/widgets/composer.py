@@ -1,0 +1,183 @@
+"""Where a message is written: what it belongs to, the prompt, and the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from gochat.tui.presentation import name
+from gochat.tui.widgets.message_input import MessageInput
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is written answers the message `seq`."""
+
+    seq: int
+    sender: str
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Editing:
+    """What is written replaces the text of the message `seq`; `draft` was there before."""
+
+    seq: int
+    draft: str
+
+
+class Composer(Vertical):
+    """The field with its prompt, and a line above it for who types and what is answered."""
+
+    class Sent(Message):
+        """The person sends `text` to `conv`."""
+
+        def __init__(self, conv: str, text: str, reply_to: int | None) -> None:
+            super().__init__()
+            self.conv = conv
+            self.text = text
+            self.reply_to = reply_to
+
+    class Edited(Message):
+        """The person has changed the text of a message."""
+
+        def __init__(self, conv: str, seq: int, text: str) -> None:
+            super().__init__()
+            self.conv = conv
+            self.seq = seq
+            self.text = text
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 – the widgets' word for it
+        super().__init__(id=id)
+        self.conv = ""
+        self.mode: Reply | Editing | None = None
+        self.text_limit = 4000
+        self._typists = ""
+
+    def compose(self) -> ComposeResult:
+        """A line, and below it the prompt with the field."""
+        yield Static("", id="composer-note")
+        with Horizontal(id="composer-line"):
+            yield Static("", id="prompt", markup=False)
+            yield MessageInput(id="input")
+
+    @property
+    def input(self) -> MessageInput:
+        """The field."""
+        return self.query_one(MessageInput)
+
+    @property
+    def draft(self) -> str:
+        """What is written and was not sent; not the text of a message that is being edited."""
+        return self.mode.draft if isinstance(self.mode, Editing) else self.input.text
+
+    def change_conversation(self, conv: str, draft: str) -> None:
+        """Write to `conv`, where `draft` was begun."""
+        self.conv, self.mode = conv, None
+        self.input.change_conversation(conv, draft)
+        self.query_one("#prompt", Static).update(f"{name(conv)} ›")
+        self._show_note()
+
+    def show_typists(self, text: str) -> None:
+        """Show who else is typing."""
+        if text != self._typists:
+            self._typists = text
+            self._show_note()
+
+    # -- modes ----------------------------------------------------------------------------------
+
+    def reply(self, seq: int, sender: str, excerpt: str) -> None:
+        """Answer a message with what is written."""
+        self.leave_mode()
+        self.mode = Reply(seq, sender, excerpt)
+        self._show_note()
+        self.input.focus()
+
+    def edit(self, seq: int, text: str) -> None:
+        """Change the text of a message."""
+        draft = self.draft
+        self.leave_mode()
+        self.mode = Editing(seq, draft)
+        self.input.write(text)
+        self._show_note()
+        self.input.focus()
+
+    def leave_mode(self) -> bool:
+        """No longer answer or edit; return whether one did."""
+        mode, self.mode = self.mode, None
+        if isinstance(mode, Editing):
+            self.input.write(mode.draft)
+        self._show_note()
+        return mode is not None
+
+    def _show_note(self) -> None:
+        note = self.query_one("#composer-note", Static)
+        text = self.input.text
+        left = self.text_limit - len(text)
+        counter = ""
+        if left < 0:
+            counter = f"{-left} characters too many"
+        elif left <= self.text_limit // 10:
+            counter = f"{left} characters left"
+        content, ending = Content.styled(self._typists, "$text-muted italic"), ""
+        match self.mode:
+            case Reply(sender=sender, excerpt=excerpt):
+                content = Content.assemble(
+                    Content.styled("↩ replying to ", "$text-muted"),
+                    Content.styled(name(sender), "bold"),
+                    Content.styled(f"  {name(excerpt)}", "$text-muted"),
+                )
+                ending = "Esc: not a reply"
+            case Editing():
+                content, ending = (
+                    Content.styled("✎ editing your message", "$accent"),
+                    "Esc: leave it",
+                )
+            case None:
+                pass
+        style = "$error bold" if left < 0 else "$text-muted"
+        right = Content.styled(counter, style) if counter else Content.styled(ending, "$text-muted")
+        width = note.content_size.width or 60
+        content = content.truncate(max(0, width - right.cell_length - 1), ellipsis=True)
+        gap = max(1, width - content.cell_length - right.cell_length)
+        note.update(Content.assemble(content, " " * gap, right))
+
+    def on_resize(self) -> None:
+        """The line has another width."""
+        self._show_note()
+
+    @on(MessageInput.Typed)
+    def _typed(self) -> None:
+        self._show_note()
+
+    @on(MessageInput.Submitted)
+    def _submitted(self, event: MessageInput.Submitted) -> None:
+        event.stop()
+        text = event.text
+        if len(text) > self.text_limit:
+            self._show_note()
+            self.app.bell()
+            return  # it stays, to be shortened
+        if not text.strip():
+            return
+        match self.mode:
+            case Editing(seq=seq):
+                self.post_message(self.Edited(self.conv, seq, text))
+                self.leave_mode()
+            case Reply(seq=seq):
+                self._send(text, seq)
+            case None:
+                self._send(text, None)
+
+    def _send(self, text: str, reply_to: int | None) -> None:
+        self.post_message(self.Sent(self.conv, text, reply_to))
+        self.input.remember(text)
+        self.input.write("")
+        self.mode = None
+        self._show_note()

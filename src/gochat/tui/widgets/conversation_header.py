@@ -1,0 +1,80 @@
+"""The line above the log: which conversation this is, and what it is about."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+from gochat.protocol.messages import LOBBY
+from gochat.tui.model import Model
+from gochat.tui.presentation import count, name
+
+
+class ConversationHeader(Widget):
+    """Title, topic, and how many are there. Folded, the side pane opens from here."""
+
+    class PaneWanted(Message):
+        """The person clicked the sign of the side pane."""
+
+    class DetailsWanted(Message):
+        """The person clicked what stands at the right: members, or who it is."""
+
+    def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
+        super().__init__(id=id)
+        self._model = model
+        self.is_pane_folded = False
+        self._left = self._right = 0
+
+    def render(self) -> Content:
+        """Draw the line: what does not fit is cut from the topic."""
+        view = self._model.conversations.get(self._model.current)
+        if view is None:
+            return Content("")
+        width = self.content_size.width
+        pane = Content("")
+        if self.is_pane_folded:
+            unread, mentioned = self._model.badges
+            badge = f" {'@' if mentioned else ''}{count(unread)}" if unread else ""
+            style = "$accent bold" if mentioned else "$foreground bold"
+            pane = Content.assemble(
+                Content.styled("☰", "$text-muted"), Content.styled(badge, style), "  "
+            )
+        sign = Content.styled(view.conv[0], "$text-muted")
+        title = Content.assemble(pane, sign, Content.styled(name(view.name), "bold"))
+        right = Content.styled(self._about(), "$text-muted")
+        room = width - title.cell_length - right.cell_length - 4
+        topic = Content("")
+        if room > 3 and view.topic:
+            topic = Content.styled(name(view.topic), "$text-muted").truncate(room, ellipsis=True)
+        left = Content.assemble(title, "  ", topic)
+        left = left.truncate(max(0, width - right.cell_length - 1), ellipsis=True)
+        self._left = pane.cell_length
+        self._right = width - right.cell_length
+        gap = max(1, width - left.cell_length - right.cell_length)
+        return Content.assemble(left, " " * gap, right)
+
+    def _about(self) -> str:
+        view = self._model.shown
+        if not view.joined:
+            return "you are not in this room"
+        if view.timeline.newer:
+            return "older messages · End: back to now"
+        if view.conv == LOBBY:
+            return f"{count(len(self._model.people))} online"
+        if view.is_room:
+            return "private room" if view.private else ""
+        person = self._model.people.get(view.name)
+        if view.name == self._model.me:
+            return "notes to yourself"
+        if person is None:
+            return "offline · will read it later"
+        return f"away: {name(person.away)}" if person.away else "online"
+
+    def on_click(self, event: events.Click) -> None:
+        """The two ends can be clicked."""
+        if event.x - self.gutter.left < self._left:
+            self.post_message(self.PaneWanted())
+        elif event.x - self.gutter.left >= self._right:
+            self.post_message(self.DetailsWanted())

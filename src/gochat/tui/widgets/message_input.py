@@ -1,0 +1,227 @@
+"""The field that a message is written in."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from textual import events
+from textual.actions import SkipAction
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widgets import TextArea
+
+from gochat.tui import keys
+
+#: A paste with more lines than this is asked about before it is inserted.
+MANY_LINES: Final = 20
+#: What was sent, kept for Up and Down, in each conversation.
+_HISTORY: Final = 200
+#: How xterm says Shift+Enter and Alt+Enter when it reports modified keys its own way.
+_XTERM_ENTER: Final = frozenset({"shift+\r", "alt+\r", "alt+shift+\r"})
+
+
+class MessageInput(TextArea):
+    """Several lines; Enter sends. Keeps a draft and what was sent for each conversation."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("input")]
+
+    class Submitted(Message):
+        """The person wants to send `text`."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Typed(Message):
+        """The text or the cursor is another."""
+
+    class LargePaste(Message):
+        """The person pasted many lines, which are not inserted yet."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class SelectionWanted(Message):
+        """Up in the empty input: the person wants to select a message."""
+
+    class Scroll(Message):
+        """The person scrolls the log while writing: ``up``, ``down``, ``oldest`` or ``now``."""
+
+        def __init__(self, where: str) -> None:
+            super().__init__()
+            self.where = where
+
+    class Complete(Message):
+        """The person wants the next (1) or previous (-1) completion."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
+    class EditorWanted(Message):
+        """The person wants to write in their editor."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 – the widgets' word for it
+        super().__init__(id=id, soft_wrap=True, show_line_numbers=False, tab_behavior="focus",
+                         compact=True, highlight_cursor_line=False)  # fmt: skip
+        self._sent: dict[str, list[str]] = {}
+        self._conversation = ""
+        self._place: int | None = None  # in what was sent, while walking through it
+        self._unsent = ""  # what was typed before the walk
+        #: True while a popup takes Up and Down.
+        self.is_completing = False
+
+    # -- conversations --------------------------------------------------------------------------
+
+    def change_conversation(self, conversation: str, draft: str) -> None:
+        """Write in another conversation, with what was typed there before."""
+        self._conversation = conversation
+        self._place = None
+        self.write(draft)
+
+    def write(self, text: str) -> None:
+        """Have `text` in the field, the cursor at its end."""
+        if text != self.text:
+            self.load_text(text)
+        self.move_cursor(self.document.end)
+
+    def remember(self, text: str) -> None:
+        """Keep what was sent for Up and Down."""
+        sent = self._sent.setdefault(self._conversation, [])
+        if text.strip() and (not sent or sent[-1] != text):
+            sent.append(text)
+            del sent[:-_HISTORY]
+        self._place = None
+
+    # -- the keys -------------------------------------------------------------------------------
+
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        """What is typed with Alt or Ctrl is a command, not text."""
+        if key.startswith(("alt+", "ctrl+", "super+")):
+            return False
+        return super().check_consume_key(key, character)
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key in _XTERM_ENTER:
+            event.stop()
+            event.prevent_default()
+            self.action_newline()
+            return
+        if event.key.startswith(("alt+", "ctrl+", "super+")):
+            # Terminals send the letter along with Alt; TextArea would type it.
+            event.prevent_default()
+            return
+        await super()._on_key(event)
+
+    def action_send(self) -> None:
+        """Send, always."""
+        self.post_message(self.Submitted(self.text))
+
+    def action_newline(self) -> None:
+        """Begin a new line at the cursor."""
+        self._restart_blink()
+        self._replace_via_keyboard("\n", *self.selection)
+
+    def action_complete(self, step: int) -> None:
+        """Take the next completion."""
+        if step < 0 and not self.is_completing:
+            self.screen.focus_previous()
+        else:
+            self.post_message(self.Complete(step))
+
+    def action_up(self) -> None:
+        """Select a message from the empty input; walk back through what was sent at its top."""
+        if self.is_completing:
+            self.post_message(self.Complete(-1))
+        elif not self.text and self._place is None:
+            self.post_message(self.SelectionWanted())
+        elif self.cursor_at_first_line:
+            self.action_history(-1)
+        else:
+            raise SkipAction
+
+    def action_down(self) -> None:
+        """Walk forward through what was sent."""
+        if self.is_completing:
+            self.post_message(self.Complete(1))
+        elif self._place is not None and self.cursor_at_last_line:
+            self.action_history(1)
+        else:
+            raise SkipAction
+
+    def action_history(self, step: int) -> None:
+        """Walk through what was sent; the end of the walk is what was typed before it."""
+        sent = self._sent.get(self._conversation, [])
+        if self._place is None:
+            if step > 0 or not sent:
+                return
+            self._unsent, self._place = self.text, len(sent)
+        place = self._place + step
+        if place < 0:
+            return
+        if place >= len(sent):
+            self.write(self._unsent)
+            self._place = None
+            return
+        self.write(sent[place])
+        self._place = place
+
+    def action_home(self) -> None:
+        """Show the oldest messages, from the empty input."""
+        if self.text:
+            raise SkipAction
+        self.post_message(self.Scroll("oldest"))
+
+    def action_end(self) -> None:
+        """Return to now, from the empty input."""
+        if self.text:
+            raise SkipAction
+        self.post_message(self.Scroll("now"))
+
+    def action_page_up(self) -> None:
+        """Scroll the log up."""
+        self.post_message(self.Scroll("up"))
+
+    def action_page_down(self) -> None:
+        """Scroll the log down."""
+        self.post_message(self.Scroll("down"))
+
+    def action_oldest(self) -> None:
+        """Show the oldest messages that are loaded."""
+        self.post_message(self.Scroll("oldest"))
+
+    def action_now(self) -> None:
+        """Return to now."""
+        self.post_message(self.Scroll("now"))
+
+    def action_editor(self) -> None:
+        """Open the editor; with something selected, cut it, as Ctrl+X does elsewhere."""
+        if self.selected_text:
+            self.action_cut()
+        else:
+            self.post_message(self.EditorWanted())
+
+    # -- what is typed --------------------------------------------------------------------------
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        event.stop()
+        event.prevent_default()
+        if text.count("\n") >= MANY_LINES:
+            self.post_message(self.LargePaste(text))
+        else:
+            self.insert_text(text)
+
+    def insert_text(self, text: str) -> None:
+        """Insert text where the cursor is, instead of what is selected."""
+        if result := self._replace_via_keyboard(text, *self.selection):
+            self.move_cursor(result.end_location)
+
+    def on_text_area_changed(self) -> None:
+        """Tell who listens; the message of TextArea itself says less."""
+        self.post_message(self.Typed())
+
+    def on_text_area_selection_changed(self) -> None:
+        """The cursor has moved: what can be completed is another."""
+        self.post_message(self.Typed())

@@ -1,0 +1,138 @@
+"""The left side: rooms, private conversations, and who is online."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from gochat.tui.model import ConversationView, Model
+from gochat.tui.presentation import count, name
+from gochat.tui.widgets.row_list import Row, RowList
+
+_ROOMS = "= rooms"
+_DIRECT = "= direct"
+_GAP = "= gap"
+_HEADINGS: Final = {_ROOMS: "Rooms", _DIRECT: "Private", _GAP: ""}
+
+
+class SidePane(Vertical):
+    """Shows the conversations and the people of a model; says which is chosen."""
+
+    class ConversationChosen(Message):
+        """The person wants to see this conversation."""
+
+        def __init__(self, conv: str) -> None:
+            super().__init__()
+            self.conv = conv
+
+    def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
+        super().__init__(id=id)
+        self._model = model
+
+    def compose(self) -> ComposeResult:
+        """Two lists with a heading each; the lower one can be searched."""
+        yield RowList(self._draw_conversation, id="conversations")
+        yield Static("", id="people-heading", markup=False)
+        yield Input(placeholder="Find a person", id="people-filter", compact=True)
+        yield RowList(self._draw_person, id="people")
+
+    @property
+    def conversations(self) -> RowList:
+        """The upper list."""
+        return self.query_one("#conversations", RowList)
+
+    @property
+    def people(self) -> RowList:
+        """The lower list."""
+        return self.query_one("#people", RowList)
+
+    def refresh_conversations(self) -> None:
+        """Show what has changed in the conversations."""
+        views = self._model.ordered()
+        keys = [_ROOMS, *(view.conv for view in views if view.is_room)]
+        direct = [view.conv for view in views if not view.is_room]
+        if direct:
+            keys += [_GAP, _DIRECT, *direct]
+        self.conversations.show(keys, self._model.current)
+
+    def refresh_people(self) -> None:
+        """Show who is online now."""
+        total = len(self._model.people)
+        self.query_one("#people-heading", Static).update(f"Online · {total}")
+        self.people.show(self._model.people.matching(self.query_one("#people-filter", Input).value))
+
+    def _draw_conversation(self, key: str) -> Row:
+        if key in _HEADINGS:
+            return Row(Content.styled(_HEADINGS[key], "$text-muted"), enabled=False)
+        view = self._model.conversations.get(key)
+        if view is None:
+            return Row(Content(name(key)))
+        return Row(self._title(view), self._badge(view))
+
+    def _title(self, view: ConversationView) -> Content:
+        style = "$text-muted" if not view.joined or view.level == "none" else "$foreground"
+        if view.badge:
+            style = "$foreground bold"
+        if view.is_room:
+            sign = Content.styled("#", "$text-muted")
+        else:
+            sign = _presence(self._model, view.name) + " "
+        return Content.assemble(" ", sign, Content.styled(name(view.name), style))
+
+    def _badge(self, view: ConversationView) -> Content:
+        if view.mentions and view.level != "none":
+            return Content.styled(f"@{count(view.mentions)} ", "$accent bold")
+        if view.badge:
+            style = "$foreground bold" if view.is_room else "$accent bold"
+            return Content.styled(f"{count(view.badge)} ", style)
+        if view.draft.strip() and view.conv != self._model.current:
+            return Content.styled("✎ ", "$text-muted")
+        return Content("")
+
+    def _draw_person(self, key: str) -> Row:
+        me = key == self._model.me
+        left = Content.assemble(
+            " ", _presence(self._model, key), " ", Content.styled(name(key), "$foreground")
+        )
+        person = self._model.people.get(key)
+        if me:
+            return Row(left, Content.styled("you ", "$text-muted"))
+        if person is not None and person.away is not None:
+            return Row(left, Content.styled("away ", "$text-muted"))
+        return Row(left)
+
+    @on(Input.Changed, "#people-filter")
+    def _filter(self, event: Input.Changed) -> None:
+        event.stop()
+        self.refresh_people()
+
+    @on(Input.Submitted, "#people-filter")
+    def _first(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self.people.keys:
+            self._choose(f"@{self.people.keys[0]}")
+
+    @on(RowList.Chosen)
+    def _chosen(self, event: RowList.Chosen) -> None:
+        event.stop()
+        self._choose(event.key if event.rows.id == "conversations" else f"@{event.key}")
+
+    def _choose(self, conv: str) -> None:
+        people_filter = self.query_one("#people-filter", Input)
+        people_filter.clear()
+        self.post_message(self.ConversationChosen(conv))
+
+
+def _presence(model: Model, person: str) -> Content:
+    online = model.people.get(person)
+    if online is None:
+        return Content.styled("○", "$text-disabled")
+    if online.away is not None:
+        return Content.styled("◐", "$warning")
+    return Content.styled("●", "$success")

@@ -1,0 +1,112 @@
+"""What the tests of the app share: a scripted client, a fixed clock, and pilots."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pilots import OpenApp, settle, until
+from textual.pilot import Pilot
+
+from gochat.tui.app import GochatApp
+from gochat.tui.preferences import Preferences
+from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.screens.connect import Credentials
+from gochat.tui.scripted import ScriptedClient, opener
+from gochat.tui.state import State
+
+#: Monday 23 November 2026, 12:00 UTC.
+NOON = 1_795_435_200.0
+LOGIN = Credentials("gochat://127.0.0.1:8889", "ada", "a good password")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Textual runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _utc() -> Iterator[None]:
+    """Times are shown the same wherever the tests run."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    yield
+    if before is None:
+        del os.environ["TZ"]
+    else:
+        os.environ["TZ"] = before
+    time.tzset()
+
+
+class Clock:
+    """A clock that a test moves. Both kinds of time in one."""
+
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self.at
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time, which stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def client(clock: Clock) -> ScriptedClient:
+    """A client with a few people online, and nothing said."""
+    client = ScriptedClient(now=clock)
+    client.arrive("mei", "tomas")
+    return client
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    """A state directory of the test's own."""
+    return State(tmp_path / "state")
+
+
+@pytest.fixture
+def make_app(client: ScriptedClient, state: State, clock: Clock) -> Callable[..., GochatApp]:
+    """Make an app on the scripted client; logged in as ada unless told otherwise."""
+
+    def make(
+        *, credentials: Credentials | None = LOGIN, preferences: Preferences | None = None,
+        server: str | None = None,
+    ) -> GochatApp:  # fmt: skip
+        return GochatApp(
+            state=state, open_client=opener(client), preferences=preferences,
+            credentials=credentials, server=server, clock=clock, now=clock,
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def open_app(make_app: Callable[..., GochatApp]) -> OpenApp:
+    """Run an app in a terminal of `size`."""
+
+    @asynccontextmanager
+    async def open_it(
+        size: tuple[int, int] = (120, 36),
+        credentials: Credentials | None = LOGIN,
+        preferences: Preferences | None = None,
+        server: str | None = None,
+    ) -> AsyncIterator[Pilot[None]]:
+        app = make_app(credentials=credentials, preferences=preferences, server=server)
+        async with app.run_test(size=size, notifications=True) as pilot:
+            if credentials is not None:
+                await until(pilot, lambda: isinstance(app.screen, ChatScreen))
+            await settle(pilot)
+            yield pilot
+
+    return open_it

@@ -1,0 +1,364 @@
+"""The chat screen: what arrives is shown, what is typed is sent, and nothing typed is lost."""
+
+from __future__ import annotations
+
+import pytest
+from pilots import OpenApp, screen_text, settle, type_text, typed, until
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from gochat.client import OutgoingState
+from gochat.errors import ChatError, ErrorCode
+from gochat.tui.chat_log import ChatLog, LogMessage
+from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.scripted import ScriptedClient
+from gochat.tui.widgets.message_input import MessageInput
+from gochat.tui.widgets.side_pane import SidePane
+
+pytestmark = pytest.mark.anyio
+
+
+def chat(pilot: Pilot[None]) -> ChatScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, ChatScreen)
+    return screen
+
+
+def log(pilot: Pilot[None]) -> ChatLog:
+    return chat(pilot).log_view
+
+
+def field(pilot: Pilot[None]) -> MessageInput:
+    return chat(pilot).composer.input
+
+
+def shown(pilot: Pilot[None]) -> list[str]:
+    return [item.text for item in log(pilot).items.values() if isinstance(item, LogMessage)]
+
+
+async def test_what_was_said_before_is_shown(open_app: OpenApp, client: ScriptedClient) -> None:
+    for n in range(30):
+        client.record("#lobby", "mei", f"old {n}")
+    async with open_app() as pilot:
+        await until(pilot, lambda: len(shown(pilot)) == 30)
+        assert "old 29" in screen_text(pilot)
+
+
+async def test_what_others_say_appears(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        client.say("#lobby", "mei", "hello ada")
+        await settle(pilot)
+        assert "hello ada" in screen_text(pilot)
+
+
+async def test_enter_sends_to_the_shown_conversation(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "hello world")
+        assert ("send", "#lobby", "hello world", None) in client.requests
+        assert shown(pilot) == ["hello world"]
+        assert field(pilot).text == ""
+
+
+@pytest.mark.parametrize("key", ["alt+enter", "shift+enter", "ctrl+j"])
+async def test_a_new_line_is_not_the_end(
+    open_app: OpenApp, client: ScriptedClient, key: str
+) -> None:
+    async with open_app() as pilot:
+        await type_text(pilot, "one")
+        await pilot.press(key)
+        await typed(pilot, "two")
+        assert ("send", "#lobby", "one\ntwo", None) in client.requests
+
+
+async def test_blank_text_is_not_sent(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "  ")
+        assert not [request for request in client.requests if request[0] == "send"]
+
+
+async def test_a_text_that_is_too_long_stays_and_is_not_sent(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        field(pilot).write("x" * 4001)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert len(field(pilot).text) == 4001
+        assert not [request for request in client.requests if request[0] == "send"]
+        assert "1 characters too many" in screen_text(pilot)
+
+
+async def test_a_person_is_chosen_and_written_to(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        chat(pilot).query_one("#people-filter", Input).focus()
+        await typed(pilot, "tom")
+        assert chat(pilot).model.current == "@tomas"
+        assert pilot.app.screen.focused is field(pilot)
+        await typed(pilot, "hi")
+        assert ("send", "@tomas", "hi", None) in client.requests
+        assert "@tomas ›" in screen_text(pilot)
+
+
+async def test_drafts_belong_to_their_conversation(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.record("@mei", "mei", "hello")
+    async with open_app() as pilot:
+        await type_text(pilot, "for all")
+        await pilot.press("alt+2")
+        await settle(pilot)
+        assert field(pilot).text == ""
+        await type_text(pilot, "for mei")
+        await pilot.press("alt+1")
+        await settle(pilot)
+        assert field(pilot).text == "for all"
+        await pilot.press("alt+slash")
+        await settle(pilot)
+        assert field(pilot).text == "for mei"
+
+
+async def test_drafts_survive_the_program(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await type_text(pilot, "half a sentence")
+    async with open_app() as pilot:
+        await settle(pilot)
+        assert field(pilot).text == "half a sentence"
+
+
+async def test_what_was_sent_is_walked_through_and_the_draft_comes_back(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "one")
+        await typed(pilot, "two")
+        await type_text(pilot, "draft")
+        await pilot.press("up")
+        assert field(pilot).text == "two"
+        await pilot.press("up", "up")
+        assert field(pilot).text == "one"
+        await pilot.press("down", "down")
+        assert field(pilot).text == "draft"
+        await pilot.press("ctrl+up")
+        assert field(pilot).text == "two"
+
+
+async def test_up_in_the_empty_input_selects_a_message_and_escape_comes_back(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.record("#lobby", "mei", "first")
+    client.record("#lobby", "mei", "second")
+    async with open_app() as pilot:
+        await until(pilot, lambda: len(shown(pilot)) == 2)
+        await pilot.press("up")
+        await settle(pilot)
+        assert log(pilot).selected_key == "2"
+        await pilot.press("up")
+        assert log(pilot).selected_key == "1"
+        await pilot.press("escape")
+        await settle(pilot)
+        assert log(pilot).selected_key is None
+        assert pilot.app.screen.focused is field(pilot)
+
+
+async def test_a_reply_quotes_and_is_sent_as_one(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.record("#lobby", "mei", "lunch?")
+    async with open_app() as pilot:
+        await until(pilot, lambda: shown(pilot) == ["lunch?"])
+        await pilot.press("up", "r")
+        await settle(pilot)
+        assert "replying to mei" in screen_text(pilot)
+        await typed(pilot, "yes")
+        assert ("send", "#lobby", "yes", 1) in client.requests
+        assert "replying to" not in screen_text(pilot)
+
+
+async def test_a_cut_is_told_what_is_sent_waits_and_goes_out_again(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        client.cut(retry_in=4.0)
+        await settle(pilot)
+        assert "reconnecting in 4 s" in screen_text(pilot)
+        await typed(pilot, "are you there?")
+        assert "1 waiting to be sent" in screen_text(pilot)
+        client.restore()
+        await settle(pilot)
+        text = screen_text(pilot)
+        assert "connected as ada" in text
+        assert "waiting" not in text
+        assert shown(pilot) == ["are you there?"]
+
+
+async def test_a_refused_message_stays_with_its_reason_and_can_be_tried_again(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        client.refusals["send"] = ChatError(ErrorCode.NOT_A_MEMBER, "you are not a member")
+        await typed(pilot, "let me in")
+        text = screen_text(pilot)
+        assert "you are not a member" in text
+        assert "1 not sent" in text
+        await pilot.press("up", "R")
+        await settle(pilot)
+        assert client.outbox == ()
+        assert "not sent" not in screen_text(pilot)
+
+
+async def test_what_waited_when_the_program_ended_is_shown_when_it_begins(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.send("#lobby", "from before")
+    assert client.outbox[0].state is OutgoingState.PENDING
+    async with open_app() as pilot:
+        await settle(pilot)
+        assert "from before" in shown(pilot)
+
+
+async def test_older_messages_come_when_the_top_is_reached(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    for n in range(450):
+        client.record("#lobby", "mei", f"old {n}")
+    async with open_app() as pilot:
+        await until(pilot, lambda: len(shown(pilot)) == 100)
+        for expected in (200, 300, 400, 450):
+            await pilot.press("ctrl+home")
+            await until(pilot, lambda n=expected: len(shown(pilot)) == n)  # type: ignore[misc]
+        assert log(pilot).older_exhausted
+        await pilot.press("ctrl+home")
+        await settle(pilot)
+        assert "old 0" in screen_text(pilot)
+        await pilot.press("ctrl+end")
+        await settle(pilot)
+        assert "old 449" in screen_text(pilot)
+
+
+async def test_messages_are_read_when_they_are_seen_and_only_then(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    def marks() -> list[int]:
+        return [request[2] for request in client.requests if request[0] == "mark_read"]
+
+    async with open_app() as pilot:
+        client.say("#lobby", "mei", "one")
+        await until(pilot, lambda: marks() == [1])
+        pilot.app.app_focus = False  # the person looks at another window
+        client.say("#lobby", "mei", "two")
+        await settle(pilot)
+        assert marks() == [1]
+        pilot.app.app_focus = True
+        client.say("#lobby", "mei", "three")
+        await until(pilot, lambda: marks() == [1, 3])
+
+
+async def test_unread_messages_elsewhere_are_counted_and_f6_goes_there(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", joined=True)
+    client.record("#design", "mei", "zero")
+    client.read("#design")
+    async with open_app() as pilot:
+        client.say("#design", "mei", "one")
+        client.say("#design", "mei", "@ada two", mentions=["ada"])
+        client.say("@tomas", "tomas", "psst")
+        await settle(pilot)
+        text = screen_text(pilot)
+        assert "@1" in text
+        await pilot.press("f6")
+        await settle(pilot)
+        assert chat(pilot).model.current == "#design"
+        assert "new messages" in screen_text(pilot)
+        await pilot.press("f6")
+        await settle(pilot)
+        assert chat(pilot).model.current == "@tomas"
+
+
+async def test_people_come_and_go(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        client.arrive("kofi")
+        await settle(pilot)
+        assert "Online · 4" in screen_text(pilot)
+        client.depart("kofi", "mei")
+        await settle(pilot)
+        text = screen_text(pilot)
+        assert "Online · 2" in text
+        assert "went offline" in text
+
+
+async def test_typing_is_told_to_the_others_and_shown_of_them(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        client.type("#lobby", "mei")
+        await settle(pilot)
+        assert "mei is typing…" in screen_text(pilot)
+        await type_text(pilot, "abc")
+        await settle(pilot)
+        assert client.requests.count(("typing", "#lobby")) == 1
+
+
+@pytest.mark.parametrize("size", [(60, 20), (40, 10)])
+async def test_a_narrow_terminal_folds_the_side_pane_and_a_key_brings_it_back(
+    open_app: OpenApp, client: ScriptedClient, size: tuple[int, int]
+) -> None:
+    client.record("@mei", "mei", "hello")
+    async with open_app(size=size) as pilot:
+        side = chat(pilot).query_one(SidePane)
+        assert not side.display
+        await pilot.press("f2")
+        await settle(pilot)
+        assert side.display
+        await pilot.press("down", "enter")
+        await settle(pilot)
+        assert chat(pilot).model.current == "@mei"
+        assert not side.display
+
+
+async def test_growing_and_shrinking_the_terminal_keeps_what_is_typed(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await type_text(pilot, "abc")
+        for size in ((60, 20), (20, 5), (200, 50), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+        assert field(pilot).text == "abc"
+        assert chat(pilot).query_one(SidePane).display
+
+
+async def test_five_hundred_messages_at_once_are_drawn_in_few_frames(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        frames: list[object] = []
+        chat(pilot).changes_drawn.subscribe(chat(pilot), frames.append)
+        for n in range(500):
+            client.say("#lobby", "mei", f"message {n}")
+        await until(pilot, lambda: len(shown(pilot)) == 500)
+        await settle(pilot)
+        assert "message 499" in screen_text(pilot)
+        assert 0 < len(frames) < 50
+
+
+async def test_keys_are_typed_one_by_one(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await pilot.press(*"héllo", "space", "世", "界", "backspace", "enter")
+        await settle(pilot)
+        assert ("send", "#lobby", "héllo 世", None) in client.requests
+
+
+async def test_ctrl_c_does_not_quit(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await type_text(pilot, "abc")
+        await pilot.press("ctrl+c")
+        await settle(pilot)
+        assert pilot.app.is_running
+        assert field(pilot).text == "abc"
+
+
+async def test_ctrl_q_quits(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: not pilot.app.is_running or pilot.app._exit)

@@ -1,0 +1,158 @@
+"""The connect screen logs in or registers, and shows what is wrong beside the field."""
+
+from __future__ import annotations
+
+import pytest
+from pilots import OpenApp, settle, type_text, typed, until
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from gochat.errors import ChatError, ConnectionLost, ErrorCode
+from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.screens.connect import ConnectScreen, Field
+from gochat.tui.scripted import ScriptedClient
+from gochat.tui.state import Session, State
+
+pytestmark = pytest.mark.anyio
+
+
+def error_at(pilot: Pilot[None], field: str) -> str:
+    widget = pilot.app.screen.query_one(f"#field-{field}", Field)
+    return str(widget.query_one(".field-error", Static).content)
+
+
+def notice(pilot: Pilot[None]) -> str:
+    return str(pilot.app.screen.query_one("#notice", Static).content)
+
+
+async def test_name_and_password_and_enter_log_in(
+    open_app: OpenApp, client: ScriptedClient, state: State
+) -> None:
+    client.accounts["ada"] = "a good password"
+    async with open_app(credentials=None) as pilot:
+        await typed(pilot, "ada")  # Enter goes on to the password
+        await typed(pilot, "a good password")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+    assert ("log_in", "ada", "a good password") in client.requests
+    session = state.session()
+    assert session is not None
+    assert (session.server, session.name, session.token) == (
+        "gochat://127.0.0.1:8889",
+        "ada",
+        "demo-token",
+    )
+
+
+async def test_the_password_is_kept_nowhere(
+    open_app: OpenApp, client: ScriptedClient, state: State
+) -> None:
+    async with open_app(credentials=None) as pilot:
+        await typed(pilot, "ada")
+        await typed(pilot, "a-good-password")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+    for file in state.directory.iterdir():
+        assert b"a-good-password" not in file.read_bytes()
+
+
+async def test_an_account_is_created_after_the_password_was_typed_twice(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.accounts["mei"] = "taken"
+    async with open_app(credentials=None) as pilot:
+        await typed(pilot, "ada")
+        await type_text(pilot, "a good password")
+        await pilot.click("#register")
+        await settle(pilot)
+        assert pilot.app.screen.focused is pilot.app.screen.query_one("#again", Input)
+        await typed(pilot, "a bad password")
+        assert error_at(pilot, "again") == "This is not the same as above."
+        pilot.app.screen.query_one("#again", Input).value = ""
+        await typed(pilot, "a good password")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+    assert client.accounts["ada"] == "a good password"
+
+
+@pytest.mark.parametrize(
+    ("error", "field", "text"),
+    [
+        (ChatError(ErrorCode.BAD_CREDENTIALS, "wrong name or password."), "password", "New here?"),
+        (ChatError(ErrorCode.BAD_NAME, "a name can't contain spaces", field="name"), "name", "A n"),
+        (ConnectionLost("nobody answers at 127.0.0.1:8889"), "server", "Nobody answers"),
+        (ChatError(ErrorCode.BAD_INVITE, "this invite is not known"), "invite", "This invite"),
+    ],
+)
+async def test_an_error_is_shown_at_its_field_which_gets_the_focus(
+    open_app: OpenApp, client: ScriptedClient, error: ChatError, field: str, text: str
+) -> None:
+    client.refusals["log_in"] = error
+    async with open_app(credentials=None) as pilot:
+        await typed(pilot, "ada")
+        await typed(pilot, "secret")
+        await until(pilot, lambda: bool(error_at(pilot, field)))
+        assert text in error_at(pilot, field)
+        focused = pilot.app.screen.focused
+        assert focused is not None
+        assert focused.id == field
+
+
+async def test_an_error_about_no_field_is_shown_below(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.refusals["log_in"] = ChatError(ErrorCode.SERVER_FULL, "the server is full; try later")
+    async with open_app(credentials=None) as pilot:
+        await typed(pilot, "ada")
+        await typed(pilot, "secret")
+        await until(pilot, lambda: "The server is full" in notice(pilot))
+
+
+async def test_what_is_missing_is_asked_for(open_app: OpenApp) -> None:
+    async with open_app(credentials=None) as pilot:
+        await pilot.click("#log-in")
+        await settle(pilot)
+        assert error_at(pilot, "name") == "What should the others call you?"
+
+
+async def test_a_remembered_session_is_resumed_without_asking(
+    open_app: OpenApp, client: ScriptedClient, state: State
+) -> None:
+    state.remember(Session(server="gochat://chat.example:8889", name="ada", token="t"))
+    async with open_app(credentials=None) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+    assert client.requests[:2] == [("open", "gochat://chat.example:8889"), ("resume", "t")]
+
+
+async def test_a_session_that_has_ended_asks_for_the_password_only(
+    open_app: OpenApp, client: ScriptedClient, state: State
+) -> None:
+    client.token_is_good = False
+    state.remember(Session(server="gochat://chat.example:8889", name="ada", token="t"))
+    async with open_app(credentials=None) as pilot:
+        await until(pilot, lambda: bool(error_at(pilot, "password")))
+        screen = pilot.app.screen
+        assert isinstance(screen, ConnectScreen)
+        assert screen.query_one("#name", Input).value == "ada"
+        assert screen.query_one("#server", Input).value == "chat.example:8889"
+        assert screen.focused is screen.query_one("#password", Input)
+
+
+async def test_the_mouse_is_not_needed_and_arrows_move(open_app: OpenApp) -> None:
+    async with open_app(credentials=None) as pilot:
+        screen = pilot.app.screen
+        visited = []
+        for _ in range(5):
+            assert screen.focused is not None
+            visited.append(screen.focused.id)
+            await pilot.press("down")
+        assert visited == ["name", "password", "log-in", "register", "server"]
+
+
+async def test_a_hostile_error_text_is_shown_as_text(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.refusals["log_in"] = ConnectionLost("\x1b]0;owned\x07[red]x[/red]")
+    async with open_app(credentials=None) as pilot:
+        await typed(pilot, "ada")
+        await typed(pilot, "secret")
+        await until(pilot, lambda: bool(error_at(pilot, "server")))
+        assert "\x1b" not in error_at(pilot, "server")
+        assert "[red]x[/red]" in error_at(pilot, "server")
