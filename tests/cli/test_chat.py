@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import socket
@@ -14,8 +15,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 from processes import serve
 
+from gochat.cli import chat, main, tui
 from gochat.cli.chat import answers, running_server
 from gochat.errors import GochatError
 
@@ -120,3 +123,43 @@ def test_logs_of_the_server_go_to_a_file_and_not_over_the_app(
     log = Path(os.environ["XDG_STATE_HOME"]) / "gochat" / "log" / "server.log"
     if sys.platform == "linux":  # elsewhere it is somewhere else
         assert "listening" in log.read_text()
+
+
+@pytest.mark.parametrize("listens_on", ["127.0.0.1", "0.0.0.0"])
+def test_app_is_sent_to_the_server_of_this_machine(
+    listens_on: str,
+    free_port: Callable[[], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By an address that can be connected to, also where the server listens on all."""
+    port = free_port()
+    config = tmp_path / "server.toml"
+    config.write_text(f"host = '{listens_on}'\n")
+    seen: list[tuple[str, bool]] = []
+
+    def run_app(args: argparse.Namespace) -> int:
+        seen.append((args.url, True))
+        return 5
+
+    @contextmanager
+    def running(host: str, port: int, flags: list[str], **_: object) -> Iterator[None]:
+        assert flags == ["--port", str(port), "--store", "sqlite://", "--config", str(config)]
+        seen.append((host, False))
+        yield
+
+    monkeypatch.setattr(tui, "run", run_app)
+    monkeypatch.setattr(chat, "running_server", running)
+    argv = ["chat", "--port", str(port), "--store", "sqlite://", "--config", str(config)]
+    assert main(argv) == 5
+    assert seen == [(HOST, False), (f"gochat://{HOST}:{port}", True)]
+
+
+def test_encrypted_server_is_recognised_as_what_it_is(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    pem = str(tmp_path / "both.pem")
+    authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(pem)
+    with serve(tmp_path / "chat.db", "--tls-cert", pem, "--tls-key", pem) as running_one:
+        assert answers(HOST, running_one.port, is_encrypted=True)
+        with pytest.raises(GochatError, match="no gochat server answers"):
+            answers(HOST, running_one.port)
