@@ -165,6 +165,22 @@ async def test_who_creates_a_room_with_a_topic_sees_every_entry_of_its_log() -> 
         assert [(m.seq, m.kind) for m in mei.received if isinstance(m, Message)] == [(2, "topic")]
 
 
+async def test_a_retry_of_what_cannot_happen_twice_gets_the_first_ones_place() -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        for peer, request in (
+            (mei, CreateRoom(room="#cats", cid="1")),
+            (bob, Join(room="#cats", cid="2")),
+            (bob, Send(to="#cats", text="woof", cid="3")),
+            (bob, Delete(to="#cats", seq=3, cid="4")),
+            (mei, Kick(room="#cats", name="bob", cid="5")),
+            (mei, Leave(room="#cats", cid="6")),
+        ):
+            first, again = [await peer.ask(request, Sent) for _ in range(2)]
+            assert (again.seq, again.dup) == (first.seq, True), request
+        await done(bob, Join(room="#cats"))
+        assert await members(bob, "#cats") == {"bob": True}, "who joins an empty room runs it"
+
+
 async def test_rooms_stay_ones_own_over_a_new_login() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob") as bob:

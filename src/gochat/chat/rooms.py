@@ -2,7 +2,8 @@
 
 A public room is open to all; a private one is joined by invitation. Operators invite, remove, set
 the topic and the access, and make others operators. A room that has members has an operator: when
-the last one leaves, the one of the others who has been there longest is made one.
+the last one leaves, the one of the others who has been there longest is made one, and who joins a
+room that nobody is in becomes its operator.
 """
 
 from __future__ import annotations

@@ -200,8 +200,8 @@ class Store(Protocol):
         - ``create`` makes the room (text ``private`` or ``public``) with the sender as member and
           operator; ``join``, ``leave``, ``invite``, ``kick``, ``topic``, ``operator``, ``member``
           and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. Who joins
-          has "read" what was before. An invitation is used up by joining, and taken back by ``kick``.
-          The lobby keeps everybody.
+          has "read" what was before; who joins a room that nobody is in becomes its operator. An
+          invitation is used up by joining, and taken back by ``kick``. The lobby keeps everybody.
         """
         ...
 
@@ -240,6 +240,16 @@ class Store(Protocol):
 
     async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
         """Return the ``text`` entry with this seq as it reads now, or None if there is none."""
+        ...
+
+    async def said(
+        self, conversation: ConversationKey, sender: NameKey, cid: str
+    ) -> Message | None:
+        """Return the entry that `sender` appended to this conversation with this `cid`, or None.
+
+        For a retry of what can't happen twice, such as joining: the rule that refuses it looks at
+        how things are after the first time.
+        """
         ...
 
     async def search(

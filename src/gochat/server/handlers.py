@@ -217,13 +217,28 @@ class Handlers:
         self, session: Session, who: Identity, person: OnlinePerson, request: _LogRequest
     ) -> None:
         """Append what a request asks for; what became of its last draft is the answer."""
-        drafts = await self._drafts(who, person, request)
-        result = (await self._append(session, drafts))[-1]
+        result: Appended | ChatError | StoreUnavailable
+        try:
+            result = (await self._append(session, await self._drafts(who, person, request)))[-1]
+        except ChatError as error:
+            result = await self._said_before(who, request) or error
         if isinstance(request, CreateRoom) and request.topic and isinstance(result, Appended):
             topic = SetTopic(room=request.room, topic=request.topic)
             # An entry that nobody acknowledges: the session gets it like all others.
             await self._services.store.append(await self._services.rooms.set_topic(who, topic))
         self._acknowledge(session, request, result)
+
+    async def _said_before(self, who: Identity, request: _LogRequest) -> Appended | None:
+        """The entry of an earlier try, where this one is refused because that one happened."""
+        if request.cid is None:
+            return None
+        address = getattr(request, "room", None) or getattr(request, "to", "")
+        try:
+            key = conversations.key(address, who.key)
+        except ChatError:
+            return None
+        entry = await self._services.store.said(key, who.key, request.cid)
+        return Appended(entry, dup=True) if entry is not None else None
 
     async def _drafts(
         self, who: Identity, person: OnlinePerson, request: _LogRequest

@@ -15,9 +15,10 @@ connection, which they lend each other.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 import trio
@@ -132,6 +133,11 @@ class SqliteStore:
     async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
         return await self._read(partial(self._reader.message, conversation, seq))
 
+    async def said(
+        self, conversation: ConversationKey, sender: NameKey, cid: str
+    ) -> Message | None:
+        return await self._read(partial(self._reader.said, conversation, sender, cid))
+
     async def search(
         self,
         viewer: NameKey,
@@ -217,17 +223,25 @@ class _Parts:
             raise
 
 
+@contextmanager
+def _reserved(path: Path) -> Iterator[None]:
+    """Hold the lock of a database, made if it is missing; a file that is none stays alone."""
+    if not path.exists():
+        database.prepare_place(path)
+    elif not lock.is_known(path):
+        # Not while this process may have it open: closing the file would drop SQLite's locks.
+        database.inspect(path)
+    with lock.exclusive(path):
+        yield
+
+
 @asynccontextmanager
 async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Store]:
     """See :func:`gochat.storage.open_store`."""
     location = database.parse_url(url)
     with ExitStack() as stack:
         if location.path is not None:
-            if location.path.exists():
-                database.inspect(location.path)
-            else:
-                database.prepare_place(location.path)
-            stack.enter_context(lock.exclusive(location.path))
+            stack.enter_context(_reserved(location.path))
         parts = await trio.to_thread.run_sync(_Parts, location, clock)
         followers = Followers(parts.log.position)
         async with open_writer(parts.log, followers.deliver) as writer:

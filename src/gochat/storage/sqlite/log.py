@@ -375,8 +375,10 @@ class Log:
     def _join(self, conversation: _Conversation, person: NameKey) -> None:
         joined = self.db.execute(
             "INSERT INTO participant (person, conversation, role, since, read)"
-            " VALUES (?, ?, 'member', ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role,"
-            " since = excluded.since, read = excluded.read WHERE role = 'invited'",
+            " VALUES (?1, ?2, (SELECT CASE members WHEN 0 THEN 'operator' ELSE 'member' END"
+            " FROM conversation WHERE id = ?2), ?3, ?4)"
+            " ON CONFLICT DO UPDATE SET role = excluded.role, since = excluded.since,"
+            " read = excluded.read WHERE role = 'invited'",
             (person, conversation.id, conversation.ts, conversation.seq),
         ).rowcount
         self._count_members(conversation, joined)

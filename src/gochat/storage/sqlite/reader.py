@@ -165,6 +165,20 @@ class Reader:
             message = Shape(db, key, name, self._epoch).message(entry)
             return with_reactions(db, id_, [message], None)[0]
 
+    def said(self, key: ConversationKey, sender: NameKey, cid: str) -> Message | None:
+        """See :meth:`gochat.chat.store.Store.said`."""
+        with self._connections.snapshot() as db:
+            row = db.execute("SELECT id, name FROM conversation WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            id_, name = row
+            entry = db.execute(
+                f"SELECT {COLUMNS} FROM {FROM} WHERE e.sender = ? AND e.cid = ?"
+                " AND e.id BETWEEN ? AND ?",
+                (sender, cid, first_id(id_), last_id(id_)),
+            ).fetchone()
+            return None if entry is None else Shape(db, key, name, self._epoch).message(entry)
+
     # -- a person's conversations ---------------------------------------------------------------
 
     def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
