@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 import trio
-from storing import NOON, Chat, Clock, Following, draft, follow, key
+from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat.store import Appended, Batch, Draft, Store
 from gochat.errors import ChatError
@@ -142,6 +142,17 @@ async def test_retry_in_the_same_call_is_a_dup_too(chat: Chat) -> None:
     first, again = await chat.append(one, one)
     assert isinstance(first, Appended)
     assert (first.dup, again) == (False, Appended(first.entry, dup=True))
+
+
+async def test_what_was_said_is_found_by_its_cid_its_sender_and_its_conversation(
+    chat: Chat,
+) -> None:
+    entry = await chat.say("Mei", "#lobby", "hello", cid="c1")
+    lobby, private = key("#lobby", "Mei"), key("@Bob", "Mei")
+    assert await chat.store.said(lobby, person("Mei"), "c1") == entry
+    assert await chat.store.said(lobby, person("Mei"), "c2") is None
+    assert await chat.store.said(lobby, person("Bob"), "c1") is None
+    assert await chat.store.said(private, person("Mei"), "c1") is None
 
 
 async def test_same_cid_at_once_from_two_devices_is_one_entry(chat: Chat) -> None:

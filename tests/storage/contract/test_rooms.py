@@ -214,3 +214,11 @@ async def test_list_of_rooms_is_paged_by_address(chat: Chat) -> None:
         assert len(rooms) == 2
         found += [room.room for room in rooms]
     assert found == ["#lobby", "#r0", "#r1", "#r2", "#r3", "#r4"]
+
+
+async def test_who_joins_an_empty_room_becomes_its_operator(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.do("Mei", "#garden", "leave")
+    await chat.do("Bob", "#garden", "join")
+    await chat.do("Eve", "#garden", "join")
+    assert await chat.members("#garden") == ["Bob*", "Eve"]
