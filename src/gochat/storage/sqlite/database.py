@@ -27,6 +27,8 @@ BUSY_TIMEOUT: Final = 2.0
 #: Seconds after which opening goes on without having checked all of a large file: what lies in
 #: the part not seen is found when it is read, and by ``gochat db check``.
 QUICK_CHECK_TIMEOUT: Final = 0.5
+#: Steps of SQLite's machine between two looks at the time: well under a millisecond.
+QUICK_CHECK_STEPS: Final = 10_000
 #: KiB of pages that each connection keeps in memory.
 CACHE_KIB: Final = 16 * 1024
 #: Prepared statements that each connection keeps: more than this program has.
@@ -135,6 +137,14 @@ def inspect(path: Path) -> None:
     _check_version(path, int.from_bytes(header[60:64], "big"))
 
 
+def require_ours(db: sqlite3.Connection, path: Path | None) -> None:
+    """Raise :exc:`~gochat.errors.StoreCorrupt` if an open database is another program's, or a
+    newer gochat's."""
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise StoreCorrupt(f"{path} is another program's database; it is left as it is")
+    _check_version(path, user_version(db))
+
+
 def _check_version(path: Path | None, version: int) -> None:
     newest = len(migrations())
     if version > newest:
@@ -214,7 +224,7 @@ def _quick_check(path: Path) -> None:
         return  # what a killed server left in the WAL is part of the file, and SQLite recovers it
     with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
         deadline = time.monotonic() + QUICK_CHECK_TIMEOUT
-        db.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+        db.set_progress_handler(lambda: time.monotonic() > deadline, QUICK_CHECK_STEPS)
         try:
             findings = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
         except sqlite3.OperationalError as error:

@@ -31,6 +31,11 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def is_known(path: Path) -> bool:
+    """True if a server has or had the database at `path` open."""
+    return _lock_file(path).exists()
+
+
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold the lock of the database at `path`.
@@ -39,7 +44,7 @@ def exclusive(path: Path) -> Iterator[None]:
         StoreUnavailable: another server holds it; the text says its process id.
         ConfigError: the lock file can't be made.
     """
-    lock = path.with_name(path.name + ".lock")
+    lock = _lock_file(path)
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
@@ -57,3 +62,7 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")

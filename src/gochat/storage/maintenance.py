@@ -1,0 +1,182 @@
+"""Backing up and checking a database, also while a server writes it.
+
+These functions block, and read from one snapshot; the server goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.sqlite import database, search
+from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
+
+#: Findings of one kind: more of them would say nothing new.
+MAX_FINDINGS: Final = 20
+
+
+def backup(source: Path, target: Path) -> None:
+    """Copy the database `source` to the new file `target`, readable by its owner only.
+
+    The copy is the database as it was at one moment, checked, and complete as soon as it has its
+    name. It gets a new epoch: what is said after that moment is not in it, so if it is put back,
+    clients must not take its history for the one that they know.
+
+    Raises:
+        ConfigError: there is no `source`, or `target` exists or can't be written.
+        StoreUnavailable: the disk is full, or `source` can't be read now.
+        StoreCorrupt: `source` is damaged, or no database of this program. There is no `target`
+            then.
+    """
+    if target.exists():
+        raise ConfigError(f"{target} exists already; a backup overwrites nothing")
+    partial = target.with_name(target.name + ".partial")
+    with _opened(source) as db:
+        try:
+            os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            raise ConfigError(
+                f"{partial} is there, from a backup that goes on or was interrupted: "
+                "wait for it, or remove it"
+            ) from None
+        except OSError as error:
+            raise ConfigError(f"{target} can't be written: {error.strerror}") from error
+        try:
+            _copy(db, partial)
+            _publish(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _copy(db: sqlite3.Connection, partial: Path) -> None:
+    with database.mapped_errors(), closing(database.connect(partial)) as copy:
+        db.backup(copy)  # in one step: the server's commits don't make it begin anew
+        copy.execute("PRAGMA journal_mode = DELETE")  # all in one file
+        copy.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (database.new_epoch(),))
+    findings = check(partial)
+    if findings:
+        raise StoreCorrupt(f"the database is damaged, so there is no backup: {findings[0]}")
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Give a whole file its name, unless that is taken."""
+    try:
+        descriptor = os.open(partial, os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if os.name == "posix":
+            os.link(partial, target)  # which, other than renaming, overwrites nothing
+        else:
+            partial.rename(target)  # overwrites nothing on Windows
+    except FileExistsError:
+        raise ConfigError(f"{target} exists already; a backup overwrites nothing") from None
+    except OSError as error:
+        raise StoreUnavailable(f"{target} can't be written: {error.strerror}") from error
+
+
+def check(path: Path) -> list[str]:
+    """Return what is wrong with a database: nothing, if all is well. Changes nothing.
+
+    Looks at everything, so it takes its time: about half a minute for a million messages.
+
+    Raises:
+        ConfigError: there is no such file.
+        StoreUnavailable: it can't be read now.
+        StoreCorrupt: it is no database, another program's or newer than this program.
+    """
+    with _opened(path) as db:
+        findings: list[str] = []
+        try:
+            db.execute("BEGIN")
+            findings += _damage(db)
+            if database.user_version(db) < len(database.migrations()):
+                findings.append("its schema is older than this gochat: start the server once")
+            else:
+                findings += _contradictions(db)
+                findings += _search_index(db)
+        except sqlite3.Error as error:
+            translated = database.translated(error)
+            if not isinstance(translated, StoreCorrupt):
+                raise translated from error
+            findings.append(str(translated))
+        return findings
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise ConfigError(f"there is no database {path}")
+    path = path.absolute()
+    with database.mapped_errors():
+        db = database.connect(path, read_only=True)
+        with closing(db):
+            database.require_ours(db, path)
+            yield db
+
+
+def _damage(db: sqlite3.Connection) -> Iterator[str]:
+    for (finding,) in db.execute(f"PRAGMA integrity_check({MAX_FINDINGS})").fetchall():
+        if finding != "ok":
+            yield f"damaged: {finding}"
+    broken = db.execute("PRAGMA foreign_key_check").fetchmany(MAX_FINDINGS)
+    for table, _, parent, _ in broken:
+        yield f"a row of {table} refers to a row of {parent} that is missing"
+
+
+#: How it is said, and what must not be found; `?1` is SEQ_BITS, `?2` is MAX_SEQ.
+_CONTRADICTIONS: Final = {
+    "the log of {} has gaps: {} entries, the last one is {}": (
+        "SELECT coalesce(c.key, '?'), count(*), max(e.id & ?2) FROM entry e"
+        " LEFT JOIN conversation c ON c.id = e.id >> ?1 GROUP BY e.id >> ?1"
+        " HAVING c.key IS NULL OR min(e.id & ?2) <> 1 OR max(e.id & ?2) <> count(*)"
+    ),
+    "in the log of {} entry {} is older than the one before it": (
+        "SELECT coalesce(c.key, '?'), e.id & ?2 FROM entry e"
+        " JOIN entry b ON b.id = e.id - 1 LEFT JOIN conversation c ON c.id = e.id >> ?1"
+        " WHERE e.position <= b.position OR e.ts < b.ts"
+    ),
+    "the position {} is that of {} entries": (
+        "SELECT position, count(*) FROM entry WHERE ?1 AND ?2 GROUP BY position HAVING count(*) > 1"
+    ),
+    "{} says it has {} members, but has {}": (
+        "SELECT c.key, c.members, count(p.person) FROM conversation c LEFT JOIN participant p"
+        " ON p.conversation = c.id AND p.role IN ('member', 'operator')"
+        " WHERE ?1 AND ?2 GROUP BY c.id HAVING c.members <> count(p.person)"
+    ),
+    "{} has read {} up to {}, where there is nothing": (
+        "SELECT p.person, c.key, p.read FROM participant p"
+        " JOIN conversation c ON c.id = p.conversation"
+        " WHERE p.read > coalesce((SELECT max(e.id) & ?2 FROM entry e"
+        " WHERE e.id BETWEEN c.id << ?1 AND (c.id << ?1) + ?2), 0)"
+    ),
+}
+
+
+def _contradictions(db: sqlite3.Connection) -> Iterator[str]:
+    for text, query in _CONTRADICTIONS.items():
+        for row in db.execute(query, (SEQ_BITS, MAX_SEQ)).fetchmany(MAX_FINDINGS):
+            yield text.format(*row)
+
+
+def _search_index(db: sqlite3.Connection) -> Iterator[str]:
+    """Compare the index with the texts, by the sum of all tokens' hashes, for the tokens of a
+    large log would not fit into memory."""
+    db.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, search, row)")
+    found = expected = 0
+    for term, texts in db.execute("SELECT term, doc FROM temp.vocabulary"):
+        found += hash(term) * texts
+    texts_of_log = db.execute(
+        "SELECT text FROM entry WHERE kind = 'text'"
+        " AND position <= (SELECT value FROM meta WHERE key = 'indexed')"
+    )
+    for (text,) in texts_of_log:
+        expected += sum(map(hash, search.grams(text).split(" "))) if text else 0
+    if found != expected:
+        yield "the search index does not match the messages"
