@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import database, search
+from gochat.storage.sqlite import database, lock, search
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
 
 #: Findings of one kind: more of them would say nothing new.
@@ -111,14 +111,24 @@ def check(path: Path) -> list[str]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database for reading only, whether a server has it open or not."""
     if not path.is_file():
         raise ConfigError(f"there is no database {path}")
     path = path.absolute()
-    with database.mapped_errors():
-        db = database.connect(path, read_only=True)
-        with closing(db):
-            database.require_ours(db, path)
-            yield db
+    with ExitStack() as stack:
+        is_alone = False
+        if lock.is_known(path):
+            with suppress(StoreUnavailable):  # a server has it
+                stack.enter_context(lock.exclusive(path))
+                is_alone = True
+        stack.enter_context(database.mapped_errors())
+        # A reader of a database in WAL mode leaves -wal and -shm beside it, where there are none:
+        # not if it is told that nobody will change it.
+        is_at_rest = is_alone and not database.has_wal(path)
+        db = database.connect(path, access="immutable" if is_at_rest else "ro")
+        stack.enter_context(closing(db))
+        database.require_ours(db, path)
+        yield db
 
 
 def _damage(db: sqlite3.Connection) -> Iterator[str]:

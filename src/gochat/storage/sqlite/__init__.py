@@ -211,9 +211,7 @@ class _Parts:
                     self.reading = self.searching = writing
                 else:
                     path = location.path
-                    opened.extend(
-                        database.connect(path, read_only=True) for _ in range(READERS + SEARCHERS)
-                    )
+                    opened.extend(database.connect(path, "ro") for _ in range(READERS + SEARCHERS))
                     self.reading = Connections(*opened[1 : READERS + 1])
                     self.searching = Connections(*opened[READERS + 1 :])
                 self.log = Log(writing, self.epoch, clock)

@@ -18,6 +18,9 @@ from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailab
 
 Synchronous: TypeAlias = Literal["off", "normal", "full"]
 SYNCHRONOUS: Final[dict[str, Synchronous]] = {"off": "off", "normal": "normal", "full": "full"}
+#: ``immutable``: nobody, not even in another process, will change the file meanwhile. Then SQLite
+#: takes no locks and writes nothing beside it, and does not see what is in a WAL.
+Access: TypeAlias = Literal["rw", "ro", "immutable"]
 
 #: Marks the file as gochat's ("goch"), in its header.
 APPLICATION_ID: Final = 0x676F6368
@@ -154,13 +157,13 @@ def _check_version(path: Path | None, version: int) -> None:
         )
 
 
-def connect(path: Path | None, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path | None, access: Access = "rw") -> sqlite3.Connection:
     """Open a connection that may be used by one thread at a time, any of them.
 
     It begins no transactions by itself. Raises sqlite3's errors.
     """
-    mode = "ro" if read_only else "rwc"
-    target = ":memory:" if path is None else f"{path.as_uri()}?mode={mode}"
+    options = "immutable=1" if access == "immutable" else f"mode={access}"
+    target = ":memory:" if path is None else f"{path.as_uri()}?{options}"
     db = sqlite3.connect(
         target,
         uri=True,
@@ -217,12 +220,17 @@ def user_version(db: sqlite3.Connection) -> int:
     return version
 
 
+def has_wal(path: Path) -> bool:
+    """True if there is something in the database's write-ahead log."""
+    wal = path.with_name(path.name + "-wal")
+    return wal.exists() and wal.stat().st_size > 0
+
+
 def _quick_check(path: Path) -> None:
     """Read through the file for damage, for a bounded time, and without writing beside it."""
-    wal = path.with_name(path.name + "-wal")
-    if not path.stat().st_size or (wal.exists() and wal.stat().st_size):
+    if not path.stat().st_size or has_wal(path):
         return  # what a killed server left in the WAL is part of the file, and SQLite recovers it
-    with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
+    with closing(connect(path, "immutable")) as db:
         deadline = time.monotonic() + QUICK_CHECK_TIMEOUT
         db.set_progress_handler(lambda: time.monotonic() > deadline, QUICK_CHECK_STEPS)
         try:

@@ -1,0 +1,173 @@
+"""Backing up and checking a database, at rest and while it is written."""
+
+# ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from storing import Chat, draft
+
+from gochat.errors import ConfigError, StoreCorrupt
+from gochat.storage import open_store
+from gochat.storage.maintenance import backup, check
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A database with something of everything in it."""
+    path = tmp_path / "chat.db"
+    async with open_store(f"sqlite:///{path}") as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await chat.do("Mei", "#garden", "create", "public")
+        await chat.do("Bob", "#garden", "join")
+        await chat.append(
+            *(draft("Mei", "#lobby", f"hello 中文 {n} @Bob", mentions=["Bob"]) for n in range(300))
+        )
+        await chat.say("Bob", "@Mei", "hi")
+        await chat.do("Mei", "#lobby", "edit", "hello again", ref=1)
+        await chat.do("Mei", "#lobby", "delete", ref=2)
+        await chat.do("Bob", "#lobby", "react", "👍", ref=3)
+    return path
+
+
+async def test_backup_is_everything_under_a_new_epoch(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    backup(path, copy)
+    assert check(copy) == []
+    assert {file.name for file in tmp_path.iterdir()} == {"chat.db", "chat.db.lock", "copy.db"}
+    pages = []
+    for database in (path, copy):
+        async with open_store(f"sqlite:///{database}") as store:
+            pages.append(await Chat(store).page("Bob", "#lobby"))
+    original, copied = pages
+    assert original.epoch != copied.epoch
+    assert [(e.seq, e.text) for e in original.entries] == [(e.seq, e.text) for e in copied.entries]
+
+
+async def test_backup_is_its_owners_only(path: Path, tmp_path: Path) -> None:
+    backup(path, tmp_path / "copy.db")
+    mode = 0o600 if os.name == "posix" else 0o666
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == mode
+
+
+async def test_backup_of_a_live_database_is_one_moment_of_it(path: Path, tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{path}") as store, trio.open_nursery() as nursery:
+        chat = Chat(store)
+        acknowledged = 0
+
+        async def talk() -> None:
+            nonlocal acknowledged
+            while True:
+                acknowledged = (await chat.say("Mei", "#lobby", "and on")).seq
+
+        nursery.start_soon(talk)
+        for number in range(3):
+            copy = tmp_path / f"copy{number}.db"
+            before = (await chat.say("Bob", "#lobby", "before the backup")).seq
+            await trio.to_thread.run_sync(backup, path, copy)
+            assert check(copy) == []
+            with closing(sqlite3.connect(copy)) as db:
+                (head,) = db.execute(
+                    "SELECT max(id) & 4294967295 FROM entry WHERE id < 2 << 32"
+                ).fetchone()
+            assert before <= head <= acknowledged
+        assert await trio.to_thread.run_sync(check, path) == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_backup_overwrites_nothing(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    copy.write_text("precious")
+    with pytest.raises(ConfigError, match="overwrites nothing"):
+        backup(path, copy)
+    assert copy.read_text() == "precious"
+    (tmp_path / "other.db.partial").write_text("precious")
+    with pytest.raises(ConfigError, match="interrupted"):
+        backup(path, tmp_path / "other.db")
+    assert (tmp_path / "other.db.partial").read_text() == "precious"
+
+
+@pytest.mark.parametrize("use", [check, partial(backup, target=Path("copy.db"))])
+async def test_file_that_is_not_there_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: partial[None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="there is no database"):
+        use(Path("missing.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_backup_into_a_missing_directory_is_refused(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be written"):
+        backup(path, tmp_path / "missing" / "copy.db")
+
+
+async def test_other_files_are_refused(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("not a database " * 100)
+    other = tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE t (x)")
+    for file in (text, other):
+        for use in (check, partial(backup, target=tmp_path / "copy.db")):
+            with pytest.raises(StoreCorrupt):
+                use(file)
+    assert {file.name for file in tmp_path.iterdir()} == {"text", "other.db"}
+
+
+@contextmanager
+def tampered(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path)) as db, db:
+        yield db
+
+
+@pytest.mark.parametrize(
+    ("harm", "finding"),
+    [
+        ("DELETE FROM entry WHERE id = (1 << 32) + 7", "the log of #lobby has gaps"),
+        (
+            "UPDATE entry SET id = id + (9 << 32) WHERE id = (1 << 32) + 303",
+            "the log of ? has gaps",
+        ),
+        ("UPDATE entry SET ts = ts + 1 WHERE id = (1 << 32) + 7", "#lobby entry 8 is older"),
+        ("UPDATE entry SET position = 20 WHERE id = (1 << 32) + 7", "the position 20 is that of 2"),
+        ("UPDATE conversation SET members = 5 WHERE key = '#garden'", "#garden says it has 5"),
+        ("UPDATE participant SET read = 999 WHERE person = 'bob'", "bob has read #lobby up to 999"),
+        ("DELETE FROM account WHERE key = 'bob'", "refers to a row of account that is missing"),
+        ("UPDATE entry SET text = 'x' WHERE id = (1 << 32) + 7", "search index does not match"),
+    ],
+)
+async def test_check_finds(path: Path, harm: str, finding: str) -> None:
+    assert check(path) == []
+    with tampered(path) as db:
+        db.execute(harm)
+    assert any(finding in found for found in check(path)), check(path)
+
+
+async def test_check_finds_damage_and_then_there_is_no_backup(path: Path, tmp_path: Path) -> None:
+    with tampered(path) as db:
+        (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'mention'").fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xa5" * 4096)
+    assert any("damaged" in finding for finding in check(path))
+    with pytest.raises(StoreCorrupt, match="there is no backup"):
+        backup(path, tmp_path / "copy.db")
+    assert {file.name for file in tmp_path.iterdir()} == {"chat.db", "chat.db.lock"}
+
+
+async def test_check_changes_nothing(path: Path) -> None:
+    before = path.read_bytes()
+    check(path)
+    assert path.read_bytes() == before

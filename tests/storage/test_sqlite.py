@@ -1,0 +1,593 @@
+"""The SQLite store under what a machine does to it: kills, full disks, locks, damage."""
+
+# ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from storing import Chat, Following, account, draft, follow
+
+from gochat.chat.store import Appended
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage import open_store
+from gochat.storage.maintenance import check
+from gochat.storage.sqlite import SqliteStore, database, writer
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the test's database is."""
+    return tmp_path / "chat.db"
+
+
+@asynccontextmanager
+async def opened(path: Path, options: str = "") -> AsyncIterator[Chat]:
+    """The store at `path`, as a chat."""
+    async with open_store(f"sqlite:///{path}{options}") as store:
+        yield Chat(store)
+
+
+def inside(chat: Chat) -> SqliteStore:
+    assert isinstance(chat.store, SqliteStore)
+    return chat.store
+
+
+@contextmanager
+def writer_held_up(chat: Chat) -> Iterator[Callable[[], None]]:
+    """Keep the writer's thread busy; what is written meanwhile waits. Yields what lets it go on."""
+    may_go_on = threading.Event()
+    inside(chat)._writer._queue.put(_Held(may_go_on))  # type: ignore[arg-type]  # a write's double
+    inside(chat)._writer._waiting += 1
+    try:
+        yield may_go_on.set
+    finally:
+        may_go_on.set()
+
+
+class _Held:
+    """A write that nobody waits for."""
+
+    def __init__(self, may_go_on: threading.Event) -> None:
+        self.function = may_go_on.wait
+        self.task = self.result = self.error = None
+
+
+def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start a Python process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+# -- kill -----------------------------------------------------------------------------------------
+
+_APPEND_FOR_EVER = """
+import sys, trio
+from gochat.chat.store import Account, Draft
+from gochat.storage import open_store
+
+async def append(store, who):
+    number = 0
+    while True:
+        draft = Draft(conversation="#lobby", to="#lobby", sender_key=who, sender=who,
+                      text=f"{who} {number}", cid=f"{number}")
+        (result,) = await store.append([draft])
+        print(result.entry.seq, result.entry.text, flush=True)
+        number += 1
+
+async def main():
+    async with open_store(f"sqlite:///{sys.argv[1]}") as store, trio.open_nursery() as nursery:
+        for number in range(5):
+            who = f"p{number}"
+            await store.create_account(Account(key=who, name=who, password_hash="", created=0))
+            nursery.start_soon(append, store, who)
+
+trio.run(main)
+"""
+
+
+async def test_everything_acknowledged_survives_a_kill(path: Path) -> None:
+    acknowledged: dict[int, str] = {}
+    for _ in range(3):
+        with run_python(_APPEND_FOR_EVER, path) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(300)]
+            process.kill()
+            # What was printed before it died was acknowledged, too; its last line may be cut.
+            lines += process.stdout.read().splitlines(keepends=True)
+        assert process.returncode != 0
+        for line in lines:
+            if line.endswith("\n"):
+                seq, text = line.rstrip().split(" ", 1)
+                assert acknowledged.setdefault(int(seq), text) == text
+        assert check(path) == []
+        async with opened(path) as chat:
+            kept: dict[int, str] = {}
+            head = 1
+            while len(kept) < head:
+                page = await chat.page("p0", "#lobby", after=len(kept), limit=1000)
+                head = page.head
+                kept |= {entry.seq: entry.text for entry in page.entries}
+            assert kept.items() >= acknowledged.items()
+            assert list(kept) == list(range(1, head + 1))
+            needle = max(kept.values(), key=len)
+            assert needle in await chat.find("p0", needle)
+
+
+async def test_retry_after_a_kill_is_a_dup(path: Path) -> None:
+    with run_python(_APPEND_FOR_EVER, path) as process:
+        assert process.stdout is not None
+        for _ in range(20):
+            process.stdout.readline()
+        process.kill()
+    async with opened(path) as chat:
+        (result,) = await chat.append(draft("p0", "#lobby", "p0 0", cid="0"))
+        assert isinstance(result, Appended)
+        assert result.dup
+
+
+# -- what the disk does ---------------------------------------------------------------------------
+
+
+async def test_full_disk_refuses_writes_keeps_what_is_there_and_recovers(path: Path) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei", "Bob")
+        db = inside(chat)._log.db
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        db.execute(f"PRAGMA max_page_count = {pages + 8}")
+        following = Following()
+        async with trio.open_nursery() as nursery:
+            await follow(nursery, chat.store, following)
+            said = []
+            refusal = None
+            while refusal is None:
+                try:
+                    said.append(await chat.say("Mei", "#lobby", "x" * 4000))
+                except StoreUnavailable as error:
+                    refusal = error
+            assert "disk is full" in str(refusal)
+            assert said
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable, match="disk is full"):
+                    await chat.append(draft("Mei", "#lobby", "x" * 20_000), draft("Mei", "@Bob"))
+            assert list(await chat.entries("Bob", "#lobby")) == said
+            assert await chat.addresses("Bob") == ["#lobby"]
+            assert await chat.find("Bob", "xxx") == [entry.text for entry in reversed(said)]
+            db.execute("PRAGMA max_page_count = 1000000")
+            after = await chat.say("Mei", "#lobby", "there is room again")
+            assert after.seq == len(said) + 1
+            assert following.seqs("#lobby") == list(range(1, len(said) + 2))
+            nursery.cancel_scope.cancel()
+    assert check(path) == []
+
+
+_LOCK = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def test_locked_by_another_process_is_a_bounded_wait_and_history_goes_on(path: Path) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        await chat.say("Mei", "#lobby", "before")
+        with run_python(_LOCK, path) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "locked\n"
+            with trio.fail_after(database.BUSY_TIMEOUT * 5):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_is_refused, chat)
+                    with trio.fail_after(database.BUSY_TIMEOUT / 2):
+                        assert [e.text for e in await chat.entries("Mei", "#lobby")] == ["before"]
+            process.communicate("go\n")
+        assert (await chat.say("Mei", "#lobby", "after")).seq == 2
+
+
+async def _is_refused(chat: Chat) -> None:
+    with pytest.raises(StoreUnavailable, match="locked by another process"):
+        await chat.say("Mei", "#lobby", "meanwhile")
+
+
+async def test_short_lock_is_waited_for(path: Path) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        with run_python(_LOCK, path) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(chat.say, "Mei", "#lobby", "waits")
+                await trio.testing.wait_all_tasks_blocked()
+                process.communicate("go\n")
+
+
+async def test_damage_met_while_reading_is_said_and_does_not_end_the_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        await chat.say("Mei", "#lobby", "hello")
+        await chat.do("Mei", "#lobby", "react", "👍", ref=1)
+    _damage(path, "reaction")
+    monkeypatch.setattr(database, "QUICK_CHECK_TIMEOUT", -1.0)
+    monkeypatch.setattr(database, "QUICK_CHECK_STEPS", 1)
+    async with opened(path) as chat:
+        with pytest.raises(StoreCorrupt, match="damaged"):
+            await chat.page("Mei", "#lobby")
+        assert (await chat.page("Mei", "@Mei")).head == 0
+        assert await chat.store.account(account("Mei").key) is not None
+
+
+def _damage(path: Path, table: str) -> None:
+    """Overwrite the pages of a table, from its root on."""
+    query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+    with closing(sqlite3.connect(path)) as db:
+        (root,) = db.execute(query, (table,)).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xa5" * size)
+
+
+# -- files that are not ours, or not good ---------------------------------------------------------
+
+
+async def _text(path: Path) -> None:
+    path.write_text("not a database " * 100)
+
+
+async def _beginning(path: Path) -> None:
+    path.write_bytes(b"SQLite format 3\0")
+
+
+async def _other_programs(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE t (x)")
+
+
+async def _newer(path: Path) -> None:
+    await _good(path)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 999")
+
+
+async def _damaged(path: Path) -> None:
+    await _good(path)
+    _damage(path, "account")
+
+
+async def _cut(path: Path) -> None:
+    await _good(path)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+async def _good(path: Path) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+    path.with_name(path.name + ".lock").unlink()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_text, "no database"),
+        (_beginning, "no database"),
+        (_other_programs, "another program's"),
+        (_newer, r"newer gochat \(schema 999"),
+        (_damaged, "damaged"),
+        (_cut, "damaged"),
+    ],
+)
+async def test_file_that_can_not_be_used_is_left_as_it_is(
+    path: Path, make: Callable[[Path], Awaitable[None]], says: str
+) -> None:
+    await make(path)
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    for _ in range(2):
+        with pytest.raises(StoreCorrupt, match=says):
+            async with opened(path):
+                pass
+    after = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    after.pop("chat.db.lock", None)
+    assert after == before
+
+
+async def test_large_database_opens_without_being_read_through(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _good(path)
+    _damage(path, "token")
+    monkeypatch.setattr(database, "QUICK_CHECK_TIMEOUT", -1.0)
+    monkeypatch.setattr(database, "QUICK_CHECK_STEPS", 1)
+    async with opened(path) as chat:
+        await chat.say("Mei", "#lobby", "what is not damaged works")
+
+
+async def test_empty_file_is_a_new_database(path: Path) -> None:
+    path.touch()
+    async with opened(path) as chat:
+        await chat.register("Mei")
+
+
+async def test_directory_that_can_not_be_made_is_a_configuration_error(path: Path) -> None:
+    path.write_text("a file")
+    with pytest.raises(ConfigError, match="can't be made"):
+        async with opened(path / "chat.db"):
+            pass
+
+
+async def test_directory_and_files_are_their_owners_only(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "chat.db"
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    file_mode, directory_mode = (0o600, 0o700) if os.name == "posix" else (0o666, 0o777)
+    files = ["chat.db", "chat.db-wal", "chat.db-shm", "chat.db.lock"]
+    assert modes == dict.fromkeys(files, file_mode)
+    assert path.parent.stat().st_mode & 0o777 == directory_mode
+
+
+# -- migrations -----------------------------------------------------------------------------------
+
+
+async def test_older_schema_is_brought_up_to_date_with_its_data(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        said = await chat.say("Mei", "#lobby", "hello")
+    (first,) = database.migrations()
+    second = "ALTER TABLE account ADD COLUMN colour TEXT; CREATE TABLE extra (x);"
+    monkeypatch.setattr(database, "migrations", lambda: [first, second])
+    async with opened(path) as chat:
+        assert list(await chat.entries("Mei", "#lobby")) == [said]
+        assert database.user_version(inside(chat)._log.db) == 2
+        assert (await chat.say("Mei", "#lobby", "again")).epoch == said.epoch
+    # Also in the file itself, where an older program looks first.
+    assert int.from_bytes(path.read_bytes()[60:64], "big") == 2
+    monkeypatch.undo()
+    with pytest.raises(StoreCorrupt, match="newer gochat"):
+        async with opened(path):
+            pass
+
+
+async def test_migration_that_fails_changes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+    (first,) = database.migrations()
+    second = "CREATE TABLE extra (x); INSERT INTO nowhere VALUES (1);"
+    monkeypatch.setattr(database, "migrations", lambda: [first, second])
+    with pytest.raises(StoreUnavailable, match="nowhere"):
+        async with opened(path):
+            pass
+    monkeypatch.undo()
+    async with opened(path) as chat:
+        await chat.say("Mei", "#lobby", "hello")
+    assert check(path) == []
+
+
+# -- one server -----------------------------------------------------------------------------------
+
+_OPEN = """
+import sys, trio
+from gochat.storage import open_store
+
+async def main():
+    async with open_store(f"sqlite:///{sys.argv[1]}"):
+        print("open", flush=True)
+        await trio.to_thread.run_sync(sys.stdin.readline)
+
+trio.run(main)
+"""
+
+
+async def test_second_server_is_told_who_has_the_database(path: Path) -> None:
+    with run_python(_OPEN, path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        with pytest.raises(StoreUnavailable, match=f"in use by another .* {process.pid}"):
+            async with opened(path):
+                pass
+        process.kill()
+    async with opened(path) as chat:  # the lock went with the process
+        with pytest.raises(StoreUnavailable, match=f"in use by another .* {os.getpid()}"):
+            async with opened(path):
+                pass
+        await chat.register("Mei")
+
+
+async def test_history_has_one_epoch_for_ever(path: Path) -> None:
+    epochs = set()
+    for number in range(3):
+        async with opened(path) as chat:
+            await chat.register(f"p{number}")
+            epochs.add((await chat.say(f"p{number}", "#lobby", "x")).epoch)
+    (epoch,) = epochs
+    assert len(epoch) == 8
+    async with opened(path.with_name("other.db")) as chat:
+        assert (await chat.page("Mei", "#lobby")).epoch != epoch
+
+
+# -- the writer -----------------------------------------------------------------------------------
+
+
+async def test_what_waits_shares_one_commit(path: Path) -> None:
+    following = Following()
+    async with opened(path) as chat, trio.open_nursery() as nursery:
+        await chat.register("Mei")
+        await follow(nursery, chat.store, following)
+        async with trio.open_nursery() as senders:
+            with writer_held_up(chat):
+                for number in range(50):
+                    senders.start_soon(chat.say, "Mei", "#lobby", str(number))
+                await trio.testing.wait_all_tasks_blocked()
+        # The first may have been taken together with what held the writer up.
+        assert len(following.batches) <= 2
+        assert following.seqs("#lobby") == list(range(1, 51))
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_callers_fault_is_not_the_others(path: Path) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        failures: list[Exception] = []
+
+        async def say_what_can_not_be_stored() -> None:
+            try:
+                await chat.say("Mei", "#lobby", "half a pair: \ud800")
+            except UnicodeEncodeError as error:
+                failures.append(error)
+
+        async with trio.open_nursery() as nursery:
+            with writer_held_up(chat):
+                nursery.start_soon(chat.say, "Mei", "#lobby", "one")
+                nursery.start_soon(say_what_can_not_be_stored)
+                nursery.start_soon(chat.say, "Mei", "#lobby", "two")
+                await trio.testing.wait_all_tasks_blocked()
+        assert len(failures) == 1
+        entries = await chat.entries("Mei", "#lobby")
+        assert [entry.seq for entry in entries] == [1, 2]
+        assert {entry.text for entry in entries} == {"one", "two"}
+
+
+async def test_too_many_waiting_writes_are_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MAX_WAITING", 3)
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        async with trio.open_nursery() as nursery:
+            with writer_held_up(chat):
+                nursery.start_soon(chat.say, "Mei", "#lobby", "one")
+                nursery.start_soon(chat.say, "Mei", "#lobby", "two")
+                await trio.testing.wait_all_tasks_blocked()
+                with pytest.raises(StoreUnavailable, match="too many"):
+                    await chat.say("Mei", "#lobby", "three")
+        assert (await chat.say("Mei", "#lobby", "four")).seq == 3
+
+
+async def test_write_of_a_cancelled_caller_is_done_before_the_store_closes(path: Path) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        with writer_held_up(chat):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(chat.say, "Mei", "#lobby", "on its way")
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await chat.say("Mei", "#lobby", "too late")
+    async with opened(path) as chat:
+        assert [entry.text for entry in await chat.entries("Mei", "#lobby")] == ["on its way"]
+
+
+async def _is_raised(
+    kind: type[Exception], function: Callable[..., Awaitable[None]], *arguments: object
+) -> None:
+    with pytest.raises(kind):
+        await function(*arguments)
+
+
+async def test_fault_of_a_follower_is_its_own(path: Path) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        following = Following()
+
+        def fail(_: object) -> None:
+            raise ZeroDivisionError
+
+        async with trio.open_nursery() as nursery:
+            await follow(nursery, chat.store, following)
+            nursery.start_soon(_is_raised, ZeroDivisionError, chat.store.follow, fail)
+            await trio.testing.wait_all_tasks_blocked()
+            await chat.say("Mei", "#lobby", "one")
+            await chat.say("Mei", "#lobby", "two")
+            nursery.cancel_scope.cancel()
+        assert following.seqs("#lobby") == [1, 2]
+
+
+async def test_closed_database_leaves_nothing_beside_it(path: Path) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        await chat.entries("Mei", "#lobby")
+        await chat.find("Mei", "x")
+    names = {file.name for file in path.parent.iterdir()}
+    assert names == {"chat.db", "chat.db.lock"}
+
+
+async def test_deleted_text_is_not_in_the_file(path: Path) -> None:
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        await chat.say("Mei", "#lobby", "a very secret text")
+        await chat.do("Mei", "#lobby", "edit", "another secret text", ref=1)
+        await chat.do("Mei", "#lobby", "delete", ref=1)
+    assert b"secret" not in path.read_bytes()
+
+
+# -- URLs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "level"),
+    [("", 1), ("?synchronous=normal", 1), ("?synchronous=full", 2), ("?synchronous=off", 0)],
+)
+async def test_synchronous_is_chosen_in_the_url(path: Path, options: str, level: int) -> None:
+    async with opened(path, options) as chat:
+        db = inside(chat)._log.db
+        assert db.execute("PRAGMA synchronous").fetchone() == (level,)
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgres://host/db", "sqlite:///PATH"),
+        ("chat.db", "sqlite:///PATH"),
+        ("sqlite://chat.db", "sqlite:///chat.db"),
+        ("sqlite:///chat.db?synchronous=never", "off, normal, full"),
+        ("sqlite:///chat.db?cache=shared", "no option 'cache'"),
+    ],
+)
+async def test_url_that_can_not_be_used_says_what_can(url: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        async with open_store(url):
+            pass
+
+
+async def test_path_may_have_any_characters(tmp_path: Path) -> None:
+    path = tmp_path / "聊天 100% #1.db"
+    async with opened(path) as chat:
+        await chat.register("Mei")
+    assert path.is_file()
+    assert check(path) == []
+
+
+async def test_relative_path_is_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with open_store("sqlite:///sub/chat.db"):
+        assert (tmp_path / "sub" / "chat.db").is_file()
+
+
+async def test_stores_in_memory_are_their_own() -> None:
+    async with open_store("sqlite://") as one, open_store("sqlite:///:memory:") as other:
+        assert await one.create_account(account("Mei"))
+        assert await other.create_account(account("Mei"))
