@@ -20,8 +20,10 @@ from gochat.tui.chat_log.items import LogItem, LogMessage
 #: Items per block: with 100,000 items, about as many blocks as items in one.
 BLOCK_SIZE: Final = 256
 
-#: Where the order of the first item starts. Far from 0, so that prepended ones stay above it.
-ORDER_ORIGIN: Final = 1 << 40
+#: The order of the first item. Far from 0, so that those of prepended ones stay above it.
+ORDER_ORIGIN: Final = 1 << 62
+#: From the order of one item to the next one's: room for as many inserted between them.
+ORDER_STEP: Final = 1 << 20
 
 
 class Run:
@@ -32,8 +34,19 @@ class Run:
     def __init__(self, leader: Entry) -> None:
         self.leader = leader
         self.last = leader
-        self.verbs: dict[str, dict[str, None]] = {}
-        """What happened: to whom, in the order of their first time."""
+        self.verbs: dict[str, dict[str, int]] = {}
+        """What happened: to whom, and the order of the first notice that says so."""
+
+    def join(self, entry: Entry, verb: str, who: str) -> None:
+        """Take in `entry`, which says that `who` did `verb`."""
+        entry.run = self
+        people = self.verbs.setdefault(verb, {})
+        people[who] = min(entry.order, people.get(who, entry.order))
+
+    def told(self) -> list[tuple[str, list[str]]]:
+        """Return who did what, what happened first coming first."""
+        verbs = sorted(self.verbs.items(), key=lambda item: min(item[1].values()))
+        return [(verb, sorted(people, key=people.__getitem__)) for verb, people in verbs]
 
 
 class Entry:
@@ -65,6 +78,11 @@ class Entry:
         self.block: Block
         self.weigh()
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it is shown by itself, not by the leader of its run."""
+        return self.run is None or self.run.leader is self
+
     def weigh(self) -> None:
         """Take from the item what estimates need."""
         text = self.item.text
@@ -74,7 +92,7 @@ class Entry:
 
     def estimate(self, columns: int) -> int:
         """Guess the rows at so many columns of text, from the length of the text alone."""
-        if self.run is not None and self.run.leader is not self:
+        if not self.is_told:
             return 0
         return 1 + self.breaks + self.cells // columns
 
@@ -91,6 +109,12 @@ class Block:
         self.breaks = 0
         self.settled = True
 
+    def weigh(self, entry: Entry, sign: int) -> None:
+        """Add what `entry` counts for, or take it away if `sign` is -1."""
+        self.total += sign * entry.height
+        self.cells += sign * entry.cells
+        self.breaks += sign * entry.breaks
+
 
 class ItemIndex:
     """All entries, first to last."""
@@ -99,8 +123,6 @@ class ItemIndex:
         self._blocks: list[Block] = []
         self._by_key: dict[str, Entry] = {}
         self._columns = 80
-        self._first_order = ORDER_ORIGIN
-        self._last_order = ORDER_ORIGIN - 1
         self.first: Entry | None = None
         self.last: Entry | None = None
         self.total = 0
@@ -132,8 +154,8 @@ class ItemIndex:
 
     def append(self, item: LogItem, local: datetime) -> Entry:
         """Add `item` at the end. Its key must be new."""
-        self._last_order += 1
-        entry = Entry(item, self._last_order, local)
+        order = ORDER_ORIGIN if self.last is None else self.last.order + ORDER_STEP
+        entry = Entry(item, order, local)
         if not self._blocks or len(self._blocks[-1].entries) >= BLOCK_SIZE:
             self._blocks.append(Block())
         entry.previous = self.last
@@ -142,13 +164,13 @@ class ItemIndex:
         else:
             self.first = entry
         self.last = entry
-        self._put(entry, self._blocks[-1], -1)
+        self._put(entry, self._blocks[-1], len(self._blocks[-1].entries))
         return entry
 
     def prepend(self, item: LogItem, local: datetime) -> Entry:
         """Add `item` before all others. Its key must be new."""
-        self._first_order -= 1
-        entry = Entry(item, self._first_order, local)
+        order = ORDER_ORIGIN if self.first is None else self.first.order - ORDER_STEP
+        entry = Entry(item, order, local)
         if not self._blocks or len(self._blocks[0].entries) >= BLOCK_SIZE:
             self._blocks.insert(0, Block())
         entry.next = self.first
@@ -160,16 +182,45 @@ class ItemIndex:
         self._put(entry, self._blocks[0], 0)
         return entry
 
+    def insert_before(self, following: Entry, item: LogItem, local: datetime) -> Entry:
+        """Add `item` right before `following`. Its key must be new."""
+        previous = following.previous
+        if previous is None:
+            return self.prepend(item, local)
+        if previous.order + 1 == following.order:
+            self._spread(following)
+        entry = Entry(item, previous.order + 1, local)
+        entry.previous, entry.next = previous, following
+        previous.next = following.previous = entry
+        block = following.block
+        self._put(entry, block, block.entries.index(following))
+        if len(block.entries) > 2 * BLOCK_SIZE:
+            self._split(block)
+        return entry
+
+    def _spread(self, entry: Entry) -> None:
+        """Make room before `entry`. Walks to the end, after a million inserts at one place."""
+        current: Entry | None = entry
+        while current is not None:
+            current.order += ORDER_STEP
+            current = current.next
+
+    def _split(self, block: Block) -> None:
+        self._settle(block)
+        rest = Block()
+        rest.entries = block.entries[BLOCK_SIZE:]
+        del block.entries[BLOCK_SIZE:]
+        for entry in rest.entries:
+            entry.block = rest
+            rest.weigh(entry, 1)
+            block.weigh(entry, -1)
+        self._blocks.insert(self._blocks.index(block) + 1, rest)
+
     def _put(self, entry: Entry, block: Block, at: int) -> None:
-        if at < 0:
-            block.entries.append(entry)
-        else:
-            block.entries.insert(at, entry)
+        block.entries.insert(at, entry)
         entry.block = block
         entry.height = entry.estimate(self._columns)
-        block.total += entry.height
-        block.cells += entry.cells
-        block.breaks += entry.breaks
+        block.weigh(entry, 1)
         self.total += entry.height
         self._by_key[entry.item.key] = entry
 
@@ -178,9 +229,7 @@ class ItemIndex:
         self._settle(entry.block)
         block = entry.block
         block.entries.remove(entry)
-        block.total -= entry.height
-        block.cells -= entry.cells
-        block.breaks -= entry.breaks
+        block.weigh(entry, -1)
         self.total -= entry.height
         if not block.entries:
             self._blocks.remove(block)
@@ -199,12 +248,10 @@ class ItemIndex:
         block = entry.block
         del self._by_key[entry.item.key]
         self._by_key[item.key] = entry
-        block.cells -= entry.cells
-        block.breaks -= entry.breaks
+        block.weigh(entry, -1)
         entry.item, entry.local = item, local
         entry.weigh()
-        block.cells += entry.cells
-        block.breaks += entry.breaks
+        block.weigh(entry, 1)
         entry.exact = False
 
     def set_columns(self, columns: int) -> None:

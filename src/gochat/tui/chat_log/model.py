@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
 
@@ -13,7 +13,6 @@ from gochat.tui.chat_log.rows import Context, Geometry, Row, layout_message, lay
 from gochat.tui.chat_log.window import Place, Window
 from gochat.tui.text.markup import Document, Line, LineKind, parse
 from gochat.tui.text.sanitise import sanitise, sanitise_line
-from gochat.tui.text.wrap import snap
 
 #: Messages of one person within this time of each other stand under one header.
 GROUPED_WITHIN: Final = timedelta(minutes=5)
@@ -44,15 +43,15 @@ class LogModel:
 
     def __init__(self, zone: tzinfo | None = None) -> None:
         self._zone = zone
-        self._index = ItemIndex()
+        self.index = ItemIndex()
         self._geometry = Geometry(80)
-        self._laid: OrderedDict[int, Laid] = OrderedDict()
+        self._laid: OrderedDict[Entry, Laid] = OrderedDict()
         self._unread_after: str | None = None
         self._unseen: deque[Entry] = deque()
-        self.window = Window(self._index, self)
+        self.window = Window(self.index, self)
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self.index)
 
     @property
     def geometry(self) -> Geometry:
@@ -62,18 +61,18 @@ class LogModel:
     @property
     def first(self) -> Entry | None:
         """The oldest item."""
-        return self._index.first
+        return self.index.first
 
     @property
     def last(self) -> Entry | None:
         """The newest item."""
-        return self._index.last
+        return self.index.last
 
     @property
     def total(self) -> int:
         """The number of rows, as far as it is known."""
         self.window.rows()
-        return self._index.total
+        return self.index.total
 
     @property
     def unseen(self) -> int:
@@ -89,7 +88,7 @@ class LogModel:
 
     def get(self, key: str) -> Entry | None:
         """Return the entry of `key`, if it is there."""
-        return self._index.get(key)
+        return self.index.get(key)
 
     # Changing
 
@@ -97,11 +96,11 @@ class LogModel:
         """Add `items` at the end; one whose key is there already replaces it in its place."""
         sticks = self.window.sticks
         for item in items:
-            if (known := self._index.get(item.key)) is not None:
+            if (known := self.index.get(item.key)) is not None:
                 self.replace(known, item)
                 continue
-            last = self._index.last
-            entry = self._index.append(item, self._local(item.time))
+            last = self.index.last
+            entry = self.index.append(item, self._local(item.time))
             if last is not None and self._belongs(last, entry):
                 run = last.run or self._new_run(last)
                 self._join(run, entry)
@@ -114,11 +113,11 @@ class LogModel:
     def prepend(self, items: Sequence[LogItem]) -> None:
         """Add `items`, oldest first, before all others."""
         for item in reversed(items):
-            if (known := self._index.get(item.key)) is not None:
+            if (known := self.index.get(item.key)) is not None:
                 self.replace(known, item)
                 continue
-            first = self._index.first
-            entry = self._index.prepend(item, self._local(item.time))
+            first = self.index.first
+            entry = self.index.prepend(item, self._local(item.time))
             if first is None:
                 continue
             if self._belongs(entry, first):
@@ -128,12 +127,24 @@ class LogModel:
             self._soil(first)
         self.window.changed()
 
+    def insert_before(self, following: Entry, items: Iterable[LogItem]) -> None:
+        """Add `items` right before `following`."""
+        for item in items:
+            if (known := self.index.get(item.key)) is not None:
+                self.replace(known, item)
+                continue
+            entry = self.index.insert_before(following, item, self._local(item.time))
+            self._regroup_around(entry.previous, entry, entry.next)
+            if isinstance(item, LogMessage) and not item.own and not self.window.sticks:
+                self._unseen.append(entry)
+        self.window.changed()
+
     def replace(self, entry: Entry, item: LogItem) -> None:
         """Put `item` where `entry` is; another entry that had its key goes."""
-        other = self._index.get(item.key)
+        other = self.index.get(item.key)
         if other is not None and other is not entry:
             self.remove(other)
-        self._index.replace(entry, item, self._local(item.time))
+        self.index.replace(entry, item, self._local(item.time))
         self._regroup_around(entry.previous, entry, entry.next)
         self.window.changed()
 
@@ -141,19 +152,19 @@ class LogModel:
         """Remove `entry`; what was above it and below it may now be one run or group."""
         previous, following = entry.previous, entry.next
         self.window.removed(entry)
-        self._index.remove(entry)
-        self._laid.pop(entry.order, None)
+        self.index.remove(entry)
+        self._laid.pop(entry, None)
         self._regroup_around(previous, following)
         self.window.changed()
 
     def reset(self, items: Iterable[LogItem]) -> None:
         """Begin again with `items`, at the end."""
-        self._index = ItemIndex()
-        self._index.set_columns(self._geometry.text)
+        self.index = ItemIndex()
+        self.index.set_columns(self._geometry.text)
         self._laid.clear()
         self._unseen.clear()
         live, height = self.window.live, self.window.height
-        self.window = Window(self._index, self)
+        self.window = Window(self.index, self)
         self.window.live, self.window.height = live, height
         self.append(items)
         self._unseen.clear()
@@ -162,7 +173,7 @@ class LogModel:
         """Put the divider behind the item `key`."""
         before, self._unread_after = self._unread_after, key
         for marked in {before, key} - {None}:
-            entry = self._index.get(marked) if marked is not None else None
+            entry = self.index.get(marked) if marked is not None else None
             if entry is not None:
                 self._regroup_around(entry, entry.next)
         self.window.changed()
@@ -174,31 +185,18 @@ class LogModel:
             self.window.rows()
             self._geometry = Geometry(width)
             self._laid.clear()
-            self._index.set_columns(self._geometry.text)
+            self.index.set_columns(self._geometry.text)
             self.window.changed()
 
     # Reading
 
     def at_order(self, order: int) -> Entry | None:
         """Return the entry with this order, or the next one that is left."""
-        return self._index.at_order(order)
+        return self.index.at_order(order)
 
     def text(self, entry: Entry) -> str:
         """Return the text of `entry` as it can be selected: nothing if another one tells it."""
         return self.laid(entry).document.plain
-
-    def extract(self, start: TextPoint, stop: TextPoint) -> str:
-        """Return the text between two places, a line per item, without frames or wrapping."""
-        parts: list[str] = []
-        entry = self._index.at_order(start.order)
-        while entry is not None and entry.order <= stop.order:
-            if entry.run is None or entry.run.leader is entry:
-                text = self.text(entry)
-                first = snap(text, start.at, up=False) if entry.order == start.order else 0
-                last = snap(text, stop.at, up=True) if entry.order == stop.order else len(text)
-                parts.append(text[first:last])
-            entry = entry.next
-        return "\n".join(parts)
 
     # Laying out
 
@@ -221,11 +219,11 @@ class LogModel:
 
     def laid(self, entry: Entry) -> Laid:
         """Return the document and the rows of `entry`."""
-        laid = self._laid.get(entry.order)
+        laid = self._laid.get(entry)
         if laid is not None and entry.exact:
             return laid
         laid = self._lay_out(entry)
-        self._laid[entry.order] = laid
+        self._laid[entry] = laid
         if len(self._laid) > _KEPT:
             self._laid.popitem(last=False)
         return laid
@@ -237,7 +235,7 @@ class LogModel:
             return Laid(
                 document, layout_message(item, document, self._context(entry), self._geometry)
             )
-        if entry.run is not None and entry.run.leader is not entry:
+        if not entry.is_told:
             return Laid(_plain(""), ())
         document = _plain(_told(entry.run) if entry.run is not None else sanitise(item.text))
         return Laid(document, layout_notice(item, document, self._context(entry), self._geometry))
@@ -287,8 +285,7 @@ class LogModel:
 
     def _join(self, run: Run, entry: Entry) -> None:
         assert isinstance(entry.item, LogNotice)
-        entry.run = run
-        run.verbs.setdefault(entry.item.group or "", {})[entry.item.who] = None
+        run.join(entry, entry.item.group or "", entry.item.who)
         self._soil(entry)
 
     def _regroup_around(self, *entries: Entry | None) -> None:
@@ -343,13 +340,35 @@ def _goes_on(previous: Entry, entry: Entry) -> bool:
 
 def _told(run: Run) -> str:
     parts = []
-    for verb, people in run.verbs.items():
-        names = [sanitise_line(name) for name in people]
-        if len(names) > NAMED:
-            who = f"{len(names)} people"
+    for verb, people in run.told():
+        names = [sanitise_line(name) for name in people[:NAMED]]
+        if len(people) > NAMED:
+            who = f"{len(people)} people"
         elif len(names) > 1:
             who = f"{', '.join(names[:-1])} and {names[-1]}"
         else:
             who = names[0]
         parts.append(f"{who} {sanitise_line(verb)}")
     return ", ".join(parts)
+
+
+class Items(Mapping[str, LogItem]):
+    """The items of a model by key, in their order."""
+
+    def __init__(self, model: LogModel) -> None:
+        self._model = model
+
+    def __getitem__(self, key: str) -> LogItem:
+        entry = self._model.get(key)
+        if entry is None:
+            raise KeyError(key)
+        return entry.item
+
+    def __iter__(self) -> Iterator[str]:
+        entry = self._model.first
+        while entry is not None:
+            yield entry.item.key
+            entry = entry.next
+
+    def __len__(self) -> int:
+        return len(self._model)

@@ -8,7 +8,7 @@ end, which doesn't move with the pointer: see `Pinned`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from gochat.tui.chat_log.rows import Piece, Row
-from gochat.tui.text.wrap import snap
+from gochat.tui.chat_log.rows import BAR, HEADER, Piece, Row
 
 
 class Pinned(int):
@@ -67,23 +66,32 @@ class Painting:
     palette: Palette
     order: int
     width: int
-    plain: str
     sender: str = ""
     backdrop: str = ""
     """In place of the row's own, if any."""
     selected: tuple[int, int] | None = None
-    """The range of the text that is selected."""
+    """The range of the text that is selected, in whole clusters."""
 
-    def paint(self, row: Row) -> Strip:
-        """Return `row` as a strip of exactly the width."""
+    def rows(self, rows: Iterable[Row]) -> list[Strip]:
+        """Return `rows` as strips of exactly the width."""
+        links: dict[str, Style] = {}
+        return [self._row(row, links) for row in rows]
+
+    def _row(self, row: Row, links: dict[str, Style]) -> Strip:
         backdrop = self.backdrop or row.backdrop
+        pieces = row.pieces
+        if row.place[0] < HEADER:
+            backdrop = ""  # what stands above an item is not the item
+        elif backdrop == "selected" and pieces:
+            pieces = (Piece(BAR, "selected-bar"), *pieces[1:])
         segments: list[Segment] = []
-        for piece in row.pieces:
+        for piece in pieces:
             style = self.palette.style(piece.roles, backdrop)
             if piece.roles == "sender":
                 style += self.palette.sender(self.sender)
             if piece.link:
-                style += Style(link=piece.link)
+                # One style for all rows of a link: terminals tell by its id what belongs together.
+                style += links.setdefault(piece.link, Style(link=piece.link))
             if piece.at is None:
                 at = Pinned(row.at)
                 segments.append(Segment(piece.text, self._meta(at, piece) + style))
@@ -109,8 +117,7 @@ class Painting:
         start, stop = piece.at, piece.at + len(piece.text)
         if self.selected is None or self.selected[1] <= start or self.selected[0] >= stop:
             return [Segment(piece.text, self._meta(start, piece) + style)]
-        first = max(start, snap(self.plain, self.selected[0], up=False))
-        last = min(stop, snap(self.plain, self.selected[1], up=True))
+        first, last = max(start, self.selected[0]), min(stop, self.selected[1])
         segments = []
         for begin, end, marked in ((start, first, False), (first, last, True), (last, stop, False)):
             if begin < end:

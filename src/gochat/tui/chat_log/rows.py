@@ -28,7 +28,8 @@ MIN_TEXT_WIDTH: Final = 8
 #: The parts of an item, top to bottom: the first number of a place.
 GAP, DAY, UNREAD, HEADER, REPLY, TEXT, REACTIONS, STATE = range(8)
 
-_BAR: Final = "▎"
+#: In the first column: of the selected message, of one that mentions the reader.
+BAR: Final = "▎"
 
 
 class Piece(NamedTuple):
@@ -107,7 +108,10 @@ def layout_notice(
     rows = list(_separators(context, geometry))
     for number, (start, stop) in enumerate(_lines(document, geometry.text)):
         gutter = _gutter(geometry, "", context.clock if number == 0 else "", "time")
-        pieces = (*gutter, Piece(document.plain[start:stop], "notice", start))
+        pieces = (
+            *gutter,
+            Piece(document.plain[start:stop], "notice", start, action=("people", "")),
+        )
         rows.append(Row((TEXT, start), pieces, start, stop))
     return rows
 
@@ -128,28 +132,28 @@ def _separators(context: Context, geometry: Geometry) -> Iterator[Row]:
         yield Row((GAP, 0), (), 0, 0)
     if context.day is not None:
         yield _rule(
-            DAY, f"{context.day:%A}, {context.day.day} {context.day:%B %Y}", "day", geometry
+            DAY, f"{context.day:%A}, {context.day.day} {context.day:%B %Y}", "day", "rule", geometry
         )
     if context.unread:
-        yield _rule(UNREAD, "new messages", "unread", geometry)
+        yield _rule(UNREAD, "new messages", "unread", "unread-rule", geometry)
     if separated and not geometry.compact:
         yield Row((UNREAD, 1), (), 0, 0)
 
 
-def _rule(part: int, text: str, role: str, geometry: Geometry) -> Row:
-    left = geometry.left - 1
-    right = max(0, geometry.width - left - cell_len(text) - 3)
+def _rule(part: int, text: str, role: str, line: str, geometry: Geometry) -> Row:
+    left = geometry.left
+    right = max(0, geometry.width - left - cell_len(text) - 2)
     pieces = (
-        Piece(" " + "─" * (left - 2) + " ", role + " rule"),
+        Piece(" " + "─" * (left - 2) + " ", line),
         Piece(text, role),
-        Piece(" " + "─" * right + " ", role + " rule"),
+        Piece(" " + "─" * right + " ", line),
     )
     return Row((part, 0), pieces, 0, 0)
 
 
 def _gutter(geometry: Geometry, bar: str, text: str, role: str) -> tuple[Piece, ...]:
     """Return the frame left of a text: a bar, and in the wide layout a time or a sign."""
-    first = Piece(_BAR if bar else " ", bar or "text")
+    first = Piece(BAR if bar else " ", bar or "text")
     if geometry.compact:
         sign = text if len(text) == 1 else ""
         return (first, Piece(f"{sign:1} ", role))
@@ -190,7 +194,7 @@ class _MessageLayout:
         sender = Piece(name, "sender", action=("sender", self._item.sender))
         clock = self._context.clock
         if self._geometry.compact:
-            first = Piece(_BAR if self._bar else " ", self._bar or "text")
+            first = Piece(BAR if self._bar else " ", self._bar or "text")
             time = Piece(f"  {clock}", "time", action=("time", ""))
             return self._row((HEADER, 0), (first, sender, time), 0, 0)
         gutter = _gutter(self._geometry, self._bar, clock, "time")
@@ -301,7 +305,7 @@ class _MessageLayout:
             *_gutter(self._geometry, self._bar, "", "time"),
             Piece(truncated(text, max(room, 8)), "error"),
             Piece("  ", "text"),
-            Piece(retry, "button", action=("retry", "")),
+            Piece(retry, "button", action=("act", "retry")),
         )
         return self._row((STATE, 0), pieces, end, end)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
-from typing import ClassVar, Final, Literal, overload
+from typing import ClassVar, Final, NamedTuple, overload
 
 from rich.segment import Segment
 from rich.style import Style
@@ -14,37 +14,24 @@ from textual.actions import SkipAction
 from textual.await_remove import AwaitRemove
 from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
-from textual.color import Color
-from textual.geometry import Offset, Size
-from textual.message import Message
+from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
-from gochat.tui.chat_log.index import ORDER_ORIGIN, Entry
+from gochat.tui.chat_log import events as told
+from gochat.tui.chat_log import toolbar
+from gochat.tui.chat_log.events import ActionName
+from gochat.tui.chat_log.index import Entry
 from gochat.tui.chat_log.items import LogItem, LogMessage
-from gochat.tui.chat_log.model import Laid, LogModel, TextPoint
-from gochat.tui.chat_log.paint import Painting, Palette
-from gochat.tui.text.colours import RGB, sender_colour
-
-ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "retry"]
-
-#: Names of `Palette.roles`, each styled by the component class ``chat-log--<name>``.
-_ROLES: Final = (
-    "text", "time", "day", "rule", "unread", "notice", "name", "link", "code", "quote",
-    "quote-bar", "faint", "reply", "pending", "deleted", "error", "button", "reaction",
-    "reaction-own", "mention-bar", "selected-bar", "keyword", "string", "number", "comment",
-    "function", "removed", "below",
-)  # fmt: skip
-_BACKDROPS: Final = ("mention", "selected", "highlight")
-_ATTRIBUTES: Final = {
-    "sender": Style(bold=True),
-    "bold": Style(bold=True),
-    "italic": Style(italic=True),
-    "strike": Style(strike=True),
-}
+from gochat.tui.chat_log.model import Items, Laid, LogModel
+from gochat.tui.chat_log.paint import Painting, Palette, Pinned
+from gochat.tui.chat_log.palette import COMPONENT_CLASSES, STYLES, new_palette
+from gochat.tui.chat_log.selecting import Step, TextSelector
+from gochat.tui.chat_log.tips import tip
+from gochat.tui.chat_log.window import VisibleRow
 
 #: The painted items that are kept: more than the largest screen shows.
 _PAINTED: Final = 512
@@ -54,55 +41,26 @@ _OVERLAP: Final = 2
 _HIGHLIGHT: Final = 2.0
 
 
+class _Look(NamedTuple):
+    """What the strips of an item depend on beside its rows."""
+
+    palette: int
+    width: int
+    order: int
+    backdrop: str
+    selected: tuple[int, int] | None
+
+
 class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
-    """Messages and notices, oldest first; see the docs on the chat log for how it behaves."""
+    """Messages and notices, oldest first. Its docs are in docs/explanation/chat-log.md.
 
-    DEFAULT_CSS = """
-    ChatLog {
-        height: 1fr;
-        overflow-x: hidden;
-        overflow-y: scroll;
-        scrollbar-size-vertical: 1;
-        scrollbar-background: $background;
-        scrollbar-background-hover: $background;
-        scrollbar-background-active: $background;
-        background: $background;
-        color: $foreground;
-
-        & > .chat-log--time { color: $text-muted; }
-        & > .chat-log--day { color: $text-muted; }
-        & > .chat-log--rule { color: $foreground 20%; }
-        & > .chat-log--unread { color: $text-error; text-style: bold; }
-        & > .chat-log--notice { color: $text-muted; text-style: italic; }
-        & > .chat-log--name { color: $text-accent; text-style: bold; }
-        & > .chat-log--link { color: $text-primary; text-style: underline; }
-        & > .chat-log--code { background: $surface; color: $foreground; }
-        & > .chat-log--quote { color: $text-muted; }
-        & > .chat-log--quote-bar { color: $foreground 40%; }
-        & > .chat-log--faint { color: $text-muted; }
-        & > .chat-log--reply { color: $text-muted; }
-        & > .chat-log--pending { color: $text-muted; }
-        & > .chat-log--deleted { color: $text-muted; text-style: italic; }
-        & > .chat-log--error { color: $text-error; }
-        & > .chat-log--button { color: $text-primary; text-style: underline; }
-        & > .chat-log--reaction { background: $surface; color: $foreground; }
-        & > .chat-log--reaction-own { background: $surface; color: $text-accent; text-style: bold; }
-        & > .chat-log--mention-bar { color: $warning; }
-        & > .chat-log--selected-bar { color: $primary; }
-        & > .chat-log--mention { background: $warning 8%; }
-        & > .chat-log--selected { background: $primary 16%; }
-        & > .chat-log--highlight { background: $accent 24%; }
-        & > .chat-log--keyword { color: $text-accent; }
-        & > .chat-log--string { color: $text-success; }
-        & > .chat-log--number { color: $text-warning; }
-        & > .chat-log--comment { color: $text-muted; text-style: italic; }
-        & > .chat-log--function { color: $text-primary; }
-        & > .chat-log--removed { color: $text-error; }
-        & > .chat-log--below { background: $primary; color: $text; text-style: bold; }
-    }
+    Keys act on it while it has the focus, which a click doesn't give: whoever selects text or
+    follows a link goes on writing.
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chat-log--{name}" for name in (*_ROLES, *_BACKDROPS)}
 
+    FOCUS_ON_CLICK = False
+    DEFAULT_CSS = STYLES
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(COMPONENT_CLASSES)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "select_previous", "Previous message", show=False),
         Binding("down,j", "select_next", "Next message", show=False),
@@ -110,7 +68,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("home", "scroll_home", "Oldest", show=False),
         Binding("end", "scroll_end", "Now", show=False),
-        Binding("escape", "leave", "Leave", show=False),
+        Binding("escape", "leave", "Back", show=False),
         Binding("r", "act('reply')", "Reply"),
         Binding("e", "act('edit')", "Edit"),
         Binding("d", "act('delete')", "Delete"),
@@ -118,63 +76,24 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("plus", "act('react')", "React", key_display="+"),
         Binding("o", "act('open')", "Open link"),
         Binding("R", "act('retry')", "Send again"),
+        Binding("ctrl+a", "extend('all')", "Select the text", show=False),
+        Binding("shift+left", "extend('left')", "Select text", show=False),
+        Binding("shift+right", "extend('right')", "Select text", show=False),
+        Binding("ctrl+shift+left", "extend('word_left')", "Select text by words", show=False),
+        Binding("ctrl+shift+right", "extend('word_right')", "Select text by words", show=False),
+        Binding("shift+up", "extend('up')", "Select text by rows", show=False),
+        Binding("shift+down", "extend('down')", "Select text by rows", show=False),
+        Binding("shift+home", "extend('home')", "Select to the row's start", show=False),
+        Binding("shift+end", "extend('end')", "Select to the row's end", show=False),
     ]
 
-    class LogEvent(Message):
-        """What happened in a chat log."""
-
-        def __init__(self, log: ChatLog) -> None:
-            super().__init__()
-            self.log = log
-
-        @property
-        def control(self) -> ChatLog:
-            """The log, for selectors of `on`."""
-            return self.log
-
-    class TopReached(LogEvent):
-        """Older items are wanted. Comes once until `prepend`, and never if `older_exhausted`."""
-
-    class BottomReached(LogEvent):
-        """The reader is at the end; if not `newer_exhausted`, newer items are wanted."""
-
-    class Action(LogEvent):
-        """The reader wants something done with a message."""
-
-        def __init__(self, log: ChatLog, key: str, action: ActionName) -> None:
-            super().__init__(log)
-            self.key = key
-            self.action = action
-
-    class LinkActivated(LogEvent):
-        """The reader wants to see an address; http or https."""
-
-        def __init__(self, log: ChatLog, url: str) -> None:
-            super().__init__(log)
-            self.url = url
-
-    class SenderClicked(LogEvent):
-        """The reader clicked a name; `name` is as in the message."""
-
-        def __init__(self, log: ChatLog, name: str) -> None:
-            super().__init__(log)
-            self.name = name
-
-    class ReactionClicked(LogEvent):
-        """The reader clicked an emoji under a message, which adds or takes back theirs."""
-
-        def __init__(self, log: ChatLog, key: str, emoji: str) -> None:
-            super().__init__(log)
-            self.key = key
-            self.emoji = emoji
-
-    class SelectionChanged(LogEvent):
-        """Another message is selected, or none; `left` if the reader moved on below the last."""
-
-        def __init__(self, log: ChatLog, key: str | None, *, left: bool = False) -> None:
-            super().__init__(log)
-            self.key = key
-            self.left = left
+    TopReached = told.TopReached
+    BottomReached = told.BottomReached
+    Action = told.Action
+    LinkActivated = told.LinkActivated
+    SenderClicked = told.SenderClicked
+    ReactionClicked = told.ReactionClicked
+    SelectionChanged = told.SelectionChanged
 
     def __init__(
         self,
@@ -186,23 +105,25 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     ) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self._model = LogModel(zone)
+        self._selector = TextSelector(self._model)
         self._palette: Palette | None = None
-        self._painted: LRUCache[int, tuple[Laid, object, list[Strip]]] = LRUCache(_PAINTED)
+        self._palettes = 0  # how many there were
+        self._painted: LRUCache[Entry, tuple[Laid, _Look, list[Strip]]] = LRUCache(_PAINTED)
         self._selected: str | None = None
+        self._hovered: str | None = None
         self._highlighted: str | None = None
         self._highlight_timer: Timer | None = None
         self._publishing = False
+        self._older_exhausted = False
         self._asked_older = False
         self._was_at_end = True
-        self._older_exhausted = False
-        self._background: Color | None = None
 
     # What it shows
 
     @property
     def items(self) -> Mapping[str, LogItem]:
-        """The items by key."""
-        return _Items(self._model)
+        """The items by key, in their order."""
+        return Items(self._model)
 
     @property
     def older_exhausted(self) -> bool:
@@ -211,9 +132,10 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     @older_exhausted.setter
     def older_exhausted(self, exhausted: bool) -> None:
-        self._older_exhausted = exhausted
-        self._asked_older = False
-        self._changed()
+        if exhausted != self._older_exhausted:
+            self._older_exhausted = exhausted
+            self._asked_older = False
+            self._changed()
 
     @property
     def newer_exhausted(self) -> bool:
@@ -222,10 +144,10 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     @newer_exhausted.setter
     def newer_exhausted(self, exhausted: bool) -> None:
-        self._model.window.live = exhausted
-        self._model.window.changed()
-        self._was_at_end = False
-        self._changed()
+        if exhausted != self._model.window.live:
+            self._model.window.live = exhausted
+            self._was_at_end = False
+            self._changed()
 
     def append(self, *items: LogItem) -> None:
         """Add items at the end; one whose key is there already replaces it in its place."""
@@ -238,6 +160,15 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._asked_older = False
         self._changed()
 
+    def insert_before(self, key: str, *items: LogItem) -> None:
+        """Add items right before `key`; at the end if that isn't there (any more)."""
+        following = self._model.get(key)
+        if following is None:
+            self._model.append(items)
+        else:
+            self._model.insert_before(following, items)
+        self._changed()
+
     def replace(self, key: str, item: LogItem) -> None:
         """Put `item` in the place of `key`; does nothing if that isn't there (any more)."""
         entry = self._model.get(key)
@@ -246,6 +177,8 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._model.replace(entry, item)
         if self._selected == key:
             self._selected = item.key
+        if self._hovered == key:
+            self._hovered = item.key
         self._changed()
 
     @overload
@@ -256,28 +189,22 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         """Remove an item, if it is there; without a key, the widget, as every widget does."""
         if key is None:
             return super().remove()
-        self._remove_item(key)
+        if (entry := self._model.get(key)) is not None:
+            self._model.remove(entry)
+            if self._selected == key:
+                self._select(None)
+            self._changed()
         return None
-
-    def _remove_item(self, key: str) -> None:
-        entry = self._model.get(key)
-        if entry is None:
-            return
-        self._model.remove(entry)
-        if self._selected == key:
-            self._select(None)
-        self._changed()
 
     def reset(self, items: Iterable[LogItem] = ()) -> None:
         """Begin again with `items`, oldest first, at the end: another conversation."""
-        self._model.reset(items)
-        self._painted.clear()
-        self._asked_older = False
-        self._was_at_end = False
-        self._highlighted = None
-        self._select(None)
         if self.is_mounted and self.text_selection is not None:
             self.screen.clear_selection()
+        self._select(None)
+        self._model.reset(items)
+        self._painted.clear()
+        self._hovered = self._highlighted = None
+        self._asked_older = self._was_at_end = False
         self._changed()
 
     def set_unread_after(self, key: str | None) -> None:
@@ -299,7 +226,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def new_below(self) -> int:
-        """How many messages came below while the reader was further up."""
+        """How many messages of others came below while the reader was further up."""
         return self._model.unseen
 
     def scroll_to_bottom(self) -> None:
@@ -316,7 +243,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         if entry is None:
             return False
         self._fit()
-        self._model.window.to(_leader(entry))
+        self._model.window.to(entry)
         self._model.window.scroll(-(self._model.window.height // 3))
         if highlight:
             self._highlighted = key
@@ -334,29 +261,29 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def selected_key(self) -> str | None:
-        """The key of the message the keys act on."""
+        """The key of the message that the keys act on."""
         return self._selected
 
     def select_previous(self) -> None:
         """Select the message above, or the last visible one if none is selected."""
-        entry = self._model.get(self._selected) if self._selected is not None else None
         self._fit()
-        if entry is None:
-            rows = self._model.window.rows()
-            above: Entry | None = rows[-1].entry if rows else None
-        else:
+        entry = self._entry(self._selected)
+        if entry is not None:
             above = entry.previous
+        else:
+            rows = self._model.window.rows()
+            above = rows[-1].entry if rows else None
         while above is not None and not isinstance(above.item, LogMessage):
             above = above.previous
         if above is not None:
             self._select(above.item.key)
-        elif entry is not None:
-            self._model.window.to(entry)  # what stands above the first: its day
+        elif self._model.first is not None:
+            self._model.window.to(self._model.first)  # what stands above the first message
             self._changed()
 
     def select_next(self) -> None:
-        """Select the message below; below the last one, none, back at the end."""
-        entry = self._model.get(self._selected) if self._selected is not None else None
+        """Select the message below; below the last one none, back at the end."""
+        entry = self._entry(self._selected)
         if entry is None:
             return
         below = entry.next
@@ -372,34 +299,20 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         """Select no message."""
         self._select(None)
 
+    def _entry(self, key: str | None) -> Entry | None:
+        return self._model.get(key) if key is not None else None
+
     def _select(self, key: str | None, *, left: bool = False) -> None:
         if key == self._selected:
             return
         self._selected = key
-        entry = self._model.get(key) if key is not None else None
-        if entry is not None:
+        if (entry := self._entry(key)) is not None:
             self._fit()
-            self._show(entry)
+            self._model.window.show(entry)
         self.post_message(self.SelectionChanged(self, key, left=left))
         self._changed()
 
-    def _show(self, entry: Entry) -> None:
-        """Scroll as little as brings all of `entry` into view, or its beginning."""
-        window = self._model.window
-        rows = window.rows()
-        if not rows:
-            return
-        visible = sum(1 for row in rows if row.entry is entry)
-        if visible and visible == entry.height:
-            return
-        if entry.order <= rows[0].entry.order:
-            window.to(entry)
-            return
-        window.to(entry)
-        window.rows()
-        window.scroll(-(max(0, window.height - entry.height)))
-
-    # Actions
+    # Actions of keys
 
     def action_select_previous(self) -> None:
         """Select the message above."""
@@ -417,10 +330,13 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._scroll_rows(direction * max(1, self._model.window.height - _OVERLAP))
 
     def action_leave(self) -> None:
-        """Select no message; without one, leave the key to the screen."""
-        if self._selected is None:
+        """Select nothing; if nothing was, leave the key to the screen."""
+        if self.text_selection is not None:
+            self.screen.clear_selection()
+        elif self._selected is not None:
+            self._select(None, left=True)
+        else:
             raise SkipAction
-        self._select(None, left=True)
 
     def action_act(self, action: ActionName) -> None:
         """Ask for something to be done with the selected message."""
@@ -430,6 +346,18 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _act(self, key: str, action: ActionName) -> None:
         self.post_message(self.Action(self, key, action))
+
+    def action_extend(self, step: Step) -> None:
+        """Select text: from the selected message on, or from the first that is visible."""
+        rows = self._model.window.rows()
+        start = self._entry(self._selected) or (rows[0].entry if rows else None)
+        if start is None:
+            raise SkipAction
+        selection = self._selector.extend(self.text_selection, step, start)
+        self.screen.selections = {self: selection}
+        if (head := self._selector.head_row()) is not None:
+            self._model.window.show_row(head)
+        self._changed()
 
     # Scrolling: Textual's numbers follow the window, never the other way round
 
@@ -484,8 +412,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
             return
         self._fit()
         window = self._model.window
-        offset = window.offset
-        total = self._model.total
+        offset, total = window.offset, self._model.total
         # set_reactive, since a virtual size that changes lays out the whole screen.
         self.set_reactive(Widget.virtual_size, Size(self.size.width, total))
         fraction = self.scroll_y - round(self.scroll_y)
@@ -502,14 +429,14 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     def _report(self) -> None:
         """Tell the app that the reader came to an end."""
         window = self._model.window
-        rows = window.rows()
-        if not self._older_exhausted and not self._asked_older:
-            near = not rows or window.offset < window.height
-            if near and len(self._model):
-                self._asked_older = True
-                self.post_message(self.TopReached(self))
+        if not len(self._model):
+            return
+        near = window.offset < window.height
+        if near and not self._older_exhausted and not self._asked_older:
+            self._asked_older = True
+            self.post_message(self.TopReached(self))
         at_end = window.at_end
-        if at_end and not self._was_at_end and rows:
+        if at_end and not self._was_at_end:
             self.post_message(self.BottomReached(self))
         self._was_at_end = at_end
 
@@ -532,209 +459,132 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         """Return row `y` of what is visible; a log shorter than its window stands at the bottom."""
         self._fit()
         palette = self._colours()
-        width = self.scrollable_content_region.width
-        rows = self._model.window.rows()
-        number = y - (self._model.window.height - len(rows))
+        window = self._model.window
+        width = self._model.geometry.width
+        rows = window.rows()
+        number = y - (window.height - len(rows))
         if not 0 <= number < len(rows):
-            return Strip.blank(width, palette.base)
+            return self._blank(width, palette, rows)
         entry, row = rows[number]
         strip = self._strips(entry, palette, width)[row]
-        if y == self._model.window.height - 1 and (new := self._model.unseen):
-            strip = self._with_new(strip, new, palette, width)
+        if self._hovered == entry.item.key:
+            strip = self._with_toolbar(strip, entry, row, palette, width)
+        if number == len(rows) - 1 and (new := self._model.unseen):
+            style = palette.style("below", "") + Style.from_meta({"chat": ("bottom", "")})
+            strip = toolbar.over(strip, Strip([Segment(f" {new} new ↓ ", style)]), width)
         return strip
 
-    def _with_new(self, strip: Strip, new: int, palette: Palette, width: int) -> Strip:
-        label = f" {new} new ↓ "
-        style = palette.style("below", "") + Style.from_meta({"chat": ("bottom", "")})
-        start = max(0, width - len(label) - 1)
-        return Strip.join(
-            [
-                strip.crop(0, start),
-                Strip([Segment(label, style)], len(label)),
-                strip.crop(start + len(label), width),
-            ]
-        ).crop(0, width)
+    def _blank(self, width: int, palette: Palette, rows: Sequence[VisibleRow]) -> Strip:
+        """Return a row above a short log; a selection from there starts with the log."""
+        if not rows:
+            return Strip.blank(width, palette.base)
+        place = Style.from_meta({"offset": (Pinned(0), rows[0].entry.order)})
+        return Strip([Segment(" " * width, palette.base + place)], width)
 
     def _strips(self, entry: Entry, palette: Palette, width: int) -> list[Strip]:
         laid = self._model.laid(entry)
-        item = entry.item
-        state = (palette, width, self._backdrop(item.key), self._selected_range(entry))
-        known = self._painted.get(entry.order)
-        if known is not None and known[0] is laid and known[1] == state:
+        key = entry.item.key
+        look = _Look(
+            palette=self._palettes,
+            width=width,
+            order=entry.order,
+            backdrop="selected"
+            if key == self._selected
+            else "highlight"
+            if key == self._highlighted
+            else "",
+            selected=self._selector.within(entry, self.text_selection),
+        )
+        known = self._painted.get(entry)
+        if known is not None and known[0] is laid and known[1] == look:
             return known[2]
         painting = Painting(
             palette=palette,
             order=entry.order,
             width=width,
-            plain=laid.document.plain,
-            sender=item.sender if isinstance(item, LogMessage) else "",
-            backdrop=state[2],
-            selected=state[3],
+            sender=entry.item.sender if isinstance(entry.item, LogMessage) else "",
+            backdrop=look.backdrop,
+            selected=look.selected,
         )
-        strips = [painting.paint(row) for row in laid.rows]
-        self._painted[entry.order] = (laid, state, strips)
+        strips = painting.rows(laid.rows)
+        self._painted[entry] = (laid, look, strips)
         return strips
 
-    def _backdrop(self, key: str) -> str:
-        if key == self._selected:
-            return "selected"
-        return "highlight" if key == self._highlighted else ""
+    def _with_toolbar(
+        self, strip: Strip, entry: Entry, row: int, palette: Palette, width: int
+    ) -> Strip:
+        bar = toolbar.toolbar(entry.item, palette.style("toolbar", ""))
+        visible = [shown for shown in self._model.window.rows() if shown.entry is entry]
+        at = toolbar.row_for(bar, visible, self._model.laid(entry).rows, width)
+        if at < 0 or visible[at].row != row or not bar.cell_length:
+            return strip
+        return toolbar.over(strip, bar, width)
 
     def _colours(self) -> Palette:
-        background = self.background_colors[1]
-        if self._palette is None or background != self._background:
-            self._background = background
-            self._palette = self._new_palette()
+        if self._palette is None:
+            self._palette = new_palette(self)
+            self._palettes += 1
         return self._palette
-
-    def _new_palette(self) -> Palette:
-        base = self.rich_style
-        roles: dict[str, Style] = dict(_ATTRIBUTES)
-        for role in _ROLES:
-            style = self.get_component_rich_style(f"chat-log--{role}")
-            own = style.bgcolor is not None and style.bgcolor != base.bgcolor
-            roles[role] = style if own else style.without_color + Style(color=style.color)
-        backdrops = {
-            name: Style(bgcolor=self.get_component_rich_style(f"chat-log--{name}").bgcolor)
-            for name in _BACKDROPS
-        }
-        grounds = tuple(
-            _rgb(style) for style in (base, *backdrops.values()) if style.bgcolor is not None
-        )
-        return Palette(
-            base=base,
-            roles=roles,
-            backdrops=backdrops,
-            selection=self._selection_style(base),
-            sender=lambda name: _coloured(name, grounds),
-        )
-
-    def _selection_style(self, base: Style) -> Style:
-        style = self.selection_style
-        return Style(bgcolor=style.bgcolor) if style.bgcolor is not None else Style(reverse=True)
 
     # Text selection
 
-    def _range(self) -> tuple[TextPoint, TextPoint] | None:
-        """Return the places between which text is selected."""
-        selection = self.text_selection
-        if selection is None:
-            return None
-        start = self._point(selection.start) if selection.start is not None else TextPoint(0, 0)
-        stop = self._point(selection.end) if selection.end is not None else TextPoint(1 << 62, 0)
-        return (start, stop) if start <= stop else (stop, start)
-
-    def _point(self, offset: Offset) -> TextPoint:
-        if offset.y >= ORDER_ORIGIN // 2:
-            return TextPoint(offset.y, offset.x)
-        # Textual measures from the corner where the widget has padding: a row of the window.
-        rows = self._model.window.rows()
-        if not rows:
-            return TextPoint(0, 0)
-        number = offset.y - (self._model.window.height - len(rows))
-        entry, row = rows[min(max(number, 0), len(rows) - 1)]
-        return TextPoint(entry.order, self._model.laid(entry).rows[row].at)
-
-    def _selected_range(self, entry: Entry) -> tuple[int, int] | None:
-        """Return which part of the text of `entry` is selected."""
-        points = self._range()
-        if points is None or not points[0].order <= entry.order <= points[1].order:
-            return None
-        start, stop = points
-        size = len(self._model.text(entry))
-        first = start.at if start.order == entry.order else 0
-        last = stop.at if stop.order == entry.order else size
-        return (first, last) if first < last else None
-
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """Return the selected text, without frames and wrapping, for copying."""
-        points = self._range()
-        if points is None:
-            return None
-        return self._model.extract(*points), "\n"
+        return self._selector.text(selection), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:
         """Show what is selected."""
+        if selection != self._selector.made:
+            self._selector.forget()
         self.refresh()
 
     # The mouse
 
     async def _on_click(self, event: events.Click) -> None:
         event.prevent_default()  # a double click would select the whole log
-        key = self._key_at(event.y)
+        entry = self._entry_at(event.y)
+        chat = event.style.meta.get("chat", ("", ""))
         if event.style.link:
             self.post_message(self.LinkActivated(self, event.style.link))
-            return
-        match event.style.meta.get("chat"):
-            case ("sender", str(name)):
-                self.post_message(self.SenderClicked(self, name))
-            case ("reaction", str(emoji)) if key is not None:
-                self.post_message(self.ReactionClicked(self, key, emoji))
-            case ("retry", _) if key is not None:
-                self._act(key, "retry")
-            case ("bottom", _):
-                self.scroll_to_bottom()
+        elif event.chain > 1 and entry is not None and chat[0] in {"", "time"}:
+            self._select_text(event, entry)
+        elif chat[0] == "bottom":
+            self.scroll_to_bottom()
+        elif chat[0] == "sender":
+            self.post_message(self.SenderClicked(self, chat[1]))
+        elif chat[0] == "reaction" and entry is not None:
+            self.post_message(self.ReactionClicked(self, entry.item.key, chat[1]))
+        elif chat[0] == "act" and entry is not None:
+            self._act(entry.item.key, chat[1])
 
-    def _key_at(self, y: int) -> str | None:
+    def _select_text(self, event: events.Click, entry: Entry) -> None:
+        """Select a word after two clicks, a message after three."""
+        _, place = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
+        if event.chain == 2 and place is not None:
+            selection = self._selector.word(place)
+        else:
+            selection = self._selector.whole(entry)
+        if selection is not None:
+            self.screen.selections = {self: selection}
+
+    def _entry_at(self, y: int) -> Entry | None:
         rows = self._model.window.rows()
         number = y - (self._model.window.height - len(rows))
-        return rows[number].entry.item.key if 0 <= number < len(rows) else None
+        return rows[number].entry if 0 <= number < len(rows) else None
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Tell more about what is hovered."""
-        self.tooltip = self._tip(event)
+        """Tell more about what is hovered, and what can be done with it."""
+        entry = self._entry_at(event.y)
+        self._hover(entry.item.key if entry is not None and not event.button else None)
+        told_more = tip(entry, event.style) if entry is not None else ""
+        self.tooltip = Text(told_more) if told_more else None
 
     def on_leave(self, event: events.Leave) -> None:
         """Tell nothing."""
+        self._hover(None)
         self.tooltip = None
 
-    def _tip(self, event: events.MouseMove) -> Text | None:
-        """Return what a hovered place tells: an address, the full time, the people of a run."""
-        if event.style.link:
-            return Text(event.style.link)
-        key = self._key_at(event.y)
-        entry = self._model.get(key) if key is not None else None
-        if entry is None:
-            return None
-        if event.style.meta.get("chat", ("",))[0] == "time":
-            local = entry.local
-            return Text(f"{local:%A}, {local.day} {local:%B %Y}, {local:%H:%M:%S} {local:%Z}")
-        return None
-
-
-def _leader(entry: Entry) -> Entry:
-    return entry.run.leader if entry.run is not None else entry
-
-
-def _rgb(style: Style) -> RGB:
-    assert style.bgcolor is not None
-    return RGB(*style.bgcolor.get_truecolor(foreground=False))
-
-
-def _coloured(name: str, grounds: tuple[RGB, ...]) -> Style:
-    if not grounds:
-        return Style()
-    colour = sender_colour(name, grounds)
-    return Style(color=f"#{colour.red:02x}{colour.green:02x}{colour.blue:02x}")
-
-
-class _Items(Mapping[str, LogItem]):
-    """The items of a model by key, in their order."""
-
-    def __init__(self, model: LogModel) -> None:
-        self._model = model
-
-    def __getitem__(self, key: str) -> LogItem:
-        entry = self._model.get(key)
-        if entry is None:
-            raise KeyError(key)
-        return entry.item
-
-    def __iter__(self) -> Iterator[str]:
-        entry = self._model.first
-        while entry is not None:
-            yield entry.item.key
-            entry = entry.next
-
-    def __len__(self) -> int:
-        return len(self._model)
+    def _hover(self, key: str | None) -> None:
+        if key != self._hovered:
+            self._hovered = key
+            self.refresh()

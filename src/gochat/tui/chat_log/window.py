@@ -50,15 +50,25 @@ class Window:
         self._place: Place | None = None  # of the anchor, once it was shown
         self._height = 1
         self._follow = True
-        self.live = True
+        self._live = True
+
+    @property
+    def live(self) -> bool:
         """Whether the end of the log is now: only then does the window stick to it."""
+        return self._live
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        self.rows()
+        self._live = live
+        self._rows = None
 
     @property
     def sticks(self) -> bool:
         """Whether it would stay at the end if something came; lays out only if that is open."""
         if not self._follow:
             self.rows()
-        return self._follow and self.live
+        return self._follow and self._live
 
     @property
     def at_end(self) -> bool:
@@ -117,6 +127,27 @@ class Window:
         self._anchor, self._row, self._place = entry, row, None
         self._follow, self._rows = False, None
 
+    def show(self, entry: Entry) -> None:
+        """Scroll as little as brings all of `entry` into view, or its beginning."""
+        rows = self.rows()
+        visible = sum(1 for row in rows if row.entry is entry)
+        if not rows or (visible and visible == entry.height):
+            return
+        above = entry.order <= rows[0].entry.order
+        self.to(entry)
+        if not above and self._measured(entry) < self._height:
+            self.scroll(entry.height - self._height)
+
+    def show_row(self, row: VisibleRow) -> None:
+        """Scroll as little as brings `row` into view."""
+        rows = self.rows()
+        if not rows or row in rows:
+            return
+        above = (row.entry.order, row.row) < (rows[0].entry.order, rows[0].row)
+        self.to(*row)
+        if not above:
+            self.scroll(1 - self._height)
+
     def to_offset(self, offset: int) -> None:
         """Go where the scroll bar was dragged to."""
         if offset >= self._index.total - self._height:
@@ -160,11 +191,11 @@ class Window:
             self._anchor, self._row = None, 0
             self._follow = True
             return []
-        if not self._follow or not self.live:
+        if not self._follow or not self._live:
             rows = self._from_anchor()
             if rows is not None:
                 return rows
-            self._follow = self.live
+            self._follow = self._live
         return self._to_last()
 
     def _from_anchor(self) -> list[VisibleRow] | None:
@@ -191,7 +222,7 @@ class Window:
                 rows.append(VisibleRow(current, row))
                 if len(rows) == self._height:
                     if row == current.height - 1 and self._below(current) is None:
-                        self._follow = self.live
+                        self._follow = self._live
                     return rows
                 row += 1
             row = 0

@@ -8,7 +8,6 @@ hue, and none shows it too faint.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -18,7 +17,12 @@ MIN_CONTRAST: Final = 4.5
 #: More would be told apart by nobody.
 HUES: Final = 24
 _SATURATION: Final = 0.62
-_STEPS: Final = 64
+#: Steps of lightness. Between black and white only few shades are readable on both.
+_STEPS: Final = 200
+_LIGHTEST_START: Final = 0.62
+_DARKEST_START: Final = 0.42
+#: The luminance with the same contrast to black and to white.
+_MIDDLE: Final = 0.179
 
 
 class RGB(NamedTuple):
@@ -54,22 +58,26 @@ def hue(name: str) -> int:
 @lru_cache(maxsize=4096)
 def sender_colour(name: str, backgrounds: tuple[RGB, ...]) -> RGB:
     """Return the colour of `name` on any of `backgrounds`."""
-    return readable(
-        lambda lightness: _of_hls(hue(name) / HUES, lightness, _SATURATION), backgrounds
-    )
+    return readable(hue(name) / HUES, _SATURATION, backgrounds)
 
 
-def readable(shade: Callable[[float], RGB], backgrounds: tuple[RGB, ...]) -> RGB:
-    """Return the first of `shade`'s colours (by lightness) that is readable on all backgrounds.
+def readable(hue_share: float, saturation: float, backgrounds: tuple[RGB, ...]) -> RGB:
+    """Return a colour of this hue (0–1) and saturation (0–1) that is readable on `backgrounds`.
 
-    Light colours are tried on dark backgrounds and dark ones on light; if nothing reaches
-    `MIN_CONTRAST` on all, what comes nearest.
+    It is as light as it may be on light backgrounds, and as dark as it may be on dark ones, which
+    is where hues look most different, within a middle range. Where no colour reaches
+    `MIN_CONTRAST` on all backgrounds, it is what comes nearest.
     """
-    dark = sum(luminance(background) for background in backgrounds) < 0.18 * len(backgrounds)
-    best, best_contrast = RGB(255, 255, 255) if dark else RGB(0, 0, 0), 0.0
-    for step in range(_STEPS + 1):
-        share = step / _STEPS
-        colour = shade(0.62 + 0.38 * share if dark else 0.42 - 0.42 * share)
+    dark = sum(map(luminance, backgrounds)) < _MIDDLE * len(backgrounds)
+    first = _LIGHTEST_START if dark else _DARKEST_START
+    shares = [step / _STEPS for step in range(_STEPS + 1)]
+    # From the preferred lightness away from the backgrounds; the rest only if all of that fails.
+    order = sorted(
+        shares, key=lambda share: (share < first, share) if dark else (share > first, -share)
+    )
+    best, best_contrast = RGB(0, 0, 0), 0.0
+    for lightness in order:
+        colour = _of_hls(hue_share, lightness, saturation)
         lowest = min(contrast(colour, background) for background in backgrounds)
         if lowest >= MIN_CONTRAST:
             return colour

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from gochat.tui.text.highlighting import highlight
 
@@ -59,7 +59,7 @@ class Document:
 
 
 _FENCE: Final = re.compile(r" {0,3}```+ *([\w+#.-]{0,20}) *")
-_SPECIAL: Final = re.compile(r"\\[*`~\[\]\\]|`+|\*+|_+|~+|\[|https?://|@")
+_SPECIAL: Final = re.compile(r"\\[*`~\[\]\\]|`+|\*+|_+|~+|\[|[hH][tT][tT][pP][sS]?://|@")
 _URL: Final = re.compile(
     r"https?://[^\s<>\"`⟨⟩␀-␡，。、；：！？（）《》「」『』【】“”‘’]+", re.IGNORECASE
 )
@@ -68,6 +68,8 @@ _LABELLED: Final = re.compile(
 )
 _TICKS: Final = re.compile("`+")
 _OPENING: Final = {")": "(", "]": "[", "}": "{"}
+#: What an address keeps as it is, printable ASCII; everything else is percent-encoded.
+_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 _TRAILING: Final = ".,;:!?'\"*_~"
 _EMPHASIS: Final = {
     "*": "italic",
@@ -78,8 +80,8 @@ _EMPHASIS: Final = {
 }
 #: As in the rules of names.
 _MAX_NAME: Final = 32
-#: Nobody reads colours in more, and a lexer isn't linear in everything.
-_MAX_HIGHLIGHTED: Final = 4000
+#: Of the DNS, in ASCII.
+_MAX_HOST: Final = 253
 
 
 def parse(text: str) -> Document:
@@ -142,8 +144,8 @@ def _code_block(builder: _Builder, lines: list[str], index: int, language: str) 
         code.append(line)
     start = builder.next_start
     body = "\n".join(code)
-    spans = highlight(body, language) if language and len(body) <= _MAX_HIGHLIGHTED else []
-    by_line = [Span(start + first, start + last, role) for first, last, role in spans]
+    colours = highlight(body, language)
+    by_line = [Span(start + first, start + last, role) for first, last, role in colours]
     for number, line in enumerate(code):
         builder.add(line, LineKind.CODE, by_line if number == 0 else [])
     return index
@@ -250,21 +252,27 @@ class _LineParser:
         if found is None:
             return start + 1
         label, url = found.groups()
-        pieces = [_Piece(label, "link", url)]
-        host = _host(url)
+        address = ascii_address(url)
+        if not address:
+            return start + 1
+        pieces = [_Piece(label, "link", address)]
+        host = urlsplit(address).hostname or ""
         if host not in label.casefold():
             pieces.append(_Piece(f" ({host})", "faint"))  # a label alone may deceive
         self._add(start, found.end(), *pieces)
         return found.end()
 
     def _url(self, start: int) -> int:
+        if self._line[start - 1 : start].isalnum():
+            return start + 1
         found = _URL.match(self._line, start)
-        if found is None or self._line[start - 1 : start].isalnum():
+        if found is None:
             return start + 1
         url = _trimmed(found.group())
-        if not _host(url):
-            return start + 1
-        self._add(start, start + len(url), _Piece(url, "link", url))
+        address = ascii_address(url)
+        if not address:
+            return found.end()  # as it is: looking again within it would take quadratic time
+        self._add(start, start + len(url), _Piece(url, "link", address))
         return start + len(url)
 
     def _mention(self, start: int) -> int:
@@ -339,8 +347,21 @@ def _trimmed(url: str) -> str:
     return url[:end]
 
 
-def _host(url: str) -> str:
+def ascii_address(url: str) -> str:
+    """Return `url` as it goes to a terminal or a browser, in ASCII; nothing if it is none.
+
+    The host is in Punycode, which also shows letters that only look like others.
+    """
     try:
-        return (urlsplit(url).hostname or "").casefold()
-    except ValueError:  # brackets that hold no address
+        parts = urlsplit(url)
+        host = (parts.hostname or "")[: _MAX_HOST + 1].encode("idna").decode("ascii")
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:  # no such host, no such port, brackets that hold no address
         return ""
+    # No name and password before the host: they serve to disguise it.
+    if not host or len(host) > _MAX_HOST or "@" in parts.netloc:
+        return ""
+    if ":" in host:
+        host = f"[{host}]"
+    rest = urlunsplit(("", "", parts.path, parts.query, parts.fragment))
+    return f"{parts.scheme}://{host}{port}{quote(rest, safe=_ASCII)}"

@@ -23,7 +23,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
-from rich.cells import get_character_cell_size
+from rich.cells import cell_len, get_character_cell_size
 
 #: On one base character. Vietnamese needs 2, pointed Hebrew 3, polytonic Greek 3.
 MAX_MARKS: Final = 4
@@ -156,7 +156,7 @@ def _stays(text: str, index: int, before: str) -> bool:
     if char == _NON_JOINER:
         return bool(after) and _joins(last) and _joins(after)
     if char == _EMOJI_STYLE:
-        return not last.isspace() and _width(last) > 0
+        return _is_emoji(last) or cell_len(last + char) > cell_len(last)
     if char == _TEXT_STYLE:
         return _width(last) == 1
     # Ideographic variants, and the first selectors, which mathematics and Mongolian use.

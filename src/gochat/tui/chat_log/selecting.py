@@ -1,0 +1,233 @@
+"""Selecting text by mouse and by keys: places in the text, and Textual's selections of them."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from rich.cells import cell_len
+from textual.geometry import Offset
+from textual.selection import Selection
+
+from gochat.tui.chat_log.index import ORDER_ORIGIN, Entry
+from gochat.tui.chat_log.model import LogModel, TextPoint
+from gochat.tui.chat_log.rows import TEXT, Row
+from gochat.tui.chat_log.window import VisibleRow
+from gochat.tui.text.wrap import clusters, snap
+
+Step = Literal["left", "right", "word_left", "word_right", "up", "down", "home", "end", "all"]
+
+_START: Final = TextPoint(0, 0)
+_STOP: Final = TextPoint(1 << 62, 0)
+
+
+class TextSelector:
+    """Reads Textual's selections of one log, and makes them from keys."""
+
+    def __init__(self, model: LogModel) -> None:
+        self._model = model
+        self._anchor: TextPoint | None = None
+        self._head: TextPoint | None = None
+        self.made: Selection | None = None
+        """The last selection that was made here, not by dragging."""
+
+    def head_row(self) -> VisibleRow | None:
+        """Return the row with the end that keys move."""
+        if self._head is None:
+            return None
+        entry = self._model.at_order(self._head.order)
+        if entry is None or not entry.is_told:
+            return None
+        found = 0
+        for number, row in enumerate(self._model.laid(entry).rows):
+            if row.place[0] > TEXT or (row.place[0] == TEXT and row.at > self._head.at):
+                break
+            found = number
+        return VisibleRow(entry, found)
+
+    def points(self, selection: Selection) -> tuple[TextPoint, TextPoint]:
+        """Return the places between which text is selected, the first one first."""
+        start = _START if selection.start is None else self._point(selection.start)
+        stop = _STOP if selection.end is None else self._point(selection.end)
+        return (start, stop) if start <= stop else (stop, start)
+
+    def _point(self, offset: Offset) -> TextPoint:
+        if offset.y >= ORDER_ORIGIN // 2:
+            return TextPoint(offset.y, offset.x)
+        # Where the widget has padding, Textual measures from its corner: a row of the window.
+        window = self._model.window
+        rows = window.rows()
+        if not rows:
+            return _START
+        number = offset.y - (window.height - len(rows))
+        entry, row = rows[min(max(number, 0), len(rows) - 1)]
+        return TextPoint(entry.order, self._model.laid(entry).rows[row].at)
+
+    def within(self, entry: Entry, selection: Selection | None) -> tuple[int, int] | None:
+        """Return which part of the text of `entry` is selected, in whole clusters."""
+        if selection is None:
+            return None
+        start, stop = self.points(selection)
+        if not start.order <= entry.order <= stop.order:
+            return None
+        text = self._model.text(entry)
+        first = snap(text, start.at, up=False) if start.order == entry.order else 0
+        last = snap(text, stop.at, up=True) if stop.order == entry.order else len(text)
+        return (first, last) if first < last else None
+
+    def text(self, selection: Selection) -> str:
+        """Return the selected text, a line per item, without frames and wrapping."""
+        start, stop = self.points(selection)
+        parts: list[str] = []
+        entry = self._model.at_order(start.order)
+        while entry is not None and entry.order <= stop.order:
+            if entry.is_told:
+                text = self._model.text(entry)
+                first = snap(text, start.at, up=False) if entry.order == start.order else 0
+                last = snap(text, stop.at, up=True) if entry.order == stop.order else len(text)
+                parts.append(text[first:last])
+            entry = entry.next
+        return "\n".join(parts)
+
+    def forget(self) -> None:
+        """Begin anew with the next key: the selection was made otherwise."""
+        self._anchor = self._head = self.made = None
+
+    def whole(self, entry: Entry) -> Selection:
+        """Select all of one item."""
+        return self._between(
+            TextPoint(entry.order, 0), TextPoint(entry.order, len(self._model.text(entry)))
+        )
+
+    def word(self, point: Offset) -> Selection | None:
+        """Select the word at a place, or the one character there if that is no word."""
+        at = self._point(point)
+        entry = self._model.at_order(at.order)
+        if entry is None or entry.order != at.order:
+            return None
+        text = self._model.text(entry)
+        first = snap(text, at.at, up=False)
+        last = snap(text, min(at.at + 1, len(text)), up=True)
+        if text[first:last].isalnum():
+            while first > 0 and _in_word(text[first - 1]):
+                first -= 1
+            while last < len(text) and _in_word(text[last]):
+                last += 1
+        return self._between(TextPoint(entry.order, first), TextPoint(entry.order, last))
+
+    def extend(self, selection: Selection | None, step: Step, start: Entry) -> Selection:
+        """Move the end of the selection; without one, it begins at the start of `start`."""
+        if step == "all":
+            return self.whole(start)
+        if selection is None:
+            self._anchor = self._head = TextPoint(start.order, 0)
+        elif self._anchor is None or self._head is None:
+            self._anchor, self._head = self.points(selection)
+        assert self._anchor is not None
+        assert self._head is not None
+        self._head = self._moved(self._head, step)
+        return self._between(self._anchor, self._head)
+
+    def _between(self, anchor: TextPoint, head: TextPoint) -> Selection:
+        self._anchor, self._head = anchor, head
+        first, last = min(anchor, head), max(anchor, head)
+        self.made = Selection(Offset(first.at, first.order), Offset(last.at, last.order))
+        return self.made
+
+    def _moved(self, point: TextPoint, step: Step) -> TextPoint:
+        entry = self._model.at_order(point.order)
+        if entry is None:
+            return point
+        text = self._model.text(entry)
+        match step:
+            case "left" | "word_left":
+                if point.at == 0:
+                    above = _told(entry.previous, back=True)
+                    return point if above is None else self._at_end(above)
+                at = snap(text, point.at - 1, up=False)
+                if step == "word_left":
+                    at = _word_start(text, at)
+                return TextPoint(entry.order, at)
+            case "right" | "word_right":
+                if point.at >= len(text):
+                    below = _told(entry.next)
+                    return point if below is None else TextPoint(below.order, 0)
+                at = snap(text, point.at + 1, up=True)
+                if step == "word_right":
+                    at = _word_end(text, at)
+                return TextPoint(entry.order, at)
+            case "up" | "down":
+                return self._other_row(entry, point, down=step == "down")
+            case "home" | "end":
+                row = _row_of(self._text_rows(entry), point.at)
+                if row is None:
+                    return point
+                return TextPoint(entry.order, row.at if step == "home" else row.stop)
+            case "all":
+                return self._at_end(entry)
+
+    def _at_end(self, entry: Entry) -> TextPoint:
+        return TextPoint(entry.order, len(self._model.text(entry)))
+
+    def _text_rows(self, entry: Entry) -> list[Row]:
+        return [row for row in self._model.laid(entry).rows if row.place[0] == TEXT]
+
+    def _other_row(self, entry: Entry, point: TextPoint, *, down: bool) -> TextPoint:
+        """Go to the row above or below, in the same column as far as it is that long."""
+        rows = self._text_rows(entry)
+        row = _row_of(rows, point.at)
+        if row is None:
+            return point
+        text = self._model.text(entry)
+        column = cell_len(text[row.at : point.at])
+        number = rows.index(row) + (1 if down else -1)
+        if not 0 <= number < len(rows):
+            other = _told(entry.next) if down else _told(entry.previous, back=True)
+            if other is None:
+                return self._at_end(entry) if down else TextPoint(entry.order, 0)
+            entry, text = other, self._model.text(other)
+            rows = self._text_rows(entry)
+            number = 0 if down else len(rows) - 1
+        target = rows[number]
+        at, cells = target.at, 0
+        for cluster in clusters(text, target.at, target.stop):
+            cells += cluster.cells
+            if cells > column:
+                break
+            at = cluster.end
+        return TextPoint(entry.order, at)
+
+
+def _told(entry: Entry | None, *, back: bool = False) -> Entry | None:
+    """Return `entry` or the nearest one behind it that has rows of its own."""
+    while entry is not None and not entry.is_told:
+        entry = entry.previous if back else entry.next
+    return entry
+
+
+def _row_of(rows: list[Row], at: int) -> Row | None:
+    found = None
+    for row in rows:
+        if row.at > at:
+            break
+        found = row
+    return found
+
+
+def _in_word(char: str) -> bool:
+    return char.isalnum() or char in "_-'’"
+
+
+def _word_start(text: str, at: int) -> int:
+    while at > 0 and not _in_word(text[at]):
+        at -= 1
+    while at > 0 and _in_word(text[at - 1]):
+        at -= 1
+    return snap(text, at, up=False)
+
+
+def _word_end(text: str, at: int) -> int:
+    while at < len(text) and not _in_word(text[at - 1]):
+        at += 1
+    while at < len(text) and _in_word(text[at]):
+        at += 1
+    return snap(text, at, up=True)

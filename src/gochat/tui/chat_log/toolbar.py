@@ -1,0 +1,58 @@
+"""What the mouse can do with a message: words at the right of the one it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from gochat.tui.chat_log.events import ActionName
+from gochat.tui.chat_log.items import LogItem, LogMessage
+from gochat.tui.chat_log.rows import HEADER, Row
+from gochat.tui.chat_log.window import VisibleRow
+
+_MARGIN: Final = 1
+
+
+def actions(item: LogItem) -> tuple[ActionName, ...]:
+    """Return what the reader may want done with `item`."""
+    if not isinstance(item, LogMessage) or item.deleted:
+        return ()
+    if item.state == "failed":
+        return ("retry", "copy", "delete")
+    if item.state == "pending":
+        return ("copy",)
+    return ("reply", "react", "copy", "edit", "delete") if item.own else ("reply", "react", "copy")
+
+
+def toolbar(item: LogItem, style: Style) -> Strip:
+    """Return the words for `item`, each of which can be clicked."""
+    segments: list[Segment] = []
+    for action in actions(item):
+        meta = Style.from_meta({"chat": ("act", action)})
+        segments += [Segment(" ", style), Segment(action, style + meta), Segment(" ", style)]
+    return Strip(segments)
+
+
+def row_for(bar: Strip, visible: Sequence[VisibleRow], rows: Sequence[Row], width: int) -> int:
+    """Return on which of the `visible` rows of an item its words hide nothing, or the first."""
+    first = -1
+    for number, (_, row) in enumerate(visible):
+        if rows[row].place[0] < HEADER:
+            continue
+        if first < 0:
+            first = number
+        used = sum(len(piece.text) for piece in rows[row].pieces)
+        if used + bar.cell_length + _MARGIN < width:
+            return number
+    return first
+
+
+def over(strip: Strip, bar: Strip, width: int) -> Strip:
+    """Lay `bar` over the right end of `strip`."""
+    start = max(0, width - bar.cell_length - _MARGIN)
+    parts = [strip.crop(0, start), bar, strip.crop(start + bar.cell_length, width)]
+    return Strip.join(parts).crop(0, width)

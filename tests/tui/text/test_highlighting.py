@@ -1,0 +1,67 @@
+"""Code in known languages is coloured, and no code takes long."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gochat.tui.text.highlighting import LANGUAGES, MAX_HIGHLIGHTED, highlight
+
+_TRAPS = (
+    "a |1 |\n|\t| |a\n|// |/|/*|*/|\\|#|--|-|!|@|$|${|$(|(|{|[|<|<a |<!--|&|%|=|::|:|;|,|."
+    '|1.|0x|1e|\'|"|`|"""|r\'|a(|a<|[a|{a|a:|a=|if |fn |x = |*|~|?'
+).split("|")
+
+
+def _named(code: str, language: str) -> list[tuple[str, str]]:
+    return [(code[token.start : token.end], token.role) for token in highlight(code, language)]
+
+
+def test_python() -> None:
+    named = _named("def f(): return 'x'  # y", "py")
+    assert ("def", "keyword") in named
+    assert ("f", "function") in named
+    assert ("# y", "comment") in named
+
+
+def test_a_diff_tells_what_goes_and_what_comes() -> None:
+    assert _named("-old\n+new\n", "diff") == [("-old", "removed"), ("+new", "string")]
+
+
+@pytest.mark.parametrize("language", ["", "nonsense", "../../x"])
+def test_an_unknown_language_has_no_colours(language: str) -> None:
+    assert highlight("def f(): pass", language) == ()
+
+
+@given(st.text(max_size=200), st.sampled_from(sorted(LANGUAGES)))
+def test_tokens_lie_within_the_code_in_order(code: str, language: str) -> None:
+    end = 0
+    for token in highlight(code, language):
+        assert end <= token.start < token.end <= len(code)
+        end = token.end
+
+
+def test_long_code_is_coloured_to_its_end() -> None:
+    code = "x = 1  # one\n" * 100
+    named = _named(code, "python")
+    assert named.count(("# one", "comment")) == 100
+    assert named.count(("1", "number")) == 100
+
+
+def test_longer_code_is_not_coloured() -> None:
+    assert highlight("x = 1\n" * 1000, "python") == ()
+
+
+@pytest.mark.parametrize("language", sorted(set(LANGUAGES.values())))
+def test_no_code_of_a_message_takes_long(language: str) -> None:
+    highlight("", language)  # the first use imports the lexer
+    worst = 0.0
+    for trap in _TRAPS:
+        code = trap * (MAX_HIGHLIGHTED // len(trap))
+        start = perf_counter()
+        highlight(code, language)
+        worst = max(worst, perf_counter() - start)
+    assert worst < 0.3  # about a sixth of it, on an idle machine
