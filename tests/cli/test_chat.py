@@ -120,7 +120,7 @@ def test_logs_of_the_server_go_to_a_file_and_not_over_the_app(
     with running_server(HOST, port, flags(port, tmp_path)):
         pass
     assert capfd.readouterr() == ("", "")
-    log = Path(os.environ["XDG_STATE_HOME"]) / "gochat" / "log" / "server.log"
+    log = Path(os.environ["XDG_STATE_HOME"]) / "gochat" / "log" / f"server-{port}.log"
     if sys.platform == "linux":  # elsewhere it is somewhere else
         assert "listening" in log.read_text()
 

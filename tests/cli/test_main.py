@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from types import ModuleType
@@ -105,6 +106,33 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([command, "--help"]) == 0
     assert f"usage: gochat {command}" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_lets_a_command_clean_up(name: str) -> None:
+    """The app leaves the terminal as it found it, a backup no half of a file."""
+    program = (
+        "import signal, sys\n"
+        "from types import ModuleType\n"
+        "from gochat import cli\n"
+        "def run(args):\n"
+        "    try:\n"
+        "        print('at work', flush=True)\n"
+        "        signal.pause()\n"
+        "    finally:\n"
+        "        print('clean')\n"
+        "module = sys.modules['gochat.cli.try'] = ModuleType('gochat.cli.try')\n"
+        "module.add_arguments, module.run = (lambda parser: None), run\n"
+        "cli.COMMANDS['try'] = 'try'\n"
+        "sys.exit(cli.main(['try']))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"at work\n"
+        process.send_signal(signal.Signals[name])
+        assert process.stdout.read() == b"clean\n"
+        assert process.wait(20) == 128 + signal.Signals[name]
 
 
 def test_module_and_command_are_the_same() -> None:

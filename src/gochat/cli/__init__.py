@@ -8,8 +8,11 @@ which.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Final
 
@@ -28,28 +31,55 @@ OK: Final = 0
 FAILED: Final = 1  # the server can't be reached, the store is locked, a file can't be written
 USAGE: Final = 2  # argparse's own code too: the command or the configuration is wrong
 CORRUPT: Final = 3  # trying again can't help and may harm: a supervisor must not restart it
-INTERRUPTED: Final = 130  # as shells say it of SIGINT
+SIGNALLED: Final = 128  # and the signal's number, as shells say it
+INTERRUPTED: Final = SIGNALLED + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        try:
+        with _signals_unwind():
             args = _build_parser(argv).parse_args(argv)
-        except SystemExit as stop:  # argparse printed the help or the error
-            return stop.code if isinstance(stop.code, int) else USAGE
-        code: int = args.run(args)
-        return code
+            code: int = args.run(args)
+            return code
     except BaseException as error:
         leaves = list(_leaves(error))
-        if not all(isinstance(e, (GochatError, OSError, KeyboardInterrupt)) for e in leaves):
+        expected = (GochatError, OSError, KeyboardInterrupt, SystemExit)
+        if not all(isinstance(leaf, expected) for leaf in leaves):
             raise  # a bug: its traceback is what helps
-        if any(isinstance(e, KeyboardInterrupt) for e in leaves):
+        for leaf in leaves:
+            if isinstance(leaf, SystemExit):  # argparse, which has said why; or a signal
+                return leaf.code if isinstance(leaf.code, int) else USAGE
+        if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
             return INTERRUPTED
         for leaf in leaves:
             print(f"gochat: {_printable(_describe(leaf))}", file=sys.stderr)
         return max(_code(leaf) for leaf in leaves)
+
+
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """Have the signals that end a process run its ``finally`` blocks first.
+
+    By default they run none: the terminal would be left as the app had set it up. A command can
+    set handlers of its own meanwhile. What is ignored stays so (``nohup``).
+    """
+
+    def unwind(number: int, _: object) -> None:
+        raise SystemExit(SIGNALLED + number)
+
+    changed = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, unwind)
+                changed.append(number)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:

@@ -71,9 +71,11 @@ def running_server(
     if answers(host, port, is_encrypted=is_encrypted):
         yield
         return
-    log = _log_path()
+    log = _log_path(port)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    # Appending, also after emptying it: a server before this one may still have a last word.
+    with log.open("ab") as output:
+        output.truncate(0)
         server = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "gochat.cli.companion", "serve", *flags],
             stdin=subprocess.PIPE,
@@ -158,7 +160,7 @@ def _wait_until_ready(
         time.sleep(0.05)
 
 
-def _log_path() -> Path:
+def _log_path(port: int) -> Path:
     import platformdirs
 
-    return platformdirs.user_log_path("gochat", appauthor=False) / "server.log"
+    return platformdirs.user_log_path("gochat", appauthor=False) / f"server-{port}.log"

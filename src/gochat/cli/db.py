@@ -27,18 +27,33 @@ def run(args: argparse.Namespace) -> int:
     """Do what is asked.
 
     Raises:
-        ConfigError: the store can't be backed up or checked in this way, or there is none.
-        StoreUnavailable: it can't be read now.
-        StoreCorrupt: it is damaged.
+        ConfigError: there is no such store, or the backup can't be written there.
+        StoreUnavailable: it can't be read now, or the disk is full.
+        StoreCorrupt: it is damaged; what was found is printed.
     """
     from gochat.config import load_config
+    from gochat.errors import StoreCorrupt
     from gochat.storage import maintenance
 
-    url = load_config(args.config, flags={"store": args.store}).store_url
+    database = _database(load_config(args.config, flags={"store": args.store}).store_url)
     if args.action == "backup":
-        maintenance.backup(url, args.path)
-        print(f"{args.path}: a sound copy of {url}")
-    else:
-        maintenance.check(url)
-        print(f"{url}: sound")
+        maintenance.backup(database, args.path)
+        print(f"{args.path}: a sound copy of {database}")
+        return 0
+    findings = maintenance.check(database)
+    for finding in findings:
+        print(f"{database}: {finding}")
+    if findings:
+        raise StoreCorrupt(f"{database} is not sound: start no server on it, restore a backup")
+    print(f"{database}: sound")
     return 0
+
+
+def _database(url: str) -> Path:
+    from gochat.errors import ConfigError
+    from gochat.storage.sqlite.database import parse_url
+
+    path = parse_url(url).path if url.startswith("sqlite:") else None
+    if path is None:
+        raise ConfigError("only a store in a SQLite file can be backed up and checked like this")
+    return path
