@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pilots import OpenApp, screen_text, settle, type_text, typed, until
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -59,6 +60,20 @@ async def test_enter_sends_to_the_shown_conversation(
         assert ("send", "#lobby", "hello world", None) in client.requests
         assert shown(pilot) == ["hello world"]
         assert field(pilot).text == ""
+
+
+async def test_keys_that_come_all_at_once_are_taken_in_their_order(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        # As a terminal gives them that reads a fast typist, or a paste without brackets.
+        for key in ("o", "n", "e", "enter", "t", "w", "o", "enter", "x"):
+            event = events.Key(key, key if len(key) == 1 else "\r")
+            event.set_sender(pilot.app)
+            pilot.app.post_message(event)
+        await until(pilot, lambda: field(pilot).text == "x")
+        sent = [request[2] for request in client.requests if request[0] == "send"]
+        assert sent == ["one", "two"]
 
 
 @pytest.mark.parametrize("key", ["alt+enter", "shift+enter", "ctrl+j"])

@@ -106,8 +106,9 @@ def bindings(place: Place) -> list[Binding]:
     return [
         Binding(
             ",".join(action.keys), action.run, action.text, show=False, id=action.name,
-            # Before the widget that has the focus: else a text field takes them for editing.
-            priority=place in ("chat", "input") and action.name not in ("back",),
+            # Before the widget that has the focus: else a text field takes them for editing. The
+            # field's own keys are different: they have to wait for what was typed before them.
+            priority=place == "chat" and action.name != "back",
         )
         for action in ACTIONS
         if action.place == place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -57,20 +58,25 @@ class Composer(Vertical):
         super().__init__(id=id)
         self.conv = ""
         self.mode: Reply | Editing | None = None
-        self.text_limit = 4000
         self._typists = ""
+        #: The field.
+        self.input: Final = MessageInput(id="input")
 
     def compose(self) -> ComposeResult:
         """A line, and below it the prompt with the field."""
         yield Static("", id="composer-note")
         with Horizontal(id="composer-line"):
             yield Static("", id="prompt", markup=False)
-            yield MessageInput(id="input")
+            yield self.input
 
     @property
-    def input(self) -> MessageInput:
-        """The field."""
-        return self.query_one(MessageInput)
+    def text_limit(self) -> int:
+        """Characters that can be sent at once."""
+        return self.input.text_limit
+
+    @text_limit.setter
+    def text_limit(self, limit: int) -> None:
+        self.input.text_limit = limit
 
     @property
     def draft(self) -> str:
@@ -159,25 +165,16 @@ class Composer(Vertical):
     @on(MessageInput.Submitted)
     def _submitted(self, event: MessageInput.Submitted) -> None:
         event.stop()
-        text = event.text
-        if len(text) > self.text_limit:
-            self._show_note()
-            self.app.bell()
-            return  # it stays, to be shortened
-        if not text.strip():
+        text, mode = event.text, self.mode
+        if event.conversation != self.conv:
+            # Another one was chosen in the same moment. What is sent goes where it was meant to.
+            self.post_message(self.Sent(event.conversation, text, None))
             return
-        match self.mode:
-            case Editing(seq=seq):
-                self.post_message(self.Edited(self.conv, seq, text))
-                self.leave_mode()
-            case Reply(seq=seq):
-                self._send(text, seq)
-            case None:
-                self._send(text, None)
-
-    def _send(self, text: str, reply_to: int | None) -> None:
-        self.post_message(self.Sent(self.conv, text, reply_to))
+        if isinstance(mode, Editing):
+            self.post_message(self.Edited(self.conv, mode.seq, text))
+            self.leave_mode()
+            return
+        self.post_message(self.Sent(self.conv, text, mode.seq if mode is not None else None))
         self.input.remember(text)
-        self.input.write("")
         self.mode = None
         self._show_note()

@@ -26,11 +26,12 @@ class MessageInput(TextArea):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("input")]
 
     class Submitted(Message):
-        """The person wants to send `text`."""
+        """The person wants to send `text` to `conversation`, which was shown when they said so."""
 
-        def __init__(self, text: str) -> None:
+        def __init__(self, text: str, conversation: str) -> None:
             super().__init__()
             self.text = text
+            self.conversation = conversation
 
     class Typed(Message):
         """The text or the cursor is another."""
@@ -69,6 +70,8 @@ class MessageInput(TextArea):
         self._conversation = ""
         self._place: int | None = None  # in what was sent, while walking through it
         self._unsent = ""  # what was typed before the walk
+        #: Characters that can be sent at once.
+        self.text_limit = 4000
         #: True while a popup takes Up and Down.
         self.is_completing = False
 
@@ -112,11 +115,30 @@ class MessageInput(TextArea):
             # Terminals send the letter along with Alt; TextArea would type it.
             event.prevent_default()
             return
+        # Here, in the order in which the keys came, and before TextArea takes them for editing. As
+        # priority bindings they would run before the letters that were typed just before them.
+        if not event.is_printable:
+            active = self.screen.active_bindings.get(event.key)
+            if (
+                active is not None
+                and active.node is self
+                and active.enabled
+                and await self.app.run_action(active.binding.action, self)
+            ):
+                event.stop()
+                event.prevent_default()
+                return
         await super()._on_key(event)
 
     def action_send(self) -> None:
-        """Send, always."""
-        self.post_message(self.Submitted(self.text))
+        """Send, unless there is nothing to send or too much; that stays, to be shortened."""
+        text = self.text
+        if len(text) > self.text_limit:
+            self.app.bell()
+        elif text.strip():
+            # Emptied in the same step, so that what is typed next is the next message's.
+            self.write("")
+            self.post_message(self.Submitted(text, self._conversation))
 
     def action_newline(self) -> None:
         """Begin a new line at the cursor."""

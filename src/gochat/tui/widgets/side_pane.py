@@ -11,8 +11,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from gochat.tui.model import ConversationView, Model
+from gochat.tui.model import Model
 from gochat.tui.presentation import count, name
+from gochat.tui.views import ConversationView
 from gochat.tui.widgets.row_list import Row, RowList
 
 _ROOMS = "= rooms"

@@ -66,14 +66,14 @@ class StatusBar(Widget):
             " ",
             Content.styled(text, muted),
         ]
-        reason = name(self._model.connection.reason)
-        if kind != "good" and reason:
-            parts.append(Content.styled(f": {reason}", "$text-muted"))
         waiting, failed = self._model.counts()
         if waiting:
             parts.append(Content.styled(f"   {waiting} waiting to be sent", "$warning"))
         if failed:
             parts.append(Content.styled(f"   {failed} not sent", "$error"))
+        reason = name(self._model.connection.reason)
+        if kind != "good" and reason:
+            parts.append(Content.styled(f"   {reason}", "$text-muted"))
         return Content.assemble(*parts)
 
     def watch_hints(self, hints: Sequence[tuple[str, str]]) -> None:
