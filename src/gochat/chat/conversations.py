@@ -23,15 +23,16 @@ def key(address: str, own: NameKey) -> ConversationKey:
     """Return the key of what the person `own` calls `address`.
 
     Raises:
-        ChatError: ``unknown_conversation``: no conversation can have this address.
+        ChatError: ``unknown_conversation`` or ``unknown_person``: nothing can have this address.
     """
+    kind, name = address[:1], address[1:]
     try:
-        if address.startswith("#"):
-            return ConversationKey("#" + names.fold(address[1:]))
-        if address.startswith("@"):
-            return private(own, names.fold(address[1:]))
+        if kind == "#":
+            return ConversationKey("#" + names.fold(name))
+        if kind == "@":
+            return private(own, names.fold(name))
     except ChatError as error:
-        raise unknown(address) from error
+        raise (nobody(name) if kind == "@" and name else unknown(address)) from error
     raise unknown(address)
 
 
@@ -56,10 +57,15 @@ def peer(conversation: ConversationKey, own: NameKey) -> NameKey:
     return NameKey(other if one == own else one)
 
 
-def unknown(address: str) -> ChatError:
-    """The error for an address that names nothing."""
+def unknown(address: str, field: str = "to") -> ChatError:
+    """The error for an address that names nothing; it came in the request's `field`."""
     return ChatError(
         ErrorCode.UNKNOWN_CONVERSATION,
         f"there is no conversation {address[:64]!r}: write #lobby, #room or @name",
-        field="to",
+        field=field,
     )
+
+
+def nobody(name: str, field: str = "to") -> ChatError:
+    """The error for a name that nobody has; it came in the request's `field`."""
+    return ChatError(ErrorCode.UNKNOWN_PERSON, f"there is nobody called {name[:64]!r}", field=field)

@@ -97,7 +97,7 @@ class Drafts:
         self._check_text(request.text)
         address = await self.address(who, rooms, request.to)
         said = await self._said(address, request.seq)
-        if names.fold(said.from_) != who.key:
+        if names.known(said.from_) != who.key:
             raise ChatError(
                 ErrorCode.NOT_PERMITTED, "only its author can edit a message", field="seq"
             )
@@ -109,7 +109,7 @@ class Drafts:
         """Take back one's own message, or as an operator anybody's in the room."""
         address = await self.address(who, rooms, request.to)
         said = await self._said(address, request.seq)
-        if names.fold(said.from_) != who.key:
+        if names.known(said.from_) != who.key:
             room = await self._store.room(address.key, who.key)
             if room is None or room.role != "operator":
                 raise ChatError(

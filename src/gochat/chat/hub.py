@@ -17,7 +17,7 @@ import trio
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private, participants
 from gochat.chat.delivery import Delivery
-from gochat.chat.names import NameKey, fold
+from gochat.chat.names import NameKey, known
 from gochat.chat.presence import Roster
 from gochat.chat.rate import TokenBucket
 from gochat.chat.store import Batch, Cursor, Logged
@@ -165,7 +165,7 @@ class Hub:
 
     def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:
         entry = logged.entry
-        sender = self._people.get(fold(entry.from_))
+        sender = self._people.get(known(entry.from_))
         subject = self._people.get(logged.subject) if logged.subject is not None else None
         if sender is not None and entry.kind in ("create", "join"):
             self.enter(sender, (room,))
@@ -225,7 +225,7 @@ class Hub:
         own: dict[Subscriber, set[int]] = {}
         for index, entry in enumerate(entries):
             if self._origins and entry.cid is not None:
-                origin = self._origins.pop((fold(entry.from_), entry.cid), None)
+                origin = self._origins.pop((known(entry.from_), entry.cid), None)
                 if origin is not None:
                     own.setdefault(origin, set()).add(index)
         return own

@@ -2,12 +2,24 @@
 
 A name is the PRECIS UsernameCasePreserved profile (RFC 8265): letters, digits and marks of any
 script, width folded, NFC, the bidi rule. Two names are the same if their folded forms are
-(UsernameCaseMapped). On top of the profile:
+(UsernameCaseMapped, and without the dot that ``i`` has anyway: "İrem" is "irem"). On top of the
+profile:
 
 - letters of one script only, or of those that are written together (UTS #39, "highly
-  restrictive"), so that nobody can be imitated by letters of another script;
-- the signs ``-``, ``_`` and ``.`` inside, but not at either end, and no other signs, so that a name
-  in a sentence ("@mei, look") ends where people think it does.
+  restrictive"), so that one name can't hold letters of two alphabets that look alike;
+- the signs ``-``, ``_`` and ``.`` inside, but not at either end, and no other signs, nor letters
+  that look like signs, so that a name in a sentence ("@mei, look") ends where people think it does;
+- no mark in front, where it would sit on the ``@``, and no piles of marks (UTS #39, section 5.4),
+  which would reach into the lines above and below.
+
+Not covered are names that look alike without mixing: one wholly of another alphabet ("раураӏ", all
+Cyrillic), letters of one script (``l`` and ``I``, ``rn`` and ``m``), kana among Han (``ロ`` and
+``口``), ``O`` and ``0``. No rule about one name alone can refuse them without refusing real names
+("Сара"); it would take the skeletons of all names that are taken (UTS #39, section 4) in the store.
+
+The zero-width joiners are refused, although Persian and Sinhala use them: a name would have
+invisible parts. Of which script a letter is comes from a table of Unicode 15; a newer letter counts
+as of a script that goes with no other, so the table's age refuses too much rather than too little.
 """
 
 from __future__ import annotations
@@ -24,8 +36,13 @@ from gochat.errors import ChatError, ErrorCode
 #: The form of a name that is compared and stored as a key.
 NameKey = NewType("NameKey", str)
 
-#: In characters. Long enough for real names, short enough for a side pane.
+#: In characters, as it is shown. Long enough for real names, short enough for a side pane.
 MAX_NAME: Final = 32
+#: In characters as it was typed, where a letter may come in three parts; what is longer isn't even
+#: looked at, for that takes time in the square of the length.
+MAX_TYPED: Final = 4 * MAX_NAME
+#: On one letter: what no writing needs more of.
+MAX_MARKS: Final = 4
 
 _PRESERVED: Final = get_profile("UsernameCasePreserved")
 _FOLDED: Final = get_profile("UsernameCaseMapped")
@@ -38,19 +55,20 @@ _TOGETHER: Final = (
     frozenset({"LATIN", "HAN", "HANGUL"}),
 )
 _ANY_SCRIPT: Final = frozenset({"COMMON", "INHERITED"})
+#: Letters that belong to no one script are signs by their looks, such as ˈ and ꜝ; but not these:
+#: Hawaiian and Ukrainian names have the first two, Japanese ones the others.
+_SHARED_LETTERS: Final = frozenset("ʻʼー〆")
+#: Latin letters, by their script, that look like signs: clicks and a dot.
+_LOOK_LIKE_SIGNS: Final = frozenset("ǀǁǂǃꞏ")
 
 
-@lru_cache(maxsize=65536)
 def fold(name: str) -> NameKey:
-    """Return the key of `name`.
+    """Return the key of `name`; the key of a key is itself.
 
     Raises:
         ChatError: ``bad_name``: no name can have this form.
     """
-    try:
-        return NameKey(str(_FOLDED.enforce(name)))
-    except UnicodeEncodeError as error:
-        raise _bad(f"a name can't contain {_describe(error)}") from error
+    return _examine(name)[1]
 
 
 def check(name: str) -> str:
@@ -59,40 +77,95 @@ def check(name: str) -> str:
     Raises:
         ChatError: ``bad_name``, with what is wrong.
     """
+    return _examine(name)[0]
+
+
+def known(shown: str) -> NameKey:
+    """Return the key of a name as it is shown, which was checked when it was taken.
+
+    Never raises: what somebody has said stays readable when a later rule would refuse their name.
+    """
+    lower = unicodedata.normalize("NFC", shown.lower())
+    return NameKey(lower.replace("i\u0307", "i").replace("j\u0307", "j"))
+
+
+def _examine(name: str) -> tuple[str, NameKey]:
+    if len(name) > MAX_TYPED:
+        raise _too_long()
+    return _forms(name)
+
+
+@lru_cache(maxsize=65536)
+def _forms(name: str) -> tuple[str, NameKey]:
+    """Return `name` as it is shown, and its key."""
     if not name:
         raise _bad("a name needs at least one character")
-    if len(name) > MAX_NAME:
-        raise _bad(f"a name has at most {MAX_NAME} characters")
     try:
         shown = str(_PRESERVED.enforce(name))
+        _FOLDED.enforce(shown)
+        key = known(shown)
     except UnicodeEncodeError as error:
-        raise _bad(f"a name can't contain {_describe(error)}") from error
-    fold(name)
-    if len(shown) > MAX_NAME:
-        raise _bad(f"a name has at most {MAX_NAME} characters")
-    if shown[0] in _SIGNS or shown[-1] in _SIGNS:
+        raise _refused(error) from error
+    _check_form(shown)
+    _check_form(key)  # it is a name, too: the one that it is the key of
+    return shown, key
+
+
+def _check_form(name: str) -> None:
+    if len(name) > MAX_NAME:
+        raise _too_long()
+    for char in name:
+        if not _is_allowed(char):
+            raise _bad(f"a name can't contain {_describe(char)}: letters, digits and - _ . only")
+    if name[0] in _SIGNS or name[-1] in _SIGNS or unicodedata.category(name[0])[0] == "M":
         raise _bad("a name begins and ends with a letter or a digit")
-    for char in shown:
-        if unicodedata.category(char)[0] not in "LMN" and char not in _SIGNS:
-            raise _bad(f"a name can't contain {char!r}: letters, digits and - _ . only")
-    scripts = {categories.aliases_categories(char)[0] for char in shown} - _ANY_SCRIPT
+    _check_marks(name)
+    scripts = {categories.alias(char) for char in name} - _ANY_SCRIPT
     if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
-        mixed = " and ".join(sorted(script.title() for script in scripts))
+        mixed = " and ".join(sorted(script.replace("_", " ").title() for script in scripts))
         raise _bad(f"a name can't mix {mixed} letters: they look alike")
-    return shown
+
+
+def _is_allowed(char: str) -> bool:
+    kind = unicodedata.category(char)[0]
+    if kind == "L":
+        return char in _SHARED_LETTERS or (
+            char not in _LOOK_LIKE_SIGNS and categories.alias(char) not in _ANY_SCRIPT
+        )
+    return kind in "MN" or char in _SIGNS
+
+
+def _check_marks(name: str) -> None:
+    marks = ""
+    for char in unicodedata.normalize("NFD", name):
+        if unicodedata.category(char) not in ("Mn", "Me"):
+            marks = ""
+            continue
+        if marks.endswith(char) or len(marks) == MAX_MARKS:
+            raise _bad("a name can't have so many marks on one letter")
+        marks += char
 
 
 def _bad(text: str) -> ChatError:
     return ChatError(ErrorCode.BAD_NAME, text, field="name")
 
 
-def _describe(error: UnicodeEncodeError) -> str:
-    char = error.object[error.start : error.end]
-    if not char:
-        return "this"
+def _too_long() -> ChatError:
+    return _bad(f"a name has at most {MAX_NAME} characters")
+
+
+def _refused(error: UnicodeEncodeError) -> ChatError:
+    """What the profile has against a name, in words."""
+    if error.reason.endswith("bidi_rule"):
+        return _bad("a name can't mix letters that are written to the left with others like this")
+    if error.end - error.start != 1:
+        return _bad("a name can't be written like this")
+    return _bad(f"a name can't contain {_describe(error.object[error.start])}")
+
+
+def _describe(char: str) -> str:
     if char.isspace():
         return "spaces"
-    try:
-        return unicodedata.name(char[0]).lower() if not char.isprintable() else repr(char)
-    except ValueError:
-        return f"U+{ord(char[0]):04X}"
+    if char.isprintable() and unicodedata.category(char)[0] != "M":
+        return repr(char)
+    return unicodedata.name(char, "").lower() or f"U+{ord(char):04X}"

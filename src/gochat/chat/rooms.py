@@ -81,7 +81,7 @@ class Rooms:
         heir, needs_heir = await self._succession(room, who.key)
         if room.role == "operator" and needs_heir and heir is not None:
             drafts.append(
-                _draft(who, room, "operator", text=heir.name, subject=names.fold(heir.name))
+                _draft(who, room, "operator", text=heir.name, subject=names.known(heir.name))
             )
         return [*drafts, _draft(who, room, "leave", cid=request.cid)]
 
@@ -179,7 +179,7 @@ class Rooms:
         while more:
             members, _, more = await self._store.members(room.key, after=after, limit=_PAGE)
             for member in members:
-                after = names.fold(member.name)
+                after = names.known(member.name)
                 if after == leaving:
                     continue
                 if member.operator:
