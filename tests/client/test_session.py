@@ -352,12 +352,15 @@ async def test_an_error_of_the_block_leaves_it_as_it_is() -> None:
     class Mine(Exception):
         pass
 
+    async def work() -> None:
+        async with open_client(server.url) as client:
+            async with meanwhile(client.log_in, "mei", "correct horse"):
+                await (await server.accept()).welcome()
+            raise Mine("as it is")
+
     async with scripted_server() as server:
         with pytest.raises(Mine, match="as it is"):
-            async with open_client(server.url) as client:
-                async with meanwhile(client.log_in, "mei", "correct horse"):
-                    await (await server.accept()).welcome()
-                raise Mine("as it is")
+            await work()
 
 
 async def test_a_cancelled_block_ends_without_an_error() -> None:

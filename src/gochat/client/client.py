@@ -212,6 +212,7 @@ class Client:
 
         Raises:
             ChatError: ``busy``: 1000 messages wait already.
+            ConnectionLost: the client was closed.
         """
         return self._link.send(Outgoing(to=to, text=text, reply_to=reply_to))
 

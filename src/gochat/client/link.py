@@ -118,6 +118,8 @@ class Link:
         self.state = ConnectionState.OFFLINE
         self._change()
         self._buffer.close()
+        for outgoing in self._outbox.of(None):
+            outgoing.abandon()
 
     async def register(self, name: str, password: str, invite: str | None) -> str:
         """Create an account, by a connection of its own."""
@@ -190,6 +192,8 @@ class Link:
 
     def send(self, outgoing: Outgoing) -> Outgoing:
         """Put a new message into the outbox."""
+        if self._is_closed:
+            raise ConnectionLost(self._reason)
         outgoing.sender = self.name
         self._outbox.add(outgoing)
         self._outbox_changed.set()
@@ -402,6 +406,7 @@ class Link:
             left = since + self._options.request_timeout - self._clock.now()
             if left <= 0:
                 connection.end(self._no_answer())
+                raise ConnectionLost(self._no_answer())
             wait = left if wait is None else min(wait, left)
         await wait_at_most(self._outbox_changed, wait, self._clock)
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import anyio
 
-from gochat.errors import ChatError
+from gochat.errors import ChatError, ConnectionLost
 from gochat.protocol.messages import Sent
 
 
@@ -53,6 +53,7 @@ class Outgoing:
     state: OutgoingState = OutgoingState.PENDING
     error: ChatError | None = None
     sent_as: Sent | None = None
+    _is_abandoned: bool = field(default=False, init=False, repr=False)
     _settled: anyio.Event | None = field(default=None, init=False, repr=False)
 
     async def sent(self) -> Sent:
@@ -63,8 +64,12 @@ class Outgoing:
 
         Raises:
             ChatError: the server refused it; the state is FAILED.
+            ConnectionLost: the client was closed before. A message in an outbox with a path will
+                be sent by the next client that opens it.
         """
         while self.state is OutgoingState.PENDING:
+            if self._is_abandoned:
+                raise ConnectionLost("the client was closed before the message was sent")
             if self._settled is None:
                 self._settled = anyio.Event()
             await self._settled.wait()
@@ -89,8 +94,17 @@ class Outgoing:
         """(The client's) It is to be sent, again."""
         self._become(OutgoingState.PENDING, None, None)
 
+    def abandon(self) -> None:
+        """(The client's) Nobody will send it any more."""
+        self._is_abandoned = True
+        self._wake()
+
     def _become(self, state: OutgoingState, error: ChatError | None, sent: Sent | None) -> None:
         self.state, self.error, self.sent_as = state, error, sent
-        if self._settled is not None and state is not OutgoingState.PENDING:
+        if state is not OutgoingState.PENDING:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._settled is not None:
             self._settled.set()
             self._settled = None

@@ -1,0 +1,267 @@
+"""The stream of events: complete, in order, bounded."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+from scripted_server import (
+    QUICK,
+    FakeClock,
+    Watcher,
+    lobby,
+    logged_in,
+    meanwhile,
+    opened,
+    said,
+)
+
+from gochat.client import (
+    ClientOptions,
+    ConnectionState,
+    IsTyping,
+    Marked,
+    Message,
+    Person,
+    Presence,
+    StateChanged,
+    Synchronised,
+    conversation_of,
+)
+from gochat.client.buffer import EVENT_BUFFER, EVENT_BUFFER_BEFORE_REPLY, EventBuffer
+from gochat.protocol import messages as wire
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("to", "from_", "conv"),
+    [
+        ("#lobby", "bob", "#lobby"),
+        ("#lobby", "mei", "#lobby"),
+        ("@mei", "bob", "@bob"),
+        ("@bob", "mei", "@bob"),
+        ("@mei", "mei", "@mei"),
+    ],
+)
+async def test_a_private_conversation_is_named_after_the_other(
+    to: str, from_: str, conv: str
+) -> None:
+    assert conversation_of(said(1, to=to, from_=from_), "mei") == conv
+    assert conversation_of(IsTyping(to=to, from_=from_), "mei") == conv
+
+
+async def test_what_the_server_tells_is_yielded_as_it_is() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await events.next_of(Synchronised)
+        told = [
+            Presence(online=(Person(name="bob", away="tea"),), offline=("eve",)),
+            Marked(conv="#lobby", read=3, unread=1),
+            IsTyping(to="@mei", from_="bob"),
+            said(1),
+        ]
+        await peer.send(*told)
+        assert [await events.next() for _ in told] == told
+
+
+async def test_what_happens_while_the_picture_is_taken_comes_after_it() -> None:
+    async with opened() as (server, client):
+        events = Watcher(client)
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            first, second = Presence(offline=("bob",)), said(8)
+            await peer.accept_login("mei", first)
+            await peer.reply(
+                await peer.expect(wire.Conversations),
+                wire.ConversationList(conversations=(lobby(8),)),
+            )
+            await peer.send(second)
+            await peer.reply(await peer.expect(wire.Who), wire.People(people=(), total=0))
+        await peer.send(said(9))
+        assert await events.next() == StateChanged(ConnectionState.CONNECTING)
+        assert await events.next() == StateChanged(ConnectionState.CONNECTED)
+        assert isinstance(await events.next(), Synchronised)
+        assert [await events.next() for _ in range(3)] == [first, second, said(9)]
+
+
+async def test_a_message_that_the_picture_counts_already_is_not_lost() -> None:
+    """The list may know of a message whose event is still on its way."""
+    async with opened() as (server, client):
+        events = Watcher(client)
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome(conversations=(lobby(8),))
+        await peer.send(said(8), said(9))
+        assert [(await events.next_of(Message)).seq for _ in range(2)] == [8, 9]
+
+
+async def test_a_picture_that_can_not_be_had_at_once_is_asked_for_again() -> None:
+    clock = FakeClock()
+    async with opened(ClientOptions(clock=clock)) as (server, client):
+        events = Watcher(client)
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.accept_login()
+        error = wire.Error(code="unavailable", text="later", retry_after=4.0)
+        await peer.reply(await peer.expect(wire.Conversations), error)
+        await peer.send(said(1))
+        await clock.pass_sleep(4)
+        await peer.reply(
+            await peer.expect(wire.Conversations), wire.ConversationList(conversations=())
+        )
+        await peer.reply(await peer.expect(wire.Who), wire.People(people=(), total=0))
+        await events.next_of(Synchronised)
+        assert await events.next() == said(1)
+
+
+async def test_an_event_is_taken_once_however_often_the_stream_is_asked_for() -> None:
+    async with logged_in() as (_, client, peer):
+        await peer.send(said(1), said(2))
+        async for event in client.events():
+            if event == said(1):
+                break
+        async for event in client.events():
+            assert event == said(2)
+            break
+
+
+async def test_two_tasks_can_not_wait_for_the_next_event() -> None:
+    async with logged_in() as (_, client, _), anyio.create_task_group() as tasks:
+        await Watcher(client).next_of(Synchronised)
+
+        async def wait() -> None:
+            await anext(client.events())
+
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(RuntimeError, match="another task waits"):
+            await anext(client.events())
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_cancelled_wait_takes_no_event() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await events.next_of(Synchronised)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await events.next()
+        await peer.send(said(1))
+        await peer.settle()
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await events.next()
+        assert await events.next() == said(1)
+
+
+async def test_a_slow_taker_stops_the_reading_and_loses_nothing() -> None:
+    batches, batch = 256, 32
+    text = "x" * 4000  # 32 MB together, far more than sockets keep for a reader
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await events.next_of(Synchronised)
+        done = anyio.Event()
+
+        async def flood() -> None:
+            for first in range(1, batches * batch, batch):
+                await peer.send(*(said(seq, text) for seq in range(first, first + batch)))
+            done.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(flood)
+            with anyio.move_on_after(0.5):
+                await done.wait()
+            assert not done.is_set()
+            for seq in range(1, batches * batch + 1):
+                assert (await events.next_of(Message)).seq == seq
+
+
+async def test_who_takes_events_can_ask_in_between_however_many_wait() -> None:
+    """The reply is behind the events that the one who waits for it does not take meanwhile."""
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await events.next_of(Synchronised)
+        async with meanwhile(client.rooms) as outcome:
+            request = await peer.expect(wire.Rooms)
+            for first in range(1, 4 * EVENT_BUFFER, 256):
+                await peer.send(*(said(seq) for seq in range(first, first + 256)))
+            await peer.reply(request, wire.RoomList(rooms=()))
+        assert outcome.result() == []
+        assert [(await events.next_of(Message)).seq for _ in range(4 * EVENT_BUFFER)] == list(
+            range(1, 4 * EVENT_BUFFER + 1)
+        )
+
+
+async def test_a_request_starts_the_reading_again() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await events.next_of(Synchronised)
+        for first in range(1, 2 * EVENT_BUFFER, 256):
+            await peer.send(*(said(seq) for seq in range(first, first + 256)))
+        await anyio.wait_all_tasks_blocked()
+        async with meanwhile(client.rooms) as outcome:
+            await peer.reply(await peer.expect(wire.Rooms), wire.RoomList(rooms=()))
+        assert outcome.result() == []
+
+
+# -- the buffer by itself ---------------------------------------------------------------------
+
+
+async def test_until_somebody_wants_them_only_the_newest_events_are_kept() -> None:
+    buffer = EventBuffer()
+    buffer.put(said(seq) for seq in range(1, EVENT_BUFFER + 11))
+    assert buffer.has_room(before_reply=False)
+    assert await anext(buffer) == said(11)
+
+
+async def test_it_is_full_at_its_bound_and_later_while_a_request_waits() -> None:
+    buffer = EventBuffer()
+    buffer.put([said(0)])
+    await anext(buffer)
+    buffer.put(said(seq) for seq in range(EVENT_BUFFER))
+    assert not buffer.has_room(before_reply=False)
+    assert buffer.has_room(before_reply=True)
+    buffer.put(said(seq) for seq in range(EVENT_BUFFER_BEFORE_REPLY - EVENT_BUFFER))
+    assert not buffer.has_room(before_reply=True)
+    await anext(buffer)
+    assert buffer.has_room(before_reply=True)
+
+
+async def test_too_much_held_back_is_let_go_rather_than_kept_without_end() -> None:
+    buffer = EventBuffer()
+    buffer.put([said(0)])
+    await anext(buffer)
+    buffer.hold()
+    buffer.put(said(seq) for seq in range(EVENT_BUFFER_BEFORE_REPLY))
+    assert await anext(buffer) == said(0)
+
+
+async def test_what_waits_when_it_is_closed_is_still_taken() -> None:
+    buffer = EventBuffer()
+    buffer.hold()
+    buffer.put([said(1)])
+    buffer.close()
+    assert [event async for event in buffer] == [said(1)]
+
+
+async def test_who_waits_when_it_is_closed_is_let_go() -> None:
+    buffer = EventBuffer()
+    ended = False
+
+    async def take() -> None:
+        nonlocal ended
+        async for _ in buffer:
+            pass
+        ended = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take)
+        await anyio.wait_all_tasks_blocked()
+        buffer.close()
+    assert ended
+
+
+async def test_the_bounds_are_those_of_the_documentation() -> None:
+    assert EVENT_BUFFER == 1024
+    assert QUICK.heartbeat_interval == 25

@@ -1,0 +1,74 @@
+"""Signs of life: a dead connection is noticed, a living one is left alone."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+from scripted_server import PATIENCE, FakeClock, Watcher, logged_in, meanwhile, said
+
+from gochat.client import ClientOptions, ConnectionState, StateChanged, Synchronised
+from gochat.client.buffer import EVENT_BUFFER
+from gochat.protocol import messages as wire
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_after_a_silence_it_asks_for_a_sign_of_life() -> None:
+    clock = FakeClock()
+    async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
+        await clock.pass_sleep(25)
+        for _ in range(3):
+            await peer.expect(wire.Ping)
+            await peer.send(wire.Pong())
+            await peer.settle()
+            await clock.pass_sleep(8)
+            await clock.pass_sleep(17)  # 25 s after it was heard of last
+        assert client.state is ConnectionState.CONNECTED
+
+
+async def test_any_bytes_are_a_sign_of_life() -> None:
+    clock = FakeClock()
+    async with logged_in(ClientOptions(clock=clock)) as (_, _, peer):
+        clock.advance(20)
+        await peer.send(said(1))
+        await peer.settle()
+        clock.advance(20)
+        await clock.pass_sleep(5)  # 40 s after the login, 20 s after the message: not yet
+        await peer.expect(wire.Ping)
+
+
+async def test_without_a_sign_of_life_the_connection_is_lost_and_made_anew() -> None:
+    clock = FakeClock()
+    async with logged_in(ClientOptions(clock=clock, random=lambda: 0.0)) as (server, client, peer):
+        events = Watcher(client)
+        await events.next_of(Synchronised)
+        await clock.pass_sleep(25)
+        await peer.expect(wire.Ping)
+        await clock.pass_sleep(8)
+        assert await events.next() == StateChanged(
+            ConnectionState.RECONNECTING, 0.0, "the server gave no sign of life for 33 s"
+        )
+        await (await server.accept()).welcome()
+
+
+async def test_a_taker_that_is_slow_is_no_dead_server() -> None:
+    """While nothing is read nothing can be heard; the server is told that the client lives."""
+    clock = FakeClock()
+    async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
+        events = Watcher(client)
+        await events.next_of(Synchronised)
+        await peer.send(*(said(seq) for seq in range(1, 2 * EVENT_BUFFER)))
+        connection = client._link._connection
+        assert connection is not None
+        with anyio.fail_after(PATIENCE):
+            while connection._read_wanted is None:  # it has not stopped reading yet
+                await anyio.lowlevel.checkpoint()
+        for _ in range(3):
+            await clock.pass_sleep(25)
+            await peer.expect(wire.Ping)
+        for seq in range(1, 2 * EVENT_BUFFER):
+            assert await events.next() == said(seq)
+        async with meanwhile(client.rooms):
+            await peer.reply(await peer.expect(wire.Rooms, wire.Ping), wire.RoomList(rooms=()))
+        assert client.state is ConnectionState.CONNECTED

@@ -1,0 +1,369 @@
+"""Cut, and back: what was missed is seen once, in order, at its place."""
+
+from __future__ import annotations
+
+import pytest
+from scripted_server import (
+    QUICK,
+    FakeClock,
+    Peer,
+    ScriptedServer,
+    Watcher,
+    lobby,
+    logged_in,
+    meanwhile,
+    opened,
+    said,
+)
+
+from gochat.client import (
+    ClientOptions,
+    ConnectionLost,
+    ConnectionState,
+    Conversation,
+    HistoryPage,
+    Message,
+    Reset,
+    StateChanged,
+    Synchronised,
+)
+from gochat.client.inbox import MAX_POSITIONS
+from gochat.protocol import messages as wire
+
+pytestmark = pytest.mark.anyio
+
+RECONNECTING = ConnectionState.RECONNECTING
+
+
+def position(seq: int, *, conv: str = "#lobby", epoch: str = "e1") -> wire.Position:
+    return wire.Position(conv=conv, epoch=epoch, seq=seq)
+
+
+def caught_up(seq: int, head: int, *, epoch: str = "e1", recovered: bool = True) -> wire.CaughtUp:
+    return wire.CaughtUp(conv="#lobby", epoch=epoch, seq=seq, head=head, recovered=recovered)
+
+
+async def messages(events: Watcher, count: int) -> list[int]:
+    """The seqs of the next messages, which are all of one history."""
+    return [(await events.next_of(Message)).seq for _ in range(count)]
+
+
+async def come_back(
+    server: ScriptedServer,
+    *events: wire.Event,
+    head: int = 0,
+    epoch: str = "e1",
+    token: str = "token",
+) -> tuple[Peer, wire.Resume]:
+    """Let the client back in, and catch it up by `events`."""
+    peer = await server.accept()
+    request = await peer.welcome("mei", *events, conversations=(lobby(head, epoch),), token=token)
+    assert isinstance(request, wire.Resume)
+    await peer.settle()
+    return peer, request
+
+
+async def test_after_a_cut_it_resumes_from_its_positions_and_shows_nothing_twice() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1), said(2))
+        assert await messages(events, 2) == [1, 2]
+        await peer.cut()
+        peer, request = await come_back(
+            server, caught_up(2, 4), said(3), said(4), head=4, token="the next token"
+        )
+        assert (request.token, request.positions) == ("token", (position(2),))
+        assert set(request.caps) == set(wire.Capability)
+        assert client.token == "the next token"
+        lost = await events.next()
+        assert lost == StateChanged(RECONNECTING, 0.0, "the server closed the connection")
+        assert await events.next() == StateChanged(RECONNECTING, None, lost.reason)
+        assert await events.next() == StateChanged(ConnectionState.CONNECTED)
+        assert isinstance(await events.next(), Synchronised)
+        await peer.send(said(4), said(5))
+        assert await messages(events, 3) == [3, 4, 5]
+
+
+async def test_the_seam_between_missed_and_live_shows_each_once() -> None:
+    """What the server sends twice around the seam, or out of turn, is seen as if it had not."""
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1))
+        await peer.cut()
+        peer, _ = await come_back(server, caught_up(1, 3), said(2), said(3), said(3), head=4)
+        await peer.send(said(4), said(2), said(5))
+        assert await messages(events, 5) == [1, 2, 3, 4, 5]
+
+
+async def test_a_gap_is_filled_from_history_before_what_follows_is_shown() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1), said(4), said(5))
+        request = await peer.expect(wire.History)
+        assert (request.conv, request.after, request.before) == ("#lobby", 1, None)
+        page = HistoryPage(conv="#lobby", epoch="e1", head=5, entries=(said(2), said(3), said(4)))
+        await peer.reply(request, page)
+        assert await messages(events, 5) == [1, 2, 3, 4, 5]
+        await peer.settle()
+
+
+async def test_a_gap_that_fills_itself_in_time_is_not_asked_for() -> None:
+    clock = FakeClock()
+    async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1), said(3))
+        await peer.settle()
+        await peer.send(said(2))
+        await peer.settle()
+        await clock.pass_sleep(0.25)
+        await peer.settle()  # nothing but the pong: no history
+        assert await messages(events, 3) == [1, 2, 3]
+
+
+async def test_a_gap_that_may_not_be_read_holds_nothing_up() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1), said(4))
+        error = wire.Error(code="not_a_member", text="you are not in it")
+        await peer.reply(await peer.expect(wire.History), error)
+        assert await messages(events, 2) == [1, 4]
+
+
+async def test_a_gap_is_asked_for_again_when_the_store_was_away() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1), said(3))
+        error = wire.Error(code="unavailable", text="later", retry_after=0.001)
+        await peer.reply(await peer.expect(wire.History), error)
+        page = HistoryPage(conv="#lobby", epoch="e1", head=3, entries=(said(2), said(3)))
+        await peer.reply(await peer.expect(wire.History), page)
+        assert await messages(events, 3) == [1, 2, 3]
+
+
+async def test_what_was_missed_in_a_conversation_beyond_the_positions_is_seen_from_its_head() -> (
+    None
+):
+    many = [Conversation(conv=f"#r{n}", epoch="e1", head=1) for n in range(MAX_POSITIONS + 1)]
+    async with opened() as (server, client):
+        events = Watcher(client)
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome(conversations=many)
+        await peer.cut()
+        peer = await server.accept()
+        many[0] = Conversation(conv="#r0", epoch="e1", head=2)
+        request = await peer.welcome(conversations=many)
+        assert isinstance(request, wire.Resume)
+        assert "#r0" not in {p.conv for p in request.positions}
+        assert len(request.positions) == MAX_POSITIONS
+        history = await peer.expect(wire.History)
+        assert (history.conv, history.after) == ("#r0", 1)
+        page = HistoryPage(conv="#r0", epoch="e1", head=2, entries=(said(2, to="#r0"),))
+        await peer.reply(history, page)
+        message = await events.next_of(Message)
+        assert (message.to, message.seq) == ("#r0", 2)
+
+
+async def test_a_conversation_that_was_left_elsewhere_is_no_longer_resumed() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1), said(7, to="#garden"))
+        assert await messages(events, 2) == [1, 7]
+        await peer.cut()
+        peer, request = await come_back(server, caught_up(1, 1), head=1)
+        assert {p.conv for p in request.positions} == {"#lobby", "#garden"}
+        await peer.cut()
+        peer, request = await come_back(server, caught_up(1, 1), head=1)
+        assert {p.conv for p in request.positions} == {"#lobby"}
+
+
+async def test_after_being_invited_kicked_or_leaving_a_room_starts_anew() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        room = {"to": "#garden"}
+        await peer.send(said(3, "mei", kind="invite", **room), said(20, "", kind="join", **room))
+        assert await messages(events, 2) == [3, 20]
+        await peer.send(said(21, "mei", kind="kick", **room), said(40, **room))
+        assert await messages(events, 2) == [21, 40]
+        await peer.send(said(41, kind="leave", from_="mei", **room), said(60, **room))
+        assert await messages(events, 2) == [41, 60]
+
+
+async def test_too_much_missed_resets_to_the_newest_page() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1))
+        assert await messages(events, 1) == [1]
+        await peer.cut()
+        page = (said(900), said(901))
+        caught = caught_up(899, 901, recovered=False)
+        peer, _ = await come_back(server, caught, *page, head=901)
+        await peer.send(said(902))
+        assert isinstance(await events.next_of(Synchronised), Synchronised)
+        assert await events.next() == Reset("#lobby", "e1", page)
+        assert await events.next() == said(902)
+
+
+async def test_a_new_epoch_at_the_resume_resets() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1), said(2), said(3))
+        await peer.cut()
+        entry = said(1, epoch="e2")
+        caught = caught_up(0, 1, epoch="e2", recovered=False)
+        peer, request = await come_back(server, caught, entry, head=1, epoch="e2")
+        assert request.positions == (position(3),)
+        assert await events.next_of(Reset) == Reset("#lobby", "e2", (entry,))
+        await peer.cut()
+        _, request = await come_back(server, caught_up(1, 1, epoch="e2"), head=1, epoch="e2")
+        assert request.positions == (position(1, epoch="e2"),)
+
+
+async def test_a_new_epoch_on_a_living_connection_resets_by_history() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1), said(2), said(2, epoch="e2"))
+        request = await peer.expect(wire.History)
+        assert (request.conv, request.after, request.before) == ("#lobby", None, None)
+        entries = (said(1, epoch="e2"), said(2, epoch="e2"))
+        page = HistoryPage(conv="#lobby", epoch="e2", head=2, entries=entries)
+        await peer.reply(request, page)
+        await peer.send(said(3, epoch="e2"))
+        assert await events.next_of(Reset) == Reset("#lobby", "e2", entries)
+        assert await events.next() == said(3, epoch="e2")
+
+
+async def test_logging_in_by_password_after_the_token_was_refused_misses_nothing() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1))
+        await peer.cut()
+        peer = await server.accept()
+        error = wire.Error(code="bad_token", text="your session has ended: log in")
+        await peer.reply(await peer.expect(wire.Resume), error)
+        while (changed := await events.next_of(StateChanged)).state is not ConnectionState.OFFLINE:
+            pass
+        assert changed.reason == "your session has ended: log in"
+        assert client.token is None
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome(conversations=(lobby(2),))
+        request = await peer.expect(wire.History)
+        assert request.after == 1
+        page = HistoryPage(conv="#lobby", epoch="e1", head=2, entries=(said(2),))
+        await peer.reply(request, page)
+        assert await messages(events, 1) == [2]
+
+
+async def test_another_account_starts_from_nothing() -> None:
+    async with logged_in() as (server, client, peer):
+        await peer.send(said(1))
+        await peer.settle()
+        async with meanwhile(client.log_out):
+            await peer.reply(await peer.expect(wire.Logout), wire.LoggedOut())
+        async with meanwhile(client.log_in, "bob", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome("bob", conversations=(lobby(9),))
+        await peer.settle()  # no history is asked for
+        await peer.cut()
+        peer = await server.accept()
+        request = await peer.welcome("bob")
+        assert isinstance(request, wire.Resume)
+        assert request.positions == (position(9),)
+
+
+# -- when to come back ----------------------------------------------------------------------------
+
+
+async def test_the_attempts_to_come_back_are_spread_and_back_off() -> None:
+    clock = FakeClock()
+    options = ClientOptions(clock=clock, random=lambda: 1.0)
+    async with logged_in(options) as (server, client, peer):
+        events = Watcher(client)
+        await peer.cut()
+        waits = []
+        for wait in (0.5, 1, 2, 4, 8, 16, 30, 30):
+            while (changed := await events.next_of(StateChanged)).retry_in is None:
+                pass
+            waits.append(changed.retry_in)
+            await clock.pass_sleep(wait)
+            await (await server.accept()).cut()
+        assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
+        await clock.pass_sleep(30)
+        await come_back(server)
+        assert client.state is ConnectionState.CONNECTED
+
+
+async def test_a_connection_that_lasted_makes_the_next_attempt_quick_again() -> None:
+    clock = FakeClock()
+    options = ClientOptions(clock=clock, random=lambda: 1.0)
+    async with logged_in(options) as (server, _, peer):
+        await peer.cut()
+        await clock.pass_sleep(0.5)
+        peer, _ = await come_back(server)
+        await peer.cut()  # at once: it goes on backing off
+        await clock.pass_sleep(1)
+        peer, _ = await come_back(server)
+        clock.advance(11)
+        await peer.settle()
+        await peer.cut()
+        await clock.pass_sleep(0.5)
+        await come_back(server)
+
+
+async def test_a_server_that_says_when_to_come_back_is_obeyed() -> None:
+    clock = FakeClock()
+    options = ClientOptions(clock=clock, random=lambda: 0.5)
+    async with logged_in(options) as (server, client, peer):
+        events = Watcher(client)
+        bye = wire.Bye(reason="server_closing", text="back in a minute", retry_after=60.0)
+        await peer.send(bye)
+        while (changed := await events.next_of(StateChanged)).state is not RECONNECTING:
+            pass
+        assert changed == StateChanged(RECONNECTING, 60.25, "back in a minute")
+        await clock.pass_sleep(60.25)
+        await come_back(server)
+
+
+async def test_a_server_too_busy_to_let_it_back_in_is_asked_again_when_it_said() -> None:
+    clock = FakeClock()
+    options = ClientOptions(clock=clock, random=lambda: 0.0)
+    async with logged_in(options) as (server, client, peer):
+        await peer.cut()
+        peer = await server.accept()
+        error = wire.Error(code="busy", text="too many logins", retry_after=7.0)
+        await peer.reply(await peer.expect(wire.Resume), error)
+        await clock.pass_sleep(7)
+        await come_back(server)
+        assert client.state is ConnectionState.CONNECTED
+
+
+async def test_a_session_that_was_ended_by_somebody_stays_ended() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await peer.send(wire.Bye(reason="session_revoked", text="the password was changed"))
+        await events.next_of(Synchronised)
+        changed = await events.next_of(StateChanged)
+        assert changed == StateChanged(ConnectionState.OFFLINE, reason="the password was changed")
+        assert client.token is None
+
+
+async def test_logging_out_while_reconnecting_ends_the_attempts() -> None:
+    clock = FakeClock()
+    async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
+        events = Watcher(client)
+        await peer.cut()
+        while (await events.next_of(StateChanged)).state is not RECONNECTING:
+            pass
+        with pytest.raises(ConnectionLost, match="no connection to tell"):
+            await client.log_out()
+        assert client.state is ConnectionState.OFFLINE
+        assert client.token is None
+
+
+async def test_the_client_is_of_use_without_anybody_taking_its_events() -> None:
+    async with logged_in(QUICK) as (server, _, peer):
+        await peer.send(*(said(seq) for seq in range(1, 300)))
+        await peer.cut()
+        peer, request = await come_back(server, caught_up(299, 299), head=299)
+        assert request.positions == (position(299),)

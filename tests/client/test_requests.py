@@ -1,0 +1,346 @@
+"""Requests and their replies: matched, repeated over a cut, bounded in time, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from scripted_server import Watcher, logged_in, meanwhile, said
+
+from gochat.client import (
+    ChatError,
+    Client,
+    ClientOptions,
+    ConnectionLost,
+    ConnectionState,
+    HistoryPage,
+    Member,
+    Message,
+    Person,
+    Room,
+    Sent,
+    StateChanged,
+)
+from gochat.protocol import messages as wire
+
+pytestmark = pytest.mark.anyio
+
+SENT = Sent(to="#garden", epoch="e1", seq=7, ts=9)
+
+
+@pytest.mark.parametrize(
+    ("call", "request_", "reply", "result"),
+    [
+        (
+            lambda c: c.edit("#lobby", 3, "new"),
+            wire.Edit(to="#lobby", seq=3, text="new"),
+            SENT,
+            SENT,
+        ),
+        (lambda c: c.delete("@bob", 3), wire.Delete(to="@bob", seq=3), SENT, SENT),
+        (lambda c: c.react("@bob", 3, "🌱"), wire.React(to="@bob", seq=3, emoji="🌱"), SENT, SENT),
+        (
+            lambda c: c.react("@bob", 3, "🌱", on=False),
+            wire.React(to="@bob", seq=3, emoji="🌱", on=False),
+            SENT,
+            SENT,
+        ),
+        (
+            lambda c: c.create_room("#garden", "plants", private=True),
+            wire.CreateRoom(room="#garden", topic="plants", private=True),
+            SENT,
+            SENT,
+        ),
+        (lambda c: c.join("#garden"), wire.Join(room="#garden"), SENT, SENT),
+        (lambda c: c.leave("#garden"), wire.Leave(room="#garden"), SENT, SENT),
+        (lambda c: c.invite("#g", "bob"), wire.Invite(room="#g", name="bob"), SENT, SENT),
+        (lambda c: c.kick("#g", "bob"), wire.Kick(room="#g", name="bob"), SENT, SENT),
+        (lambda c: c.set_topic("#g", "t"), wire.SetTopic(room="#g", topic="t"), SENT, SENT),
+        (
+            lambda c: c.set_operator("#g", "bob", on=False),
+            wire.SetOperator(room="#g", name="bob", on=False),
+            SENT,
+            SENT,
+        ),
+        (
+            lambda c: c.set_access("#g", private=True),
+            wire.SetAccess(room="#g", private=True),
+            SENT,
+            SENT,
+        ),
+        (
+            lambda c: c.history("#lobby", before=9, limit=2),
+            wire.History(conv="#lobby", before=9, limit=2),
+            HistoryPage(conv="#lobby", epoch="e1", head=9, entries=(said(7), said(8))),
+            HistoryPage(conv="#lobby", epoch="e1", head=9, entries=(said(7), said(8))),
+        ),
+        (
+            lambda c: c.search("seeds", conv="#lobby"),
+            wire.Search(query="seeds", conv="#lobby"),
+            wire.Found(hits=(said(8),), cursor="next"),
+            wire.Found(hits=(said(8),), cursor="next"),
+        ),
+        (lambda c: c.mark_read("#g", 3), wire.MarkRead(conv="#g", seq=3), wire.Ok(), None),
+        (
+            lambda c: c.set_level("#g", "none"),
+            wire.SetLevel(conv="#g", level="none"),
+            wire.Ok(),
+            None,
+        ),
+        (lambda c: c.away("tea"), wire.Away(text="tea"), wire.Ok(), None),
+        (lambda c: c.away(None), wire.Away(), wire.Ok(), None),
+        (
+            lambda c: c.who(),
+            wire.Who(),
+            wire.People(people=(Person(name="bob"),), total=1),
+            [Person(name="bob")],
+        ),
+        (
+            lambda c: c.rooms(),
+            wire.Rooms(),
+            wire.RoomList(rooms=(Room(room="#garden"),)),
+            [Room(room="#garden")],
+        ),
+        (
+            lambda c: c.members("#garden"),
+            wire.Members(room="#garden"),
+            wire.MemberList(room="#garden", members=(Member(name="bob", since=5),), total=1),
+            [Member(name="bob", since=5)],
+        ),
+    ],
+)
+async def test_each_call_is_its_request_and_returns_its_reply(
+    call: Callable[[Client], Awaitable[Any]],
+    request_: wire.Request,
+    reply: wire.Reply,
+    result: Any,
+) -> None:
+    async with logged_in() as (_, client, peer):
+        async with meanwhile(call, client) as outcome:
+            received = await peer.expect(type(request_))
+            for field in request_.__struct_fields__:
+                if field not in ("request_id", "cid"):
+                    assert getattr(received, field) == getattr(request_, field)
+            assert not hasattr(received, "cid") or received.cid
+            await peer.reply(received, reply)
+        returned = outcome.result()
+        if isinstance(returned, HistoryPage | wire.Found | Sent):
+            assert returned.request_id is not None
+            returned = type(returned)(
+                **{f: getattr(returned, f) for f in returned.__struct_fields__ if f != "request_id"}
+            )
+        assert returned == result
+
+
+async def test_requests_in_flight_together_get_each_its_own_reply() -> None:
+    async with logged_in() as (_, client, peer):
+        async with (
+            meanwhile(client.history, "#one") as one,
+            meanwhile(client.history, "#two") as two,
+        ):
+            requests = {(r := await peer.expect(wire.History)).conv: r for _ in range(2)}
+            for conv in ("#two", "#one"):
+                page = HistoryPage(conv=conv, epoch="e1", head=0, entries=())
+                await peer.reply(requests[conv], page)
+        assert (one.result().conv, two.result().conv) == ("#one", "#two")
+
+
+async def test_a_refused_request_raises_what_the_server_said_and_the_next_one_works() -> None:
+    async with logged_in() as (_, client, peer):
+        async with meanwhile(client.join, "#secret") as outcome:
+            error = wire.Error(
+                code="not_permitted", text="by invitation only", field="room", retry_after=3.5
+            )
+            await peer.reply(await peer.expect(wire.Join), error)
+        with pytest.raises(ChatError, match="by invitation only") as caught:
+            outcome.result()
+        assert (caught.value.code, caught.value.field) == ("not_permitted", "room")
+        assert caught.value.retry_after == 3.5
+        async with meanwhile(client.mark_read, "#lobby", 1) as outcome_2:
+            await peer.reply(await peer.expect(wire.MarkRead), wire.Ok())
+        outcome_2.result()
+
+
+async def test_an_answer_of_the_wrong_kind_is_an_error_and_nothing_hangs() -> None:
+    async with logged_in() as (_, client, peer):
+        async with meanwhile(client.who) as outcome:
+            await peer.reply(await peer.expect(wire.Who), wire.Ok())
+        with pytest.raises(ChatError, match="'ok', which is no answer"):
+            outcome.result()
+
+
+async def test_an_answer_that_cannot_be_read_is_an_error_and_nothing_hangs() -> None:
+    async with logged_in() as (_, client, peer):
+        async with meanwhile(client.history, "#lobby") as outcome:
+            request = await peer.expect(wire.History)
+            entry = said(1, kind="hologram")  # from a newer server
+            page = HistoryPage(conv="#lobby", epoch="e1", head=1, entries=(entry,))
+            await peer.reply(request, page)
+        with pytest.raises(ChatError, match="can't be read") as caught:
+            outcome.result()
+        assert caught.value.code == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda c: c.history("#lobby", limit=1000), "malformed"),
+        (lambda c: c.join("#" + "x" * 300), "malformed"),
+        (lambda c: c.edit("#lobby", 1, "x" * 70_000), "frame_too_large"),
+        (lambda c: c.edit("#lobby", 1, "half of a pair: \ud800"), "malformed"),
+    ],
+)
+async def test_what_no_frame_can_hold_is_refused_without_bothering_the_server(
+    call: Callable[[Client], Awaitable[Any]], code: str
+) -> None:
+    async with logged_in() as (_, client, peer):
+        with pytest.raises(ChatError) as caught:
+            await call(client)
+        assert caught.value.code == code
+        await peer.settle()
+
+
+async def test_a_request_without_an_answer_is_given_up_in_time() -> None:
+    async with logged_in(ClientOptions(request_timeout=0.05)) as (_, client, peer):
+        async with meanwhile(client.rooms) as outcome:
+            request = await peer.expect(wire.Rooms)
+        with pytest.raises(ConnectionLost, match=r"no answer within 0\.05 s"):
+            outcome.result()
+        await peer.reply(request, wire.RoomList(rooms=()))  # too late, and of no interest
+        await peer.settle()
+        assert client.state is ConnectionState.CONNECTED
+
+
+async def test_a_cancelled_request_does_not_disturb_the_connection() -> None:
+    async with logged_in() as (_, client, peer):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.rooms)
+            request = await peer.expect(wire.Rooms)
+            tasks.cancel_scope.cancel()
+        await peer.reply(request, wire.RoomList(rooms=()))
+        async with meanwhile(client.who) as outcome:
+            await peer.reply(await peer.expect(wire.Who), wire.People(people=(), total=0))
+        assert outcome.result() == []
+
+
+async def test_what_a_cancelled_request_said_is_seen_at_its_place() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.edit, "#lobby", 1, "new")
+            request = await peer.expect(wire.Edit)
+            tasks.cancel_scope.cancel()
+        await peer.send(said(1), said(3))
+        await peer.reply(request, Sent(to="#lobby", epoch="e1", seq=2, ts=2))
+        messages = [await events.next_of(Message) for _ in range(3)]
+        assert [(m.seq, m.kind) for m in messages] == [(1, "text"), (2, "edit"), (3, "text")]
+
+
+async def test_a_request_is_repeated_after_a_cut_with_the_same_cid() -> None:
+    async with logged_in() as (server, client, peer):
+        async with meanwhile(client.edit, "#lobby", 1, "new") as outcome:
+            first = await peer.expect(wire.Edit)
+            await peer.cut()
+            peer = await server.accept()
+            await peer.accept_login()
+            again = await peer.expect(wire.Edit, wire.Conversations, wire.Who)
+            assert again.cid == first.cid
+            await peer.reply(again, Sent(to="#lobby", epoch="e1", seq=2, ts=2, dup=True))
+        assert outcome.result().seq == 2
+
+
+async def test_a_request_made_while_reconnecting_waits_for_the_connection() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.cut()
+        while (await events.next_of(StateChanged)).state is not ConnectionState.RECONNECTING:
+            pass
+        async with meanwhile(client.rooms) as outcome:
+            peer = await server.accept()
+            await peer.accept_login()
+            request = await peer.expect(wire.Rooms, wire.Conversations, wire.Who)
+            await peer.reply(request, wire.RoomList(rooms=()))
+        assert outcome.result() == []
+
+
+async def test_changing_the_password_is_not_repeated_after_a_cut() -> None:
+    async with logged_in() as (server, client, peer):
+        async with meanwhile(client.change_password, "old", "new") as outcome:
+            await peer.expect(wire.ChangePassword)
+            await peer.cut()
+            peer = await server.accept()
+            await peer.welcome()
+        await peer.settle()
+        with pytest.raises(ConnectionLost, match="closed the connection"):
+            outcome.result()
+
+
+async def test_typing_is_told_without_waiting_and_without_errors() -> None:
+    async with logged_in() as (_, client, peer):
+        await client.typing("#lobby")
+        request = await peer.expect(wire.Typing)
+        assert (request.to, request.request_id) == ("#lobby", None)
+        await client.typing("#" + "x" * 300)
+        await peer.settle()
+
+
+async def test_typing_while_offline_is_told_to_nobody() -> None:
+    async with logged_in() as (_, client, peer):
+        async with meanwhile(client.log_out):
+            await peer.reply(await peer.expect(wire.Logout), wire.LoggedOut())
+        await client.typing("#lobby")
+
+
+async def test_more_requests_than_fit_wait_their_turn() -> None:
+    """A program that asks without measure is slowed down, and gets all its answers in order."""
+    async with logged_in() as (_, client, peer):
+        answered: list[int] = []
+
+        async def ask(number: int) -> None:
+            await client.mark_read("#lobby", number)
+            answered.append(number)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(100):
+                tasks.start_soon(ask, number)
+            requests = [await peer.expect(wire.MarkRead) for _ in range(64)]
+            await peer.settle()  # no more than these are sent before the first is answered
+            for request in requests:
+                await peer.reply(request, wire.Ok())
+            for _ in range(36):
+                await peer.reply(await peer.expect(wire.MarkRead), wire.Ok())
+        assert sorted(answered) == list(range(100))
+
+
+async def test_requests_of_one_task_keep_their_order_beside_others() -> None:
+    async with logged_in() as (_, client, peer):
+
+        async def ask(first: int) -> None:
+            for number in range(first, first + 5):
+                await client.mark_read("#lobby", number)
+
+        async with anyio.create_task_group() as tasks:
+            for first in (0, 100):
+                tasks.start_soon(ask, first)
+            seen = []
+            for _ in range(10):
+                request = await peer.expect(wire.MarkRead)
+                seen.append(request.seq)
+                await peer.reply(request, wire.Ok())
+        assert [seq for seq in seen if seq < 100] == list(range(5))
+        assert [seq for seq in seen if seq >= 100] == list(range(100, 105))
+
+
+async def test_the_server_can_ask_for_a_sign_of_life() -> None:
+    async with logged_in() as (_, _, peer):
+        await peer.send(wire.Ping(request_id="p1"))
+        assert (await peer.expect(wire.Pong)).request_id == "p1"
+
+
+async def test_a_reply_that_nobody_waits_for_is_ignored() -> None:
+    async with logged_in() as (_, client, peer):
+        await peer.send(wire.Ok(request_id="r999"), wire.Ok(), wire.Error(code="busy", text="busy"))
+        await peer.settle()
+        assert client.state is ConnectionState.CONNECTED

@@ -1,0 +1,348 @@
+"""Messages on their way: kept until acknowledged, sent again after a cut, in order, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+from scripted_server import (
+    FakeClock,
+    Watcher,
+    lobby,
+    logged_in,
+    meanwhile,
+    opened,
+    said,
+    scripted_server,
+)
+
+from gochat.client import (
+    ChatError,
+    ClientOptions,
+    ConnectionLost,
+    ConnectionState,
+    HistoryPage,
+    Limits,
+    Message,
+    Outgoing,
+    OutgoingChanged,
+    OutgoingState,
+    Reset,
+    Sent,
+    StateChanged,
+    Synchronised,
+    open_client,
+)
+from gochat.protocol import messages as wire
+
+pytestmark = pytest.mark.anyio
+
+PENDING, SENT, FAILED = OutgoingState
+
+
+async def test_a_message_is_acknowledged_and_seen_once_at_its_place() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        await events.next_of(Synchronised)
+        outgoing = client.send("#Lobby", "hello", reply_to=1)
+        assert (outgoing.state, client.outbox) == (PENDING, (outgoing,))
+        await peer.send(said(1))
+        request = await peer.expect(wire.Send)
+        assert (request.to, request.text, request.reply_to) == ("#Lobby", "hello", 1)
+        sent = Sent(to="#lobby", epoch="e1", seq=2, ts=22, cid=request.cid)
+        await peer.reply(request, sent)
+        await peer.send(said(3))
+        assert (await outgoing.sent()).seq == 2
+        assert (outgoing.state, client.outbox) == (SENT, ())
+        assert await events.next() == said(1)
+        assert await events.next() == OutgoingChanged(outgoing)
+        assert await events.next() == Message(
+            to="#lobby", epoch="e1", seq=2, ts=22, from_="mei", text="hello", ref=1,
+            cid=outgoing.cid,
+        )  # fmt: skip
+        assert await events.next() == said(3)
+
+
+async def test_an_acknowledgement_that_overtakes_what_came_before_waits_for_it() -> None:
+    async with logged_in(ClientOptions(clock=FakeClock())) as (_, client, peer):
+        events = Watcher(client)
+        client.send("#lobby", "hello")
+        await peer.take("hello", 2)
+        await peer.send(said(1))
+        shown = [await events.next_of(Message) for _ in range(2)]
+        assert [message.seq for message in shown] == [1, 2]
+
+
+async def test_what_was_sent_before_the_login_goes_out_with_it() -> None:
+    async with opened() as (server, client):
+        outgoing = client.send("#lobby", "early")
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome()
+        await peer.take("early", 1)
+        await outgoing.sent()
+        assert outgoing.sender == "mei"
+
+
+async def test_a_lost_acknowledgement_is_asked_for_again_by_the_same_cid() -> None:
+    """The message was taken, the answer was lost: it is SENT once, and seen once."""
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        outgoing = client.send("#lobby", "hello")
+        first = await peer.expect(wire.Send)
+        await peer.cut()
+        peer = await server.accept()
+        await peer.welcome(conversations=(lobby(0),))
+        again = await peer.take("hello", 1, dup=True)
+        assert again.cid == first.cid == outgoing.cid
+        await outgoing.sent()
+        await peer.send(said(2))
+        seen = []
+        while not isinstance(event := await events.next(), Message) or event.seq != 2:
+            if isinstance(event, Message | OutgoingChanged):
+                seen.append(event)
+        assert [type(event) for event in seen] == [OutgoingChanged, Message]
+
+
+async def test_what_is_found_in_what_was_missed_needs_no_second_acknowledgement() -> None:
+    async with logged_in() as (server, client, peer):
+        await peer.send(said(1))
+        outgoing = client.send("#lobby", "hello")
+        await peer.expect(wire.Send)
+        await peer.cut()
+        peer = await server.accept()
+        entry = said(2, "hello", from_="mei", cid=outgoing.cid)
+        caught_up = wire.CaughtUp(conv="#lobby", epoch="e1", seq=1, head=2)
+        await peer.welcome("mei", caught_up, entry, conversations=(lobby(2),))
+        assert (await outgoing.sent()).seq == 2
+        await peer.settle()  # it is not sent again
+
+
+async def test_messages_to_one_conversation_arrive_in_order_through_cuts() -> None:
+    async with logged_in() as (server, client, peer):
+        outgoing = [client.send("#lobby", text) for text in ("one", "two", "three")]
+        await peer.take("one", 1)
+        assert (await peer.expect(wire.Send)).text == "two"
+        await peer.cut()
+        peer = await server.accept()
+        await peer.welcome(conversations=(lobby(1),))
+        await peer.take("two", 2)
+        await peer.take("three", 3)
+        assert [(await one.sent()).seq for one in outgoing] == [1, 2, 3]
+
+
+async def test_messages_to_several_conversations_are_on_their_way_together() -> None:
+    async with logged_in() as (_, client, peer):
+        client.send("#lobby", "one")
+        client.send("@bob", "two")
+        client.send("@eve", "three")
+        for text in ("one", "two", "three"):
+            assert (await peer.expect(wire.Send)).text == text
+
+
+async def test_a_rate_limit_in_the_middle_keeps_the_order() -> None:
+    clock = FakeClock()
+    async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
+        outgoing = [client.send("#lobby", text) for text in ("one", "two", "three")]
+        await peer.take("one", 1)
+        request = await peer.expect(wire.Send)
+        assert request.text == "two"
+        error = wire.Error(code="rate_limited", text="slowly", retry_after=3.0, cid=request.cid)
+        await peer.reply(request, error)
+        await peer.settle()  # nothing goes meanwhile
+        assert [one.state for one in outgoing] == [SENT, PENDING, PENDING]
+        await clock.pass_sleep(3)
+        await peer.take("two", 2)
+        await peer.take("three", 3)
+        await outgoing[2].sent()
+
+
+async def test_it_stays_within_the_limits_that_the_server_announced() -> None:
+    clock = FakeClock()
+    limits = Limits(frame_bytes=65536, text_chars=4000, burst=2, per_second=4.0, history_page=200)
+    async with logged_in(ClientOptions(clock=clock), limits=limits) as (_, client, peer):
+        for text in ("one", "two", "three"):
+            client.send("#lobby", text)
+        await peer.take("one", 1)
+        await peer.take("two", 2)
+        await peer.settle()
+        await clock.pass_sleep(0.25)
+        await peer.take("three", 3)
+
+
+async def test_what_is_refused_fails_and_what_follows_goes_on() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        first, second = client.send("@nobody", "one"), client.send("@nobody", "two")
+        request = await peer.expect(wire.Send)
+        error = wire.Error(code="unknown_person", text="there is nobody called nobody", field="to")
+        await peer.reply(request, error)
+        with pytest.raises(ChatError, match="nobody called nobody") as caught:
+            await first.sent()
+        assert (caught.value.code, caught.value.field) == ("unknown_person", "to")
+        assert await events.next_of(OutgoingChanged) == OutgoingChanged(first)
+        await peer.take("two", 1)
+        await second.sent()
+        assert client.outbox == (first,)
+        client.retry(first)
+        assert await events.next_of(OutgoingChanged) == OutgoingChanged(second)
+        await events.next_of(Message)
+        assert await events.next() == OutgoingChanged(first)
+        assert first.state is PENDING
+        await peer.take("one", 2)
+        await first.sent()
+
+
+async def test_a_failed_message_can_be_forgotten() -> None:
+    async with logged_in() as (_, client, peer):
+        outgoing = client.send("@nobody", "one")
+        error = wire.Error(code="unknown_person", text="there is nobody called nobody")
+        await peer.reply(await peer.expect(wire.Send), error)
+        with pytest.raises(ChatError):
+            await outgoing.sent()
+        client.discard(outgoing)
+        assert client.outbox == ()
+        client.retry(outgoing)
+        await peer.settle()
+
+
+async def test_what_no_frame_can_hold_fails_instead_of_breaking_the_connection() -> None:
+    async with logged_in() as (_, client, peer):
+        too_long, fine = client.send("#lobby", "x" * 70_000), client.send("#lobby", "fine")
+        await peer.take("fine", 1)
+        await fine.sent()
+        with pytest.raises(ChatError) as caught:
+            await too_long.sent()
+        assert caught.value.code == "frame_too_large"
+
+
+async def test_who_waits_for_a_message_can_stop_waiting() -> None:
+    async with logged_in() as (_, client, peer):
+        outgoing = client.send("#lobby", "hello")
+        with anyio.move_on_after(0):
+            await outgoing.sent()
+        assert outgoing.state is PENDING
+        await peer.take("hello", 1)
+        assert (await outgoing.sent()).seq == 1
+
+
+async def test_several_can_wait_for_a_message() -> None:
+    async with logged_in() as (_, client, peer):
+        outgoing = client.send("#lobby", "hello")
+        async with meanwhile(outgoing.sent) as one, meanwhile(outgoing.sent) as two:
+            await peer.take("hello", 1)
+        assert one.result() == two.result()
+
+
+async def test_a_server_that_does_not_answer_a_message_is_left_and_asked_anew() -> None:
+    clock = FakeClock()
+    options = ClientOptions(clock=clock, heartbeat_interval=1e6, random=lambda: 0.0)
+    async with logged_in(options) as (server, client, peer):
+        events = Watcher(client)
+        outgoing = client.send("#lobby", "hello")
+        await peer.expect(wire.Send)
+        await clock.pass_sleep(30)
+        while (changed := await events.next_of(StateChanged)).state is not (
+            ConnectionState.RECONNECTING
+        ):
+            pass
+        assert changed.reason == "the server gave no answer within 30 s"
+        peer = await server.accept()
+        await peer.welcome()
+        await peer.take("hello", 1)
+        await outgoing.sent()
+
+
+async def test_what_the_server_lost_is_sent_again_before_what_is_new() -> None:
+    """A replica that lagged took over: what it did not have yet was acknowledged by the old one."""
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        kept, lost = client.send("#lobby", "kept"), client.send("#lobby", "lost")
+        await peer.take("kept", 1)
+        await peer.take("lost", 2)
+        await lost.sent()
+        await peer.cut()
+        new = client.send("#lobby", "new")
+        peer = await server.accept()
+        caught_up = wire.CaughtUp(conv="#lobby", epoch="e2", seq=0, head=1, recovered=False)
+        entry = said(1, "kept", epoch="e2", from_="mei", cid=kept.cid)
+        await peer.welcome("mei", caught_up, entry, conversations=(lobby(1, "e2"),))
+        assert await events.next_of(Reset) == Reset("#lobby", "e2", (entry,))
+        assert await events.next() == OutgoingChanged(lost)
+        assert (lost.state, client.outbox) == (PENDING, (lost, new))
+        assert (await peer.take("lost", 2, epoch="e2")).cid == lost.cid
+        await peer.take("new", 3, epoch="e2")
+        await new.sent()
+        assert (lost.state, kept.state) == (SENT, SENT)
+        assert [(await events.next_of(Message)).text for _ in range(2)] == ["lost", "new"]
+
+
+async def test_a_new_history_that_shows_only_in_an_acknowledgement_is_noticed() -> None:
+    async with logged_in() as (_, client, peer):
+        events = Watcher(client)
+        first, second = client.send("#lobby", "first"), client.send("#lobby", "second")
+        await peer.take("first", 1)
+        await peer.take("second", 1, epoch="e2")
+        await second.sent()
+        request = await peer.expect(wire.History)
+        entry = said(1, "second", epoch="e2", from_="mei", cid=second.cid)
+        page = HistoryPage(conv="#lobby", epoch="e2", head=1, entries=(entry,))
+        await peer.reply(request, page)
+        await peer.take("first", 2, epoch="e2")
+        await first.sent()
+        reset = await events.next_of(Reset)
+        assert reset.entries == (entry,)
+
+
+async def test_what_waits_is_sent_after_a_restart_of_the_program(tmp_path: Path) -> None:
+    path = tmp_path / "outbox"
+    async with logged_in(outbox=path) as (_, client, peer):
+        first, second = client.send("#lobby", "one"), client.send("#lobby", "two")
+        await peer.expect(wire.Send)
+    async with opened(outbox=path) as (server, client):
+        assert [outgoing.cid for outgoing in client.outbox] == [first.cid, second.cid]
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome()
+        assert (await peer.take("one", 1, dup=True)).cid == first.cid
+        assert (await peer.take("two", 2)).cid == second.cid
+        await peer.settle()
+    async with opened(outbox=path) as (_, client):
+        assert client.outbox == ()
+
+
+async def test_what_another_account_left_behind_is_not_sent(tmp_path: Path) -> None:
+    path = tmp_path / "outbox"
+    async with logged_in(outbox=path) as (_, client, peer):
+        client.send("#lobby", "by mei")
+        await peer.expect(wire.Send)
+    async with opened(outbox=path) as (server, client):
+        async with meanwhile(client.log_in, "bob", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome("bob")
+        assert client.outbox == ()
+        client.send("#lobby", "by bob")
+        await peer.take("by bob", 1)
+
+
+async def test_sending_to_a_closed_client_is_refused() -> None:
+    async with scripted_server() as server, open_client(server.url) as client:
+        pass
+    with pytest.raises(ConnectionLost, match="closed"):
+        client.send("#lobby", "hello")
+
+
+async def test_waiting_for_a_message_ends_with_the_client() -> None:
+    """Nobody waits for ever for what will never be sent."""
+    waiting: list[Outgoing] = []
+    async with anyio.create_task_group() as tasks:
+        async with scripted_server() as server, open_client(server.url) as client:
+            waiting.append(client.send("#lobby", "hello"))
+
+            async def wait() -> None:
+                with pytest.raises(ConnectionLost, match="closed"):
+                    await waiting[0].sent()
+
+            tasks.start_soon(wait)
+            await anyio.lowlevel.checkpoint()
