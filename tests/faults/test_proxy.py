@@ -178,3 +178,15 @@ async def test_cutting_at_a_time_and_by_hand() -> None:
             await receive_exactly(second, 1)
             proxy.cut(reset=False)
             assert await receive_all(second) == (b"", False)
+
+
+async def test_what_went_dead_stays_dead_however_little_comes_then() -> None:
+    async with through(Plan(down=Lane(lose_after=4))) as (proxy, stream):
+        await stream.send_all(b"abcd")
+        assert await receive_exactly(stream, 4) == b"abcd"
+        for data in (b"much more than this", b"e"):
+            await stream.send_all(data)
+            with trio.move_on_after(0.1) as silence:
+                await stream.receive_some()
+            assert silence.cancelled_caught
+        assert proxy.counts["went dead"] == 1

@@ -130,13 +130,14 @@ class Journal:
         """Take down that something was broken or mended."""
         self.add(Fault(self.now(), what))
 
-    def seen(self, reader: str, me: str, entry: Message) -> None:
-        """Take down that `reader`, who is logged in as `me`, was shown `entry`."""
+    def seen(self, reader: str, me: str, entry: Message) -> str:
+        """Take down that `reader`, who is logged in as `me`, was shown `entry`; return where."""
+        conversation = common_name(conversation_of(entry, me), me)
         self.add(
             Seen(
                 self.now(),
                 reader,
-                common_name(conversation_of(entry, me), me),
+                conversation,
                 entry.epoch,
                 entry.seq,
                 entry.kind,
@@ -145,6 +146,7 @@ class Journal:
                 entry.text,
             )
         )
+        return conversation
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 import trio
 
@@ -72,7 +72,7 @@ BLACKHOLE: Final = Plan(up=Lane(lose_after=0), down=Lane(lose_after=0))
 
 
 class Proxy:
-    """Forwards from its own port to a server's; made by :func:`open_proxy`.
+    """Forwards from its own port to a server's; made by :func:`serve_proxy`.
 
     `counts` says what it did to how many connections.
     """
@@ -125,23 +125,31 @@ class Proxy:
             self._connections.discard(connection)
 
 
-@asynccontextmanager
-async def open_proxy(
-    target: tuple[str, int], plan: Callable[[int], Plan] = lambda _: NO_FAULTS
-) -> AsyncIterator[Proxy]:
-    """Open a proxy on a free port of loopback; leaving resets its connections.
+async def serve_proxy(
+    target: tuple[str, int],
+    plan: Callable[[int], Plan] = lambda _: NO_FAULTS,
+    *,
+    task_status: trio.TaskStatus[Proxy] = trio.TASK_STATUS_IGNORED,
+) -> NoReturn:
+    """Run a proxy on a free port of loopback; cancelling it resets its connections.
 
     `plan` is called with the number of each connection, from 0. The server need not be there yet,
     nor always: then connections are reset.
     """
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     proxy = Proxy(listener.socket.getsockname()[1], target, plan)
+    task_status.started(proxy)
+    await trio.serve_listeners(proxy.handle, [listener])
+
+
+@asynccontextmanager
+async def open_proxy(
+    target: tuple[str, int], plan: Callable[[int], Plan] = lambda _: NO_FAULTS
+) -> AsyncIterator[Proxy]:
+    """Run :func:`serve_proxy` inside the block."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, proxy.handle, [listener])
-        try:
-            yield proxy
-        finally:
-            nursery.cancel_scope.cancel()
+        yield await nursery.start(serve_proxy, target, plan)
+        nursery.cancel_scope.cancel()
 
 
 class _Connection:
@@ -219,7 +227,8 @@ class _Connection:
                 return
             lane = self._lane(is_up=is_up)
             if lane.lose_after is not None and passed + len(data) > lane.lose_after:
-                self._proxy.counts["bytes lost"] += len(data)
+                passed = lane.lose_after  # so that nothing shorter gets through later
+                self._proxy.counts["went dead"] += not self._has_lost
                 self._has_lost = True
                 continue
             await trio.sleep(lane.delay + len(data) / (lane.bytes_per_second or float("inf")))

@@ -1,0 +1,316 @@
+"""A person without the client library: frames, and no more cleverness than the protocol asks for.
+
+The library fetches what is missing and drops what is double, and so hides a server that left
+something out at the seam of a resume, or sent it twice. This client takes the server at its word:
+what it is sent must be contiguous by itself. It tolerates one thing, which the protocol says: its
+own messages come as acknowledgements, maybe after later ones of others.
+
+It sends several messages of a conversation without waiting, and after a cut all that were not
+acknowledged, in their order. That keeps its order as long as nothing is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final
+
+import trio
+
+from gochat.client import conversation_of
+from gochat.protocol.codec import decode_server_message, encode
+from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.messages import (
+    Bye,
+    CaughtUp,
+    Conversation,
+    ConversationList,
+    Conversations,
+    Error,
+    LoggedIn,
+    Login,
+    Message,
+    Ping,
+    Pong,
+    Position,
+    Request,
+    Resume,
+    Send,
+    Sent,
+    ServerMessage,
+)
+from gochat_faults.history import Acknowledged, Journal, Restarted, Said, Started, common_name
+from gochat_faults.recorder import PASSWORD, Refused, Talk
+
+#: Messages on their way at once.
+WINDOW: Final = 8
+#: Seconds of silence after which it asks for a sign of life, and after which it reconnects.
+SILENCE: Final = 1.5
+_CAPS: Final = ("acks", "log", "heartbeat")
+_RECONNECT_AFTER: Final = 0.1
+
+
+class _Ended(Exception):
+    """The connection is over; connect again."""
+
+
+@dataclass(slots=True)
+class _Log:
+    """How far a conversation was seen, and what came that can't be shown yet."""
+
+    epoch: str
+    seq: int
+    ahead: dict[int, Message] = field(default_factory=dict)
+
+
+class BareClient:
+    """One person, from the first login to the end of the run; used as a
+    :class:`~gochat_faults.recorder.Recorder` is."""
+
+    def __init__(self, journal: Journal, name: str, talk: Talk) -> None:
+        self.name: Final = name
+        self.stop_talking: Final = trio.Event()
+        self.acknowledged = 0
+        self.clients = 1
+        self._journal = journal
+        self._talk = talk
+        self._logs: dict[str, _Log] = {}
+        self._early: list[Message] | None = []  # what came before the list of conversations
+        self._outbox: dict[str, Send] = {}
+        self._in_flight: dict[str, None] = {}
+        self._changed = trio.Event()
+        self._cids = count(1)
+        self._token = ""
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """How far each conversation was seen."""
+        return {common_name(conv, self.name): log.seq for conv, log in self._logs.items()}
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether everything that was said is acknowledged."""
+        return self._early is None and not self._outbox
+
+    async def run(self, port: int) -> None:
+        """Take part through `port`, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._say_things)
+            while True:
+                try:
+                    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                        await self._live(stream)
+                except OSError:
+                    pass
+                await trio.sleep(_RECONNECT_AFTER)
+
+    async def _say_things(self) -> None:
+        while not self.stop_talking.is_set():
+            while len(self._outbox) >= WINDOW or self._early is not None:
+                await self._wait_for_change()
+            await self._talk.pause()
+            to, text = self._talk.next()
+            cid = f"{self.name}-{next(self._cids)}"
+            self._outbox[cid] = Send(to=to, text=text, cid=cid)
+            self._journal.add(
+                Said(
+                    self._journal.now(),
+                    self.name,
+                    self.name,
+                    common_name(to, self.name),
+                    cid,
+                    text,
+                )
+            )
+            self._change()
+
+    # -- one connection -------------------------------------------------------------------------
+
+    async def _live(self, stream: trio.SocketStream) -> None:
+        """Log in and take part, until the connection ends."""
+        self._in_flight.clear()
+        for log in self._logs.values():
+            log.ahead.clear()  # it comes again
+        frames = _Frames(stream)
+        async with trio.open_nursery() as nursery:
+            try:
+                await frames.send(self._login())
+                while True:
+                    message = await frames.receive()
+                    if isinstance(message, LoggedIn):
+                        self._token = message.token
+                        if self._early is not None:
+                            self._early.clear()
+                            await frames.send(Conversations(limit=40))
+                        nursery.start_soon(self._send_what_waits, frames.send)
+                    self._take(message)
+                    if isinstance(message, Ping):
+                        await frames.send(Pong(request_id=message.request_id))
+            except (trio.BrokenResourceError, _Ended):
+                nursery.cancel_scope.cancel()
+
+    def _login(self) -> Login | Resume:
+        if not self._token:
+            return Login(name=self.name, password=PASSWORD, caps=_CAPS)
+        positions = tuple(
+            Position(conv=conv, epoch=log.epoch, seq=log.seq) for conv, log in self._logs.items()
+        )
+        return Resume(token=self._token, caps=_CAPS, positions=positions)
+
+    async def _send_what_waits(self, send: Callable[..., Awaitable[None]]) -> None:
+        try:
+            while True:
+                due = [cid for cid in self._outbox if cid not in self._in_flight]
+                if not due:
+                    await self._wait_for_change()
+                    continue
+                self._in_flight.update(dict.fromkeys(due))
+                await send(*(self._outbox[cid] for cid in due))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the reader finds out, too
+
+    # -- what arrives ---------------------------------------------------------------------------
+
+    def _take(self, message: ServerMessage) -> None:
+        match message:
+            case Message():
+                if self._early is not None:
+                    self._early.append(message)
+                else:
+                    self._take_entry(message)
+            case Sent():
+                self._take_acknowledgement(message)
+            case CaughtUp():
+                self._take_caught_up(message)
+            case ConversationList():
+                self._begin(message.conversations)
+            case Error():
+                if message.cid is not None or message.retry_after is None:
+                    raise Refused(f"{self.name}: {message}")
+                raise _Ended
+            case Bye():
+                raise _Ended
+            case _:
+                pass
+
+    def _begin(self, conversations: tuple[Conversation, ...]) -> None:
+        for conversation in conversations:
+            self._logs[conversation.conv] = _Log(conversation.epoch, conversation.head)
+            self._journal.add(
+                Started(
+                    self._journal.now(),
+                    self.name,
+                    common_name(conversation.conv, self.name),
+                    conversation.epoch,
+                    conversation.head,
+                )
+            )
+        early, self._early = self._early or [], None
+        for entry in early:
+            log = self._logs[conversation_of(entry, self.name)]
+            if entry.seq <= log.seq:
+                log.seq = entry.seq - 1  # the list is newer than what was on its way before it
+            self._take_entry(entry)
+        self._change()
+
+    def _take_entry(self, entry: Message) -> None:
+        conv = conversation_of(entry, self.name)
+        log = self._logs[conv]
+        if entry.seq > log.seq and entry.epoch == log.epoch:
+            log.ahead[entry.seq] = entry
+        elif entry.from_ != self.name or entry.epoch != log.epoch:
+            self._show(log, entry)  # which is wrong, and the checker says why
+        self._advance(conv, log)
+
+    def _take_acknowledgement(self, sent: Sent) -> None:
+        assert sent.cid is not None
+        self._in_flight.pop(sent.cid, None)
+        request = self._outbox.pop(sent.cid, None)
+        if request is None:
+            return
+        self.acknowledged += 1
+        self._journal.add(
+            Acknowledged(
+                self._journal.now(), self.name, self.name, sent.cid, sent.epoch, sent.seq, sent.dup
+            )
+        )
+        self._take_entry(
+            Message(
+                to=sent.to,
+                epoch=sent.epoch,
+                seq=sent.seq,
+                ts=sent.ts,
+                from_=self.name,
+                text=request.text,
+                cid=sent.cid,
+            )
+        )
+        self._change()
+
+    def _take_caught_up(self, event: CaughtUp) -> None:
+        log = self._logs[event.conv]
+        if event.recovered and (event.epoch, event.seq) != (log.epoch, log.seq):
+            raise AssertionError(f"{self.name} was at {log}, but the server said {event}")
+        if not event.recovered:
+            self._journal.add(
+                Restarted(
+                    self._journal.now(),
+                    self.name,
+                    common_name(event.conv, self.name),
+                    event.epoch,
+                    event.seq,
+                )
+            )
+            log.epoch, log.seq = event.epoch, event.seq
+
+    def _advance(self, conv: str, log: _Log) -> None:
+        while log.ahead:
+            entry = log.ahead.pop(log.seq + 1, None)
+            if entry is None:
+                # What is missing may be its own, and the acknowledgements on their way.
+                unacknowledged = sum(request.to == conv for request in self._outbox.values())
+                if min(log.ahead) - log.seq - 1 <= unacknowledged:
+                    return
+                entry = log.ahead.pop(min(log.ahead))  # a gap: the checker says so
+            self._show(log, entry)
+
+    def _show(self, log: _Log, entry: Message) -> None:
+        self._journal.seen(self.name, self.name, entry)
+        log.epoch, log.seq = entry.epoch, entry.seq
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _wait_for_change(self) -> None:
+        await self._changed.wait()
+
+
+class _Frames:
+    """Whole frames over a stream, and an end when nothing comes for long."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._decoder = FrameDecoder(16 * 1024 * 1024)
+        self._lock = trio.Lock()
+
+    async def send(self, *requests: Request) -> None:
+        """Send requests in one segment."""
+        async with self._lock:
+            await self._stream.send_all(b"".join(encode(request) for request in requests))
+
+    async def receive(self) -> ServerMessage:
+        """Return the next message. Raises :exc:`_Ended`."""
+        while (body := self._decoder.next_frame()) is None:
+            data = b""
+            with trio.move_on_after(SILENCE) as asked:
+                data = bytes(await self._stream.receive_some())
+            if asked.cancelled_caught:
+                with trio.move_on_after(SILENCE):
+                    await self.send(Ping())
+                    data = bytes(await self._stream.receive_some())
+            if not data:
+                raise _Ended
+            self._decoder.receive_data(data)
+        return decode_server_message(body)

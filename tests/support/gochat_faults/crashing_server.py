@@ -1,0 +1,115 @@
+"""``gochat serve`` that kills itself at a point of its work: a script, for the fault runs only.
+
+::
+
+    python crashing_server.py committed:137,frame:20 serve --port 0 …
+
+dies by SIGKILL when it comes to ``committed`` for the 137th time, or to ``frame`` for the 20th. The
+points lie where an outside killer hardly ever hits: between the commit and the acknowledgement,
+say. They are put into the classes of the server from here, so that the server itself has none.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gochat.chat import delivery
+from gochat.chat.store import Appended, Draft
+from gochat.cli import main
+from gochat.errors import ChatError
+from gochat.storage.sqlite import SqliteStore
+from gochat.storage.sqlite.log import Log
+
+
+class Bomb:
+    """Counts how often each point is reached, and ends the process at the one it is set to."""
+
+    def __init__(self, setting: str) -> None:
+        self._left: dict[str, int] = {}
+        for part in filter(None, setting.split(",")):
+            point, _, count = part.partition(":")
+            self._left[point] = int(count or 1)
+
+    def is_due(self, point: str) -> bool:
+        """Count that `point` is reached; return whether this is the time."""
+        if point not in self._left:
+            return False
+        self._left[point] -= 1
+        return self._left[point] == 0
+
+    def at(self, point: str) -> None:
+        """Die here, if this is the time."""
+        if self.is_due(point):
+            self.explode(point)
+
+    def explode(self, point: str) -> None:
+        """Die, and say where in a line of the log."""
+        os.write(2, json.dumps({"event": "crash", "point": point}).encode() + b"\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+        while True:  # no other thread may go on from here either
+            signal.pause()
+
+
+def _around_the_store(bomb: Bomb) -> None:
+    append = SqliteStore.append
+    commit, index = Log.commit, Log._index
+
+    @functools.wraps(append)
+    async def append_and_die(
+        self: SqliteStore, drafts: Sequence[Draft]
+    ) -> list[Appended | ChatError]:
+        bomb.at("append")  # the request was read; nothing of it was written
+        appended = await append(self, drafts)
+        bomb.at("ack")  # committed and delivered; its sender was not told
+        return appended
+
+    def commit_and_die(self: Log) -> Any:
+        if self._appended:
+            bomb.at("insert")  # written, in a transaction that is still open
+        batch = commit(self)
+        if batch is not None:
+            bomb.at("committed")  # on disk; nobody was told
+        return batch
+
+    def index_and_die(self: Log) -> None:
+        index(self)
+        bomb.at("index")  # between a commit and the bookkeeping of the next one
+
+    SqliteStore.append = append_and_die  # type: ignore[method-assign] # that is what this is for
+    Log.commit = commit_and_die  # type: ignore[method-assign] # that is what this is for
+    Log._index = index_and_die  # type: ignore[method-assign] # that is what this is for
+
+
+def _around_the_sockets(bomb: Bomb) -> None:
+    flush = delivery.Delivery.flush
+    write: Callable[[delivery.SocketOutlet], bool] = delivery.SocketOutlet._write_now
+
+    def flush_and_die(self: delivery.Delivery) -> None:
+        if len(self._dirty) > 1 and bomb.is_due("fan-out"):
+            for outlet in self._dirty[: len(self._dirty) // 2]:
+                outlet.flush()
+            bomb.explode("fan-out")  # some were sent it, the others never will be
+        flush(self)
+
+    def write_and_die(self: delivery.SocketOutlet) -> bool:
+        if bomb.is_due("frame"):
+            data = self._mailbox.take()
+            os.write(self._fd, data[: len(data) // 2 + 1])
+            bomb.explode("frame")  # the peer has half a frame
+        return write(self)
+
+    delivery.Delivery.flush = flush_and_die  # type: ignore[method-assign] # that is what this is for
+    delivery.SocketOutlet._write_now = write_and_die  # type: ignore[method-assign] # as above
+
+
+if __name__ == "__main__":
+    the_bomb = Bomb(sys.argv[1])
+    _around_the_store(the_bomb)
+    _around_the_sockets(the_bomb)
+    sys.exit(main(sys.argv[2:]))

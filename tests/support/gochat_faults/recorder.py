@@ -1,0 +1,225 @@
+"""A person with the client library who says things, reads everything, and notes both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import trio
+
+from gochat.client import (
+    Client,
+    ClientEvent,
+    ClientOptions,
+    ConnectionLost,
+    Message,
+    OutgoingChanged,
+    OutgoingState,
+    Reset,
+    Synchronised,
+    open_client,
+)
+from gochat.errors import ChatError
+from gochat_faults.history import (
+    Acknowledged,
+    Ended,
+    Journal,
+    Restarted,
+    Said,
+    Started,
+    common_name,
+)
+
+PASSWORD: Final = "correct horse"
+#: Times short enough that a run sees many cuts; how they follow from each other is as in a real
+#: client.
+OPTIONS: Final = ClientOptions(
+    connect_timeout=2.0,
+    request_timeout=4.0,
+    heartbeat_interval=1.0,
+    heartbeat_grace=1.0,
+    backoff_base=0.05,
+    backoff_cap=0.5,
+    gap_grace=0.1,
+)
+#: Messages of one person that wait for their acknowledgements at once.
+MAX_OUTSTANDING: Final = 30
+_ALPHABET: Final = 'abcdefghij klmnop qrstuvwxyz 中文聊天 "\\\n👋é'
+
+
+class Refused(Exception):
+    """The server refused for good what it should have taken."""
+
+
+class Talk:
+    """What one person says: where, how much and how fast, all from a seed.
+
+    `pace` is the mean pause between two messages in seconds.
+    """
+
+    def __init__(self, addresses: Sequence[str], random: Random, pace: float) -> None:
+        self.addresses: Final = addresses
+        self.random: Final = random
+        self.pace: Final = pace
+
+    def next(self) -> tuple[str, str]:
+        """Return where to say something, and what."""
+        random = self.random
+        length = random.choice((3, 10, 40, 40, 100, 100, 400, 2000))
+        text = "".join(random.choices(_ALPHABET, k=length)).strip()
+        return random.choice(self.addresses), f"{random.randrange(10**6)} {text}"
+
+    async def pause(self) -> None:
+        """Wait until the next one."""
+        await trio.sleep(self.random.expovariate(1 / self.pace) if self.pace else 0)
+
+
+class Recorder:
+    """One person, from the first login to the end of the run.
+
+    With an `outbox`, the client is ended and opened anew every few seconds, `lifetime` on average:
+    what waited to be sent then waits in the file. `stop_talking` ends the talk; the reading goes
+    on until :meth:`run` is cancelled.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        name: str,
+        talk: Talk,
+        *,
+        outbox: Path | None = None,
+        lifetime: float = 5.0,
+    ) -> None:
+        self.name: Final = name
+        self.stop_talking: Final = trio.Event()
+        self.acknowledged = 0
+        self.clients = 0
+        #: How far the present reader has seen each conversation, by their common names.
+        self.positions: dict[str, int] = {}
+        self._journal = journal
+        self._talk = talk
+        self._outbox = outbox
+        self._lifetime = lifetime
+        self._started: set[str] = set()
+        self._reader = ""
+        self._client: Client | None = None
+        self._settled = trio.Event()
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether everything that was said is acknowledged, by a client that is logged in."""
+        return self._client is not None and bool(self._started) and not self._client.outbox
+
+    async def run(self, port: int) -> None:
+        """Take part through `port`, until cancelled."""
+        while True:
+            self.clients += 1
+            self._reader = f"{self.name}.{self.clients}"
+            self._started.clear()
+            self.positions.clear()
+            with trio.CancelScope() as lifetime:
+                async with trio.open_nursery() as nursery:
+                    if self._outbox is not None:
+                        nursery.start_soon(self._end, lifetime)
+                    await self._live(port)
+            self._journal.add(Ended(self._journal.now(), self._reader))
+
+    async def _end(self, lifetime: trio.CancelScope) -> None:
+        with trio.move_on_after(self._talk.random.expovariate(1 / self._lifetime)) as scope:
+            await self.stop_talking.wait()
+        if scope.cancelled_caught:
+            lifetime.cancel()
+
+    async def _live(self, port: int) -> None:
+        url = f"gochat://127.0.0.1:{port}"
+        async with open_client(url, outbox=self._outbox, options=OPTIONS) as client:
+            try:
+                self._client = client
+                await self._log_in(client)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._say_things, client)
+                    async for event in client.events():
+                        self._note(event)
+            finally:
+                self._client = None
+
+    async def _log_in(self, client: Client) -> None:
+        while True:
+            try:
+                await client.log_in(self.name, PASSWORD)
+            except ConnectionLost:
+                await trio.sleep(0.1)
+            except ChatError as error:
+                if error.retry_after is None:
+                    raise
+                await trio.sleep(error.retry_after)
+            else:
+                return
+
+    async def _say_things(self, client: Client) -> None:
+        while not self.stop_talking.is_set():
+            while len(client.outbox) >= MAX_OUTSTANDING:
+                self._settled = trio.Event()
+                await self._settled.wait()
+            await self._talk.pause()
+            to, text = self._talk.next()
+            outgoing = client.send(to, text)
+            self._journal.add(
+                Said(
+                    self._journal.now(),
+                    self.name,
+                    self.name,
+                    common_name(to, self.name),
+                    outgoing.cid,
+                    text,
+                )
+            )
+
+    def _note(self, event: ClientEvent) -> None:
+        match event:
+            case Message():
+                self._see(event)
+            case Reset():
+                before = event.entries[0].seq - 1 if event.entries else 0
+                conversation = common_name(event.conv, self.name)
+                self._journal.add(
+                    Restarted(self._journal.now(), self._reader, conversation, event.epoch, before)
+                )
+                for entry in event.entries:
+                    self._see(entry)
+            case Synchronised():
+                self._start(event)
+            case OutgoingChanged(outgoing=outgoing) if outgoing.state is OutgoingState.SENT:
+                assert outgoing.sent_as is not None
+                self.acknowledged += 1
+                sent = outgoing.sent_as
+                self._journal.add(
+                    Acknowledged(
+                        self._journal.now(), self.name, self.name, outgoing.cid, sent.epoch,
+                        sent.seq, sent.dup,
+                    )
+                )  # fmt: skip
+                self._settled.set()
+            case OutgoingChanged(outgoing=outgoing) if outgoing.state is OutgoingState.FAILED:
+                raise Refused(f"{self.name} {outgoing.to} {outgoing.cid}: {outgoing.error}")
+            case _:
+                pass
+
+    def _start(self, event: Synchronised) -> None:
+        for conversation in event.conversations:
+            common = common_name(conversation.conv, self.name)
+            if common not in self._started:
+                self._started.add(common)
+                self.positions.setdefault(common, conversation.head)
+                self._journal.add(
+                    Started(
+                        self._journal.now(), self._reader, common, conversation.epoch,
+                        conversation.head,
+                    )
+                )  # fmt: skip
+
+    def _see(self, entry: Message) -> None:
+        self.positions[self._journal.seen(self._reader, self.name, entry)] = entry.seq

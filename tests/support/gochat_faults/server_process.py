@@ -1,0 +1,205 @@
+"""A real server in a process of its own, to be killed, frozen, stopped and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+#: Seconds within which a server must listen, also after a kill, and must have ended when told.
+START_TIMEOUT: Final = 20.0
+STOP_TIMEOUT: Final = 15.0
+_POLL: Final = 0.01
+_CRASHING_SERVER: Final = Path(__file__).with_name("crashing_server.py")
+
+#: What a fault run sets: nothing gets in the way of many clients on one address that say much.
+GENEROUS: Final[Mapping[str, object]] = {
+    "limits.argon2_memory": 8,
+    "limits.argon2_time": 1,
+    "limits.registrations": 100_000,
+    "limits.connections_per_address": 10_000,
+    "limits.anonymous_max": 10_000,
+    "limits.burst": 1_000_000,
+    "limits.per_second": 1_000_000,
+}
+
+
+class ServerNeverStarted(Exception):
+    """The server ended, or did not listen in time; the text has its last lines."""
+
+
+class ServerProcess:
+    """``gochat serve`` with a SQLite file in `directory`; made by :func:`open_server`.
+
+    Once it has a port it keeps it, and its file, over restarts. `starts` counts them.
+    """
+
+    def __init__(
+        self, directory: Path, settings: Mapping[str, object], rlimit_nofile: int | None
+    ) -> None:
+        self.directory = directory
+        self.port = 0
+        self.starts = 0
+        #: The accounts that were made, for those who need one.
+        self.registered: set[str] = set()
+        self._settings = settings
+        self._rlimit_nofile = rlimit_nofile
+        self._process: trio.Process | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return ("127.0.0.1", self.port)
+
+    @property
+    def url(self) -> str:
+        """The URL for clients."""
+        return f"gochat://127.0.0.1:{self.port}"
+
+    @property
+    def database(self) -> Path:
+        """The file of the store."""
+        return self.directory / "gochat.db"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives (frozen or not)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process's id, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self, bomb: str = "") -> None:
+        """Start it and wait until it listens.
+
+        With `bomb`, it will kill itself: see :mod:`gochat_faults.crashing_server`.
+
+        Raises:
+            ServerNeverStarted: it did not get that far; a bomb in the start counts, too.
+        """
+        assert not self.is_running
+        self.starts += 1
+        command = [sys.executable]
+        command += [str(_CRASHING_SERVER), bomb] if bomb else ["-m", "gochat"]
+        command += ["serve", "--port", str(self.port), "--log-format", "json"]
+        command += ["--store", f"sqlite:///{self.database}"]
+        for key, value in {**GENEROUS, **self._settings}.items():
+            command += ["--set", f"{key}={value}"]
+        if self._rlimit_nofile is not None:
+            command = ["sh", "-c", f'ulimit -n {self._rlimit_nofile}; exec "$@"', "sh", *command]
+        with self._log_path.open("wb") as log:
+            self._process = await trio.lowlevel.open_process(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(self.directory),
+            )
+        with trio.move_on_after(START_TIMEOUT):
+            while self._process.poll() is None:
+                for line in self.log():
+                    if line.get("event") == "listening":
+                        self.port = int(line["port"])
+                        return
+                await trio.sleep(_POLL)
+        last = self._log_path.read_text(errors="replace").strip().splitlines()[-5:]
+        raise ServerNeverStarted(f"after start {self.starts}: " + " / ".join(last))
+
+    def kill(self) -> None:
+        """End it as a crash would; no error if it does not run."""
+        self._signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Tell it to end."""
+        self._signal(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """Stop it from running, with all its connections open, until :meth:`thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it run on."""
+        self._signal(signal.SIGCONT)
+
+    async def wait(self) -> int:
+        """Wait until it has ended, and return its exit code: negative, if by a signal.
+
+        Raises:
+            TooSlowError: it has not ended in 15 s.
+        """
+        assert self._process is not None
+        with trio.fail_after(STOP_TIMEOUT):
+            return await self._process.wait()
+
+    async def wait_ended(self) -> None:
+        """Wait until it has ended, however long that takes."""
+        assert self._process is not None
+        await self._process.wait()
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return what the present or last process has logged, line by line."""
+        lines = []
+        for line in self._log_path.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                try:
+                    lines.append(json.loads(line))
+                except ValueError:  # a traceback from where there is no logging yet
+                    lines.append({"event": line.decode(errors="replace").rstrip()})
+        return lines
+
+    def crashed_at(self) -> str | None:
+        """Return the point at which its bomb ended it, or None."""
+        points = [line["point"] for line in self.log() if line.get("event") == "crash"]
+        return points[0] if points else None
+
+    @property
+    def _log_path(self) -> Path:
+        return self.directory / f"server-{self.starts}.log"
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.is_running:
+            os.kill(self.pid, number)
+
+    async def _end(self) -> None:
+        with trio.CancelScope(shield=True):
+            if self.is_running:
+                self.kill()
+                self.thaw()  # one that is frozen is killed all the same; this is for its reaping
+            if self._process is not None:
+                await self._process.wait()
+
+
+@asynccontextmanager
+async def open_server(
+    directory: Path,
+    settings: Mapping[str, object] | None = None,
+    *,
+    rlimit_nofile: int | None = None,
+    bomb: str = "",
+) -> AsyncIterator[ServerProcess]:
+    """Start a server, and end it with the block, whatever state it is in then."""
+    server = ServerProcess(directory, settings or {}, rlimit_nofile)
+    try:
+        await server.start(bomb)
+        yield server
+    finally:
+        await server._end()
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Return the environment without anybody's configuration of gochat."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GOCHAT_")}
+    for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        environment[variable] = str(home)
+    return environment
