@@ -81,11 +81,11 @@ constraints: ## Resolve the newest versions of everything into constraints.txt (
 
 # -- measuring ---------------------------------------------------------------------------------
 
-bench: $(DEVELOPMENT) ## Measure
+bench: $(DEVELOPMENT) ## Measure broadcasts; ARGS='--people 100' for another size
 	$(BIN)/python -m benchmarks $(ARGS)
 
-faults: $(DEVELOPMENT) ## Break things on purpose, and check what must hold
-	$(BIN)/python -m benchmarks.faults $(ARGS)
+faults: $(DEVELOPMENT) ## Break things on purpose, and check what must hold; DURATION=60 SEED=1
+	PYTHONPATH=tests/support $(BIN)/python -m gochat_faults $(ARGS)
 
 # -- building ----------------------------------------------------------------------------------
 

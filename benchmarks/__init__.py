@@ -1,0 +1,1 @@
+"""Measurements, each a program that says what it measured: ``make bench``."""
