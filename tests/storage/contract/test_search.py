@@ -162,3 +162,21 @@ async def test_edits_and_topics_are_no_hits_themselves(chat: Chat) -> None:
     await chat.say("Mei", "#garden", "x")
     await chat.do("Mei", "#garden", "edit", "needle", ref=3)
     assert await chat.find("Mei", "needle") == ["needle"]
+
+
+@pytest.mark.parametrize("often", [1, 30], ids=["rare word", "frequent word"])
+async def test_somebody_with_many_conversations_finds_what_is_in_them(
+    chat: Chat, often: int
+) -> None:
+    people = [f"p{number:02}" for number in range(40)]
+    await chat.register(*people)
+    for who in people:
+        texts = (draft(who, "@Mei", f"needle {who} {n}") for n in range(often))
+        await chat.append(*texts, draft(who, "@Mei", "hay"), draft(who, "@Bob", "needle for bob"))
+    expected = [f"needle {who} {n}" for who in reversed(people) for n in reversed(range(often))]
+    found: list[str] = []
+    cursor = None
+    while not found or cursor is not None:
+        hits, cursor = await chat.store.search(person("Mei"), "needle", cursor=cursor, limit=50)
+        found += [hit.text for hit in hits]
+    assert found == expected

@@ -39,11 +39,12 @@ from gochat.chat.store import (
 from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage.sqlite import database, lock, people
+from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.database import Location, mapped_errors
 from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.followers import Followers
 from gochat.storage.sqlite.log import Log
-from gochat.storage.sqlite.reader import Connections, Reader
+from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.writer import Writer, open_writer
 
 T = TypeVar("T")

@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
+from collections.abc import Collection
 from typing import Final
 
 from gochat.chat import conversations
@@ -15,7 +13,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import MAX_COUNTED, Account, Page, RoomState, Token
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
-from gochat.storage.sqlite.database import mapped_errors
+from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.entries import (
     COLUMNS,
     FROM,
@@ -33,44 +31,6 @@ MAX_LOOKED_AT: Final = 4 * MAX_COUNTED
 _MANY: Final = 500
 
 _ADDRESS: Final = "coalesce(c.name, '@' || p.name)"
-
-
-class Connections:
-    """Connections that are lent to one thread at a time."""
-
-    def __init__(self, *connections: sqlite3.Connection) -> None:
-        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
-        self._all = connections
-        for db in connections:
-            self._idle.put(db)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection on which all reads see the same commits. Waits for one to be idle."""
-        db = self._idle.get()
-        try:
-            with mapped_errors():
-                db.execute("BEGIN")
-                try:
-                    yield db
-                finally:
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
-        finally:
-            self._idle.put(db)
-
-    def take(self) -> sqlite3.Connection:
-        """Take one out. Waits for one to be idle."""
-        return self._idle.get()
-
-    def give_back(self, db: sqlite3.Connection) -> None:
-        """Put back what was taken."""
-        self._idle.put(db)
-
-    def close(self) -> None:
-        """Close them all; none is lent."""
-        for db in self._all:
-            db.close()
 
 
 class Reader:

@@ -1,0 +1,112 @@
+"""Conversations and people, as the writer remembers them.
+
+Used in the writer's thread, inside its transactions; what a transaction that is rolled back had
+changed is forgotten, with all the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gochat.chat import conversations
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.errors import ChatError, ErrorCode
+from gochat.storage.sqlite.entries import MAX_SEQ, Shape, first_id, last_id
+from gochat.storage.sqlite.transaction import Transaction
+
+#: Conversations and people remembered; when there are more, it begins anew. A few megabytes.
+MAX_REMEMBERED: Final = 20_000
+
+
+class KnownConversation:
+    """A conversation; `seq` and `ts` are those of its last entry."""
+
+    __slots__ = ("has_people", "id", "key", "seq", "shape", "ts")
+
+    def __init__(self, key: ConversationKey, id_: int, seq: int, ts: int, shape: Shape) -> None:
+        self.key: Final = key
+        self.id: Final = id_
+        self.shape: Final = shape
+        self.seq = seq
+        self.ts = ts
+        #: Of a private one: both are known to have it among theirs.
+        self.has_people = False
+
+
+class Directory:
+    """Finds and makes conversations, and finds people."""
+
+    def __init__(self, transaction: Transaction, epoch: str) -> None:
+        self._transaction = transaction
+        self._epoch = epoch
+        self._conversations: dict[ConversationKey, KnownConversation] = {}
+        self._names: dict[NameKey, str] = {}
+
+    def shorten(self) -> None:
+        """Forget everything, if it is much."""
+        if max(len(self._conversations), len(self._names)) > MAX_REMEMBERED:
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self._conversations.clear()
+        self._names.clear()
+
+    def conversation(self, key: ConversationKey) -> KnownConversation | None:
+        """Return a conversation, or None if nobody has written to it or created it."""
+        known = self._conversations.get(key)
+        if known is None:
+            query = "SELECT id, name FROM conversation WHERE key = ?"
+            row = self._transaction.db.execute(query, (key,)).fetchone()
+            known = None if row is None else self._remember(key, *row)
+        return known
+
+    def create_room(
+        self, key: ConversationKey, name: str, *, is_private: bool
+    ) -> KnownConversation:
+        """Make a room that nobody is in."""
+        cursor = self._transaction.db.execute(
+            "INSERT INTO conversation (key, name, private) VALUES (?, ?, ?)",
+            (key, name, is_private),
+        )
+        return self._remember(key, cursor.lastrowid, name)
+
+    def create_private(self, key: ConversationKey) -> KnownConversation:
+        """Make a private conversation.
+
+        Raises:
+            ChatError: ``unknown_person``: one of the two is nobody.
+        """
+        for person in conversations.participants(key):
+            self.name(person)
+        cursor = self._transaction.db.execute("INSERT INTO conversation (key) VALUES (?)", (key,))
+        return self._remember(key, cursor.lastrowid, None)
+
+    def name(self, person: NameKey) -> str:
+        """Return the shown name of an account.
+
+        Raises:
+            ChatError: ``unknown_person``.
+        """
+        name = self._names.get(person)
+        if name is None:
+            query = "SELECT name FROM account WHERE key = ?"
+            row = self._transaction.db.execute(query, (person,)).fetchone()
+            if row is None:
+                raise ChatError(ErrorCode.UNKNOWN_PERSON, f"there is nobody called {person!r}")
+            name = self._names[person] = row[0]
+        return name
+
+    def _remember(
+        self, key: ConversationKey, id_: int | None, name: str | None
+    ) -> KnownConversation:
+        assert id_ is not None
+        head = self._transaction.db.execute(
+            "SELECT id, ts FROM entry WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+            (first_id(id_), last_id(id_)),
+        ).fetchone()
+        seq, ts = (head[0] & MAX_SEQ, head[1]) if head is not None else (0, 0)
+        shape = Shape(self._transaction.db, key, name, self._epoch)
+        known = self._conversations[key] = KnownConversation(key, id_, seq, ts, shape)
+        return known

@@ -1,0 +1,73 @@
+"""What the entries of a room change: who is in it, its topic, who may join."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from gochat.chat.conversations import LOBBY_KEY
+from gochat.chat.names import NameKey
+from gochat.chat.store import Draft
+from gochat.storage.sqlite.directory import KnownConversation
+
+
+def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> None:
+    """Make the change that an entry, just appended to `room`, says."""
+    subject = draft.subject
+    match draft.kind:
+        case "topic":
+            db.execute("UPDATE conversation SET topic = ? WHERE id = ?", (draft.text, room.id))
+        case "access":
+            is_private = draft.text == "private"
+            db.execute("UPDATE conversation SET private = ? WHERE id = ?", (is_private, room.id))
+        case _ if room.key == LOBBY_KEY:
+            pass  # everybody is in it, always
+        case "create" | "join":
+            _add(db, room, draft.sender_key)
+        case "leave":
+            _remove(db, room, draft.sender_key)
+        case "kick" if subject is not None:
+            _remove(db, room, subject)
+        case "invite" if subject is not None:
+            db.execute(
+                "INSERT INTO participant (person, conversation, role, since)"
+                " VALUES (?, ?, 'invited', ?) ON CONFLICT DO NOTHING",
+                (subject, room.id, room.ts),
+            )
+        case "operator" | "member" if subject is not None:
+            db.execute(
+                "UPDATE participant SET role = ? WHERE person = ? AND conversation = ?"
+                " AND role IN ('member', 'operator')",
+                (draft.kind, subject, room.id),
+            )
+
+
+def _add(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> None:
+    """Make a person a member, or the operator of a room that nobody is in."""
+    added = db.execute(
+        "INSERT INTO participant (person, conversation, role, since, read)"
+        " VALUES (?1, ?2, (SELECT CASE members WHEN 0 THEN 'operator' ELSE 'member' END"
+        " FROM conversation WHERE id = ?2), ?3, ?4)"
+        " ON CONFLICT DO UPDATE SET role = excluded.role, since = excluded.since,"
+        " read = excluded.read WHERE role = 'invited'",
+        (person, room.id, room.ts, room.seq),
+    ).rowcount
+    _count(db, room, added)
+
+
+def _remove(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> None:
+    """Make a person no member, or take their invitation back."""
+    removed = db.execute(
+        "DELETE FROM participant WHERE person = ? AND conversation = ?"
+        " AND role IN ('member', 'operator')",
+        (person, room.id),
+    ).rowcount
+    if removed:
+        _count(db, room, -removed)
+    else:
+        db.execute(
+            "DELETE FROM participant WHERE person = ? AND conversation = ?", (person, room.id)
+        )
+
+
+def _count(db: sqlite3.Connection, room: KnownConversation, change: int) -> None:
+    db.execute("UPDATE conversation SET members = members + ? WHERE id = ?", (change, room.id))

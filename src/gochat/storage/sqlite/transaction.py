@@ -1,0 +1,68 @@
+"""The writer's connection: one transaction at a time, and the write-ahead log behind it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import Final
+
+from gochat.storage.sqlite.connections import Connections
+
+#: Pages of WAL (estimated) after which it is written back to the database. That takes some 20 ms,
+#: so it is done between commits and not, as SQLite would, inside one; and not too often, for many
+#: commits change the same pages.
+CHECKPOINT_PAGES: Final = 4000
+#: Pages that a commit changes, and that an entry adds to it: measured, and rounded up.
+_PAGES_PER_COMMIT: Final = 6
+_ENTRIES_PER_PAGE: Final = 4
+
+
+class Transaction:
+    """A transaction after the other, on one connection."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        #: For use inside a transaction only: in memory it is the readers' connection, too.
+        self.db: sqlite3.Connection = connections.first
+        self._is_open = False
+        self._wal_pages = 0
+
+    def begin(self) -> None:
+        """Open a transaction. Whether it succeeds or not, `commit` or `roll_back` ends it."""
+        self.db = self._connections.take()
+        self._is_open = True
+        self.db.execute("BEGIN IMMEDIATE")
+
+    def commit(self, entries: int = 0) -> None:
+        """Commit; `entries` is how many it appended."""
+        self.db.execute("COMMIT")
+        self._wal_pages += _PAGES_PER_COMMIT + entries // _ENTRIES_PER_PAGE
+        self._end()
+
+    def roll_back(self) -> None:
+        """Undo what was done since `begin`. Raises nothing."""
+        with suppress(sqlite3.Error):  # then SQLite has rolled back by itself
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+        self._end()
+
+    def write_back(self) -> None:
+        """Write the WAL back to the database, if it is time to."""
+        if self._wal_pages < CHECKPOINT_PAGES:
+            return
+        self._wal_pages = 0
+        db = self._connections.take()
+        try:
+            with suppress(sqlite3.Error):  # the WAL is as safe a place
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            self._connections.give_back(db)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connections.close()
+
+    def _end(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._connections.give_back(self.db)
