@@ -57,6 +57,7 @@ class Entry:
         "breaks",
         "cells",
         "exact",
+        "frame",
         "height",
         "item",
         "local",
@@ -75,6 +76,7 @@ class Entry:
         self.run: Run | None = None
         self.height = 0
         self.exact = False
+        self.frame = 0  # the rows of a header and a gap, as far as one can guess
         self.block: Block
         self.weigh()
 
@@ -83,12 +85,20 @@ class Entry:
         """Whether it is shown by itself, not by the leader of its run."""
         return self.run is None or self.run.leader is self
 
+    def guess_frame(self, neighbour: Entry | None) -> None:
+        """Guess whether a header stands between this and `neighbour`, on whichever side."""
+        if not isinstance(self.item, LogMessage):
+            return
+        other = neighbour.item if neighbour is not None else None
+        if not isinstance(other, LogMessage) or other.sender != self.item.sender:
+            self.frame = 2
+            self.weigh()
+
     def weigh(self) -> None:
         """Take from the item what estimates need."""
         text = self.item.text
         self.cells = len(text)
-        # A message mostly has a header or a blank row, too; guessing too high does no harm.
-        self.breaks = text.count("\n") + isinstance(self.item, LogMessage)
+        self.breaks = text.count("\n") + self.frame
 
     def estimate(self, columns: int) -> int:
         """Guess the rows at so many columns of text, from the length of the text alone."""
@@ -156,6 +166,7 @@ class ItemIndex:
         """Add `item` at the end. Its key must be new."""
         order = ORDER_ORIGIN if self.last is None else self.last.order + ORDER_STEP
         entry = Entry(item, order, local)
+        entry.guess_frame(self.last)
         if not self._blocks or len(self._blocks[-1].entries) >= BLOCK_SIZE:
             self._blocks.append(Block())
         entry.previous = self.last
@@ -171,6 +182,7 @@ class ItemIndex:
         """Add `item` before all others. Its key must be new."""
         order = ORDER_ORIGIN if self.first is None else self.first.order - ORDER_STEP
         entry = Entry(item, order, local)
+        entry.guess_frame(self.first)
         if not self._blocks or len(self._blocks[0].entries) >= BLOCK_SIZE:
             self._blocks.insert(0, Block())
         entry.next = self.first
@@ -190,6 +202,7 @@ class ItemIndex:
         if previous.order + 1 == following.order:
             self._spread(following)
         entry = Entry(item, previous.order + 1, local)
+        entry.guess_frame(previous)
         entry.previous, entry.next = previous, following
         previous.next = following.previous = entry
         block = following.block

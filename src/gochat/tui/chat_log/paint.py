@@ -74,10 +74,9 @@ class Painting:
 
     def rows(self, rows: Iterable[Row]) -> list[Strip]:
         """Return `rows` as strips of exactly the width."""
-        links: dict[str, Style] = {}
-        return [self._row(row, links) for row in rows]
+        return [self._row(row) for row in rows]
 
-    def _row(self, row: Row, links: dict[str, Style]) -> Strip:
+    def _row(self, row: Row) -> Strip:
         backdrop = self.backdrop or row.backdrop
         pieces = row.pieces
         if row.place[0] < HEADER:
@@ -90,8 +89,7 @@ class Painting:
             if piece.roles == "sender":
                 style += self.palette.sender(self.sender)
             if piece.link:
-                # One style for all rows of a link: terminals tell by its id what belongs together.
-                style += links.setdefault(piece.link, Style(link=piece.link))
+                style += Style(link=piece.link)
             if piece.at is None:
                 at = Pinned(row.at)
                 segments.append(Segment(piece.text, self._meta(at, piece) + style))

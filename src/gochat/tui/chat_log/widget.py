@@ -243,8 +243,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         if entry is None:
             return False
         self._fit()
-        self._model.window.to(entry)
-        self._model.window.scroll(-(self._model.window.height // 3))
+        self._model.window.show_at(entry, 0, self._model.window.height // 3)
         if highlight:
             self._highlighted = key
             if self._highlight_timer is not None:

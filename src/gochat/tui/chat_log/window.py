@@ -127,26 +127,35 @@ class Window:
         self._anchor, self._row, self._place = entry, row, None
         self._follow, self._rows = False, None
 
+    def show_at(self, entry: Entry, row: int, down: int) -> None:
+        """Put this row so many rows down from the top, as far as the log's ends allow."""
+        self._measured(entry)
+        row -= down
+        while row < 0 and (above := self._above(entry)) is not None:
+            entry = above
+            row += entry.height
+        self.to(entry, max(row, 0))
+
     def show(self, entry: Entry) -> None:
         """Scroll as little as brings all of `entry` into view, or its beginning."""
         rows = self.rows()
         visible = sum(1 for row in rows if row.entry is entry)
         if not rows or (visible and visible == entry.height):
             return
-        above = entry.order <= rows[0].entry.order
-        self.to(entry)
-        if not above and self._measured(entry) < self._height:
-            self.scroll(entry.height - self._height)
+        if entry.order <= rows[0].entry.order or self._measured(entry) >= self._height:
+            self.to(entry)
+        else:
+            self.show_at(entry, entry.height - 1, self._height - 1)
 
     def show_row(self, row: VisibleRow) -> None:
         """Scroll as little as brings `row` into view."""
         rows = self.rows()
         if not rows or row in rows:
             return
-        above = (row.entry.order, row.row) < (rows[0].entry.order, rows[0].row)
-        self.to(*row)
-        if not above:
-            self.scroll(1 - self._height)
+        if (row.entry.order, row.row) < (rows[0].entry.order, rows[0].row):
+            self.to(*row)
+        else:
+            self.show_at(*row, self._height - 1)
 
     def to_offset(self, offset: int) -> None:
         """Go where the scroll bar was dragged to."""

@@ -1,0 +1,676 @@
+"""The widget in an app: what keys and mouse do, what it tells the app, what goes to the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+from textual.app import App, ComposeResult
+from textual.geometry import Offset
+from textual.pilot import Pilot
+from textual.strip import Strip
+from textual.widgets import Input
+
+from gochat.tui.chat_log import ChatLog, LogItem, LogMessage, LogNotice, Reaction
+from gochat.tui.chat_log.events import LogEvent
+
+pytestmark = pytest.mark.anyio
+
+T0 = datetime(2026, 3, 13, 12, 0, tzinfo=UTC)
+
+
+def message(number: int, text: str = "", **more: object) -> LogMessage:
+    item = LogMessage(f"m{number}", "mei", text or f"text {number}", T0 + timedelta(seconds=number))
+    return replace(item, **more)  # type: ignore[arg-type]  # the test says which fields
+
+
+def many(count: int, start: int = 0) -> list[LogMessage]:
+    return [message(number) for number in range(start, start + count)]
+
+
+class LogApp(App[None]):
+    """A log and an input; collects what the log tells."""
+
+    CSS = "Input { dock: bottom; }"
+
+    def __init__(self, items: list[LogItem] | None = None) -> None:
+        super().__init__()
+        self.log_widget = ChatLog(zone=UTC)
+        self.log_widget.append(*(items or []))
+        self.told: list[LogEvent] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.log_widget
+        yield Input()
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+
+    def on_chat_log_top_reached(self, event: ChatLog.TopReached) -> None:
+        self.told.append(event)
+
+    def on_chat_log_bottom_reached(self, event: ChatLog.BottomReached) -> None:
+        self.told.append(event)
+
+    def on_chat_log_action(self, event: ChatLog.Action) -> None:
+        self.told.append(event)
+
+    def on_chat_log_link_activated(self, event: ChatLog.LinkActivated) -> None:
+        self.told.append(event)
+
+    def on_chat_log_sender_clicked(self, event: ChatLog.SenderClicked) -> None:
+        self.told.append(event)
+
+    def on_chat_log_reaction_clicked(self, event: ChatLog.ReactionClicked) -> None:
+        self.told.append(event)
+
+    def on_chat_log_selection_changed(self, event: ChatLog.SelectionChanged) -> None:
+        self.told.append(event)
+
+    def heard(self, kind: type[LogEvent]) -> list[LogEvent]:
+        return [event for event in self.told if type(event) is kind]
+
+
+class Scene:
+    """An app that runs, and its log."""
+
+    def __init__(self, app: LogApp, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+        self.log = app.log_widget
+
+    @property
+    def strips(self) -> list[Strip]:
+        return [self.log.render_line(y) for y in range(self.log.size.height)]
+
+    @property
+    def rows(self) -> list[str]:
+        return [strip.text.rstrip() for strip in self.strips]
+
+    @property
+    def texts(self) -> list[str]:
+        return [row.split("  ")[-1].strip() for row in self.rows if row]
+
+    def where(self, text: str, nth: int = 0) -> Offset:
+        """Where `text` begins, within the log."""
+        found = [Offset(row.index(text), y) for y, row in enumerate(self.rows) if text in row]
+        return found[nth]
+
+    async def click(self, text: str, nth: int = 0, times: int = 1) -> None:
+        await self.pilot.click(self.log, offset=self.where(text, nth) + (1, 0), times=times)
+        await self.pilot.pause()
+
+    async def drag(self, start: Offset, stop: Offset) -> None:
+        await self.pilot.mouse_down(self.log, offset=start)
+        await self.pilot.hover(self.log, offset=stop)
+        await self.pilot.mouse_up(self.log, offset=stop)
+        await self.pilot.pause()
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    @property
+    def copied(self) -> str | None:
+        return self.app.screen.get_selected_text()
+
+
+@asynccontextmanager
+async def scene(*items: LogItem, size: tuple[int, int] = (80, 13)) -> AsyncIterator[Scene]:
+    app = LogApp(list(items))
+    async with app.run_test(size=size, tooltips=True) as pilot:
+        await pilot.pause()
+        yield Scene(app, pilot)
+
+
+async def test_what_came_before_the_screen_is_shown_at_its_end() -> None:
+    async with scene(*many(100)) as it:
+        assert it.texts == [f"text {number}" for number in range(90, 100)]
+        assert it.log.at_bottom
+
+
+async def test_every_row_is_as_wide_as_the_log() -> None:
+    async with scene(message(1, "好" * 100), message(2, "a" * 300), message(3)) as it:
+        width = it.log.scrollable_content_region.width
+        assert {strip.cell_length for strip in it.strips} == {width}
+
+
+async def test_a_short_log_stands_at_the_bottom() -> None:
+    async with scene(message(1)) as it:
+        assert it.texts[-1] == "text 1"
+        assert it.rows[0] == ""
+
+
+async def test_the_scroll_bar_tells_where_it_is() -> None:
+    async with scene(*many(100)) as it:
+        bar = it.log.vertical_scrollbar
+        assert bar.position + bar.window_size == bar.window_virtual_size
+        it.log.scroll_home()
+        await it.pilot.pause()
+        assert bar.position == 0
+
+
+async def test_many_changes_in_one_pass_are_one_repaint() -> None:
+    async with scene(*many(10)) as it:
+        published = 0
+        publish = it.log._publish
+
+        def counted() -> None:
+            nonlocal published
+            published += 1
+            publish()
+
+        it.log._publish = counted  # type: ignore[method-assign]  # to count
+        for number in range(100, 200):
+            it.log.append(message(number))
+        await it.pilot.pause()
+        assert published == 1
+        assert it.texts[-1] == "text 199"
+
+
+async def test_the_wheel_scrolls_and_new_ones_are_counted_below() -> None:
+    async with scene(*many(100)) as it:
+        for _ in range(5):
+            it.log._on_mouse_scroll_up(_wheel(it.log))
+        await it.pilot.pause()
+        top = it.rows[0]
+        it.log.append(*many(3, 100))
+        await it.pilot.pause()
+        assert it.rows[0] == top
+        assert "3 new ↓" in it.rows[-1]
+        assert it.log.new_below == 3
+        await it.click("3 new ↓")
+        assert it.log.at_bottom
+        assert it.texts[-1] == "text 102"
+        assert "new" not in it.rows[-1]
+
+
+def _wheel(log: ChatLog) -> object:
+    from textual.events import MouseScrollUp
+
+    return MouseScrollUp(log, 1, 1, 0, -1, 0, False, False, False)
+
+
+async def test_keys_scroll_by_pages_and_to_the_ends() -> None:
+    async with scene(*many(100)) as it:
+        it.log.focus()
+        await it.press("pageup")
+        assert it.texts[-1] == "text 91"  # two rows stay in sight
+        await it.press("pagedown")
+        assert it.log.at_bottom
+        await it.press("home")
+        assert "March" in it.rows[0]
+        await it.press("end")
+        assert it.log.at_bottom
+
+
+async def test_dragging_the_scroll_bar() -> None:
+    async with scene(*many(1000)) as it:
+        it.log.scroll_to(y=0)
+        await it.pilot.pause()
+        assert "March" in it.rows[0]
+        it.log.scroll_to(y=500, animate=False)
+        await it.pilot.pause()
+        assert abs(int(it.texts[0].split()[1]) - 500) < 60
+        assert round(it.log.scroll_y) == it.log.vertical_scrollbar.position
+
+
+async def test_fractions_of_rows_add_up() -> None:
+    async with scene(*many(100)) as it:
+        before = it.texts[0]
+        for _ in range(10):
+            it.log.scroll_y -= 0.25  # as a selection dragged to the edge does
+            await it.pilot.pause()
+        assert int(it.texts[0].split()[1]) in {
+            int(before.split()[1]) - 2,
+            int(before.split()[1]) - 3,
+        }
+
+
+# What it tells the app
+
+
+async def test_the_top_is_told_once_until_older_ones_came() -> None:
+    async with scene(*many(100, 100)) as it:
+        it.app.told.clear()
+        it.log.scroll_home()
+        await it.pilot.pause()
+        await it.press("pageup", "pagedown", "pageup")
+        assert len(it.app.heard(ChatLog.TopReached)) == 1
+        top = it.texts[2]
+        it.log.prepend(many(100))
+        await it.pilot.pause()
+        assert it.texts[0] == top
+        it.log.scroll_home()
+        await it.pilot.pause()
+        assert len(it.app.heard(ChatLog.TopReached)) == 2
+
+
+async def test_where_nothing_is_older_the_top_is_not_told() -> None:
+    async with scene(*many(100)) as it:
+        it.log.older_exhausted = True
+        it.log.scroll_home()
+        await it.pilot.pause()
+        assert it.app.heard(ChatLog.TopReached) == []
+
+
+async def test_a_log_that_fills_no_window_wants_older_ones() -> None:
+    async with scene(*many(2)) as it:
+        assert len(it.app.heard(ChatLog.TopReached)) == 1
+
+
+async def test_an_empty_log_wants_nothing() -> None:
+    async with scene() as it:
+        assert it.app.told == []
+
+
+async def test_the_bottom_is_told_when_it_is_reached_again() -> None:
+    async with scene(*many(100)) as it:
+        await it.pilot.pause()
+        assert it.app.heard(ChatLog.BottomReached) == []
+        it.log.scroll_home()
+        await it.pilot.pause()
+        it.log.scroll_end()
+        await it.pilot.pause()
+        assert len(it.app.heard(ChatLog.BottomReached)) == 1
+
+
+async def test_an_old_page_asks_for_newer_ones_at_its_end_and_does_not_run_on() -> None:
+    async with scene(*many(30)) as it:
+        it.log.newer_exhausted = False
+        it.log.reset(many(30))
+        await it.pilot.pause()
+        assert len(it.app.heard(ChatLog.BottomReached)) == 1
+        top = it.rows[0]
+        it.log.append(*many(30, 30))
+        await it.pilot.pause()
+        assert it.rows[0] == top
+        assert not it.log.at_bottom
+
+
+async def test_resetting_shows_another_conversation_at_its_end() -> None:
+    async with scene(*many(100)) as it:
+        it.log.scroll_home()
+        it.log.focus()
+        it.log.select_previous()
+        it.log.reset(many(50, 500))
+        await it.pilot.pause()
+        assert it.texts[-1] == "text 549"
+        assert it.log.selected_key is None
+        assert list(it.log.items) == [f"m{number}" for number in range(500, 550)]
+
+
+async def test_items_are_read_by_key() -> None:
+    async with scene(*many(3)) as it:
+        assert it.log.items["m1"] == message(1)
+        assert "m9" not in it.log.items
+        it.log.remove("m1")
+        it.log.remove("m9")
+        it.log.replace("m9", message(9))
+        assert list(it.log.items) == ["m0", "m2"]
+
+
+# Jumping
+
+
+async def test_a_jump_shows_the_message_and_marks_it_for_a_while() -> None:
+    async with scene(*many(500)) as it:
+        assert it.log.scroll_to_key("m100", highlight=True)
+        await it.pilot.pause()
+        y = it.where("text 100").y
+        assert 0 < y < it.log.size.height / 2
+        marked = it.strips[y]._segments[-1].style
+        plain = it.strips[y + 1]._segments[-1].style
+        assert marked is not None
+        assert plain is not None
+        assert marked.bgcolor != plain.bgcolor
+        it.log._end_highlight()
+        style = it.strips[y]._segments[-1].style
+        assert style is not None
+        assert style.bgcolor == plain.bgcolor
+
+
+async def test_a_jump_to_what_is_not_there_says_so() -> None:
+    async with scene(*many(5)) as it:
+        assert not it.log.scroll_to_key("m100")
+
+
+# The selected message
+
+
+async def test_up_selects_the_last_and_down_leaves_it() -> None:
+    async with scene(*many(100)) as it:
+        it.log.focus()
+        await it.press("up")
+        assert it.log.selected_key == "m99"
+        assert it.rows[it.where("text 99").y].startswith("▎")
+        await it.press("up", "up")
+        assert it.log.selected_key == "m97"
+        await it.press("down", "down", "down")
+        assert it.log.selected_key is None
+        last = it.app.heard(ChatLog.SelectionChanged)[-1]
+        assert isinstance(last, ChatLog.SelectionChanged)
+        assert last.left
+
+
+async def test_the_selected_message_is_always_in_sight() -> None:
+    async with scene(*many(100)) as it:
+        it.log.focus()
+        for number in range(99, 60, -1):
+            await it.press("up")
+            assert f"text {number}" in it.texts
+        for number in range(62, 99):
+            await it.press("down")
+            assert f"text {number}" in it.texts
+
+
+async def test_notices_are_not_selected() -> None:
+    async with scene(message(1), LogNotice("n", T0, "topic")) as it:
+        it.log.focus()
+        await it.press("up")
+        assert it.log.selected_key == "m1"
+
+
+@pytest.mark.parametrize(
+    ("key", "action"),
+    [
+        ("e", "edit"),
+        ("d", "delete"),
+        ("r", "reply"),
+        ("y", "copy"),
+        ("plus", "react"),
+        ("o", "open"),
+        ("R", "retry"),
+    ],
+)
+async def test_keys_act_on_the_selected_message(key: str, action: str) -> None:
+    async with scene(*many(3)) as it:
+        it.log.focus()
+        await it.press(key)
+        assert it.app.heard(ChatLog.Action) == []
+        await it.press("up", key)
+        (event,) = it.app.heard(ChatLog.Action)
+        assert isinstance(event, ChatLog.Action)
+        assert (event.key, event.action) == ("m2", action)
+
+
+async def test_escape_leaves_the_message() -> None:
+    async with scene(*many(3)) as it:
+        it.log.focus()
+        await it.press("up", "escape")
+        assert it.log.selected_key is None
+
+
+async def test_the_selection_follows_a_message_that_is_acknowledged() -> None:
+    async with scene(*many(3), message(9, key="cid", own=True, state="pending")) as it:
+        it.log.focus()
+        await it.press("up")
+        it.log.replace("cid", message(9, own=True))
+        assert it.log.selected_key == "m9"
+        it.log.remove("m9")
+        assert it.log.selected_key is None
+
+
+# The mouse
+
+
+async def test_a_click_leaves_the_focus_where_it_is() -> None:
+    async with scene(*many(3)) as it:
+        await it.click("text 1")
+        assert isinstance(it.app.focused, Input)
+
+
+async def test_a_link_opens_from_each_of_its_rows() -> None:
+    url = "https://example.org/" + "path/" * 30
+    async with scene(message(1, f"see {url} ok")) as it:
+        rows = [y for y, row in enumerate(it.rows) if "path/" in row]
+        assert len(rows) > 1
+        for y in rows:
+            await it.pilot.click(it.log, offset=Offset(12, y))
+            await it.pilot.pause()
+        urls = {getattr(event, "url", "") for event in it.app.heard(ChatLog.LinkActivated)}
+        assert urls == {url}
+        links = [
+            segment.style.link
+            for strip in it.strips
+            for segment in strip
+            if segment.style is not None and segment.style.link
+        ]
+        assert links == [url] * len(rows)  # so that a terminal opens all of it
+
+
+async def test_names_reactions_and_retry_are_clickable() -> None:
+    items = (
+        message(1, reactions=(Reaction("👍", 3, me=True), Reaction("🎉", 1))),
+        message(2, own=True, state="failed", error="no"),
+    )
+    async with scene(*items) as it:
+        await it.click("mei")
+        await it.click("🎉 1")
+        await it.click("retry")
+        sender, reaction, action = it.app.told[-3:]
+        assert isinstance(sender, ChatLog.SenderClicked)
+        assert isinstance(reaction, ChatLog.ReactionClicked)
+        assert isinstance(action, ChatLog.Action)
+        assert sender.name == "mei"
+        assert (reaction.key, reaction.emoji) == ("m1", "🎉")
+        assert (action.key, action.action) == ("m2", "retry")
+
+
+async def test_a_hovered_message_offers_what_can_be_done_with_it() -> None:
+    async with scene(message(1), message(2, own=True), LogNotice("n", T0, "topic")) as it:
+        await it.pilot.hover(it.log, offset=it.where("text 1"))
+        await it.pilot.pause()
+        assert "reply" in it.rows[it.where("mei").y]
+        await it.click("reply")
+        await it.pilot.hover(it.log, offset=it.where("text 2"))
+        await it.pilot.pause()
+        await it.click("edit")
+        actions = it.app.heard(ChatLog.Action)
+        assert [(event.key, event.action) for event in actions if isinstance(event, ChatLog.Action)] == [
+            ("m1", "reply"),
+            ("m2", "edit"),
+        ]  # fmt: skip
+        await it.pilot.hover(it.log, offset=it.where("topic"))
+        await it.pilot.pause()
+        assert not any("reply" in row for row in it.rows)
+
+
+async def test_hovering_tells_the_full_time_the_people_and_where_a_link_leads() -> None:
+    people = [LogNotice(f"n{n}", T0, "", "joined", who) for n, who in enumerate("abcde")]
+    items = (message(1, "[docs](https://example.org/a) ok"), *people)
+    async with scene(*items) as it:
+        for place, told in [
+            ("12:00", "Friday, 13 March 2026, 12:00:01 UTC"),
+            ("docs", "https://example.org/a"),
+            ("5 people", "joined: a, b, c, d, e"),
+            ("ok", "None"),
+        ]:
+            await it.pilot.hover(it.log, offset=it.where(place))
+            await it.pilot.pause()
+            assert str(it.log.tooltip) == told
+
+
+# Selecting text
+
+
+async def test_dragging_selects_text_without_frames_and_wrapping() -> None:
+    words = " ".join(f"word{number}" for number in range(30))
+    async with scene(message(1, words), message(2, "second")) as it:
+        start, stop = it.where("word3"), it.where("second")
+        await it.drag(start, stop + (2, 0))
+        assert it.copied == words[words.index("word3") :] + "\nsec"
+
+
+async def test_a_drag_in_the_gutter_takes_whole_rows() -> None:
+    async with scene(*many(3)) as it:
+        await it.drag(Offset(3, it.where("text 1").y), Offset(3, it.where("text 2").y))
+        assert it.copied == "text 1"
+        await it.drag(Offset(3, it.where("text 1").y), Offset(70, it.where("text 2").y))
+        assert it.copied == "text 1\ntext 2"
+
+
+async def test_a_drag_from_above_a_short_log_begins_with_it() -> None:
+    async with scene(*many(2)) as it:
+        await it.drag(Offset(30, 0), it.where("text 1") + (3, 0))
+        assert it.copied == "text 0\ntext"
+
+
+async def test_characters_are_selected_whole() -> None:
+    async with scene(message(1, "a👨‍👩‍👧b e\u0301x")) as it:
+        start = it.where("a👨")
+        await it.drag(start + (1, 0), start + (2, 0))
+        assert it.copied == "👨‍👩‍👧"
+        await it.drag(start + (5, 0), start + (5, 0) + (1, 0))
+        assert it.copied == "e\u0301x"
+
+
+async def test_a_selection_stays_with_its_text() -> None:
+    async with scene(*many(50, 50)) as it:
+        await it.drag(it.where("text 95"), it.where("text 96") + (3, 0))
+        assert it.copied == "text 95\ntext"
+        it.log.append(*many(5, 100))
+        it.log.prepend(many(50))
+        it.log.remove("m97")
+        await it.pilot.resize_terminal(60, 20)
+        await it.pilot.pause()
+        assert it.copied == "text 95\ntext"
+        marked = "".join(
+            segment.text
+            for strip in it.strips
+            for segment in strip
+            if segment.style is not None and segment.style.bgcolor == it.log.selection_style.bgcolor
+        )
+        assert marked == "text 95text"
+
+
+async def test_two_clicks_select_a_word_and_three_a_message() -> None:
+    async with scene(message(1, "some well-known words\nand a line")) as it:
+        await it.click("known", times=2)
+        assert it.copied == "well-known"
+        await it.click("known", times=3)
+        assert it.copied == "some well-known words\nand a line"
+
+
+async def test_keys_select_text_from_the_selected_message_on() -> None:
+    async with scene(message(1, "one two"), message(2, "好e\u0301x three")) as it:
+        it.log.focus()
+        await it.press("up", "up")
+        await it.press("shift+right", "shift+right")
+        assert it.copied == "on"
+        await it.press("shift+left")
+        assert it.copied == "o"
+        await it.press("ctrl+shift+right")
+        assert it.copied == "one"
+        await it.press("shift+down")
+        assert it.copied == "one two\n好e\u0301"
+        await it.press("shift+end")
+        assert it.copied == "one two\n好e\u0301x three"
+        await it.press("ctrl+shift+left", "shift+left")
+        assert it.copied == "one two\n好e\u0301x"
+        await it.press("shift+up", "shift+home")
+        assert it.copied == ""
+        await it.press("ctrl+a")
+        assert it.copied == "one two"
+        await it.press("escape")
+        assert it.copied is None
+
+
+async def test_a_drag_goes_on_by_keys() -> None:
+    async with scene(message(1, "one two three")) as it:
+        await it.drag(it.where("one"), it.where("one") + (2, 0))
+        it.log.focus()
+        await it.press("ctrl+shift+right")
+        assert it.copied == "one two"
+
+
+async def test_copying_goes_to_the_clipboard() -> None:
+    async with scene(message(1, "one two three")) as it:
+        await it.drag(it.where("two"), it.where("two") + (2, 0))
+        it.app.screen.action_copy_text()
+        assert it.app.clipboard == "two"
+
+
+# What goes to the terminal
+
+
+async def test_nothing_of_a_hostile_message_is_obeyed() -> None:
+    hostile = (
+        "\x1b]0;title\x07\x1b[2J\x9b31m\u202e[bold]x[/bold][@click=app.quit]quit[/]\r\x00\ud800"
+    )
+    items = (
+        message(1, hostile, sender=hostile, reply=(hostile, hostile)),
+        message(2, hostile, state="failed", error=hostile, reactions=(Reaction(hostile, 1),)),
+        LogNotice("n", T0, hostile),
+    )
+    async with scene(*items, size=(80, 40)) as it:
+        text = "\n".join(it.rows)
+        assert "[bold]x[/bold]" in text
+        assert not {"\x1b", "\x9b", "\x07", "\r", "\x00", "\u202e", "\ud800"} & set(text)
+        assert not any(
+            "@click" in segment.style.meta
+            for strip in it.strips
+            for segment in strip
+            if segment.style is not None
+        )
+
+
+async def test_a_link_goes_to_the_terminal_as_one() -> None:
+    async with scene(message(1, "see https://münchen.example/a")) as it:
+        console = Console(force_terminal=True, color_system="truecolor", legacy_windows=False)
+        sent = "".join(strip.render(console) for strip in it.strips)
+        assert ";https://xn--mnchen-3ya.example/a\x1b\\" in sent
+        assert "https://münchen.example/a" in sent
+
+
+@pytest.mark.parametrize("theme", ["textual-dark", "textual-light", "nord", "gruvbox", "dracula"])
+async def test_text_is_readable_on_every_theme(theme: str) -> None:
+    from gochat.tui.text.colours import MIN_CONTRAST, RGB, contrast
+
+    items = [
+        message(1, "a **b** `c` https://x.org @mei\n> q\n```py\ndef f(): return 'x' + 1  # y\n```"),
+        message(2, mention=True, sender="jonas", edited=True, reply=("a", "b")),
+        message(3, state="failed", error="no", reactions=(Reaction("x", 1), Reaction("y", 2, me=True))),
+        message(4, state="pending"),
+        message(5, deleted=True),
+        LogNotice("n", T0, "topic"),
+    ]  # fmt: skip
+    async with scene(*items, size=(80, 40)) as it:
+        it.log.set_unread_after("m2")
+        dark = [strip.text for strip in it.strips]
+        it.app.theme = theme
+        await it.pilot.pause()
+        it.log.focus()
+        it.log.select_previous()
+        await it.pilot.pause()
+        assert len(it.strips) == len(dark)
+        for strip in it.strips:
+            for segment in strip:
+                style = segment.style
+                if style is None or not segment.text.strip(" ─▎▏╭[]"):
+                    continue
+                assert style.color is not None
+                assert style.bgcolor is not None
+                ratio = contrast(
+                    RGB(*style.color.get_truecolor()),
+                    RGB(*style.bgcolor.get_truecolor(foreground=False)),
+                )
+                assert ratio >= MIN_CONTRAST, (segment.text, style)
+
+
+async def test_another_theme_shows_at_once() -> None:
+    async with scene(message(1)) as it:
+        before = it.strips[-1]._segments[-1].style
+        it.app.theme = "textual-light"
+        await it.pilot.pause()
+        assert it.strips[-1]._segments[-1].style != before
+
+
+async def test_it_can_be_removed_like_any_widget() -> None:
+    async with scene(message(1)) as it:
+        await it.log.remove()
+        assert not it.app.query(ChatLog)
