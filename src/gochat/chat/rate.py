@@ -5,7 +5,13 @@ Pure bookkeeping: the present time is given, in seconds of a monotonic clock.
 
 from __future__ import annotations
 
+from typing import Final
+
 from gochat.errors import ChatError, ErrorCode
+
+#: Of a token, what may be missing: who comes back at the very moment that they were told must not
+#: be sent away again for what adding floats has lost. It is owed, so the rate stays what it is.
+ROUNDING: Final = 1e-3
 
 
 class TokenBucket:
@@ -24,7 +30,7 @@ class TokenBucket:
         elapsed = now - self._updated
         self._tokens = min(self._burst, self._tokens + elapsed * self._per_second)
         self._updated = now
-        if self._tokens >= 1:
+        if self._tokens >= 1 - ROUNDING:
             self._tokens -= 1
             return 0.0
         return (1 - self._tokens) / self._per_second
