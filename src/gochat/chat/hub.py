@@ -46,6 +46,9 @@ class Subscriber(Protocol):
 class OnlinePerson:
     """Somebody who is online here: their sessions and conversations.
 
+    `rooms` says for each at which cursor they came in: their sessions were posted nothing of it
+    up to there, and everything since. A session that joins later has its own cursor.
+
     `generation` counts changes of `rooms`, so that whoever loads them from the store notices a
     change in the meantime.
     """
@@ -56,7 +59,7 @@ class OnlinePerson:
         self.key: Final = key
         self.name: Final = name
         self.sessions: dict[Subscriber, None] = {}
-        self.rooms: set[ConversationKey] = set()
+        self.rooms: dict[ConversationKey, Cursor] = {}
         self.generation = 0
         #: How often they may write to the log, on all their devices together.
         self.turns: Final = turns
@@ -117,12 +120,12 @@ class Hub:
         for room in rooms:
             if room == LOBBY_KEY or is_private(room) or room in person.rooms:
                 continue
-            person.rooms.add(room)
+            person.rooms[room] = self.cursor
             person.generation += 1
             self._rooms.setdefault(room, {}).update(person.sessions)
 
     def _exit(self, person: OnlinePerson, room: ConversationKey) -> None:
-        person.rooms.discard(room)
+        person.rooms.pop(room, None)
         person.generation += 1
         self._unsubscribe(room, person.sessions)
 

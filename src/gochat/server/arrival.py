@@ -3,12 +3,14 @@
 The seam. A session that resumes is sent what it missed, then what is said from now on, with no gap
 and nothing twice. So it joins the hub and notes the hub's cursor in one step; what the hub posts
 from then on is held back; what is in the log up to that cursor is read and sent; then what was
-held goes out, and the rest comes live.
+held goes out, and the rest comes live. The rooms of somebody who was not online yet have to be
+looked up first, so each of these has a cursor of its own, noted in the step in which the hub
+begins to post it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -117,9 +119,10 @@ class Arrivals:
         self._services.logins.succeeded(account, session.address)
         token = await self._services.accounts.issue_token(who)
         with self._arriving(session, who, token, request):
+            as_of = self._services.hub.cursor
             await self._load_rooms(session)
             if not session.wants_log:
-                await self._push_unread(session, self._services.hub.cursor)
+                await self._push_unread(session, as_of)
 
     async def resume(self, session: Session, request: Resume) -> None:
         """Log in by token and catch up."""
@@ -129,10 +132,11 @@ class Arrivals:
             log.info("token refused", address=session.address)
             raise
         with self._arriving(session, who, token, request):
-            as_of = self._services.hub.cursor
+            assert session.person is not None
+            as_of, joined = self._services.hub.cursor, frozenset(session.person.rooms)
             await self._load_rooms(session)
             for position in request.positions:
-                await self._catch_up(session, position, as_of)
+                await self._catch_up(session, position, as_of, joined)
 
     async def log_out(self, session: Session, request: Logout) -> None:
         """Leave, and make the token worthless."""
@@ -233,7 +237,15 @@ class Arrivals:
             keys = await self._services.store.conversation_keys(person.key)
         self._services.hub.enter(person, keys)
 
-    async def _catch_up(self, session: Session, position: Position, as_of: Cursor) -> None:
+    async def _catch_up(
+        self,
+        session: Session,
+        position: Position,
+        as_of: Cursor,
+        joined: Collection[ConversationKey],
+    ) -> None:
+        """Send what was missed up to `as_of`, or in a room that the session came to only after it
+        had `joined`, up to there."""
         person = session.person
         assert person is not None
         try:
@@ -242,6 +254,8 @@ class Arrivals:
             return
         if not self._may_read(session, key):
             return
+        if key not in joined:
+            as_of = person.rooms.get(key, as_of)
         store = self._services.store
         limit = self._limits.resume_max
         page = await store.page(

@@ -129,7 +129,7 @@ class Session:
 
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
         """Called by the hub for a client that doesn't want the log."""
-        self.unmarked[conversation] = seq
+        self.unmarked[conversation] = max(seq, self.unmarked.get(conversation, 0))
 
     @property
     def name(self) -> str | None:

@@ -1,0 +1,119 @@
+"""What the fault runs have found, each as small as it gets: it must not come back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+from peers import Peer, RunningServer, running_server
+
+from gochat.protocol.messages import (
+    CaughtUp,
+    CreateRoom,
+    Join,
+    LoggedIn,
+    Login,
+    Message,
+    Ping,
+    Pong,
+    Position,
+    Resume,
+    Send,
+    Sent,
+)
+from gochat.storage.sqlite import SqliteStore
+
+pytestmark = pytest.mark.trio
+
+
+def while_rooms_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, name: str, do: Callable[[], Awaitable[object]]
+) -> None:
+    """Have `do` done, once, in the moment in which an arriving session's rooms are looked up."""
+    look_up = SqliteStore.conversation_keys
+    is_done = False
+
+    async def look_up_slowly(self: SqliteStore, person: Any) -> Any:
+        nonlocal is_done
+        keys = await look_up(self, person)
+        if person == name and not is_done:
+            is_done = True
+            await do()
+        return keys
+
+    monkeypatch.setattr(SqliteStore, "conversation_keys", look_up_slowly)
+
+
+async def until_pong(peer: Peer) -> list[Message | CaughtUp]:
+    """Return what was said to `peer` before a ping was answered."""
+    await peer.send(Ping(request_id="done"))
+    heard: list[Message | CaughtUp] = []
+    while True:
+        match await peer.receive():
+            case Pong(request_id="done"):
+                return heard
+            case Message() | CaughtUp() as event:
+                heard.append(event)
+
+
+async def room_of_two(server: RunningServer, bob: Peer) -> tuple[str, Position]:
+    """Have mei join bob's room and leave; return her token and how far she read it."""
+    await bob.ask(CreateRoom(room="#garden"), Sent)
+    async with server.peer("mei", "log") as mei:
+        joined = await mei.ask(Join(room="#garden"), Sent)
+        return mei.token, Position(conv="#garden", epoch=joined.epoch, seq=joined.seq)
+
+
+@pytest.mark.parametrize("has_another_session", [False, True])
+async def test_what_is_said_in_a_room_while_a_session_resumes_reaches_it_once_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, has_another_session: bool
+) -> None:
+    async with running_server() as server, server.peer("bob", "log") as bob:
+        token, position = await room_of_two(server, bob)
+        await bob.ask(Send(to="#garden", text="before"), Sent)
+        async with trio.open_nursery() as nursery, server.connect() as mei:
+            if has_another_session:
+                await nursery.start(_stay, server, token)
+            while_rooms_are_loaded(
+                monkeypatch, "mei", lambda: bob.ask(Send(to="#garden", text="meanwhile"), Sent)
+            )
+            await mei.send(Resume(token=token, caps=("log",), positions=(position,)))
+            await mei.expect(LoggedIn)
+            caught_up, *heard = await until_pong(mei)
+            assert isinstance(caught_up, CaughtUp)
+            await bob.ask(Send(to="#garden", text="after"), Sent)
+            heard += await until_pong(mei)
+            assert [(m.seq, m.text) for m in heard if isinstance(m, Message)] == [
+                (position.seq + 1, "before"),
+                (position.seq + 2, "meanwhile"),
+                (position.seq + 3, "after"),
+            ]
+            nursery.cancel_scope.cancel()
+
+
+async def _stay(server: RunningServer, token: str, *, task_status: trio.TaskStatus[None]) -> None:
+    async with server.connect() as peer:
+        await peer.ask(Resume(token=token), LoggedIn)
+        task_status.started()
+        await trio.sleep_forever()
+
+
+async def test_a_private_message_while_a_minimal_client_logs_in_reaches_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_server() as server, server.peer("bob") as bob, server.connect() as mei:
+        await mei.register("mei")
+        await bob.ask(Send(to="@mei", text="before"), Sent)
+        while_rooms_are_loaded(
+            monkeypatch, "mei", lambda: bob.ask(Send(to="@mei", text="meanwhile"), Sent)
+        )
+        await mei.send(Login(name="mei", password="correct horse"))
+        heard = await until_pong(mei)
+        assert [m.text for m in heard if isinstance(m, Message)] == ["before", "meanwhile"]
+        async with server.connect() as again:
+            await mei.stream.aclose()
+            await bob.sees(offline="mei")
+            await again.send(Login(name="mei", password="correct horse"))
+            assert await until_pong(again) == [], "what was delivered does not come again"
