@@ -8,7 +8,8 @@ at once must not cause ten thousand frames to each of ten thousand: changes are 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 import trio
@@ -16,10 +17,10 @@ import trio
 from gochat.chat.names import NameKey
 from gochat.protocol.messages import Person, Presence
 
-#: People in one frame. A name takes at most 32 characters of 4 bytes and an away notice 200, both
-#: escaped twice: 40 of the worst would fill a frame, so the notice is what bounds it.
-MAX_PEOPLE_PER_FRAME: Final = 40
-#: The same, for names alone.
+#: People with an away notice in one frame. A name takes at most 32 characters of 4 bytes and a
+#: notice 200 of 7 (a control character, escaped twice): 40 of the worst fit 64 KiB, 42 don't.
+MAX_AWAY_PER_FRAME: Final = 40
+#: The same for names alone, of which more would fit: a frame that size is long enough.
 MAX_NAMES_PER_FRAME: Final = 250
 
 
@@ -53,10 +54,14 @@ class Roster:
             self._note(key, person.name)
 
     def page(self, after: str, limit: int) -> tuple[tuple[Person, ...], bool]:
-        """Return at most `limit` people whose key is above `after`, and whether there are more."""
+        """Return at most `limit` people whose key is above `after`, and whether there are more.
+
+        Ends earlier where the next one might not fit the frame.
+        """
         start = bisect.bisect_right(self._order, after)
-        people = tuple(self._people[key] for key in self._order[start : start + limit])
-        return people, start + limit < len(self._order)
+        candidates = (self._people[key] for key in self._order[start : start + limit])
+        people = next(_frames(candidates), ())
+        return people, start + len(people) < len(self._order)
 
     async def wait_for_news(self) -> None:
         """Wait until something has changed that :meth:`take_news` would tell."""
@@ -76,11 +81,23 @@ class Roster:
 
 
 def _events(online: list[Person], offline: list[str]) -> Iterator[Presence]:
-    plain = [person for person in online if person.away is None]
-    away = [person for person in online if person.away is not None]
-    for start in range(0, len(plain), MAX_NAMES_PER_FRAME):
-        yield Presence(online=tuple(plain[start : start + MAX_NAMES_PER_FRAME]))
-    for start in range(0, len(away), MAX_PEOPLE_PER_FRAME):
-        yield Presence(online=tuple(away[start : start + MAX_PEOPLE_PER_FRAME]))
-    for start in range(0, len(offline), MAX_NAMES_PER_FRAME):
-        yield Presence(offline=tuple(offline[start : start + MAX_NAMES_PER_FRAME]))
+    for people in _frames(online):
+        yield Presence(online=people)
+    names = iter(offline)
+    while some := tuple(islice(names, MAX_NAMES_PER_FRAME)):
+        yield Presence(offline=some)
+
+
+def _frames(people: Iterable[Person]) -> Iterator[tuple[Person, ...]]:
+    """Cut `people` into as many as fit one frame each."""
+    frame: list[Person] = []
+    room = 1.0
+    for person in people:
+        size = 1 / (MAX_NAMES_PER_FRAME if person.away is None else MAX_AWAY_PER_FRAME)
+        if size > room + 1e-9:
+            yield tuple(frame)
+            frame, room = [], 1.0
+        frame.append(person)
+        room -= size
+    if frame:
+        yield tuple(frame)

@@ -1,0 +1,187 @@
+"""Who is online, in pages and in news."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from gochat.chat import names
+from gochat.chat.names import MAX_NAME, NameKey
+from gochat.chat.presence import Roster
+from gochat.protocol.codec import encode
+from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
+from gochat.protocol.messages import People, Person, Presence
+from gochat.server.handlers import MAX_AWAY
+
+#: The longest on the wire of those that are allowed: four bytes a character; escaped twice, seven.
+LONGEST_NAME = "𐐨" * MAX_NAME
+LONGEST_AWAY = "\x01" * MAX_AWAY
+
+
+def arrive(roster: Roster, *people: str, away: str | None = None) -> None:
+    for name in people:
+        roster.arrive(names.fold(name), Person(name=name, away=away))
+
+
+def crowd(size: int, *, away: str | None = None) -> tuple[Roster, list[NameKey]]:
+    """Many people, all with the longest of names; and their keys."""
+    roster = Roster()
+    letters = {ord("0") + digit: ord(LONGEST_NAME[0]) + digit for digit in range(10)}
+    shown = [f"{number:032}".translate(letters) for number in range(size)]
+    arrive(roster, *shown, away=away)
+    return roster, [names.fold(name) for name in shown]
+
+
+def news(roster: Roster) -> tuple[list[str], list[str]]:
+    """The names that came and those that left, of all events together."""
+    events = roster.take_news()
+    online = [person.name for event in events for person in event.online]
+    return online, [name for event in events for name in event.offline]
+
+
+# -- pages ----------------------------------------------------------------------------------------
+
+
+def test_pages_go_through_everybody_in_the_order_of_their_keys() -> None:
+    roster = Roster()
+    arrive(roster, "mei", "Bob", "eve", "Zoë", "ann", "梅")
+    pages, after, more = [], "", True
+    while more:
+        page, more = roster.page(after, 2)
+        pages.append([person.name for person in page])
+        after = names.fold(page[-1].name)
+    assert pages == [["ann", "Bob"], ["eve", "mei"], ["Zoë", "梅"]]
+
+
+def test_a_page_goes_on_behind_somebody_who_has_left_in_between() -> None:
+    roster = Roster()
+    arrive(roster, "ann", "bob", "eve")
+    roster.leave(NameKey("bob"))
+    page, more = roster.page("bob", 5)
+    assert ([person.name for person in page], more) == (["eve"], False)
+    assert roster.page("eve", 5) == ((), False)
+
+
+@given(
+    st.sets(st.integers(0, 999), max_size=400),
+    st.integers(1, 300),
+    st.sampled_from([None, "gone"]),
+)
+def test_pages_of_any_size_show_everybody_once(
+    numbers: set[int], limit: int, away: str | None
+) -> None:
+    roster = Roster()
+    arrive(roster, *(f"p{number:03}" for number in numbers), away=away)
+    seen: list[str] = []
+    after, more = "", True
+    while more:
+        page, more = roster.page(after, limit)
+        assert page or not numbers
+        assert len(page) <= limit
+        seen += (person.name for person in page)
+        after = seen[-1] if seen else ""
+    assert seen == [f"p{number:03}" for number in sorted(numbers)]
+
+
+@pytest.mark.parametrize("away", [None, LONGEST_AWAY])
+def test_a_page_fits_a_frame_whoever_is_in_it(away: str | None) -> None:
+    roster, _ = crowd(1000, away=away)
+    page, more = roster.page("", 1000)
+    assert more
+    reply = People(people=page, total=2**53 - 1, more=True, request_id="\x01" * 64)
+    assert len(encode(reply)) - HEADER_SIZE <= MAX_FRAME_SIZE
+    assert len(encode(reply)) > MAX_FRAME_SIZE // 2, "a page is not needlessly short, either"
+
+
+# -- news -----------------------------------------------------------------------------------------
+
+
+def test_news_say_who_came_and_who_left_since_the_last() -> None:
+    roster = Roster()
+    arrive(roster, "mei", "bob")
+    assert news(roster) == (["mei", "bob"], [])
+    roster.leave(NameKey("mei"))
+    arrive(roster, "eve")
+    assert news(roster) == (["eve"], ["mei"])
+    assert roster.take_news() == []
+    assert len(roster) == 2
+    assert NameKey("mei") not in roster
+
+
+def test_who_came_and_left_between_two_news_is_told_as_they_are_now() -> None:
+    roster = Roster()
+    arrive(roster, "mei", "bob")
+    roster.take_news()
+    arrive(roster, "eve")
+    roster.leave(NameKey("eve"))
+    roster.leave(NameKey("bob"))
+    arrive(roster, "bob")
+    for _ in range(100):
+        roster.leave(NameKey("mei"))
+        arrive(roster, "mei")
+    assert news(roster) == (["bob", "mei"], ["eve"])
+
+
+def test_another_away_notice_is_news_of_somebody_who_is_online() -> None:
+    roster = Roster()
+    arrive(roster, "mei")
+    roster.take_news()
+    arrive(roster, "mei", away="lunch")
+    [event] = roster.take_news()
+    assert event == Presence(online=(Person(name="mei", away="lunch"),))
+    assert len(roster) == 1
+    arrive(roster, "mei")
+    assert roster.take_news() == [Presence(online=(Person(name="mei"),))]
+
+
+def test_leaving_without_having_come_is_no_news() -> None:
+    roster = Roster()
+    roster.leave(NameKey("mei"))
+    assert roster.take_news() == []
+
+
+@pytest.mark.parametrize("away", [None, LONGEST_AWAY])
+def test_news_of_a_crowd_are_cut_into_frames(away: str | None) -> None:
+    roster, keys = crowd(1000, away=away)
+    came = roster.take_news()
+    for key in keys:
+        roster.leave(key)
+    left = roster.take_news()
+    assert sum(len(event.online) for event in came) == 1000
+    assert sum(len(event.offline) for event in left) == 1000
+    for event in came + left:
+        assert len(encode(event)) - HEADER_SIZE <= MAX_FRAME_SIZE
+    assert len(left) <= 4
+    assert len(came) <= (4 if away is None else 25)
+
+
+def test_names_and_notices_share_a_frame_as_far_as_they_fit() -> None:
+    roster = Roster()
+    for number in range(100):
+        key = NameKey(f"{number:03}")
+        roster.arrive(key, Person(name=LONGEST_NAME, away=LONGEST_AWAY if number % 2 else None))
+    events = roster.take_news()
+    assert len(events) == 2
+    assert all(len(encode(event)) - HEADER_SIZE <= MAX_FRAME_SIZE for event in events)
+
+
+@pytest.mark.trio
+async def test_waiting_for_news_ends_when_there_are_some_and_not_before(
+    autojump_clock: MockClock,
+) -> None:
+    roster = Roster()
+    with trio.move_on_after(10) as nothing_happens:
+        await roster.wait_for_news()
+    assert nothing_happens.cancelled_caught
+    arrive(roster, "mei")
+    await roster.wait_for_news()
+    await roster.wait_for_news()  # until they are taken
+    roster.take_news()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(roster.wait_for_news)
+        await trio.sleep(1)
+        assert nursery.child_tasks
+        roster.leave(NameKey("mei"))
