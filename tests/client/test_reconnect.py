@@ -167,7 +167,7 @@ async def test_what_was_missed_in_a_conversation_beyond_the_positions_is_seen_fr
 async def test_a_conversation_that_was_left_elsewhere_is_no_longer_resumed() -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
-        await peer.send(said(1), said(7, to="#garden"))
+        await peer.send(said(1), said(7, to="#garden", from_="mei", kind="join"))
         assert await messages(events, 2) == [1, 7]
         await peer.cut()
         peer, request = await come_back(server, caught_up(1, 1), head=1)
@@ -180,13 +180,17 @@ async def test_a_conversation_that_was_left_elsewhere_is_no_longer_resumed() -> 
 async def test_after_being_invited_kicked_or_leaving_a_room_starts_anew() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
-        room = {"to": "#garden"}
-        await peer.send(said(3, "mei", kind="invite", **room), said(20, "", kind="join", **room))
+
+        def happens(seq: int, kind: str, from_: str, text: str = "") -> wire.Message:
+            return said(seq, text, to="#garden", from_=from_, kind=kind)
+
+        await peer.send(happens(3, "invite", "bob", "mei"), happens(20, "join", "mei"))
         assert await messages(events, 2) == [3, 20]
-        await peer.send(said(21, "mei", kind="kick", **room), said(40, **room))
+        await peer.send(happens(21, "kick", "bob", "mei"), happens(40, "join", "mei"))
         assert await messages(events, 2) == [21, 40]
-        await peer.send(said(41, kind="leave", from_="mei", **room), said(60, **room))
+        await peer.send(happens(41, "leave", "mei"), happens(60, "join", "mei"))
         assert await messages(events, 2) == [41, 60]
+        await peer.settle()
 
 
 async def test_too_much_missed_resets_to_the_newest_page() -> None:

@@ -272,3 +272,26 @@ def test_any_change_of_history_ends_in_the_new_one(data: st.DataObject) -> None:
     assert seen == list(range(1, new.head + 1))
     last_reset = max(i for i, event in enumerate(shown) if isinstance(event, Reset))
     assert all(isinstance(m, Message) and m.epoch == "e2" for m in shown[last_reset + 1 :])
+
+
+def test_an_open_start_waits_for_the_entry_that_begins() -> None:
+    timeline = Timeline("#garden", "e1", 7, is_open=True)
+    assert add(timeline, 8, 9) == []
+    assert want_of(timeline) == After(7)
+    assert timeline.begin(entry(6)) == entries(6)
+    assert want_of(timeline) == After(6)
+    assert add(timeline, 7) == entries(7, 8, 9)
+
+
+def test_an_open_start_is_closed_by_a_page() -> None:
+    timeline = Timeline("#garden", "e1", 7, is_open=True)
+    add(timeline, 8, 9)
+    assert timeline.fill(page(8, 9, head=9)) == entries(8, 9)
+    assert want_of(timeline) is None
+
+
+def test_an_open_start_moves_back_to_the_earliest_entry() -> None:
+    timeline = Timeline("#garden", "e1", 8, is_open=True)
+    add(timeline, 9, 8)
+    assert want_of(timeline) == After(7)
+    assert timeline.skip() == entries(8, 9)

@@ -11,7 +11,6 @@ from gochat.client.timeline import Timeline, Want
 from gochat.protocol.messages import (
     CaughtUp,
     Conversation,
-    CreateRoom,
     HistoryPage,
     Message,
     Position,
@@ -32,6 +31,7 @@ class Inbox:
         self.me = ""
         self._timelines: dict[str, Timeline] = {}  # in the order of their latest entries
         self._behind: set[str] = set()  # those that want something
+        self._has_picture = False  # whether all conversations were known at some time
 
     def begin(self, me: str) -> None:
         """Be the inbox of `me` from here on; what is known of another account is forgotten."""
@@ -44,6 +44,7 @@ class Inbox:
         self.me = ""
         self._timelines.clear()
         self._behind.clear()
+        self._has_picture = False
 
     def positions(self) -> tuple[Position, ...]:
         """Return how far each conversation has been handed out, for a resume."""
@@ -64,36 +65,26 @@ class Inbox:
             listed.add(conversation.conv)
             timeline = self._timelines.get(conversation.conv)
             if timeline is None:
-                self._timelines[conversation.conv] = Timeline(
-                    conversation.conv, conversation.epoch, conversation.head, is_estimate=True
-                )
-            else:
-                timeline.announce(conversation.epoch, conversation.head)
-                self._shown(timeline, [])
+                timeline = self._timelines[conversation.conv] = self._start_listed(conversation)
+            timeline.announce(conversation.epoch, conversation.head)
+            self._shown(timeline, [])
+        self._has_picture = True
         for conv in known - listed:
             self._forget(conv)
 
     def receive(self, entry: Message) -> list[Message | Reset]:
         """Take in an entry, and return what can be shown now."""
         conv = conversation_of(entry, self.me)
-        timeline = self._timelines.pop(conv, None)
-        if timeline is None:
-            timeline = Timeline(conv, entry.epoch, entry.seq - 1)
+        timeline = self._timelines.pop(conv, None) or self._start(conv, entry)
         self._timelines[conv] = timeline  # to the end
+        if entry.from_ == self.me and entry.kind in ("create", "join"):
+            return self._shown(timeline, timeline.begin(entry))
         return self._shown(timeline, timeline.add(entry))
 
     def acknowledged(self, request: Request, sent: Sent) -> list[Message | Reset]:
         """Take in the entry that one's own `request` became."""
         entry = entry_of(request, sent, self.me)
-        if entry is None:
-            return []
-        shown = self.receive(entry)
-        if isinstance(request, CreateRoom) and request.topic:
-            # The topic is the entry after it, which has no acknowledgement of its own.
-            timeline = self._timelines[conversation_of(entry, self.me)]
-            timeline.announce(entry.epoch, entry.seq + 1)
-            shown = self._shown(timeline, shown)
-        return shown
+        return [] if entry is None else self.receive(entry)
 
     def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
         """Take in what the server says about one conversation after a resume."""
@@ -118,6 +109,26 @@ class Inbox:
         """Go on without what is missing in `conv`."""
         timeline = self._timelines.get(conv)
         return [] if timeline is None else self._shown(timeline, timeline.skip())
+
+    def _start(self, conv: str, entry: Message) -> Timeline:
+        """Return the timeline of a conversation that is not known yet, of which this came."""
+        if not self._has_picture:
+            return Timeline(conv, entry.epoch, entry.seq - 1)
+        if conv.startswith("@"):
+            return Timeline(conv, entry.epoch, 0)  # not in the picture, so it has just begun
+        # A room that one joins. What is said there may overtake the acknowledgement of joining.
+        is_open = not self._is_outside(entry)
+        return Timeline(conv, entry.epoch, entry.seq - 1, is_open=is_open)
+
+    def _start_listed(self, conversation: Conversation) -> Timeline:
+        """Return the timeline of a conversation that is in the picture and not known yet."""
+        conv, epoch, head = conversation.conv, conversation.epoch, conversation.head
+        if not self._has_picture:
+            return Timeline(conv, epoch, head, is_estimate=True)
+        # It is new since the last picture, so what is in it was missed. To a room one came on
+        # another device; from where on, the read marker tells as well as can be known.
+        start = 0 if conv.startswith("@") else min(conversation.read, head)
+        return Timeline(conv, epoch, start)
 
     def _shown(self, timeline: Timeline, shown: list[Message | Reset]) -> list[Message | Reset]:
         if timeline.want is None:

@@ -40,16 +40,26 @@ class Timeline:
     It has handed out, or never will, everything up to `position` in the log's history `epoch`.
     """
 
-    def __init__(self, conv: str, epoch: str, position: int, *, is_estimate: bool = False) -> None:
+    def __init__(
+        self,
+        conv: str,
+        epoch: str,
+        position: int,
+        *,
+        is_estimate: bool = False,
+        is_open: bool = False,
+    ) -> None:
         """Start after `position`.
 
         With `is_estimate` the position is a head seen in passing, which entries on their way may
-        be behind: the first one to arrive then says where to start.
+        be behind: the first one to arrive then says where to start. With `is_open` nothing is
+        shown until it is known where to start: by :meth:`begin`, or by a page that is fetched.
         """
         self.conv = conv
         self.epoch = epoch
         self.position = position
         self._is_estimate = is_estimate
+        self._is_open = is_open
         self._head = position  # the newest seq that is known to exist
         self._ahead: dict[int, Message] = {}  # arrived, but something before it is missing
         # A page that the server announced instead of what was missed: what came of it so far.
@@ -70,7 +80,7 @@ class Timeline:
         if self._waiting is not None or entry.epoch != self.epoch:
             self._wait(entry)
             return []
-        if self._is_estimate and entry.seq <= self.position:
+        if (self._is_estimate or self._is_open) and entry.seq <= self.position:
             self.position = entry.seq - 1
         self._is_estimate = False
         if entry.seq <= self.position:
@@ -80,7 +90,14 @@ class Timeline:
             self._wait(entry)
             return []
         self._ahead[entry.seq] = entry
-        return self._advance()
+        return [] if self._is_open else self._advance()
+
+    def begin(self, entry: Message) -> list[Message | Reset]:
+        """Take in the entry that starts an open timeline."""
+        if self._is_open:
+            self._is_open = False
+            self.position = entry.seq - 1
+        return self.add(entry)
 
     def announce(self, epoch: str, head: int) -> None:
         """Take note that the log of `epoch` reaches to `head`."""
@@ -95,7 +112,7 @@ class Timeline:
         """Take in the server's word on what follows a resume."""
         self._ahead.clear()
         self._waiting = self._announced = None
-        self._is_estimate = False
+        self._is_estimate = self._is_open = False
         if event.recovered and event.epoch == self.epoch:
             self._head = max(self.position, event.head)
             return []
@@ -111,6 +128,7 @@ class Timeline:
         if page.epoch != self.epoch:
             self._wait()
             return []
+        self._is_open = False
         shown = [out for entry in page.entries for out in self.add(entry)]
         return shown + self._notice_end(page)
 
@@ -124,6 +142,7 @@ class Timeline:
     def skip(self) -> list[Message | Reset]:
         """Go on behind what is missing: it is not to be had."""
         self._waiting = None
+        self._is_open = False
         if self._ahead:
             self.position = min(self._ahead) - 1
         else:
@@ -149,6 +168,7 @@ class Timeline:
 
     def _wait(self, *entries: Message) -> None:
         if self._waiting is None:
+            self._is_open = False
             self._waiting = deque(self._ahead.values(), maxlen=MAX_MISSED)
             self._ahead.clear()
             self._announced = None

@@ -1,0 +1,127 @@
+"""All conversations together: where each starts and ends, and what a resume asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from gochat.client.inbox import MAX_POSITIONS, Inbox
+from gochat.client.timeline import After
+from gochat.protocol.messages import (
+    Conversation,
+    CreateRoom,
+    EntryKind,
+    Join,
+    Message,
+    Position,
+    Send,
+    Sent,
+)
+
+
+def entry(
+    seq: int, to: str = "#lobby", *, from_: str = "bob", kind: EntryKind = "text", text: str = ""
+) -> Message:
+    return Message(to=to, epoch="e1", seq=seq, ts=seq, from_=from_, kind=kind, text=text)
+
+
+def sent(seq: int, to: str) -> Sent:
+    return Sent(to=to, epoch="e1", seq=seq, ts=seq)
+
+
+def listed(conv: str, head: int, read: int = 0) -> Conversation:
+    return Conversation(conv=conv, epoch="e1", head=head, read=read)
+
+
+def seqs(shown: list[object]) -> list[int]:
+    return [event.seq for event in shown if isinstance(event, Message)]
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    """Mei's, who has seen the picture: a lobby with seven entries."""
+    inbox = Inbox()
+    inbox.begin("mei")
+    inbox.picture([listed("#lobby", 7)], set())
+    return inbox
+
+
+def test_both_directions_of_a_private_conversation_are_one(inbox: Inbox) -> None:
+    assert seqs([*inbox.receive(entry(1, "@mei", from_="bob"))]) == [1]
+    assert seqs([*inbox.acknowledged(Send(to="@bob", text="hi"), sent(2, "@bob"))]) == [2]
+    assert seqs([*inbox.receive(entry(3, "@bob", from_="mei"))]) == [3]
+    assert Position(conv="@bob", epoch="e1", seq=3) in inbox.positions()
+
+
+def test_an_answer_that_overtakes_the_first_acknowledgement_waits_for_it(inbox: Inbox) -> None:
+    assert inbox.receive(entry(2, "@mei", from_="bob")) == []
+    assert inbox.wants() == {"@bob": After(0)}
+    shown = inbox.acknowledged(Send(to="@bob", text="hi"), sent(1, "@bob"))
+    assert seqs([*shown]) == [1, 2]
+    assert inbox.wants() == {}
+
+
+@pytest.mark.parametrize("request_", [Join(room="#garden"), CreateRoom(room="#garden")])
+def test_what_overtakes_the_acknowledgement_of_joining_waits_for_it(
+    inbox: Inbox, request_: Join | CreateRoom
+) -> None:
+    assert inbox.receive(entry(21, "#garden")) == []
+    assert seqs([*inbox.acknowledged(request_, sent(20, "#garden"))]) == [20, 21]
+    assert inbox.wants() == {}
+
+
+def test_joining_on_another_device_starts_a_room(inbox: Inbox) -> None:
+    assert seqs([*inbox.receive(entry(20, "#garden", from_="mei", kind="join"))]) == [20]
+    assert inbox.wants() == {}
+
+
+def test_an_invitation_starts_nothing(inbox: Inbox) -> None:
+    assert seqs([*inbox.receive(entry(5, "#garden", kind="invite", text="mei"))]) == [5]
+    assert inbox.wants() == {}
+    assert {position.conv for position in inbox.positions()} == {"#lobby"}
+
+
+def test_before_the_first_picture_a_conversation_starts_with_what_comes() -> None:
+    inbox = Inbox()
+    inbox.begin("mei")
+    assert seqs([*inbox.receive(entry(57, "@mei"))]) == [57]
+    assert seqs([*inbox.receive(entry(12, "#garden"))]) == [12]
+    inbox.picture([listed("@bob", 57), listed("#garden", 13), listed("#lobby", 3)], set())
+    assert inbox.wants() == {"#garden": After(12)}
+
+
+def test_what_began_while_away_was_missed(inbox: Inbox) -> None:
+    inbox.picture([listed("#lobby", 7), listed("@eve", 2), listed("#new", 30, read=28)], set())
+    assert inbox.wants() == {"@eve": After(0), "#new": After(28)}
+
+
+def test_a_conversation_that_began_after_the_list_was_asked_for_is_kept(inbox: Inbox) -> None:
+    known = inbox.known()
+    inbox.receive(entry(1, "@mei"))
+    inbox.picture([listed("#lobby", 7)], known)
+    assert "@bob" in inbox.known()
+
+
+def test_a_conversation_that_is_no_longer_in_the_list_is_forgotten(inbox: Inbox) -> None:
+    inbox.receive(entry(20, "#garden", from_="mei", kind="join"))
+    inbox.receive(entry(23, "#garden"))
+    assert inbox.wants() == {"#garden": After(20)}
+    inbox.picture([listed("#lobby", 7)], inbox.known())
+    assert inbox.known() == {"#lobby"}
+    assert inbox.wants() == {}
+
+
+def test_a_resume_asks_for_the_conversations_with_the_latest_entries(inbox: Inbox) -> None:
+    for number in range(MAX_POSITIONS):
+        inbox.receive(entry(1, f"@person{number}", from_="mei"))
+    assert "#lobby" not in {position.conv for position in inbox.positions()}
+    inbox.receive(entry(8))
+    positions = inbox.positions()
+    assert len(positions) == MAX_POSITIONS
+    assert positions[-1] == Position(conv="#lobby", epoch="e1", seq=8)
+
+
+def test_another_account_knows_nothing_of_the_one_before(inbox: Inbox) -> None:
+    inbox.begin("mei")
+    assert inbox.positions()
+    inbox.begin("bob")
+    assert inbox.positions() == ()
