@@ -13,7 +13,7 @@ from gochat.tui.text.highlighting import LANGUAGES, MAX_HIGHLIGHTED, highlight
 #: What lexers may stumble over, split at the bars.
 _TRAPS = (
     "a |1 |\n|\t| |a\n|// |/|/*|*/|\\|#|--|-|!|@|$|${|$(|(|{|[|<|<a |<!--|&|%|=|::|:|;|,|."
-    "|1.|0x|1e|'|\"|`|\"\"\"|r'|a(|a<|[a|{a|a:|a=|if |fn |x = |*|~|?"
+    '|1.|0x|1e|\'|"|`|"""|r\'|a(|a<|[a|{a|a:|a=|if |fn |x = |*|~|?'
 )
 
 

@@ -29,6 +29,7 @@ def _spans(document: Document) -> list[tuple[str, str]]:
         ("`x = *y*`", "x = *y*", [("x = *y*", "code")]),
         ("``a ` b``", "a ` b", [("a ` b", "code")]),
         (r"\*no\*", "*no*", []),
+        (r"\``` x", "``` x", []),
         ("hi @mei, @Ann-Lee.", "hi @mei, @Ann-Lee.", [("@mei", "name"), ("@Ann-Lee", "name")]),
     ],
 )

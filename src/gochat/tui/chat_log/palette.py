@@ -125,14 +125,22 @@ def new_palette(widget: Widget) -> Palette:
             roles[role] = style
         else:
             roles[role] = _readable(style, code if role in _ON_CODE else (*behind, *code))
-    selection = widget.selection_style
     return Palette(
         base=base + _readable(Style(color=base.color), behind),
         roles=roles,
         backdrops=backdrops,
-        selection=(Style(bgcolor=selection.bgcolor) if selection.bgcolor else Style(reverse=True)),
+        selection=_selection(widget),
         sender=lambda name: _coloured(Style(bold=True), sender_colour(name, behind)),
     )
+
+
+def _selection(widget: Widget) -> Style:
+    """Return the style of selected text: one colour for all of it, readable on the one behind."""
+    background = widget.selection_style.bgcolor
+    if background is None:
+        return Style(reverse=True)
+    style = Style(bgcolor=background)
+    return style + _readable(Style(color=widget.rich_style.color), _grounds(style))
 
 
 def _grounds(style: Style) -> tuple[RGB, ...]:

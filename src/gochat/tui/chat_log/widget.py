@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
-from typing import ClassVar, Final, NamedTuple, overload
+from typing import ClassVar, Final, NamedTuple, TypeAlias, overload
 
 from rich.segment import Segment
 from rich.style import Style
@@ -87,13 +87,13 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("shift+end", "extend('end')", "Select to the row's end", show=False),
     ]
 
-    TopReached = told.TopReached
-    BottomReached = told.BottomReached
-    Action = told.Action
-    LinkActivated = told.LinkActivated
-    SenderClicked = told.SenderClicked
-    ReactionClicked = told.ReactionClicked
-    SelectionChanged = told.SelectionChanged
+    TopReached: TypeAlias = told.TopReached
+    BottomReached: TypeAlias = told.BottomReached
+    Action: TypeAlias = told.Action
+    LinkActivated: TypeAlias = told.LinkActivated
+    SenderClicked: TypeAlias = told.SenderClicked
+    ReactionClicked: TypeAlias = told.ReactionClicked
+    SelectionChanged: TypeAlias = told.SelectionChanged
 
     def __init__(
         self,

@@ -16,9 +16,11 @@ from typing import Final, NamedTuple
 MIN_CONTRAST: Final = 4.5
 #: More would be told apart by nobody.
 HUES: Final = 24
-_SATURATION: Final = 0.62
+#: Dark colours look greyer than light ones of the same saturation.
+_SATURATION_ON_DARK: Final = 0.62
+_SATURATION_ON_LIGHT: Final = 0.85
 #: Steps of lightness. Between black and white only few shades are readable on both.
-_STEPS: Final = 200
+_STEPS: Final = 400
 _LIGHTEST_START: Final = 0.62
 _DARKEST_START: Final = 0.42
 #: The luminance with the same contrast to black and to white.
@@ -55,10 +57,15 @@ def hue(name: str) -> int:
     return int.from_bytes(digest, "big") % HUES
 
 
-@lru_cache(maxsize=4096)
 def sender_colour(name: str, backgrounds: tuple[RGB, ...]) -> RGB:
     """Return the colour of `name` on any of `backgrounds`."""
-    return readable(hue(name) / HUES, _SATURATION, backgrounds)
+    return _of_hue(hue(name), backgrounds)
+
+
+@lru_cache(maxsize=256)
+def _of_hue(number: int, backgrounds: tuple[RGB, ...]) -> RGB:
+    saturation = _SATURATION_ON_DARK if _are_dark(backgrounds) else _SATURATION_ON_LIGHT
+    return readable(number / HUES, saturation, backgrounds)
 
 
 def readable(hue_share: float, saturation: float, backgrounds: tuple[RGB, ...]) -> RGB:
@@ -68,7 +75,7 @@ def readable(hue_share: float, saturation: float, backgrounds: tuple[RGB, ...]) 
     is where hues look most different, within a middle range. Where no colour reaches
     `MIN_CONTRAST` on all backgrounds, it is what comes nearest.
     """
-    dark = sum(map(luminance, backgrounds)) < _MIDDLE * len(backgrounds)
+    dark = _are_dark(backgrounds)
     first = _LIGHTEST_START if dark else _DARKEST_START
     shares = [step / _STEPS for step in range(_STEPS + 1)]
     # From the preferred lightness away from the backgrounds; the rest only if all of that fails.
@@ -84,6 +91,10 @@ def readable(hue_share: float, saturation: float, backgrounds: tuple[RGB, ...]) 
         if lowest > best_contrast:
             best, best_contrast = colour, lowest
     return best
+
+
+def _are_dark(backgrounds: tuple[RGB, ...]) -> bool:
+    return sum(map(luminance, backgrounds)) < _MIDDLE * len(backgrounds)
 
 
 def _of_hls(hue_share: float, lightness: float, saturation: float) -> RGB:

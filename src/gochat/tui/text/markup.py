@@ -236,7 +236,7 @@ class _LineParser:
             self._ticks = {}
             for run in _TICKS.finditer(self._line):
                 self._ticks.setdefault(run.end() - run.start(), []).append(run.start())
-        runs = self._ticks[end - start]
+        runs = self._ticks.get(end - start, [])  # a run whose first is escaped counts as longer
         following = bisect_right(runs, start)
         if following == len(runs):
             return end
