@@ -19,8 +19,8 @@ ConversationKey = NewType("ConversationKey", str)
 LOBBY_KEY: Final = ConversationKey(LOBBY)
 
 
-def key(address: str, own: NameKey) -> ConversationKey:
-    """Return the key of what the person `own` calls `address`.
+def key(address: str, own: NameKey, field: str = "to") -> ConversationKey:
+    """Return the key of what the person `own` calls `address` in the request's `field`.
 
     Raises:
         ChatError: ``unknown_conversation`` or ``unknown_person``: nothing can have this address.
@@ -32,8 +32,10 @@ def key(address: str, own: NameKey) -> ConversationKey:
         if kind == "@":
             return private(own, names.fold(name))
     except ChatError as error:
-        raise (nobody(name) if kind == "@" and name else unknown(address)) from error
-    raise unknown(address)
+        if kind == "@" and name:
+            raise nobody(name, field) from error
+        raise unknown(address, field) from error
+    raise unknown(address, field)
 
 
 def private(one: NameKey, other: NameKey) -> ConversationKey:

@@ -31,7 +31,7 @@ class Directory:
         self._rooms: OrderedDict[ConversationKey, str] = OrderedDict({LOBBY_KEY: LOBBY})
 
     async def people(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
-        """Return those of `keys` that are accounts, with their shown names."""
+        """Return those of `keys` that are accounts, in their order, with their shown names."""
         found = {key: self._people[key] for key in keys if key in self._people}
         unknown = [key for key in keys if key not in found]
         if unknown:
@@ -39,7 +39,7 @@ class Directory:
             self._people.update(new)
             self._shorten(self._people)
             found.update(new)
-        return found
+        return {key: found[key] for key in keys if key in found}
 
     async def room(self, key: ConversationKey, person: NameKey) -> str | None:
         """Return the address of a room (``#Name``) as it is shown, or None if there is none."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Final
 
 from gochat.chat import conversations, names
@@ -29,8 +31,15 @@ MAX_EMOJI: Final = 32
 MAX_REACTIONS: Final = 20
 #: Names looked up in one message: a message that names more people means the whole room.
 MAX_MENTIONS: Final = 10
+#: What may be names, and is looked at for those: so that a message full of @ costs no more.
+_MAX_CANDIDATES: Final = 5 * MAX_MENTIONS
 
-_MENTION: Final = re.compile(r"(?<![\w@])@(\w[\w.\-]*)")
+#: What emoji are joined with, and what flags of regions are spelled in.
+_JOINER: Final = "\u200d"
+_TAGS: Final = frozenset(map(chr, range(0xE0020, 0xE0080)))
+
+#: Not inside an e-mail address; but what is written without spaces may stand before it.
+_MENTION: Final = re.compile(r"(?<![0-9A-Za-z_@])@(?=\w)")
 
 
 class Address:
@@ -51,27 +60,27 @@ class Drafts:
         self._directory = directory
         self._max_text = max_text
 
-    async def address(self, who: Identity, rooms: Collection[ConversationKey], to: str) -> Address:
-        """Return what `to` means to this person.
+    async def address(
+        self, who: Identity, rooms: Collection[ConversationKey], to: str, field: str = "to"
+    ) -> Address:
+        """Return what `to`, which came in the request's `field`, means to this person.
 
         Raises:
             ChatError: ``unknown_person``, ``unknown_conversation`` or ``not_a_member``.
         """
-        key = conversations.key(to, who.key)
+        key = conversations.key(to, who.key, field)
         if conversations.is_private(key):
             peer = conversations.peer(key, who.key)
             shown = (await self._directory.people((peer,))).get(peer)
             if shown is None:
-                raise ChatError(
-                    ErrorCode.UNKNOWN_PERSON, f"there is nobody called {to[1:]!r}", field="to"
-                )
+                raise conversations.nobody(to[1:], field)
             return Address(key, "@" + shown)
         name = await self._directory.room(key, who.key)
         if name is None:
-            raise conversations.unknown(to)
+            raise conversations.unknown(to, field)
         if key != LOBBY_KEY and key not in rooms:
             raise ChatError(
-                ErrorCode.NOT_A_MEMBER, f"you are not in {name}: join it first", field="to"
+                ErrorCode.NOT_A_MEMBER, f"you are not in {name}: join it first", field=field
             )
         return Address(key, name)
 
@@ -101,7 +110,16 @@ class Drafts:
             raise ChatError(
                 ErrorCode.NOT_PERMITTED, "only its author can edit a message", field="seq"
             )
-        return _draft(who, address, "edit", text=request.text, ref=request.seq, cid=request.cid)
+        mentioned = await self._mentioned(address.key, request.text)
+        return _draft(
+            who,
+            address,
+            "edit",
+            text=request.text,
+            ref=request.seq,
+            cid=request.cid,
+            mentioned=mentioned,
+        )
 
     async def delete(
         self, who: Identity, rooms: Collection[ConversationKey], request: Delete
@@ -124,7 +142,7 @@ class Drafts:
     ) -> Draft:
         """A reaction to a message, or taking it back."""
         emoji = request.emoji
-        if not 1 <= len(emoji) <= MAX_EMOJI or any(char.isspace() for char in emoji):
+        if not _is_emoji(emoji):
             raise ChatError(ErrorCode.BAD_REQUEST, "that is no emoji", field="emoji")
         address = await self.address(who, rooms, request.to)
         said = await self._said(address, request.seq)
@@ -161,14 +179,40 @@ class Drafts:
         if "@" not in text or conversations.is_private(key):
             return {}
         keys: dict[NameKey, None] = {}
-        for match in _MENTION.finditer(text):
+        for name in islice(_after_at_signs(text), _MAX_CANDIDATES):
             try:
-                keys[names.fold(match[1].rstrip(".-_"))] = None
+                keys[names.fold(name)] = None
             except ChatError:
                 continue  # no name, so nobody's
             if len(keys) == MAX_MENTIONS:
                 break
         return await self._directory.people(keys) if keys else {}
+
+
+def _after_at_signs(text: str) -> Iterator[str]:
+    """What may be a name, behind each @ that is not inside a word."""
+    for match in _MENTION.finditer(text):
+        start = end = match.end()
+        # Not \w+: that ends at the marks which vowels are in many writings.
+        while end < len(text) and end - start <= names.MAX_TYPED and _is_of_name(text[end]):
+            end += 1
+        yield text[start:end].rstrip("-_.")
+
+
+def _is_of_name(char: str) -> bool:
+    return char in "-_." or unicodedata.category(char)[0] in "LMN"
+
+
+def _is_emoji(text: str) -> bool:
+    """True for what can be seen, and can be no trap: unassigned code points are emoji to come."""
+    if not 1 <= len(text) <= MAX_EMOJI or unicodedata.category(text[0]) in ("Mn", "Me", "Cf"):
+        return False
+    return all(
+        unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs")
+        or char == _JOINER
+        or char in _TAGS
+        for char in text
+    )
 
 
 def new_cid() -> str:

@@ -1,0 +1,348 @@
+"""What may be said, where, and by whom."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from talking import World
+
+from gochat.chat import drafts as drafts_module
+from gochat.chat import names
+from gochat.chat.conversations import LOBBY_KEY
+from gochat.chat.drafts import MAX_EMOJI, MAX_MENTIONS, MAX_REACTIONS, MAX_TEXT, new_cid
+from gochat.chat.names import NameKey
+from gochat.protocol.codec import encode
+from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
+from gochat.protocol.messages import (
+    CreateRoom,
+    Delete,
+    Edit,
+    Join,
+    Message,
+    React,
+    Reaction,
+    Send,
+    SetOperator,
+)
+
+pytestmark = pytest.mark.trio
+
+
+# -- where to -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("to", "key", "shown"),
+    [
+        ("#lobby", "#lobby", "#lobby"),
+        ("#LOBBY", "#lobby", "#lobby"),
+        ("#garden", "#garden", "#Garden"),
+        ("@bob", "@bob,mei", "@Bob"),
+        ("@MEI", "@mei,mei", "@Mei"),
+    ],
+)
+async def test_an_address_is_shown_as_it_was_made_however_it_is_typed(
+    world: World, to: str, key: str, shown: str
+) -> None:
+    await world.ask("Mei", CreateRoom(room="#Garden"))
+    [draft] = await world.draft("Mei", Send(to=to, text="hi"))
+    assert (draft.conversation, draft.to) == (key, shown)
+    assert (draft.sender_key, draft.sender, draft.kind) == ("mei", "Mei", "text")
+
+
+@pytest.mark.parametrize(
+    ("to", "code"),
+    [
+        ("@nobody", "unknown_person"),
+        ("@not a name", "unknown_person"),
+        ("@bob,eve", "unknown_person"),
+        ("#nowhere", "unknown_conversation"),
+        ("#", "unknown_conversation"),
+        ("@", "unknown_conversation"),
+        ("", "unknown_conversation"),
+        ("bob", "unknown_conversation"),
+        ("#garden", "not_a_member"),
+    ],
+)
+async def test_what_is_said_to_nobody_or_from_outside_is_refused(
+    world: World, to: str, code: str
+) -> None:
+    await world.ask("Mei", CreateRoom(room="#garden"))
+    for request in (
+        Send(to=to, text="hi"),
+        Edit(to=to, seq=1, text="hi"),
+        Delete(to=to, seq=1),
+        React(to=to, seq=1, emoji="👍"),
+    ):
+        assert await world.is_refused("Bob", request) == (code, "to")
+
+
+# -- text -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u3000\u00a0"])
+async def test_nothing_is_not_said(world: World, text: str) -> None:
+    assert await world.is_refused("Mei", Send(to="#lobby", text=text)) == ("text_empty", "text")
+    await world.talk("Mei", "#lobby", "hi")
+    edit = Edit(to="#lobby", seq=1, text=text)
+    assert await world.is_refused("Mei", edit) == ("text_empty", "text")
+
+
+async def test_text_is_bounded_in_characters_and_kept_as_it_is(world: World) -> None:
+    longest = "😀" * (MAX_TEXT - 2) + "\x1b "
+    [message] = await world.talk("Mei", "#lobby", longest)
+    assert message.text == longest
+    too_long = longest + "."
+    assert await world.is_refused("Mei", Send(to="#lobby", text=too_long)) == (
+        "text_too_long",
+        "text",
+    )
+    edit = Edit(to="#lobby", seq=1, text=too_long)
+    assert await world.is_refused("Mei", edit) == ("text_too_long", "text")
+
+
+async def test_the_longest_of_messages_fits_a_frame() -> None:
+    name = "𐐨" * 32
+    reaction = Reaction(emoji="😀" * MAX_EMOJI, count=2**53 - 1, names=(name,) * 10, me=True)
+    message = Message(
+        to="@" + name,
+        epoch="x" * 64,
+        seq=2**53 - 1,
+        ts=2**53 - 1,
+        from_=name,
+        text="\x01" * MAX_TEXT,
+        ref=2**53 - 1,
+        cid="\x01" * 64,
+        mentions=(name,) * MAX_MENTIONS,
+        edited=2**53 - 1,
+        reactions=(reaction,) * MAX_REACTIONS,
+    )
+    assert len(encode(message)) - HEADER_SIZE <= MAX_FRAME_SIZE
+
+
+# -- replies, edits, deletions --------------------------------------------------------------------
+
+
+async def test_a_reply_names_a_message_of_its_conversation(world: World) -> None:
+    await world.talk("Mei", "#lobby", "one")
+    [reply] = await world.ask("Bob", Send(to="#lobby", text="two", reply_to=1))
+    assert reply.ref == 1
+    for seq in (0, 3, 2**53 - 1):
+        reply_to = Send(to="#lobby", text="?", reply_to=seq)
+        assert await world.is_refused("Bob", reply_to) == ("unknown_message", "seq")
+    elsewhere = Send(to="@mei", text="?", reply_to=1)
+    assert await world.is_refused("Bob", elsewhere) == ("unknown_message", "seq")
+
+
+async def test_only_its_author_edits_a_message(world: World) -> None:
+    await world.talk("Mei", "#lobby", "helo")
+    theirs = Edit(to="#lobby", seq=1, text="no")
+    assert await world.is_refused("Bob", theirs) == ("not_permitted", "seq")
+    [edit] = await world.ask("Mei", Edit(to="#lobby", seq=1, text="hello"))
+    assert (edit.kind, edit.ref, edit.text) == ("edit", 1, "hello")
+    of_an_edit = Edit(to="#lobby", seq=2, text="no message")
+    assert await world.is_refused("Mei", of_an_edit) == ("unknown_message", "seq")
+
+
+async def test_an_edit_names_whom_its_text_names(world: World) -> None:
+    await world.talk("Mei", "#lobby", "hi @bob")
+    [edit] = await world.ask("Mei", Edit(to="#lobby", seq=1, text="hi @bob and @eve"))
+    assert edit.mentions == ("Bob", "Eve")
+    assert (await world.seen("Bob", "#lobby")).mentions == 1
+    assert (await world.seen("Eve", "#lobby")).mentions == 1
+    await world.ask("Mei", Edit(to="#lobby", seq=1, text="hi @eve"))
+    assert (await world.seen("Bob", "#lobby")).mentions == 0
+
+
+async def test_a_message_is_deleted_by_its_author_or_an_operator_of_the_room(world: World) -> None:
+    await world.ask("Mei", CreateRoom(room="#garden"))
+    for name in ("Bob", "Eve"):
+        await world.ask(name, Join(room="#garden"))
+    sent = await world.talk("Bob", "#garden", "one", "two", "three")
+    first, second, third = (message.seq for message in sent)
+    theirs = Delete(to="#garden", seq=first)
+    assert await world.is_refused("Eve", theirs) == ("not_permitted", "seq")
+    await world.ask("Bob", Delete(to="#garden", seq=first))
+    await world.ask("Mei", Delete(to="#garden", seq=second))
+    await world.ask("Mei", SetOperator(room="#garden", name="Eve"))
+    [deletion] = await world.ask("Eve", Delete(to="#garden", seq=third))
+    assert (deletion.kind, deletion.ref, deletion.text) == ("delete", third, "")
+
+
+@pytest.mark.parametrize("to", ["#lobby", "@bob"])
+async def test_nobody_is_an_operator_of_the_lobby_or_a_private_conversation(
+    world: World, to: str
+) -> None:
+    await world.talk("Mei", to, "mine")
+    theirs = Delete(to="@mei" if to == "@bob" else to, seq=1)
+    assert await world.is_refused("Bob", theirs) == ("not_permitted", "seq")
+
+
+async def test_what_was_deleted_is_no_message_any_more(world: World) -> None:
+    await world.talk("Mei", "#lobby", "oops")
+    await world.ask("Mei", Delete(to="#lobby", seq=1))
+    for request in (
+        Edit(to="#lobby", seq=1, text="again"),
+        Delete(to="#lobby", seq=1),
+        React(to="#lobby", seq=1, emoji="👍"),
+        Send(to="#lobby", text="re", reply_to=1),
+    ):
+        assert await world.is_refused("Mei", request) == ("unknown_message", "seq")
+
+
+# -- reactions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "emoji",
+    [
+        "👍",
+        "❤️",
+        "👩🏽‍🚀",
+        "🏴󠁧󠁢󠁳󠁣󠁴󠁿",
+        "🇺🇦",
+        "1️⃣",
+        "#️⃣",
+        "ℹ️",
+        "‼️",
+        "©",
+        "㊗️",
+        "+1",
+        "\U0001fae9",
+        "😀" * MAX_EMOJI,
+    ],
+)
+async def test_any_emoji_is_a_reaction_also_one_of_a_later_unicode(
+    world: World, emoji: str
+) -> None:
+    await world.talk("Mei", "#lobby", "hi")
+    given, taken = await world.ask(
+        "Bob",
+        React(to="#lobby", seq=1, emoji=emoji),
+        React(to="#lobby", seq=1, emoji=emoji, on=False),
+    )
+    assert (given.kind, given.ref, given.text) == ("react", 1, emoji)
+    assert (taken.kind, taken.ref, taken.text) == ("unreact", 1, emoji)
+
+
+@pytest.mark.parametrize(
+    "emoji",
+    [
+        "", " ", "👍 ", "👍\n", "\x1b[31m", "👍\x07", "\u202e👍", "👍\u2066", "\u200b", "\u200d",
+        "\ufe0f", "\u20e3", "\u0301", "\ufeff", "\u2028", "\ue000", "\ud83d",
+        "😀" * (MAX_EMOJI + 1),
+    ],
+)  # fmt: skip
+async def test_what_cant_be_seen_or_is_a_trap_is_no_reaction(world: World, emoji: str) -> None:
+    await world.talk("Mei", "#lobby", "hi")
+    for on in (True, False):
+        request = React(to="#lobby", seq=1, emoji=emoji, on=on)
+        assert await world.is_refused("Bob", request) == ("bad_request", "emoji")
+
+
+async def test_a_message_takes_so_many_different_reactions_and_any_number_of_each(
+    world: World,
+) -> None:
+    await world.talk("Mei", "#lobby", "hi")
+    emoji = [chr(0x1F600 + number) for number in range(MAX_REACTIONS + 1)]
+    await world.ask("Mei", *(React(to="#lobby", seq=1, emoji=one) for one in emoji[:-1]))
+    one_more = React(to="#lobby", seq=1, emoji=emoji[-1])
+    assert await world.is_refused("Bob", one_more) == ("not_permitted", "emoji")
+    await world.ask("Bob", React(to="#lobby", seq=1, emoji=emoji[0]))
+    await world.ask("Mei", React(to="#lobby", seq=1, emoji=emoji[1], on=False))
+    await world.ask("Bob", one_more)
+
+
+# -- mentions -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned"),
+    [
+        ("hi @bob", ["Bob"]),
+        ("@BOB: look", ["Bob"]),
+        ("@bob, @eve! (@mei)", ["Bob", "Eve", "Mei"]),
+        ("@bob's", ["Bob"]),
+        ("@bob.", ["Bob"]),
+        ("@bob...", ["Bob"]),
+        ("@bob-", ["Bob"]),
+        ("@eve @bob @eve", ["Eve", "Bob"]),
+        ("@梅，你好", ["梅"]),
+        ("@हिन्दी है", ["हिन्दी"]),
+        ("@שָׂרָה!", ["שָׂרָה"]),
+        ("@İREM", ["İrem"]),
+        ("@ｂｏｂ", ["Bob"]),
+        ("@jean-luc.", ["jean-luc"]),
+        ("bob", []),
+        ("@ bob", []),
+        ("mail@bob", []),
+        ("@@bob", []),
+        ("@nobody", []),
+        ("@bobby", []),
+        ("@bob_", ["Bob"]),
+        ("@-bob", []),
+        ("你好@bob", ["Bob"]),
+        ("@" + "x" * 3000, []),
+        ("@bob" + "\u0301" * 3000, []),
+    ],
+)
+async def test_a_message_names_whom_it_addresses_with_an_at_sign(
+    world: World, text: str, mentioned: list[str]
+) -> None:
+    await world.register("梅", "हिन्दी", "שָׂרָה", "İrem", "jean-luc")
+    [draft] = await world.draft("Mei", Send(to="#lobby", text=text))
+    assert list(draft.mentions) == mentioned
+    assert len(draft.mentioned) == len(mentioned)
+
+
+async def test_only_so_many_people_are_named_in_one_message(world: World) -> None:
+    people = [f"p{number}" for number in range(MAX_MENTIONS + 5)]
+    await world.register(*people)
+    text = " ".join(f"@{name}" for name in people)
+    [draft] = await world.draft("Mei", Send(to="#lobby", text=text))
+    assert list(draft.mentions) == people[:MAX_MENTIONS]
+
+
+async def test_a_private_message_names_nobody(world: World) -> None:
+    [draft] = await world.draft("Mei", Send(to="@bob", text="ask @eve, @bob"))
+    assert draft.mentions == ()
+
+
+@pytest.mark.parametrize("word", ["@bob ", "@a_a. ", "@\u0915\u093f ", "@" + "a\u0301" * 18 + " "])
+async def test_looking_for_names_costs_the_same_however_many_at_signs_there_are(
+    world: World, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+    fold = names.fold
+
+    def counted(name: str) -> NameKey:
+        looked_at.append(name)
+        return fold(name)
+
+    monkeypatch.setattr(names, "fold", counted)
+    text = word * (MAX_TEXT // len(word))
+    await world.drafts._mentioned(LOBBY_KEY, text)
+    assert len(looked_at) == 50
+
+
+@given(st.text(st.sampled_from("@ab.-_ \u0301\u094d梅א,"), max_size=60))
+async def test_whatever_stands_behind_an_at_sign_is_found_without_end_signs(text: str) -> None:
+    for candidate in drafts_module._after_at_signs(text):
+        assert "@" + candidate in text
+        assert not candidate.endswith((".", "-", "_"))
+
+
+# -- ids ------------------------------------------------------------------------------------------
+
+
+async def test_a_draft_has_the_clients_id_or_one_of_its_own(world: World) -> None:
+    [given] = await world.draft("Mei", Send(to="#lobby", text="x", cid="mine"))
+    assert given.cid == "mine"
+    [one] = await world.draft("Mei", Send(to="#lobby", text="x"))
+    [other] = await world.draft("Mei", Send(to="#lobby", text="x"))
+    assert one.cid is not None
+    assert other.cid is not None
+    assert one.cid != other.cid
+    assert len({new_cid() for _ in range(1000)}) == 1000
+    assert all(len(new_cid()) <= 64 for _ in range(10))

@@ -1,0 +1,77 @@
+"""The rules of the chat over a store, for tests that need no server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from storing import Chat
+
+from gochat.chat import conversations, names
+from gochat.chat.accounts import Identity
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.directory import Directory
+from gochat.chat.drafts import Drafts
+from gochat.chat.rooms import Rooms
+from gochat.chat.store import Appended, Draft, Store
+from gochat.errors import ChatError
+from gochat.protocol.messages import Message, Send
+
+
+class World(Chat):
+    """A store with people, and what makes drafts for it. People go by the names that are shown."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.directory = Directory(store)
+        self.drafts = Drafts(store, self.directory)
+        self.rooms = Rooms(store, self.directory)
+
+    async def draft(self, who: str, request: Any) -> list[Draft]:
+        """The drafts that come of a request."""
+        identity = Identity(names.fold(who), who)
+        kind = type(request).__name__
+        if kind in ("Send", "Edit", "Delete", "React"):
+            make = getattr(self.drafts, kind.lower())
+            return [await make(identity, await self.rooms_of(who), request)]
+        make = getattr(self.rooms, _ROOM_REQUESTS[kind])
+        drafts: list[Draft] = await make(identity, request)
+        return drafts
+
+    async def ask(self, who: str, *requests: Any) -> list[Message]:
+        """Do what is requested; all of it must be taken. Return the entries."""
+        entries = []
+        for request in requests:
+            for result in await self.append(*await self.draft(who, request)):
+                assert isinstance(result, Appended), result
+                entries.append(result.entry)
+        return entries
+
+    async def is_refused(self, who: str, request: Any) -> tuple[str, str | None]:
+        """Ask for what must be refused by a rule; return code and field."""
+        with pytest.raises(ChatError) as caught:
+            await self.draft(who, request)
+        assert caught.value.text.isprintable()
+        return str(caught.value.code), caught.value.field
+
+    async def talk(self, who: str, to: str, *texts: str) -> Sequence[Message]:
+        """Say something, in the way in which people do."""
+        return await self.ask(who, *(Send(to=to, text=text) for text in texts))
+
+    async def rooms_of(self, who: str) -> set[ConversationKey]:
+        """The rooms that somebody is a member of."""
+        keys = await self.store.conversation_keys(names.fold(who))
+        return {key for key in keys if not conversations.is_private(key)}
+
+
+_ROOM_REQUESTS = {
+    "CreateRoom": "create",
+    "Join": "join",
+    "Leave": "leave",
+    "Invite": "invite",
+    "Kick": "kick",
+    "SetTopic": "set_topic",
+    "SetOperator": "set_operator",
+    "SetAccess": "set_access",
+}
