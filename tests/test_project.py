@@ -196,7 +196,7 @@ def _imported(path: Path) -> Iterator[str]:
     ("command", "forbidden"),
     [
         ("serve", {"textual", "rich", "gochat.tui", "gochat.client"}),
-        ("tui", {"sqlite3", "argon2", "structlog", "gochat.server", "gochat.storage"}),
+        ("tui", {"argon2", "structlog", "gochat.server", "gochat.storage"}),
         ("db", {"textual", "rich", "gochat.tui", "gochat.client", "gochat.server"}),
     ],
 )
