@@ -19,7 +19,7 @@ from gochat.client.outbox import (
 )
 from gochat.client.outgoing import Outgoing, OutgoingState
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import Limits, Sent
+from gochat.protocol.messages import Limits, Message, Sent
 
 ME = "mei"
 NO_LIMITS = Limits(
@@ -64,6 +64,10 @@ def put(outbox: Outbox, *texts: str, to: str = "#lobby") -> list[Outgoing]:
 
 def sent(seq: int, *, to: str = "#lobby", epoch: str = "e1") -> Sent:
     return Sent(to=to, epoch=epoch, seq=seq, ts=seq)
+
+
+def entry(seq: int, cid: str | None = None) -> Message:
+    return Message(to="#lobby", epoch="e2", seq=seq, ts=seq, from_=ME, cid=cid)
 
 
 def ready(outbox: Outbox) -> Iterator[Outgoing]:
@@ -211,7 +215,7 @@ def test_what_the_server_lost_is_sent_again_first_and_in_order(
         if message.text == "old":
             clock.time += RECENT_SECONDS + 1
     put(outbox, "new")
-    again = outbox.lost_by_server("#lobby", "e2", {messages[1].cid}, clock.time)
+    again = outbox.lost_by_server("#lobby", "e2", [entry(1, messages[1].cid)], clock.time)
     assert texts(again) == ["lost one", "lost two"]
     assert all(message.state is OutgoingState.PENDING for message in again)
     assert texts(outbox.of(ME)) == ["lost one", "lost two", "new"]
@@ -222,21 +226,37 @@ def test_what_was_acknowledged_in_the_new_history_is_not_sent_again(outbox: Outb
     (message,) = put(outbox, "one")
     list(ready(outbox))
     outbox.acknowledge(message.cid, sent(1, epoch="e2"))
-    assert outbox.lost_by_server("#lobby", "e2", set(), 1000.0) == []
+    assert outbox.lost_by_server("#lobby", "e2", [entry(7)], 1000.0) == []
+
+
+def test_what_a_history_that_went_back_does_not_reach_is_sent_again(outbox: Outbox) -> None:
+    first, second = put(outbox, "one", "two")
+    for seq, message in enumerate((first, second), start=1):
+        list(ready(outbox))
+        outbox.acknowledge(message.cid, sent(seq))
+    assert outbox.lost_by_server("#lobby", "e1", [entry(1)], 1000.0) == [second]
+
+
+def test_what_one_account_sent_is_not_sent_again_by_another(outbox: Outbox) -> None:
+    (message,) = put(outbox, "one")
+    list(ready(outbox))
+    outbox.acknowledge(message.cid, sent(1))
+    outbox.begin("bob", NO_LIMITS)
+    assert outbox.lost_by_server("#lobby", "e2", [], 1000.0) == []
 
 
 def test_a_new_history_of_one_conversation_is_not_that_of_another(outbox: Outbox) -> None:
     (message,) = put(outbox, "one", to="@bob")
     list(ready(outbox))
     outbox.acknowledge(message.cid, sent(1, to="@bob"))
-    assert outbox.lost_by_server("#lobby", "e2", set(), 1000.0) == []
+    assert outbox.lost_by_server("#lobby", "e2", [], 1000.0) == []
 
 
 def test_no_more_than_its_bound_is_remembered_as_recent(outbox: Outbox) -> None:
     for seq, message in enumerate(put(outbox, *map(str, range(MAX_RECENT + 10))), start=1):
         list(ready(outbox))
         outbox.acknowledge(message.cid, sent(seq))
-    again = outbox.lost_by_server("#lobby", "e2", set(), 1000.0)
+    again = outbox.lost_by_server("#lobby", "e2", [], 1000.0)
     assert texts(again) == [str(number) for number in range(10, MAX_RECENT + 10)]
 
 

@@ -225,6 +225,18 @@ async def test_a_cancelled_request_does_not_disturb_the_connection() -> None:
         assert outcome.result() == []
 
 
+async def test_requests_cancelled_in_the_middle_of_writing_leave_no_half_frame() -> None:
+    """The server reads nothing, so the socket fills up in the middle of some frame."""
+    async with logged_in() as (_, client, peer):
+        async with anyio.create_task_group() as tasks:
+            for number in range(60):
+                tasks.start_soon(client.edit, "#lobby", number + 1, "x" * 60_000)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        assert {(await peer.expect(wire.Edit)).seq for _ in range(60)} == set(range(1, 61))
+        await peer.settle()
+
+
 async def test_what_a_cancelled_request_said_is_seen_at_its_place() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)

@@ -48,9 +48,9 @@ logger = logging.getLogger(__name__)
 
 #: A read from the socket, in bytes.
 READ_SIZE: Final = 64 * 1024
-#: The largest frame that is accepted. Above the protocol's default, since a server may be set to
-#: more, and low enough that a wrong length can't fill the memory.
-MAX_RECEIVED_FRAME: Final = 1024 * 1024
+#: The largest frame that is accepted, in bytes: the most that a server can be set to. What it is
+#: set to is known only after the login, and a length that is wrong is seen to be so all the same.
+MAX_RECEIVED_FRAME: Final = 16 * 1024 * 1024
 #: So many requests of the program may wait for their replies at once; more wait to be sent.
 MAX_REQUESTS: Final = 64
 #: Unanswered frames (typing, pong, ping) are dropped while so many frames wait to be written.

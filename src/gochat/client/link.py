@@ -89,7 +89,9 @@ class Link:
         self.limits: Limits | None = None
         self.server: str | None = None
         self._address = address
-        self._ssl_context = ssl_context
+        # Made once: reading the authorities takes tens of milliseconds.
+        is_default = address.tls and ssl_context is None
+        self._ssl_context = ssl.create_default_context() if is_default else ssl_context
         self._options = options
         self._clock: Clock = options.clock
         self._outbox = outbox
@@ -99,7 +101,8 @@ class Link:
         self._order: _Order | None = None
         self._connection: Connection | None = None  # the one that is logged in
         self._reason = ""  # why the client is offline
-        self._good_until = 0.0  # when the last connection was last good
+        # When the last connection was last good; None while there is one that has caught up.
+        self._good_until: float | None = 0.0
         self._changed = anyio.Event()  # of `state` or `_connection`
         self._outbox_changed = anyio.Event()
         self._gap_found = anyio.Event()
@@ -287,8 +290,8 @@ class Link:
         self._outbox_changed.set()
 
     def _send_again(self, event: Reset) -> None:
-        kept = {entry.cid for entry in event.entries}
-        again = self._outbox.lost_by_server(event.conv, event.epoch, kept, self._good_until)
+        since = self._clock.now() if self._good_until is None else self._good_until
+        again = self._outbox.lost_by_server(event.conv, event.epoch, event.entries, since)
         self._buffer.put(OutgoingChanged(outgoing) for outgoing in again)
         self._outbox_changed.set()
 
@@ -354,7 +357,7 @@ class Link:
             self._connection = None
             self._outbox.connection_lost()
             self._buffer.release(())
-            if begun is not None:
+            if self._good_until is None:
                 self._good_until = self._clock.now()
 
     async def _serve(self, connection: Connection) -> None:
@@ -384,6 +387,7 @@ class Link:
             # what is sent again goes before what is new.
             self._inbox.picture(conversations, known)
             self._show(())
+            self._good_until = None
             self._buffer.release([Synchronised(tuple(people), tuple(conversations))])
             return
 

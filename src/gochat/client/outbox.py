@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ from gochat.client.options import Clock
 from gochat.client.outgoing import Outgoing, OutgoingState
 from gochat.client.spool import Spool
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import Limits, Sent
+from gochat.protocol.messages import Limits, Message, Sent
 
 #: So many messages may be on their way at once, each of another conversation.
 WINDOW: Final = 32
@@ -116,6 +116,8 @@ class Outbox:
     def begin(self, sender: str, limits: Limits) -> None:
         """A login of `sender`: what had no sender is theirs, and nothing is on its way."""
         now = self._clock.now()
+        if any(outgoing.sender != sender for _, outgoing in self._recent):
+            self._recent.clear()
         self._pace = Pace(limits.burst, limits.per_second, now)
         for outgoing in self._waiting.values():
             if outgoing.sender is None:
@@ -197,26 +199,28 @@ class Outbox:
         return outgoing
 
     def lost_by_server(
-        self, conv: str, epoch: str, kept: Collection[str | None], since: float
+        self, conv: str, epoch: str, kept: Sequence[Message], since: float
     ) -> list[Outgoing]:
-        """The log of `conv` has a new history, `epoch`: send again what was acknowledged recently.
+        """The log of `conv` has been replaced, and now ends with `kept` in the history `epoch`:
+        send again what was acknowledged recently and is not in it.
 
-        Recently is within :data:`RECENT_SECONDS` before `since`. Those whose cid is in `kept` are
-        in the new history. They go before all that waits, in their old order. Return them.
+        Recently is within :data:`RECENT_SECONDS` before `since`. They go before all that waits, in
+        their old order. Return them.
         """
+        cids = {entry.cid for entry in kept}
+        head = kept[-1].seq if kept else 0
         again = [
             outgoing
             for acknowledged, outgoing in self._recent
             if acknowledged >= since - RECENT_SECONDS
             and conversation_key(outgoing.to) == conversation_key(conv)
             and outgoing.sent_as is not None
-            and outgoing.sent_as.epoch != epoch
-            and outgoing.cid not in kept
+            and (outgoing.sent_as.epoch != epoch or outgoing.sent_as.seq > head)
+            and outgoing.cid not in cids
         ]
         if again:
-            cids = {outgoing.cid for outgoing in again}
             self._recent = deque(
-                (item for item in self._recent if item[1].cid not in cids), maxlen=MAX_RECENT
+                (item for item in self._recent if item[1] not in again), maxlen=MAX_RECENT
             )
             for outgoing in again:
                 outgoing.become_pending()
