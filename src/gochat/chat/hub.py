@@ -173,8 +173,8 @@ class Hub:
         if sender is not None and entry.kind in ("create", "join"):
             self.enter(sender, (room,))
         audience = dict(self._audience(room))
-        if subject is not None and entry.kind == "invite":
-            audience.update(subject.sessions)
+        if subject is not None and entry.kind in ("invite", "kick"):
+            audience.update(subject.sessions)  # kick takes an invitation back, too
         self._post(room, audience, (entry,))
         if sender is not None and entry.kind == "leave":
             self._exit(sender, room)

@@ -78,11 +78,11 @@ class Rooms:
         """Stop being a member; the last operator hands over first."""
         room = await self._own_room(who, request.room)
         drafts = []
-        heir, needs_heir = await self._succession(room, who.key)
-        if room.role == "operator" and needs_heir and heir is not None:
-            drafts.append(
-                _draft(who, room, "operator", text=heir.name, subject=names.known(heir.name))
-            )
+        if room.role == "operator":
+            heir, needs_heir = await self._succession(room, who.key)
+            if needs_heir and heir is not None:
+                subject = names.known(heir.name)
+                drafts.append(_draft(who, room, "operator", text=heir.name, subject=subject))
         return [*drafts, _draft(who, room, "leave", cid=request.cid)]
 
     async def invite(self, who: Identity, request: Invite) -> list[Draft]:
@@ -99,9 +99,9 @@ class Rooms:
         return [_draft(who, room, "invite", text=name, subject=key, cid=request.cid)]
 
     async def kick(self, who: Identity, request: Kick) -> list[Draft]:
-        """Remove somebody else."""
+        """Remove somebody else, or take an invitation back."""
         room = await self._own_room(who, request.room, operators_only="remove people")
-        key, name = await self._member(room, request.name)
+        key, name = await self._member(room, request.name, or_invited=True)
         if key == who.key:
             raise ChatError(
                 ErrorCode.BAD_REQUEST, f"to go yourself, leave {room.name}", field="name"
@@ -136,14 +136,16 @@ class Rooms:
     # -- what has to be so ------------------------------------------------------------------
 
     async def _room(self, who: Identity, address: str) -> RoomState:
-        key = conversations.key(address, who.key)
+        if not address.startswith("#"):
+            raise conversations.unknown(address, "room")
+        key = conversations.key(address, who.key, "room")
         if key == LOBBY_KEY:
             raise ChatError(
                 ErrorCode.NOT_PERMITTED, "#lobby is everybody's: it stays as it is", field="room"
             )
-        room = None if conversations.is_private(key) else await self._store.room(key, who.key)
+        room = await self._store.room(key, who.key)
         if room is None:
-            raise conversations.unknown(address)
+            raise conversations.unknown(address, "room")
         return room
 
     async def _own_room(
@@ -161,14 +163,15 @@ class Rooms:
             key = names.fold(name.removeprefix("@"))
             return key, (await self._directory.people((key,)))[key]
         except (ChatError, KeyError):
-            raise ChatError(
-                ErrorCode.UNKNOWN_PERSON, f"there is nobody called {name[:64]!r}", field="name"
-            ) from None
+            raise conversations.nobody(name, "name") from None
 
-    async def _member(self, room: RoomState, name: str) -> tuple[NameKey, str]:
+    async def _member(
+        self, room: RoomState, name: str, *, or_invited: bool = False
+    ) -> tuple[NameKey, str]:
         key, shown = await self._somebody(name)
         theirs = await self._store.room(room.key, key)
-        if theirs is None or theirs.role not in ("member", "operator"):
+        role = None if theirs is None else theirs.role
+        if role not in ("member", "operator") and not (or_invited and role == "invited"):
             raise ChatError(ErrorCode.NOT_A_MEMBER, f"{shown} is not in {room.name}", field="name")
         return key, shown
 

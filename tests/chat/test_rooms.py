@@ -1,0 +1,317 @@
+"""Who may do what to a room."""
+
+from __future__ import annotations
+
+import pytest
+from storing import Clock
+from talking import World
+
+from gochat.chat.rooms import MAX_TOPIC
+from gochat.protocol.messages import (
+    CreateRoom,
+    Invite,
+    Join,
+    Kick,
+    Leave,
+    Message,
+    SetAccess,
+    SetOperator,
+    SetTopic,
+)
+
+pytestmark = pytest.mark.trio
+
+GARDEN = "#garden"
+
+
+def said(entry: Message) -> tuple[str, str]:
+    return entry.kind, entry.text
+
+
+async def garden(world: World, *members: str, private: bool = False) -> None:
+    """Mei's garden."""
+    await world.ask("Mei", CreateRoom(room=GARDEN, private=private))
+    for name in members:
+        if private:
+            await world.ask("Mei", Invite(room=GARDEN, name=name))
+        await world.ask(name, Join(room=GARDEN))
+
+
+# -- creating -------------------------------------------------------------------------------------
+
+
+async def test_who_creates_a_room_is_its_operator(world: World) -> None:
+    [entry] = await world.ask("Mei", CreateRoom(room="#Garden", cid="c1"))
+    assert (entry.kind, entry.to, entry.text, entry.cid) == ("create", "#Garden", "public", "c1")
+    [entry] = await world.ask("Bob", CreateRoom(room="#den", private=True))
+    assert said(entry) == ("create", "private")
+    assert await world.members("#den") == ["Bob*"]
+
+
+@pytest.mark.parametrize(
+    ("room", "code"),
+    [
+        ("#Garden", "room_exists"),
+        ("#GARDEN", "room_exists"),
+        ("#ｇａｒｄｅｎ", "room_exists"),
+        ("#lobby", "room_exists"),
+        ("#Lobby", "room_exists"),
+        ("garden", "bad_name"),
+        ("@bob", "bad_name"),
+        ("#", "bad_name"),
+        ("", "bad_name"),
+        ("##a", "bad_name"),
+        ("#a b", "bad_name"),
+        ("#a,b", "bad_name"),
+        ("#gаrden", "bad_name"),  # one letter is Cyrillic
+        ("#" + "x" * 33, "bad_name"),
+    ],
+)
+async def test_a_room_has_a_name_of_its_own(world: World, room: str, code: str) -> None:
+    await world.ask("Mei", CreateRoom(room=GARDEN))
+    for who in ("Mei", "Bob"):
+        assert await world.is_refused(who, CreateRoom(room=room)) == (code, "room")
+
+
+async def test_a_topic_is_bounded(world: World) -> None:
+    too_long = "x" * (MAX_TOPIC + 1)
+    create = CreateRoom(room=GARDEN, topic=too_long)
+    assert await world.is_refused("Mei", create) == ("text_too_long", "topic")
+    await garden(world)
+    await world.ask("Mei", SetTopic(room=GARDEN, topic=too_long[1:]))
+    change = SetTopic(room=GARDEN, topic=too_long)
+    assert await world.is_refused("Mei", change) == ("text_too_long", "topic")
+
+
+# -- which room -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("room", "code"),
+    [
+        ("#lobby", "not_permitted"),
+        ("#nowhere", "unknown_conversation"),
+        ("@bob", "unknown_conversation"),
+        ("@mei", "unknown_conversation"),
+        ("garden", "unknown_conversation"),
+        ("", "unknown_conversation"),
+        ("#a,b", "unknown_conversation"),
+    ],
+)
+async def test_the_lobby_and_what_is_no_room_stay_as_they_are(
+    world: World, room: str, code: str
+) -> None:
+    await garden(world)
+    await world.talk("Mei", "@bob", "hi")
+    for request in (
+        Join(room=room),
+        Leave(room=room),
+        Invite(room=room, name="bob"),
+        Kick(room=room, name="bob"),
+        SetTopic(room=room, topic="x"),
+        SetOperator(room=room, name="bob"),
+        SetAccess(room=room, private=True),
+    ):
+        assert await world.is_refused("Mei", request) == (code, "room")
+
+
+async def test_who_is_not_in_a_room_changes_nothing_there(world: World) -> None:
+    await garden(world, "Bob")
+    await world.ask("Mei", Invite(room=GARDEN, name="Eve"))
+    for request in (
+        Leave(room=GARDEN),
+        Invite(room=GARDEN, name="Eve"),
+        Kick(room=GARDEN, name="Bob"),
+        SetTopic(room=GARDEN, topic="x"),
+        SetOperator(room=GARDEN, name="Bob"),
+        SetAccess(room=GARDEN, private=True),
+    ):
+        assert await world.is_refused("Eve", request) == ("not_a_member", "room")
+
+
+async def test_members_who_are_no_operators_only_invite_to_a_public_room(world: World) -> None:
+    await garden(world, "Bob")
+    for request in (
+        Kick(room=GARDEN, name="Mei"),
+        SetTopic(room=GARDEN, topic="x"),
+        SetOperator(room=GARDEN, name="Bob"),
+        SetOperator(room=GARDEN, name="Mei", on=False),
+        SetAccess(room=GARDEN, private=True),
+    ):
+        assert await world.is_refused("Bob", request) == ("not_permitted", "room")
+    await world.ask("Bob", Invite(room=GARDEN, name="Eve"))
+    await world.ask("Mei", SetAccess(room=GARDEN, private=True))
+    invite = Invite(room=GARDEN, name="Eve")
+    assert await world.is_refused("Bob", invite) == ("not_permitted", "room")
+
+
+# -- joining, inviting ----------------------------------------------------------------------------
+
+
+async def test_a_public_room_is_open_and_joined_once(world: World) -> None:
+    await garden(world)
+    [entry] = await world.ask("Bob", Join(room="#GARDEN"))
+    assert (said(entry), entry.to) == (("join", ""), GARDEN)
+    assert await world.is_refused("Bob", Join(room=GARDEN)) == ("bad_request", "room")
+    assert await world.is_refused("Mei", Join(room=GARDEN)) == ("bad_request", "room")
+
+
+async def test_a_private_room_is_joined_by_invitation_once(world: World) -> None:
+    await garden(world, private=True)
+    assert await world.is_refused("Bob", Join(room=GARDEN)) == ("not_permitted", "room")
+    [entry] = await world.ask("Mei", Invite(room=GARDEN, name="@BOB"))
+    assert said(entry) == ("invite", "Bob")
+    await world.ask("Bob", Join(room=GARDEN))
+    await world.ask("Bob", Leave(room=GARDEN))
+    assert await world.is_refused("Bob", Join(room=GARDEN)) == ("not_permitted", "room")
+
+
+async def test_an_invitation_can_be_taken_back(world: World) -> None:
+    await garden(world, private=True)
+    await world.ask("Mei", Invite(room=GARDEN, name="Bob"))
+    [entry] = await world.ask("Mei", Kick(room=GARDEN, name="Bob"))
+    assert said(entry) == ("kick", "Bob")
+    assert await world.is_refused("Bob", Join(room=GARDEN)) == ("not_permitted", "room")
+    assert await world.is_refused("Mei", Kick(room=GARDEN, name="Bob")) == ("not_a_member", "name")
+
+
+async def test_members_are_not_invited(world: World) -> None:
+    await garden(world, "Bob")
+    for name in ("Bob", "Mei"):
+        request = Invite(room=GARDEN, name=name)
+        assert await world.is_refused("Mei", request) == ("bad_request", "name")
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "@", "no name", "bob,eve", "#garden", "\x1b[31m"])
+async def test_nobody_is_invited_removed_or_promoted(world: World, name: str) -> None:
+    await garden(world)
+    for request in (
+        Invite(room=GARDEN, name=name),
+        Kick(room=GARDEN, name=name),
+        SetOperator(room=GARDEN, name=name),
+    ):
+        assert await world.is_refused("Mei", request) == ("unknown_person", "name")
+
+
+# -- operators ------------------------------------------------------------------------------------
+
+
+async def test_operators_make_operators_and_members_of_them_again(world: World) -> None:
+    await garden(world, "Bob")
+    [entry] = await world.ask("Mei", SetOperator(room=GARDEN, name="bob"))
+    assert said(entry) == ("operator", "Bob")
+    [entry] = await world.ask("Bob", SetOperator(room=GARDEN, name="mei", on=False))
+    assert said(entry) == ("member", "Mei")
+    assert await world.members(GARDEN) == ["Bob*", "Mei"]
+
+
+async def test_only_members_become_operators(world: World) -> None:
+    await garden(world)
+    await world.ask("Mei", Invite(room=GARDEN, name="Bob"))
+    for name in ("Bob", "Eve"):
+        request = SetOperator(room=GARDEN, name=name)
+        assert await world.is_refused("Mei", request) == ("not_a_member", "name")
+
+
+async def test_the_last_operator_stays_one_while_others_are_there_or_not(world: World) -> None:
+    await garden(world, "Bob")
+    step_down = SetOperator(room=GARDEN, name="Mei", on=False)
+    assert await world.is_refused("Mei", step_down) == ("bad_request", "name")
+    await world.ask("Bob", Leave(room=GARDEN))
+    assert await world.is_refused("Mei", step_down) == ("bad_request", "name")
+    await world.ask("Bob", Join(room=GARDEN))
+    await world.ask("Mei", SetOperator(room=GARDEN, name="Bob"), step_down)
+    assert await world.members(GARDEN) == ["Bob*", "Mei"]
+
+
+async def test_operators_remove_others_also_operators_but_not_themselves(world: World) -> None:
+    await garden(world, "Bob", "Eve")
+    await world.ask("Mei", SetOperator(room=GARDEN, name="Bob"))
+    assert await world.is_refused("Mei", Kick(room=GARDEN, name="mei")) == ("bad_request", "name")
+    [entry] = await world.ask("Mei", Kick(room=GARDEN, name="EVE"))
+    assert said(entry) == ("kick", "Eve")
+    await world.ask("Bob", Kick(room=GARDEN, name="Mei"))
+    assert await world.members(GARDEN) == ["Bob*"]
+    assert await world.is_refused("Bob", Kick(room=GARDEN, name="Eve")) == ("not_a_member", "name")
+
+
+async def test_access_can_be_changed_both_ways(world: World) -> None:
+    await garden(world)
+    [entry] = await world.ask("Mei", SetAccess(room=GARDEN, private=True))
+    assert said(entry) == ("access", "private")
+    assert await world.is_refused("Bob", Join(room=GARDEN)) == ("not_permitted", "room")
+    [entry] = await world.ask("Mei", SetAccess(room=GARDEN, private=False))
+    assert said(entry) == ("access", "public")
+    await world.ask("Bob", Join(room=GARDEN))
+
+
+# -- leaving --------------------------------------------------------------------------------------
+
+
+async def test_when_the_last_operator_leaves_the_longest_member_becomes_one(
+    world: World, clock: Clock
+) -> None:
+    await garden(world)
+    for name in ("Eve", "Bob"):
+        clock.now += 1
+        await world.ask(name, Join(room=GARDEN))
+    entries = await world.ask("Mei", Leave(room=GARDEN, cid="bye"))
+    assert [said(entry) for entry in entries] == [("operator", "Eve"), ("leave", "")]
+    assert [entry.from_ for entry in entries] == ["Mei", "Mei"]
+    assert entries[-1].cid == "bye", "the last entry is the one that was asked for"
+    assert await world.members(GARDEN) == ["Bob", "Eve*"]
+
+
+async def test_who_came_back_has_not_been_there_longest(world: World, clock: Clock) -> None:
+    await garden(world)
+    for name, request in (
+        ("Eve", Join(room=GARDEN)),
+        ("Bob", Join(room=GARDEN)),
+        ("Eve", Leave(room=GARDEN)),
+        ("Eve", Join(room=GARDEN)),
+        ("Mei", Leave(room=GARDEN)),
+    ):
+        clock.now += 1
+        await world.ask(name, request)
+    assert await world.members(GARDEN) == ["Bob*", "Eve"]
+
+
+async def test_nobody_inherits_while_another_operator_is_there(world: World) -> None:
+    await garden(world, "Bob", "Eve")
+    await world.ask("Mei", SetOperator(room=GARDEN, name="Bob"))
+    assert len(await world.ask("Mei", Leave(room=GARDEN))) == 1
+    assert await world.members(GARDEN) == ["Bob*", "Eve"]
+
+
+async def test_a_member_who_leaves_takes_nothing_along(world: World) -> None:
+    await garden(world, "Bob")
+    assert len(await world.ask("Bob", Leave(room=GARDEN))) == 1
+    assert await world.members(GARDEN) == ["Mei*"]
+
+
+async def test_the_last_one_out_leaves_an_empty_room_to_whoever_comes(world: World) -> None:
+    await garden(world)
+    assert len(await world.ask("Mei", Leave(room=GARDEN))) == 1
+    assert await world.members(GARDEN) == []
+    await world.ask("Bob", Join(room=GARDEN))
+    assert await world.members(GARDEN) == ["Bob*"]
+
+
+async def test_who_is_only_invited_inherits_nothing(world: World) -> None:
+    await garden(world)
+    await world.ask("Mei", Invite(room=GARDEN, name="Bob"))
+    assert len(await world.ask("Mei", Leave(room=GARDEN))) == 1
+
+
+async def test_the_heir_is_found_behind_any_number_of_pages(
+    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gochat.chat.rooms._PAGE", 2)
+    people = [f"p{number}" for number in range(7)]
+    await world.register(*people)
+    await garden(world)
+    for name in (people[4], *people[:4], *people[5:]):
+        clock.now += 1
+        await world.ask(name, Join(room=GARDEN))
+    await world.ask("Mei", Leave(room=GARDEN))
+    assert "p4*" in await world.members(GARDEN)
