@@ -1,0 +1,89 @@
+"""Shown names are asked for once, and what is remembered is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+from talking import World
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.directory import Directory
+from gochat.chat.names import NameKey
+from gochat.chat.store import RoomState
+from gochat.protocol.messages import CreateRoom
+
+pytestmark = pytest.mark.trio
+
+MEI, BOB, EVE, NOBODY = (NameKey(name) for name in ("mei", "bob", "eve", "nobody"))
+GARDEN = ConversationKey("#garden")
+
+
+class Questions:
+    """What a directory asks its store."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.people: list[set[NameKey]] = []
+        self.rooms: list[ConversationKey] = []
+        existing, room = world.store.existing, world.store.room
+
+        async def counted_existing(keys: Collection[NameKey]) -> dict[NameKey, str]:
+            self.people.append(set(keys))
+            return await existing(keys)
+
+        async def counted_room(key: ConversationKey, person: NameKey) -> RoomState | None:
+            self.rooms.append(key)
+            return await room(key, person)
+
+        monkeypatch.setattr(world.store, "existing", counted_existing)
+        monkeypatch.setattr(world.store, "room", counted_room)
+
+
+@pytest.fixture
+def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> Questions:
+    return Questions(world, monkeypatch)
+
+
+async def test_people_are_found_in_the_order_asked_for_whatever_is_remembered(
+    world: World, asked: Questions
+) -> None:
+    assert await world.directory.people([BOB]) == {BOB: "Bob"}
+    found = await world.directory.people([EVE, NOBODY, BOB, MEI])
+    assert list(found.items()) == [(EVE, "Eve"), (BOB, "Bob"), (MEI, "Mei")]
+    assert asked.people == [{BOB}, {EVE, NOBODY, MEI}]
+
+
+async def test_who_was_found_is_not_asked_for_again_but_who_was_not_is(
+    world: World, asked: Questions
+) -> None:
+    await world.directory.people([MEI, NOBODY])
+    assert await world.directory.people([MEI]) == {MEI: "Mei"}
+    await world.register("Nobody")
+    assert await world.directory.people([MEI, NOBODY]) == {MEI: "Mei", NOBODY: "Nobody"}
+    assert asked.people == [{MEI, NOBODY}, {NOBODY}]
+
+
+async def test_rooms_are_found_by_the_name_they_were_created_with(
+    world: World, asked: Questions
+) -> None:
+    assert await world.directory.room(GARDEN, MEI) is None
+    await world.ask("Mei", CreateRoom(room="#Garden"))
+    assert await world.directory.room(GARDEN, MEI) == "#Garden"
+    before = len(asked.rooms)
+    assert await world.directory.room(GARDEN, BOB) == "#Garden"
+    assert await world.directory.room(LOBBY_KEY, BOB) == "#lobby"
+    assert len(asked.rooms) == before
+
+
+async def test_no_more_is_remembered_than_the_bound_and_all_is_still_found(
+    world: World, asked: Questions
+) -> None:
+    directory = Directory(world.store, max_remembered=2)
+    everybody = {MEI: "Mei", BOB: "Bob", EVE: "Eve"}
+    assert await directory.people(list(everybody)) == everybody
+    assert await directory.people(list(everybody)) == everybody
+    assert list(map(len, asked.people)) == [3, 1]
+    for room in ("#a", "#b", "#c"):
+        await world.ask("Mei", CreateRoom(room=room))
+    for room in ("#a", "#b", "#c", "#a", "#lobby"):
+        assert await directory.room(ConversationKey(room), MEI) == room
