@@ -15,6 +15,7 @@ import functools
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +24,7 @@ from gochat.chat import delivery
 from gochat.chat.store import Appended, Draft
 from gochat.cli import main
 from gochat.errors import ChatError
-from gochat.storage.sqlite import SqliteStore
+from gochat.storage.sqlite import SqliteStore, search
 from gochat.storage.sqlite.log import Log
 
 
@@ -58,7 +59,7 @@ class Bomb:
 
 def _around_the_store(bomb: Bomb) -> None:
     append = SqliteStore.append
-    commit, index = Log.commit, Log._index
+    commit, merge = Log.commit, search.merge
 
     @functools.wraps(append)
     async def append_and_die(
@@ -77,13 +78,13 @@ def _around_the_store(bomb: Bomb) -> None:
             bomb.at("committed")  # on disk; nobody was told
         return batch
 
-    def index_and_die(self: Log) -> None:
-        index(self)
-        bomb.at("index")  # between a commit and the bookkeeping of the next one
+    def merge_and_die(db: sqlite3.Connection, pages: int) -> None:
+        merge(db, pages)
+        bomb.at("index")  # the full-text index is written, in a transaction that is still open
 
     SqliteStore.append = append_and_die  # type: ignore[method-assign] # that is what this is for
     Log.commit = commit_and_die  # type: ignore[method-assign] # that is what this is for
-    Log._index = index_and_die  # type: ignore[method-assign] # that is what this is for
+    search.merge = merge_and_die
 
 
 def _around_the_sockets(bomb: Bomb) -> None:

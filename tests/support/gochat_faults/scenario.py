@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -55,8 +55,10 @@ class Scenario:
 
     `people` with the client library, every third of whom restarts it now and then, and
     `bare_people` without it talk for `duration`, each pausing `pace` on average between two
-    messages. Something happens to the server about every `server_fault_every`. What is mended at
-    the end must be as new within `heal_timeout`.
+    messages. Something happens to the server about every `server_fault_every`; or, with `bombs`,
+    it is made to kill itself at each of these in turn, and the run is over with the last, if that
+    is earlier. Without `breaks_network`, connections are cut only by that. What is mended at the
+    end must be as new within `heal_timeout`.
     """
 
     seed: int
@@ -65,7 +67,9 @@ class Scenario:
     duration: float = 10.0
     pace: float = 0.1
     server_fault_every: float = 2.0
-    heal_timeout: float = 60.0
+    bombs: tuple[str, ...] = ()
+    breaks_network: bool = True
+    heal_timeout: float = 40.0
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -121,11 +125,14 @@ async def run(scenario: Scenario, directory: Path) -> Report:
             proxies: list[Proxy] = []
             async with trio.open_nursery() as nursery:
                 for person in people:
-                    plan = Planner(f"{scenario.seed}/{person.name}")
+                    plan = Planner(f"{scenario.seed}/{person.name}", scenario.breaks_network)
                     proxies.append(await nursery.start(serve_proxy, server.address, plan))
                     nursery.start_soon(person.run, proxies[-1].port)
                 with trio.move_on_after(scenario.duration):
-                    await _break_the_server(server, scenario, journal, report)
+                    if scenario.bombs:
+                        await _blow_up_the_server(server, scenario.bombs, journal, report)
+                    else:
+                        await _break_the_server(server, scenario, journal, report)
                 healing = time.monotonic()
                 await _heal(server, journal, proxies, people)
                 await _wait_until_settled(server, journal, people, talks, scenario, report)
@@ -210,10 +217,13 @@ def _people(
 class Planner:
     """Draws what happens to a person's connections, the n-th always the same."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, breaks_anything: bool) -> None:
         self._seed = seed
+        self._breaks_anything = breaks_anything
 
     def __call__(self, number: int) -> Plan:
+        if not self._breaks_anything:
+            return NO_FAULTS
         random = Random(f"{self._seed}/{number}")
         reset = random.random() < 0.7
         kind = random.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
@@ -274,15 +284,32 @@ async def _break_the_server(
             journal.fault("froze the server for a while")
             continue
         await server.wait()
-        point = server.crashed_at()
-        how = f"server died at {point}" if point else f"server: {what}"
-        report.faults[how] += 1
-        journal.fault(how)
+        _note_end(server, f"server: {what}", journal, report)
         if what == "bomb":
             points.append(points.pop(0))
             await server.start(f"{points[0]}:{random.randint(1, CRASH_POINTS[points[0]])}")
         else:
             await server.start()
+
+
+async def _blow_up_the_server(
+    server: ServerProcess, bombs: Iterable[str], journal: Journal, report: Report
+) -> None:
+    """Have the server die by each of `bombs`."""
+    for bomb in bombs:
+        server.kill()
+        await server.wait()
+        await server.start(bomb)
+        await server.wait_ended()
+        _note_end(server, "server: died by itself", journal, report)
+
+
+def _note_end(server: ServerProcess, how: str, journal: Journal, report: Report) -> None:
+    point = server.crashed_at()
+    if point is not None:
+        how = f"server died at {point}"
+    report.faults[how] += 1
+    journal.fault(how)
 
 
 async def _do(what: str, server: ServerProcess, random: Random) -> None:
