@@ -109,19 +109,9 @@ class Accounts:
         Raises:
             ChatError: ``bad_credentials``, the same whether name or password is wrong; ``busy``.
         """
-        try:
-            account = await self._store.account(names.fold(name))
-        except ChatError:  # no account can have such a name
-            account = None
-        password_hash = account.password_hash if account is not None else self._dummy
-        is_right = await self._hashing(self._verify, password_hash, password)
-        if account is None or not is_right:
-            raise ChatError(
-                ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field="password"
-            )
-        if self._hasher.check_needs_rehash(password_hash):
-            rehashed = await self._hashing(self._hasher.hash, password)
-            await self._store.set_password_hash(account.key, rehashed)
+        account = await self._prove(name, password)
+        if self._hasher.check_needs_rehash(account.password_hash):
+            await self._rehash(account, password)
         return Identity(account.key, account.name)
 
     async def change_password(self, who: Identity, old: str, new: str) -> IssuedToken:
@@ -131,8 +121,10 @@ class Accounts:
             ChatError: ``bad_credentials``, ``bad_password`` or ``busy``.
         """
         self._check_password(new)
-        await self.log_in(who.name, old)
+        account = await self._prove(who.name, old)
         password_hash = await self._hashing(self._hasher.hash, new)
+        if await self._store.account(who.key) != account:
+            raise _wrong()  # somebody else with the old password was faster
         await self._store.set_password_hash(who.key, password_hash)
         await self._store.revoke_tokens(who.key)
         return await self.issue_token(who)
@@ -165,6 +157,34 @@ class Accounts:
         """Make a token worthless."""
         await self._store.revoke_token(digest)
 
+    async def _prove(self, name: str, password: str) -> Account:
+        """Return the account with this name and password, as it is now."""
+        try:
+            account = await self._store.account(names.fold(name))
+        except ChatError:  # no account can have such a name
+            account = None
+        while True:
+            password_hash = account.password_hash if account is not None else self._dummy
+            is_right = await self._hashing(self._verify, password_hash, password)
+            if account is None or not is_right:
+                raise _wrong()
+            # Hashing takes its time. Who changes a password meanwhile must be sure that nobody
+            # comes in by the old one any more, so look again.
+            now = await self._store.account(account.key)
+            if now == account:
+                return account
+            account = now
+
+    async def _rehash(self, account: Account, password: str) -> None:
+        """Hash a password again, by the parameters of today."""
+        try:
+            password_hash = await self._hashing(self._hasher.hash, password)
+        except ChatError:
+            return  # busy: the next login does it
+        now = await self._store.account(account.key)
+        if now == account:  # not over a password that was changed meanwhile
+            await self._store.set_password_hash(account.key, password_hash)
+
     def _check_password(self, password: str) -> None:
         if len(password) not in self._password_length:
             raise ChatError(
@@ -177,7 +197,7 @@ class Accounts:
     def _verify(self, password_hash: str, password: str) -> bool:
         try:
             return self._hasher.verify(password_hash, password)
-        except argon2.exceptions.VerificationError:
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
 
     async def _hashing(self, function: Callable[..., T], *args: str) -> T:
@@ -190,6 +210,12 @@ class Accounts:
             return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
         finally:
             self._waiting -= 1
+
+
+def _wrong() -> ChatError:
+    return ChatError(
+        ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field="password"
+    )
 
 
 def _digest(secret: str) -> bytes:

@@ -1,0 +1,404 @@
+"""Registering, logging in, tokens; and what each costs whom."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import argon2
+import pytest
+import trio
+from storing import NOON, Clock
+from talking import World
+
+from gochat.chat.accounts import Accounts, Identity
+from gochat.chat.names import NameKey
+from gochat.chat.store import Account
+from gochat.errors import ChatError, StoreUnavailable
+
+pytestmark = pytest.mark.trio
+
+T = TypeVar("T")
+PASSWORD = "correct horse"
+OTHER = "battery staple"
+ANN = Identity(NameKey("ann"), "Ann")
+
+
+class Hasher(argon2.PasswordHasher):
+    """Hashes at next to no cost, counts, and can be held back."""
+
+    def __init__(self, passes: int = 1) -> None:
+        super().__init__(time_cost=passes, memory_cost=8, parallelism=1)
+        self.hashed = 0
+        self.verified = 0
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.threads: set[int] = set()
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.hashed += 1
+        return self._held_back(lambda: super(Hasher, self).hash(password, salt=salt))
+
+    def verify(
+        self,
+        hash: str | bytes,  # noqa: A002 - argon2's
+        password: str | bytes,
+    ) -> Literal[True]:
+        self.verified += 1
+        return self._held_back(lambda: super(Hasher, self).verify(hash, password))
+
+    def _held_back(self, work: Callable[[], T]) -> T:
+        self.threads.add(threading.get_ident())
+        self.may_go_on.wait(10)
+        return work()
+
+
+@pytest.fixture
+def hasher() -> Hasher:
+    return Hasher()
+
+
+@pytest.fixture
+async def accounts(world: World, hasher: Hasher, clock: Clock) -> Accounts:
+    accounts = Accounts(world.store, clock, hasher=hasher)
+    accounts._limiter.total_tokens = 2  # also on a machine of one core
+    await accounts.register("Ann", PASSWORD)
+    hasher.hashed = 0
+    return accounts
+
+
+async def code(attempt: Callable[..., object], *args: object) -> str:
+    """The code that `attempt` is refused with."""
+    with pytest.raises(ChatError) as caught:
+        await attempt(*args)  # type: ignore[misc]  # any of several methods
+    return str(caught.value.code)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what threads do."""
+    while not condition():  # noqa: ASYNC110 - an event would have to be set in a thread
+        await trio.sleep(0.001)
+
+
+async def stored(world: World) -> Account:
+    account = await world.store.account(ANN.key)
+    assert account is not None
+    return account
+
+
+# -- registering ----------------------------------------------------------------------------------
+
+
+async def test_who_registers_can_log_in_with_any_spelling_of_the_name(accounts: Accounts) -> None:
+    assert await accounts.register("Zoe\u0308", PASSWORD) == "Zoë"
+    for name in ("Zoë", "ZOË", "zoe\u0308"):
+        assert await accounts.log_in(name, PASSWORD) == Identity(NameKey("zoë"), "Zoë")
+
+
+async def test_only_a_hash_of_the_password_is_kept(accounts: Accounts, world: World) -> None:
+    account = await stored(world)
+    assert account.password_hash.startswith("$argon2id$")
+    assert PASSWORD not in repr(account)
+    assert account.created == NOON
+
+
+async def test_a_name_is_taken_however_it_is_spelled_and_costs_no_hash(
+    accounts: Accounts, hasher: Hasher
+) -> None:
+    with pytest.raises(ChatError) as caught:
+        await accounts.register("ＡＮＮ", OTHER)
+    assert (caught.value.code, caught.value.field) == ("name_taken", "name")
+    assert hasher.hashed == 0
+
+
+async def test_of_two_who_register_a_name_at_the_same_moment_one_wins(
+    accounts: Accounts, world: World
+) -> None:
+    outcomes = []
+
+    async def register(name: str, password: str) -> None:
+        try:
+            outcomes.append((await accounts.register(name, password), password))
+        except ChatError as error:
+            outcomes.append((str(error.code), ""))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(register, "Ted", PASSWORD)
+        nursery.start_soon(register, "TED", OTHER)
+    (loser, _), (winner, password) = sorted(outcomes, key=lambda outcome: outcome[1] != "")
+    assert loser == "name_taken"
+    assert await accounts.log_in("ted", password) == Identity(NameKey("ted"), winner)
+
+
+@pytest.mark.parametrize("password", ["", "1234567", "x" * 129, "密码" * 65])
+async def test_a_password_is_neither_short_nor_huge(accounts: Accounts, password: str) -> None:
+    with pytest.raises(ChatError) as caught:
+        await accounts.register("ted", password)
+    assert (caught.value.code, caught.value.field) == ("bad_password", "password")
+    assert "8 to 128" in caught.value.text
+    assert await code(accounts.change_password, ANN, PASSWORD, password) == "bad_password"
+
+
+@pytest.mark.parametrize("password", ["12345678", "密码密码密码密码", "😀" * 128, "\x00" * 8])
+async def test_a_password_is_any_text_of_the_right_length(
+    accounts: Accounts, password: str
+) -> None:
+    await accounts.register("ted", password)
+    await accounts.log_in("ted", password)
+    assert await code(accounts.log_in, "ted", password + " ") == "bad_credentials"
+
+
+async def test_what_is_refused_registers_nobody(accounts: Accounts, world: World) -> None:
+    assert await code(accounts.register, "a b", PASSWORD) == "bad_name"
+    assert await code(accounts.register, "ted", "short") == "bad_password"
+    assert await world.store.account(NameKey("ted")) is None
+
+
+# -- logging in -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        ("ann", OTHER),
+        ("ann", ""),
+        ("ann", PASSWORD.upper()),
+        ("nobody", PASSWORD),
+        ("not a name", PASSWORD),
+        ("", PASSWORD),
+        ("ann\x00", PASSWORD),
+        ("x" * 1000, PASSWORD),
+    ],
+)
+async def test_a_wrong_name_and_a_wrong_password_look_and_cost_the_same(
+    accounts: Accounts, hasher: Hasher, name: str, password: str
+) -> None:
+    with pytest.raises(ChatError) as caught:
+        await accounts.log_in(name, password)
+    assert (caught.value.code, caught.value.field) == ("bad_credentials", "password")
+    assert caught.value.text == "the name or the password is wrong"
+    assert (hasher.verified, hasher.hashed) == (1, 0)
+
+
+async def test_hashing_is_done_outside_of_the_trio_thread(
+    accounts: Accounts, hasher: Hasher
+) -> None:
+    hasher.threads.clear()
+    await accounts.log_in("ann", PASSWORD)
+    await accounts.register("ted", PASSWORD)
+    assert hasher.threads
+    assert threading.get_ident() not in hasher.threads
+
+
+async def test_who_comes_when_the_queue_is_full_is_told_so_and_nobody_else_is(
+    world: World, clock: Clock, hasher: Hasher
+) -> None:
+    accounts = Accounts(world.store, clock, hasher=hasher, max_waiting=3)
+    await accounts.register("ann", PASSWORD)
+    arrived = []
+
+    async def log_in() -> None:
+        arrived.append(await accounts.log_in("ann", PASSWORD))
+
+    hasher.may_go_on.clear()
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(log_in)
+        await until(lambda: accounts._waiting == 3)
+        with pytest.raises(ChatError) as caught:
+            await accounts.log_in("ann", PASSWORD)
+        assert caught.value.code == "busy"
+        assert caught.value.retry_after is not None
+        assert await code(accounts.register, "ted", PASSWORD) == "busy"
+        assert await code(accounts.log_in, "nobody", PASSWORD) == "busy"
+        hasher.may_go_on.set()
+    assert len(arrived) == 3
+    await log_in()  # and then there is room again
+
+
+async def test_who_gives_up_waiting_makes_room(world: World, clock: Clock, hasher: Hasher) -> None:
+    accounts = Accounts(world.store, clock, hasher=hasher, max_waiting=50)
+    await accounts.register("ann", PASSWORD)
+    hasher.may_go_on.clear()
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(accounts.log_in, "ann", PASSWORD)
+        await until(lambda: accounts._waiting == 50)
+        nursery.cancel_scope.cancel()
+        hasher.may_go_on.set()
+    assert accounts._waiting == 0
+    assert hasher.verified < 50, "those who only waited cost nothing"
+    await accounts.log_in("ann", PASSWORD)
+
+
+# -- parameters that rise -------------------------------------------------------------------------
+
+
+async def test_a_password_is_hashed_again_when_the_parameters_rise(
+    accounts: Accounts, world: World, clock: Clock
+) -> None:
+    before = await stored(world)
+    stronger = Accounts(world.store, clock, hasher=Hasher(passes=2))
+    assert await code(stronger.log_in, "ann", OTHER) == "bad_credentials"
+    assert await stored(world) == before
+    await stronger.log_in("ann", PASSWORD)
+    after = await stored(world)
+    assert "t=2," in after.password_hash
+    await stronger.log_in("ann", PASSWORD)
+    assert await stored(world) == after, "once is enough"
+
+
+async def test_a_full_queue_puts_off_the_second_hash_not_the_login(
+    accounts: Accounts, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasher = Hasher(passes=2)
+    stronger = Accounts(world.store, clock, hasher=hasher, max_waiting=1)
+    check = hasher.check_needs_rehash
+
+    def check_when_the_queue_is_full(hash: str) -> bool:  # noqa: A002 - argon2's
+        stronger._waiting += 1
+        return check(hash)
+
+    monkeypatch.setattr(hasher, "check_needs_rehash", check_when_the_queue_is_full)
+    before = await stored(world)
+    assert await stronger.log_in("ann", PASSWORD) == ANN
+    assert await stored(world) == before
+
+
+async def test_hashing_again_never_brings_an_old_password_back(
+    accounts: Accounts, world: World, clock: Clock
+) -> None:
+    hasher = Hasher(passes=2)
+    stronger = Accounts(world.store, clock, hasher=hasher)
+    hash_ = hasher.hash
+
+    def changed_meanwhile(password: str | bytes, *, salt: bytes | None = None) -> str:
+        trio.from_thread.run(world.store.set_password_hash, ANN.key, new)
+        return hash_(password, salt=salt)
+
+    new = hash_(OTHER)
+    hasher.hash = changed_meanwhile  # type: ignore[method-assign]  # the moment in between
+    await stronger.log_in("ann", PASSWORD)
+    assert (await stored(world)).password_hash == new
+
+
+async def test_a_hash_that_is_none_lets_nobody_in(accounts: Accounts, world: World) -> None:
+    for nonsense in ("", "!", "$argon2id$v=19$m=8,t=1,p=1$AAAA", "x" * 1000):
+        await world.store.set_password_hash(ANN.key, nonsense)
+        assert await code(accounts.log_in, "ann", PASSWORD) == "bad_credentials"
+
+
+# -- changing the password ------------------------------------------------------------------------
+
+
+async def test_a_new_password_replaces_the_old_one_and_revokes_every_token(
+    accounts: Accounts,
+) -> None:
+    old = [await accounts.issue_token(ANN) for _ in range(3)]
+    await accounts.register("ted", PASSWORD)
+    teds = await accounts.issue_token(Identity(NameKey("ted"), "ted"))
+    new = await accounts.change_password(ANN, PASSWORD, OTHER)
+    assert await code(accounts.log_in, "ann", PASSWORD) == "bad_credentials"
+    assert await accounts.log_in("ann", OTHER) == ANN
+    for token in old:
+        assert await code(accounts.resume, token.secret) == "bad_token"
+    assert await accounts.resume(new.secret) == (ANN, new)
+    await accounts.resume(teds.secret)
+
+
+async def test_without_the_old_password_nothing_changes(accounts: Accounts) -> None:
+    token = await accounts.issue_token(ANN)
+    assert await code(accounts.change_password, ANN, OTHER, "new password") == "bad_credentials"
+    assert await accounts.log_in("ann", PASSWORD) == ANN
+    await accounts.resume(token.secret)
+
+
+async def test_nobody_comes_in_by_a_password_that_was_changed_while_it_was_being_checked(
+    accounts: Accounts, hasher: Hasher, world: World
+) -> None:
+    new = argon2.PasswordHasher(1, 8, 1).hash(OTHER)
+    outcomes: list[str] = []
+
+    async def intrude() -> None:
+        outcomes.append(await code(accounts.log_in, "ann", PASSWORD))
+
+    async def take_over() -> None:
+        outcomes.append(await code(accounts.change_password, ANN, PASSWORD, "my password"))
+
+    hasher.may_go_on.clear()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(intrude)
+        nursery.start_soon(take_over)
+        await until(lambda: hasher.verified == 2)
+        await world.store.set_password_hash(ANN.key, new)
+        hasher.may_go_on.set()
+    assert outcomes == ["bad_credentials", "bad_credentials"]
+    assert await accounts.log_in("ann", OTHER) == ANN
+
+
+async def test_a_login_survives_that_another_one_hashes_the_password_again(
+    accounts: Accounts, hasher: Hasher, world: World
+) -> None:
+    hasher.may_go_on.clear()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accounts.log_in, "ann", PASSWORD)
+        await until(lambda: hasher.verified == 1)
+        again = argon2.PasswordHasher(1, 8, 1).hash(PASSWORD)
+        await world.store.set_password_hash(ANN.key, again)
+        hasher.may_go_on.set()
+    assert hasher.verified == 2
+
+
+# -- tokens ---------------------------------------------------------------------------------------
+
+
+async def test_a_token_stands_for_its_owner_until_it_expires(
+    accounts: Accounts, hasher: Hasher, clock: Clock
+) -> None:
+    token = await accounts.issue_token(ANN)
+    assert await accounts.resume(token.secret) == (ANN, token)
+    clock.now = token.expires - 1
+    assert await accounts.resume(token.secret) == (ANN, token)
+    clock.now = token.expires
+    assert await code(accounts.resume, token.secret) == "bad_token"
+    assert (hasher.hashed, hasher.verified) == (0, 0), "tokens cost no hashing"
+
+
+async def test_tokens_are_long_random_and_kept_as_digests_only(
+    accounts: Accounts, world: World, clock: Clock
+) -> None:
+    tokens = [await accounts.issue_token(ANN) for _ in range(20)]
+    assert len({token.secret for token in tokens}) == 20
+    assert all(len(token.secret) >= 43 for token in tokens), "256 bits"
+    kept = await world.store.token(tokens[0].digest, clock())
+    assert kept is not None
+    assert tokens[0].secret.encode() not in kept.digest
+    assert await code(accounts.resume, tokens[0].digest.hex()) == "bad_token"
+
+
+async def test_a_revoked_token_is_refused_and_only_that_one(accounts: Accounts) -> None:
+    one, other = await accounts.issue_token(ANN), await accounts.issue_token(ANN)
+    await accounts.revoke(one.digest)
+    await accounts.revoke(one.digest)
+    assert await code(accounts.resume, one.secret) == "bad_token"
+    await accounts.resume(other.secret)
+
+
+@pytest.mark.parametrize("secret", ["", "x", "x" * 256, "\x00", "密"])
+async def test_what_is_no_token_is_refused(accounts: Accounts, secret: str) -> None:
+    with pytest.raises(ChatError) as caught:
+        await accounts.resume(secret)
+    assert (caught.value.code, caught.value.field) == ("bad_token", "token")
+
+
+async def test_a_store_that_is_down_is_no_wrong_password(
+    accounts: Accounts, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(*_: object) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(world.store, "account", down)
+    for attempt in (accounts.log_in, accounts.register):
+        with pytest.raises(StoreUnavailable):
+            await attempt("ann", PASSWORD)
