@@ -7,6 +7,9 @@ from storing import Chat, draft, key, person
 
 pytestmark = pytest.mark.trio
 
+#: So much may be said before a message is in an index; until then it must be found as well.
+later = pytest.mark.parametrize("later", [0, 300], ids=["at once", "later"])
+
 
 @pytest.mark.parametrize(
     ("text", "query"),
@@ -41,9 +44,11 @@ pytestmark = pytest.mark.trio
         ("tab\tand\nnewline", "newline tab"),
     ],
 )
-async def test_found(chat: Chat, text: str, query: str) -> None:
-    await chat.say("Mei", "#lobby", "something different")
+@later
+async def test_found(chat: Chat, text: str, query: str, later: int) -> None:
+    await chat.say("Mei", "#lobby", "-")
     await chat.say("Mei", "#lobby", text)
+    await chat.append(*(draft("Mei", "#lobby", "-") for _ in range(later)))
     assert await chat.find("Bob", query) == [text]
 
 
@@ -59,8 +64,10 @@ async def test_found(chat: Chat, text: str, query: str) -> None:
         ("anything", "   "),
     ],
 )
-async def test_not_found(chat: Chat, text: str, query: str) -> None:
+@later
+async def test_not_found(chat: Chat, text: str, query: str, later: int) -> None:
     await chat.say("Mei", "#lobby", text)
+    await chat.append(*(draft("Mei", "#lobby", "-") for _ in range(later)))
     assert await chat.find("Bob", query) == []
 
 
@@ -141,7 +148,7 @@ async def test_search_in_one_conversation(chat: Chat) -> None:
     assert await chat.find("Bob", "needle", to="#nowhere") == []
 
 
-@pytest.mark.parametrize("later", [0, 600], ids=["not indexed yet", "indexed"])
+@later
 async def test_edited_and_deleted_texts_are_not_found(chat: Chat, later: int) -> None:
     await chat.say("Mei", "#lobby", "needle one")
     await chat.say("Mei", "#lobby", "needle two")

@@ -48,8 +48,8 @@ class Indexer:
             search.add(self._transaction.db, [(entry, new)])
 
     def catch_up(self, position: int, *, at_least: int = BATCH) -> None:
-        """Index what waits, up to the log's last `position`, if that is much. Raises nothing; what
-        can't be indexed now waits longer."""
+        """Index what waits, up to the log's last `position`, if that is much; what the database
+        can't take now waits longer."""
         if len(self._waiting) < at_least:
             return
         transaction = self._transaction
@@ -61,6 +61,9 @@ class Indexer:
             transaction.commit(len(self._waiting))
         except sqlite3.Error:
             transaction.roll_back()
+        except BaseException:
+            transaction.roll_back()
+            raise
         else:
             self._indexed = position
             self._waiting.clear()

@@ -17,11 +17,14 @@ from contextlib import asynccontextmanager
 from queue import Empty, SimpleQueue
 from typing import Final, Generic, Protocol, TypeVar, cast
 
+import structlog
 import trio
 
 from gochat.chat.store import Batch
 from gochat.errors import StoreUnavailable
 from gochat.storage.sqlite.database import OWN_FAULTS, translated
+
+log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
 
@@ -46,7 +49,7 @@ class Transactions(Protocol):
         """Undo what was done since `begin`, also in memory. Raises nothing."""
 
     def rest(self) -> None:
-        """Do what could wait until those who wrote were answered. Raises nothing."""
+        """Do what could wait until those who wrote were answered."""
 
     def close(self) -> None:
         """Release the database."""
@@ -127,10 +130,17 @@ class Writer:
         try:
             while (group := self._take()) is not None:
                 self._run_group(group)
-                self._transactions.rest()
+                self._guard(self._transactions.rest)
         finally:
-            self._transactions.close()
+            self._guard(self._transactions.close)
             self._trio.run_sync_soon(self._stopped.set)
+
+    def _guard(self, function: Callable[[], None]) -> None:
+        """A fault in what nobody waits for is told to nobody but the log; writing goes on."""
+        try:
+            function()
+        except Exception:
+            log.exception("the store's housekeeping failed")
 
     def _take(self) -> list[_Write[object]] | None:
         write = self._queue.get()
@@ -155,9 +165,8 @@ class Writer:
             if len(group) > 1 and isinstance(error, OWN_FAULTS):
                 self._run_singly(group)
                 return
-            failure = error if isinstance(error, OWN_FAULTS) else translated(error)
-            for write in group:
-                write.error = failure
+            for write in group:  # each its own, for each is raised in another task
+                write.error = error if isinstance(error, OWN_FAULTS) else translated(error)
             batch = None
         except Exception as error:  # the fault of one function, which must not be the others'
             if len(group) > 1:
