@@ -31,8 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="set any key of the configuration, as in --set limits.burst=20; may be repeated",
     )
-    parser.add_argument("--log-format", choices=("auto", "console", "json"))
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
+    parser.add_argument(
+        "--log-format",
+        choices=("auto", "console", "json"),
+        help="auto: readable on a terminal, JSON lines otherwise (default: auto)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="the least important events to log (default: info)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
