@@ -23,7 +23,8 @@ from gochat.client import (
     StateChanged,
     Synchronised,
 )
-from gochat.tui.model import FRESH, KEPT, Attention, Model
+from gochat.tui.model import FRESH, KEPT, Model
+from gochat.tui.views import Attention
 
 NOW = 1_795_435_200.0
 

@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gochat.protocol.messages import Message, Reaction
-from gochat.tui.timeline import (
-    Change,
-    Inserted,
-    Prepended,
-    Removed,
-    Renewed,
-    Replaced,
-    Timeline,
-)
+from gochat.tui.entries import Change, Inserted, Prepended, Removed, Renewed, Replaced
+from gochat.tui.timeline import Timeline
 
 
 def entry(seq: int, text: str = "", sender: str = "mei", **fields: Any) -> Message:

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Final
 
+import msgspec
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
+from textual.dom import DOMNode
+from textual.screen import ModalScreen
 
 from gochat.client import ConnectionState, StateChanged
 from gochat.errors import ConfigError, GochatError
-from gochat.tui import addresses, keys, themes
+from gochat.tui import addresses, commands, keys, themes
 from gochat.tui.backend import ChatClient, OpenClient
+from gochat.tui.chat_log import ChatLog
 from gochat.tui.controller import Controller
 from gochat.tui.keys import Keymap
 from gochat.tui.model import Model
-from gochat.tui.preferences import Preferences
+from gochat.tui.notifier import Notifier
+from gochat.tui.preferences import Preferences, Settings
 from gochat.tui.presentation import name as safe
 from gochat.tui.screens.chat import ChatScreen, ModelChanged
 from gochat.tui.screens.connect import ConnectScreen, Credentials
+from gochat.tui.screens.forms import LogInAgain
+from gochat.tui.screens.help import HelpScreen
+from gochat.tui.screens.palette import Palette
+from gochat.tui.screens.settings import SettingsScreen
 from gochat.tui.state import Session, State
+from gochat.tui.widgets.row_list import RowList
 
 #: Seconds between two repaints while much happens: what people see as smooth.
 FRAME: Final = 1 / 30
+#: Seconds after which a draft is kept that the power may end.
+_DRAFTS_INTERVAL: Final = 5.0
 
 
 class GochatApp(App[None]):
@@ -62,6 +75,10 @@ class GochatApp(App[None]):
         self._controller: Controller | None = None
         self._flush_due = False
         self._flushed_at = 0.0
+        self._session = ""  # the server's address
+        self._leaving = False
+        self._kept_drafts: dict[str, str] = {}
+        self._notifier = Notifier(self._write, clock)
         for theme in themes.OWN:
             self.register_theme(theme)
 
@@ -75,10 +92,15 @@ class GochatApp(App[None]):
         """True while something has changed that is not drawn yet."""
         return self._flush_due
 
+    def wall_clock(self) -> float:
+        """Return the time of day, in seconds since the Unix epoch."""
+        return self._now()
+
     async def on_mount(self) -> None:
         """Show the form, or go on where the last session was."""
         wanted = self.preferences.settings.theme
         self.theme = wanted if wanted in self.available_themes else themes.DARK.name
+        self.animation_level = "full" if self.preferences.settings.animations else "none"
         self.set_keymap(self.keymap.overrides)
         session = self.state.session(self._server)
         server = self._server or (session.server if session else addresses.DEFAULT)
@@ -88,6 +110,7 @@ class GochatApp(App[None]):
         await self.push_screen(form)
         for problem in self.preferences.problems:
             self.notify(problem, title="Configuration", severity="warning", markup=False, timeout=8)
+        self.set_interval(_DRAFTS_INTERVAL, self._keep_drafts)
         if self._credentials is not None:
             self.log_in(form, self._credentials, None)
         elif session is not None and session.token:
@@ -138,11 +161,12 @@ class GochatApp(App[None]):
     async def _chat(self, client: ChatClient, server: str) -> None:
         model = Model(client.name or "", clock=self.time, now=self._now)
         model.presence_lines = self.preferences.settings.presence
+        self._session = server
         controller = self._controller = Controller(
             client, model, spawn=self._start, report=self._report, changed=self._changed
         )
         drafts = self.state.drafts(server, model.me)
-        self._remember(client, server)
+        self.remember_session()
         screen = ChatScreen(controller)
         began = False
         try:
@@ -153,21 +177,75 @@ class GochatApp(App[None]):
                     model.take_outbox(client.outbox)
                     model.take_drafts(drafts)
                     await self.switch_screen(screen)
-                if isinstance(event, StateChanged) and event.state is ConnectionState.CONNECTED:
-                    self._remember(client, server)
+                if isinstance(event, StateChanged):
+                    self._connection_changed(event)
                 self._changed()
         finally:
-            self.state.keep_drafts(server, model.me, model.drafts())
+            self._keep_drafts()
 
-    def _remember(self, client: ChatClient, server: str) -> None:
+    def _connection_changed(self, event: StateChanged) -> None:
+        if event.state is ConnectionState.CONNECTED:
+            self.remember_session()
+        elif event.state is ConnectionState.OFFLINE and not self._leaving:
+            self._start(self._log_in_again(event.reason), "log in again")
+
+    async def _log_in_again(self, reason: str) -> None:
+        """The server has ended the session: ask for the password; all that is there stays."""
+        assert self._controller is not None
+        client, me = self._controller.client, self._controller.model.me
+        text = f"Your session has ended: {safe(reason)}." if reason else "Your session has ended."
+        while client.state is ConnectionState.OFFLINE:
+            password = await self.push_screen_wait(LogInAgain(f"{text}\nYou are {safe(me)}."))
+            if password is None:
+                self._report("You are logged out. Choose “Log in again” among the commands.")
+                return
+            try:
+                await client.log_in(me, password)
+            except GochatError as error:
+                text = safe(str(error))
+
+    def action_log_in(self) -> None:
+        """Log in again, after the session has ended."""
+        if self._controller and self._controller.client.state is ConnectionState.OFFLINE:
+            self._start(self._log_in_again(""), "log in again")
+
+    async def log_out(self) -> None:
+        """End the session for good, and show the first screen."""
+        if self._controller is None:
+            return
+        client, me = self._controller.client, self._controller.model.me
+        self._leaving = True
+        try:
+            await client.log_out()
+        except GochatError as error:
+            self._report(str(error))
+        self.state.remember(Session(server=self._session, name=me))
+        self.workers.cancel_group(self, "session")
+        self._controller, self._leaving = None, False
+        form = ConnectScreen(self._session, me, notice="You are logged out.", has_account=True)
+        await self.switch_screen(form)
+
+    def remember_session(self) -> None:
+        """Keep the session's token, with which the next start logs in."""
+        if self._controller is None:
+            return
+        client = self._controller.client
         self.state.remember(
             Session(
-                server=server,
+                server=self._session,
                 name=client.name or "",
                 token=client.token,
                 expires=client.token_expires or 0,
             )
         )
+
+    def _keep_drafts(self) -> None:
+        if self._controller is None:
+            return
+        drafts = self._controller.model.drafts()
+        if drafts != self._kept_drafts:
+            self._kept_drafts = drafts
+            self.state.keep_drafts(self._session, self._controller.model.me, drafts)
 
     # -- from the model to the screen ------------------------------------------------------------
 
@@ -188,12 +266,114 @@ class GochatApp(App[None]):
         screen = next((s for s in self.screen_stack if isinstance(s, ChatScreen)), None)
         if screen is None or self._controller is None or not screen.is_mounted:
             return
-        changes = self._controller.model.take_changes()
-        if changes:
-            screen.post_message(ModelChanged(changes))
+        model = self._controller.model
+        changes = model.take_changes()
+        if not changes:
+            return
+        screen.post_message(ModelChanged(changes))
+        for news in changes.attention:
+            if news.kind == "invite":
+                text = (
+                    f"{safe(news.sender)} invites you to {safe(news.conv)}: /join {safe(news.conv)}"
+                )
+                self.notify(text, markup=False, timeout=10)
+        if not self.app_focus:
+            self._notifier.tell(changes.attention, self.preferences.settings)
+        unread, mentioned = model.badges
+        self._notifier.show_title(unread, mentioned=mentioned, person=model.me)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self.run_worker(work, name=name, group="requests", exit_on_error=True)
 
     def _report(self, text: str) -> None:
         self.notify(safe(text), severity="error", markup=False)
+
+    def _write(self, sequence: str) -> None:
+        """Send a sequence to the terminal that Textual has no word for."""
+        if self._driver is not None and not self.is_headless and not self._batch_count:
+            self._driver.write(sequence)
+
+    # -- what holds everywhere ------------------------------------------------------------------
+
+    def choose_theme(self, theme: str) -> None:
+        """Change the colours, for good."""
+        if theme not in self.available_themes:
+            self._report(f"There is no theme {theme}.")
+            return
+        self._apply(msgspec.structs.replace(self.preferences.settings, theme=theme))
+
+    def _apply(self, settings: Settings) -> None:
+        """Have the app look and behave as `settings` say, and keep them."""
+        self.preferences = dataclasses.replace(self.preferences, settings=settings)
+        self.theme = settings.theme
+        self.animation_level = "full" if settings.animations else "none"
+        if self._controller is not None:
+            self._controller.model.presence_lines = settings.presence
+        self.state.save_settings(settings)
+
+    def open_settings(self) -> None:
+        """Show the settings."""
+        if self._controller is None:
+            return
+        controller = self._controller
+        view = controller.model.shown
+        self.push_screen(
+            SettingsScreen(
+                self.preferences, sorted(self.available_themes), view.conv, view.level,
+                apply=self._apply,
+                set_level=lambda level: controller.set_level(view.conv, level),
+            )
+        )  # fmt: skip
+
+    def open_help(self, command: str = "") -> None:
+        """Show help for what has the focus."""
+        focus = "input"
+        if isinstance(self.focused, ChatLog):
+            focus = "message"
+        elif isinstance(self.focused, RowList):
+            focus = "list"
+        self.push_screen(HelpScreen(self.keymap, focus, command))
+
+    def action_help(self) -> None:
+        """Show help for what has the focus."""
+        if not isinstance(self.screen, ModalScreen):
+            self.open_help()
+
+    def action_palette(self) -> None:
+        """Show all commands by name."""
+        if isinstance(self.screen, ModalScreen):
+            return
+        themes = sorted(self.available_themes, key=lambda t: (not t.startswith("gochat"), t))
+        palette = Palette(self.keymap, themes, self.theme, self._preview)
+        self._start(self._choose(palette), "palette")
+
+    def _preview(self, theme: str) -> None:
+        self.theme = theme
+
+    async def _choose(self, palette: Palette) -> None:
+        chosen = await self.push_screen_wait(palette)
+        if chosen is None:
+            return
+        kind, _, name = chosen.partition(":")
+        screen = self.screen
+        if kind == "theme":
+            self.choose_theme(name)
+        elif kind == "action":
+            action = keys.BY_NAME[name]
+            namespace: DOMNode = self if action.place == "app" else screen
+            if action.place == "input" and isinstance(screen, ChatScreen):
+                namespace = screen.composer.input
+            await self.run_action(action.run, namespace)
+        elif isinstance(screen, ChatScreen):
+            command = commands.find(name)
+            assert command is not None
+            if command.arguments:
+                screen.composer.input.write(f"/{name} ")
+                screen.composer.input.focus()
+            else:
+                screen.deeds.carry_out(f"/{name}")
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C, where nothing is selected: say what it does, and what quits."""
+        self.notify(f"Ctrl+C copies what is selected. {self.keymap.shown('quit')} quits.",
+                    markup=False, timeout=3)  # fmt: skip

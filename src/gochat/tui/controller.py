@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from gochat.client import ChatError, ConnectionLost, Level, Outgoing, OutgoingState
+from gochat.client import (
+    ChatError,
+    ConnectionLost,
+    Level,
+    Member,
+    Outgoing,
+    OutgoingState,
+    Room,
+)
 from gochat.tui.backend import ChatClient
-from gochat.tui.model import ConversationView, Model
+from gochat.tui.model import Model
+from gochat.tui.views import ConversationView
 
 #: Entries that are asked for at once, and how many of them have to be seen before it is enough: a
 #: page may hold nothing but reactions.
@@ -44,6 +53,9 @@ class Controller:
         self._changed = changed
         self._busy: set[str] = set()
         self._marking: dict[str, int] = {}
+        #: What the server has told of rooms and their members, the last time it was asked.
+        self.rooms: list[Room] = []
+        self.members: dict[str, list[Member]] = {}
 
     @property
     def text_limit(self) -> int:
@@ -159,6 +171,16 @@ class Controller:
                 await self.client.mark_read(conv, seq)
             except (ChatError, ConnectionLost):
                 return  # not worth a word: it is marked again with the next message
+
+    async def load_rooms(self) -> list[Room]:
+        """Ask which rooms there are."""
+        self.rooms = await self.client.rooms()
+        return self.rooms
+
+    async def load_members(self, room: str) -> list[Member]:
+        """Ask who is in a room."""
+        self.members[room] = await self.client.members(room)
+        return self.members[room]
 
     # -- writing --------------------------------------------------------------------------------
 

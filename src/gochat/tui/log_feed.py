@@ -6,16 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from gochat.tui.chat_log import ChatLog, LogMessage, LogNotice
-from gochat.tui.timeline import (
-    Change,
-    Entry,
-    Inserted,
-    Prepended,
-    Removed,
-    Renewed,
-    Replaced,
-    Timeline,
-)
+from gochat.tui.entries import Change, Entry, Inserted, Prepended, Removed, Renewed, Replaced
+from gochat.tui.timeline import Timeline
 
 
 class LogFeed:
@@ -50,7 +42,8 @@ class LogFeed:
                     self._log.prepend([self._draw(entry) for entry in entries])
                 case Replaced(key, entry):
                     self._log.replace(key, self._draw(entry))
-                    if entry.state != "pending":
+                    # Acknowledged is not enough: until its turn comes in the log it is at the end.
+                    if entry.key != key or entry.state == "failed":
                         self._forget(key)
                 case Removed(key):
                     self._log.remove(key)
@@ -62,7 +55,7 @@ class LogFeed:
     def _insert(self, entries: Sequence[Entry], before: str | None) -> None:
         place = next((i for i, entry in enumerate(self._waiting) if entry.key == before), None)
         if place is None:
-            self._waiting += [entry for entry in entries if entry.state == "pending"]
+            self._waiting += [entry for entry in entries if _is_waiting(entry)]
             self._log.append(*(self._draw(entry) for entry in entries))
             return
         displaced = self._waiting[place:]
@@ -74,3 +67,8 @@ class LogFeed:
 
     def _forget(self, key: str) -> None:
         self._waiting = [entry for entry in self._waiting if entry.key != key]
+
+
+def _is_waiting(entry: Entry) -> bool:
+    # Not its state: a message that is acknowledged waits for its turn in the log all the same.
+    return entry.cid is not None and entry.seq is None and entry.state != "failed"

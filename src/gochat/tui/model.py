@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias, assert_never
+from typing import Final, Literal, assert_never
 
 from gochat.client import (
     ClientEvent,
-    ConnectionState,
     Conversation,
     HistoryPage,
     IsTyping,
@@ -31,8 +29,10 @@ from gochat.client import (
     conversation_of,
 )
 from gochat.protocol.messages import LOBBY
+from gochat.tui.entries import Entry
 from gochat.tui.roster import Roster
-from gochat.tui.timeline import Change, Entry, Timeline
+from gochat.tui.timeline import Timeline
+from gochat.tui.views import Attention, AttentionKind, Changes, Connection, ConversationView
 
 #: Seconds after which somebody no longer types, unless they are said to again.
 TYPING_LAPSE: Final = 6.0
@@ -42,88 +42,6 @@ KEPT: Final = 1000
 PRESENCE_LINES: Final = 50
 #: A message that is older than this (ms) when it arrives is history: it rings no bell.
 FRESH: Final = 120_000
-
-
-@dataclass(slots=True, kw_only=True)
-class ConversationView:
-    """One conversation as this person sees it.
-
-    `conv` is its address, ``#room`` or ``@name``. `head` is the newest seq there is, as far as is
-    known. `joined` is False of a room that one has left, while it is still looked at. `divider` is
-    the seq after which the messages were unread when the conversation was opened.
-    """
-
-    conv: str
-    timeline: Timeline
-    epoch: str = ""
-    head: int = 0
-    read: int = 0
-    unread: int = 0
-    mentions: int = 0
-    level: Level = "all"
-    topic: str = ""
-    operator: bool = False
-    private: bool = False
-    joined: bool = True
-    divider: int | None = None
-    draft: str = ""
-    typing: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def is_room(self) -> bool:
-        """True for the lobby and rooms, False for the conversation of two people."""
-        return self.conv.startswith("#")
-
-    @property
-    def name(self) -> str:
-        """The address without its sign."""
-        return self.conv[1:]
-
-    @property
-    def badge(self) -> int:
-        """The number to show, as the person has set the level."""
-        return {"all": self.unread, "mentions": self.mentions, "none": 0}[self.level]
-
-
-AttentionKind: TypeAlias = Literal["mention", "direct", "message", "invite"]
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """Something that this person may want to be told of when they look elsewhere."""
-
-    conv: str
-    sender: str
-    text: str
-    kind: AttentionKind
-
-
-@dataclass(slots=True)
-class Changes:
-    """What is to be drawn again. `logs` has the changes of the timelines, by conversation."""
-
-    conversations: bool = False
-    people: bool = False
-    connection: bool = False
-    outbox: bool = False
-    typing: bool = False
-    logs: dict[str, list[Change]] = field(default_factory=dict)
-    attention: list[Attention] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.conversations or self.people or self.connection or self.outbox or self.typing
-            or self.logs or self.attention
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How the client stands with the server; `until` is when it tries again (the model's clock)."""
-
-    state: ConnectionState = ConnectionState.OFFLINE
-    reason: str = ""
-    until: float | None = None
 
 
 class Model:

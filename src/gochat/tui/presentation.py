@@ -13,9 +13,9 @@ from typing import Final
 
 from gochat.client import ConnectionState
 from gochat.tui.chat_log import LogMessage, LogNotice, Reaction
+from gochat.tui.entries import Entry
 from gochat.tui.model import Model
 from gochat.tui.text.sanitise import sanitise
-from gochat.tui.timeline import Entry
 
 _EXCERPT: Final = 120
 

@@ -84,7 +84,7 @@ class State:
     def outbox(self, server: str) -> Path:
         """Return the file in which the client keeps what it has not sent yet."""
         self._make()
-        return self.directory / self._of("outbox", server, "")
+        return self.directory / self._of("outbox", server, "").replace(".json", ".sqlite")
 
     def load_settings(self, kind: type[T]) -> T:
         """Return what was chosen in the app."""

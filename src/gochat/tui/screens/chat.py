@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -11,16 +11,23 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
 from textual.signal import Signal
-from textual.widgets import Input
 
-from gochat.client import ConnectionState
-from gochat.tui import keys
+from gochat.client import ChatError, ConnectionLost, ConnectionState
+from gochat.protocol.messages import LOBBY
+from gochat.tui import commands, keys
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.chat_log import events as log_events
+from gochat.tui.completion import Sources
 from gochat.tui.controller import Controller
+from gochat.tui.editor import edit_text
+from gochat.tui.keys import Keymap
 from gochat.tui.log_feed import LogFeed
-from gochat.tui.model import Changes
 from gochat.tui.presentation import item, local_zone, typing_line
+from gochat.tui.screens.confirm import Confirm
+from gochat.tui.screens.deeds import Deeds
+from gochat.tui.text.sanitise import sanitise
+from gochat.tui.views import Changes
+from gochat.tui.widgets.completer import Completer, CompletionPopup
 from gochat.tui.widgets.composer import Composer
 from gochat.tui.widgets.conversation_header import ConversationHeader
 from gochat.tui.widgets.message_input import MessageInput
@@ -32,6 +39,33 @@ from gochat.tui.widgets.status_bar import StatusBar
 NARROW: Final = 80
 #: The least time between two notices that this person is typing, in seconds.
 _TYPING_INTERVAL: Final = 3.0
+
+
+class ChatApp(Protocol):
+    """What the chat needs of the app that shows it."""
+
+    keymap: Keymap
+
+    def time(self) -> float:
+        """Return seconds that never go back."""
+
+    def wall_clock(self) -> float:
+        """Return the time of day, in seconds since the Unix epoch."""
+
+    def choose_theme(self, theme: str) -> None:
+        """Change the colours, for good."""
+
+    def open_settings(self) -> None:
+        """Show the settings."""
+
+    def open_help(self, command: str = "") -> None:
+        """Show help."""
+
+    def remember_session(self) -> None:
+        """Keep the session's token."""
+
+    async def log_out(self) -> None:
+        """End the session."""
 
 
 class ModelChanged(Message):
@@ -58,58 +92,70 @@ class ChatScreen(Screen[None]):
         self._is_folded: bool | None = None  # None: by the width
         self._shown = ""
         self._typed_at = 0.0
+        self._has_begun = False
+        self.deeds = Deeds(self, controller)
+        self.side = SidePane(self.model, id="side")
+        self.header = ConversationHeader(self.model, id="header")
+        self.log_view = ChatLog(id="log")
+        self.composer = Composer(id="composer")
+        self._popup = CompletionPopup(id="completions")
+        self._status = StatusBar(self.model, id="status")
+        self._completer = Completer(self.composer.input, self._popup, self._sources)
+        zone = local_zone()
+        self._feed = LogFeed(self.log_view, lambda entry: item(entry, self.model.me, zone))
         #: Tells that changes of the model have been drawn.
         self.changes_drawn: Signal[Changes] = Signal(self, "changes_drawn")
 
     def compose(self) -> ComposeResult:
         """Lay the parts out."""
         with Horizontal(id="main"):
-            yield SidePane(self.model, id="side")
+            yield self.side
             with Vertical(id="centre"):
-                yield ConversationHeader(self.model, id="header")
-                yield ChatLog(id="log")
-                yield Composer(id="composer")
-        yield StatusBar(self.model, id="status")
+                yield self.header
+                yield self.log_view
+                yield self.composer
+                yield self._popup
+        yield self._status
 
     def on_mount(self) -> None:
-        """Show what there is, and look at the time now and then."""
-        zone = local_zone()
-        self._feed = LogFeed(self.log_view, lambda entry: item(entry, self.model.me, zone))
+        """Look at the time now and then; show what there is once the parts have their sizes."""
         self.composer.text_limit = self.controller.text_limit
         self.set_interval(1.0, self._tick)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._has_begun = True
         self._set_hints()
-        if self.model.is_synchronised:
-            self._show_conversation()
-        self._refresh_lists()
+        self._show_conversation()
+
+    def _sources(self) -> Sources:
+        if self._shown.startswith("#") and self._shown not in self.controller.members:
+            self.controller.members[self._shown] = []
+            self.controller.spawn(self._load_members(self._shown), "members")
+        members = self.controller.members.get(self._shown, ())
+        return Sources(
+            self.model,
+            rooms=[room.room for room in self.controller.rooms],
+            themes=sorted(self.app.available_themes),
+            members=[member.name for member in members],
+        )
+
+    async def _load_members(self, room: str) -> None:
+        await self.controller.load_members(room)
 
     # -- its parts ------------------------------------------------------------------------------
 
     @property
-    def log_view(self) -> ChatLog:
-        """The log."""
-        return self.query_one("#log", ChatLog)
-
-    @property
-    def composer(self) -> Composer:
-        """What one writes in."""
-        return self.query_one("#composer", Composer)
-
-    @property
-    def side(self) -> SidePane:
-        """The side pane."""
-        return self.query_one("#side", SidePane)
-
-    @property
-    def header(self) -> ConversationHeader:
-        """The line above the log."""
-        return self.query_one("#header", ConversationHeader)
+    def chat_app(self) -> ChatApp:
+        """The app, as far as the chat needs it."""
+        return self.app  # type: ignore[return-value]  # only GochatApp shows this screen
 
     # -- the model has changed ------------------------------------------------------------------
 
     @on(ModelChanged)
     def _apply(self, message: ModelChanged) -> None:
         changes = message.changes
-        if not self.model.current:
+        if not self._has_begun:
             return
         if self._shown != self.model.current:
             self._show_conversation()
@@ -122,15 +168,13 @@ class ChatScreen(Screen[None]):
         if changes.typing or changes.conversations:
             self._show_typists()
         if changes.connection or changes.outbox:
-            self.query_one(StatusBar).refresh()
+            self._status.refresh()
             self._set_hints()
         self.header.refresh()
         self._look()
         self.changes_drawn.publish(changes)
 
     def _refresh_lists(self) -> None:
-        if not self.model.current:
-            return
         self.side.refresh_conversations()
         self.side.refresh_people()
 
@@ -163,11 +207,11 @@ class ChatScreen(Screen[None]):
         self.model.lapse_typing()
         self._show_typists()
         if self.model.connection.state is not ConnectionState.CONNECTED:
-            self.query_one(StatusBar).refresh()
+            self._status.refresh()
 
     def _look(self) -> None:
         """What is on the screen of a person who looks at it is read."""
-        if self.app.app_focus and self.is_current and self.log_view.at_bottom and self._shown:
+        if self.app.app_focus and self.is_current and self.log_view.at_bottom and self._has_begun:
             self.controller.mark_read()
 
     @on(events.AppFocus)
@@ -201,49 +245,110 @@ class ChatScreen(Screen[None]):
     def _link(self, event: log_events.LinkActivated) -> None:
         self.app.open_url(event.url)
 
+    @on(log_events.ReactionClicked)
+    def _reaction(self, event: log_events.ReactionClicked) -> None:
+        entry = self.model.entry(event.key)
+        if entry is not None and entry.seq is not None:
+            self.controller.react(self._shown, entry.seq, event.emoji)
+
     @on(log_events.Action)
     def _act(self, event: log_events.Action) -> None:
-        entry = self.model.entry(event.key)
-        if entry is None:
+        if (entry := self.model.entry(event.key)) is not None:
+            self.deeds.act(entry, event.action)
+
+    def go_to(self, conv: str, seq: int) -> None:
+        """Show a message where it was said."""
+
+        def show() -> None:
+            self.call_later(self._highlight, conv, seq)
+
+        self._keep_draft()
+        self.controller.go_to(conv, seq, show)
+
+    def _highlight(self, conv: str, seq: int) -> None:
+        if conv != self._shown:
             return
-        match event.action:
-            case "retry":
-                self.controller.retry(event.key)
-            case "copy":
-                self.app.copy_to_clipboard(entry.text)
-                self.notify("Copied", timeout=2)
-            case "reply" if entry.seq is not None:
-                self.log_view.clear_selection()
-                self.composer.reply(entry.seq, entry.sender, entry.text)
-            case _:
-                pass
+        if key := self.model.shown.timeline.key_at(seq):
+            self.log_view.scroll_to_key(key, highlight=True)
 
     # -- writing --------------------------------------------------------------------------------
 
     @on(Composer.Sent)
     def _send(self, event: Composer.Sent) -> None:
-        if not self.controller.send(event.conv, event.text, reply_to=event.reply_to):
-            self.composer.input.write(event.text)
+        text = event.text
+        self._completer.close()
+        if commands.is_command(text):
+            if not self.deeds.carry_out(text):
+                self.composer.input.write(text)
+            self._keep_draft()
+            return
+        if not self.controller.send(event.conv, commands.plain(text), reply_to=event.reply_to):
+            self.composer.input.write(text)
             return
         self._typed_at = 0.0
-        if self.model.shown.timeline.newer:
-            self.controller.go_to_now()
-        self.log_view.scroll_to_bottom()
+        self._keep_draft()
+        self.go_to_now()
 
     @on(Composer.Edited)
     def _edit(self, event: Composer.Edited) -> None:
-        self.controller.do(self.controller.client.edit(event.conv, event.seq, event.text))
+        composer, field = self.composer, self.composer.input
+
+        async def edit() -> None:
+            try:
+                await self.controller.client.edit(event.conv, event.seq, event.text)
+            except (ChatError, ConnectionLost):
+                if self._shown == event.conv and not field.text and composer.mode is None:
+                    composer.edit(event.seq, event.text)  # what was typed is not lost
+                raise
+
+        self.controller.spawn(edit())
 
     @on(MessageInput.Typed)
-    def _typing(self) -> None:
-        now = self.app.time()  # type: ignore[attr-defined]  # GochatApp's
+    def _typed(self) -> None:
         composer = self.composer
+        composer.show_usage(self._completer.typed())
         self._keep_draft()
-        if not composer.input.text or composer.input.text.startswith("/"):
+        text = composer.input.text
+        now = self.chat_app.time()
+        if not text or commands.is_command(text) or composer.mode is not None:
             return
-        if now - self._typed_at >= _TYPING_INTERVAL and composer.mode is None:
+        if now - self._typed_at >= _TYPING_INTERVAL:
             self._typed_at = now
             self.controller.typing(self._shown)
+
+    @on(MessageInput.Complete)
+    def _complete(self, event: MessageInput.Complete) -> None:
+        self._completer.step(event.step)
+        self._place_popup()
+
+    @on(RowList.Chosen, "#completions")
+    def _completion_clicked(self, event: RowList.Chosen) -> None:
+        event.stop()
+        self._completer.take(int(event.key))
+
+    def _place_popup(self) -> None:
+        self._popup.styles.margin = (0, 2, self.composer.size.height - 1, 2)
+
+    @on(MessageInput.LargePaste)
+    def _large_paste(self, event: MessageInput.LargePaste) -> None:
+        self.controller.spawn(self._ask_paste(event.text))
+
+    async def _ask_paste(self, text: str) -> None:
+        lines = text.count("\n") + 1
+        start = "\n".join(line[:60] for line in text.split("\n")[:4])
+        question = Confirm(f"Paste {lines} lines?", "Paste", detail=f"{sanitise(start)}\n…",
+                           dangerous=False)  # fmt: skip
+        if await self.app.push_screen_wait(question):
+            self.composer.input.insert_text(text)
+
+    @on(MessageInput.EditorWanted)
+    def _editor(self) -> None:
+        self.controller.spawn(self._write_in_editor(), "editor")
+
+    async def _write_in_editor(self) -> None:
+        text = await edit_text(self.app, self.composer.input.text)
+        if text is not None:
+            self.composer.input.write(text)
 
     @on(MessageInput.SelectionWanted)
     def _select(self) -> None:
@@ -305,6 +410,8 @@ class ChatScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Close what is open, or go back to the input."""
+        if self._completer.close():
+            return
         if self.has_class("-narrow") and not self.side.has_class("-folded"):
             self._fold(folded=True)
         if self.focused is self.composer.input:
@@ -314,12 +421,36 @@ class ChatScreen(Screen[None]):
         self.log_view.clear_selection()
         self.composer.input.focus()
 
+    def action_switcher(self) -> None:
+        """Open the switcher."""
+        self.deeds.switch()
+
+    def action_search(self) -> None:
+        """Open the search."""
+        self.deeds.open_panel("search")
+
+    def action_members(self) -> None:
+        """Show who is in this room."""
+        self.deeds.open_panel("people" if self._shown == LOBBY else "members")
+
+    def action_rooms(self) -> None:
+        """Show all rooms."""
+        self.deeds.open_panel("rooms")
+
+    def action_settings(self) -> None:
+        """Open the settings."""
+        self.deeds.open_panel("settings")
+
+    @on(ConversationHeader.DetailsWanted)
+    def _details(self) -> None:
+        self.action_members()
+
     # -- the side pane --------------------------------------------------------------------------
 
     @on(ConversationHeader.PaneWanted)
     def action_side_pane(self) -> None:
         """Go to the side pane; fold it away from there."""
-        lists = {self.side.conversations, self.side.people, self.side.query_one(Input)}
+        lists = {self.side.conversations, self.side.people, self.side.filter}
         if self.side.has_class("-folded"):
             self._fold(folded=False)
             self.side.conversations.focus()
@@ -350,7 +481,7 @@ class ChatScreen(Screen[None]):
         self._set_hints()
 
     def _set_hints(self) -> None:
-        shown = self.app.keymap.shown  # type: ignore[attr-defined]  # GochatApp's
+        shown = self.chat_app.keymap.shown
         focused = self.focused
         hints: list[tuple[str, str]]
         if isinstance(focused, ChatLog) and focused.selected_key is not None:
@@ -370,4 +501,4 @@ class ChatScreen(Screen[None]):
                 (shown("search"), "search"),
                 (shown("help"), "help"),
             ]
-        self.query_one(StatusBar).hints = tuple(hints)
+        self._status.hints = tuple(hints)

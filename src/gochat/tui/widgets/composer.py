@@ -59,14 +59,17 @@ class Composer(Vertical):
         self.conv = ""
         self.mode: Reply | Editing | None = None
         self._typists = ""
+        self._usage = ""
         #: The field.
         self.input: Final = MessageInput(id="input")
+        self._note = Static("", id="composer-note")
+        self._prompt = Static("", id="prompt", markup=False)
 
     def compose(self) -> ComposeResult:
         """A line, and below it the prompt with the field."""
-        yield Static("", id="composer-note")
+        yield self._note
         with Horizontal(id="composer-line"):
-            yield Static("", id="prompt", markup=False)
+            yield self._prompt
             yield self.input
 
     @property
@@ -87,13 +90,19 @@ class Composer(Vertical):
         """Write to `conv`, where `draft` was begun."""
         self.conv, self.mode = conv, None
         self.input.change_conversation(conv, draft)
-        self.query_one("#prompt", Static).update(f"{name(conv)} ›")
+        self._prompt.update(f"{name(conv)} ›")
         self._show_note()
 
     def show_typists(self, text: str) -> None:
         """Show who else is typing."""
         if text != self._typists:
             self._typists = text
+            self._show_note()
+
+    def show_usage(self, text: str) -> None:
+        """Show how the command is written that is being typed."""
+        if text != self._usage:
+            self._usage = text
             self._show_note()
 
     # -- modes ----------------------------------------------------------------------------------
@@ -123,7 +132,7 @@ class Composer(Vertical):
         return mode is not None
 
     def _show_note(self) -> None:
-        note = self.query_one("#composer-note", Static)
+        note = self._note
         text = self.input.text
         left = self.text_limit - len(text)
         counter = ""
@@ -132,6 +141,8 @@ class Composer(Vertical):
         elif left <= self.text_limit // 10:
             counter = f"{left} characters left"
         content, ending = Content.styled(self._typists, "$text-muted italic"), ""
+        if self._usage:
+            content = Content.styled(self._usage, "$text-muted")
         match self.mode:
             case Reply(sender=sender, excerpt=excerpt):
                 content = Content.assemble(

@@ -35,23 +35,18 @@ class SidePane(Vertical):
     def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
         super().__init__(id=id)
         self._model = model
+        #: The upper list, the lower one, and the field that searches it.
+        self.conversations = RowList(self._draw_conversation, id="conversations")
+        self.people = RowList(self._draw_person, id="people")
+        self.filter = Input(placeholder="Find a person", id="people-filter", compact=True)
+        self._heading = Static("", id="people-heading", markup=False)
 
     def compose(self) -> ComposeResult:
         """Two lists with a heading each; the lower one can be searched."""
-        yield RowList(self._draw_conversation, id="conversations")
-        yield Static("", id="people-heading", markup=False)
-        yield Input(placeholder="Find a person", id="people-filter", compact=True)
-        yield RowList(self._draw_person, id="people")
-
-    @property
-    def conversations(self) -> RowList:
-        """The upper list."""
-        return self.query_one("#conversations", RowList)
-
-    @property
-    def people(self) -> RowList:
-        """The lower list."""
-        return self.query_one("#people", RowList)
+        yield self.conversations
+        yield self._heading
+        yield self.filter
+        yield self.people
 
     def refresh_conversations(self) -> None:
         """Show what has changed in the conversations."""
@@ -65,8 +60,8 @@ class SidePane(Vertical):
     def refresh_people(self) -> None:
         """Show who is online now."""
         total = len(self._model.people)
-        self.query_one("#people-heading", Static).update(f"Online · {total}")
-        self.people.show(self._model.people.matching(self.query_one("#people-filter", Input).value))
+        self._heading.update(f"Online · {total}")
+        self.people.show(self._model.people.matching(self.filter.value))
 
     def _draw_conversation(self, key: str) -> Row:
         if key in _HEADINGS:
@@ -125,8 +120,7 @@ class SidePane(Vertical):
         self._choose(event.key if event.rows.id == "conversations" else f"@{event.key}")
 
     def _choose(self, conv: str) -> None:
-        people_filter = self.query_one("#people-filter", Input)
-        people_filter.clear()
+        self.filter.clear()
         self.post_message(self.ConversationChosen(conv))
 
 

@@ -1,0 +1,263 @@
+"""What can be written after a slash: one table, for doing, hints, completion and help. Pure.
+
+A command asks :class:`Doer` to do something; the chat screen is one. Texts that go to people begin
+with ``//`` where their first character is a slash.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeAlias, get_args
+
+from gochat.client import Level
+
+#: What an argument is, for completing it. ``text`` is the rest of the line.
+Kind: TypeAlias = Literal["person", "room", "text", "level", "theme", "command"]
+
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+
+
+class Doer(Protocol):
+    """What commands ask for. `conv` is always the conversation that is shown."""
+
+    @property
+    def conv(self) -> str: ...  # noqa: D102 – see above
+    def tell(self, text: str) -> None:
+        """Tell the person something."""
+
+    def open_conversation(self, conv: str) -> None:
+        """Show a conversation."""
+
+    def send(self, conv: str, text: str) -> None:
+        """Send a message."""
+
+    def join(self, room: str) -> None:
+        """Become a member of a room, and show it."""
+
+    def leave(self, room: str) -> None:
+        """Leave a room, or take a private conversation out of the list."""
+
+    def create(self, room: str, topic: str, *, private: bool) -> None:
+        """Create a room, and show it."""
+
+    def set_topic(self, topic: str) -> None:
+        """Set the topic of the shown room."""
+
+    def show_topic(self) -> None:
+        """Tell the topic of the shown room."""
+
+    def set_access(self, *, private: bool) -> None:
+        """Make the shown room private, or public."""
+
+    def invite(self, person: str) -> None:
+        """Invite somebody to the shown room."""
+
+    def kick(self, person: str) -> None:
+        """Remove somebody from the shown room."""
+
+    def set_operator(self, person: str, *, on: bool) -> None:
+        """Make somebody an operator of the shown room, or no longer one."""
+
+    def away(self, text: str | None) -> None:
+        """Set the away notice, or take it back."""
+
+    def set_level(self, level: Level) -> None:
+        """Choose what to be told of in the shown conversation."""
+
+    def set_theme(self, theme: str) -> None:
+        """Change the colours."""
+
+    def open_panel(self, panel: str, text: str = "") -> None:
+        """Open ``search``, ``rooms``, ``members``, ``people``, ``settings``, ``help`` …"""
+
+    def log_out(self) -> None:
+        """End the session, and go back to the first screen."""
+
+    def quit(self) -> None:
+        """Leave the app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument, as it is shown: ``[TOPIC]`` where it may be left out."""
+
+    name: str
+    kind: Kind
+    optional: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The argument as help shows it."""
+        return f"[{self.name}]" if self.optional else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command; `run` gets what was given for each argument, "" for what was left out."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+    text: str
+    run: Callable[[Doer, list[str]], None]
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """How it is written."""
+        return " ".join([f"/{self.name}", *(argument.shown for argument in self.arguments)])
+
+
+_PERSON: Final = Argument("NAME", "person")
+_ROOM: Final = Argument("ROOM", "room")
+
+
+def _message(do: Doer, given: list[str]) -> None:
+    conv, text = f"@{given[0].lstrip('@')}", given[1]
+    if text:
+        do.send(conv, text)
+    do.open_conversation(conv)
+
+
+def _room(text: str) -> str:
+    return f"#{text.lstrip('#')}"
+
+
+def _name(text: str) -> str:
+    return text.lstrip("@")
+
+
+def _leave(do: Doer, given: list[str]) -> None:
+    do.leave(_room(given[0]) if given[0] and not given[0].startswith("@") else given[0] or do.conv)
+
+
+def _topic(do: Doer, given: list[str]) -> None:
+    if not given[0]:
+        do.show_topic()
+    else:
+        do.set_topic("" if given[0] == "-" else given[0])
+
+
+def _level(do: Doer, given: list[str]) -> None:
+    level = next((level for level in LEVELS if level == given[0]), None)
+    if level is None:
+        do.tell("Write /notify all, /notify mentions or /notify none.")
+    else:
+        do.set_level(level)
+
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    Command("msg", (_PERSON, Argument("TEXT", "text", optional=True)), "write to one person",
+            _message, ("query", "dm")),
+    Command("join", (_ROOM,), "become a member of a room", lambda do, a: do.join(_room(a[0]))),
+    Command("leave", (Argument("ROOM", "room", optional=True),),
+            "leave this room, or close this conversation", _leave, ("part", "close")),
+    Command("create", (_ROOM, Argument("TOPIC", "text", optional=True)), "create a public room",
+            lambda do, a: do.create(_room(a[0]), a[1], private=False)),
+    Command("create-private", (_ROOM, Argument("TOPIC", "text", optional=True)),
+            "create a room that people must be invited to",
+            lambda do, a: do.create(_room(a[0]), a[1], private=True)),
+    Command("topic", (Argument("TOPIC", "text", optional=True),),
+            "set what this room is about; - takes it away", _topic),
+    Command("invite", (_PERSON,), "invite somebody to this room",
+            lambda do, a: do.invite(_name(a[0]))),
+    Command("kick", (_PERSON,), "remove somebody from this room",
+            lambda do, a: do.kick(_name(a[0]))),
+    Command("op", (_PERSON,), "make somebody an operator of this room",
+            lambda do, a: do.set_operator(_name(a[0]), on=True)),
+    Command("deop", (_PERSON,), "make an operator a simple member again",
+            lambda do, a: do.set_operator(_name(a[0]), on=False)),
+    Command("private", (), "let only invited people join this room",
+            lambda do, a: do.set_access(private=True)),
+    Command("public", (), "let everybody join this room",
+            lambda do, a: do.set_access(private=False)),
+    Command("rooms", (), "all rooms, to join or create one",
+            lambda do, a: do.open_panel("rooms"), ("list",)),
+    Command("members", (), "who is in this room", lambda do, a: do.open_panel("members"),
+            ("names",)),
+    Command("who", (), "who is online", lambda do, a: do.open_panel("people")),
+    Command("search", (Argument("TEXT", "text", optional=True),), "search messages",
+            lambda do, a: do.open_panel("search", a[0]), ("find",)),
+    Command("away", (Argument("TEXT", "text", optional=True),), "tell that you are away",
+            lambda do, a: do.away(a[0] or "away")),
+    Command("back", (), "tell that you are back", lambda do, a: do.away(None)),
+    Command("notify", (Argument("LEVEL", "level"),),
+            "what to be told of here: all, mentions or none", _level),
+    Command("theme", (Argument("THEME", "theme"),), "change the colours",
+            lambda do, a: do.set_theme(a[0])),
+    Command("settings", (), "how the app looks and behaves",
+            lambda do, a: do.open_panel("settings")),
+    Command("password", (), "change your password", lambda do, a: do.open_panel("password")),
+    Command("help", (Argument("COMMAND", "command", optional=True),), "keys and commands",
+            lambda do, a: do.open_panel("help", a[0].lstrip("/")), ("h", "?")),
+    Command("logout", (), "end this session, and go to the first screen",
+            lambda do, a: do.log_out()),
+    Command("quit", (), "leave the app; you stay logged in for next time",
+            lambda do, a: do.quit(), ("exit", "q")),
+)  # fmt: skip
+
+_BY_NAME: Final = {
+    name: command for command in COMMANDS for name in (command.name, *command.aliases)
+}
+
+
+def find(name: str) -> Command | None:
+    """Return the command of this name or alias."""
+    return _BY_NAME.get(name.casefold())
+
+
+def is_command(text: str) -> bool:
+    """Return whether `text` is meant for the app: one slash at its begin, and then a word."""
+    return text.startswith("/") and not text.startswith("//") and text[1:2].strip() != ""
+
+
+def plain(text: str) -> str:
+    """Return a text that is no command as it is meant: of two slashes at its begin one stays."""
+    return text[1:] if text.startswith("//") else text
+
+
+def carry_out(text: str, do: Doer) -> str | None:
+    """Do what `text` says; return None, or what is wrong with it: then nothing was done."""
+    word, _, rest = text[1:].partition(" ")
+    command = find(word)
+    if command is None:
+        near = difflib.get_close_matches(word.casefold(), _BY_NAME, n=2, cutoff=0.5)
+        hint = f"Did you mean {' or '.join('/' + name for name in near)}?" if near else (
+            "/help shows what there is."
+        )  # fmt: skip
+        return f"There is no command /{word}. {hint} To send it as text, write //{word}."
+    given, missing = _given(command, rest.strip())
+    if missing:
+        return f"Please write {command.usage}: {command.text}."
+    command.run(do, given)
+    return None
+
+
+def _given(command: Command, rest: str) -> tuple[list[str], bool]:
+    given: list[str] = []
+    for argument in command.arguments:
+        if argument.kind == "text":
+            value, rest = rest, ""
+        else:
+            value, _, rest = rest.partition(" ")
+            rest = rest.strip()
+        if not value and not argument.optional:
+            return given, True
+        given.append(value)
+    return given, False
+
+
+def argument_at(text: str) -> tuple[Command, Argument | None] | None:
+    """Return the command that `text` begins with, and the argument that its end is in."""
+    if not is_command(text):
+        return None
+    word, space, rest = text[1:].partition(" ")
+    command = find(word)
+    if command is None or not space:
+        return None
+    index = len(rest.split(" ")) - 1
+    for place, argument in enumerate(command.arguments):
+        if place == index or argument.kind == "text":
+            return command, argument
+    return command, None

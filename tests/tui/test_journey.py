@@ -1,0 +1,128 @@
+"""The main job, end to end: two people with the real app on a real server."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import anyio.to_thread
+import pytest
+from pilots import screen_text, settle, type_text, typed, until
+from processes import Running, serve
+from textual.pilot import Pilot
+
+from gochat.client import open_client
+from gochat.tui.app import GochatApp
+from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.state import State
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+
+PASSWORD = "a good password"
+
+
+@asynccontextmanager
+async def person(server: Running, directory: Path) -> AsyncIterator[Pilot[None]]:
+    """Open the app as one person has it: with a state directory of their own."""
+    app = GochatApp(
+        state=State(directory), open_client=open_client, server=f"gochat://127.0.0.1:{server.port}"
+    )
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        yield pilot
+
+
+async def register(pilot: Pilot[None], name: str) -> None:
+    """Create an account from the first screen, by keys."""
+    await type_text(pilot, name)
+    await pilot.press("tab")
+    await type_text(pilot, PASSWORD)
+    await pilot.press("tab", "tab", "enter")
+    await settle(pilot)
+    await typed(pilot, PASSWORD)
+    await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen), "the chat")
+    await sees(pilot, f"connected as {name}")
+
+
+async def sees(pilot: Pilot[None], text: str) -> None:
+    """Wait until `text` is on the screen."""
+    await until(pilot, lambda: text in screen_text(pilot), repr(text), 30)
+
+
+async def test_two_people_register_see_each_other_talk_and_one_leaves(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as server:
+        async with AsyncExitStack() as stack:
+            ada = await stack.enter_async_context(person(server, tmp_path / "ada"))
+            await register(ada, "ada")
+            async with person(server, tmp_path / "mei") as mei:
+                await register(mei, "mei")
+                await sees(ada, "Online · 2")
+                await sees(mei, "Online · 2")
+
+                await typed(ada, "hello everybody")
+                await sees(mei, "hello everybody")
+                await typed(mei, "hello ada")
+                await sees(ada, "hello ada")
+
+                # To mei alone: by the list of people, with keys.
+                await ada.press("f2", "tab", "tab", "end", "enter")
+                await sees(ada, "@mei ›")
+                await typed(ada, "just for you")
+                await sees(mei, "Private")
+                await mei.press("f6")
+                await sees(mei, "just for you")
+                await typed(mei, "thank you")
+                await sees(ada, "thank you")
+
+                await mei.press("ctrl+q")
+            await sees(ada, "Online · 1")
+            await sees(ada, "offline")
+
+
+async def test_what_is_written_during_a_restart_arrives_after_it(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as server:
+        port = server.port
+        async with AsyncExitStack() as stack:
+            ada = await stack.enter_async_context(person(server, tmp_path / "ada"))
+            await register(ada, "ada")
+            server.process.send_signal(signal.SIGTERM)
+            await anyio.to_thread.run_sync(server.finish)
+            await sees(ada, "reconnecting")
+            await typed(ada, "are you back?")
+            await sees(ada, "1 waiting to be sent")
+            with serve(tmp_path / "chat.db", "--port", str(port)) as again:
+                assert again.port == port
+                await sees(ada, "connected as ada")
+                await until(ada, lambda: "waiting" not in screen_text(ada), "the outbox", 30)
+                mei = await stack.enter_async_context(person(again, tmp_path / "mei"))
+                await register(mei, "mei")
+                await sees(mei, "are you back?")
+
+
+async def test_the_app_opens_where_it_was_left_without_asking(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as server:
+        async with person(server, tmp_path / "ada") as ada:
+            await register(ada, "ada")
+            await typed(ada, "said before")
+            await sees(ada, "said before")
+        async with person(server, tmp_path / "ada") as ada:
+            await sees(ada, "connected as ada")
+            await sees(ada, "said before")
+
+
+async def test_a_wrong_password_and_a_taken_name_are_told_beside_their_fields(
+    tmp_path: Path,
+) -> None:
+    with serve(tmp_path / "chat.db") as server:
+        async with person(server, tmp_path / "one") as ada:
+            await register(ada, "ada")
+        async with person(server, tmp_path / "two") as other:
+            await typed(other, "ada")
+            await typed(other, "not the password")
+            await sees(other, "New here?")
+            await other.press("tab", "tab", "enter")
+            await settle(other)
+            await typed(other, "not the password")
+            await sees(other, "If it is you, log in.")
