@@ -149,7 +149,8 @@ def _describe_arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
         ).strip()
         if not action.option_strings and action.nargs == "?":
             names = f"[{names}]"
-        text = (action.help or "").replace("%%", "%").replace("%(default)s", str(action.default))
+        assert action.help, f"{parser.prog}: {names} has no help"
+        text = action.help.replace("%%", "%").replace("%(default)s", str(action.default))
         yield f"| `{_cell(names)}` | {_cell(text)} |"
     for action in actions:
         if isinstance(action, argparse._SubParsersAction):
