@@ -39,8 +39,9 @@ def show(msg_type: str, payload: dict[str, Any]) -> str:
         case "message", {"to": to, "from": who, "text": text}:
             return f"{who} to {'all' if to == '#lobby' else to}: {text}"
         case "presence", _:
-            came = [person["name"] for person in payload.get("online", [])]
-            return f"online: {came}, offline: {payload.get('offline', [])}"
+            news = [f"{person['name']} is online" for person in payload.get("online", [])]
+            news += [f"{name} is offline" for name in payload.get("offline", [])]
+            return ", ".join(news)
         case "people", {"people": people}:
             return "online now: " + ", ".join(person["name"] for person in people)
         case "error", {"text": text}:

@@ -91,7 +91,7 @@ def test_two_minimal_clients_do_the_six_functions(tmp_path: Path) -> None:
             expect(person, "registered")
             tell(person, f"login {name} {PASSWORD}")
             expect(person, "logged in")
-        expect(mei, "online: ['bob']")
+        expect(mei, "bob is online")
         tell(mei, "who")
         expect(mei, "online now: bob, mei")
         tell(mei, "all hello to all of you")
@@ -102,7 +102,7 @@ def test_two_minimal_clients_do_the_six_functions(tmp_path: Path) -> None:
         expect(bob, "error: there is nobody called 'nobody'")
         tell(bob, "logout")
         expect(bob, "logged out")
-        expect(mei, "offline: ['bob']")
+        expect(mei, "bob is offline")
         for person in (mei, bob):
             tell(person, "quit")
             assert person.wait(10) == 0

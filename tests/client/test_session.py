@@ -172,6 +172,22 @@ async def test_logging_out_revokes_the_token_and_goes_offline() -> None:
         assert client.name == "bob"
 
 
+async def test_what_goes_out_while_logging_out_stays_for_the_next_login() -> None:
+    async with logged_in() as (server, client, peer):
+        async with meanwhile(client.log_out) as outcome:
+            request = await peer.expect(wire.Logout)
+            outgoing = client.send("#lobby", "wait for me")
+            late = await peer.expect(wire.Send)
+            await peer.reply(late, wire.Error(code="not_logged_in", text="log in first"))
+            await peer.reply(request, wire.LoggedOut())
+        outcome.result()
+        async with meanwhile(client.log_in, "mei", "correct horse"):
+            peer = await server.accept()
+            await peer.welcome()
+        await peer.take("wait for me", 1)
+        await outgoing.sent()
+
+
 async def test_leaving_the_block_keeps_the_session() -> None:
     """No logout: the token stays valid for a later resume."""
     async with scripted_server() as server:

@@ -12,6 +12,7 @@ from gochat.client import pages
 from gochat.client.address import parse
 from gochat.client.events import ClientEvent, ConnectionState
 from gochat.client.link import Link
+from gochat.client.mailroom import Mailroom
 from gochat.client.options import ClientOptions
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing, new_cid
@@ -63,11 +64,12 @@ async def open_client(
     """
     address = parse(url)
     with Outbox.open(outbox, clock=options.clock) as box:
-        link = Link(address, box, ssl_context, options)
+        mailroom = Mailroom(box, options.clock)
+        link = Link(address, mailroom, ssl_context, options)
         async with background() as tasks:
             tasks.start_soon(link.run)
             try:
-                yield Client(link)
+                yield Client(link, mailroom)
             finally:
                 link.close()
 
@@ -94,20 +96,21 @@ class Client:
     **Conversations** are named as the person sees them: ``#lobby``, ``#room``, or ``@name``.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, mailroom: Mailroom) -> None:
         self._link = link
+        self._mailroom = mailroom
 
     # -- the session ----------------------------------------------------------------------------
 
     @property
     def state(self) -> ConnectionState:
         """How the client stands with its server; :class:`StateChanged` tells of changes."""
-        return self._link.state
+        return self._mailroom.state
 
     @property
     def name(self) -> str | None:
         """The name of the account, as others see it, from the first login on."""
-        return self._link.name
+        return self._mailroom.name
 
     @property
     def token(self) -> str | None:
@@ -116,22 +119,22 @@ class Client:
         It may be another after every reconnect and change of password: save it again whenever
         :class:`StateChanged` says CONNECTED.
         """
-        return self._link.token
+        return self._mailroom.token
 
     @property
     def token_expires(self) -> int | None:
         """When the token ends, in milliseconds since the Unix epoch."""
-        return self._link.token_expires
+        return self._mailroom.token_expires
 
     @property
     def limits(self) -> Limits | None:
         """The server's limits, from the first login on."""
-        return self._link.limits
+        return self._mailroom.limits
 
     @property
     def server(self) -> str | None:
         """The server's software and version, from the first login on."""
-        return self._link.server
+        return self._mailroom.server
 
     async def register(self, name: str, password: str, invite: str | None = None) -> str:
         """Create an account, and return its name as others will see it. Does not log in.
@@ -197,7 +200,7 @@ class Client:
         Raises:
             RuntimeError: another task waits for the next event.
         """
-        return self._link.events()
+        return self._mailroom.buffer
 
     # -- the outbox -----------------------------------------------------------------------------
 
@@ -214,20 +217,23 @@ class Client:
             ChatError: ``busy``: 1000 messages wait already.
             ConnectionLost: the client was closed.
         """
-        return self._link.send(Outgoing(to=to, text=text, reply_to=reply_to))
+        self._link.check_open()
+        outgoing = Outgoing(to=to, text=text, reply_to=reply_to)
+        self._mailroom.send(outgoing)
+        return outgoing
 
     @property
     def outbox(self) -> tuple[Outgoing, ...]:
         """The messages that are PENDING or FAILED, in their order."""
-        return self._link.outbox()
+        return self._mailroom.outbox.of(self.name)
 
     def retry(self, outgoing: Outgoing) -> None:
         """Send a FAILED message again, after those that wait now. Otherwise does nothing."""
-        self._link.retry(outgoing)
+        self._mailroom.retry(outgoing)
 
     def discard(self, outgoing: Outgoing) -> None:
         """Forget a FAILED message. Otherwise does nothing: it may be there already."""
-        self._link.discard(outgoing)
+        self._mailroom.outbox.discard(outgoing)
 
     # -- messages -------------------------------------------------------------------------------
 

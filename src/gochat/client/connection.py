@@ -8,7 +8,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import anyio
 from anyio.abc import ByteStream
@@ -17,6 +17,7 @@ from msgspec import structs
 from gochat.client import address as addresses
 from gochat.client.address import Address
 from gochat.client.options import ClientOptions
+from gochat.client.replies import checked, no_answer
 from gochat.client.tasks import background
 from gochat.errors import (
     ChatError,
@@ -57,6 +58,9 @@ MAX_REQUESTS: Final = 64
 MAX_UNWRITTEN: Final = 256
 #: How long closing may take, in seconds. There is nothing left to say by then.
 CLOSE_TIMEOUT: Final = 1.0
+
+
+R = TypeVar("R", bound=Reply)
 
 
 class Receiver(Protocol):
@@ -132,6 +136,17 @@ class Connection:
         if waiter.reply is None:
             raise self._loss()
         return waiter.reply
+
+    async def ask(self, request: Request, expected: type[R], /) -> R:
+        """Return the reply to `request`, which is of the kind that is expected.
+
+        A server that doesn't answer within the time of a request is of no use any more: the
+        connection ends. Raises as :meth:`request` does, and ChatError for what the server refuses.
+        """
+        with anyio.move_on_after(self._options.request_timeout):
+            return checked(await self.request(request), expected)
+        self.end(no_answer(self._options))
+        raise ConnectionLost(no_answer(self._options))
 
     def post(self, request: Request, waiter: _Waiter | None = None) -> None:
         """Send `request` without waiting; its reply goes to the receiver only.

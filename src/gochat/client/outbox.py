@@ -41,7 +41,10 @@ MAX_RECENT: Final = 200
 DEFAULT_RETRY_AFTER: Final = 1.0
 
 #: Refusals for a while: the message stays, and is sent again.
-RETRYABLE: Final = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE, ErrorCode.BUSY})
+RETRYABLE: Final = frozenset(
+    # The last one: a message that goes out while the program logs out. It stays for the next login.
+    {ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE, ErrorCode.BUSY, ErrorCode.NOT_LOGGED_IN}
+)
 
 
 class Outbox:

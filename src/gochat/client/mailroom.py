@@ -1,0 +1,180 @@
+"""Where all of a client comes together: what arrives and what goes out, as events in one order.
+
+It is the receiver of a connection: what is said here happens in the order of arrival, and nothing
+waits. What has to be waited for is the business of :mod:`gochat.client.session`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import anyio
+
+from gochat.client.buffer import EventBuffer
+from gochat.client.events import ConnectionState, OutgoingChanged, Reset, StateChanged, Synchronised
+from gochat.client.inbox import Inbox
+from gochat.client.options import Clock
+from gochat.client.outbox import Outbox
+from gochat.client.outgoing import Outgoing
+from gochat.client.replies import refusal
+from gochat.errors import ChatError
+from gochat.protocol import messages as wire
+from gochat.protocol.messages import Conversation, Limits, Message, Person
+
+
+class Mailroom:
+    """Who the client is, its inbox, its outbox, and the events that come of both."""
+
+    def __init__(self, outbox: Outbox, clock: Clock) -> None:
+        self.state = ConnectionState.OFFLINE
+        self.name: str | None = None
+        self.token: str | None = None
+        self.token_expires: int | None = None
+        self.limits: Limits | None = None
+        self.server: str | None = None
+        self.inbox = Inbox()
+        self.outbox = outbox
+        self.buffer = EventBuffer()
+        #: Set when there may be something to send; whoever waits for it puts a new one here.
+        self.outbox_changed = anyio.Event()
+        #: Set when something is to be fetched; likewise.
+        self.gap_found = anyio.Event()
+        self._clock = clock
+        # When the last connection was last good; None while there is one that has caught up.
+        self._good_until: float | None = 0.0
+
+    # -- what arrives ---------------------------------------------------------------------------
+
+    def received(self, event: wire.Event) -> None:
+        """Take in what the server says unasked."""
+        match event:
+            case Message():
+                self.show(self.inbox.receive(event))
+            case wire.CaughtUp():
+                self.show(self.inbox.catch_up(event))
+            case wire.Presence() | wire.Marked() | wire.IsTyping():
+                self.buffer.put([event])
+            case wire.Ping() | wire.Bye():
+                pass  # the connection's own
+
+    def replied(self, request: wire.Request, reply: wire.Reply) -> None:
+        """Take in what a reply changes, at its place among the events."""
+        match reply:
+            case wire.LoggedIn():
+                self._begin(reply)
+            case wire.PasswordChanged():
+                self.token, self.token_expires = reply.token, reply.expires
+            case wire.Sent():
+                if isinstance(request, wire.Send):
+                    self._acknowledge(request.cid, reply)
+                else:
+                    self.outbox.spend()
+                self.show(self.inbox.acknowledged(request, reply))
+            case wire.Error() if isinstance(request, wire.Send) and request.cid is not None:
+                self.refuse(request.cid, refusal(reply))
+            case _:
+                pass
+
+    def has_room(self, *, before_reply: bool) -> bool:
+        """Return whether the connection may read on."""
+        return self.buffer.has_room(before_reply=before_reply)
+
+    def caught_up(
+        self,
+        people: Iterable[Person],
+        conversations: Iterable[Conversation],
+        known: set[str],
+    ) -> None:
+        """Take in the whole picture: what arrived since the login follows it."""
+        conversations = tuple(conversations)
+        self.inbox.picture(conversations, known)
+        self.show(())
+        self._good_until = None
+        self.buffer.release([Synchronised(tuple(people), conversations)])
+
+    def show(self, shown: Iterable[Message | Reset]) -> None:
+        """Make events of what the inbox shows."""
+        for event in shown:
+            entries = event.entries if isinstance(event, Reset) else (event,)
+            for entry in entries:
+                # In the log, so committed: its acknowledgement need not be waited for.
+                if entry.from_ == self.name and entry.kind == "text":
+                    self._acknowledge(entry.cid, _sent(entry))
+            self.buffer.put([event])
+            if isinstance(event, Reset):
+                self._send_again(event)
+        if self.inbox.wants():
+            self.gap_found.set()
+
+    def _acknowledge(self, cid: str | None, sent: wire.Sent) -> None:
+        outgoing = self.outbox.acknowledge(cid, sent) if cid is not None else None
+        if outgoing is not None:
+            self.buffer.put([OutgoingChanged(outgoing)])
+            self.outbox_changed.set()
+
+    def refuse(self, cid: str, error: ChatError) -> None:
+        """The message with this `cid` was refused: for a while, or for good."""
+        outgoing = self.outbox.refuse(cid, error)
+        if outgoing is not None:
+            self.buffer.put([OutgoingChanged(outgoing)])
+        self.outbox_changed.set()
+
+    def _send_again(self, event: Reset) -> None:
+        since = self._clock.now() if self._good_until is None else self._good_until
+        again = self.outbox.lost_by_server(event.conv, event.epoch, event.entries, since)
+        self.buffer.put(OutgoingChanged(outgoing) for outgoing in again)
+        self.outbox_changed.set()
+
+    def _begin(self, reply: wire.LoggedIn) -> None:
+        self.name, self.token, self.token_expires = reply.name, reply.token, reply.expires
+        self.limits, self.server = reply.limits, reply.server
+        self.inbox.begin(reply.name)
+        self.outbox.begin(reply.name, reply.limits)
+        self.become(ConnectionState.CONNECTED)
+        self.buffer.hold()  # until the picture is there
+
+    # -- what becomes of the connection ---------------------------------------------------------
+
+    def become(
+        self, state: ConnectionState, retry_in: float | None = None, reason: str = ""
+    ) -> None:
+        """Change the state, and say so."""
+        self.state = state
+        self.buffer.put([StateChanged(state, retry_in, reason)])
+
+    def connection_lost(self) -> None:
+        """What was under way is not, and no picture is to be waited for."""
+        self.outbox.connection_lost()
+        self.buffer.release(())
+        if self._good_until is None:
+            self._good_until = self._clock.now()
+
+    def log_out(self) -> None:
+        """Forget whose it is; the outbox remembers."""
+        self.token = self.token_expires = self.name = None
+        self.inbox.forget()
+
+    def close(self) -> None:
+        """End the stream of events, and let nobody wait for what will not be sent."""
+        self.state = ConnectionState.OFFLINE
+        self.buffer.close()
+        for outgoing in self.outbox.of(None):
+            outgoing.abandon()
+
+    # -- the program's side of the outbox -------------------------------------------------------
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Put a new message into the outbox."""
+        outgoing.sender = self.name
+        self.outbox.add(outgoing)
+        self.outbox_changed.set()
+
+    def retry(self, outgoing: Outgoing) -> None:
+        """Send a FAILED message again."""
+        if self.outbox.retry(outgoing):
+            self.buffer.put([OutgoingChanged(outgoing)])
+            self.outbox_changed.set()
+
+
+def _sent(entry: Message) -> wire.Sent:
+    return wire.Sent(to=entry.to, epoch=entry.epoch, seq=entry.seq, ts=entry.ts, cid=entry.cid)

@@ -1,0 +1,139 @@
+"""What a client does on a connection that is logged in: get the picture, send, fill gaps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+
+from gochat.client import pages
+from gochat.client.connection import Connection
+from gochat.client.mailroom import Mailroom
+from gochat.client.options import ClientOptions, Clock
+from gochat.client.outbox import RETRYABLE
+from gochat.client.replies import no_answer
+from gochat.client.tasks import background
+from gochat.client.timeline import After, Want
+from gochat.errors import ChatError, ConnectionLost
+from gochat.protocol import messages as wire
+
+#: How long to wait (seconds) before asking again after a refusal that doesn't say.
+RETRY_AFTER: Final = 1.0
+#: The most entries that the protocol lets one ask for.
+MAX_PAGE: Final = 200
+
+
+class Session:
+    """A logged-in connection at work; :meth:`run` returns why it ended."""
+
+    def __init__(self, connection: Connection, mailroom: Mailroom, options: ClientOptions) -> None:
+        assert mailroom.name is not None
+        assert mailroom.limits is not None
+        self._connection = connection
+        self._mailroom = mailroom
+        self._options = options
+        self._clock: Clock = options.clock
+        self._name = mailroom.name
+        self._page = max(1, min(MAX_PAGE, mailroom.limits.history_page))
+        connection.max_frame_size = mailroom.limits.frame_bytes
+
+    async def run(self) -> ConnectionLost:
+        """Work until the connection ends, and return why it did."""
+        async with background() as tasks:
+            tasks.start_soon(self._serve)
+            tasks.start_soon(self._fill_gaps)
+            return await self._connection.wait_lost()
+
+    async def _serve(self) -> None:
+        """Get the picture, then send what waits, until the connection ends."""
+        try:
+            await self._synchronise()
+            while True:
+                self._mailroom.outbox_changed = anyio.Event()
+                self._send_waiting()
+                await self._wait_for_outbox()
+        except ConnectionLost:
+            pass  # `run` hears of it, too
+
+    async def _synchronise(self) -> None:
+        # Before the outbox: a conversation with a new history is known by then, so that what is
+        # sent again goes before what is new.
+        while True:
+            known = self._mailroom.inbox.known()
+            try:
+                conversations = await pages.conversations(self._connection.ask)
+                people = await pages.people(self._connection.ask)
+            except ChatError as error:
+                await self._clock.sleep(error.retry_after or RETRY_AFTER)
+            else:
+                self._mailroom.caught_up(people, conversations, known)
+                return
+
+    def _send_waiting(self) -> None:
+        while (outgoing := self._mailroom.outbox.next(self._name)) is not None:
+            request = wire.Send(
+                to=outgoing.to, text=outgoing.text, reply_to=outgoing.reply_to, cid=outgoing.cid
+            )
+            try:
+                self._connection.post(request)
+            except ChatError as error:
+                self._mailroom.refuse(outgoing.cid, error)
+
+    async def _wait_for_outbox(self) -> None:
+        outbox = self._mailroom.outbox
+        since, wait = outbox.waiting_since(), outbox.wait(self._name)
+        if since is not None:
+            left = since + self._options.request_timeout - self._clock.now()
+            if left <= 0:
+                self._connection.end(no_answer(self._options))
+            wait = left if wait is None else min(wait, left)
+        await wait_at_most(self._mailroom.outbox_changed, wait, self._clock)
+
+    async def _fill_gaps(self) -> None:
+        """Fetch what is missing, until the connection ends."""
+        try:
+            while True:
+                self._mailroom.gap_found = anyio.Event()
+                wants = self._mailroom.inbox.wants()
+                if not wants:
+                    await self._mailroom.gap_found.wait()
+                    continue
+                await self._clock.sleep(self._options.gap_grace)
+                for conv, want in wants.items():
+                    await self._fetch(conv, want)
+        except ConnectionLost:
+            pass  # `run` hears of it, too
+
+    async def _fetch(self, conv: str, want: Want | None) -> None:
+        """Fetch pages for `conv` as long as `want` is what it wants, and each changes that."""
+        inbox = self._mailroom.inbox
+        while want is not None and inbox.wants().get(conv) == want:
+            after = want.seq if isinstance(want, After) else None
+            request = wire.History(conv=conv, after=after, limit=self._page)
+            try:
+                page = await self._connection.ask(request, wire.HistoryPage)
+            except ChatError as error:
+                if error.code in RETRYABLE:
+                    await self._clock.sleep(error.retry_after or RETRY_AFTER)
+                    return
+                self._mailroom.show(inbox.skip(conv))
+            else:
+                self._mailroom.show(inbox.fill(conv, page))
+            before, want = want, inbox.wants().get(conv)
+            if want == before:
+                return
+
+
+async def wait_at_most(event: anyio.Event, seconds: float | None, clock: Clock) -> None:
+    """Wait for `event`, and no longer than `seconds` by `clock`."""
+    if seconds is None:
+        await event.wait()
+        return
+    async with background() as tasks:
+
+        async def alarm() -> None:
+            await clock.sleep(seconds)
+            event.set()
+
+        tasks.start_soon(alarm)
+        await event.wait()
