@@ -321,14 +321,18 @@ async def test_a_narrow_terminal_folds_the_side_pane_and_a_key_brings_it_back(
     client.record("@mei", "mei", "hello")
     async with open_app(size=size) as pilot:
         side = chat(pilot).query_one(SidePane)
-        assert not side.display
+
+        def is_shown() -> bool:
+            return side.display
+
+        assert not is_shown()
         await pilot.press("f2")
         await settle(pilot)
-        assert side.display
+        assert is_shown()
         await pilot.press("down", "enter")
         await settle(pilot)
         assert chat(pilot).model.current == "@mei"
-        assert not side.display
+        assert not is_shown()
 
 
 async def test_growing_and_shrinking_the_terminal_keeps_what_is_typed(

@@ -232,7 +232,7 @@ class Handlers:
         """The entry of an earlier try, where this one is refused because that one happened."""
         if request.cid is None:
             return None
-        address = getattr(request, "room", None) or getattr(request, "to", "")
+        address = request.room if isinstance(request, _RoomChange) else request.to
         try:
             key = conversations.key(address, who.key)
         except ChatError:
