@@ -46,10 +46,11 @@ class LogApp(App[None]):
 
     CSS = "Input { dock: bottom; }"
 
-    def __init__(self, items: list[LogItem] | None = None) -> None:
+    def __init__(self, items: list[LogItem], css: str = "") -> None:
         super().__init__()
+        self.stylesheet.add_source(css)
         self.log_widget = ChatLog(zone=UTC)
-        self.log_widget.append(*(items or []))
+        self.log_widget.append(*items)
         self.told: list[LogEvent] = []
 
     def compose(self) -> ComposeResult:
@@ -135,8 +136,10 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*items: LogItem, size: tuple[int, int] = (80, 13)) -> AsyncIterator[Scene]:
-    app = LogApp(list(items))
+async def scene(
+    *items: LogItem, size: tuple[int, int] = (80, 13), css: str = ""
+) -> AsyncIterator[Scene]:
+    app = LogApp(list(items), css)
     async with app.run_test(size=size, tooltips=True) as pilot:
         await pilot.pause()
         yield Scene(app, pilot)
@@ -315,6 +318,17 @@ async def test_resetting_shows_another_conversation_at_its_end() -> None:
         assert it.texts[-1] == "text 549"
         assert it.log.selected_key is None
         assert list(it.log.items) == [f"m{number}" for number in range(500, 550)]
+
+
+async def test_what_comes_before_a_pending_message_is_put_there() -> None:
+    async with scene(message(1), message(9, key="cid", own=True, state="pending")) as it:
+        it.log.focus()
+        await it.press("up")
+        it.log.insert_before("cid", message(2), message(3))
+        it.log.insert_before("gone", message(10))
+        await it.pilot.pause()
+        assert it.texts[-5:] == ["text 1", "text 2", "text 3", "text 9", "text 10"]
+        assert it.log.selected_key == "cid"
 
 
 async def test_items_are_read_by_key() -> None:
@@ -551,6 +565,18 @@ async def test_a_selection_stays_with_its_text() -> None:
         assert marked == "text 95text"
 
 
+async def test_padding_moves_nothing_for_the_mouse() -> None:
+    async with scene(*many(3), css="ChatLog { padding: 1 2 0 4; }") as it:
+        corner = Offset(4, 1)
+        await it.drag(it.where("text 1") + corner, right(it.where("text 2") + corner, 3))
+        assert it.copied == "text 1\ntext"
+        await it.drag(Offset(1, it.where("text 1").y + 1), it.where("text 2") + corner)
+        assert it.copied == "text 1\nt"
+        await it.pilot.click(it.log, offset=it.where("mei") + corner)
+        await it.pilot.pause()
+        assert len(it.app.heard(ChatLog.SenderClicked)) == 1
+
+
 async def test_two_clicks_select_a_word_and_three_a_message() -> None:
     async with scene(message(1, "some well-known words\nand a line")) as it:
         await it.click("known", times=2)
@@ -662,6 +688,45 @@ async def test_text_is_readable_on_every_theme(theme: str) -> None:
                     RGB(*style.bgcolor.get_truecolor(foreground=False)),
                 )
                 assert ratio >= MIN_CONTRAST, (segment.text, style)
+
+
+async def test_without_colours_signs_remain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    items = (
+        message(1),
+        message(2, mention=True, sender="jonas"),
+        message(3, own=True, state="pending"),
+        message(4, own=True, state="failed"),
+        message(5, edited=True, reactions=(Reaction("👍", 1, me=True), Reaction("🎉", 2))),
+    )
+    async with scene(*items, size=(80, 40)) as it:
+        assert it.app.no_color
+        rows = it.rows
+        for row in [row for row in rows if "text 2" in row or "jonas" in row]:
+            assert row.startswith("▎")
+        assert any("…" in row and "text 3" in row for row in rows)
+        assert any("✗" in row and "text 4" in row for row in rows)
+        assert any("text 5 (edited)" in row for row in rows)
+        assert any("[👍 1]  🎉 2" in row for row in rows)
+        grey = {
+            color
+            for strip in it.app.screen._compositor.render_strips()
+            for segment in strip
+            if segment.style is not None and segment.style.color is not None
+            for color in [segment.style.color.get_truecolor()]
+        }
+        assert all(color.red == color.green == color.blue for color in grey)
+
+
+@pytest.mark.parametrize("size", [(2, 1), (3, 2), (5, 3), (12, 4), (300, 100)])
+async def test_any_size_works(size: tuple[int, int]) -> None:
+    items = [message(1, "好" * 9), message(2, "> a\n```\nb\n```", reply=("x", "y"), own=True)]
+    async with scene(*items, size=size, css="Input { display: none; }") as it:
+        width = it.log.scrollable_content_region.width
+        assert {strip.cell_length for strip in it.strips} <= {width}
+        await it.pilot.resize_terminal(80, 24)
+        await it.pilot.pause()
+        assert any("好" * 9 in row for row in it.rows)
 
 
 async def test_another_theme_shows_at_once() -> None:

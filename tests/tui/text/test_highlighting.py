@@ -45,6 +45,10 @@ def test_tokens_lie_within_the_code_in_order(code: str, language: str) -> None:
         end = token.end
 
 
+def test_a_comment_at_the_end_needs_no_line_break() -> None:
+    assert ("# why", "comment") in _named("ls # why", "bash")
+
+
 def test_long_code_is_coloured_to_its_end() -> None:
     code = "x = 1  # one\n" * 100
     named = _named(code, "python")

@@ -83,7 +83,7 @@ ChatLog {
     & > .chat-log--mention-bar { color: $warning; }
     & > .chat-log--selected-bar { color: $primary; }
     & > .chat-log--mention { background: $warning 8%; }
-    & > .chat-log--selected { background: $primary 20%; }
+    & > .chat-log--selected { background: $foreground 10%; }
     & > .chat-log--highlight { background: $accent 24%; }
     & > .chat-log--keyword { color: $text-accent; }
     & > .chat-log--string { color: $text-success; }

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len
 
 from gochat.tui.chat_log.items import LogMessage, LogNotice
-from gochat.tui.text.markup import Document, Line, LineKind, Span
-from gochat.tui.text.sanitise import sanitise_line
+from gochat.tui.text.markup import Document, Line, LineKind, Span, parse
+from gochat.tui.text.sanitise import sanitise, sanitise_line
 from gochat.tui.text.wrap import clusters, wrap
 
 #: Below this width a column for the time costs more than it helps.
@@ -203,7 +203,7 @@ class _MessageLayout:
     def _reply(self, sender: str, excerpt: str) -> Row:
         lead = "╭ "
         name = sanitise_line(sender)
-        text = sanitise_line(" ".join(excerpt.split()))
+        text = " ".join(parse(sanitise(excerpt)).plain.split())
         room = self._geometry.text - cell_len(lead) - cell_len(name) - 2
         pieces = (
             *_gutter(self._geometry, self._bar, "", "time"),

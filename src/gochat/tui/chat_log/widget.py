@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
+from itertools import groupby
+from operator import attrgetter
 from typing import ClassVar, Final, NamedTuple, TypeAlias, overload
 
 from rich.segment import Segment
@@ -111,9 +113,13 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._painted: LRUCache[Entry, tuple[Laid, _Look, list[Strip]]] = LRUCache(_PAINTED)
         self._selected: str | None = None
         self._hovered: str | None = None
+        self._mouse_row: int | None = None
         self._highlighted: str | None = None
         self._highlight_timer: Timer | None = None
         self._publishing = False
+        self._fitted = Size(0, 0)  # the size that the model knows
+        self._frame: list[Strip] | None = None  # all that is visible, painted
+        self._framed: list[VisibleRow] = []  # and of which rows it is
         self._older_exhausted = False
         self._asked_older = False
         self._was_at_end = True
@@ -177,8 +183,6 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._model.replace(entry, item)
         if self._selected == key:
             self._selected = item.key
-        if self._hovered == key:
-            self._hovered = item.key
         self._changed()
 
     @overload
@@ -203,7 +207,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._select(None)
         self._model.reset(items)
         self._painted.clear()
-        self._hovered = self._highlighted = None
+        self._highlighted = None
         self._asked_older = self._was_at_end = False
         self._changed()
 
@@ -215,7 +219,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     def set_theme_colours(self) -> None:
         """Take the colours from the theme again. It does so itself when the theme changes."""
         self._palette = None
-        self.refresh()
+        self._repaint()
 
     # Where it is
 
@@ -254,7 +258,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _end_highlight(self) -> None:
         self._highlighted = None
-        self.refresh()
+        self._repaint()
 
     # The selected message
 
@@ -401,6 +405,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
             self.call_next(self._publish)
 
     def _fit(self) -> None:
+        self._fitted = self.size
         width, height = self.scrollable_content_region.size
         if width and height:
             self._model.resize(width, height)
@@ -423,7 +428,8 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
             bar.window_size = window.height
             bar.position = offset
         self._report()
-        self.refresh()
+        self._hover()  # another message may be under the mouse now
+        self._repaint()
 
     def _report(self) -> None:
         """Tell the app that the reader came to an end."""
@@ -456,22 +462,29 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         """Return row `y` of what is visible; a log shorter than its window stands at the bottom."""
-        self._fit()
+        if self.size != self._fitted:
+            self._fit()
+        rows = self._model.window.rows()
+        if self._frame is None or self._framed is not rows or self._palette is None:
+            self._frame, self._framed = self._new_frame(rows), rows
+        return self._frame[y] if y < len(self._frame) else Strip.blank(self.size.width)
+
+    def _new_frame(self, rows: list[VisibleRow]) -> list[Strip]:
+        """Paint all that is visible; what was painted before is only put together."""
         palette = self._colours()
-        window = self._model.window
-        width = self._model.geometry.width
-        rows = window.rows()
-        number = y - (window.height - len(rows))
-        if not 0 <= number < len(rows):
-            return self._blank(width, palette, rows)
-        entry, row = rows[number]
-        strip = self._strips(entry, palette, width)[row]
-        if self._hovered == entry.item.key:
-            strip = self._with_toolbar(strip, entry, row, palette, width)
-        if number == len(rows) - 1 and (new := self._model.unseen):
+        width, height = self._model.geometry.width, self._model.window.height
+        frame = [self._blank(width, palette, rows)] * (height - len(rows))
+        for entry, group in groupby(rows, key=attrgetter("entry")):
+            strips = self._strips(entry, palette, width)
+            visible = [strips[row] for _, row in group]
+            if entry.item.key == self._hovered:
+                first = len(frame) - (height - len(rows))
+                self._add_toolbar(visible, rows[first : first + len(visible)], palette, width)
+            frame += visible
+        if rows and (new := self._model.unseen):
             style = palette.style("below", "") + Style.from_meta({"chat": ("bottom", "")})
-            strip = toolbar.over(strip, Strip([Segment(f" {new} new ↓ ", style)]), width)
-        return strip
+            frame[-1] = toolbar.over(frame[-1], Strip([Segment(f" {new} new ↓ ", style)]), width)
+        return frame
 
     def _blank(self, width: int, palette: Palette, rows: Sequence[VisibleRow]) -> Strip:
         """Return a row above a short log; a selection from there starts with the log."""
@@ -482,16 +495,11 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _strips(self, entry: Entry, palette: Palette, width: int) -> list[Strip]:
         laid = self._model.laid(entry)
-        key = entry.item.key
         look = _Look(
             palette=self._palettes,
             width=width,
             order=entry.order,
-            backdrop="selected"
-            if key == self._selected
-            else "highlight"
-            if key == self._highlighted
-            else "",
+            backdrop=self._backdrop(entry.item.key),
             selected=self._selector.within(entry, self.text_selection),
         )
         known = self._painted.get(entry)
@@ -509,15 +517,23 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._painted[entry] = (laid, look, strips)
         return strips
 
-    def _with_toolbar(
-        self, strip: Strip, entry: Entry, row: int, palette: Palette, width: int
-    ) -> Strip:
+    def _backdrop(self, key: str) -> str:
+        if key == self._selected:
+            return "selected"
+        return "highlight" if key == self._highlighted else ""
+
+    def _add_toolbar(
+        self, strips: list[Strip], visible: Sequence[VisibleRow], palette: Palette, width: int
+    ) -> None:
+        entry = visible[0].entry
         bar = toolbar.toolbar(entry.item, palette.style("toolbar", ""))
-        visible = [shown for shown in self._model.window.rows() if shown.entry is entry]
         at = toolbar.row_for(bar, visible, self._model.laid(entry).rows, width)
-        if at < 0 or visible[at].row != row or not bar.cell_length:
-            return strip
-        return toolbar.over(strip, bar, width)
+        if at >= 0 and bar.cell_length:
+            strips[at] = toolbar.over(strips[at], bar, width)
+
+    def _repaint(self) -> None:
+        self._frame = None
+        self.refresh()
 
     def _colours(self) -> Palette:
         if self._palette is None:
@@ -535,13 +551,13 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         """Show what is selected."""
         if selection != self._selector.made:
             self._selector.forget()
-        self.refresh()
+        self._repaint()
 
     # The mouse
 
     async def _on_click(self, event: events.Click) -> None:
         event.prevent_default()  # a double click would select the whole log
-        entry = self._entry_at(event.y)
+        entry = self._entry_at(event)
         chat = event.style.meta.get("chat", ("", ""))
         if event.style.link:
             self.post_message(self.LinkActivated(self, event.style.link))
@@ -566,24 +582,34 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         if selection is not None:
             self.screen.selections = {self: selection}
 
-    def _entry_at(self, y: int) -> Entry | None:
+    def _entry_at(self, event: events.MouseEvent) -> Entry | None:
+        place = event.get_content_offset(self)
+        return self._entry_in(place.y) if place is not None else None
+
+    def _entry_in(self, y: int) -> Entry | None:
+        """Return what is shown in row `y` of the content."""
         rows = self._model.window.rows()
         number = y - (self._model.window.height - len(rows))
         return rows[number].entry if 0 <= number < len(rows) else None
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Tell more about what is hovered, and what can be done with it."""
-        entry = self._entry_at(event.y)
-        self._hover(entry.item.key if entry is not None and not event.button else None)
+        place = event.get_content_offset(self)
+        self._mouse_row = place.y if place is not None and not event.button else None
+        self._hover()
+        entry = self._entry_at(event)
         told_more = tip(entry, event.style) if entry is not None else ""
         self.tooltip = Text(told_more) if told_more else None
 
     def on_leave(self, event: events.Leave) -> None:
         """Tell nothing."""
-        self._hover(None)
+        self._mouse_row = None
+        self._hover()
         self.tooltip = None
 
-    def _hover(self, key: str | None) -> None:
+    def _hover(self) -> None:
+        entry = self._entry_in(self._mouse_row) if self._mouse_row is not None else None
+        key = entry.item.key if entry is not None else None
         if key != self._hovered:
             self._hovered = key
-            self.refresh()
+            self._repaint()

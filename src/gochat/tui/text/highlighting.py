@@ -94,11 +94,12 @@ def highlight(code: str, language: str) -> tuple[Token, ...]:
     if name is None or len(code) > MAX_HIGHLIGHTED:
         return ()
     lexer = _lexer(name)
+    # Some lexers see a comment only if its line ends.
     return tuple(
-        Token(begin + start, begin + start + len(text), role)
-        for begin, chunk in _chunks(code)
+        Token(begin + start, min(begin + start + len(text), len(code)), role)
+        for begin, chunk in _chunks(code + "\n")
         for start, kind, text in lexer.get_tokens_unprocessed(chunk)
-        if text and (role := _role(str(kind)))
+        if text and begin + start < len(code) and (role := _role(str(kind)))
     )
 
 
