@@ -85,7 +85,9 @@ class Session:
         if since is not None:
             left = since + self._options.request_timeout - self._clock.now()
             if left <= 0:
-                self._connection.end(no_answer(self._options))
+                late = no_answer(self._options)
+                self._connection.end(late)
+                raise ConnectionLost(late)  # and don't wait: there is no negative time to sleep
             wait = left if wait is None else min(wait, left)
         await wait_at_most(self._mailroom.outbox_changed, wait, self._clock)
 
