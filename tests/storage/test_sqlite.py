@@ -209,6 +209,24 @@ async def test_locked_by_another_process_is_a_bounded_wait_and_history_goes_on(p
         assert (await chat.say("Mei", "#lobby", "after")).seq == 2
 
 
+async def test_all_who_wait_for_a_locked_database_wait_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.3)
+    monkeypatch.setattr(writer, "MAX_GROUP", 1)
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        with run_python(_LOCK, path) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            with trio.fail_after(20 * 0.3 / 2):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(20):
+                        nursery.start_soon(_is_refused, chat)
+            process.communicate("go\n")
+        assert (await chat.say("Mei", "#lobby", "after")).seq == 1
+
+
 async def _is_refused(chat: Chat) -> None:
     with pytest.raises(StoreUnavailable, match="locked by another process"):
         await chat.say("Mei", "#lobby", "meanwhile")

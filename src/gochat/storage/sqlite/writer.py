@@ -144,10 +144,11 @@ class Writer:
 
     def _take(self) -> list[_Write[object]] | None:
         write = self._queue.get()
-        if write is None:
-            return None
-        group = [write]
-        while len(group) < MAX_GROUP:
+        return None if write is None else [write, *self._take_waiting(MAX_GROUP - 1)]
+
+    def _take_waiting(self, limit: int) -> list[_Write[object]]:
+        taken: list[_Write[object]] = []
+        while len(taken) < limit:
             try:
                 write = self._queue.get_nowait()
             except Empty:
@@ -155,8 +156,8 @@ class Writer:
             if write is None:
                 self._queue.put(None)  # it is the last one, also of the next turn
                 break
-            group.append(write)
-        return group
+            taken.append(write)
+        return taken
 
     def _run_group(self, group: list[_Write[object]]) -> None:
         try:
@@ -165,6 +166,9 @@ class Writer:
             if len(group) > 1 and isinstance(error, OWN_FAULTS):
                 self._run_singly(group)
                 return
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                # Each group would wait as long as this one did, one after the other.
+                group += self._take_waiting(MAX_WAITING)
             for write in group:  # each its own, for each is raised in another task
                 write.error = error if isinstance(error, OWN_FAULTS) else translated(error)
             batch = None
