@@ -31,7 +31,8 @@ _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
 
 def pages() -> list[Path]:
     """Return every Markdown file of the project, in order."""
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    found = [ROOT.glob("*.md"), (ROOT / "docs").rglob("*.md"), (ROOT / "examples").rglob("*.md")]
+    return [page for pages_there in found for page in sorted(pages_there)]
 
 
 def check_links() -> Iterator[str]:
