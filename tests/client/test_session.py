@@ -11,6 +11,7 @@ from scripted_server import (
     LIMITS,
     PATIENCE,
     QUICK,
+    Outcome,
     Watcher,
     lobby,
     logged_in,
@@ -230,6 +231,32 @@ async def test_a_cancelled_login_ends_the_attempt() -> None:
         async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
             await (await server.accept()).welcome()
         outcome.result()
+
+
+async def test_logging_out_ends_a_login_that_is_under_way() -> None:
+    async with opened() as (server, client):
+        async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
+            await (await server.accept()).expect(wire.Login)
+            await client.log_out()
+        with pytest.raises(ConnectionLost, match="logged out"):
+            outcome.result()
+        assert client.state is ConnectionState.OFFLINE
+
+
+async def test_closing_ends_a_login_and_a_request_that_are_under_way() -> None:
+    async with anyio.create_task_group() as tasks:
+        login: Outcome[None] = Outcome()
+        async with scripted_server() as server, open_client(server.url) as client:
+            tasks.start_soon(login.run, client.log_in, "mei", "correct horse")
+            await (await server.accept()).expect(wire.Login)
+        request: Outcome[list[Person]] = Outcome()
+        async with logged_in() as (_, client, peer):
+            tasks.start_soon(request.run, client.who)
+            await peer.expect(wire.Who)
+    with pytest.raises(ConnectionLost, match="closed"):
+        login.result()
+    with pytest.raises(ConnectionLost, match="closed"):
+        request.result()
 
 
 async def test_a_changed_password_brings_a_new_token() -> None:

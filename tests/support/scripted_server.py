@@ -302,7 +302,9 @@ class FakeClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the test has moved the clock so far."""
-        if seconds <= 0:
+        if seconds < 0:
+            raise ValueError("nobody can sleep for less than nothing")  # as Trio does
+        if seconds == 0:
             await anyio.lowlevel.checkpoint()
             return
         sleeper = (self._now + seconds, seconds, anyio.Event())

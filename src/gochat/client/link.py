@@ -86,6 +86,8 @@ class Link:
         """Refuse what comes later."""
         self._is_closed = True
         self._reason = "the client was closed"
+        if self._order is not None and not self._order.is_settled:
+            self._order.settle(ConnectionLost(self._reason))
         self._mailroom.close()
         self._change()
 
@@ -186,8 +188,8 @@ class Link:
             if end.is_final or not order.is_settled:
                 if end.is_final:
                     self._mailroom.token = self._mailroom.token_expires = None
-                self._end(reason, order)
                 order.settle(end.error)
+                self._end(reason, order)
                 return
             if end.lasted >= STABLE_AFTER:
                 backoff.reset()
@@ -240,6 +242,8 @@ class Link:
 
     def _end(self, reason: str, order: _Order) -> None:
         """Be offline, unless another order has been given meanwhile."""
+        if not order.is_settled:
+            order.settle(ConnectionLost(reason))
         if self._order is order:
             self._order = None
             self._reason = reason
