@@ -30,6 +30,7 @@ from gochat.tui.views import Changes
 from gochat.tui.widgets.completer import Completer, CompletionPopup
 from gochat.tui.widgets.composer import Composer
 from gochat.tui.widgets.conversation_header import ConversationHeader
+from gochat.tui.widgets.greeting import Greeting
 from gochat.tui.widgets.message_input import MessageInput
 from gochat.tui.widgets.row_list import RowList
 from gochat.tui.widgets.side_pane import SidePane
@@ -98,6 +99,7 @@ class ChatScreen(Screen[None]):
         self.header = ConversationHeader(self.model, id="header")
         self.log_view = ChatLog(id="log")
         self.composer = Composer(id="composer")
+        self._greeting = Greeting(self.model, id="greeting")
         self._popup = CompletionPopup(id="completions")
         self._status = StatusBar(self.model, id="status")
         self._completer = Completer(self.composer.input, self._popup, self._sources)
@@ -113,6 +115,7 @@ class ChatScreen(Screen[None]):
             with Vertical(id="centre"):
                 yield self.header
                 yield self.log_view
+                yield self._greeting
                 yield self.composer
                 yield self._popup
         yield self._status
@@ -124,12 +127,14 @@ class ChatScreen(Screen[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        self._greeting.keymap = self.chat_app.keymap
         self._has_begun = True
         self._set_hints()
         self._show_conversation()
 
     def _sources(self) -> Sources:
-        if self._shown.startswith("#") and self._shown not in self.controller.members:
+        is_room = self._shown.startswith("#") and self._shown != LOBBY  # which everybody is in
+        if is_room and self._shown not in self.controller.members:
             self.controller.members[self._shown] = []
             self.controller.spawn(self._load_members(self._shown), "members")
         members = self.controller.members.get(self._shown, ())
@@ -163,6 +168,7 @@ class ChatScreen(Screen[None]):
             view = self.model.shown
             self._feed.apply(view.timeline, log)
             self._place_divider()
+            self._greet()
         if changes.conversations or changes.people:
             self._refresh_lists()
         if changes.typing or changes.conversations:
@@ -193,12 +199,23 @@ class ChatScreen(Screen[None]):
         self._refresh_lists()
         self.header.refresh()
         self.controller.load_first()
+        self._greet()
         self._look()
 
     def _place_divider(self) -> None:
         view = self.model.shown
         key = None if view.divider is None else view.timeline.key_at(view.divider)
         self.log_view.set_unread_after(key)
+
+    def _greet(self) -> None:
+        """Show the greeting where there is nothing else to show, and nothing to wait for."""
+        view = self.model.shown
+        empty = not len(view.timeline) and (not view.timeline.older or not view.head)
+        if self._greeting.display != empty:
+            self._greeting.display = empty
+            self.log_view.display = not empty
+        if empty:
+            self._greeting.refresh(layout=True)
 
     def _show_typists(self) -> None:
         self.composer.show_typists(typing_line(self.model.typists(self._shown)))
@@ -307,6 +324,7 @@ class ChatScreen(Screen[None]):
     def _typed(self) -> None:
         composer = self.composer
         composer.show_usage(self._completer.typed())
+        self._place_popup()
         self._keep_draft()
         text = composer.input.text
         now = self.chat_app.time()
@@ -327,7 +345,9 @@ class ChatScreen(Screen[None]):
         self._completer.take(int(event.key))
 
     def _place_popup(self) -> None:
-        self._popup.styles.margin = (0, 2, self.composer.size.height - 1, 2)
+        # Above the field, however many lines that has, below its own note.
+        if self._popup.display:
+            self._popup.styles.margin = (0, 2, self.composer.line_height, 2)
 
     @on(MessageInput.LargePaste)
     def _large_paste(self, event: MessageInput.LargePaste) -> None:
