@@ -15,7 +15,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from typing import Final
-from unicodedata import normalize
+
+from gochat.storage import words
+from gochat.storage.words import fold
 
 #: Characters of a token. Two would make the lists of entries for a token too long, four the
 #: number of tokens.
@@ -28,13 +30,6 @@ MAX_GRAMS: Final = 12
 _SIGNS: Final = {code: 0xE000 + code for code in range(128) if not chr(code).isalnum()}
 
 
-def fold(text: str) -> str:
-    """Return the form of a text in which it is compared."""
-    if text.isascii():
-        return text.lower()
-    return normalize("NFKC", normalize("NFKC", text).casefold())
-
-
 def grams(text: str) -> str:
     """Return the tokens of a text, as the index takes them."""
     tokens = set()
@@ -45,24 +40,13 @@ def grams(text: str) -> str:
     return " ".join(tokens)
 
 
-class Words:
-    """What somebody looks for."""
-
-    def __init__(self, query: str) -> None:
-        self._words: Final = tuple(dict.fromkeys(fold(query).split()))
-
-    def __bool__(self) -> bool:
-        return bool(self._words)
-
-    def match(self, text: str) -> bool:
-        """True if all words are in `text`."""
-        folded = fold(text)
-        return all(word in folded for word in self._words)
+class Words(words.Words):
+    """What somebody looks for, also as the index takes it."""
 
     def expression(self) -> str:
         """Return the FTS5 query that finds every text that may match."""
         terms: dict[str, None] = {}
-        for word in self._words:
+        for word in self.folded:
             shown = word.translate(_SIGNS)
             if len(shown) < GRAM:
                 terms[f'"{shown}" *'] = None
