@@ -18,18 +18,18 @@ def seed() -> int:
 
 
 async def test_nothing_is_lost_doubled_or_reordered_whatever_breaks(tmp_path: Path) -> None:
-    scenario = Scenario(seed=seed(), duration=8, pace=0.08)
+    scenario = Scenario(seed=seed(), duration=6, pace=0.08, server_fault_every=1.2)
     report = await run(scenario, tmp_path)
     print(report)
     assert report.violations == [], f"SEED={scenario.seed}; the history is in {tmp_path}"
-    assert report.acknowledged > 300
+    assert report.acknowledged > 200
     assert report.connections > 50
 
 
 async def test_nothing_is_lost_wherever_the_server_is_killed(tmp_path: Path) -> None:
-    bombs = tuple(f"{point}:{min(often, 50)}" for point, often in CRASH_POINTS.items())
+    bombs = tuple(f"{point}:{min(often, 20)}" for point, often in CRASH_POINTS.items())
     scenario = Scenario(
-        seed=seed(), people=5, bare_people=2, pace=0.005, bombs=bombs, breaks_network=False,
+        seed=seed(), people=4, bare_people=2, pace=0.005, bombs=bombs, breaks_network=False,
         duration=30,
     )  # fmt: skip
     report = await run(scenario, tmp_path)

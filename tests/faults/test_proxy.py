@@ -190,3 +190,21 @@ async def test_what_went_dead_stays_dead_however_little_comes_then() -> None:
                 await stream.receive_some()
             assert silence.cancelled_caught
         assert proxy.counts["went dead"] == 1
+
+
+async def test_a_connection_that_lost_an_ack_is_cut_when_all_is_mended() -> None:
+    sent = encode(Sent(to="#lobby", epoch="e", seq=2, ts=0, cid="c"))
+    pong = encode(Pong())
+    async with through(Plan(swallow_acks=2)) as (proxy, stream):
+        await stream.send_all(sent + pong)
+        assert await receive_exactly(stream, len(pong)) == pong
+        proxy.heal()
+        assert await receive_all(stream) == (b"", True)
+
+
+async def test_a_connection_that_lost_nothing_yet_lives_on_when_all_is_mended() -> None:
+    sent = encode(Sent(to="#lobby", epoch="e", seq=2, ts=0, cid="c"))
+    async with through(Plan(swallow_acks=1, down=Lane(cut_after=10_000))) as (proxy, stream):
+        proxy.heal()
+        await stream.send_all(sent)
+        assert await receive_exactly(stream, len(sent)) == sent

@@ -17,7 +17,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gochat.chat import delivery
@@ -87,26 +87,36 @@ def _around_the_store(bomb: Bomb) -> None:
     search.merge = merge_and_die
 
 
+class _DyingOs:
+    """The module `os`, but for one write that is the process's last."""
+
+    def __init__(self, bomb: Bomb) -> None:
+        self._bomb = bomb
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Write all, or half of it and die."""
+        if self._bomb.is_due("frame"):
+            os.write(descriptor, data[: len(data) // 2 + 1])
+            self._bomb.explode("frame")  # the peer has half a frame
+        return os.write(descriptor, data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
 def _around_the_sockets(bomb: Bomb) -> None:
     flush = delivery.Delivery.flush
-    write: Callable[[delivery.SocketOutlet], bool] = delivery.SocketOutlet._write_now
 
     def flush_and_die(self: delivery.Delivery) -> None:
-        if len(self._dirty) > 1 and bomb.is_due("fan-out"):
-            for outlet in self._dirty[: len(self._dirty) // 2]:
+        dirty = list(self._dirty)
+        if len(dirty) > 1 and bomb.is_due("fan-out"):
+            for outlet in dirty[: len(dirty) // 2]:
                 outlet.flush()
             bomb.explode("fan-out")  # some were sent it, the others never will be
         flush(self)
 
-    def write_and_die(self: delivery.SocketOutlet) -> bool:
-        if bomb.is_due("frame"):
-            data = self._mailbox.take()
-            os.write(self._fd, data[: len(data) // 2 + 1])
-            bomb.explode("frame")  # the peer has half a frame
-        return write(self)
-
     delivery.Delivery.flush = flush_and_die  # type: ignore[method-assign] # that is what this is for
-    delivery.SocketOutlet._write_now = write_and_die  # type: ignore[method-assign] # as above
+    vars(delivery)["os"] = _DyingOs(bomb)
 
 
 if __name__ == "__main__":

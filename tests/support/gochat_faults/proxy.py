@@ -199,8 +199,10 @@ class _Connection:
 
     def heal(self) -> None:
         self._healed.set()
-        if self._has_lost:
+        if self._has_lost or (self._acks is not None and self._acks.taken):
             self.cut(reset=True)
+        elif self._acks is not None:
+            self._acks.rest()
 
     async def _forward(
         self, source: trio.SocketStream, sink: trio.SocketStream, is_up: bool
@@ -260,21 +262,26 @@ class _AckSieve:
     """Takes the first acknowledgements out of what a server sends."""
 
     def __init__(self, count: int) -> None:
-        self._left = count
+        self.taken = 0
+        self._count = count
         self._decoder = FrameDecoder(_MAX_FRAME)
 
     @property
     def is_full(self) -> bool:
         """True when there are as many as it was to take."""
-        return not self._left
+        return self.taken == self._count
+
+    def rest(self) -> None:
+        """Take no more. What was begun of a frame is still passed on whole."""
+        self._count = self.taken
 
     def strain(self, data: bytes) -> bytes:
         """Return the whole frames that `data` completes, without the acknowledgements."""
         self._decoder.receive_data(data)
         passed = []
         while (body := self._decoder.next_frame()) is not None:
-            if self._left and isinstance(decode_server_message(body), Sent):
-                self._left -= 1
+            if not self.is_full and isinstance(decode_server_message(body), Sent):
+                self.taken += 1
             else:
                 passed.append(frame(body))
         return b"".join(passed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -19,6 +20,7 @@ from gochat.client import (
     OutgoingState,
     Reset,
     Synchronised,
+    conversation_of,
     open_client,
 )
 from gochat.errors import ChatError
@@ -46,6 +48,8 @@ OPTIONS: Final = ClientOptions(
 )
 #: Messages of one person that wait for their acknowledgements at once.
 MAX_OUTSTANDING: Final = 30
+#: So many reactions for each message: entries of another kind, which every reader has to see, too.
+REACTIONS: Final = 0.05
 _ALPHABET: Final = 'abcdefghij klmnop qrstuvwxyz 中文聊天 "\\\n👋é'
 
 
@@ -104,6 +108,7 @@ class Recorder:
         self._outbox = outbox
         self._lifetime = lifetime
         self._started: set[str] = set()
+        self._texts: dict[str, int] = {}  # the newest message of each conversation
         self._reader = ""
         self._client: Client | None = None
         self._settled = trio.Event()
@@ -140,7 +145,7 @@ class Recorder:
                 self._client = client
                 await self._log_in(client)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._say_things, client)
+                    nursery.start_soon(self._say_things, client, nursery)
                     async for event in client.events():
                         self._note(event)
             finally:
@@ -159,12 +164,15 @@ class Recorder:
             else:
                 return
 
-    async def _say_things(self, client: Client) -> None:
+    async def _say_things(self, client: Client, nursery: trio.Nursery) -> None:
         while not self.stop_talking.is_set():
             while len(client.outbox) >= MAX_OUTSTANDING:
                 self._settled = trio.Event()
                 await self._settled.wait()
             await self._talk.pause()
+            if self._texts and self._talk.random.random() < REACTIONS:
+                address, seq = self._talk.random.choice([*self._texts.items()])
+                nursery.start_soon(self._react, client, address, seq)
             to, text = self._talk.next()
             outgoing = client.send(to, text)
             self._journal.add(
@@ -177,6 +185,11 @@ class Recorder:
                     text,
                 )
             )
+
+    async def _react(self, client: Client, address: str, seq: int) -> None:
+        """Add an entry that is no message, and that nobody promised to keep trying."""
+        with suppress(ConnectionLost):
+            await client.react(address, seq, "👍")
 
     def _note(self, event: ClientEvent) -> None:
         match event:
@@ -223,3 +236,5 @@ class Recorder:
 
     def _see(self, entry: Message) -> None:
         self.positions[self._journal.seen(self._reader, self.name, entry)] = entry.seq
+        if entry.kind == "text":
+            self._texts[conversation_of(entry, self.name)] = entry.seq

@@ -45,7 +45,7 @@ CRASH_POINTS: Final[dict[str, int]] = {
     "ack": 200,
     "fan-out": 100,
     "frame": 400,
-    "index": 3,
+    "index": 1,
 }
 
 
@@ -80,6 +80,7 @@ class Report:
     seed: int
     seconds: float = 0.0
     healed_in: float = 0.0
+    starting: float = 0.0
     said: int = 0
     acknowledged: int = 0
     repeated_acks: int = 0
@@ -97,7 +98,8 @@ class Report:
         return (
             f"seed {self.seed}: {len(self.violations)} violations; {self.acknowledged} "
             f"acknowledged ({self.repeated_acks} again) of {self.said} said, {self.seen} seen, by "
-            f"{self.clients} clients over {self.connections} connections in {self.seconds:.0f} s; "
+            f"{self.clients} clients over {self.connections} connections in {self.seconds:.0f} s, "
+            f"{self.starting:.0f} of them starting servers; "
             f"healed in {self.healed_in:.1f} s; ack p50 {self.ack_p50 * 1000:.0f} ms, "
             f"p99 {self.ack_p99 * 1000:.0f} ms; faults: {faults}"
         )
@@ -142,6 +144,8 @@ async def run(scenario: Scenario, directory: Path) -> Report:
                 report.faults += proxy.counts
             server.terminate()
             await server.wait()
+            report.faults["server starts"] = server.starts
+            report.starting = server.starting
         report.clients = sum(person.clients for person in people)
     report.connections = report.faults.pop("connections", 0)
     report.seconds = time.monotonic() - began

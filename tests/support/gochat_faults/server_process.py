@@ -48,6 +48,8 @@ class ServerProcess:
         self.directory = directory
         self.port = 0
         self.starts = 0
+        #: Seconds that the starts took in all.
+        self.starting = 0.0
         #: The accounts that were made, for those who need one.
         self.registered: set[str] = set()
         self._settings = settings
@@ -106,11 +108,13 @@ class ServerProcess:
                 stderr=log,
                 env=_environment(self.directory),
             )
+        began = trio.current_time()
         with trio.move_on_after(START_TIMEOUT):
             while self._process.poll() is None:
                 for line in self.log():
                     if line.get("event") == "listening":
                         self.port = int(line["port"])
+                        self.starting += trio.current_time() - began
                         return
                 await trio.sleep(_POLL)
         last = self._log_path.read_text(errors="replace").strip().splitlines()[-5:]
