@@ -15,7 +15,8 @@ flush and that task writes at a time, so frames are never torn or interleaved.
 
 Slow readers. A session is evicted when (1) its mailbox is full, or (2) nothing could be written
 for `stall` seconds. Then what waits for it is dropped, `on_evict` is called, and its connection is
-to be closed; nobody else has waited for it.
+to be closed; nobody else has waited for it. All that is kept for a session is in its mailbox, so
+the mailbox's bound is the bound; a stream's task holds one piece besides.
 """
 
 from __future__ import annotations
@@ -26,10 +27,16 @@ import os
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+import structlog
 import trio
 
 from gochat.chat.mailbox import MAX_BYTES, MAX_FRAMES, Mailbox, MailboxFull
 
+log = structlog.stdlib.get_logger()
+
+#: Bytes that a stream is given at once: a TLS record. The peer has `stall` seconds for each, so
+#: that one that is slow, but reads, is not taken for one that is stuck.
+PIECE: Final = 16 * 1024
 #: A peer that takes nothing for this long (seconds) is gone or hopelessly slow.
 WRITE_STALL: Final = 10.0
 
@@ -39,17 +46,22 @@ class Delivery:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        self._dirty: list[Outlet] = []
+        self._dirty: dict[Outlet, None] = {}
 
     def flush(self) -> None:
         """Write what was posted since the last flush. Never blocks, never raises."""
-        dirty, self._dirty = self._dirty, []
+        dirty, self._dirty = self._dirty, {}
         for outlet in dirty:
             outlet.flush()
 
     def mark(self, outlet: Outlet) -> None:
         """Have `outlet` written at the next flush."""
-        self._dirty.append(outlet)
+        self._dirty[outlet] = None
+
+    def unmark(self, outlet: Outlet) -> None:
+        """Undo :meth:`mark`, for one that was written by itself or is closed: a server where nobody
+        says anything has no other flush, and would keep it for ever."""
+        self._dirty.pop(outlet, None)
 
     def start(self, outlet: Outlet) -> None:
         """Run the task that writes what the outlet's peer has not taken."""
@@ -70,7 +82,6 @@ class Outlet(abc.ABC):
     __slots__ = (
         "_delivery",
         "_drained",
-        "_is_dirty",
         "_is_open",
         "_is_sealed",
         "_is_writing",
@@ -92,7 +103,6 @@ class Outlet(abc.ABC):
         self._on_evict = on_evict
         self._mailbox = Mailbox(max_frames, max_bytes)
         self._stall = stall
-        self._is_dirty = False
         self._is_writing = False  # a task is at it: flush leaves the mailbox to it
         self._is_open = True
         self._is_sealed = False
@@ -116,23 +126,20 @@ class Outlet(abc.ABC):
         except MailboxFull:
             self.evict()
             return
-        if not self._is_dirty:
-            self._is_dirty = True
-            self._delivery.mark(self)
+        self._delivery.mark(self)
 
     def flush(self) -> None:
         """Write what waits as far as the peer takes it at once; a task does the rest."""
-        self._is_dirty = False
-        if self._is_writing or not self._is_open:
+        self._delivery.unmark(self)
+        if self._is_writing or not self._mailbox.size:
             return
         if not self._write_now():
             self._is_writing = True
             self._delivery.start(self)
 
     async def drain(self) -> None:
-        """Wait until all that was posted is written, or the outlet is closed."""
-        if self._is_dirty:
-            self.flush()
+        """Write all that was posted, and wait until that is done or the outlet is closed."""
+        self.flush()
         while self._is_open and self._is_writing:
             if self._drained is None:
                 self._drained = trio.Event()
@@ -146,6 +153,9 @@ class Outlet(abc.ABC):
             self.evict()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             self.close()  # the peer is gone, which the session's reader notices, too
+        except Exception:  # a bug, but then of one connection: here, it would end the server
+            log.exception("writing failed")
+            self.evict()
         finally:
             self._is_writing = False
             self._wake()
@@ -164,6 +174,7 @@ class Outlet(abc.ABC):
         """Drop what waits; post and flush do nothing from here on. The connection stays open."""
         self._is_open = False
         self._mailbox.take()
+        self._delivery.unmark(self)
         self._wake()
 
     def _wake(self) -> None:
@@ -187,7 +198,7 @@ class Outlet(abc.ABC):
 class SocketOutlet(Outlet):
     """Writes straight to the descriptor of a non-blocking stream socket."""
 
-    __slots__ = ("_fd", "_rest")
+    __slots__ = ("_fd", "_is_mid_frame")
 
     def __init__(self, fd: int, delivery: Delivery, on_evict: Callable[[], None],
                  *, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES,
@@ -196,7 +207,7 @@ class SocketOutlet(Outlet):
             delivery, on_evict, max_frames=max_frames, max_bytes=max_bytes, stall=stall
         )
         self._fd = fd
-        self._rest = b""  # of a write that the socket took only in part
+        self._is_mid_frame = False  # the last write may have ended inside of one
 
     def _write_now(self) -> bool:
         data = self._mailbox.take()
@@ -208,24 +219,22 @@ class SocketOutlet(Outlet):
             self.close()
             return True
         if written == len(data):
+            self._is_mid_frame = False
             return True
-        self._rest = data[written:]
+        self._is_mid_frame = self._is_mid_frame or written > 0
+        self._mailbox.put_back(data[written:])
         return False
 
     async def _write_rest(self) -> None:
-        while data := self._rest or self._mailbox.take():
+        while self._mailbox.size:  # none once it is closed: then the descriptor may be another's
             with trio.fail_after(self._stall):
                 await trio.lowlevel.wait_writable(self._fd)
-            if not self._is_open:
-                return
-            try:
-                self._rest = data[os.write(self._fd, data) :]
-            except BlockingIOError:
-                self._rest = data
+            if self._mailbox.size:
+                self._write_now()
 
     def last_word(self, frame: bytes) -> None:
         """Try to write `frame` at once, unless the peer is in the middle of another."""
-        if not self._rest:
+        if not self._is_mid_frame:
             with contextlib.suppress(OSError):
                 os.write(self._fd, frame)
 
@@ -247,9 +256,12 @@ class StreamOutlet(Outlet):
         return False
 
     async def _write_rest(self) -> None:
-        while data := self._mailbox.take():
-            with trio.fail_after(self._stall):
-                await self._stream.send_all(data)
+        while data := memoryview(self._mailbox.take(PIECE)):
+            for start in range(0, len(data), PIECE):
+                with trio.fail_after(self._stall):
+                    await self._stream.send_all(data[start : start + PIECE])
+                if not self._is_open:
+                    return
 
     def last_word(self, frame: bytes) -> None:
         """Nothing: a stream can't be written without waiting."""

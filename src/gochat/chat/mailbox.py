@@ -6,6 +6,7 @@ more for it, nor make anybody wait: :meth:`Mailbox.put` never blocks, and says s
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 import trio
@@ -23,12 +24,13 @@ class MailboxFull(Exception):
 class Mailbox:
     """A bounded queue of frames with one consumer. `size` is what waits, in bytes."""
 
-    __slots__ = ("_count", "_max_bytes", "_receive", "_send", "size")
+    __slots__ = ("_count", "_front", "_max_bytes", "_receive", "_send", "size")
 
     def __init__(self, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES) -> None:
         self._send, self._receive = trio.open_memory_channel[bytes](max_frames)
         self._max_bytes = max_bytes
         self._count = 0
+        self._front = b""  # what was put back
         self.size = 0
 
     def put(self, frames: bytes) -> None:
@@ -46,9 +48,20 @@ class Mailbox:
         self._count += 1
         self.size += len(frames)
 
-    def take(self) -> bytes:
-        """Remove and return all that waits, in order; empty if nothing does."""
-        count, self._count, self.size = self._count, 0, 0
-        if count == 1:
-            return self._receive.receive_nowait()
-        return b"".join([self._receive.receive_nowait() for _ in range(count)])
+    def take(self, enough: float = inf) -> bytes:
+        """Remove and return what waits, in order: all of it, or what was put until that is `enough`
+        bytes; empty if nothing waits."""
+        parts = [self._front] if self._front else []
+        taken, self._front = len(self._front), b""
+        while self._count and taken < enough:
+            part = self._receive.receive_nowait()
+            self._count -= 1
+            parts.append(part)
+            taken += len(part)
+        self.size -= taken
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def put_back(self, rest: bytes) -> None:
+        """Put what was taken but not written in front of everything. It fits: it was in here."""
+        self._front = rest + self._front
+        self.size += len(rest)
