@@ -352,6 +352,19 @@ async def test_a_session_that_was_ended_by_somebody_stays_ended() -> None:
         assert client.token is None
 
 
+async def test_a_server_that_can_make_no_sense_of_the_client_is_left_alone() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(wire.Bye(reason="protocol_error", text="too many malformed frames"))
+        await events.next_of(Synchronised)
+        changed = await events.next_of(StateChanged)
+        assert changed == StateChanged(ConnectionState.OFFLINE, reason="too many malformed frames")
+        assert client.token == "token"  # good for when the program is asked to try again
+        async with meanwhile(client.resume, "token") as outcome:
+            await (await server.accept()).welcome()
+        outcome.result()
+
+
 async def test_logging_out_while_reconnecting_ends_the_attempts() -> None:
     clock = FakeClock()
     async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):

@@ -158,6 +158,13 @@ def test_a_resume_continues_where_it_was() -> None:
     assert want_of(timeline) is None
 
 
+def test_a_resume_of_a_server_that_sends_more_is_taken_as_it_comes() -> None:
+    timeline = Timeline("#lobby", "e1", 0)
+    head = 3 * MAX_MISSED
+    timeline.catch_up(caught_up(0, head))
+    assert add(timeline, *range(1, head + 1)) == entries(*range(1, head + 1))
+
+
 def test_a_resume_that_missed_nothing_wants_nothing() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     assert timeline.catch_up(caught_up(4, 4)) == []

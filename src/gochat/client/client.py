@@ -86,8 +86,11 @@ class Client:
       then;
     - :exc:`~gochat.errors.ConnectionLost` when there is no answer within
       `ClientOptions.request_timeout` (30 s), which includes waiting for a connection that was
-      lost; or at once while the client is offline. Unless told otherwise a request is repeated
-      after a cut, so that a short one goes unnoticed. It is not known then whether it happened.
+      lost; or at once while the client is offline. It is not known then whether it happened.
+
+    Unless told otherwise a request is repeated after a cut, so that a short one goes unnoticed.
+    What writes carries a `cid`, so it is carried out once; but the repetition can meet the effect
+    of the first try, and raise ``room_exists``, ``not_a_member`` or ``bad_request``.
 
     Requests made by several tasks at once are sent in the order in which they were made, and the
     server handles them in that order. Cancelling one cancels the waiting for its answer; the

@@ -28,9 +28,9 @@ STABLE_AFTER: Final = 10.0
 
 _CAPS: Final = tuple(Capability)
 
-#: The server's last words after which coming back by itself would be wrong: somebody has ended
-#: this session.
-_FINAL: Final = frozenset({ByeReason.SESSION_REVOKED})
+#: The server's last words after which coming back unasked would be wrong: the session was ended,
+#: or the server can't make sense of this client.
+_FINAL: Final = frozenset({ByeReason.SESSION_REVOKED, ByeReason.PROTOCOL_ERROR})
 
 R = TypeVar("R", bound=wire.Reply)
 
@@ -186,7 +186,7 @@ class Link:
             end = await self._live(request, order)
             reason = str(end.error)
             if end.is_final or not order.is_settled:
-                if end.is_final:
+                if end.revokes_token:
                     self._mailroom.token = self._mailroom.token_expires = None
                 order.settle(end.error)
                 self._end(reason, order)
@@ -268,10 +268,15 @@ class _End:
 
     @property
     def is_final(self) -> bool:
-        """Whether coming back by itself would be wrong."""
+        """Whether coming back unasked would be wrong."""
         if isinstance(self.error, ChatError):
             return self.error.code == ErrorCode.BAD_TOKEN
         return self.bye is not None and self.bye.reason in _FINAL
+
+    @property
+    def revokes_token(self) -> bool:
+        """Whether the token is worth nothing any more."""
+        return self.is_final and (self.bye is None or self.bye.reason == ByeReason.SESSION_REVOKED)
 
     @property
     def retry_after(self) -> float:

@@ -86,7 +86,7 @@ class Timeline:
         if entry.seq <= self.position:
             return []
         self._head = max(self._head, entry.seq)
-        if self._head - self.position > MAX_MISSED and self._announced is None:
+        if entry.seq - self.position > MAX_MISSED and self._announced is None:
             self._wait(entry)
             return []
         self._ahead[entry.seq] = entry
