@@ -18,8 +18,8 @@ from gochat.tui.text.sanitise import sanitise, sanitise_line
 GROUPED_WITHIN: Final = timedelta(minutes=5)
 #: So many people a line names; of more it tells the number.
 NAMED: Final = 3
-#: Laid out items that are kept: some screenfuls.
-_KEPT: Final = 1024
+#: Laid out items that are kept: so many screenfuls, if each item had one row.
+_KEPT: Final = 5
 
 DELETED: Final = "message deleted"
 
@@ -221,10 +221,11 @@ class LogModel:
         """Return the document and the rows of `entry`."""
         laid = self._laid.get(entry)
         if laid is not None and entry.exact:
+            self._laid.move_to_end(entry)
             return laid
         laid = self._lay_out(entry)
         self._laid[entry] = laid
-        if len(self._laid) > _KEPT:
+        if len(self._laid) > _KEPT * self.window.height:
             self._laid.popitem(last=False)
         return laid
 

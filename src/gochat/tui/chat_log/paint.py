@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -95,13 +96,15 @@ class Painting:
                 segments.append(Segment(piece.text, self._meta(at, piece) + style))
             else:
                 segments.extend(self._text(piece, style))
-        strip = Strip(segments)
-        fill = self.width - strip.cell_length
-        if fill > 0:
+        # One strip, not one and another that is filled: each has half a dozen caches of its own.
+        width = sum(cell_len(segment.text) for segment in segments)
+        if width < self.width:
             place = Style.from_meta({"offset": (Pinned(row.stop), self.order)})
-            blank = Segment(" " * fill, place + self.palette.style("text", backdrop))
-            return Strip([*segments, blank], self.width)
-        return strip.crop(0, self.width) if fill < 0 else strip
+            style = place + self.palette.style("text", backdrop)
+            segments.append(Segment(" " * (self.width - width), style))
+            width = self.width
+        strip = Strip(segments, width)
+        return strip if width == self.width else strip.crop(0, self.width)
 
     def _meta(self, at: int, piece: Piece) -> Style:
         meta: dict[str, Any] = {"offset": (at, self.order)}

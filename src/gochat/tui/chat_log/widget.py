@@ -35,8 +35,9 @@ from gochat.tui.chat_log.selecting import Step, TextSelector
 from gochat.tui.chat_log.tips import tip
 from gochat.tui.chat_log.window import VisibleRow
 
-#: The painted items that are kept: more than the largest screen shows.
-_PAINTED: Final = 512
+#: The painted items that are kept: some screenfuls, in a higher window more. Many more would cost
+#: the garbage collector more time than they save.
+_PAINTED: Final = 96
 #: Rows that stay visible when a page is turned, for the eye to find its place.
 _OVERLAP: Final = 2
 #: Seconds for which the target of a jump is marked.
@@ -409,6 +410,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         width, height = self.scrollable_content_region.size
         if width and height:
             self._model.resize(width, height)
+            self._painted.grow(max(_PAINTED, 2 * height))
 
     def _publish(self) -> None:
         self._publishing = False
