@@ -10,6 +10,7 @@
      ├── ChatError                a rule of the chat says no: reply with its code and go on
      ├── StoreUnavailable         the store can't answer now: reply `unavailable`, try again
      ├── StoreCorrupt             the store can't be trusted: stop, touch nothing
+     ├── LogInterrupted           the log has another history: who follows it starts anew
      ├── ConnectionLost           the peer is gone, or never answered
      └── ConfigError              the configuration can't be used: don't start
 
@@ -134,6 +135,11 @@ class StoreUnavailable(GochatError):
 
 class StoreCorrupt(GochatError):
     """The store's data is damaged, or newer than this program. It is left as it is."""
+
+
+class LogInterrupted(GochatError):
+    """The log can't be followed on from where one was: its history is another now, or what lies
+    between is gone. Who follows starts anew, and has its readers resume."""
 
 
 class ConnectionLost(GochatError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from uuid import uuid4
 
 import pytest
+from redis_process import RedisServer
 from storing import Chat, Clock, OpenStore
 
 from gochat.chat.store import Store
@@ -18,11 +19,30 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "file"])
-def open_it(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> OpenStore:
+def _redis(request: pytest.FixtureRequest) -> str:
+    server: RedisServer = request.getfixturevalue("redis_server")
+    # Keys of its own, for the server is shared.
+    return f"{server.url}?prefix=t{uuid4().hex}"
+
+
+_URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
+    "memory": lambda _: "sqlite://",
+    "file": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path') / 'chat.db'}",
+    "redis": _redis,
+}
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "file",
+        pytest.param("redis", marks=pytest.mark.redis),
+    ]
+)
+def open_it(request: pytest.FixtureRequest, clock: Clock) -> OpenStore:
     """Opens the test's store."""
-    urls = {"memory": "sqlite://", "file": f"sqlite:///{tmp_path / 'chat.db'}"}
-    return lambda: open_store(urls[request.param], clock=clock)
+    url = _URLS[request.param](request)
+    return lambda: open_store(url, clock=clock)
 
 
 @pytest.fixture

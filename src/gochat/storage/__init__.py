@@ -6,7 +6,12 @@ URL                                    store
 ``sqlite:///relative.db``              a SQLite file; ``?synchronous=normal``, ``full`` or ``off``
 ``sqlite:////absolute.db``             the same, by its absolute path
 ``sqlite://``, ``sqlite:///:memory:``  SQLite in memory, for tests: gone when it is closed
+``redis://HOST:PORT/DB``               Redis; ``rediss://`` encrypted, ``unix://PATH`` by a socket
+``redis+sentinel://HOSTS/SERVICE/DB``  the Redis that the sentinels at HOSTS call the master
+``redis+cluster://HOSTS``              a Redis Cluster, known by some of its HOSTS
 ====================================== ==========================================================
+
+What can stand behind the ``?`` of a Redis URL is said in ``docs/how-to/redis.md``.
 """
 
 from __future__ import annotations
@@ -14,9 +19,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gochat.errors import ConfigError
+
+#: The schemes of :mod:`gochat.storage.redis.url`, known without loading that.
+REDIS_SCHEMES: Final = frozenset(
+    {"redis", "rediss", "unix", "redis+unix"}
+    | {f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")}
+)
 
 if TYPE_CHECKING:  # imported when called: an app that only connects needs no store
     from gochat.chat.store import Store
@@ -45,6 +56,12 @@ def open_store(
         from gochat.storage import sqlite
 
         return sqlite.open_sqlite(url, clock=clock)
+    if separator and scheme in REDIS_SCHEMES:
+        from gochat.storage import redis
+
+        return redis.open_redis(url, clock=clock)
+    # Without the rest of the URL, in which there may be a password.
     raise ConfigError(
-        f"the store {url!r} is of no known kind: use sqlite:///PATH (sqlite:////PATH if absolute)"
+        f"the store's URL begins with {scheme[:32]!r}, which is of no known kind: "
+        "use sqlite:///PATH (sqlite:////PATH if absolute) or redis://HOST:PORT"
     )

@@ -208,10 +208,44 @@ def open_database(location: Location) -> sqlite3.Connection:
             _migrate(db)
             if path is not None and db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 raise StoreUnavailable(f"{path}: this file system can't keep a write-ahead log")
+            if path is not None:
+                _mark_open(db, location.synchronous)
         except BaseException:
             db.close()
             raise
     return db
+
+
+def _mark_open(db: sqlite3.Connection, synchronous: Synchronous) -> None:
+    """Note under which start of the machine the database is open, and name a new history if it was
+    left open when the machine went down: commits that were not forced to the disk may be gone, and
+    nobody may take what comes in their place for what they have."""
+    boot = boot_id()
+    row = db.execute("SELECT value FROM meta WHERE key = 'open_at_boot'").fetchone()
+    db.execute("PRAGMA synchronous = full")
+    db.execute("BEGIN IMMEDIATE")
+    if row is not None and boot is not None and row[0] != boot:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (new_epoch(),))
+    db.execute("DELETE FROM meta WHERE key = 'open_at_boot'")
+    if boot is not None and synchronous != "full":
+        db.execute("INSERT INTO meta VALUES ('open_at_boot', ?)", (boot,))
+    db.execute("COMMIT")
+    db.execute(f"PRAGMA synchronous = {synchronous}")
+
+
+def mark_closed(db: sqlite3.Connection) -> None:
+    """Undo `_mark_open`'s note, once all that was committed is on the disk."""
+    db.execute("PRAGMA synchronous = full")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.execute("DELETE FROM meta WHERE key = 'open_at_boot'")
+
+
+def boot_id() -> str | None:
+    """Return what names this start of the machine, or None where the system doesn't tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
 
 
 def user_version(db: sqlite3.Connection) -> int:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from gochat.storage.sqlite.connections import Connections
+from gochat.storage.sqlite.database import mark_closed
 
 #: Pages of WAL (estimated) after which it is written back to the database. That takes some 20 ms,
 #: so it is done between commits and not, as SQLite would, inside one; and not too often, for many
@@ -59,7 +60,13 @@ class Transaction:
             self._connections.give_back(db)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Write everything back, and close the connection."""
+        db = self._connections.take()
+        try:
+            with suppress(sqlite3.Error):  # then the next start is more careful than it needs to be
+                mark_closed(db)
+        finally:
+            self._connections.give_back(db)
         self._connections.close()
 
     def _end(self) -> None:

@@ -1,0 +1,311 @@
+"""The store for many nodes: Redis, standalone, with Sentinel, or as a Cluster.
+
+::
+
+    append ─▶ log.py ──┐                   ┌─▶ append.lua: entry, what follows from it, feed
+    mark_read, tokens ─▶ people.py ─▶ lanes.py: threads, all that waits in one pipeline
+    page, room … ─▶ reading.py ┘           └─▶ page.lua, standing.lua …
+                                                            │
+    follow ◀─ order.py: one order ◀─ feed.py: XREAD ◀───────┘   of all nodes
+
+keys.py says what lies where, attachment.py when the data is another history than the one that was
+there, topology.py which server has which part of it.
+"""
+
+# ruff: noqa: D102 -- what the methods do is said in the protocol, once
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import trio
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import (
+    Account,
+    Appended,
+    Batch,
+    Cursor,
+    Draft,
+    Page,
+    RoomState,
+    Store,
+    Token,
+)
+from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.protocol.messages import Conversation, Level, Member, Message, Room
+from gochat.storage.redis import topology, upkeep
+from gochat.storage.redis.attachment import Attachment
+from gochat.storage.redis.feed import Feed
+from gochat.storage.redis.keys import VERSION, Keys
+from gochat.storage.redis.lanes import Connections, Lane, open_lane
+from gochat.storage.redis.log import Log
+from gochat.storage.redis.names import Names
+from gochat.storage.redis.order import Order
+from gochat.storage.redis.people import People
+from gochat.storage.redis.reading import Reading
+from gochat.storage.redis.search import Search
+from gochat.storage.redis.url import Location, parse_url
+from gochat.storage.redis.wire import Broken, Refused
+
+#: Parts that the conversations of new data are spread over: enough for a cluster of a dozen
+#: masters, and few enough that asking all of them costs little.
+DEFAULT_PARTITIONS: Final = 16
+#: Lanes for reading. They share the interpreter's lock, so more would only take turns.
+READERS: Final = 2
+
+
+class RedisStore:
+    """A :class:`~gochat.chat.store.Store` in Redis. Made by :func:`open_redis`."""
+
+    def __init__(
+        self,
+        *,
+        writer: Lane,
+        readers: Sequence[Lane],
+        searcher: Lane,
+        log: Log,
+        reading: Reading,
+        people: People,
+        search: Search,
+        order: Order,
+        clock: Callable[[], int],
+    ) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._searcher = searcher
+        self._log = log
+        self._reading = reading
+        self._people = people
+        self._search = search
+        self._order = order
+        self._clock = clock
+
+    # -- accounts and tokens --------------------------------------------------------------------
+
+    async def create_account(self, account: Account) -> bool:
+        return await self._writer.run(self._people.create_account(account))
+
+    async def account(self, key: NameKey) -> Account | None:
+        return await self._reader.run(self._people.account(key))
+
+    async def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
+        return await self._reader.run(self._people.existing(keys))
+
+    async def set_password_hash(self, key: NameKey, password_hash: str) -> None:
+        await self._writer.run(self._people.set_password_hash(key, password_hash))
+
+    async def add_token(self, token: Token) -> None:
+        await self._writer.run(self._people.add_token(token, self._clock()))
+
+    async def token(self, digest: bytes, now: int) -> Token | None:
+        return await self._reader.run(self._people.token(digest, now))
+
+    async def revoke_token(self, digest: bytes) -> None:
+        await self._writer.run(self._people.revoke_token(digest))
+
+    async def revoke_tokens(self, account: NameKey) -> None:
+        await self._writer.run(self._people.revoke_tokens(account))
+
+    # -- the log --------------------------------------------------------------------------------
+
+    async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
+        done = await self._writer.run(self._log.append(drafts))
+        last = {one.placed.partition: one.placed for one in done if one.placed is not None}
+        for placed in last.values():
+            await self._order.delivered(placed.partition, placed.epoch, placed.position)
+        return [one.outcome for one in done if one.outcome is not None]
+
+    async def follow(
+        self,
+        deliver: Callable[[Batch], None],
+        *,
+        task_status: trio.TaskStatus[Cursor] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        await self._order.follow(deliver, task_status)
+
+    async def page(
+        self,
+        conversation: ConversationKey,
+        *,
+        viewer: NameKey,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+        as_of: Cursor | None = None,
+    ) -> Page:
+        assert as_of is None or isinstance(as_of, tuple)
+        steps = self._reading.page(conversation, viewer, before, after, limit, as_of)
+        return await self._reader.run(steps)
+
+    async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
+        return await self._reader.run(self._reading.message(conversation, seq))
+
+    async def said(
+        self, conversation: ConversationKey, sender: NameKey, cid: str
+    ) -> Message | None:
+        return await self._reader.run(self._reading.said(conversation, sender, cid))
+
+    async def search(
+        self,
+        viewer: NameKey,
+        query: str,
+        *,
+        conversation: ConversationKey | None = None,
+        cursor: str | None = None,
+        limit: int,
+    ) -> tuple[list[Message], str | None]:
+        steps = self._search.search(viewer, query, conversation, cursor, limit)
+        return await self._searcher.run(steps)
+
+    # -- a person's conversations ---------------------------------------------------------------
+
+    async def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
+        return await self._reader.run(self._reading.conversation_keys(person))
+
+    async def conversations(
+        self, person: NameKey, *, after: str, limit: int
+    ) -> tuple[list[Conversation], bool]:
+        return await self._reader.run(self._reading.conversations(person, after, limit))
+
+    async def conversation(
+        self, person: NameKey, conversation: ConversationKey
+    ) -> Conversation | None:
+        return await self._reader.run(self._reading.conversation(person, conversation))
+
+    async def mark_read(self, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
+        return await self._writer.run(self._people.mark_read(person, conversation, seq))
+
+    async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
+        await self._writer.run(self._people.set_level(person, conversation, level))
+
+    # -- rooms ----------------------------------------------------------------------------------
+
+    async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
+        return await self._reader.run(self._reading.room(key, person))
+
+    async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
+        return await self._reader.run(self._reading.rooms(person, after, limit))
+
+    async def members(
+        self, key: ConversationKey, *, after: str, limit: int
+    ) -> tuple[list[Member], int, bool]:
+        return await self._reader.run(self._reading.members(key, after, limit))
+
+    @property
+    def _reader(self) -> Lane:
+        return min(self._readers, key=lambda lane: lane.waiting)
+
+
+class _Parts:
+    """What is made before anything runs, in a worker thread, for it connects to Redis."""
+
+    def __init__(self, location: Location, clock: Callable[[], int]) -> None:
+        options = location.options
+        self.options: Final = options
+        self.keys: Final = Keys(options.prefix, _find_partitions(location))
+        self.topology: Final = topology.find(location, self.keys.partitions)
+        self.names: Final = Names(self.keys)
+        self.attachment: Final = Attachment(self.keys, self.lost)
+        self.reading: Final = Reading(self.keys, self.attachment, self.names)
+        self.log: Final = Log(
+            self.keys, self.topology, self.attachment, self.names, self.reading, options, clock
+        )
+        self.feed: Feed | None = None
+        connections = self.connections()
+        try:
+            for partition in range(self.keys.partitions):
+                connections.wire(partition)
+        except Broken as broken:
+            raise StoreUnavailable(str(broken)) from broken
+        finally:
+            connections.close()
+
+    def connections(self) -> Connections:
+        return Connections(self.topology, self.attachment, self.options.timeout)
+
+    def lost(self) -> None:
+        """What is remembered of the data may not be so any more. In any thread."""
+        self.names.forget()
+        self.reading.forget()
+        self.log.forget()
+        if self.feed is not None:
+            self.feed.interrupt()
+
+    def settled(self) -> None:
+        """Deliver what this node has appended."""
+        appended = self.log.appended
+        assert self.feed is not None
+        self.feed.order.offer([appended.popleft() for _ in range(len(appended))])
+
+
+def _find_partitions(location: Location) -> int:
+    """Return how many partitions the data has; create it, if need be."""
+    options = location.options
+    keys = Keys(options.prefix, 1)
+    try:
+        wire = topology.find(location, 1).server(0).connect(options.timeout)
+        try:
+            wanted = options.partitions or DEFAULT_PARTITIONS
+            *_, (version, partitions) = wire.ask(
+                ("HSETNX", keys.meta, "version", VERSION),
+                ("HSETNX", keys.meta, "partitions", wanted),
+                ("HMGET", keys.meta, "version", "partitions"),
+            )
+        finally:
+            wire.close()
+    except (Broken, Refused) as error:
+        raise StoreUnavailable(str(error)) from error
+    if int(version) > VERSION:
+        raise StoreCorrupt(
+            f"the data in {location} was written by a newer gochat: "
+            "update gochat; it is left as it is"
+        )
+    if options.partitions not in (None, int(partitions)):
+        raise ConfigError(
+            f"the data in {location} has {int(partitions)} partitions, which can't be changed: "
+            "leave partitions out of the store's URL"
+        )
+    return int(partitions)
+
+
+@asynccontextmanager
+async def open_redis(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Store]:
+    """See :func:`gochat.storage.open_store`."""
+    location = parse_url(url)
+    parts = await trio.to_thread.run_sync(_Parts, location, clock)
+    partitions = range(parts.keys.partitions)
+    order = Order(
+        [parts.attachment.epoch(partition) for partition in partitions],
+        [parts.attachment.position(partition) for partition in partitions],
+    )
+    feed = Feed(parts.keys, parts.topology, parts.attachment, order, location.options.timeout)
+    parts.feed = feed
+    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        writer = await stack.enter_async_context(
+            open_lane("writer", parts.connections(), parts.settled)
+        )
+        readers = [
+            await stack.enter_async_context(open_lane("reader", parts.connections()))
+            for _ in range(READERS)
+        ]
+        searcher = await stack.enter_async_context(open_lane("searcher", parts.connections()))
+        nursery.start_soon(feed.run)
+        nursery.start_soon(
+            upkeep.shorten_feeds, searcher, parts.keys, location.options.feed_time, order.cursor
+        )
+        yield RedisStore(
+            writer=writer,
+            readers=readers,
+            searcher=searcher,
+            log=parts.log,
+            reading=parts.reading,
+            people=People(parts.keys, parts.reading),
+            search=Search(parts.keys, parts.reading),
+            order=order,
+            clock=clock,
+        )
+        nursery.cancel_scope.cancel()

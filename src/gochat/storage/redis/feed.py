@@ -1,0 +1,209 @@
+"""Following the feeds: a thread for each server, blocked in ``XREAD`` until something is added.
+
+A thread that loses its connection reads on from its last positions, so nothing is missed. Nothing
+would tell it that a feed was emptied under it, so now and then it looks whether the data is still
+what it takes it for (attachment.py). Where a feed can't be read on, those who follow the log have
+to start anew (:exc:`~gochat.errors.LogInterrupted`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+import trio
+
+from gochat.errors import ConfigError
+from gochat.storage.redis.attachment import Attachment, Break
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.order import Order, Placed
+from gochat.storage.redis.records import NEW_EPOCH, decode_feed_entry
+from gochat.storage.redis.topology import Server, Topology
+from gochat.storage.redis.wire import Broken, Refused, Reply, Wire
+
+log = structlog.stdlib.get_logger()
+
+#: Seconds for which one XREAD waits; then the thread sees whether it is still wanted.
+BLOCK: Final = 1.0
+#: Seconds between two looks whether the data is still the same.
+LOOK_EVERY: Final = 2.0
+#: Seconds until a server is tried again.
+PAUSE: Final = 0.25
+#: Entries of each feed in one answer: some hundred kilobytes, decoded in a few milliseconds.
+MAX_READ: Final = 512
+#: Seconds between two looks whether there are servers without a thread.
+WATCH_EVERY: Final = 0.5
+
+
+class Feed:
+    """Reads the feeds of all partitions into an :class:`~gochat.storage.redis.order.Order`."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        topology: Topology,
+        attachment: Attachment,
+        order: Order,
+        timeout: float,
+    ) -> None:
+        self.keys: Final = keys
+        self.topology: Final = topology
+        self.attachment: Final = attachment
+        self.timeout: Final = timeout
+        self.order: Final = order
+        self._trio = trio.lowlevel.current_trio_token()
+        self._limiter = trio.CapacityLimiter(1)
+        self._threads: dict[Server, _Reader] = {}
+        #: For each partition, the position up to which it was read.
+        self.positions: Final = [attachment.position(p) for p in range(keys.partitions)]
+
+    async def run(self) -> None:
+        """Have a thread read each server that there is, until cancelled."""
+        try:
+            while True:
+                for server in await trio.to_thread.run_sync(
+                    self._servers, limiter=self._limiter, abandon_on_cancel=True
+                ):
+                    thread = self._threads.get(server)
+                    if thread is None or not thread.is_alive():
+                        self._threads[server] = thread = _Reader(self, server)
+                        thread.start()
+                await trio.sleep(WATCH_EVERY)
+        finally:
+            for thread in self._threads.values():
+                thread.stop()
+            with trio.CancelScope(shield=True):
+                for thread in self._threads.values():
+                    await trio.to_thread.run_sync(thread.join, limiter=self._limiter)
+
+    def interrupt(self) -> None:
+        """Have the threads look at once, for something may have been lost. In any thread."""
+        for thread in tuple(self._threads.values()):
+            thread.interrupt()
+
+    def deliver(self, entries: Sequence[Placed]) -> None:
+        """Hand entries to the Trio thread."""
+        with suppress(trio.RunFinishedError):
+            self._trio.run_sync_soon(self.order.offer, entries)
+
+    def skip(self, breaks: Sequence[Break]) -> None:
+        """Go on elsewhere, and have those who follow start anew."""
+        for one in breaks:
+            self.positions[one.partition] = one.position
+        with suppress(trio.RunFinishedError):
+            self._trio.run_sync_soon(self.order.skip, breaks)
+
+    def _servers(self) -> list[Server]:
+        servers: dict[Server, None] = {}
+        for partition in range(self.keys.partitions):
+            with suppress(Broken):
+                servers[self.topology.server(partition)] = None
+        return list(servers)
+
+
+class _Reader(threading.Thread):
+    """Reads the feeds of those partitions that a server has; ends when it has none."""
+
+    def __init__(self, feed: Feed, server: Server) -> None:
+        super().__init__(name="gochat redis feed", daemon=True)
+        self._feed = feed
+        self._server = server
+        self._wire: Wire | None = None
+        self._looked = 0.0
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End soon, also while it waits for Redis."""
+        self._stopping.set()
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Stop waiting, and look."""
+        wire = self._wire
+        if wire is not None and threading.current_thread() is not self:
+            wire.close()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                partitions = self._partitions()
+                if not partitions:
+                    return
+                self._read(partitions)
+            except (Broken, Refused, ConfigError) as error:
+                self._close()
+                self._feed.topology.doubt()
+                if not self._stopping.is_set():
+                    log.debug("following is interrupted", reason=str(error))
+                    self._stopping.wait(PAUSE)
+        self._close()
+
+    def _partitions(self) -> list[int]:
+        topology = self._feed.topology
+        return [p for p in range(topology.partitions) if topology.server(p) is self._server]
+
+    def _read(self, partitions: list[int]) -> None:
+        wire = self._connected(partitions)
+        attachment = self._feed.attachment
+        breaks = attachment.take_breaks(partitions)
+        if breaks:
+            self._feed.skip(breaks)
+        keys = [self._feed.keys.feeds[partition] for partition in partitions]
+        ids = [f"{self._feed.positions[partition]}-0" for partition in partitions]
+        (reply,) = wire.ask(
+            ("XREAD", "COUNT", MAX_READ, "BLOCK", int(BLOCK * 1000), "STREAMS", *keys, *ids)
+        )
+        if reply:
+            self._take(dict(zip(keys, partitions, strict=True)), reply)
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            self._looked = time.monotonic()
+            attachment.look_again(partitions, wire)
+
+    def _connected(self, partitions: list[int]) -> Wire:
+        wire = self._wire
+        if wire is None:
+            # It waits for longer than the others, in XREAD.
+            wire = self._server.connect(self._feed.timeout + BLOCK)
+            self._wire = wire
+            if wire.role != "master":
+                raise Broken(f"Redis at {wire.host} is a replica")
+        self._feed.attachment.ensure(partitions, wire)
+        return wire
+
+    def _take(self, partitions: dict[str, int], reply: Reply) -> None:
+        placed: list[Placed] = []
+        for key, entries in reply:
+            partition = partitions[key.decode()]
+            epoch = self._feed.attachment.epoch(partition)
+            position = self._feed.positions[partition]
+            for id_, (_, packed) in entries:
+                found = int(id_.partition(b"-")[0])
+                if found != position + 1:
+                    # The feed was shortened beyond where we are.
+                    self._feed.attachment.lose(partition, found - 1)
+                    break
+                if packed.startswith(_CONTROL):
+                    self._feed.attachment.doubt(partition)
+                    break
+                position = found
+                placed.append(
+                    Placed(partition, epoch, found, decode_feed_entry(packed).logged(epoch))
+                )
+            self._feed.positions[partition] = position
+        if placed:
+            for one in placed:
+                self._feed.attachment.note(*one)
+            self._feed.deliver(placed)
+
+    def _close(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+
+#: How an entry of the feed begins that says that a new epoch does: a list of two, and its first.
+_CONTROL: Final = bytes([0x92, 0xA0 | len(NEW_EPOCH)]) + NEW_EPOCH.encode()

@@ -1,0 +1,98 @@
+"""The names of all keys, and which partition each is in.
+
+Every key has its partition's number as its hash tag (``gochat:{3}:…``), so that in a Redis Cluster
+all keys of a partition are on one server and one script may use them together. A conversation is
+wholly in one partition; so is what is kept about a person, in another one.
+
+==================== ====== ===========================================================
+``meta``             hash   version and number of partitions; only in partition 0
+``state``            hash   `epoch`; `run`: the server process it holds for; `pos`: the
+                            position of the last entry; `gate`: see attachment.py
+``feed``             stream the newest entries of the partition, id = position-0
+``convs``            set    all conversations of the partition
+``rooms``            zset   the names of its public rooms, in order
+``people``           zset   the keys of its people, in order
+``c:CONVERSATION``   hash   seq, ts, texts of the last entry; name, topic, private; base:
+                            how many of the oldest entries are no longer kept
+``l:CONVERSATION``   list   the log: the entry with seq n is at n - 1 - base
+``w:CONVERSATION``   hash   who: a row for each participant, see records.py
+``m:CONVERSATION``   zset   the keys of its members, in order
+``n:CONVERSATION``   zset   mentions that were not read: name, NUL, seq
+``d:CONVERSATION``   zset   the seqs of deleted messages
+``r:CONVERSATION``   zset   reactions: seq of the message, seq of the reaction, emoji, name
+``k:DIGEST``         string seq of the entry with this conversation, sender and cid; expires
+``q:DIGEST``         string the conversation in which a sender used this cid; expires
+``a:PERSON``         hash   the account
+``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
+``t:DIGEST``         string a session token; expires
+``nodes``            hash   the nodes that are alive; only in partition 0
+``notices``          stream what nodes tell each other; only in partition 0
+==================== ====== ===========================================================
+
+The log is a list and not a stream because what people delete must be gone. An element of a list is
+overwritten; an entry of a stream is only marked, and its text stays in memory and in what is
+written to disk until all its neighbours are deleted, too.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+from zlib import crc32
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+
+#: Of this layout.
+VERSION: Final = 1
+#: Bytes of a digest of a cid: by chance, two are the same once in 10^19 pairs.
+_DIGEST_SIZE: Final = 8
+
+
+class Keys:
+    """Names keys."""
+
+    def __init__(self, prefix: str, partitions: int) -> None:
+        self.partitions: Final = partitions
+        self._prefixes: Final = tuple(f"{prefix}:{{{n}}}:" for n in range(partitions))
+        self.meta: Final = self._prefixes[0] + "meta"
+        self.nodes: Final = self._prefixes[0] + "nodes"
+        self.notices: Final = self._prefixes[0] + "notices"
+        self.states: Final = tuple(prefix + "state" for prefix in self._prefixes)
+        self.feeds: Final = tuple(prefix + "feed" for prefix in self._prefixes)
+
+    def partition(self, name: str) -> int:
+        """Return the partition of a conversation or a person. The same everywhere, for ever."""
+        return crc32(name.encode()) % self.partitions
+
+    def common(self, partition: int, what: str) -> str:
+        """Return a key that a partition has one of."""
+        return self._prefixes[partition] + what
+
+    def conversation(self, key: ConversationKey, *kinds: str) -> tuple[str, ...]:
+        """Return keys of a conversation, by their letters."""
+        prefix = self._prefixes[self.partition(key)]
+        return tuple(f"{prefix}{kind}:{key}" for kind in kinds)
+
+    def person(self, key: NameKey, kind: str) -> str:
+        """Return a key of a person, by its letter."""
+        return f"{self._prefixes[self.partition(key)]}{kind}:{key}"
+
+    def token(self, digest: bytes) -> tuple[int, str]:
+        """Return the partition and the key of a session token."""
+        name = digest.hex()
+        partition = self.partition(name)
+        return partition, f"{self._prefixes[partition]}t:{name}"
+
+    def said(self, conversation: ConversationKey, sender: NameKey, cid: str) -> str:
+        """Return the key by which a cid is known in a conversation."""
+        prefix = self._prefixes[self.partition(conversation)]
+        return f"{prefix}k:{_digest(conversation, sender, cid)}"
+
+    def claim(self, sender: NameKey, cid: str) -> str:
+        """Return the key by which a cid is known of its sender."""
+        return f"{self._prefixes[self.partition(sender)]}q:{_digest(sender, cid)}"
+
+
+def _digest(*parts: str) -> str:
+    return blake2b("\0".join(parts).encode(), digest_size=_DIGEST_SIZE).hexdigest()

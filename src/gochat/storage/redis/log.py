@@ -1,0 +1,366 @@
+"""Appending: drafts become commands, and what the script says becomes entries.
+
+What follows from an entry lies in the conversation's partition and is written by the script, in
+one step with it. One thing lies elsewhere: the set of a person's conversations. It only says where
+to look; whether a conversation is theirs is said by their row in it. So it is written *before* the
+entry, and nothing is ever taken out: should the entry not come, a look finds no row there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from gochat.chat import conversations
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import Appended, Draft, Logged
+from gochat.errors import ChatError, ErrorCode, StoreUnavailable
+from gochat.protocol.messages import Message
+from gochat.storage.redis import scripts
+from gochat.storage.redis.attachment import Attachment
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.lanes import Command, Steps, call
+from gochat.storage.redis.names import Names
+from gochat.storage.redis.order import Placed
+from gochat.storage.redis.reading import Reading
+from gochat.storage.redis.records import Shape, decode_record
+from gochat.storage.redis.topology import Topology
+from gochat.storage.redis.url import Options
+from gochat.storage.redis.wire import Reply
+
+#: Seconds for which a cid can't be used for another conversation. Within the same one it is known
+#: for much longer (`cid_memory`): only that keeps retries from being said twice.
+CLAIM_MEMORY: Final = 3600
+#: Times that appending is tried anew when the data turns out to have another history.
+MAX_TRIES: Final = 3
+#: Lists of conversations remembered to be written; when there are more, it begins anew.
+MAX_LISTED: Final = 50_000
+
+_TEXTS: Final = {
+    ErrorCode.CID_CONFLICT: ("something else was said with this cid", "cid"),
+    ErrorCode.UNKNOWN_MESSAGE: ("there is no message {ref} in {to}", "seq"),
+    ErrorCode.ROOM_EXISTS: ("there is a room {to} already", "room"),
+}
+#: Where the sender's conversations get one more, and where the subject's.
+_LISTS_SENDER: Final = frozenset({"create", "join"})
+
+
+class _Draft(Struct, array_like=True, frozen=True):
+    """A draft as ``append.lua`` takes it. What is not there is empty or 0."""
+
+    now: int
+    kind: str
+    conversation: str
+    to: str
+    sender: str
+    sender_name: str
+    text: str
+    ref: int
+    cid: str
+    mentions: str
+    subject: str
+    subject_name: str
+    cid_memory: int
+    claim_memory: int
+    feed_entries: int
+    keep: int
+    people: tuple[str, ...]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Pending:
+    """A draft on its way, and what became of it; `placed`, where it was appended."""
+
+    __slots__ = ("draft", "outcome", "partition", "placed")
+
+    def __init__(self, draft: Draft, partition: int) -> None:
+        self.draft: Final = draft
+        self.partition: Final = partition
+        self.outcome: Appended | ChatError | None = None
+        self.placed: Placed | None = None
+
+
+class Log:
+    """Makes the steps that append. What they appended is put into `appended`, in its order."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        topology: Topology,
+        attachment: Attachment,
+        names: Names,
+        reading: Reading,
+        options: Options,
+        clock: Callable[[], int],
+    ) -> None:
+        self._keys = keys
+        self._topology = topology
+        self._attachment = attachment
+        self._names = names
+        self._reading = reading
+        self._options = options
+        self._clock = clock
+        self._listed: set[tuple[NameKey, ConversationKey]] = set()
+        self.appended: Final[deque[Placed]] = deque()
+
+    def forget(self) -> None:
+        """Forget what is remembered of the data."""
+        self._listed = set()
+
+    def append(self, drafts: Sequence[Draft]) -> Steps[list[Pending]]:
+        """Append each draft, or say why not. See :meth:`gochat.chat.store.Store.append`."""
+        pending = [Pending(draft, self._keys.partition(draft.conversation)) for draft in drafts]
+        yield from self._names.look_up(key for one in pending for key in _people(one.draft))
+        for one in pending:
+            if any(self._names.person(key) is None for key in _people(one.draft)):
+                one.outcome = ChatError(
+                    ErrorCode.UNKNOWN_PERSON, "there is nobody of this name", field="to"
+                )
+        yield from self._list(one.draft for one in pending if one.outcome is None)
+        yield from self._claim(pending)
+        tries = 0
+        while waiting := [one for one in pending if one.outcome is None]:
+            tries += 1
+            if tries > MAX_TRIES:
+                raise StoreUnavailable("the store's history is changing")
+            yield from self._try(waiting)
+        if self._options.wait and pending:
+            yield from self._wait(pending)
+        return pending
+
+    # -- before the entry -----------------------------------------------------------------------
+
+    def _list(self, drafts: Iterable[Draft]) -> Steps[None]:
+        """Have conversations listed among their people's."""
+        unlisted: dict[tuple[NameKey, ConversationKey], None] = {}
+        for draft in drafts:
+            people: tuple[NameKey, ...] = ()
+            if draft.kind == "text" and conversations.is_private(draft.conversation):
+                people = conversations.participants(draft.conversation)
+            elif draft.kind in _LISTS_SENDER:
+                people = (draft.sender_key,)
+            elif draft.kind == "invite" and draft.subject is not None:
+                people = (draft.subject,)
+            if draft.conversation != LOBBY_KEY:
+                unlisted |= dict.fromkeys(
+                    pair
+                    for pair in ((person, draft.conversation) for person in people)
+                    if pair not in self._listed
+                )
+        if not unlisted:
+            return
+        yield [
+            Command(
+                self._keys.partition(person),
+                ("SADD", self._keys.person(person, "p"), conversation),
+            )
+            for person, conversation in unlisted
+        ]
+        if len(self._listed) > MAX_LISTED:
+            self._listed = set()
+        self._listed.update(unlisted)
+
+    def _claim(self, pending: Sequence[Pending]) -> Steps[None]:
+        """Reserve the cids of those drafts whose sender is kept on another server."""
+        far = [one for one in pending if one.outcome is None and self._is_far(one)]
+        if not far:
+            return
+        commands = []
+        for one in far:
+            partition = self._keys.partition(one.draft.sender_key)
+            key = self._keys.claim(one.draft.sender_key, one.draft.cid or "")
+            conversation = one.draft.conversation
+            commands += [
+                Command(partition, ("SET", key, conversation, "NX", "EX", CLAIM_MEMORY)),
+                Command(partition, ("GET", key)),
+            ]
+        replies = yield commands
+        for one, holder in zip(far, replies[1::2], strict=True):
+            if holder is not None and holder.decode() != one.draft.conversation:
+                one.outcome = _refusal(ErrorCode.CID_CONFLICT, one.draft)
+
+    def _is_far(self, one: Pending) -> bool:
+        return one.draft.cid is not None and self._topology.place(
+            one.partition
+        ) != self._topology.place(self._keys.partition(one.draft.sender_key))
+
+    # -- the entry ------------------------------------------------------------------------------
+
+    def _try(self, waiting: Sequence[Pending]) -> Steps[None]:
+        now = self._clock()
+        replies = yield [self._command(one, now) for one in waiting]
+        for one, reply in zip(waiting, replies, strict=True):
+            match reply[0]:
+                case b"ok":
+                    one.outcome = self._appended(one, reply)
+                case b"dup":
+                    one.outcome = yield from self._said_before(one.draft, reply)
+                case b"no":
+                    one.outcome = _refusal(ErrorCode(reply[1].decode()), one.draft)
+                    yield from self._release(one)
+                case b"gate":
+                    raise StoreUnavailable(
+                        "the store is another one: looking whether all is there",
+                        retry_after=max(reply[1], 100) / 1000,
+                    )
+                case _:
+                    self._attachment.doubt(one.partition)
+
+    def _wait(self, pending: Sequence[Pending]) -> Steps[None]:
+        """Wait for the replicas: once for each server, in a round trip of its own.
+
+        Behind the entries of all who share that round trip, for a server carries out nothing
+        behind a WAIT on the same connection.
+        """
+        places = {self._topology.place(one.partition): one.partition for one in pending}
+        milliseconds = int(self._options.wait_timeout * 1000)
+        replicas = min(
+            (
+                yield [
+                    Command(partition, ("WAIT", self._options.wait, milliseconds))
+                    for partition in places.values()
+                ]
+            )
+        )
+        if replicas < self._options.wait:
+            raise StoreUnavailable(
+                f"only {replicas} of {self._options.wait} replicas have it so far"
+            )
+
+    def _command(self, one: Pending, now: int) -> Command:
+        draft, options = one.draft, self._options
+        key = draft.conversation
+        cid = draft.cid or ""
+        keys = [
+            self._keys.states[one.partition],
+            self._keys.feeds[one.partition],
+            *self._keys.conversation(key, "c", "l", "w", "m", "n", "d", "r"),
+            self._keys.common(one.partition, "rooms"),
+            self._keys.common(one.partition, "convs"),
+            self._keys.said(key, draft.sender_key, cid),
+        ]
+        if not self._is_far(one):
+            keys.append(self._keys.claim(draft.sender_key, cid))
+        people: tuple[str, ...] = ()
+        if conversations.is_private(key):
+            people = tuple(
+                part
+                for person in conversations.participants(key)
+                for part in (person, self._names.person(person) or person)
+            )
+        packed = _Draft(
+            now=now,
+            kind=draft.kind,
+            conversation=key,
+            to=self._to(draft),
+            sender=draft.sender_key,
+            sender_name=self._names.person(draft.sender_key) or draft.sender,
+            text=draft.text,
+            ref=draft.ref or 0,
+            cid=cid,
+            mentions=",".join(draft.mentions),
+            subject=draft.subject or "",
+            subject_name=(self._names.person(draft.subject) or "") if draft.subject else "",
+            cid_memory=int(options.cid_memory),
+            claim_memory=CLAIM_MEMORY,
+            feed_entries=options.feed_entries,
+            keep=options.keep,
+            people=people,
+        )
+        return call(one.partition, scripts.APPEND, keys, _encode(packed))
+
+    def _to(self, draft: Draft) -> str:
+        if not conversations.is_private(draft.conversation):
+            return draft.to
+        peer = conversations.peer(draft.conversation, draft.sender_key)
+        return "@" + (self._names.person(peer) or peer)
+
+    def _appended(self, one: Pending, reply: Reply) -> Appended:
+        _, epoch, seq, ts, position, room = reply
+        draft = one.draft
+        has_mentions = draft.kind in ("text", "edit")
+        entry = Message(
+            to=room.decode() or self._to(draft),
+            epoch=epoch.decode(),
+            seq=seq,
+            ts=ts,
+            from_=self._names.person(draft.sender_key) or draft.sender,
+            kind=draft.kind,
+            text=draft.text,
+            ref=draft.ref,
+            cid=draft.cid,
+            mentions=draft.mentions if has_mentions else (),
+        )
+        logged = Logged(draft.conversation, entry, draft.subject)
+        placed = Placed(one.partition, entry.epoch, position, logged)
+        self._attachment.note(*placed)
+        self.appended.append(placed)
+        one.placed = placed
+        return Appended(entry)
+
+    def _said_before(self, draft: Draft, reply: Reply) -> Steps[Appended | ChatError]:
+        _, epoch, seq, packed, room = reply
+        if not packed:
+            # So old that its text is no longer kept; but it was said.
+            return Appended(
+                Message(
+                    to=room.decode() or self._to(draft),
+                    epoch=epoch.decode(),
+                    seq=seq,
+                    ts=self._clock(),
+                    from_=self._names.person(draft.sender_key) or draft.sender,
+                    kind=draft.kind,
+                    text=draft.text,
+                    ref=draft.ref,
+                    cid=draft.cid,
+                ),
+                dup=True,
+            )
+        record = decode_record(packed)
+        has_changed = bool(record.deleted) or (record.kind == "text" and record.edited > 0)
+        if (record.kind, record.ref) != (draft.kind, draft.ref or 0) or (
+            record.text != draft.text and not has_changed
+        ):
+            return _refusal(ErrorCode.CID_CONFLICT, draft)
+        page = yield from self._reading.page(
+            draft.conversation, draft.sender_key, None, seq - 1, 1, None
+        )
+        if page.entries:
+            return Appended(page.entries[0], dup=True)
+        shape = Shape(
+            draft.conversation,
+            epoch.decode(),
+            room.decode(),
+            lambda key: self._names.person(key) or key,
+        )
+        return Appended(shape.message(seq, record), dup=True)
+
+    def _release(self, one: Pending) -> Steps[None]:
+        """Give back the cid of a draft that was refused, so that it can be used again."""
+        if self._is_far(one):
+            partition = self._keys.partition(one.draft.sender_key)
+            key = self._keys.claim(one.draft.sender_key, one.draft.cid or "")
+            yield [Command(partition, ("DEL", key))]
+
+
+def _people(draft: Draft) -> list[NameKey]:
+    people = [draft.sender_key, *draft.mentioned]
+    if draft.subject is not None:
+        people.append(draft.subject)
+    if conversations.is_private(draft.conversation):
+        people += conversations.participants(draft.conversation)
+    return people
+
+
+def _refusal(code: ErrorCode, draft: Draft) -> ChatError:
+    if code is ErrorCode.UNKNOWN_CONVERSATION:
+        return conversations.unknown(draft.to)
+    text, field = _TEXTS[code]
+    return ChatError(code, text.format(ref=draft.ref, to=draft.to), field=field)

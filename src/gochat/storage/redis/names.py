@@ -1,0 +1,75 @@
+"""The names that are shown, of people and rooms, remembered.
+
+They never change while the data is the same. When its history becomes another one
+(attachment.py), everything is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.lanes import Command, Steps
+
+#: Names remembered of each kind; when there are more, it begins anew. Some ten megabytes.
+MAX_REMEMBERED: Final = 50_000
+
+
+class Names:
+    """Finds names. Used by several threads at once."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._people: dict[NameKey, str] = {}
+        self._rooms: dict[ConversationKey, str] = {}
+
+    def person(self, key: NameKey) -> str | None:
+        """Return the name of somebody who was looked up, or None if there is no such account."""
+        return self._people.get(key)
+
+    def room(self, key: ConversationKey) -> str | None:
+        """Return the name of a room that was looked up, or None if there is none."""
+        return self._rooms.get(key)
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self._people, self._rooms = {}, {}
+
+    def note_room(self, key: ConversationKey, name: str) -> None:
+        """Remember the name of a room."""
+        if len(self._rooms) >= MAX_REMEMBERED:
+            self._rooms = {}
+        self._rooms[key] = name
+
+    def look_up(
+        self, people: Iterable[NameKey] = (), rooms: Iterable[ConversationKey] = ()
+    ) -> Steps[None]:
+        """Find out those that are not remembered; no step if all are."""
+        persons = [key for key in dict.fromkeys(people) if key not in self._people]
+        others = [key for key in dict.fromkeys(rooms) if key not in self._rooms]
+        if not persons and not others:
+            return
+        replies = yield [
+            *(
+                Command(self._keys.partition(key), ("HGET", self._keys.person(key, "a"), "name"))
+                for key in persons
+            ),
+            *(
+                Command(
+                    self._keys.partition(key),
+                    ("HGET", self._keys.conversation(key, "c")[0], "name"),
+                )
+                for key in others
+            ),
+        ]
+        if len(self._people) + len(persons) > MAX_REMEMBERED:
+            self._people = {}
+        for person, name in zip(persons, replies, strict=False):
+            if name is not None:
+                self._people[person] = name.decode()
+        for room, name in zip(others, replies[len(persons) :], strict=True):
+            if name is not None:
+                self.note_room(room, name.decode())

@@ -1,0 +1,118 @@
+"""The one order of what is committed, put together in the Trio thread, and those who follow it.
+
+Entries come from two sides: from the feeds, and from this node's own appends, which are known a
+round trip earlier. Within a partition positions have no gaps, so whatever comes first and is the
+next one is delivered, and the same from the other side is dropped; what comes from an append and
+is not the next one is left to the feed, which has everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+import trio
+
+from gochat.chat.store import Batch, Cursor, Logged
+from gochat.errors import LogInterrupted
+from gochat.storage.redis.attachment import Break
+
+#: Seconds for which an acknowledgement is held back until this node has delivered the entry. That
+#: takes a millisecond, unless following has just broken off.
+PATIENCE: Final = 0.5
+
+
+class Placed(NamedTuple):
+    """An entry and its place in a feed."""
+
+    partition: int
+    epoch: str
+    position: int
+    entry: Logged
+
+
+class _Follower:
+    __slots__ = ("deliver", "failure", "has_failed")
+
+    def __init__(self, deliver: Callable[[Batch], None]) -> None:
+        self.deliver = deliver
+        self.failure: Exception | None = None
+        self.has_failed = trio.Event()
+
+    def fail(self, error: Exception) -> None:
+        self.failure = error
+        self.has_failed.set()
+
+
+class Order:
+    """Delivers entries in the order of their positions. Used in the Trio thread."""
+
+    def __init__(self, epochs: Sequence[str], positions: Sequence[int]) -> None:
+        self._epochs = list(epochs)
+        self._positions = list(positions)
+        self._followers: dict[_Follower, None] = {}
+        self._progress = trio.Event()
+        self._has_watchers = False
+
+    def cursor(self) -> tuple[int, ...]:
+        """Return the position up to which all has been delivered: that of each partition."""
+        return tuple(self._positions)
+
+    def offer(self, entries: Iterable[Placed]) -> None:
+        """Deliver those of `entries` that come next, before anything else happens."""
+        positions, epochs = self._positions, self._epochs
+        fresh = []
+        for partition, epoch, position, entry in entries:
+            if position == positions[partition] + 1 and epoch == epochs[partition]:
+                positions[partition] = position
+                fresh.append(entry)
+        if not fresh:
+            return
+        batch = Batch(fresh, self.cursor())
+        for follower in tuple(self._followers):
+            try:
+                follower.deliver(batch)
+            except Exception as error:  # its own fault, which must not be the writers'
+                self._followers.pop(follower, None)
+                follower.fail(error)
+        self._tell_watchers()
+
+    def skip(self, breaks: Iterable[Break]) -> None:
+        """Go on at other positions: those who followed have to start anew."""
+        for one in breaks:
+            self._epochs[one.partition] = one.epoch
+            self._positions[one.partition] = one.position
+        followers, self._followers = self._followers, {}
+        for follower in followers:
+            follower.fail(LogInterrupted("the log can't be followed on: its history is another"))
+        self._tell_watchers()
+
+    async def delivered(self, partition: int, epoch: str, position: int) -> None:
+        """Wait until an entry was delivered; but not for long."""
+        with trio.move_on_after(PATIENCE):
+            while self._followers and not self._has(partition, epoch, position):
+                self._has_watchers = True
+                await self._progress.wait()
+
+    async def follow(
+        self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[Cursor]
+    ) -> None:
+        """See :meth:`gochat.chat.store.Store.follow`. Raises what `deliver` raised, too."""
+        follower = _Follower(deliver)
+        self._followers[follower] = None
+        task_status.started(self.cursor())
+        try:
+            await follower.has_failed.wait()
+            assert follower.failure is not None
+            raise follower.failure
+        finally:
+            self._followers.pop(follower, None)
+
+    def _has(self, partition: int, epoch: str, position: int) -> bool:
+        return epoch != self._epochs[partition] or position <= self._positions[partition]
+
+    def _tell_watchers(self) -> None:
+        if self._has_watchers:
+            self._has_watchers = False
+            self._progress.set()
+            self._progress = trio.Event()

@@ -1,0 +1,173 @@
+"""What is kept about people besides what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import Account, Token
+from gochat.protocol.messages import Level
+from gochat.storage.redis import scripts
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.lanes import Command, Steps, call
+from gochat.storage.redis.reading import Reading
+
+#: Milliseconds for which a token stays after it has expired: the server's clock may be behind that
+#: of Redis. Whether it has expired is decided by what it says itself.
+TOKEN_SLACK: Final = 24 * 3600 * 1000
+#: Accounts asked for in one step.
+CHUNK: Final = 500
+
+
+class _Token(Struct, array_like=True, frozen=True):
+    """A token as it is kept. It holds while `generation` is that of its account."""
+
+    account: NameKey
+    expires: int
+    generation: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Token).decode
+
+
+class People:
+    """Makes the steps. See :class:`~gochat.chat.store.Store` for what they do."""
+
+    def __init__(self, keys: Keys, reading: Reading) -> None:
+        self._keys = keys
+        self._reading = reading
+
+    # -- accounts -------------------------------------------------------------------------------
+
+    def create_account(self, account: Account) -> Steps[bool]:
+        """Keep a new account."""
+        # First where the lobby stands: what is said while the account is made is unread, no more.
+        ((read, texts),) = yield [
+            Command(
+                self._keys.partition(LOBBY_KEY),
+                ("HMGET", self._keys.conversation(LOBBY_KEY, "c")[0], "seq", "texts"),
+            )
+        ]
+        partition = self._keys.partition(account.key)
+        keys = (self._keys.person(account.key, "a"), self._keys.common(partition, "people"))
+        (is_new,) = yield [
+            call(
+                partition,
+                scripts.REGISTER,
+                keys,
+                account.key,
+                account.name,
+                account.password_hash,
+                account.created,
+                int(read or 0),
+                int(texts or 0),
+            )
+        ]
+        return bool(is_new)
+
+    def account(self, key: NameKey) -> Steps[Account | None]:
+        """Find an account."""
+        ((name, password_hash, created),) = yield [
+            self._about(key, "HMGET", "name", "hash", "created")
+        ]
+        if name is None:
+            return None
+        return Account(
+            key=key,
+            name=name.decode(),
+            password_hash=password_hash.decode(),
+            created=int(created),
+        )
+
+    def existing(self, keys: Collection[NameKey]) -> Steps[dict[NameKey, str]]:
+        """Find the names of those that are accounts."""
+        wanted = list(keys)
+        found: dict[NameKey, str] = {}
+        for start in range(0, len(wanted), CHUNK):
+            some = wanted[start : start + CHUNK]
+            replies = yield [self._about(key, "HGET", "name") for key in some]
+            found.update(
+                (key, name.decode())
+                for key, name in zip(some, replies, strict=True)
+                if name is not None
+            )
+        return found
+
+    def set_password_hash(self, key: NameKey, password_hash: str) -> Steps[None]:
+        """Replace a password hash."""
+        (exists,) = yield [self._about(key, "EXISTS")]
+        if exists:
+            yield [self._about(key, "HSET", "hash", password_hash)]
+
+    # -- tokens ---------------------------------------------------------------------------------
+
+    # A token is found by its digest, so it lies wherever that says, and not with its account. To
+    # revoke all of an account by deleting them would leave one that is just being added. So each
+    # has the account's generation, and revoking all is counting that up.
+
+    def add_token(self, token: Token, now: int) -> Steps[None]:
+        """Keep a token until some time after it has expired."""
+        (generation,) = yield [self._about(token.account, "HGET", "generation")]
+        kept = _Token(token.account, token.expires, int(generation or 0))
+        partition, key = self._keys.token(token.digest)
+        lifetime = max(0, token.expires - now) + TOKEN_SLACK
+        yield [Command(partition, ("SET", key, _encode(kept), "PX", lifetime))]
+
+    def token(self, digest: bytes, now: int) -> Steps[Token | None]:
+        """Find a token that holds."""
+        partition, key = self._keys.token(digest)
+        (packed,) = yield [Command(partition, ("GET", key))]
+        if packed is None:
+            return None
+        kept = _decode(packed)
+        (generation,) = yield [self._about(kept.account, "HGET", "generation")]
+        if generation is None or int(generation) != kept.generation or kept.expires <= now:
+            return None
+        return Token(digest=digest, account=kept.account, expires=kept.expires)
+
+    def revoke_token(self, digest: bytes) -> Steps[None]:
+        """Forget a token."""
+        partition, key = self._keys.token(digest)
+        yield [Command(partition, ("DEL", key))]
+
+    def revoke_tokens(self, account: NameKey) -> Steps[None]:
+        """Make all tokens of an account worthless."""
+        yield [self._about(account, "HINCRBY", "generation", 1)]
+
+    # -- markers --------------------------------------------------------------------------------
+
+    def mark_read(self, person: NameKey, key: ConversationKey, seq: int) -> Steps[bool]:
+        """Move a read marker forward."""
+        return (yield from self._change(person, key, "read", seq))
+
+    def set_level(self, person: NameKey, key: ConversationKey, level: Level) -> Steps[bool]:
+        """Set what somebody wants to be told of."""
+        return (yield from self._change(person, key, "level", level))
+
+    def _change(
+        self, person: NameKey, key: ConversationKey, what: str, value: int | str
+    ) -> Steps[bool]:
+        began = (yield from self._reading.began(person)) if key == LOBBY_KEY else None
+        (changed,) = yield [
+            call(
+                self._keys.partition(key),
+                scripts.MARK,
+                self._keys.conversation(key, "c", "l", "w", "n"),
+                what,
+                person,
+                self._reading.name(person),
+                value,
+                *self._reading.initial_marker(key, began),
+            )
+        ]
+        return bool(changed)
+
+    def _about(self, person: NameKey, command: str, *arguments: str | int) -> Command:
+        key = self._keys.person(person, "a")
+        return Command(self._keys.partition(person), (command, key, *arguments))

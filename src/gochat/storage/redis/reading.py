@@ -1,0 +1,456 @@
+"""Reading conversations: pages, messages, and how they stand for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from msgspec import Struct, structs
+
+from gochat.chat import conversations
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import Page, RoomState
+from gochat.protocol.messages import Conversation, Level, Member, Message, Reaction, Room
+from gochat.storage.redis import scripts
+from gochat.storage.redis.attachment import Attachment
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.lanes import Command, Steps, call
+from gochat.storage.redis.names import Names
+from gochat.storage.redis.records import Record, Shape, decode_record, decode_row, reaction
+from gochat.storage.redis.wire import Reply
+
+#: Conversations asked about in one step.
+CHUNK: Final = 100
+#: Markers of the lobby remembered; when there are more, it begins anew. A few megabytes.
+MAX_BEGAN: Final = 50_000
+
+_MEMBERS: Final = ("member", "operator")
+_ROLES: Final[dict[bytes, Literal["member", "operator", "invited"]]] = {
+    b"member": "member",
+    b"operator": "operator",
+    b"invited": "invited",
+}
+_LEVELS: Final[dict[bytes, Level]] = {b"all": "all", b"mentions": "mentions", b"none": "none"}
+
+
+class Extract(Struct, frozen=True):
+    """Contiguous entries, of which messages can be made."""
+
+    epoch: str
+    head: int
+    first: int
+    records: list[Record]
+    reactions: dict[int, list[Reaction]]
+    shape: Shape
+
+    def message(self, index: int) -> Message:
+        """Return the message of a record, with its reactions."""
+        seq = self.first + index
+        message = self.shape.message(seq, self.records[index])
+        if seq in self.reactions:
+            return structs.replace(message, reactions=tuple(self.reactions[seq]))
+        return message
+
+
+class Reading:
+    """Makes the steps that read. See :class:`~gochat.chat.store.Store` for what they return."""
+
+    def __init__(self, keys: Keys, attachment: Attachment, names: Names) -> None:
+        self._keys = keys
+        self._attachment = attachment
+        self._names = names
+        #: The lobby's marker that each account began with; it never changes.
+        self._began: dict[NameKey, tuple[int, int]] = {}
+
+    def forget(self) -> None:
+        """Forget what is remembered of the data."""
+        self._began = {}
+
+    # -- the log --------------------------------------------------------------------------------
+
+    def page(
+        self,
+        key: ConversationKey,
+        viewer: NameKey | None,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        as_of: tuple[int, ...] | None,
+    ) -> Steps[Page]:
+        """Read contiguous entries, as they read now."""
+        extract = yield from self.extract(key, viewer, before, after, limit, as_of)
+        entries = [extract.message(index) for index in range(len(extract.records))]
+        return Page(extract.epoch, extract.head, entries)
+
+    def extract(
+        self,
+        key: ConversationKey,
+        viewer: NameKey | None,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        as_of: tuple[int, ...] | None,
+    ) -> Steps[Extract]:
+        """Read contiguous entries, but make no messages of them yet."""
+        people = conversations.participants(key) if conversations.is_private(key) else ()
+        yield from self._names.look_up((*people, *((viewer,) if viewer else ())), _rooms(key))
+        partition = self._keys.partition(key)
+        keys = (self._keys.states[partition], *self._keys.conversation(key, "c", "l", "r"))
+        command = call(
+            partition,
+            scripts.PAGE,
+            keys,
+            "" if before is None else before,
+            "" if after is None else after,
+            limit,
+            "" if as_of is None else as_of[partition],
+            (self._names.person(viewer) or "") if viewer else "",
+        )
+        (reply,) = yield [command]
+        epoch, head, first, packed, given = reply
+        reactions: dict[int, list[Reaction]] = {}
+        for one in given:
+            seq, found = reaction(one)
+            reactions.setdefault(seq, []).append(found)
+        epoch = self._epoch(partition, epoch)
+        records = [decode_record(record) for record in packed]
+        return Extract(epoch, head, first, records, reactions, self._shape(key, epoch))
+
+    def message(self, key: ConversationKey, seq: int) -> Steps[Message | None]:
+        """Read one message."""
+        if seq < 1:
+            return None
+        page = yield from self.page(key, None, None, seq - 1, 1, None)
+        found = next((entry for entry in page.entries if entry.seq == seq), None)
+        return found if found is not None and found.kind == "text" else None
+
+    def said(self, key: ConversationKey, sender: NameKey, cid: str) -> Steps[Message | None]:
+        """Read what somebody said with this cid."""
+        command = Command(self._keys.partition(key), ("GET", self._keys.said(key, sender, cid)))
+        (seq,) = yield [command]
+        if seq is None:
+            return None
+        page = yield from self.page(key, sender, None, int(seq) - 1, 1, None)
+        return next((entry for entry in page.entries if entry.cid == cid), None)
+
+    def name(self, person: NameKey) -> str:
+        """Return the name of somebody who was looked up."""
+        return self._names.person(person) or ""
+
+    def _shape(self, key: ConversationKey, epoch: str) -> Shape:
+        """Return how entries of a conversation look, whose names have been looked up."""
+        room = self._names.room(key) or (key if key == LOBBY_KEY else "")
+        return Shape(key, epoch, room, lambda person: self._names.person(person) or person)
+
+    def _epoch(self, partition: int, found: bytes | None) -> str:
+        # None: emptied a moment ago, and nobody has given it a new epoch yet.
+        return self._attachment.epoch(partition) if found is None else found.decode()
+
+    # -- a person's conversations ---------------------------------------------------------------
+
+    def listed(self, person: NameKey) -> Steps[list[ConversationKey]]:
+        """Find the conversations that may be a person's: they are if their row says so."""
+        partition = self._keys.partition(person)
+        account, found = yield [
+            Command(partition, ("EXISTS", self._keys.person(person, "a"))),
+            Command(partition, ("SMEMBERS", self._keys.person(person, "p"))),
+        ]
+        keys = [ConversationKey(key.decode()) for key in found]
+        return [LOBBY_KEY, *sorted(keys)] if account else []
+
+    def conversation_keys(self, person: NameKey) -> Steps[set[ConversationKey]]:
+        """Find the keys of a person's conversations."""
+        listed = yield from self.listed(person)
+        others = [key for key in listed if key != LOBBY_KEY]
+        rows = yield [
+            Command(
+                self._keys.partition(key),
+                ("HGET", self._keys.conversation(key, "w")[0], person),
+            )
+            for key in others
+        ]
+        theirs = {
+            key
+            for key, row in zip(others, rows, strict=True)
+            if row is not None and decode_row(row).role != "invited"
+        }
+        return theirs | set(listed[:1])
+
+    def conversations(
+        self, person: NameKey, after: str, limit: int
+    ) -> Steps[tuple[list[Conversation], bool]]:
+        """Read a page of a person's conversations, by address."""
+        listed = yield from self.listed(person)
+        yield from self._names.look_up(
+            (conversations.peer(key, person) for key in listed if conversations.is_private(key)),
+            (room for key in listed for room in _rooms(key)),
+        )
+        found: list[Conversation] = []
+        ahead = sorted(
+            (address, key)
+            for key in listed
+            if (address := self._address(key, person)) is not None and address > after
+        )
+        while ahead and len(found) <= limit:
+            wanted = min(CHUNK, limit + 1 - len(found))
+            some, ahead = ahead[:wanted], ahead[wanted:]
+            states = yield from self.standings(person, [key for _, key in some])
+            found += [state for state in states if state is not None]
+        return found[:limit], len(found) > limit
+
+    def conversation(self, person: NameKey, key: ConversationKey) -> Steps[Conversation | None]:
+        """Read how one conversation stands."""
+        (state,) = yield from self.standings(person, [key])
+        return state
+
+    def standings(
+        self, person: NameKey, keys: list[ConversationKey]
+    ) -> Steps[list[Conversation | None]]:
+        """Read how conversations stand for a person; None for those that are not theirs."""
+        yield from self._names.look_up(
+            (conversations.peer(key, person) for key in keys if conversations.is_private(key)),
+            (room for key in keys for room in _rooms(key)),
+        )
+        began = (yield from self.began(person)) if LOBBY_KEY in keys else None
+        replies = yield [
+            call(
+                self._keys.partition(key),
+                scripts.STANDING,
+                self._standing_keys(key),
+                person,
+                self._names.person(person) or "",
+                *self.initial_marker(key, began),
+            )
+            for key in keys
+        ]
+        return [
+            self._conversation(key, person, reply) for key, reply in zip(keys, replies, strict=True)
+        ]
+
+    def began(self, person: NameKey) -> Steps[tuple[int, int] | None]:
+        """Find the lobby's marker that an account began with: seq, and messages up to it; None
+        if there is no such account."""
+        known = self._began.get(person)
+        if known is not None:
+            return known
+        yield from self._names.look_up((person,))
+        command = Command(
+            self._keys.partition(person),
+            ("HMGET", self._keys.person(person, "a"), "read", "texts"),
+        )
+        ((read, texts),) = yield [command]
+        if read is None:
+            return None
+        if len(self._began) >= MAX_BEGAN:
+            self._began = {}
+        marker = self._began[person] = (int(read), int(texts))
+        return marker
+
+    def initial_marker(
+        self, key: ConversationKey, began: tuple[int, int] | None
+    ) -> tuple[int | str, int | str]:
+        """Return the marker that holds while there is none, as scripts take it."""
+        return began if key == LOBBY_KEY and began is not None else ("", "")
+
+    def _standing_keys(self, key: ConversationKey) -> tuple[str, ...]:
+        partition = self._keys.partition(key)
+        return (
+            self._keys.states[partition],
+            *self._keys.conversation(key, "c", "w", "n", "d"),
+        )
+
+    def _address(self, key: ConversationKey, person: NameKey) -> str | None:
+        if conversations.is_private(key):
+            peer = self._names.person(conversations.peer(key, person))
+            return None if peer is None else "@" + peer
+        return key if key == LOBBY_KEY else self._names.room(key)
+
+    def _conversation(
+        self, key: ConversationKey, person: NameKey, reply: Reply
+    ) -> Conversation | None:
+        address = self._address(key, person)
+        if address is None or not _is_theirs(reply):
+            return None
+        epoch, head, _, topic, private, role, read, level, unread, mentions = reply
+        return Conversation(
+            conv=address,
+            epoch=self._epoch(self._keys.partition(key), epoch),
+            head=head,
+            read=read,
+            unread=unread,
+            mentions=mentions,
+            level=_LEVELS[level],
+            topic=topic.decode(),
+            operator=role == b"operator",
+            private=private == b"1",
+        )
+
+    # -- rooms ----------------------------------------------------------------------------------
+
+    def room(self, key: ConversationKey, person: NameKey) -> Steps[RoomState | None]:
+        """Read a room, with the role of a person."""
+        (state,) = yield from self.room_states([key], person)
+        return state
+
+    def room_states(
+        self, keys: list[ConversationKey], person: NameKey
+    ) -> Steps[list[RoomState | None]]:
+        """Read rooms, with the roles of a person."""
+        began = (yield from self.began(person)) if LOBBY_KEY in keys else None
+        commands = []
+        for key in keys:
+            partition = self._keys.partition(key)
+            commands += [
+                call(
+                    partition,
+                    scripts.STANDING,
+                    self._standing_keys(key),
+                    person,
+                    "",
+                    *self.initial_marker(key, began),
+                ),
+                Command(partition, ("ZCARD", self._keys.conversation(key, "m")[0])),
+            ]
+        everybody = []
+        if LOBBY_KEY in keys:
+            everybody = [
+                Command(p, ("ZCARD", self._keys.common(p, "people")))
+                for p in range(self._keys.partitions)
+            ]
+        replies = yield [*commands, *everybody]
+        people = sum(replies[len(commands) :])
+        return [
+            self._room(key, standing, people if key == LOBBY_KEY else members)
+            for key, standing, members in zip(
+                keys, replies[: len(commands) : 2], replies[1 : len(commands) : 2], strict=True
+            )
+        ]
+
+    def _room(self, key: ConversationKey, reply: Reply, members: int) -> RoomState | None:
+        _, _, name, topic, private, role, *_ = reply
+        if not name and key != LOBBY_KEY:
+            return None
+        found = "member" if key == LOBBY_KEY and role is not None else _ROLES.get(role)
+        return RoomState(
+            key=key,
+            name=name.decode() or key,
+            topic=topic.decode(),
+            private=private == b"1",
+            members=members,
+            role=found,
+        )
+
+    def rooms(self, person: NameKey, after: str, limit: int) -> Steps[tuple[list[Room], bool]]:
+        """Read a page of the public rooms and a person's own, by address."""
+        listed = yield from self.listed(person)
+        own = [key for key in listed if not conversations.is_private(key)]
+        yield from self._names.look_up((), (room for key in own for room in _rooms(key)))
+        theirs = {name: key for key in own if (name := self._address(key, person)) is not None}
+        found: list[Room] = []
+        while len(found) <= limit:
+            wanted = limit + 1 - len(found)
+            replies = yield [
+                Command(
+                    partition,
+                    (
+                        "ZRANGEBYLEX",
+                        self._keys.common(partition, "rooms"),
+                        f"({after}" if after else "-",
+                        "+",
+                        "LIMIT",
+                        0,
+                        wanted,
+                    ),
+                )
+                for partition in range(self._keys.partitions)
+            ]
+            public = {name.decode() for reply in replies for name in reply}
+            own_names = (name for name in theirs if name > after)
+            names = sorted({*public, *own_names})[:wanted]
+            if not names:
+                break
+            after = names[-1]
+            keys = [conversations.key(name, person) for name in names]
+            states = yield from self.room_states(keys, person)
+            found += [
+                Room(
+                    room=state.name,
+                    topic=state.topic,
+                    members=state.members,
+                    private=state.private,
+                    joined=state.role in _MEMBERS,
+                )
+                for state in states
+                if state is not None and (not state.private or state.role is not None)
+            ]
+        return found[:limit], len(found) > limit
+
+    def members(
+        self, key: ConversationKey, after: str, limit: int
+    ) -> Steps[tuple[list[Member], int, bool]]:
+        """Read a page of a room's members, by key."""
+        if key == LOBBY_KEY:
+            return (yield from self._everybody(after, limit))
+        partition = self._keys.partition(key)
+        members, who = self._keys.conversation(key, "m", "w")
+        total, found = yield [
+            Command(partition, ("ZCARD", members)),
+            Command(partition, _range(members, after, limit + 1)),
+        ]
+        page = found[:limit]
+        if not page:
+            return [], total, False
+        (rows,) = yield [Command(partition, ("HMGET", who, *page))]
+        rows = [decode_row(row) for row in rows if row is not None]
+        return (
+            [
+                Member(name=row.name, since=row.since, operator=row.role == "operator")
+                for row in rows
+            ],
+            total,
+            len(found) > limit,
+        )
+
+    def _everybody(self, after: str, limit: int) -> Steps[tuple[list[Member], int, bool]]:
+        partitions = range(self._keys.partitions)
+        commands = []
+        for partition in partitions:
+            people = self._keys.common(partition, "people")
+            commands += [
+                Command(partition, ("ZCARD", people)),
+                Command(partition, _range(people, after, limit + 1)),
+            ]
+        replies = yield commands
+        found = sorted(NameKey(key.decode()) for reply in replies[1::2] for key in reply)
+        page = found[:limit]
+        accounts = yield [
+            Command(
+                self._keys.partition(person),
+                ("HMGET", self._keys.person(person, "a"), "name", "created"),
+            )
+            for person in page
+        ]
+        return (
+            [
+                Member(name=name.decode(), since=int(created))
+                for name, created in accounts
+                if name is not None
+            ],
+            sum(replies[::2]),
+            len(found) > limit,
+        )
+
+
+def _range(key: str, after: str, count: int) -> tuple[str | int, ...]:
+    start = f"({after}" if after else "-"
+    return ("ZRANGEBYLEX", key, start, "+", "LIMIT", 0, count)
+
+
+def _rooms(key: ConversationKey) -> Iterable[ConversationKey]:
+    """The room that a conversation is, whose name has to be looked up."""
+    return () if key == LOBBY_KEY or conversations.is_private(key) else (key,)
+
+
+def _is_theirs(reply: Reply) -> bool:
+    return reply[5] is not None and reply[5] != b"invited"

@@ -1,0 +1,34 @@
+"""The scripts that run inside Redis: read once, loaded on every connection."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from importlib import resources
+from typing import Final
+
+from msgspec import Struct
+
+
+class Script(Struct, frozen=True):
+    """A script: its source, and the digest by which it is called."""
+
+    source: bytes
+    sha: str
+
+
+def _read(name: str) -> Script:
+    source = (resources.files("gochat.storage.redis") / "scripts" / f"{name}.lua").read_bytes()
+    # It is Redis's name for it, and guards nothing.
+    return Script(source, sha1(source, usedforsecurity=False).hexdigest())
+
+
+APPEND: Final = _read("append")
+PAGE: Final = _read("page")
+STANDING: Final = _read("standing")
+MARK: Final = _read("mark")
+SEEK: Final = _read("seek")
+REGISTER: Final = _read("register")
+ATTACH: Final = _read("attach")
+RENEW: Final = _read("renew")
+
+ALL: Final = (APPEND, PAGE, STANDING, MARK, SEEK, REGISTER, ATTACH, RENEW)

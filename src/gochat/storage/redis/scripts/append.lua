@@ -1,0 +1,293 @@
+-- Append one entry to a conversation, with all that follows from it, or say why not.
+--
+-- KEYS: all of one partition; the last, the claim, only where the sender's is the same server.
+-- ARGV: the epoch that the caller believes in; the draft (draft.py: the order of its fields).
+-- Returns {"ok", epoch, seq, ts, position, name of the room}, {"dup", epoch, seq, record, name},
+-- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}.
+
+local state, feed, meta, log, who, members, mentions, deleted, reactions, rooms, convs, said, claim =
+  unpack(KEYS)
+local epoch = ARGV[1]
+local draft = cmsgpack.unpack(ARGV[2])
+local now, kind, conversation, to = draft[1], draft[2], draft[3], draft[4]
+local sender, sender_name, text, ref = draft[5], draft[6], draft[7], draft[8]
+local cid, mentioned, subject, subject_name = draft[9], draft[10], draft[11], draft[12]
+local cid_memory, claim_memory, feed_entries, keep = draft[13], draft[14], draft[15], draft[16]
+local people = draft[17] -- of a private conversation: key, name, and the other's, if it is another
+
+local is_lobby = conversation == '#lobby'
+local is_private = string.sub(conversation, 1, 1) == '@'
+
+-- A fixed number of digits, so that their order as text is that of the numbers.
+local function digits(number)
+  return string.format('%012d', number)
+end
+
+local time = redis.call('TIME')
+local stamp = time[1] * 1000000 + time[2]
+
+local flags = redis.call('HMGET', state, 'epoch', 'gate')
+if flags[1] ~= epoch then
+  return { 'stale' }
+end
+if flags[2] then
+  local left = tonumber(flags[2]) - math.floor(stamp / 1000)
+  if left > 0 then
+    return { 'gate', left }
+  end
+  redis.call('HDEL', state, 'gate')
+end
+
+local head = redis.call('HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp')
+local seq, ts, texts = tonumber(head[1] or 0), tonumber(head[2] or 0), tonumber(head[3] or 0)
+local base = tonumber(head[4] or 0)
+local name = head[5] or (is_lobby and '#lobby')
+stamp = math.max(stamp, tonumber(head[6] or 0) + 1)
+local exists = name or seq > 0
+
+-- The record of an entry, or nil where there is none (any more).
+local function read(number)
+  if number > base and number <= seq then
+    return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))
+  end
+end
+
+local function write(number, record)
+  redis.call('LSET', log, number - 1 - base, cmsgpack.pack(record))
+end
+
+if cid ~= '' then
+  local before = redis.call('GET', said)
+  if before then
+    -- A write, so that who waits for replicas waits for this entry, too.
+    redis.call('EXPIRE', said, cid_memory)
+    local record = tonumber(before) > base
+      and redis.call('LINDEX', log, tonumber(before) - 1 - base)
+    return { 'dup', epoch, tonumber(before), record or '', name or '' }
+  end
+  local elsewhere = claim and redis.call('GET', claim)
+  if elsewhere and elsewhere ~= conversation then
+    return { 'no', 'cid_conflict' }
+  end
+end
+
+local function row_of(person)
+  local row = redis.call('HGET', who, person)
+  return row and cmsgpack.unpack(row)
+end
+
+local function set_row(person, row)
+  redis.call('HSET', who, person, cmsgpack.pack(row))
+end
+
+local function add(previous_edit)
+  seq, ts = seq + 1, math.max(ts, now)
+  if kind == 'text' then
+    texts = texts + 1
+  end
+  local position = redis.call('HINCRBY', state, 'pos', 1)
+  local shown = kind == 'text' or kind == 'edit'
+  local names = shown and mentioned or ''
+  redis.call('RPUSH', log, cmsgpack.pack({
+    ts, position, stamp, texts, previous_edit or 0, 0, sender_name, kind, ref, cid, text, names,
+  }))
+  redis.call('XADD', feed, 'MAXLEN', '~', feed_entries, position .. '-0', 'e', cmsgpack.pack({
+    conversation, seq, name or to, subject, ts, sender_name, kind, ref, cid, text, names,
+  }))
+  redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'texts', texts, 'stamp', stamp)
+  if seq == 1 then
+    redis.call('SADD', convs, conversation)
+  end
+  if cid ~= '' then
+    redis.call('SET', said, seq, 'EX', cid_memory)
+    if claim then
+      redis.call('SET', claim, conversation, 'EX', claim_memory)
+    end
+  end
+  return { 'ok', epoch, seq, ts, position, name or '' }
+end
+
+local function mention(number)
+  for one in string.gmatch(mentioned, '[^,]+') do
+    redis.call('ZADD', mentions, 0, one .. '\0' .. digits(number))
+  end
+end
+
+local function unmention(number, names)
+  for one in string.gmatch(names, '[^,]+') do
+    redis.call('ZREM', mentions, one .. '\0' .. digits(number))
+  end
+end
+
+local function react(is_on)
+  local prefix, suffix = digits(ref) .. ':', ':' .. text .. '\0' .. sender_name
+  local given = redis.call('ZRANGEBYLEX', reactions, '[' .. prefix, '(' .. digits(ref) .. ';')
+  for _, one in ipairs(given) do
+    if string.sub(one, 26) == suffix then
+      if not is_on then
+        redis.call('ZREM', reactions, one)
+      end
+      return
+    end
+  end
+  if is_on then
+    redis.call('ZADD', reactions, 0, prefix .. digits(seq) .. suffix)
+  end
+end
+
+-- Take back a message: its text, its edits, its reactions.
+local function erase(target)
+  redis.call(
+    'ZREMRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
+  )
+  redis.call('ZADD', deleted, ref, ref)
+  local number, record = ref, target
+  while record do
+    local before = record[5]
+    record[6], record[11], record[12] = 1, '', ''
+    write(number, record)
+    number, record = before, before > 0 and read(before)
+  end
+end
+
+local function append_text()
+  if not exists and not is_private then
+    return { 'no', 'unknown_conversation' }
+  end
+  if is_private and not exists then
+    for index = 1, #people, 2 do
+      set_row(people[index], { people[index + 1], '', 0, 0, 0, 'all' })
+    end
+  end
+  local reply = add()
+  local row = row_of(sender) or (is_lobby and { sender_name, '', 0, 0, 0, 'all' })
+  if row then
+    row[4], row[5] = seq, texts
+    set_row(sender, row)
+  end
+  mention(seq)
+  return reply
+end
+
+local function append_change()
+  local target = exists and ref > 0 and read(ref)
+  if not target or target[8] ~= 'text' or target[6] ~= 0 then
+    return { 'no', 'unknown_message' }
+  end
+  local reply = add(kind == 'edit' and target[5])
+  if kind == 'react' or kind == 'unreact' then
+    react(kind == 'react')
+    return reply
+  end
+  unmention(ref, target[12])
+  if kind == 'edit' then
+    target[5], target[11], target[12] = seq, text, mentioned
+    write(ref, target)
+    mention(ref)
+  else
+    erase(target)
+  end
+  return reply
+end
+
+local function append_create()
+  if exists then
+    return { 'no', 'room_exists' }
+  end
+  name = to
+  redis.call('HSET', meta, 'name', name, 'private', text == 'private' and 1 or 0)
+  local reply = add()
+  set_row(sender, { sender_name, 'operator', ts, seq, texts, 'all' })
+  redis.call('ZADD', members, 0, sender)
+  if text ~= 'private' then
+    redis.call('ZADD', rooms, 0, name)
+  end
+  return reply
+end
+
+local function remove(person)
+  redis.call('HDEL', who, person)
+  redis.call('ZREM', members, person)
+end
+
+local change_room = {
+  topic = function()
+    redis.call('HSET', meta, 'topic', text)
+  end,
+  access = function()
+    redis.call('HSET', meta, 'private', text == 'private' and 1 or 0)
+    redis.call(text == 'private' and 'ZREM' or 'ZADD', rooms, unpack(
+      text == 'private' and { name } or { 0, name }
+    ))
+  end,
+  join = function()
+    local row = row_of(sender)
+    if not row or row[2] == 'invited' then
+      local role = redis.call('ZCARD', members) == 0 and 'operator' or 'member'
+      set_row(sender, { sender_name, role, ts, seq, texts, row and row[6] or 'all' })
+      redis.call('ZADD', members, 0, sender)
+    end
+  end,
+  leave = function()
+    remove(sender)
+  end,
+  kick = function()
+    remove(subject)
+  end,
+  invite = function()
+    if not row_of(subject) then
+      set_row(subject, { subject_name, 'invited', ts, 0, 0, 'all' })
+    end
+  end,
+  operator = function()
+    local row = row_of(subject)
+    if row and row[2] ~= 'invited' then
+      row[2] = kind
+      set_row(subject, row)
+    end
+  end,
+}
+change_room.member = change_room.operator
+-- Everybody is in the lobby, always, and nobody operates it.
+local of_the_lobby = { topic = true }
+local about_somebody = { kick = true, invite = true, operator = true, member = true }
+
+local function append_to_room()
+  if not exists then
+    return { 'no', 'unknown_conversation' }
+  end
+  local reply = add()
+  if (not is_lobby or of_the_lobby[kind]) and (subject ~= '' or not about_somebody[kind]) then
+    change_room[kind]()
+  end
+  return reply
+end
+
+-- Drop the oldest entries beyond those that are kept; some at a time, for each time costs.
+local function shorten()
+  local extra = seq - base - keep
+  if keep == 0 or extra < math.max(16, keep / 16) then
+    return
+  end
+  local last = read(base + extra)
+  redis.call('LTRIM', log, extra, -1)
+  base = base + extra
+  redis.call('HSET', meta, 'base', base, 'base_texts', last[4])
+  redis.call('ZREMRANGEBYSCORE', deleted, '-inf', base)
+  redis.call('ZREMRANGEBYLEX', reactions, '-', '[' .. digits(base) .. ';')
+end
+
+local reply
+if kind == 'text' then
+  reply = append_text()
+elseif kind == 'edit' or kind == 'delete' or kind == 'react' or kind == 'unreact' then
+  reply = append_change()
+elseif kind == 'create' then
+  reply = append_create()
+else
+  reply = append_to_room()
+end
+if reply[1] == 'ok' then
+  shorten()
+end
+return reply

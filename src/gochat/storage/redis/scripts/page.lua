@@ -1,0 +1,72 @@
+-- Read a page of a conversation.
+--
+-- KEYS: state, meta, log, reactions. ARGV: the epoch (unused); before, after (empty: not given);
+-- limit; the position as of which the log is read (empty: now); the viewer's name.
+-- Returns {epoch, head, seq of the first entry, records, reactions}: of reactions, one after the
+-- other, {seq, emoji, count, 1 if the viewer's is among them, names …}.
+
+local NAMES = 10 -- enough to say who; the rest is a number
+
+local state, meta, log, reactions = unpack(KEYS)
+local _, before, after, limit, as_of, viewer = unpack(ARGV)
+before, after, limit, as_of = tonumber(before), tonumber(after), tonumber(limit), tonumber(as_of)
+
+local epoch = redis.call('HGET', state, 'epoch')
+local head = redis.call('HMGET', meta, 'seq', 'base')
+local seq, base = tonumber(head[1] or 0), tonumber(head[2] or 0)
+
+local function position(number)
+  return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))[2]
+end
+
+-- By halving, for positions rise with seq; mostly the newest is the one.
+if as_of and seq > base and position(seq) > as_of then
+  local low, high = base, seq - 1
+  while low < high do
+    local middle = math.ceil((low + high) / 2)
+    if position(middle) <= as_of then
+      low = middle
+    else
+      high = middle - 1
+    end
+  end
+  seq = low
+end
+
+local first, last = base + 1, seq
+if after then
+  first = math.max(first, after + 1)
+  last = math.min(last, first + limit - 1)
+else
+  last = before and math.min(last, before - 1) or last
+  first = math.max(first, last - limit + 1)
+end
+if first > last or limit < 1 then
+  return { epoch, seq, 0, {}, {} }
+end
+local records = redis.call('LRANGE', log, first - 1 - base, last - 1 - base)
+
+local given = redis.call(
+  'ZRANGEBYLEX', reactions,
+  '[' .. string.format('%012d:', first), '(' .. string.format('%012d;', last)
+)
+local found, by_emoji = {}, {}
+for _, one in ipairs(given) do
+  local target = tonumber(string.sub(one, 1, 12))
+  local emoji, name = string.match(string.sub(one, 27), '^(%Z*)%z(.*)$')
+  local place = target .. ':' .. emoji
+  local reaction = by_emoji[place]
+  if not reaction then
+    reaction = { target, emoji, 0, 0 }
+    by_emoji[place] = reaction
+    found[#found + 1] = reaction
+  end
+  reaction[3] = reaction[3] + 1
+  if name == viewer then
+    reaction[4] = 1
+  end
+  if #reaction < NAMES + 4 then
+    reaction[#reaction + 1] = name
+  end
+end
+return { epoch, seq, first, records, found }

@@ -1,0 +1,14 @@
+-- Keep a new account. KEYS: account, people. ARGV: the epoch (unused); key, name, password hash,
+-- created, seq and texts of the lobby. Returns 1, or 0 if the key is taken.
+
+local account, people = unpack(KEYS)
+local _, key, name, password_hash, created, read, texts = unpack(ARGV)
+if redis.call('EXISTS', account) == 1 then
+  return 0
+end
+redis.call(
+  'HSET', account, 'name', name, 'hash', password_hash, 'created', created,
+  'read', read, 'texts', texts, 'generation', 0
+)
+redis.call('ZADD', people, 0, key)
+return 1

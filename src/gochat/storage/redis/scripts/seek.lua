@@ -1,0 +1,38 @@
+-- Find where to look back from in a conversation.
+--
+-- KEYS: meta, log. ARGV: the epoch (unused); a stamp, or nothing for the newest; 1 if an entry of
+-- just this stamp is wanted, too; a seq that is looked at before, or nothing.
+-- Returns {seq, stamp} of the newest entry in question; seq is 0 if there is none.
+
+local meta, log = unpack(KEYS)
+local _, limit, is_wanted, before = unpack(ARGV)
+
+local head = redis.call('HMGET', meta, 'seq', 'base', 'stamp')
+local seq, base = tonumber(head[1] or 0), tonumber(head[2] or 0)
+
+local function stamp(number)
+  return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))[3]
+end
+
+if before ~= '' then
+  seq = math.max(base, math.min(seq, tonumber(before) - 1))
+elseif limit ~= '' then
+  local last = tonumber(limit)
+  if is_wanted ~= '1' then
+    last = last - 1
+  end
+  local low, high = base, seq
+  while low < high do
+    local middle = math.ceil((low + high) / 2)
+    if stamp(middle) <= last then
+      low = middle
+    else
+      high = middle - 1
+    end
+  end
+  seq = low
+end
+if seq <= base then
+  return { 0, 0 }
+end
+return { seq, stamp(seq) }

@@ -1,0 +1,224 @@
+"""Which server has which partition: one for all, the one that sentinels name, or a cluster's.
+
+Used by several threads at once.
+"""
+
+# ruff: noqa: D102 -- what the methods do is said in Topology, once
+
+from __future__ import annotations
+
+import abc
+import threading
+import time
+from typing import Any, Final
+
+import redis
+from redis.crc import key_slot
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from gochat.storage.redis import wire
+from gochat.storage.redis.url import Host, Location
+from gochat.storage.redis.wire import Broken, Wire
+
+#: Seconds for which a server that failed is left alone, so that those who wait for it are told so
+#: at once, and one after the other doesn't wait for it again.
+REST: Final = 0.5
+#: Seconds between two questions who the master is, or which slots are where.
+ASK_AGAIN: Final = 0.2
+
+
+class Server:
+    """A server's address, and whether it is worth trying."""
+
+    def __init__(self, location: Location, host: Host) -> None:
+        self._location = location
+        self.host: Final = host
+        self._lock = threading.Lock()
+        self._resting_until = 0.0
+
+    def connect(self, timeout: float) -> Wire:
+        """Connect. Raises Broken, also at once where it failed just now."""
+        self.check()
+        try:
+            connection = wire.connect(self._location, self.host, timeout)
+        except Broken:
+            self.failed()
+            raise
+        self.works()
+        return connection
+
+    def check(self) -> None:
+        """Raise Broken if it failed just now. Of those who ask after that, one may try it."""
+        with self._lock:
+            if not self._resting_until:
+                return
+            now = time.monotonic()
+            if now < self._resting_until:
+                raise Broken(f"Redis at {self.host} can't be reached")
+            self._resting_until = now + REST
+
+    def failed(self) -> None:
+        """Note that it did not answer."""
+        with self._lock:
+            self._resting_until = time.monotonic() + REST
+
+    def works(self) -> None:
+        """Note that it answered."""
+        self._resting_until = 0.0
+
+
+class Topology(abc.ABC):
+    """Finds servers. `version` rises when they have become others."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        self._location = location
+        self.partitions: Final = partitions
+        self.version = 0
+
+    @abc.abstractmethod
+    def server(self, partition: int) -> Server:
+        """Return the server that takes writes for a partition. Raises Broken: none is known."""
+
+    @abc.abstractmethod
+    def doubt(self) -> None:
+        """Note that what is known may be wrong: a server was no master, or has not what it had."""
+
+    def place(self, partition: int) -> int:
+        """Return a number that is the same for partitions that are always on one server."""
+        del partition
+        return 0
+
+
+class Standalone(Topology):
+    """One server."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        super().__init__(location, partitions)
+        self._server = Server(location, location.hosts[0])
+
+    def server(self, partition: int) -> Server:
+        return self._server
+
+    def doubt(self) -> None:
+        pass  # there is no other
+
+
+class Sentinels(Topology):
+    """The server that the sentinels say is the master."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        super().__init__(location, partitions)
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+        self._is_doubted = True
+        self._ask_at = 0.0
+        timeout = min(1.0, location.options.timeout)
+        make: Any = Sentinel  # which has no types
+        self._sentinel = make(
+            [(host.name, host.port) for host in location.hosts],
+            sentinel_kwargs={
+                "username": location.sentinel_secret.user,
+                "password": location.sentinel_secret.password,
+                **wire.timeouts(timeout),
+                **({"ssl": True} | wire.encryption(location) if location.is_encrypted else {}),
+            },
+        )
+
+    def server(self, partition: int) -> Server:
+        with self._lock:
+            if self._is_doubted and time.monotonic() >= self._ask_at:
+                self._ask()
+            if self._server is None:
+                raise Broken(f"no sentinel knows the master of {self._location.service!r}")
+            return self._server
+
+    def doubt(self) -> None:
+        self._is_doubted = True
+
+    def _ask(self) -> None:
+        self._ask_at = time.monotonic() + ASK_AGAIN
+        try:
+            name, port = self._sentinel.discover_master(self._location.service)
+        except (MasterNotFoundError, redis.RedisError, OSError):
+            return  # the one we know may be right
+        host = Host(name, int(port))
+        self._is_doubted = False
+        if self._server is None or self._server.host != host:
+            self._server = Server(self._location, host)
+            self.version += 1
+
+
+class Cluster(Topology):
+    """The masters of a Redis Cluster, each with its slots."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        super().__init__(location, partitions)
+        self._lock = threading.Lock()
+        self._slots = [key_slot(str(n).encode()) for n in range(partitions)]
+        self._servers: dict[Host, Server] = {}
+        self._found: dict[int, Server] = {}
+        self._is_doubted = True
+        self._ask_at = 0.0
+
+    def server(self, partition: int) -> Server:
+        with self._lock:
+            if self._is_doubted and time.monotonic() >= self._ask_at:
+                self._ask()
+            server = self._found.get(partition)
+            if server is None:
+                raise Broken(f"no server of the cluster has slot {self._slots[partition]}")
+            return server
+
+    def doubt(self) -> None:
+        self._is_doubted = True
+
+    def place(self, partition: int) -> int:
+        return self._slots[partition]
+
+    def _ask(self) -> None:
+        # Those we know first: the hosts of the URL may be gone long since.
+        for host in dict.fromkeys((*self._servers, *self._location.hosts)):
+            try:
+                ranges = self._ask_one(host)
+            except Broken:
+                continue
+            found = {
+                partition: self._servers.setdefault(master, Server(self._location, master))
+                for partition, slot in enumerate(self._slots)
+                for first, last, master in ranges
+                if first <= slot <= last
+            }
+            if found != self._found:
+                self._found = found
+                self.version += 1
+            used = set(found.values())
+            self._servers = {h: server for h, server in self._servers.items() if server in used}
+            self._is_doubted = False
+            break
+        self._ask_at = time.monotonic() + ASK_AGAIN
+
+    def _ask_one(self, host: Host) -> list[tuple[int, int, Host]]:
+        connection = wire.connect(self._location, host, min(1.0, self._location.options.timeout))
+        try:
+            ((ranges,)) = connection.ask(("CLUSTER", "SLOTS"))
+        except wire.Refused as error:
+            raise Broken(f"Redis at {host}: {error}") from error
+        finally:
+            connection.close()
+        return [
+            # A server that does not know its own name gives none.
+            (first, last, Host(master[0].decode() or host.name, master[1]))
+            for first, last, master, *_ in ranges
+        ]
+
+
+KINDS: Final[dict[str, type[Topology]]] = {
+    "standalone": Standalone,
+    "sentinel": Sentinels,
+    "cluster": Cluster,
+}
+
+
+def find(location: Location, partitions: int) -> Topology:
+    """Return the topology of a deployment."""
+    return KINDS[location.kind](location, partitions)
