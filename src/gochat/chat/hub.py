@@ -155,16 +155,17 @@ class Hub:
         self._delivery.flush()
 
     def _deliver_run(self, conversation: ConversationKey, run: list[Logged]) -> None:
-        if conversation != LOBBY_KEY and not is_private(conversation):
-            # Membership first, for who joins gets the entry that says so; who is removed gets it,
-            # too, and nothing after it. So an entry about membership is a run of its own.
-            for one in run:
-                if one.entry.kind in _MEMBERSHIP:
-                    self._deliver_membership(conversation, one)
-                else:
-                    self._post(conversation, self._audience(conversation), (one.entry,))
+        if conversation == LOBBY_KEY or is_private(conversation):
+            self._post(conversation, self._audience(conversation), [one.entry for one in run])
             return
-        self._post(conversation, self._audience(conversation), [one.entry for one in run])
+        # Membership decides who gets what comes next: who joins gets the entry that says so; who
+        # is removed gets it, too, and nothing after it.
+        for is_membership, part in groupby(run, key=_is_membership):
+            if is_membership:
+                for one in part:
+                    self._deliver_membership(conversation, one)
+            else:
+                self._post(conversation, self._audience(conversation), [one.entry for one in part])
 
     def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:
         entry = logged.entry
@@ -264,3 +265,7 @@ class Hub:
 
 
 _MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick"})
+
+
+def _is_membership(logged: Logged) -> bool:
+    return logged.entry.kind in _MEMBERSHIP
