@@ -86,9 +86,10 @@ _NAMED: Final = re.compile(r":([a-z0-9_+\-]{1,32}):\Z")
 
 
 def matching(start: str, limit: int = 50) -> list[tuple[str, str]]:
-    """Return names and emoji: those whose name begins with `start`, then those that contain it."""
+    """Return names and emoji: the names that begin with `start`, shortest first, then others."""
     start = start.casefold()
     first = [(name, sign) for name, sign in EMOJI.items() if name.startswith(start)]
+    first.sort(key=lambda pair: len(pair[0]))
     rest = [
         (name, sign) for name, sign in EMOJI.items() if start in name and not name.startswith(start)
     ]

@@ -28,6 +28,7 @@ class LogFeed:
         self._waiting = list(timeline.pending.values())
         self._log.reset([self._draw(entry) for entry in timeline])
         self._log.older_exhausted = not timeline.older
+        self._log.newer_exhausted = not timeline.newer
 
     def apply(self, timeline: Timeline, changes: Sequence[Change]) -> None:
         """Show what has changed."""
@@ -51,6 +52,8 @@ class LogFeed:
                 case _:
                     assert_never(change)
         self._log.older_exhausted = not timeline.older
+        if self._log.newer_exhausted == timeline.newer:
+            self._log.newer_exhausted = not timeline.newer
 
     def _insert(self, entries: Sequence[Entry], before: str | None) -> None:
         place = next((i for i, entry in enumerate(self._waiting) if entry.key == before), None)

@@ -67,7 +67,7 @@ LIGHT: Final = Theme(
         "input-cursor-foreground": "#fdfcfa",
         "input-selection-background": "#1f5fbf 22%",
         "text-muted": "#5f646c",
-        "text-disabled": "#868b93",
+        "text-disabled": "#80858d",
         "foreground-muted": "#5f646c",
         "scrollbar": "#d3cec5",
         "scrollbar-hover": "#b8b2a7",

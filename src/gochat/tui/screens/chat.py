@@ -94,6 +94,7 @@ class ChatScreen(Screen[None]):
         self._shown = ""
         self._typed_at = 0.0
         self._has_begun = False
+        self._goal: tuple[str, int] | None = None  # a message to be shown
         self.deeds = Deeds(self, controller)
         self.side = SidePane(self.model, id="side")
         self.header = ConversationHeader(self.model, id="header")
@@ -177,6 +178,7 @@ class ChatScreen(Screen[None]):
             self._status.refresh()
             self._set_hints()
         self.header.refresh()
+        self._reach_goal()
         self._look()
         self.changes_drawn.publish(changes)
 
@@ -275,17 +277,18 @@ class ChatScreen(Screen[None]):
 
     def go_to(self, conv: str, seq: int) -> None:
         """Show a message where it was said."""
-
-        def show() -> None:
-            self.call_later(self._highlight, conv, seq)
-
         self._keep_draft()
-        self.controller.go_to(conv, seq, show)
+        self._goal = (conv, seq)
+        self.controller.go_to(conv, seq, self._reach_goal)
 
-    def _highlight(self, conv: str, seq: int) -> None:
-        if conv != self._shown:
+    def _reach_goal(self) -> None:
+        """Show the message that the person wants to see, as soon as the log has it."""
+        if self._goal is None:
             return
-        if key := self.model.shown.timeline.key_at(seq):
+        conv, seq = self._goal
+        key = self.model.shown.timeline.key_at(seq)
+        if conv == self._shown and key is not None and key in self.log_view.items:
+            self._goal = None
             self.log_view.scroll_to_key(key, highlight=True)
 
     # -- writing --------------------------------------------------------------------------------
@@ -389,6 +392,7 @@ class ChatScreen(Screen[None]):
 
     def go_to_now(self) -> None:
         """Return to the newest message."""
+        self._goal = None
         self.controller.go_to_now()
         self.log_view.scroll_to_bottom()
 

@@ -3,8 +3,8 @@ controller do the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gochat.client import Level, Member
 from gochat.protocol.messages import LOBBY
@@ -14,8 +14,9 @@ from gochat.tui.controller import Controller
 from gochat.tui.entries import Entry
 from gochat.tui.presentation import name
 from gochat.tui.screens.confirm import Confirm
-from gochat.tui.screens.forms import NewRoom, PasswordForm, RoomForm
+from gochat.tui.screens.forms import PasswordForm, RoomForm
 from gochat.tui.screens.people import CREATE, DeedPicker, EmojiPicker, MemberPicker, RoomPicker
+from gochat.tui.screens.picker import Picker
 from gochat.tui.screens.search import SearchScreen
 from gochat.tui.screens.switcher import Switcher
 from gochat.tui.text.markup import parse
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from gochat.tui.screens.chat import ChatScreen
 
 _EXCERPT = 200
+
+T = TypeVar("T")
 
 
 class Deeds:
@@ -52,6 +55,23 @@ class Deeds:
         """Run what opens a panel and waits for its answer."""
         self._controller.spawn(work)
 
+    def _open(self, panel: Picker, then: Callable[[str], None]) -> None:
+        """Open a panel at once, for the next key is meant for it; `then` gets what is chosen."""
+
+        def chosen(key: str | None) -> None:
+            if key is not None:
+                then(key)
+
+        self._screen.app.push_screen(panel, chosen)
+
+    def _load(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
+        """Ask the server for what an open panel shows."""
+
+        async def load() -> None:
+            then(await work)
+
+        self._controller.spawn(load())
+
     def _is_room(self, doing: str) -> bool:
         if self._model.shown.is_room:
             return True
@@ -70,16 +90,8 @@ class Deeds:
     def switch(self) -> None:
         """Open the switcher; the rooms that can be joined come when the server has told them."""
         switcher = Switcher(self._model, self._controller.rooms)
-        self._ask(self._switch(switcher))
-
-        async def add_rooms() -> None:
-            switcher.add_rooms(await self._controller.load_rooms())
-
-        self._controller.spawn(add_rooms(), "rooms")
-
-    async def _switch(self, switcher: Switcher) -> None:
-        if (conv := await self._screen.app.push_screen_wait(switcher)) is not None:
-            self.open_conversation(conv)
+        self._open(switcher, self.open_conversation)
+        self._load(self._controller.load_rooms(), switcher.add_rooms)
 
     def send(self, conv: str, text: str) -> None:
         """Send a message."""
@@ -192,58 +204,63 @@ class Deeds:
 
     def open_panel(self, panel: str, text: str = "") -> None:
         """Open a panel by its name."""
-        opened: dict[str, Callable[[], Awaitable[None]]] = {
-            "search": lambda: self._search(text),
-            "rooms": self._rooms,
-            "members": self._members,
-            "people": self._people,
-            "password": self._password,
-        }
-        if panel in opened:
-            self._ask(opened[panel]())  # type: ignore[arg-type]  # coroutines, all of them
-        elif panel == "settings":
-            self._screen.chat_app.open_settings()
-        else:
-            self._screen.chat_app.open_help(text)
+        match panel:
+            case "search":
+                self._search(text)
+            case "rooms":
+                self._rooms()
+            case "members":
+                self._members()
+            case "people":
+                self._people()
+            case "password":
+                self._ask(self._password())
+            case "settings":
+                self._screen.chat_app.open_settings()
+            case _:
+                self._screen.chat_app.open_help(text)
 
-    async def _search(self, query: str) -> None:
-        async def search(query: str, conv: str | None, cursor: str | None) -> Any:
-            return await self._client.search(query, conv, cursor)
-
-        panel = SearchScreen(
-            search, self.conv, self._model.me, self._screen.chat_app.wall_clock, query
-        )
-        if (chosen := await self._screen.app.push_screen_wait(panel)) is not None:
+    def _search(self, query: str) -> None:
+        def show(chosen: str) -> None:
             conv, _, seq = chosen.rpartition(" ")
             self._screen.go_to(conv, int(seq))
 
-    async def _rooms(self) -> None:
-        rooms = await self._controller.load_rooms()
-        chosen = await self._screen.app.push_screen_wait(RoomPicker(rooms))
-        if chosen is None:
-            return
-        if not chosen.startswith(CREATE):
-            self.open_conversation(chosen)
-            return
-        wanted = await self._screen.app.push_screen_wait(RoomForm(chosen.removeprefix(CREATE)))
-        if isinstance(wanted, NewRoom):
+        clock = self._screen.chat_app.wall_clock
+        self._open(SearchScreen(self._client.search, self.conv, self._model.me, clock, query), show)
+
+    def _rooms(self) -> None:
+        picker = RoomPicker(self._controller.rooms)
+
+        def chosen(key: str) -> None:
+            if key.startswith(CREATE):
+                self._ask(self._new_room(key.removeprefix(CREATE)))
+            else:
+                self.open_conversation(key)
+
+        self._open(picker, chosen)
+        self._load(self._controller.load_rooms(), picker.show_rooms)
+
+    async def _new_room(self, name: str) -> None:
+        wanted = await self._screen.app.push_screen_wait(RoomForm(name))
+        if wanted is not None:
             self.create(wanted.room, wanted.topic, private=wanted.private)
 
-    async def _members(self) -> None:
+    def _members(self) -> None:
         view = self._model.shown
         if not view.is_room:
             self.tell(f"Only you and {name(view.name)} are here.")
             return
-        members = await self._controller.load_members(view.conv)
+        members = self._controller.members.get(view.conv, ())
         picker = MemberPicker(f"Members of {name(view.conv)}", members, self._model.me)
-        chosen = await self._screen.app.push_screen_wait(picker)
-        if chosen is None:
-            return
-        member = next(member for member in members if member.name == chosen)
-        if not view.operator or chosen == self._model.me or view.conv == LOBBY:
-            self._screen.open_conversation(f"@{chosen}")
-            return
-        await self._with_member(member)
+
+        def chosen(key: str) -> None:
+            if view.operator and key != self._model.me:
+                self._ask(self._with_member(picker.members[key]))
+            else:
+                self._screen.open_conversation(f"@{key}")
+
+        self._open(picker, chosen)
+        self._load(self._controller.load_members(view.conv), picker.show_members)
 
     async def _with_member(self, member: Member) -> None:
         deeds = {"write": "Write to them"}
@@ -261,13 +278,12 @@ class Deeds:
             case _:
                 pass
 
-    async def _people(self) -> None:
+    def _people(self) -> None:
         people = [
             Member(name=person, online=True, since=0) for person in self._model.people.names()
         ]
         picker = MemberPicker("Online", people, self._model.me)
-        if (chosen := await self._screen.app.push_screen_wait(picker)) is not None:
-            self._screen.open_conversation(f"@{chosen}")
+        self._open(picker, lambda person: self._screen.open_conversation(f"@{person}"))
 
     async def _password(self) -> None:
         answer = await self._screen.app.push_screen_wait(PasswordForm())
@@ -302,7 +318,7 @@ class Deeds:
             case "delete" if entry.own or self._model.shown.operator:
                 self._ask(self._delete(self.conv, entry))
             case "react":
-                self._ask(self._react(self.conv, entry))
+                self._react(self.conv, entry.seq, entry)
             case "edit" | "delete":
                 self.tell(f"This is {name(entry.sender)}'s message.")
             case _:
@@ -330,12 +346,9 @@ class Deeds:
             assert entry.seq is not None
             await self._client.delete(conv, entry.seq)
 
-    async def _react(self, conv: str, entry: Entry) -> None:
+    def _react(self, conv: str, seq: int, entry: Entry) -> None:
         given = [sign for sign, tally in entry.reactions.items() if tally.me]
-        picker = EmojiPicker(given)
-        if (sign := await self._screen.app.push_screen_wait(picker)) is not None:
-            assert entry.seq is not None
-            self._controller.react(conv, entry.seq, sign)
+        self._open(EmojiPicker(given), lambda sign: self._controller.react(conv, seq, sign))
 
     def carry_out(self, text: str) -> bool:
         """Do what a slash command says; False if it says nothing that can be done."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from textwrap import wrap
 from typing import ClassVar, Final
 
 from textual import events
@@ -48,8 +50,7 @@ WRITING: Final = (
     (":tada:", "🎉"),
 )
 
-#: The column in which the explanations begin.
-_COLUMN: Final = 24
+_SCROLLING: Final = frozenset({"page_up", "page_down", "oldest", "now", "home", "end"})
 
 
 class HelpScreen(ModalScreen[None]):
@@ -63,42 +64,53 @@ class HelpScreen(ModalScreen[None]):
     def __init__(self, keymap: Keymap, focus: str = "input", command: str = "") -> None:
         super().__init__()
         self._keymap, self._on, self._command = keymap, focus, command
+        self._body = Static("", markup=False)
+        self._width = 76
 
     def compose(self) -> ComposeResult:
         """A box with a scrolling text."""
         with Vertical(id="help"):
             yield Static("Help", id="help-title", markup=False)
             with VerticalScroll(id="help-text"):
-                yield Static(self._text(), markup=False)
+                yield self._body
             yield Static("↑↓ scroll   Esc close", id="help-keys", markup=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Write the text for this width."""
+        self._width = min(84, event.size.width) - 6
+        self._body.update(self._text())
 
     def _text(self) -> Content:
         sections: list[Content] = []
+
+        def section(title: str, rows: Iterable[tuple[str, str]]) -> Content:
+            return _section(title, rows, self._width)
+
         if (command := commands.find(self._command)) is not None:
             also = " ".join(f"/{alias}" for alias in command.aliases)
             rows = [(command.usage, command.text)] + ([(also, "the same")] if also else [])
-            sections.append(_section(f"/{command.name}", rows))
+            sections.append(section(f"/{command.name}", rows))
         here = {
             "message": ("The selected message", MESSAGE_KEYS),
             "list": ("Rooms and people", LIST_KEYS),
         }
-        writing = _section("Writing", [*self._actions("input"), *WRITING])
+        writing = section("Writing", [*self._actions("input"), *WRITING])
         if self._on in here:
-            sections += [_section(*here.pop(self._on)), writing]
+            sections += [section(*here.pop(self._on)), writing]
         else:
             sections.append(writing)
-        sections.append(_section("Everywhere", [*self._actions("chat"), *self._actions("app")]))
-        sections += [_section(title, rows) for title, rows in here.values()]
+        sections.append(section("Everywhere", [*self._actions("chat"), *self._actions("app")]))
+        sections += [section(title, rows) for title, rows in here.values()]
         sections.append(
-            _section("Commands", [(command.usage, command.text) for command in commands.COMMANDS])
+            section("Commands", [(command.usage, command.text) for command in commands.COMMANDS])
         )
-        sections.append(_section("Mouse", MOUSE))
+        sections.append(section("Mouse", MOUSE))
         return Content("\n\n").join(sections)
 
     def _actions(self, place: str) -> list[tuple[str, str]]:
         rows = [
             (self._keymap.all_shown(action.name), action.text)
-            for action in keys.ACTIONS
+            for action in sorted(keys.ACTIONS, key=lambda action: action.name in _SCROLLING)
             if action.place == place
             and not action.name.startswith("conversation_")
             and action.name not in ("down", "complete_back")
@@ -113,15 +125,23 @@ class HelpScreen(ModalScreen[None]):
             self.dismiss()
 
 
-def _section(title: str, rows: object) -> Content:
+def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Content:
+    """Return a heading and rows of two columns; what is too long for one goes on below."""
+    column = 26 if width > 60 else 16
     lines = [Content.styled(title, "bold $primary")]
-    assert isinstance(rows, list | tuple)
-    for key, text in rows:
-        gap = " " * max(2, _COLUMN - len(key))
-        text = text[:1].lower() + text[1:] if not text[:2].isupper() else text
-        lines.append(
-            Content.assemble(
-                "  ", Content.styled(key, "bold"), gap, Content.styled(text, "$text-muted")
+    for key, told in rows:
+        text = told[:1].lower() + told[1:] if not told[:2].isupper() else told
+        first, *rest = wrap(text, max(16, width - column - 2)) or [""]
+        if len(key) >= column - 1:
+            lines.append(Content.assemble("  ", Content.styled(key, "bold")))
+            gap = " " * (column + 2)
+            lines.append(Content.styled(f"{gap}{first}", "$text-muted"))
+        else:
+            gap = " " * (column - len(key))
+            lines.append(
+                Content.assemble(
+                    "  ", Content.styled(key, "bold"), gap, Content.styled(first, "$text-muted")
+                )
             )
-        )
+        lines += [Content.styled(f"{' ' * (column + 2)}{line}", "$text-muted") for line in rest]
     return Content("\n").join(lines)

@@ -27,6 +27,11 @@ class RoomPicker(Picker):
         super().__init__()
         self._rooms = {room.room: room for room in rooms}
 
+    def show_rooms(self, rooms: Sequence[Room]) -> None:
+        """Show these rooms instead."""
+        self._rooms = {room.room: room for room in rooms}
+        self.refresh_rows(to_top=not self.query_text)
+
     def find(self, query: str) -> Sequence[str]:
         """Rooms by name or topic, then creating one."""
         wanted = query.strip().lstrip("#")
@@ -62,20 +67,25 @@ class MemberPicker(Picker):
     def __init__(self, title: str, members: Sequence[Member], me: str) -> None:
         super().__init__()
         self._title_text, self._me = title, me
-        order = sorted(members, key=lambda m: (not m.operator, not m.online, m.name.casefold()))
-        self._members = {member.name: member for member in order}
+        self.members = _in_order(members)
+
+    def show_members(self, members: Sequence[Member]) -> None:
+        """Show these people instead."""
+        self.members = _in_order(members)
+        self.refresh_title()
+        self.refresh_rows(to_top=not self.query_text)
 
     def title_text(self) -> str:
         """Whose members, and how many."""
-        return f"{self._title_text} · {len(self._members)}"
+        return f"{self._title_text} · {len(self.members)}"
 
     def find(self, query: str) -> Sequence[str]:
         """By name."""
-        return fuzzy.rank(query.strip().lstrip("@"), self._members, lambda key: key)
+        return fuzzy.rank(query.strip().lstrip("@"), self.members, lambda key: key)
 
     def draw(self, key: str) -> Row:
         """Name, whether online, and what they are in the room."""
-        member = self._members[key]
+        member = self.members[key]
         sign = Content.styled("●", "$success") if member.online else Content.styled(
             "○", "$text-disabled"
         )  # fmt: skip
@@ -88,6 +98,11 @@ class MemberPicker(Picker):
             Content.assemble(" ", sign, " ", title),
             Content.styled(f"{' · '.join(signs)} ", "$text-muted"),
         )
+
+
+def _in_order(members: Sequence[Member]) -> dict[str, Member]:
+    order = sorted(members, key=lambda m: (not m.operator, not m.online, m.name.casefold()))
+    return {member.name: member for member in order}
 
 
 class DeedPicker(Picker):

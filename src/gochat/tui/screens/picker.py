@@ -41,25 +41,40 @@ class Picker(ModalScreen[str | None]):
 
     def __init__(self, query: str = "") -> None:
         super().__init__()
-        self._first_query = query
+        self.rows = RowList(self.draw, id="picker-rows", classes="-always")
+        self.rows.can_focus = False
+        self.field = Input(
+            query, placeholder=self.placeholder, id="picker-query", compact=True,
+            select_on_focus=False,
+        )  # fmt: skip
+        self._title = Static("", id="picker-title", markup=False)
+        self._is_chosen_early = False
 
     def compose(self) -> ComposeResult:
         """A box near the top, where the eye goes."""
         with Vertical(id="picker"):
-            yield Static(self.title_text(), id="picker-title", markup=False)
-            yield Input(
-                self._first_query, placeholder=self.placeholder, id="picker-query",
-                compact=True, select_on_focus=False,
-            )  # fmt: skip
-            rows = RowList(self.draw, id="picker-rows", classes="-always")
-            rows.can_focus = False
-            yield rows
+            yield self._title
+            yield self.field
+            yield self.rows
             yield from self.details()
             yield Static(self.keys_text, id="picker-keys", markup=False)
 
     def on_mount(self) -> None:
         """Show what there is to begin with."""
+        self.refresh_title()
         self.refresh_rows()
+        self.field.cursor_position = len(self.field.value)
+        if self._is_chosen_early:
+            self.call_after_refresh(self._take)
+
+    def on_key(self, event: events.Key) -> None:
+        """Take what is typed before the field has the focus: who knows what comes types on."""
+        if self.focused is not None:
+            return
+        if event.key == "enter":
+            self._is_chosen_early = True
+        elif event.is_printable and event.character:
+            self.field.value += event.character
 
     # -- what a kind of picker says ---------------------------------------------------------------
 
@@ -88,14 +103,13 @@ class Picker(ModalScreen[str | None]):
     # -- what it does ---------------------------------------------------------------------------
 
     @property
-    def rows(self) -> RowList:
-        """The list."""
-        return self.query_one("#picker-rows", RowList)
-
-    @property
     def query_text(self) -> str:
         """What is typed."""
-        return self.query_one("#picker-query", Input).value
+        return self.field.value
+
+    def refresh_title(self) -> None:
+        """Show what the title is now."""
+        self._title.update(self.title_text())
 
     def refresh_rows(self, *, to_top: bool = True) -> None:
         """Find again."""
@@ -113,6 +127,9 @@ class Picker(ModalScreen[str | None]):
     @on(Input.Submitted, "#picker-query")
     def _enter(self, event: Input.Submitted) -> None:
         event.stop()
+        self._take()
+
+    def _take(self) -> None:
         if (key := self.rows.cursor_key) is not None:
             self.choose(key)
 

@@ -137,7 +137,7 @@ class SearchScreen(Picker):
     def action_scope(self) -> None:
         """Search here, or everywhere."""
         self._everywhere = not self._everywhere
-        self.query_one("#picker-title", Static).update(self.title_text())
+        self.refresh_title()
         self._ask_now()
 
 

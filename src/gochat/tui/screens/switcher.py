@@ -14,8 +14,8 @@ from gochat.tui.presentation import count, name
 from gochat.tui.screens.picker import Picker, highlighted
 from gochat.tui.widgets.row_list import Row
 
-#: People who are online and never written to, of whom more than this can't be all looked at.
-_PEOPLE = 500
+#: People who are looked through for letters that stand apart, with each key that is typed.
+_PEOPLE = 1000
 
 
 class Switcher(Picker):
@@ -42,9 +42,10 @@ class Switcher(Picker):
         known = [view.conv for view in model.ordered() if view.conv != model.current]
         known.sort(key=self._urgency)
         others = [room for room in self._rooms if room not in model.conversations]
+        near = model.people.matching(wanted.lstrip("#"))[:_PEOPLE]
         people = [
             f"@{person}"
-            for person in model.people.matching(wanted.lstrip("#"))[:_PEOPLE]
+            for person in dict.fromkeys([*near, *model.people.names()[:_PEOPLE]])
             if f"@{person}" not in model.conversations and person != model.me
         ]
         if not wanted:

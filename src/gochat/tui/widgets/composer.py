@@ -64,13 +64,19 @@ class Composer(Vertical):
         self.input: Final = MessageInput(id="input")
         self._note = Static("", id="composer-note")
         self._prompt = Static("", id="prompt", markup=False)
+        self._line = Horizontal(id="composer-line")
 
     def compose(self) -> ComposeResult:
         """A line, and below it the prompt with the field."""
         yield self._note
-        with Horizontal(id="composer-line"):
+        with self._line:
             yield self._prompt
             yield self.input
+
+    @property
+    def line_height(self) -> int:
+        """Rows that the field takes with what surrounds it, without the note above it."""
+        return self._line.outer_size.height
 
     @property
     def text_limit(self) -> int:

@@ -1,0 +1,62 @@
+"""What an empty conversation says instead of nothing."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widget import Widget
+
+from gochat.protocol.messages import LOBBY
+from gochat.tui.keys import Keymap
+from gochat.tui.model import Model
+from gochat.tui.presentation import name
+
+
+class Greeting(Widget):
+    """Stands in the place of the log while nobody has said anything there."""
+
+    def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
+        super().__init__(id=id)
+        self._model = model
+        self.keymap: Keymap | None = None
+
+    def render(self) -> Content:
+        """Draw it for the conversation that is shown."""
+        view = self._model.conversations.get(self._model.current)
+        if view is None:
+            return Content("")
+        title, text = self._words(view.conv)
+        lines = [Content.styled(title, "bold"), Content.styled(text, "$text-muted"), Content("")]
+        if view.conv == LOBBY and self.keymap is not None:
+            hints = (
+                (self.keymap.shown("switcher"), "go to a room or a person"),
+                (self.keymap.shown("rooms"), "see all rooms, or create one"),
+                ("/", "write a command"),
+                (self.keymap.shown("help"), "everything else"),
+            )
+            for key, what in hints:
+                lines.append(
+                    Content.assemble(
+                        Content.styled(f"{key:>8}", "$primary"),
+                        "  ",
+                        Content.styled(what, "$text-muted"),
+                    )
+                )
+        return Content("\n").join(lines)
+
+    def _words(self, conv: str) -> tuple[str, str]:
+        if conv == LOBBY:
+            others = len(self._model.people) - (self._model.me in self._model.people)
+            if others < 1:
+                alone = "You are the first one here. Ask others to run: gochat tui HOST"
+                return f"Welcome, {name(self._model.me)}.", alone
+            return (
+                f"Welcome, {name(self._model.me)}.",
+                "Say hello: what you write here, all can read.",
+            )
+        if conv.startswith("#"):
+            return name(
+                conv
+            ), "A new room. /invite NAME asks somebody in; /topic says what it is for."
+        if conv[1:] == self._model.me:
+            return "Notes to yourself", "Only you can read what you write here."
+        return name(conv[1:]), "Only the two of you can read what is written here."

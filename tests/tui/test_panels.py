@@ -1,0 +1,748 @@
+"""What opens over the chat: by keys, by slash commands, and by the mouse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pilots import OpenApp, screen_text, settle, type_text, typed, until
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from gochat.client import Level
+from gochat.errors import ChatError, ConnectionLost, ErrorCode
+from gochat.protocol.messages import Marked
+from gochat.tui.app import GochatApp
+from gochat.tui.chat_log import LogMessage
+from gochat.tui.keys import read
+from gochat.tui.preferences import Preferences, Settings
+from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.screens.confirm import Confirm
+from gochat.tui.screens.connect import ConnectScreen
+from gochat.tui.screens.help import HelpScreen
+from gochat.tui.screens.palette import Palette
+from gochat.tui.screens.picker import Picker
+from gochat.tui.screens.search import SearchScreen
+from gochat.tui.screens.switcher import Switcher
+from gochat.tui.scripted import ScriptedClient
+from gochat.tui.state import State
+
+pytestmark = pytest.mark.anyio
+
+
+def chat(pilot: Pilot[None]) -> ChatScreen:
+    screen = next(s for s in pilot.app.screen_stack if isinstance(s, ChatScreen))
+    assert isinstance(screen, ChatScreen)
+    return screen
+
+
+async def opened(pilot: Pilot[None], kind: type[Any]) -> Any:
+    await until(pilot, lambda: isinstance(pilot.app.screen, kind), kind.__name__)
+    await settle(pilot)
+    return pilot.app.screen
+
+
+async def in_chat(pilot: Pilot[None]) -> ChatScreen:
+    screen: ChatScreen = await opened(pilot, ChatScreen)
+    return screen
+
+
+def said(client: ScriptedClient, method: str) -> list[tuple[Any, ...]]:
+    return [request[1:] for request in client.requests if request[0] == method]
+
+
+def texts(pilot: Pilot[None]) -> list[str]:
+    return [i.text for i in chat(pilot).log_view.items.values() if isinstance(i, LogMessage)]
+
+
+# -- the switcher ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["ctrl+k", "ctrl+g"])
+async def test_the_switcher_goes_to_a_person(
+    open_app: OpenApp, client: ScriptedClient, key: str
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press(key)
+        await opened(pilot, Switcher)
+        await typed(pilot, "tms")
+        await in_chat(pilot)
+        assert chat(pilot).model.current == "@tomas"
+
+
+async def test_what_is_typed_before_the_switcher_has_opened_is_not_lost(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press("ctrl+k", "t", "o", "m", "enter")
+        await settle(pilot)
+        await in_chat(pilot)
+        assert chat(pilot).composer.input.text == ""
+        assert chat(pilot).model.current == "@tomas"
+
+
+async def test_the_switcher_offers_the_conversation_before_first(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.record("@mei", "mei", "hello")
+    client.add_room("#design", joined=True)
+    async with open_app() as pilot:
+        await pilot.press("alt+3")
+        await settle(pilot)
+        await pilot.press("ctrl+k")
+        switcher = await opened(pilot, Switcher)
+        assert switcher.rows.cursor_key == "#lobby"
+        await pilot.press("enter")
+        await in_chat(pilot)
+        assert chat(pilot).model.current == "#lobby"
+
+
+async def test_a_room_that_one_is_not_in_is_joined(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#music", "Tunes")
+    async with open_app() as pilot:
+        await pilot.press("ctrl+k")
+        switcher = await opened(pilot, Switcher)
+        await until(pilot, lambda: "#music" in switcher.rows.keys)
+        await typed(pilot, "mus")
+        await until(pilot, lambda: chat(pilot).model.current == "#music")
+        assert said(client, "join") == [("#music",)]
+
+
+async def test_escape_and_a_click_beside_it_close_a_panel(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press("ctrl+k")
+        await opened(pilot, Switcher)
+        await pilot.press("escape")
+        await in_chat(pilot)
+        await pilot.press("ctrl+k")
+        await opened(pilot, Switcher)
+        await pilot.click(offset=(1, 30))
+        await in_chat(pilot)
+        assert chat(pilot).model.current == "#lobby"
+
+
+async def test_a_row_is_chosen_by_the_mouse(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.record("@mei", "mei", "hello")
+    async with open_app() as pilot:
+        await pilot.press("ctrl+k")
+        await opened(pilot, Switcher)
+        await pilot.click("#picker-rows", offset=(3, 0))
+        await in_chat(pilot)
+        assert chat(pilot).model.current == "@mei"
+
+
+# -- the palette -----------------------------------------------------------------------------------
+
+
+async def test_the_palette_runs_an_action_by_its_name(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press("ctrl+p")
+        await opened(pilot, Palette)
+        await typed(pilot, "search mess")
+        await opened(pilot, SearchScreen)
+
+
+async def test_the_palette_begins_a_command_that_needs_more(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press("ctrl+p")
+        await opened(pilot, Palette)
+        await typed(pilot, "invite somebody")
+        await in_chat(pilot)
+        assert chat(pilot).composer.input.text == "/invite "
+
+
+async def test_themes_are_shown_while_moving_and_only_kept_when_chosen(
+    open_app: OpenApp, client: ScriptedClient, state: State
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press("ctrl+p")
+        await opened(pilot, Palette)
+        await type_text(pilot, "theme gochat-light")
+        await settle(pilot)
+        assert pilot.app.theme == "gochat-light"
+        await pilot.press("escape")
+        await in_chat(pilot)
+        assert pilot.app.theme == "gochat-dark"
+        await pilot.press("ctrl+p")
+        await opened(pilot, Palette)
+        await typed(pilot, "theme gochat-light")
+        await in_chat(pilot)
+        assert pilot.app.theme == "gochat-light"
+    assert state.load_settings(Settings).theme == "gochat-light"
+
+
+# -- search ----------------------------------------------------------------------------------------
+
+
+async def test_a_hit_is_shown_where_it_was_said_and_end_returns_to_now(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    for n in range(1, 1001):
+        client.record("#lobby", "mei", "the needle" if n == 300 else f"hay {n}")
+    async with open_app() as pilot:
+        await pilot.press("ctrl+f")
+        await opened(pilot, SearchScreen)
+        await type_text(pilot, "needle")
+        await until(pilot, lambda: "the needle" in screen_text(pilot))
+        await pilot.press("enter")
+        await in_chat(pilot)
+        await until(pilot, lambda: "the needle" in screen_text(pilot))
+        assert "hay 301" in screen_text(pilot)
+        assert "End: back to now" in screen_text(pilot)
+        client.say("#lobby", "mei", "just now")
+        await settle(pilot)
+        assert "just now" not in screen_text(pilot)
+        await pilot.press("end")
+        await until(pilot, lambda: "just now" in screen_text(pilot))
+        client.say("#lobby", "mei", "and now")
+        await until(pilot, lambda: "and now" in screen_text(pilot))
+
+
+async def test_scrolling_down_from_an_old_place_leads_to_the_present(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    for n in range(1, 351):
+        client.record("#lobby", "mei", f"hay {n}")
+    async with open_app() as pilot:
+        chat(pilot).go_to("#lobby", 50)
+        await until(pilot, lambda: "hay 50" in texts(pilot))
+        assert "hay 350" not in texts(pilot)
+        for _ in range(60):
+            await pilot.press("pagedown")
+            if "hay 350" in texts(pilot):
+                break
+        await until(pilot, lambda: "hay 350" in texts(pilot))
+        seqs = [int(key) for key in chat(pilot).log_view.items]
+        assert seqs == list(range(seqs[0], 351))
+
+
+async def test_a_search_that_fails_says_why(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.refusals["search"] = ConnectionLost("there is no connection")
+    async with open_app() as pilot:
+        await pilot.press("ctrl+f")
+        await opened(pilot, SearchScreen)
+        await type_text(pilot, "x")
+        await until(pilot, lambda: "there is no connection" in screen_text(pilot))
+
+
+async def test_the_search_is_narrowed_to_the_conversation(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.record("@mei", "mei", "needle in private")
+    client.record("#lobby", "mei", "needle for all")
+    async with open_app() as pilot:
+        await pilot.press("ctrl+f")
+        await opened(pilot, SearchScreen)
+        await type_text(pilot, "needle")
+        await until(pilot, lambda: "needle in private" in screen_text(pilot))
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: "needle in private" not in screen_text(pilot))
+        assert "Search in #lobby" in screen_text(pilot)
+
+
+# -- messages --------------------------------------------------------------------------------------
+
+
+async def test_ones_own_message_is_edited(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "helo")
+        await type_text(pilot, "draft")
+        chat(pilot).composer.input.write("")
+        await pilot.press("up", "e")
+        await settle(pilot)
+        assert chat(pilot).composer.input.text == "helo"
+        assert "editing your message" in screen_text(pilot)
+        chat(pilot).composer.input.write("hello")
+        await pilot.press("enter")
+        await until(pilot, lambda: texts(pilot) == ["hello"])
+        assert said(client, "edit") == [("#lobby", 1, "hello")]
+        assert "edited" in screen_text(pilot)
+
+
+async def test_an_edit_that_fails_keeps_what_was_typed(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "helo")
+        client.refusals["edit"] = ConnectionLost("there is no connection")
+        await pilot.press("up", "e")
+        await settle(pilot)
+        chat(pilot).composer.input.write("hello")
+        await pilot.press("enter")
+        await until(pilot, lambda: chat(pilot).composer.input.text == "hello")
+        assert "there is no connection" in screen_text(pilot)
+
+
+async def test_leaving_an_edit_brings_the_draft_back(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "helo")
+        composer = chat(pilot).composer
+        composer.input.write("half")
+        composer.edit(1, "helo")
+        await settle(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert composer.input.text == "half"
+
+
+async def test_deleting_asks_first(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "oops")
+        await pilot.press("up", "d")
+        await opened(pilot, Confirm)
+        await pilot.press("enter")  # on the harmless answer
+        await in_chat(pilot)
+        assert said(client, "delete") == []
+        chat(pilot).composer.input.focus()
+        await pilot.press("up", "d")
+        await opened(pilot, Confirm)
+        await pilot.press("y")
+        await in_chat(pilot)
+        await until(pilot, lambda: said(client, "delete") == [("#lobby", 1)])
+        await settle(pilot)
+        assert "oops" not in screen_text(pilot)
+
+
+async def test_another_persons_message_is_not_edited(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.record("#lobby", "mei", "hers")
+    async with open_app() as pilot:
+        await until(pilot, lambda: texts(pilot) == ["hers"])
+        await pilot.press("up", "e")
+        await settle(pilot)
+        assert "This is mei's message." in screen_text(pilot)
+        assert chat(pilot).composer.mode is None
+
+
+async def test_a_reaction_is_given_and_taken_back(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.record("#lobby", "mei", "done!")
+    async with open_app() as pilot:
+        await until(pilot, lambda: texts(pilot) == ["done!"])
+        await pilot.press("up", "plus")
+        await opened(pilot, Picker)
+        await typed(pilot, "tada")
+        await until(pilot, lambda: said(client, "react") == [("#lobby", 1, "🎉", True)])
+        await settle(pilot)
+        assert "🎉" in screen_text(pilot)
+        chat(pilot).controller.react("#lobby", 1, "🎉")
+        await until(pilot, lambda: said(client, "react")[-1] == ("#lobby", 1, "🎉", False))
+
+
+async def test_a_message_is_copied(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.record("#lobby", "mei", "copy me")
+    async with open_app() as pilot:
+        await until(pilot, lambda: texts(pilot) == ["copy me"])
+        await pilot.press("up", "y")
+        await settle(pilot)
+        assert pilot.app.clipboard == "copy me"
+
+
+async def test_a_refused_message_is_discarded(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        client.refusals["send"] = ChatError(ErrorCode.NOT_A_MEMBER, "not a member")
+        await typed(pilot, "x")
+        await pilot.press("up", "d")
+        await settle(pilot)
+        assert client.outbox == ()
+        assert texts(pilot) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("see https://example.org/a.", ["https://example.org/a"]),
+        ("none", []),
+    ],
+)
+async def test_a_link_is_opened(
+    open_app: OpenApp,
+    client: ScriptedClient,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    urls: list[str],
+) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(GochatApp, "open_url", lambda self, url, **_: found.append(url))
+    client.record("#lobby", "mei", text)
+    async with open_app() as pilot:
+        await until(pilot, lambda: texts(pilot) == [text])
+        await pilot.press("up", "o")
+        await settle(pilot)
+        assert found == urls
+
+
+# -- rooms and people ------------------------------------------------------------------------------
+
+
+async def test_a_room_is_created_from_the_list_of_rooms(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press("f4")
+        await opened(pilot, Picker)
+        await typed(pilot, "design")
+        await until(pilot, lambda: bool(pilot.app.screen.query("#topic")))
+        await settle(pilot)
+        assert pilot.app.screen.query_one("#room", Input).value == "design"
+        await pilot.press("tab")
+        await typed(pilot, "How it looks")
+        await until(pilot, lambda: chat(pilot).model.current == "#design")
+        assert said(client, "create_room") == [("#design", "How it looks", False)]
+        assert "you created this room" in screen_text(pilot)
+
+
+async def test_a_room_is_left_after_asking(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.add_room("#design", joined=True)
+    async with open_app() as pilot:
+        await pilot.press("alt+2")
+        await settle(pilot)
+        await typed(pilot, "/leave")
+        await opened(pilot, Confirm)
+        await pilot.press("y")
+        await in_chat(pilot)
+        await until(pilot, lambda: chat(pilot).model.current == "#lobby")
+        assert said(client, "leave") == [("#design",)]
+        assert "#design" not in chat(pilot).model.conversations
+
+
+async def test_the_lobby_is_not_left(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "/leave")
+        assert "can't be left" in screen_text(pilot)
+
+
+async def test_members_are_listed_and_an_operator_can_remove_one(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", members=["mei", "tomas"], joined=True)
+    async with open_app() as pilot:
+        await pilot.press("alt+2")
+        await settle(pilot)
+        chat(pilot).model.shown.operator = True
+        await pilot.press("f3")
+        picker = await opened(pilot, Picker)
+        await until(pilot, lambda: "mei" in picker.rows.keys)
+        await typed(pilot, "mei")
+        await until(pilot, lambda: "Remove them" in screen_text(pilot))
+        await typed(pilot, "remove")
+        await opened(pilot, Confirm)
+        await pilot.press("y")
+        await until(pilot, lambda: said(client, "kick") == [("#design", "mei")])
+
+
+async def test_being_removed_shows_it_and_what_was_said_stays(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", joined=True)
+    client.record("#design", "mei", "hello")
+    async with open_app() as pilot:
+        await pilot.press("alt+2")
+        await until(pilot, lambda: texts(pilot) == ["hello"])
+        await type_text(pilot, "I think")
+        client.say("#design", "mei", "ada", kind="kick")
+        await settle(pilot)
+        text = screen_text(pilot)
+        assert "mei removed you" in text
+        assert "you are not in this room" in text
+        assert chat(pilot).composer.input.text == "I think"
+
+
+async def test_an_invitation_is_shown(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        client.say("#secret", "mei", "ada", kind="invite")
+        await settle(pilot)
+        assert "mei invites you to #secret" in screen_text(pilot)
+
+
+async def test_a_level_is_set_and_taken_back_when_it_fails(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    def level() -> Level:
+        return chat(pilot).model.shown.level
+
+    async with open_app() as pilot:
+        await typed(pilot, "/notify none")
+        assert said(client, "set_level") == [("#lobby", "none")]
+        assert level() == "none"
+        client.refusals["set_level"] = ConnectionLost("there is no connection")
+        await typed(pilot, "/notify all")
+        await until(pilot, lambda: level() == "none")
+        client.tell(Marked(conv="#lobby", read=0, level="mentions"))
+        await until(pilot, lambda: level() == "mentions")
+
+
+async def test_a_command_that_is_wrong_stays_to_be_mended(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "/jion music")
+        assert chat(pilot).composer.input.text == "/jion music"
+        assert "Did you mean /join" in screen_text(pilot)
+
+
+async def test_two_slashes_send_one(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "//etc/hosts")
+        assert said(client, "send") == [("#lobby", "/etc/hosts", None)]
+
+
+# -- completion ------------------------------------------------------------------------------------
+
+
+async def test_tab_completes_and_goes_round(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.arrive("melanie")
+    async with open_app() as pilot:
+        field = chat(pilot).composer.input
+        await type_text(pilot, "hi @me")
+        await settle(pilot)
+        assert "@melanie" in screen_text(pilot)
+        await pilot.press("tab")
+        assert field.text == "hi @mei "
+        await pilot.press("tab")
+        assert field.text == "hi @melanie "
+        await pilot.press("tab")
+        assert field.text == "hi @mei "
+        await pilot.press("shift+tab")
+        assert field.text == "hi @melanie "
+        await pilot.press("enter")
+        await settle(pilot)
+        assert said(client, "send") == [("#lobby", "hi @melanie ", None)]
+
+
+async def test_the_popup_shows_commands_and_escape_closes_it(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press("slash")
+        await settle(pilot)
+        assert "/msg NAME [TEXT]" in screen_text(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "/msg NAME" not in screen_text(pilot)
+        await pilot.press("t", "o", "tab")
+        await settle(pilot)
+        assert chat(pilot).composer.input.text == "/topic "
+        assert "set what this room is about" in screen_text(pilot)
+
+
+async def test_an_emoji_appears_as_its_name_ends(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await type_text(pilot, "yes :tada")
+        await pilot.press("colon")
+        await settle(pilot)
+        assert chat(pilot).composer.input.text == "yes 🎉 "
+
+
+# -- the rest --------------------------------------------------------------------------------------
+
+
+async def test_a_large_paste_is_asked_about(open_app: OpenApp, client: ScriptedClient) -> None:
+    text = "\n".join(f"line {n}" for n in range(1, 31))
+    async with open_app() as pilot:
+        await type_text(pilot, text)
+        await opened(pilot, Confirm)
+        assert "Paste 30 lines?" in screen_text(pilot)
+        await pilot.press("escape")
+        await in_chat(pilot)
+        assert chat(pilot).composer.input.text == ""
+        await type_text(pilot, text)
+        await opened(pilot, Confirm)
+        await pilot.press("enter")
+        await in_chat(pilot)
+        await until(pilot, lambda: chat(pilot).composer.input.text == text)
+
+
+async def test_a_paste_keeps_its_lines_and_is_not_sent(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        await type_text(pilot, "one\r\ntwo\rthree\n")
+        await settle(pilot)
+        assert chat(pilot).composer.input.text == "one\ntwo\nthree\n"
+        assert said(client, "send") == []
+
+
+@pytest.mark.parametrize(
+    ("focus", "first"),
+    [("input", "Writing"), ("list", "Rooms and people"), ("message", "The selected message")],
+)
+async def test_help_begins_with_what_has_the_focus(
+    open_app: OpenApp, client: ScriptedClient, focus: str, first: str
+) -> None:
+    client.record("#lobby", "mei", "x")
+    async with open_app() as pilot:
+        await until(pilot, lambda: texts(pilot) == ["x"])
+        if focus != "input":
+            await pilot.press("f2" if focus == "list" else "up")
+            await settle(pilot)
+        await pilot.press("f1")
+        await opened(pilot, HelpScreen)
+        lines = [line.strip() for line in screen_text(pilot).splitlines()]
+        place = lines.index("Help") if "Help" in lines else 0
+        assert any(first in line for line in lines[place : place + 4])
+        await pilot.press("escape")
+        await in_chat(pilot)
+
+
+async def test_settings_hold_at_once_and_are_kept(
+    open_app: OpenApp, client: ScriptedClient, state: State
+) -> None:
+    async with open_app() as pilot:
+        await pilot.press("f5")
+        await opened(pilot, Picker)
+        await type_text(pilot, "who comes")
+        await pilot.press("right")
+        await settle(pilot)
+        await pilot.press("escape")
+        await in_chat(pilot)
+        assert not chat(pilot).model.presence_lines
+    assert not state.load_settings(Settings).presence
+
+
+async def test_what_the_file_sets_is_not_changed_in_the_app(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    fixed = Preferences(Settings(theme="nord"), fixed=frozenset({"theme"}))
+    async with open_app(preferences=fixed) as pilot:
+        await pilot.press("f5")
+        await opened(pilot, Picker)
+        assert "in tui.toml" in screen_text(pilot)
+        await pilot.press("right")
+        await settle(pilot)
+        assert pilot.app.theme == "nord"
+
+
+async def test_keys_of_the_configuration_work_and_the_old_ones_do_not(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    keymap = read({"switcher": "ctrl+t", "send": "ctrl+s"})
+    async with open_app(preferences=Preferences(keymap=keymap)) as pilot:
+        await pilot.press("ctrl+k")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, ChatScreen)
+        assert "Ctrl+T go to" in screen_text(pilot)
+        await pilot.press("ctrl+t")
+        await opened(pilot, Switcher)
+        await pilot.press("escape")
+        await in_chat(pilot)
+        await type_text(pilot, "one")
+        await pilot.press("enter")
+        await type_text(pilot, "two")
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert said(client, "send") == [("#lobby", "one\ntwo", None)]
+
+
+async def test_mistakes_in_the_configuration_are_told(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    keymap = read({"serch": "f9"})
+    preferences = Preferences(keymap=keymap, problems=keymap.problems)
+    async with open_app(preferences=preferences) as pilot:
+        assert "did you mean 'search'?" in screen_text(pilot).replace("\n", " ")
+
+
+async def test_a_session_that_the_server_ends_asks_for_the_password_and_loses_nothing(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.accounts["ada"] = "a good password"
+    async with open_app() as pilot:
+        await type_text(pilot, "half a sentence")
+        client.end("you have changed your password elsewhere")
+        await until(pilot, lambda: "Please log in again" in screen_text(pilot))
+        assert "changed your password elsewhere" in screen_text(pilot)
+        await settle(pilot)
+        await typed(pilot, "wrong")
+        await until(pilot, lambda: "wrong name or password" in screen_text(pilot))
+        await settle(pilot)
+        await typed(pilot, "a good password")
+        await in_chat(pilot)
+        await settle(pilot)
+        assert chat(pilot).composer.input.text == "half a sentence"
+        assert "connected as ada" in screen_text(pilot)
+
+
+async def test_logging_out_asks_and_forgets_the_token(
+    open_app: OpenApp, client: ScriptedClient, state: State
+) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "/logout")
+        await opened(pilot, Confirm)
+        await pilot.press("y")
+        await opened(pilot, ConnectScreen)
+        assert "You are logged out." in screen_text(pilot)
+        session = state.session()
+        assert session is not None
+        assert session.token is None
+        assert ("log_out",) in client.requests
+
+
+async def test_the_password_is_changed(open_app: OpenApp, client: ScriptedClient) -> None:
+    client.accounts["ada"] = "a good password"
+    async with open_app() as pilot:
+        await typed(pilot, "/password")
+        await until(pilot, lambda: bool(pilot.app.screen.query("#old")))
+        await settle(pilot)
+        await typed(pilot, "a good password")
+        await typed(pilot, "a better password")
+        await typed(pilot, "a better password")
+        await in_chat(pilot)
+        await until(pilot, lambda: client.accounts["ada"] == "a better password")
+
+
+async def test_the_editor_gets_the_text_and_gives_it_back(
+    open_app: OpenApp,
+    client: ScriptedClient,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    async def edit(app: object, text: str) -> str:
+        return f"{text} and more"
+
+    monkeypatch.setattr("gochat.tui.screens.chat.edit_text", edit)
+    async with open_app() as pilot:
+        await type_text(pilot, "some")
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: chat(pilot).composer.input.text == "some and more")
+
+
+async def test_an_empty_server_says_what_to_do(open_app: OpenApp, client: ScriptedClient) -> None:
+    client._people.clear()
+    async with open_app() as pilot:
+        text = screen_text(pilot)
+        assert "You are the first one here" in text
+        assert "go to a room or a person" in text
+        client.say("#lobby", "mei", "hello")
+        await settle(pilot)
+        text = screen_text(pilot)
+        assert "hello" in text
+        assert "first one here" not in text
+
+
+async def test_hostile_names_and_topics_are_shown_as_text(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", "[b]x[/b] \x1b]0;t\x07\u202e", joined=True)
+    client.arrive("a\x1b[31mb", "[red]c[/red]")
+    async with open_app() as pilot:
+        await pilot.press("alt+2")
+        await settle(pilot)
+        text = screen_text(pilot)
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "[b]x[/b]" in text
+        assert "[red]c[/red]" in text

@@ -1,0 +1,81 @@
+"""The terminal: what can't show the app says so, and keys with Alt are what they are."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from textual import events
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual._xterm_parser import XTermParser
+
+from gochat.cli import main
+from gochat.tui.terminal import teach_legacy_keys
+
+
+@pytest.fixture
+def taught() -> Iterator[None]:
+    """Textual knows the keys, for one test."""
+    before = dict(ANSI_SEQUENCES_KEYS)
+    teach_legacy_keys()
+    yield
+    ANSI_SEQUENCES_KEYS.clear()  # type: ignore[attr-defined]  # a dict, typed as a Mapping
+    ANSI_SEQUENCES_KEYS.update(before)  # type: ignore[attr-defined]  # as above
+
+
+@pytest.mark.parametrize(
+    ("sequence", "key"),
+    [
+        ("\x1b\r", "alt+enter"),
+        ("\x1b/", "alt+slash"),
+        ("\x1b1", "alt+1"),
+        ("\x1b9", "alt+9"),
+        ("\x1b[13;3u", "alt+enter"),
+        ("\x1b[13;2u", "shift+enter"),
+        ("\n", "ctrl+j"),
+        ("\r", "enter"),
+    ],
+)
+@pytest.mark.usefixtures("taught")
+def test_what_terminals_send_for_keys_is_understood(sequence: str, key: str) -> None:
+    found = [e.key for e in XTermParser().feed(sequence) if isinstance(e, events.Key)]
+    assert found == [key]
+
+
+def run_on_a_terminal(**environ: str) -> tuple[int, str]:
+    """Run `gochat tui --demo` on a pseudo-terminal; it must end by itself."""
+    leader, follower = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "gochat", "tui", "--demo"],
+            stdin=follower, stdout=follower, stderr=subprocess.PIPE, text=True, timeout=50,
+            env={**os.environ, **environ}, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(leader)
+        os.close(follower)
+    return done.returncode, done.stderr
+
+
+def test_a_locale_without_utf_8_is_told_with_its_remedy() -> None:
+    code, text = run_on_a_terminal(LC_ALL="en_US.ISO-8859-1", PYTHONIOENCODING="iso8859-1")
+    assert code == 2
+    assert "needs UTF-8" in text
+    assert "LC_ALL=C.UTF-8" in text
+    assert "Traceback" not in text
+
+
+def test_a_dumb_terminal_is_told_apart() -> None:
+    code, text = run_on_a_terminal(TERM="dumb")
+    assert code == 2
+    assert "dumb" in text
+    assert "Traceback" not in text
+
+
+def test_without_a_terminal_there_is_no_app(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tui", "--demo"]) == 2
+    assert "needs a terminal" in capsys.readouterr().err
