@@ -454,6 +454,36 @@ async def test_history_has_one_epoch_for_ever(path: Path) -> None:
         assert (await chat.page("Mei", "#lobby")).epoch != epoch
 
 
+@pytest.mark.parametrize(
+    ("synchronous", "machine_went_down", "is_new"),
+    [("normal", True, True), ("normal", False, False), ("full", True, False)],
+)
+async def test_a_machine_that_went_down_begins_a_new_epoch_unless_nothing_can_be_lost(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    synchronous: str,
+    machine_went_down: bool,
+    is_new: bool,
+) -> None:
+    url = path.with_name(f"{path.name}?synchronous={synchronous}")
+    with run_python(_APPEND_FOR_EVER, url) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+    with closing(sqlite3.connect(path)) as db:
+        (before,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    if machine_went_down:
+        monkeypatch.setattr(database, "boot_id", lambda: "another start")
+    async with opened(path) as chat:
+        assert ((await chat.page("p0", "#lobby")).epoch != before) == is_new
+    monkeypatch.setattr(database, "boot_id", lambda: "the next start")
+    async with opened(path) as chat:  # it was closed in order, so nothing can be missing
+        after = (await chat.page("p0", "#lobby")).epoch
+    async with opened(path) as chat:
+        assert (await chat.page("p0", "#lobby")).epoch == after
+        assert (after != before) == is_new
+
+
 # -- the writer -----------------------------------------------------------------------------------
 
 
