@@ -367,6 +367,19 @@ def test_a_store_that_lost_its_data_may_begin_a_new_epoch_with_what_was_acknowle
     assert Rule.LOST in {violation.rule for violation in check(lost, may_lose_data=True)}
 
 
+def test_a_reader_who_has_seen_nothing_may_begin_with_a_page_from_before_its_start() -> None:
+    entries = [Logged("#lobby", EPOCH, n, "text", "ada", f"{n}", "x") for n in range(1, 601)]
+    history: list[Event] = [Said(0, "ada", "ada", "#lobby", f"{n}", "x") for n in range(1, 601)]
+    history += [
+        Started(0, "mei.1", "#lobby", EPOCH, 600),
+        Restarted(0, "mei.1", "#lobby", EPOCH, 400),
+    ]
+    history += [
+        Seen(0, "mei.1", "#lobby", EPOCH, n, "text", "ada", f"{n}", "x") for n in range(401, 601)
+    ]
+    assert check([*history, *entries]) == []
+
+
 @given(histories)
 def test_a_history_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, history: list[Event]

@@ -213,7 +213,9 @@ class _Evidence:
         view = self.views.get((event.reader, event.conversation))
         if view is not None and view.epoch == event.epoch:
             skipped = event.seq - view.seq
-            if skipped < FEWEST_SKIPPED:
+            # Who has seen nothing yet may begin earlier than it had to.
+            is_early_start = view.is_start and skipped <= 0
+            if skipped < FEWEST_SKIPPED and not is_early_start:
                 self._add(
                     Rule.NEEDLESS_RESTART,
                     f"{event.reader} went from {view.seq} to {event.seq} in {event.conversation}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -188,8 +187,13 @@ class Recorder:
 
     async def _react(self, client: Client, address: str, seq: int) -> None:
         """Add an entry that is no message, and that nobody promised to keep trying."""
-        with suppress(ConnectionLost):
+        try:
             await client.react(address, seq, "👍")
+        except ConnectionLost:
+            pass
+        except ChatError as error:
+            if error.retry_after is None:
+                raise
 
     def _note(self, event: ClientEvent) -> None:
         match event:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -70,7 +70,7 @@ class Scenario:
     bombs: tuple[str, ...] = ()
     breaks_network: bool = True
     heal_timeout: float = 40.0
-    settings: dict[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -231,7 +231,7 @@ class Planner:
         random = Random(f"{self._seed}/{number}")
         reset = random.random() < 0.7
         kind = random.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
-        some = int(random.lognormvariate(8.5, 2))  # bytes: 5 thousand, give or take a lot
+        some = int(random.lognormvariate(9.5, 1.8))  # bytes: 13 thousand, give or take a lot
         match kind:
             case "none":
                 return Plan(cut_at=random.uniform(5, 15), reset=reset)
