@@ -124,7 +124,11 @@ async def test_only_operators_change_a_room() -> None:
 
 
 async def test_a_room_is_never_left_without_an_operator() -> None:
-    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+    async with (
+        running_server() as server,
+        server.peer("mei", "log") as mei,
+        server.peer("bob") as bob,
+    ):
         async with server.peer("ann") as ann:
             await done(mei, CreateRoom(room="#cats"))
             joined = await done(bob, Join(room="#cats"))
@@ -135,6 +139,10 @@ async def test_a_room_is_never_left_without_an_operator() -> None:
             assert await refused(mei, demote) == "bad_request"
             await done(mei, Leave(room="#cats"))
             assert await members(bob, "#cats") == {"ann": False, "bob": True}
+            entries = [m for m in mei.received if isinstance(m, Message)]
+            assert [m.text for m in entries if m.kind == "operator"] == ["bob"], (
+                "hers, but not asked"
+            )
 
 
 async def test_the_lobby_stays_as_it_is() -> None:

@@ -219,7 +219,8 @@ class Handlers:
         """Append what a request asks for; what became of its last draft is the answer."""
         result: Appended | ChatError | StoreUnavailable
         try:
-            result = (await self._append(session, await self._drafts(who, person, request)))[-1]
+            drafts = await self._drafts(who, person, request)
+            result = (await self._append(session, drafts, each_acknowledged=False))[-1]
         except ChatError as error:
             result = await self._said_before(who, request) or error
         if isinstance(request, CreateRoom) and request.topic and isinstance(result, Appended):
@@ -273,12 +274,13 @@ class Handlers:
                 assert_never(request)
 
     async def _append(
-        self, session: Session, drafts: Sequence[Draft]
+        self, session: Session, drafts: Sequence[Draft], *, each_acknowledged: bool = True
     ) -> Sequence[Appended | ChatError | StoreUnavailable]:
+        """Append. What is acknowledged (each draft, or the last) is not echoed to the session."""
         if not drafts:
             return ()
         hub = self._services.hub
-        for draft in drafts:
+        for draft in drafts if each_acknowledged else drafts[-1:]:
             assert draft.cid is not None
             hub.expect(draft.sender_key, draft.cid, session)
         try:
