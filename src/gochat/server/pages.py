@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 from gochat.chat.store import Page
@@ -19,35 +21,58 @@ def history_page(request: History, address: str, page: Page, frame_bytes: int) -
     What is left out is what is farthest from where the request begins, so that the next request
     continues there without a gap.
     """
-    entries = list(page.entries)
+    entries = page.entries
     if request.after is not None:
         entries = fitting(entries, frame_bytes)
     elif request.around is not None:
-        middle = next((i for i, e in enumerate(entries) if e.seq >= (request.around or 0)), 0)
-        newer = fitting(entries[middle:], frame_bytes // 2)
-        older = fitting(reversed(entries[:middle]), frame_bytes // 2)
-        entries = [*reversed(older), *newer]
+        entries = _around(request.around, entries, frame_bytes)
     else:
         entries = fitting(reversed(entries), frame_bytes)[::-1]
+    if entries:
+        older, newer = entries[0].seq > 1, entries[-1].seq < page.head
+    else:  # then all that there is lies on the other side of where it was asked for
+        older = page.head > 0 and request.before is None
+        newer = page.head > 0 and request.before is not None
     return HistoryPage(
         request_id=request.request_id,
         conv=address,
         epoch=page.epoch,
         head=page.head,
         entries=tuple(entries),
-        older=bool(entries) and entries[0].seq > 1,
-        newer=bool(entries) and entries[-1].seq < page.head,
+        older=older,
+        newer=newer,
     )
 
 
 def fitting(entries: Iterable[Message], frame_bytes: int) -> list[Message]:
     """Return as many of `entries`, from the first, as fit one frame."""
-    # In a page an entry is escaped as often as in a frame of its own, so that is its size there.
     room = frame_bytes - _ENVELOPE
     fit = []
     for entry in entries:
-        room -= len(encode(entry))
+        room -= _size(entry)
         if room < 0:
             break
         fit.append(entry)
     return fit
+
+
+def _around(seq: int, entries: Sequence[Message], frame_bytes: int) -> Sequence[Message]:
+    """Return as many of `entries` as fit one frame: the one with `seq`, or else the nearest, then
+    in turns the next on either side, while there is one and it fits."""
+    sizes = [_size(entry) for entry in entries]
+    start = end = max(0, bisect_right(entries, seq, key=attrgetter("seq")) - 1)
+    room = frame_bytes - _ENVELOPE
+    grows_newer = grows_older = True
+    while grows_newer or grows_older:
+        if grows_newer := grows_newer and end < len(entries) and sizes[end] <= room:
+            room -= sizes[end]
+            end += 1
+        if grows_older := grows_older and start > 0 and sizes[start - 1] <= room:
+            start -= 1
+            room -= sizes[start]
+    return entries[start:end]
+
+
+def _size(entry: Message) -> int:
+    # In a page an entry is escaped as often as in a frame of its own, so that is its size there.
+    return len(encode(entry))
