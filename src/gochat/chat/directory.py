@@ -51,6 +51,11 @@ class Directory:
             self._shorten(self._rooms)
         return self._rooms[key]
 
+    def forget(self) -> None:
+        """Forget all names, because the store's data is another."""
+        self._people.clear()
+        self._rooms = OrderedDict({LOBBY_KEY: LOBBY})
+
     def _shorten(self, remembered: OrderedDict[K, str]) -> None:
         while len(remembered) > self._max_remembered:
             remembered.popitem(last=False)

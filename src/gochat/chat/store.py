@@ -216,6 +216,10 @@ class Store(Protocol):
         `deliver` is called in the Trio thread, must not block, and must not raise. Starts with the
         cursor of the position from which on it follows. An entry is delivered before or after
         `append` returns it, but always after its commit.
+
+        Raises:
+            LogInterrupted: it can't go on from where it was, because the log has another history
+                now, or something that lies between is no longer there. Who follows starts anew.
         """
         ...
 

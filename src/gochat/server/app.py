@@ -6,7 +6,7 @@ The tree of tasks::
      ├── open_server
      │    ├── the store's own tasks (open_store)
      │    ├── delivery: what sockets did not take at once (open_delivery)
-     │    ├── store.follow ─▶ hub.deliver
+     │    ├── following.follow: store.follow ─▶ hub.deliver
      │    ├── hub.tell_presence
      │    └── deadlines.watch
      ├── one session per connection
@@ -41,7 +41,7 @@ from gochat.config import Config
 from gochat.errors import ConfigError, ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
-from gochat.server import deadlines
+from gochat.server import deadlines, following
 from gochat.server.handlers import Handlers
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.listener import accept_for_ever
@@ -207,9 +207,9 @@ async def open_server(
         trio.open_nursery() as nursery,
     ):
         services = _compose(config, store, delivery, clock or _wall_clock)
-        services.hub.cursor = await nursery.start(store.follow, services.hub.deliver)
-        nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
         server = Server(services)
+        await nursery.start(following.follow, services, server.sessions)
+        nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
         nursery.start_soon(deadlines.watch, server.sessions, config.limits)
         yield server
         nursery.cancel_scope.cancel()
@@ -223,6 +223,7 @@ def _compose(
     return Services(
         config=config,
         store=store,
+        directory=directory,
         delivery=delivery,
         hub=Hub(delivery, burst=limits.burst, per_second=limits.per_second),
         accounts=Accounts(

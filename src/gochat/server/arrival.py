@@ -265,6 +265,8 @@ class Arrivals:
             page.epoch == position.epoch
             and position.seq <= page.head
             and len(page.entries) <= limit
+            # A store may keep only the newest entries.
+            and (not page.entries or page.entries[0].seq == position.seq + 1)
         )
         if not recovered:
             page = await store.page(key, viewer=person.key, limit=NEWEST_PAGE, as_of=as_of)

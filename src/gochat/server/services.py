@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gochat.chat.accounts import Accounts
 from gochat.chat.delivery import Delivery
+from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hub import Hub
 from gochat.chat.rate import TokenBucket
@@ -21,6 +22,7 @@ class Services:
 
     config: Config
     store: Store
+    directory: Directory
     delivery: Delivery
     hub: Hub
     accounts: Accounts

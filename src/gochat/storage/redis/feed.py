@@ -190,9 +190,9 @@ class _Reader(threading.Thread):
                     self._feed.attachment.doubt(partition)
                     break
                 position = found
-                placed.append(
-                    Placed(partition, epoch, found, decode_feed_entry(packed).logged(epoch))
-                )
+                if not self._feed.order.has(partition, epoch, found):  # it was appended here
+                    entry = decode_feed_entry(packed).logged(epoch)
+                    placed.append(Placed(partition, epoch, found, entry))
             self._feed.positions[partition] = position
         if placed:
             for one in placed:

@@ -58,6 +58,10 @@ class Order:
         """Return the position up to which all has been delivered: that of each partition."""
         return tuple(self._positions)
 
+    def has(self, partition: int, epoch: str, position: int) -> bool:
+        """True if an entry was delivered. In any thread."""
+        return epoch == self._epochs[partition] and position <= self._positions[partition]
+
     def offer(self, entries: Iterable[Placed]) -> None:
         """Deliver those of `entries` that come next, before anything else happens."""
         positions, epochs = self._positions, self._epochs
@@ -90,7 +94,11 @@ class Order:
     async def delivered(self, partition: int, epoch: str, position: int) -> None:
         """Wait until an entry was delivered; but not for long."""
         with trio.move_on_after(PATIENCE):
-            while self._followers and not self._has(partition, epoch, position):
+            while (
+                self._followers
+                and epoch == self._epochs[partition]
+                and not self.has(partition, epoch, position)
+            ):
                 self._has_watchers = True
                 await self._progress.wait()
 
@@ -107,9 +115,6 @@ class Order:
             raise follower.failure
         finally:
             self._followers.pop(follower, None)
-
-    def _has(self, partition: int, epoch: str, position: int) -> bool:
-        return epoch != self._epochs[partition] or position <= self._positions[partition]
 
     def _tell_watchers(self) -> None:
         if self._has_watchers:

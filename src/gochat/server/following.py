@@ -1,0 +1,68 @@
+"""Following the store's log, also beyond a break in its history."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from typing import Final, NoReturn
+
+import structlog
+import trio
+
+from gochat.chat.store import Cursor
+from gochat.errors import LogInterrupted
+from gochat.protocol.messages import ByeReason
+from gochat.server.services import Services
+from gochat.server.session import Session
+
+log = structlog.stdlib.get_logger()
+
+#: Sessions that are asked to come back in one second: each costs some reading.
+COME_BACK_PER_SECOND: Final = 500
+
+
+async def follow(
+    services: Services,
+    sessions: Collection[Session],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> NoReturn:
+    """Hand what the log commits to the hub, for ever.
+
+    Where it can't be followed on, what the sessions were sent is not the beginning of what is
+    there now. So they are closed, and their clients resume, which mends it.
+    """
+    beginning = _Beginning(services, sessions, task_status)
+    while True:
+        try:
+            await services.store.follow(services.hub.deliver, task_status=beginning)
+        except LogInterrupted as error:
+            log.warning("the log was interrupted", reason=str(error), sessions=len(sessions))
+
+
+class _Beginning:
+    """Takes the cursor from which on the log is followed, in the same step."""
+
+    def __init__(
+        self, services: Services, sessions: Collection[Session], status: trio.TaskStatus[None]
+    ) -> None:
+        self._services = services
+        self._sessions = sessions
+        self._status = status
+        self._is_first = True
+
+    def started(self, cursor: Cursor = None) -> None:
+        self._services.hub.cursor = cursor
+        if self._is_first:
+            self._is_first = False
+            self._status.started()
+            return
+        self._services.directory.forget()
+        for session in tuple(self._sessions):
+            if session.identity is not None:
+                span = len(self._sessions) / COME_BACK_PER_SECOND
+                session.close(
+                    ByeReason.INTERNAL,
+                    "the server's log was restored: resume",
+                    retry_after=0.2 + span * random.random(),  # noqa: S311 - spreads load
+                )
