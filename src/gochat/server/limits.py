@@ -1,12 +1,16 @@
-"""Limits that hold between requests: rates, failed logins, connections.
+"""Limits that hold between requests: failed logins, connections.
 
-Pure bookkeeping: each takes the present time, in seconds of a monotonic clock, and answers how long
-to wait, 0 meaning "go on". What they remember is bounded.
+Pure bookkeeping: what depends on time takes the present one, in seconds of a monotonic clock. What
+is remembered is bounded. An address is counted as what one subscriber has: of IPv6 that is a
+network of 2^64 addresses, so that nobody has a fresh one for each try.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
+from functools import lru_cache
+from math import ceil
 from typing import Final, TypeVar
 
 from gochat.chat.names import NameKey
@@ -20,18 +24,42 @@ K = TypeVar("K")
 MAX_REMEMBERED: Final = 100_000
 
 
-class _Failures:
-    __slots__ = ("count", "until")
+#: Of the doublings of a wait. 2^40 seconds are longer than any lockout that can be configured, and
+#: a float has no room for 2^1024.
+MAX_DOUBLINGS: Final = 40
 
-    def __init__(self) -> None:
+
+@lru_cache(maxsize=4096)
+def subscriber(address: str) -> str:
+    """Return what `address` is counted as."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address  # what is no IP address is one of its own
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Address(int(ip) >> 64 << 64))
+
+
+class _Failures:
+    """Failed logins. The next try is to wait until `until`; they count until `expires`."""
+
+    __slots__ = ("count", "expires", "until")
+
+    def __init__(self, now: float, expires: float) -> None:
         self.count = 0
-        self.until = 0.0
+        self.until = now
+        self.expires = expires
 
 
 class LoginLimiter:
     """Counts failed logins: per account and address, and per address.
 
-    Never per account alone: that would let anybody lock anybody out.
+    Never per account alone: that would let anybody lock anybody out. The failures for an account
+    are forgotten when there was none for the time of a lockout; those of an address such a time
+    after the first, for behind it may be a whole school, whose typing errors never end.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -41,7 +69,7 @@ class LoginLimiter:
 
     def check(self, account: NameKey, address: str, now: float) -> None:
         """Raise ``rate_limited`` if this address must wait before it tries this account."""
-        until = 0.0
+        address, until = subscriber(address), now
         if (failures := self._by_account.get((account, address))) is not None:
             until = failures.until
         if (failures := self._by_address.get(address)) is not None:
@@ -49,36 +77,37 @@ class LoginLimiter:
         if until > now:
             raise ChatError(
                 ErrorCode.RATE_LIMITED,
-                f"too many failed logins: try again in {until - now:.0f} s",
+                f"too many failed logins: try again in {ceil(until - now)} s",
                 retry_after=until - now,
             )
 
     def failed(self, account: NameKey, address: str, now: float) -> None:
         """Note a failed login."""
-        limits = self._limits
-        failures = _remembered(self._by_account, (account, address))
+        limits, address = self._limits, subscriber(address)
+        failures = self._remembered(self._by_account, (account, address), now)
         failures.count += 1
         over = failures.count - limits.login_failures_account
         if over >= 0:
-            failures.until = now + min(2.0**over, limits.login_lockout)
-        failures = _remembered(self._by_address, address)
+            wait = min(2.0 ** min(over, MAX_DOUBLINGS), limits.login_lockout)
+            failures.until = now + wait
+        failures.expires = max(now, failures.until) + limits.login_lockout
+        failures = self._remembered(self._by_address, address, now)
         failures.count += 1
         if failures.count >= limits.login_failures_address:
-            failures.count = 0
-            failures.until = now + limits.login_lockout
+            failures.until = failures.expires = now + limits.login_lockout
 
     def succeeded(self, account: NameKey, address: str) -> None:
         """Forget the failures for this account from this address."""
-        self._by_account.pop((account, address), None)
+        self._by_account.pop((account, subscriber(address)), None)
 
-
-def _remembered(table: OrderedDict[K, _Failures], key: K) -> _Failures:
-    failures = table.get(key)
-    if failures is None:
-        failures = table[key] = _Failures()
+    def _remembered(self, table: OrderedDict[K, _Failures], key: K, now: float) -> _Failures:
+        failures = table.get(key)
+        if failures is None or now >= failures.expires:
+            failures = table[key] = _Failures(now, now + self._limits.login_lockout)
+        table.move_to_end(key)
         if len(table) > MAX_REMEMBERED:
             table.popitem(last=False)
-    return failures
+        return failures
 
 
 class ConnectionLimiter:
@@ -95,12 +124,13 @@ class ConnectionLimiter:
         """Return why one more connection from this address is refused, or None."""
         if self.total >= self._max_connections or self.anonymous >= self._limits.anonymous_max:
             return ErrorCode.SERVER_FULL
-        if self._by_address.get(address, 0) >= self._limits.connections_per_address:
+        if self._by_address.get(subscriber(address), 0) >= self._limits.connections_per_address:
             return ErrorCode.RATE_LIMITED
         return None
 
     def opened(self, address: str) -> None:
         """Count a connection, as not logged in."""
+        address = subscriber(address)
         self.total += 1
         self.anonymous += 1
         self._by_address[address] = self._by_address.get(address, 0) + 1
@@ -115,6 +145,7 @@ class ConnectionLimiter:
 
     def closed(self, address: str) -> None:
         """Count a connection no more; it has been logged out."""
+        address = subscriber(address)
         self.total -= 1
         self.anonymous -= 1
         self._by_address[address] -= 1
