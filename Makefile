@@ -17,6 +17,8 @@ DEVELOPMENT := $(VENV)/.development
 
 # Tests at once. Each process has a Redis and ports of its own.
 JOBS := 2
+PYTEST := $(BIN)/coverage run -m pytest
+REPORT := $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 .PHONY: help chat serve tui test check-format lint types imports tests format bench faults docs \
 	docs-write picture build smoke constraints clean
@@ -54,13 +56,18 @@ imports: $(DEVELOPMENT)
 docs: $(DEVELOPMENT) ## Only check the documentation: links, and the parts made from the code
 	$(BIN)/python docs/check.py
 
-# The report is printed also when tests fail; the exit code is the tests'.
+# Two at a time, then those that hold something to a time, with nothing beside them; chosen ones
+# all in one go. The report is printed also when tests fail; the exit code is the tests'.
 tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for some of them
 	$(BIN)/coverage erase
+ifeq ($(strip $(ARGS)),)
 	@status=0; \
-	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS) || status=$$?; \
-	$(BIN)/coverage combine --quiet && $(BIN)/coverage report; \
-	exit $$status
+	$(PYTEST) -n $(JOBS) --dist worksteal -m 'not alone' || status=$$?; \
+	$(PYTEST) -m alone || status=$$?; \
+	$(REPORT); exit $$status
+else
+	@status=0; $(PYTEST) $(ARGS) || status=$$?; $(REPORT); exit $$status
+endif
 
 # -- changing ----------------------------------------------------------------------------------
 

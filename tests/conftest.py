@@ -67,7 +67,9 @@ def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a Redis, so that Windows, for which there is none, leaves them."""
+    """Set the markers that follow from what a test uses and where it lies."""
     for item in items:
         if {"redis_server", "start_redis"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.redis)
+        if "faults" in item.path.relative_to(item.config.rootpath).parts:
+            item.add_marker(pytest.mark.alone)
