@@ -466,6 +466,13 @@ async def test_a_link_opens_from_each_of_its_rows() -> None:
         assert links == [url] * len(rows)  # so that a terminal opens all of it
 
 
+async def test_a_drag_that_ends_on_a_link_does_not_open_it() -> None:
+    async with scene(message(1, "see https://example.org/a ok")) as it:
+        await it.drag(it.where("see"), right(it.where("see"), 8))
+        assert it.copied == "see https"
+        assert it.app.heard(ChatLog.LinkActivated) == []
+
+
 async def test_names_reactions_and_retry_are_clickable() -> None:
     items: list[LogItem] = [
         message(1, reactions=(Reaction("👍", 3, me=True), Reaction("🎉", 1))),

@@ -35,7 +35,7 @@ class Pinned(int):
     __radd__ = __add__
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Palette:
     """The styles of one theme: of each role, of each backdrop, of a selection, of each sender."""
 

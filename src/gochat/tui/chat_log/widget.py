@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
-from itertools import groupby
-from operator import attrgetter
-from typing import ClassVar, Final, NamedTuple, TypeAlias, overload
+from typing import ClassVar, Final, TypeAlias, overload
 
-from rich.segment import Segment
-from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.actions import SkipAction
 from textual.await_remove import AwaitRemove
 from textual.binding import Binding, BindingType
-from textual.cache import LRUCache
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -24,34 +19,21 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from gochat.tui.chat_log import events as told
-from gochat.tui.chat_log import toolbar
 from gochat.tui.chat_log.events import ActionName
+from gochat.tui.chat_log.frame import FramePainter, Marks
 from gochat.tui.chat_log.index import Entry
 from gochat.tui.chat_log.items import LogItem, LogMessage
-from gochat.tui.chat_log.model import Items, Laid, LogModel
-from gochat.tui.chat_log.paint import Painting, Palette, Pinned
+from gochat.tui.chat_log.model import Items, LogModel
+from gochat.tui.chat_log.paint import Palette
 from gochat.tui.chat_log.palette import COMPONENT_CLASSES, STYLES, new_palette
 from gochat.tui.chat_log.selecting import Step, TextSelector
 from gochat.tui.chat_log.tips import tip
 from gochat.tui.chat_log.window import VisibleRow
 
-#: The painted items that are kept: some screenfuls, in a higher window more. Many more would cost
-#: the garbage collector more time than they save.
-_PAINTED: Final = 96
 #: Rows that stay visible when a page is turned, for the eye to find its place.
 _OVERLAP: Final = 2
 #: Seconds for which the target of a jump is marked.
 _HIGHLIGHT: Final = 2.0
-
-
-class _Look(NamedTuple):
-    """What the strips of an item depend on beside its rows."""
-
-    palette: int
-    width: int
-    order: int
-    backdrop: str
-    selected: tuple[int, int] | None
 
 
 class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
@@ -110,8 +92,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._model = LogModel(zone)
         self._selector = TextSelector(self._model)
         self._palette: Palette | None = None
-        self._palettes = 0  # how many there were
-        self._painted: LRUCache[Entry, tuple[Laid, _Look, list[Strip]]] = LRUCache(_PAINTED)
+        self._painter = FramePainter(self._model, self._selector)
         self._selected: str | None = None
         self._hovered: str | None = None
         self._mouse_row: int | None = None
@@ -207,7 +188,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
             self.screen.clear_selection()
         self._select(None)
         self._model.reset(items)
-        self._painted.clear()
+        self._painter.forget()
         self._highlighted = None
         self._asked_older = self._was_at_end = False
         self._changed()
@@ -410,7 +391,6 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         width, height = self.scrollable_content_region.size
         if width and height:
             self._model.resize(width, height)
-            self._painted.grow(max(_PAINTED, 2 * height))
 
     def _publish(self) -> None:
         self._publishing = False
@@ -463,85 +443,20 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     # Painting
 
     def render_line(self, y: int) -> Strip:
-        """Return row `y` of what is visible; a log shorter than its window stands at the bottom."""
+        """Return row `y` of what is visible."""
         if self.size != self._fitted:
             self._fit()
         rows = self._model.window.rows()
         if self._frame is None or self._framed is not rows or self._palette is None:
-            self._frame, self._framed = self._new_frame(rows), rows
+            if self._palette is None:
+                self._palette = new_palette(self)
+            marks = Marks(self._selected, self._highlighted, self._hovered, self.text_selection)
+            self._frame, self._framed = self._painter.paint(self._palette, marks), rows
         return self._frame[y] if y < len(self._frame) else Strip.blank(self.size.width)
-
-    def _new_frame(self, rows: list[VisibleRow]) -> list[Strip]:
-        """Paint all that is visible; what was painted before is only put together."""
-        palette = self._colours()
-        width, height = self._model.geometry.width, self._model.window.height
-        frame = [self._blank(width, palette, rows)] * (height - len(rows))
-        for entry, group in groupby(rows, key=attrgetter("entry")):
-            strips = self._strips(entry, palette, width)
-            visible = [strips[row] for _, row in group]
-            if entry.item.key == self._hovered:
-                first = len(frame) - (height - len(rows))
-                self._add_toolbar(visible, rows[first : first + len(visible)], palette, width)
-            frame += visible
-        if rows and (new := self._model.unseen):
-            style = palette.style("below", "") + Style.from_meta({"chat": ("bottom", "")})
-            frame[-1] = toolbar.over(frame[-1], Strip([Segment(f" {new} new ↓ ", style)]), width)
-        return frame
-
-    def _blank(self, width: int, palette: Palette, rows: Sequence[VisibleRow]) -> Strip:
-        """Return a row above a short log; a selection from there starts with the log."""
-        if not rows:
-            return Strip.blank(width, palette.base)
-        place = Style.from_meta({"offset": (Pinned(0), rows[0].entry.order)})
-        return Strip([Segment(" " * width, palette.base + place)], width)
-
-    def _strips(self, entry: Entry, palette: Palette, width: int) -> list[Strip]:
-        laid = self._model.laid(entry)
-        look = _Look(
-            palette=self._palettes,
-            width=width,
-            order=entry.order,
-            backdrop=self._backdrop(entry.item.key),
-            selected=self._selector.within(entry, self.text_selection),
-        )
-        known = self._painted.get(entry)
-        if known is not None and known[0] is laid and known[1] == look:
-            return known[2]
-        painting = Painting(
-            palette=palette,
-            order=entry.order,
-            width=width,
-            sender=entry.item.sender if isinstance(entry.item, LogMessage) else "",
-            backdrop=look.backdrop,
-            selected=look.selected,
-        )
-        strips = painting.rows(laid.rows)
-        self._painted[entry] = (laid, look, strips)
-        return strips
-
-    def _backdrop(self, key: str) -> str:
-        if key == self._selected:
-            return "selected"
-        return "highlight" if key == self._highlighted else ""
-
-    def _add_toolbar(
-        self, strips: list[Strip], visible: Sequence[VisibleRow], palette: Palette, width: int
-    ) -> None:
-        entry = visible[0].entry
-        bar = toolbar.toolbar(entry.item, palette.style("toolbar", ""))
-        at = toolbar.row_for(bar, visible, self._model.laid(entry).rows, width)
-        if at >= 0 and bar.cell_length:
-            strips[at] = toolbar.over(strips[at], bar, width)
 
     def _repaint(self) -> None:
         self._frame = None
         self.refresh()
-
-    def _colours(self) -> Palette:
-        if self._palette is None:
-            self._palette = new_palette(self)
-            self._palettes += 1
-        return self._palette
 
     # Text selection
 
@@ -559,6 +474,8 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     async def _on_click(self, event: events.Click) -> None:
         event.prevent_default()  # a double click would select the whole log
+        if self.text_selection is not None:
+            return  # the end of a drag
         entry = self._entry_at(event)
         chat = event.style.meta.get("chat", ("", ""))
         if event.style.link:

@@ -1,0 +1,123 @@
+"""All that is visible, painted: what was painted before is only put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.cache import LRUCache
+from textual.selection import Selection
+from textual.strip import Strip
+
+from gochat.tui.chat_log import toolbar
+from gochat.tui.chat_log.index import Entry
+from gochat.tui.chat_log.items import LogMessage
+from gochat.tui.chat_log.model import Laid, LogModel
+from gochat.tui.chat_log.paint import Painting, Palette, Pinned
+from gochat.tui.chat_log.selecting import TextSelector
+from gochat.tui.chat_log.window import VisibleRow
+
+#: The painted items that are kept: some screenfuls, in a higher window more. Many more would cost
+#: the garbage collector more time than they save.
+_PAINTED: Final = 96
+
+
+class Marks(NamedTuple):
+    """What is marked by the reader: keys of messages, and text."""
+
+    selected: str | None = None
+    highlighted: str | None = None
+    hovered: str | None = None
+    text: Selection | None = None
+
+    def backdrop(self, key: str) -> str:
+        """Return what is behind the message `key`, other than its own."""
+        if key == self.selected:
+            return "selected"
+        return "highlight" if key == self.highlighted else ""
+
+
+class _Look(NamedTuple):
+    """What the strips of an item depend on beside its rows."""
+
+    palette: Palette
+    width: int
+    order: int
+    backdrop: str
+    selected: tuple[int, int] | None
+
+
+class FramePainter:
+    """Paints the window of a model."""
+
+    def __init__(self, model: LogModel, selector: TextSelector) -> None:
+        self._model = model
+        self._selector = selector
+        self._painted: LRUCache[Entry, tuple[Laid, _Look, list[Strip]]] = LRUCache(_PAINTED)
+
+    def forget(self) -> None:
+        """Let go of what was painted: it is of another conversation."""
+        self._painted.clear()
+
+    def paint(self, palette: Palette, marks: Marks) -> list[Strip]:
+        """Return a strip for each row of the window; a short log stands at the bottom."""
+        rows = self._model.window.rows()
+        width, height = self._model.geometry.width, self._model.window.height
+        self._painted.grow(max(_PAINTED, 2 * height))
+        frame: list[Strip] = []
+        for entry, group in groupby(rows, key=attrgetter("entry")):
+            visible = list(group)
+            strips = self._strips(entry, palette, width, marks)
+            shown = [strips[row] for _, row in visible]
+            if entry.item.key == marks.hovered:
+                self._add_toolbar(shown, visible, palette, width)
+            frame += shown
+        if rows and (new := self._model.unseen):
+            style = palette.style("below", "") + Style.from_meta({"chat": ("bottom", "")})
+            frame[-1] = toolbar.over(frame[-1], Strip([Segment(f" {new} new ↓ ", style)]), width)
+        return [_blank(width, palette, rows)] * (height - len(rows)) + frame
+
+    def _strips(self, entry: Entry, palette: Palette, width: int, marks: Marks) -> list[Strip]:
+        laid = self._model.laid(entry)
+        look = _Look(
+            palette=palette,
+            width=width,
+            order=entry.order,
+            backdrop=marks.backdrop(entry.item.key),
+            selected=self._selector.within(entry, marks.text),
+        )
+        known = self._painted.get(entry)
+        if known is not None and known[0] is laid and known[1] == look:
+            return known[2]
+        painting = Painting(
+            palette=palette,
+            order=entry.order,
+            width=width,
+            sender=entry.item.sender if isinstance(entry.item, LogMessage) else "",
+            backdrop=look.backdrop,
+            selected=look.selected,
+        )
+        strips = painting.rows(laid.rows)
+        self._painted[entry] = (laid, look, strips)
+        return strips
+
+    def _add_toolbar(
+        self, strips: list[Strip], visible: Sequence[VisibleRow], palette: Palette, width: int
+    ) -> None:
+        entry = visible[0].entry
+        bar = toolbar.toolbar(entry.item, palette.style("toolbar", ""))
+        at = toolbar.row_for(bar, visible, self._model.laid(entry).rows, width)
+        if at >= 0 and bar.cell_length:
+            strips[at] = toolbar.over(strips[at], bar, width)
+
+
+def _blank(width: int, palette: Palette, rows: Sequence[VisibleRow]) -> Strip:
+    """Return a row above a short log; a selection from there starts with the log."""
+    if not rows:
+        return Strip.blank(width, palette.base)
+    place = Style.from_meta({"offset": (Pinned(0), rows[0].entry.order)})
+    return Strip([Segment(" " * width, palette.base + place)], width)
