@@ -1,0 +1,218 @@
+"""Deadlines of sessions: a frame, a login, a sign of life."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from gochat.config import Limits
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import ByeReason, Ping
+from gochat.server import deadlines
+from gochat.server.session import Session
+
+pytestmark = pytest.mark.trio
+
+LIMITS = Limits(
+    frame_timeout=10,
+    anonymous_timeout=10,
+    heartbeat_interval=25,
+    heartbeat_timeout=8,
+)
+
+
+class Peer:
+    """A session and its outlet, as the watch sees them."""
+
+    def __init__(self, *, logged_in: bool = True, caps: tuple[str, ...] = ("heartbeat",)) -> None:
+        now = trio.current_time()
+        self.identity = object() if logged_in else None
+        self.caps = frozenset(caps)
+        self.opened = self.last_heard = now
+        self.partial_since: float | None = None
+        self.pinged: float | None = None
+        self.outlet = self
+        self.closed: list[tuple[ByeReason, float]] = []
+        self.retry_after: float | None = None
+        self.pings: list[float] = []
+        self._posted: list[bytes] = []
+
+    def close(self, reason: ByeReason, text: str = "", *, retry_after: float | None = None) -> None:
+        assert text
+        self.closed.append((reason, trio.current_time()))
+        self.retry_after = retry_after
+
+    def post(self, frames: bytes) -> None:
+        assert frames == encode(Ping())
+        self._posted.append(frames)
+
+    def flush(self) -> None:
+        self.pings += [trio.current_time()] * len(self._posted)
+        self._posted.clear()
+
+    def hear(self) -> None:
+        """As the reader does when bytes arrive."""
+        self.last_heard = trio.current_time()
+        self.pinged = None
+
+
+@pytest.fixture
+async def watched(nursery: trio.Nursery) -> set[Peer]:
+    """Peers that are watched; by the clock that the test asks for."""
+    peers: set[Peer] = set()
+    nursery.start_soon(deadlines.watch, cast("set[Session]", peers), LIMITS)
+    return peers
+
+
+def reason_and_time(peer: Peer) -> tuple[ByeReason, float]:
+    assert peer.closed, "it was not closed"
+    return peer.closed[0]
+
+
+async def test_who_doesnt_log_in_in_time_is_closed(
+    watched: set[Peer], autojump_clock: MockClock
+) -> None:
+    peer, member = Peer(logged_in=False), Peer(caps=())
+    watched |= {peer, member}
+    await trio.sleep(9.9)
+    assert not peer.closed
+    await trio.sleep(2)
+    reason, when = reason_and_time(peer)
+    assert reason == ByeReason.LOGIN_TIMEOUT
+    assert 10 < when <= 11.1
+    assert not member.closed
+
+
+async def test_the_time_for_logging_in_begins_again_with_logging_out(
+    watched: set[Peer], autojump_clock: MockClock
+) -> None:
+    peer = Peer()
+    watched.add(peer)
+    await trio.sleep(20)
+    peer.identity, peer.opened = None, trio.current_time()
+    await trio.sleep(9.9)
+    assert not peer.closed
+    await trio.sleep(2)
+    assert reason_and_time(peer)[0] == ByeReason.LOGIN_TIMEOUT
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+async def test_a_frame_that_doesnt_end_in_time_closes_its_session(
+    watched: set[Peer], autojump_clock: MockClock, logged_in: bool
+) -> None:
+    peer = Peer(logged_in=logged_in, caps=())
+    watched.add(peer)
+    peer.opened = 1000.0  # not for the reason that it did not log in
+    await trio.sleep(5)
+    peer.partial_since = trio.current_time()
+    await trio.sleep(9.9)
+    peer.hear()  # bytes of it keep coming, which is no excuse
+    assert not peer.closed
+    await trio.sleep(2)
+    reason, when = reason_and_time(peer)
+    assert reason == ByeReason.FRAME_TIMEOUT
+    assert 15 < when <= 16.1
+
+
+async def test_a_frame_that_is_complete_in_time_has_no_deadline_any_more(
+    watched: set[Peer],
+    autojump_clock: MockClock,
+) -> None:
+    peer = Peer(caps=())
+    watched.add(peer)
+    peer.partial_since = trio.current_time()
+    await trio.sleep(9)
+    peer.partial_since = None
+    await trio.sleep(100)
+    assert not peer.closed
+
+
+async def test_who_is_silent_is_pinged_once_and_closed_without_an_answer(
+    watched: set[Peer],
+    autojump_clock: MockClock,
+) -> None:
+    peer = Peer()
+    watched.add(peer)
+    await trio.sleep(60)
+    [pinged] = peer.pings
+    assert 25 * (1 - deadlines.JITTER) <= pinged <= 26.1
+    reason, when = reason_and_time(peer)
+    assert reason == ByeReason.HEARTBEAT_TIMEOUT
+    assert 8 < when - pinged <= 9.1
+    assert when < 35, "a peer that is frozen is cut within 35 s"
+    assert peer.retry_after is not None
+
+
+async def test_any_bytes_are_an_answer(watched: set[Peer], autojump_clock: MockClock) -> None:
+    peer = Peer()
+    watched.add(peer)
+    for _ in range(10):
+        seen = len(peer.pings)
+        await trio.sleep(27)
+        assert len(peer.pings) == seen + 1
+        peer.hear()
+    assert not peer.closed
+    assert len(peer.pings) == 10
+
+
+async def test_who_talks_is_not_pinged(watched: set[Peer], autojump_clock: MockClock) -> None:
+    peer = Peer()
+    watched.add(peer)
+    for _ in range(20):
+        await trio.sleep(15)
+        peer.hear()
+    assert peer.pings == []
+    assert not peer.closed
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+async def test_only_who_asked_for_a_heartbeat_gets_one(
+    watched: set[Peer], autojump_clock: MockClock, logged_in: bool
+) -> None:
+    peer = Peer(logged_in=logged_in, caps=("log", "acks"))
+    peer.opened = 1e9
+    watched.add(peer)
+    await trio.sleep(1000)
+    assert peer.pings == []
+    assert not peer.closed
+
+
+async def test_pings_to_many_are_spread(watched: set[Peer], autojump_clock: MockClock) -> None:
+    watched |= {Peer() for _ in range(200)}
+    await trio.sleep(30)
+    moments = [peer.pings[0] for peer in watched]
+    busiest = max(moments.count(moment) for moment in moments)
+    assert busiest < 150
+    assert len(set(moments)) >= 3
+
+
+async def test_sessions_may_come_and_go_while_they_are_watched(
+    watched: set[Peer], autojump_clock: MockClock
+) -> None:
+    class Leaving(Peer):
+        def close(
+            self, reason: ByeReason, text: str = "", *, retry_after: float | None = None
+        ) -> None:
+            super().close(reason, text, retry_after=retry_after)
+            watched.discard(self)
+            watched.add(Peer(caps=()))
+
+    watched |= {Leaving(logged_in=False) for _ in range(10)}
+    await trio.sleep(30)
+    assert len(watched) == 10
+    assert not any(isinstance(peer, Leaving) for peer in watched)
+
+
+async def test_short_deadlines_are_looked_at_more_often(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    frames, login = Peer(caps=()), Peer(logged_in=False)
+    frames.partial_since = trio.current_time()
+    limits = Limits(frame_timeout=0.4, anonymous_timeout=0.2)
+    nursery.start_soon(deadlines.watch, cast("set[Session]", {frames, login}), limits)
+    await trio.sleep(0.6)
+    assert reason_and_time(frames)[1] < 0.51
+    assert reason_and_time(login)[1] < 0.31
