@@ -9,9 +9,12 @@ import pytest
 import trio
 from peers import Peer, RunningServer, running_server
 
+from gochat.client.events import Reset
+from gochat.client.timeline import Newest, Timeline
 from gochat.protocol.messages import (
     CaughtUp,
     CreateRoom,
+    HistoryPage,
     Join,
     LoggedIn,
     Login,
@@ -117,3 +120,32 @@ async def test_a_private_message_while_a_minimal_client_logs_in_reaches_it_once(
             await bob.sees(offline="mei")
             await again.send(Login(name="mei", password="correct horse"))
             assert await until_pong(again) == [], "what was delivered does not come again"
+
+
+def said(seq: int) -> Message:
+    return Message(to="#lobby", epoch="e1", seq=seq, ts=seq, from_="mei", text=f"{seq}")
+
+
+async def test_a_newest_page_that_is_cut_off_is_not_taken_for_shown() -> None:
+    timeline = Timeline("#lobby", "e1", 10)
+    assert (
+        timeline.catch_up(CaughtUp(conv="#lobby", epoch="e1", seq=800, head=803, recovered=False))
+        == []
+    )
+    assert timeline.add(said(801)) == []
+    # The connection ends here. The next one must not go on from 801: nothing of it was shown.
+    assert timeline.handed_out == ("e1", 10)
+    timeline.catch_up(CaughtUp(conv="#lobby", epoch="e1", seq=801, head=804, recovered=False))
+    shown = [out for seq in (802, 803, 804) for out in timeline.add(said(seq))]
+    assert shown == [Reset("#lobby", "e1", tuple(said(seq) for seq in (802, 803, 804)))]
+    assert timeline.handed_out == ("e1", 804)
+
+
+async def test_a_newest_page_that_something_interrupts_is_fetched_again_and_shown_whole() -> None:
+    timeline = Timeline("#lobby", "e1", 10)
+    timeline.catch_up(CaughtUp(conv="#lobby", epoch="e1", seq=800, head=803, recovered=False))
+    timeline.add(said(801))
+    timeline.announce("e2", 1)
+    assert timeline.want == Newest()
+    page = HistoryPage(conv="#lobby", epoch="e1", head=803, entries=(said(802), said(803)))
+    assert timeline.fill(page) == [Reset("#lobby", "e1", (said(802), said(803)))]

@@ -49,7 +49,11 @@ class Inbox:
     def positions(self) -> tuple[Position, ...]:
         """Return how far each conversation has been handed out, for a resume."""
         latest = list(self._timelines.values())[-MAX_POSITIONS:]
-        return tuple(Position(conv=t.conv, epoch=t.epoch, seq=t.position) for t in latest)
+        return tuple(
+            Position(conv=t.conv, epoch=epoch, seq=seq)
+            for t in latest
+            for epoch, seq in [t.handed_out]
+        )
 
     def known(self) -> set[str]:
         """Return the conversations that have a timeline."""

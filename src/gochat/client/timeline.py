@@ -65,8 +65,15 @@ class Timeline:
         # A page that the server announced instead of what was missed: what came of it so far.
         self._announced: list[Message] | None = None
         self._announced_to = 0
+        # Where it stood before; it stands there again if the page never becomes whole.
+        self._before: tuple[str, int] = (epoch, position)
         # Set when only the newest page can say how it goes on. What arrives meanwhile waits here.
         self._waiting: deque[Message] | None = None
+
+    @property
+    def handed_out(self) -> tuple[str, int]:
+        """Return the epoch and the seq from which a resume must go on."""
+        return (self.epoch, self.position) if self._announced is None else self._before
 
     @property
     def want(self) -> Want | None:
@@ -111,11 +118,13 @@ class Timeline:
     def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
         """Take in the server's word on what follows a resume."""
         self._ahead.clear()
-        self._waiting = self._announced = None
+        self._waiting = None
+        self._forget_announced()
         self._is_estimate = self._is_open = False
         if event.recovered and event.epoch == self.epoch:
             self._head = max(self.position, event.head)
             return []
+        self._before = (self.epoch, self.position)
         self.epoch = event.epoch
         self.position, self._head = event.seq, event.head
         self._announced, self._announced_to = [], event.head
@@ -171,8 +180,13 @@ class Timeline:
             self._is_open = False
             self._waiting = deque(self._ahead.values(), maxlen=MAX_MISSED)
             self._ahead.clear()
-            self._announced = None
+            self._forget_announced()
         self._waiting.extend(entries)
+
+    def _forget_announced(self) -> None:
+        if self._announced is not None:
+            self._announced = None
+            self.epoch, self.position = self._before
 
     def _start_over(self, page: HistoryPage) -> list[Message | Reset]:
         waiting, self._waiting = self._waiting or (), None
