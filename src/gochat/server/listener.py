@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
+from math import inf
 from typing import NoReturn, Self
 
 import structlog
@@ -19,23 +20,33 @@ import trio
 log = structlog.stdlib.get_logger()
 
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_OUT_OF_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
 #: Seconds to pause where even the reserve doesn't help.
 PAUSE = 0.1
+#: Seconds between two lines in the log that say so: each refused connection is worth none.
+WARN_EVERY = 60.0
 
 
 async def accept_for_ever(
     listener: trio.SocketListener,
     connected: Callable[[trio.SocketStream], None],
 ) -> NoReturn:
-    """Accept connections and call `connected` with each, which takes over the stream."""
+    """Accept connections and call `connected` with each, which takes over the stream.
+
+    Where the kernel can't give a connection, for want of descriptors or memory, it goes on as soon
+    as it can. Raises :exc:`OSError` for what waiting doesn't mend.
+    """
     with _Reserve() as reserve:
         while True:
             try:
                 stream = await listener.accept()
             except OSError as error:
-                if error.errno not in _OUT_OF_DESCRIPTORS:
+                if error.errno in _OUT_OF_DESCRIPTORS:
+                    await reserve.refuse(listener)
+                elif error.errno in _OUT_OF_MEMORY:
+                    await trio.sleep(PAUSE)
+                else:
                     raise
-                await reserve.refuse(listener)
             else:
                 connected(stream)
 
@@ -45,7 +56,7 @@ class _Reserve:
 
     def __init__(self) -> None:
         self._fd: int | None = None
-        self._warned = False
+        self._warned = -inf
 
     def __enter__(self) -> Self:
         self._fd = os.open(os.devnull, os.O_RDONLY)
@@ -61,8 +72,8 @@ class _Reserve:
 
     async def refuse(self, listener: trio.SocketListener) -> None:
         """Accept a connection and close it; return soon, whether that worked or not."""
-        if not self._warned:
-            self._warned = True
+        if trio.current_time() - self._warned >= WARN_EVERY:
+            self._warned = trio.current_time()
             log.error("out of file descriptors: refusing connections")
         self._give_up()
         try:
