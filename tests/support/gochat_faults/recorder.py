@@ -49,7 +49,9 @@ OPTIONS: Final = ClientOptions(
 MAX_OUTSTANDING: Final = 30
 #: So many reactions for each message: entries of another kind, which every reader has to see, too.
 REACTIONS: Final = 0.05
-_ALPHABET: Final = 'abcdefghij klmnop qrstuvwxyz 中文聊天 "\\\n👋é'
+_BABBLE: Final = "".join(
+    Random(0).choices('abcdefghij klmnop qrstuvwxyz 中文聊天 "\\\n👋é', k=100_000)
+)
 
 
 class Refused(Exception):
@@ -71,7 +73,8 @@ class Talk:
         """Return where to say something, and what."""
         random = self.random
         length = random.choice((3, 10, 40, 40, 100, 100, 400, 2000))
-        text = "".join(random.choices(_ALPHABET, k=length)).strip()
+        start = random.randrange(len(_BABBLE) - length)
+        text = _BABBLE[start : start + length].strip()
         return random.choice(self.addresses), f"{random.randrange(10**6)} {text}"
 
     async def pause(self) -> None:
