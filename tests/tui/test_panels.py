@@ -713,7 +713,7 @@ async def test_the_editor_gets_the_text_and_gives_it_back(
     async def edit(app: object, text: str) -> str:
         return f"{text} and more"
 
-    monkeypatch.setattr("gochat.tui.screens.chat.edit_text", edit)
+    monkeypatch.setattr("gochat.tui.screens.writing.edit_text", edit)
     async with open_app() as pilot:
         await type_text(pilot, "some")
         await pilot.press("ctrl+x")
@@ -746,3 +746,15 @@ async def test_hostile_names_and_topics_are_shown_as_text(
         assert "\u202e" not in text
         assert "[b]x[/b]" in text
         assert "[red]c[/red]" in text
+
+
+async def test_the_hints_in_the_status_line_are_buttons(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        line = screen_text(pilot).splitlines()[-1]
+        await pilot.click(offset=(line.index("Ctrl+K"), 35))
+        await opened(pilot, Switcher)
+        await pilot.press("escape")
+        await in_chat(pilot)
+        assert pilot.app.focused is chat(pilot).composer.input

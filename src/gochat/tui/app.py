@@ -271,6 +271,7 @@ class GochatApp(App[None]):
         if not changes:
             return
         screen.post_message(ModelChanged(changes))
+        screen.call_after_refresh(self._painted)
         for news in changes.attention:
             if news.kind == "invite":
                 text = (
@@ -287,6 +288,10 @@ class GochatApp(App[None]):
 
     def _report(self, text: str) -> None:
         self.notify(safe(text), severity="error", markup=False)
+
+    def _painted(self) -> None:
+        """Count the next frame from here: however long painting takes, keys get as long, too."""
+        self._flushed_at = time.monotonic()
 
     def _write(self, sequence: str) -> None:
         """Send a sequence to the terminal that Textual has no word for."""

@@ -12,22 +12,20 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.signal import Signal
 
-from gochat.client import ChatError, ConnectionLost, ConnectionState
+from gochat.client import ConnectionState
 from gochat.protocol.messages import LOBBY
-from gochat.tui import commands, keys
+from gochat.tui import keys
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.chat_log import events as log_events
-from gochat.tui.completion import Sources
 from gochat.tui.controller import Controller
-from gochat.tui.editor import edit_text
 from gochat.tui.keys import Keymap
 from gochat.tui.log_feed import LogFeed
 from gochat.tui.presentation import item, local_zone, typing_line
-from gochat.tui.screens.confirm import Confirm
 from gochat.tui.screens.deeds import Deeds
-from gochat.tui.text.sanitise import sanitise
+from gochat.tui.screens.writing import Writing
 from gochat.tui.views import Changes
-from gochat.tui.widgets.completer import Completer, CompletionPopup
+from gochat.tui.widgets import hints
+from gochat.tui.widgets.completer import CompletionPopup
 from gochat.tui.widgets.composer import Composer
 from gochat.tui.widgets.conversation_header import ConversationHeader
 from gochat.tui.widgets.greeting import Greeting
@@ -38,8 +36,6 @@ from gochat.tui.widgets.status_bar import StatusBar
 
 #: Below this many columns the side pane is folded away, and opens over the log.
 NARROW: Final = 80
-#: The least time between two notices that this person is typing, in seconds.
-_TYPING_INTERVAL: Final = 3.0
 
 
 class ChatApp(Protocol):
@@ -92,7 +88,6 @@ class ChatScreen(Screen[None]):
         self.model = controller.model
         self._is_folded: bool | None = None  # None: by the width
         self._shown = ""
-        self._typed_at = 0.0
         self._has_begun = False
         self._goal: tuple[str, int] | None = None  # a message to be shown
         self.deeds = Deeds(self, controller)
@@ -103,7 +98,7 @@ class ChatScreen(Screen[None]):
         self._greeting = Greeting(self.model, id="greeting")
         self._popup = CompletionPopup(id="completions")
         self._status = StatusBar(self.model, id="status")
-        self._completer = Completer(self.composer.input, self._popup, self._sources)
+        self._writing = Writing(self, controller, self.composer, self._popup)
         zone = local_zone()
         self._feed = LogFeed(self.log_view, lambda entry: item(entry, self.model.me, zone))
         #: Tells that changes of the model have been drawn.
@@ -133,22 +128,6 @@ class ChatScreen(Screen[None]):
         self._set_hints()
         self._show_conversation()
 
-    def _sources(self) -> Sources:
-        is_room = self._shown.startswith("#") and self._shown != LOBBY  # which everybody is in
-        if is_room and self._shown not in self.controller.members:
-            self.controller.members[self._shown] = []
-            self.controller.spawn(self._load_members(self._shown), "members")
-        members = self.controller.members.get(self._shown, ())
-        return Sources(
-            self.model,
-            rooms=[room.room for room in self.controller.rooms],
-            themes=sorted(self.app.available_themes),
-            members=[member.name for member in members],
-        )
-
-    async def _load_members(self, room: str) -> None:
-        await self.controller.load_members(room)
-
     # -- its parts ------------------------------------------------------------------------------
 
     @property
@@ -170,16 +149,18 @@ class ChatScreen(Screen[None]):
             self._feed.apply(view.timeline, log)
             self._place_divider()
             self._greet()
+        self._reach_goal()
+        self._look()  # before the list is drawn: what is read at once needs no badge
+        if changes.people:
+            self.side.refresh_people()
         if changes.conversations or changes.people:
-            self._refresh_lists()
+            self.side.refresh_conversations()
         if changes.typing or changes.conversations:
             self._show_typists()
         if changes.connection or changes.outbox:
             self._status.refresh()
             self._set_hints()
-        self.header.refresh()
-        self._reach_goal()
-        self._look()
+        self.header.refresh_if_changed()
         self.changes_drawn.publish(changes)
 
     def _refresh_lists(self) -> None:
@@ -277,7 +258,7 @@ class ChatScreen(Screen[None]):
 
     def go_to(self, conv: str, seq: int) -> None:
         """Show a message where it was said."""
-        self._keep_draft()
+        self.keep_draft()
         self._goal = (conv, seq)
         self.controller.go_to(conv, seq, self._reach_goal)
 
@@ -295,83 +276,32 @@ class ChatScreen(Screen[None]):
 
     @on(Composer.Sent)
     def _send(self, event: Composer.Sent) -> None:
-        text = event.text
-        self._completer.close()
-        if commands.is_command(text):
-            if not self.deeds.carry_out(text):
-                self.composer.input.write(text)
-            self._keep_draft()
-            return
-        if not self.controller.send(event.conv, commands.plain(text), reply_to=event.reply_to):
-            self.composer.input.write(text)
-            return
-        self._typed_at = 0.0
-        self._keep_draft()
-        self.go_to_now()
+        self._writing.send(event.conv, event.text, event.reply_to)
 
     @on(Composer.Edited)
     def _edit(self, event: Composer.Edited) -> None:
-        composer, field = self.composer, self.composer.input
-
-        async def edit() -> None:
-            try:
-                await self.controller.client.edit(event.conv, event.seq, event.text)
-            except (ChatError, ConnectionLost):
-                if self._shown == event.conv and not field.text and composer.mode is None:
-                    composer.edit(event.seq, event.text)  # what was typed is not lost
-                raise
-
-        self.controller.spawn(edit())
+        self._writing.edit(event.conv, event.seq, event.text)
 
     @on(MessageInput.Typed)
     def _typed(self) -> None:
-        composer = self.composer
-        composer.show_usage(self._completer.typed())
-        self._place_popup()
-        self._keep_draft()
-        text = composer.input.text
-        now = self.chat_app.time()
-        if not text or commands.is_command(text) or composer.mode is not None:
-            return
-        if now - self._typed_at >= _TYPING_INTERVAL:
-            self._typed_at = now
-            self.controller.typing(self._shown)
+        self._writing.typed()
 
     @on(MessageInput.Complete)
     def _complete(self, event: MessageInput.Complete) -> None:
-        self._completer.step(event.step)
-        self._place_popup()
+        self._writing.complete(event.step)
 
     @on(RowList.Chosen, "#completions")
     def _completion_clicked(self, event: RowList.Chosen) -> None:
         event.stop()
-        self._completer.take(int(event.key))
-
-    def _place_popup(self) -> None:
-        # Above the field, however many lines that has, below its own note.
-        if self._popup.display:
-            self._popup.styles.margin = (0, 2, self.composer.line_height, 2)
+        self._writing.completer.take(int(event.key))
 
     @on(MessageInput.LargePaste)
     def _large_paste(self, event: MessageInput.LargePaste) -> None:
-        self.controller.spawn(self._ask_paste(event.text))
-
-    async def _ask_paste(self, text: str) -> None:
-        lines = text.count("\n") + 1
-        start = "\n".join(line[:60] for line in text.split("\n")[:4])
-        question = Confirm(f"Paste {lines} lines?", "Paste", detail=f"{sanitise(start)}\n…",
-                           dangerous=False)  # fmt: skip
-        if await self.app.push_screen_wait(question):
-            self.composer.input.insert_text(text)
+        self._writing.paste(event.text)
 
     @on(MessageInput.EditorWanted)
     def _editor(self) -> None:
-        self.controller.spawn(self._write_in_editor(), "editor")
-
-    async def _write_in_editor(self) -> None:
-        text = await edit_text(self.app, self.composer.input.text)
-        if text is not None:
-            self.composer.input.write(text)
+        self._writing.open_editor()
 
     @on(MessageInput.SelectionWanted)
     def _select(self) -> None:
@@ -406,11 +336,12 @@ class ChatScreen(Screen[None]):
         """Show a conversation, ready to write in it."""
         if self.has_class("-narrow"):
             self._fold(folded=True)
-        self._keep_draft()
+        self.keep_draft()
         self.controller.open(conv)
         self.composer.input.focus()
 
-    def _keep_draft(self) -> None:
+    def keep_draft(self) -> None:
+        """Have the model know what is typed."""
         if view := self.model.conversations.get(self._shown):
             view.draft = self.composer.draft
 
@@ -434,7 +365,7 @@ class ChatScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Close what is open, or go back to the input."""
-        if self._completer.close():
+        if self._writing.completer.close():
             return
         if self.has_class("-narrow") and not self.side.has_class("-folded"):
             self._fold(folded=True)
@@ -505,24 +436,10 @@ class ChatScreen(Screen[None]):
         self._set_hints()
 
     def _set_hints(self) -> None:
-        shown = self.chat_app.keymap.shown
         focused = self.focused
-        hints: list[tuple[str, str]]
         if isinstance(focused, ChatLog) and focused.selected_key is not None:
-            entry = self.model.entry(focused.selected_key)
-            hints = [("r", "reply"), ("+", "react"), ("y", "copy")]
-            if entry is not None and entry.own and not entry.deleted:
-                hints += [("e", "edit"), ("d", "delete")]
-            if entry is not None and entry.state == "failed":
-                hints = [("R", "send again"), ("d", "discard"), ("y", "copy")]
-            hints.append(("Esc", "back"))
+            self._status.hints = hints.for_message(self.model.entry(focused.selected_key))
         elif isinstance(focused, RowList):
-            hints = [("Enter", "open"), ("Tab", "next list"), ("Esc", "back")]
+            self._status.hints = hints.for_list()
         else:
-            hints = [
-                (shown("switcher"), "go to"),
-                (shown("palette"), "commands"),
-                (shown("search"), "search"),
-                (shown("help"), "help"),
-            ]
-        self._status.hints = tuple(hints)
+            self._status.hints = hints.for_input(self.chat_app.keymap)

@@ -60,6 +60,7 @@ class Composer(Vertical):
         self.mode: Reply | Editing | None = None
         self._typists = ""
         self._usage = ""
+        self._noted = Content("")
         #: The field.
         self.input: Final = MessageInput(id="input")
         self._note = Static("", id="composer-note")
@@ -169,7 +170,10 @@ class Composer(Vertical):
         width = note.content_size.width or 60
         content = content.truncate(max(0, width - right.cell_length - 1), ellipsis=True)
         gap = max(1, width - content.cell_length - right.cell_length)
-        note.update(Content.assemble(content, " " * gap, right))
+        line = Content.assemble(content, " " * gap, right)
+        if not line.is_same(self._noted):
+            self._noted = line
+            note.update(line, layout=False)
 
     def on_resize(self) -> None:
         """The line has another width."""

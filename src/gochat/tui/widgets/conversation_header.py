@@ -26,9 +26,20 @@ class ConversationHeader(Widget):
         self._model = model
         self.is_pane_folded = False
         self._left = self._right = 0
+        self._drawn = Content("")
 
     def render(self) -> Content:
-        """Draw the line: what does not fit is cut from the topic."""
+        """Draw the line."""
+        self._drawn = self._line()
+        return self._drawn
+
+    def refresh_if_changed(self) -> None:
+        """Draw the line again if it would look otherwise."""
+        if self.is_mounted and not self._line().is_same(self._drawn):
+            self.refresh()
+
+    def _line(self) -> Content:
+        """Return the line: what does not fit is cut from the topic."""
         view = self._model.conversations.get(self._model.current)
         if view is None:
             return Content("")

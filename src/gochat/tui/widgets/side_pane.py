@@ -39,6 +39,8 @@ class SidePane(Vertical):
         self.conversations = RowList(self._draw_conversation, id="conversations")
         self.people = RowList(self._draw_person, id="people")
         self.filter = Input(placeholder="Find a person", id="people-filter", compact=True)
+        self._total = -1
+        self._drawn: list[object] = []
         self._heading = Static("", id="people-heading", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -55,13 +57,26 @@ class SidePane(Vertical):
         direct = [view.conv for view in views if not view.is_room]
         if direct:
             keys += [_GAP, _DIRECT, *direct]
+        # Drawn again only when it looks otherwise: an unread count that is not shown, for example,
+        # changes with each of five hundred messages a second.
+        drawn: list[object] = [self._model.current, *(self._look(view) for view in views)]
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
         self.conversations.show(keys, self._model.current)
 
     def refresh_people(self) -> None:
         """Show who is online now."""
         total = len(self._model.people)
-        self._heading.update(f"Online · {total}")
+        if total != self._total:
+            self._total = total
+            self._heading.update(f"Online · {total}", layout=False)
         self.people.show(self._model.people.matching(self.filter.value))
+
+    def _look(self, view: ConversationView) -> object:
+        person = None if view.is_room else self._model.people.get(view.name)
+        has_draft = bool(view.draft.strip())
+        return (view.conv, view.badge, view.mentions, view.level, view.joined, has_draft, person)
 
     def _draw_conversation(self, key: str) -> Row:
         if key in _HEADINGS:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from textual import events
 from textual.content import Content
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from gochat.tui.model import Model
 from gochat.tui.presentation import connection_line, name
+from gochat.tui.widgets.hints import Hint
 
 _STYLES: Final = {"good": "$success", "busy": "$warning bold", "bad": "$error bold"}
 
@@ -21,14 +20,7 @@ class StatusBar(Widget):
     """One line; the connection comes first, the keys give way to it."""
 
     #: Keys and what they do, the most useful first.
-    hints: reactive[tuple[tuple[str, str], ...]] = reactive((), layout=False)
-
-    class HintClicked(Message):
-        """The person clicked on the n-th hint."""
-
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
+    hints: reactive[tuple[Hint, ...]] = reactive((), layout=False)
 
     def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
         super().__init__(id=id)
@@ -42,9 +34,9 @@ class StatusBar(Widget):
         hints: list[Content] = []
         used = left.cell_length + 2
         self._spans = []
-        for key, text in self.hints:
+        for shown, text, _ in self.hints:
             hint = Content.assemble(
-                Content.styled(key, "$foreground"), " ", Content.styled(text, "$text-muted")
+                Content.styled(shown, "$foreground"), " ", Content.styled(text, "$text-muted")
             )
             if used + hint.cell_length + 3 > width:
                 break
@@ -76,13 +68,9 @@ class StatusBar(Widget):
             parts.append(Content.styled(f"   {reason}", "$text-muted"))
         return Content.assemble(*parts)
 
-    def watch_hints(self, hints: Sequence[tuple[str, str]]) -> None:
-        """Draw the line again."""
-        self.refresh()
-
     def on_click(self, event: events.Click) -> None:
         """The hints are buttons."""
         x = event.x - self.gutter.left
         for index, (start, end) in enumerate(self._spans):
             if start <= x < end:
-                self.post_message(self.HintClicked(index))
+                self.app.simulate_key(self.hints[index].key)

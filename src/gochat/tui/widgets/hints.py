@@ -1,0 +1,45 @@
+"""The few keys that matter now, for the status line. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gochat.tui.entries import Entry
+from gochat.tui.keys import Keymap
+
+
+class Hint(NamedTuple):
+    """A key as it is shown, what it does, and the key itself, which a click presses."""
+
+    shown: str
+    text: str
+    key: str
+
+
+_BACK = Hint("Esc", "back", "escape")
+
+
+def for_input(keymap: Keymap) -> tuple[Hint, ...]:
+    """While writing."""
+    texts = {"switcher": "go to", "palette": "commands", "search": "search", "help": "help"}
+    return tuple(
+        Hint(keymap.shown(name), text, keymap.keys[name][0])
+        for name, text in texts.items()
+        if keymap.keys[name]
+    )
+
+
+def for_list() -> tuple[Hint, ...]:
+    """In the side pane."""
+    return Hint("Enter", "open", "enter"), Hint("Tab", "next list", "tab"), _BACK
+
+
+def for_message(entry: Entry | None) -> tuple[Hint, ...]:
+    """With a message selected."""
+    copy = Hint("y", "copy", "y")
+    if entry is not None and entry.state == "failed":
+        return Hint("R", "send again", "R"), Hint("d", "discard", "d"), copy, _BACK
+    hints = [Hint("r", "reply", "r"), Hint("+", "react", "plus"), copy]
+    if entry is not None and entry.own and not entry.deleted:
+        hints += [Hint("e", "edit", "e"), Hint("d", "delete", "d")]
+    return (*hints, _BACK)
