@@ -1,17 +1,34 @@
 """Logs: readable on a terminal, JSON lines otherwise. Never a message's text, never a secret.
 
 Values are escaped, so that what a peer sends (a name with an escape sequence, say) can't draw on
-the terminal of whoever reads the log, nor forge a line.
+the terminal of whoever reads the log, nor forge a line. A log that can't be written, for the disk
+is full or its reader gone, is no reason to end a chat: the line is lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
+
+
+class _Lossy:
+    """A text stream whose errors nobody hears of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def configure_logs(
@@ -29,21 +46,31 @@ def configure_logs(
             ),
         ]
     else:
-        renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        renderers = [structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lossy(sys.stderr))),
         cache_logger_on_first_use=False,
     )
 
 
 def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
     for key, value in event.items():
-        if isinstance(value, str) and not value.isprintable() and key != "exception":
-            event[key] = value.encode("unicode_escape").decode()
+        text = value if isinstance(value, str) else repr(value)
+        if key == "exception":  # the only value of several lines: indented, none looks like a log's
+            event[key] = "\n".join("    " + _visible(line) for line in text.split("\n"))
+        elif not text.isprintable():
+            event[key] = _visible(text)
     return event
+
+
+def _visible(text: str) -> str:
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

@@ -1,0 +1,202 @@
+"""Logs say what happened, and what peers send does nothing to their readers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gochat.server.logs import configure_logs
+
+#: What a terminal would act upon, and what would make a line of its own.
+HOSTILE = "\x1b[31m\x1b]52;c;x\x07\n\r\x08\x9b1m\u202e\u2028\x00\x7f"
+
+
+@pytest.fixture(autouse=True)
+def _configured_anew() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def log() -> Any:
+    return structlog.stdlib.get_logger()
+
+
+def is_inert(text: str) -> bool:
+    return all(line.isprintable() for line in text.split("\n"))
+
+
+class Odd:
+    """A value whose representation is a trap."""
+
+    def __repr__(self) -> str:
+        return HOSTILE
+
+
+# -- style and level ------------------------------------------------------------------------------
+
+
+def test_json_is_one_object_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json", "info")
+    log().info("logged in", name="梅", address="::1", sessions=3, tls=False, nobody=None)
+    [line] = capsys.readouterr().err.splitlines()
+    entry = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", entry.pop("timestamp"))
+    assert entry == {
+        "event": "logged in",
+        "level": "info",
+        "name": "梅",
+        "address": "::1",
+        "sessions": 3,
+        "tls": False,
+        "nobody": None,
+    }
+
+
+def test_a_terminal_gets_a_line_that_people_read(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("console", "info")
+    log().info("logged in", name="梅", sessions=3)
+    [line] = capsys.readouterr().err.splitlines()
+    assert "[info     ] logged in" in line
+    assert "name=梅" in line
+    assert "sessions=3" in line
+
+
+@pytest.mark.parametrize(("tty", "style"), [(True, "console"), (False, "json")])
+def test_the_style_depends_on_whether_there_is_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tty: bool, style: str
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: tty)
+    configure_logs("auto", "info")
+    log().info("hello")
+    [line] = capsys.readouterr().err.splitlines()
+    assert (line[0] == "{") is (style == "json")
+    assert ("\x1b[" in line) is tty, "colours for terminals only"
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [("debug", "diwe"), ("info", "iwe"), ("warning", "we"), ("error", "e")],
+)
+def test_less_important_events_are_left_out(
+    capsys: pytest.CaptureFixture[str],
+    level: Literal["debug", "info", "warning", "error"],
+    shown: str,
+) -> None:
+    configure_logs("json", level)
+    for name in ("debug", "info", "warning", "error"):
+        getattr(log(), name)(name)
+    lines = capsys.readouterr().err.splitlines()
+    assert "".join(json.loads(line)["event"][0] for line in lines) == shown
+
+
+# -- what peers send ------------------------------------------------------------------------------
+
+STYLES: list[Literal["console", "json"]] = ["console", "json"]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("value", [HOSTILE, [HOSTILE], {HOSTILE: HOSTILE}, HOSTILE.encode(), Odd()])
+def test_what_peers_send_can_neither_draw_nor_forge_a_line(
+    capsys: pytest.CaptureFixture[str], style: Literal["console", "json"], value: object
+) -> None:
+    configure_logs(style, "info")
+    log().info("login failed", name=value)
+    [line] = capsys.readouterr().err.splitlines()
+    assert is_inert(line)
+    log().info("login failed " + HOSTILE)
+    [line] = capsys.readouterr().err.splitlines()
+    assert is_inert(line)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(), max_size=30), style=st.sampled_from(STYLES))
+def test_any_text_is_one_inert_line(
+    capsys: pytest.CaptureFixture[str], text: str, style: Literal["console", "json"]
+) -> None:
+    configure_logs(style, "info")
+    log().info("login failed", name=text)
+    output = capsys.readouterr().err
+    assert output.endswith("\n")
+    assert is_inert(output.removesuffix("\n"))
+    assert "\n" not in output[:-1]
+    if style == "json":
+        assert json.loads(output)["name"] == text
+
+
+def test_what_can_be_read_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("console", "info")
+    log().info("hello", name="梅\x1b", path="C:\\new")
+    line = capsys.readouterr().err
+    assert "name=梅\\x1b" in line
+    assert "path=C:\\new" in line
+
+
+# -- exceptions -----------------------------------------------------------------------------------
+
+
+def fail(text: str) -> None:
+    try:
+        raise ValueError(text)
+    except ValueError:
+        log().exception("session failed", name="mei")
+
+
+def test_an_exception_is_logged_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json", "info")
+    fail("oh")
+    [line] = capsys.readouterr().err.splitlines()
+    entry = json.loads(line)
+    assert (entry["level"], entry["event"]) == ("error", "session failed")
+    assert "in fail" in entry["exception"]
+    assert entry["exception"].endswith("ValueError: oh")
+    configure_logs("console", "info")
+    fail("oh")
+    lines = capsys.readouterr().err.splitlines()
+    assert "session failed" in lines[0]
+    assert lines[-1] == "    ValueError: oh"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_an_exceptions_text_can_neither_draw_nor_forge_a_line(
+    capsys: pytest.CaptureFixture[str], style: Literal["console", "json"]
+) -> None:
+    configure_logs(style, "info")
+    fail("bad \x1b[31m\n2026-01-01T00:00:00Z [info     ] logged in  name=admin\u202e")
+    lines = capsys.readouterr().err.splitlines()
+    assert all(is_inert(line) for line in lines)
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+# -- when it can't be written ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "disk full"), BrokenPipeError(), ValueError("closed")]
+)
+def test_a_log_that_cant_be_written_disturbs_nobody(
+    monkeypatch: pytest.MonkeyPatch, style: Literal["console", "json"], error: Exception
+) -> None:
+    class Full:
+        def isatty(self) -> bool:
+            return False
+
+        def write(self, _text: str) -> None:
+            raise error
+
+        def flush(self) -> None:
+            raise error
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    configure_logs(style, "info")
+    log().info("hello")
+    fail("oh")
