@@ -36,14 +36,16 @@ class Broken(Exception):
 
 
 class Refused(Exception):
-    """Redis refused one command; the connection lives. `code` is the error's first word, or that
-    of the command in a script that failed."""
+    """Redis refused one command; the connection lives.
+
+    `code` is the error's first word, or that of the command in a script that failed; empty where
+    Redis has no code but ERR, which the `redis` package takes off.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        inner = re.search(r"(?:: |^)-?([A-Z]{3,}) ", text.partition(" ")[2])
-        outer = text.partition(" ")[0]
-        self.code = inner[1] if inner is not None and outer == "ERR" else outer
+        found = re.match(r"([A-Z]{2,})(?: |$)", text) or re.search(r": -([A-Z]{2,}) ", text)
+        self.code = found[1] if found is not None else ""
 
 
 class Wire:

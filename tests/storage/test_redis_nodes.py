@@ -1,0 +1,225 @@
+"""Several nodes on one Redis: one log for all of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+import trio
+from gochat_faults.proxy import open_proxy
+from redis_nodes import Nodes, until
+from redis_process import RedisServer
+from storing import Chat, Following, draft, follow, key, person
+
+from gochat.chat.conversations import LOBBY_KEY
+from gochat.chat.store import Appended, Store
+from gochat.errors import ChatError, LogInterrupted
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.fixture
+def nodes(redis_server: RedisServer) -> Nodes:
+    """Nodes on data of their own."""
+    return Nodes(redis_server)
+
+
+async def test_what_one_node_appends_all_nodes_deliver_in_one_order(nodes: Nodes) -> None:
+    rounds, people = 20, [f"p{number}" for number in range(20)]
+    followings = [Following() for _ in range(3)]
+    async with nodes.open() as one, nodes.open() as two, nodes.open() as three:
+        await Chat(one).register("Mei", *people)
+        async with trio.open_nursery() as background:
+            for store, following in zip((one, two, three), followings, strict=True):
+                await follow(background, store, following)
+
+            async def talk(number: int, who: str) -> None:
+                chat = Chat((one, two)[number % 2])
+                for turn in range(rounds):
+                    await chat.say(who, "#lobby" if turn % 4 else "@Mei", f"{turn}")
+
+            async with trio.open_nursery() as talking:
+                for number, who in enumerate(people):
+                    talking.start_soon(talk, number, who)
+            total = rounds * len(people)
+            for following in followings:
+                await until(lambda: len(following.logged) == total)  # noqa: B023 -- at once
+            background.cancel_scope.cancel()
+    orders = []
+    for following in followings:
+        order = defaultdict(list)
+        for one_entry in following.logged:
+            entry = one_entry.entry
+            order[one_entry.conversation].append((entry.seq, entry.from_, entry.text))
+        orders.append(order)
+    assert orders[0] == orders[1] == orders[2]
+    assert [seq for seq, _, _ in orders[0][LOBBY_KEY]] == list(range(1, 301))
+
+
+async def test_same_cid_at_once_on_two_nodes_is_one_entry(nodes: Nodes) -> None:
+    async with nodes.open() as one, nodes.open() as two:
+        await Chat(one).register("Mei")
+        results: list[Appended | ChatError] = []
+
+        async def send(store: Store) -> None:
+            results.extend(await store.append([draft("Mei", "#lobby", "hello", cid="c1")]))
+
+        async with trio.open_nursery() as nursery:
+            for store in (one, two) * 10:
+                nursery.start_soon(send, store)
+        appended = [result for result in results if isinstance(result, Appended)]
+        assert sorted(result.dup for result in appended) == [False] + [True] * 19
+        assert {result.entry.seq for result in appended} == {1}
+
+
+async def test_what_happens_on_one_node_is_read_on_the_other(nodes: Nodes) -> None:
+    async with nodes.open() as one, nodes.open() as two:
+        here, there = Chat(one), Chat(two)
+        await here.register("Mei", "Bob")
+        await here.do("Mei", "#garden", "create", "private")
+        assert await there.refused("Bob", "#garden", "create", "public") == "room_exists"
+        await there.do("Bob", "#garden", "join")
+        await here.say("Mei", "#garden", "hello @Bob", mentions=["Bob"])
+        await there.do("Bob", "#garden", "react", "👍", ref=3)
+        assert (await here.entries("Mei", "#garden"))[2].reactions[0].names == ("Bob",)
+        seen = await there.seen("Bob", "#garden")
+        assert (seen.head, seen.unread, seen.mentions) == (4, 1, 1)
+        assert await here.mark_read("Bob", "#garden", 3)
+        assert (await there.seen("Bob", "#garden")).unread == 0
+
+
+async def test_page_as_of_a_cursor_and_what_follows_is_everything_once_on_another_node(
+    nodes: Nodes,
+) -> None:
+    seen: list[list[int]] = []
+    async with nodes.open() as one, nodes.open() as two:
+        here, there = Chat(one), Chat(two)
+        await here.register("Mei", "Bob")
+
+        async def talk() -> None:
+            for number in range(200):
+                await here.say("Mei", "#lobby", str(number))
+            done.set()
+
+        async def arrive() -> None:
+            following = Following()
+            async with trio.open_nursery() as mine:
+                cursor = await follow(mine, two, following)
+                page = await there.page("Bob", "#lobby", after=0, limit=1000, as_of=cursor)
+                await done.wait()
+                await until(lambda: len(page.entries) + len(following.logged) == 200)
+                mine.cancel_scope.cancel()
+            seen.append([entry.seq for entry in page.entries] + following.seqs("#lobby"))
+
+        done = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk)
+            for _ in range(10):
+                nursery.start_soon(arrive)
+                await trio.sleep(0.005)
+    assert seen == [list(range(1, 201))] * 10
+
+
+async def test_node_whose_connections_are_cut_catches_up(nodes: Nodes) -> None:
+    following = Following()
+    async with (
+        nodes.open() as one,
+        open_proxy(("127.0.0.1", nodes.server.port)) as proxy,
+        nodes.open(port=proxy.port) as two,
+        trio.open_nursery() as nursery,
+    ):
+        chat = Chat(one)
+        await chat.register("Mei")
+        await follow(nursery, two, following)
+        for number in range(100):
+            if number % 10 == 5:
+                proxy.cut()
+            await chat.say("Mei", "#lobby", str(number))
+        await until(lambda: len(following.logged) == 100)
+        assert following.seqs("#lobby") == list(range(1, 101))
+        nursery.cancel_scope.cancel()
+
+
+async def test_node_that_was_away_for_longer_than_the_feed_goes_back_starts_anew(
+    nodes: Nodes,
+) -> None:
+    following = Following()
+    interrupted = trio.Event()
+
+    async def follow_until_interrupted(store: Store) -> None:
+        with pytest.raises(LogInterrupted):
+            await store.follow(following)
+        interrupted.set()
+
+    options = "feed_entries=100&timeout=0.3"
+    async with (
+        nodes.open(options) as one,
+        open_proxy(("127.0.0.1", nodes.server.port)) as proxy,
+        nodes.open(options, port=proxy.port) as two,
+        trio.open_nursery() as nursery,
+    ):
+        here, there = Chat(one), Chat(two)
+        await here.register("Mei", "Bob")
+        nursery.start_soon(follow_until_interrupted, two)
+        await here.say("Mei", "#lobby", "before")
+        await until(lambda: len(following.logged) == 1)
+        proxy.freeze()
+        for _ in range(10):
+            await here.append(*(draft("Mei", "#lobby", "meanwhile") for _ in range(50)))
+        proxy.heal()
+        await interrupted.wait()
+        anew = Following()
+        cursor = await follow(nursery, two, anew)
+        page = await there.page("Bob", "#lobby", as_of=cursor, limit=1000)
+        await here.say("Mei", "#lobby", "after")
+        await until(lambda: page.head + len(anew.logged) == 502)
+        seqs = [entry.seq for entry in page.entries] + anew.seqs("#lobby")
+        assert seqs == list(range(1, 503))
+        nursery.cancel_scope.cancel()
+    before = following.seqs("#lobby")  # perhaps with what was on its way when it was cut off
+    assert before == list(range(1, len(before) + 1))
+    assert len(before) < 100
+
+
+async def test_only_the_newest_entries_are_kept_if_so_configured(nodes: Nodes) -> None:
+    async with nodes.open("keep=100") as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await chat.say("Mei", "#lobby", "old", cid="old")
+        await chat.do("Bob", "#lobby", "react", "👍", ref=1)
+        await chat.append(*(draft("Mei", "#lobby", f"needle {n}") for n in range(500)))
+        newest = await chat.page("Bob", "#lobby", limit=1000)
+        seqs = [entry.seq for entry in newest.entries]
+        assert 100 <= len(seqs) < 120
+        assert seqs == list(range(502 - len(seqs) + 1, 503))
+        assert newest.entries[-1].text == "needle 499"
+        assert (await chat.page("Bob", "#lobby", before=seqs[0])).entries == []
+        assert (await chat.page("Bob", "#lobby", after=0, limit=3)).entries[0].seq == seqs[0]
+        assert await store.message(key("#lobby", "Bob"), 1) is None
+        assert await chat.refused("Mei", "#lobby", "delete", ref=1) == "unknown_message"
+        await chat.do("Mei", "#lobby", "edit", "needle new", ref=502)
+        assert (await chat.entries("Bob", "#lobby"))[-2].text == "needle new"
+        assert (await chat.seen("Bob", "#lobby")).unread == len(seqs)
+        (again,) = await chat.append(draft("Mei", "#lobby", "old", cid="old"))
+        assert isinstance(again, Appended)
+        assert (again.dup, again.entry.seq) == (True, 1)
+        found, cursor = await store.search(person("Bob"), "needle", limit=1000)
+        assert (len(found), cursor) == (len(seqs), None)
+
+
+async def test_feeds_are_shortened_after_a_time(nodes: Nodes) -> None:
+    async with nodes.open("feed_time=1") as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await chat.say("Mei", "#lobby", "to be forgotten")
+        (feed,) = nodes.keys("*:feed")
+        with nodes.client() as client:
+            assert client.xlen(feed) == 1
+            await until(lambda: client.xlen(feed) == 0)
+        assert [entry.text for entry in await chat.entries("Mei", "#lobby")] == ["to be forgotten"]
+        following = Following()
+        async with trio.open_nursery() as nursery:
+            await follow(nursery, store, following)
+            await chat.say("Mei", "#lobby", "and on")
+            nursery.cancel_scope.cancel()
+        assert following.seqs("#lobby") == [2]

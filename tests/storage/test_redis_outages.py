@@ -1,0 +1,367 @@
+"""A Redis that is killed, frozen, full, emptied, or comes back with older data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import trio
+from gochat_faults.proxy import open_proxy
+from redis_nodes import Nodes, until
+from redis_process import RedisServer
+from storing import Chat, Following, account, draft, follow, person
+
+from gochat.chat.store import Appended, Store
+from gochat.errors import LogInterrupted, StoreUnavailable
+
+pytestmark = pytest.mark.trio
+
+StartRedis = Callable[..., RedisServer]
+
+#: Keeps all that was answered, as far as the machine itself goes on.
+AOF = ("--appendonly", "yes", "--appendfsync", "everysec")
+
+
+class Histories:
+    """Follows a store's log from one history to the next, as a server does."""
+
+    def __init__(self) -> None:
+        self.current = Following()
+        self.interruptions = 0
+
+    async def follow(
+        self, store: Store, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        task_status.started()
+        while True:
+            self.current = Following()
+            try:
+                await store.follow(self.current)
+            except LogInterrupted:
+                self.interruptions += 1
+
+
+async def say_when_possible(chat: Chat, text: str, cid: str, *, within: float) -> Appended:
+    """Say something as a client does: again, with the same cid, until it is acknowledged."""
+    with trio.fail_after(within):
+        while True:
+            try:
+                (result,) = await chat.append(draft("Mei", "#lobby", text, cid=cid))
+            except StoreUnavailable as error:
+                await trio.sleep(min(error.retry_after, 0.2))
+                continue
+            assert isinstance(result, Appended), result
+            return result
+
+
+# -- down, and back ------------------------------------------------------------------------------
+
+
+async def test_killed_redis_is_unavailable_at_once_and_everything_goes_on_when_it_is_back(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis(*AOF))
+    following = Following()
+    async with nodes.open() as store, trio.open_nursery() as nursery:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await follow(nursery, store, following)
+        for number in range(50):
+            await chat.say("Mei", "#lobby", f"{number}", cid=f"c{number}")
+        before = await chat.page("Bob", "#lobby")
+        nodes.server.kill()
+        for _ in range(3):
+            with trio.fail_after(1), pytest.raises(StoreUnavailable):
+                await chat.say("Mei", "#lobby", "lost?", cid="down")
+            with trio.fail_after(1), pytest.raises(StoreUnavailable):
+                await chat.page("Bob", "#lobby")
+        nodes.server.start()
+        said = await say_when_possible(chat, "back", "back", within=5)
+        page = await chat.page("Bob", "#lobby")
+        assert list(page.entries[:50]) == list(before.entries)
+        assert page.epoch == before.epoch
+        assert said.entry.seq == page.head
+        await until(lambda: len(following.logged) == page.head)
+        assert following.seqs("#lobby") == list(range(1, page.head + 1))
+        nursery.cancel_scope.cancel()
+
+
+async def test_frozen_redis_is_unavailable_in_bounded_time_and_others_are_not_held_up(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis())
+    async with nodes.open("timeout=0.5") as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await chat.say("Mei", "#lobby", "before", cid="c0")
+        refused = 0
+
+        async def ask(number: int) -> None:
+            nonlocal refused
+            if number % 2:
+                with pytest.raises(StoreUnavailable):
+                    await chat.page("Bob", "#lobby")
+            else:
+                with pytest.raises(StoreUnavailable):
+                    await chat.append(draft("Mei", "#lobby", "frozen", cid=f"f{number}"))
+            refused += 1
+
+        nodes.server.freeze()
+        ticks = 0
+        try:
+            with trio.fail_after(3):  # all of them, not each
+                async with trio.open_nursery() as nursery:
+                    for number in range(500):
+                        nursery.start_soon(ask, number)
+                    while refused < 500:
+                        await trio.sleep(0.01)
+                        ticks += 1
+        finally:
+            nodes.server.thaw()
+        assert ticks > 20
+        # What was sent to it before it froze happens when it thaws; a retry is no second message.
+        for number in range(0, 500, 2):
+            await say_when_possible(chat, "frozen", f"f{number}", within=5)
+        page = await chat.page("Bob", "#lobby", after=0, limit=1000)
+        cids = [entry.cid for entry in page.entries]
+        assert len(cids) == len(set(cids)) == 251
+
+
+async def test_redis_that_does_not_answer_at_the_start_is_unavailable(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis())
+    nodes.server.freeze()
+    with trio.fail_after(3), pytest.raises(StoreUnavailable, match="does not answer"):
+        async with nodes.open():
+            pass
+    nodes.server.kill()
+    with trio.fail_after(3), pytest.raises(StoreUnavailable):
+        async with nodes.open():
+            pass
+
+
+async def test_redis_without_memory_refuses_and_nothing_is_half_done(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis("--maxmemory-policy", "noeviction"))
+    async with nodes.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await chat.say("Mei", "#lobby", "one")
+        with nodes.client() as client:
+            client.config_set("maxmemory", 1)
+            with pytest.raises(StoreUnavailable, match="out of memory"):
+                await chat.say("Mei", "#lobby", "two", cid="c2", mentions=["Bob"])
+            assert [entry.text for entry in await chat.entries("Bob", "#lobby")] == ["one"]
+            assert (await chat.seen("Bob", "#lobby")).mentions == 0
+            client.config_set("maxmemory", 0)
+        (said,) = await chat.append(draft("Mei", "#lobby", "two", cid="c2"))
+        assert isinstance(said, Appended)
+        assert (said.dup, said.entry.seq) == (False, 2)
+
+
+async def test_redis_that_can_not_write_to_its_disk_refuses(start_redis: StartRedis) -> None:
+    nodes = Nodes(start_redis("--save", "3600", "1"))
+    async with nodes.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        (nodes.server.directory / "dump.rdb").mkdir()  # nothing can be renamed to that
+        with nodes.client() as client:
+            client.bgsave()
+            await until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+        with pytest.raises(StoreUnavailable, match="can't write to its disk"):
+            await chat.say("Mei", "#lobby", "hello")
+        assert await chat.entries("Mei", "#lobby") == []
+
+
+async def test_scripts_that_were_flushed_are_loaded_again(start_redis: StartRedis) -> None:
+    nodes = Nodes(start_redis())
+    async with nodes.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        with nodes.client() as client:
+            client.script_flush()
+        await say_when_possible(chat, "hello", "c1", within=5)
+
+
+# -- another history -----------------------------------------------------------------------------
+
+
+async def test_emptied_redis_begins_a_new_history(start_redis: StartRedis) -> None:
+    nodes = Nodes(start_redis())
+    histories = Histories()
+    async with nodes.open() as store, trio.open_nursery() as nursery:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await nursery.start(histories.follow, store)
+        said = await chat.say("Mei", "#lobby", "before")
+        await chat.say("Mei", "#lobby", "before")
+        nodes.server.kill()
+        nodes.server.start()
+        await until(lambda: histories.interruptions == 1)
+        page = await chat.page("Bob", "#lobby")
+        assert (page.head, list(page.entries)) == (0, [])
+        assert page.epoch != said.epoch
+        assert await store.account(person("Mei")) is None
+        await chat.register("Mei", "Bob")
+        after = await chat.say("Mei", "#lobby", "after")
+        assert (after.seq, after.epoch) == (1, page.epoch)
+        await until(lambda: histories.current.seqs("#lobby") == [1])
+        assert histories.interruptions == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_data_that_is_flushed_under_a_living_connection_is_noticed(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis())
+    histories = Histories()
+    async with nodes.open() as store, trio.open_nursery() as nursery:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await nursery.start(histories.follow, store)
+        said = await chat.say("Mei", "#lobby", "before")
+        with nodes.client() as client:
+            client.flushall()
+        await until(lambda: histories.interruptions == 1)  # although nobody does anything
+        page = await chat.page("Mei", "#lobby")
+        assert page.head == 0
+        assert page.epoch != said.epoch
+        nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_appended_in_the_old_history_of_data_that_was_flushed(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis())
+    async with nodes.open() as one, nodes.open() as two:
+        chat, other = Chat(one), Chat(two)
+        await chat.register("Mei", "Bob")
+        before = [await chat.say("Mei", "#lobby", "before"), await other.say("Bob", "#lobby", "x")]
+        with nodes.client() as client:
+            client.flushall()
+        # At once, from both: neither has looked yet. Their people are gone, so they come back.
+        await two.create_account(account("Mei"))
+        said = await say_when_possible(chat, "after", "c", within=5)
+        assert said.entry.seq == 1
+        assert said.entry.epoch not in {entry.epoch for entry in before}
+        assert (await other.page("Bob", "#lobby")).epoch == said.entry.epoch
+
+
+async def test_redis_that_comes_back_with_older_data_begins_a_new_history(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis("--dbfilename", "dump.rdb"))
+    first, second = Histories(), Histories()
+    async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
+        chat, other = Chat(one), Chat(two)
+        await chat.register("Mei", "Bob")
+        await nursery.start(first.follow, one)
+        await nursery.start(second.follow, two)
+        for number in range(5):
+            await chat.say("Mei", "#lobby", f"kept {number}", cid=f"k{number}")
+        with nodes.client() as client:
+            client.save()
+        lost = [
+            await chat.say("Mei", "#lobby", f"lost {number}", cid=f"l{number}")
+            for number in range(5)
+        ]
+        nodes.server.kill()
+        nodes.server.start()
+        again = await say_when_possible(chat, "lost 0", "l0", within=5)
+        assert (again.dup, again.entry.seq) == (False, 6)
+        assert again.entry.epoch != lost[0].epoch
+        kept = await say_when_possible(chat, "kept 0", "k0", within=5)
+        assert (kept.dup, kept.entry.seq) == (True, 1)
+        await until(lambda: first.interruptions == second.interruptions == 1)
+        pages = [await one_of.page("Bob", "#lobby") for one_of in (chat, other)]
+        assert [page.epoch for page in pages] == [again.entry.epoch] * 2
+        await other.say("Bob", "#lobby", "hello")
+        for histories in (first, second):
+            await until(lambda: histories.current.seqs("#lobby")[-1:] == [7])  # noqa: B023 -- at once
+        assert first.interruptions == second.interruptions == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_another_entry_in_the_place_of_one_that_was_seen_is_another_history(
+    start_redis: StartRedis,
+) -> None:
+    """As after the promotion of a replica that another node reached long before this one."""
+    nodes = Nodes(start_redis("--dbfilename", "dump.rdb"))
+    histories = Histories()
+    target = ("127.0.0.1", nodes.server.port)
+    async with (
+        open_proxy(target) as near,
+        open_proxy(target) as far,
+        nodes.open("timeout=0.3", port=near.port) as one,
+        nodes.open("timeout=0.3", port=far.port) as two,
+        trio.open_nursery() as nursery,
+    ):
+        chat, other = Chat(one), Chat(two)
+        await chat.register("Mei", "Bob")
+        await nursery.start(histories.follow, two)
+        with nodes.client() as client:
+            client.save()
+        near.freeze()  # so the one sees nothing of what is said now
+        seen = await other.say("Bob", "#lobby", "acknowledged by the other", cid="b")
+        near.cut()  # nor what was on its way
+        far.freeze()  # so the other does not come back before the gate is open
+        nodes.server.kill()
+        nodes.server.start()
+        near.heal()
+        instead = await say_when_possible(chat, "in its place", "m", within=10)
+        assert (instead.entry.seq, instead.entry.epoch) == (seen.seq, seen.epoch)
+        far.heal()
+        await until(lambda: histories.interruptions == 1)
+        page = await other.page("Bob", "#lobby")
+        assert page.epoch != seen.epoch
+        assert [entry.text for entry in page.entries] == ["in its place"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_appended_until_the_other_nodes_have_looked_too(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis(*AOF))
+    async with nodes.open() as one:
+        chat = Chat(one)
+        await chat.register("Mei")
+        said = await chat.say("Mei", "#lobby", "before")
+        nodes.server.kill()
+        nodes.server.start()
+        refusals: list[str] = []
+        # ASYNC110: it is the store that is asked, which tells nobody of itself.
+        with trio.fail_after(5):
+            while not await _tries_to_say(chat, "after", refusals):  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        assert any("looking whether all is there" in refusal for refusal in refusals)
+        after = (await chat.entries("Mei", "#lobby"))[-1]
+        assert (after.seq, after.epoch) == (2, said.epoch)
+
+
+async def _tries_to_say(chat: Chat, text: str, refusals: list[str]) -> bool:
+    try:
+        await chat.say("Mei", "#lobby", text, cid="c")
+    except StoreUnavailable as error:
+        refusals.append(str(error))
+        return False
+    return True
+
+
+async def test_nodes_that_start_after_a_restart_take_the_history_for_a_new_one(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis(*AOF))
+    async with nodes.open() as store:
+        await Chat(store).register("Mei")
+        said = await Chat(store).say("Mei", "#lobby", "before")
+    async with nodes.open() as store:
+        assert (await Chat(store).page("Mei", "#lobby")).epoch == said.epoch
+    nodes.server.stop()
+    nodes.server.start()
+    async with nodes.open() as one, nodes.open() as two:
+        epochs = [(await Chat(store).page("Mei", "#lobby")).epoch for store in (one, two)]
+        assert epochs[0] == epochs[1] != said.epoch
+        (entry,) = await Chat(two).entries("Mei", "#lobby")
+        assert (entry.text, entry.epoch) == ("before", epochs[0])
