@@ -201,6 +201,11 @@ def test_states_are_told_by_signs() -> None:
     ]
 
 
+def test_a_note_that_does_not_fit_has_a_row_of_its_own() -> None:
+    model = log(replace(message(1, "x" * 69), edited=True))
+    assert texts(model)[2:] == ["x" * 69, "(edited)"]
+
+
 def test_reactions_tell_which_are_the_readers() -> None:
     reactions = (Reaction("👍", 3, me=True), Reaction("🎉", 1))
     assert texts(log(replace(message(1), reactions=reactions)))[-1] == "[👍 3]  🎉 1"
@@ -269,6 +274,16 @@ def test_an_insertion_before_the_first_is_first() -> None:
     assert first is not None
     model.insert_before(first, [message(1)])
     assert texts(model)[2:] == ["text 1", "text 2"]
+
+
+def test_a_removed_message_takes_its_place_in_the_count_of_new_ones() -> None:
+    model = log(*many(50), height=5)
+    model.window.scroll(-20)
+    model.append(many(3, 50))
+    entry = model.get("m51")
+    assert entry is not None
+    model.remove(entry)
+    assert model.unseen == 2
 
 
 # The window

@@ -504,6 +504,31 @@ async def test_a_hovered_message_offers_what_can_be_done_with_it() -> None:
         assert not any("reply" in row for row in it.rows)
 
 
+async def test_what_is_not_sent_offers_less() -> None:
+    items = (
+        message(1, own=True, state="failed"),
+        message(2, own=True, state="pending"),
+        message(3, deleted=True),
+    )
+    async with scene(*items) as it:
+        offered = []
+        for text in ("text 1", "text 2", "deleted"):
+            await it.pilot.hover(it.log, offset=it.where(text))
+            await it.pilot.pause()
+            words = " ".join(it.rows).split()
+            offered.append([word for word in ("retry", "copy", "delete") if word in words])
+        assert offered == [["retry", "copy", "delete"], ["retry", "copy"], ["retry"]]
+
+
+async def test_what_can_be_done_goes_with_the_mouse_when_the_log_scrolls() -> None:
+    async with scene(*many(100)) as it:
+        await it.pilot.hover(it.log, offset=Offset(10, 4))
+        for _ in range(3):
+            it.log.scroll_relative(y=-2, animate=False)
+            await it.pilot.pause()
+            assert [y for y, row in enumerate(it.rows) if "reply" in row] == [4]
+
+
 async def test_hovering_tells_the_full_time_the_people_and_where_a_link_leads() -> None:
     people = [LogNotice(f"n{n}", T0, "", "joined", who) for n, who in enumerate("abcde")]
     items: list[LogItem] = [message(1, "[docs](https://example.org/a) ok"), *people]
@@ -614,6 +639,45 @@ async def test_keys_select_text_from_the_selected_message_on() -> None:
         assert it.copied == "one two"
         await it.press("escape")
         assert it.copied is None
+
+
+async def test_keys_cross_from_one_message_to_the_next_and_stop_at_the_ends() -> None:
+    items = (message(1, "ab cd"), LogNotice("n", T0, "topic"), message(2, "x"))
+    async with scene(*items) as it:
+        it.log.focus()
+        await it.press("up", "up", *["shift+right"] * 6)
+        assert it.copied == "ab cd"
+        await it.press("shift+right", "ctrl+shift+right", "ctrl+shift+right")
+        assert it.copied == "ab cd\ntopic"
+        await it.press("shift+end", *["shift+right"] * 3, *["shift+down"] * 3)
+        assert it.copied == "ab cd\ntopic\nx"
+        await it.press(*["shift+up"] * 5, *["shift+left"] * 3)
+        assert it.copied == ""
+        await it.press("shift+down", "shift+home", "shift+left")
+        assert it.copied == "ab cd"
+        await it.press("ctrl+shift+left")
+        assert it.copied == "ab "
+
+
+async def test_keys_select_what_is_out_of_sight_and_bring_it_there() -> None:
+    async with scene(*many(100)) as it:
+        it.log.focus()
+        await it.press("up")
+        await it.press(*["shift+up"] * 20)
+        assert "text 79" in it.texts
+        await it.press(*["shift+down"] * 18)
+        assert "text 97" in it.texts
+        assert it.copied == "text 97\ntext 98"
+
+
+async def test_the_whole_log_can_be_selected() -> None:
+    async with scene(
+        message(1, "a"),
+        LogNotice("1", T0, "", "joined", "li"),
+        LogNotice("2", T0, "", "joined", "bo"),
+    ) as it:
+        it.app.screen._select_all_in_widget(it.log)
+        assert it.copied == "a\nli and bo joined"
 
 
 async def test_a_drag_goes_on_by_keys() -> None:
@@ -734,6 +798,22 @@ async def test_any_size_works(size: tuple[int, int]) -> None:
         await it.pilot.resize_terminal(80, 24)
         await it.pilot.pause()
         assert any("好" * 9 in row for row in it.rows)
+
+
+@pytest.mark.parametrize("theme", ["ansi-dark", "ansi-light"])
+async def test_where_the_background_is_unknown_names_are_readable_on_all(theme: str) -> None:
+    async with scene(message(1, mention=True)) as it:
+        it.app.theme = theme
+        await it.pilot.pause()
+        name = it.strips[it.where("mei").y]
+        colours = [
+            RGB(*segment.style.color.get_truecolor())
+            for segment in name
+            if segment.text == "mei" and segment.style is not None and segment.style.color
+        ]
+        assert colours
+        for ground in (RGB(0, 0, 0), RGB(255, 255, 255)):
+            assert all(contrast(colour, ground) >= MIN_CONTRAST for colour in colours)
 
 
 async def test_another_theme_shows_at_once() -> None:

@@ -52,6 +52,8 @@ def _rows(text: str, width: int) -> list[str]:
         ("well-known names", 7, ["well-", "known", "names"]),
         ("a --option", 5, ["a", "--opt", "ion"]),
         ("   indented", 11, ["   indented"]),
+        ("      x", 4, ["    ", "  x"]),
+        ("      好", 4, ["    ", "好"]),
         ("你好世界", 4, ["你好", "世界"]),
         ("你好，世界。", 6, ["你好，", "世界。"]),
         ("你好吗，世界", 6, ["你好", "吗，世", "界"]),

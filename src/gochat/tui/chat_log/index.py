@@ -147,9 +147,6 @@ class ItemIndex:
             yield entry
             entry = entry.next
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._by_key
-
     def get(self, key: str) -> Entry | None:
         """Return the entry of `key`, if it is there."""
         return self._by_key.get(key)

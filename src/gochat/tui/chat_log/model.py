@@ -64,11 +64,6 @@ class LogModel:
         return self.index.first
 
     @property
-    def last(self) -> Entry | None:
-        """The newest item."""
-        return self.index.last
-
-    @property
     def total(self) -> int:
         """The number of rows, as far as it is known."""
         self.window.rows()
@@ -152,6 +147,8 @@ class LogModel:
         """Remove `entry`; what was above it and below it may now be one run or group."""
         previous, following = entry.previous, entry.next
         self.window.removed(entry)
+        if entry in self._unseen:
+            self._unseen.remove(entry)
         self.index.remove(entry)
         self._laid.pop(entry, None)
         self._regroup_around(previous, following)
@@ -366,10 +363,7 @@ class Items(Mapping[str, LogItem]):
         return entry.item
 
     def __iter__(self) -> Iterator[str]:
-        entry = self._model.first
-        while entry is not None:
-            yield entry.item.key
-            entry = entry.next
+        return (entry.item.key for entry in self._model.index)
 
     def __len__(self) -> int:
         return len(self._model)

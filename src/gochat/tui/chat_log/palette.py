@@ -101,12 +101,16 @@ _EMPHASIS: Final = {
     "italic": Style(italic=True),
     "strike": Style(strike=True),
 }
+#: What is behind a text if that is the terminal's secret: both extremes.
+_UNKNOWN: Final = (RGB(0, 0, 0), RGB(255, 255, 255))
 _ON_CODE: Final = frozenset({"keyword", "string", "number", "comment", "function", "removed"})
 
 
 def new_palette(widget: Widget) -> Palette:
     """Return the palette of the theme in use; every text in it is readable on what is behind it."""
     base = widget.rich_style
+    if base.bgcolor is None or base.bgcolor.type is ColorType.DEFAULT:
+        return _of_terminal(widget, base)
     grounds = _grounds(base)
     backdrops = {
         name: Style(bgcolor=widget.get_component_rich_style(f"chat-log--{name}").bgcolor)
@@ -134,6 +138,29 @@ def new_palette(widget: Widget) -> Palette:
     )
 
 
+def _of_terminal(widget: Widget, base: Style) -> Palette:
+    """Return the palette of a theme that leaves the colours to the terminal.
+
+    Nothing can be tinted then: a tint of yellow would be yellow. What is behind the text stays the
+    terminal's, and attributes tell what a tint does elsewhere.
+    """
+    roles = dict(_EMPHASIS)
+    for role in (*ROLES, *LINES):
+        style = widget.get_component_rich_style(f"chat-log--{role}")
+        roles[role] = style.without_color + Style(color=style.color)
+    for role in ("rule", "quote-bar", "time", "faint", "quote", "reply", "pending", "notice"):
+        roles[role] += Style(dim=True)
+    for role in ("below", "toolbar"):
+        roles[role] = Style(reverse=True)
+    return Palette(
+        base=base,
+        roles=roles,
+        backdrops={"highlight": Style(reverse=True)},
+        selection=Style(reverse=True),
+        sender=lambda name: _coloured(Style(bold=True), sender_colour(name, _UNKNOWN)),
+    )
+
+
 def _selection(widget: Widget) -> Style:
     """Return the style of selected text: one colour for all of it, readable on the one behind."""
     background = widget.selection_style.bgcolor
@@ -144,10 +171,7 @@ def _selection(widget: Widget) -> Style:
 
 
 def _grounds(style: Style) -> tuple[RGB, ...]:
-    """Return what `style` has behind its text: both extremes, if that is the terminal's secret."""
-    if style.bgcolor is None or style.bgcolor.type is ColorType.DEFAULT:
-        return (RGB(0, 0, 0), RGB(255, 255, 255))
-    return (RGB(*style.bgcolor.get_truecolor(foreground=False)),)
+    return (RGB(*style.bgcolor.get_truecolor(foreground=False)),) if style.bgcolor else _UNKNOWN
 
 
 def _readable(style: Style, grounds: tuple[RGB, ...]) -> Style:

@@ -17,7 +17,7 @@ from gochat.tui.text.wrap import clusters, snap
 Step = Literal["left", "right", "word_left", "word_right", "up", "down", "home", "end", "all"]
 
 _START: Final = TextPoint(0, 0)
-_STOP: Final = TextPoint(1 << 62, 0)
+_STOP: Final = TextPoint(2 * ORDER_ORIGIN, 0)
 
 
 class TextSelector:

@@ -102,12 +102,6 @@ class Window:
         rows = self.rows()
         return self._index.offset_of(rows[0].entry) + rows[0].row if rows else 0
 
-    @property
-    def anchor(self) -> VisibleRow | None:
-        """The row at the top, which stays there."""
-        rows = self.rows()
-        return rows[0] if rows else None
-
     def changed(self) -> None:
         """Take into account that items or heights changed."""
         self._rows = None

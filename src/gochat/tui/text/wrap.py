@@ -49,10 +49,6 @@ def clusters(text: str, start: int = 0, end: int | None = None) -> list[Cluster]
             found[-1] = Cluster(before.start, start + last, before.cells + cells)
             half_flag = False
             continue
-        if cells == 0 and found:
-            before = found[-1]
-            found[-1] = Cluster(before.start, start + last, before.cells)
-            continue
         half_flag = _is_regional(part[first])
         found.append(Cluster(start + first, start + last, cells))
     return found
