@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from redis_deployments import ClusterOf3, Watched
 from redis_process import RedisServer
 from redis_process import free_port as find_free_port
+
+_REDIS = {"redis_server", "start_redis", "redis_watched", "redis_cluster"}
 
 # A shared machine is slow at times: that is no failure, and no reason to look for one again.
 _local = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -66,10 +69,32 @@ def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
         server.kill()
 
 
+@pytest.fixture(scope="session")
+def redis_watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A Redis with a replica and sentinels, for all tests that don't harm it."""
+    watched = Watched(tmp_path_factory.mktemp("watched"))
+    try:
+        watched.start()
+        yield watched
+    finally:
+        watched.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterOf3]:
+    """A Redis Cluster of three masters, for all tests that don't harm it."""
+    cluster = ClusterOf3(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the markers that follow from what a test uses and where it lies."""
     for item in items:
-        if {"redis_server", "start_redis"} & set(getattr(item, "fixturenames", ())):
+        if _REDIS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.redis)
         if "faults" in item.path.relative_to(item.config.rootpath).parts:
             item.add_marker(pytest.mark.alone)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
 import pytest
+from redis_deployments import ClusterOf3, Watched
 from redis_process import RedisServer
 from storing import Chat, Clock, OpenStore
 
@@ -20,15 +21,17 @@ def clock() -> Clock:
 
 
 def _redis(request: pytest.FixtureRequest) -> str:
-    server: RedisServer = request.getfixturevalue("redis_server")
-    # Keys of its own, for the server is shared.
-    return f"{server.url}?prefix=t{uuid4().hex}"
+    # One of these, by the name of its fixture; keys of its own, for it is shared.
+    deployment: RedisServer | Watched | ClusterOf3 = request.getfixturevalue(request.param)
+    return f"{deployment.url}?prefix=t{uuid4().hex}"
 
 
 _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
     "memory": lambda _: "sqlite://",
     "file": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path') / 'chat.db'}",
-    "redis": _redis,
+    "redis_server": _redis,
+    "redis_watched": _redis,
+    "redis_cluster": _redis,
 }
 
 
@@ -36,7 +39,9 @@ _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
     params=[
         "memory",
         "file",
-        pytest.param("redis", marks=pytest.mark.redis),
+        pytest.param("redis_server", marks=pytest.mark.redis, id="redis"),
+        pytest.param("redis_watched", marks=pytest.mark.redis, id="sentinel"),
+        pytest.param("redis_cluster", marks=pytest.mark.redis, id="cluster"),
     ]
 )
 def open_it(request: pytest.FixtureRequest, clock: Clock) -> OpenStore:

@@ -85,17 +85,22 @@ class RedisServer:
                 return
         raise RedisNotFound("no Redis server for the tests; tried: " + "; ".join(tried))
 
-    def _start(self, binary: str) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        log = self.directory / "redis.log"
-        command = [
-            binary,
+    def arguments(self) -> list[str]:
+        """The command line, behind the binary."""
+        return [
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)),
             *("--save", "", "--appendonly", "no", "--daemonize", "no", *self._options),
         ]
+
+    def _start(self, binary: str) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        log = self.directory / "redis.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                [binary, *self.arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():

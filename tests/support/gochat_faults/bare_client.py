@@ -70,6 +70,7 @@ class BareClient:
 
     def __init__(self, journal: Journal, name: str, talk: Talk) -> None:
         self.name: Final = name
+        self.client: Final = name
         self.stop_talking: Final = trio.Event()
         self.acknowledged = 0
         self.clients = 1

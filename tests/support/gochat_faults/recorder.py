@@ -83,7 +83,7 @@ class Talk:
 
 
 class Recorder:
-    """One person, from the first login to the end of the run.
+    """One person on one device, from the first login to the end of the run.
 
     With an `outbox`, the client is ended and opened anew every few seconds, `lifetime` on average:
     what waited to be sent then waits in the file. `stop_talking` ends the talk; the reading goes
@@ -96,10 +96,12 @@ class Recorder:
         name: str,
         talk: Talk,
         *,
+        device: str = "",
         outbox: Path | None = None,
         lifetime: float = 5.0,
     ) -> None:
         self.name: Final = name
+        self.client: Final = name + device
         self.stop_talking: Final = trio.Event()
         self.acknowledged = 0
         self.clients = 0
@@ -124,7 +126,7 @@ class Recorder:
         """Take part through `port`, until cancelled."""
         while True:
             self.clients += 1
-            self._reader = f"{self.name}.{self.clients}"
+            self._reader = f"{self.client}.{self.clients}"
             self._started.clear()
             self.positions.clear()
             with trio.CancelScope() as lifetime:
@@ -180,7 +182,7 @@ class Recorder:
             self._journal.add(
                 Said(
                     self._journal.now(),
-                    self.name,
+                    self.client,
                     self.name,
                     common_name(to, self.name),
                     outgoing.cid,
@@ -218,13 +220,13 @@ class Recorder:
                 sent = outgoing.sent_as
                 self._journal.add(
                     Acknowledged(
-                        self._journal.now(), self.name, self.name, outgoing.cid, sent.epoch,
+                        self._journal.now(), self.client, self.name, outgoing.cid, sent.epoch,
                         sent.seq, sent.dup,
                     )
                 )  # fmt: skip
                 self._settled.set()
             case OutgoingChanged(outgoing=outgoing) if outgoing.state is OutgoingState.FAILED:
-                raise Refused(f"{self.name} {outgoing.to} {outgoing.cid}: {outgoing.error}")
+                raise Refused(f"{self.client} {outgoing.to} {outgoing.cid}: {outgoing.error}")
             case _:
                 pass
 

@@ -53,9 +53,9 @@ CRASH_POINTS: Final[dict[str, int]] = {
 class Scenario:
     """A run. Times are in seconds.
 
-    `people` with the client library, every third of whom restarts it now and then, and
-    `bare_people` without it talk for `duration`, each pausing `pace` on average between two
-    messages. Something happens to the server about every `server_fault_every`; or, with `bombs`,
+    `people` with the client library and `bare_people` without it talk for `duration`, each
+    pausing `pace` on average between two messages. Of those with the library every third one ends
+    and begins anew now and then, and every fifth has a second device. Something happens to the server about every `server_fault_every`; or, with `bombs`,
     it is made to kill itself at each of these in turn, and the run is over with the last, if that
     is earlier. Without `breaks_network`, connections are cut only by that. What is mended at the
     end must be as new within `heal_timeout`.
@@ -127,7 +127,7 @@ async def run(scenario: Scenario, directory: Path) -> Report:
             proxies: list[Proxy] = []
             async with trio.open_nursery() as nursery:
                 for person in people:
-                    plan = Planner(f"{scenario.seed}/{person.name}", scenario.breaks_network)
+                    plan = Planner(f"{scenario.seed}/{person.client}", scenario.breaks_network)
                     proxies.append(await nursery.start(serve_proxy, server.address, plan))
                     nursery.start_soon(person.run, proxies[-1].port)
                 with trio.move_on_after(scenario.duration):
@@ -215,6 +215,9 @@ def _people(
             people.append(Recorder(journal, name, talk, outbox=directory / f"{name}.outbox"))
         else:
             people.append(Recorder(journal, name, talk))
+        if number < scenario.people and number % 5 == 0:
+            other = Talk(talk.addresses, Random(f"{scenario.seed}/{name}-b"), scenario.pace)
+            people.append(Recorder(journal, name, other, device="-b"))
     return people
 
 
@@ -355,7 +358,7 @@ async def _wait_until_settled(
 ) -> None:
     """Wait until all outboxes are empty, read the log, and wait until all have seen its end."""
     deadline = trio.current_time() + scenario.heal_timeout
-    await _until(deadline, "outboxes", lambda: {p.name for p in people if not p.has_settled})
+    await _until(deadline, "outboxes", lambda: {p.client for p in people if not p.has_settled})
     heads: dict[str, int] = {}
     for name, talk in talks.items():
         async with logged_in(server, name) as client:
@@ -368,7 +371,7 @@ async def _wait_until_settled(
         deadline,
         "readers",
         lambda: {
-            f"{person.name} in {conversation}: {seq} of {heads[conversation]}"
+            f"{person.client} in {conversation}: {seq} of {heads[conversation]}"
             for person in people
             for conversation, seq in person.positions.items()
             if seq < heads[conversation]

@@ -169,7 +169,7 @@ class Log:
 
     def _claim(self, pending: Sequence[Pending]) -> Steps[None]:
         """Reserve the cids of those drafts whose sender is kept on another server."""
-        far = [one for one in pending if one.outcome is None and self._is_far(one)]
+        far = [one for one in pending if one.outcome is None and self._is_claimed_apart(one)]
         if not far:
             return
         commands = []
@@ -187,9 +187,12 @@ class Log:
                 one.outcome = _refusal(ErrorCode.CID_CONFLICT, one.draft)
 
     def _is_far(self, one: Pending) -> bool:
-        return one.draft.cid is not None and self._topology.place(
-            one.partition
-        ) != self._topology.place(self._keys.partition(one.draft.sender_key))
+        """True if the sender's keys may be on another server than the conversation's."""
+        place = self._topology.place
+        return place(one.partition) != place(self._keys.partition(one.draft.sender_key))
+
+    def _is_claimed_apart(self, one: Pending) -> bool:
+        return one.draft.cid is not None and self._is_far(one)
 
     # -- the entry ------------------------------------------------------------------------------
 
@@ -344,7 +347,7 @@ class Log:
 
     def _release(self, one: Pending) -> Steps[None]:
         """Give back the cid of a draft that was refused, so that it can be used again."""
-        if self._is_far(one):
+        if self._is_claimed_apart(one):
             partition = self._keys.partition(one.draft.sender_key)
             key = self._keys.claim(one.draft.sender_key, one.draft.cid or "")
             yield [Command(partition, ("DEL", key))]

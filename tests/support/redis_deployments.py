@@ -1,0 +1,164 @@
+"""Several Redis processes that belong together: a master with replica and sentinels; a cluster.
+
+All of them from the one binary, on loopback, each with a directory of its own, ended by their ids.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+from redis_process import RedisServer, free_port
+
+#: Milliseconds after which sentinels take a master for down, and cluster nodes one another. A
+#: loaded machine is slow, and cluster nodes that miss each other stop answering.
+DOWN_AFTER: Final = 1000
+NODE_TIMEOUT: Final = 5000
+SERVICE: Final = "chat"
+_SLOTS: Final = 16384
+_READY_TIMEOUT: Final = 30.0
+
+
+class Sentinel(RedisServer):
+    """A sentinel that watches a master."""
+
+    def __init__(self, directory: Path, master: RedisServer, quorum: int) -> None:
+        super().__init__(directory)
+        self._config = directory / "sentinel.conf"
+        directory.mkdir(parents=True)
+        self._config.write_text(
+            f"bind 127.0.0.1\nport {self.port}\ndir {directory}\n"
+            f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} {quorum}\n"
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER}\n"
+            f"sentinel failover-timeout {SERVICE} 3000\n"
+        )
+
+    def arguments(self) -> list[str]:
+        return [str(self._config), "--sentinel"]
+
+
+class Watched:
+    """A master, a replica of it, and three sentinels."""
+
+    def __init__(self, directory: Path) -> None:
+        self.master = RedisServer(directory / "master", "--repl-diskless-sync-delay", "0")
+        self.replica = RedisServer(
+            directory / "replica", "--replicaof", "127.0.0.1", str(self.master.port)
+        )
+        self._directory = directory
+        self.sentinels: list[Sentinel] = []
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{SERVICE}"
+
+    def start(self) -> None:
+        self.master.start()
+        self.replica.start()
+        wait_for(lambda: _info(self.replica, "replication")["master_link_status"] == "up")
+        for number in range(3):
+            sentinel = Sentinel(self._directory / f"sentinel{number}", self.master, quorum=2)
+            self.sentinels.append(sentinel)
+            sentinel.start()
+        for sentinel in self.sentinels:
+            wait_for(lambda: self._sees_all(sentinel))  # noqa: B023 -- called at once
+
+    def stop(self) -> None:
+        for server in (*self.sentinels, self.replica, self.master):
+            server.kill()
+
+    def _sees_all(self, sentinel: Sentinel) -> bool:
+        with _client(sentinel) as client:
+            state = client.sentinel_master(SERVICE)
+        return bool(state["num-other-sentinels"] == 2 and state["num-slaves"] == 1)
+
+
+class ClusterOf3:
+    """A Redis Cluster of three masters, each with a third of the slots."""
+
+    def __init__(self, directory: Path) -> None:
+        self.servers = [
+            RedisServer(
+                directory / f"node{number}",
+                *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"),
+                *("--cluster-node-timeout", str(NODE_TIMEOUT), "--cluster-require-full-coverage"),
+                "no",
+                port=_cluster_port(),
+            )
+            for number in range(3)
+        ]
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+        return f"redis+cluster://{hosts}"
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.start()
+        share = _SLOTS // len(self.servers) + 1
+        for number, server in enumerate(self.servers):
+            with _client(server) as client:
+                slots = range(number * share, min(_SLOTS, (number + 1) * share))
+                client.execute_command("CLUSTER", "ADDSLOTS", *slots)
+                client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for server in self.servers[1:]:
+            with _client(self.servers[0]) as client:
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", server.port)
+        for server in self.servers:
+            wait_for(lambda: self._is_whole(server))  # noqa: B023 -- called at once
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.kill()
+
+    def _is_whole(self, server: RedisServer) -> bool:
+        with _client(server) as client:
+            ranges = client.execute_command("CLUSTER", "SLOTS")
+            info = client.execute_command("CLUSTER", "INFO")
+        return len(ranges) == len(self.servers) and b"cluster_state:ok" in info
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until something has come true; servers that are coming up can't be asked yet."""
+    deadline = time.monotonic() + _READY_TIMEOUT
+    while True:
+        try:
+            if condition():
+                return
+        except (redis.RedisError, OSError):
+            pass
+        assert time.monotonic() < deadline, "the Redis servers don't come together"
+        time.sleep(0.02)
+
+
+@contextmanager
+def _client(server: RedisServer) -> Iterator[Any]:
+    client = redis.Redis(port=server.port)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _info(server: RedisServer, section: str) -> Any:
+    with _client(server) as client:
+        return client.info(section)
+
+
+def _cluster_port() -> int:
+    # The cluster's own traffic goes to a port that is higher by 10000.
+    while True:
+        port = free_port()
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port + 10_000))
+            except (OSError, OverflowError):
+                continue
+        return port
