@@ -88,8 +88,8 @@ constraints: ## Resolve the newest versions of everything into constraints.txt (
 
 # -- measuring ---------------------------------------------------------------------------------
 
-bench: $(DEVELOPMENT) ## Measure broadcasts; ARGS='--people 100' for another size
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(DEVELOPMENT) ## Measure; QUICK=1 in a minute, PEERS=1 other servers too; ARGS=broadcast
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers) $(ARGS)
 
 faults: $(DEVELOPMENT) ## Break things on purpose, and check what must hold; DURATION=60 SEED=1
 	PYTHONPATH=tests/support $(BIN)/python -m gochat_faults $(ARGS)
