@@ -16,6 +16,8 @@ from textual.widgets import Button, Input, Label, Static
 from gochat.errors import ChatError, ErrorCode, GochatError
 from gochat.tui import addresses
 from gochat.tui.presentation import name as safe
+from gochat.tui.typable import typable
+from gochat.tui.widgets.text_field import TextField
 
 #: Which field shows an error that names none.
 _FIELDS: Final = {
@@ -51,7 +53,7 @@ class Field(Vertical):
     def compose(self) -> ComposeResult:
         """Stack the three."""
         yield Label(self._label, classes="field-label")
-        yield Input(
+        yield TextField(
             self._value, password=self._password, compact=True, id=self._input_id,
             select_on_focus=False,
         )  # fmt: skip
@@ -101,7 +103,7 @@ class ConnectScreen(Screen[None]):
             yield Static("gochat", id="title")
             yield Static("Chat with the people on your server.", id="subtitle")
             yield Field("server", "Server", addresses.shorten(self._server))
-            yield Field("name", "Name", self._known_name)
+            yield Field("name", "Name", typable(self._known_name))
             yield Field("password", "Password", password=True)
             again = Field("again", "Password again", password=True)
             again.display = False

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from gochat.tui.widgets.row_list import Row, RowList
+from gochat.tui.widgets.text_field import TextField
 
 
 class Picker(ModalScreen[str | None]):
@@ -43,7 +44,7 @@ class Picker(ModalScreen[str | None]):
         super().__init__()
         self.rows = RowList(self.draw, id="picker-rows", classes="-always")
         self.rows.can_focus = False
-        self.field = Input(
+        self.field = TextField(
             query, placeholder=self.placeholder, id="picker-query", compact=True,
             select_on_focus=False,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from textual.content import Content
 from gochat.tui import emoji
 from gochat.tui.completion import Candidate, Completions, Sources, complete
 from gochat.tui.presentation import name
+from gochat.tui.typable import typable
 from gochat.tui.widgets.message_input import MessageInput
 from gochat.tui.widgets.row_list import Row, RowList
 
@@ -138,5 +139,5 @@ class Completer:
         before = self._before()
         row = before.count("\n", 0, start)
         column = start - (before.rfind("\n", 0, start) + 1)
-        result = self._field.replace(text, (row, column), self._field.cursor_location)
+        result = self._field.replace(typable(text), (row, column), self._field.cursor_location)
         self._field.move_cursor(result.end_location)

@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from gochat.tui import keys
+from gochat.tui.typable import typable
 
 #: A paste with more lines than this is asked about before it is inserted.
 MANY_LINES: Final = 20
@@ -85,6 +86,7 @@ class MessageInput(TextArea):
 
     def write(self, text: str) -> None:
         """Have `text` in the field, the cursor at its end."""
+        text = typable(text)
         if text != self.text:
             self.load_text(text)
         self.move_cursor(self.document.end)
@@ -227,7 +229,7 @@ class MessageInput(TextArea):
     # -- what is typed --------------------------------------------------------------------------
 
     async def _on_paste(self, event: events.Paste) -> None:
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        text = typable(event.text)
         event.stop()
         event.prevent_default()
         if text.count("\n") >= MANY_LINES:
@@ -237,7 +239,7 @@ class MessageInput(TextArea):
 
     def insert_text(self, text: str) -> None:
         """Insert text where the cursor is, instead of what is selected."""
-        if result := self._replace_via_keyboard(text, *self.selection):
+        if result := self._replace_via_keyboard(typable(text), *self.selection):
             self.move_cursor(result.end_location)
 
     def on_text_area_changed(self) -> None:

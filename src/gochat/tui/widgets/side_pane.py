@@ -15,6 +15,7 @@ from gochat.tui.model import Model
 from gochat.tui.presentation import count, name
 from gochat.tui.views import ConversationView
 from gochat.tui.widgets.row_list import Row, RowList
+from gochat.tui.widgets.text_field import TextField
 
 _ROOMS = "= rooms"
 _DIRECT = "= direct"
@@ -38,7 +39,7 @@ class SidePane(Vertical):
         #: The upper list, the lower one, and the field that searches it.
         self.conversations = RowList(self._draw_conversation, id="conversations")
         self.people = RowList(self._draw_person, id="people")
-        self.filter = Input(placeholder="Find a person", id="people-filter", compact=True)
+        self.filter = TextField(placeholder="Find a person", id="people-filter", compact=True)
         self._total = -1
         self._drawn: list[object] = []
         self._heading = Static("", id="people-heading", markup=False)
