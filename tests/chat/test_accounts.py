@@ -35,6 +35,7 @@ class Hasher(argon2.PasswordHasher):
         self.may_go_on = threading.Event()
         self.may_go_on.set()
         self.threads: set[int] = set()
+        self.compared: list[str | bytes] = []
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
         self.hashed += 1
@@ -46,6 +47,7 @@ class Hasher(argon2.PasswordHasher):
         password: str | bytes,
     ) -> Literal[True]:
         self.verified += 1
+        self.compared.append(hash)
         return self._held_back(lambda: super(Hasher, self).verify(hash, password))
 
     def _held_back(self, work: Callable[[], T]) -> T:
@@ -179,6 +181,8 @@ async def test_a_wrong_name_and_a_wrong_password_look_and_cost_the_same(
     assert (caught.value.code, caught.value.field) == ("bad_credentials", "password")
     assert caught.value.text == "the name or the password is wrong"
     assert (hasher.verified, hasher.hashed) == (1, 0)
+    [compared] = hasher.compared
+    assert str(compared).startswith("$argon2id$v=19$m=8,t=1,p=1$"), "as costly as a real one"
 
 
 async def test_hashing_is_done_outside_of_the_trio_thread(
@@ -335,6 +339,21 @@ async def test_nobody_comes_in_by_a_password_that_was_changed_while_it_was_being
         hasher.may_go_on.set()
     assert outcomes == ["bad_credentials", "bad_credentials"]
     assert await accounts.log_in("ann", OTHER) == ANN
+
+
+async def test_of_two_who_change_a_password_at_the_same_moment_one_wins(
+    accounts: Accounts, hasher: Hasher, world: World
+) -> None:
+    theirs = argon2.PasswordHasher(1, 8, 1).hash(OTHER)
+    hash_ = hasher.hash
+
+    def overtaken(password: str | bytes, *, salt: bytes | None = None) -> str:
+        trio.from_thread.run(world.store.set_password_hash, ANN.key, theirs)
+        return hash_(password, salt=salt)
+
+    hasher.hash = overtaken  # type: ignore[method-assign]  # the moment in between
+    assert await code(accounts.change_password, ANN, PASSWORD, "my password") == "bad_credentials"
+    assert (await stored(world)).password_hash == theirs
 
 
 async def test_a_login_survives_that_another_one_hashes_the_password_again(

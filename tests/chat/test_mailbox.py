@@ -57,6 +57,9 @@ def test_what_is_put_back_comes_first_and_counts() -> None:
         mailbox.put(b"12345")
     assert mailbox.size == 6
     assert mailbox.take() == b"456789"
+    mailbox.put_back(b"2")
+    mailbox.put_back(b"1")
+    assert mailbox.take() == b"12"
 
 
 def test_taking_enough_takes_whole_puts_and_leaves_the_rest() -> None:
