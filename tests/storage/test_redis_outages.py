@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 import trio
 from gochat_faults.proxy import open_proxy
-from redis_nodes import Nodes, until
+from redis_nodes import Histories, Nodes, say_when_possible, until
 from redis_process import RedisServer
 from storing import Chat, Following, account, draft, follow, person
 
-from gochat.chat.store import Appended, Store
-from gochat.errors import LogInterrupted, StoreUnavailable
+from gochat.chat.store import Appended
+from gochat.errors import StoreUnavailable
 
 pytestmark = pytest.mark.trio
 
@@ -20,38 +20,6 @@ StartRedis = Callable[..., RedisServer]
 
 #: Keeps all that was answered, as far as the machine itself goes on.
 AOF = ("--appendonly", "yes", "--appendfsync", "everysec")
-
-
-class Histories:
-    """Follows a store's log from one history to the next, as a server does."""
-
-    def __init__(self) -> None:
-        self.current = Following()
-        self.interruptions = 0
-
-    async def follow(
-        self, store: Store, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        task_status.started()
-        while True:
-            self.current = Following()
-            try:
-                await store.follow(self.current)
-            except LogInterrupted:
-                self.interruptions += 1
-
-
-async def say_when_possible(chat: Chat, text: str, cid: str, *, within: float) -> Appended:
-    """Say something as a client does: again, with the same cid, until it is acknowledged."""
-    with trio.fail_after(within):
-        while True:
-            try:
-                (result,) = await chat.append(draft("Mei", "#lobby", text, cid=cid))
-            except StoreUnavailable as error:
-                await trio.sleep(min(error.retry_after, 0.2))
-                continue
-            assert isinstance(result, Appended), result
-            return result
 
 
 # -- down, and back ------------------------------------------------------------------------------

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis
+from redis.crc import key_slot
 from redis_process import RedisServer, free_port
+
+from gochat.storage.redis import DEFAULT_PARTITIONS
+from gochat.storage.redis.keys import Keys
 
 #: Milliseconds after which sentinels take a master for down, and cluster nodes one another. A
 #: loaded machine is slow, and cluster nodes that miss each other stop answering.
@@ -73,6 +77,18 @@ class Watched:
         for server in (*self.sentinels, self.replica, self.master):
             server.kill()
 
+    def is_in_step(self) -> bool:
+        """True if the replica has all that the master has."""
+        return bool(
+            _info(self.master, "replication")["master_repl_offset"]
+            == _info(self.replica, "replication")["slave_repl_offset"]
+        )
+
+    def cut_off_replica(self) -> None:
+        """Have the replica get nothing more: it looks for its master where nobody listens."""
+        with _client(self.replica) as client:
+            client.replicaof("127.0.0.1", free_port())
+
     def _sees_all(self, sentinel: Sentinel) -> bool:
         with _client(sentinel) as client:
             state = client.sentinel_master(SERVICE)
@@ -117,6 +133,33 @@ class ClusterOf3:
     def stop(self) -> None:
         for server in self.servers:
             server.kill()
+
+    def server_of(self, key: str) -> RedisServer:
+        """The server that has a key of gochat's, given without prefix and partition."""
+        slot = key_slot(self.tag_of(key))
+        with _client(self.servers[0]) as client:
+            ranges = client.execute_command("CLUSTER", "SLOTS")
+        (port,) = {master[1] for first, last, master, *_ in ranges if first <= slot <= last}
+        return next(server for server in self.servers if server.port == port)
+
+    def tag_of(self, key: str) -> bytes:
+        """The hash tag of such a key: its partition."""
+        name = key.partition(":")[2]
+        return str(Keys("gochat", DEFAULT_PARTITIONS).partition(name)).encode()
+
+    def move_slot(self, slot: int, source: RedisServer, target: RedisServer) -> None:
+        """Move a slot with its keys, as an administrator's tool does, while it is in use."""
+        with _client(source) as old, _client(target) as new:
+            names = {
+                client: client.execute_command("CLUSTER", "MYID").decode() for client in (old, new)
+            }
+            new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[old])
+            old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[new])
+            while keys := old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 5):
+                old.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+            for server in self.servers:
+                with _client(server) as client:
+                    client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[new])
 
     def _is_whole(self, server: RedisServer) -> bool:
         with _client(server) as client:

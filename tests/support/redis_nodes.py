@@ -10,9 +10,10 @@ from uuid import uuid4
 import redis
 import trio
 from redis_process import RedisServer
-from storing import Clock
+from storing import Chat, Clock, Following, draft
 
-from gochat.chat.store import Store
+from gochat.chat.store import Appended, Store
+from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.storage import open_store
 
 
@@ -57,3 +58,35 @@ async def until(condition: Callable[[], bool], *, within: float = 20.0) -> None:
     with trio.fail_after(within):
         while not condition():  # noqa: ASYNC110 -- of what has no event to wait for
             await trio.sleep(0.01)
+
+
+class Histories:
+    """Follows a store's log from one history to the next, as a server does."""
+
+    def __init__(self) -> None:
+        self.current = Following()
+        self.interruptions = 0
+
+    async def follow(
+        self, store: Store, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        task_status.started()
+        while True:
+            self.current = Following()
+            try:
+                await store.follow(self.current)
+            except LogInterrupted:
+                self.interruptions += 1
+
+
+async def say_when_possible(chat: Chat, text: str, cid: str, *, within: float) -> Appended:
+    """Say something as a client does: again, with the same cid, until it is acknowledged."""
+    with trio.fail_after(within):
+        while True:
+            try:
+                (result,) = await chat.append(draft("Mei", "#lobby", text, cid=cid))
+            except StoreUnavailable as error:
+                await trio.sleep(min(error.retry_after, 0.2))
+                continue
+            assert isinstance(result, Appended), result
+            return result

@@ -1,0 +1,178 @@
+"""Sentinel and Cluster, when their servers fail or their slots move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+import trio
+from redis.crc import key_slot
+from redis_deployments import ClusterOf3, Watched
+from redis_nodes import Histories, say_when_possible, until
+from redis_process import RedisServer
+from storing import Chat, Clock, Following, draft, follow, key
+
+from gochat.chat.store import Appended, Store
+from gochat.errors import ConfigError, StoreUnavailable
+from gochat.storage import open_store
+
+pytestmark = [pytest.mark.trio, pytest.mark.redis]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    """A master with a replica and sentinels, to be harmed."""
+    deployment = Watched(tmp_path)
+    try:
+        deployment.start()
+        yield deployment
+    finally:
+        deployment.stop()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[ClusterOf3]:
+    """A cluster, to be harmed."""
+    deployment = ClusterOf3(tmp_path)
+    try:
+        deployment.start()
+        yield deployment
+    finally:
+        deployment.stop()
+
+
+def opened(url: str, options: str = "") -> AbstractAsyncContextManager[Store]:
+    return open_store(f"{url}?timeout=1&{options}", clock=Clock())
+
+
+# -- Sentinel ------------------------------------------------------------------------------------
+
+
+async def test_replica_that_has_everything_takes_over_and_the_history_goes_on(
+    watched: Watched,
+) -> None:
+    following = Following()
+    async with opened(watched.url) as store, trio.open_nursery() as nursery:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await follow(nursery, store, following)
+        said = [await chat.say("Mei", "#lobby", f"{n}", cid=f"c{n}") for n in range(20)]
+        await until(lambda: watched.is_in_step())
+        watched.master.kill()
+        after = await say_when_possible(chat, "after", "after", within=20)
+        assert (after.entry.seq, after.entry.epoch) == (21, said[0].epoch)
+        await until(lambda: following.seqs("#lobby") == list(range(1, 22)))
+        nursery.cancel_scope.cancel()
+
+
+async def test_replica_that_was_behind_takes_over_with_a_new_history(watched: Watched) -> None:
+    histories = Histories()
+    async with opened(watched.url) as store, trio.open_nursery() as nursery:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await nursery.start(histories.follow, store)
+        kept = await chat.say("Mei", "#lobby", "kept", cid="kept")
+        await until(lambda: watched.is_in_step())
+        watched.cut_off_replica()
+        lost = [await chat.say("Mei", "#lobby", f"{n}", cid=f"lost {n}") for n in range(5)]
+        watched.master.kill()
+        again = await say_when_possible(chat, "0", "lost 0", within=20)
+        assert (again.dup, again.entry.seq) == (False, lost[0].seq)
+        assert again.entry.epoch != kept.epoch
+        assert (await say_when_possible(chat, "kept", "kept", within=5)).dup
+        await until(lambda: histories.interruptions == 1)
+        nursery.cancel_scope.cancel()
+
+
+async def test_with_wait_nothing_is_acknowledged_that_only_the_master_has(
+    watched: Watched,
+) -> None:
+    async with opened(watched.url, "wait=1&wait_timeout=0.2") as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await chat.say("Mei", "#lobby", "both have it")
+        watched.replica.freeze()
+        for _ in range(2):  # the retry finds the message there, but it is no better off
+            with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+                await chat.append(draft("Mei", "#lobby", "only one has it", cid="c"))
+        watched.replica.thaw()
+        result = await say_when_possible(chat, "only one has it", "c", within=10)
+        assert (result.dup, result.entry.seq) == (True, 2)
+
+
+async def test_sentinels_that_know_no_such_master_are_named_so(watched: Watched) -> None:
+    url = watched.url.replace("/chat", "/other")
+    with pytest.raises(StoreUnavailable, match="no sentinel knows the master of 'other'"):
+        async with opened(url):
+            pass
+
+
+# -- Cluster -------------------------------------------------------------------------------------
+
+
+async def test_one_server_of_a_cluster_fails_and_the_conversations_of_the_others_go_on(
+    cluster: ClusterOf3,
+) -> None:
+    histories = Histories()
+    async with opened(cluster.url) as store, trio.open_nursery() as nursery:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await nursery.start(histories.follow, store)
+        rooms = [f"#r{number}" for number in range(12)]
+        for room in rooms:
+            await chat.do("Mei", room, "create", "public")
+        by_server = {room: cluster.server_of(f"c:{key(room, 'Mei')}") for room in rooms}
+        assert len(set(by_server.values())) == 3
+        home = {cluster.server_of(f"a:{name}") for name in ("mei", "bob")}
+        victim = next(server for server in cluster.servers if server not in home)
+        epochs = {room: (await chat.page("Mei", room)).epoch for room in rooms}
+        victim.kill()
+        for room in rooms:
+            said = draft("Mei", room, "hello", cid=f"to {room}")
+            if by_server[room] is victim:
+                with trio.fail_after(5), pytest.raises(StoreUnavailable):
+                    await chat.append(said)
+            else:
+                (result,) = await chat.append(said)
+                assert isinstance(result, Appended), result
+        victim.start()  # with nothing in it
+        await until(lambda: histories.interruptions > 0)
+        for room in rooms:
+            page = await chat.page("Mei", room)
+            is_lost = by_server[room] is victim
+            assert (page.epoch != epochs[room], page.head) == (is_lost, 0 if is_lost else 2)
+        nursery.cancel_scope.cancel()
+
+
+async def test_slot_that_moves_to_another_server_takes_its_conversations_along(
+    cluster: ClusterOf3,
+) -> None:
+    histories = Histories()
+    async with opened(cluster.url) as store, trio.open_nursery() as nursery:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await nursery.start(histories.follow, store)
+        said = [await chat.say("Mei", "#lobby", f"{n}", cid=f"c{n}") for n in range(20)]
+        tag = cluster.tag_of("c:#lobby")
+        source = cluster.server_of("c:#lobby")
+        target = next(server for server in cluster.servers if server is not source)
+        await trio.to_thread.run_sync(cluster.move_slot, key_slot(tag), source, target)
+        after = await say_when_possible(chat, "after", "after", within=10)
+        assert (after.entry.seq, after.entry.epoch) == (21, said[0].epoch)
+        assert (await say_when_possible(chat, "0", "c0", within=5)).dup
+        await until(lambda: histories.current.seqs("#lobby") == list(range(1, 22)))
+        assert histories.interruptions == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_wrong_kind_of_url_says_which_one_is_right(
+    redis_server: RedisServer, redis_cluster: ClusterOf3
+) -> None:
+    with pytest.raises(ConfigError, match=r"part of a cluster: write redis\+cluster://"):
+        async with opened(redis_cluster.servers[0].url):
+            pass
+    with pytest.raises(ConfigError, match="no part of a cluster: write redis://"):
+        async with opened(redis_server.url.replace("redis://", "redis+cluster://")):
+            pass
