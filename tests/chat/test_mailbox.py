@@ -90,7 +90,7 @@ class MailboxMachine(RuleBasedStateMachine):
     def put(self, size: int) -> None:
         self.number += 1
         frame = bytes([self.number % 256]) * size
-        fits = len(self.all) + size <= 30 and len(self.waiting) < 5
+        fits = len(self.all) + size <= 30 and len(self.waiting) + bool(self.front) < 5
         if fits:
             self.mailbox.put(frame)
             self.waiting.append(frame)

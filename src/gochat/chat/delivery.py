@@ -52,7 +52,7 @@ class Delivery:
         """Write what was posted since the last flush. Never blocks, never raises."""
         dirty, self._dirty = self._dirty, {}
         for outlet in dirty:
-            outlet.flush()
+            outlet.write()
 
     def mark(self, outlet: Outlet) -> None:
         """Have `outlet` written at the next flush."""
@@ -129,8 +129,12 @@ class Outlet(abc.ABC):
         self._delivery.mark(self)
 
     def flush(self) -> None:
-        """Write what waits as far as the peer takes it at once; a task does the rest."""
+        """Write what waits, by itself and not with all others: the replies to a request."""
         self._delivery.unmark(self)
+        self.write()
+
+    def write(self) -> None:
+        """Write what waits as far as the peer takes it at once; a task does the rest."""
         if self._is_writing or not self._mailbox.size:
             return
         if not self._write_now():
