@@ -35,9 +35,9 @@ class Nodes:
         return open_store(self.url(options, port), clock=self.clock)
 
     @contextmanager
-    def client(self) -> Iterator[Any]:
+    def client(self, **arguments: Any) -> Iterator[Any]:
         """A plain client of the same Redis, whose methods have no useful types."""
-        client = redis.Redis(port=self.server.port)
+        client = redis.Redis(port=self.server.port, **arguments)
         try:
             yield client
         finally:

@@ -257,7 +257,11 @@ def _find_partitions(location: Location) -> int:
             )
         finally:
             wire.close()
-    except (Broken, Refused) as error:
+    except Refused as error:
+        if error.code == "NOPERM":
+            raise ConfigError(f"{location}: {error}") from error
+        raise StoreUnavailable(str(error)) from error
+    except Broken as error:
         raise StoreUnavailable(str(error)) from error
     if int(version) > VERSION:
         raise StoreCorrupt(

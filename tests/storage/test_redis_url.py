@@ -1,0 +1,224 @@
+"""What a Redis URL says, how gochat gets in by it, and that nobody reads its password."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+from redis_nodes import Nodes
+from redis_process import RedisServer
+from storing import Chat, person
+
+from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
+from gochat.storage import REDIS_SCHEMES, open_store
+from gochat.storage.redis.url import SCHEMES, Host, parse_url
+
+StartRedis = Callable[..., RedisServer]
+
+SECRET = "s3cret"
+
+
+# -- reading it ----------------------------------------------------------------------------------
+
+
+def test_schemes_are_known_without_loading_the_store() -> None:
+    assert set(SCHEMES) == REDIS_SCHEMES
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost", "redis://localhost:6379"),
+        ("redis://:pw@host:7000/3", "redis://host:7000/3"),
+        ("rediss://me:pw@[::1]:7000", "rediss://[::1]:7000"),
+        ("redis://host?db=2", "redis://host:6379/2"),
+        ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("redis+unix://me:pw@/run/redis.sock", "unix:///run/redis.sock"),
+        (
+            "redis+sentinel://:pw@a,b:27000/main/1",
+            "redis+sentinel://a:26379,b:27000/main/1",
+        ),
+        ("redis+cluster://a:7000,b:7001,c", "redis+cluster://a:7000,b:7001,c:6379"),
+        ("rediss+cluster://a", "rediss+cluster://a:6379"),
+    ],
+)
+def test_url_is_understood_and_shown_without_its_secrets(url: str, shown: str) -> None:
+    location = parse_url(url)
+    assert str(location) == shown
+    assert "pw" not in repr(location)
+
+
+def test_secrets_are_taken_from_the_url() -> None:
+    location = parse_url(f"redis+sentinel://me:p%40ss@a/main?sentinel_password={SECRET}")
+    assert (location.secret.user, location.secret.password) == ("me", "p@ss")
+    assert location.sentinel_secret.password == SECRET
+    assert location.hosts == (Host("a", 26379),)
+    assert SECRET not in repr(location)
+
+
+def test_options_are_taken_from_the_url() -> None:
+    options = parse_url("redis://a?timeout=2&wait=1&keep=1000&prefix=chat&partitions=4").options
+    assert (options.timeout, options.wait, options.keep) == (2.0, 1, 1000)
+    assert (options.prefix, options.partitions) == ("chat", 4)
+
+
+@pytest.mark.parametrize(
+    ("rest", "text"),
+    [
+        ("redis://:{}@a,b", "one host"),
+        ("redis://:{}@a:port", "no valid port"),
+        ("redis://:{}@a:70000", "no valid port"),
+        ("redis://:{}@a/one", "number of the database"),
+        ("redis://:{}@a/1/2", "number of the database"),
+        ("redis+cluster://:{}@a/1", "only database 0"),
+        ("redis+sentinel://:{}@a", "SERVICE"),
+        ("unix://:{}@run/redis.sock", "absolute path"),
+        ("redis://:{}@a?color=red", "no option 'color'"),
+        ("redis://:{}@a?timeout=never", "timeout takes a number from"),
+        ("redis://:{}@a?timeout=1000", "timeout takes a number from"),
+        ("redis://:{}@a?partitions=0", "partitions takes a whole number from 1"),
+        ("redis://:{}@a?prefix=%7Bx%7D", "prefix takes"),
+        ("redis://:{}@a?wait=1&wait_timeout=5", "wait_timeout must be less"),
+        ("redis://:{}@a?cert=x", "cert and key go together"),
+        ("redsi://:{}@a", "no known kind"),
+    ],
+)
+def test_what_is_wrong_is_said_without_the_secret(rest: str, text: str) -> None:
+    url = rest.format(SECRET)
+    scheme = url.partition(":")[0]
+    with pytest.raises(ConfigError, match=text) as caught:
+        parse_url(url) if scheme in SCHEMES else open_store(url)
+    assert SECRET not in str(caught.value)
+
+
+# -- getting in ----------------------------------------------------------------------------------
+
+
+async def _says_and_reads(url: str) -> None:
+    async with open_store(url) as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await chat.do("Mei", "#garden", "create", "private")
+        await chat.do("Mei", "#garden", "invite", "Bob", subject="Bob")
+        await chat.do("Bob", "#garden", "join")
+        await chat.say("Mei", "#garden", "hello @Bob", mentions=["Bob"])
+        await chat.do("Bob", "#garden", "react", "👍", ref=4)
+        await chat.do("Mei", "#garden", "edit", "hello", ref=4)
+        await chat.do("Mei", "#garden", "delete", ref=4)
+        await chat.mark_read("Bob", "#garden", 4)
+        assert (await chat.entries("Bob", "#garden"))[3].deleted
+        assert await chat.find("Bob", "hello") == []
+        await store.rooms(person("Bob"), after="", limit=5)
+
+
+@pytest.mark.trio
+async def test_password_user_and_least_permissions(start_redis: StartRedis) -> None:
+    """The rules are those of docs/how-to/redis.md."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "redis.md").read_text(encoding="utf-8")
+    rules = re.search(r"^ACL SETUSER gochat on >PASSWORD (.*)$", page, re.MULTILINE)
+    assert rules is not None
+    server = start_redis("--requirepass", "admin")
+    nodes = Nodes(server)
+    with nodes.client(password="admin") as client:
+        client.execute_command("ACL", "SETUSER", "gochat", "on", f">{SECRET}", *rules[1].split())
+    at = f"127.0.0.1:{server.port}"
+    await _says_and_reads(f"redis://gochat:{SECRET}@{at}")
+    for userinfo in ("gochat:wrong" + SECRET, "nobody:" + SECRET, ":" + SECRET, ""):
+        with pytest.raises(ConfigError) as caught:
+            async with open_store(f"redis://{userinfo}@{at}?timeout=1"):
+                pass
+        assert SECRET not in str(caught.value)
+    # Another deployment's keys are out of its reach.
+    with pytest.raises(GochatError, match="permi"):
+        async with open_store(f"redis://gochat:{SECRET}@{at}?prefix=other"):
+            pass
+
+
+@pytest.mark.trio
+async def test_unix_socket(start_redis: StartRedis, tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    start_redis("--unixsocket", str(path))
+    await _says_and_reads(f"unix://{path}?db=1")
+
+
+@pytest.mark.trio
+async def test_database_is_the_one_that_was_named(start_redis: StartRedis) -> None:
+    server = start_redis()
+    await _says_and_reads(f"{server.url}/3")
+    with Nodes(server).client(db=3) as third, Nodes(server).client() as first:
+        assert third.dbsize() > 0
+        assert first.dbsize() == 0
+
+
+@pytest.mark.trio
+async def test_tls_and_a_certificate_that_nobody_vouches_for(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    trusted, other = tmp_path / "ca.pem", tmp_path / "other.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    trustme.CA().cert_pem.write_to_path(str(other))
+    prefix = Nodes(redis_server).prefix
+    async with encrypted(redis_server.port, authority) as port:
+        url = f"rediss://localhost:{port}?prefix={prefix}&timeout=2"
+        await _says_and_reads(f"{url}&ca={trusted}")
+        for options in (f"&ca={other}", ""):
+            with pytest.raises(StoreUnavailable, match="certificate"):
+                async with open_store(url + options):
+                    pass
+
+
+@asynccontextmanager
+async def encrypted(port: int, authority: trustme.CA) -> AsyncIterator[int]:
+    """Take TLS connections and pass on what is in them."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    async def forward(source: trio.abc.Stream, sink: trio.abc.Stream) -> None:
+        try:
+            while data := await source.receive_some():
+                await sink.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        await trio.aclose_forcefully(source)
+        await trio.aclose_forcefully(sink)
+
+    async def handle(plain: trio.SocketStream) -> None:
+        client = trio.SSLStream(plain, context, server_side=True)
+        server = await trio.open_tcp_stream("127.0.0.1", port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(forward, client, server)
+            nursery.start_soon(forward, server, client)
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
+        yield listener.socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.trio
+async def test_data_of_other_partitions_or_of_a_newer_gochat_is_left_alone(
+    redis_server: RedisServer,
+) -> None:
+    nodes = Nodes(redis_server)
+    async with nodes.open("partitions=4") as store:
+        await Chat(store).register("Mei")
+    before = sorted(nodes.keys("*"))
+    with pytest.raises(ConfigError, match="has 4 partitions, which can't be changed"):
+        async with nodes.open("partitions=8"):
+            pass
+    async with nodes.open() as store:  # as it is
+        assert await store.existing([person("Mei")])
+    with nodes.client() as client:
+        client.hset(f"{nodes.prefix}:{{0}}:meta", "version", 99)
+    with pytest.raises(StoreCorrupt, match="newer gochat"):
+        async with nodes.open():
+            pass
+    assert sorted(nodes.keys("*")) == before
