@@ -87,3 +87,17 @@ async def test_no_more_is_remembered_than_the_bound_and_all_is_still_found(
         await world.ask("Mei", CreateRoom(room=room))
     for room in ("#a", "#b", "#c", "#a", "#lobby"):
         assert await directory.room(ConversationKey(room), MEI) == room
+
+
+async def test_everything_is_asked_for_again_when_the_data_is_another(
+    world: World, asked: Questions
+) -> None:
+    await world.ask("Mei", CreateRoom(room="#Garden"))
+    for _ in range(2):
+        assert await world.directory.people([MEI]) == {MEI: "Mei"}
+        assert await world.directory.room(GARDEN, MEI) == "#Garden"
+        assert await world.directory.room(LOBBY_KEY, MEI) == "#lobby"
+        world.directory.forget()
+    assert asked.people == [{MEI}, {MEI}]
+    assert asked.rooms.count(GARDEN) >= 2
+    assert LOBBY_KEY not in asked.rooms

@@ -347,6 +347,12 @@ async def test_who_is_invited_or_no_longer_hears_just_that(chat: Chat) -> None:
     assert not bob.person.rooms
 
 
+async def test_an_invitation_to_a_room_that_nobody_here_is_in_is_taken_back(chat: Chat) -> None:
+    bob = chat.join("bob", "log")
+    chat.say("mei", "#garden", "bob", kind="kick", subject="bob")
+    assert bob.heard == ["kick bob"]
+
+
 async def test_membership_of_somebody_who_is_not_here_changes_nothing_here(chat: Chat) -> None:
     mei = chat.join("mei", "log", rooms=[GARDEN])
     chat.commit(

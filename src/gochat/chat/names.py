@@ -158,8 +158,6 @@ def _refused(error: UnicodeEncodeError) -> ChatError:
     """What the profile has against a name, in words."""
     if error.reason.endswith("bidi_rule"):
         return _bad("a name can't mix letters that are written to the left with others like this")
-    if error.end - error.start != 1:
-        return _bad("a name can't be written like this")
     return _bad(f"a name can't contain {_describe(error.object[error.start])}")
 
 
