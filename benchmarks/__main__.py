@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import broadcast
+from benchmarks import broadcast, connections, reading
 from benchmarks.report import Report
 
 
@@ -20,15 +20,22 @@ def main() -> None:
     """Measure what is asked for."""
     scenarios: dict[str, Callable[[Report, Path, argparse.Namespace], None]] = {
         "broadcast": _broadcast,
+        "idle": _idle,
+        "arrivals": _arrivals,
+        "slow": _slow,
+        "reading": _reading,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("only", nargs="*", help=f"scenarios, of {', '.join(scenarios)}")
     parser.add_argument("--quick", action="store_true", help="in less than a minute")
     parser.add_argument("--peers", action="store_true", help="ngircd and inspircd, too")
     parser.add_argument("--receivers", type=int, nargs="*", help="sizes of broadcasts")
+    parser.add_argument("--connections", type=int, nargs="*", help="numbers of idle connections")
+    parser.add_argument("--messages", type=int, help="messages in the log that is read")
     parser.add_argument("--rounds", type=int, help="turns of each server in a broadcast")
     parser.add_argument("--ways", nargs="*", default=[], help="ways of broadcasting")
-    parser.add_argument("--redis", metavar="URL", help="a Redis that may be filled")
+    parser.add_argument("--store", metavar="URL", help="of broadcasts: a Redis that may be filled")
+    parser.add_argument("--tls", action="store_true", help="broadcasts over TLS")
     parser.add_argument("--json", type=Path, default=Path("build/benchmark.json"))
     args = parser.parse_args()
     if unknown := set(args.only) - set(scenarios):
@@ -55,7 +62,27 @@ def _broadcast(report: Report, directory: Path, args: argparse.Namespace) -> Non
             scale=0.2 if args.quick else 1.0,
             only=args.ways,
             with_peers=args.peers,
+            store=args.store,
+            tls=args.tls,
         )
+
+
+def _idle(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    connections.idle(report, directory, args.connections or ([300] if args.quick else [1000, 5000]))
+
+
+def _arrivals(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    connections.arrivals(report, directory, 300 if args.quick else 5000)
+
+
+def _slow(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    receivers, messages = (50, 20_000) if args.quick else (200, 40_000)
+    connections.slow_readers(report, directory, receivers, messages)
+
+
+def _reading(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    messages = args.messages or (2000 if args.quick else 100_000)
+    reading.run(report, directory, messages, 50 if args.quick else 300)
 
 
 def _raise_descriptor_limit() -> None:

@@ -29,6 +29,7 @@ TIMEOUT: Final = 30.0
 _TEXT: Final = "and this is what somebody has to say"
 
 _NUMBER: Final = re.compile(rb"message (\d{7}) ")
+_MESSAGE: Final = b'{"msg_type":"message"'
 _SENT: Final = b'{"msg_type":"sent"'
 
 
@@ -202,7 +203,8 @@ class _Heard:
                 end = cut + 4 + int.from_bytes(data[cut : cut + 4], "big")
                 if end > len(data):
                     break
-                self._ends.append(end)
+                if data.startswith(_MESSAGE, cut + 4):  # and not that somebody has left
+                    self._ends.append(end)
                 cut = end
         else:
             while (end := data.find(b"\r\n", cut)) >= 0:
