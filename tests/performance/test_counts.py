@@ -1,0 +1,149 @@
+"""What delivering costs, in counts that are the same on every machine.
+
+A broadcast must cost one write for each receiver, and everything else once: the benchmarks show
+what that is worth, these tests keep it so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import structlog
+import trio
+from peers import Peer, RunningServer, config, running_server
+
+from gochat.chat import hub
+from gochat.chat.mailbox import Mailbox
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import Message, Payload, Send, Sent
+from gochat.storage.sqlite.transaction import Transaction
+
+pytestmark = pytest.mark.trio
+
+
+class Counting(trio.abc.Instrument):
+    """Counts, from `start` on, what the server does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.counts: Counter[str] = Counter()
+        commit = Transaction.commit
+
+        def counting_encode(payload: Payload) -> bytes:
+            self.counts["encodes"] += 1
+            return encode(payload)
+
+        def counting_write(descriptor: int, data: bytes) -> int:
+            self.counts["writes"] += 1
+            return os.write(descriptor, data)
+
+        def counting_commit(transaction: Transaction, entries: int = 0) -> None:
+            self.counts["commits"] += 1
+            commit(transaction, entries)
+
+        monkeypatch.setattr(hub, "encode", counting_encode)
+        monkeypatch.setattr("gochat.chat.delivery.os", SimpleNamespace(write=counting_write))
+        monkeypatch.setattr(Transaction, "commit", counting_commit)
+
+    def start(self) -> None:
+        self.counts.clear()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.counts["steps"] += 1
+
+
+@asynccontextmanager
+async def crowd(directory: Path, size: int) -> AsyncIterator[tuple[Peer, list[Peer]]]:
+    """A speaker and so many listeners, after all have heard of each other."""
+    async with running_server(config(store=f"sqlite:///{directory / 'chat.db'}")) as server:
+        async with AsyncExitStack() as stack:
+            listeners = [await _arrive(server, stack, f"listener{n}") for n in range(size)]
+            speaker = await _arrive(server, stack, "speaker")
+            for listener in listeners:
+                await listener.sees(online="speaker")
+            await _say(speaker, "is everything warm?")
+            for listener in listeners:
+                await listener.text()
+            yield speaker, listeners
+
+
+async def _arrive(server: RunningServer, stack: AsyncExitStack, name: str) -> Peer:
+    return await stack.enter_async_context(server.peer(name, "acks"))
+
+
+async def _say(speaker: Peer, *texts: str) -> None:
+    await speaker.send(*(Send(to="#lobby", text=text) for text in texts))
+    for _ in texts:
+        await speaker.expect(Sent)
+
+
+async def _have_heard(listeners: list[Peer], *texts: str) -> None:
+    for listener in listeners:
+        assert [(await listener.expect(Message)).text for _ in texts] == list(texts)
+
+
+@pytest.mark.parametrize("size", [3, 60])
+async def test_a_message_is_encoded_once_and_written_once_to_each(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(monkeypatch)
+    async with crowd(tmp_path, size) as (speaker, listeners):
+        counting.start()
+        await _say(speaker, "hello")
+        assert counting.counts["encodes"] == 1
+        assert counting.counts["writes"] == size + 1, "one for each, and the acknowledgement"
+        await _have_heard(listeners, "hello")
+
+
+async def test_messages_that_arrive_together_share_a_commit_and_a_write_to_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(monkeypatch)
+    async with crowd(tmp_path, 20) as (speaker, listeners):
+        texts = [f"number {n}" for n in range(50)]
+        counting.start()
+        await _say(speaker, *texts)
+        assert counting.counts["commits"] == 1
+        assert counting.counts["encodes"] == 50
+        assert counting.counts["writes"] == 20 + 1
+        await _have_heard(listeners, *texts)
+
+
+async def test_delivering_switches_to_no_task_of_a_receiver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(monkeypatch)
+    steps = []
+    for size in (3, 60):
+        (directory := tmp_path / str(size)).mkdir()
+        async with crowd(directory, size) as (speaker, listeners):
+            trio.lowlevel.add_instrument(counting)
+            counting.start()
+            await _say(speaker, "hello")
+            trio.lowlevel.remove_instrument(counting)
+            steps.append(counting.counts["steps"])
+            await _have_heard(listeners, "hello")
+    assert steps[1] < steps[0] + 20, "a task step for each of 57 more would be 57 more"
+
+
+async def test_nothing_is_logged_for_a_message(tmp_path: Path) -> None:
+    async with crowd(tmp_path, 3) as (speaker, listeners):
+        with structlog.testing.capture_logs() as logs:
+            await _say(speaker, "hello", "and again")
+            await _have_heard(listeners, "hello", "and again")
+        assert logs == []
+
+
+async def test_a_piece_that_is_taken_before_the_next_one_passes_through_no_channel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gochat.chat.mailbox.trio", None)  # so none can be made
+    mailbox = Mailbox()
+    for number in range(10):
+        mailbox.put(b"piece %d" % number)
+        assert mailbox.take() == b"piece %d" % number
