@@ -613,6 +613,26 @@ async def test_settings_hold_at_once_and_are_kept(
     assert not state.load_settings(Settings).presence
 
 
+@pytest.mark.parametrize(("steps", "shown"), [(1, "12:00p"), (2, ""), (3, "12:00")])
+async def test_the_time_in_the_log_is_told_as_chosen(
+    open_app: OpenApp, client: ScriptedClient, steps: int, shown: str
+) -> None:
+    client.record("#lobby", "mei", "hello")
+    async with open_app() as pilot:
+        await until(pilot, lambda: texts(pilot) == ["hello"])
+        await pilot.press("f5")
+        await opened(pilot, Picker)
+        await type_text(pilot, "times")
+        await pilot.press(*["right"] * steps)
+        await settle(pilot)
+        await pilot.press("escape")
+        await in_chat(pilot)
+        await settle(pilot)
+        (line,) = [line for line in screen_text(pilot).splitlines() if line.endswith("  mei")
+                   and "●" not in line]  # fmt: skip
+        assert line.split()[:-1] == [shown] if shown else line.split()[:-1] == []
+
+
 async def test_what_the_file_sets_is_not_changed_in_the_app(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:

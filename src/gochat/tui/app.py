@@ -26,7 +26,7 @@ from gochat.tui.model import Model
 from gochat.tui.notifier import Notifier
 from gochat.tui.preferences import Preferences, Settings
 from gochat.tui.presentation import name as safe
-from gochat.tui.screens.chat import ChatScreen, ModelChanged
+from gochat.tui.screens.chat import NARROW, ChatScreen, ModelChanged
 from gochat.tui.screens.connect import ConnectScreen, Credentials
 from gochat.tui.screens.forms import LogInAgain
 from gochat.tui.screens.help import HelpScreen
@@ -51,6 +51,9 @@ class GochatApp(App[None]):
     CSS_PATH = "gochat.tcss"
     TITLE = "gochat"
     ENABLE_COMMAND_PALETTE = False
+    # Textual declares these two as attributes of the instance, which a ClassVar can't override.
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (120, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (24, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("app")]
 
     def __init__(
@@ -160,7 +163,6 @@ class GochatApp(App[None]):
 
     async def _chat(self, client: ChatClient, server: str) -> None:
         model = Model(client.name or "", clock=self.time, now=self._now)
-        model.presence_lines = self.preferences.settings.presence
         self._session = server
         controller = self._controller = Controller(
             client, model, spawn=self._start, report=self._report, changed=self._changed
@@ -168,6 +170,7 @@ class GochatApp(App[None]):
         drafts = self.state.drafts(server, model.me)
         self.remember_session()
         screen = ChatScreen(controller)
+        screen.apply_settings(self.preferences.settings)
         began = False
         try:
             async for event in client.events():
@@ -312,8 +315,9 @@ class GochatApp(App[None]):
         self.preferences = dataclasses.replace(self.preferences, settings=settings)
         self.theme = settings.theme
         self.animation_level = "full" if settings.animations else "none"
-        if self._controller is not None:
-            self._controller.model.presence_lines = settings.presence
+        for screen in self.screen_stack:
+            if isinstance(screen, ChatScreen):
+                screen.apply_settings(settings)
         self.state.save_settings(settings)
 
     def open_settings(self) -> None:

@@ -16,17 +16,16 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import platformdirs
 
 from gochat.errors import ConfigError
 from gochat.tui import keys
+from gochat.tui.chat_log.items import Clock
 from gochat.tui.keys import Keymap
 from gochat.tui.state import State
-
-Clock = Literal["24h", "12h", "off"]
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

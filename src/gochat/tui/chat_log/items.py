@@ -8,6 +8,9 @@ from typing import Literal
 
 State = Literal["sent", "pending", "failed"]
 
+#: How the log tells the time of a message: 14:30, 2:30p, or not at all (a tip tells it).
+Clock = Literal["24h", "12h", "off"]
+
 
 @dataclass(frozen=True, slots=True)
 class Reaction:

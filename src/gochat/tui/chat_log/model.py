@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
 
 from gochat.tui.chat_log.index import Entry, ItemIndex, Run
-from gochat.tui.chat_log.items import LogItem, LogMessage, LogNotice
+from gochat.tui.chat_log.items import Clock, LogItem, LogMessage, LogNotice
 from gochat.tui.chat_log.rows import Context, Geometry, Row, layout_message, layout_notice
 from gochat.tui.chat_log.window import Place, Window
 from gochat.tui.text.markup import Document, Line, LineKind, parse
@@ -45,6 +45,7 @@ class LogModel:
         self._zone = zone
         self.index = ItemIndex()
         self._geometry = Geometry(80)
+        self._clock: Clock = "24h"
         self._laid: OrderedDict[Entry, Laid] = OrderedDict()
         self._unread_after: str | None = None
         self._unseen: deque[Entry] = deque()
@@ -185,6 +186,13 @@ class LogModel:
             self.index.set_columns(self._geometry.text)
             self.window.changed()
 
+    def set_clock(self, clock: Clock) -> None:
+        """Tell the time in another way."""
+        if clock != self._clock:
+            self._clock = clock
+            self._laid.clear()
+            self.window.changed()
+
     # Reading
 
     def at_order(self, order: int) -> Entry | None:
@@ -240,7 +248,7 @@ class LogModel:
 
     def _context(self, entry: Entry) -> Context:
         previous = entry.previous
-        clock = f"{entry.local:%H:%M}"
+        clock = self._time(entry.local)
         if previous is None:
             return Context(clock, day=entry.local.date(), first=True)
         day = entry.local.date() if previous.local.date() != entry.local.date() else None
@@ -251,10 +259,19 @@ class LogModel:
             day=day,
             unread=unread,
             grouped=grouped,
-            shows_time=clock != f"{previous.local:%H:%M}",
+            shows_time=clock != self._time(previous.local),
             gap=not grouped
             and not (isinstance(entry.item, LogNotice) and isinstance(previous.item, LogNotice)),
         )
+
+    def _time(self, local: datetime) -> str:
+        match self._clock:
+            case "24h":
+                return f"{local:%H:%M}"
+            case "12h":  # as short as fits beside the text
+                return f"{local.hour % 12 or 12}:{local:%M}{'a' if local.hour < 12 else 'p'}"
+            case "off":
+                return ""
 
     def _local(self, time: datetime) -> datetime:
         return time.astimezone(self._zone)

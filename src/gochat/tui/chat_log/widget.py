@@ -22,7 +22,7 @@ from gochat.tui.chat_log import events as told
 from gochat.tui.chat_log.events import ActionName
 from gochat.tui.chat_log.frame import FramePainter, Marks
 from gochat.tui.chat_log.index import Entry
-from gochat.tui.chat_log.items import LogItem, LogMessage
+from gochat.tui.chat_log.items import Clock, LogItem, LogMessage
 from gochat.tui.chat_log.model import Items, LogModel
 from gochat.tui.chat_log.paint import Palette
 from gochat.tui.chat_log.palette import COMPONENT_CLASSES, STYLES, new_palette
@@ -196,6 +196,12 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     def set_unread_after(self, key: str | None) -> None:
         """Show the divider between `key` and what came after it, or none."""
         self._model.set_unread_after(key)
+        self._changed()
+
+    def set_clock(self, clock: Clock) -> None:
+        """Tell the time of messages in another way."""
+        self._model.set_clock(clock)
+        self._repaint()
         self._changed()
 
     def set_theme_colours(self) -> None:

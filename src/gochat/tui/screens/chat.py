@@ -20,6 +20,7 @@ from gochat.tui.chat_log import events as log_events
 from gochat.tui.controller import Controller
 from gochat.tui.keys import Keymap
 from gochat.tui.log_feed import LogFeed
+from gochat.tui.preferences import Settings
 from gochat.tui.presentation import item, local_zone, typing_line
 from gochat.tui.screens.deeds import Deeds
 from gochat.tui.screens.writing import Writing
@@ -77,9 +78,6 @@ class ChatScreen(Screen[None]):
     """Shows a model and hands what the person does to a controller."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("chat")]
-    # Textual declares these two as attributes of the instance, which a ClassVar can't override.
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-normal"), (120, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#input"
 
     def __init__(self, controller: Controller) -> None:
@@ -121,6 +119,11 @@ class ChatScreen(Screen[None]):
         self.composer.text_limit = self.controller.text_limit
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self._begin)
+
+    def apply_settings(self, settings: Settings) -> None:
+        """Look as the person has chosen."""
+        self.model.presence_lines = settings.presence
+        self.log_view.set_clock(settings.clock)
 
     def _begin(self) -> None:
         self._greeting.keymap = self.chat_app.keymap

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -15,6 +15,10 @@ from textual.widgets import Input, Static
 
 from gochat.tui.widgets.row_list import Row, RowList
 from gochat.tui.widgets.text_field import TextField
+
+#: Rows that are shown at most, and what stands around them.
+_MOST_ROWS: Final = 18
+_AROUND: Final = 12
 
 
 class Picker(ModalScreen[str | None]):
@@ -67,6 +71,11 @@ class Picker(ModalScreen[str | None]):
         self.field.cursor_position = len(self.field.value)
         if self._is_chosen_early:
             self.call_after_refresh(self._take)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Leave room for what stands around the list."""
+        if self.rows.styles.is_auto_height:
+            self.rows.styles.max_height = max(3, min(_MOST_ROWS, event.size.height - _AROUND))
 
     def on_key(self, event: events.Key) -> None:
         """Take what is typed before the field has the focus: who knows what comes types on."""

@@ -38,7 +38,7 @@ class SearchScreen(Picker):
         Binding("ctrl+t", "scope", show=False, priority=True),
     ]
     placeholder: ClassVar[str] = "Words, in any order"
-    keys_text: ClassVar[str] = "Enter show it there   Ctrl+T here or everywhere   Esc close"
+    keys_text: ClassVar[str] = "Enter show it   Ctrl+T here or everywhere   Esc close"
 
     def __init__(
         self, search: Search, conv: str, me: str, now: Callable[[], float], query: str = ""

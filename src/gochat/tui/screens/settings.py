@@ -19,7 +19,7 @@ from gochat.tui.widgets.row_list import Row
 #: The settings, what they are called, and what each value is called.
 _TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
     "theme": ("Theme", {}),
-    "clock": ("Times in the log", {"24h": "14:30", "12h": "2:30 pm", "off": "not shown"}),
+    "clock": ("Times in the log", {"24h": "14:30", "12h": "2:30p", "off": "not shown"}),
     "bell": ("Bell for mentions and private messages", {True: "on", False: "off"}),
     "desktop": ("Notifications of the desktop", {True: "on", False: "off"}),
     "presence": ("Lines for who comes and goes", {True: "shown", False: "not shown"}),
