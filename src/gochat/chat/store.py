@@ -31,6 +31,7 @@ import trio
 from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.exchange import Exchange
 from gochat.chat.names import NameKey
 from gochat.errors import ChatError
 from gochat.protocol.messages import (
@@ -133,6 +134,11 @@ class RoomState(Struct, frozen=True, kw_only=True):
 
 class Store(Protocol):
     """What gochat keeps. See the module's docstring for what holds for all methods."""
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """How the nodes that share this store talk to each other; None if there is only one."""
+        ...
 
     # -- accounts and tokens --------------------------------------------------------------------
 

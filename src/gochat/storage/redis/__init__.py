@@ -39,6 +39,7 @@ from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage.redis import topology, upkeep
 from gochat.storage.redis.attachment import Attachment
+from gochat.storage.redis.exchange import RedisExchange
 from gochat.storage.redis.feed import Feed
 from gochat.storage.redis.keys import VERSION, Keys
 from gochat.storage.redis.lanes import Connections, Lane, open_lane
@@ -72,8 +73,10 @@ class RedisStore:
         people: People,
         search: Search,
         order: Order,
+        exchange: RedisExchange,
         clock: Callable[[], int],
     ) -> None:
+        self.exchange: Final = exchange
         self._writer = writer
         self._readers = readers
         self._searcher = searcher
@@ -296,6 +299,7 @@ async def open_redis(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Sto
             await stack.enter_async_context(open_lane("reader", parts.connections()))
             for _ in range(READERS)
         ]
+        talker = await stack.enter_async_context(open_lane("exchange", parts.connections()))
         searcher = await stack.enter_async_context(open_lane("searcher", parts.connections()))
         nursery.start_soon(feed.run)
         nursery.start_soon(
@@ -310,6 +314,13 @@ async def open_redis(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Sto
             people=People(parts.keys, parts.reading),
             search=Search(parts.keys, parts.reading),
             order=order,
+            exchange=RedisExchange(
+                parts.keys,
+                parts.topology,
+                talker,
+                lease=location.options.lease,
+                timeout=location.options.timeout,
+            ),
             clock=clock,
         )
         nursery.cancel_scope.cancel()

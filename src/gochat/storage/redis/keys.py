@@ -25,7 +25,8 @@ wholly in one partition; so is what is kept about a person, in another one.
 ``a:PERSON``         hash   the account
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
 ``t:DIGEST``         string a session token; expires
-``nodes``            hash   the nodes that are alive; only in partition 0
+``nodes``            hash   when each node's lease ends; only in partition 0
+``o:NODE``           hash   the people that are online at a node; expires; in partition 0
 ``notices``          stream what nodes tell each other; only in partition 0
 ==================== ====== ===========================================================
 

@@ -81,6 +81,8 @@ class Options(Struct, frozen=True, kw_only=True):
     #: For how long, and how many entries of each partition, a node that was away can catch up.
     feed_time: float = 600.0
     feed_entries: int = 20_000
+    #: After which a node that is silent is taken to be gone.
+    lease: float = 15.0
     #: Of TLS: certificates that are trusted, and the client's own.
     ca: str = ""
     cert: str = ""
@@ -218,6 +220,7 @@ _CONVERTERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "prefix": _prefix,
     "keep": _count(0, 1_000_000_000),
     "cid_memory": _number(60, 3650 * _DAY),
+    "lease": _number(0.5, 3600),
     "feed_time": _number(1, 30 * _DAY),
     "feed_entries": _count(100, 100_000_000),
     "ca": str,

@@ -68,6 +68,7 @@ class SqliteStore:
         finder: Finder,
         clock: Callable[[], int],
     ) -> None:
+        self.exchange: Final = None  # a file has one server
         self._writer = writer
         self._log = log
         self._followers = followers

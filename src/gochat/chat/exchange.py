@@ -1,0 +1,108 @@
+"""What the nodes of one deployment tell each other besides the log: who is where, who is typing.
+
+The log says what was said, and loses nothing. This is what passes: it may come late, and in an
+outage what is only of the moment (typing) may be lost. Who is online mends itself: each node keeps
+a lease and tells anew what it has when it was away; a node whose lease ends is taken to be gone,
+and its people with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn, Protocol, TypeAlias
+
+import trio
+from msgspec import Struct
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.protocol.messages import IsTyping, Marked
+
+#: A node's name for as long as its process lives.
+Node: TypeAlias = str
+
+#: What this node is called in what it is told: its own notices come back to it in their turn.
+HERE: Final = ""
+
+
+class _Notice(Struct, frozen=True, array_like=True, tag=True):
+    pass
+
+
+class PersonHere(Struct, frozen=True, array_like=True):
+    """Somebody who is online at a node."""
+
+    key: NameKey
+    name: str
+    away: str | None = None
+
+
+class Here(_Notice, frozen=True, array_like=True, tag=True):
+    """Just these people are online at the node. None: it has stopped, or is taken to be dead."""
+
+    people: tuple[PersonHere, ...] = ()
+
+
+class Arrived(_Notice, frozen=True, array_like=True, tag=True):
+    """Somebody's first session at the node has begun."""
+
+    person: PersonHere
+
+
+class Left(_Notice, frozen=True, array_like=True, tag=True):
+    """Somebody's last session at the node has ended."""
+
+    key: NameKey
+
+
+class AwaySet(_Notice, frozen=True, array_like=True, tag=True):
+    """Somebody has another away notice. Of two at once, the last one in the exchange counts."""
+
+    key: NameKey
+    away: str | None
+
+
+class Typed(_Notice, frozen=True, array_like=True, tag=True):
+    """Somebody is typing."""
+
+    conversation: ConversationKey
+    person: NameKey
+    event: IsTyping
+
+
+class MarkerMoved(_Notice, frozen=True, array_like=True, tag=True):
+    """Somebody has read something, or set a level: for their devices at other nodes."""
+
+    person: NameKey
+    event: Marked
+
+
+class Revoked(_Notice, frozen=True, array_like=True, tag=True):
+    """Somebody's tokens were revoked: their sessions at other nodes end."""
+
+    person: NameKey
+
+
+Notice: TypeAlias = Here | Arrived | Left | AwaySet | Typed | MarkerMoved | Revoked
+
+#: Takes what a node tells, in its order.
+Receive: TypeAlias = Callable[[Node, Sequence[Notice]], None]
+
+
+class Exchange(Protocol):
+    """How a node talks to the others."""
+
+    def tell(self, notice: Notice) -> None:
+        """Tell the other nodes, soon. Never blocks, never raises."""
+        ...
+
+    async def run(
+        self, receive: Receive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> NoReturn:
+        """Take part in the exchange until cancelled; then say that this node has stopped.
+
+        `receive` is called in the Trio thread, and must not block. It is given :class:`Here` of a
+        node before anything else of it; and of this node itself, as :data:`HERE`, only its
+        :class:`AwaySet`. Starts when the nodes that are there are known.
+        """
+        ...

@@ -1,0 +1,368 @@
+"""The exchange of nodes, in Redis: a stream of notices, and a lease for each node.
+
+``nodes`` has the end of each node's lease; ``o:NODE`` its people, for nodes that start later;
+``notices`` is the stream in which each tells what changes. All are in partition 0.
+
+A lease is prolonged several times before it would end. Who does not find a node's lease any more
+takes its people to be gone; so they are gone within `lease` seconds, and each node tells its own
+sessions, once. A node that was only slow finds its own lease gone, and tells anew whom it has.
+
+When Redis itself was away, all leases may have ended although all nodes live. So a node that could
+not prolong its own in time gives the others as long as a lease before it misses any.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, NoReturn
+
+import msgspec
+import structlog
+import trio
+
+from gochat.chat.exchange import (
+    HERE,
+    Arrived,
+    AwaySet,
+    Here,
+    Left,
+    Node,
+    Notice,
+    PersonHere,
+    Receive,
+    Revoked,
+)
+from gochat.chat.names import NameKey
+from gochat.errors import ConfigError, StoreUnavailable
+from gochat.storage.redis import scripts
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.lanes import Command, Lane, Steps, call
+from gochat.storage.redis.topology import Topology
+from gochat.storage.redis.wire import Broken, Refused, Wire
+
+log = structlog.stdlib.get_logger()
+
+#: Parts of the lease: how often it is prolonged. Two may fail.
+BEATS: Final = 5
+#: Notices that may wait to be told. Beyond it, what is of the moment is dropped, and who is here
+#: is told anew.
+MAX_WAITING: Final = 10_000
+#: Entries of the stream, each of which may hold many notices.
+MAX_NOTICES: Final = 10_000
+#: Seconds without reading the stream after which something may have been dropped from it.
+RESYNC_AFTER: Final = 5.0
+#: Seconds in which a node that stops says so.
+FAREWELL: Final = 1.0
+#: Seconds for which one XREAD waits; then the thread sees whether it is still wanted.
+BLOCK: Final = 1.0
+#: Seconds until a server is tried again.
+PAUSE: Final = 0.25
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Notice]).decode
+_decode_person = msgspec.msgpack.Decoder(PersonHere).decode
+
+#: All of it is in the first partition.
+_PLACE: Final = 0
+
+
+class RedisExchange:
+    """An :class:`~gochat.chat.exchange.Exchange` in Redis."""
+
+    def __init__(
+        self, keys: Keys, topology: Topology, lane: Lane, *, lease: float, timeout: float
+    ) -> None:
+        self.node: Final = secrets.token_hex(6)
+        self._keys = keys
+        self._topology = topology
+        self._lane = lane
+        self._timeout = timeout
+        self._beat_every = lease / BEATS
+        # What a node finds is as old as its last beat.
+        self._lease = int((lease - self._beat_every) * 1000)
+        self._people: dict[NameKey, PersonHere] = {}
+        self._waiting: list[Notice] = []
+        self._must_republish = False
+        self._has_news = trio.Event()
+        self._has_doubts = trio.Event()
+        self._known: set[Node] = set()
+        self._trusts_from = 0.0
+        self._receive: Receive = _nobody
+
+    def tell(self, notice: Notice) -> None:
+        """Tell the other nodes, soon."""
+        self._note(notice)
+        self._waiting.append(notice)
+        if len(self._waiting) > MAX_WAITING:
+            self._drop()
+        self._has_news.set()
+
+    async def run(
+        self, receive: Receive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> NoReturn:
+        """See :meth:`gochat.chat.exchange.Exchange.run`."""
+        self._receive = receive
+        tail = _Tail(self, self._topology, self._keys.notices, self._timeout)
+        tail.position = await self._lane.run(self._newest())
+        tail.start()
+        try:
+            await self._beat()
+            await self._resynchronise()
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_lease)
+                nursery.start_soon(self._resynchronise_for_ever)
+                await self._tell_for_ever()
+        finally:
+            tail.stop()
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(tail.join)
+                with trio.move_on_after(FAREWELL), suppress(StoreUnavailable):
+                    await self._lane.run(self._say_goodbye())
+
+    # -- telling --------------------------------------------------------------------------------
+
+    def _note(self, notice: Notice) -> None:
+        match notice:
+            case Arrived(person):
+                self._people[person.key] = person
+            case Left(key):
+                self._people.pop(key, None)
+            case AwaySet(key, away) if key in self._people:
+                self._people[key] = msgspec.structs.replace(self._people[key], away=away)
+
+    def _drop(self) -> None:
+        """Let go of what need not be told, because it is of the moment or can be told anew."""
+        self._waiting = [notice for notice in self._waiting if isinstance(notice, Revoked)]
+        self._must_republish = True
+
+    async def _tell_for_ever(self) -> NoReturn:
+        while True:
+            await self._has_news.wait()
+            self._has_news = trio.Event()
+            notices, self._waiting = self._waiting, []
+            try:
+                if self._must_republish:
+                    self._must_republish = False
+                    await self._lane.run(self._republish())
+                    notices = [notice for notice in notices if not isinstance(notice, _PRESENCE)]
+                if notices:
+                    await self._lane.run(self._publish(notices))
+            except StoreUnavailable as error:
+                log.debug("the other nodes are not told", reason=str(error))
+                self._waiting = [*notices, *self._waiting]
+                self._drop()
+                await trio.sleep(error.retry_after)
+                self._has_news.set()
+
+    def _publish(self, notices: Sequence[Notice]) -> Steps[None]:
+        mine = self._mine()
+        changes: dict[NameKey, PersonHere | None] = {}
+        for notice in notices:
+            match notice:
+                case Arrived(PersonHere(key)) | Left(key) | AwaySet(key):
+                    changes[key] = self._people.get(key)
+        commands = []
+        if online := [person for person in changes.values() if person is not None]:
+            fields = [part for person in online for part in (person.key, _encode(person))]
+            commands.append(Command(_PLACE, ("HSET", mine, *fields)))
+            commands.append(Command(_PLACE, ("PEXPIRE", mine, 2 * self._lease)))
+        if offline := [key for key, person in changes.items() if person is None]:
+            commands.append(Command(_PLACE, ("HDEL", mine, *offline)))
+        yield [*commands, self._entry(notices)]
+
+    def _republish(self) -> Steps[None]:
+        mine = self._mine()
+        fields = [part for key, person in self._people.items() for part in (key, _encode(person))]
+        commands = [Command(_PLACE, ("DEL", mine))]
+        if fields:
+            commands.append(Command(_PLACE, ("HSET", mine, *fields)))
+            commands.append(Command(_PLACE, ("PEXPIRE", mine, 2 * self._lease)))
+        yield [*commands, self._entry([Here(tuple(self._people.values()))])]
+
+    def _say_goodbye(self) -> Steps[None]:
+        yield [
+            Command(_PLACE, ("HDEL", self._keys.nodes, self.node)),
+            Command(_PLACE, ("DEL", self._mine())),
+            self._entry([Here()]),
+        ]
+
+    def _entry(self, notices: Sequence[Notice]) -> Command:
+        words = ("XADD", self._keys.notices, "MAXLEN", "~", MAX_NOTICES, "*")
+        return Command(_PLACE, (*words, "n", self.node, "e", _encode(notices)))
+
+    def _mine(self) -> str:
+        return self._keys.common(_PLACE, f"o:{self.node}")
+
+    # -- leases ---------------------------------------------------------------------------------
+
+    async def _keep_lease(self) -> NoReturn:
+        beaten = trio.current_time()
+        while True:
+            await trio.sleep(self._beat_every)
+            now = trio.current_time()
+            if now - beaten > 2 * self._beat_every:
+                # We were away: who knows who else was.
+                self._trusts_from = now + self._lease / 1000
+            try:
+                await self._beat()
+            except StoreUnavailable as error:
+                log.debug("the lease is not prolonged", reason=str(error))
+            else:
+                beaten = trio.current_time()
+
+    async def _beat(self) -> None:
+        had, alive = await self._lane.run(self._prolong())
+        if not had:
+            self._must_republish = True
+            self._has_news.set()
+        if trio.current_time() >= self._trusts_from:
+            for node in self._known - alive:
+                log.info("another node is gone", node=node)
+                self._forget(node)
+
+    def _prolong(self) -> Steps[tuple[bool, set[Node]]]:
+        keys = (self._keys.nodes, self._mine())
+        ((had, *alive),) = yield [call(_PLACE, scripts.BEAT, keys, self.node, self._lease)]
+        return bool(had), {node.decode() for node in alive}
+
+    # -- being told -----------------------------------------------------------------------------
+
+    def take(self, entries: Sequence[tuple[Node, list[Notice]]]) -> None:
+        """Take what was read from the stream. In the Trio thread."""
+        for node, notices in entries:
+            if node == self.node:
+                if own := [notice for notice in notices if isinstance(notice, AwaySet)]:
+                    self._receive(HERE, own)
+                continue
+            for notice in notices:
+                match notice:
+                    case Here():
+                        self._known.add(node)
+                    case AwaySet(key, away) if key in self._people:
+                        # For those who will read who is here.
+                        self._note(AwaySet(key, away))
+            if node in self._known:
+                self._receive(node, notices)
+
+    def doubt(self) -> None:
+        """Note that something was missed. In the Trio thread."""
+        self._must_republish = True
+        self._has_news.set()
+        self._has_doubts.set()
+
+    async def _resynchronise_for_ever(self) -> NoReturn:
+        while True:
+            await self._has_doubts.wait()
+            self._has_doubts = trio.Event()
+            try:
+                await self._resynchronise()
+            except StoreUnavailable as error:
+                await trio.sleep(error.retry_after)
+                self._has_doubts.set()
+
+    async def _resynchronise(self) -> None:
+        people = await self._lane.run(self._everybody())
+        for node, here in people.items():
+            self._known.add(node)
+            self._receive(node, [Here(here)])
+
+    def _everybody(self) -> Steps[dict[Node, tuple[PersonHere, ...]]]:
+        (nodes,) = yield [Command(_PLACE, ("HKEYS", self._keys.nodes))]
+        others = [node.decode() for node in nodes if node.decode() != self.node]
+        replies = yield [
+            Command(_PLACE, ("HVALS", self._keys.common(_PLACE, f"o:{node}"))) for node in others
+        ]
+        return {
+            node: tuple(_decode_person(person) for person in people)
+            for node, people in zip(others, replies, strict=True)
+        }
+
+    def _newest(self) -> Steps[str]:
+        (newest,) = yield [Command(_PLACE, ("XREVRANGE", self._keys.notices, "+", "-", "COUNT", 1))]
+        return newest[0][0].decode() if newest else "0-0"
+
+    def _forget(self, node: Node) -> None:
+        self._known.discard(node)
+        self._receive(node, [Here()])
+
+
+_PRESENCE: Final = (Arrived, Left, AwaySet)
+
+
+def _nobody(node: Node, notices: Sequence[Notice]) -> None:
+    raise AssertionError("the exchange does not run")
+
+
+class _Tail(threading.Thread):
+    """Reads the stream of notices, blocked in ``XREAD`` until there is one."""
+
+    def __init__(
+        self, exchange: RedisExchange, topology: Topology, stream: str, timeout: float
+    ) -> None:
+        super().__init__(name="gochat redis exchange", daemon=True)
+        self._exchange = exchange
+        self._topology = topology
+        self._stream = stream
+        self._timeout = timeout
+        self._trio = trio.lowlevel.current_trio_token()
+        self._stopping = threading.Event()
+        self._wire: Wire | None = None
+        self._read_at = time.monotonic()
+        #: The id of the last entry that was read.
+        self.position = "0-0"
+
+    def stop(self) -> None:
+        """End soon, also while it waits for Redis."""
+        self._stopping.set()
+        if (wire := self._wire) is not None:
+            wire.close()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._read(self._connected())
+            except (Broken, Refused, ConfigError):
+                self._close()
+                self._topology.doubt()
+                self._stopping.wait(PAUSE)
+        self._close()
+
+    def _connected(self) -> Wire:
+        if self._wire is None:
+            wire = self._topology.server(_PLACE).connect(self._timeout + BLOCK)
+            self._wire = wire
+            if wire.role != "master":
+                raise Broken(f"Redis at {wire.host} is a replica")
+        return self._wire
+
+    def _read(self, wire: Wire) -> None:
+        (reply,) = wire.ask(
+            ("XREAD", "BLOCK", int(BLOCK * 1000), "STREAMS", self._stream, self.position)
+        )
+        now = time.monotonic()
+        if now - self._read_at > RESYNC_AFTER:
+            self._call(self._exchange.doubt)
+        self._read_at = now
+        if reply:
+            ((_, entries),) = reply
+            self.position = entries[-1][0].decode()
+            self._call(self._exchange.take, [_unpack(entry) for _, entry in entries])
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        with suppress(trio.RunFinishedError):
+            self._trio.run_sync_soon(function, *arguments)
+
+    def _close(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+
+def _unpack(entry: list[bytes]) -> tuple[Node, list[Notice]]:
+    _, node, _, notices = entry
+    return node.decode(), _decode(notices)
