@@ -6,6 +6,7 @@ to it: how somebody enters, and what bytes say something there.
 
 from __future__ import annotations
 
+import abc
 import json
 import os
 import shutil
@@ -41,7 +42,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-class Server:
+class Server(abc.ABC):
     """A server that runs; `name` is its column in the tables."""
 
     name = "?"
@@ -98,12 +99,12 @@ class Server:
         """What somebody sends who comes in."""
         return b""
 
-    def wait_until_in(self, connection: socket.socket) -> None:
+    def wait_until_in(self, connection: socket.socket) -> None:  # noqa: B027 - most need no wait
         """Wait until a connection that has sent its greeting is in."""
 
+    @abc.abstractmethod
     def say(self, number: int, text: str) -> bytes:
         """What is sent to say something to everybody."""
-        raise NotImplementedError(type(self))  # each kind of server has its own
 
 
 class Gochat(Server):
