@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import broadcast, connections, reading
+from benchmarks import broadcast, connections, reading, talk
 from benchmarks.report import Report
 
 
@@ -20,8 +20,11 @@ def main() -> None:
     """Measure what is asked for."""
     scenarios: dict[str, Callable[[Report, Path, argparse.Namespace], None]] = {
         "broadcast": _broadcast,
+        "private": _private,
+        "rooms": _rooms,
         "idle": _idle,
         "arrivals": _arrivals,
+        "logins": _logins,
         "slow": _slow,
         "reading": _reading,
     }
@@ -65,6 +68,21 @@ def _broadcast(report: Report, directory: Path, args: argparse.Namespace) -> Non
             store=args.store,
             tls=args.tls,
         )
+
+
+def _private(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    people, messages = (50, 500) if args.quick else (1000, 10_000)
+    talk.private(report, directory, people, messages)
+
+
+def _rooms(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    rooms, messages = (10, 200) if args.quick else (500, 5000)
+    talk.rooms(report, directory, rooms, 20, messages)
+
+
+def _logins(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    receivers, seconds = (50, 2.0) if args.quick else (200, 10.0)
+    talk.logins(report, directory, receivers, seconds)
 
 
 def _idle(report: Report, directory: Path, args: argparse.Namespace) -> None:

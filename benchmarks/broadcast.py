@@ -77,14 +77,13 @@ def run(
                 if servers.has_peer(start.__name__)
             ]
         audiences = [stack.enter_context(_audience(server, receivers)) for server in running]
-        rows = []
+        kind = " over TLS" if tls else ""
+        kind += f" with {store.partition(':')[0]}" if store else ""
         with _no_collector():
             for way in ways(receivers, scale):
                 if not only or way.name in only:
-                    rows += _compare(audiences, way, rounds)
-        kind = " over TLS" if tls else ""
-        kind += f" with {store.partition(':')[0]}" if store else ""
-        report.table(f"Broadcast to {receivers:,}{kind}", rows)
+                    title = f"Broadcast to {receivers:,}{kind}: {way.name}"
+                    report.table(title, _compare(audiences, way, rounds))
 
 
 def _compare(audiences: Sequence[Audience], way: Way, rounds: int) -> list[Row]:
@@ -119,7 +118,6 @@ def _row(way: Way, name: str, these: list[Measured], floors: list[Measured]) -> 
         return m.seconds / f.seconds * f.messages / m.messages
 
     return {
-        "way": way.name,
         "server": name,
         "k deliveries/s": None if way.rate else of(m.deliveries / m.seconds / 1e3 for m in these),
         "p50 ms": of(quantile(m.latencies, 0.5) * 1e3 for m in these),
