@@ -189,6 +189,14 @@ async def test_a_password_is_not_changed_without_the_old_one() -> None:
         assert error.code == "bad_credentials"
 
 
+async def test_guessing_the_old_password_is_slowed_down() -> None:
+    limits = config(login_failures_account=3)
+    async with running_server(limits) as server, server.peer("mei") as mei:
+        guess = ChangePassword(old="wrong horse", new="another horse")
+        codes = [(await mei.ask(guess, Error)).code for _ in range(4)]
+        assert codes == ["bad_credentials"] * 3 + ["rate_limited"]
+
+
 async def test_a_restarted_server_has_it_all(tmp_path_factory: pytest.TempPathFactory) -> None:
     store = f"sqlite:///{tmp_path_factory.mktemp('store') / 'gochat.db'}"
     async with running_server(config(store=store)) as server, server.peer("mei", "log") as mei:

@@ -120,7 +120,7 @@ def test_the_places_of_the_letters_are_told() -> None:
 
 
 def test_a_hostile_name_costs_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100):
         fuzzy.match("a" * 40 + "b", "a" * 256)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 5.0  # exponential time would be for ever

@@ -143,6 +143,10 @@ class Hub:
         """Don't echo the entry with this `cid` to `session`: it gets the acknowledgement."""
         self._origins[sender, cid] = session
 
+    def expects(self, sender: NameKey, cid: str) -> bool:
+        """True from :meth:`expect` until the entry is delivered."""
+        return (sender, cid) in self._origins
+
     def forget(self, sender: NameKey, cid: str) -> None:
         """Undo :meth:`expect`, where no entry will come."""
         self._origins.pop((sender, cid), None)

@@ -149,9 +149,14 @@ class Arrivals:
         """Set a new password; the account's other sessions end, for their tokens do."""
         assert session.identity is not None
         assert session.person is not None
-        token = await self._services.accounts.change_password(
-            session.identity, request.old, request.new
-        )
+        who, now = session.identity, trio.current_time()
+        self._services.logins.check(who.key, session.address, now)
+        try:
+            token = await self._services.accounts.change_password(who, request.old, request.new)
+        except ChatError as error:
+            if error.code == ErrorCode.BAD_CREDENTIALS:
+                self._services.logins.failed(who.key, session.address, now)
+            raise
         session.token_digest = token.digest
         for other in session.person.sessions:
             if other is not session and isinstance(other, Session):

@@ -72,8 +72,8 @@ from gochat.server.session import Session, error_reply
 MAX_AWAY: Final = 200
 #: Items in one reply, so that it fits its frame with the longest names and topics.
 MAX_PEOPLE: Final = 200
-MAX_ROOMS: Final = 40
-MAX_CONVERSATIONS: Final = 40
+MAX_ROOMS: Final = 32
+MAX_CONVERSATIONS: Final = 32
 
 _RoomChange: TypeAlias = (
     CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess
@@ -178,7 +178,9 @@ class Handlers:
             case MarkRead():
                 await self._mark_read(session, who, person, request)
             case SetLevel():
-                address = await self._services.drafts.address(who, person.rooms, request.conv)
+                address = await self._services.drafts.address(
+                    who, person.rooms, request.conv, "conv"
+                )
                 await self._services.store.set_level(who.key, address.key, request.level)
                 await self._tell_marked(who, person, address.key)
                 session.reply(Ok(request_id=request.request_id))
@@ -292,7 +294,12 @@ class Handlers:
         for draft, result in zip(drafts, results, strict=True):
             if isinstance(result, ChatError) or result.dup:
                 hub.forget(draft.sender_key, draft.cid or "")
-            elif draft.kind in ("create", "join") and session.person is not None:
+            elif (
+                draft.kind in ("create", "join")
+                and session.person is not None
+                # Not delivered yet: else the hub knows better, and perhaps of a removal since.
+                and hub.expects(draft.sender_key, draft.cid or "")
+            ):
                 hub.enter(session.person, (draft.conversation,))
         return results
 
@@ -364,7 +371,7 @@ class Handlers:
             raise ChatError(
                 ErrorCode.BAD_REQUEST, "give one of before, after and around", field="before"
             )
-        address = await self._services.drafts.address(who, person.rooms, request.conv)
+        address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
         store, as_of = self._services.store, self._services.hub.cursor
         limit = min(request.limit, self._limits.history_page)
         before, after = request.before, request.after
@@ -382,7 +389,7 @@ class Handlers:
             raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to look for", field="query")
         key = None
         if request.conv is not None:
-            key = (await self._services.drafts.address(who, person.rooms, request.conv)).key
+            key = (await self._services.drafts.address(who, person.rooms, request.conv, "conv")).key
         limit = request.limit
         hits, cursor = await self._services.store.search(
             who.key, request.query, conversation=key, cursor=request.cursor, limit=limit
@@ -396,7 +403,7 @@ class Handlers:
     async def _mark_read(
         self, session: Session, who: Identity, person: OnlinePerson, request: MarkRead
     ) -> None:
-        address = await self._services.drafts.address(who, person.rooms, request.conv)
+        address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
         if await self._services.store.mark_read(who.key, address.key, request.seq):
             await self._tell_marked(who, person, address.key)
         session.reply(Ok(request_id=request.request_id))
@@ -424,7 +431,7 @@ class Handlers:
     async def _members(
         self, session: Session, who: Identity, person: OnlinePerson, request: Members
     ) -> None:
-        address = await self._services.drafts.address(who, person.rooms, request.room)
+        address = await self._services.drafts.address(who, person.rooms, request.room, "room")
         if address.key == LOBBY_KEY or conversations.is_private(address.key):
             raise ChatError(
                 ErrorCode.BAD_REQUEST,
@@ -439,7 +446,7 @@ class Handlers:
             MemberList(
                 room=address.shown,
                 members=tuple(
-                    structs.replace(member, online=names.fold(member.name) in roster)
+                    structs.replace(member, online=names.known(member.name) in roster)
                     for member in members
                 ),
                 total=total,

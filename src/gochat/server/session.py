@@ -20,6 +20,7 @@ anything else                a logged traceback and ``bye internal``; the server
 from __future__ import annotations
 
 import contextlib
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -53,6 +54,8 @@ READ_SIZE: Final = 64 * 1024
 HIGH_WATER: Final = 256 * 1024
 #: Seconds for which a connection that was said goodbye to stays open for the peer to read it.
 LINGER: Final = 1.0
+#: Seconds for a peer to take what waits for it and the goodbye, however slowly.
+FAREWELL: Final = 10.0
 #: Seconds after which a client may come back whose connection was closed for its own good.
 RETRY_AFTER: Final = 1.0
 
@@ -174,6 +177,7 @@ class Session:
             data = await self._receive()
             if not data:
                 return
+            arrived = trio.current_time()
             self._note_arrival(len(data))
             self._decoder.receive_data(data)
             try:
@@ -181,10 +185,11 @@ class Session:
             finally:
                 self.outlet.flush()
             self.partial_since = (
-                (self.partial_since or self.last_heard) if self._decoder.is_mid_frame else None
+                (self.partial_since or arrived) if self._decoder.is_mid_frame else None
             )
             if self.outlet.backlog > HIGH_WATER:
                 await self.outlet.drain()
+            self.last_heard = trio.current_time()
 
     async def _receive(self) -> bytes:
         """Return the next bytes; none at the end of the stream or when the session is to close."""
@@ -193,7 +198,8 @@ class Session:
         return b""
 
     def _note_arrival(self, size: int) -> None:
-        self.last_heard = trio.current_time()
+        # Until it is read from again, whatever it sends can't be heard.
+        self.last_heard = inf
         self.pinged = None
         self.bytes_received += size
         if self.identity is None and self.bytes_received > self.max_anonymous_bytes:
@@ -232,7 +238,8 @@ class Session:
         self.outlet.seal()  # the last frame
         self.outlet.flush()
         await self._handlers.leave(self)
-        await self.outlet.drain()
+        with trio.move_on_after(FAREWELL):
+            await self.outlet.drain()
         # Closing a socket while there is something to read resets the connection, and the peer
         # may lose what it has not read yet: say that nothing more comes, and read for a moment.
         with (

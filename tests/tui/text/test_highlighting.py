@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -66,7 +66,8 @@ def test_no_code_of_a_message_takes_long(language: str) -> None:
     worst = 0.0
     for trap in _TRAPS.split("|"):
         code = trap * (MAX_HIGHLIGHTED // len(trap))
-        start = perf_counter()
+        start = process_time()
         highlight(code, language)
-        worst = max(worst, perf_counter() - start)
-    assert worst < 0.3  # about a sixth of it, on an idle machine
+        worst = max(worst, process_time() - start)
+    # A guard against what grows without bound, not a claim about speed: some 0.05 s when idle.
+    assert worst < 3.0

@@ -291,5 +291,5 @@ class Log:
         if mentions:
             self.db.executemany(
                 "DELETE FROM mention WHERE person = ? AND entry = ?",
-                [(names.fold(name), entry) for name in mentions.split(",")],
+                [(names.known(name), entry) for name in mentions.split(",")],
             )
