@@ -10,9 +10,11 @@ import trio
 from peers import Peer, RunningServer, running_server
 
 from gochat.client.events import Reset
+from gochat.client.inbox import Inbox
 from gochat.client.timeline import Newest, Timeline
 from gochat.protocol.messages import (
     CaughtUp,
+    Conversation,
     CreateRoom,
     HistoryPage,
     Join,
@@ -22,6 +24,7 @@ from gochat.protocol.messages import (
     Ping,
     Pong,
     Position,
+    React,
     Resume,
     Send,
     Sent,
@@ -124,6 +127,19 @@ async def test_a_private_message_while_a_minimal_client_logs_in_reaches_it_once(
 
 def said(seq: int) -> Message:
     return Message(to="#lobby", epoch="e1", seq=seq, ts=seq, from_="mei", text=f"{seq}")
+
+
+async def test_what_was_said_before_the_first_picture_is_shown_also_where_its_ack_came_late() -> (
+    None
+):
+    inbox = Inbox()
+    inbox.begin("mei")
+    acknowledged = Sent(to="#lobby", epoch="e1", seq=11, ts=0)
+    assert inbox.receive(said(12)) == []
+    assert inbox.acknowledged(React(to="#lobby", seq=10, emoji="👍"), acknowledged) == []
+    assert inbox.receive(said(13)) == []
+    shown = inbox.picture([Conversation(conv="#lobby", epoch="e1", head=10)], set())
+    assert [entry.seq for entry in shown if isinstance(entry, Message)] == [11, 12, 13]
 
 
 async def test_a_newest_page_that_is_cut_off_is_not_taken_for_shown() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
+from gochat.client.buffer import EVENT_BUFFER_BEFORE_REPLY
 from gochat.client.entries import entry_of
 from gochat.client.events import Reset, conversation_of
 from gochat.client.timeline import Timeline, Want
@@ -18,6 +21,9 @@ from gochat.protocol.messages import (
     Sent,
 )
 
+#: What arrives before the first picture waits for it, and of more than this only the latest: the
+#: picture tells of the rest. As many as the program's events may wait behind a reply.
+MAX_EARLY: Final = EVENT_BUFFER_BEFORE_REPLY
 #: A resume asks for these many conversations, those with the latest entries; what was missed in
 #: the others is seen from their heads and fetched. 150 positions with the longest names fit in a
 #: frame.
@@ -32,6 +38,9 @@ class Inbox:
         self._timelines: dict[str, Timeline] = {}  # in the order of their latest entries
         self._behind: set[str] = set()  # those that want something
         self._has_picture = False  # whether all conversations were known at some time
+        # What came before that, when nothing said where a conversation starts: not its first entry
+        # to arrive, for an acknowledgement of one before it may be on its way.
+        self._early: deque[Message] = deque(maxlen=MAX_EARLY)
 
     def begin(self, me: str) -> None:
         """Be the inbox of `me` from here on; what is known of another account is forgotten."""
@@ -45,6 +54,7 @@ class Inbox:
         self._timelines.clear()
         self._behind.clear()
         self._has_picture = False
+        self._early.clear()
 
     def positions(self) -> tuple[Position, ...]:
         """Return how far each conversation has been handed out, for a resume."""
@@ -59,8 +69,11 @@ class Inbox:
         """Return the conversations that have a timeline."""
         return set(self._timelines)
 
-    def picture(self, conversations: Iterable[Conversation], known: set[str]) -> None:
-        """Take in the list of all conversations; `known` is what was known when it was asked for.
+    def picture(
+        self, conversations: Iterable[Conversation], known: set[str]
+    ) -> list[Message | Reset]:
+        """Take in the list of all conversations, and return what can be shown now. `known` is what
+        was known when it was asked for.
 
         Those that are not in the list were left elsewhere while nobody looked.
         """
@@ -75,10 +88,14 @@ class Inbox:
         self._has_picture = True
         for conv in known - listed:
             self._forget(conv)
+        return self._show_early()
 
     def receive(self, entry: Message) -> list[Message | Reset]:
         """Take in an entry, and return what can be shown now."""
         conv = conversation_of(entry, self.me)
+        if not self._has_picture and conv not in self._timelines:
+            self._early.append(entry)
+            return []
         timeline = self._timelines.pop(conv, None) or self._start(conv, entry)
         self._timelines[conv] = timeline  # to the end
         if entry.from_ == self.me and entry.kind in ("create", "join"):
@@ -114,10 +131,19 @@ class Inbox:
         timeline = self._timelines.get(conv)
         return [] if timeline is None else self._shown(timeline, timeline.skip())
 
+    def _show_early(self) -> list[Message | Reset]:
+        early = sorted(self._early, key=attrgetter("seq"))
+        self._early.clear()
+        shown: list[Message | Reset] = []
+        for entry in early:
+            conv = conversation_of(entry, self.me)
+            if conv not in self._timelines:  # it began, or was left, since the list was made
+                self._timelines[conv] = Timeline(conv, entry.epoch, entry.seq - 1)
+            shown += self.receive(entry)
+        return shown
+
     def _start(self, conv: str, entry: Message) -> Timeline:
         """Return the timeline of a conversation that is not known yet, of which this came."""
-        if not self._has_picture:
-            return Timeline(conv, entry.epoch, entry.seq - 1)
         if conv.startswith("@"):
             return Timeline(conv, entry.epoch, 0)  # not in the picture, so it has just begun
         # A room that one joins. What is said there may overtake the acknowledgement of joining.

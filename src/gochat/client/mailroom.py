@@ -87,8 +87,7 @@ class Mailroom:
     ) -> None:
         """Take in the whole picture: what arrived since the login follows it."""
         conversations = tuple(conversations)
-        self.inbox.picture(conversations, known)
-        self.show(())
+        self.show(self.inbox.picture(conversations, known))
         self._good_until = None
         self.buffer.release([Synchronised(tuple(people), conversations)])
 
