@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import time
@@ -32,13 +33,15 @@ BATCH = 250
 
 def run(report: Report, directory: Path, messages: int, times: int) -> None:
     """Fill a log with so many messages, and time each kind of reading."""
-    with servers.gochat(directory / "reading") as server, server.connect() as reader:
-        reader.sendall(server.greeting("reader"))
-        logged_in = wait_for(reader, LoggedIn)
-        assert isinstance(logged_in, LoggedIn)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(servers.gochat(directory / "reading"))
         begun = time.perf_counter()
         _fill(server, messages)
         seconds = time.perf_counter() - begun
+        reader = stack.enter_context(server.connect())  # now: nobody reads while it is filled
+        reader.sendall(server.greeting("reader"))
+        logged_in = wait_for(reader, LoggedIn)
+        assert isinstance(logged_in, LoggedIn)
         newest = _ask(reader, History(conv="#lobby", limit=1), HistoryPage)
         assert isinstance(newest, HistoryPage)
         epoch, chance = newest.epoch, random.Random(1)

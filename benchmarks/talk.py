@@ -71,7 +71,7 @@ def rooms(report: Report, directory: Path, count: int, size: int, messages: int)
 def logins(report: Report, directory: Path, receivers: int, seconds: float) -> None:
     """Chat 20 times a second, alone and beside as many logins by password as the server takes."""
     rows: list[Row] = []
-    hashing: dict[str, Any] = {"argon2_memory": 19_456, "argon2_time": 2}  # what is recommended, and the default
+    hashing: dict[str, Any] = {"argon2_memory": 19_456, "argon2_time": 2}  # the defaults
     with servers.gochat(directory / "logins", **hashing) as server:
         audience = Audience(server, receivers)
         with server.connect() as connection:
