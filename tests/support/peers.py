@@ -42,7 +42,7 @@ LIMITS = Limits(
     presence_interval=0.01,
 )
 #: Seconds after which something that a test waits for will not come any more.
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def config(*, store: str = "sqlite://", **limits: Any) -> Config:

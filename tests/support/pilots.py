@@ -18,7 +18,7 @@ OpenApp = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 
 
 async def until(
-    pilot: Pilot[None], is_true: Callable[[], bool], what: str = "it", seconds: float = 10.0
+    pilot: Pilot[None], is_true: Callable[[], bool], what: str = "it", seconds: float = 30.0
 ) -> None:
     """Wait until `is_true`; fail if it never is."""
     deadline = time.monotonic() + seconds

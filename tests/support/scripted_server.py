@@ -40,7 +40,7 @@ from gochat.protocol.messages import (
 )
 
 #: Seconds after which something that a test waits for will not come any more.
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 LIMITS = Limits(
     frame_bytes=65536, text_chars=4000, burst=1_000_000, per_second=1e6, history_page=200
