@@ -55,10 +55,12 @@ class Scenario:
 
     `people` with the client library and `bare_people` without it talk for `duration`, each
     pausing `pace` on average between two messages. Of those with the library every third one ends
-    and begins anew now and then, and every fifth has a second device. Something happens to the server about every `server_fault_every`; or, with `bombs`,
-    it is made to kill itself at each of these in turn, and the run is over with the last, if that
-    is earlier. Without `breaks_network`, connections are cut only by that. What is mended at the
-    end must be as new within `heal_timeout`.
+    and begins anew now and then, and every fifth has a second device.
+
+    Something happens to the server about every `server_fault_every`; or, with `bombs`, it is made
+    to kill itself at each of these in turn, and the run is over with the last, if that is earlier.
+    Without `breaks_network`, connections are cut only by that. What is mended at the end must be
+    as new within `heal_timeout`.
     """
 
     seed: int

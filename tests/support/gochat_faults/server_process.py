@@ -15,7 +15,7 @@ from typing import Any, Final
 import trio
 
 #: Seconds within which a server must listen, also after a kill, and must have ended when told.
-START_TIMEOUT: Final = 20.0
+START_TIMEOUT: Final = 40.0
 STOP_TIMEOUT: Final = 15.0
 _POLL: Final = 0.01
 _CRASHING_SERVER: Final = Path(__file__).with_name("crashing_server.py")
