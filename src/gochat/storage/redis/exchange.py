@@ -149,7 +149,8 @@ class RedisExchange:
                 if self._must_republish:
                     self._must_republish = False
                     await self._lane.run(self._republish())
-                    notices = [notice for notice in notices if not isinstance(notice, _PRESENCE)]
+                    # In that are all who came and left.
+                    notices = [n for n in notices if not isinstance(n, Arrived | Left)]
                 if notices:
                     await self._lane.run(self._publish(notices))
             except StoreUnavailable as error:
@@ -206,8 +207,10 @@ class RedisExchange:
             await trio.sleep(self._beat_every)
             now = trio.current_time()
             if now - beaten > 2 * self._beat_every:
-                # We were away: who knows who else was.
+                # We were away, and may have been missed; who knows who else was away.
                 self._trusts_from = now + self._lease / 1000
+                self._must_republish = True
+                self._has_news.set()
             try:
                 await self._beat()
             except StoreUnavailable as error:
@@ -289,9 +292,6 @@ class RedisExchange:
     def _forget(self, node: Node) -> None:
         self._known.discard(node)
         self._receive(node, [Here()])
-
-
-_PRESENCE: Final = (Arrived, Left, AwaySet)
 
 
 def _nobody(node: Node, notices: Sequence[Notice]) -> None:

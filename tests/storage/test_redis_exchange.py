@@ -1,0 +1,223 @@
+"""What nodes tell each other besides the log, and how they miss each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+from gochat_faults.proxy import open_proxy
+from redis_nodes import Nodes, until
+from redis_process import RedisServer
+
+from gochat.chat.conversations import LOBBY_KEY
+from gochat.chat.exchange import (
+    HERE,
+    Arrived,
+    AwaySet,
+    Exchange,
+    Here,
+    Left,
+    MarkerMoved,
+    Node,
+    Notice,
+    PersonHere,
+    Revoked,
+    Typed,
+)
+from gochat.chat.names import NameKey
+from gochat.chat.store import Store
+from gochat.protocol.messages import IsTyping, Marked
+
+pytestmark = pytest.mark.trio
+
+MEI = PersonHere(NameKey("mei"), "Mei")
+BOB = PersonHere(NameKey("bob"), "Bob", "lunch")
+
+
+@pytest.fixture
+def nodes(redis_server: RedisServer) -> Nodes:
+    """Nodes on data of their own."""
+    return Nodes(redis_server)
+
+
+class Told:
+    """What a node has been told, and who is where by that."""
+
+    def __init__(self) -> None:
+        self.notices: list[tuple[Node, Notice]] = []
+        self.people: dict[Node, dict[str, str | None]] = {}
+
+    def __call__(self, node: Node, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            self.notices.append((node, notice))
+            if isinstance(notice, Here):
+                self.people[node] = {person.name: person.away for person in notice.people}
+                continue
+            if node != HERE:
+                assert node in self.people, "it was not said before who is there"
+            match notice:
+                case Arrived(person):
+                    self.people[node][person.name] = person.away
+                case Left(key):
+                    self.people[node].pop(key.title(), None)
+
+    @property
+    def online(self) -> set[str]:
+        return {name for people in self.people.values() for name in people}
+
+    def of(self, kind: type[Notice]) -> list[Notice]:
+        return [notice for _, notice in self.notices if isinstance(notice, kind)]
+
+
+def exchange(store: Store) -> Exchange:
+    assert store.exchange is not None
+    return store.exchange
+
+
+async def join(nursery: trio.Nursery, store: Store) -> Told:
+    """Take part in the exchange in the background."""
+    told = Told()
+    await nursery.start(exchange(store).run, told)
+    return told
+
+
+async def test_nodes_are_told_of_arrivals_and_departures_in_their_order(nodes: Nodes) -> None:
+    async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
+        first, second = await join(nursery, one), await join(nursery, two)
+        exchange(one).tell(Arrived(MEI))
+        exchange(two).tell(Arrived(BOB))
+        await until(lambda: first.online == {"Bob"} and second.online == {"Mei"})
+        for _ in range(50):
+            exchange(one).tell(Left(MEI.key))
+            exchange(one).tell(Arrived(MEI))
+        exchange(one).tell(Left(MEI.key))
+        await until(lambda: not second.online)
+        assert len(second.of(Left)) == 51
+        nursery.cancel_scope.cancel()
+
+
+async def test_node_that_starts_later_learns_who_is_where(nodes: Nodes) -> None:
+    async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
+        first = await join(nursery, one)
+        for person in (MEI, BOB):
+            exchange(one).tell(Arrived(person))
+        exchange(one).tell(Left(MEI.key))
+        exchange(one).tell(AwaySet(BOB.key, "back soon"))
+        await until(lambda: bool(first.of(AwaySet)))  # its own comes back to it: all is told
+        second = await join(nursery, two)
+        assert list(second.people.values()) == [{"Bob": "back soon"}]
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_of_the_moment_is_told_as_it_was_said(nodes: Nodes) -> None:
+    notices: list[Notice] = [
+        Typed(LOBBY_KEY, MEI.key, IsTyping(to="#lobby", from_="Mei")),
+        MarkerMoved(MEI.key, Marked(conv="@Bob", read=7, unread=2, level="mentions")),
+        Revoked(MEI.key),
+    ]
+    async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
+        first, second = await join(nursery, one), await join(nursery, two)
+        for notice in notices:
+            exchange(one).tell(notice)
+        await until(lambda: [n for _, n in second.notices if not isinstance(n, Here)] == notices)
+        assert not first.of(Typed), "nobody is told what they said themselves"
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_two_away_notices_at_once_all_nodes_end_with_the_same(nodes: Nodes) -> None:
+    async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
+        told = [await join(nursery, one), await join(nursery, two)]
+        for number in range(20):
+            exchange(one).tell(AwaySet(MEI.key, f"one {number}"))
+            exchange(two).tell(AwaySet(MEI.key, f"two {number}"))
+        await until(lambda: all(len(each.of(AwaySet)) == 40 for each in told))
+        assert told[0].of(AwaySet) == told[1].of(AwaySet)
+        nursery.cancel_scope.cancel()
+
+
+async def test_node_that_stops_says_so(nodes: Nodes) -> None:
+    async with nodes.open("lease=3600") as one, trio.open_nursery() as nursery:
+        first = await join(nursery, one)
+        async with nodes.open("lease=3600") as two, trio.open_nursery() as short:
+            await join(short, two)
+            exchange(two).tell(Arrived(MEI))
+            await until(lambda: first.online == {"Mei"})
+            short.cancel_scope.cancel()
+        await until(lambda: not first.online)
+        nursery.cancel_scope.cancel()
+
+
+async def test_node_that_falls_silent_is_gone_within_the_lease_and_mends_it_when_it_is_back(
+    nodes: Nodes,
+) -> None:
+    lease = 2.0
+    async with (
+        open_proxy(("127.0.0.1", nodes.server.port)) as proxy,
+        nodes.open(f"lease={lease}") as one,
+        nodes.open(f"lease={lease}", port=proxy.port) as two,
+        trio.open_nursery() as nursery,
+    ):
+        first, second = await join(nursery, one), await join(nursery, two)
+        exchange(two).tell(Arrived(MEI))
+        exchange(one).tell(Arrived(BOB))
+        await until(lambda: first.online == {"Mei"} and second.online == {"Bob"})
+        proxy.freeze()
+        silent_since = trio.current_time()
+        await until(lambda: not first.online)
+        assert trio.current_time() - silent_since <= lease + 0.3
+        assert second.online == {"Bob"}, "it is the one that is cut off, and misses nobody"
+        exchange(two).tell(Left(MEI.key))
+        exchange(two).tell(Arrived(PersonHere(NameKey("eve"), "Eve")))
+        proxy.heal()
+        await until(lambda: first.online == {"Eve"})
+        assert second.online == {"Bob"}
+        nursery.cancel_scope.cancel()
+
+
+async def test_when_redis_was_away_nobody_is_taken_to_be_gone(nodes: Nodes) -> None:
+    lease = 1.0
+    async with (
+        open_proxy(("127.0.0.1", nodes.server.port)) as proxy,
+        nodes.open(f"lease={lease}", port=proxy.port) as one,
+        nodes.open(f"lease={lease}", port=proxy.port) as two,
+        trio.open_nursery() as nursery,
+    ):
+        first, second = await join(nursery, one), await join(nursery, two)
+        exchange(one).tell(Arrived(MEI))
+        exchange(two).tell(Arrived(BOB))
+        await until(lambda: first.online == {"Bob"} and second.online == {"Mei"})
+        proxy.freeze()
+        await trio.sleep(2 * lease)  # all leases end
+        proxy.heal()
+        proxy.cut()
+        exchange(one).tell(AwaySet(MEI.key, "still here"))
+        exchange(two).tell(AwaySet(BOB.key, "still here"))
+        for told, name in ((first, "Bob"), (second, "Mei")):
+            await until(lambda: {name: "still here"} in told.people.values())  # noqa: B023 -- at once
+        await trio.sleep(lease)
+        for told in (first, second):
+            assert told.of(Here).count(Here()) <= 1, "only that nobody was there at the beginning"
+        assert (first.online, second.online) == ({"Bob"}, {"Mei"})
+        nursery.cancel_scope.cancel()
+
+
+async def test_nodes_find_each_other_again_in_an_emptied_redis(
+    nodes: Nodes,
+) -> None:
+    async with (
+        nodes.open("lease=1") as one,
+        nodes.open("lease=1") as two,
+        trio.open_nursery() as nursery,
+    ):
+        first, second = await join(nursery, one), await join(nursery, two)
+        exchange(one).tell(Arrived(MEI))
+        await until(lambda: second.online == {"Mei"})
+        with nodes.client() as client:
+            client.delete(*(f"{nodes.prefix}:{{0}}:{name}" for name in ("nodes", "notices")))
+        exchange(two).tell(Arrived(BOB))
+        await until(lambda: first.online == {"Bob"})
+        async with nodes.open() as three:
+            third = await join(nursery, three)
+            await until(lambda: third.online == {"Mei", "Bob"})
+            nursery.cancel_scope.cancel()
