@@ -8,7 +8,7 @@ Trio thread, which is why a session that joins between two batches misses none a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import compress, groupby
 from operator import attrgetter
 from typing import Final, NoReturn, Protocol
@@ -17,12 +17,13 @@ import trio
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private, participants
 from gochat.chat.delivery import Delivery
+from gochat.chat.exchange import Arrived, AwaySet, Left, Notice, PersonHere, Typed
 from gochat.chat.names import NameKey, known
 from gochat.chat.presence import Roster
 from gochat.chat.rate import TokenBucket
 from gochat.chat.store import Batch, Cursor, Logged
 from gochat.protocol.codec import encode
-from gochat.protocol.messages import Capability, Event, IsTyping, Message, Person
+from gochat.protocol.messages import Capability, Event, IsTyping, Marked, Message, Person
 
 
 class Sink(Protocol):
@@ -70,8 +71,17 @@ class OnlinePerson:
 class Hub:
     """Delivers committed entries, presence and other events to the sessions of this node."""
 
-    def __init__(self, delivery: Delivery, *, burst: float, per_second: float) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        *,
+        burst: float,
+        per_second: float,
+        tell_nodes: Callable[[Notice], None] = lambda _: None,
+    ) -> None:
         self._delivery = delivery
+        #: Tells the other nodes.
+        self.tell_nodes: Final = tell_nodes
         self._burst = burst
         self._per_second = per_second
         self._everyone: dict[Subscriber, None] = {}
@@ -98,7 +108,9 @@ class Hub:
             person = self._people[key] = OnlinePerson(
                 key, name, TokenBucket(self._burst, self._per_second, trio.current_time())
             )
-            self.roster.arrive(key, Person(name=name))
+            here = self.roster.get(key) or Person(name=name)  # perhaps they are elsewhere, too
+            self.roster.arrive(key, here)
+            self.tell_nodes(Arrived(PersonHere(key, name, here.away)))
         person.sessions[session] = None
         self._everyone[session] = None
         for room in person.rooms:
@@ -114,6 +126,7 @@ class Hub:
         if not person.sessions:
             del self._people[person.key]
             self.roster.leave(person.key)
+            self.tell_nodes(Left(person.key))
 
     def enter(self, person: OnlinePerson, rooms: Iterable[ConversationKey]) -> None:
         """Have a person's sessions get what is said in `rooms`."""
@@ -252,11 +265,32 @@ class Hub:
     def tell_typing(
         self, conversation: ConversationKey, event: IsTyping, *, besides: OnlinePerson
     ) -> None:
-        """Tell the others of a conversation that somebody is typing there, and flush."""
+        """Tell the others of a conversation, at all nodes, that somebody is typing there."""
+        self.show_typing(conversation, event, besides=besides.key)
+        self.tell_nodes(Typed(conversation, besides.key, event))
+
+    def show_typing(
+        self, conversation: ConversationKey, event: IsTyping, *, besides: NameKey
+    ) -> None:
+        """Tell those of a conversation who are here, and flush."""
         audience = self._audience(conversation)
-        others = [session for session in audience if session not in besides.sessions]
+        person = self._people.get(besides)
+        own = person.sessions if person is not None else {}
+        others = [session for session in audience if session not in own]
         self.tell(others, event, Capability.TYPING)
         self._delivery.flush()
+
+    def set_away(self, key: NameKey, away: str | None) -> None:
+        """Set somebody's away notice, at all nodes."""
+        self.roster.set_away(key, away)
+        self.tell_nodes(AwaySet(key, away))
+
+    def show_marked(self, person: NameKey, event: Marked) -> None:
+        """Tell a person's devices that are here how a conversation stands, and flush."""
+        here = self._people.get(person)
+        if here is not None:
+            self.tell(here.sessions, event, Capability.MARKERS)
+            self._delivery.flush()
 
     async def tell_presence(self, interval: float) -> NoReturn:
         """Tell everybody who came and who left, at most once in `interval` seconds, for ever."""

@@ -8,12 +8,14 @@ at once must not cause ten thousand frames to each of ten thousand: changes are 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
 import trio
 
+from gochat.chat.exchange import HERE, Node
 from gochat.chat.names import NameKey
 from gochat.protocol.messages import Person, Presence
 
@@ -25,11 +27,17 @@ MAX_NAMES_PER_FRAME: Final = 250
 
 
 class Roster:
-    """Who is online, in the order of their keys, and what has changed since it was last told."""
+    """Who is online, in the order of their keys, and what has changed since it was last told.
+
+    Somebody is online as long as they are at any node. Where that is, is only counted, never told.
+    """
 
     def __init__(self) -> None:
         self._people: dict[NameKey, Person] = {}
         self._order: list[NameKey] = []
+        #: At which nodes somebody is, and who is at a node: the same, looked up from both sides.
+        self._nodes: dict[NameKey, tuple[Node, ...]] = {}
+        self._at: defaultdict[Node, set[NameKey]] = defaultdict(set)
         self._changed: dict[NameKey, str] = {}
         self._news = trio.Event()
 
@@ -39,18 +47,50 @@ class Roster:
     def __contains__(self, key: object) -> bool:
         return key in self._people
 
-    def arrive(self, key: NameKey, person: Person) -> None:
-        """Note that somebody is online, or that their away notice is another."""
-        if key not in self._people:
+    def get(self, key: NameKey) -> Person | None:
+        """Return somebody as they are shown, or None if they are not online."""
+        return self._people.get(key)
+
+    def arrive(self, key: NameKey, person: Person, node: Node = HERE) -> None:
+        """Note that somebody is online at a node, or that their away notice is another."""
+        if key not in self._at[node]:
+            self._at[node].add(key)
+            self._nodes[key] = (*self._nodes.get(key, ()), node)
+        before = self._people.get(key)
+        if before is None:
             bisect.insort(self._order, key)
-        self._people[key] = person
+        if person != before:
+            self._people[key] = person
+            self._note(key, person.name)
+
+    def leave(self, key: NameKey, node: Node = HERE) -> None:
+        """Note that somebody is no longer online at a node."""
+        if key not in self._at[node]:
+            return
+        self._at[node].discard(key)
+        nodes = tuple(one for one in self._nodes[key] if one != node)
+        if nodes:
+            self._nodes[key] = nodes
+            return
+        del self._nodes[key]
+        person = self._people.pop(key)
+        del self._order[bisect.bisect_left(self._order, key)]
         self._note(key, person.name)
 
-    def leave(self, key: NameKey) -> None:
-        """Note that somebody is no longer online."""
-        person = self._people.pop(key, None)
-        if person is not None:
-            del self._order[bisect.bisect_left(self._order, key)]
+    def replace(self, node: Node, people: Mapping[NameKey, Person]) -> None:
+        """Note that just these people are online at a node."""
+        for key in self._at.get(node, set()) - people.keys():
+            self.leave(key, node)
+        for key, person in people.items():
+            self.arrive(key, person, node)
+        if not people:
+            self._at.pop(node, None)
+
+    def set_away(self, key: NameKey, away: str | None) -> None:
+        """Note another away notice of somebody, if they are online."""
+        person = self._people.get(key)
+        if person is not None and person.away != away:
+            self._people[key] = Person(name=person.name, away=away)
             self._note(key, person.name)
 
     def page(self, after: str, limit: int) -> tuple[tuple[Person, ...], bool]:

@@ -8,6 +8,7 @@ The tree of tasks::
      │    ├── delivery: what sockets did not take at once (open_delivery)
      │    ├── following.follow: store.follow ─▶ hub.deliver
      │    ├── hub.tell_presence
+     │    ├── store.exchange.run ─▶ neighbours, where there are other nodes
      │    └── deadlines.watch
      ├── one session per connection
      └── accepting, for each listener: cancelled first when the server stops
@@ -45,6 +46,7 @@ from gochat.server import deadlines, following
 from gochat.server.handlers import Handlers
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.listener import accept_for_ever
+from gochat.server.neighbours import Neighbours
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.storage import open_store
@@ -210,6 +212,8 @@ async def open_server(
         server = Server(services)
         await nursery.start(following.follow, services, server.sessions)
         nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
+        if store.exchange is not None:
+            await nursery.start(store.exchange.run, Neighbours(services).receive)
         nursery.start_soon(deadlines.watch, server.sessions, config.limits)
         yield server
         nursery.cancel_scope.cancel()
@@ -225,7 +229,12 @@ def _compose(
         store=store,
         directory=directory,
         delivery=delivery,
-        hub=Hub(delivery, burst=limits.burst, per_second=limits.per_second),
+        hub=Hub(
+            delivery,
+            burst=limits.burst,
+            per_second=limits.per_second,
+            tell_nodes=store.exchange.tell if store.exchange is not None else lambda _: None,
+        ),
         accounts=Accounts(
             store,
             clock,

@@ -21,6 +21,7 @@ import gochat
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity, IssuedToken
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.exchange import Revoked
 from gochat.chat.names import NameKey
 from gochat.chat.store import Cursor
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
@@ -161,6 +162,7 @@ class Arrivals:
         for other in session.person.sessions:
             if other is not session and isinstance(other, Session):
                 other.close(ByeReason.SESSION_REVOKED, "the password was changed: log in again")
+        self._services.hub.tell_nodes(Revoked(who.key))
         session.reply(
             PasswordChanged(
                 token=token.secret, expires=token.expires, request_id=request.request_id

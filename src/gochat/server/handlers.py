@@ -17,6 +17,7 @@ from msgspec import structs
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.exchange import MarkerMoved
 from gochat.chat.hub import OnlinePerson
 from gochat.chat.store import Appended, Draft
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
@@ -44,7 +45,6 @@ from gochat.protocol.messages import (
     Members,
     Ok,
     People,
-    Person,
     Ping,
     Pong,
     React,
@@ -359,7 +359,7 @@ class Handlers:
                 f"an away notice has at most {MAX_AWAY} characters",
                 field="text",
             )
-        self._services.hub.roster.arrive(who.key, Person(name=who.name, away=request.text))
+        self._services.hub.set_away(who.key, request.text)
         session.reply(Ok(request_id=request.request_id))
 
     # -- reading --------------------------------------------------------------------------------
@@ -419,8 +419,8 @@ class Handlers:
                 mentions=state.mentions,
                 level=state.level,
             )
-            self._services.hub.tell(person.sessions, marked, Capability.MARKERS)
-            self._services.delivery.flush()
+            self._services.hub.show_marked(who.key, marked)
+            self._services.hub.tell_nodes(MarkerMoved(who.key, marked))
 
     async def _rooms(self, session: Session, who: Identity, request: Rooms) -> None:
         rooms, more = await self._services.store.rooms(

@@ -1,0 +1,63 @@
+"""What the other nodes of the deployment tell, done here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from gochat.chat.exchange import (
+    Arrived,
+    AwaySet,
+    Here,
+    Left,
+    MarkerMoved,
+    Node,
+    Notice,
+    PersonHere,
+    Revoked,
+    Typed,
+)
+from gochat.protocol.messages import ByeReason, Person
+from gochat.server.services import Services
+from gochat.server.session import Session
+
+
+class Neighbours:
+    """Takes notices of other nodes: see :class:`~gochat.chat.exchange.Exchange`."""
+
+    def __init__(self, services: Services) -> None:
+        self._hub = services.hub
+
+    def receive(self, node: Node, notices: Sequence[Notice]) -> None:
+        """Do what follows here from what a node tells. In the Trio thread; never blocks."""
+        for notice in notices:
+            self._receive(node, notice)
+
+    def _receive(self, node: Node, notice: Notice) -> None:
+        roster = self._hub.roster
+        match notice:
+            case Here(people):
+                roster.replace(node, {person.key: _shown(person) for person in people})
+            case Arrived(person):
+                roster.arrive(person.key, roster.get(person.key) or _shown(person), node)
+            case Left(key):
+                roster.leave(key, node)
+            case AwaySet(key, away):
+                roster.set_away(key, away)
+            case Typed(conversation, key, event):
+                self._hub.show_typing(conversation, event, besides=key)
+            case MarkerMoved(key, marked):
+                self._hub.show_marked(key, marked)
+            case Revoked(key):
+                here = self._hub.person(key)
+                for session in tuple(here.sessions) if here is not None else ():
+                    if isinstance(session, Session):
+                        session.close(
+                            ByeReason.SESSION_REVOKED, "the password was changed: log in again"
+                        )
+            case _:
+                assert_never(notice)
+
+
+def _shown(person: PersonHere) -> Person:
+    return Person(name=person.name, away=person.away)
