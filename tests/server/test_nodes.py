@@ -1,0 +1,344 @@
+"""Several servers on one Redis: for their people, one chat."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from gochat_faults.proxy import Proxy, open_proxy
+from peers import PASSWORD, Peer, RunningServer, config, running_server
+from redis_nodes import Nodes, until
+from redis_process import RedisServer
+
+from gochat.protocol.messages import (
+    Away,
+    Bye,
+    CaughtUp,
+    ChangePassword,
+    CreateRoom,
+    Error,
+    Invite,
+    IsTyping,
+    Join,
+    Kick,
+    Leave,
+    LoggedIn,
+    Login,
+    Marked,
+    MarkRead,
+    MemberList,
+    Members,
+    Message,
+    Ok,
+    PasswordChanged,
+    People,
+    Position,
+    Presence,
+    Resume,
+    Send,
+    Sent,
+    Typing,
+    Who,
+)
+
+pytestmark = pytest.mark.trio
+
+StartRedis = Callable[..., RedisServer]
+
+
+@pytest.fixture
+def nodes(redis_server: RedisServer) -> Nodes:
+    """Nodes on data of their own."""
+    return Nodes(redis_server)
+
+
+@asynccontextmanager
+async def two_servers(
+    nodes: Nodes, options: str = ""
+) -> AsyncIterator[tuple[RunningServer, RunningServer]]:
+    configuration = config(store=nodes.url(options))
+    async with running_server(configuration) as one, running_server(configuration) as two:
+        yield one, two
+
+
+async def online(peer: Peer) -> set[str]:
+    return {person.name for person in (await peer.ask(Who(), People)).people}
+
+
+async def sees_all(peer: Peer, *names: str) -> None:
+    with trio.fail_after(10):
+        while await online(peer) != set(names):  # noqa: ASYNC110 -- it is the server that is asked
+            await trio.sleep(0.01)
+
+
+# -- talking -------------------------------------------------------------------------------------
+
+
+async def test_what_is_said_at_one_node_is_read_at_the_other(nodes: Nodes) -> None:
+    async with two_servers(nodes) as (one, two), one.peer("mei") as mei, two.peer("bob") as bob:
+        await mei.ask(Send(to="#lobby", text="hello"), Sent)
+        assert (await bob.text()).text == "hello"
+        await bob.ask(Send(to="@mei", text="psst"), Sent)
+        said = await mei.text()
+        assert (said.from_, said.to, said.text) == ("bob", "@mei", "psst")
+
+
+async def test_everybody_at_all_nodes_reads_the_same_in_the_same_order(nodes: Nodes) -> None:
+    readings: dict[str, list[tuple[int, str]]] = {}
+    people, rounds = 8, 25
+    total = people * rounds
+
+    async def talk(server: RunningServer, name: str) -> None:
+        async with server.peer(name, "acks") as peer:
+            ready.append(name)
+            await until(lambda: len(ready) == people)
+            await peer.send(*(Send(to="#lobby", text=f"{name} {n}") for n in range(rounds)))
+            seen: dict[int, str] = {}
+            mine = 0
+            while len(seen) < total:
+                match await peer.receive():
+                    case Message() as message:
+                        seen[message.seq] = message.text
+                    case Sent() as sent:
+                        seen[sent.seq] = f"{name} {mine}"
+                        mine += 1
+                    case Error() as error:
+                        raise AssertionError(error)
+            readings[name] = sorted(seen.items())
+
+    ready: list[str] = []
+    async with two_servers(nodes) as servers, trio.open_nursery() as nursery:
+        for number in range(people):
+            nursery.start_soon(talk, servers[number % 2], f"p{number}")
+    first, *others = readings.values()
+    assert [seq for seq, _ in first] == list(range(1, total + 1))
+    assert all(reading == first for reading in others)
+
+
+async def test_rooms_are_entered_and_left_across_nodes(nodes: Nodes) -> None:
+    async with two_servers(nodes) as (one, two):
+        async with one.peer("mei", "log") as mei, two.peer("bob", "log") as bob:
+            await mei.ask(CreateRoom(room="#garden", private=True), Sent)
+            await bob.ask(Join(room="#garden"), Error)
+            await mei.ask(Invite(room="#garden", name="bob"), Sent)
+            await bob.expect(Message, lambda m: m.kind == "invite")
+            await bob.ask(Join(room="#garden"), Sent)
+            await mei.expect(Message, lambda m: m.kind == "join")
+            await mei.ask(Send(to="#garden", text="welcome"), Sent)
+            assert (await bob.text(lambda m: m.kind == "text")).text == "welcome"
+            await mei.ask(Kick(room="#garden", name="bob"), Sent)
+            await bob.expect(Message, lambda m: m.kind == "kick")
+            error = await bob.ask(Send(to="#garden", text="still here"), Error)
+            assert error.code == "not_a_member"
+
+
+async def test_who_resumes_at_another_node_misses_nothing(nodes: Nodes) -> None:
+    async with two_servers(nodes) as (one, two), one.peer("mei") as mei:
+        async with one.peer("bob", "log", "acks") as bob:
+            first = await bob.ask(Send(to="#lobby", text="1"), Sent)
+            token = bob.token
+        for text in ("2", "3", "4"):
+            await mei.ask(Send(to="#lobby", text=text), Sent)
+        position = Position(conv="#lobby", epoch=first.epoch, seq=first.seq)
+        async with two.connect() as bob:
+            await bob.ask(Resume(token=token, caps=("log",), positions=(position,)), LoggedIn)
+            caught_up = await bob.expect(CaughtUp)
+            assert caught_up.recovered
+            assert [(await bob.text()).text for _ in range(3)] == ["2", "3", "4"]
+            await mei.ask(Send(to="#lobby", text="5"), Sent)
+            assert (await bob.text()).text == "5"
+
+
+# -- who is there --------------------------------------------------------------------------------
+
+
+async def test_people_are_online_at_any_node_and_once(nodes: Nodes) -> None:
+    async with two_servers(nodes) as (one, two), one.peer("mei") as mei:
+        await sees_all(mei, "mei")
+        async with two.peer("bob") as bob:
+            await mei.sees(online="bob")
+            await sees_all(bob, "mei", "bob")
+            async with one.peer("bob"):
+                await sees_all(mei, "mei", "bob")
+            await mei.ask(Send(to="#lobby", text="a mark in the order of things"), Sent)
+            await sees_all(mei, "mei", "bob")
+            assert not any(isinstance(m, Presence) and m.offline for m in mei.received)
+        await mei.sees(offline="bob")
+        await sees_all(mei, "mei")
+
+
+async def test_away_notice_is_seen_at_all_nodes_and_kept_by_further_sessions(nodes: Nodes) -> None:
+    def is_away(name: str, notice: str | None) -> Callable[[Presence], bool]:
+        return lambda p: any((one.name, one.away) == (name, notice) for one in p.online)
+
+    async with two_servers(nodes) as (one, two), one.peer("mei") as mei, two.peer("bob") as bob:
+        await sees_all(mei, "mei", "bob")
+        await bob.ask(Away(text="lunch"), Ok)
+        await mei.expect(Presence, is_away("bob", "lunch"))
+        async with one.peer("bob") as phone:
+            (found,) = [p for p in (await phone.ask(Who(), People)).people if p.name == "bob"]
+            assert found.away == "lunch"
+            await phone.ask(Away(text=None), Ok)
+            await bob.expect(Presence, is_away("bob", None))
+
+
+async def test_members_that_are_online_elsewhere_are_shown_so(nodes: Nodes) -> None:
+    async with two_servers(nodes) as (one, two), one.peer("mei") as mei:
+        await mei.ask(CreateRoom(room="#garden"), Sent)
+        async with two.peer("bob") as bob:
+            await bob.ask(Join(room="#garden"), Sent)
+            await sees_all(mei, "mei", "bob")
+            listed = (await mei.ask(Members(room="#garden"), MemberList)).members
+            assert {(m.name, m.online) for m in listed} == {("mei", True), ("bob", True)}
+        await sees_all(mei, "mei")
+        listed = (await mei.ask(Members(room="#garden"), MemberList)).members
+        assert {(m.name, m.online) for m in listed} == {("mei", True), ("bob", False)}
+        await mei.ask(Leave(room="#garden"), Sent)
+
+
+# -- devices -------------------------------------------------------------------------------------
+
+
+async def test_devices_at_different_nodes_stay_in_step(nodes: Nodes) -> None:
+    async with two_servers(nodes) as (one, two), two.peer("mei") as mei:
+        async with (
+            one.peer("bob", "markers") as laptop,
+            two.peer("bob", "markers", "acks") as phone,
+        ):
+            await mei.ask(Send(to="#lobby", text="x"), Sent)
+            await laptop.text()
+            await laptop.ask(MarkRead(conv="#lobby", seq=1), Ok)
+            marked = await phone.expect(Marked)
+            assert (marked.conv, marked.read, marked.unread) == ("#lobby", 1, 0)
+            await phone.ask(Send(to="@mei", text="from the phone"), Sent)
+            assert (await laptop.text()).text == "from the phone"
+
+
+async def test_typing_is_shown_at_all_nodes_but_not_to_oneself(nodes: Nodes) -> None:
+    async with two_servers(nodes) as (one, two), one.peer("mei", "typing") as mei:
+        async with two.peer("mei", "typing") as phone, two.peer("bob", "typing") as bob:
+            await sees_all(mei, "mei", "bob")
+            await mei.ask(Typing(to="@bob"), Ok)
+            shown = await bob.expect(IsTyping)
+            assert (shown.from_, shown.to) == ("mei", "@bob")
+            await bob.ask(Typing(to="@mei"), Ok)
+            assert (await phone.expect(IsTyping)).from_ == "bob"
+            assert [m.from_ for m in phone.received if isinstance(m, IsTyping)] == ["bob"]
+
+
+async def test_changed_password_ends_the_sessions_at_all_nodes(nodes: Nodes) -> None:
+    async with two_servers(nodes) as (one, two), one.peer("mei") as mei, two.peer("mei") as phone:
+        other = two.peer("bob")
+        async with other as bob:
+            await mei.ask(ChangePassword(old=PASSWORD, new="another horse"), PasswordChanged)
+            *_, bye = await phone.at_end()
+            assert isinstance(bye, Bye)
+            assert bye.reason == "session_revoked"
+            await bob.ask(Send(to="@mei", text="you are still here"), Sent)
+            await mei.text()
+            async with two.connect() as again:
+                error = await again.ask(Resume(token=phone.token), Error)
+                assert error.code == "bad_token"
+                await again.ask(Login(name="mei", password="another horse"), LoggedIn)
+
+
+# -- when something fails ------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def server_behind(nodes: Nodes, options: str) -> AsyncIterator[tuple[Proxy, RunningServer]]:
+    async with (
+        open_proxy(("127.0.0.1", nodes.server.port)) as proxy,
+        running_server(config(store=nodes.url(options, proxy.port))) as server,
+    ):
+        yield proxy, server
+
+
+async def test_node_that_is_cut_off_is_missed_within_the_lease_and_found_again(
+    nodes: Nodes,
+) -> None:
+    options = "lease=2"
+    async with (
+        running_server(config(store=nodes.url(options))) as one,
+        server_behind(nodes, options) as (proxy, two),
+        one.peer("mei") as mei,
+        two.peer("bob", "acks") as bob,
+    ):
+        await sees_all(mei, "mei", "bob")
+        proxy.freeze()
+        cut_off = trio.current_time()
+        await mei.sees(offline="bob")
+        assert trio.current_time() - cut_off < 2.5
+        await mei.ask(Send(to="#lobby", text="while bob is away"), Sent)
+        await bob.send(Send(to="#lobby", text="lost?", cid="c"))
+        error = await bob.expect(Error)
+        assert (error.code, error.cid) == ("unavailable", "c")
+        proxy.heal()
+        await mei.sees(online="bob")
+        assert (await bob.text()).text == "while bob is away"
+        offline = [name for m in mei.received if isinstance(m, Presence) for name in m.offline]
+        assert offline == ["bob"], "said once"
+
+
+async def test_when_redis_is_down_sessions_stay_and_go_on_when_it_is_back(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis("--appendonly", "yes"))
+    async with two_servers(nodes) as (one, two):
+        async with one.peer("mei", "acks") as mei, two.peer("bob", "acks") as bob:
+            await mei.ask(Send(to="#lobby", text="before", cid="b"), Sent)
+            await bob.text()
+            for peer in (mei, bob):
+                await sees_all(peer, "mei", "bob")
+            nodes.server.kill()
+            for peer in (mei, bob):
+                error = await peer.ask(Send(to="#lobby", text="lost?"), Error)
+                assert error.code == "unavailable"
+                assert error.retry_after is not None
+                assert (await peer.ask(Who(), People)).total == 2
+            nodes.server.start()
+            with trio.fail_after(5):
+                while isinstance(await _tries(mei, "after"), Error):  # noqa: ASYNC110 -- as above
+                    await trio.sleep(0.1)
+            assert (await bob.text(lambda m: m.text == "after")).seq == 2
+
+
+async def _tries(peer: Peer, text: str) -> Sent | Error:
+    await peer.send(Send(to="#lobby", text=text, cid="again"))
+    while True:
+        message = await peer.receive()
+        if isinstance(message, Sent | Error):
+            return message
+
+
+async def test_when_redis_has_lost_its_data_sessions_resume_in_the_new_history(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis("--dbfilename", "dump.rdb"))
+    async with two_servers(nodes) as (one, two):
+        async with one.peer("mei", "acks", "log") as mei, two.peer("bob", "log") as bob:
+            kept = await mei.ask(Send(to="#lobby", text="kept"), Sent)
+            await bob.text()
+            with nodes.client() as client:
+                client.save()
+            lost = await mei.ask(Send(to="#lobby", text="lost", cid="lost"), Sent)
+            await bob.text()
+            nodes.server.kill()
+            nodes.server.start()
+            for peer in (mei, bob):
+                *_, bye = await peer.at_end()
+                assert isinstance(bye, Bye)
+                assert (bye.reason, bye.retry_after is not None) == ("internal", True)
+        position = Position(conv="#lobby", epoch=lost.epoch, seq=lost.seq)
+        async with two.connect() as again:
+            await again.ask(
+                Resume(token=mei.token, caps=("log", "acks"), positions=(position,)), LoggedIn
+            )
+            caught_up = await again.expect(CaughtUp)
+            assert (caught_up.recovered, caught_up.head) == (False, kept.seq)
+            assert caught_up.epoch != kept.epoch
+            assert (await again.text()).text == "kept"
+            sent = await again.ask(Send(to="#lobby", text="lost", cid="lost"), Sent)
+            assert (sent.dup, sent.seq, sent.epoch) == (False, 2, caught_up.epoch)
