@@ -199,7 +199,9 @@ class _Connection:
 
     def heal(self) -> None:
         self._healed.set()
-        if self._has_lost or (self._acks is not None and self._acks.taken):
+        has_lost_an_ack = self._acks is not None and self._acks.taken
+        # A small buffer stays small, and with it the connection slow.
+        if self._has_lost or has_lost_an_ack or self._plan.receive_buffer is not None:
             self.cut(reset=True)
         elif self._acks is not None:
             self._acks.rest()
