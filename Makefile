@@ -17,7 +17,7 @@ DEVELOPMENT := $(VENV)/.development
 
 # Tests at once. Each process has a Redis and ports of its own.
 JOBS := 2
-PYTEST := $(BIN)/coverage run -m pytest
+PYTEST := $(BIN)/coverage run -m pytest --durations=10 --durations-min=5
 REPORT := $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 .PHONY: help chat serve tui test check-format lint types imports tests format bench faults docs \

@@ -318,6 +318,8 @@ BREAKS: list[tuple[Break, Rule, bool]] = [
 def busy_history(random: Random) -> list[Event]:
     """A good history in which everybody stayed to the end, and enough was said to break it."""
     history = good_history(random, 24, may_leave=False)
+    while not _of(history, Logged, conversation="#lobby"):  # chance left the lobby silent
+        history = good_history(random, 24, may_leave=False)
     _say_last(history, is_acknowledged=True)
     return history
 
