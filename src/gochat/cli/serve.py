@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ipaddress
+import os
 import signal
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import trio
+
     from gochat.config import Config
 
 
@@ -20,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--store",
         metavar="URL",
         help="where everything is kept (default: sqlite:///PATH in the user's data directory)",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="server processes, on one port, for as many cores (default: 1); needs a Redis store",
     )
     parser.add_argument("--tls-cert", metavar="PATH", help="certificate chain (PEM): use TLS")
     parser.add_argument("--tls-key", metavar="PATH", help="the certificate's private key (PEM)")
@@ -44,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM, drain, and return 0.
+    """Serve until SIGINT or SIGTERM, drain, and return 0; with workers, what became of them.
 
     Raises:
         ConfigError: the configuration, the address or a certificate can't be used.
@@ -54,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     from gochat.config import load_config
     from gochat.errors import ConfigError
+    from gochat.server import workers
     from gochat.server.logs import configure_logs
 
     flags: dict[str, object] = {
@@ -70,20 +85,61 @@ def run(args: argparse.Namespace) -> int:
         if not equals:
             raise ConfigError(f"--set {setting}: write --set KEY=VALUE")
         flags[key.strip()] = value
+    if args.workers < 1:
+        raise ConfigError("--workers: at least one process is needed to serve")
     config = load_config(args.config, flags=flags)
-    configure_logs(config.log_format, config.log_level)
-    _warn_if_exposed(config)
+    worker = workers.number()
+    configure_logs(config.log_format, config.log_level, worker=worker)
+    if worker is None:
+        _warn_if_exposed(config)
+    if worker is None and args.workers > 1:
+        workers.check(config)
+        return trio.run(_until_signalled, partial(_supervise, args, config))
     _calm_the_collector()
-    trio.run(_serve_until_signalled, config)
+    return trio.run(_until_signalled, partial(_serve, config, is_worker=worker is not None))
+
+
+async def _serve(config: Config, stop: trio.Event, *, is_worker: bool) -> int:
+    import trio
+
+    from gochat.server import workers
+    from gochat.server.app import serve
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve, config, stop=stop, is_worker=is_worker))
+        if is_worker:
+            with contextlib.suppress(OSError):  # a supervisor that is gone is noticed elsewhere
+                os.write(sys.stdout.fileno(), workers.READY)
     return 0
 
 
-async def _serve_until_signalled(config: Config) -> None:
+async def _supervise(args: argparse.Namespace, config: Config, stop: trio.Event) -> int:
+    from gochat.server import workers
+
+    reserved, port = workers.reserve_port(config)
+    with reserved:
+        flags = {
+            "--host": args.host,
+            "--port": port,
+            "--store": args.store,
+            "--tls-cert": args.tls_cert,
+            "--tls-key": args.tls_key,
+            "--config": args.config,
+            "--log-format": args.log_format,
+            "--log-level": args.log_level,
+        }
+        command = [sys.executable, "-m", "gochat.cli.companion", "serve"]
+        command += [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+        command += [f"--set={setting}" for setting in args.set]
+        return await workers.supervise(
+            command, args.workers, stop=stop, drain_timeout=config.limits.drain_timeout
+        )
+
+
+async def _until_signalled(run: Callable[[trio.Event], Awaitable[int]]) -> int:
     import trio
 
-    from gochat.server.app import serve
-
-    stop = trio.Event()
+    stop, code = trio.Event(), 0
     # Windows has no SIGTERM to receive, but Python accepts its name there.
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
@@ -95,8 +151,9 @@ async def _serve_until_signalled(config: Config) -> None:
                     stop.set()
 
             nursery.start_soon(stop_when_told)
-            await serve(config, stop=stop)
+            code = await run(stop)
             nursery.cancel_scope.cancel()
+    return code
 
 
 def _calm_the_collector() -> None:

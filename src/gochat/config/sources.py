@@ -27,7 +27,7 @@ AROUND_TEXT: Final = 32 * 1024
 #: The file's path can't be in the file.
 CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"
 #: Variables of other parts of gochat, which the server leaves alone.
-_FOREIGN: Final = re.compile(r"GOCHAT_(CLIENT|TEST|TUI|URL)(_|$)")
+_FOREIGN: Final = re.compile(r"GOCHAT_(CLIENT|TEST|TUI|URL|WORKER)(_|$)")
 
 
 def default_config_path() -> Path:

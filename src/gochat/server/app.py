@@ -42,7 +42,7 @@ from gochat.config import Config
 from gochat.errors import ConfigError, ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
-from gochat.server import deadlines, following
+from gochat.server import deadlines, following, workers
 from gochat.server.handlers import Handlers
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.listener import accept_for_ever
@@ -154,11 +154,13 @@ async def serve(
     *,
     stop: trio.Event | None = None,
     clock: Callable[[], int] | None = None,
+    is_worker: bool = False,
     task_status: trio.TaskStatus[Sequence[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server until `stop` is set; then drain and return.
 
-    Starts with the addresses that it listens on, once it accepts connections. Cancelling it ends
+    Starts with the addresses that it listens on, once it accepts connections. A worker
+    (:mod:`gochat.server.workers`) shares its address with others. Cancelling it ends
     it at once: what was acknowledged is kept, but nobody is told.
 
     Raises:
@@ -173,7 +175,8 @@ async def serve(
         trio.open_nursery() as nursery,
     ):
         listeners = [
-            await stack.enter_async_context(listener) for listener in await _listen(config)
+            await stack.enter_async_context(listener)
+            for listener in await _listen(config, is_worker=is_worker)
         ]
 
         def connected(stream: trio.SocketStream) -> None:
@@ -259,8 +262,10 @@ def _compose(
     )
 
 
-async def _listen(config: Config) -> list[trio.SocketListener]:
+async def _listen(config: Config, *, is_worker: bool) -> list[trio.SocketListener]:
     try:
+        if is_worker:
+            return await workers.open_listeners(config.host, config.port, BACKLOG)
         return await trio.open_tcp_listeners(config.port, host=config.host, backlog=BACKLOG)
     except OSError as error:
         raise ConfigError(

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -32,9 +33,12 @@ class _Lossy:
 
 
 def configure_logs(
-    style: Literal["auto", "console", "json"], level: Literal["debug", "info", "warning", "error"]
+    style: Literal["auto", "console", "json"],
+    level: Literal["debug", "info", "warning", "error"],
+    *,
+    worker: int | None = None,
 ) -> None:
-    """Set up logging for this process: to standard error."""
+    """Set up logging for this process: to standard error. Each line has the worker's number."""
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"
     renderers: list[structlog.typing.Processor]
@@ -49,6 +53,7 @@ def configure_logs(
         renderers = [structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
+            *([] if worker is None else [partial(_add_worker, worker)]),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -58,6 +63,11 @@ def configure_logs(
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lossy(sys.stderr))),
         cache_logger_on_first_use=False,
     )
+
+
+def _add_worker(worker: int, _logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
+    event["worker"] = worker
+    return event
 
 
 def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:

@@ -1,0 +1,195 @@
+"""`gochat serve --workers`: several processes on one port, looked after."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from peers import LIMITS, Peer
+from processes import GOCHAT
+from redis_nodes import Nodes
+from redis_process import RedisServer
+
+from gochat.protocol.messages import Bye, Send, Sent
+
+pytestmark = [
+    pytest.mark.trio,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows can't share a port"),
+]
+
+COUNT = 3
+
+
+class Supervised:
+    """A supervisor, its workers, and their common log."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.port = 0
+        self.pids: dict[int, int] = {}
+        self.log: list[dict[str, Any]] = []
+
+    def read_until(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Read the log until a line comes that is enough."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            event: dict[str, Any] = json.loads(line)
+            self.log.append(event)
+            if event["event"] == "worker ready":
+                self.pids[event["worker"]] = event["pid"]
+            if event["event"] == "listening":
+                self.port = event["port"]
+            if enough(event):
+                return event
+        raise AssertionError(f"the log ended: {self.log}")
+
+    async def wait_for(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        with trio.fail_after(30):
+            return await trio.to_thread.run_sync(self.read_until, enough, abandon_on_cancel=True)
+
+    def finish(self) -> int:
+        """Wait for the end; return the exit code, with the rest of the log in `log`."""
+        assert self.process.stderr is not None
+        self.log += [json.loads(line) for line in self.process.stderr]
+        return self.process.wait(30)
+
+
+@contextmanager
+def supervised(nodes: Nodes, *flags: str) -> Iterator[Supervised]:
+    """Run the command with workers; wait until all are ready."""
+    limits = [f"--set=limits.{key}={getattr(LIMITS, key)}" for key in ("argon2_memory", "burst")]
+    command = [*GOCHAT, "serve", "--port=0", f"--workers={COUNT}", f"--store={nodes.url()}"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")}
+    with subprocess.Popen(
+        [*command, *limits, *flags], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        running = Supervised(process)
+        try:
+            running.read_until(lambda _: len(running.pids) == COUNT)
+            yield running
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def nodes(redis_server: RedisServer) -> Nodes:
+    """Nodes on data of their own."""
+    return Nodes(redis_server)
+
+
+async def connected(running: Supervised) -> Peer:
+    return Peer(await trio.open_tcp_stream("127.0.0.1", running.port))
+
+
+async def test_workers_share_a_port_and_are_one_chat(nodes: Nodes) -> None:
+    with supervised(nodes) as running:
+        peers = []
+        for number in range(12):
+            peer = await connected(running)
+            await peer.log_in(f"p{number}")
+            peers.append(peer)
+        await peers[0].ask(Send(to="#lobby", text="to all"), Sent)
+        for peer in peers[1:]:
+            assert (await peer.text()).text == "to all"
+        running.process.send_signal(signal.SIGTERM)
+        for peer in peers:
+            bye = (await peer.at_end())[-1]
+            assert isinstance(bye, Bye)
+            assert bye.reason == "server_closing"
+            await peer.stream.aclose()
+        assert running.finish() == 0
+    who_served = {e["worker"] for e in running.log if e["event"] == "logged in"}
+    assert len(who_served) > 1, "the kernel spreads them"
+    assert who_served <= {1, 2, 3}
+
+
+async def test_worker_that_dies_is_started_again_and_the_others_do_not_notice(
+    nodes: Nodes,
+) -> None:
+    with supervised(nodes) as running:
+        peers = [await connected(running) for _ in range(9)]
+        for number, peer in enumerate(peers):
+            await peer.log_in(f"p{number}")
+        served_by: dict[str, int] = {}
+        while len(served_by) < len(peers):
+            event = await running.wait_for(lambda e: e["event"] == "logged in")
+            served_by[event["name"]] = event["worker"]
+        victim = served_by["p0"]
+        os.kill(running.pids[victim], signal.SIGKILL)
+        died = await running.wait_for(lambda e: e["event"] == "worker died")
+        assert (died["worker"], died["code"]) == (victim, -signal.SIGKILL)
+        survivors = [p for p in peers if served_by[p.name] != victim]
+        await survivors[0].ask(Send(to="#lobby", text="still here"), Sent)
+        for peer in survivors[1:]:
+            assert (await peer.text(lambda m: m.text == "still here")).from_ == survivors[0].name
+        again = await running.wait_for(lambda e: e["event"] == "worker ready")
+        assert again["worker"] == victim
+        await peers[0].at_end()
+        for peer in peers:
+            await peer.stream.aclose()
+        running.process.send_signal(signal.SIGINT)
+        assert running.finish() == 0
+
+
+async def test_workers_end_with_a_supervisor_that_is_killed(nodes: Nodes) -> None:
+    with supervised(nodes) as running:
+        running.process.kill()
+        running.finish()  # which reads until nobody holds the log open any more
+    assert {e["worker"] for e in running.log if e["event"] == "stopped"} == {1, 2, 3}
+
+
+async def test_what_no_worker_can_use_is_said_and_ends_them_all(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    result = await trio.run_process(
+        [
+            *(*GOCHAT, "serve", "--workers=2", "--port=0", f"--store={nodes.url()}"),
+            *(f"--tls-cert={tmp_path / 'missing.pem'}", f"--tls-key={tmp_path / 'missing.key'}"),
+        ],
+        capture_stderr=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "missing.pem" in result.stderr.decode()
+
+
+async def test_a_port_that_is_in_use_is_said_once(nodes: Nodes) -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        port = listener.socket.getsockname()[1]
+        result = await trio.run_process(
+            [*GOCHAT, "serve", "--workers=2", f"--port={port}", f"--store={nodes.url()}"],
+            capture_stderr=True,
+            check=False,
+        )
+    assert result.returncode == 2
+    (line,) = result.stderr.decode().splitlines()
+    assert f"can't listen on 127.0.0.1:{port}" in line
+    assert "Choose another --port" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--workers=2", "--store=sqlite:///x.db"], "a SQLite file serves one process"),
+        (["--workers=0", "--store=redis://localhost"], "at least one process"),
+    ],
+)
+async def test_workers_where_there_can_be_none_are_refused(
+    tmp_path: Path, flags: list[str], text: str
+) -> None:
+    result = await trio.run_process(
+        [*GOCHAT, "serve", "--port=0", *flags], capture_stderr=True, check=False, cwd=tmp_path
+    )
+    assert result.returncode == 2
+    assert text in result.stderr.decode()
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 -- so that it is not taken to wait
