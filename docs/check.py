@@ -200,11 +200,61 @@ def make_exceptions() -> str:
     return f"```\n{textwrap.dedent(tree)}\n```\n"
 
 
+def make_app_keys() -> str:
+    """The keys of the app by action."""
+    from gochat.tui import keys
+
+    shown = keys.defaults()
+    places = {
+        "app": "everywhere",
+        "chat": "in the chat",
+        "input": "while writing",
+        "message": "with a message selected",
+    }
+    lines = ["| key | does | where | action |", "|---|---|---|---|"]
+    for action in keys.ACTIONS:
+        name = "*fixed*" if action.fixed else f"`{action.name}`"
+        lines.append(
+            f"| {shown.all_shown(action.name)} | {action.text} | {places[action.place]} | {name} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def make_app_commands() -> str:
+    """The slash commands."""
+    from gochat.tui.commands import COMMANDS
+
+    lines = ["| command | does | also |", "|---|---|---|"]
+    for command in COMMANDS:
+        also = ", ".join(f"`/{alias}`" for alias in command.aliases)
+        lines.append(f"| `{command.usage}` | {command.text} | {also} |")
+    return "\n".join(lines) + "\n"
+
+
+def make_app_settings() -> str:
+    """The settings of the app, with their defaults."""
+    import json
+
+    from gochat.tui.preferences import Settings
+    from gochat.tui.screens.settings import TEXTS
+
+    lines = ["| name | default | what it is |", "|---|---|---|"]
+    for name in Settings.__struct_fields__:
+        text, values = TEXTS[name]
+        told = "; ".join(f"`{json.dumps(value)}`: {shown}" for value, shown in values.items())
+        default = json.dumps(getattr(Settings(), name))
+        lines.append(f"| `{name}` | `{default}` | {text}{f' ({told})' if told else ''} |")
+    return "\n".join(lines) + "\n"
+
+
 MAKERS: dict[str, Callable[[], str]] = {
     "configuration": make_configuration,
     "commands": make_commands,
     "exit-codes": make_exit_codes,
     "exceptions": make_exceptions,
+    "app-keys": make_app_keys,
+    "app-commands": make_app_commands,
+    "app-settings": make_app_settings,
 }
 
 

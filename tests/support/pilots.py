@@ -24,7 +24,7 @@ async def until(
     deadline = time.monotonic() + seconds
     while not is_true():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain for {what}")
+            pytest.fail(f"waited {seconds:g} s in vain for {what}; there is:\n{screen_text(pilot)}")
         await pilot.pause(0.005)
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
 import pytest
-from pilots import OpenApp, settle, type_text, typed, until
+from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from gochat.errors import ChatError, ConnectionLost, ErrorCode
+from gochat.errors import ChatError, ConfigError, ConnectionLost, ErrorCode
+from gochat.tui.app import GochatApp
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.screens.connect import ConnectScreen, Field
+from gochat.tui.screens.connect import ConnectScreen, Credentials, Field
 from gochat.tui.scripted import ScriptedClient
 from gochat.tui.state import Session, State
 
 pytestmark = pytest.mark.anyio
+
+LOGIN = Credentials("gochat://127.0.0.1:8889", "ada", "a good password")
 
 
 def error_at(pilot: Pilot[None], field: str) -> str:
@@ -156,3 +163,18 @@ async def test_a_hostile_error_text_is_shown_as_text(
         await until(pilot, lambda: bool(error_at(pilot, "server")))
         assert "\x1b" not in error_at(pilot, "server")
         assert "[red]x[/red]" in error_at(pilot, "server")
+
+
+async def test_an_outbox_that_another_app_uses_is_done_without_and_told(
+    client: ScriptedClient, state: State
+) -> None:
+    @asynccontextmanager
+    async def taken(url: str, *, outbox: Path | None = None) -> AsyncIterator[ScriptedClient]:
+        if outbox is not None:
+            raise ConfigError("another program uses it")
+        yield client
+
+    app = GochatApp(state=state, open_client=taken, credentials=LOGIN)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: "The app runs twice" in screen_text(pilot))
+        await until(pilot, lambda: isinstance(app.screen, ChatScreen))

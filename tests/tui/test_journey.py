@@ -126,3 +126,35 @@ async def test_a_wrong_password_and_a_taken_name_are_told_beside_their_fields(
             await settle(other)
             await typed(other, "not the password")
             await sees(other, "If it is you, log in.")
+
+
+async def test_a_password_changed_elsewhere_asks_for_it_and_loses_nothing(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as server:
+        async with person(server, tmp_path / "ada") as ada:
+            await register(ada, "ada")
+            await type_text(ada, "half a sentence")
+            async with open_client(f"gochat://127.0.0.1:{server.port}") as elsewhere:
+                await elsewhere.log_in("ada", PASSWORD)
+                await elsewhere.change_password(PASSWORD, "a better password")
+                await sees(ada, "Please log in again")
+                await settle(ada)
+                await typed(ada, PASSWORD)
+                await sees(ada, "password is wrong")
+                await settle(ada)
+                await typed(ada, "a better password")
+                await sees(ada, "connected as ada")
+                await sees(ada, "half a sentence")
+                await until(ada, lambda: isinstance(ada.app.screen, ChatScreen))
+
+
+async def test_two_apps_with_one_memory_are_two_sessions_of_one_person(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as server:
+        async with AsyncExitStack() as stack:
+            one = await stack.enter_async_context(person(server, tmp_path / "ada"))
+            await register(one, "ada")
+            two = await stack.enter_async_context(person(server, tmp_path / "ada"))
+            await sees(two, "connected as ada")
+            await typed(one, "from the first")
+            await sees(two, "from the first")
+            await typed(two, "from the second")
+            await sees(one, "from the second")

@@ -48,6 +48,7 @@ def test_of_two_that_want_one_key_the_second_keeps_what_it_had() -> None:
         ({"search": "x"}, "there is no key 'x'"),
         ({"search": "ctrl+nothing"}, "there is no key"),
         ({"search": 5}, "must be a key or a list of keys"),
+        ({"search": "/"}, "there is no key"),
         ({"search": []}, "must be a key or a list of keys"),
         ({"back": "ctrl+b"}, "can't be changed"),
     ],
@@ -56,6 +57,14 @@ def test_what_cannot_be_used_is_reported(configured: dict[str, object], problem:
     keymap = keys.read(configured)
     assert problem in " ".join(keymap.problems)
     assert keymap.keys == keys.defaults().keys
+
+
+def test_a_selected_message_takes_bare_letters_and_capitals_are_others() -> None:
+    keymap = keys.read({"message_reply": "R", "message_retry": "s", "message_react": "+"})
+    assert not keymap.problems
+    assert keymap.overrides == {"message_reply": "R", "message_retry": "s"}
+    assert keymap.shown("message_reply") == "R"
+    assert keymap.shown("message_react") == "+"
 
 
 def test_every_default_is_a_key_and_meets_no_other() -> None:

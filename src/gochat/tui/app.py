@@ -80,6 +80,7 @@ class GochatApp(App[None]):
         self._flushed_at = 0.0
         self._session = ""  # the server's address
         self._leaving = False
+        self._is_asking = False  # for the password, after the session has ended
         self._kept_drafts: dict[str, str] = {}
         self._notifier = Notifier(self._write, clock)
         for theme in themes.OWN:
@@ -189,28 +190,38 @@ class GochatApp(App[None]):
     def _connection_changed(self, event: StateChanged) -> None:
         if event.state is ConnectionState.CONNECTED:
             self.remember_session()
-        elif event.state is ConnectionState.OFFLINE and not self._leaving:
-            self._start(self._log_in_again(event.reason), "log in again")
+        elif event.state is ConnectionState.OFFLINE:
+            self._ask_to_log_in(event.reason)
+
+    def _ask_to_log_in(self, reason: str = "") -> None:
+        # Each failed attempt ends offline, too: one question at a time.
+        if not self._leaving and not self._is_asking:
+            self._is_asking = True
+            self._start(self._log_in_again(reason), "log in again")
 
     async def _log_in_again(self, reason: str) -> None:
         """The server has ended the session: ask for the password; all that is there stays."""
         assert self._controller is not None
         client, me = self._controller.client, self._controller.model.me
         text = f"Your session has ended: {safe(reason)}." if reason else "Your session has ended."
-        while client.state is ConnectionState.OFFLINE:
-            password = await self.push_screen_wait(LogInAgain(f"{text}\nYou are {safe(me)}."))
-            if password is None:
-                self._report("You are logged out. Choose “Log in again” among the commands.")
-                return
-            try:
-                await client.log_in(me, password)
-            except GochatError as error:
-                text = safe(str(error))
+        try:
+            while client.state is ConnectionState.OFFLINE:
+                password = await self.push_screen_wait(LogInAgain(f"{text}\nYou are {safe(me)}."))
+                if password is None:
+                    key = self.keymap.shown("log_in")
+                    self._report(f"You are logged out. {key} logs you in again.")
+                    return
+                try:
+                    await client.log_in(me, password)
+                except GochatError as error:
+                    text = _sentence(safe(str(error)))
+        finally:
+            self._is_asking = False
 
     def action_log_in(self) -> None:
         """Log in again, after the session has ended."""
         if self._controller and self._controller.client.state is ConnectionState.OFFLINE:
-            self._start(self._log_in_again(""), "log in again")
+            self._ask_to_log_in()
 
     async def log_out(self) -> None:
         """End the session for good, and show the first screen."""
@@ -386,3 +397,7 @@ class GochatApp(App[None]):
         """Ctrl+C, where nothing is selected: say what it does, and what quits."""
         self.notify(f"Ctrl+C copies what is selected. {self.keymap.shown('quit')} quits.",
                     markup=False, timeout=3)  # fmt: skip
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

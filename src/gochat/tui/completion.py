@@ -48,8 +48,12 @@ class Sources:
     members: Sequence[str] = field(default=())
 
 
-def complete(before: str, sources: Sources) -> Completions:
-    """Return what can be made of the end of `before`, the text before the cursor."""
+def complete(before: str, sources: Sources, *, asked: bool = True) -> Completions:
+    """Return what can be made of the end of `before`, the text before the cursor.
+
+    Unless it is `asked` for by Tab only what completes by itself is looked up: a plain word could
+    be the name of any of ten thousand people, with each letter that is typed.
+    """
     line_start = before.rfind("\n") + 1
     if commands.is_command(before) or before == "/":
         return _command(before, sources)
@@ -66,7 +70,7 @@ def complete(before: str, sources: Sources) -> Completions:
         ]
         long_enough = len(word) > _EMOJI_LETTERS and not word[1:].isdigit()
         return Completions(start, found[:LIMIT], automatic=long_enough)
-    if word:
+    if word and asked:
         return Completions(start, _people(word, sources, "@"))
     return Completions(start)
 

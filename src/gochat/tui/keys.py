@@ -88,6 +88,19 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("editor", "input", ("ctrl+x",), "editor", "Write in $EDITOR"),
     Action("up", "input", ("up",), "up", "Select a message, when the input is empty", fixed=True),
     Action("down", "input", ("down",), "down", "Down", fixed=True),
+    Action("message_reply", "message", ("r",), "act('reply')", "Reply"),
+    Action("message_react", "message", ("plus",), "act('react')", "React"),
+    Action("message_edit", "message", ("e",), "act('edit')", "Edit your own"),
+    Action(
+        "message_delete",
+        "message",
+        ("d",),
+        "act('delete')",
+        "Delete your own; discard one that was not sent",
+    ),
+    Action("message_copy", "message", ("y",), "act('copy')", "Copy its text"),
+    Action("message_open", "message", ("o",), "act('open')", "Open its link"),
+    Action("message_retry", "message", ("R",), "act('retry')", "Send again what was not sent"),
     Action("home", "input", ("home",), "home", "Begin of the line; top, when empty", fixed=True),
     Action("end", "input", ("end",), "end", "End of the line; now, when empty", fixed=True),
 )
@@ -100,6 +113,7 @@ _NAMED: Final = frozenset(
 ) | {"space", "slash", "backslash", "minus", "plus", "comma", "full_stop", "underscore"}
 _MODIFIERS: Final = ("ctrl", "alt", "shift", "super", "meta", "hyper")
 _SIGNS: Final = {"/": "slash", "\\": "backslash", "-": "minus", "+": "plus", ".": "full_stop"}
+_TYPED: Final = frozenset(_SIGNS.values()) | {"space", "comma", "underscore"}
 
 
 def bindings(place: Place) -> list[Binding]:
@@ -162,7 +176,7 @@ def read(configured: Mapping[str, object]) -> Keymap:
             problems.append(f"keys: {name!r} can't be changed")
         elif (chosen := _chosen(value)) is None:
             problems.append(f"keys: {name!r} must be a key or a list of keys")
-        elif bad := [key for key in chosen if not _is_key(key)]:
+        elif bad := [key for key in chosen if not _is_key(key, action.place)]:
             problems.append(f"keys: {name!r}: there is no key {bad[0]!r}; write it as ctrl+k")
         else:
             wanted[name] = chosen
@@ -208,7 +222,8 @@ def spell(key: str) -> str:
     shown = {"escape": "Esc", "enter": "Enter", "pageup": "PgUp", "pagedown": "PgDn"}.get(last)
     if shown is None:
         shown = format_key(last)
-        shown = shown.upper() if len(shown) == 1 else shown[:1].upper() + shown[1:]
+        if len(shown) > 1 or modifiers:
+            shown = shown.upper() if len(shown) == 1 else shown[:1].upper() + shown[1:]
     return "+".join([*(modifier.title() for modifier in modifiers), shown])
 
 
@@ -222,20 +237,25 @@ def _chosen(value: object) -> tuple[str, ...] | None:
 
 
 def _normal(key: str) -> str:
-    *modifiers, last = re.sub(r"\s", "", key.lower()).removesuffix("+").split("+")
+    key = re.sub(r"\s", "", key)
+    if len(key) == 1:  # a letter by itself may be a capital
+        return _SIGNS.get(key, key)
+    *modifiers, last = key.lower().removesuffix("+").split("+")
     if key.endswith("++"):
         last = "plus"
     return "+".join([*sorted(modifiers), _SIGNS.get(last, last)])
 
 
-def _is_key(key: str) -> bool:
+def _is_key(key: str, place: Place) -> bool:
     *modifiers, last = key.split("+")
     if not all(modifier in _MODIFIERS for modifier in modifiers):
         return False
+    if place == "message":
+        return len(last) == 1 or last in _NAMED
     if len(last) == 1:
-        # A bare letter is for typing.
+        # A bare letter is for typing, and so is a sign.
         return last.isalnum() and bool(set(modifiers) - {"shift"})
-    return last in _NAMED
+    return last in _NAMED and (bool(modifiers) or last not in _TYPED)
 
 
 def _meet(one: str, other: str) -> bool:

@@ -132,9 +132,14 @@ class ScriptedClient:
 
     async def log_in(self, name: str, password: str) -> None:
         """Log in."""
-        self._check("log_in", name, password)
-        if self.accounts and self.accounts.get(name) != password:
-            raise ChatError(ErrorCode.BAD_CREDENTIALS, "wrong name or password")
+        self._move(ConnectionState.CONNECTING)
+        try:
+            self._check("log_in", name, password)
+            if self.accounts and self.accounts.get(name) != password:
+                raise ChatError(ErrorCode.BAD_CREDENTIALS, "wrong name or password")
+        except (ChatError, ConnectionLost):
+            self._move(ConnectionState.OFFLINE)
+            raise
         self._begin(name)
 
     async def resume(self, token: str) -> None:

@@ -9,7 +9,7 @@ from gochat.client import open_client
 from gochat.tui import addresses, preferences
 from gochat.tui.app import GochatApp
 from gochat.tui.state import State, default_directory
-from gochat.tui.terminal import teach_legacy_keys
+from gochat.tui.terminal import kept_title, teach_legacy_keys
 
 
 def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path | None) -> int:
@@ -24,7 +24,8 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
 
         with TemporaryDirectory(prefix="gochat-demo-") as directory:
             app = demo_app(State(Path(directory)), preferences.load(State(Path(directory)), config))
-            app.run()
+            with kept_title():
+                app.run()
             return app.return_code or 0
     state = State(state_dir or default_directory())
     server = addresses.complete(url) if url else None
@@ -38,5 +39,6 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
         preferences=preferences.load(state, config),
         server=server,
     )
-    app.run()
+    with kept_title():
+        app.run()
     return app.return_code or 0

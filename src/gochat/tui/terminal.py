@@ -9,6 +9,8 @@ import codecs
 import locale
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 from gochat.errors import ConfigError
@@ -34,6 +36,18 @@ def check_terminal() -> None:
             "try it with LC_ALL=C.UTF-8 before the command, or set LANG to one of the UTF-8 "
             "locales that `locale -a` lists"
         )
+
+
+@contextmanager
+def kept_title() -> Iterator[None]:
+    """Have the window's title as it was when the app has ended. Terminals that can't, don't."""
+    sys.stdout.write("\x1b[22;2t")
+    sys.stdout.flush()
+    try:
+        yield
+    finally:
+        sys.stdout.write("\x1b[23;2t")
+        sys.stdout.flush()
 
 
 class LegacyKey(StrEnum):

@@ -391,6 +391,7 @@ class ChatScreen(Screen[None]):
         """Show who is in this room."""
         self.deeds.open_panel("people" if self._shown == LOBBY else "members")
 
+    @on(SidePane.RoomsWanted)
     def action_rooms(self) -> None:
         """Show all rooms."""
         self.deeds.open_panel("rooms")
@@ -441,7 +442,9 @@ class ChatScreen(Screen[None]):
     def _set_hints(self) -> None:
         focused = self.focused
         if isinstance(focused, ChatLog) and focused.selected_key is not None:
-            self._status.hints = hints.for_message(self.model.entry(focused.selected_key))
+            self._status.hints = hints.for_message(
+                self.chat_app.keymap, self.model.entry(focused.selected_key)
+            )
         elif isinstance(focused, RowList):
             self._status.hints = hints.for_list()
         else:

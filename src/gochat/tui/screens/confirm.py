@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from gochat.tui.screens.panel import Panel
 
-class Confirm(ModalScreen[bool]):
-    """A question with two answers; Enter gives the harmless one, where the other is `dangerous`."""
+
+class Confirm(Panel[bool]):
+    """A question with two answers; Enter gives the harmless one, where the other is `dangerous`.
+
+    Returns True for yes.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,n", "answer(False)", show=False),
-        Binding("y", "answer(True)", show=False),
+        Binding("escape,n", "cancel", show=False),
+        Binding("y", "agree", show=False),
         Binding("left,up", "app.focus_previous", show=False),
         Binding("right,down", "app.focus_next", show=False),
     ]
+
+    box: ClassVar[str] = "confirm"
 
     def __init__(
         self, question: str, yes: str, *, detail: str = "", dangerous: bool = True
@@ -50,13 +56,8 @@ class Confirm(ModalScreen[bool]):
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         event.stop()
-        self.dismiss(event.button.id == "yes")
+        self.answer(event.button.id == "yes")
 
-    def action_answer(self, answer: bool) -> None:
-        """Give an answer."""
-        self.dismiss(answer)
-
-    def on_click(self, event: events.Click) -> None:
-        """A click beside the box is no."""
-        if event.widget is self:
-            self.dismiss(False)  # noqa: FBT003 – the answer
+    def action_agree(self) -> None:
+        """Yes."""
+        self.answer(True)  # noqa: FBT003 – the answer

@@ -9,16 +9,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Static
 
 from gochat.tui.presentation import name as safe
 from gochat.tui.screens.connect import Field
+from gochat.tui.screens.panel import Panel
 
 T = TypeVar("T")
 
 
-class Form(ModalScreen[T | None], Generic[T]):
+class Form(Panel[T], Generic[T]):
     """Fields, and below them what to do with them. Returns what they say, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -27,6 +27,7 @@ class Form(ModalScreen[T | None], Generic[T]):
         Binding("up", "app.focus_previous", show=False),
     ]
 
+    box: ClassVar[str] = "form"
     heading: ClassVar[str] = ""
     done: ClassVar[str] = ""
 
@@ -82,16 +83,12 @@ class Form(ModalScreen[T | None], Generic[T]):
         if event.button.id == "done":
             self.action_done()
         else:
-            self.dismiss(None)
+            self.action_cancel()
 
     def action_done(self) -> None:
         """End with what the fields say, if nothing is wrong with it."""
         if (result := self.read()) is not None:
-            self.dismiss(result)
-
-    def action_cancel(self) -> None:
-        """End with nothing."""
-        self.dismiss(None)
+            self.answer(result)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import ClassVar, Final
 
@@ -11,24 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from gochat.tui import commands, keys
 from gochat.tui.keys import Keymap
+from gochat.tui.screens.panel import Panel
 
 #: What can have the focus, and what the keys do there that aren't in the table of actions.
-MESSAGE_KEYS: Final = (
-    ("↑ ↓", "select another message"),
-    ("r", "reply"),
-    ("+", "react"),
-    ("e", "edit your own"),
-    ("d", "delete your own; discard one that was not sent"),
-    ("y", "copy its text"),
-    ("o", "open its link"),
-    ("R", "send again what was not sent"),
-    ("Esc", "back to the input"),
-)
 LIST_KEYS: Final = (
     ("↑ ↓ PgUp PgDn", "move"),
     ("Enter", "open"),
@@ -53,13 +42,14 @@ WRITING: Final = (
 _SCROLLING: Final = frozenset({"page_up", "page_down", "oldest", "now", "home", "end"})
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Panel[None]):
     """`focus` is ``input``, ``message`` or ``list``; `command` is one to explain."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f1,q", "app.pop_screen", show=False),
+        Binding("escape,f1,q", "cancel", show=False),
     ]
     AUTO_FOCUS = "#help-text"
+    box: ClassVar[str] = "help"
 
     def __init__(self, keymap: Keymap, focus: str = "input", command: str = "") -> None:
         super().__init__()
@@ -90,8 +80,13 @@ class HelpScreen(ModalScreen[None]):
             also = " ".join(f"/{alias}" for alias in command.aliases)
             rows = [(command.usage, command.text)] + ([(also, "the same")] if also else [])
             sections.append(section(f"/{command.name}", rows))
-        here = {
-            "message": ("The selected message", MESSAGE_KEYS),
+        message = [
+            ("↑ ↓", "select another message"),
+            *self._actions("message"),
+            ("Esc", "back to the input"),
+        ]
+        here: dict[str, tuple[str, Sequence[tuple[str, str]]]] = {
+            "message": ("The selected message", message),
             "list": ("Rooms and people", LIST_KEYS),
         }
         writing = section("Writing", [*self._actions("input"), *WRITING])
@@ -118,11 +113,6 @@ class HelpScreen(ModalScreen[None]):
         if place == "chat":
             rows.insert(5, ("Alt+1 … Alt+9", "the first nine conversations"))
         return rows
-
-    def on_click(self, event: events.Click) -> None:
-        """A click beside the box closes it."""
-        if event.widget is self:
-            self.dismiss()
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Content:

@@ -17,6 +17,7 @@ from gochat.tui.widgets.row_list import Row
 _NOT_HERE = frozenset({
     "palette", "back", "send", "newline", "complete", "complete_back", "up", "down", "home", "end",
     "page_up", "page_down", "history_back", "history_forward",
+    *(action.name for action in keys.ACTIONS if action.place == "message"),
     *(f"conversation_{n}" for n in range(1, 10)),
 })  # fmt: skip
 #: Commands that do what an action does.

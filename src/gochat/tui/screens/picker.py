@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from gochat.tui.screens.panel import Panel
 from gochat.tui.widgets.row_list import Row, RowList
 from gochat.tui.widgets.text_field import TextField
 
@@ -21,7 +21,7 @@ _MOST_ROWS: Final = 18
 _AROUND: Final = 12
 
 
-class Picker(ModalScreen[str | None]):
+class Picker(Panel[str]):
     """A field, and below it what matches. Returns the key of what was chosen, or None.
 
     A kind of picker says what there is (:meth:`find`), how it looks (:meth:`draw`) and, where it
@@ -38,6 +38,7 @@ class Picker(ModalScreen[str | None]):
         Binding("pageup", "page(-1)", show=False, priority=True),
     ]
     AUTO_FOCUS = "#picker-query"
+    box: ClassVar[str] = "picker"
 
     #: What stands above the field, in it while it is empty, and below the list.
     heading: ClassVar[str] = ""
@@ -155,7 +156,7 @@ class Picker(ModalScreen[str | None]):
 
     def choose(self, key: str) -> None:
         """End with `key`."""
-        self.dismiss(key)
+        self.answer(key)
 
     def action_move(self, step: int) -> None:
         """Move the cursor."""
@@ -168,12 +169,7 @@ class Picker(ModalScreen[str | None]):
     def action_cancel(self) -> None:
         """End with nothing."""
         self.cancelled()
-        self.dismiss(None)
-
-    def on_click(self, event: events.Click) -> None:
-        """A click beside the box closes it."""
-        if event.widget is self:
-            self.action_cancel()
+        super().action_cancel()
 
 
 def highlighted(text: str, places: Sequence[int], style: str = "$primary bold") -> Content:

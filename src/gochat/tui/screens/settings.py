@@ -17,7 +17,7 @@ from gochat.tui.screens.picker import Picker
 from gochat.tui.widgets.row_list import Row
 
 #: The settings, what they are called, and what each value is called.
-_TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
+TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
     "theme": ("Theme", {}),
     "clock": ("Times in the log", {"24h": "14:30", "12h": "2:30p", "off": "not shown"}),
     "bell": ("Bell for mentions and private messages", {True: "on", False: "off"}),
@@ -59,7 +59,7 @@ class SettingsScreen(Picker):
 
     def find(self, query: str) -> Sequence[str]:
         """Settings, then the keys."""
-        everything = [*_TEXTS, _LEVEL, *(f"{_KEY}{action.name}" for action in keys.ACTIONS)]
+        everything = [*TEXTS, _LEVEL, *(f"{_KEY}{action.name}" for action in keys.ACTIONS)]
         return fuzzy.rank(query.strip(), everything, self._label)
 
     def _label(self, key: str) -> str:
@@ -68,7 +68,7 @@ class SettingsScreen(Picker):
         if key.startswith(_KEY):
             action = keys.BY_NAME[key.removeprefix(_KEY)]
             return f"Key: {action.text}"
-        return _TEXTS[key][0]
+        return TEXTS[key][0]
 
     def _value(self, key: str) -> str:
         if key == _LEVEL:
@@ -76,7 +76,7 @@ class SettingsScreen(Picker):
         if key.startswith(_KEY):
             return self._preferences.keymap.all_shown(key.removeprefix(_KEY))
         value = getattr(self._settings, key)
-        return _TEXTS[key][1].get(value, str(value))
+        return TEXTS[key][1].get(value, str(value))
 
     def draw(self, key: str) -> Row:
         """What it is, and how it is set."""
@@ -108,7 +108,7 @@ class SettingsScreen(Picker):
             self._level = _next(commands.LEVELS, self._level, step)
             self._set_level(self._level)
         else:
-            values = self._themes if key == "theme" else list(_TEXTS[key][1])
+            values = self._themes if key == "theme" else list(TEXTS[key][1])
             value = _next(values, getattr(self._settings, key), step)
             self._settings = msgspec.structs.replace(self._settings, **{key: value})
             self._apply(self._settings)

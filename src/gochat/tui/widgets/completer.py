@@ -75,7 +75,7 @@ class Completer:
             self._replace(start, f"{sign} ")
             self.close()
             return ""
-        self._found = found = complete(before, self._sources())
+        self._found = found = complete(before, self._sources(), asked=False)
         word = before[found.start :]
         only_itself = [c.text.strip() for c in found.candidates] == [word.strip()]
         if found.automatic and found.candidates and not only_itself and before != self._closed_at:

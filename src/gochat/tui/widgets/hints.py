@@ -22,11 +22,7 @@ _BACK = Hint("Esc", "back", "escape")
 def for_input(keymap: Keymap) -> tuple[Hint, ...]:
     """While writing."""
     texts = {"switcher": "go to", "palette": "commands", "search": "search", "help": "help"}
-    return tuple(
-        Hint(keymap.shown(name), text, keymap.keys[name][0])
-        for name, text in texts.items()
-        if keymap.keys[name]
-    )
+    return _of(keymap, texts)
 
 
 def for_list() -> tuple[Hint, ...]:
@@ -34,12 +30,20 @@ def for_list() -> tuple[Hint, ...]:
     return Hint("Enter", "open", "enter"), Hint("Tab", "next list", "tab"), _BACK
 
 
-def for_message(entry: Entry | None) -> tuple[Hint, ...]:
+def for_message(keymap: Keymap, entry: Entry | None) -> tuple[Hint, ...]:
     """With a message selected."""
-    copy = Hint("y", "copy", "y")
     if entry is not None and entry.state == "failed":
-        return Hint("R", "send again", "R"), Hint("d", "discard", "d"), copy, _BACK
-    hints = [Hint("r", "reply", "r"), Hint("+", "react", "plus"), copy]
-    if entry is not None and entry.own and not entry.deleted:
-        hints += [Hint("e", "edit", "e"), Hint("d", "delete", "d")]
-    return (*hints, _BACK)
+        texts = {"retry": "send again", "delete": "discard", "copy": "copy"}
+    else:
+        texts = {"reply": "reply", "react": "react", "copy": "copy"}
+        if entry is not None and entry.own and not entry.deleted:
+            texts |= {"edit": "edit", "delete": "delete"}
+    return (*_of(keymap, {f"message_{name}": text for name, text in texts.items()}), _BACK)
+
+
+def _of(keymap: Keymap, texts: dict[str, str]) -> tuple[Hint, ...]:
+    return tuple(
+        Hint(keymap.shown(name), text, keymap.keys[name][0])
+        for name, text in texts.items()
+        if keymap.keys[name]
+    )

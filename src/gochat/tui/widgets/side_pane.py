@@ -20,6 +20,7 @@ from gochat.tui.widgets.text_field import TextField
 _ROOMS = "= rooms"
 _DIRECT = "= direct"
 _GAP = "= gap"
+_MORE: Final = "= more"
 _HEADINGS: Final = {_ROOMS: "Rooms", _DIRECT: "Private", _GAP: ""}
 
 
@@ -32,6 +33,9 @@ class SidePane(Vertical):
         def __init__(self, conv: str) -> None:
             super().__init__()
             self.conv = conv
+
+    class RoomsWanted(Message):
+        """The person wants to see all rooms."""
 
     def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
         super().__init__(id=id)
@@ -54,7 +58,7 @@ class SidePane(Vertical):
     def refresh_conversations(self) -> None:
         """Show what has changed in the conversations."""
         views = self._model.ordered()
-        keys = [_ROOMS, *(view.conv for view in views if view.is_room)]
+        keys = [_ROOMS, *(view.conv for view in views if view.is_room), _MORE]
         direct = [view.conv for view in views if not view.is_room]
         if direct:
             keys += [_GAP, _DIRECT, *direct]
@@ -82,6 +86,8 @@ class SidePane(Vertical):
     def _draw_conversation(self, key: str) -> Row:
         if key in _HEADINGS:
             return Row(Content.styled(_HEADINGS[key], "$text-muted"), enabled=False)
+        if key == _MORE:
+            return Row(Content.styled(" + more rooms", "$text-muted"))
         view = self._model.conversations.get(key)
         if view is None:
             return Row(Content(name(key)))
@@ -133,7 +139,12 @@ class SidePane(Vertical):
     @on(RowList.Chosen)
     def _chosen(self, event: RowList.Chosen) -> None:
         event.stop()
-        self._choose(event.key if event.rows.id == "conversations" else f"@{event.key}")
+        if event.rows is self.people:
+            self._choose(f"@{event.key}")
+        elif event.key == _MORE:
+            self.post_message(self.RoomsWanted())
+        else:
+            self._choose(event.key)
 
     def _choose(self, conv: str) -> None:
         self.filter.clear()

@@ -1,0 +1,290 @@
+"""How the screens look, at two sizes and in both themes. Each picture was looked at by a person.
+
+``pytest tests/tui/test_snapshots.py --snapshot-update`` takes new ones; look at them before they
+are committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from pilots import freeze, screen_text, settle, type_text, typed, until
+from textual.pilot import Pilot
+
+from gochat.errors import ChatError, ErrorCode
+from gochat.tui.app import GochatApp
+from gochat.tui.demo import furnish
+from gochat.tui.preferences import Preferences, Settings
+from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.scripted import ScriptedClient
+
+#: The screens that are there all the time: both sizes in both themes.
+SCREENS = [
+    pytest.param(size, theme, id=f"{size[0]}x{size[1]}-{theme}")
+    for size in ((60, 20), (120, 36))
+    for theme in ("gochat-dark", "gochat-light")
+]
+#: What opens over them: both sizes and both themes, once each.
+PANELS = [SCREENS[1], SCREENS[2]]
+
+Compare = Callable[..., bool]
+Before = Callable[[Pilot[None]], Awaitable[None]]
+Take = Callable[..., bool]
+
+screens = pytest.mark.parametrize(("size", "theme"), SCREENS)
+panels = pytest.mark.parametrize(("size", "theme"), PANELS)
+
+
+@pytest.fixture
+def take(
+    snap_compare: Compare,
+    make_app: Callable[..., GochatApp],
+    client: ScriptedClient,
+    theme: str,
+    size: tuple[int, int],
+) -> Take:
+    """Compare a picture of the app with the kept one; in the chat, after `before` was done."""
+
+    def compare(before: Before | None, on_form: Before | None = None) -> bool:
+        preferences = Preferences(Settings(theme=theme, animations=False))
+        if before is None:
+            app = make_app(credentials=None, preferences=preferences)
+        else:
+            app = make_app(preferences=preferences)
+
+        async def run_before(pilot: Pilot[None]) -> None:
+            if before is not None:
+                await until(pilot, lambda: isinstance(app.screen, ChatScreen))
+                await settle(pilot)
+                await before(pilot)
+            if on_form is not None:
+                await on_form(pilot)
+            await freeze(pilot)
+
+        return snap_compare(app, terminal_size=size, run_before=run_before)
+
+    return compare
+
+
+async def nothing(pilot: Pilot[None]) -> None:
+    """Take the picture at once."""
+
+
+def press(*keys: str, text: str = "") -> Before:
+    """Press keys, then type a text, and take the picture of what has opened."""
+
+    async def do(pilot: Pilot[None]) -> None:
+        before = pilot.app.screen
+        await pilot.press(*keys)
+        await until(pilot, lambda: pilot.app.screen is not before)
+        await settle(pilot)
+        if text:
+            await type_text(pilot, text)
+            await settle(pilot)
+
+    return do
+
+
+@screens
+def test_connect(take: Take) -> None:
+    assert take(None)
+
+
+@screens
+def test_chat(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+    assert take(nothing)
+
+
+@screens
+def test_an_empty_server(take: Take, client: ScriptedClient) -> None:
+    assert take(nothing)
+
+
+@screens
+def test_a_cut_with_messages_that_wait(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def cut(pilot: Pilot[None]) -> None:
+        client.cut(retry_in=4.0, reason="the server is restarting")
+        client.say("#lobby", "mei", "Until later!")
+        await settle(pilot)
+        await pilot.press(*"Are", "space", *"you", "space", *"back?", "enter")
+        await pilot.press(*"Next", "ctrl+j", *"line")
+        await settle(pilot)
+
+    assert take(cut)
+
+
+@panels
+def test_a_form_with_errors(take: Take, client: ScriptedClient) -> None:
+    client.accounts["mei"] = "hers"
+
+    async def fail(pilot: Pilot[None]) -> None:
+        await type_text(pilot, "mei")
+        await pilot.press("enter")
+        await type_text(pilot, "not the password")
+        await pilot.press("enter")
+        await until(pilot, lambda: "New here?" in screen_text(pilot))
+
+    assert take(None, fail)
+
+
+@panels
+def test_the_palette(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+    assert take(press("ctrl+p"))
+
+
+@panels
+def test_the_switcher(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+    assert take(press("ctrl+k", text="m"))
+
+
+@panels
+def test_the_search(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def search(pilot: Pilot[None]) -> None:
+        await press("ctrl+f", text="the")(pilot)
+        await until(pilot, lambda: "I would" in screen_text(pilot))
+
+    assert take(search)
+
+
+@panels
+@pytest.mark.parametrize("focus", ["input", "message", "list"])
+def test_help(take: Take, client: ScriptedClient, focus: str) -> None:
+    furnish(client)
+    first = {"input": (), "message": ("up",), "list": ("f2",)}[focus]
+
+    async def show(pilot: Pilot[None]) -> None:
+        await pilot.press(*first)
+        await settle(pilot)
+        await press("f1")(pilot)
+
+    assert take(show)
+
+
+@panels
+def test_the_settings(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+    assert take(press("f5"))
+
+
+@panels
+def test_the_rooms(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+    assert take(press("f4"))
+
+
+@panels
+def test_a_new_room(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def create(pilot: Pilot[None]) -> None:
+        await press("f4", text="books")(pilot)
+        await press("enter")(pilot)
+
+    assert take(create)
+
+
+@panels
+def test_the_members(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def show(pilot: Pilot[None]) -> None:
+        await pilot.press("alt+2")
+        await settle(pilot)
+        await press("f3")(pilot)
+        await until(pilot, lambda: "mei" in screen_text(pilot))
+
+    assert take(show)
+
+
+@panels
+def test_a_selected_message_with_reactions(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+    client.record("#lobby", "kofi", "👀", kind="react", ref=12)
+
+    async def select(pilot: Pilot[None]) -> None:
+        await pilot.press("up")
+        await settle(pilot)
+
+    assert take(select)
+
+
+@panels
+def test_a_reaction_to_choose(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def react(pilot: Pilot[None]) -> None:
+        await pilot.press("up")
+        await settle(pilot)
+        await press("plus")(pilot)
+
+    assert take(react)
+
+
+@panels
+def test_a_question(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def delete(pilot: Pilot[None]) -> None:
+        await typed(pilot, "This was for somebody else.")
+        await pilot.press("up")
+        await settle(pilot)
+        await press("d")(pilot)
+
+    assert take(delete)
+
+
+@panels
+def test_completions(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def complete(pilot: Pilot[None]) -> None:
+        await pilot.press("slash")
+        await settle(pilot)
+        await pilot.press("tab", "tab")
+        await settle(pilot)
+
+    assert take(complete)
+
+
+@panels
+def test_a_refused_message(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def refuse(pilot: Pilot[None]) -> None:
+        client.refusals["send"] = ChatError(
+            ErrorCode.UNAVAILABLE, "the server can't keep messages now"
+        )
+        await typed(pilot, "Did this arrive?")
+
+    assert take(refuse)
+
+
+@panels
+def test_a_session_that_has_ended(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+    client.accounts["ada"] = "a good password"
+
+    async def end(pilot: Pilot[None]) -> None:
+        client.end("the password was changed on another device")
+        await until(pilot, lambda: "log in again" in screen_text(pilot))
+
+    assert take(end)
+
+
+@panels
+def test_the_side_pane_over_a_narrow_log(take: Take, client: ScriptedClient) -> None:
+    furnish(client)
+
+    async def unfold(pilot: Pilot[None]) -> None:
+        await pilot.press("f2")
+        await settle(pilot)
+
+    assert take(unfold)
