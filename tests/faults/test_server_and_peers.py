@@ -27,6 +27,7 @@ from peers import Peer
 
 from gochat.client import Client, ClientOptions, Message, Reset, open_client
 from gochat.config import Limits
+from gochat.errors import ConnectionLost
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, Login, Send, Sent
 from gochat.server.deadlines import LOOK_EVERY
@@ -270,8 +271,11 @@ async def _resume_and_read(
     async with open_client(f"gochat://127.0.0.1:{port}", options=_PATIENT) as client:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read, client, into)
-            await client.resume(token)
-            await trio.sleep_forever()
+            # Who is cut before the answer has trickled in was never logged in, and tries again.
+            while True:
+                with suppress(ConnectionLost):
+                    await client.resume(token)
+                    await trio.sleep_forever()
 
 
 #: A client that waits long for a slow server to log it in, and does not ask how it is.

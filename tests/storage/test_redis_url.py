@@ -192,8 +192,10 @@ async def encrypted(port: int, authority: trustme.CA) -> AsyncIterator[int]:
 
     async def handle(plain: trio.SocketStream) -> None:
         client = trio.SSLStream(plain, context, server_side=True)
-        server = await trio.open_tcp_stream("127.0.0.1", port)
-        async with trio.open_nursery() as nursery:
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", port) as server,
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(forward, client, server)
             nursery.start_soon(forward, server, client)
 

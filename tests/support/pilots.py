@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Input, TextArea
 
 from gochat.tui.app import GochatApp
 
@@ -56,12 +55,3 @@ def screen_text(pilot: Pilot[None]) -> str:
     app = pilot.app
     strips = app.screen._compositor.render_strips()  # the only way to the text
     return "\n".join(strip.text.rstrip() for strip in strips)
-
-
-async def freeze(pilot: Pilot[None]) -> None:
-    """Have nothing on the screen that moves by itself."""
-    for area in pilot.app.screen.query(TextArea):
-        area.cursor_blink = False
-    for field in pilot.app.screen.query(Input):
-        field.cursor_blink = False
-    await settle(pilot)

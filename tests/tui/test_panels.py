@@ -703,7 +703,7 @@ async def test_a_session_that_the_server_ends_asks_for_the_password_and_loses_no
         assert "changed your password elsewhere" in screen_text(pilot)
         await settle(pilot)
         await typed(pilot, "wrong")
-        await until(pilot, lambda: "wrong name or password" in screen_text(pilot))
+        await until(pilot, lambda: "Wrong name or password" in screen_text(pilot))
         await settle(pilot)
         await typed(pilot, "a good password")
         await in_chat(pilot)

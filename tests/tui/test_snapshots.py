@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
-from pilots import freeze, screen_text, settle, type_text, typed, until
+from pilots import screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 
 from gochat.errors import ChatError, ErrorCode
@@ -60,7 +60,7 @@ def take(
                 await before(pilot)
             if on_form is not None:
                 await on_form(pilot)
-            await freeze(pilot)
+            await settle(pilot)
 
         return snap_compare(app, terminal_size=size, run_before=run_before)
 

@@ -101,6 +101,9 @@ class MessageInput(TextArea):
 
     # -- the keys -------------------------------------------------------------------------------
 
+    def _on_focus(self, event: events.Focus) -> None:
+        self.cursor_blink = self.app.animation_level != "none"
+
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
         """What is typed with Alt or Ctrl is a command, not text."""
         if key.startswith(("alt+", "ctrl+", "super+")):

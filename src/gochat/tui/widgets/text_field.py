@@ -11,6 +11,9 @@ from gochat.tui.typable import typable
 class TextField(Input):
     """An :class:`~textual.widgets.Input` that takes only what could have been typed."""
 
+    def _on_focus(self, event: events.Focus) -> None:
+        self.cursor_blink = self.app.animation_level != "none"
+
     def _on_paste(self, event: events.Paste) -> None:
         # As Input does it, which shows what it gets, ESC included.
         event.stop()
