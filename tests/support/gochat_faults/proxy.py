@@ -32,13 +32,14 @@ _MAX_FRAME: Final = 16 * 1024 * 1024
 class Lane:
     """What happens to one direction's bytes. What is counted is what has passed, in bytes.
 
-    `delay` (seconds) is for each read; `bytes_per_second` throttles. After `stall_after` nothing
-    is read any more, so that the peer's buffers fill; after `lose_after` all is read and thrown
+    `delay` (seconds) is for each read; `bytes_per_second` throttles what comes after
+    `throttle_after`. After `stall_after` nothing is read any more, so that the peer's buffers fill; after `lose_after` all is read and thrown
     away, as by a cable that was pulled; after `cut_after` both sides' connections end.
     """
 
     delay: float = 0.0
     bytes_per_second: float | None = None
+    throttle_after: int = 0
     stall_after: int | None = None
     lose_after: int | None = None
     cut_after: int | None = None
@@ -224,7 +225,7 @@ class _Connection:
                 self._proxy.counts["stalled"] += 1
                 await self._healed.wait()
                 continue
-            data = await source.receive_some(self._how_much(lane))
+            data = await source.receive_some(_how_much(lane, passed))
             await self._proxy.wait_thawed()
             if not data:
                 await sink.send_eof()
@@ -235,7 +236,8 @@ class _Connection:
                 self._proxy.counts["went dead"] += not self._has_lost
                 self._has_lost = True
                 continue
-            await trio.sleep(lane.delay + len(data) / (lane.bytes_per_second or float("inf")))
+            speed = lane.bytes_per_second if passed >= lane.throttle_after else None
+            await trio.sleep(lane.delay + len(data) / (speed or float("inf")))
             if not is_up and self._acks is not None:
                 data = self._acks.strain(data)
             if lane.cut_after is not None and passed + len(data) >= lane.cut_after:
@@ -254,10 +256,13 @@ class _Connection:
             return CLEAR
         return self._plan.up if is_up else self._plan.down
 
-    def _how_much(self, lane: Lane) -> int:
-        if lane.bytes_per_second is None:
-            return _READ_SIZE
-        return max(1, int(lane.bytes_per_second * _TICK))
+
+def _how_much(lane: Lane, passed: int) -> int:
+    if lane.bytes_per_second is None:
+        return _READ_SIZE
+    if passed < lane.throttle_after:
+        return lane.throttle_after - passed
+    return max(1, int(lane.bytes_per_second * _TICK))
 
 
 class _AckSieve:
