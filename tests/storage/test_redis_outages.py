@@ -13,6 +13,7 @@ from storing import Chat, Following, account, draft, follow, person
 
 from gochat.chat.store import Appended
 from gochat.errors import StoreUnavailable
+from gochat.storage.redis import attachment
 
 pytestmark = pytest.mark.trio
 
@@ -289,8 +290,9 @@ async def test_another_entry_in_the_place_of_one_that_was_seen_is_another_histor
 
 
 async def test_nothing_is_appended_until_the_other_nodes_have_looked_too(
-    start_redis: StartRedis,
+    start_redis: StartRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(attachment, "GATE", 3000)  # longer than any pause before connecting
     nodes = Nodes(start_redis(*AOF))
     async with nodes.open() as one:
         chat = Chat(one)
@@ -300,7 +302,7 @@ async def test_nothing_is_appended_until_the_other_nodes_have_looked_too(
         nodes.server.start()
         refusals: list[str] = []
         # ASYNC110: it is the store that is asked, which tells nobody of itself.
-        with trio.fail_after(5):
+        with trio.fail_after(15):
             while not await _tries_to_say(chat, "after", refusals):  # noqa: ASYNC110
                 await trio.sleep(0.05)
         assert any("looking whether all is there" in refusal for refusal in refusals)

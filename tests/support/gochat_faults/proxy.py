@@ -33,8 +33,9 @@ class Lane:
     """What happens to one direction's bytes. What is counted is what has passed, in bytes.
 
     `delay` (seconds) is for each read; `bytes_per_second` throttles what comes after
-    `throttle_after`. After `stall_after` nothing is read any more, so that the peer's buffers fill; after `lose_after` all is read and thrown
-    away, as by a cable that was pulled; after `cut_after` both sides' connections end.
+    `throttle_after`. After `stall_after` nothing is read any more, so that the peer's buffers
+    fill; after `lose_after` all is read and thrown away, as by a cable that was pulled; after
+    `cut_after` both sides' connections end.
     """
 
     delay: float = 0.0
