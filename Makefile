@@ -15,8 +15,8 @@ PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
-# Tests at once. Each process has a Redis and ports of its own.
-JOBS := 2
+# Tests at once: more than two cores take, for many wait. Each process has its own Redis and ports.
+JOBS := 3
 PYTEST := $(BIN)/coverage run -m pytest --durations=10 --durations-min=5
 REPORT := $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
@@ -56,7 +56,7 @@ imports: $(DEVELOPMENT)
 docs: $(DEVELOPMENT) ## Only check the documentation: links, and the parts made from the code
 	$(BIN)/python docs/check.py
 
-# Two at a time, then those that hold something to a time, with nothing beside them; chosen ones
+# Some at a time, then those that hold something to a time, with nothing beside them; chosen ones
 # all in one go. The report is printed also when tests fail; the exit code is the tests'.
 tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for some of them
 	$(BIN)/coverage erase
