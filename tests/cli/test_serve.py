@@ -45,14 +45,14 @@ async def test_two_people_chat_through_the_installed_command(tmp_path: Path) -> 
             assert (await bob.text()).text == "hello"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_drains_and_exits_0(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+async def test_a_signal_drains_and_exits_0(tmp_path: Path, name: str) -> None:
     with serve(tmp_path / "chat.db") as running:
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
             peer = Peer(stream)
             await peer.log_in("mei")
             await peer.ask(Send(to="#lobby", text="kept"), Sent)
-            running.process.send_signal(number)
+            running.process.send_signal(getattr(signal, name))
             bye = (await peer.at_end())[-1]
             assert isinstance(bye, Bye)
             assert bye.reason == "server_closing"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,13 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import trio
+import trio.testing
 from peers import LIMITS, Peer
 from processes import GOCHAT
 from redis_nodes import Nodes
 from redis_process import RedisServer
 
+from gochat.cli import serve
+from gochat.config import Config
+from gochat.errors import ConfigError
 from gochat.protocol.messages import Bye, Send, Sent
+from gochat.server import workers
 
 pytestmark = [
     pytest.mark.trio,
@@ -64,8 +72,8 @@ class Supervised:
 
 
 @contextmanager
-def supervised(nodes: Nodes, *flags: str) -> Iterator[Supervised]:
-    """Run the command with workers; wait until all are ready."""
+def supervised(nodes: Nodes, *flags: str, ready: int = COUNT) -> Iterator[Supervised]:
+    """Run the command with workers; wait until all, or so many, are ready."""
     limits = [f"--set=limits.{key}={getattr(LIMITS, key)}" for key in ("argon2_memory", "burst")]
     command = [*GOCHAT, "serve", "--port=0", f"--workers={COUNT}", f"--store={nodes.url()}"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")}
@@ -74,7 +82,7 @@ def supervised(nodes: Nodes, *flags: str) -> Iterator[Supervised]:
     ) as process:
         running = Supervised(process)
         try:
-            running.read_until(lambda _: len(running.pids) == COUNT)
+            running.read_until(lambda _: len(running.pids) == ready)
             yield running
         finally:
             process.kill()
@@ -159,7 +167,33 @@ async def test_what_no_worker_can_use_is_said_and_ends_them_all(
         check=False,
     )
     assert result.returncode == 2
-    assert "missing.pem" in result.stderr.decode()
+    (line,) = result.stderr.decode().splitlines()  # once, not by each
+    assert "missing.pem" in line
+
+
+async def test_all_share_the_port_however_it_was_chosen(nodes: Nodes) -> None:
+    with supervised(nodes, "--set=port=0") as running:
+        running.process.send_signal(signal.SIGTERM)
+        assert running.finish() == 0
+    assert len({e["port"] for e in running.log if e["event"] == "listening"}) == 1
+
+
+async def test_stopping_while_they_start_is_no_error(nodes: Nodes) -> None:
+    with supervised(nodes, ready=1) as running:
+        running.process.send_signal(signal.SIGTERM)
+        assert running.finish() == 0
+    assert {e["level"] for e in running.log} == {"info"}
+
+
+async def test_port_of_other_workers_is_not_shared(nodes: Nodes) -> None:
+    with supervised(nodes, ready=1) as running:
+        result = await trio.run_process(
+            [*GOCHAT, "serve", "--workers=2", f"--port={running.port}", f"--store={nodes.url()}"],
+            capture_stderr=True,
+            check=False,
+        )
+        assert result.returncode == 2
+        assert "is a server running there already?" in result.stderr.decode()
 
 
 async def test_a_port_that_is_in_use_is_said_once(nodes: Nodes) -> None:
@@ -193,3 +227,152 @@ async def test_workers_where_there_can_be_none_are_refused(
     assert result.returncode == 2
     assert text in result.stderr.decode()
     assert os.listdir(tmp_path) == []  # noqa: PTH208 -- so that it is not taken to wait
+
+
+# -- the supervisor, with other workers than servers ---------------------------------------------
+
+READY = "print('ready', flush=True);"
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+async def supervise(command: list[str], count: int, stop: trio.Event) -> int:
+    with trio.fail_after(30):
+        return await workers.supervise(command, count, stop=stop, drain_timeout=0)
+
+
+async def until_logged(logged: list[Any], event: str, times: int) -> list[Any]:
+    with trio.fail_after(30):
+        while (  # noqa: ASYNC110 -- of what has no event to wait for
+            len(found := [e for e in logged if e["event"] == event]) < times
+        ):
+            await trio.sleep(0.01)
+    return found
+
+
+async def test_worker_that_dies_at_once_is_started_again_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(workers, "LONGEST_PAUSE", 0.04)
+    stop = trio.Event()
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, python(READY + "import sys; sys.exit(3)"), 1, stop)
+            died = await until_logged(logged, "worker died", 4)
+            stop.set()
+    assert [(e["code"], e["again_in"]) for e in died[:4]] == [
+        (3, 0.01),
+        (3, 0.02),
+        (3, 0.04),
+        (3, 0.04),
+    ]
+
+
+async def test_worker_that_lived_for_long_is_started_again_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(workers, "GOOD_LIFE", 0.0)
+    stop = trio.Event()
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, python(READY), 1, stop)
+            died = await until_logged(logged, "worker died", 3)
+            stop.set()
+    assert {e["again_in"] for e in died} == {0.01}
+
+
+async def test_first_that_does_not_come_up_is_the_only_one(tmp_path: Path) -> None:
+    tries = tmp_path / "tries"
+    code = f"import sys; open({str(tries)!r}, 'a').write('x'); sys.exit(3)"
+    assert await supervise(python(code), 3, trio.Event()) == 3
+    assert tries.read_text() == "x"
+
+
+async def test_command_that_can_not_be_run_ends_it_only_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_PAUSE", 0.01)
+    program = tmp_path / "program"
+    assert await supervise([str(program)], 2, trio.Event()) == 1
+    program.write_text(f"#!{sys.executable}\nimport os\nos.remove(__file__)\n{READY}")
+    program.chmod(0o700)
+    stop = trio.Event()
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, [str(program)], 1, stop)
+            await until_logged(logged, "worker can't be started", 2)
+            stop.set()
+
+
+async def test_worker_that_is_being_started_when_all_are_to_end_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "GRACE", 1000)
+    stop = trio.Event()
+    stop.set()
+    assert await supervise(python(READY + "import time; time.sleep(1000)"), 1, stop) == 0
+
+
+async def test_worker_that_never_gets_ready_does_not_keep_the_others_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "GRACE", 0.1)
+    stop = trio.Event()
+    stop.set()
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which children inherit
+    try:
+        assert await supervise(python("import time; time.sleep(1000)"), 1, stop) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_worker_that_is_told_twice_to_stop_takes_its_time() -> None:
+    told, done = trio.Event(), trio.Event()
+
+    async def work(stop: trio.Event) -> int:
+        await stop.wait()
+        told.set()
+        await done.wait()
+        return 7
+
+    code = 0
+
+    async def run() -> None:
+        nonlocal code
+        code = await serve._until_signalled(work, twice_is_at_once=False)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        signal.raise_signal(signal.SIGTERM)
+        await told.wait()
+        signal.raise_signal(signal.SIGTERM)
+        await trio.testing.wait_all_tasks_blocked()
+        done.set()
+    assert code == 7
+
+
+async def test_address_of_a_kind_that_the_machine_has_not_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))
+    absent = (socket.AF_INET, socket.SOCK_STREAM, 250, "", ("127.0.0.1", 0))
+    real = socket.socket
+
+    def make(family: int, kind: int, protocol: int = 0) -> socket.socket:
+        if protocol == 250:
+            raise OSError(errno.EAFNOSUPPORT, "no such family")
+        return real(family, kind, protocol)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [absent, here])
+    monkeypatch.setattr(socket, "socket", make)
+    reserved, port = workers.reserve_port(Config(host="both.example", port=0))
+    with reserved:
+        assert reserved.getsockname() == ("127.0.0.1", port)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [absent])
+    with pytest.raises(ConfigError, match=r"can't listen on both\.example:0"):
+        workers.reserve_port(Config(host="both.example", port=0))

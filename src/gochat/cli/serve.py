@@ -96,7 +96,9 @@ def run(args: argparse.Namespace) -> int:
         workers.check(config)
         return trio.run(_until_signalled, partial(_supervise, args, config))
     _calm_the_collector()
-    return trio.run(_until_signalled, partial(_serve, config, is_worker=worker is not None))
+    is_worker = worker is not None
+    serve_until = partial(_serve, config, is_worker=is_worker)
+    return trio.run(partial(_until_signalled, serve_until, twice_is_at_once=not is_worker))
 
 
 async def _serve(config: Config, stop: trio.Event, *, is_worker: bool) -> int:
@@ -120,7 +122,6 @@ async def _supervise(args: argparse.Namespace, config: Config, stop: trio.Event)
     with reserved:
         flags = {
             "--host": args.host,
-            "--port": port,
             "--store": args.store,
             "--tls-cert": args.tls_cert,
             "--tls-key": args.tls_key,
@@ -128,25 +129,38 @@ async def _supervise(args: argparse.Namespace, config: Config, stop: trio.Event)
             "--log-format": args.log_format,
             "--log-level": args.log_level,
         }
-        command = [sys.executable, "-m", "gochat.cli.companion", "serve"]
+        # -P: no module of the folder that we are in is taken for one of ours.
+        command = [sys.executable, "-P", "-m", "gochat.cli.companion", "serve"]
         command += [f"{flag}={value}" for flag, value in flags.items() if value is not None]
-        command += [f"--set={setting}" for setting in args.set]
+        command += [f"--set={setting}" for setting in (*args.set, f"port={port}")]
         return await workers.supervise(
             command, args.workers, stop=stop, drain_timeout=config.limits.drain_timeout
         )
 
 
-async def _until_signalled(run: Callable[[trio.Event], Awaitable[int]]) -> int:
+async def _until_signalled(
+    run: Callable[[trio.Event], Awaitable[int]], *, twice_is_at_once: bool = True
+) -> int:
+    """Have it run until a signal says to stop; a second one can mean: at once.
+
+    Not to a worker: a service manager tells all processes of a service, and then the supervisor
+    tells its workers once more. Who wants them gone at once kills them.
+    """
     import trio
 
     stop, code = trio.Event(), 0
     # Windows has no SIGTERM to receive, but Python accepts its name there.
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # The terminal is closed. Under nohup, which ignores it, nobody needs to know.
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    with trio.open_signal_receiver(*numbers) as signals:
         async with trio.open_nursery() as nursery:
 
             async def stop_when_told() -> None:
                 async for _ in signals:
-                    if stop.is_set():  # told twice: at once
+                    if stop.is_set() and twice_is_at_once:
                         nursery.cancel_scope.cancel()
                     stop.set()
 

@@ -64,23 +64,37 @@ def reserve_port(config: Config) -> tuple[socket.socket, int]:
     Nothing connects to it, for it does not listen. Raises :exc:`~gochat.errors.ConfigError`.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        addresses = socket.getaddrinfo(
             config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        reserved = socket.socket(family, kind, protocol)
-        try:
-            _share(reserved)
-            reserved.bind(address)
-        except BaseException:
-            reserved.close()
-            raise
+        )
+        reserved, port = None, config.port
+        for family, kind, protocol, _, address in addresses:
+            try:
+                # One that shares would share with another server's workers, too, and each of them
+                # would get some of the people.
+                with socket.socket(family, kind, protocol) as probe:
+                    _prepare(probe, family, shares=False)
+                    probe.bind(address)
+                if reserved is None:
+                    reserved = socket.socket(family, kind, protocol)
+                    _prepare(reserved, family)
+                    reserved.bind(address)
+                    port = reserved.getsockname()[1]
+            except BaseException as error:
+                if _is_unsupported(error):
+                    continue
+                if reserved is not None:
+                    reserved.close()
+                raise
+        if reserved is None:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     except OSError as error:
         in_use = error.errno == errno.EADDRINUSE
         raise ConfigError(
             f"can't listen on {config.host}:{config.port}: {error.strerror or error}"
             + (": is a server running there already? Choose another --port" if in_use else "")
         ) from error
-    return reserved, reserved.getsockname()[1]
+    return reserved, port
 
 
 async def open_listeners(host: str, port: int, backlog: int) -> list[trio.SocketListener]:
@@ -90,17 +104,22 @@ async def open_listeners(host: str, port: int, backlog: int) -> list[trio.Socket
         for family, kind, protocol, _, address in await trio.socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         ):
-            listener = trio.socket.socket(family, kind, protocol)
             try:
-                _share(listener)
-                if family == socket.AF_INET6:
-                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listener = trio.socket.socket(family, kind, protocol)
+            except OSError as error:
+                if _is_unsupported(error):
+                    continue
+                raise
+            try:
+                _prepare(listener, family)
                 await listener.bind(address)
                 listener.listen(backlog)
             except BaseException:
                 listener.close()
                 raise
             listeners.append(trio.SocketListener(listener))
+        if not listeners:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     except BaseException:
         for one in listeners:
             one.socket.close()
@@ -108,10 +127,20 @@ async def open_listeners(host: str, port: int, backlog: int) -> list[trio.Socket
     return listeners
 
 
-def _share(listener: socket.socket | trio.socket.SocketType) -> None:
-    """Let other processes of this user listen on the same address."""
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+def _prepare(
+    one: socket.socket | trio.socket.SocketType, family: int, *, shares: bool = True
+) -> None:
+    """Set up a socket to listen; if it shares, beside others of this user."""
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shares:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+
+def _is_unsupported(error: BaseException) -> bool:
+    """True if the name has an address of a kind that this machine has not, as IPv6 often is."""
+    return isinstance(error, OSError) and error.errno == errno.EAFNOSUPPORT
 
 
 async def supervise(
@@ -119,8 +148,8 @@ async def supervise(
 ) -> int:
     """Run `count` workers until `stop` is set; then have them drain. Return the exit code.
 
-    `command` runs one. Where one does not even come up the first time, none will: then all are
-    stopped, and its exit code returned; it has said why. When cancelled, they are killed.
+    `command` runs one. The first is started alone: if it does not come up, none will, and its exit
+    code is returned; it has said why. When cancelled, they are killed.
     """
     supervisor = _Supervisor(command, drain_timeout)
     async with trio.open_nursery() as nursery:
@@ -136,6 +165,9 @@ class _Supervisor:
         self._command = command
         self._drain_timeout = drain_timeout
         self._workers: dict[int, trio.Process] = {}
+        #: One has been ready, so what they are told to do can be done.
+        self._is_proven = False
+        self._go_on = trio.Event()  # it is, or it is time to end
         self._stopping = trio.Event()
         self._failed = trio.Event()
         self.exit_code = 0
@@ -154,23 +186,25 @@ class _Supervisor:
     def stop(self) -> None:
         """Have all workers drain and end."""
         self._stopping.set()
-        log.info("stopping", workers=len(self._workers))
+        self._go_on.set()
+        if self._workers:
+            log.info("stopping", workers=len(self._workers))
         for process in self._workers.values():
             process.terminate()
 
     async def keep(self, worker: int) -> None:
         """Have one worker run, again and again, until it is time to end."""
+        if worker > 1:
+            await self._go_on.wait()
         pause = FIRST_PAUSE
-        was_ready = False
         while not self._stopping.is_set():
             began = trio.current_time()
-            is_ready, code = await self._run(worker)
-            was_ready = was_ready or is_ready
+            was_ready, code = await self._run(worker)
             if self._stopping.is_set():
-                if code != 0:
+                if was_ready and code != 0:
                     log.warning("worker did not end well", worker=worker, code=code)
                 return
-            if not was_ready:
+            if not self._is_proven:
                 self.exit_code = code if code > 0 else 1
                 self._failed.set()
                 return
@@ -183,42 +217,46 @@ class _Supervisor:
 
     async def _run(self, worker: int) -> tuple[bool, int]:
         """Run one worker to its end; return whether it was ready, and its exit code."""
-        process = await trio.lowlevel.open_process(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, VARIABLE: str(worker)},
-            # Ctrl+C in a terminal is for all processes there; the workers are told by us.
-            start_new_session=True,
-        )
+        try:
+            process = await trio.lowlevel.open_process(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, VARIABLE: str(worker)},
+                # Ctrl+C in a terminal is for all processes there; the workers are told by us.
+                start_new_session=True,
+            )
+        except OSError as error:  # no memory, no descriptors: no reason to end the others
+            log.error("worker can't be started", worker=worker, reason=error.strerror)
+            return False, 1
         assert process.stdin is not None
         assert process.stdout is not None
+        is_ready = False
         self._workers[worker] = process
         try:
-            async with process.stdin, process.stdout:
+            async with process.stdin, process.stdout, trio.open_nursery() as nursery:
+                nursery.start_soon(self._kill_if_it_stays, worker, process)
+                if self._stopping.is_set():  # since it was asked for
+                    process.terminate()
                 is_ready = await _read_line(process.stdout) == READY
                 if is_ready:
                     log.info("worker ready", worker=worker, pid=process.pid)
-                await self._wait_for(process)
+                    self._is_proven = True
+                    self._go_on.set()
+                await process.wait()
+                nursery.cancel_scope.cancel()
         finally:
             if process.returncode is None:
                 process.kill()
             del self._workers[worker]
         return is_ready, await process.wait()
 
-    async def _wait_for(self, process: trio.Process) -> None:
-        """Wait until it has ended; but when all are to end, not for ever."""
-        async with trio.open_nursery() as nursery:
-
-            async def wait() -> None:
-                await process.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(wait)
-            await self._stopping.wait()
-            await trio.sleep(self._drain_timeout + GRACE)
-            log.error("worker does not end: killed", pid=process.pid)
-            process.kill()
+    async def _kill_if_it_stays(self, worker: int, process: trio.Process) -> None:
+        """When all are to end, don't wait for it for ever."""
+        await self._stopping.wait()
+        await trio.sleep(self._drain_timeout + GRACE)
+        log.error("worker does not end: killed", worker=worker, pid=process.pid)
+        process.kill()
 
 
 async def _read_line(stream: trio.abc.ReceiveStream) -> bytes:
