@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from redis_deployments import ClusterOf3, Watched
 from redis_process import RedisServer
+from redis_rights import add_user
 from storing import Chat, Clock, OpenStore
 
 from gochat.chat.store import Store
@@ -20,6 +21,13 @@ def clock() -> Clock:
     return Clock()
 
 
+def _redis_as_user(request: pytest.FixtureRequest) -> str:
+    # As somebody who may do only what the documentation says that gochat needs.
+    server: RedisServer = request.getfixturevalue(request.param)
+    prefix = f"t{uuid4().hex}"
+    return f"redis://{add_user(server.port, prefix)}@127.0.0.1:{server.port}?prefix={prefix}"
+
+
 def _redis(request: pytest.FixtureRequest) -> str:
     # One of these, by the name of its fixture; keys of its own, for it is shared.
     deployment: RedisServer | Watched | ClusterOf3 = request.getfixturevalue(request.param)
@@ -29,7 +37,7 @@ def _redis(request: pytest.FixtureRequest) -> str:
 _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
     "memory": lambda _: "sqlite://",
     "file": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path') / 'chat.db'}",
-    "redis_server": _redis,
+    "redis_server": _redis_as_user,
     "redis_watched": _redis,
     "redis_cluster": _redis,
 }

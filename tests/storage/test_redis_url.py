@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 import trio
 import trustme
-from redis_nodes import Nodes
+from peers import config, running_server
+from redis_deployments import ClusterOf3
+from redis_nodes import Nodes, until
 from redis_process import RedisServer
+from redis_rights import add_user
 from storing import Chat, person
 
 from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
+from gochat.protocol.messages import People, Send, Sent, Who
 from gochat.storage import REDIS_SCHEMES, open_store
 from gochat.storage.redis.url import SCHEMES, Host, parse_url
 
@@ -120,25 +125,83 @@ async def _says_and_reads(url: str) -> None:
 
 @pytest.mark.trio
 async def test_password_user_and_least_permissions(start_redis: StartRedis) -> None:
-    """The rules are those of docs/how-to/redis.md."""
-    page = (Path(__file__).parents[2] / "docs" / "how-to" / "redis.md").read_text(encoding="utf-8")
-    rules = re.search(r"^ACL SETUSER gochat on >PASSWORD (.*)$", page, re.MULTILINE)
-    assert rules is not None
+    """The contract (tests/storage/contract) is tested with that user, too."""
     server = start_redis("--requirepass", "admin")
     nodes = Nodes(server)
-    with nodes.client(password="admin") as client:
-        client.execute_command("ACL", "SETUSER", "gochat", "on", f">{SECRET}", *rules[1].split())
     at = f"127.0.0.1:{server.port}"
-    await _says_and_reads(f"redis://gochat:{SECRET}@{at}")
-    for userinfo in ("gochat:wrong" + SECRET, "nobody:" + SECRET, ":" + SECRET, ""):
+    user, _, secret = add_user(server.port, "gochat", password="admin").partition(":")
+    await _says_and_reads(f"redis://{user}:{secret}@{at}/2")
+    for userinfo in (f"{user}:wrong{secret}", f"nobody:{secret}", f":{secret}", ""):
         with pytest.raises(ConfigError) as caught:
             async with open_store(f"redis://{userinfo}@{at}?timeout=1"):
                 pass
-        assert SECRET not in str(caught.value)
+        assert secret not in str(caught.value)
+    assert _refused_to(nodes, user, password="admin") == []
     # Another deployment's keys are out of its reach.
     with pytest.raises(GochatError, match="permi"):
-        async with open_store(f"redis://gochat:{SECRET}@{at}?prefix=other"):
+        async with open_store(f"redis://{user}:{secret}@{at}?prefix=other"):
             pass
+
+
+@pytest.mark.trio
+async def test_least_permissions_are_enough_for_nodes_and_their_upkeep(
+    redis_server: RedisServer,
+) -> None:
+    nodes = Nodes(redis_server)
+    userinfo = add_user(redis_server.port, nodes.prefix)
+    url = f"redis://{userinfo}@127.0.0.1:{redis_server.port}?prefix={nodes.prefix}&feed_time=1"
+    configuration = config(store=url)
+    async with running_server(configuration) as one, running_server(configuration) as two:
+        async with one.peer("mei") as mei, two.peer("bob") as bob:
+            await mei.ask(Send(to="#lobby", text="hello"), Sent)
+            assert (await bob.text()).text == "hello"
+            with trio.fail_after(10):
+                while len((await mei.ask(Who(), People)).people) < 2:  # noqa: ASYNC110 -- as peers do
+                    await trio.sleep(0.01)
+            (feed,) = nodes.keys("*:feed")
+            with nodes.client() as client:
+                await until(lambda: client.xlen(feed) == 0)
+    async with open_store(f"{url}&wait=1&wait_timeout=0.01") as store:
+        with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+            await Chat(store).say("Mei", "#lobby", "only one has it")
+    assert _refused_to(nodes, userinfo.partition(":")[0]) == []
+
+
+@pytest.mark.trio
+async def test_least_permissions_are_enough_for_a_cluster(redis_cluster: ClusterOf3) -> None:
+    prefix = f"t{uuid4().hex}"
+    userinfo = add_user(redis_cluster.servers[0].port, prefix)
+    for server in redis_cluster.servers[1:]:
+        add_user(server.port, prefix, userinfo=userinfo)
+    url = redis_cluster.url.replace("://", f"://{userinfo}@")
+    await _says_and_reads(f"{url}?prefix={prefix}")
+
+
+def _refused_to(nodes: Nodes, user: str, **arguments: Any) -> list[Any]:
+    """What Redis has refused to a user, of what they asked for or a script of theirs did."""
+    with nodes.client(**arguments) as client:
+        log = client.acl_log()
+    # The `redis` package introduces itself with CLIENT SETINFO, and goes on without it.
+    known = {"client", "client|setinfo"}
+    return [
+        entry
+        for entry in log
+        if entry["username"] == user and entry["reason"] != "auth" and entry["object"] not in known
+    ]
+
+
+@pytest.mark.trio
+async def test_what_is_not_permitted_to_a_script_is_said_so(redis_server: RedisServer) -> None:
+    nodes = Nodes(redis_server)
+    userinfo = add_user(redis_server.port, nodes.prefix)
+    url = f"redis://{userinfo}@127.0.0.1:{redis_server.port}?prefix={nodes.prefix}"
+    async with open_store(url) as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        with nodes.client() as client:
+            client.execute_command("ACL", "SETUSER", userinfo.partition(":")[0], "-rpush")
+        with pytest.raises(StoreUnavailable, match="does not permit this user"):
+            await chat.say("Mei", "#lobby", "hello")
 
 
 @pytest.mark.trio

@@ -31,6 +31,10 @@ OLDEST: Final = (6, 2)
 _Connection: TypeAlias = Any
 
 
+#: How a script is refused a command, to which Redis gives no code: up to version 6, and since.
+_NOT_PERMITTED: Final = ("can't run this command", "ACL failure in script")
+
+
 class Broken(Exception):
     """The connection, or the server behind it, is of no use now. The text is for people."""
 
@@ -46,6 +50,8 @@ class Refused(Exception):
         super().__init__(text)
         found = re.match(r"([A-Z]{2,})(?: |$)", text) or re.search(r": -([A-Z]{2,}) ", text)
         self.code = found[1] if found is not None else ""
+        if not self.code and any(words in text for words in _NOT_PERMITTED):
+            self.code = "NOPERM"
 
 
 class Wire:
