@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import broadcast, connections, reading, talk
+from benchmarks import broadcast, connections, nodes, reading, talk
 from benchmarks.report import Report
 
 
@@ -27,6 +27,8 @@ def main() -> None:
         "logins": _logins,
         "slow": _slow,
         "reading": _reading,
+        "nodes": _nodes,
+        "appends": _appends,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("only", nargs="*", help=f"scenarios, of {', '.join(scenarios)}")
@@ -101,6 +103,18 @@ def _slow(report: Report, directory: Path, args: argparse.Namespace) -> None:
 def _reading(report: Report, directory: Path, args: argparse.Namespace) -> None:
     messages = args.messages or (2000 if args.quick else 100_000)
     reading.run(report, directory, messages, 50 if args.quick else 300)
+
+
+def _nodes(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    rounds = args.rounds or (2 if args.quick else 9)
+    messages, quiet = (20, 2.0) if args.quick else (100, 20.0)
+    for receivers in args.receivers or ([20] if args.quick else [10, 500]):
+        nodes.run(report, directory / str(receivers), receivers, messages, rounds, quiet)
+
+
+def _appends(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    rounds = args.rounds or (2 if args.quick else 7)
+    nodes.appends(report, directory, 1000 if args.quick else 10_000, rounds)
 
 
 def _raise_descriptor_limit() -> None:

@@ -61,19 +61,25 @@ class Audience:
 
     def __init__(self, server: Server, receivers: int, speakers: int = 1) -> None:
         self.server = server
-        self.speakers = server.enter([f"speaker{number}" for number in range(speakers)])
-        self.receivers: list[socket.socket] = []
-        for first in range(0, receivers, 200):
-            numbers = range(first, min(first + 200, receivers))
-            self.receivers += server.enter([f"receiver{number}" for number in numbers])
         self._said = 0
         self._buffer = bytearray(READ_SIZE)
         self._poll = select.epoll()
-        self._sockets = {s.fileno(): s for s in (*self.receivers, *self.speakers)}
-        for connection in self._sockets.values():
-            connection.settimeout(0)
-            self._poll.register(connection.fileno(), select.EPOLLIN)
+        self._sockets: dict[int, socket.socket] = {}
+        self.speakers = self._enter([f"speaker{number}" for number in range(speakers)])
+        self.receivers: list[socket.socket] = []
+        for first in range(0, receivers, 200):
+            numbers = range(first, min(first + 200, receivers))
+            self.receivers += self._enter([f"receiver{number}" for number in numbers])
+            self.drop(0)  # who doesn't read who else arrives is cut
         self.drop(0.5)
+
+    def _enter(self, names: list[str]) -> list[socket.socket]:
+        connections = self.server.enter(names)
+        for connection in connections:
+            connection.settimeout(0)
+            self._sockets[connection.fileno()] = connection
+            self._poll.register(connection.fileno(), select.EPOLLIN)
+        return connections
 
     def close(self) -> None:
         self._poll.close()
@@ -85,7 +91,8 @@ class Audience:
         while events := self._poll.poll(quiet):
             for fd, _ in events:
                 with contextlib.suppress(ssl.SSLWantReadError):
-                    self._sockets[fd].recv_into(self._buffer)
+                    if not self._sockets[fd].recv_into(self._buffer):
+                        raise NotDelivered(f"{self.server.name} has closed a connection")
 
     def broadcast(
         self, messages: int, *, in_flight: int = 1, rate: float = 0.0, speaking: int = 1

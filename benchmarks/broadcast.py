@@ -8,19 +8,20 @@ does not coalesce on purpose.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
 from benchmarks import servers
-from benchmarks.audience import Audience, Measured
+from benchmarks.apart import AudienceApart, open_apart
+from benchmarks.audience import Measured
 from benchmarks.report import Report, Row, quantile
 from benchmarks.servers import Server
 
 EACH: Final = "floor, frame by frame"
+SPEAKERS: Final = 50
 
 
 class Way(NamedTuple):
@@ -76,17 +77,18 @@ def run(
                 for start in peers
                 if servers.has_peer(start.__name__)
             ]
-        audiences = [stack.enter_context(_audience(server, receivers)) for server in running]
+        audiences = [
+            stack.enter_context(open_apart(server, receivers, SPEAKERS)) for server in running
+        ]
         kind = " over TLS" if tls else ""
         kind += f" with {store.partition(':')[0]}" if store else ""
-        with _no_collector():
-            for way in ways(receivers, scale):
-                if not only or way.name in only:
-                    title = f"Broadcast to {receivers:,}{kind}: {way.name}"
-                    report.table(title, _compare(audiences, way, rounds))
+        for way in ways(receivers, scale):
+            if not only or way.name in only:
+                title = f"Broadcast to {receivers:,}{kind}: {way.name}"
+                report.table(title, _compare(audiences, way, rounds))
 
 
-def _compare(audiences: Sequence[Audience], way: Way, rounds: int) -> list[Row]:
+def _compare(audiences: Sequence[AudienceApart], way: Way, rounds: int) -> list[Row]:
     found: dict[str, list[Measured]] = {audience.server.name: [] for audience in audiences}
     for audience in audiences:  # buffers grow, caches fill
         audience.broadcast(min(way.messages, 20), in_flight=way.in_flight)
@@ -132,23 +134,3 @@ def _row(way: Way, name: str, these: list[Measured], floors: list[Measured]) -> 
         "ack p99": of(quantile(m.acks, 0.99) * 1e3 for m in these) if these[0].acks else None,
         "generator busy": of(m.generator_cpu / m.seconds for m in these),
     }
-
-
-@contextmanager
-def _audience(server: Server, receivers: int) -> Iterator[Audience]:
-    audience = Audience(server, receivers, speakers=50)
-    try:
-        yield audience
-    finally:
-        audience.close()
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep Python's garbage collector out of what the generator measures."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

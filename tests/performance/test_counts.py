@@ -7,8 +7,9 @@ what that is worth, these tests keep it so.
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,11 +18,14 @@ import pytest
 import structlog
 import trio
 from peers import Peer, RunningServer, config, running_server
+from redis_nodes import Nodes
+from redis_process import RedisServer
 
 from gochat.chat import hub
 from gochat.chat.mailbox import Mailbox
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Message, Payload, Send, Sent
+from gochat.storage.redis.wire import Wire, Words
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
@@ -46,6 +50,14 @@ class Counting(trio.abc.Instrument):
             self.counts["commits"] += 1
             commit(transaction, entries)
 
+        send = Wire.send
+
+        def counting_send(wire: Wire, commands: Iterable[Words]) -> None:
+            if threading.current_thread().name == "gochat redis writer":
+                self.counts["round trips"] += 1
+            send(wire, commands)
+
+        monkeypatch.setattr(Wire, "send", counting_send)
         monkeypatch.setattr(hub, "encode", counting_encode)
         monkeypatch.setattr("gochat.chat.delivery.os", SimpleNamespace(write=counting_write))
         monkeypatch.setattr(Transaction, "commit", counting_commit)
@@ -60,16 +72,39 @@ class Counting(trio.abc.Instrument):
 @asynccontextmanager
 async def crowd(directory: Path, size: int) -> AsyncIterator[tuple[Peer, list[Peer]]]:
     """A speaker and so many listeners, after all have heard of each other."""
-    async with running_server(config(store=f"sqlite:///{directory / 'chat.db'}")) as server:
-        async with AsyncExitStack() as stack:
-            listeners = [await _arrive(server, stack, f"listener{n}") for n in range(size)]
-            speaker = await _arrive(server, stack, "speaker")
-            for listener in listeners:
-                await listener.sees(online="speaker")
-            await _say(speaker, "is everything warm?")
-            for listener in listeners:
-                await listener.text()
-            yield speaker, listeners
+    async with (
+        running_server(config(store=f"sqlite:///{directory / 'chat.db'}")) as server,
+        AsyncExitStack() as stack,
+    ):
+        yield await _gather(stack, [server], size)
+
+
+@asynccontextmanager
+async def crowds(nodes: Nodes, count: int, size: int) -> AsyncIterator[tuple[Peer, list[Peer]]]:
+    """The same over so many nodes, with as many listeners at each; the speaker is at the first."""
+    async with AsyncExitStack() as stack:
+        configuration = config(store=nodes.url())
+        servers = [
+            await stack.enter_async_context(running_server(configuration)) for _ in range(count)
+        ]
+        yield await _gather(stack, servers, size)
+
+
+async def _gather(
+    stack: AsyncExitStack, servers: list[RunningServer], size: int
+) -> tuple[Peer, list[Peer]]:
+    listeners = [
+        await _arrive(server, stack, f"listener{number}-{n}")
+        for number, server in enumerate(servers)
+        for n in range(size)
+    ]
+    speaker = await _arrive(servers[0], stack, "speaker")
+    for listener in listeners:
+        await listener.sees(online="speaker")
+    await _say(speaker, "is everything warm?")
+    for listener in listeners:
+        await listener.text()
+    return speaker, listeners
 
 
 async def _arrive(server: RunningServer, stack: AsyncExitStack, name: str) -> Peer:
@@ -112,6 +147,33 @@ async def test_messages_that_arrive_together_share_a_commit_and_a_write_to_each(
         assert counting.counts["encodes"] == 50
         assert counting.counts["writes"] == 20 + 1
         await _have_heard(listeners, *texts)
+
+
+async def test_a_further_node_encodes_and_writes_for_its_own_people_only(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(monkeypatch)
+    for count in (1, 2, 3):
+        async with crowds(Nodes(redis_server), count, 10) as (speaker, listeners):
+            counting.start()
+            await _say(speaker, "hello")
+            await _have_heard(listeners, "hello")
+            assert counting.counts["round trips"] == 1, "whoever else there is"
+            assert counting.counts["encodes"] == count, "once at each"
+            assert counting.counts["writes"] == 10 * count + 1, "and the acknowledgement"
+
+
+async def test_messages_that_arrive_together_share_a_round_trip_to_redis(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(monkeypatch)
+    async with crowds(Nodes(redis_server), 1, 10) as (speaker, listeners):
+        texts = [f"number {n}" for n in range(50)]
+        counting.start()
+        await _say(speaker, *texts)
+        await _have_heard(listeners, *texts)
+        assert counting.counts["round trips"] == 1
+        assert counting.counts["encodes"] == 50
 
 
 async def test_delivering_switches_to_no_task_of_a_receiver(
