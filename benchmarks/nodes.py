@@ -117,10 +117,10 @@ def _idle(audiences: Sequence[Audience], seconds: float) -> dict[str, list[float
     By the clock that also knows the threads that have ended.
     """
     nodes = [audience.server for audience in audiences if isinstance(audience.server, Nodes)]
-    before = [[node.cpu for node in server.nodes] for server in nodes]
+    before = [[node.cpu_exactly for node in server.nodes] for server in nodes]
     time.sleep(seconds)
     return {
-        server.name: [(n.cpu - then) / seconds for n, then in zip(server.nodes, old, strict=True)]
+        server.name: [(n.cpu_exactly - then) / seconds for n, then in zip(server.nodes, old, strict=True)]
         for server, old in zip(nodes, before, strict=True)
     }
 
