@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "chat": "chat now: start a server if none runs here, then the app",
     "tui": "the app: connect to a server and chat",
     "serve": "run a server",
-    "db": "back up and check the store",
+    "db": "back up, check and copy the store",
 }
 
 OK: Final = 0

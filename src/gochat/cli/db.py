@@ -1,9 +1,14 @@
-"""``gochat db``: back up and check the store."""
+"""``gochat db``: back up, check and copy the store."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gochat.storage.copy import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,16 +26,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--config", metavar="PATH", type=Path, help="the server's configuration file (TOML)"
         )
+    copy = commands.add_parser(
+        "copy", help="copy a store that no server uses into a new one, also of another kind"
+    )
+    copy.add_argument("source", metavar="FROM", help="the URL of the store; it stays as it is")
+    copy.add_argument(
+        "target",
+        metavar="TO",
+        help="the URL of the new store; after an interruption, the same command goes on",
+    )
+    copy.add_argument(
+        "--restart",
+        action="store_true",
+        help="begin anew: drop what an interrupted copy has left at TO, and nothing else",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what is asked.
 
     Raises:
-        ConfigError: there is no such store, or the backup can't be written there.
-        StoreUnavailable: it can't be read now, or the disk is full.
-        StoreCorrupt: it is damaged; what was found is printed.
+        ConfigError: there is no such store, or the new one can't be made there.
+        StoreUnavailable: it can't be read now, or the disk is full; or a server uses it, and must
+            not.
+        StoreCorrupt: it is damaged; what was found is printed. Or a copy is not the same.
     """
+    if args.action == "copy":
+        return _copy(args)
     from gochat.config import load_config
     from gochat.errors import StoreCorrupt
     from gochat.storage import maintenance
@@ -47,6 +69,44 @@ def run(args: argparse.Namespace) -> int:
         raise StoreCorrupt(f"{database} is not sound: start no server on it, restore a backup")
     print(f"{database}: sound")
     return 0
+
+
+def _copy(args: argparse.Namespace) -> int:
+    from gochat.cli.progress import shown
+    from gochat.errors import StoreUnavailable
+    from gochat.storage.copy import copy
+
+    has_begun = False
+    try:
+        with shown("entries and people") as advance:
+
+            def progress(what: str, done: int, total: int) -> None:
+                nonlocal has_begun
+                has_begun = True
+                advance(what, done, total)
+
+            report = copy(args.source, args.target, restart=args.restart, progress=progress)
+    except (KeyboardInterrupt, SystemExit, StoreUnavailable):
+        if has_begun:
+            print("gochat: not finished; the same command again goes on from here", file=sys.stderr)
+        raise
+    _print(report)
+    return 0
+
+
+def _print(report: Report) -> None:
+    if report.found:
+        print(f"{report.found:,} entries were there from before it was interrupted")
+    for part in report.parts:
+        print(f"{part.what:<14}{part.count:>12,}   {part.digest[:16]}   the same in both")
+    kinds = sorted(report.kinds.items(), key=lambda kind: -kind[1])
+    print("of the entries: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds))
+    if report.reused_cids:
+        print(
+            f"{report.reused_cids:,} entries have lost their cid, because their sender has used "
+            "it again; nothing else of them is different"
+        )
+    print("copied, and compared: a server can be started on it")
 
 
 def _database(url: str) -> Path:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import database, lock, search
+from gochat.errors import ConfigError, StoreCorrupt
+from gochat.storage.sqlite import database, search
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
+from gochat.storage.sqlite.place import publish
+from gochat.storage.sqlite.source import opened_to_read
 
 #: Findings of one kind: more of them would say nothing new.
 MAX_FINDINGS: Final = 20
@@ -36,7 +38,7 @@ def backup(source: Path, target: Path) -> None:
     if target.exists():
         raise ConfigError(f"{target} exists already; a backup overwrites nothing")
     partial = target.with_name(target.name + ".partial")
-    with _opened(source) as db:
+    with opened_to_read(source) as db:
         try:
             os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
@@ -48,7 +50,7 @@ def backup(source: Path, target: Path) -> None:
             raise ConfigError(f"{target} can't be written: {error.strerror}") from error
         try:
             _copy(db, partial)
-            _publish(partial, target)
+            publish(partial, target, "a backup overwrites nothing")
         finally:
             partial.unlink(missing_ok=True)
 
@@ -63,24 +65,6 @@ def _copy(db: sqlite3.Connection, partial: Path) -> None:
         raise StoreCorrupt(f"the database is damaged, so there is no backup: {findings[0]}")
 
 
-def _publish(partial: Path, target: Path) -> None:
-    """Give a whole file its name, unless that is taken."""
-    try:
-        descriptor = os.open(partial, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if os.name == "posix":
-            os.link(partial, target)  # which, other than renaming, overwrites nothing
-        else:
-            partial.rename(target)  # overwrites nothing on Windows
-    except FileExistsError:
-        raise ConfigError(f"{target} exists already; a backup overwrites nothing") from None
-    except OSError as error:
-        raise StoreUnavailable(f"{target} can't be written: {error.strerror}") from error
-
-
 def check(path: Path) -> list[str]:
     """Return what is wrong with a database: nothing, if all is well. Changes nothing.
 
@@ -91,7 +75,7 @@ def check(path: Path) -> list[str]:
         StoreUnavailable: it can't be read now.
         StoreCorrupt: it is no database, another program's or newer than this program.
     """
-    with _opened(path) as db:
+    with opened_to_read(path) as db:
         findings: list[str] = []
         try:
             db.execute("BEGIN")
@@ -109,28 +93,6 @@ def check(path: Path) -> list[str]:
         return findings
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database for reading only, whether a server has it open or not."""
-    if not path.is_file():
-        raise ConfigError(f"there is no database {path}")
-    path = path.absolute()
-    with ExitStack() as stack:
-        is_alone = False
-        if lock.is_known(path):
-            with suppress(StoreUnavailable):  # a server has it
-                stack.enter_context(lock.exclusive(path))
-                is_alone = True
-        stack.enter_context(database.mapped_errors())
-        # A reader of a database in WAL mode leaves -wal and -shm beside it, where there are none:
-        # not if it is told that nobody will change it.
-        is_at_rest = is_alone and not database.has_wal(path)
-        db = database.connect(path, access="immutable" if is_at_rest else "ro")
-        stack.enter_context(closing(db))
-        database.require_ours(db, path)
-        yield db
-
-
 def _damage(db: sqlite3.Connection) -> Iterator[str]:
     for (finding,) in db.execute(f"PRAGMA integrity_check({MAX_FINDINGS})").fetchall():
         if finding != "ok":
@@ -143,9 +105,12 @@ def _damage(db: sqlite3.Connection) -> Iterator[str]:
 #: How it is said, and what must not be found; `?1` is SEQ_BITS, `?2` is MAX_SEQ.
 _CONTRADICTIONS: Final = {
     "the log of {} has gaps: {} entries, the last one is {}": (
+        # A copy of a log whose oldest entries were dropped says how many there were.
         "SELECT coalesce(c.key, '?'), count(*), max(e.id & ?2) FROM entry e"
-        " LEFT JOIN conversation c ON c.id = e.id >> ?1 GROUP BY e.id >> ?1"
-        " HAVING c.key IS NULL OR min(e.id & ?2) <> 1 OR max(e.id & ?2) <> count(*)"
+        " LEFT JOIN conversation c ON c.id = e.id >> ?1"
+        " LEFT JOIN meta b ON b.key = 'base ' || c.id GROUP BY e.id >> ?1"
+        " HAVING c.key IS NULL OR min(e.id & ?2) <> coalesce(b.value, 0) + 1"
+        " OR max(e.id & ?2) <> coalesce(b.value, 0) + count(*)"
     ),
     "in the log of {} entry {} is older than the one before it": (
         "SELECT coalesce(c.key, '?'), e.id & ?2 FROM entry e"

@@ -41,7 +41,7 @@ from gochat.storage.redis import topology, upkeep
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.exchange import RedisExchange
 from gochat.storage.redis.feed import Feed
-from gochat.storage.redis.keys import VERSION, Keys
+from gochat.storage.redis.keys import DEFAULT_PARTITIONS, VERSION, Keys
 from gochat.storage.redis.lanes import Connections, Lane, open_lane
 from gochat.storage.redis.log import Log
 from gochat.storage.redis.names import Names
@@ -49,12 +49,10 @@ from gochat.storage.redis.order import Order
 from gochat.storage.redis.people import People
 from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search import Search
+from gochat.storage.redis.source import COPY_OF
 from gochat.storage.redis.url import Location, parse_url
 from gochat.storage.redis.wire import Broken, Refused
 
-#: Parts that the conversations of new data are spread over: enough for a cluster of a dozen
-#: masters, and few enough that asking all of them costs little.
-DEFAULT_PARTITIONS: Final = 16
 #: Lanes for reading. They share the interpreter's lock, so more would only take turns.
 READERS: Final = 2
 
@@ -253,10 +251,10 @@ def _find_partitions(location: Location) -> int:
         wire = topology.find(location, 1).server(0).connect(options.timeout)
         try:
             wanted = options.partitions or DEFAULT_PARTITIONS
-            *_, (version, partitions) = wire.ask(
+            *_, (version, partitions, copy_of) = wire.ask(
                 ("HSETNX", keys.meta, "version", VERSION),
                 ("HSETNX", keys.meta, "partitions", wanted),
-                ("HMGET", keys.meta, "version", "partitions"),
+                ("HMGET", keys.meta, "version", "partitions", COPY_OF),
             )
         finally:
             wire.close()
@@ -270,6 +268,11 @@ def _find_partitions(location: Location) -> int:
         raise StoreCorrupt(
             f"the data in {location} was written by a newer gochat: "
             "update gochat; it is left as it is"
+        )
+    if copy_of is not None:
+        raise StoreUnavailable(
+            f"the data in {location} is a copy that is not finished: wait for it, or give the same "
+            "`gochat db copy` again"
         )
     if options.partitions not in (None, int(partitions)):
         raise ConfigError(

@@ -5,7 +5,8 @@ all keys of a partition are on one server and one script may use them together. 
 wholly in one partition; so is what is kept about a person, in another one.
 
 ==================== ====== ===========================================================
-``meta``             hash   version and number of partitions; only in partition 0
+``meta``             hash   version and number of partitions; `copy_of` while it is a copy in the
+                            making; only in partition 0
 ``state``            hash   `epoch`; `run`: the server process it holds for; `pos`: the
                             position of the last entry; `gate`: see attachment.py
 ``feed``             stream the newest entries of the partition, id = position-0
@@ -46,6 +47,9 @@ from gochat.chat.names import NameKey
 
 #: Of this layout.
 VERSION: Final = 1
+#: Parts that the conversations of new data are spread over: enough for a cluster of a dozen
+#: masters, and few enough that asking all of them costs little.
+DEFAULT_PARTITIONS: Final = 16
 #: Bytes of a digest of a cid: by chance, two are the same once in 10^19 pairs.
 _DIGEST_SIZE: Final = 8
 

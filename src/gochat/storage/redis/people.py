@@ -33,7 +33,17 @@ class _Token(Struct, array_like=True, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Token).decode
+decode_token = msgspec.msgpack.Decoder(_Token).decode
+
+
+def encode_token(token: Token, generation: int) -> bytes:
+    """Return a token as it is kept."""
+    return _encode(_Token(token.account, token.expires, generation))
+
+
+def lifetime(token: Token, now: int) -> int:
+    """Return the milliseconds for which a token is kept."""
+    return max(0, token.expires - now) + TOKEN_SLACK
 
 
 class People:
@@ -114,10 +124,9 @@ class People:
     def add_token(self, token: Token, now: int) -> Steps[None]:
         """Keep a token until some time after it has expired."""
         (generation,) = yield [self._about(token.account, "HGET", "generation")]
-        kept = _Token(token.account, token.expires, int(generation or 0))
+        packed = encode_token(token, int(generation or 0))
         partition, key = self._keys.token(token.digest)
-        lifetime = max(0, token.expires - now) + TOKEN_SLACK
-        yield [Command(partition, ("SET", key, _encode(kept), "PX", lifetime))]
+        yield [Command(partition, ("SET", key, packed, "PX", lifetime(token, now)))]
 
     def token(self, digest: bytes, now: int) -> Steps[Token | None]:
         """Find a token that holds."""
@@ -125,7 +134,7 @@ class People:
         (packed,) = yield [Command(partition, ("GET", key))]
         if packed is None:
             return None
-        kept = _decode(packed)
+        kept = decode_token(packed)
         (generation,) = yield [self._about(kept.account, "HGET", "generation")]
         if generation is None or int(generation) != kept.generation or kept.expires <= now:
             return None

@@ -31,5 +31,6 @@ BEAT: Final = _read("beat")
 REGISTER: Final = _read("register")
 ATTACH: Final = _read("attach")
 RENEW: Final = _read("renew")
+EXTEND: Final = _read("extend")
 
-ALL: Final = (APPEND, PAGE, STANDING, MARK, SEEK, BEAT, REGISTER, ATTACH, RENEW)
+ALL: Final = (APPEND, PAGE, STANDING, MARK, SEEK, BEAT, REGISTER, ATTACH, RENEW, EXTEND)

@@ -162,9 +162,13 @@ def _places(
 def _last_before(db: sqlite3.Connection, conversation: int, position: int) -> int:
     """Return the id of a conversation's last entry before a position; by halving, for both rise
     together."""
-    low = first_id(conversation)
-    (high,) = db.execute(
-        "SELECT max(id) FROM entry WHERE id BETWEEN ? AND ?", (low, last_id(conversation))
+    # Not always from 1: a copy of a store that had dropped the oldest entries lacks them, too.
+    low: int
+    high: int
+    low, high = db.execute(
+        "SELECT (SELECT min(id) FROM entry WHERE id BETWEEN ?1 AND ?2) - 1,"
+        " (SELECT max(id) FROM entry WHERE id BETWEEN ?1 AND ?2)",
+        (first_id(conversation), last_id(conversation)),
     ).fetchone()
     while low < high:
         middle = (low + high + 1) // 2

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gochat.errors import ConfigError, StoreUnavailable
@@ -62,6 +62,12 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def forget(path: Path) -> None:
+    """Remove the lock file of a database that is no longer there. The lock is held."""
+    with suppress(OSError):  # Windows removes no file that is open; it does no harm
+        _lock_file(path).unlink()
 
 
 def _lock_file(path: Path) -> Path:

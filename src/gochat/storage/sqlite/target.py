@@ -1,0 +1,305 @@
+"""A new database that another store is copied into.
+
+It is written beside its place, under a name that ends with ``.copying``, and gets its own name when
+it is complete: so there is never half a database for a server to find. Its epoch is new.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from gochat.chat import conversations, names
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.store import Token
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.contents import Entry, Heading, Participant, Person, Source, Target
+from gochat.storage.sqlite import database, lock, search
+from gochat.storage.sqlite.database import Location, mapped_errors, parse_url
+from gochat.storage.sqlite.entries import MAX_SEQ, first_id, last_id
+from gochat.storage.sqlite.place import publish
+from gochat.storage.sqlite.source import SqliteSource
+
+#: Pages of the search index that are merged for each text, so that it is as it would be had they
+#: come one after the other (indexer.py).
+_MERGED_PER_TEXT: Final = 0.2
+
+
+@contextmanager
+def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target]:
+    """Open what becomes the database at `url`, to go on with it or to begin.
+
+    Raises:
+        ConfigError: there is a database at `url`; or what was begun is the copy of another source.
+        StoreUnavailable: it can't be written now; or another copy into it goes on.
+        StoreCorrupt: what was begun is damaged.
+    """
+    location = parse_url(url)
+    path = location.path
+    if path is None:
+        raise ConfigError("a copy into memory would be lost: give a file's path, sqlite:///PATH")
+    if path.exists():
+        raise ConfigError(f"{path} exists already; a copy overwrites nothing")
+    partial = path.with_name(path.name + ".copying")
+    database.prepare_place(partial)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.exclusive(partial))
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"another copy into {path} goes on") from error
+        if restart:
+            for part in ("", "-wal", "-shm"):
+                partial.with_name(partial.name + part).unlink(missing_ok=True)
+            database.prepare_place(partial)
+        try:
+            db = database.open_database(Location(partial, location.synchronous))
+        except StoreCorrupt as error:
+            raise StoreCorrupt(f"{error}. Copy anew with --restart") from error
+        stack.enter_context(closing(db))
+        stack.enter_context(mapped_errors())
+        _begin(db, fingerprint, path)
+        target = SqliteTarget(db, partial, path)
+        yield target
+        if target.is_published:
+            lock.forget(partial)
+
+
+def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
+    # All that refers to something comes after it or with it, but the lobby's people: they come
+    # last, and the senders of entries with them. `complete` looks whether all are there.
+    db.execute("PRAGMA foreign_keys = OFF")
+    db.execute("CREATE TABLE IF NOT EXISTS reused_cid (id INTEGER PRIMARY KEY, cid TEXT NOT NULL)")
+    db.execute("INSERT INTO meta VALUES ('copy of', ?) ON CONFLICT DO NOTHING", (fingerprint,))
+    (begun,) = db.execute("SELECT value FROM meta WHERE key = 'copy of'").fetchone()
+    if begun != fingerprint:
+        raise ConfigError(
+            f"the copy that was begun as {path} is of another source, or of this one before "
+            "it changed: begin anew with --restart"
+        )
+
+
+class SqliteTarget:
+    """A :class:`~gochat.storage.contents.Target`. A transaction for each call."""
+
+    def __init__(self, db: sqlite3.Connection, partial: Path, path: Path) -> None:
+        self._db = db
+        self._partial = partial
+        self._path = path
+        self._ids: dict[ConversationKey, int] = {}
+        self.is_published = False
+        self.contents: Source = SqliteSource(db, reused=True)
+
+    def heads(self, headings: Sequence[Heading]) -> list[int]:
+        """See :class:`~gochat.storage.contents.Target`. Makes the conversations."""
+        heads = []
+        self._ids = {}
+        with self._transaction() as db:
+            for heading in headings:
+                db.execute(
+                    "INSERT INTO conversation (key, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    (heading.key, heading.name or None),
+                )
+                query = "SELECT id FROM conversation WHERE key = ?"
+                (id_,) = db.execute(query, (heading.key,)).fetchone()
+                self._ids[heading.key] = id_
+                if heading.base:
+                    db.execute(
+                        "INSERT INTO meta VALUES ('base ' || ?, ?) ON CONFLICT DO NOTHING",
+                        (id_, heading.base),
+                    )
+                (last,) = db.execute(
+                    "SELECT max(id) FROM entry WHERE id BETWEEN ? AND ?",
+                    (first_id(id_), last_id(id_)),
+                ).fetchone()
+                heads.append(heading.base if last is None else last & MAX_SEQ)
+        return heads
+
+    def extend(self, pieces: Sequence[tuple[Heading, Sequence[Entry]]]) -> None:
+        """See :class:`~gochat.storage.contents.Target`."""
+        texts: list[tuple[int, str]] = []
+        with self._transaction() as db:
+            for heading, entries in pieces:
+                base = first_id(self._ids[heading.key])
+                self._add(db, base, entries)
+                texts += [(base + e.seq, e.text) for e in entries if e.kind == "text" and e.text]
+            search.add(db, texts)
+            search.merge(db, max(1, int(len(texts) * _MERGED_PER_TEXT)))
+
+    def _add(self, db: sqlite3.Connection, base: int, entries: Sequence[Entry]) -> None:
+        # The position, among the entries of all conversations, is set when they are all there.
+        insert = (
+            "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions, edited,"
+            " deleted) VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sender, cid)"
+            " WHERE cid IS NOT NULL DO NOTHING"
+        )
+        rows = [
+            (
+                base + entry.seq,
+                entry.ts,
+                names.known(entry.sender),
+                entry.kind,
+                entry.text,
+                entry.ref or None,
+                entry.cid or None,
+                entry.mentions or None,
+                entry.edited or None,
+                entry.deleted,
+            )
+            for entry in entries
+        ]
+        if db.executemany(insert, rows).rowcount < len(rows):
+            self._take_cids(db, insert, rows)
+        db.executemany(
+            "INSERT INTO reaction (entry, emoji, person, seq) VALUES (?, ?, ?, ?)",
+            [
+                (base + entry.seq, given.emoji, names.known(given.name), given.seq)
+                for entry in entries
+                for given in entry.reactions
+            ],
+        )
+        db.executemany(
+            "INSERT INTO mention (person, entry) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [
+                (names.known(name), base + entry.seq)
+                for entry in entries
+                if entry.kind == "text" and entry.mentions
+                for name in entry.mentions.split(",")
+            ],
+        )
+
+    def _take_cids(
+        self, db: sqlite3.Connection, insert: str, rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Insert those whose cid their sender has used before.
+
+        Redis forgets cids after a time; here each is known for ever, to one entry: to the newest,
+        for that is the one that may be said again.
+        """
+        for row in rows:
+            id_, sender, cid = row[0], row[2], row[6]
+            if db.execute("SELECT 1 FROM entry WHERE id = ?", (id_,)).fetchone() is not None:
+                continue
+            db.execute(
+                "INSERT INTO reused_cid SELECT id, cid FROM entry WHERE sender = ? AND cid = ?",
+                (sender, cid),
+            )
+            db.execute("UPDATE entry SET cid = NULL WHERE sender = ? AND cid = ?", (sender, cid))
+            db.execute(insert, row)
+
+    def describe(self, described: Sequence[tuple[Heading, Sequence[Participant]]]) -> None:
+        """See :class:`~gochat.storage.contents.Target`."""
+        with self._transaction() as db:
+            for heading, participants in described:
+                id_ = self._ids[heading.key]
+                db.execute(
+                    "UPDATE conversation SET topic = ?, private = ? WHERE id = ?",
+                    (heading.topic, heading.private, id_),
+                )
+                is_private = conversations.is_private(heading.key)
+                db.executemany(
+                    _PARTICIPANT,
+                    [
+                        (
+                            who.person,
+                            id_,
+                            who.role or None,
+                            conversations.peer(heading.key, who.person) if is_private else None,
+                            who.since,
+                            who.read,
+                            who.level,
+                        )
+                        for who in participants
+                    ],
+                )
+
+    def put_people(self, people: Sequence[Person]) -> None:
+        """See :class:`~gochat.storage.contents.Target`."""
+        with self._transaction() as db:
+            (lobby,) = db.execute(
+                "SELECT id FROM conversation WHERE key = ?", (LOBBY_KEY,)
+            ).fetchone()
+            db.executemany(
+                "INSERT OR REPLACE INTO account (key, name, password_hash, created)"
+                " VALUES (?, ?, ?, ?)",
+                [(who.key, who.name, who.password_hash, who.created) for who in people],
+            )
+            db.executemany(
+                _PARTICIPANT,
+                [
+                    (who.key, lobby, "member", None, who.created, who.read, who.level)
+                    for who in people
+                ],
+            )
+
+    def forget_tokens(self) -> None:
+        """See :class:`~gochat.storage.contents.Target`."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM token")
+
+    def put_tokens(self, tokens: Sequence[Token], now: int) -> None:
+        """See :class:`~gochat.storage.contents.Target`."""
+        del now  # each has its end
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO token (digest, account, expires) VALUES (?, ?, ?)",
+                [(token.digest, token.account, token.expires) for token in tokens],
+            )
+
+    def complete(self) -> int:
+        """See :class:`~gochat.storage.contents.Target`."""
+        with self._transaction() as db:
+            # Of all conversations together; within one, time never goes back.
+            db.execute("DROP TABLE IF EXISTS temp.placed")
+            db.execute("CREATE TEMP TABLE placed AS SELECT id FROM entry ORDER BY ts, id")
+            db.execute("CREATE UNIQUE INDEX temp.placed_id ON placed (id)")
+            db.execute(
+                "UPDATE entry SET position ="
+                " (SELECT p.rowid FROM temp.placed p WHERE p.id = entry.id)"
+            )
+            db.execute("DROP TABLE temp.placed")
+            db.execute("UPDATE meta SET value = (SELECT count(*) FROM entry) WHERE key = 'indexed'")
+            db.execute(
+                "UPDATE conversation SET members = (SELECT count(*) FROM participant p WHERE"
+                " p.conversation = conversation.id AND p.role IN ('member', 'operator'))"
+            )
+            broken = db.execute("PRAGMA foreign_key_check").fetchone()
+            if broken is not None:
+                raise StoreCorrupt(
+                    f"the source is not sound: something in {broken[0]} refers to "
+                    f"{broken[2]}, where it is missing"
+                )
+            (reused,) = db.execute("SELECT count(*) FROM reused_cid").fetchone()
+        return int(reused)
+
+    def publish(self) -> None:
+        """See :class:`~gochat.storage.contents.Target`.
+
+        Raises:
+            ConfigError: there is a database at its place by now.
+        """
+        self._db.execute("DROP TABLE reused_cid")
+        database.mark_closed(self._db)
+        self._db.execute("PRAGMA journal_mode = DELETE")  # all in one file
+        self._db.close()
+        publish(self._partial, self._path, "a copy overwrites nothing")
+        self._partial.unlink(missing_ok=True)
+        self.is_published = True
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+
+_PARTICIPANT: Final = (
+    "INSERT OR REPLACE INTO participant (person, conversation, role, peer, since, read, level)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)

@@ -1,0 +1,617 @@
+"""Copying a store into another: everything is there, once, whatever happens in between."""
+
+# ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+import trio
+from processes import GOCHAT
+from redis_deployments import ClusterOf3, Watched, wait_for
+from redis_process import RedisServer
+from storing import NOON, Chat, Clock, account, draft, key, person
+
+from gochat.chat.conversations import LOBBY_KEY
+from gochat.chat.store import Appended, Token
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage import copy as copying
+from gochat.storage import open_store, wall_clock
+from gochat.storage.copy import COMPARING, Report, copy
+from gochat.storage.maintenance import check
+
+pytestmark = [pytest.mark.trio, pytest.mark.redis]
+
+PEOPLE = ("Mei", "Bob", "Eve", "Straße", "李雷")
+#: A time at which cids are still remembered.
+TODAY = wall_clock() - 60_000
+SESSION = Token(digest=b"s" * 32, account=person("Mei"), expires=wall_clock() + 3_600_000)
+
+
+async def fill(url: str, more: int = 0) -> None:
+    """Have people use a store: something of everything, and `more` messages in the lobby."""
+    clock = Clock()
+    clock.now = TODAY
+    async with open_store(url, clock=clock) as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob", "Eve", "Straße")
+        await store.set_password_hash(person("Bob"), "another hash")
+        await store.add_token(SESSION)
+        await store.add_token(Token(digest=b"e" * 32, account=person("Bob"), expires=NOON))
+        await store.add_token(Token(digest=b"r" * 32, account=person("Eve"), expires=2 * TODAY))
+        await store.revoke_tokens(person("Eve"))
+        await chat.append(*(draft("Bob", "#lobby", f"{n}", cid=f"c{n}") for n in range(more)))
+        await chat.say("Mei", "#lobby", "hello @Bob", mentions=["Bob"], cid="hello")
+        await chat.say("Mei", "#lobby", "to be taken back @Eve", mentions=["Eve"])
+        await chat.say("Bob", "#lobby", "hello 中文")
+        first = more + 1
+        await chat.do("Mei", "#lobby", "edit", "hello there", ref=first)
+        await chat.do("Mei", "#lobby", "edit", "hello, @Eve", ref=first, mentions=["Eve"])
+        await chat.do("Mei", "#lobby", "edit", "secret", ref=first + 1)
+        await chat.do("Bob", "#lobby", "react", "👍", ref=first + 1)
+        await chat.do("Mei", "#lobby", "delete", ref=first + 1)
+        await chat.do("Eve", "#lobby", "react", "👍", ref=first)
+        await chat.do("Bob", "#lobby", "react", "🎉", ref=first)
+        await chat.do("Bob", "#lobby", "react", "👍", ref=first)
+        await chat.do("Bob", "#lobby", "unreact", "🎉", ref=first)
+        clock.now += 1000
+        await chat.register("李雷")  # who has read what was before
+        await chat.do("Mei", "#Garden", "create", "public")
+        await chat.do("Mei", "#Garden", "topic", "Roses & 玫瑰")
+        await chat.do("Bob", "#Garden", "join")
+        await chat.do("Straße", "#Garden", "join")
+        await chat.do("Mei", "#Garden", "operator", subject="Bob")
+        await chat.do("Straße", "#Garden", "leave")
+        await chat.do("Eve", "#Cellar", "create", "private")
+        await chat.do("Eve", "#Cellar", "invite", subject="Mei")
+        await chat.do("Eve", "#Cellar", "invite", subject="Bob")
+        await chat.do("Bob", "#Cellar", "join")
+        await chat.do("Mei", "#Empty", "create", "public")
+        await chat.do("Mei", "#Empty", "leave")
+        clock.now += 1000
+        await chat.say("Bob", "@Mei", "hi")
+        await chat.say("Mei", "@Bob", "hi, too", ref=1, cid="reply")
+        await chat.say("Eve", "@Eve", "a note")
+        await chat.say("Straße", "@李雷", "你好")
+        await chat.say("Bob", "#Garden", "weeds")
+        await chat.say("Mei", "#lobby", "last")
+        await chat.mark_read("Eve", "#lobby", first + 3)
+        await chat.mark_read("Mei", "#Garden", 3)
+        await store.set_level(person("Eve"), LOBBY_KEY, "none")
+        await store.set_level(person("Bob"), key("#Garden", "Bob"), "mentions")
+
+
+async def everything(url: str) -> dict[str, Any]:
+    """What people see of a store, with no epochs."""
+    found: dict[str, Any] = {}
+    async with open_store(url, clock=Clock()) as store:
+        chat = Chat(store)
+        for who in PEOPLE:
+            me = person(who)
+            found[f"{who}: account"] = await store.account(me)
+            theirs, _ = await store.conversations(me, after="", limit=100)
+            found[f"{who}: conversations"] = [
+                (c.conv, c.head, c.read, c.unread, c.mentions, c.level, c.topic, c.operator)
+                for c in theirs
+            ]
+            found[f"{who}: rooms"] = await store.rooms(me, after="", limit=100)
+            found[f"{who}: keys"] = await store.conversation_keys(me)
+            for one in theirs:
+                found[f"{who}: {one.conv}"] = [
+                    (
+                        *(e.to, e.seq, e.ts, e.from_, e.kind, e.text, e.ref, e.cid),
+                        *(e.mentions, e.edited, e.deleted, e.reactions),
+                    )
+                    for e in await chat.entries(who, one.conv)
+                ]
+            found[f"{who}: search"] = sorted(await chat.find(who, "h"))
+            for room in ("#Garden", "#Cellar", "#Empty", "#lobby"):
+                found[f"{who}: role in {room}"] = await store.room(key(room, who), me)
+        for room in ("#Garden", "#Cellar", "#Empty", "#lobby"):
+            found[f"members of {room}"] = await store.members(key(room, "Mei"), after="", limit=9)
+        for digest in (b"s", b"e", b"r"):
+            found[f"session {digest!r}"] = await store.token(digest * 32, wall_clock())
+        found["said"] = [
+            said is not None and (said.seq, said.text)
+            for said in (
+                await store.said(LOBBY_KEY, person("Mei"), "hello"),
+                await store.said(key("@Bob", "Mei"), person("Mei"), "reply"),
+            )
+        ]
+    return found
+
+
+async def copied(source: str, target: str, **options: Any) -> Report:
+    return await trio.to_thread.run_sync(partial(copy, source, target, **options))
+
+
+class Places:
+    """URLs for stores of a test."""
+
+    def __init__(self, request: pytest.FixtureRequest, folder: Path) -> None:
+        self._request = request
+        self._folder = folder
+
+    def __call__(self, kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{self._folder / uuid4().hex}.db"
+        deployment: RedisServer | Watched | ClusterOf3 = self._request.getfixturevalue(kind)
+        return f"{deployment.url}?prefix=t{uuid4().hex}"
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Places:
+    """Names places for stores, by their kind."""
+    return Places(request, tmp_path)
+
+
+def path_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+async def epoch_of(url: str) -> str:
+    async with open_store(url, clock=Clock()) as store:
+        return (await Chat(store).page("Mei", "#lobby")).epoch
+
+
+# -- everything is there -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("sqlite", "redis_server", "sqlite"),
+        ("sqlite", "redis_cluster", "redis_server", "redis_watched"),
+        ("redis_watched", "sqlite", "sqlite", "redis_cluster"),
+    ],
+    ids="-".join,
+)
+async def test_each_copy_of_a_copy_is_what_people_had(
+    kinds: tuple[str, ...], place: Places
+) -> None:
+    first = place(kinds[0])
+    await fill(first)
+    url, expected, reports = first, await everything(first), []
+    epochs = {await epoch_of(first)}
+    for kind in kinds[1:]:
+        target = place(kind)
+        reports.append(await copied(url, target))
+        if target.startswith("sqlite"):
+            assert check(path_of(target)) == []
+        assert await everything(target) == expected
+        epochs.add(await epoch_of(target))
+        url = target
+    assert len(epochs) == len(kinds), "clients must not take one history for another"
+    assert all(report.parts == reports[0].parts for report in reports)
+    counts = {part.what: part.count for part in reports[0].parts}
+    assert (counts["accounts"], counts["sessions"]) == (5, 1)
+    assert reports[0].kinds["edit"] == 3
+
+
+async def test_people_go_on_in_a_copy(place: Places) -> None:
+    source, middle, target = place("sqlite"), place("redis_server"), place("sqlite")
+    await fill(source)
+    await copied(source, middle)
+    await go_on(middle)
+    await copied(middle, target)
+    assert await everything(target) == await everything(middle)
+    async with open_store(target, clock=Clock()) as store:
+        assert await Chat(store).find("Bob", "gone") == ["gone on"]
+    assert check(path_of(target)) == []
+
+
+async def go_on(url: str) -> None:
+    async with open_store(url, clock=wall_clock) as store:
+        chat = Chat(store)
+        head = (await chat.page("Mei", "#lobby")).head
+        assert (await chat.say("Mei", "#lobby", "gone on")).seq == head + 1
+        (again,) = await chat.append(draft("Mei", "#lobby", "hello @Bob", cid="hello"))
+        assert isinstance(again, Appended)
+        assert again.dup
+        await chat.do("Mei", "#lobby", "edit", "later", ref=3 if head < 3 else 1)
+        await chat.do("Mei", "#lobby", "delete", ref=1)
+        await chat.do("Eve", "#Cellar", "kick", subject="Bob")
+        await chat.do("Mei", "#Cellar", "join")
+
+
+async def test_source_is_not_changed(place: Places, redis_server: RedisServer) -> None:
+    file, there = place("sqlite"), place("redis_server")
+    await fill(file)
+    before = path_of(file).read_bytes()
+    files = sorted(path_of(file).parent.iterdir())
+    await copied(file, there)
+    assert path_of(file).read_bytes() == before
+    assert sorted(path_of(file).parent.iterdir()) == files
+    async with open_store(there):
+        pass  # so that it has its epoch
+    held = contents(redis_server, there)
+    await copied(there, place("redis_server"))
+    assert contents(redis_server, there) == held
+
+
+def contents(server: RedisServer, url: str) -> dict[bytes, object]:
+    """All keys of a store, with their values."""
+    with closing(redis.Redis(port=server.port)) as client:
+        keys: list[bytes] = client.keys(url.partition("=")[2] + ":*")  # type: ignore[assignment]  # not awaitable: this client is synchronous
+        return {name: client.dump(name) for name in keys}
+
+
+async def test_log_whose_oldest_entries_were_dropped_begins_where_it_did(place: Places) -> None:
+    source = place("redis_server") + "&keep=50"
+    await fill(source, more=200)
+    expected = await everything(source)
+    url = source
+    for kind in ("sqlite", "sqlite", "redis_server"):
+        target = place(kind)
+        await copied(url, target)
+        found = await everything(target)
+        assert found == expected
+        url = target
+        if kind == "sqlite":
+            assert check(path_of(target)) == []
+    lobby = expected["Bob: #lobby"]
+    assert lobby[0][1] > 100
+    async with open_store(url) as store:
+        page = await Chat(store).page("Bob", "#lobby", before=lobby[2][1])
+        assert [entry.seq for entry in page.entries] == [one[1] for one in lobby[:2]]
+
+
+async def test_search_goes_on_page_by_page_where_the_oldest_entries_were_dropped(
+    place: Places,
+) -> None:
+    source, target = place("redis_server") + "&keep=50", place("sqlite")
+    await fill(source, more=200)
+    await copied(source, target)
+    async with open_store(target) as store:
+        texts: list[str] = []
+        cursor = None
+        while True:
+            hits, cursor = await store.search(person("Bob"), "19", cursor=cursor, limit=3)
+            texts += [hit.text for hit in hits]
+            if cursor is None:
+                break
+    assert texts == [str(n) for n in range(199, 189, -1)]
+
+
+async def test_cid_that_was_used_twice_stays_with_the_newest(place: Places) -> None:
+    source, target = place("redis_server") + "&cid_memory=60", place("sqlite")
+    async with open_store(source) as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await chat.say("Mei", "#lobby", "first", cid="1")
+        forget_cids(source)  # as time does
+        await chat.say("Mei", "@Bob", "second", cid="1")
+        await chat.say("Mei", "@Bob", "third", cid="2")
+    report = await copied(source, target)
+    assert report.reused_cids == 1
+    async with open_store(target) as store:
+        chat = Chat(store)
+        assert [e.cid for e in await chat.entries("Mei", "#lobby")] == [None]
+        assert [e.cid for e in await chat.entries("Mei", "@Bob")] == ["1", "2"]
+    assert check(path_of(target)) == []
+
+
+def forget_cids(url: str) -> None:
+    address, _, query = url.partition("?")
+    prefix = query.partition("&")[0].partition("=")[2]
+    with closing(redis.Redis.from_url(address)) as client:
+        for kind in "kq":
+            for name in client.scan_iter(f"{prefix}:*:{kind}:*"):
+                client.delete(name)
+
+
+# -- interruptions -------------------------------------------------------------------------------
+
+
+class Interruption(Exception):
+    """Stands for whatever ends a copy."""
+
+
+def interrupted_after(steps: int) -> Callable[[str, int, int], None]:
+    """Progress that ends the copy when it has been told so often."""
+
+    def progress(*_: object) -> None:
+        nonlocal steps
+        steps -= 1
+        if steps < 0:
+            raise Interruption
+
+    return progress
+
+
+@pytest.mark.parametrize("kinds", [("sqlite", "redis_server"), ("redis_cluster", "sqlite")])
+async def test_copy_interrupted_again_and_again_is_the_same_in_the_end(
+    kinds: tuple[str, str], place: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "BATCH", 20)
+    source, target = map(place, kinds)
+    await fill(source, more=100)
+    interruptions, found, steps = 0, 0, 1
+    while True:
+        try:
+            found = (await copied(source, target, progress=interrupted_after(steps))).found
+            break
+        except Interruption:
+            interruptions += 1
+            steps += 2  # so that it gets further each time
+    assert interruptions > 5
+    assert found > 100
+    assert await everything(target) == await everything(source)
+    if kinds[1] == "sqlite":
+        assert check(path_of(target)) == []
+        assert {path.suffix for path in path_of(target).parent.iterdir()} <= {".db", ".lock"}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
+async def test_command_that_is_killed_goes_on(kind: str, place: Places) -> None:
+    source, target = place("sqlite"), place(kind)
+    await fill(source, more=5_000)
+    await trio.to_thread.run_sync(kill_command, source, target)
+    report = await copied(source, target)
+    assert 0 < report.found < 5_000
+    assert await everything(target) == await everything(source)
+
+
+def kill_command(source: str, target: str) -> None:
+    """Kill the command when it has copied something. It can't finish before, for nobody reads what
+    it says."""
+    read_end, write_end = os.pipe()
+    try:
+        os.set_blocking(write_end, False)
+        with suppress(BlockingIOError):
+            while os.write(write_end, bytes(4096)):
+                pass
+        os.set_blocking(write_end, True)
+        command = [*GOCHAT, "db", "copy", source, target]
+        with subprocess.Popen(command, stderr=write_end) as process:
+            wait_for(lambda: has_entries(target))
+            assert process.poll() is None
+            process.kill()
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def has_entries(target: str) -> bool:
+    """True if there is something in a copy in the making."""
+    if not target.startswith("sqlite"):
+        address, _, prefix = target.partition("?prefix=")
+        with closing(redis.Redis.from_url(address)) as client:
+            return any(client.scan_iter(f"{prefix}:*:l:#lobby", count=10_000))
+    path = path_of(target)
+    assert not path.exists()
+    try:
+        with closing(sqlite3.connect(path.with_name(path.name + ".copying"))) as db:
+            return bool(db.execute("SELECT 1 FROM entry LIMIT 1").fetchone())
+    except sqlite3.OperationalError:
+        return False  # not made yet
+
+
+async def test_server_refuses_a_redis_that_is_a_copy_in_the_making(place: Places) -> None:
+    source, target = place("sqlite"), place("redis_server")
+    await fill(source)
+    with pytest.raises(Interruption):
+        await copied(source, target, progress=interrupted_after(2))
+    with pytest.raises(StoreUnavailable, match="copy that is not finished"):
+        async with open_store(target):
+            pass
+    with pytest.raises(ConfigError, match="itself a copy that is not finished"):
+        await copied(target, place("sqlite"))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
+async def test_source_that_changed_since_the_interruption_is_copied_anew_only_when_asked(
+    kind: str, place: Places
+) -> None:
+    source, target = place("sqlite"), place(kind)
+    await fill(source)
+    with pytest.raises(Interruption):
+        await copied(source, target, progress=interrupted_after(3))
+    async with open_store(source) as store:
+        await Chat(store).do("Mei", "#lobby", "delete", ref=1)
+    with pytest.raises(ConfigError, match="--restart"):
+        await copied(source, target)
+    assert (await copied(source, target, restart=True)).found == 0
+    assert await everything(target) == await everything(source)
+
+
+async def test_copy_beside_a_copy_into_the_same_place_does_not_double_anything(
+    place: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "BATCH", 20)
+    source, target = place("redis_server"), place("redis_server")
+    await fill(source, more=100)
+
+    def overtaken(what: str, done: int, total: int) -> None:
+        del what, total
+        if 0 < done < 40:
+            copy(source, target)
+
+    with pytest.raises(StoreUnavailable, match="another copy into the same place goes on"):
+        await copied(source, target, progress=overtaken)
+    assert await everything(target) == await everything(source)
+
+
+# -- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
+@pytest.mark.parametrize("restart", [False, True])
+async def test_target_with_data_is_refused_and_left(
+    kind: str, restart: bool, place: Places
+) -> None:
+    source, target = place("sqlite"), place(kind)
+    await fill(source)
+    async with open_store(target) as store:
+        assert await store.create_account(account("Zoe"))
+    with pytest.raises(ConfigError, match="overwrites nothing"):
+        await copied(source, target, restart=restart)
+    async with open_store(target) as store:
+        assert await store.existing([person("Zoe"), person("Mei")]) == {person("Zoe"): "Zoe"}
+
+
+async def test_redis_that_a_server_has_only_looked_at_is_taken(place: Places) -> None:
+    source, target = place("sqlite"), place("redis_server")
+    await fill(source)
+    async with open_store(target):
+        pass
+    await copied(source, target)
+    assert await everything(target) == await everything(source)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
+async def test_source_that_a_server_uses_is_refused(kind: str, place: Places) -> None:
+    source = place(kind)
+    await fill(source)
+    async with open_store(source) as store, trio.open_nursery() as nursery:
+        if store.exchange is not None:
+            await nursery.start(store.exchange.run, lambda *_: None)
+        with pytest.raises(StoreUnavailable, match=r"in use by .* gochat server"):
+            await copied(source, place("sqlite"))
+        nursery.cancel_scope.cancel()
+    await copied(source, place("sqlite"))
+
+
+async def test_source_that_is_written_to_meanwhile_is_not_taken_for_copied(place: Places) -> None:
+    source, target = place("redis_server"), place("sqlite")
+    await fill(source)
+
+    async def say() -> None:
+        async with open_store(source) as store:  # a program that holds no lease
+            await Chat(store).say("Mei", "#lobby", "meanwhile")
+
+    def progress(what: str, done: int, total: int) -> None:
+        if (what, done) == (COMPARING, total):
+            trio.from_thread.run(say)
+
+    with pytest.raises(StoreUnavailable, match="written to the source meanwhile"):
+        await copied(source, target, progress=progress)
+    assert not path_of(target).exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "text"),
+    [
+        ("sqlite:///missing.db", ConfigError, "there is no database"),
+        ("sqlite://", ConfigError, "in memory"),
+        ("mysql://localhost/secret", ConfigError, "of no known kind"),
+    ],
+)
+async def test_source_that_is_none_is_refused(
+    source: str, error: type[Exception], text: str, place: Places
+) -> None:
+    with pytest.raises(error, match=text) as caught:
+        await copied(source, place("sqlite"))
+    assert "secret" not in str(caught.value)
+
+
+async def test_redis_without_data_is_no_source(place: Places, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no data of gochat"):
+        await copied(place("redis_server"), place("sqlite"))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_newer_source_is_refused(place: Places, redis_server: RedisServer) -> None:
+    file, there = place("sqlite"), place("redis_server")
+    await fill(file)
+    await fill(there)
+    with closing(sqlite3.connect(path_of(file))) as db:
+        db.execute("PRAGMA user_version = 999")
+    prefix = there.partition("=")[2]
+    with closing(redis.Redis(port=redis_server.port)) as client:
+        client.hset(f"{prefix}:{{0}}:meta", "version", 999)
+    for source in (file, there):
+        with pytest.raises(StoreCorrupt, match="newer gochat"):
+            await copied(source, place("sqlite"))
+
+
+async def test_damaged_source_is_refused(place: Places, redis_server: RedisServer) -> None:
+    file, there = place("sqlite"), place("redis_server")
+    await fill(file, more=500)
+    await fill(there)
+    raw = bytearray(path_of(file).read_bytes())
+    raw[12_288:20_480] = os.urandom(8192)
+    path_of(file).write_bytes(raw)
+    prefix = there.partition("=")[2]
+    with closing(redis.Redis(port=redis_server.port)) as client:
+        (log,) = client.scan_iter(f"{prefix}:*:l:#garden", count=10_000)
+        client.lset(log, 0, "no record")
+    for source in (file, there):
+        with pytest.raises(StoreCorrupt, match="damaged"):
+            await copied(source, place("sqlite"))
+
+
+async def test_entry_that_is_missing_in_the_source_is_found(place: Places) -> None:
+    source = place("sqlite")
+    await fill(source)
+    with closing(sqlite3.connect(path_of(source))) as db, db:
+        db.execute("DELETE FROM entry WHERE id & 0xffffffff = 4 AND id >> 32 = 1")
+    with pytest.raises(StoreCorrupt, match="not all entries of #lobby: there is a gap behind 3"):
+        await copied(source, place("redis_server"))
+
+
+# -- comparing -----------------------------------------------------------------------------------
+
+PLANTED = {
+    "a text": ("UPDATE entry SET text = 'x' WHERE id & 255 = 3", "the entries of #lobby"),
+    "a time": ("UPDATE entry SET ts = ts + 1 WHERE id & 255 = 3", "the entries of #lobby"),
+    "an entry": ("DELETE FROM entry WHERE id & 255 = 3 AND id >> 32 = 1", "the copy has not all"),
+    "a reaction": ("DELETE FROM reaction", "the entries of #lobby"),
+    "a topic": ("UPDATE conversation SET topic = 'x' WHERE topic <> ''", "#garden, as a whole"),
+    "a role": ("UPDATE participant SET role = 'member' WHERE role = 'operator'", "the people of"),
+    "a marker": ("UPDATE participant SET read = 0 WHERE peer IS NOT NULL", "the people of @"),
+    "a password": ("UPDATE account SET password_hash = '' WHERE key = 'bob'", "the accounts"),
+    "a session": ("UPDATE token SET expires = expires + 1", "the sessions"),
+    "a room": ("INSERT INTO conversation (key, name) VALUES ('#x', '#x')", "there are 8"),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+async def test_planted_difference_is_found_and_the_copy_is_not_published(
+    what: str, place: Places
+) -> None:
+    source, target = place("sqlite"), place("sqlite")
+    await fill(source)
+    change, text = PLANTED[what]
+
+    def plant(phase: str, done: int, total: int) -> None:
+        del total
+        if (phase, done) == (COMPARING, 0):
+            partial_copy = path_of(target).with_name(path_of(target).name + ".copying")
+            with closing(sqlite3.connect(partial_copy)) as db, db:
+                db.execute(change)
+
+    with pytest.raises(StoreCorrupt, match=text):
+        await copied(source, target, progress=plant)
+    assert not path_of(target).exists()
+
+
+async def test_entry_that_was_changed_in_redis_is_found(
+    place: Places, redis_server: RedisServer
+) -> None:
+    source, target = place("sqlite"), place("redis_server")
+    await fill(source)
+
+    def plant(phase: str, done: int, total: int) -> None:
+        del total
+        if (phase, done) == (COMPARING, 0):
+            with closing(redis.Redis(port=redis_server.port)) as client:
+                prefix = target.partition("=")[2]
+                (log,) = client.scan_iter(f"{prefix}:*:l:#garden", count=10_000)
+                client.lset(log, 0, client.lindex(log, 1))  # type: ignore[arg-type]  # not awaitable: this client is synchronous
+
+    with pytest.raises(StoreCorrupt, match="the entries of #garden"):
+        await copied(source, target, progress=plant)
+    with pytest.raises(StoreUnavailable, match="not finished"):
+        async with open_store(target):
+            pass
