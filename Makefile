@@ -21,7 +21,7 @@ PYTEST := $(BIN)/coverage run -m pytest --durations=10 --durations-min=5
 REPORT := $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 .PHONY: help chat serve tui test check-format lint types imports tests format bench faults docs \
-	docs-write picture build smoke constraints clean
+	docs-write pictures build smoke constraints clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -78,8 +78,8 @@ format: $(DEVELOPMENT) ## Format the code, and mend what can be mended by machin
 docs-write: $(DEVELOPMENT) ## Make the parts of the documentation that are made from the code
 	$(BIN)/python docs/check.py --write
 
-picture: $(DEVELOPMENT) ## Take the picture of the app that the README shows
-	$(BIN)/python docs/picture.py
+pictures: $(DEVELOPMENT) ## Take the pictures of the app that the documentation shows
+	$(BIN)/python docs/pictures.py
 
 constraints: ## Resolve the newest versions of everything into constraints.txt (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \

@@ -57,14 +57,26 @@ def check_links() -> Iterator[str]:
 
 def check_made_parts(*, write: bool = False) -> Iterator[str]:
     """Yield which made parts are out of date; with `write`, make them new instead."""
+    made: set[str] = set()
     for page in pages():
         text = page.read_text(encoding="utf-8")
+        made.update(part["name"] for part in _MADE.finditer(text))
         new = _MADE.sub(lambda part: part[1] + "\n" + MAKERS[part["name"]]() + "\n" + part[3], text)
         if new != text:
             if write:
                 page.write_text(new, encoding="utf-8", newline="\n")
             else:
                 yield f"{page.relative_to(ROOT)}: out of date; `make docs-write` makes it new"
+    for name in sorted(set(MAKERS) - made):
+        yield f"no page has the part that is made from the code: {name}"
+
+
+def check_pictures() -> Iterator[str]:
+    """Yield the pictures that no page shows. Those that are shown and missing are broken links."""
+    shown = {(page.parent / target).resolve() for page in pages() for target in _links(page)}
+    for picture in sorted((ROOT / "docs" / "images").iterdir()):
+        if picture not in shown:
+            yield f"{picture.relative_to(ROOT)}: no page shows it"
 
 
 def _links(page: Path) -> list[str]:
@@ -265,7 +277,7 @@ def main() -> int:
     )
     parser.add_argument("--write", action="store_true", help="write the made parts anew")
     write = parser.parse_args().write
-    problems = [*check_made_parts(write=write), *check_links()]
+    problems = [*check_made_parts(write=write), *check_links(), *check_pictures()]
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:

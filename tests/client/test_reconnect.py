@@ -342,6 +342,33 @@ async def test_a_server_too_busy_to_let_it_back_in_is_asked_again_when_it_said()
         assert client.state is ConnectionState.CONNECTED
 
 
+async def test_a_person_need_not_wait_for_the_next_attempt() -> None:
+    options = ClientOptions(clock=FakeClock(), random=lambda: 0.5)
+    async with logged_in(options) as (server, client, peer):
+        client.reconnect_now()  # connected: nothing to do
+        events = Watcher(client)
+        await peer.cut()
+        while (await events.next_of(StateChanged)).state is not RECONNECTING:
+            pass
+        client.reconnect_now()
+        await come_back(server)
+        assert client.state is ConnectionState.CONNECTED
+
+
+async def test_a_person_in_a_hurry_waits_as_long_as_the_server_asked() -> None:
+    clock = FakeClock()
+    options = ClientOptions(clock=clock, random=lambda: 0.5)
+    async with logged_in(options) as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(wire.Bye(reason="server_closing", text="back soon", retry_after=60.0))
+        while (await events.next_of(StateChanged)).state is not RECONNECTING:
+            pass
+        client.reconnect_now()
+        assert (await events.next_of(StateChanged)).retry_in == 60.0
+        await clock.pass_sleep(60.0)
+        await come_back(server)
+
+
 async def test_a_session_that_was_ended_by_somebody_stays_ended() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)

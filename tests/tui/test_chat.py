@@ -206,6 +206,48 @@ async def test_a_cut_is_told_what_is_sent_waits_and_goes_out_again(
         assert shown(pilot) == ["are you there?"]
 
 
+async def test_a_person_in_a_hurry_connects_by_a_key_that_is_shown(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app(size=(80, 24)) as pilot:
+        client.cut(retry_in=20.0, reason="nobody answers at 127.0.0.1:8889: is the server running?")
+        await settle(pilot)
+        last = screen_text(pilot).splitlines()[-1]
+        assert "reconnecting in 20 s" in last
+        assert "nobody answers" in last
+        assert last.rstrip().endswith("F9 try now")
+        await pilot.press("f9")
+        await settle(pilot)
+        assert "connected" in screen_text(pilot).splitlines()[-1]
+        assert "F9" not in screen_text(pilot)
+
+
+async def test_typing_names_in_the_lobby_asks_the_server_for_no_members(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", members=["mei"], joined=True)
+    async with open_app() as pilot:
+        await type_text(pilot, "hello @m")
+        await settle(pilot)
+        assert "members" not in [request[0] for request in client.requests]
+        await pilot.press("alt+2")
+        client.refusals["members"] = ChatError(ErrorCode.RATE_LIMITED, "too fast")
+        await type_text(pilot, "hello @m")
+        await settle(pilot)
+        assert "members" in [request[0] for request in client.requests]
+        assert "too fast" not in screen_text(pilot).casefold()
+
+
+async def test_a_toast_covers_neither_what_is_written_nor_the_status(open_app: OpenApp) -> None:
+    async with open_app(size=(60, 20)) as pilot:
+        await type_text(pilot, "half a sentence")
+        pilot.app.notify("Something has happened that takes more than one line to tell.")
+        await until(pilot, lambda: "Something has" in screen_text(pilot))
+        lines = screen_text(pilot).splitlines()
+        assert "half a sentence" in lines[-2]
+        assert "connected" in lines[-1]
+
+
 async def test_a_refused_message_stays_with_its_reason_and_can_be_tried_again(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:

@@ -160,6 +160,14 @@ async def test_the_palette_begins_a_command_that_needs_more(
         assert chat(pilot).composer.input.text == "/invite "
 
 
+async def test_light_is_first_the_light_theme_of_the_app(open_app: OpenApp) -> None:
+    async with open_app() as pilot:
+        await pilot.press("ctrl+p")
+        await opened(pilot, Palette)
+        await type_text(pilot, "light")
+        await until(pilot, lambda: pilot.app.theme == "gochat-light", "the preview")
+
+
 async def test_themes_are_shown_while_moving_and_only_kept_when_chosen(
     open_app: OpenApp, client: ScriptedClient, state: State
 ) -> None:
@@ -279,7 +287,7 @@ async def test_an_edit_that_fails_keeps_what_was_typed(
         chat(pilot).composer.input.write("hello")
         await pilot.press("enter")
         await until(pilot, lambda: chat(pilot).composer.input.text == "hello")
-        assert "there is no connection" in screen_text(pilot)
+        await until(pilot, lambda: "There is no connection" in screen_text(pilot))
 
 
 async def test_leaving_an_edit_brings_the_draft_back(
@@ -761,6 +769,7 @@ async def test_an_empty_server_says_what_to_do(open_app: OpenApp, client: Script
     async with open_app() as pilot:
         text = screen_text(pilot)
         assert "You are the first one here" in text
+        assert "Others on this machine get in with: gochat tui 127.0.0.1:8889" in text
         assert "go to a room or a person" in text
         client.say("#lobby", "mei", "hello")
         await settle(pilot)

@@ -106,3 +106,21 @@ def test_a_file_that_is_no_toml_stops_the_start(state: State, tmp_path: Path) ->
         preferences.load(state, config)
     with pytest.raises(ConfigError, match="no such file"):
         preferences.load(state, tmp_path / "missing.toml")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_local"),
+    [
+        ("127.0.0.1:8889", True),
+        ("localhost", True),
+        ("gochats://localhost:9000", True),
+        ("[::1]:8889", True),
+        ("chat.example.org", False),
+        ("10.0.0.1:8889", False),
+        ("127.example.org:1", False),
+    ],
+)
+def test_a_server_of_this_machine_only_is_known_by_its_address(
+    address: str, is_local: bool
+) -> None:
+    assert addresses.is_local(address) is is_local

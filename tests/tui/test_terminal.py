@@ -79,3 +79,36 @@ def test_a_dumb_terminal_is_told_apart() -> None:
 def test_without_a_terminal_there_is_no_app(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tui", "--demo"]) == 2
     assert "needs a terminal" in capsys.readouterr().err
+
+
+def locale_told(**environ: str) -> str:
+    """Return what a new Python says of the locale that `environ` asks for."""
+    cleared = {n: v for n, v in os.environ.items() if n != "LANG" and not n.startswith("LC_")}
+    code = "from gochat.tui.terminal import locale_problem; print(locale_problem())"
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True,
+        env={**cleared, "PYTHONUTF8": "", **environ},
+    ).stdout.strip()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environ", "start"),
+    [
+        ({"LANG": "C"}, "The locale C is not UTF-8 here."),
+        ({"LC_ALL": "POSIX", "LANG": "C.UTF-8"}, "The locale POSIX is not UTF-8 here."),
+        ({}, "No locale is set."),
+    ],
+)
+def test_a_locale_in_which_python_only_assumes_utf_8_is_told(
+    environ: dict[str, str], start: str
+) -> None:
+    told = locale_told(**environ)
+    assert told.startswith(start)
+    assert "LC_ALL=C.UTF-8" in told
+
+
+@pytest.mark.parametrize("environ", [{"LC_ALL": "C.UTF-8"}, {"LANG": "C", "PYTHONUTF8": "1"}])
+def test_a_locale_with_utf_8_and_one_that_was_overruled_need_no_word(
+    environ: dict[str, str],
+) -> None:
+    assert locale_told(**environ) == ""

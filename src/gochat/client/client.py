@@ -176,6 +176,14 @@ class Client:
         """
         await self._link.log_out()
 
+    def reconnect_now(self) -> None:
+        """Try to reconnect at once, instead of when the wait for it ends.
+
+        Not before the time at which the server said that one may come back. Does nothing unless the
+        client waits for its next attempt.
+        """
+        self._link.reconnect_now()
+
     async def change_password(self, old: str, new: str) -> None:
         """Set a new password. All other sessions of the account end; this one gets a new token.
 

@@ -76,6 +76,7 @@ class Link:
         self._order: _Order | None = None
         self._connection: Connection | None = None  # the one that is logged in
         self._reason = "log in first"  # why there is none
+        self._pause: anyio.CancelScope | None = None  # between two attempts to connect
         self._changed = anyio.Event()  # of the order, the state or the connection
         self._is_closed = False
         mailroom.buffer.on_taken = self._read_on
@@ -137,6 +138,11 @@ class Link:
                 order.scope.cancel()
                 self._end("logged out", order)
 
+    def reconnect_now(self) -> None:
+        """Make the next attempt to connect at once, or as soon as the server lets it."""
+        if self._pause is not None:
+            self._pause.cancel()
+
     async def change_password(self, old: str, new: str) -> None:
         """Set a new password, and take the new token."""
         request = wire.ChangePassword(old=old, new=new)
@@ -193,13 +199,25 @@ class Link:
                 return
             if end.lasted >= STABLE_AFTER:
                 backoff.reset()
-            delay = backoff.next() + end.retry_after
-            self._become(ConnectionState.RECONNECTING, delay, reason)
-            await self._clock.sleep(delay)
+            await self._wait(backoff.next(), end.retry_after, reason)
             self._become(ConnectionState.RECONNECTING, None, reason)
             token, positions = self._mailroom.token, self._mailroom.inbox.positions()
             assert token is not None
             request = wire.Resume(token=token, positions=positions)
+
+    async def _wait(self, delay: float, least: float, reason: str) -> None:
+        """Wait before the next attempt. :meth:`reconnect_now` ends that; never before `least`."""
+        begun = self._clock.now()
+        self._become(ConnectionState.RECONNECTING, delay + least, reason)
+        try:
+            with anyio.CancelScope() as self._pause:
+                await self._clock.sleep(delay + least)
+                return
+        finally:
+            self._pause = None
+        if (rest := begun + least - self._clock.now()) > 0:
+            self._become(ConnectionState.RECONNECTING, rest, reason)
+            await self._clock.sleep(rest)
 
     async def _live(self, request: wire.Login | wire.Resume, order: _Order) -> _End:
         """Connect, log in, and stay until that ends; return how it did."""

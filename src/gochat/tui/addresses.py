@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 DEFAULT: Final = "gochat://127.0.0.1:8889"
@@ -26,3 +27,9 @@ def complete(text: str) -> str:
 def shorten(url: str) -> str:
     """Return a URL as it is shown: only what is not usual."""
     return url.removeprefix("gochat://")
+
+
+def is_local(address: str) -> bool:
+    """Return whether a server's address, as it is shown, leads to this machine only."""
+    host = complete(address).partition("://")[2].rpartition(":")[0]
+    return host in {"localhost", "[::1]"} or bool(re.fullmatch(r"127(\.\d+){3}", host))

@@ -26,6 +26,7 @@ from gochat.tui.model import Model
 from gochat.tui.notifier import Notifier
 from gochat.tui.preferences import Preferences, Settings
 from gochat.tui.presentation import name as safe
+from gochat.tui.presentation import sentence
 from gochat.tui.screens.chat import NARROW, ChatScreen, ModelChanged
 from gochat.tui.screens.connect import ConnectScreen, Credentials
 from gochat.tui.screens.forms import LogInAgain
@@ -90,6 +91,11 @@ class GochatApp(App[None]):
     def keymap(self) -> Keymap:
         """The keys of all actions."""
         return self.preferences.keymap
+
+    @property
+    def server_address(self) -> str:
+        """The address of the server, as people write it."""
+        return addresses.shorten(self._session)
 
     @property
     def is_drawing_due(self) -> bool:
@@ -208,20 +214,24 @@ class GochatApp(App[None]):
             while client.state is ConnectionState.OFFLINE:
                 password = await self.push_screen_wait(LogInAgain(f"{text}\nYou are {safe(me)}."))
                 if password is None:
-                    key = self.keymap.shown("log_in")
+                    key = self.keymap.shown("reconnect")
                     self._report(f"You are logged out. {key} logs you in again.")
                     return
                 try:
                     await client.log_in(me, password)
                 except GochatError as error:
-                    text = _sentence(safe(str(error)))
+                    text = sentence(safe(str(error)))
         finally:
             self._is_asking = False
 
-    def action_log_in(self) -> None:
-        """Log in again, after the session has ended."""
-        if self._controller and self._controller.client.state is ConnectionState.OFFLINE:
+    def action_reconnect(self) -> None:
+        """Try to connect at once; after the session has ended, log in again."""
+        if self._controller is None:
+            return
+        if self._controller.client.state is ConnectionState.OFFLINE:
             self._ask_to_log_in()
+        else:
+            self._controller.client.reconnect_now()
 
     async def log_out(self) -> None:
         """End the session for good, and show the first screen."""
@@ -301,7 +311,7 @@ class GochatApp(App[None]):
         self.run_worker(work, name=name, group="requests", exit_on_error=True)
 
     def _report(self, text: str) -> None:
-        self.notify(safe(text), severity="error", markup=False)
+        self.notify(sentence(safe(text)), severity="error", markup=False)
 
     def _painted(self) -> None:
         """Count the next frame from here: however long painting takes, keys get as long, too."""
@@ -363,8 +373,10 @@ class GochatApp(App[None]):
         """Show all commands by name."""
         if isinstance(self.screen, ModalScreen):
             return
-        themes = sorted(self.available_themes, key=lambda t: (not t.startswith("gochat"), t))
-        palette = Palette(self.keymap, themes, self.theme, self._preview)
+        names = sorted(
+            self.available_themes, key=lambda t: (not t.startswith(themes.OWN_PREFIX), t)
+        )
+        palette = Palette(self.keymap, names, self.theme, self._preview)
         self._start(self._choose(palette), "palette")
 
     def _preview(self, theme: str) -> None:
@@ -397,7 +409,3 @@ class GochatApp(App[None]):
         """Ctrl+C, where nothing is selected: say what it does, and what quits."""
         self.notify(f"Ctrl+C copies what is selected. {self.keymap.shown('quit')} quits.",
                     markup=False, timeout=3)  # fmt: skip
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

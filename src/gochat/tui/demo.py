@@ -25,8 +25,8 @@ _RESTART: Final = (
 )
 _BENCH: Final = """\
 ```sh
-make bench              # the whole table
-make bench ARGS=fanout  # just this
+make bench                 # the whole table
+make bench ARGS=broadcast  # just this
 ```"""
 _SOAK: Final = """\
 > needs a decision
@@ -41,27 +41,27 @@ _LOBBY: Final = (
     (1.2 * DAY - 60, "mei", "And nobody noticed the restart on Tuesday 🎉"),
     (1.2 * DAY - 90, "kofi", _RESTART),
     (2.1 * HOUR, "zoë", "Good morning from Lisbon! ☀️"),
-    (2.0 * HOUR, "小林", "おはようございます。今日もよろしくお願いします。"),
-    (1.9 * HOUR, "mei", "Morning! Kobayashi-san, did you see the numbers from last night?"),
-    (1.8 * HOUR, "小林", "Yes: **1,000 people**, one message each second, p99 under 20 ms."),
-    (1.7 * HOUR, "jonas", "How do I measure that here?"),
-    (1.6 * HOUR, "小林", _BENCH),
-    (1.5 * HOUR, "jonas", "Oh, that was easy. Thank you!"),
+    (2.0 * HOUR, "田中", "おはようございます。今日もよろしくお願いします。"),
+    (1.9 * HOUR, "mei", "Morning! Tanaka-san, did you see the numbers from last night?"),
+    (1.8 * HOUR, "田中", "Yes: **1,000 people**, one message each second, p99 under 20 ms."),
+    (1.7 * HOUR, "bruno", "How do I measure that here?"),
+    (1.6 * HOUR, "田中", _BENCH),
+    (1.5 * HOUR, "bruno", "Oh, that was easy. Thank you!"),
     (0.5 * HOUR, "tomas", "@ada are you around? The topic of #release-1.0 needs a decision."),
     (0.4 * HOUR, "mei", _SOAK),
 )
 
 #: What goes on while one looks: after how many seconds, and who does what where.
 _GOES_ON: Final[tuple[tuple[float, str, str, str], ...]] = (
-    (4, "jonas", LOBBY, "The soak test is at 31 hours. Memory is a flat line."),
-    (5, "amara", LOBBY, "Hi everybody! I just ran `make chat`. That was it?"),
+    (4, "bruno", LOBBY, "The soak test is at 31 hours. Memory is a flat line."),
+    (5, "felix", LOBBY, "Hi everybody! I just ran `make chat`. That was it?"),
     (3, "mei", LOBBY, "That was it :) Welcome! ~~Read the manual~~ There is F1."),
     (6, "zoë", "#design", "How about a third theme?"),
     (4, "tomas", "#design", "Ctrl+P, type *theme*, and move: it shows each one as you go."),
     (6, "kofi", "#release-1.0", "@ada the changelog is two pages now. Too long?"),
     (5, "mei", "@mei", "Lunch at one? The place with the noodles 🍜"),
-    (7, "小林", LOBBY, "Ctrl+F で日本語も検索できます。"),
-    (6, "jonas", LOBBY, "Is the protocol documented somewhere?"),
+    (7, "田中", LOBBY, "Ctrl+F で日本語も検索できます。"),
+    (6, "bruno", LOBBY, "Is the protocol documented somewhere?"),
     (3, "tomas", LOBBY, "`docs/reference/protocol.md`, with one exchange in hex."),
     (8, "niklas", LOBBY, "I wrote a client in Lua from that page alone. Took an evening."),
     (5, "zoë", LOBBY, "🤯"),
@@ -141,7 +141,7 @@ def furnish(client: ScriptedClient) -> None:
     """Have people, rooms and what was said before."""
     client.add_room("#design", "How it looks and feels", members=["mei", "tomas"], joined=True)
     client.add_room("#release-1.0", "Friday, if the soak test holds", members=["kofi"], joined=True)
-    client.add_room("#music", "What are you listening to?", members=["zoë", "jonas"])
+    client.add_room("#music", "What are you listening to?", members=["zoë", "bruno"])
     for ago, sender, text in _LOBBY:
         mentions = ["ada"] if "@ada" in text else []
         client.record(LOBBY, sender, text, ago=ago, mentions=mentions)
@@ -155,6 +155,6 @@ def furnish(client: ScriptedClient) -> None:
         "#release-1.0", "kofi", "@ada can you read it once more?", ago=0.3 * HOUR, mentions=["ada"]
     )
     client.record("@mei", "mei", "Lunch at one?", ago=0.2 * HOUR)
-    client.arrive("mei", "tomas", "kofi", "zoë", "小林", "jonas", "amara", "niklas")
+    client.arrive("mei", "tomas", "kofi", "zoë", "田中", "bruno", "felix", "niklas")
     client.read(LOBBY, 10)
     client.read("#design")

@@ -68,7 +68,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("members", "chat", ("f3",), "members", "Members of this room"),
     Action("rooms", "chat", ("f4",), "rooms", "All rooms"),
     Action("settings", "chat", ("f5",), "settings", "Settings"),
-    Action("log_in", "app", ("f9",), "log_in", "Log in again, when the session has ended"),
+    Action("reconnect", "app", ("f9",), "reconnect", "Connect now; log in again"),
     *(_conversation(n) for n in range(1, 10)),
     Action("page_up", "input", ("pageup",), "page_up", "Scroll up"),
     Action("page_down", "input", ("pagedown",), "page_down", "Scroll down"),

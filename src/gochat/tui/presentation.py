@@ -25,6 +25,11 @@ def name(text: str) -> str:
     return " ".join(sanitise(text).split())
 
 
+def sentence(text: str) -> str:
+    """Return what a server or an exception says as people write it."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 def local_zone() -> tzinfo:
     """Return the time zone of this machine."""
     return datetime.now().astimezone().tzinfo or UTC
@@ -90,12 +95,15 @@ def _notice(entry: Entry, me: str, at: datetime) -> LogNotice:
     return LogNotice(key=entry.key, time=at, text=text, group=group, who=entry.sender)
 
 
-def connection_line(model: Model) -> tuple[str, str, str]:
-    """Return how the connection is: a sign, a text, and ``good``, ``busy`` or ``bad``."""
+def connection_line(model: Model, *, short: bool = False) -> tuple[str, str, str]:
+    """Return how the connection is: a sign, a text, and ``good``, ``busy`` or ``bad``.
+
+    The `short` text leaves out who is connected.
+    """
     connection = model.connection
     match connection.state:
         case ConnectionState.CONNECTED:
-            return "●", f"connected as {name(model.me)}", "good"
+            return "●", "connected" if short else f"connected as {name(model.me)}", "good"
         case ConnectionState.CONNECTING:
             return "◌", "connecting…", "busy"
         case ConnectionState.RECONNECTING:

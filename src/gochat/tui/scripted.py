@@ -154,6 +154,12 @@ class ScriptedClient:
         self._check("log_out")
         self._move(ConnectionState.OFFLINE)
 
+    def reconnect_now(self) -> None:
+        """Have the connection back, if it was cut."""
+        self._check("reconnect_now")
+        if self._state is ConnectionState.RECONNECTING:
+            self.restore()
+
     async def change_password(self, old: str, new: str) -> None:
         """Set a new password."""
         self._check("change_password", old, new)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gochat.client import open_client
 from gochat.tui import addresses, preferences
 from gochat.tui.app import GochatApp
+from gochat.tui.preferences import Preferences
 from gochat.tui.state import State, default_directory
-from gochat.tui.terminal import kept_title, teach_legacy_keys
+from gochat.tui.terminal import kept_title, locale_problem, teach_legacy_keys
 
 
 def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path | None) -> int:
@@ -23,10 +26,8 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
         from gochat.tui.demo import demo_app
 
         with TemporaryDirectory(prefix="gochat-demo-") as directory:
-            app = demo_app(State(Path(directory)), preferences.load(State(Path(directory)), config))
-            with kept_title():
-                app.run()
-            return app.return_code or 0
+            state = State(Path(directory))
+            return _run(demo_app(state, _preferences(state, config)))
     state = State(state_dir or default_directory())
     server = addresses.complete(url) if url else None
     if server is not None:
@@ -36,9 +37,24 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
     app = GochatApp(
         state=state,
         open_client=open_client,
-        preferences=preferences.load(state, config),
+        preferences=_preferences(state, config),
         server=server,
     )
+    return _run(app)
+
+
+def _preferences(state: State, config: Path | None) -> Preferences:
+    found = preferences.load(state, config)
+    if problem := locale_problem():
+        found = dataclasses.replace(found, problems=(problem, *found.problems))
+    return found
+
+
+def _run(app: GochatApp) -> int:
+    # What has been loaded until now stays to the end. The collector need not look through it again
+    # and again: its long pauses were the slowest key presses (docs/explanation/performance.md).
+    gc.collect()
+    gc.freeze()
     with kept_title():
         app.run()
     return app.return_code or 0

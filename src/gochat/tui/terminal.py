@@ -38,6 +38,21 @@ def check_terminal() -> None:
         )
 
 
+def locale_problem() -> str:
+    """Return what the person should know of the locale, or an empty string.
+
+    In the locale C, and so where none is set at all, Python takes UTF-8 nevertheless. That is
+    mostly right: many containers and ssh sessions have no locale, and their terminal knows UTF-8.
+    So the app goes on; but tmux and the like replace each sign then, and nothing would say why.
+    """
+    if not sys.flags.utf8_mode or os.environ.get("PYTHONUTF8") or "utf8" in sys._xoptions:
+        return ""
+    # Not LC_CTYPE: Python has set it to UTF-8 itself.
+    wanted = os.environ.get("LC_ALL") or os.environ.get("LANG")
+    told = f"The locale {wanted} is not UTF-8 here" if wanted else "No locale is set"
+    return f"{told}. If signs look wrong, start with LC_ALL=C.UTF-8 before the command."
+
+
 @contextmanager
 def kept_title() -> Iterator[None]:
     """Have the window's title as it was when the app has ended. Terminals that can't, don't."""

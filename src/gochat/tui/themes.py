@@ -11,6 +11,9 @@ from typing import Final
 
 from textual.theme import Theme
 
+#: How the names of the app's own themes begin.
+OWN_PREFIX: Final = "gochat-"
+
 DARK: Final = Theme(
     name="gochat-dark",
     dark=True,

@@ -43,6 +43,7 @@ class ChatApp(Protocol):
     """What the chat needs of the app that shows it."""
 
     keymap: Keymap
+    server_address: str
 
     def time(self) -> float:
         """Return seconds that never go back."""
@@ -127,6 +128,7 @@ class ChatScreen(Screen[None]):
 
     def _begin(self) -> None:
         self._greeting.keymap = self.chat_app.keymap
+        self._greeting.server = self.chat_app.server_address
         self._has_begun = True
         self._set_hints()
         self._show_conversation()
@@ -440,12 +442,17 @@ class ChatScreen(Screen[None]):
         self._set_hints()
 
     def _set_hints(self) -> None:
-        focused = self.focused
+        focused, keymap = self.focused, self.chat_app.keymap
         if isinstance(focused, ChatLog) and focused.selected_key is not None:
-            self._status.hints = hints.for_message(
-                self.chat_app.keymap, self.model.entry(focused.selected_key)
-            )
+            shown = hints.for_message(keymap, self.model.entry(focused.selected_key))
         elif isinstance(focused, RowList):
-            self._status.hints = hints.for_list()
+            shown = hints.for_list()
         else:
-            self._status.hints = hints.for_input(self.chat_app.keymap)
+            shown = hints.for_input(keymap)
+        match self.model.connection.state:
+            case ConnectionState.RECONNECTING | ConnectionState.OFFLINE as state:
+                ended = state is ConnectionState.OFFLINE
+                shown = (*hints.for_cut(keymap, ended=ended), *shown)
+            case _:
+                pass
+        self._status.hints = shown

@@ -16,6 +16,7 @@ from textual.widgets import Button, Input, Label, Static
 from gochat.errors import ChatError, ErrorCode, GochatError
 from gochat.tui import addresses
 from gochat.tui.presentation import name as safe
+from gochat.tui.presentation import sentence
 from gochat.tui.typable import typable
 from gochat.tui.widgets.text_field import TextField
 
@@ -74,6 +75,9 @@ class ConnectScreen(Screen[None]):
     """Asks for server, name and password; shows beside the field what was wrong with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        # Before the field: what is typed right after must not go on in it, readable to all.
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
         Binding("down", "app.focus_next", show=False),
         Binding("up", "app.focus_previous", show=False),
         Binding("escape", "cancel", show=False),
@@ -138,7 +142,7 @@ class ConnectScreen(Screen[None]):
         text = str(error)
         if isinstance(error, ChatError):
             field = error.field or _FIELDS.get(ErrorCode(error.code), "") if _known(error) else ""
-            text = error.text
+            text = sentence(error.text)
             if error.code == ErrorCode.BAD_CREDENTIALS and not self._has_account:
                 text += " New here? Choose “Create account”."
             if error.code == ErrorCode.NAME_TAKEN:
@@ -147,7 +151,7 @@ class ConnectScreen(Screen[None]):
                 field, text = "password", "Your session has ended. Please log in again."
             if error.code == ErrorCode.BAD_INVITE:
                 field = "invite"
-        self._wrong(field, text[:1].upper() + text[1:])
+        self._wrong(field, sentence(text))
 
     def _wrong(self, field: str, text: str) -> None:
         matches = self.query(f"#field-{field}") if field else None

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gochat.client import Level, Member
+from gochat.client import ChatError, Level, Member
+from gochat.errors import ErrorCode
 from gochat.protocol.messages import LOBBY
 from gochat.tui import commands
 from gochat.tui.chat_log.events import ActionName
@@ -105,7 +106,16 @@ class Deeds:
         if view is not None and view.joined:
             self._screen.open_conversation(room)
         else:
-            self._do(self._client.join(room), lambda: self._screen.open_conversation(room))
+            self._do(self._join(room), lambda: self._screen.open_conversation(room))
+
+    async def _join(self, room: str) -> None:
+        try:
+            await self._client.join(room)
+        except ChatError as error:
+            if error.code is not ErrorCode.UNKNOWN_CONVERSATION:
+                raise
+            told = f"There is no room {room}. /create {room} makes it."
+            raise ChatError(error.code, told) from error
 
     def leave(self, conv: str) -> None:
         """Leave a room after asking, or take a private conversation out of the list."""

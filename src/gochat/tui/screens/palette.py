@@ -11,6 +11,7 @@ from textual.content import Content
 from gochat.tui import commands, fuzzy, keys
 from gochat.tui.keys import Keymap
 from gochat.tui.screens.picker import Picker, highlighted
+from gochat.tui.themes import OWN_PREFIX
 from gochat.tui.widgets.row_list import Row
 
 #: Actions that make no sense away from where their key is pressed.
@@ -66,11 +67,15 @@ class Palette(Picker):
             return [key for key in self._entries if not key.startswith("theme:")] + [
                 key for key in self._entries if key.startswith("theme:")
             ]
-        return fuzzy.rank(
+        found = fuzzy.rank(
             query.strip().lstrip("/"),
             self._entries,
             lambda key: f"{self._entries[key].text} {self._entries[key].hint}",
         )
+        # The app's own themes first: "light" is not the one that happens to have a short name.
+        own = [key for key in found if key.startswith(f"theme:{OWN_PREFIX}")]
+        at = next((at for at, key in enumerate(found) if key.startswith("theme:")), 0)
+        return found[:at] + own + [key for key in found[at:] if key not in own]
 
     def draw(self, key: str) -> Row:
         """What it does, and the quicker way to it."""

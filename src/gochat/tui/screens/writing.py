@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from gochat.client import ChatError, ConnectionLost
+from gochat.protocol.messages import LOBBY
 from gochat.tui import commands
 from gochat.tui.completion import Sources
 from gochat.tui.controller import Controller
@@ -95,7 +97,8 @@ class Writing:
 
     def _sources(self) -> Sources:
         controller, conv = self._controller, self._composer.conv
-        if conv.startswith("#") and conv not in controller.members:
+        # The lobby has no list of members: everybody is, and who is online is known anyway.
+        if conv.startswith("#") and conv != LOBBY and conv not in controller.members:
             controller.members[conv] = []
             controller.spawn(self._load_members(conv), "members")
         return Sources(
@@ -106,7 +109,9 @@ class Writing:
         )
 
     async def _load_members(self, room: str) -> None:
-        await self._controller.load_members(room)
+        # Nobody asked for it: without it there are only fewer names to complete.
+        with suppress(ChatError, ConnectionLost):
+            await self._controller.load_members(room)
 
     # -- from elsewhere -------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from gochat.protocol.messages import LOBBY
+from gochat.tui.addresses import is_local
 from gochat.tui.keys import Keymap
 from gochat.tui.model import Model
 from gochat.tui.presentation import name
@@ -18,6 +19,7 @@ class Greeting(Widget):
         super().__init__(id=id)
         self._model = model
         self.keymap: Keymap | None = None
+        self.server = ""
 
     def render(self) -> Content:
         """Draw it for the conversation that is shown."""
@@ -47,7 +49,11 @@ class Greeting(Widget):
         if conv == LOBBY:
             others = len(self._model.people) - (self._model.me in self._model.people)
             if others < 1:
-                alone = "You are the first one here. Ask others to run: gochat tui HOST"
+                who = "Others on this machine" if is_local(self.server) else "Others"
+                alone = (
+                    "You are the first one here.\n"
+                    f"{who} get in with: gochat tui {name(self.server)}"
+                )
                 return f"Welcome, {name(self._model.me)}.", alone
             return (
                 f"Welcome, {name(self._model.me)}.",

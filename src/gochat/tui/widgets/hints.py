@@ -19,9 +19,14 @@ class Hint(NamedTuple):
 _BACK = Hint("Esc", "back", "escape")
 
 
+def for_cut(keymap: Keymap, *, ended: bool) -> tuple[Hint, ...]:
+    """Without a connection, before all others; `ended`: the session, not only the connection."""
+    return _of(keymap, {"reconnect": "log in" if ended else "try now"})
+
+
 def for_input(keymap: Keymap) -> tuple[Hint, ...]:
     """While writing."""
-    texts = {"switcher": "go to", "palette": "commands", "search": "search", "help": "help"}
+    texts = {"switcher": "go to", "palette": "commands", "help": "help", "search": "search"}
     return _of(keymap, texts)
 
 

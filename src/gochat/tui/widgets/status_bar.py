@@ -9,10 +9,13 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from gochat.client import ConnectionState
 from gochat.tui.model import Model
 from gochat.tui.presentation import connection_line, name
 from gochat.tui.widgets.hints import Hint
 
+#: Columns between the state and the keys, and between one key and the next.
+_GAP: Final = 3
 _STYLES: Final = {"good": "$success", "busy": "$warning bold", "bad": "$error bold"}
 
 
@@ -30,28 +33,38 @@ class StatusBar(Widget):
     def render(self) -> Content:
         """Draw the line."""
         width = self.content_size.width
-        left = self._state()
-        hints: list[Content] = []
-        used = left.cell_length + 2
-        self._spans = []
-        for shown, text, _ in self.hints:
-            hint = Content.assemble(
-                Content.styled(shown, "$foreground"), " ", Content.styled(text, "$text-muted")
-            )
-            if used + hint.cell_length + 3 > width:
-                break
-            used += hint.cell_length + 3
-            hints.append(hint)
-        right = Content("   ").join(hints)
+        left, hints = self._state(), self._hints()
+        if left.cell_length + _GAP + _width(hints) > width:
+            # Who one is can be seen elsewhere; what the keys do, nowhere.
+            left = self._state(short=True)
+        if hints and self._is_cut:
+            left = left.truncate(max(1, width - _GAP - hints[0].cell_length), ellipsis=True)
+        while hints and left.cell_length + _GAP + _width(hints) > width:
+            hints.pop()
+        right = Content(" " * _GAP).join(hints)
         gap = max(1, width - left.cell_length - right.cell_length)
         at = left.cell_length + gap
+        self._spans = []
         for hint in hints:
             self._spans.append((at, at + hint.cell_length))
-            at += hint.cell_length + 3
-        return Content.assemble(left, " " * gap, right).truncate(max(1, width))
+            at += hint.cell_length + _GAP
+        return Content.assemble(left, " " * gap, right).truncate(max(1, width), ellipsis=True)
 
-    def _state(self) -> Content:
-        sign, text, kind = connection_line(self._model)
+    @property
+    def _is_cut(self) -> bool:
+        # Then the first key is the one that connects again. Even a long reason leaves it its place.
+        return self._model.connection.state is not ConnectionState.CONNECTED
+
+    def _hints(self) -> list[Content]:
+        return [
+            Content.assemble(
+                Content.styled(shown, "$foreground"), " ", Content.styled(text, "$text-muted")
+            )
+            for shown, text, _ in self.hints
+        ]
+
+    def _state(self, *, short: bool = False) -> Content:
+        sign, text, kind = connection_line(self._model, short=short)
         muted = "$text-muted" if kind == "good" else _STYLES[kind]
         parts: list[Content | str] = [
             Content.styled(sign, _STYLES[kind]),
@@ -74,3 +87,7 @@ class StatusBar(Widget):
         for index, (start, end) in enumerate(self._spans):
             if start <= x < end:
                 self.app.simulate_key(self.hints[index].key)
+
+
+def _width(hints: list[Content]) -> int:
+    return sum(hint.cell_length for hint in hints) + _GAP * max(0, len(hints) - 1)
