@@ -71,6 +71,8 @@ class Mailbox:
             self._queued -= 1
             parts.append(part)
             taken += len(part)
+        if not self._queued:
+            self._channel = None  # a connection that is idle from here on keeps none
         self.size -= taken
         return b"".join(parts)
 

@@ -20,7 +20,6 @@ ends; after `drain_timeout` what is left is cancelled; then the store is closed.
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -48,7 +47,7 @@ from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.listener import accept_for_ever
 from gochat.server.neighbours import Neighbours
 from gochat.server.services import Services
-from gochat.server.session import Session
+from gochat.server.session import Session, has_descriptor
 from gochat.storage import open_store
 
 log = structlog.stdlib.get_logger()
@@ -129,8 +128,7 @@ class Server:
 
     def _outlet(self, stream: trio.abc.Stream, session: Session) -> Outlet:
         limits = self._services.config.limits
-        # Writing to a socket by its descriptor is POSIX.
-        if os.name == "posix" and isinstance(stream, trio.SocketStream):
+        if has_descriptor(stream):
             return SocketOutlet(
                 stream.socket.fileno(),
                 self._services.delivery,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -202,7 +203,7 @@ class Arrivals:
         limits = self._limits
         session.identity = who
         session.token_digest = token.digest
-        session.caps = frozenset(request.caps)
+        session.caps = _kept(frozenset(request.caps))
         session.wants_log = "log" in session.caps
         held = _Held(limits.mailbox_bytes)
         session.events = held
@@ -327,3 +328,8 @@ def _fold_or_nobody(name: str) -> NameKey:
         return names.fold(name)
     except ChatError:
         return NameKey("")
+
+
+@lru_cache(64)  # there are few kinds of clients, each with a great many sessions
+def _kept(caps: frozenset[str]) -> frozenset[str]:
+    return caps
