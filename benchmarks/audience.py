@@ -26,6 +26,8 @@ READ_SIZE: Final = 1 << 20
 #: How many of the receivers have each of their messages timed, when there is no pause between.
 SAMPLE: Final = 16
 TIMEOUT: Final = 30.0
+#: Logins at once.
+WAVE: Final = 200
 _TEXT: Final = "and this is what somebody has to say"
 
 _NUMBER: Final = re.compile(rb"message (\d{7}) ")
@@ -67,9 +69,14 @@ class Audience:
         self._sockets: dict[int, socket.socket] = {}
         self.speakers = self._enter([f"speaker{number}" for number in range(speakers)])
         self.receivers: list[socket.socket] = []
-        for first in range(0, receivers, 200):
-            numbers = range(first, min(first + 200, receivers))
-            self.receivers += self._enter([f"receiver{number}" for number in numbers])
+        self.admit(receivers)
+
+    def admit(self, receivers: int) -> None:
+        """Have so many more receivers."""
+        end = len(self.receivers) + receivers
+        for first in range(len(self.receivers), end, WAVE):
+            names = [f"receiver{number}" for number in range(first, min(first + WAVE, end))]
+            self.receivers += self._enter(names)
             self.drop(0)  # who doesn't read who else arrives is cut
         self.drop(0.5)
 

@@ -11,39 +11,66 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import servers
-from benchmarks.audience import Audience
+from benchmarks.audience import TIMEOUT, WAVE, Audience
 from benchmarks.report import Report, Row, quantile
 from benchmarks.servers import Gochat, wait_for
 from gochat.protocol.codec import encode
-from gochat.protocol.messages import LoggedIn, Resume
+from gochat.protocol.messages import LoggedIn, Message, Resume, Send, Sent
 
-#: Logins at once. A server that starts threads, caches and a pool has done so after the first.
-WAVE = 200
+#: Messages whose way is timed among idle connections.
+WHISPERS = 1000
 
 
 def idle(report: Report, directory: Path, sizes: list[int]) -> None:
-    """How much memory a logged-in connection holds that says nothing, and how fast they come."""
+    """How much memory a logged-in connection holds that says nothing, how fast they come, and
+    whether two people who talk to each other notice them."""
     rows: list[Row] = []
     for is_tls in (False, True):
         for size in sizes:
             where = directory / f"idle-{size}-{is_tls}"
-            with servers.gochat(where, tls=is_tls) as server, contextlib.ExitStack() as stack:
-                _enter(server, "first", WAVE, stack)
-                time.sleep(0.5)
+            with (
+                servers.gochat(where, tls=is_tls) as server,
+                # A server that starts threads, caches and a pool has done so after the first.
+                contextlib.closing(Audience(server, WAVE, speakers=2)) as audience,
+            ):
+                alone = _whisper(audience.speakers)
                 before, cpu, begun = server.memory, server.cpu_exactly, time.perf_counter()
-                _enter(server, "idle", size, stack)
+                audience.admit(size)
                 seconds = time.perf_counter() - begun
-                time.sleep(1)  # presence is told, buffers are given back
+                audience.drop(1)  # presence is told, buffers are given back
+                held = server.memory - before
+                spent = server.cpu_exactly - cpu
+                among = _whisper(audience.speakers)
                 rows.append(
                     {
                         "connections": size,
                         "kind": "TLS" if is_tls else "plain",
-                        "KiB each": (server.memory - before) / size,
+                        "KiB each": held / size,
                         "registered and logged in a second": size / seconds,
-                        "CPU ms each": (server.cpu_exactly - cpu) / size * 1e3,
+                        "CPU ms each": spent / size * 1e3,
+                        "private p50 ms": quantile(among, 0.5) * 1e3,
+                        "private p99 ms": quantile(among, 0.99) * 1e3,
+                        "p99 without them": quantile(alone, 0.99) * 1e3,
                     }
                 )
     report.table("Idle connections", rows)
+
+
+def _whisper(pair: list[socket.socket]) -> list[float]:
+    """Have the first say things to the second; return how long each took to be heard."""
+    first, second = pair
+    for connection in pair:
+        connection.settimeout(TIMEOUT)
+    delays = []
+    for number in range(WHISPERS):
+        begun = time.perf_counter()
+        first.sendall(encode(Send(to="@speaker1", text=f"whisper {number}")))
+        wait_for(second, Message)
+        delays.append(time.perf_counter() - begun)
+        wait_for(first, Sent)
+    for connection in pair:
+        connection.settimeout(0)
+    return delays
 
 
 def arrivals(report: Report, directory: Path, people: int) -> None:
