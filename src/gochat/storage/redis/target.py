@@ -8,7 +8,7 @@ conversation: only that is not carried over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -219,8 +219,10 @@ class RedisTarget:
     def describe(self, described: Sequence[tuple[Heading, Sequence[Participant]]]) -> None:
         """See :class:`~gochat.storage.contents.Target`."""
         commands: list[tuple[int, Words]] = []
-        for heading, participants in described:
-            texts = self._texts_up_to(heading, {who.read for who in participants})
+        markers = self._texts_up_to(
+            [(heading, {who.read for who in participants}) for heading, participants in described]
+        )
+        for (heading, participants), texts in zip(described, markers, strict=True):
             commands += self._description(heading)
             rows, members, mentions = self._keys.conversation(heading.key, "w", "m", "n")
             partition = self._keys.partition(heading.key)
@@ -248,23 +250,31 @@ class RedisTarget:
         if heading.topic:
             yield partition, ("HSET", about, "topic", heading.topic)
 
-    def _texts_up_to(self, heading: Heading, markers: set[int]) -> dict[int, int]:
-        """Return how many messages there are up to each of these markers."""
-        partition = self._keys.partition(heading.key)
-        (log,) = self._keys.conversation(heading.key, "l")
-        kept = sorted(seq for seq in markers if heading.base < seq <= heading.head)
-        found = self._redis.ask(
-            [(partition, ("LINDEX", log, seq - 1 - heading.base)) for seq in kept]
-        )
-        return dict.fromkeys(markers, 0) | {
-            seq: decode_record(packed).texts for seq, packed in zip(kept, found, strict=True)
-        }
+    def _texts_up_to(
+        self, markers: Sequence[tuple[Heading, Collection[int]]]
+    ) -> list[dict[int, int]]:
+        """Return how many messages there are up to each of these markers, by conversation."""
+        commands: list[tuple[int, Words]] = []
+        asked: list[tuple[dict[int, int], int]] = []
+        found: list[dict[int, int]] = []
+        for heading, seqs in markers:
+            (log,) = self._keys.conversation(heading.key, "l")
+            texts = dict.fromkeys(seqs, 0)
+            found.append(texts)
+            for seq in seqs:
+                if heading.base < seq <= heading.head:
+                    asked.append((texts, seq))
+                    partition = self._keys.partition(heading.key)
+                    commands.append((partition, ("LINDEX", log, seq - 1 - heading.base)))
+        for (texts, seq), packed in zip(asked, self._redis.ask(commands), strict=True):
+            texts[seq] = decode_record(packed).texts
+        return found
 
     def put_people(self, people: Sequence[Person]) -> None:
         """See :class:`~gochat.storage.contents.Target`."""
         (lobby,) = self.contents.find([LOBBY_KEY])
         assert lobby is not None
-        texts = self._texts_up_to(lobby, {who.read for who in people})
+        (texts,) = self._texts_up_to([(lobby, {who.read for who in people})])
         there = self._keys.partition(LOBBY_KEY)
         rows, mentions = self._keys.conversation(LOBBY_KEY, "w", "n")
         commands: list[tuple[int, Words]] = []
