@@ -6,8 +6,9 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Protocol
 
 import pytest
@@ -17,8 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, lockstep_stream_one_way_pair, wait_all_tasks_blocked
 
-from gochat.chat.delivery import PIECE, Delivery, Outlet, SocketOutlet, StreamOutlet, open_delivery
+from gochat.chat.delivery import (
+    PIECE,
+    Delivery,
+    EncryptedOutlet,
+    Outlet,
+    SocketOutlet,
+    StreamOutlet,
+    open_delivery,
+)
 from gochat.protocol.framing import FrameDecoder, frame
+from gochat.server.tls import TlsStream
 
 pytestmark = [
     pytest.mark.trio,
@@ -121,12 +131,14 @@ def fill(fd: int) -> int:
 _authority = trustme.CA()
 
 
-async def encrypted_pair() -> tuple[trio.abc.Stream, trio.abc.Stream]:
+async def encrypted_pair(
+    server_side: Callable[[trio.SocketStream, ssl.SSLContext], TlsStream | trio.SSLStream[Any]],
+) -> tuple[TlsStream | trio.SSLStream[Any], trio.abc.Stream]:
     ours, theirs = socket_pair()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     _authority.issue_cert("chat.example").configure_cert(server)
     _authority.configure_trust(client)
-    one = trio.SSLStream(ours, server, server_side=True)
+    one = server_side(ours, server)
     other = trio.SSLStream(theirs, client, server_hostname="chat.example")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(one.do_handshake)
@@ -142,7 +154,11 @@ async def opened(kind: str, delivery: Delivery) -> AsyncIterator[OpenLine]:
         async def open_line(**bounds: Any) -> Line:
             line = Line()
             if kind == "tls":
-                line.stream, line.peer = await encrypted_pair()
+                line.stream, line.peer = await encrypted_pair(
+                    partial(trio.SSLStream, server_side=True)
+                )
+            elif kind == "encrypted":
+                line.stream, line.peer = await encrypted_pair(TlsStream)
             else:
                 line.stream, line.peer = ours, _ = socket_pair()
                 line.fd = ours.socket.fileno()
@@ -151,6 +167,14 @@ async def opened(kind: str, delivery: Delivery) -> AsyncIterator[OpenLine]:
             stack.callback(lambda: line.outlet.close())
             if kind == "socket":
                 line.outlet = SocketOutlet(line.fd, delivery, line.evicted, **bounds)
+            elif isinstance(line.stream, TlsStream):
+                line.outlet = EncryptedOutlet(
+                    line.stream.descriptor,
+                    line.stream.encrypt,
+                    delivery,
+                    line.evicted,
+                    **bounds,
+                )
             else:
                 line.outlet = StreamOutlet(line.stream, delivery, line.evicted, **bounds)
             return line
@@ -164,7 +188,7 @@ async def delivery() -> AsyncIterator[Delivery]:
         yield delivery
 
 
-@pytest.fixture(params=["socket", "stream", "tls"])
+@pytest.fixture(params=["socket", "encrypted", "stream", "tls"])
 async def open_line(request: pytest.FixtureRequest, delivery: Delivery) -> AsyncIterator[OpenLine]:
     async with opened(request.param, delivery) as open_line:
         yield open_line

@@ -4,11 +4,12 @@ A pass is whatever posts to many sessions at once: a commit's entries, a tick of
 replies to what one read brought. Each ends with :meth:`Delivery.flush`, which hands every session
 all that waits for it in a single write. So the busier the server, the more goes into each write.
 
-Two ways out, one interface (:class:`Outlet`):
+Three ways out, one interface (:class:`Outlet`):
 
 - :class:`SocketOutlet` writes straight to a non-blocking socket's descriptor. While the socket
   takes everything, delivering to a session switches no task and starts none.
-- :class:`StreamOutlet` sends over any Trio stream (TLS, tests), from a task.
+- :class:`EncryptedOutlet` does so with what has been encrypted, as few records as it takes.
+- :class:`StreamOutlet` sends over any Trio stream (where there are no descriptors), from a task.
 
 Either has a task of its own only while something waits that its peer has not taken. Only one of
 flush and that task writes at a time, so frames are never torn or interleaved.
@@ -16,7 +17,7 @@ flush and that task writes at a time, so frames are never torn or interleaved.
 Slow readers. A session is evicted when (1) its mailbox is full, or (2) nothing could be written
 for `stall` seconds. Then what waits for it is dropped, `on_evict` is called, and its connection is
 to be closed; nobody else has waited for it. All that is kept for a session is in its mailbox, so
-the mailbox's bound is the bound; a stream's task holds one piece besides.
+the mailbox's bound is the bound; what is encrypted, or a stream's task, is one piece besides.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ log = structlog.stdlib.get_logger()
 #: Bytes that a stream is given at once: a TLS record. The peer has `stall` seconds for each, so
 #: that one that is slow, but reads, is not taken for one that is stuck.
 PIECE: Final = 16 * 1024
+#: Bytes that are encrypted at once: some records, about as much as a socket takes.
+BATCH: Final = 64 * 1024
 #: A peer that takes nothing for this long (seconds) is gone or hopelessly slow.
 WRITE_STALL: Final = 10.0
 
@@ -241,6 +244,58 @@ class SocketOutlet(Outlet):
         if not self._is_mid_frame:
             with contextlib.suppress(OSError):
                 os.write(self._fd, frame)
+
+
+class EncryptedOutlet(Outlet):
+    """Writes what `encrypt` makes of the frames to the descriptor of a non-blocking socket.
+
+    What is encrypted has its place in the stream and can't be dropped alone, so no more of it is
+    made than the socket takes, and a piece.
+    """
+
+    __slots__ = ("_encrypt", "_fd", "_is_torn", "_records")
+
+    def __init__(self, fd: int, encrypt: Callable[[bytes], bytes], delivery: Delivery,
+                 on_evict: Callable[[], None], *, max_frames: int = MAX_FRAMES,
+                 max_bytes: int = MAX_BYTES, stall: float = WRITE_STALL) -> None:  # fmt: skip
+        super().__init__(
+            delivery, on_evict, max_frames=max_frames, max_bytes=max_bytes, stall=stall
+        )
+        self._fd = fd
+        self._encrypt = encrypt
+        self._records = b""  # encrypted, and not yet taken by the socket
+        self._is_torn = False  # records were dropped: the peer can't make sense of more
+
+    def close(self) -> None:
+        """As :meth:`Outlet.close`."""
+        self._is_torn = self._is_torn or bool(self._records)
+        self._records = b""
+        super().close()
+
+    def _write_now(self) -> bool:
+        try:
+            while self._records or self._mailbox.size:
+                self._records = self._records or self._encrypt(self._mailbox.take(BATCH))
+                self._records = self._records[os.write(self._fd, self._records) :]
+                if self._records:
+                    return False
+        except BlockingIOError:
+            return False
+        except OSError:  # ssl.SSLError is one, too
+            self.close()
+        return True
+
+    async def _write_rest(self) -> None:
+        while self._records or self._mailbox.size:  # neither once it is closed
+            with trio.fail_after(self._stall):
+                await trio.lowlevel.wait_writable(self._fd)
+            self._write_now()
+
+    def last_word(self, frame: bytes) -> None:
+        """Try to write `frame` at once, unless something before it was dropped."""
+        if not self._is_torn:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, self._encrypt(frame))
 
 
 class StreamOutlet(Outlet):

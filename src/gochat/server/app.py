@@ -23,6 +23,7 @@ import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import argon2
@@ -30,7 +31,14 @@ import structlog
 import trio
 
 from gochat.chat.accounts import Accounts
-from gochat.chat.delivery import Delivery, Outlet, SocketOutlet, StreamOutlet, open_delivery
+from gochat.chat.delivery import (
+    Delivery,
+    EncryptedOutlet,
+    Outlet,
+    SocketOutlet,
+    StreamOutlet,
+    open_delivery,
+)
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hub import Hub
@@ -47,7 +55,9 @@ from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.listener import accept_for_ever
 from gochat.server.neighbours import Neighbours
 from gochat.server.services import Services
-from gochat.server.session import Session, has_descriptor
+from gochat.server.session import Session
+from gochat.server.sockets import has_descriptor
+from gochat.server.tls import TlsStream
 from gochat.storage import open_store
 
 log = structlog.stdlib.get_logger()
@@ -80,14 +90,17 @@ class Server:
         if tls is None:
             await self.serve_stream(stream, address)
             return
-        encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
-        await self.serve_stream(encrypted, address)
+        if has_descriptor(stream):
+            await self.serve_stream(TlsStream(stream, tls), address)
+        else:
+            encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+            await self.serve_stream(encrypted, address)
 
     async def serve_stream(self, stream: trio.abc.Stream, address: str) -> None:
         """Serve a connection over any stream; do the handshake first if it is TLS."""
         limits = self._services.config.limits
         self._services.connections.opened(address)
-        if isinstance(stream, trio.SSLStream):
+        if isinstance(stream, (TlsStream, trio.SSLStream)):
             try:
                 with trio.fail_after(limits.tls_handshake_timeout):
                     await stream.do_handshake()
@@ -128,17 +141,15 @@ class Server:
 
     def _outlet(self, stream: trio.abc.Stream, session: Session) -> Outlet:
         limits = self._services.config.limits
-        if has_descriptor(stream):
-            return SocketOutlet(
-                stream.socket.fileno(),
-                self._services.delivery,
-                session.evicted,
-                max_frames=limits.mailbox_frames,
-                max_bytes=limits.mailbox_bytes,
-                stall=limits.write_timeout,
+        if isinstance(stream, TlsStream):
+            outlet: Callable[..., Outlet] = partial(
+                EncryptedOutlet, stream.descriptor, stream.encrypt
             )
-        return StreamOutlet(
-            stream,
+        elif has_descriptor(stream):
+            outlet = partial(SocketOutlet, stream.socket.fileno())
+        else:
+            outlet = partial(StreamOutlet, stream)
+        return outlet(
             self._services.delivery,
             session.evicted,
             max_frames=limits.mailbox_frames,

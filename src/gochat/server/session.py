@@ -20,9 +20,8 @@ anything else                a logged traceback and ``bye internal``; the server
 from __future__ import annotations
 
 import contextlib
-import os
 from math import inf
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
@@ -41,6 +40,7 @@ from gochat.errors import (
 from gochat.protocol.codec import decode_request, encode
 from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import Bye, ByeReason, Error, Payload, Request
+from gochat.server.sockets import READ_SIZE, has_descriptor, read_some
 
 if TYPE_CHECKING:
     from gochat.chat.conversations import ConversationKey
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 log = structlog.stdlib.get_logger()
 
-#: Bytes per read: several frames of the usual size, and the bound on what one read costs.
-READ_SIZE: Final = 64 * 1024
 #: A peer with more than this (bytes) unread is not read from until it has caught up.
 HIGH_WATER: Final = 256 * 1024
 #: Seconds for which a connection that was said goodbye to stays open for the peer to read it.
@@ -255,27 +253,6 @@ class Session:
                     pass
             else:
                 await self._stream.aclose()
-
-
-def has_descriptor(stream: trio.abc.Stream) -> TypeGuard[trio.SocketStream]:
-    """True for a stream that can be read and written by its descriptor, as POSIX has it."""
-    return os.name == "posix" and isinstance(stream, trio.SocketStream)
-
-
-async def read_some(descriptor: int) -> bytes:
-    """Wait for what a non-blocking socket receives next; none at its end.
-
-    As the stream's own `receive_some`, without what that holds while it waits: 2 KiB for each idle
-    connection. Cancelled, it has read nothing. Raises BrokenResourceError.
-    """
-    while True:
-        await trio.lowlevel.wait_readable(descriptor)
-        try:
-            return os.read(descriptor, READ_SIZE)
-        except BlockingIOError:
-            continue
-        except OSError as error:
-            raise trio.BrokenResourceError("the connection broke") from error
 
 
 def error_reply(
