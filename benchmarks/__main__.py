@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import broadcast, connections, nodes, reading, talk
+from benchmarks import app, broadcast, connections, nodes, reading, talk
 from benchmarks.report import Report
 
 
@@ -27,6 +27,7 @@ def main() -> None:
         "logins": _logins,
         "slow": _slow,
         "reading": _reading,
+        "app": _app,
         "nodes": _nodes,
         "appends": _appends,
     }
@@ -115,6 +116,12 @@ def _nodes(report: Report, directory: Path, args: argparse.Namespace) -> None:
 def _appends(report: Report, directory: Path, args: argparse.Namespace) -> None:
     rounds = args.rounds or (2 if args.quick else 7)
     nodes.appends(report, directory, 1000 if args.quick else 10_000, rounds)
+
+
+def _app(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    messages = args.messages or (2000 if args.quick else 100_000)
+    starts, keys = (2, 40) if args.quick else (10, 400)
+    app.run(report, directory, messages=messages, starts=starts, keys=keys)
 
 
 def _raise_descriptor_limit() -> None:
