@@ -76,6 +76,17 @@ def test_copy_goes_to_redis_and_repeats_no_password(
     assert "hunter2" not in said.out + said.err
 
 
+def test_url_can_stand_in_a_file(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "source.url").write_text(f"sqlite:///{store}\n")
+    target = tmp_path / "copy.db"
+    assert main(["db", "copy", f"@{tmp_path / 'source.url'}", f"sqlite:///{target}"]) == 0
+    assert target.exists()
+    assert main(["db", "copy", f"@{tmp_path / 'missing'}", f"sqlite:///{target}"]) == 2
+    assert "missing" in capsys.readouterr().err
+
+
 def test_interrupted_copy_says_how_to_go_on_and_goes_on(
     store: Path,
     tmp_path: Path,

@@ -27,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--config", metavar="PATH", type=Path, help="the server's configuration file (TOML)"
         )
     copy = commands.add_parser(
-        "copy", help="copy a store that no server uses into a new one, also of another kind"
+        "copy",
+        help="copy a store that no server uses into a new one, also of another kind",
+        epilog="A URL can be given as @FILE, which has it on a line of its own: where it has a "
+        "password, the list of processes shows none then.",
+        fromfile_prefix_chars="@",
     )
     copy.add_argument("source", metavar="FROM", help="the URL of the store; it stays as it is")
     copy.add_argument(

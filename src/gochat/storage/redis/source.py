@@ -37,6 +37,8 @@ from gochat.storage.redis.wire import Broken, Refused, Reply, Wire, Words
 
 #: In ``meta`` while the data is a copy in the making: the fingerprint of its source.
 COPY_OF: Final = "copy_of"
+#: Commands sent before their answers are read: a room with a hundred thousand members takes more.
+PIPELINED: Final = 10_000
 #: Keys looked at by one step of a scan.
 SCANNED: Final = 1000
 
@@ -58,19 +60,26 @@ class Deployment:
             StoreUnavailable: not all of them were answered.
             ConfigError: this user may not do that.
         """
+        with mapped_errors(self.location):
+            return [
+                reply
+                for start in range(0, len(commands), PIPELINED)
+                for reply in self._exchange(commands[start : start + PIPELINED])
+            ]
+
+    def _exchange(self, commands: Sequence[tuple[int, Words]]) -> list[Reply]:
         replies: list[Reply] = [None] * len(commands)
         by_wire: dict[Wire, list[int]] = {}
-        with mapped_errors(self.location):
-            for index, (partition, _) in enumerate(commands):
-                by_wire.setdefault(self._wire(partition), []).append(index)
-            for wire, indexes in by_wire.items():
-                wire.send(commands[index][1] for index in indexes)
-            for wire, indexes in by_wire.items():
-                answers = wire.receive(len(indexes))
-                for index, answer in zip(indexes, answers, strict=True):
-                    if isinstance(answer, Refused):
-                        raise answer
-                    replies[index] = answer
+        for index, (partition, _) in enumerate(commands):
+            by_wire.setdefault(self._wire(partition), []).append(index)
+        for wire, indexes in by_wire.items():
+            wire.send(commands[index][1] for index in indexes)
+        for wire, indexes in by_wire.items():
+            answers = wire.receive(len(indexes))
+            for index, answer in zip(indexes, answers, strict=True):
+                if isinstance(answer, Refused):
+                    raise answer
+                replies[index] = answer
         return replies
 
     def ask_one(self, partition: int, *words: str | bytes | float) -> Reply:
