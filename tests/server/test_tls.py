@@ -1,0 +1,160 @@
+"""The server over TLS: every byte through it, how connections end, and what is no TLS at all."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+from msgspec import structs
+from peers import Peer, RunningServer, config, running_server
+
+from gochat.config import Tls
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import Bye, History, HistoryPage, Ping, Pong, Send, Sent
+
+pytestmark = pytest.mark.trio
+
+_authority = trustme.CA()
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
+    pem = tmp_path / "server.pem"
+    _authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    async with running_server(structs.replace(config(), tls=Tls(cert=str(pem)))) as server:
+        yield server
+
+
+def trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    _authority.configure_trust(context)
+    return context
+
+
+@asynccontextmanager
+async def encrypted(server: RunningServer, *, strict: bool = True) -> AsyncIterator[Peer]:
+    """Connect; unless `strict`, an end without TLS's own goodbye is one, too."""
+    stream = await trio.open_tcp_stream(server.host, server.port)
+    async with trio.SSLStream(
+        stream, trusting(), server_hostname="127.0.0.1", https_compatible=not strict
+    ) as tls:
+        yield Peer(tls)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_two_people_talk(server: RunningServer, version: ssl.TLSVersion) -> None:
+    context = trusting()
+    context.minimum_version = context.maximum_version = version
+    plain = await trio.open_tcp_stream(server.host, server.port)
+    async with (
+        trio.SSLStream(
+            plain, context, server_hostname="127.0.0.1", https_compatible=True
+        ) as stream,
+        encrypted(server, strict=False) as eve,
+    ):
+        bob = Peer(stream)
+        await bob.log_in("bob")
+        await eve.log_in("eve")
+        await bob.send(Send(to="#lobby", text="你好 👋"))
+        assert (await eve.text()).text == "你好 👋"
+
+
+async def test_bytes_that_come_one_at_a_time_are_put_together(server: RunningServer) -> None:
+    async with encrypted(server, strict=False) as peer:
+        for byte in encode(Ping(request_id="1")):
+            await peer.stream.send_all(bytes([byte]))
+        assert (await peer.expect(Pong)).request_id == "1"
+
+
+async def test_replies_of_many_records_arrive_whole(server: RunningServer) -> None:
+    async with encrypted(server, strict=False) as peer:
+        await peer.log_in("bob", "acks")
+        text = "字" * 4000  # 12,000 bytes
+        for _ in range(60):
+            await peer.ask(Send(to="#lobby", text=text), Sent)
+        page = await peer.ask(History(conv="#lobby", limit=200), HistoryPage)
+        seqs = [entry.seq for entry in page.entries]
+        assert len(seqs) > 3, "several records"
+        assert seqs == list(range(61 - len(seqs), 61))
+        assert all(entry.text == text for entry in page.entries)
+
+
+async def test_reader_that_pauses_misses_nothing(server: RunningServer) -> None:
+    """More than the sockets hold is under way: some of it is encrypted and waits."""
+    async with (
+        encrypted(server, strict=False) as bob,
+        encrypted(server, strict=False) as eve,
+    ):
+        await bob.log_in("bob", "acks")
+        await eve.log_in("eve")
+        text = "x" * 4000
+        for _ in range(200):
+            await bob.ask(Send(to="#lobby", text=text), Sent)
+        assert [(await eve.text()).seq for _ in range(200)] == list(range(1, 201))
+
+
+async def test_goodbye_ends_the_connection_as_tls_asks_for(server: RunningServer) -> None:
+    async with encrypted(server) as peer:
+        await peer.log_in("bob")
+        server.stop.set()
+        await peer.expect(Bye)
+        with pytest.raises(trio.EndOfChannel):  # and not BrokenResourceError
+            await peer.receive()
+
+
+@pytest.mark.parametrize("how", ["close_notify", "FIN", "RST"])
+async def test_whoever_ends_a_connection_in_any_way_has_left(
+    server: RunningServer, how: str
+) -> None:
+    async with encrypted(server, strict=False) as eve:
+        await eve.log_in("eve")
+        plain = await trio.open_tcp_stream(server.host, server.port)
+        tls = trio.SSLStream(plain, trusting(), server_hostname="127.0.0.1")
+        await Peer(tls).log_in("bob")
+        await eve.sees(online="bob")
+        if how == "close_notify":
+            await tls.aclose()
+        elif how == "FIN":
+            await plain.send_eof()
+        else:
+            plain.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            plain.socket.close()
+        await eve.sees(offline="bob")
+        await trio.aclose_forcefully(plain)
+
+
+@pytest.mark.parametrize(
+    "data", [encode(Ping()), b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 70_000]
+)
+async def test_what_is_no_tls_is_hung_up_on_and_the_server_lives(
+    server: RunningServer, data: bytes
+) -> None:
+    async with await trio.open_tcp_stream(server.host, server.port) as stream:
+        with trio.fail_after(20):
+            try:
+                await stream.send_all(data)
+                while await stream.receive_some():
+                    pass
+            except trio.BrokenResourceError:
+                pass
+    async with encrypted(server, strict=False) as peer:
+        await peer.log_in("bob")
+
+
+async def test_garbage_after_the_handshake_ends_that_connection_only(
+    server: RunningServer,
+) -> None:
+    async with encrypted(server, strict=False) as eve:
+        await eve.log_in("eve")
+        plain = await trio.open_tcp_stream(server.host, server.port)
+        tls = trio.SSLStream(plain, trusting(), server_hostname="127.0.0.1")
+        await Peer(tls).log_in("bob")
+        await eve.sees(online="bob")
+        await plain.send_all(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
+        await eve.sees(offline="bob")
+        await trio.aclose_forcefully(plain)
