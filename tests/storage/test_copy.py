@@ -283,6 +283,18 @@ async def test_search_goes_on_page_by_page_where_the_oldest_entries_were_dropped
     assert texts == [str(n) for n in range(199, 189, -1)]
 
 
+async def test_copy_has_the_schema_of_a_new_database(place: Places) -> None:
+    source, target = place("sqlite"), place("sqlite")
+    await fill(source)
+    await copied(source, target)
+    assert schema(target) == schema(source)
+
+
+def schema(url: str) -> set[tuple[str, str]]:
+    with closing(sqlite3.connect(path_of(url))) as db:
+        return set(db.execute("SELECT name, sql FROM sqlite_schema"))
+
+
 async def test_cid_that_was_used_twice_stays_with_the_newest(place: Places) -> None:
     source, target = place("redis_server") + "&cid_memory=60", place("sqlite")
     async with open_store(source) as store:

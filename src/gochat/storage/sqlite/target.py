@@ -73,12 +73,28 @@ def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
     db.execute("PRAGMA foreign_keys = OFF")
     db.execute("CREATE TABLE IF NOT EXISTS reused_cid (id INTEGER PRIMARY KEY, cid TEXT NOT NULL)")
     db.execute("INSERT INTO meta VALUES ('copy of', ?) ON CONFLICT DO NOTHING", (fingerprint,))
+    _without_index(db)
     (begun,) = db.execute("SELECT value FROM meta WHERE key = 'copy of'").fetchone()
     if begun != fingerprint:
         raise ConfigError(
             f"the copy that was begun as {path} is of another source, or of this one before "
             "it changed: begin anew with --restart"
         )
+
+
+def _without_index(db: sqlite3.Connection) -> None:
+    """Drop the index of cids until all are there, keeping how it is made.
+
+    They are random, so each entry would change a page of its own: a copy of a million wrote seven
+    gigabytes.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(
+        "INSERT INTO meta SELECT 'index', sql FROM sqlite_schema WHERE name = 'entry_cid'"
+        " ON CONFLICT DO NOTHING"
+    )
+    db.execute("DROP INDEX IF EXISTS entry_cid")
+    db.execute("COMMIT")
 
 
 class SqliteTarget:
@@ -132,8 +148,7 @@ class SqliteTarget:
         # The position, among the entries of all conversations, is set when they are all there.
         insert = (
             "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions, edited,"
-            " deleted) VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sender, cid)"
-            " WHERE cid IS NOT NULL DO NOTHING"
+            " deleted) VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         rows = [
             (
@@ -150,8 +165,7 @@ class SqliteTarget:
             )
             for entry in entries
         ]
-        if db.executemany(insert, rows).rowcount < len(rows):
-            self._take_cids(db, insert, rows)
+        db.executemany(insert, rows)
         db.executemany(
             "INSERT INTO reaction (entry, emoji, person, seq) VALUES (?, ?, ?, ?)",
             [
@@ -169,25 +183,6 @@ class SqliteTarget:
                 for name in entry.mentions.split(",")
             ],
         )
-
-    def _take_cids(
-        self, db: sqlite3.Connection, insert: str, rows: Sequence[tuple[object, ...]]
-    ) -> None:
-        """Insert those whose cid their sender has used before.
-
-        Redis forgets cids after a time; here each is known for ever, to one entry: to the newest,
-        for that is the one that may be said again.
-        """
-        for row in rows:
-            id_, sender, cid = row[0], row[2], row[6]
-            if db.execute("SELECT 1 FROM entry WHERE id = ?", (id_,)).fetchone() is not None:
-                continue
-            db.execute(
-                "INSERT INTO reused_cid SELECT id, cid FROM entry WHERE sender = ? AND cid = ?",
-                (sender, cid),
-            )
-            db.execute("UPDATE entry SET cid = NULL WHERE sender = ? AND cid = ?", (sender, cid))
-            db.execute(insert, row)
 
     def describe(self, described: Sequence[tuple[Heading, Sequence[Participant]]]) -> None:
         """See :class:`~gochat.storage.contents.Target`."""
@@ -260,6 +255,7 @@ class SqliteTarget:
                 " (SELECT p.rowid FROM temp.placed p WHERE p.id = entry.id)"
             )
             db.execute("DROP TABLE temp.placed")
+            self._index(db)
             db.execute("UPDATE meta SET value = (SELECT count(*) FROM entry) WHERE key = 'indexed'")
             db.execute(
                 "UPDATE conversation SET members = (SELECT count(*) FROM participant p WHERE"
@@ -274,13 +270,30 @@ class SqliteTarget:
             (reused,) = db.execute("SELECT count(*) FROM reused_cid").fetchone()
         return int(reused)
 
+    def _index(self, db: sqlite3.Connection) -> None:
+        (statement,) = db.execute("SELECT value FROM meta WHERE key = 'index'").fetchone()
+        try:
+            db.execute(statement)
+        except sqlite3.IntegrityError:
+            # Redis forgets cids after a time; here each is known for ever, to one entry: to the
+            # newest, for that is the one that may be said again.
+            db.execute(
+                "INSERT INTO reused_cid SELECT id, cid FROM (SELECT id, cid, row_number() OVER"
+                " (PARTITION BY sender, cid ORDER BY position DESC) AS place"
+                " FROM entry WHERE cid IS NOT NULL) WHERE place > 1"
+            )
+            db.execute("UPDATE entry SET cid = NULL WHERE id IN (SELECT id FROM reused_cid)")
+            db.execute(statement)
+
     def publish(self) -> None:
         """See :class:`~gochat.storage.contents.Target`.
 
         Raises:
             ConfigError: there is a database at its place by now.
         """
-        self._db.execute("DROP TABLE reused_cid")
+        with self._transaction() as db:
+            db.execute("DROP TABLE reused_cid")
+            db.execute("DELETE FROM meta WHERE key = 'index'")
         database.mark_closed(self._db)
         self._db.execute("PRAGMA journal_mode = DELETE")  # all in one file
         self._db.close()
