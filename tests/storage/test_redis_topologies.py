@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 import trio
 from redis.crc import key_slot
 from redis_deployments import ClusterOf3, Watched
@@ -100,6 +102,22 @@ async def test_with_wait_nothing_is_acknowledged_that_only_the_master_has(
         watched.replica.thaw()
         result = await say_when_possible(chat, "only one has it", "c", within=10)
         assert (result.dup, result.entry.seq) == (True, 2)
+
+
+async def test_nodes_go_on_with_the_master_they_know_when_all_sentinels_are_gone(
+    watched: Watched,
+) -> None:
+    async with opened(watched.url) as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        before = await chat.say("Mei", "#lobby", "before")
+        for sentinel in watched.sentinels:
+            sentinel.kill()
+        client: Any = redis.Redis(port=watched.master.port)  # whose methods have no useful types
+        with closing(client):
+            client.client_kill_filter(_type="normal", skipme=True)
+        after = await say_when_possible(chat, "after", "after", within=5)
+        assert (after.entry.seq, after.entry.epoch) == (2, before.epoch)
 
 
 async def test_sentinels_that_know_no_such_master_are_named_so(watched: Watched) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,16 +15,17 @@ import pytest
 import trio
 import trustme
 from peers import config, running_server
-from redis_deployments import ClusterOf3
+from redis_deployments import ClusterOf3, Watched
 from redis_nodes import Nodes, until
 from redis_process import RedisServer
-from redis_rights import add_user
+from redis_rights import PAGE, add_user
 from storing import Chat, person
 
 from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import People, Send, Sent, Who
 from gochat.storage import REDIS_SCHEMES, open_store
-from gochat.storage.redis.url import SCHEMES, Host, parse_url
+from gochat.storage.redis.keys import DEFAULT_PARTITIONS
+from gochat.storage.redis.url import SCHEMES, Host, Options, parse_url
 
 StartRedis = Callable[..., RedisServer]
 
@@ -175,6 +177,35 @@ async def test_least_permissions_are_enough_for_a_cluster(redis_cluster: Cluster
         add_user(server.port, prefix, userinfo=userinfo)
     url = redis_cluster.url.replace("://", f"://{userinfo}@")
     await _says_and_reads(f"{url}?prefix={prefix}")
+
+
+@pytest.mark.trio
+async def test_least_permissions_at_the_sentinels_are_enough(redis_watched: Watched) -> None:
+    page = PAGE.read_text("utf-8")
+    found = re.search(r"^user gochat on >PASSWORD (resetchannels .*)$", page, re.MULTILINE)
+    assert found is not None
+    user, secret = f"u{uuid4().hex}", uuid4().hex
+    for sentinel in redis_watched.sentinels:
+        with Nodes(sentinel).client() as client:
+            client.execute_command("ACL", "SETUSER", user, "on", f">{secret}", *found[1].split())
+    prefix = f"t{uuid4().hex}"
+    as_user = f"sentinel_user={user}&sentinel_password={secret}"
+    await _says_and_reads(f"{redis_watched.url}?prefix={prefix}&{as_user}")
+
+
+def test_all_options_of_the_url_are_documented() -> None:
+    page = PAGE.read_text("utf-8")
+    section = page.partition("\n## The options\n")[2].partition("\n## ")[0]
+    rows: dict[str, str] = {}
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 5 and cells[1].startswith("`"):
+            rows |= dict.fromkeys(re.findall(r"\w+", cells[1]), cells[2].strip("`"))
+    assert set(rows) == {*Options.__struct_fields__, "db", "sentinel_user", "sentinel_password"}
+    for name in Options.__struct_fields__:
+        value = getattr(Options(), name)
+        default = DEFAULT_PARTITIONS if name == "partitions" else value
+        assert rows[name] == (f"{default:g}" if isinstance(default, int | float) else default), name
 
 
 def _refused_to(nodes: Nodes, user: str, **arguments: Any) -> list[Any]:
