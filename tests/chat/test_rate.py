@@ -69,3 +69,12 @@ def test_never_more_than_the_burst_and_the_rate_allow(
         now += pause
         taken += bucket.take(now) == 0
     assert taken <= burst + now * per_second + 2e-3
+
+
+def test_it_tells_when_it_will_be_full_again() -> None:
+    bucket = TokenBucket(3, 0.5, now=10.0)
+    assert bucket.full_at == 10.0
+    bucket.take(12.0)
+    assert bucket.full_at == 14.0
+    bucket.take(12.0)
+    assert bucket.full_at == 16.0

@@ -19,6 +19,7 @@ from gochat.protocol.messages import (
     Register,
     Request,
     Send,
+    Sent,
 )
 
 pytestmark = pytest.mark.trio
@@ -291,3 +292,26 @@ async def test_writing_too_fast_is_refused_with_the_time_to_wait() -> None:
         assert error.cid == "10", "the first ten were taken"
         assert error.retry_after is not None
         assert 0 < error.retry_after <= 0.2
+
+
+async def test_coming_back_is_no_way_to_write_faster() -> None:
+    async with (
+        running_server(config(burst=3, per_second=0.01)) as server,
+        server.peer("eve") as eve,
+    ):
+        async with server.peer("mei", "acks") as peer:
+            await eve.sees(online="mei")
+            for number in range(3):
+                await peer.ask(Send(to="#lobby", text="x", cid=str(number)), Sent)
+        await eve.sees(offline="mei")
+        async with server.peer("mei", "acks") as peer:
+            error = await peer.ask(Send(to="#lobby", text="x", cid="3"), Error)
+            assert error.code == "rate_limited"
+
+
+async def test_who_waited_long_enough_elsewhere_is_as_new() -> None:
+    async with running_server(config(burst=1, per_second=20)) as server:
+        for number in range(3):
+            async with server.peer("mei", "acks") as peer:
+                await peer.ask(Send(to="#lobby", text="x", cid=str(number)), Sent)
+            await trio.sleep(0.1)

@@ -9,7 +9,7 @@ Trio thread, which is why a session that joins between two batches misses none a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import compress, groupby
+from itertools import compress, groupby, islice
 from operator import attrgetter
 from typing import Final, NoReturn, Protocol
 
@@ -88,6 +88,8 @@ class Hub:
         self._people: dict[NameKey, OnlinePerson] = {}
         self._rooms: dict[ConversationKey, dict[Subscriber, None]] = {}
         self._origins: dict[tuple[NameKey, str], Subscriber] = {}
+        #: Of people who have left, as long as it matters: coming back is no way to say more.
+        self._spent: dict[NameKey, TokenBucket] = {}
         self.roster = Roster()
         #: The position in the log up to which everything has been posted.
         self.cursor: Cursor = None
@@ -105,9 +107,7 @@ class Hub:
         """Add a logged-in session. From here on it gets what is committed."""
         person = self._people.get(key)
         if person is None:
-            person = self._people[key] = OnlinePerson(
-                key, name, TokenBucket(self._burst, self._per_second, trio.current_time())
-            )
+            person = self._people[key] = OnlinePerson(key, name, self._turns(key))
             here = self.roster.get(key) or Person(name=name)  # perhaps they are elsewhere, too
             self.roster.arrive(key, here)
             self.tell_nodes(Arrived(PersonHere(key, name, here.away)))
@@ -125,8 +125,18 @@ class Hub:
             self._unsubscribe(room, (session,))
         if not person.sessions:
             del self._people[person.key]
+            self._spent[person.key] = person.turns
             self.roster.leave(person.key)
             self.tell_nodes(Left(person.key))
+
+    def _turns(self, key: NameKey) -> TokenBucket:
+        now = trio.current_time()
+        turns = self._spent.pop(key, None) or TokenBucket(self._burst, self._per_second, now)
+        # Who left first is full again first, give or take what filling one takes.
+        for other in tuple(islice(self._spent, 2)):
+            if self._spent[other].full_at <= now:
+                del self._spent[other]
+        return turns
 
     def enter(self, person: OnlinePerson, rooms: Iterable[ConversationKey]) -> None:
         """Have a person's sessions get what is said in `rooms`."""

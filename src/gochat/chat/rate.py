@@ -35,6 +35,11 @@ class TokenBucket:
             return 0.0
         return (1 - self._tokens) / self._per_second
 
+    @property
+    def full_at(self) -> float:
+        """When it will be as if nothing had ever been taken."""
+        return self._updated + (self._burst - self._tokens) / self._per_second
+
     def refused(self, now: float) -> ChatError | None:
         """Take one token and return None, or the error that says when to come back."""
         wait = self.take(now)
