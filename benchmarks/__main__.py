@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import app, broadcast, connections, nodes, reading, talk
+from benchmarks import app, broadcast, connections, following, nodes, reading, talk
 from benchmarks.report import Report
 
 
@@ -30,6 +30,7 @@ def main() -> None:
         "app": _app,
         "nodes": _nodes,
         "appends": _appends,
+        "following": _following,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("only", nargs="*", help=f"scenarios, of {', '.join(scenarios)}")
@@ -122,6 +123,11 @@ def _app(report: Report, directory: Path, args: argparse.Namespace) -> None:
     messages = args.messages or (2000 if args.quick else 100_000)
     starts, keys = (2, 40) if args.quick else (10, 400)
     app.run(report, directory, messages=messages, starts=starts, keys=keys)
+
+
+def _following(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    rounds = args.rounds or (1 if args.quick else 5)
+    following.run(report, directory, 1000 if args.quick else 10_000, rounds)
 
 
 def _raise_descriptor_limit() -> None:

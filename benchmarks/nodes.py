@@ -22,16 +22,16 @@ import trio
 
 from benchmarks import servers
 from benchmarks.audience import Audience
+from benchmarks.following import SPEAKER
 from benchmarks.report import Report, Row, quantile
 from benchmarks.servers import Gochat, Redis, Server, cpu_exactly
-from gochat.chat import conversations, names
-from gochat.chat.store import Account, Appended, Draft, Store
+from gochat.chat import conversations
+from gochat.chat.store import Appended, Draft, Store
 from gochat.storage import open_store
 
 #: Messages a second: so few that none waits for another, and each is written for itself.
 RATE: Final = 20.0
 ALONE: Final = "Redis, one node"
-NOW: Final = 1_700_000_000_000
 
 
 class Nodes(Server):
@@ -120,7 +120,9 @@ def _idle(audiences: Sequence[Audience], seconds: float) -> dict[str, list[float
     before = [[node.cpu_exactly for node in server.nodes] for server in nodes]
     time.sleep(seconds)
     return {
-        server.name: [(n.cpu_exactly - then) / seconds for n, then in zip(server.nodes, old, strict=True)]
+        server.name: [
+            (n.cpu_exactly - then) / seconds for n, then in zip(server.nodes, old, strict=True)
+        ]
         for server, old in zip(nodes, before, strict=True)
     }
 
@@ -214,15 +216,15 @@ async def _compare(
                 store = await stack.enter_async_context(open_store(redis.url))
                 stores[f"Redis, {how}"] = store, redis
             for store, _ in stores.values():
-                await store.create_account(_account("speaker"))
-                await _append(store, min(callers, 64), 200)
+                await store.create_account(SPEAKER)
+                await append(store, min(callers, 64), 200)
             order = list(stores.items())
             for number in range(rounds):
                 turn = number % len(order)
                 for name, (store, redis_or_none) in (*order[turn:], *order[:turn]):
                     before = redis_or_none.cpu_exactly if redis_or_none is not None else 0.0
                     cpu, begun = cpu_exactly(os.getpid()), time.perf_counter()
-                    await _append(store, callers, messages)
+                    await append(store, callers, messages)
                     seconds = time.perf_counter() - begun
                     own = cpu_exactly(os.getpid()) - cpu
                     after = redis_or_none.cpu_exactly if redis_or_none is not None else 0.0
@@ -232,7 +234,8 @@ async def _compare(
     return found
 
 
-async def _append(store: Store, callers: int, messages: int) -> None:
+async def append(store: Store, callers: int, messages: int) -> None:
+    """Have so many callers append so many messages of the one speaker."""
     left = iter(range(messages))
 
     async def say() -> None:
@@ -240,8 +243,8 @@ async def _append(store: Store, callers: int, messages: int) -> None:
             draft = Draft(
                 conversation=conversations.LOBBY_KEY,
                 to="#lobby",
-                sender_key=names.fold("speaker"),
-                sender="speaker",
+                sender_key=SPEAKER.key,
+                sender=SPEAKER.name,
                 text=f"message {number:07} and this is what somebody has to say",
                 cid=secrets.token_hex(8),
             )
@@ -251,7 +254,3 @@ async def _append(store: Store, callers: int, messages: int) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(callers):
             nursery.start_soon(say)
-
-
-def _account(name: str) -> Account:
-    return Account(key=names.fold(name), name=name, password_hash="-", created=NOW)
