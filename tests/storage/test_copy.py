@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 import redis
 import trio
@@ -561,6 +562,43 @@ async def test_damaged_source_is_refused(place: Places, redis_server: RedisServe
     for source in (file, there):
         with pytest.raises(StoreCorrupt, match="damaged"):
             await copied(source, place("sqlite"))
+
+
+@pytest.mark.parametrize(
+    "row", [b"no row", msgspec.msgpack.encode(["Bob", "king", 0, 0, 0, "all"])]
+)
+async def test_row_that_can_not_be_is_refused(
+    row: bytes, place: Places, redis_server: RedisServer
+) -> None:
+    source, target = place("redis_server"), place("sqlite")
+    await fill(source)
+    with closing(redis.Redis(port=redis_server.port)) as client:
+        prefix = source.partition("=")[2]
+        (rows,) = client.scan_iter(f"{prefix}:*:w:#garden", count=10_000)
+        client.hset(rows, "bob", row)
+    with pytest.raises(StoreCorrupt, match=r"damaged|not sound"):
+        await copied(source, target)
+    assert not path_of(target).exists()
+
+
+async def test_copy_whose_redis_goes_away_is_not_finished_and_goes_on(
+    place: Places, start_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "BATCH", 20)
+    server = start_redis("--appendonly", "yes", "--appendfsync", "always")
+    source = place("sqlite")
+    await fill(source, more=100)
+
+    def progress(what: str, done: int, total: int) -> None:
+        del what, total
+        if done > 50:
+            server.kill()
+
+    with pytest.raises(StoreUnavailable, match="Redis at"):
+        await copied(source, server.url, progress=progress)
+    await trio.to_thread.run_sync(server.start)
+    assert (await copied(source, server.url)).found > 20
+    assert await everything(server.url) == await everything(source)
 
 
 async def test_entry_that_is_missing_in_the_source_is_found(place: Places) -> None:

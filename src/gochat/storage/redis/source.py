@@ -6,10 +6,10 @@ Through connections of its own, and without being attached (attachment.py), for 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -34,6 +34,8 @@ from gochat.storage.redis.records import Record, decode_record, decode_row
 from gochat.storage.redis.topology import Server
 from gochat.storage.redis.url import Location, parse_url
 from gochat.storage.redis.wire import Broken, Refused, Reply, Wire, Words
+
+T = TypeVar("T")
 
 #: In ``meta`` while the data is a copy in the making: the fingerprint of its source.
 COPY_OF: Final = "copy_of"
@@ -91,8 +93,9 @@ class Deployment:
         """Yield the keys behind the prefix and a partition's tag that match, some of them maybe
         twice. Raises as `ask`."""
         prefix = re.sub(r"([\\?*\[\]])", r"\\\1", self.location.options.prefix)
-        partitions = range(self.keys.partitions)
-        for partition in {self._topology.server(p): p for p in partitions}.values():
+        with mapped_errors(self.location):
+            places = {self._topology.server(p): p for p in range(self.keys.partitions)}
+        for partition in places.values():
             cursor = b"0"
             while True:
                 cursor, keys = self.ask_one(
@@ -137,8 +140,6 @@ def mapped_errors(location: Location) -> Iterator[None]:
         if error.code == "WRONGTYPE":
             raise StoreCorrupt(f"{location}: a key has what is not gochat's: {error}") from error
         raise StoreUnavailable(f"{location}: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StoreCorrupt(f"{location}: something is damaged: {error}") from error
     except Broken as error:
         raise StoreUnavailable(str(error)) from error
 
@@ -184,8 +185,7 @@ def open_source(url: str) -> Iterator[Source]:
         raise ConfigError(f"the data in {location} is itself a copy that is not finished")
     deployment = Deployment(location, partitions)
     try:
-        with mapped_errors(location):
-            yield RedisSource(deployment)
+        yield RedisSource(deployment)
     finally:
         deployment.close()
 
@@ -316,7 +316,7 @@ class RedisSource:
             []
             if heading.key == LOBBY_KEY
             else sorted(
-                (_participant(key, row) for key, row in _pairs(next(rows))),
+                (self._participant(key, row) for key, row in _pairs(next(rows))),
                 key=lambda who: who.person,
             )
             for heading in headings
@@ -353,7 +353,7 @@ class RedisSource:
         name, password_hash, created, read = account
         if name is None:
             raise StoreCorrupt(f"the account of {key} is missing in {self._redis.location}")
-        row = None if packed is None else decode_row(packed)
+        row = None if packed is None else self._trusted(decode_row, packed)
         return Person(
             key,
             name.decode(),
@@ -372,7 +372,7 @@ class RedisSource:
             places = map(self._keys.token, digests)
             packed = self._redis.ask([(partition, ("GET", key)) for partition, key in places])
             kept = [
-                (digest, decode_token(one))
+                (digest, self._trusted(decode_token, one))
                 for digest, one in zip(digests, packed, strict=True)
                 if one is not None
             ]
@@ -392,6 +392,20 @@ class RedisSource:
                 and int(generation) == token.generation
                 and token.expires > now
             ]
+
+    def _participant(self, key: bytes, packed: bytes) -> Participant:
+        row = self._trusted(decode_row, packed)
+        return Participant(
+            NameKey(key.decode()), row.name, row.role, row.since, row.read, row.level
+        )
+
+    def _trusted(self, decode: Callable[[bytes], T], packed: bytes) -> T:
+        try:
+            return decode(packed)
+        except msgspec.DecodeError as error:
+            raise StoreCorrupt(
+                f"something in {self._redis.location} is damaged ({error})"
+            ) from error
 
     def digests(self) -> Iterator[list[bytes]]:
         """Yield the digests of all sessions, also of those that have ended; some maybe twice."""
@@ -413,11 +427,6 @@ def _entry(seq: int, record: Record, given: tuple[Given, ...]) -> Entry:
         bool(record.deleted),
         given,
     )
-
-
-def _participant(key: bytes, packed: bytes) -> Participant:
-    row = decode_row(packed)
-    return Participant(NameKey(key.decode()), row.name, row.role, row.since, row.read, row.level)
 
 
 def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:

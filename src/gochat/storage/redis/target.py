@@ -28,7 +28,6 @@ from gochat.storage.redis.source import (
     Deployment,
     RedisSource,
     find_partitions,
-    mapped_errors,
 )
 from gochat.storage.redis.url import parse_url
 from gochat.storage.redis.wire import Words
@@ -70,8 +69,7 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
             _require_room(deployment)
         if not copy_of or restart:
             _begin(deployment, fingerprint)
-        with mapped_errors(location):
-            yield RedisTarget(deployment)
+        yield RedisTarget(deployment)
     finally:
         deployment.close()
 

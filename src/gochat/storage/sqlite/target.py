@@ -73,13 +73,13 @@ def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
     db.execute("PRAGMA foreign_keys = OFF")
     db.execute("CREATE TABLE IF NOT EXISTS reused_cid (id INTEGER PRIMARY KEY, cid TEXT NOT NULL)")
     db.execute("INSERT INTO meta VALUES ('copy of', ?) ON CONFLICT DO NOTHING", (fingerprint,))
-    _without_index(db)
     (begun,) = db.execute("SELECT value FROM meta WHERE key = 'copy of'").fetchone()
     if begun != fingerprint:
         raise ConfigError(
             f"the copy that was begun as {path} is of another source, or of this one before "
             "it changed: begin anew with --restart"
         )
+    _without_index(db)
 
 
 def _without_index(db: sqlite3.Connection) -> None:
@@ -307,6 +307,8 @@ class SqliteTarget:
         try:
             yield self._db
             self._db.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            raise StoreCorrupt(f"the source is not sound: {error}") from error
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
