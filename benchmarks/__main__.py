@@ -10,10 +10,16 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-from benchmarks import app, broadcast, connections, following, nodes, reading, talk
+from benchmarks import app, broadcast, connections, following, nodes, reading, servers, talk
 from benchmarks.report import Report
+
+#: Receivers beyond which not all is measured, and the ways that are.
+MANY: Final = 5000
+FEW_WAYS: Final = ("one at a time", "64 in flight", "flat out (512 in flight)", "10 a second")
 
 
 def main() -> None:
@@ -59,19 +65,29 @@ def main() -> None:
 
 
 def _broadcast(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    sizes = args.receivers or ([200] if args.quick else [100, 1000, 10_000])
-    for receivers in sizes:
-        broadcast.run(
-            report,
+    run = partial(
+        broadcast.run,
+        report,
+        rounds=args.rounds or (2 if args.quick else 5),
+        scale=0.1 if args.quick else 1.0,
+    )
+    for receivers in args.receivers or ([200] if args.quick else [100, 1000, 10_000]):
+        # As many as that are a matter of numbers, and the peers take minutes to let them in.
+        with_peers = args.peers and receivers <= MANY
+        run(
             directory / str(receivers),
             receivers=receivers,
-            rounds=args.rounds or (2 if args.quick else 5),
-            scale=0.1 if args.quick else 1.0,
-            only=args.ways,
-            with_peers=args.peers,
+            only=args.ways or (FEW_WAYS if receivers > MANY else ()),
+            with_peers=with_peers,
             store=args.store,
             tls=args.tls,
         )
+    if args.receivers or args.store or args.tls or args.quick:
+        return
+    ways = args.ways or FEW_WAYS
+    run(directory / "tls", receivers=1000, only=ways, tls=True)
+    with servers.redis(directory / "redis") as redis:
+        run(directory / "on-redis", receivers=1000, only=ways, store=redis.url)
 
 
 def _private(report: Report, directory: Path, args: argparse.Namespace) -> None:
@@ -90,7 +106,8 @@ def _logins(report: Report, directory: Path, args: argparse.Namespace) -> None:
 
 
 def _idle(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    connections.idle(report, directory, args.connections or ([300] if args.quick else [1000, 5000]))
+    sizes = args.connections or ([300] if args.quick else [1000, 15_000])
+    connections.idle(report, directory, sizes)
 
 
 def _arrivals(report: Report, directory: Path, args: argparse.Namespace) -> None:
