@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ pytestmark = [
 ]
 
 COUNT = 3
+#: As the installed program starts, which looks for no modules where it is started.
+INSTALLED = [sys.executable, "-P", "-m", "gochat"]
 
 
 class Supervised:
@@ -72,13 +74,15 @@ class Supervised:
 
 
 @contextmanager
-def supervised(nodes: Nodes, *flags: str, ready: int = COUNT) -> Iterator[Supervised]:
+def supervised(
+    nodes: Nodes, *flags: str, ready: int = COUNT, command: Sequence[str] = GOCHAT
+) -> Iterator[Supervised]:
     """Run the command with workers; wait until all, or so many, are ready."""
     limits = [f"--set=limits.{key}={getattr(LIMITS, key)}" for key in ("argon2_memory", "burst")]
-    command = [*GOCHAT, "serve", "--port=0", f"--workers={COUNT}", f"--store={nodes.url()}"]
+    with_store = [*command, "serve", "--port=0", f"--workers={COUNT}", f"--store={nodes.url()}"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")}
     with subprocess.Popen(
-        [*command, *limits, *flags], stderr=subprocess.PIPE, text=True, env=environment
+        [*with_store, *limits, *flags], stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
         running = Supervised(process)
         try:
@@ -176,6 +180,16 @@ async def test_all_share_the_port_however_it_was_chosen(nodes: Nodes) -> None:
         running.process.send_signal(signal.SIGTERM)
         assert running.finish() == 0
     assert len({e["port"] for e in running.log if e["event"] == "listening"}) == 1
+
+
+async def test_no_module_of_the_folder_where_it_is_started_is_taken_for_ours(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "trio.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    with supervised(nodes, ready=1, command=INSTALLED) as running:
+        running.process.send_signal(signal.SIGTERM)
+        assert running.finish() == 0
 
 
 async def test_stopping_while_they_start_is_no_error(nodes: Nodes) -> None:

@@ -129,8 +129,10 @@ async def _supervise(args: argparse.Namespace, config: Config, stop: trio.Event)
             "--log-format": args.log_format,
             "--log-level": args.log_level,
         }
-        # -P: no module of the folder that we are in is taken for one of ours.
-        command = [sys.executable, "-P", "-m", "gochat.cli.companion", "serve"]
+        # -P: unless it is where we came from ourselves, no module of the folder that we are in is
+        # taken for one of ours.
+        path = () if str(Path.cwd()) in sys.path else ("-P",)
+        command = [sys.executable, *path, "-m", "gochat.cli.companion", "serve"]
         command += [f"{flag}={value}" for flag, value in flags.items() if value is not None]
         command += [f"--set={setting}" for setting in (*args.set, f"port={port}")]
         return await workers.supervise(
