@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from gochat.client.events import Reset
 from gochat.client.inbox import MAX_POSITIONS, Inbox
-from gochat.client.timeline import After
+from gochat.client.timeline import After, Newest
 from gochat.protocol.messages import (
     Conversation,
     CreateRoom,
     EntryKind,
+    HistoryPage,
     Join,
     Message,
     Position,
@@ -126,3 +128,24 @@ def test_another_account_knows_nothing_of_the_one_before(inbox: Inbox) -> None:
     assert inbox.positions()
     inbox.begin("bob")
     assert inbox.positions() == ()
+
+
+@pytest.mark.parametrize("conv", ["#lobby", "@bob"])
+def test_what_can_not_be_left_and_is_not_in_the_list_was_lost(inbox: Inbox, conv: str) -> None:
+    inbox.picture([listed("#lobby", 7), listed("@bob", 3)], {"#lobby"})
+    others = [one for one in (listed("#lobby", 7), listed("@bob", 3)) if one.conv != conv]
+    assert inbox.picture(others, inbox.known()) == []
+    assert inbox.wants()[conv] == Newest()
+    page = HistoryPage(conv=conv, epoch="e2", head=0, entries=())
+    assert inbox.fill(conv, page) == [Reset(conv, "e2", ())]
+
+
+def test_a_room_that_comes_back_in_another_history_is_begun_anew(inbox: Inbox) -> None:
+    inbox.picture([listed("#lobby", 7), listed("#room", 3)], {"#lobby"})
+    inbox.picture([listed("#lobby", 7)], inbox.known())
+    assert inbox.wants() == {}
+    again = Message(to="#room", epoch="e2", seq=1, ts=1, from_="mei", kind="join")
+    assert inbox.receive(again) == []
+    assert inbox.wants() == {"#room": Newest()}
+    page = HistoryPage(conv="#room", epoch="e2", head=1, entries=(again,))
+    assert inbox.fill("#room", page) == [Reset("#room", "e2", (again,))]

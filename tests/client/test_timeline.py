@@ -302,3 +302,14 @@ def test_an_open_start_moves_back_to_the_earliest_entry() -> None:
     add(timeline, 9, 8)
     assert want_of(timeline) == After(7)
     assert timeline.skip() == entries(8, 9)
+
+
+def test_an_entry_that_waited_for_the_newest_page_does_not_move_the_start_behind_it() -> None:
+    """As long as the start is only an estimate, an entry before it would."""
+    timeline = Timeline("#lobby", "e1", 7, is_estimate=True)
+    assert add(timeline, 1, 2, 3, epoch="e2") == []
+    assert want_of(timeline) == Newest()
+    assert timeline.fill(page(1, 2, 3, head=3, epoch="e2")) == [
+        Reset("#lobby", "e2", tuple(entries(1, 2, 3, epoch="e2")))
+    ]
+    assert add(timeline, 4, epoch="e2") == entries(4, epoch="e2")

@@ -9,9 +9,9 @@ import trio
 from gochat_faults.proxy import open_proxy
 from redis_nodes import Histories, Nodes, say_when_possible, until
 from redis_process import RedisServer
-from storing import Chat, Following, account, draft, follow, person
+from storing import Chat, Following, account, draft, follow, key, person
 
-from gochat.chat.store import Appended
+from gochat.chat.store import Appended, Draft
 from gochat.errors import StoreUnavailable
 from gochat.storage.redis import attachment
 
@@ -216,6 +216,80 @@ async def test_nothing_is_appended_in_the_old_history_of_data_that_was_flushed(
         assert said.entry.seq == 1
         assert said.entry.epoch not in {entry.epoch for entry in before}
         assert (await other.page("Bob", "#lobby")).epoch == said.entry.epoch
+
+
+async def test_what_was_flushed_is_not_read_as_the_end_of_the_old_history(
+    start_redis: StartRedis,
+) -> None:
+    nodes = Nodes(start_redis())
+    async with nodes.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        said = await chat.say("Mei", "#lobby", "before")
+        with nodes.client() as client:
+            client.flushall()
+        page = await store.page(key("#lobby", "Mei"), viewer=person("Mei"), limit=10)
+        assert (page.head, page.epoch == said.epoch) == (0, False)
+        await chat.register("Mei")
+        with nodes.client() as client:
+            client.flushall()
+        state = await store.conversation(person("Mei"), key("#lobby", "Mei"))
+        assert state is None or state.epoch not in {said.epoch, page.epoch}
+
+
+async def test_page_as_of_a_position_in_a_history_that_is_over_is_refused(
+    start_redis: StartRedis,
+) -> None:
+    """What comes live behind that position would not go on where the page ends."""
+    nodes = Nodes(start_redis())
+    histories = Histories()
+    async with nodes.open() as store, trio.open_nursery() as nursery:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await nursery.start(histories.follow, store)
+        await chat.say("Mei", "#lobby", "before")
+        await until(lambda: histories.current.seqs("#lobby") == [1])
+        cursor = histories.current.batches[-1].cursor
+        lobby, mei = key("#lobby", "Mei"), person("Mei")
+        page = await store.page(lobby, viewer=mei, limit=10, as_of=cursor)
+        assert page.head == 1
+        with nodes.client() as client:
+            client.flushall()
+        with pytest.raises(StoreUnavailable, match="another history"):
+            await store.page(lobby, viewer=mei, limit=10, as_of=cursor)
+        await until(lambda: histories.interruptions == 1)
+        with pytest.raises(StoreUnavailable, match="another history"):
+            await store.page(lobby, viewer=mei, limit=10, as_of=cursor)
+        nursery.cancel_scope.cancel()
+
+
+async def test_conversation_that_begins_again_after_a_flush_is_listed_again(
+    start_redis: StartRedis,
+) -> None:
+    """Although the node remembers that it was listed, and does not know of the flush yet."""
+    nodes = Nodes(start_redis())
+    async with nodes.open() as one, nodes.open() as two:
+        chat = Chat(one)
+        await chat.register("Mei", "Bob")
+        await chat.say("Mei", "@Bob", "before", cid="c1")
+        with nodes.client() as client:
+            client.flushall()
+        await Chat(two).register("Mei", "Bob")
+        with trio.fail_after(10):
+            again = draft("Mei", "@Bob", "again", cid="c2")
+            while not await _is_said(chat, again):  # noqa: ASYNC110 -- it is the store that is asked
+                await trio.sleep(0.1)
+        for name in ("Mei", "Bob"):
+            assert key("@Bob", "Mei") in await one.conversation_keys(person(name))
+
+
+async def _is_said(chat: Chat, what: Draft) -> bool:
+    try:
+        (result,) = await chat.append(what)
+    except StoreUnavailable:
+        return False
+    assert isinstance(result, Appended), result
+    return True
 
 
 async def test_redis_that_comes_back_with_older_data_begins_a_new_history(

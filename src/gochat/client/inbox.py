@@ -12,6 +12,7 @@ from gochat.client.entries import entry_of
 from gochat.client.events import Reset, conversation_of
 from gochat.client.timeline import Timeline, Want
 from gochat.protocol.messages import (
+    LOBBY,
     CaughtUp,
     Conversation,
     HistoryPage,
@@ -28,6 +29,8 @@ MAX_EARLY: Final = EVENT_BUFFER_BEFORE_REPLY
 #: the others is seen from their heads and fetched. 150 positions with the longest names fit in a
 #: frame.
 MAX_POSITIONS: Final = 150
+#: Rooms that one has left whose end is remembered: far more than anybody leaves.
+MAX_GONE: Final = 1000
 
 
 class Inbox:
@@ -37,6 +40,8 @@ class Inbox:
         self.me = ""
         self._timelines: dict[str, Timeline] = {}  # in the order of their latest entries
         self._behind: set[str] = set()  # those that want something
+        # Where those ended that are not known any more: should they come back in another history.
+        self._gone: dict[str, tuple[str, int]] = {}
         self._has_picture = False  # whether all conversations were known at some time
         # What came before that, when nothing said where a conversation starts: not its first entry
         # to arrive, for an acknowledgement of one before it may be on its way.
@@ -53,6 +58,7 @@ class Inbox:
         self.me = ""
         self._timelines.clear()
         self._behind.clear()
+        self._gone.clear()
         self._has_picture = False
         self._early.clear()
 
@@ -75,7 +81,8 @@ class Inbox:
         """Take in the list of all conversations, and return what can be shown now. `known` is what
         was known when it was asked for.
 
-        Those that are not in the list were left elsewhere while nobody looked.
+        Rooms that are not in the list were left elsewhere while nobody looked. The lobby and
+        private conversations can't be left: the server has lost those that are missing.
         """
         listed: set[str] = set()
         for conversation in conversations:
@@ -87,7 +94,12 @@ class Inbox:
             self._shown(timeline, [])
         self._has_picture = True
         for conv in known - listed:
-            self._forget(conv)
+            timeline = self._timelines.get(conv)
+            if timeline is not None and (conv == LOBBY or conv.startswith("@")):
+                timeline.doubt()
+                self._shown(timeline, [])
+            else:
+                self._forget(conv)
         return self._show_early()
 
     def receive(self, entry: Message) -> list[Message | Reset]:
@@ -144,6 +156,8 @@ class Inbox:
 
     def _start(self, conv: str, entry: Message) -> Timeline:
         """Return the timeline of a conversation that is not known yet, of which this came."""
+        if (before := self._before(conv, entry.epoch)) is not None:
+            return before
         if conv.startswith("@"):
             return Timeline(conv, entry.epoch, 0)  # not in the picture, so it has just begun
         # A room that one joins. What is said there may overtake the acknowledgement of joining.
@@ -153,6 +167,8 @@ class Inbox:
     def _start_listed(self, conversation: Conversation) -> Timeline:
         """Return the timeline of a conversation that is in the picture and not known yet."""
         conv, epoch, head = conversation.conv, conversation.epoch, conversation.head
+        if (before := self._before(conv, epoch)) is not None:
+            return before
         if not self._has_picture:
             return Timeline(conv, epoch, head, is_estimate=True)
         # It is new since the last picture, so what is in it was missed. To a room one came on
@@ -171,8 +187,17 @@ class Inbox:
             self._forget(timeline.conv)
         return shown
 
+    def _before(self, conv: str, epoch: str) -> Timeline | None:
+        """Return the timeline of a conversation that was known in another history than now."""
+        gone = self._gone.pop(conv, None)
+        return None if gone is None or gone[0] == epoch else Timeline(conv, *gone)
+
     def _forget(self, conv: str) -> None:
-        self._timelines.pop(conv, None)
+        timeline = self._timelines.pop(conv, None)
+        if timeline is not None:
+            self._gone[conv] = timeline.handed_out
+            if len(self._gone) > MAX_GONE:
+                del self._gone[next(iter(self._gone))]
         self._behind.discard(conv)
 
     def _is_outside(self, entry: Message) -> bool:

@@ -118,12 +118,18 @@ class Session:
                 if error.code in RETRYABLE:
                     await self._clock.sleep(error.retry_after or RETRY_AFTER)
                     return
-                self._mailroom.show(inbox.skip(conv))
+                if self._still_wants(conv, want):
+                    self._mailroom.show(inbox.skip(conv))
             else:
-                self._mailroom.show(inbox.fill(conv, page))
+                # What answers another question than the one by now would be taken for its answer.
+                if self._still_wants(conv, want):
+                    self._mailroom.show(inbox.fill(conv, page))
             before, want = want, inbox.wants().get(conv)
             if want == before:
                 return
+
+    def _still_wants(self, conv: str, want: Want) -> bool:
+        return type(self._mailroom.inbox.wants().get(conv)) is type(want)
 
 
 async def wait_at_most(event: anyio.Event, seconds: float | None, clock: Clock) -> None:

@@ -115,6 +115,10 @@ class Timeline:
             if self._head - self.position > MAX_MISSED and self._announced is None:
                 self._wait()
 
+    def doubt(self) -> None:
+        """Take note that the log may be another one: only the newest page can say."""
+        self._wait()
+
     def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
         """Take in the server's word on what follows a resume."""
         self._ahead.clear()
@@ -194,8 +198,9 @@ class Timeline:
         if page.epoch == self.epoch and page.head - self.position <= MAX_MISSED:
             # Of this history after all, and not too far behind: what waited is to be had.
             self._head = max(self._head, page.head)
-            waiting = (*page.entries, *waiting)
+            waiting = (*(one for one in page.entries if one.seq > self.position), *waiting)
         else:
+            self._is_estimate = False  # now it is known
             self.epoch = page.epoch
             self.position = page.entries[-1].seq if page.entries else page.head
             self._head = max(self.position, page.head)

@@ -67,6 +67,8 @@ class _Held:
         self._room -= len(frames)
 
     def release(self, session: Session) -> None:
+        if session.events is not self:
+            return  # the log was interrupted meanwhile: what is here may not go on where it was
         session.events = session.outlet
         if self._room < 0:
             session.outlet.evict()  # it comes back for what it missed

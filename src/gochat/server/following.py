@@ -40,6 +40,16 @@ async def follow(
             log.warning("the log was interrupted", reason=str(error), sessions=len(sessions))
 
 
+class _Nowhere:
+    """Drops what a session that is about to end would be sent."""
+
+    def post(self, frames: bytes) -> None:
+        """Drop frames."""
+
+
+NOWHERE: Final = _Nowhere()
+
+
 class _Beginning:
     """Takes the cursor from which on the log is followed, in the same step."""
 
@@ -60,6 +70,8 @@ class _Beginning:
         self._services.directory.forget()
         for session in tuple(self._sessions):
             if session.identity is not None:
+                # It may still be handling a request: what comes from here on is behind a gap.
+                session.events = NOWHERE
                 span = len(self._sessions) / COME_BACK_PER_SECOND
                 session.close(
                     ByeReason.INTERNAL,

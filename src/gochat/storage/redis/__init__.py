@@ -63,6 +63,7 @@ class RedisStore:
     def __init__(
         self,
         *,
+        keys: Keys,
         writer: Lane,
         readers: Sequence[Lane],
         searcher: Lane,
@@ -75,6 +76,7 @@ class RedisStore:
         clock: Callable[[], int],
     ) -> None:
         self.exchange: Final = exchange
+        self._keys = keys
         self._writer = writer
         self._readers = readers
         self._searcher = searcher
@@ -140,7 +142,13 @@ class RedisStore:
     ) -> Page:
         assert as_of is None or isinstance(as_of, tuple)
         steps = self._reading.page(conversation, viewer, before, after, limit, as_of)
-        return await self._reader.run(steps)
+        page = await self._reader.run(steps)
+        if as_of is not None:
+            partition = self._keys.partition(conversation)
+            if not self._order.goes_on(as_of, partition, page.epoch):
+                # Who follows is told in a moment, and begins anew.
+                raise StoreUnavailable("the store has another history")
+        return page
 
     async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
         return await self._reader.run(self._reading.message(conversation, seq))
@@ -306,9 +314,10 @@ async def open_redis(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Sto
         searcher = await stack.enter_async_context(open_lane("searcher", parts.connections()))
         nursery.start_soon(feed.run)
         nursery.start_soon(
-            upkeep.shorten_feeds, searcher, parts.keys, location.options.feed_time, order.cursor
+            upkeep.shorten_feeds, searcher, parts.keys, location.options.feed_time, order.positions
         )
         yield RedisStore(
+            keys=parts.keys,
             writer=writer,
             readers=readers,
             searcher=searcher,

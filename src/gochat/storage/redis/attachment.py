@@ -208,6 +208,8 @@ class Attachment:
     def _begin(self, partition: int, epoch: str, position: int) -> None:
         known = self._partitions[partition]
         had = known.epoch
+        if had:
+            self._lost()  # first: who reads the new epoch must find nothing remembered of the old
         known.epoch, known.seen = epoch, None
         if had:
             log.warning("the store has another history", partition=partition, epoch=epoch)

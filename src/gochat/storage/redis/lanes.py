@@ -61,12 +61,16 @@ _TEXTS: Final = {
 
 
 class Command(Struct, frozen=True):
-    """A command for the server of a partition; or a script, whose first argument is the epoch."""
+    """A command for the server of a partition; or a script, whose first argument is the epoch.
+
+    That is the one that this node believes in when it is sent, or the `epoch` given here.
+    """
 
     partition: int
     words: Words
     script: Script | None = None
     keys: int = 0
+    epoch: str | None = None
 
 
 #: What is to be done: yields commands, is sent their answers, returns the result.
@@ -173,7 +177,9 @@ class Connections:
         if command.script is None:
             return command.words
         keys, arguments = command.words[: command.keys], command.words[command.keys :]
-        epoch = self._attachment.epoch(command.partition)
+        epoch = command.epoch
+        if epoch is None:
+            epoch = self._attachment.epoch(command.partition)
         return ("EVALSHA", command.script.sha, command.keys, *keys, epoch, *arguments)
 
     def _result(self, wire: Wire, reply: Reply | Refused) -> Reply | Exception:

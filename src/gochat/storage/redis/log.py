@@ -24,20 +24,20 @@ from gochat.protocol.messages import Message
 from gochat.storage.redis import scripts
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.lanes import Command, Steps, call
+from gochat.storage.redis.lanes import Command, Steps
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.order import Placed
 from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.records import Shape, decode_record
 from gochat.storage.redis.topology import Topology
 from gochat.storage.redis.url import Options
-from gochat.storage.redis.wire import Reply
+from gochat.storage.redis.wire import Reply, Words
 
 #: Seconds for which a cid can't be used for another conversation. Within the same one it is known
 #: for much longer (`cid_memory`): only that keeps retries from being said twice.
 CLAIM_MEMORY: Final = 3600
-#: Times that appending is tried anew when the data turns out to have another history.
-MAX_TRIES: Final = 3
+#: Seconds after which appending is tried anew when the data turns out to have another history.
+TRY_AGAIN: Final = 0.2
 #: Lists of conversations remembered to be written; when there are more, it begins anew.
 MAX_LISTED: Final = 50_000
 
@@ -76,13 +76,18 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Pending:
-    """A draft on its way, and what became of it; `placed`, where it was appended."""
+    """A draft on its way, and what became of it; `placed`, where it was appended.
 
-    __slots__ = ("draft", "outcome", "partition", "placed")
+    `epoch` is the one that was believed in at the beginning, before anything was remembered: in
+    another one, what was remembered is worth nothing.
+    """
 
-    def __init__(self, draft: Draft, partition: int) -> None:
+    __slots__ = ("draft", "epoch", "outcome", "partition", "placed")
+
+    def __init__(self, draft: Draft, partition: int, epoch: str) -> None:
         self.draft: Final = draft
         self.partition: Final = partition
+        self.epoch: Final = epoch
         self.outcome: Appended | ChatError | None = None
         self.placed: Placed | None = None
 
@@ -116,7 +121,7 @@ class Log:
 
     def append(self, drafts: Sequence[Draft]) -> Steps[list[Pending]]:
         """Append each draft, or say why not. See :meth:`gochat.chat.store.Store.append`."""
-        pending = [Pending(draft, self._keys.partition(draft.conversation)) for draft in drafts]
+        pending = [self._pending(draft) for draft in drafts]
         yield from self._names.look_up(key for one in pending for key in _people(one.draft))
         for one in pending:
             if any(self._names.person(key) is None for key in _people(one.draft)):
@@ -125,15 +130,14 @@ class Log:
                 )
         yield from self._list(one.draft for one in pending if one.outcome is None)
         yield from self._claim(pending)
-        tries = 0
-        while waiting := [one for one in pending if one.outcome is None]:
-            tries += 1
-            if tries > MAX_TRIES:
-                raise StoreUnavailable("the store's history is changing")
-            yield from self._try(waiting)
+        yield from self._try([one for one in pending if one.outcome is None])
         if self._options.wait and pending:
             yield from self._wait(pending)
         return pending
+
+    def _pending(self, draft: Draft) -> Pending:
+        partition = self._keys.partition(draft.conversation)
+        return Pending(draft, partition, self._attachment.epoch(partition))
 
     # -- before the entry -----------------------------------------------------------------------
 
@@ -214,7 +218,10 @@ class Log:
                         retry_after=max(reply[1], 100) / 1000,
                     )
                 case _:
+                    # Who exists, and what is listed, we took from what was remembered of the old
+                    # history. So it begins from there, which is what the client does anyhow.
                     self._attachment.doubt(one.partition)
+                    raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
 
     def _wait(self, pending: Sequence[Pending]) -> Steps[None]:
         """Wait for the replicas: once for each server, in a round trip of its own.
@@ -277,7 +284,8 @@ class Log:
             keep=options.keep,
             people=people,
         )
-        return call(one.partition, scripts.APPEND, keys, _encode(packed))
+        words: Words = (*keys, _encode(packed))
+        return Command(one.partition, words, scripts.APPEND, len(keys), one.epoch)
 
     def _to(self, draft: Draft) -> str:
         if not conversations.is_private(draft.conversation):

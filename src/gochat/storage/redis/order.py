@@ -50,13 +50,22 @@ class Order:
     def __init__(self, epochs: Sequence[str], positions: Sequence[int]) -> None:
         self._epochs = list(epochs)
         self._positions = list(positions)
+        self._histories = 0  # how often it went on elsewhere
         self._followers: dict[_Follower, None] = {}
         self._progress = trio.Event()
         self._has_watchers = False
 
     def cursor(self) -> tuple[int, ...]:
-        """Return the position up to which all has been delivered: that of each partition."""
+        """Return where all has been delivered: :meth:`positions`, and a number of their history."""
+        return (*self._positions, self._histories)
+
+    def positions(self) -> tuple[int, ...]:
+        """Return the position up to which all of each partition has been delivered."""
         return tuple(self._positions)
+
+    def goes_on(self, cursor: tuple[int, ...], partition: int, epoch: str) -> bool:
+        """True if what was read in `epoch` goes on with what is delivered behind `cursor`."""
+        return cursor[-1] == self._histories and epoch == self._epochs[partition]
 
     def has(self, partition: int, epoch: str, position: int) -> bool:
         """True if an entry was delivered. In any thread."""
@@ -83,6 +92,7 @@ class Order:
 
     def skip(self, breaks: Iterable[Break]) -> None:
         """Go on at other positions: those who followed have to start anew."""
+        self._histories += 1
         for one in breaks:
             self._epochs[one.partition] = one.epoch
             self._positions[one.partition] = one.position

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct, structs
@@ -11,6 +11,7 @@ from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Page, RoomState
+from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Reaction, Room
 from gochat.storage.redis import scripts
 from gochat.storage.redis.attachment import Attachment
@@ -20,6 +21,8 @@ from gochat.storage.redis.names import Names
 from gochat.storage.redis.records import Record, Shape, decode_record, decode_row, reaction
 from gochat.storage.redis.wire import Reply
 
+#: Times that reading is tried anew when the data turns out to have another history.
+MAX_TRIES: Final = 3
 #: Conversations asked about in one step.
 CHUNK: Final = 100
 #: Markers of the lobby remembered; when there are more, it begins anew. A few megabytes.
@@ -107,15 +110,14 @@ class Reading:
             "" if as_of is None else as_of[partition],
             (self._names.person(viewer) or "") if viewer else "",
         )
-        (reply,) = yield [command]
-        epoch, head, first, packed, given = reply
+        ((epoch, head, first, packed, given),) = yield from self._with_epochs([command])
         reactions: dict[int, list[Reaction]] = {}
         for one in given:
             seq, found = reaction(one)
             reactions.setdefault(seq, []).append(found)
-        epoch = self._epoch(partition, epoch)
         records = [decode_record(record) for record in packed]
-        return Extract(epoch, head, first, records, reactions, self._shape(key, epoch))
+        name = epoch.decode()
+        return Extract(name, head, first, records, reactions, self._shape(key, name))
 
     def message(self, key: ConversationKey, seq: int) -> Steps[Message | None]:
         """Read one message."""
@@ -143,9 +145,24 @@ class Reading:
         room = self._names.room(key) or (key if key == LOBBY_KEY else "")
         return Shape(key, epoch, room, lambda person: self._names.person(person) or person)
 
-    def _epoch(self, partition: int, found: bytes | None) -> str:
-        # None: emptied a moment ago, and nobody has given it a new epoch yet.
-        return self._attachment.epoch(partition) if found is None else found.decode()
+    def _with_epochs(self, commands: Sequence[Command]) -> Steps[list[Reply]]:
+        """Return the answers of scripts that begin with the epoch.
+
+        There is none where all was emptied a moment ago and nobody has noticed. So we do: what is
+        not there any more must not be told as the end of the history that people know.
+        """
+        for _ in range(MAX_TRIES):
+            replies = yield commands
+            emptied = [
+                command.partition
+                for command, reply in zip(commands, replies, strict=True)
+                if reply[0] is None
+            ]
+            if not emptied:
+                return replies
+            for partition in emptied:
+                self._attachment.doubt(partition)
+        raise StoreUnavailable("the store's history is changing")
 
     # -- a person's conversations ---------------------------------------------------------------
 
@@ -213,7 +230,7 @@ class Reading:
             (room for key in keys for room in _rooms(key)),
         )
         began = (yield from self.began(person)) if LOBBY_KEY in keys else None
-        replies = yield [
+        commands = [
             call(
                 self._keys.partition(key),
                 scripts.STANDING,
@@ -224,6 +241,7 @@ class Reading:
             )
             for key in keys
         ]
+        replies = yield from self._with_epochs(commands)
         return [
             self._conversation(key, person, reply) for key, reply in zip(keys, replies, strict=True)
         ]
@@ -275,7 +293,7 @@ class Reading:
         epoch, head, _, topic, private, role, read, level, unread, mentions = reply
         return Conversation(
             conv=address,
-            epoch=self._epoch(self._keys.partition(key), epoch),
+            epoch=epoch.decode(),
             head=head,
             read=read,
             unread=unread,

@@ -25,13 +25,13 @@ LOOKS: Final = 10
 
 
 async def shorten_feeds(
-    lane: Lane, keys: Keys, feed_time: float, cursor: Callable[[], tuple[int, ...]]
+    lane: Lane, keys: Keys, feed_time: float, positions: Callable[[], tuple[int, ...]]
 ) -> NoReturn:
     """Drop from the feeds what is older than `feed_time` seconds, for ever."""
-    looks: deque[tuple[int, ...]] = deque([cursor()], maxlen=LOOKS + 1)
+    looks: deque[tuple[int, ...]] = deque([positions()], maxlen=LOOKS + 1)
     while True:
         await trio.sleep(feed_time / LOOKS)
-        looks.append(cursor())
+        looks.append(positions())
         if len(looks) <= LOOKS:
             continue
         try:
