@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 
@@ -14,9 +14,12 @@ from gochat_faults.history import (
     Event,
     Fault,
     Logged,
+    Resends,
     Restarted,
+    Retried,
     Said,
     Seen,
+    Shaken,
     Started,
     open_journal,
     read_history,
@@ -285,6 +288,15 @@ def the_epoch_changes_for_a_sender(history: list[Event], random: Random) -> None
     history[index] = replace(event, epoch="e2")
 
 
+def nobody_says_again_what_was_lost(history: list[Event], random: Random) -> None:
+    cid = _say_last(history, is_acknowledged=True, is_logged=False)
+    history += [Resends("ada"), Shaken(1, 2, "was put back", since=0)]
+    for index in _of(history, Acknowledged, cid=cid):
+        event = history[index]
+        assert isinstance(event, Acknowledged)
+        history[index] = replace(event, epoch="e0")
+
+
 Break = Callable[[list[Event], Random], None]
 
 #: What breaks it, its name, and True if that is the only name it may be called.
@@ -312,6 +324,7 @@ BREAKS: list[tuple[Break, Rule, bool]] = [
     (the_log_repeats_a_number, Rule.HOLE, True),
     (the_epoch_changes_for_a_reader, Rule.CHANGED_EPOCH, False),
     (the_epoch_changes_for_a_sender, Rule.CHANGED_EPOCH, True),
+    (nobody_says_again_what_was_lost, Rule.NOT_SAID_AGAIN, False),
 ]
 
 
@@ -355,18 +368,158 @@ def test_a_restart_behind_much_that_was_missed_is_none_of_these() -> None:
     assert check([*history, *entries]) == []
 
 
-def test_a_store_that_lost_its_data_may_begin_a_new_epoch_with_what_was_acknowledged() -> None:
-    history: list[Event] = [
-        Said(0, "ada", "ada", "#lobby", "1", "one"),
-        Acknowledged(0, "ada", "ada", "1", EPOCH, 1),
-        Acknowledged(0, "ada", "ada", "1", "e2", 1),
-        Logged("#lobby", "e2", 1, "text", "ada", "1", "one"),
+# -- another history -----------------------------------------------------------------------------
+
+# Ada, whose program lives on, says 1 to 5 at these times, acknowledged at once, to bob.
+SAID = ("1", "2", "3", "4", "5")
+EMPTIED = Shaken(10, 11, "was emptied", since=0)
+
+
+def history_of(
+    shaken: Shaken, *kept: str, again: tuple[str, ...] = (), fresh_by: str = "bob"
+) -> list[Event]:
+    """The store is `shaken`, and has `kept` of all that was said. Then somebody says something
+    fresh, and Ada says `again`; everybody sees all of it."""
+    history: list[Event] = [Resends("ada"), Started(0, "bob.1", "#lobby", "e1", 0)]
+    for seq, cid in enumerate(SAID, 1):
+        history += [
+            Said(seq, "ada", "ada", "#lobby", cid, cid),
+            Acknowledged(seq, "ada", "ada", cid, "e1", seq),
+            Seen(seq, "bob.1", "#lobby", "e1", seq, "text", "ada", cid, cid),
+        ]
+    history += [shaken, Restarted(12, "bob.1", "#lobby", "e2", 0)]
+    for seq, cid in enumerate((*kept, "fresh", *again), 1):
+        sender = fresh_by if cid == "fresh" else "ada"
+        if cid == "fresh":
+            history.append(Said(12, sender, sender, "#lobby", cid, cid))
+        if cid not in kept:
+            history.append(Acknowledged(13, sender, sender, cid, "e2", seq))
+        history += [
+            Seen(13, "bob.1", "#lobby", "e2", seq, "text", sender, cid, cid),
+            Logged("#lobby", "e2", seq, "text", sender, cid, cid),
+        ]
+    return history
+
+
+def rules(history: Iterable[Event]) -> set[Rule]:
+    return {violation.rule for violation in check(history)}
+
+
+def test_an_emptied_store_begins_anew_with_what_was_said_again() -> None:
+    assert rules(history_of(EMPTIED, again=SAID)) == set()
+
+
+def test_a_store_that_lost_nothing_may_have_another_epoch_if_something_was_done_to_it() -> None:
+    renewed = Shaken(10, 11, "killed")
+    assert rules(history_of(renewed, *SAID)) == set()
+    assert rules(history_of(renewed, *SAID[:4])) == {Rule.LOST, Rule.UNDONE}
+    assert rules(history_of(renewed, "2", "1", *SAID[2:])) >= {Rule.MISPLACED, Rule.UNDONE}
+
+
+def test_only_what_nobody_knew_before_the_loss_may_be_gone() -> None:
+    rewound = Shaken(10, 11, "was put back", since=3.5)
+    assert rules(history_of(rewound, *SAID[:3], again=SAID[3:])) == set()
+    assert rules(history_of(rewound, *SAID[:2], again=SAID[2:])) == {Rule.MISPLACED, Rule.UNDONE}
+    assert rules(history_of(rewound, *SAID[:2], again=SAID[3:])) == {
+        Rule.LOST, Rule.UNDONE, Rule.NOT_SAID_AGAIN,
+    }  # fmt: skip
+
+
+def test_what_was_acknowledged_is_not_gone_where_replicas_had_it() -> None:
+    promoted = Shaken(10, 11, "promoted", since=3.5, only_unacknowledged=True)
+    assert rules(history_of(promoted, *SAID)) == set()
+    assert Rule.LOST in rules(history_of(promoted, *SAID[:4]))
+    unacknowledged = [
+        event
+        for event in history_of(promoted, *SAID[:4])
+        if not (isinstance(event, Acknowledged) and event.cid == "5")
     ]
-    assert check(history, may_lose_data=True) == []
-    assert {violation.rule for violation in check(history)} == {Rule.CHANGED_EPOCH}
-    lost = [*history[:-1], Said(0, "bob", "bob", "#lobby", "2", "two")]
-    lost.append(Logged("#lobby", "e2", 1, "text", "bob", "2", "two"))
-    assert Rule.LOST in {violation.rule for violation in check(lost, may_lose_data=True)}
+    assert rules(unacknowledged) == set(), "seen, and gone all the same"
+
+
+def test_what_was_acknowledged_in_the_last_epoch_is_lost_if_it_is_gone() -> None:
+    history = history_of(EMPTIED, again=SAID)
+    gone = [
+        event
+        for event in history
+        if not (isinstance(event, Logged | Seen) and (event.epoch, event.cid) == ("e2", "5"))
+    ]
+    assert Rule.LOST in rules(gone)
+
+
+def test_what_was_said_after_the_loss_is_not_gone_by_it() -> None:
+    history = history_of(EMPTIED, again=SAID)
+    history.insert(-4, Said(14, "bob", "bob", "#lobby", "late", "late"))
+    history.insert(-4, Acknowledged(15, "bob", "bob", "late", "e1", 6))
+    assert rules(history) == {Rule.LOST}
+
+
+def test_a_loss_excuses_nothing_that_was_said_again_after_it() -> None:
+    history = history_of(EMPTIED, again=SAID)
+    history.insert(-1, Shaken(20, 21, "killed"))
+    third = [
+        replace(event, epoch="e3") if isinstance(event, Logged) else event
+        for event in history
+        if not (isinstance(event, Logged) and event.cid == "5")
+    ]
+    third.append(Restarted(22, "bob.1", "#lobby", "e3", 5))
+    assert rules(third) == {Rule.LOST, Rule.UNDONE, Rule.NOT_SAID_AGAIN}
+
+
+def test_what_was_lost_is_said_again_by_who_was_there() -> None:
+    assert rules(history_of(EMPTIED, again=SAID[:4])) == {Rule.NOT_SAID_AGAIN}
+    long_ago = Shaken(100, 101, "was emptied", since=0)
+    history: list[Event] = [
+        replace(event, at=event.at + 90)
+        if isinstance(event, Seen | Restarted | Acknowledged) and event.epoch == "e2"
+        else event
+        for event in history_of(long_ago)
+    ]
+    assert rules(history) == set(), "long ago is not lately"
+
+
+def test_what_was_lost_keeps_its_order_but_may_come_behind_what_was_said_since() -> None:
+    assert rules(history_of(EMPTIED, again=SAID, fresh_by="ada")) == set()
+    swapped = history_of(EMPTIED, again=("2", "1", *SAID[2:]))
+    assert rules(swapped) == {Rule.SENDER_DISORDER}
+
+
+def test_what_was_refused_and_is_said_again_comes_behind() -> None:
+    history = history_of(EMPTIED, again=("2", "3", "4", "5", "1"))
+    assert rules(history) == {Rule.SENDER_DISORDER}
+    history.insert(-1, Retried(12.5, "ada", "ada", "1"))
+    assert rules(history) == set()
+
+
+def test_a_reader_is_told_of_another_epoch() -> None:
+    history = history_of(EMPTIED, again=SAID)
+    untold = [event for event in history if not isinstance(event, Restarted)]
+    assert rules(untold) == {Rule.CHANGED_EPOCH}
+
+
+def test_a_reader_who_takes_the_old_epoch_for_the_newest_has_not_seen_the_end() -> None:
+    history = [
+        event
+        for event in history_of(EMPTIED, again=SAID)
+        if not (isinstance(event, Restarted | Seen) and event.epoch == "e2")
+    ]
+    assert rules(history) == {Rule.UNSEEN}
+
+
+def test_a_reader_is_not_sent_back_to_an_epoch_that_is_over() -> None:
+    history = history_of(EMPTIED, again=SAID)
+    back = [
+        Restarted(14, "bob.1", "#lobby", "e1", 5),
+        Restarted(15, "bob.1", "#lobby", "e2", 6),
+    ]
+    assert rules([*history, *back]) == {Rule.CHANGED_EPOCH}
+
+
+def test_there_are_no_more_epochs_than_reasons_and_none_before_its_reason() -> None:
+    history = history_of(EMPTIED, again=SAID)
+    assert rules([event for event in history if event is not EMPTIED]) >= {Rule.CHANGED_EPOCH}
+    late = replace(EMPTIED, began=14, at=15)
+    assert Rule.CHANGED_EPOCH in rules([late if event is EMPTIED else event for event in history])
 
 
 def test_a_reader_who_has_seen_nothing_may_begin_with_a_page_from_before_its_start() -> None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from peers import Peer, RunningServer, running_server
 
+from gochat.client.connection import Connection
 from gochat.client.events import Reset
 from gochat.client.inbox import Inbox
+from gochat.client.mailroom import Mailroom
+from gochat.client.options import ClientOptions
+from gochat.client.outbox import Outbox
+from gochat.client.session import Session
 from gochat.client.timeline import Newest, Timeline
+from gochat.errors import LogInterrupted
 from gochat.protocol.messages import (
+    Bye,
     CaughtUp,
     Conversation,
     CreateRoom,
     HistoryPage,
     Join,
+    Limits,
     LoggedIn,
     Login,
     Message,
@@ -165,3 +175,98 @@ async def test_a_newest_page_that_something_interrupts_is_fetched_again_and_show
     assert timeline.want == Newest()
     page = HistoryPage(conv="#lobby", epoch="e1", head=803, entries=(said(802), said(803)))
     assert timeline.fill(page) == [Reset("#lobby", "e1", (said(802), said(803)))]
+
+
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None]]:
+    """Return what interrupts the log, and waits until it is followed anew."""
+    follow = SqliteStore.follow
+    begun, interrupted = trio.Event(), trio.Event()
+
+    async def follow_until_interrupted(
+        self: SqliteStore, deliver: Any, *, task_status: Any
+    ) -> None:
+        nonlocal interrupted
+        interrupted = trio.Event()
+        begun.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(follow, self, deliver, task_status=task_status))
+            await interrupted.wait()
+            nursery.cancel_scope.cancel()
+        raise LogInterrupted("its history is another")
+
+    async def interrupt() -> None:
+        nonlocal begun
+        begun = trio.Event()
+        interrupted.set()
+        await begun.wait()
+        await trio.testing.wait_all_tasks_blocked()
+
+    monkeypatch.setattr(SqliteStore, "follow", follow_until_interrupted)
+    return interrupt
+
+
+async def test_a_session_that_arrives_while_the_log_is_interrupted_is_sent_nothing_behind_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is committed between two times of following is nowhere in what was held back."""
+    interrupt = interrupting(monkeypatch)
+    async with running_server() as server, server.peer("bob", "log") as bob:
+        async with server.peer("mei", "log") as mei:
+            token = mei.token
+        first = await bob.ask(Send(to="#lobby", text="before"), Sent)
+        await bob.ask(Send(to="#lobby", text="missed"), Sent)
+
+        async def meanwhile() -> None:
+            await bob.ask(Send(to="#lobby", text="meanwhile"), Sent)
+            await interrupt()
+
+        async with server.connect() as mei:
+            while_rooms_are_loaded(monkeypatch, "mei", meanwhile)
+            position = Position(conv="#lobby", epoch=first.epoch, seq=first.seq)
+            await mei.send(Resume(token=token, caps=("log",), positions=(position,)))
+            heard = await mei.at_end()
+        assert [m.text for m in heard if isinstance(m, Message)] == ["missed"]
+        assert isinstance(heard[-1], Bye)
+
+
+class _Asked:
+    """A connection on which something else happens before it answers."""
+
+    def __init__(self, page: HistoryPage, meanwhile: Callable[[], object]) -> None:
+        self.max_frame_size = 0
+        self._page = page
+        self._meanwhile = meanwhile
+        self.is_asked = False
+
+    async def ask(self, request: object, kind: object) -> HistoryPage:
+        if not self.is_asked:
+            self.is_asked = True
+            self._meanwhile()
+            return self._page
+        return HistoryPage(conv="#lobby", epoch="e2", head=1, entries=(said_anew(),))
+
+
+def said_anew() -> Message:
+    return Message(to="#lobby", epoch="e2", seq=1, ts=1, from_="bob", text="anew")
+
+
+async def test_the_answer_to_an_older_question_is_not_taken_for_the_newest_page() -> None:
+    """The entries after the 10th of an old history were asked for; the new one has but one."""
+    options = ClientOptions()
+    mailroom = Mailroom(Outbox(options.clock), options.clock)
+    mailroom.name = "mei"
+    mailroom.limits = Limits(
+        frame_bytes=65536, text_chars=4000, burst=10, per_second=5, history_page=200
+    )
+    inbox = mailroom.inbox
+    inbox.begin("mei")
+    inbox.picture([Conversation(conv="#lobby", epoch="e1", head=10)], set())
+    inbox.receive(said(10))
+    inbox.receive(said(12))
+    (want,) = inbox.wants().values()
+    late = HistoryPage(conv="#lobby", epoch="e2", head=1, entries=())
+    asked: Any = _Asked(late, lambda: inbox.receive(said_anew()))
+    connection: Connection = asked
+    await Session(connection, mailroom, options)._fetch("#lobby", want)
+    shown = [event for event in mailroom.buffer._ready if isinstance(event, Reset)]
+    assert shown == [Reset("#lobby", "e2", (said_anew(),))]

@@ -21,7 +21,7 @@ import pytest
 import structlog
 import trio
 import trustme
-from gochat_faults.scenario import logged_in
+from gochat_faults.recorder import logged_in
 from gochat_faults.server_process import ServerProcess, open_server
 from msgspec import structs
 from peers import LIMITS, PASSWORD, Peer, RunningServer, config, running_server

@@ -7,7 +7,9 @@ import secrets
 from pathlib import Path
 
 import pytest
-from gochat_faults.scenario import CRASH_POINTS, Scenario, run
+from gochat_faults.breaking import CRASH_POINTS
+from gochat_faults.scenario import Scenario, run
+from gochat_faults.site import StoreKind
 
 # Longer than other tests, so that what did not heal is said by name before the time is over.
 pytestmark = [pytest.mark.trio, pytest.mark.timeout(180)]
@@ -28,16 +30,55 @@ async def test_nothing_is_lost_doubled_or_reordered_whatever_breaks(tmp_path: Pa
     assert report.connections > 40
 
 
-async def test_nothing_is_lost_wherever_the_server_is_killed(tmp_path: Path) -> None:
-    bombs = tuple(f"{point}:{min(often, 20)}" for point, often in CRASH_POINTS.items())
+#: Everything that can happen to two nodes and their Redis, what takes data away among it.
+REDIS_FAULTS = (
+    "cut link", "kill", "kill redis", "rewind redis", "freeze link", "bomb", "freeze redis",
+    "empty redis", "stop",
+)  # fmt: skip
+
+
+async def test_two_nodes_on_one_redis_are_one_chat_whatever_breaks(tmp_path: Path) -> None:
     scenario = Scenario(
-        seed=seed(), people=4, bare_people=2, pace=0.005, bombs=bombs, breaks_network=False,
-        duration=60,
+        seed=seed(), store="redis", people=10, bare_people=4, pace=0.1, faults=REDIS_FAULTS,
+        server_fault_every=0.5,
+    )  # fmt: skip
+    print(f"SEED={scenario.seed}")
+    report = await run(scenario, tmp_path)
+    print(report)
+    assert report.violations == [], f"the history is in {tmp_path}"
+    assert report.acknowledged > 100
+    assert {"Redis killed", "Redis frozen", "link frozen"} <= set(report.faults)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_promotion_of_a_replica_that_was_behind_takes_nothing_away_that_comes_not_back(
+    tmp_path: Path, waits: bool
+) -> None:
+    scenario = Scenario(
+        seed=seed(), store="sentinel", waits=waits, people=8, bare_people=3, pace=0.1,
+        faults=("promote behind",), server_fault_every=0.5,
+    )  # fmt: skip
+    print(f"SEED={scenario.seed}")
+    report = await run(scenario, tmp_path)
+    print(report)
+    assert report.violations == [], f"the history is in {tmp_path}"
+    assert report.acknowledged > 50
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+async def test_nothing_is_lost_wherever_the_server_is_killed(
+    tmp_path: Path, store: StoreKind
+) -> None:
+    points = CRASH_POINTS[store]
+    bombs = tuple(f"{point}:{min(often, 20)}" for point, often in points.items())
+    scenario = Scenario(
+        seed=seed(), store=store, people=4, bare_people=2, pace=0.005, bombs=bombs,
+        breaks_network=False, duration=60,
     )  # fmt: skip
     print(f"SEED={scenario.seed}")
     report = await run(scenario, tmp_path)
     print(report)
     assert report.violations == [], f"the history is in {tmp_path}"
     assert {what for what in report.faults if "died" in what} == {
-        f"server died at {point}" for point in CRASH_POINTS
+        f"server died at {point}" for point in points
     }

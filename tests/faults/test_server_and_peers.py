@@ -20,8 +20,7 @@ import trio
 from gochat_faults.checker import check
 from gochat_faults.history import Acknowledged, Journal, Logged, Said
 from gochat_faults.proxy import Lane, Plan, open_proxy
-from gochat_faults.recorder import OPTIONS
-from gochat_faults.scenario import logged_in
+from gochat_faults.recorder import OPTIONS, logged_in
 from gochat_faults.server_process import ServerProcess, open_server
 from peers import Peer
 

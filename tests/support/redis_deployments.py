@@ -25,6 +25,8 @@ NODE_TIMEOUT: Final = 5000
 SERVICE: Final = "chat"
 _SLOTS: Final = 16384
 _READY_TIMEOUT: Final = 30.0
+#: By default a master waits for more replicas before it sends its data to the first.
+_SYNC_AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
 
 
 class Sentinel(RedisServer):
@@ -45,14 +47,16 @@ class Sentinel(RedisServer):
         return [str(self._config), "--sentinel"]
 
 
+def _replica_of(master: RedisServer) -> tuple[str, ...]:
+    return (*_SYNC_AT_ONCE, "--replicaof", "127.0.0.1", str(master.port))
+
+
 class Watched:
     """A master, a replica of it, and three sentinels."""
 
     def __init__(self, directory: Path) -> None:
-        self.master = RedisServer(directory / "master", "--repl-diskless-sync-delay", "0")
-        self.replica = RedisServer(
-            directory / "replica", "--replicaof", "127.0.0.1", str(self.master.port)
-        )
+        self.master = RedisServer(directory / "master", *_SYNC_AT_ONCE)
+        self.replica = RedisServer(directory / "replica", *_replica_of(self.master))
         self._directory = directory
         self.sentinels: list[Sentinel] = []
 
@@ -87,6 +91,33 @@ class Watched:
         """Have the replica get nothing more: it looks for its master where nobody listens."""
         with _client(self.replica) as client:
             client.replicaof("127.0.0.1", free_port())
+
+    def wait_until_replicated(self) -> None:
+        """Wait until the replica has what the master has now."""
+        offset = _info(self.master, "replication")["master_repl_offset"]
+        wait_for(lambda: bool(_info(self.replica, "replication")["slave_repl_offset"] >= offset))
+
+    def wait_until_promoted(self) -> None:
+        """Wait until the replica of a dead master is one, and all sentinels say so.
+
+        They are `master` and `replica` the other way round from then on.
+        """
+        wait_for(lambda: bool(_info(self.replica, "replication")["role"] == "master"))
+        self.master, self.replica = self.replica, self.master
+        for sentinel in self.sentinels:
+            wait_for(lambda: self._names_master(sentinel))  # noqa: B023 -- called at once
+
+    def start_the_old_master(self) -> None:
+        """Start what was the master, as a replica, and wait until it has everything."""
+        self.replica.options = _replica_of(self.master)
+        self.replica.start()
+        wait_for(lambda: bool(_info(self.replica, "replication")["master_link_status"] == "up"))
+        self.wait_until_replicated()
+
+    def _names_master(self, sentinel: Sentinel) -> bool:
+        with _client(sentinel) as client:
+            _, port = client.sentinel_get_master_addr_by_name(SERVICE)
+        return bool(port == self.master.port)
 
     def _sees_all(self, sentinel: Sentinel) -> bool:
         with _client(sentinel) as client:

@@ -48,7 +48,7 @@ class RedisServer:
     def __init__(self, directory: Path, *options: str, port: int | None = None) -> None:
         self.directory = directory
         self.port = free_port() if port is None else port
-        self._options = options
+        self.options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,7 +89,7 @@ class RedisServer:
         """The command line, behind the binary."""
         return [
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)),
-            *("--save", "", "--appendonly", "no", "--daemonize", "no", *self._options),
+            *("--save", "", "--appendonly", "no", "--daemonize", "no", *self.options),
         ]
 
     def _start(self, binary: str) -> None:

@@ -31,6 +31,11 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, default=int(os.environ.get("SEED") or secrets.randbelow(10**6))
     )
+    parser.add_argument(
+        "--store",
+        choices=("sqlite", "redis", "sentinel"),
+        default=os.environ.get("STORE") or "sqlite",
+    )
     parser.add_argument("--pace", type=float, default=0.05, help="seconds between messages")
     parser.add_argument("--keep", type=Path, help="directory for the histories of bad rounds")
     args = parser.parse_args()
@@ -46,6 +51,8 @@ def main() -> int:
             duration=max(1.0, min(ROUND, left - 5)),
             pace=args.pace,
             server_fault_every=3.0,
+            store=args.store,
+            waits=args.store == "sentinel" and rounds % 2 == 1,
         )
         if rounds % 4 == 3:
             scenario = replace(scenario, people=20, bare_people=0, settings=STRICT)
@@ -70,7 +77,7 @@ def main() -> int:
 
 def _add(total: Report, report: Report) -> None:
     for name in (
-        "seconds", "starting", "said", "acknowledged", "repeated_acks", "entries", "seen",
+        "seconds", "starting", "said", "acknowledged", "repeated_acks", "entries", "taken", "seen",
         "clients", "connections",
     ):  # fmt: skip
         setattr(total, name, getattr(total, name) + getattr(report, name))

@@ -6,7 +6,8 @@ what it is sent must be contiguous by itself. It tolerates one thing, which the 
 own messages come as acknowledgements, maybe after later ones of others.
 
 It sends several messages of a conversation without waiting, and after a cut all that were not
-acknowledged, in their order. That keeps its order as long as nothing is refused.
+acknowledged, in their order. That keeps its order as long as nothing is refused. One that
+`is_patient` sends the next message of a conversation when the one before was acknowledged.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final
 import trio
 
 from gochat.client import conversation_of
+from gochat.errors import ErrorCode
 from gochat.protocol.codec import decode_server_message, encode
 from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import (
@@ -40,8 +42,16 @@ from gochat.protocol.messages import (
     Sent,
     ServerMessage,
 )
-from gochat_faults.history import Acknowledged, Journal, Restarted, Said, Started, common_name
-from gochat_faults.recorder import PASSWORD, Refused, Talk
+from gochat_faults.history import (
+    Acknowledged,
+    Ended,
+    Journal,
+    Restarted,
+    Said,
+    Started,
+    common_name,
+)
+from gochat_faults.recorder import PASSWORD, Refused, Talk, move_in
 
 #: Messages on their way at once.
 WINDOW: Final = 8
@@ -62,20 +72,25 @@ class _Log:
     epoch: str
     seq: int
     ahead: dict[int, Message] = field(default_factory=dict)
+    own: set[int] = field(default_factory=set)  # those of them that are known by acknowledgement
 
 
 class BareClient:
     """One person, from the first login to the end of the run; used as a
     :class:`~gochat_faults.recorder.Recorder` is."""
 
-    def __init__(self, journal: Journal, name: str, talk: Talk) -> None:
+    def __init__(
+        self, journal: Journal, name: str, talk: Talk, *, is_patient: bool = False
+    ) -> None:
         self.name: Final = name
         self.client: Final = name
         self.stop_talking: Final = trio.Event()
         self.acknowledged = 0
-        self.clients = 1
+        self.clients = 0
         self._journal = journal
         self._talk = talk
+        self._is_patient = is_patient
+        self._reader = ""
         self._logs: dict[str, _Log] = {}
         self._early: list[Message] | None = []  # what came before the list of conversations
         self._outbox: dict[str, Send] = {}
@@ -83,28 +98,45 @@ class BareClient:
         self._changed = trio.Event()
         self._cids = count(1)
         self._token = ""
+        self._is_forgotten = False  # the store knows nobody of this name any more, or no such token
 
     @property
-    def positions(self) -> dict[str, int]:
-        """How far each conversation was seen."""
-        return {common_name(conv, self.name): log.seq for conv, log in self._logs.items()}
+    def positions(self) -> dict[str, tuple[str, int]]:
+        """Epoch and seq to which each conversation was seen."""
+        return {
+            common_name(conv, self.name): (log.epoch, log.seq) for conv, log in self._logs.items()
+        }
 
     @property
-    def has_settled(self) -> bool:
-        """Whether everything that was said is acknowledged."""
-        return self._early is None and not self._outbox
+    def unsettled(self) -> str:
+        """What is not as it should be at the end, when nobody says anything more; or nothing."""
+        if self._early is not None:
+            return f"{self.client} is not logged in"
+        return f"{self.client} has not sent {[*self._outbox]}" if self._outbox else ""
 
     async def run(self, port: int) -> None:
         """Take part through `port`, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._say_things)
+            self._begin_reading()
             while True:
                 try:
                     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
                         await self._live(stream)
                 except OSError:
                     pass
+                if self._is_forgotten:
+                    self._journal.add(Ended(self._journal.now(), self._reader))
+                    await move_in(f"gochat://127.0.0.1:{port}", self.name, self._talk.rooms)
+                    self._begin_reading()
                 await trio.sleep(_RECONNECT_AFTER)
+
+    def _begin_reading(self) -> None:
+        """Begin with no idea of what there is."""
+        self.clients += 1
+        self._reader = f"{self.client}.{self.clients}"
+        self._token, self._early, self._is_forgotten = "", [], False
+        self._logs.clear()
 
     async def _say_things(self) -> None:
         while not self.stop_talking.is_set():
@@ -133,6 +165,7 @@ class BareClient:
         self._in_flight.clear()
         for log in self._logs.values():
             log.ahead.clear()  # it comes again
+            log.own.clear()
         frames = _Frames(stream)
         async with trio.open_nursery() as nursery:
             try:
@@ -162,7 +195,7 @@ class BareClient:
     async def _send_what_waits(self, send: Callable[..., Awaitable[None]]) -> None:
         try:
             while True:
-                due = [cid for cid in self._outbox if cid not in self._in_flight]
+                due = self._due()
                 if not due:
                     await self._wait_for_change()
                     continue
@@ -170,6 +203,14 @@ class BareClient:
                 await send(*(self._outbox[cid] for cid in due))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the reader finds out, too
+
+    def _due(self) -> list[str]:
+        if not self._is_patient:
+            return [cid for cid in self._outbox if cid not in self._in_flight]
+        first: dict[str, str] = {}
+        for cid, request in self._outbox.items():
+            first.setdefault(request.to, cid)
+        return [cid for cid in first.values() if cid not in self._in_flight]
 
     # -- what arrives ---------------------------------------------------------------------------
 
@@ -187,13 +228,26 @@ class BareClient:
             case ConversationList():
                 self._begin(message.conversations)
             case Error():
-                if message.cid is not None or message.retry_after is None:
-                    raise Refused(f"{self.name}: {message}")
-                raise _Ended
+                self._take_refusal(message)
             case Bye():
                 raise _Ended
             case _:
                 pass
+
+    def _take_refusal(self, error: Error) -> None:
+        if error.retry_after is not None and (error.cid is None or self._is_patient):
+            raise _Ended
+        if not self._journal.has_lost_data:
+            raise Refused(f"{self.name}: {error}")
+        if error.cid is not None and error.retry_after is None:  # it is given up
+            self._outbox.pop(error.cid, None)
+            self._in_flight.pop(error.cid, None)
+            self._change()
+        elif error.code in (ErrorCode.BAD_TOKEN, ErrorCode.BAD_CREDENTIALS):
+            self._is_forgotten = True
+            raise _Ended
+        else:
+            raise _Ended
 
     def _begin(self, conversations: tuple[Conversation, ...]) -> None:
         for conversation in conversations:
@@ -201,7 +255,7 @@ class BareClient:
             self._journal.add(
                 Started(
                     self._journal.now(),
-                    self.name,
+                    self._reader,
                     common_name(conversation.conv, self.name),
                     conversation.epoch,
                     conversation.head,
@@ -209,7 +263,7 @@ class BareClient:
             )
         early, self._early = self._early or [], None
         for entry in early:
-            log = self._logs[conversation_of(entry, self.name)]
+            log = self._log_of(entry)
             if entry.seq <= log.seq:
                 log.seq = entry.seq - 1  # the list is newer than what was on its way before it
             self._take_entry(entry)
@@ -217,12 +271,18 @@ class BareClient:
 
     def _take_entry(self, entry: Message) -> None:
         conv = conversation_of(entry, self.name)
-        log = self._logs[conv]
+        log = self._log_of(entry)
         if entry.seq > log.seq and entry.epoch == log.epoch:
             log.ahead[entry.seq] = entry
         elif entry.from_ != self.name or entry.epoch != log.epoch:
             self._show(log, entry)  # which is wrong, and the checker says why
         self._advance(conv, log)
+
+    def _log_of(self, entry: Message) -> _Log:
+        conv = conversation_of(entry, self.name)
+        if conv not in self._logs and conv.startswith("@") and self._journal.has_lost_data:
+            self._logs[conv] = _Log(entry.epoch, 0)  # it has begun anew
+        return self._logs[conv]
 
     def _take_acknowledgement(self, sent: Sent) -> None:
         assert sent.cid is not None
@@ -236,18 +296,22 @@ class BareClient:
                 self._journal.now(), self.name, self.name, sent.cid, sent.epoch, sent.seq, sent.dup
             )
         )
-        self._take_entry(
-            Message(
-                to=sent.to,
-                epoch=sent.epoch,
-                seq=sent.seq,
-                ts=sent.ts,
-                from_=self.name,
-                text=request.text,
-                cid=sent.cid,
-            )
-        )
         self._change()
+        entry = Message(
+            to=sent.to,
+            epoch=sent.epoch,
+            seq=sent.seq,
+            ts=sent.ts,
+            from_=self.name,
+            text=request.text,
+            cid=sent.cid,
+        )
+        if self._early is not None:
+            self._early.append(entry)
+        elif (log := self._log_of(entry)).epoch == entry.epoch:
+            log.own.add(entry.seq)
+            self._take_entry(entry)
+        # Else it comes with what the next connection catches up on.
 
     def _take_caught_up(self, event: CaughtUp) -> None:
         log = self._logs[event.conv]
@@ -257,7 +321,7 @@ class BareClient:
             self._journal.add(
                 Restarted(
                     self._journal.now(),
-                    self.name,
+                    self._reader,
                     common_name(event.conv, self.name),
                     event.epoch,
                     event.seq,
@@ -269,16 +333,20 @@ class BareClient:
         while log.ahead:
             entry = log.ahead.pop(log.seq + 1, None)
             if entry is None:
-                # What is missing may be its own, and the acknowledgements on their way.
+                # An acknowledgement may come before what others said earlier, and after what they
+                # said later. So what is missing may be its own, before what it was shown.
+                shown = log.ahead.keys() - log.own
                 unacknowledged = sum(request.to == conv for request in self._outbox.values())
-                if min(log.ahead) - log.seq - 1 <= unacknowledged:
+                missing = set(range(log.seq + 1, min(shown, default=0))) - log.own
+                if len(missing) <= unacknowledged:
                     return
                 entry = log.ahead.pop(min(log.ahead))  # a gap: the checker says so
             self._show(log, entry)
 
     def _show(self, log: _Log, entry: Message) -> None:
-        self._journal.seen(self.name, self.name, entry)
+        self._journal.seen(self._reader, self.name, entry)
         log.epoch, log.seq = entry.epoch, entry.seq
+        log.own.discard(entry.seq)
 
     def _change(self) -> None:
         self._changed.set()

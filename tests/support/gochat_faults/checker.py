@@ -5,6 +5,11 @@ saw the log's entries in their order without a gap and to its end, and nobody sa
 
 Two kinds of evidence are compared: what the clients noted while it happened, and the log as a
 fresh client reads it at the end.
+
+Where the run took data away from the store, or may have, it says so (:class:`Shaken`), and the
+conversations may have further epochs. Then it is judged per epoch: of an epoch that is over, that
+may be gone which nobody knew before the loss, and nothing else; clients that are there must have
+said it again. The last epoch is judged as if it were the only one.
 """
 
 from __future__ import annotations
@@ -21,15 +26,22 @@ from gochat_faults.history import (
     Event,
     Fault,
     Logged,
+    Resends,
     Restarted,
+    Retried,
     Said,
     Seen,
+    Shaken,
     Started,
 )
 
 #: A reader may be told to start over when it has missed more than 500 entries; then it gets at
 #: most the newest 200. So a restart that skips less is none.
 FEWEST_SKIPPED: Final = 300
+#: A client says again what was acknowledged to it in the last minute, 200 messages at most. Some of
+#: these may come after the loss, so for less is it taken to account: so many, so many seconds old.
+MOST_SAID_AGAIN: Final = 50
+LATELY: Final = 15.0
 
 
 class Rule(StrEnum):
@@ -61,8 +73,11 @@ class Rule(StrEnum):
     UNSEEN = "unseen"
     #: The log itself does not count 1, 2, 3 …
     HOLE = "hole"
-    #: A conversation has more than one epoch, but the store lost no data.
+    #: A conversation has another epoch, but nothing had happened to the store; or a reader was
+    #: shown one without being told to start over, or one that was over.
     CHANGED_EPOCH = "changed epoch"
+    #: The store lost what was acknowledged to a client lately, and it did not say it again.
+    NOT_SAID_AGAIN = "not said again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +110,19 @@ class _Entry(NamedTuple):
     cid: str | None
     body: str
 
+    def key(self, place: _Place) -> _Key:
+        """What it is in all epochs."""
+        return place if self.cid is None else (self.sender, self.cid)
+
 
 #: A sender and the cid of one of their messages.
 _Id: TypeAlias = tuple[str, str]
+#: An entry in all epochs: by that, or, what has no cid, by its place.
+_Key: TypeAlias = _Id | _Place
 
 
-def check(history: Iterable[Event], *, may_lose_data: bool = False) -> list[Violation]:
-    """Return all violations in a history, by rule.
-
-    With `may_lose_data` the run made the store forget what it had committed, so that a
-    conversation may get a new epoch; then what was acknowledged must be in it all the same.
-    """
+def check(history: Iterable[Event]) -> list[Violation]:
+    """Return all violations in a history, by rule."""
     evidence = _Evidence(history)
     found = [
         *evidence.violations,
@@ -113,7 +130,9 @@ def check(history: Iterable[Event], *, may_lose_data: bool = False) -> list[Viol
         *_places(evidence),
         *_order_of_senders(evidence),
         *_ends_of_readers(evidence),
-        *(() if may_lose_data else _epochs(evidence)),
+        *_gaps(evidence),
+        *_epochs(evidence),
+        *_said_again(evidence),
     ]
     order = list(Rule)
     return sorted(found, key=lambda violation: order.index(violation.rule))
@@ -122,12 +141,13 @@ def check(history: Iterable[Event], *, may_lose_data: bool = False) -> list[Viol
 class _View:
     """How far one reader has seen one conversation."""
 
-    __slots__ = ("epoch", "is_start", "seq")
+    __slots__ = ("epoch", "is_start", "left", "seq")
 
     def __init__(self, epoch: str, seq: int, *, is_start: bool = True) -> None:
         self.epoch = epoch
         self.seq = seq
         self.is_start = is_start  # nothing seen yet: it may begin earlier
+        self.left: frozenset[str] = frozenset()  # epochs it was in before
 
 
 class _Evidence:
@@ -138,6 +158,14 @@ class _Evidence:
         self.said: dict[_Id, Said] = {}
         self.in_order: dict[tuple[str, str], list[_Id]] = defaultdict(list)
         self.acknowledged: dict[_Id, list[_Place]] = defaultdict(list)
+        self.acknowledged_to: dict[str, list[tuple[float, _Id]]] = defaultdict(list)
+        self.replicated: set[tuple[_Id, _Place]] = set()
+        self.resending: set[str] = set()
+        self.gaps: list[tuple[float, _Place, str]] = []
+        self.shaken: list[Shaken] = []
+        self.noted: dict[_Key, dict[str, float]] = defaultdict(dict)  # → epoch → first known of
+        self.begun: dict[str, float] = {}  # epoch → first known of, in any conversation
+        self.epochs: dict[tuple[str, str], float] = {}  # conversation and epoch → first noted
         self.promised: dict[_Place, str] = {}  # → the cid that was acknowledged there
         self.log: dict[str, list[_Place]] = defaultdict(list)
         self.entries: dict[_Place, _Entry] = {}
@@ -147,13 +175,42 @@ class _Evidence:
         later: list[Event] = []
         for event in history:
             # Who said what is asked of every other event, and clients' notes may cross.
-            if isinstance(event, Said):
-                self.said[event.sender, event.cid] = event
-                self.in_order[event.client, event.conversation].append((event.sender, event.cid))
-            else:
-                later.append(event)
+            match event:
+                case Said():
+                    id_ = (event.sender, event.cid)
+                    self.said[id_] = event
+                    self.in_order[event.client, event.conversation].append(id_)
+                case Retried():
+                    id_ = (event.sender, event.cid)
+                    order = self.in_order[event.client, self.said[id_].conversation]
+                    order.remove(id_)
+                    order.append(id_)
+                case _:
+                    later.append(event)
         for event in later:
             self._take(event)
+        #: The last epoch of each conversation.
+        self.final = {name: places[-1].epoch for name, places in self.log.items()}
+        self.losses = [event for event in self.shaken if event.since is not None]
+
+    def may_be_gone(self, key: _Key, epoch: str, *, is_acknowledged: bool) -> bool:
+        """True if the run took this entry of that epoch away."""
+        noted = self.noted[key][epoch]
+        # Known since when: what was known before a loss may have been lost and said again.
+        known_since = min(
+            at
+            for at in self.noted[key].values()
+            if at == noted or not any(at <= loss.at and loss.began <= noted for loss in self.losses)
+        )
+        said = self.said.get(key[:2]) if len(key) == 2 else None
+        return any(
+            loss.began > self.begun[epoch]
+            and loss.since is not None
+            and loss.since <= known_since
+            and (said is None or said.at <= loss.at)
+            and not (is_acknowledged and loss.only_unacknowledged)
+            for loss in self.losses
+        )
 
     def _take(self, event: Event) -> None:
         match event:
@@ -167,12 +224,16 @@ class _Evidence:
                 self._take_restart(event)
             case Ended():
                 self.ended.add(event.reader)
+            case Resends():
+                self.resending.add(event.client)
+            case Shaken():
+                self.shaken.append(event)
             case Logged():
                 place = _Place(event.conversation, event.epoch, event.seq)
                 entry = _Entry(event.kind, event.sender, event.cid, event.body)
                 self._note(place, entry, "the log")
                 self.log[event.conversation].append(place)
-            case Said() | Fault():
+            case Said() | Retried() | Fault():
                 pass
             case _:
                 assert_never(event)
@@ -185,7 +246,12 @@ class _Evidence:
             )
             return
         place = _Place(said.conversation, event.epoch, event.seq)
-        self.acknowledged[event.sender, event.cid].append(place)
+        id_ = (event.sender, event.cid)
+        self.acknowledged[id_].append(place)
+        if event.is_replicated:
+            self.replicated.add((id_, place))
+        self.acknowledged_to[event.client].append((event.at, id_))
+        self._date(id_, place, event.at)
         other = self.promised.setdefault(place, event.cid)
         if other != event.cid:
             self._add(Rule.TWO_BODIES, f"{place} was promised to {other} and to {event.cid}")
@@ -194,6 +260,7 @@ class _Evidence:
         place = _Place(event.conversation, event.epoch, event.seq)
         entry = _Entry(event.kind, event.sender, event.cid, event.body)
         self._note(place, entry, event.reader)
+        self._date(entry.key(place), place, event.at)
         self.shown.setdefault(place, event.reader)
         view = self.views.get((event.reader, event.conversation))
         if view is None:
@@ -204,7 +271,7 @@ class _Evidence:
                 Rule.CHANGED_EPOCH, f"{event.reader} saw {place} after {view.epoch}/{view.seq}"
             )
         elif event.seq > view.seq + 1:
-            self._add(Rule.GAP, f"{event.reader} saw {place} after {view.seq}")
+            self.gaps.append((event.at, place, f"{event.reader} saw {place} after {view.seq}"))
         elif event.seq <= view.seq and not view.is_start:
             self._add(Rule.DISORDER, f"{event.reader} saw {place} after {view.seq}")
         view.epoch, view.seq, view.is_start = event.epoch, event.seq, False
@@ -220,12 +287,28 @@ class _Evidence:
                     Rule.NEEDLESS_RESTART,
                     f"{event.reader} went from {view.seq} to {event.seq} in {event.conversation}",
                 )
-        self.views[event.reader, event.conversation] = _View(event.epoch, event.seq, is_start=False)
+        new = _View(event.epoch, event.seq, is_start=False)
+        if view is not None:
+            new.left = view.left | {view.epoch}
+            if view.epoch != event.epoch and event.epoch in new.left:
+                self._add(
+                    Rule.CHANGED_EPOCH,
+                    f"{event.reader} was sent back to {event.conversation} {event.epoch}",
+                )
+        self.views[event.reader, event.conversation] = new
 
     def _note(self, place: _Place, entry: _Entry, where: str) -> None:
         known = self.entries.setdefault(place, entry)
         if known != entry:
             self._add(Rule.TWO_BODIES, f"{place} is {known}, but {entry} in {where}")
+
+    def _date(self, key: _Key, place: _Place, at: float) -> None:
+        """Note that somebody knew of an entry."""
+        epoch = place.epoch
+        self.noted[key][epoch] = min(at, self.noted[key].get(epoch, at))
+        self.begun[epoch] = min(at, self.begun.get(epoch, at))
+        its = (place.conversation, epoch)
+        self.epochs[its] = min(at, self.epochs.get(its, at))
 
     def _add(self, rule: Rule, text: str) -> None:
         self.violations.append(Violation(rule, text))
@@ -240,12 +323,21 @@ def _acknowledged(evidence: _Evidence) -> Iterator[Violation]:
             if entry.cid is not None:
                 logged[entry.sender, entry.cid].append(place)
     for id_, promised in evidence.acknowledged.items():
-        there = logged.get(id_)
-        if there is None:
-            yield Violation(Rule.LOST, f"{id_}, acknowledged as {promised[0]}")
+        there = logged.get(id_, [])
+        owed = [
+            place
+            for place in dict.fromkeys(promised)
+            if place.epoch == evidence.final.get(place.conversation)
+            or not evidence.may_be_gone(
+                id_, place.epoch, is_acknowledged=(id_, place) in evidence.replicated
+            )
+        ]
+        if owed and not there:
+            yield Violation(Rule.LOST, f"{id_}, acknowledged as {owed[0]}")
             continue
-        for place in set(promised):
-            if place not in there and any(place.epoch == other.epoch for other in there):
+        for place in owed:
+            # A new epoch, where nothing was lost: all the same, at the same places.
+            if (place.conversation, place.seq) not in {(p.conversation, p.seq) for p in there}:
                 yield Violation(
                     Rule.MISPLACED, f"{id_}, acknowledged as {place}, is in the log as {there[0]}"
                 )
@@ -264,10 +356,8 @@ def _places(evidence: _Evidence) -> Iterator[Violation]:
             rule = Rule.DUPLICATED if id_ in evidence.acknowledged else Rule.REPEATED_UNACKNOWLEDGED
             yield Violation(rule, f"{id_} at " + " and ".join(map(str, sorted(places))))
     kept = {place for places in evidence.log.values() for place in places}
-    epochs = {(place.conversation, place.epoch) for place in kept}
     for place, reader in evidence.shown.items():
-        is_over = place.conversation in evidence.log and place[:2] not in epochs
-        if place not in kept and not is_over:  # an epoch that is over is not read any more
+        if place not in kept and not _has_gone_on(evidence, place, kept):
             yield Violation(Rule.UNDONE, f"{reader} saw {evidence.entries[place]} at {place}")
     for conversation, log in evidence.log.items():
         numbers = [place.seq for place in log]
@@ -279,6 +369,19 @@ def _places(evidence: _Evidence) -> Iterator[Violation]:
             )
 
 
+def _has_gone_on(evidence: _Evidence, place: _Place, kept: set[_Place]) -> bool:
+    """True if what was at a place is at the same one in the last epoch, or was taken away."""
+    final = evidence.final.get(place.conversation)
+    if place.epoch == final:
+        return False
+    entry = evidence.entries[place]
+    if final is not None:
+        now = _Place(place.conversation, final, place.seq)
+        if now in kept and evidence.entries[now] == entry:
+            return True
+    return evidence.may_be_gone(entry.key(place), place.epoch, is_acknowledged=False)
+
+
 def _was_said(evidence: _Evidence, place: _Place, entry: _Entry) -> bool:
     if entry.cid is None:
         return False
@@ -287,26 +390,37 @@ def _was_said(evidence: _Evidence, place: _Place, entry: _Entry) -> bool:
 
 
 def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
-    """Of one client and one conversation, what was said earlier comes earlier."""
+    """Of one client and one conversation, what was said earlier comes earlier.
+
+    What was lost and said again goes behind what was acknowledged in the new epoch already, before
+    the client knew of it. So it has an order only among what was lost with it.
+    """
     at = {
-        (entry.sender, entry.cid): place.seq
+        (entry.sender, entry.cid): place
         for places in evidence.log.values()
         for place in reversed(places)  # of two, the first counts
         if (entry := evidence.entries[place]).cid is not None
     }
     for (client, conversation), ids in evidence.in_order.items():
-        last, last_id = 0, None
+        last: dict[frozenset[str], tuple[int, _Id]] = {}
         for id_ in ids:
-            seq = at.get(id_)
-            if seq is None:
+            place = at.get(id_)
+            if place is None:
                 continue
-            if seq < last:
+            lost_with = frozenset(
+                other.epoch
+                for other in evidence.acknowledged.get(id_, ())
+                if other.epoch != place.epoch
+                and evidence.may_be_gone(id_, other.epoch, is_acknowledged=False)
+            )
+            before = last.get(lost_with)
+            if before is not None and place.seq < before[0]:
                 yield Violation(
                     Rule.SENDER_DISORDER,
-                    f"{client} said {id_} after {last_id}, in {conversation} it is {seq} "
-                    f"before {last}",
+                    f"{client} said {id_} after {before[1]}, in {conversation} it is {place.seq} "
+                    f"before {before[0]}",
                 )
-            last, last_id = seq, id_
+            last[lost_with] = (place.seq, id_)
 
 
 def _ends_of_readers(evidence: _Evidence) -> Iterator[Violation]:
@@ -323,14 +437,58 @@ def _ends_of_readers(evidence: _Evidence) -> Iterator[Violation]:
             yield Violation(Rule.UNSEEN, f"{reader} stayed in {conversation} {view.epoch}")
 
 
+def _gaps(evidence: _Evidence) -> Iterator[Violation]:
+    """A reader sees every entry; unless that was taken away before it was shown to them."""
+    for at, place, text in evidence.gaps:
+        is_over = place.epoch != evidence.final.get(place.conversation)
+        if not (is_over and any(loss.began <= at for loss in evidence.losses)):
+            yield Violation(Rule.GAP, text)
+
+
 def _epochs(evidence: _Evidence) -> Iterator[Violation]:
-    """A store that lost nothing has one epoch for a conversation, from the first to the last."""
-    epochs: dict[str, set[str]] = defaultdict(set)
-    for place in evidence.entries:
-        epochs[place.conversation].add(place.epoch)
-    for places in evidence.acknowledged.values():
-        for place in places:
-            epochs[place.conversation].add(place.epoch)
-    for conversation, its in epochs.items():
-        if len(its) > 1:
-            yield Violation(Rule.CHANGED_EPOCH, f"{conversation} has {sorted(its)}")
+    """Each epoch of a conversation but the first is there because something was done to the store.
+
+    So it can't be noted before that, and there are no more of them.
+    """
+    first: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for (conversation, epoch), at in evidence.epochs.items():
+        first[conversation].append((at, epoch))
+    for conversation, places in evidence.log.items():
+        known = {epoch for _, epoch in first[conversation]}
+        unknown = dict.fromkeys(place.epoch for place in places if place.epoch not in known)
+        first[conversation] += [(float("inf"), epoch) for epoch in unknown]
+        if len({place.epoch for place in places}) > 1:
+            yield Violation(Rule.CHANGED_EPOCH, f"{conversation} has two epochs in one log")
+    for conversation, its in first.items():
+        for number, (at, epoch) in enumerate(sorted(its)):
+            reasons = [event for event in evidence.shaken if event.began <= at]
+            if number > len(reasons):
+                yield Violation(
+                    Rule.CHANGED_EPOCH,
+                    f"{conversation} has {epoch} as its epoch number {number + 1} at {at}, "
+                    f"but the store was shaken {len(reasons)} times by then",
+                )
+
+
+def _said_again(evidence: _Evidence) -> Iterator[Violation]:
+    """What the store lost is there again, as far as it was lately and its clients lived."""
+    logged = {
+        (entry.sender, entry.cid)
+        for places in evidence.log.values()
+        for place in places
+        if (entry := evidence.entries[place]).cid is not None
+    }
+    for client in evidence.resending:
+        for loss in evidence.losses:
+            lately = {
+                id_
+                for at, id_ in evidence.acknowledged_to[client]
+                if loss.began - LATELY <= at <= loss.began
+            }
+            newest = sorted(lately, key=lambda id_: evidence.said[id_].at)[-MOST_SAID_AGAIN:]
+            for id_ in newest:
+                # In a conversation that nobody has begun again, they may not have been told.
+                if id_ not in logged and evidence.said[id_].conversation in evidence.final:
+                    yield Violation(
+                        Rule.NOT_SAID_AGAIN, f"{id_} by {client}, lost when it {loss.what}"
+                    )

@@ -17,13 +17,16 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gochat.chat import delivery
 from gochat.chat.store import Appended, Draft
 from gochat.cli import main
 from gochat.errors import ChatError
+from gochat.storage import redis as redis_storage
+from gochat.storage.redis import RedisStore, wire
 from gochat.storage.sqlite import SqliteStore, search
 from gochat.storage.sqlite.log import Log
 
@@ -57,18 +60,38 @@ class Bomb:
             signal.pause()
 
 
-def _around_the_store(bomb: Bomb) -> None:
-    append = SqliteStore.append
-    commit, merge = Log.commit, search.merge
+def _around(store: type[SqliteStore | RedisStore], bomb: Bomb) -> None:
+    append: Any = store.append
 
     @functools.wraps(append)
-    async def append_and_die(
-        self: SqliteStore, drafts: Sequence[Draft]
-    ) -> list[Appended | ChatError]:
+    async def append_and_die(self: Any, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
         bomb.at("append")  # the request was read; nothing of it was written
-        appended = await append(self, drafts)
+        appended: list[Appended | ChatError] = await append(self, drafts)
         bomb.at("ack")  # committed and delivered; its sender was not told
         return appended
+
+    store.append = append_and_die  # type: ignore[method-assign] # that is what this is for
+
+
+def _around_redis(bomb: Bomb) -> None:
+    send, settled = wire.Wire.send, redis_storage._Parts.settled
+
+    def send_and_die(self: wire.Wire, commands: Iterable[wire.Words]) -> None:
+        send(self, commands)
+        if threading.current_thread().name == "gochat redis writer":
+            bomb.at("sent")  # Redis was told; nobody will hear what it says
+
+    def settle_and_die(self: Any) -> None:
+        if self.log.appended:
+            bomb.at("committed")  # Redis has it; nobody here was told
+        settled(self)
+
+    wire.Wire.send = send_and_die  # type: ignore[method-assign] # that is what this is for
+    redis_storage._Parts.settled = settle_and_die  # type: ignore[method-assign] # likewise
+
+
+def _around_sqlite(bomb: Bomb) -> None:
+    commit, merge = Log.commit, search.merge
 
     def commit_and_die(self: Log) -> Any:
         if self._appended:
@@ -82,7 +105,6 @@ def _around_the_store(bomb: Bomb) -> None:
         merge(db, pages)
         bomb.at("index")  # the full-text index is written, in a transaction that is still open
 
-    SqliteStore.append = append_and_die  # type: ignore[method-assign] # that is what this is for
     Log.commit = commit_and_die  # type: ignore[method-assign] # that is what this is for
     search.merge = merge_and_die
 
@@ -121,6 +143,9 @@ def _around_the_sockets(bomb: Bomb) -> None:
 
 if __name__ == "__main__":
     the_bomb = Bomb(sys.argv[1])
-    _around_the_store(the_bomb)
+    _around(SqliteStore, the_bomb)
+    _around(RedisStore, the_bomb)
+    _around_sqlite(the_bomb)
+    _around_redis(the_bomb)
     _around_the_sockets(the_bomb)
     sys.exit(main(sys.argv[2:]))

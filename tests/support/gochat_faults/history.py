@@ -32,7 +32,11 @@ class Said(Struct, frozen=True, array_like=True, tag="said"):
 
 
 class Acknowledged(Struct, frozen=True, array_like=True, tag="acknowledged"):
-    """The server told `client` that this message has this place."""
+    """The server told `client` that this message has this place.
+
+    It `is_replicated` for certain where the server waits for replicas, and the client for it: to
+    the library it is enough to be shown its own message.
+    """
 
     at: float
     client: str
@@ -41,6 +45,7 @@ class Acknowledged(Struct, frozen=True, array_like=True, tag="acknowledged"):
     epoch: str
     seq: int
     dup: bool = False
+    is_replicated: bool = True
 
 
 class Started(Struct, frozen=True, array_like=True, tag="started"):
@@ -84,6 +89,35 @@ class Ended(Struct, frozen=True, array_like=True, tag="ended"):
     reader: str
 
 
+class Retried(Struct, frozen=True, array_like=True, tag="retried"):
+    """`client` was refused this message, and says it again: behind all it has said so far."""
+
+    at: float
+    client: str
+    sender: str
+    cid: str
+
+
+class Resends(Struct, frozen=True, array_like=True, tag="resends"):
+    """`client` says again what was acknowledged to it lately, should the store have lost that."""
+
+    client: str
+
+
+class Shaken(Struct, frozen=True, array_like=True, tag="shaken"):
+    """Between `began` and `at` the store was broken so that its log may get another epoch.
+
+    What nobody knew before `since` may be gone with that; with `since` None, nothing. With
+    `only_unacknowledged`, what was acknowledged is there all the same.
+    """
+
+    began: float
+    at: float
+    what: str
+    since: float | None = None
+    only_unacknowledged: bool = False
+
+
 class Logged(Struct, frozen=True, array_like=True, tag="logged"):
     """At the end of the run the log has this entry; in the order in which it was read."""
 
@@ -104,7 +138,8 @@ class Fault(Struct, frozen=True, array_like=True, tag="fault"):
 
 
 Event: TypeAlias = (
-    Said | Acknowledged | Started | Seen | Restarted | Ended | Logged | Fault
+    Said | Acknowledged | Started | Seen | Restarted | Ended | Retried | Resends | Shaken | Logged
+    | Fault
 )  # fmt: skip
 
 _encoder: Final = msgspec.json.Encoder()
@@ -116,6 +151,8 @@ class Journal:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        #: Whether the store was made to forget something, so that what was right is refused now.
+        self.has_lost_data = False
         self._began = time.monotonic()
 
     def now(self) -> float:

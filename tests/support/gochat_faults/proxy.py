@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
 import trio
 
@@ -73,13 +73,17 @@ NO_FAULTS: Final = Plan()
 BLACKHOLE: Final = Plan(up=Lane(lose_after=0), down=Lane(lose_after=0))
 
 
+#: Host and port of a server; or which one it is for the connection of this number, from 0.
+Target: TypeAlias = tuple[str, int] | Callable[[int], tuple[str, int]]
+
+
 class Proxy:
     """Forwards from its own port to a server's; made by :func:`serve_proxy`.
 
     `counts` says what it did to how many connections.
     """
 
-    def __init__(self, port: int, target: tuple[str, int], plan: Callable[[int], Plan]) -> None:
+    def __init__(self, port: int, target: Target, plan: Callable[[int], Plan]) -> None:
         self.port: Final = port
         self.counts: Counter[str] = Counter()
         self._target = target
@@ -117,26 +121,27 @@ class Proxy:
     async def handle(self, client: trio.SocketStream) -> None:
         """Forward one connection until it ends."""
         plan = NO_FAULTS if self._is_healed else self._plan(self._number)
+        target = self._target(self._number) if callable(self._target) else self._target
         self._number += 1
         self.counts["connections"] += 1
         connection = _Connection(self, client, plan)
         self._connections.add(connection)
         try:
-            await connection.run(self._target)
+            await connection.run(target)
         finally:
             self._connections.discard(connection)
 
 
 async def serve_proxy(
-    target: tuple[str, int],
+    target: Target,
     plan: Callable[[int], Plan] = lambda _: NO_FAULTS,
     *,
     task_status: trio.TaskStatus[Proxy] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
     """Run a proxy on a free port of loopback; cancelling it resets its connections.
 
-    `plan` is called with the number of each connection, from 0. The server need not be there yet,
-    nor always: then connections are reset.
+    `plan` is called with the number of each connection, from 0; `target`, too, if it is a function.
+    The server need not be there yet, nor always: then connections are reset.
     """
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     proxy = Proxy(listener.socket.getsockname()[1], target, plan)
@@ -146,7 +151,7 @@ async def serve_proxy(
 
 @asynccontextmanager
 async def open_proxy(
-    target: tuple[str, int], plan: Callable[[int], Plan] = lambda _: NO_FAULTS
+    target: Target, plan: Callable[[int], Plan] = lambda _: NO_FAULTS
 ) -> AsyncIterator[Proxy]:
     """Run :func:`serve_proxy` inside the block."""
     async with trio.open_nursery() as nursery:

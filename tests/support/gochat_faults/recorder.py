@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -14,24 +15,30 @@ from gochat.client import (
     ClientEvent,
     ClientOptions,
     ConnectionLost,
+    ConnectionState,
     Message,
+    Outgoing,
     OutgoingChanged,
     OutgoingState,
     Reset,
+    StateChanged,
     Synchronised,
     conversation_of,
     open_client,
 )
-from gochat.errors import ChatError
+from gochat.errors import ChatError, ErrorCode
 from gochat_faults.history import (
     Acknowledged,
     Ended,
     Journal,
+    Resends,
     Restarted,
+    Retried,
     Said,
     Started,
     common_name,
 )
+from gochat_faults.server_process import ServerProcess
 
 PASSWORD: Final = "correct horse"
 #: Times short enough that a run sees many cuts; how they follow from each other is as in a real
@@ -54,6 +61,10 @@ _BABBLE: Final = "".join(
 )
 
 
+#: Seconds until what was refused is tried again, where the store has lost something.
+_RETRY_AFTER: Final = 0.3
+
+
 class Refused(Exception):
     """The server refused for good what it should have taken."""
 
@@ -69,6 +80,11 @@ class Talk:
         self.random: Final = random
         self.pace: Final = pace
 
+    @property
+    def rooms(self) -> list[str]:
+        """The rooms among them that have to be entered."""
+        return [to for to in self.addresses if to.startswith("#") and to != "#lobby"]
+
     def next(self) -> tuple[str, str]:
         """Return where to say something, and what."""
         random = self.random
@@ -80,6 +96,49 @@ class Talk:
     async def pause(self) -> None:
         """Wait until the next one."""
         await trio.sleep(self.random.expovariate(1 / self.pace) if self.pace else 0)
+
+
+@asynccontextmanager
+async def logged_in(server: ServerProcess, name: str) -> AsyncIterator[Client]:
+    """Open a client that nothing is done to, and log it in; register before if need be."""
+    async with open_client(server.url, options=OPTIONS) as client:
+        if name not in server.registered:
+            with suppress(ChatError):  # somebody has by now
+                await client.register(name, PASSWORD)
+            server.registered.add(name)
+        await client.log_in(name, PASSWORD)
+        yield client
+
+
+async def move_in(url: str, name: str, rooms: Iterable[str]) -> None:
+    """Register and enter rooms, as far as that is not done; try until it is."""
+    while True:
+        try:
+            async with open_client(url, options=OPTIONS) as client:
+                try:
+                    await client.register(name, PASSWORD)
+                except ChatError as error:
+                    if error.code != ErrorCode.NAME_TAKEN:
+                        raise
+                await client.log_in(name, PASSWORD)
+                inside = {conversation.conv for conversation in await client.conversations()}
+                for room in rooms:
+                    if room not in inside:
+                        await _enter(client, room)
+                return
+        except ConnectionLost:
+            await trio.sleep(0.1)
+        except ChatError as error:  # also when everything is lost in the middle of this
+            await trio.sleep(error.retry_after or 0.1)
+
+
+async def _enter(client: Client, room: str) -> None:
+    try:
+        await client.join(room)
+    except ChatError as error:
+        if error.code != ErrorCode.UNKNOWN_CONVERSATION:
+            raise
+        await client.create_room(room)
 
 
 class Recorder:
@@ -105,8 +164,8 @@ class Recorder:
         self.stop_talking: Final = trio.Event()
         self.acknowledged = 0
         self.clients = 0
-        #: How far the present reader has seen each conversation, by their common names.
-        self.positions: dict[str, int] = {}
+        #: Epoch and seq to which the present reader has seen each conversation, by common names.
+        self.positions: dict[str, tuple[str, int]] = {}
         self._journal = journal
         self._talk = talk
         self._outbox = outbox
@@ -118,12 +177,18 @@ class Recorder:
         self._settled = trio.Event()
 
     @property
-    def has_settled(self) -> bool:
-        """Whether everything that was said is acknowledged, by a client that is logged in."""
-        return self._client is not None and bool(self._started) and not self._client.outbox
+    def unsettled(self) -> str:
+        """What is not as it should be at the end, when nobody says anything more; or nothing."""
+        client = self._client
+        if client is None or client.state is not ConnectionState.CONNECTED or not self._started:
+            return f"{self.client} is {client.state if client is not None else 'beginning'}"
+        waiting = [(one.to, one.state.value, str(one.error)) for one in client.outbox]
+        return f"{self.client} has not sent {waiting}" if waiting else ""
 
     async def run(self, port: int) -> None:
         """Take part through `port`, until cancelled."""
+        if self._outbox is None:
+            self._journal.add(Resends(self.client))
         while True:
             self.clients += 1
             self._reader = f"{self.client}.{self.clients}"
@@ -147,26 +212,47 @@ class Recorder:
         async with open_client(url, outbox=self._outbox, options=OPTIONS) as client:
             try:
                 self._client = client
-                await self._log_in(client)
+                await self._log_in(client, url)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._say_things, client, nursery)
+                    for outgoing in client.outbox:
+                        if outgoing.state is OutgoingState.FAILED:
+                            nursery.start_soon(self._retry, client, outgoing)
                     async for event in client.events():
                         self._note(event)
+                        match event:
+                            case StateChanged(state=ConnectionState.OFFLINE):
+                                nursery.start_soon(self._log_in, client, url)
+                            case OutgoingChanged(outgoing=outgoing) if (
+                                outgoing.state is OutgoingState.FAILED
+                            ):
+                                nursery.start_soon(self._retry, client, outgoing)
+                            case _:
+                                pass
             finally:
                 self._client = None
 
-    async def _log_in(self, client: Client) -> None:
-        while True:
+    async def _log_in(self, client: Client, url: str) -> None:
+        """Log in, also where the account is not there any more; but one time is enough."""
+        while client.state is ConnectionState.OFFLINE:
             try:
                 await client.log_in(self.name, PASSWORD)
             except ConnectionLost:
                 await trio.sleep(0.1)
             except ChatError as error:
-                if error.retry_after is None:
+                if error.retry_after is not None:
+                    await trio.sleep(error.retry_after)
+                elif self._journal.has_lost_data:
+                    await move_in(url, self.name, self._talk.rooms)
+                else:
                     raise
-                await trio.sleep(error.retry_after)
-            else:
-                return
+
+    async def _retry(self, client: Client, outgoing: Outgoing) -> None:
+        """Say again what was refused, because the store had lost the other one, or the room."""
+        await trio.sleep(_RETRY_AFTER)
+        if outgoing.state is OutgoingState.FAILED:
+            client.retry(outgoing)
+            self._journal.add(Retried(self._journal.now(), self.client, self.name, outgoing.cid))
 
     async def _say_things(self, client: Client, nursery: trio.Nursery) -> None:
         while not self.stop_talking.is_set():
@@ -197,7 +283,7 @@ class Recorder:
         except ConnectionLost:
             pass
         except ChatError as error:
-            if error.retry_after is None:
+            if error.retry_after is None and not self._journal.has_lost_data:
                 raise
 
     def _note(self, event: ClientEvent) -> None:
@@ -207,6 +293,7 @@ class Recorder:
             case Reset():
                 before = event.entries[0].seq - 1 if event.entries else 0
                 conversation = common_name(event.conv, self.name)
+                self.positions[conversation] = (event.epoch, before)
                 self._journal.add(
                     Restarted(self._journal.now(), self._reader, conversation, event.epoch, before)
                 )
@@ -221,11 +308,13 @@ class Recorder:
                 self._journal.add(
                     Acknowledged(
                         self._journal.now(), self.client, self.name, outgoing.cid, sent.epoch,
-                        sent.seq, sent.dup,
+                        sent.seq, sent.dup, is_replicated=False,
                     )
                 )  # fmt: skip
                 self._settled.set()
-            case OutgoingChanged(outgoing=outgoing) if outgoing.state is OutgoingState.FAILED:
+            case OutgoingChanged(outgoing=outgoing) if (
+                outgoing.state is OutgoingState.FAILED and not self._journal.has_lost_data
+            ):
                 raise Refused(f"{self.client} {outgoing.to} {outgoing.cid}: {outgoing.error}")
             case _:
                 pass
@@ -235,7 +324,7 @@ class Recorder:
             common = common_name(conversation.conv, self.name)
             if common not in self._started:
                 self._started.add(common)
-                self.positions.setdefault(common, conversation.head)
+                self.positions.setdefault(common, (conversation.epoch, conversation.head))
                 self._journal.add(
                     Started(
                         self._journal.now(), self._reader, common, conversation.epoch,
@@ -244,6 +333,7 @@ class Recorder:
                 )  # fmt: skip
 
     def _see(self, entry: Message) -> None:
-        self.positions[self._journal.seen(self._reader, self.name, entry)] = entry.seq
+        conversation = self._journal.seen(self._reader, self.name, entry)
+        self.positions[conversation] = (entry.epoch, entry.seq)
         if entry.kind == "text":
             self._texts[conversation_of(entry, self.name)] = entry.seq

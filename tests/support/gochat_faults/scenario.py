@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import Final, TypeAlias
 
 import trio
 
-from gochat.client import Client, open_client
+from gochat.client import Client
 from gochat_faults.bare_client import BareClient
+from gochat_faults.breaking import Breaker
 from gochat_faults.checker import Violation, check
 from gochat_faults.history import (
     Acknowledged,
@@ -31,22 +31,11 @@ from gochat_faults.history import (
     common_name,
     open_journal,
 )
-from gochat_faults.proxy import BLACKHOLE, NO_FAULTS, Lane, Plan, Proxy, serve_proxy
-from gochat_faults.recorder import OPTIONS, PASSWORD, Recorder, Talk
-from gochat_faults.server_process import ServerProcess, open_server
+from gochat_faults.proxy import BLACKHOLE, NO_FAULTS, Lane, Plan, Proxy, Target, serve_proxy
+from gochat_faults.recorder import Recorder, Talk, logged_in, move_in
+from gochat_faults.site import Site, StoreKind, open_site
 
 Person: TypeAlias = Recorder | BareClient
-
-#: Where a server can be made to kill itself, and about how often a busy one comes there before.
-CRASH_POINTS: Final[dict[str, int]] = {
-    "append": 200,
-    "insert": 100,
-    "committed": 100,
-    "ack": 200,
-    "fan-out": 100,
-    "frame": 400,
-    "index": 1,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,20 +44,29 @@ class Scenario:
 
     `people` with the client library and `bare_people` without it talk for `duration`, each
     pausing `pace` on average between two messages. Of those with the library every third one ends
-    and begins anew now and then, and every fifth has a second device.
+    and begins anew now and then, and every fifth has a second device. With more than one server
+    they are spread over all, devices of one person, too; and every fourth client's connections go
+    now to this one, now to that.
 
-    Something happens to the server about every `server_fault_every`; or, with `bombs`, it is made
-    to kill itself at each of these in turn, and the run is over with the last, if that is earlier.
-    Without `breaks_network`, connections are cut only by that. What is mended at the end must be
-    as new within `heal_timeout`.
+    Something happens to the servers about every `server_fault_every`. With `faults`, it is these in
+    turn (:data:`~gochat_faults.breaking.FAULTS`), and the run is over with the last; with `bombs`,
+    the first server is made to kill itself at each of these in turn, and likewise. Without
+    `breaks_network`, connections are cut only by that. What is mended at the end must be as new
+    within `heal_timeout`.
+
+    `store` says what there is to be broken (:mod:`~gochat_faults.site`); with `waits`, nodes wait
+    for a replica before they acknowledge.
     """
 
     seed: int
+    store: StoreKind = "sqlite"
+    waits: bool = False
     people: int = 16
     bare_people: int = 4
     duration: float = 10.0
     pace: float = 0.1
     server_fault_every: float = 2.0
+    faults: tuple[str, ...] = ()
     bombs: tuple[str, ...] = ()
     breaks_network: bool = True
     heal_timeout: float = 40.0
@@ -87,6 +85,7 @@ class Report:
     acknowledged: int = 0
     repeated_acks: int = 0
     entries: int = 0
+    taken: int = 0
     seen: int = 0
     clients: int = 0
     connections: int = 0
@@ -99,7 +98,8 @@ class Report:
         faults = ", ".join(f"{what} {count}" for what, count in sorted(self.faults.items()))
         return (
             f"seed {self.seed}: {len(self.violations)} violations; {self.acknowledged} "
-            f"acknowledged ({self.repeated_acks} again) of {self.said} said, {self.seen} seen, by "
+            f"acknowledged ({self.repeated_acks} again, {self.taken} taken away by the run) of "
+            f"{self.said} said, {self.seen} seen, by "
             f"{self.clients} clients over {self.connections} connections in {self.seconds:.0f} s, "
             f"{self.starting:.0f} of them starting servers; "
             f"healed in {self.healed_in:.1f} s; ack p50 {self.ack_p50 * 1000:.0f} ms, "
@@ -122,32 +122,44 @@ async def run(scenario: Scenario, directory: Path) -> Report:
     report = Report(seed=scenario.seed)
     began = time.monotonic()
     with open_journal(directory / "history.jsonl") as journal:
-        async with open_server(directory, scenario.settings) as server:
+        wait = 1 if scenario.waits else 0
+        async with open_site(scenario.store, directory, scenario.settings, wait=wait) as site:
             names = [f"p{number:02}" for number in range(scenario.people + scenario.bare_people)]
-            talks = await _prepare(server, journal, names, scenario)
+            talks = await _prepare(site, journal, names, scenario)
             people = _people(scenario, journal, talks, directory)
             proxies: list[Proxy] = []
+            breaker = Breaker(site, scenario.store, scenario.seed, journal, report.faults)
+            breaker.only_unacknowledged = scenario.waits
             async with trio.open_nursery() as nursery:
-                for person in people:
+                for number, person in enumerate(people):
                     plan = Planner(f"{scenario.seed}/{person.client}", scenario.breaks_network)
-                    proxies.append(await nursery.start(serve_proxy, server.address, plan))
+                    target = _server_of(person, number, site, scenario.seed)
+                    proxies.append(await nursery.start(serve_proxy, target, plan))
                     nursery.start_soon(person.run, proxies[-1].port)
-                with trio.move_on_after(scenario.duration):
-                    if scenario.bombs:
-                        await _blow_up_the_server(server, scenario.bombs, journal, report)
-                    else:
-                        await _break_the_server(server, scenario, journal, report)
+                if scenario.bombs:
+                    with trio.move_on_after(scenario.duration):
+                        await breaker.blow_up(scenario.bombs)
+                elif scenario.faults:
+                    await breaker.run_through(scenario.faults, scenario.server_fault_every)
+                else:
+                    await breaker.run(scenario.duration, scenario.server_fault_every)
                 healing = time.monotonic()
-                await _heal(server, journal, proxies, people)
-                await _wait_until_settled(server, journal, people, talks, scenario, report)
+                journal.fault("mended everything")
+                for person in people:
+                    person.stop_talking.set()
+                await site.mend()
+                for proxy in proxies:
+                    proxy.heal()
+                await _wait_until_settled(site, journal, people, talks, scenario, report)
                 report.healed_in = time.monotonic() - healing
                 nursery.cancel_scope.cancel()
             for proxy in proxies:
                 report.faults += proxy.counts
-            server.terminate()
-            await server.wait()
-            report.faults["server starts"] = server.starts
-            report.starting = server.starting
+            for node in site.nodes:
+                node.terminate()
+                await node.wait()
+            report.faults["server starts"] = site.starts
+            report.starting = site.starting
         report.clients = sum(person.clients for person in people)
     report.connections = report.faults.pop("connections", 0)
     report.seconds = time.monotonic() - began
@@ -160,7 +172,7 @@ async def run(scenario: Scenario, directory: Path) -> Report:
 
 
 async def _prepare(
-    server: ServerProcess, journal: Journal, names: list[str], scenario: Scenario
+    site: Site, journal: Journal, names: list[str], scenario: Scenario
 ) -> dict[str, Talk]:
     """Register everybody and make all conversations, so that each reader's start is known."""
     random = Random(f"{scenario.seed}/people")
@@ -173,37 +185,33 @@ async def _prepare(
     for one, other in pairs:
         addresses[one].append(f"@{other}")
         addresses[other].append(f"@{one}")
-    for name in names:
-        async with logged_in(server, name) as client:
-            for room, members in rooms.items():
-                if name == members[0]:
-                    await client.create_room(room)
-                elif name in members:
-                    await client.join(room)
+    for number, name in enumerate(names):
+        rooms_of = [room for room, members in rooms.items() if name in members]
+        await move_in(site.node(number).url, name, rooms_of)
+        site.nodes[0].registered.add(name)
     for one, other in pairs:
-        async with logged_in(server, one) as client:
+        async with logged_in(site.nodes[0], one) as client:
             outgoing = client.send(f"@{other}", "hello")
             conversation = common_name(f"@{other}", one)
-            journal.add(Said(journal.now(), one, one, conversation, outgoing.cid, "hello"))
+            journal.add(
+                Said(journal.now(), f"{one}-before", one, conversation, outgoing.cid, "hello")
+            )
             sent = await outgoing.sent()
             journal.add(
-                Acknowledged(journal.now(), one, one, outgoing.cid, sent.epoch, sent.seq, sent.dup)
+                Acknowledged(
+                    journal.now(),
+                    f"{one}-before",
+                    one,
+                    outgoing.cid,
+                    sent.epoch,
+                    sent.seq,
+                    sent.dup,
+                )
             )
     return {
         name: Talk(addresses[name], Random(f"{scenario.seed}/{name}"), scenario.pace)
         for name in names
     }
-
-
-@asynccontextmanager
-async def logged_in(server: ServerProcess, name: str) -> AsyncIterator[Client]:
-    """Open a client that nothing is done to, and log it in; register before if need be."""
-    async with open_client(server.url, options=OPTIONS) as client:
-        if name not in server.registered:
-            await client.register(name, PASSWORD)
-            server.registered.add(name)
-        await client.log_in(name, PASSWORD)
-        yield client
 
 
 def _people(
@@ -212,7 +220,9 @@ def _people(
     people: list[Person] = []
     for number, (name, talk) in enumerate(talks.items()):
         if number >= scenario.people:
-            people.append(BareClient(journal, name, talk))
+            # On one SQLite file nothing is refused for a while.
+            is_patient = scenario.store != "sqlite"
+            people.append(BareClient(journal, name, talk, is_patient=is_patient))
         elif number % 3 == 0:
             people.append(Recorder(journal, name, talk, outbox=directory / f"{name}.outbox"))
         else:
@@ -221,6 +231,16 @@ def _people(
             other = Talk(talk.addresses, Random(f"{scenario.seed}/{name}-b"), scenario.pace)
             people.append(Recorder(journal, name, other, device="-b"))
     return people
+
+
+def _server_of(person: Person, number: int, site: Site, seed: int) -> Target:
+    if number % 4 == 3:
+        return lambda connection: (
+            site.node(
+                Random(f"{seed}/{person.client}/{connection}").randrange(len(site.nodes))
+            ).address
+        )
+    return site.node(number).address
 
 
 class Planner:
@@ -272,130 +292,87 @@ _KINDS: Final = {
 }  # fmt: skip
 
 
-# -- meanwhile ------------------------------------------------------------------------------------
-
-
-async def _break_the_server(
-    server: ServerProcess, scenario: Scenario, journal: Journal, report: Report
-) -> None:
-    """Kill, stop and freeze the server and start it again, until cancelled."""
-    random = Random(f"{scenario.seed}/server")
-    points = list(CRASH_POINTS)
-    random.shuffle(points)
-    while True:
-        with trio.move_on_after(random.expovariate(1 / scenario.server_fault_every)):
-            await server.wait_ended()
-        what = random.choice(("kill", "kill", "stop", "freeze", "bomb", "bomb"))
-        if server.is_running:
-            await _do(what, server, random)
-        if what == "freeze":
-            report.faults["server frozen"] += 1
-            journal.fault("froze the server for a while")
-            continue
-        await server.wait()
-        _note_end(server, f"server: {what}", journal, report)
-        if what == "bomb":
-            points.append(points.pop(0))
-            await server.start(f"{points[0]}:{random.randint(1, CRASH_POINTS[points[0]])}")
-        else:
-            await server.start()
-
-
-async def _blow_up_the_server(
-    server: ServerProcess, bombs: Iterable[str], journal: Journal, report: Report
-) -> None:
-    """Have the server die by each of `bombs`."""
-    for bomb in bombs:
-        server.kill()
-        await server.wait()
-        await server.start(bomb)
-        await server.wait_ended()
-        _note_end(server, "server: died by itself", journal, report)
-
-
-def _note_end(server: ServerProcess, how: str, journal: Journal, report: Report) -> None:
-    point = server.crashed_at()
-    if point is not None:
-        how = f"server died at {point}"
-    report.faults[how] += 1
-    journal.fault(how)
-
-
-async def _do(what: str, server: ServerProcess, random: Random) -> None:
-    match what:
-        case "stop":
-            server.terminate()
-        case "freeze":
-            server.freeze()
-            await trio.sleep(random.uniform(0.1, 3))
-            server.thaw()
-        case _:
-            server.kill()
-
-
 # -- after ----------------------------------------------------------------------------------------
 
 
-async def _heal(
-    server: ServerProcess, journal: Journal, proxies: list[Proxy], people: list[Person]
-) -> None:
-    """Mend everything, and let nobody say anything more."""
-    journal.fault("mended everything")
-    for person in people:
-        person.stop_talking.set()
-    server.kill()
-    await server.wait()
-    await server.start()
-    for proxy in proxies:
-        proxy.heal()
-
-
 async def _wait_until_settled(
-    server: ServerProcess,
+    site: Site,
     journal: Journal,
     people: list[Person],
     talks: dict[str, Talk],
     scenario: Scenario,
     report: Report,
 ) -> None:
-    """Wait until all outboxes are empty, read the log, and wait until all have seen its end."""
+    """Wait until all outboxes are empty and all have seen the end of the log; note the log.
+
+    Who is told late that the store lost something says it again only then. So it goes on until
+    nothing has changed meanwhile.
+    """
     deadline = trio.current_time() + scenario.heal_timeout
-    await _until(deadline, "outboxes", lambda: {p.client for p in people if not p.has_settled})
-    heads: dict[str, int] = {}
-    for name, talk in talks.items():
-        async with logged_in(server, name) as client:
+    logs: dict[str, Log] = {}
+    while True:
+        await _until(deadline, "outboxes", lambda: {p.unsettled for p in people if p.unsettled})
+        before, logs = logs, await _read_logs(site, talks)
+        if logs == before:
+            break
+        heads = {conversation: (log.epoch, log.head) for conversation, log in logs.items()}
+        await _until(deadline, "readers", lambda: _behind(people, heads))  # noqa: B023 -- at once
+    for log in logs.values():
+        for entry in log.entries:
+            journal.add(entry)
+    report.entries = sum(log.head for log in logs.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A conversation's log, as it was read."""
+
+    epoch: str
+    entries: tuple[Logged, ...]
+
+    @property
+    def head(self) -> int:
+        """The seq of the last entry."""
+        return self.entries[-1].seq if self.entries else 0
+
+
+def _behind(people: list[Person], heads: dict[str, tuple[str, int]]) -> set[str]:
+    return {
+        f"{person.client} in {conversation}: {position} of {heads[conversation]}"
+        for person in people
+        for conversation, position in person.positions.items()
+        if not _is_at(position, heads[conversation])
+    }
+
+
+def _is_at(position: tuple[str, int], head: tuple[str, int]) -> bool:
+    # What nothing was said in since it was taken away has no epoch that anybody could have seen.
+    return head[1] == 0 or (position[0] == head[0] and position[1] >= head[1])
+
+
+async def _read_logs(site: Site, talks: dict[str, Talk]) -> dict[str, Log]:
+    """Read all conversations, from their first entries."""
+    logs: dict[str, Log] = {}
+    for number, (name, talk) in enumerate(talks.items()):
+        async with logged_in(site.node(number), name) as client:
             for address in talk.addresses:
                 conversation = common_name(address, name)
-                if conversation not in heads:
-                    heads[conversation] = await _read_log(client, name, address, journal)
-    report.entries = sum(heads.values())
-    await _until(
-        deadline,
-        "readers",
-        lambda: {
-            f"{person.client} in {conversation}: {seq} of {heads[conversation]}"
-            for person in people
-            for conversation, seq in person.positions.items()
-            if seq < heads[conversation]
-        },
-    )
+                if conversation not in logs:
+                    logs[conversation] = await _read_log(client, address, conversation)
+    return logs
 
 
-async def _read_log(client: Client, name: str, address: str, journal: Journal) -> int:
-    """Note all entries of a conversation, from the first, and return how many there are."""
-    seq = 0
+async def _read_log(client: Client, address: str, conversation: str) -> Log:
+    entries: list[Logged] = []
     while True:
-        page = await client.history(address, after=seq, limit=200)
-        for entry in page.entries:
-            journal.add(
-                Logged(
-                    common_name(address, name), entry.epoch, entry.seq, entry.kind, entry.from_,
-                    entry.cid, entry.text,
-                )
-            )  # fmt: skip
-        seq = page.entries[-1].seq if page.entries else seq
+        after = entries[-1].seq if entries else 0
+        page = await client.history(address, after=after, limit=200)
+        entries += [
+            Logged(conversation, one.epoch, one.seq, one.kind, one.from_, one.cid, one.text)
+            for one in page.entries
+        ]
         if not page.newer:
-            return seq
+            return Log(page.epoch, tuple(entries))
 
 
 async def _until(deadline: float, what: str, missing: Callable[[], set[str]]) -> None:
@@ -415,6 +392,8 @@ def _count(report: Report, events: list[Event]) -> None:
     latencies = sorted(at - said[cid] for cid, at in acknowledged.items() if cid in said)
     report.said = len(said)
     report.acknowledged = len(acknowledged)
+    logged = {event.cid for event in events if isinstance(event, Logged)}
+    report.taken = len(acknowledged.keys() - logged)
     report.seen = sum(isinstance(event, Seen) for event in events)
     if latencies:
         report.ack_p50 = latencies[len(latencies) // 2]

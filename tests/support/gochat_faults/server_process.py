@@ -25,6 +25,10 @@ GENEROUS: Final[Mapping[str, object]] = {
     "limits.argon2_memory": 8,
     "limits.argon2_time": 1,
     "limits.registrations": 100_000,
+    # Who comes back to an emptied store is refused at first.
+    "limits.login_failures": 1000,
+    "limits.login_failures_account": 10_000,
+    "limits.login_failures_address": 100_000,
     "limits.connections_per_address": 10_000,
     "limits.anonymous_max": 10_000,
     "limits.burst": 1_000_000,
@@ -40,17 +44,24 @@ class ServerNeverStarted(Exception):
 
 
 class ServerProcess:
-    """``gochat serve`` with a SQLite file in `directory`; made by :func:`open_server`.
+    """``gochat serve`` with its files in `directory`; made by :func:`open_server`.
 
-    Once it has a port it keeps it, and its file, over restarts. `starts` counts them.
+    Once it has a port it keeps it, and its store, over restarts. `starts` counts them.
     """
 
     def __init__(
-        self, directory: Path, settings: Mapping[str, object], rlimit_nofile: int | None
+        self,
+        directory: Path,
+        settings: Mapping[str, object],
+        store: str | None,
+        rlimit_nofile: int | None,
     ) -> None:
         self.directory = directory
+        self.store = store or f"sqlite:///{self.database}"
         self.port = 0
         self.starts = 0
+        #: What the present or last process was set to die of.
+        self.bomb = ""
         #: Seconds that the starts took in all.
         self.starting = 0.0
         #: The accounts that were made, for those who need one.
@@ -71,7 +82,7 @@ class ServerProcess:
 
     @property
     def database(self) -> Path:
-        """The file of the store."""
+        """The file of the store, if no other was named."""
         return self.directory / "gochat.db"
 
     @property
@@ -95,10 +106,11 @@ class ServerProcess:
         """
         assert not self.is_running
         self.starts += 1
+        self.bomb = bomb
         command = [sys.executable]
         command += [str(_CRASHING_SERVER), bomb] if bomb else ["-m", "gochat"]
         command += ["serve", "--port", str(self.port), "--log-format", "json"]
-        command += ["--store", f"sqlite:///{self.database}"]
+        command += ["--store", self.store]
         for key, value in {**GENEROUS, **self._settings}.items():
             command += ["--set", f"{key}={value}"]
         if self._rlimit_nofile is not None:
@@ -192,11 +204,15 @@ async def open_server(
     directory: Path,
     settings: Mapping[str, object] | None = None,
     *,
+    store: str | None = None,
     rlimit_nofile: int | None = None,
     bomb: str = "",
 ) -> AsyncIterator[ServerProcess]:
-    """Start a server, and end it with the block, whatever state it is in then."""
-    server = ServerProcess(directory, settings or {}, rlimit_nofile)
+    """Start a server, and end it with the block, whatever state it is in then.
+
+    Its store is a SQLite file in `directory`, unless `store` is the URL of another.
+    """
+    server = ServerProcess(directory, settings or {}, store, rlimit_nofile)
     try:
         await server.start(bomb)
         yield server

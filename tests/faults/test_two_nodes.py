@@ -1,0 +1,79 @@
+"""Two nodes on one Redis: who is at the one notices the other's death only by who is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from gochat_faults.server_process import ServerProcess
+from gochat_faults.site import LEASE, open_site
+from peers import Peer, RunningServer
+
+from gochat.protocol.messages import Bye, Error, Message, People, Presence, Send, Sent, Who
+
+pytestmark = pytest.mark.trio
+
+
+def at(node: ServerProcess) -> RunningServer:
+    return RunningServer("127.0.0.1", node.port, trio.Event())
+
+
+async def online(peer: Peer) -> set[str]:
+    return {person.name for person in (await peer.ask(Who(), People)).people}
+
+
+async def sees_all(peer: Peer, *names: str) -> None:
+    with trio.fail_after(10):
+        while await online(peer) != set(names):  # noqa: ASYNC110 -- it is the server that is asked
+            await trio.sleep(0.05)
+
+
+def gone(peer: Peer) -> list[str]:
+    return sorted(name for m in peer.received if isinstance(m, Presence) for name in m.offline)
+
+
+async def test_death_of_a_node_does_not_touch_those_at_the_other(tmp_path: Path) -> None:
+    """Their connections live, what they say arrives; the dead node's people are gone, once."""
+    async with open_site("redis", tmp_path, {}) as site:
+        one, two = site.nodes
+        async with (
+            at(one).peer("mei", "acks", "log") as mei,
+            at(one).peer("bob", "acks", "log") as bob,
+            at(two).peer("eve"),
+            at(two).peer("zoe"),
+            at(two).peer("mei"),  # who has a device there, too
+            trio.open_nursery() as nursery,
+        ):
+            await sees_all(mei, "mei", "bob", "eve", "zoe")
+            is_talking = True
+            said = 0
+
+            async def talk() -> None:
+                nonlocal said
+                while is_talking:
+                    with trio.fail_after(LEASE / 2):  # nobody waits for the lease to end
+                        await mei.ask(Send(to="#lobby", text=f"{said}", cid=f"c{said}"), Sent)
+                    said += 1
+                    await trio.sleep(0.01)
+
+            nursery.start_soon(talk)
+            await bob.text(lambda m: m.text == "10")
+            two.kill()
+            died = trio.current_time()
+            while gone(bob) != ["eve", "zoe"]:
+                await bob.receive()
+            assert trio.current_time() - died < LEASE + 1  # a second for a loaded machine
+            await two.wait()
+            await two.start()
+            async with at(two).peer("eve", "acks") as eve:
+                await bob.sees(online="eve")
+                await eve.ask(Send(to="#lobby", text="I am back"), Sent)
+                await bob.text(lambda m: m.text == "I am back")
+                assert gone(bob) == ["eve", "zoe"], "told once, and of nobody else"
+                await sees_all(eve, "mei", "bob", "eve")
+            is_talking = False
+    heard = [m.text for m in bob.received if isinstance(m, Message) and m.from_ == "mei"]
+    assert heard == [f"{n}" for n in range(len(heard))]
+    assert len(heard) > 50
+    assert not any(isinstance(m, Bye | Error) for m in (*mei.received, *bob.received))

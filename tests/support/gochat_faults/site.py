@@ -1,0 +1,120 @@
+"""What a run breaks: one server with its SQLite file, or two nodes and the Redis they share.
+
+::
+
+    sqlite    ─▶ gochat serve ─▶ a file
+    redis     ─▶ node 0 ─▶ proxy ─┐
+              ─▶ node 1 ─▶ proxy ─┴▶ Redis
+    sentinel  ─▶ node 0 ─┐          three sentinels
+              ─▶ node 1 ─┴─────────▶ master ─▶ replica
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import trio
+from redis_deployments import Watched
+from redis_process import RedisServer
+
+from gochat_faults.proxy import Proxy, serve_proxy
+from gochat_faults.server_process import ServerProcess, open_server
+
+StoreKind: TypeAlias = Literal["sqlite", "redis", "sentinel"]
+
+#: Nodes on one Redis.
+NODES = 2
+#: Seconds after which a node is missed: fewer than people would set, so that a run sees it often.
+LEASE = 4
+#: Likewise those after which a node says that Redis does not answer.
+_OPTIONS = f"timeout=1&lease={LEASE}"
+
+
+@dataclass(slots=True)
+class Site:
+    """The servers of a run. `links` are between each node and a Redis that stands alone."""
+
+    nodes: list[ServerProcess]
+    redis: RedisServer | None = None
+    watched: Watched | None = None
+    links: list[Proxy] = field(default_factory=list)
+
+    def node(self, number: int) -> ServerProcess:
+        """Return the node of this number, counted round and round."""
+        return self.nodes[number % len(self.nodes)]
+
+    @property
+    def starts(self) -> int:
+        """How often servers were started."""
+        return sum(node.starts for node in self.nodes)
+
+    @property
+    def starting(self) -> float:
+        """The seconds that this took."""
+        return sum(node.starting for node in self.nodes)
+
+    async def wait_for_an_end(self) -> None:
+        """Wait until a node has ended."""
+        async with trio.open_nursery() as nursery:
+
+            async def wait(node: ServerProcess) -> None:
+                await node.wait_ended()
+                nursery.cancel_scope.cancel()
+
+            for node in self.nodes:
+                nursery.start_soon(wait, node)
+
+    async def mend(self) -> None:
+        """Have everything run, and nothing in its way, nor in it."""
+        for link in self.links:
+            link.heal()
+        for node in self.nodes:
+            if len(self.nodes) == 1 or node.bomb or not node.is_running:
+                node.kill()
+                await node.wait()
+                await node.start()
+
+
+@asynccontextmanager
+async def open_site(
+    store: StoreKind, directory: Path, settings: Mapping[str, object], *, wait: int = 0
+) -> AsyncIterator[Site]:
+    """Start servers on a store of this kind, and end them with the block.
+
+    With `wait`, nodes acknowledge what so many replicas have.
+    """
+    async with AsyncExitStack() as stack:
+        if store == "sqlite":
+            yield Site([await stack.enter_async_context(open_server(directory, settings))])
+            return
+        links = await stack.enter_async_context(trio.open_nursery())
+        stack.callback(links.cancel_scope.cancel)
+        site = Site([])
+        if store == "redis":
+            site.redis = RedisServer(
+                directory / "redis", "--appendonly", "yes", "--appendfsync", "always"
+            )
+            stack.callback(site.redis.kill)
+            await trio.to_thread.run_sync(site.redis.start)
+        else:
+            site.watched = Watched(directory / "redis")
+            stack.callback(site.watched.stop)
+            await trio.to_thread.run_sync(site.watched.start)
+        for number in range(NODES):
+            if site.redis is not None:
+                link = await links.start(serve_proxy, ("127.0.0.1", site.redis.port))
+                site.links.append(link)
+                url = f"redis://127.0.0.1:{link.port}?{_OPTIONS}"
+            else:
+                assert site.watched is not None
+                url = f"{site.watched.url}?{_OPTIONS}&wait={wait}&wait_timeout=0.5"
+            home = directory / f"node-{number}"
+            home.mkdir()
+            node = await stack.enter_async_context(open_server(home, settings, store=url))
+            node.registered = site.nodes[0].registered if site.nodes else node.registered
+            site.nodes.append(node)
+        yield site
