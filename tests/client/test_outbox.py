@@ -222,6 +222,21 @@ def test_what_the_server_lost_is_sent_again_first_and_in_order(
     assert texts(ready(outbox)) == ["lost one"]
 
 
+def test_what_is_lost_twice_keeps_the_order_in_which_it_was_said(outbox: Outbox) -> None:
+    messages = put(outbox, "one", "two", "three")
+    for seq, message in enumerate(messages, start=1):
+        list(ready(outbox))
+        outbox.acknowledge(message.cid, sent(seq))
+    lost = outbox.lost_by_server("#lobby", "e2", [entry(2, messages[1].cid)], 1000.0)
+    assert texts(lost) == ["one", "three"]
+    list(ready(outbox))
+    outbox.acknowledge(messages[0].cid, sent(3, epoch="e2"))
+    put(outbox, "new")
+    lost = outbox.lost_by_server("#lobby", "e3", [], 1000.0)
+    assert set(texts(lost)) == {"one", "two"}
+    assert texts(outbox.of(ME)) == ["one", "two", "three", "new"]
+
+
 def test_what_was_acknowledged_in_the_new_history_is_not_sent_again(outbox: Outbox) -> None:
     (message,) = put(outbox, "one")
     list(ready(outbox))

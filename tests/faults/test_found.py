@@ -11,6 +11,7 @@ import trio
 import trio.testing
 from peers import Peer, RunningServer, running_server
 
+from gochat.chat.store import Page
 from gochat.client.connection import Connection
 from gochat.client.events import Reset
 from gochat.client.inbox import Inbox
@@ -227,6 +228,30 @@ async def test_a_session_that_arrives_while_the_log_is_interrupted_is_sent_nothi
             heard = await mei.at_end()
         assert [m.text for m in heard if isinstance(m, Message)] == ["missed"]
         assert isinstance(heard[-1], Bye)
+
+
+async def test_a_node_that_is_behind_the_one_where_the_client_was_asks_it_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has read half of what the client has; it must not call that another history."""
+    async with running_server() as server, server.peer("bob", "log") as bob:
+        for text in ("1", "2"):
+            last = await bob.ask(Send(to="#lobby", text=text), Sent)
+        page = SqliteStore.page
+
+        async def page_of_one_behind(self: SqliteStore, key: Any, **limits: Any) -> Any:
+            found = await page(self, key, **limits)
+            if limits.get("as_of") is None:
+                return found
+            return Page(found.epoch, found.head - 1, [e for e in found.entries if e.seq == 1])
+
+        monkeypatch.setattr(SqliteStore, "page", page_of_one_behind)
+        async with server.connect() as again:
+            position = Position(conv="#lobby", epoch=last.epoch, seq=last.seq)
+            await again.send(Resume(token=bob.token, caps=("log",), positions=(position,)))
+            _, bye = await again.at_end()
+            assert isinstance(bye, Bye)
+            assert bye.retry_after is not None
 
 
 class _Asked:

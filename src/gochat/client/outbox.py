@@ -18,6 +18,8 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -56,11 +58,14 @@ class Outbox:
         self._waiting: dict[str, Outgoing] = {}  # by cid, in order; PENDING and FAILED
         self._in_flight: dict[str, float] = {}  # cid → when it was sent
         self._recent: deque[tuple[float, Outgoing]] = deque(maxlen=MAX_RECENT)
+        self._places = count(1)
         self._pauses: dict[str, float] = {}  # conversation → not before
         self._pause = 0.0
         self._pace: Pace | None = None
         if spool is not None:
             self._waiting = {outgoing.cid: outgoing for outgoing in spool.load()}
+            for outgoing in self._waiting.values():
+                outgoing.place = next(self._places)
             spool.messages = lambda: self._waiting.values()
 
     @classmethod
@@ -93,6 +98,7 @@ class Outbox:
             raise ChatError(
                 ErrorCode.BUSY, f"{MAX_OUTBOX} messages wait to be sent: wait until some are"
             )
+        outgoing.place = next(self._places)
         self._waiting[outgoing.cid] = outgoing
         if self._spool is not None:
             self._spool.add(outgoing)
@@ -103,6 +109,7 @@ class Outbox:
             return False
         del self._waiting[outgoing.cid]
         outgoing.become_pending()
+        outgoing.place = next(self._places)
         self._waiting[outgoing.cid] = outgoing
         self._rewrite()
         return True
@@ -207,8 +214,8 @@ class Outbox:
         """The log of `conv` has been replaced, and now ends with `kept` in the history `epoch`:
         send again what was acknowledged recently and is not in it.
 
-        Recently is within :data:`RECENT_SECONDS` before `since`. They go before all that waits, in
-        their old order. Return them.
+        Recently is within :data:`RECENT_SECONDS` before `since`. They go where they were among all
+        that was said, so before what is new. Return them.
         """
         cids = {entry.cid for entry in kept}
         head = kept[-1].seq if kept else 0
@@ -227,7 +234,9 @@ class Outbox:
             )
             for outgoing in again:
                 outgoing.become_pending()
-            self._waiting = {outgoing.cid: outgoing for outgoing in again} | self._waiting
+            # Some of what waits may be there because it was lost before.
+            ordered = sorted((*again, *self._waiting.values()), key=attrgetter("place"))
+            self._waiting = {outgoing.cid: outgoing for outgoing in ordered}
             self._rewrite()
         return again
 

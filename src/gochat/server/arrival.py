@@ -271,6 +271,8 @@ class Arrivals:
         page = await store.page(
             key, viewer=person.key, after=position.seq, limit=limit + 1, as_of=as_of
         )
+        if page.epoch == position.epoch and position.seq > page.head:
+            await self._check_not_behind(session, key, position)
         recovered = (
             page.epoch == position.epoch
             and position.seq <= page.head
@@ -288,6 +290,18 @@ class Arrivals:
         for entry in page.entries:
             if session.wants_log or entry.kind == "text":
                 await self._post_gently(session, entry)
+
+    async def _check_not_behind(
+        self, session: Session, key: ConversationKey, position: Position
+    ) -> None:
+        """Raise StoreUnavailable if the client, at another node, was sent what is yet to come here.
+
+        It would be told that its history is over, or be sent it twice.
+        """
+        assert session.person is not None
+        newest = await self._services.store.page(key, viewer=session.person.key, limit=1)
+        if newest.epoch == position.epoch and position.seq <= newest.head:
+            raise StoreUnavailable("this node has not read as far as the client")
 
     async def _push_unread(self, session: Session, as_of: Cursor) -> None:
         """Send the private messages that waited to a client that doesn't keep a log."""
