@@ -91,7 +91,7 @@ constraints: ## Resolve the newest versions of everything into constraints.txt (
 bench: $(DEVELOPMENT) ## Measure; QUICK=1 in a minute, PEERS=1 other servers too; ARGS=broadcast
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers) $(ARGS)
 
-faults: $(DEVELOPMENT) ## Break things on purpose, and check what must hold; DURATION=60 SEED=1
+faults: $(DEVELOPMENT) ## Break things on purpose, and check what must hold; DURATION=60 SEED=1 STORE=redis
 	PYTHONPATH=tests/support $(BIN)/python -m gochat_faults $(ARGS)
 
 # -- building ----------------------------------------------------------------------------------
