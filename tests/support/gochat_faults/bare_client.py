@@ -59,6 +59,15 @@ WINDOW: Final = 8
 SILENCE: Final = 1.5
 _CAPS: Final = ("acks", "log", "heartbeat")
 _RECONNECT_AFTER: Final = 0.1
+#: What is heard from a store that has lost the account, the token, or the room.
+_FORGOTTEN: Final = frozenset(
+    {
+        ErrorCode.BAD_TOKEN,
+        ErrorCode.BAD_CREDENTIALS,
+        ErrorCode.NOT_A_MEMBER,
+        ErrorCode.UNKNOWN_CONVERSATION,
+    }
+)
 
 
 class _Ended(Exception):
@@ -243,10 +252,8 @@ class BareClient:
             self._outbox.pop(error.cid, None)
             self._in_flight.pop(error.cid, None)
             self._change()
-        elif error.code in (ErrorCode.BAD_TOKEN, ErrorCode.BAD_CREDENTIALS):
-            self._is_forgotten = True
-            raise _Ended
-        else:
+        self._is_forgotten |= error.code in _FORGOTTEN
+        if error.code in _FORGOTTEN or error.cid is None:
             raise _Ended
 
     def _begin(self, conversations: tuple[Conversation, ...]) -> None:

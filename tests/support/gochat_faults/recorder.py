@@ -175,6 +175,8 @@ class Recorder:
         self._reader = ""
         self._client: Client | None = None
         self._settled = trio.Event()
+        self._moving = trio.Lock()
+        self._moved = 0.0
 
     @property
     def unsettled(self) -> str:
@@ -217,7 +219,7 @@ class Recorder:
                     nursery.start_soon(self._say_things, client, nursery)
                     for outgoing in client.outbox:
                         if outgoing.state is OutgoingState.FAILED:
-                            nursery.start_soon(self._retry, client, outgoing)
+                            nursery.start_soon(self._retry, client, url, outgoing)
                     async for event in client.events():
                         self._note(event)
                         match event:
@@ -226,7 +228,7 @@ class Recorder:
                             case OutgoingChanged(outgoing=outgoing) if (
                                 outgoing.state is OutgoingState.FAILED
                             ):
-                                nursery.start_soon(self._retry, client, outgoing)
+                                nursery.start_soon(self._retry, client, url, outgoing)
                             case _:
                                 pass
             finally:
@@ -247,9 +249,15 @@ class Recorder:
                 else:
                     raise
 
-    async def _retry(self, client: Client, outgoing: Outgoing) -> None:
+    async def _retry(self, client: Client, url: str, outgoing: Outgoing) -> None:
         """Say again what was refused, because the store had lost the other one, or the room."""
+        refused = trio.current_time()
         await trio.sleep(_RETRY_AFTER)
+        if outgoing.to in self._talk.rooms:
+            async with self._moving:
+                if self._moved < refused:
+                    await move_in(url, self.name, self._talk.rooms)
+                    self._moved = trio.current_time()
         if outgoing.state is OutgoingState.FAILED:
             client.retry(outgoing)
             self._journal.add(Retried(self._journal.now(), self.client, self.name, outgoing.cid))
