@@ -133,7 +133,7 @@ SCENES: Final[dict[str, Scene]] = {
     "message": Scene(_press("up", see="Esc back")),
     "mouse": Scene(_hover),
     "react": Scene(_press("up", "plus", see="tada")),
-    "search": Scene(_press("ctrl+f", *"soak", see="I would")),
+    "search": Scene(_press("ctrl+f", *"soak", see="24 min")),
     "theme": Scene(_press("ctrl+p", *"light", see="Theme: gochat-light")),
     "cut": Scene(_cut),
 }

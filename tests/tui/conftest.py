@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from pilots import OpenApp, settle, until
+from pilots import OpenApp, rest, settle, until
 from textual.pilot import Pilot
 
 from gochat.tui.app import GochatApp
@@ -28,6 +28,13 @@ LOGIN = Credentials("gochat://127.0.0.1:8889", "ada", "a good password")
 def anyio_backend() -> str:
     """Textual runs on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are pressed as soon as there is nothing left to do."""
+    monkeypatch.setattr("textual.app.wait_for_idle", rest)
+    monkeypatch.setattr("textual.pilot.wait_for_idle", rest)
 
 
 @pytest.fixture(autouse=True)

@@ -51,11 +51,12 @@ def run_and_look(tmp_path: Path, keys: list[bytes]) -> str:
         os.close(follower)
         written = b""
 
-        def read(seconds: float) -> None:
+        def read(quiet: float = 0.3, patience: float = 5.0) -> None:
+            """Read until nothing more has been written for some time."""
             nonlocal written
-            end = time.monotonic() + seconds
-            while (left := end - time.monotonic()) > 0:
-                if not select.select([leader], [], [], left)[0]:
+            end = time.monotonic() + patience
+            while time.monotonic() < end:
+                if not select.select([leader], [], [], quiet)[0]:
                     return
                 try:
                     data = os.read(leader, 65536)
@@ -72,9 +73,9 @@ def run_and_look(tmp_path: Path, keys: list[bytes]) -> str:
                     break
             for key in keys:
                 os.write(leader, key)
-                read(0.7)
+                read()
             os.write(leader, b"\x1b")
-            read(0.7)
+            read()
             os.write(leader, b"\x11")
             read(3)
             process.wait(20)

@@ -149,7 +149,7 @@ def test_the_search(take: Take, client: ScriptedClient) -> None:
 
     async def search(pilot: Pilot[None]) -> None:
         await press("ctrl+f", text="the")(pilot)
-        await until(pilot, lambda: "I would" in screen_text(pilot))
+        await until(pilot, lambda: "24 min" in screen_text(pilot))
 
     assert take(search)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from textual import events
@@ -112,3 +116,22 @@ def test_a_locale_with_utf_8_and_one_that_was_overruled_need_no_word(
     environ: dict[str, str],
 ) -> None:
     assert locale_told(**environ) == ""
+
+
+def test_the_app_ends_with_its_terminal_also_if_no_signal_tells_it(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-m", "gochat", "tui", "--demo"],
+        stdin=follower, stdout=follower, stderr=follower,
+        env={**os.environ, "TERM": "xterm-256color", "HOME": str(tmp_path)},
+    ) as process:  # fmt: skip
+        try:
+            os.close(follower)
+            written = b""
+            while b"Rooms" not in written:
+                written += os.read(leader, 65536)
+            os.close(leader)
+            assert process.wait(30) == 129
+        finally:
+            process.kill()

@@ -1,4 +1,8 @@
-"""The app: it opens a client, feeds the model from its events, and shows one of two screens."""
+"""The app: it opens a client, feeds the model from its events, and shows one of two screens.
+
+Longer than most: it is the one place that knows client, model, settings and screens. What can be
+told apart from these four is elsewhere.
+"""
 
 from __future__ import annotations
 

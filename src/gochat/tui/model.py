@@ -2,7 +2,8 @@
 
 The client's events go in by :meth:`Model.apply`; what is to be drawn again comes out by
 :meth:`Model.take_changes`, as often as somebody wants to draw. Between the two nothing is drawn,
-however many events there are.
+however many events there are. One class and so one long file: each event touches conversations,
+people and what changed at once, and two halves would call each other all the time.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from gochat.tui import addresses, preferences
 from gochat.tui.app import GochatApp
 from gochat.tui.preferences import Preferences
 from gochat.tui.state import State, default_directory
-from gochat.tui.terminal import kept_title, locale_problem, teach_legacy_keys
+from gochat.tui.terminal import end_with_terminal, kept_title, locale_problem, teach_legacy_keys
 
 
 def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path | None) -> int:
@@ -55,6 +55,7 @@ def _run(app: GochatApp) -> int:
     # and again: its long pauses were the slowest key presses (docs/explanation/performance.md).
     gc.collect()
     gc.freeze()
+    end_with_terminal()
     with kept_title():
         app.run()
     return app.return_code or 0

@@ -8,10 +8,13 @@ from __future__ import annotations
 import codecs
 import locale
 import os
+import select
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from threading import Thread
 
 from gochat.errors import ConfigError
 
@@ -63,6 +66,25 @@ def kept_title() -> Iterator[None]:
     finally:
         sys.stdout.write("\x1b[23;2t")
         sys.stdout.flush()
+
+
+def end_with_terminal() -> None:
+    """End this process when its terminal is gone, as the hang-up signal would.
+
+    Who started the app apart from its terminal's session (nohup, setsid, another program) gets no
+    such signal. Textual then reads the end of its input again and again, and waits for ever for
+    what it writes to be taken. Nothing is lost: what is unsent and what is typed are on disk.
+    """
+    if not hasattr(select, "poll"):
+        return  # Windows
+
+    def watch() -> None:
+        terminal = select.poll()
+        terminal.register(sys.stdin.fileno(), 0)  # a hang-up is told without being asked for
+        if any(told & select.POLLHUP for _, told in terminal.poll()):
+            os._exit(128 + signal.SIGHUP)
+
+    Thread(target=watch, name="terminal", daemon=True).start()
 
 
 class LegacyKey(StrEnum):

@@ -1,4 +1,8 @@
-"""The chat log as a widget of Textual's line API."""
+"""The chat log as a widget of Textual's line API.
+
+Long because it is the widget's whole face: what apps call, what Textual calls, keys and the mouse.
+What they do is in the model, the window and the painter, which know neither.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The chat: conversations and people at the left, the log, what one writes, and a status line."""
+"""The chat: conversations and people at the left, the log, what one writes, and a status line.
+
+Long because it holds the parts together: a handler of a few lines for each of their messages. What
+takes more than that is in :mod:`~gochat.tui.screens.deeds` and :mod:`~gochat.tui.screens.writing`.
+"""
 
 from __future__ import annotations
 

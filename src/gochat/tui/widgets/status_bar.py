@@ -34,8 +34,9 @@ class StatusBar(Widget):
         """Draw the line."""
         width = self.content_size.width
         left, hints = self._state(), self._hints()
-        if left.cell_length + _GAP + _width(hints) > width:
-            # Who one is can be seen elsewhere; what the keys do, nowhere.
+        needed = hints[:1] if self._is_cut else hints
+        if left.cell_length + _GAP + _width(needed) > width:
+            # Who one is can be seen elsewhere, what the keys do nowhere.
             left = self._state(short=True)
         if hints and self._is_cut:
             left = left.truncate(max(1, width - _GAP - hints[0].cell_length), ellipsis=True)
@@ -73,7 +74,8 @@ class StatusBar(Widget):
         ]
         waiting, failed = self._model.counts()
         if waiting:
-            parts.append(Content.styled(f"   {waiting} waiting to be sent", "$warning"))
+            for_what = "" if short else " to be sent"
+            parts.append(Content.styled(f"   {waiting} waiting{for_what}", "$warning"))
         if failed:
             parts.append(Content.styled(f"   {failed} not sent", "$error"))
         reason = name(self._model.connection.reason)
