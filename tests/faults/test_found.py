@@ -20,7 +20,7 @@ from gochat.client.options import ClientOptions
 from gochat.client.outbox import Outbox
 from gochat.client.session import Session
 from gochat.client.timeline import Newest, Timeline
-from gochat.errors import LogInterrupted
+from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.protocol.messages import (
     Bye,
     CaughtUp,
@@ -254,6 +254,31 @@ async def test_a_node_that_is_behind_the_one_where_the_client_was_asks_it_to_com
             bye = heard[-1]
             assert isinstance(bye, Bye)
             assert bye.retry_after is not None
+
+
+async def test_what_came_while_the_store_failed_to_tell_what_was_missed_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_server() as server, server.peer("bob", "log") as bob:
+        async with server.peer("mei", "log") as mei:
+            token = mei.token
+        first = await bob.ask(Send(to="#lobby", text="before"), Sent)
+        await bob.ask(Send(to="#lobby", text="missed"), Sent)
+
+        async def fail(self: SqliteStore, *_: Any, **__: Any) -> None:
+            raise StoreUnavailable("it fails")
+
+        async def meanwhile() -> None:
+            await bob.ask(Send(to="#lobby", text="meanwhile"), Sent)
+            monkeypatch.setattr(SqliteStore, "page", fail)
+
+        async with server.connect() as mei:
+            while_rooms_are_loaded(monkeypatch, "mei", meanwhile)
+            position = Position(conv="#lobby", epoch=first.epoch, seq=first.seq)
+            await mei.send(Resume(token=token, caps=("log",), positions=(position,)))
+            heard = await mei.at_end()
+        assert not any(isinstance(event, Message) for event in heard)
+        assert isinstance(heard[-1], Bye)
 
 
 class _Asked:

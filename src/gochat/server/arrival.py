@@ -44,7 +44,7 @@ from gochat.protocol.messages import (
     Resume,
 )
 from gochat.server.services import Services
-from gochat.server.session import Session
+from gochat.server.session import NOWHERE, Session
 
 log = structlog.stdlib.get_logger()
 
@@ -68,7 +68,7 @@ class _Held:
 
     def release(self, session: Session) -> None:
         if session.events is not self:
-            return  # the log was interrupted meanwhile: what is here may not go on where it was
+            return  # it is about to end, and what is here may be behind a gap
         session.events = session.outlet
         if self._room < 0:
             session.outlet.evict()  # it comes back for what it missed
@@ -232,7 +232,9 @@ class Arrivals:
         try:
             yield
         except StoreUnavailable:
-            # It is logged in, but what it missed can't be read: it has to come again.
+            # It is logged in, but what it missed can't be read: it has to come again. What was held
+            # back is behind a gap.
+            session.events = NOWHERE
             session.close(ByeReason.INTERNAL, "the store can't be reached", retry_after=1.0)
         finally:
             held.release(session)

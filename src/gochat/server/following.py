@@ -13,7 +13,7 @@ from gochat.chat.store import Cursor
 from gochat.errors import LogInterrupted
 from gochat.protocol.messages import ByeReason
 from gochat.server.services import Services
-from gochat.server.session import Session
+from gochat.server.session import NOWHERE, Session
 
 log = structlog.stdlib.get_logger()
 
@@ -38,16 +38,6 @@ async def follow(
             await services.store.follow(services.hub.deliver, task_status=beginning)
         except LogInterrupted as error:
             log.warning("the log was interrupted", reason=str(error), sessions=len(sessions))
-
-
-class _Nowhere:
-    """Drops what a session that is about to end would be sent."""
-
-    def post(self, frames: bytes) -> None:
-        """Drop frames."""
-
-
-NOWHERE: Final = _Nowhere()
 
 
 class _Beginning:

@@ -59,6 +59,16 @@ FAREWELL: Final = 10.0
 RETRY_AFTER: Final = 1.0
 
 
+class _Nowhere:
+    """Drops what a session that is about to end would be sent."""
+
+    def post(self, frames: bytes) -> None:
+        """Drop frames."""
+
+
+NOWHERE: Final = _Nowhere()
+
+
 class Session:
     """One connection and who speaks through it.
 
