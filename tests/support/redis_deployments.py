@@ -32,14 +32,14 @@ _SYNC_AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
 class Sentinel(RedisServer):
     """A sentinel that watches a master."""
 
-    def __init__(self, directory: Path, master: RedisServer, quorum: int) -> None:
+    def __init__(self, directory: Path, master: RedisServer, quorum: int, down_after: int) -> None:
         super().__init__(directory)
         self._config = directory / "sentinel.conf"
         directory.mkdir(parents=True)
         self._config.write_text(
             f"bind 127.0.0.1\nport {self.port}\ndir {directory}\n"
             f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} {quorum}\n"
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER}\n"
+            f"sentinel down-after-milliseconds {SERVICE} {down_after}\n"
             f"sentinel failover-timeout {SERVICE} 3000\n"
         )
 
@@ -54,7 +54,8 @@ def _replica_of(master: RedisServer) -> tuple[str, ...]:
 class Watched:
     """A master, a replica of it, and three sentinels."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, down_after: int = DOWN_AFTER) -> None:
+        self._down_after = down_after
         self.master = RedisServer(directory / "master", *_SYNC_AT_ONCE)
         self.replica = RedisServer(directory / "replica", *_replica_of(self.master))
         self._directory = directory
@@ -70,7 +71,9 @@ class Watched:
         self.replica.start()
         wait_for(lambda: _info(self.replica, "replication")["master_link_status"] == "up")
         for number in range(3):
-            sentinel = Sentinel(self._directory / f"sentinel{number}", self.master, quorum=2)
+            sentinel = Sentinel(
+                self._directory / f"sentinel{number}", self.master, 2, self._down_after
+            )
             self.sentinels.append(sentinel)
             sentinel.start()
         for sentinel in self.sentinels:

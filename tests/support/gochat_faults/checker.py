@@ -408,10 +408,9 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
             if place is None:
                 continue
             lost_with = frozenset(
-                other.epoch
-                for other in evidence.acknowledged.get(id_, ())
-                if other.epoch != place.epoch
-                and evidence.may_be_gone(id_, other.epoch, is_acknowledged=False)
+                epoch
+                for epoch in evidence.noted[id_]
+                if epoch != place.epoch and evidence.may_be_gone(id_, epoch, is_acknowledged=False)
             )
             before = last.get(lost_with)
             if before is not None and place.seq < before[0]:
