@@ -52,7 +52,7 @@ def main() -> int:
             pace=args.pace,
             server_fault_every=3.0,
             store=args.store,
-            waits=args.store == "sentinel" and rounds % 2 == 1,
+            waits=args.store == "sentinel" and seed % 2 == 1,
         )
         if rounds % 4 == 3:
             scenario = replace(scenario, people=20, bare_people=0, settings=STRICT)
