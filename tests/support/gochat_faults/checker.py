@@ -407,9 +407,11 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
             place = at.get(id_)
             if place is None:
                 continue
+            # What was never acknowledged before waited all the while, and is not said *again*.
+            promised = {other.epoch for other in evidence.acknowledged.get(id_, ())}
             lost_with = frozenset(
                 epoch
-                for epoch in evidence.noted[id_]
+                for epoch in (evidence.noted[id_] if promised - {place.epoch} else ())
                 if epoch != place.epoch and evidence.may_be_gone(id_, epoch, is_acknowledged=False)
             )
             before = last.get(lost_with)
