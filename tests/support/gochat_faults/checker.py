@@ -414,6 +414,8 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
                 for epoch in (evidence.noted[id_] if promised - {place.epoch} else ())
                 if epoch != place.epoch and evidence.may_be_gone(id_, epoch, is_acknowledged=False)
             )
+            if len(lost_with) > 1:
+                continue  # lost twice: it may have been said again, or waited, each time
             before = last.get(lost_with)
             if before is not None and place.seq < before[0]:
                 yield Violation(
