@@ -335,10 +335,18 @@ async def test_without_descriptors_those_inside_are_served_and_new_ones_refused_
 async def test_while_fifty_guess_a_password_people_chat_and_its_owner_logs_in_from_elsewhere(
     tmp_path: Path,
 ) -> None:
-    # With hashes as expensive as by default, for they are what guessing could exhaust.
-    cost = {"limits.argon2_memory": Limits().argon2_memory, "limits.argon2_time": 2}
+    # With hashes as expensive as by default, for they are what guessing could exhaust, and with
+    # what bounds guessing as it is by default.
+    bounds = (
+        "argon2_memory",
+        "argon2_time",
+        "login_failures",
+        "login_failures_account",
+        "login_failures_address",
+    )
+    defaults = {f"limits.{name}": getattr(Limits(), name) for name in bounds}
     async with (
-        open_server(tmp_path, cost) as server,
+        open_server(tmp_path, defaults) as server,
         peer_from("127.0.0.2", server, "mei") as mei,
         peer_from("127.0.0.3", server, "bob") as bob,
         trio.open_nursery() as nursery,
