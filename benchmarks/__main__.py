@@ -68,7 +68,7 @@ def _broadcast(report: Report, directory: Path, args: argparse.Namespace) -> Non
     run = partial(
         broadcast.run,
         report,
-        rounds=args.rounds or (2 if args.quick else 5),
+        rounds=args.rounds or (1 if args.quick else 5),
         scale=0.1 if args.quick else 1.0,
     )
     for receivers in args.receivers or ([200] if args.quick else [100, 1000, 10_000]):
@@ -101,21 +101,21 @@ def _rooms(report: Report, directory: Path, args: argparse.Namespace) -> None:
 
 
 def _logins(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    receivers, seconds = (50, 2.0) if args.quick else (200, 10.0)
+    receivers, seconds = (50, 1.0) if args.quick else (200, 10.0)
     talk.logins(report, directory, receivers, seconds)
 
 
 def _idle(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    sizes = args.connections or ([300] if args.quick else [1000, 15_000])
-    connections.idle(report, directory, sizes)
+    sizes = args.connections or ([200] if args.quick else [1000, 15_000])
+    connections.idle(report, directory, sizes, whispers=200 if args.quick else 1000)
 
 
 def _arrivals(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    connections.arrivals(report, directory, 300 if args.quick else 5000)
+    connections.arrivals(report, directory, 200 if args.quick else 5000)
 
 
 def _slow(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    receivers, messages = (50, 20_000) if args.quick else (200, 40_000)
+    receivers, messages = (50, 8000) if args.quick else (200, 40_000)
     connections.slow_readers(report, directory, receivers, messages)
 
 
@@ -125,20 +125,20 @@ def _reading(report: Report, directory: Path, args: argparse.Namespace) -> None:
 
 
 def _nodes(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    rounds = args.rounds or (2 if args.quick else 9)
-    messages, quiet = (20, 2.0) if args.quick else (100, 20.0)
+    rounds = args.rounds or (1 if args.quick else 9)
+    messages, quiet = (20, 1.0) if args.quick else (100, 20.0)
     for receivers in args.receivers or ([20] if args.quick else [10, 500]):
         nodes.run(report, directory / str(receivers), receivers, messages, rounds, quiet)
 
 
 def _appends(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    rounds = args.rounds or (2 if args.quick else 7)
+    rounds = args.rounds or (1 if args.quick else 7)
     nodes.appends(report, directory, 1000 if args.quick else 10_000, rounds)
 
 
 def _app(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    messages = args.messages or (2000 if args.quick else 100_000)
-    starts, keys = (2, 40) if args.quick else (10, 400)
+    messages = args.messages or (1000 if args.quick else 100_000)
+    starts, keys = (1, 20) if args.quick else (10, 400)
     app.run(report, directory, messages=messages, starts=starts, keys=keys)
 
 

@@ -17,13 +17,10 @@ from benchmarks.servers import Gochat, wait_for
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import LoggedIn, Message, Resume, Send, Sent
 
-#: Messages whose way is timed among idle connections.
-WHISPERS = 1000
 
-
-def idle(report: Report, directory: Path, sizes: list[int]) -> None:
+def idle(report: Report, directory: Path, sizes: list[int], whispers: int) -> None:
     """How much memory a logged-in connection holds that says nothing, how fast they come, and
-    whether two people who talk to each other notice them."""
+    whether two people who say so many things to each other notice them."""
     rows: list[Row] = []
     for is_tls in (False, True):
         for size in sizes:
@@ -33,14 +30,14 @@ def idle(report: Report, directory: Path, sizes: list[int]) -> None:
                 # A server that starts threads, caches and a pool has done so after the first.
                 contextlib.closing(Audience(server, WAVE, speakers=2)) as audience,
             ):
-                alone = _whisper(audience.speakers)
+                alone = _whisper(audience.speakers, whispers)
                 before, cpu, begun = server.memory, server.cpu_exactly, time.perf_counter()
                 audience.admit(size)
                 seconds = time.perf_counter() - begun
                 audience.drop(1)  # presence is told, buffers are given back
                 held = server.memory - before
                 spent = server.cpu_exactly - cpu
-                among = _whisper(audience.speakers)
+                among = _whisper(audience.speakers, whispers)
                 rows.append(
                     {
                         "connections": size,
@@ -56,13 +53,13 @@ def idle(report: Report, directory: Path, sizes: list[int]) -> None:
     report.table("Idle connections", rows)
 
 
-def _whisper(pair: list[socket.socket]) -> list[float]:
+def _whisper(pair: list[socket.socket], times: int) -> list[float]:
     """Have the first say things to the second; return how long each took to be heard."""
     first, second = pair
     for connection in pair:
         connection.settimeout(TIMEOUT)
     delays = []
-    for number in range(WHISPERS):
+    for number in range(times):
         begun = time.perf_counter()
         first.sendall(encode(Send(to="@speaker1", text=f"whisper {number}")))
         wait_for(second, Message)

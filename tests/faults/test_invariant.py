@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 
 import pytest
 from gochat_faults.breaking import CRASH_POINTS
-from gochat_faults.scenario import Scenario, run
+from gochat_faults.scenario import Report, Scenario, run
 from gochat_faults.site import StoreKind
 
 # Longer than other tests, so that what did not heal is said by name before the time is over.
@@ -20,12 +21,21 @@ def seed() -> int:
     return int(os.environ.get("SEED") or ("1" if "CI" in os.environ else secrets.randbelow(10**6)))
 
 
+def evidence(report: Report, directory: Path) -> str:
+    """What is violated, and all of the history that says something about it or breaks something."""
+    texts = [str(violation) for violation in report.violations]
+    cids = set(re.findall(r"[0-9a-f]{32}|p\d+-\d+", " ".join(texts)))
+    of_interest = re.compile("|".join([*cids, r'^\["(shaken|fault|restarted|ended)"']))
+    lines = (directory / "history.jsonl").read_text().splitlines()
+    return "\n".join([*texts, *filter(of_interest.search, lines)][:400])
+
+
 async def test_nothing_is_lost_doubled_or_reordered_whatever_breaks(tmp_path: Path) -> None:
     scenario = Scenario(seed=seed(), duration=6, pace=0.08, server_fault_every=1.2)
     print(f"SEED={scenario.seed}")
     report = await run(scenario, tmp_path)
     print(report)
-    assert report.violations == [], f"the history is in {tmp_path}"
+    assert not report.violations, evidence(report, tmp_path)
     assert report.acknowledged > 100
     assert report.connections > 40
 
@@ -45,7 +55,7 @@ async def test_two_nodes_on_one_redis_are_one_chat_whatever_breaks(tmp_path: Pat
     print(f"SEED={scenario.seed}")
     report = await run(scenario, tmp_path)
     print(report)
-    assert report.violations == [], f"the history is in {tmp_path}"
+    assert not report.violations, evidence(report, tmp_path)
     assert report.acknowledged > 100
     assert {"Redis killed", "Redis frozen", "link frozen"} <= set(report.faults)
 
@@ -61,7 +71,7 @@ async def test_promotion_of_a_replica_that_was_behind_takes_nothing_away_that_co
     print(f"SEED={scenario.seed}")
     report = await run(scenario, tmp_path)
     print(report)
-    assert report.violations == [], f"the history is in {tmp_path}"
+    assert not report.violations, evidence(report, tmp_path)
     assert report.acknowledged > 50
 
 
@@ -78,7 +88,7 @@ async def test_nothing_is_lost_wherever_the_server_is_killed(
     print(f"SEED={scenario.seed}")
     report = await run(scenario, tmp_path)
     print(report)
-    assert report.violations == [], f"the history is in {tmp_path}"
+    assert not report.violations, evidence(report, tmp_path)
     assert {what for what in report.faults if "died" in what} == {
         f"server died at {point}" for point in points
     }

@@ -152,6 +152,8 @@ class BareClient:
             while len(self._outbox) >= WINDOW or self._early is not None:
                 await self._wait_for_change()
             await self._talk.pause()
+            if self.stop_talking.is_set():
+                return  # what is said now nobody waits for
             to, text = self._talk.next()
             cid = f"{self.name}-{next(self._cids)}"
             self._outbox[cid] = Send(to=to, text=text, cid=cid)

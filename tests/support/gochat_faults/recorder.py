@@ -268,6 +268,8 @@ class Recorder:
                 self._settled = trio.Event()
                 await self._settled.wait()
             await self._talk.pause()
+            if self.stop_talking.is_set():
+                return  # what is said now nobody waits for
             if self._texts and self._talk.random.random() < REACTIONS:
                 address, seq = self._talk.random.choice([*self._texts.items()])
                 nursery.start_soon(self._react, client, address, seq)
