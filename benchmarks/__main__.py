@@ -71,7 +71,7 @@ def _broadcast(report: Report, directory: Path, args: argparse.Namespace) -> Non
         rounds=args.rounds or (1 if args.quick else 5),
         scale=0.1 if args.quick else 1.0,
     )
-    for receivers in args.receivers or ([200] if args.quick else [100, 1000, 10_000]):
+    for receivers in args.receivers or ([100] if args.quick else [100, 1000, 10_000]):
         # As many as that are a matter of numbers, and the peers take minutes to let them in.
         with_peers = args.peers and receivers <= MANY
         run(
@@ -106,7 +106,7 @@ def _logins(report: Report, directory: Path, args: argparse.Namespace) -> None:
 
 
 def _idle(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    sizes = args.connections or ([200] if args.quick else [1000, 15_000])
+    sizes = args.connections or ([100] if args.quick else [1000, 15_000])
     connections.idle(report, directory, sizes, whispers=200 if args.quick else 1000)
 
 
@@ -115,8 +115,8 @@ def _arrivals(report: Report, directory: Path, args: argparse.Namespace) -> None
 
 
 def _slow(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    receivers, messages = (50, 8000) if args.quick else (200, 40_000)
-    connections.slow_readers(report, directory, receivers, messages)
+    receivers, messages, rounds = (50, 8000, 1) if args.quick else (200, 40_000, 2)
+    connections.slow_readers(report, directory, receivers, messages, rounds)
 
 
 def _reading(report: Report, directory: Path, args: argparse.Namespace) -> None:
@@ -126,7 +126,7 @@ def _reading(report: Report, directory: Path, args: argparse.Namespace) -> None:
 
 def _nodes(report: Report, directory: Path, args: argparse.Namespace) -> None:
     rounds = args.rounds or (1 if args.quick else 9)
-    messages, quiet = (20, 1.0) if args.quick else (100, 20.0)
+    messages, quiet = (10, 1.0) if args.quick else (100, 20.0)
     for receivers in args.receivers or ([20] if args.quick else [10, 500]):
         nodes.run(report, directory / str(receivers), receivers, messages, rounds, quiet)
 
@@ -138,13 +138,15 @@ def _appends(report: Report, directory: Path, args: argparse.Namespace) -> None:
 
 def _app(report: Report, directory: Path, args: argparse.Namespace) -> None:
     messages = args.messages or (1000 if args.quick else 100_000)
-    starts, keys = (1, 20) if args.quick else (10, 400)
-    app.run(report, directory, messages=messages, starts=starts, keys=keys)
+    starts, keys = (1, 10) if args.quick else (10, 400)
+    scrolls = not args.quick
+    app.run(report, directory, messages=messages, starts=starts, keys=keys, scrolls=scrolls)
 
 
 def _following(report: Report, directory: Path, args: argparse.Namespace) -> None:
     rounds = args.rounds or (1 if args.quick else 5)
-    following.run(report, directory, 1000 if args.quick else 10_000, rounds)
+    crowds = [64] if args.quick else [1, 64, 1000]
+    following.run(report, directory, 1000 if args.quick else 10_000, rounds, crowds)
 
 
 def _raise_descriptor_limit() -> None:

@@ -119,8 +119,13 @@ def open_terminal(state: Path, *arguments: str) -> Iterator[Terminal]:
         terminal.close()
 
 
-def run(report: Report, directory: Path, *, messages: int, starts: int, keys: int) -> None:
-    """Measure starts, keys with and without load, and opening a conversation so long."""
+def run(
+    report: Report, directory: Path, *, messages: int, starts: int, keys: int, scrolls: bool
+) -> None:
+    """Measure starts, keys with and without load, and opening a conversation so long.
+
+    With `scrolls`, keys also while one looks at what was said before.
+    """
     with servers.gochat(directory / "app") as server:
         state = directory / "state"
         _remember(server, READER, state)
@@ -131,8 +136,10 @@ def run(report: Report, directory: Path, *, messages: int, starts: int, keys: in
         rows = [
             _keys(server, state, keys, 0, "nothing else happens"),
             _keys(server, state, keys, RATE, f"{RATE} messages/s arrive"),
-            _keys(server, state, keys, RATE, f"{RATE} messages/s, scrolled up", scrolled=True),
         ]
+        if scrolls:
+            name = f"{RATE} messages/s, scrolled up"
+            rows.append(_keys(server, state, keys, RATE, name, scrolled=True))
     report.table("The app: from a key to the screen", rows)
 
 

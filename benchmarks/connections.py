@@ -105,13 +105,15 @@ def arrivals(report: Report, directory: Path, people: int) -> None:
     report.table("Reconnect storm, and what presence costs in it", rows)
 
 
-def slow_readers(report: Report, directory: Path, receivers: int, messages: int) -> None:
+def slow_readers(
+    report: Report, directory: Path, receivers: int, messages: int, rounds: int
+) -> None:
     """One who stops reading and one who reads a byte a second, and what the others notice."""
     rows: list[Row] = []
     with servers.gochat(directory / "slow") as server:
         audience = Audience(server, receivers)
         audience.broadcast(messages // 4, in_flight=64)
-        for number in range(2):
+        for number in range(rounds):
             for is_slow in (False, True):
                 with _slow_readers(server, f"slow{number}") if is_slow else _nobody() as slow:
                     audience.drop(0.3)  # who came and who left

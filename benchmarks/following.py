@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
@@ -27,15 +27,19 @@ SPEAKER: Final = Account(
 )
 
 
-def run(report: Report, directory: Path, messages: int, rounds: int) -> None:
-    """Follow with one node, and with four, while people speak; show the table."""
+def run(report: Report, directory: Path, messages: int, rounds: int, crowds: Sequence[int]) -> None:
+    """Follow with one node, and with four, while so many people speak at once; show the table.
+
+    One who speaks alone says a tenth of the messages.
+    """
     rows: list[Row] = []
     with servers.redis(directory / "redis") as redis:
-        for callers, share in ((1, 10), (64, 1), (1000, 1)):
+        for callers in crowds:
+            count = messages if callers > 1 else messages // 10
             found: dict[int, list[_Followed]] = {0: [], 1: [], 4: []}
             for _ in range(rounds):
                 for followers, these in found.items():
-                    these.append(trio.run(_follow, redis, followers, callers, messages // share))
+                    these.append(trio.run(_follow, redis, followers, callers, count))
             rows += [_row(callers, followers, these) for followers, these in found.items()]
     report.table("Following what is appended elsewhere", rows)
 
