@@ -18,7 +18,7 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
 
 from gochat.cli import main
-from gochat.tui.terminal import teach_legacy_keys
+from gochat.tui.terminal import LOOKS_PER_SECOND, teach_legacy_keys
 
 
 @pytest.fixture
@@ -135,3 +135,18 @@ def test_the_app_ends_with_its_terminal_also_if_no_signal_tells_it(tmp_path: Pat
             assert process.wait(30) == 129
         finally:
             process.kill()
+
+
+def test_textual_looks_for_what_is_to_be_drawn_as_often_as_was_asked() -> None:
+    # In a process of its own: Textual asks once, when it is loaded.
+    script = (
+        "import sys; from gochat.tui.terminal import draw_soon; draw_soon()\n"
+        "assert 'textual' not in sys.modules\n"
+        "from textual.screen import UPDATE_PERIOD; print(round(1 / UPDATE_PERIOD))"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "TEXTUAL_FPS"}
+    for asked, found in (({}, LOOKS_PER_SECOND), ({"TEXTUAL_FPS": "30"}, 30)):
+        printed = subprocess.check_output(
+            [sys.executable, "-c", script], env=environ | asked, text=True
+        )
+        assert int(printed) == found

@@ -35,9 +35,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: the configuration or the address can't be used, or the terminal.
     """
-    from gochat.tui.terminal import check_terminal
+    from gochat.tui.terminal import check_terminal, draw_soon
 
     check_terminal()
+    draw_soon()
     from gochat.tui.start import run_app
 
     return run_app(args.url, demo=args.demo, state_dir=args.state_dir, config=args.config)

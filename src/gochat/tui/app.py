@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Final
 
 import msgspec
-from textual import on, work
+from textual import events, on, work
 from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
@@ -24,6 +24,7 @@ from gochat.errors import ConfigError, GochatError
 from gochat.tui import addresses, commands, keys, themes
 from gochat.tui.backend import ChatClient, OpenClient
 from gochat.tui.chat_log import ChatLog
+from gochat.tui.collector import Collector
 from gochat.tui.controller import Controller
 from gochat.tui.keys import Keymap
 from gochat.tui.model import Model
@@ -88,6 +89,7 @@ class GochatApp(App[None]):
         self._is_asking = False  # for the password, after the session has ended
         self._kept_drafts: dict[str, str] = {}
         self._notifier = Notifier(self._write, clock)
+        self._collector = Collector()
         for theme in themes.OWN:
             self.register_theme(theme)
 
@@ -125,10 +127,17 @@ class GochatApp(App[None]):
         for problem in self.preferences.problems:
             self.notify(problem, title="Configuration", severity="warning", markup=False, timeout=8)
         self.set_interval(_DRAFTS_INTERVAL, self._keep_drafts)
+        self.set_interval(1.0, self._collector.look)
         if self._credentials is not None:
             self.log_in(form, self._credentials, None)
         elif session is not None and session.token:
             self.log_in(form, Credentials(server, session.name, ""), session.token)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Have the collector wait while somebody types."""
+        if isinstance(event, events.InputEvent):
+            self._collector.touched()
+        await super().on_event(event)
 
     # -- the session ----------------------------------------------------------------------------
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gochat.client import open_client
-from gochat.tui import addresses, preferences
+from gochat.tui import addresses, collector, preferences
 from gochat.tui.app import GochatApp
 from gochat.tui.preferences import Preferences
 from gochat.tui.state import State, default_directory
@@ -51,10 +50,7 @@ def _preferences(state: State, config: Path | None) -> Preferences:
 
 
 def _run(app: GochatApp) -> int:
-    # What has been loaded until now stays to the end. The collector need not look through it again
-    # and again: its long pauses were the slowest key presses (docs/explanation/performance.md).
-    gc.collect()
-    gc.freeze()
+    collector.prepare()
     end_with_terminal()
     with kept_title():
         app.run()

@@ -1,0 +1,58 @@
+"""The garbage collector's long pauses, put where nobody waits for the app.
+
+A full collection looks at every object: 60 to 90 ms with a full log, and while 500 messages a
+second arrive Python would make one every 0.7 s, in the middle of a key press as likely as not.
+What leaves the log is in no cycle and is freed without it. So full collections wait until nobody
+has pressed anything for a moment; only after very many young ones they wait no longer.
+
+Measured in ``docs/explanation/performance.md``.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from typing import Final
+
+#: Seconds without a key or a click after which a pause is not noticed.
+IDLE: Final = 2.0
+#: Collections of the middle generation, each after some 7,000 objects more, after which a full one
+#: is due; and after which it is made whatever is pressed. Python's own value is 10.
+DUE: Final = 50
+OVERDUE: Final = 2000
+_NEVER: Final = 1_000_000_000
+
+
+def prepare() -> None:
+    """Leave alone what is loaded now, for it stays; and make no full collection unasked."""
+    gc.collect()
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, _NEVER)
+
+
+class Collector:
+    """Makes full collections when they are due. :meth:`look` is to be called every second."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        count: Callable[[], tuple[int, int, int]] = gc.get_count,
+        collect: Callable[[], object] = gc.collect,
+    ) -> None:
+        self._clock = clock
+        self._count = count
+        self._collect = collect
+        self._touched_at = clock()
+
+    def touched(self) -> None:
+        """Take note that something was pressed."""
+        self._touched_at = self._clock()
+
+    def look(self) -> None:
+        """Collect, if it is due and nobody presses anything, or overdue."""
+        grown = self._count()[2]
+        is_idle = self._clock() - self._touched_at >= IDLE
+        if grown >= (DUE if is_idle else OVERDUE):
+            self._collect()
