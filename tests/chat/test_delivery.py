@@ -270,7 +270,7 @@ async def test_one_frame_greater_than_all_buffers_arrives_whole(
 @given(
     steps=st.lists(
         st.one_of(
-            st.tuples(st.just("post"), st.integers(1, 9000)),
+            st.tuples(st.sampled_from(["post", "send"]), st.integers(1, 9000)),
             st.tuples(st.just("read"), st.integers(1, 9000)),
             st.tuples(st.just("flush"), st.just(0)),
             st.tuples(st.just("wait"), st.just(0)),
@@ -287,10 +287,10 @@ async def test_whatever_is_posted_flushed_and_read_when_the_bytes_are_the_same(
         line = await open_line()
         for what, size in steps:
             match what:
-                case "post":
+                case "post" | "send":
                     data = bytes([len(posted) % 251]) * size
                     posted += data
-                    line.post(data)
+                    line.post(data) if what == "post" else line.outlet.send(data)
                 case "flush":
                     delivery.flush()
                 case "wait":
@@ -326,6 +326,61 @@ async def test_all_that_was_posted_in_a_pass_is_one_write_and_no_task(
     assert [writes.to[line.fd] for line in lines] == [[1120, 1120]] * 20
     for line in lines:
         assert numbers(await line.receive(2240)) == list(range(20))
+
+
+async def test_what_is_sent_where_nothing_waits_is_written_at_once_else_with_what_waits(
+    delivery: Delivery, open_socket: OpenLine, writes: Writes
+) -> None:
+    line = await open_socket()
+    first, second, third, fourth = numbered(4)
+    line.outlet.send(first)
+    assert writes.to[line.fd] == [112]
+    delivery.flush()
+    line.post(second)
+    line.outlet.send(third)
+    assert writes.to[line.fd] == [112]
+    delivery.flush()
+    line.outlet.send(b"")
+    line.outlet.send(fourth)
+    delivery.flush()
+    assert writes.to[line.fd] == [112, 224, 112]
+    assert numbers(await line.receive(448)) == [0, 1, 2, 3]
+
+
+async def test_of_what_is_sent_the_rest_waits_that_the_socket_does_not_take(
+    delivery: Delivery, open_socket: OpenLine
+) -> None:
+    line = await open_socket()
+    big = frame(b"y" * 100_000)
+    line.outlet.send(big)
+    delivery.flush()
+    line.outlet.send(*numbered(1))
+    delivery.flush()
+    assert 0 < line.outlet.backlog < len(big) + 112
+    assert await line.receive(len(big)) == big
+    assert numbers(await line.receive(112)) == [0]
+    line.outlet.send(big)
+    line.outlet.evict()
+    got = await line.at_hand()
+    line.outlet.last_word(b"".join(numbered(1, start=99)))
+    assert big.startswith(got + await line.at_hand()), "a word in the middle of a frame"
+
+
+async def test_nothing_is_sent_that_would_not_be_posted(
+    delivery: Delivery, open_line: OpenLine
+) -> None:
+    closed, sealed, gone = [await open_line() for _ in range(3)]
+    closed.outlet.close()
+    sealed.outlet.seal()
+    await trio.aclose_forcefully(gone.peer)
+    for one in numbered(50, size=1000):
+        for line in (closed, sealed, gone):
+            line.outlet.send(one)
+        delivery.flush()
+        await wait_all_tasks_blocked()
+    assert [line.outlet.backlog for line in (closed, sealed, gone)] == [0, 0, 0]
+    assert [line.evictions for line in (closed, sealed, gone)] == [0, 0, 0]
+    assert await closed.at_hand() == await sealed.at_hand() == b""
 
 
 async def test_a_session_that_flushes_itself_is_not_written_to_again(

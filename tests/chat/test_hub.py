@@ -56,12 +56,17 @@ class Session:
         self.caps = frozenset(caps)
         self.wants_log = Capability.LOG in self.caps
         self.posts: list[bytes] = []
+        self.sent_at_once = 0  # of the posts
         self.delivered: list[tuple[ConversationKey, int]] = []
         self.person: OnlinePerson
 
     def post(self, frames: bytes) -> None:
         if frames:
             self.posts.append(frames)
+
+    def send(self, frames: bytes) -> None:
+        self.post(frames)
+        self.sent_at_once += bool(frames)
 
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
         self.delivered.append((conversation, seq))
@@ -121,6 +126,23 @@ async def chat() -> Chat:
 
 
 # -- audiences ------------------------------------------------------------------------------------
+
+
+async def test_only_the_last_of_a_pass_goes_out_at_once_so_that_all_of_it_is_one_write(
+    chat: Chat,
+) -> None:
+    mei, bob = chat.join("mei", rooms=[GARDEN]), chat.join("bob")
+    chat.commit(
+        chat.logged("ann", "#lobby", "one"),
+        chat.logged("ann", "#lobby", "two"),
+        chat.logged("ann", "#garden", "three"),
+    )
+    assert (len(mei.posts), mei.sent_at_once) == (2, 1)
+    assert (len(bob.posts), bob.sent_at_once) == (1, 0)
+    chat.say("ann", "#lobby", "four")
+    assert (bob.sent_at_once, chat.delivery.count) == (1, 2)
+    assert mei.heard == ["text one", "text two", "text three", "text four"]
+    assert bob.heard == ["text one", "text two", "text four"]
 
 
 async def test_everybody_hears_the_lobby(chat: Chat) -> None:

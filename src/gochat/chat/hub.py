@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import compress, groupby, islice
-from operator import attrgetter
 from typing import Final, NoReturn, Protocol
 
 import trio
@@ -31,6 +30,9 @@ class Sink(Protocol):
 
     def post(self, frames: bytes) -> None:
         """Take whole frames, without blocking."""
+
+    def send(self, frames: bytes) -> None:
+        """Take whole frames that are the last for now: they may go out at once."""
 
 
 class Subscriber(Protocol):
@@ -176,23 +178,18 @@ class Hub:
 
     def deliver(self, batch: Batch) -> None:
         """Post a committed batch to those whom it concerns, and flush."""
-        for conversation, run in groupby(batch.entries, key=attrgetter("conversation")):
-            self._deliver_run(conversation, list(run))
-        self.cursor = batch.cursor
-        self._delivery.flush()
-
-    def _deliver_run(self, conversation: ConversationKey, run: list[Logged]) -> None:
-        if conversation == LOBBY_KEY or is_private(conversation):
-            self._post(conversation, self._audience(conversation), [one.entry for one in run])
-            return
         # Membership decides who gets what comes next: who joins gets the entry that says so; who
         # is removed gets it, too, and nothing after it.
-        for is_membership, part in groupby(run, key=_is_membership):
+        runs = [(*key, list(run)) for key, run in groupby(batch.entries, key=_run_of)]
+        for number, (conversation, is_membership, run) in enumerate(runs, 1):
             if is_membership:
-                for one in part:
+                for one in run:
                     self._deliver_membership(conversation, one)
             else:
-                self._post(conversation, self._audience(conversation), [one.entry for one in part])
+                audience, entries = self._audience(conversation), [one.entry for one in run]
+                self._post(conversation, audience, entries, is_last=number == len(runs))
+        self.cursor = batch.cursor
+        self._delivery.flush()
 
     def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:
         entry = logged.entry
@@ -225,8 +222,11 @@ class Hub:
         conversation: ConversationKey,
         audience: Collection[Subscriber],
         entries: Sequence[Message],
+        *,
+        is_last: bool = False,
     ) -> None:
-        """Post entries to an audience: each encoded once, one post for each session.
+        """Post entries to an audience: each encoded once, one post for each session; the last of a
+        pass may go out with it.
 
         Two kinds of sessions get less than all: those without the log get only what was said, and
         an entry's origin doesn't get it back.
@@ -238,7 +238,11 @@ class Hub:
         own = self._take_origins(entries)
         for session in audience:
             if session not in own:
-                session.events.post(everything if session.wants_log else only_said)
+                data = everything if session.wants_log else only_said
+                if is_last:
+                    session.events.send(data)
+                else:
+                    session.events.post(data)
         for session, indexes in own.items():
             others = (
                 frame
@@ -315,5 +319,7 @@ class Hub:
 _MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick"})
 
 
-def _is_membership(logged: Logged) -> bool:
-    return logged.entry.kind in _MEMBERSHIP
+def _run_of(logged: Logged) -> tuple[ConversationKey, bool]:
+    """What entries that follow each other are posted together: of one conversation, and either all
+    or none of them changing who is in it."""
+    return logged.conversation, logged.entry.kind in _MEMBERSHIP

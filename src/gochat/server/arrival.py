@@ -66,6 +66,8 @@ class _Held:
         self._frames.append(frames)
         self._room -= len(frames)
 
+    send = post
+
     def release(self, session: Session) -> None:
         if session.events is not self:
             return  # it is about to end, and what is here may be behind a gap

@@ -65,6 +65,8 @@ class _Nowhere:
     def post(self, frames: bytes) -> None:
         """Drop frames."""
 
+    send = post
+
 
 NOWHERE: Final = _Nowhere()
 
