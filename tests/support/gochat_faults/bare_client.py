@@ -107,6 +107,7 @@ class BareClient:
         self._changed = trio.Event()
         self._cids = count(1)
         self._token = ""
+        self._may_have_missed = False  # a conversation has begun that was not known
         self._is_forgotten = False  # the store knows nobody of this name any more, or no such token
 
     @property
@@ -244,6 +245,11 @@ class BareClient:
                 raise _Ended
             case _:
                 pass
+        if self._may_have_missed:
+            # What was said there before went to a connection that was cut by then, and on coming
+            # back nobody asked for it. The next one does.
+            self._may_have_missed = False
+            raise _Ended
 
     def _take_refusal(self, error: Error) -> None:
         if error.retry_after is not None and (error.cid is None or self._is_patient):
@@ -291,6 +297,7 @@ class BareClient:
         conv = conversation_of(entry, self.name)
         if conv not in self._logs and conv.startswith("@") and self._journal.has_lost_data:
             self._logs[conv] = _Log(entry.epoch, 0)  # it has begun anew
+            self._may_have_missed = True
         return self._logs[conv]
 
     def _take_acknowledgement(self, sent: Sent) -> None:
