@@ -5,6 +5,8 @@ second arrive Python would make one every 0.7 s, in the middle of a key press as
 What leaves the log is in no cycle and is freed without it. So full collections wait until nobody
 has pressed anything for a moment; only after very many young ones they wait no longer.
 
+A Python that collects in increments (3.14) counts no such collections: there nothing is done here.
+
 Measured in ``docs/explanation/performance.md``.
 """
 
