@@ -282,7 +282,7 @@ async def test_older_messages_come_when_the_top_is_reached(
         await until(pilot, lambda: len(shown(pilot)) == 100)
         for expected in (200, 300, 400, 450):
             await pilot.press("ctrl+home")
-            await until(pilot, lambda n=expected: len(shown(pilot)) == n)  # type: ignore[misc]
+            await until(pilot, lambda n=expected: len(shown(pilot)) == n)  # type: ignore[misc]  # a default binds it
         assert log(pilot).older_exhausted
         await pilot.press("ctrl+home")
         await settle(pilot)

@@ -91,10 +91,10 @@ def test_a_reaction_that_is_in_the_page_already_is_not_counted_twice() -> None:
     timeline.add_older([entry(1, reactions=thumbs)], as_of=20, older=False)
     timeline.last = 18
     timeline.add(entry(19, "👍", "p11", kind="react", ref=1))  # the twelfth, whose name is cut off
-    assert timeline.entry(1).reactions["👍"].count == 12  # type: ignore[union-attr]
+    assert timeline.entry(1).reactions["👍"].count == 12  # type: ignore[union-attr]  # it is there
     timeline.add(entry(20, "👍", "p12", kind="react", ref=1))
     timeline.add(entry(21, "👍", "p13", kind="react", ref=1))
-    assert timeline.entry(1).reactions["👍"].count == 13  # type: ignore[union-attr]
+    assert timeline.entry(1).reactions["👍"].count == 13  # type: ignore[union-attr]  # it is there
 
 
 def test_older_history_goes_before_and_its_changes_are_not_applied_again() -> None:
@@ -139,7 +139,7 @@ def test_a_refused_message_stays_where_it_is_and_goes_to_the_end_when_tried_agai
     timeline.put("c1", "mine", 1000, state="failed", error="too long")
     timeline.add(entry(1, "later"))
     assert texts(timeline) == ["mine", "later"]
-    assert timeline.find("c1").error == "too long"  # type: ignore[union-attr]
+    assert timeline.find("c1").error == "too long"  # type: ignore[union-attr]  # it is there
     timeline.put("c1", "mine", 1000)
     assert texts(timeline) == ["later", "mine"]
     timeline.put("c1", "mine", 1000, state="failed", error="still")
