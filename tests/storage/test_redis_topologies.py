@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
@@ -47,6 +48,42 @@ def cluster(tmp_path: Path) -> Iterator[ClusterOf3]:
 
 def opened(url: str, options: str = "") -> AbstractAsyncContextManager[Store]:
     return open_store(f"{url}?timeout=1&{options}", clock=Clock())
+
+
+@pytest.mark.parametrize("kind", ["redis_server", "redis_watched", "redis_cluster"])
+async def test_each_node_delivers_what_the_others_append(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    deployment: RedisServer | Watched | ClusterOf3 = request.getfixturevalue(kind)
+    options = f"prefix=t{uuid4().hex}"
+    rooms = ["#lobby", *(f"#room{number}" for number in range(30))]  # in all partitions, about
+    followings = [Following(), Following()]
+    async with (
+        opened(deployment.url, options) as one,
+        opened(deployment.url, options) as two,
+        trio.open_nursery() as background,
+    ):
+        for store, following in zip((one, two), followings, strict=True):
+            await follow(background, store, following)
+        chats = [Chat(one), Chat(two)]
+        await chats[0].register("Mei")
+        await chats[0].append(*(draft("Mei", room, "public", kind="create") for room in rooms[1:]))
+        for turn in range(4):
+            await chats[turn % 2].append(*(draft("Mei", room, f"{turn}") for room in rooms))
+        total = len(rooms) - 1 + 4 * len(rooms)
+        for following in followings:
+            await until(lambda: len(following.logged) == total)  # noqa: B023 -- at once
+        background.cancel_scope.cancel()
+    for room in rooms:
+        texts = [
+            [
+                one_entry.entry.text
+                for one_entry in following.logged
+                if one_entry.entry.to == room and one_entry.entry.kind == "text"
+            ]
+            for following in followings
+        ]
+        assert texts == [["0", "1", "2", "3"]] * 2
 
 
 # -- Sentinel ------------------------------------------------------------------------------------

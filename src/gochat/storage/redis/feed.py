@@ -1,4 +1,7 @@
-"""Following the feeds: a thread for each server, blocked in ``XREAD`` until something is added.
+"""Following the feeds: threads that are blocked in ``XREAD`` until something is added.
+
+One thread reads all feeds that are always on one server. Those of a Cluster are in different slots,
+of which one XREAD takes only one: there each partition has a thread, and a connection, of its own.
 
 A thread that loses its connection reads on from its last positions, so nothing is missed. Nothing
 would tell it that a feed was emptied under it, so now and then it looks whether the data is still
@@ -57,20 +60,20 @@ class Feed:
         self.order: Final = order
         self._trio = trio.lowlevel.current_trio_token()
         self._limiter = trio.CapacityLimiter(1)
-        self._threads: dict[Server, _Reader] = {}
+        self._threads: dict[tuple[Server, int], _Reader] = {}
         #: For each partition, the position up to which it was read.
         self.positions: Final = [attachment.position(p) for p in range(keys.partitions)]
 
     async def run(self) -> None:
-        """Have a thread read each server that there is, until cancelled."""
+        """Have a thread read each place of each server that there is, until cancelled."""
         try:
             while True:
-                for server in await trio.to_thread.run_sync(
-                    self._servers, limiter=self._limiter, abandon_on_cancel=True
+                for server, place in await trio.to_thread.run_sync(
+                    self._places, limiter=self._limiter, abandon_on_cancel=True
                 ):
-                    thread = self._threads.get(server)
+                    thread = self._threads.get((server, place))
                     if thread is None or not thread.is_alive():
-                        self._threads[server] = thread = _Reader(self, server)
+                        self._threads[server, place] = thread = _Reader(self, server, place)
                         thread.start()
                 await trio.sleep(WATCH_EVERY)
         finally:
@@ -97,21 +100,23 @@ class Feed:
         with suppress(trio.RunFinishedError):
             self._trio.run_sync_soon(self.order.skip, breaks)
 
-    def _servers(self) -> list[Server]:
-        servers: dict[Server, None] = {}
+    def _places(self) -> list[tuple[Server, int]]:
+        topology = self.topology
+        places: dict[tuple[Server, int], None] = {}
         for partition in range(self.keys.partitions):
             with suppress(Broken):
-                servers[self.topology.server(partition)] = None
-        return list(servers)
+                places[topology.server(partition), topology.place(partition)] = None
+        return list(places)
 
 
 class _Reader(threading.Thread):
-    """Reads the feeds of those partitions that a server has; ends when it has none."""
+    """Reads the feeds of a server's partitions in one place; ends when it has none of them."""
 
-    def __init__(self, feed: Feed, server: Server) -> None:
+    def __init__(self, feed: Feed, server: Server, place: int) -> None:
         super().__init__(name="gochat redis feed", daemon=True)
         self._feed = feed
         self._server = server
+        self._place = place
         self._wire: Wire | None = None
         self._looked = 0.0
         self._stopping = threading.Event()
@@ -144,7 +149,12 @@ class _Reader(threading.Thread):
 
     def _partitions(self) -> list[int]:
         topology = self._feed.topology
-        return [p for p in range(topology.partitions) if topology.server(p) is self._server]
+        return [
+            partition
+            for partition in range(topology.partitions)
+            if topology.place(partition) == self._place
+            and topology.server(partition) is self._server
+        ]
 
     def _read(self, partitions: list[int]) -> None:
         wire = self._connected(partitions)
