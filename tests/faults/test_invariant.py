@@ -60,6 +60,19 @@ async def test_two_nodes_on_one_redis_are_one_chat_whatever_breaks(tmp_path: Pat
     assert {"Redis killed", "Redis frozen", "link frozen"} <= set(report.faults)
 
 
+async def test_two_nodes_on_a_cluster_are_one_chat_whatever_breaks(tmp_path: Path) -> None:
+    scenario = Scenario(
+        seed=seed(), store="cluster", people=8, bare_people=3, pace=0.1,
+        faults=("kill redis", "kill", "freeze redis", "bomb"), server_fault_every=0.5,
+    )  # fmt: skip
+    print(f"SEED={scenario.seed}")
+    report = await run(scenario, tmp_path)
+    print(report)
+    assert not report.violations, evidence(report, tmp_path)
+    assert report.acknowledged > 50
+    assert {"Redis killed", "Redis frozen"} <= set(report.faults)
+
+
 @pytest.mark.parametrize("waits", [False, True])
 async def test_promotion_of_a_replica_that_was_behind_takes_nothing_away_that_comes_not_back(
     tmp_path: Path, waits: bool

@@ -12,7 +12,7 @@ import pytest
 import redis
 import trio
 from redis.crc import key_slot
-from redis_deployments import ClusterOf3, Watched
+from redis_deployments import SYNC_AT_ONCE, ClusterOf3, Watched
 from redis_nodes import Histories, say_when_possible, until
 from redis_process import RedisServer
 from storing import Chat, Clock, Following, draft, follow, key
@@ -199,6 +199,36 @@ async def test_one_server_of_a_cluster_fails_and_the_conversations_of_the_others
             is_lost = by_server[room] is victim
             assert (page.epoch != epochs[room], page.head) == (is_lost, 0 if is_lost else 2)
         nursery.cancel_scope.cancel()
+
+
+async def test_replica_in_a_cluster_takes_over_and_the_history_goes_on(tmp_path: Path) -> None:
+    cluster = ClusterOf3(tmp_path, options=("--cluster-node-timeout", "2000", *SYNC_AT_ONCE))
+    histories = [Histories(), Histories()]
+    try:
+        await trio.to_thread.run_sync(cluster.start)
+        async with (
+            opened(cluster.url) as one,
+            opened(cluster.url) as two,
+            trio.open_nursery() as nursery,
+        ):
+            chat = Chat(one)
+            await chat.register("Mei")
+            for store, history in zip((one, two), histories, strict=True):
+                await nursery.start(history.follow, store)
+            said = [await chat.say("Mei", "#lobby", f"{n}", cid=f"c{n}") for n in range(20)]
+            master = cluster.server_of("c:#lobby")
+            replica = await trio.to_thread.run_sync(cluster.add_replica, master)
+            master.kill()
+            after = await say_when_possible(chat, "after", "after", within=30)
+            assert cluster.server_of("c:#lobby") is replica
+            assert (after.entry.seq, after.entry.epoch) == (21, said[0].epoch)
+            assert (await say_when_possible(chat, "0", "c0", within=5)).dup
+            for history in histories:
+                await until(lambda: history.current.seqs("#lobby") == list(range(1, 22)))  # noqa: B023 -- at once
+                assert history.interruptions == 0
+            nursery.cancel_scope.cancel()
+    finally:
+        cluster.stop()
 
 
 async def test_slot_that_moves_to_another_server_takes_its_conversations_along(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ SERVICE: Final = "chat"
 _SLOTS: Final = 16384
 _READY_TIMEOUT: Final = 30.0
 #: By default a master waits for more replicas before it sends its data to the first.
-_SYNC_AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
+SYNC_AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
 
 
 class Sentinel(RedisServer):
@@ -48,7 +48,7 @@ class Sentinel(RedisServer):
 
 
 def _replica_of(master: RedisServer) -> tuple[str, ...]:
-    return (*_SYNC_AT_ONCE, "--replicaof", "127.0.0.1", str(master.port))
+    return (*SYNC_AT_ONCE, "--replicaof", "127.0.0.1", str(master.port))
 
 
 class Watched:
@@ -56,7 +56,7 @@ class Watched:
 
     def __init__(self, directory: Path, down_after: int = DOWN_AFTER) -> None:
         self._down_after = down_after
-        self.master = RedisServer(directory / "master", *_SYNC_AT_ONCE)
+        self.master = RedisServer(directory / "master", *SYNC_AT_ONCE)
         self.replica = RedisServer(directory / "replica", *_replica_of(self.master))
         self._directory = directory
         self.sentinels: list[Sentinel] = []
@@ -131,17 +131,27 @@ class Watched:
 class ClusterOf3:
     """A Redis Cluster of three masters, each with a third of the slots."""
 
-    def __init__(self, directory: Path) -> None:
-        self.servers = [
-            RedisServer(
-                directory / f"node{number}",
-                *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"),
-                *("--cluster-node-timeout", str(NODE_TIMEOUT), "--cluster-require-full-coverage"),
-                "no",
-                port=_cluster_port(),
-            )
-            for number in range(3)
-        ]
+    def __init__(
+        self,
+        directory: Path,
+        kind: type[RedisServer] = RedisServer,
+        *,
+        options: Sequence[str] = (),
+    ) -> None:
+        self._directory = directory
+        self._kind = kind
+        self._options = options
+        self.servers = [self._make(number) for number in range(3)]
+
+    def _make(self, number: int) -> RedisServer:
+        return self._kind(
+            self._directory / f"node{number}",
+            *("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"),
+            *("--cluster-node-timeout", str(NODE_TIMEOUT), "--cluster-require-full-coverage"),
+            "no",
+            *self._options,
+            port=_cluster_port(),
+        )
 
     @property
     def url(self) -> str:
@@ -160,6 +170,10 @@ class ClusterOf3:
         for server in self.servers[1:]:
             with _client(self.servers[0]) as client:
                 client.execute_command("CLUSTER", "MEET", "127.0.0.1", server.port)
+        self.wait_until_whole()
+
+    def wait_until_whole(self) -> None:
+        """Wait until every server answers for its slots."""
         for server in self.servers:
             wait_for(lambda: self._is_whole(server))  # noqa: B023 -- called at once
 
@@ -179,6 +193,25 @@ class ClusterOf3:
         """The hash tag of such a key: its partition."""
         name = key.partition(":")[2]
         return str(Keys("gochat", DEFAULT_PARTITIONS).partition(name)).encode()
+
+    def add_replica(self, master: RedisServer) -> RedisServer:
+        """Start a replica of one of the servers, and wait until it has what that has."""
+        replica = self._make(len(self.servers))
+        replica.start()
+        with _client(master) as old, _client(replica) as new:
+            name = old.execute_command("CLUSTER", "MYID").decode()
+            new.execute_command("CLUSTER", "MEET", "127.0.0.1", master.port)
+            wait_for(lambda: bool(new.execute_command("CLUSTER", "REPLICATE", name)))
+        wait_for(lambda: bool(_info(replica, "replication")["master_link_status"] == "up"))
+        for server in self.servers:
+            wait_for(lambda: self._knows(server, replica))  # noqa: B023 -- called at once
+        self.servers.append(replica)
+        return replica
+
+    def _knows(self, server: RedisServer, replica: RedisServer) -> bool:
+        with _client(server) as client:
+            ranges = client.execute_command("CLUSTER", "SLOTS")
+        return any(one[1] == replica.port for _, _, _, *replicas in ranges for one in replicas)
 
     def move_slot(self, slot: int, source: RedisServer, target: RedisServer) -> None:
         """Move a slot with its keys, as an administrator's tool does, while it is in use."""

@@ -33,7 +33,7 @@ def main() -> int:
     )
     parser.add_argument(
         "--store",
-        choices=("sqlite", "redis", "sentinel"),
+        choices=("sqlite", "redis", "sentinel", "cluster"),
         default=os.environ.get("STORE") or "sqlite",
     )
     parser.add_argument("--pace", type=float, default=0.05, help="seconds between messages")

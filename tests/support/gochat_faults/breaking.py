@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import redis
 import trio
+from redis_process import RedisServer
 
 from gochat.client import Client, ConnectionLost, Message, Reset
 from gochat.errors import ChatError
@@ -45,7 +46,7 @@ CRASH_POINTS: Final[dict[StoreKind, dict[str, int]]] = {
         "frame": 400,
     },
 }
-CRASH_POINTS["sentinel"] = CRASH_POINTS["redis"]
+CRASH_POINTS["sentinel"] = CRASH_POINTS["cluster"] = CRASH_POINTS["redis"]
 
 #: What happens on which store, and how often in comparison.
 FAULTS: Final[dict[StoreKind, dict[str, float]]] = {
@@ -58,6 +59,9 @@ FAULTS: Final[dict[StoreKind, dict[str, float]]] = {
     "sentinel": {
         "kill": 1, "stop": 0.5, "freeze": 0.5, "bomb": 1,
         "promote": 1, "promote behind": 2,
+    },
+    "cluster": {
+        "kill": 2, "stop": 1, "freeze": 1, "bomb": 2, "kill redis": 2, "freeze redis": 1.5,
     },
 }  # fmt: skip
 
@@ -169,10 +173,10 @@ class Breaker:
     async def _shake(self, what: str) -> None:
         match what:
             case "freeze redis":
-                assert self._site.redis is not None
-                self._site.redis.freeze()
+                server = self._any_redis()
+                server.freeze()
                 await trio.sleep(self._random.uniform(0.5, 4))
-                self._site.redis.thaw()
+                server.thaw()
                 self._note("Redis frozen")
             case "kill redis":
                 await self._kill_redis()
@@ -185,13 +189,17 @@ class Breaker:
             case _:
                 raise AssertionError(what)
 
+    def _any_redis(self) -> RedisServer:
+        return self._site.server(self._random.randrange(3))
+
     async def _kill_redis(self) -> None:
-        server = self._site.redis
-        assert server is not None
+        server = self._any_redis()
         began = self._journal.now()
         server.kill()
         await trio.sleep(self._random.uniform(0, 2))
         await _in_thread(server.start)
+        if self._site.cluster is not None:
+            await _in_thread(self._site.cluster.wait_until_whole)
         # All is there. But a node that was just started and is the first to come can't know.
         self._shaken(began, "Redis killed")
 

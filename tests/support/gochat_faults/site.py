@@ -7,6 +7,9 @@
               ─▶ node 1 ─▶ proxy ─┴▶ Redis
     sentinel  ─▶ node 0 ─┐          three sentinels
               ─▶ node 1 ─┴─────────▶ master ─▶ replica
+    cluster   ─▶ node 0 ─┬─────────▶ master
+              ─▶ node 1 ─┼─────────▶ master
+                         └─────────▶ master
 """
 
 from __future__ import annotations
@@ -18,13 +21,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import trio
-from redis_deployments import Watched
+from redis_deployments import ClusterOf3, Watched
 from redis_process import RedisServer
 
 from gochat_faults.proxy import Proxy, serve_proxy
 from gochat_faults.server_process import ServerProcess, open_server
 
-StoreKind: TypeAlias = Literal["sqlite", "redis", "sentinel"]
+StoreKind: TypeAlias = Literal["sqlite", "redis", "sentinel", "cluster"]
 
 #: Nodes on one Redis.
 NODES = 2
@@ -33,6 +36,8 @@ LEASE = 4
 #: Likewise those after which a node says that Redis does not answer.
 _OPTIONS = f"timeout=1&lease={LEASE}"
 
+#: How a Redis keeps all that it has acknowledged when it is killed.
+_DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 #: Milliseconds after which sentinels take a master for down. Fewer, and on a busy machine they
 #: promote servers that nobody has killed.
 _DOWN_AFTER = 3000
@@ -45,7 +50,15 @@ class Site:
     nodes: list[ServerProcess]
     redis: RedisServer | None = None
     watched: Watched | None = None
+    cluster: ClusterOf3 | None = None
     links: list[Proxy] = field(default_factory=list)
+
+    def server(self, number: int) -> RedisServer:
+        """Return a Redis that can be broken, also one by one of a Cluster."""
+        servers = self.cluster.servers if self.cluster is not None else [self.redis]
+        server = servers[number % len(servers)]
+        assert server is not None
+        return server
 
     def node(self, number: int) -> ServerProcess:
         """Return the node of this number, counted round and round."""
@@ -99,11 +112,13 @@ async def open_site(
         stack.callback(links.cancel_scope.cancel)
         site = Site([])
         if store == "redis":
-            site.redis = RedisServer(
-                directory / "redis", "--appendonly", "yes", "--appendfsync", "always"
-            )
+            site.redis = RedisServer(directory / "redis", *_DURABLE)
             stack.callback(site.redis.kill)
             await trio.to_thread.run_sync(site.redis.start)
+        elif store == "cluster":
+            site.cluster = ClusterOf3(directory / "redis", options=_DURABLE)
+            stack.callback(site.cluster.stop)
+            await trio.to_thread.run_sync(site.cluster.start)
         else:
             site.watched = Watched(directory / "redis", _DOWN_AFTER)
             stack.callback(site.watched.stop)
@@ -113,6 +128,8 @@ async def open_site(
                 link = await links.start(serve_proxy, ("127.0.0.1", site.redis.port))
                 site.links.append(link)
                 url = f"redis://127.0.0.1:{link.port}?{_OPTIONS}"
+            elif site.cluster is not None:
+                url = f"{site.cluster.url}?{_OPTIONS}"
             else:
                 assert site.watched is not None
                 url = f"{site.watched.url}?{_OPTIONS}&wait={wait}&wait_timeout=0.5"
