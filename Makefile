@@ -17,6 +17,8 @@ DEVELOPMENT := $(VENV)/.development
 
 # Tests at once: more than two cores take, for many wait. Each process has its own Redis and ports.
 JOBS := 3
+# Kinds of tests to leave out, by their marker: `make tests WITHOUT=engine`.
+WITHOUT :=
 PYTEST := $(BIN)/coverage run -m pytest --durations=10 --durations-min=5
 REPORT := $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
@@ -62,8 +64,8 @@ tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for 
 	$(BIN)/coverage erase
 ifeq ($(strip $(ARGS)),)
 	@status=0; \
-	$(PYTEST) -n $(JOBS) --dist worksteal -m 'not alone' || status=$$?; \
-	$(PYTEST) -m alone || status=$$?; \
+	$(PYTEST) -n $(JOBS) --dist worksteal -m 'not alone$(WITHOUT:%= and not %)' || status=$$?; \
+	$(PYTEST) -m 'alone$(WITHOUT:%= and not %)' || status=$$?; \
 	$(REPORT); exit $$status
 else
 	@status=0; $(PYTEST) $(ARGS) || status=$$?; $(REPORT); exit $$status

@@ -121,7 +121,11 @@ def _slow(report: Report, directory: Path, args: argparse.Namespace) -> None:
 
 def _reading(report: Report, directory: Path, args: argparse.Namespace) -> None:
     messages = args.messages or (2000 if args.quick else 100_000)
-    reading.run(report, directory, messages, 50 if args.quick else 300)
+    times = 50 if args.quick else 300
+    reading.run(report, directory, messages, times)
+    for name, has_engine in ("plain", False), ("engine", True):
+        with servers.redis(directory / name, has_engine=has_engine) as redis:
+            reading.run(report, directory / f"on-{name}", messages, times, redis)
 
 
 def _nodes(report: Report, directory: Path, args: argparse.Namespace) -> None:

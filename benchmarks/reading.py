@@ -31,13 +31,18 @@ from gochat.protocol.messages import (
 BATCH = 250
 
 
-def run(report: Report, directory: Path, messages: int, times: int) -> None:
-    """Fill a log with so many messages, and time each kind of reading."""
+def run(
+    report: Report, directory: Path, messages: int, times: int, redis: servers.Redis | None = None
+) -> None:
+    """Fill a log with so many messages, and time each kind of reading; on SQLite or a Redis."""
+    store = redis.url if redis is not None else None
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(servers.gochat(directory / "reading"))
+        server = stack.enter_context(servers.gochat(directory / "reading", store=store))
         begun = time.perf_counter()
         _fill(server, messages)
         seconds = time.perf_counter() - begun
+        if redis is not None:
+            redis.wait_until_indexed()
         reader = stack.enter_context(server.connect())  # now: nobody reads while it is filled
         reader.sendall(server.greeting("reader"))
         logged_in = wait_for(reader, LoggedIn)
@@ -77,7 +82,10 @@ def run(report: Report, directory: Path, messages: int, times: int) -> None:
         }
         for name, these in found.items()
     ]
-    report.table(f"Reading a log of {messages:,}, written at {messages / seconds:,.0f}/s", rows)
+    where = redis.name if redis is not None else "SQLite"
+    report.table(
+        f"Reading a log of {messages:,} on {where}, written at {messages / seconds:,.0f}/s", rows
+    )
 
 
 def _fill(server: Gochat, messages: int) -> None:

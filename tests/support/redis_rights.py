@@ -12,24 +12,31 @@ import redis
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
 
 
-def rules(prefix: str) -> list[str]:
+def rules(prefix: str, *, is_engine: bool = False) -> list[str]:
     """The rules that the page gives the user, for data with this prefix."""
-    found = re.search(
-        r"^ACL SETUSER gochat on >PASSWORD (.*?)\n```", PAGE.read_text("utf-8"), re.M | re.S
-    )
-    assert found is not None
-    return found[1].replace("\\\n", " ").replace("~gochat:*", f"~{prefix}:*").split()
+    found = re.findall(r"^ACL SETUSER gochat (.*?)\n```", PAGE.read_text("utf-8"), re.M | re.S)
+    first: str = found[0]
+    of_the_engine: str = found[1]
+    text = first.removeprefix("on >PASSWORD ") + (" " + of_the_engine if is_engine else "")
+    return text.replace("\\\n", " ").replace("~gochat:*", f"~{prefix}:*").split()
 
 
 def add_user(
-    port: int, prefix: str, *, password: str | None = None, userinfo: str | None = None
+    port: int,
+    prefix: str,
+    *,
+    password: str | None = None,
+    userinfo: str | None = None,
+    is_engine: bool = False,
 ) -> str:
     """Add such a user to a Redis; return their part of a URL, which can be added to others."""
     userinfo = userinfo or f"u{uuid4().hex}:{uuid4().hex}"
     user, _, secret = userinfo.partition(":")
     client: Any = redis.Redis(port=port, password=password)  # whose methods have no useful types
     try:
-        client.execute_command("ACL", "SETUSER", user, "on", f">{secret}", *rules(prefix))
+        client.execute_command(
+            "ACL", "SETUSER", user, "on", f">{secret}", *rules(prefix, is_engine=is_engine)
+        )
     finally:
         client.close()
     return userinfo

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
 import pytest
 from storing import Chat, draft, key, person
 
 pytestmark = pytest.mark.trio
 
+#: What waits for an index.
+LetIndex: TypeAlias = Callable[[], Awaitable[None]]
+
 #: So much may be said before a message is in an index; until then it must be found as well.
 later = pytest.mark.parametrize("later", [0, 300], ids=["at once", "later"])
 
 
-async def _let_pass(chat: Chat, messages: int) -> None:
+async def _let_pass(chat: Chat, messages: int, let_index: LetIndex) -> None:
     await chat.append(*(draft("Mei", "#lobby", "-") for _ in range(messages)))
     await chat.say("Mei", "@Mei", "-")  # a store that indexes after it has answered has done so
+    if messages:
+        await let_index()
 
 
 @pytest.mark.parametrize(
@@ -50,10 +58,10 @@ async def _let_pass(chat: Chat, messages: int) -> None:
     ],
 )
 @later
-async def test_found(chat: Chat, text: str, query: str, later: int) -> None:
+async def test_found(chat: Chat, text: str, query: str, later: int, let_index: LetIndex) -> None:
     await chat.say("Mei", "#lobby", "-")
     await chat.say("Mei", "#lobby", text)
-    await _let_pass(chat, later)
+    await _let_pass(chat, later, let_index)
     assert await chat.find("Bob", query) == [text]
 
 
@@ -70,9 +78,11 @@ async def test_found(chat: Chat, text: str, query: str, later: int) -> None:
     ],
 )
 @later
-async def test_not_found(chat: Chat, text: str, query: str, later: int) -> None:
+async def test_not_found(
+    chat: Chat, text: str, query: str, later: int, let_index: LetIndex
+) -> None:
     await chat.say("Mei", "#lobby", text)
-    await _let_pass(chat, later)
+    await _let_pass(chat, later, let_index)
     assert await chat.find("Bob", query) == []
 
 
@@ -154,10 +164,12 @@ async def test_search_in_one_conversation(chat: Chat) -> None:
 
 
 @later
-async def test_edited_and_deleted_texts_are_not_found(chat: Chat, later: int) -> None:
+async def test_edited_and_deleted_texts_are_not_found(
+    chat: Chat, later: int, let_index: LetIndex
+) -> None:
     await chat.say("Mei", "#lobby", "needle one")
     await chat.say("Mei", "#lobby", "needle two")
-    await _let_pass(chat, later)
+    await _let_pass(chat, later, let_index)
     await chat.do("Mei", "#lobby", "edit", "pin one", ref=1)
     await chat.do("Mei", "#lobby", "delete", ref=2)
     assert await chat.find("Bob", "needle") == []

@@ -41,6 +41,8 @@ from gochat.storage.redis import topology, upkeep
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.exchange import RedisExchange
 from gochat.storage.redis.feed import Feed
+from gochat.storage.redis.index import Index
+from gochat.storage.redis.indexing import Indexer
 from gochat.storage.redis.keys import DEFAULT_PARTITIONS, VERSION, Keys
 from gochat.storage.redis.lanes import Connections, Lane, open_lane
 from gochat.storage.redis.log import Log
@@ -223,6 +225,8 @@ class _Parts:
         self.log: Final = Log(
             self.keys, self.topology, self.attachment, self.names, self.reading, options, clock
         )
+        self.engine: Final = Index(self.keys, self.topology)
+        self.indexer: Final = Indexer(self.keys, self.reading, self.engine)
         self.feed: Feed | None = None
         connections = self.connections()
         try:
@@ -248,7 +252,9 @@ class _Parts:
         """Deliver what this node has appended."""
         appended = self.log.appended
         assert self.feed is not None
-        self.feed.order.offer([appended.popleft() for _ in range(len(appended))])
+        placed = [appended.popleft() for _ in range(len(appended))]
+        self.feed.order.offer(placed)
+        self.indexer.note(one.entry.conversation for one in placed)
 
 
 def _find_partitions(location: Location) -> int:
@@ -313,6 +319,7 @@ async def open_redis(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Sto
         talker = await stack.enter_async_context(open_lane("exchange", parts.connections()))
         searcher = await stack.enter_async_context(open_lane("searcher", parts.connections()))
         nursery.start_soon(feed.run)
+        nursery.start_soon(parts.indexer.run, searcher)
         nursery.start_soon(
             upkeep.shorten_feeds, searcher, parts.keys, location.options.feed_time, order.positions
         )
@@ -324,7 +331,7 @@ async def open_redis(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Sto
             log=parts.log,
             reading=parts.reading,
             people=People(parts.keys, parts.reading),
-            search=Search(parts.keys, parts.reading),
+            search=Search(parts.keys, parts.engine, parts.reading),
             order=order,
             exchange=RedisExchange(
                 parts.keys,

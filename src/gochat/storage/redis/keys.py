@@ -8,19 +8,25 @@ wholly in one partition; so is what is kept about a person, in another one.
 ``meta``             hash   version and number of partitions; `copy_of` while it is a copy in the
                             making; only in partition 0
 ``state``            hash   `epoch`; `run`: the server process it holds for; `pos`: the
-                            position of the last entry; `gate`: see attachment.py
+                            position of the last entry; `gate`: see attachment.py; `index`:
+                            something may be in the index
 ``feed``             stream the newest entries of the partition, id = position-0
 ``convs``            set    all conversations of the partition
 ``rooms``            zset   the names of its public rooms, in order
 ``people``           zset   the keys of its people, in order
 ``c:CONVERSATION``   hash   seq, ts, texts of the last entry; name, topic, private; base:
-                            how many of the oldest entries are no longer kept
+                            how many of the oldest entries are no longer kept; `indexed`:
+                            up to where entries are in the index, `first`: its first block,
+                            `turn`: how often it was written
 ``l:CONVERSATION``   list   the log: the entry with seq n is at n - 1 - base
 ``w:CONVERSATION``   hash   who: a row for each participant, see records.py
 ``m:CONVERSATION``   zset   the keys of its members, in order
 ``n:CONVERSATION``   zset   mentions that were not read: name, NUL, seq
 ``d:CONVERSATION``   zset   the seqs of deleted messages
 ``r:CONVERSATION``   zset   reactions: seq of the message, seq of the reaction, emoji, name
+``x:CONVERSATION``   zset   seqs of entries that are in the index and have changed since; the
+                            score is the seq of the change
+``i:CONVERSATION:N`` hash   what the index has of a block of entries, see index.py
 ``k:DIGEST``         string seq of the entry with this conversation, sender and cid; expires
 ``q:DIGEST``         string the conversation in which a sender used this cid; expires
 ``a:PERSON``         hash   the account
@@ -64,6 +70,8 @@ class Keys:
         self.nodes: Final = self._prefixes[0] + "nodes"
         self.notices: Final = self._prefixes[0] + "notices"
         self.states: Final = tuple(prefix + "state" for prefix in self._prefixes)
+        #: What the keys of all blocks of a partition begin with.
+        self.blocks: Final = tuple(prefix + "i:" for prefix in self._prefixes)
         self.feeds: Final = tuple(prefix + "feed" for prefix in self._prefixes)
 
     def partition(self, name: str) -> int:
@@ -78,6 +86,10 @@ class Keys:
         """Return keys of a conversation, by their letters."""
         prefix = self._prefixes[self.partition(key)]
         return tuple(f"{prefix}{kind}:{key}" for kind in kinds)
+
+    def block(self, key: ConversationKey, number: int) -> str:
+        """Return the key of what the index has of a block of a conversation's entries."""
+        return f"{self.blocks[self.partition(key)]}{key}:{number}"
 
     def person(self, key: NameKey, kind: str) -> str:
         """Return a key of a person, by its letter."""

@@ -63,7 +63,8 @@ _TEXTS: Final = {
 class Command(Struct, frozen=True):
     """A command for the server of a partition; or a script, whose first argument is the epoch.
 
-    That is the one that this node believes in when it is sent, or the `epoch` given here.
+    That is the one that this node believes in when it is sent, or the `epoch` given here. With
+    `may_be_refused` the answer is None if Redis does not know or not permit it, or finds it wrong.
     """
 
     partition: int
@@ -71,6 +72,7 @@ class Command(Struct, frozen=True):
     script: Script | None = None
     keys: int = 0
     epoch: str | None = None
+    may_be_refused: bool = False
 
 
 #: What is to be done: yields commands, is sent their answers, returns the result.
@@ -119,7 +121,7 @@ class Connections:
                 self._failed(wire, indexes, broken, results)
             else:
                 for index, reply in zip(indexes, replies, strict=True):
-                    results[index] = self._result(wire, reply)
+                    results[index] = self._result(wire, commands[index], reply)
         return results
 
     def wire(self, partition: int) -> Wire:
@@ -182,9 +184,11 @@ class Connections:
             epoch = self._attachment.epoch(command.partition)
         return ("EVALSHA", command.script.sha, command.keys, *keys, epoch, *arguments)
 
-    def _result(self, wire: Wire, reply: Reply | Refused) -> Reply | Exception:
+    def _result(self, wire: Wire, command: Command, reply: Reply | Refused) -> Reply | Exception:
         if not isinstance(reply, Refused):
             return reply
+        if command.may_be_refused and (reply.code == "NOPERM" or reply.code not in _TEXTS):
+            return None
         if reply.code in _MOVED or reply.code in ("NOSCRIPT", "UNBLOCKED"):
             self._topology.doubt()
             self._drop(wire)

@@ -251,7 +251,7 @@ class Log:
         keys = [
             self._keys.states[one.partition],
             self._keys.feeds[one.partition],
-            *self._keys.conversation(key, "c", "l", "w", "m", "n", "d", "r"),
+            *self._keys.conversation(key, "c", "l", "w", "m", "n", "d", "r", "x"),
             self._keys.common(one.partition, "rooms"),
             self._keys.common(one.partition, "convs"),
             self._keys.said(key, draft.sender_key, cid),

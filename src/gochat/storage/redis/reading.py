@@ -37,6 +37,17 @@ _ROLES: Final[dict[bytes, Literal["member", "operator", "invited"]]] = {
 _LEVELS: Final[dict[bytes, Level]] = {b"all": "all", b"mentions": "mentions", b"none": "none"}
 
 
+class Span(Struct, frozen=True):
+    """Which entries of a conversation are read: the newest in front of `before`, or the oldest
+    behind `after`; `as_of` the positions up to which each partition's log is read."""
+
+    key: ConversationKey
+    limit: int
+    before: int | None = None
+    after: int | None = None
+    as_of: tuple[int, ...] | None = None
+
+
 class Extract(Struct, frozen=True):
     """Contiguous entries, of which messages can be made."""
 
@@ -82,35 +93,41 @@ class Reading:
         as_of: tuple[int, ...] | None,
     ) -> Steps[Page]:
         """Read contiguous entries, as they read now."""
-        extract = yield from self.extract(key, viewer, before, after, limit, as_of)
+        (extract,) = yield from self.extracts(viewer, [Span(key, limit, before, after, as_of)])
         entries = [extract.message(index) for index in range(len(extract.records))]
         return Page(extract.epoch, extract.head, entries)
 
-    def extract(
-        self,
-        key: ConversationKey,
-        viewer: NameKey | None,
-        before: int | None,
-        after: int | None,
-        limit: int,
-        as_of: tuple[int, ...] | None,
-    ) -> Steps[Extract]:
-        """Read contiguous entries, but make no messages of them yet."""
-        people = conversations.participants(key) if conversations.is_private(key) else ()
-        yield from self._names.look_up((*people, *((viewer,) if viewer else ())), _rooms(key))
-        partition = self._keys.partition(key)
-        keys = (self._keys.states[partition], *self._keys.conversation(key, "c", "l", "r"))
-        command = call(
+    def extracts(self, viewer: NameKey | None, spans: Sequence[Span]) -> Steps[list[Extract]]:
+        """Read contiguous entries, of each span, but make no messages of them yet."""
+        keys = dict.fromkeys(span.key for span in spans)
+        people = [
+            person
+            for key in keys
+            if conversations.is_private(key)
+            for person in conversations.participants(key)
+        ]
+        rooms = [room for key in keys for room in _rooms(key)]
+        yield from self._names.look_up((*people, *((viewer,) if viewer else ())), rooms)
+        name = (self._names.person(viewer) or "") if viewer else ""
+        replies = yield from self._with_epochs([self._page_command(span, name) for span in spans])
+        return [self._extract(span.key, reply) for span, reply in zip(spans, replies, strict=True)]
+
+    def _page_command(self, span: Span, viewer: str) -> Command:
+        partition = self._keys.partition(span.key)
+        keys = (self._keys.states[partition], *self._keys.conversation(span.key, "c", "l", "r"))
+        return call(
             partition,
             scripts.PAGE,
             keys,
-            "" if before is None else before,
-            "" if after is None else after,
-            limit,
-            "" if as_of is None else as_of[partition],
-            (self._names.person(viewer) or "") if viewer else "",
+            "" if span.before is None else span.before,
+            "" if span.after is None else span.after,
+            span.limit,
+            "" if span.as_of is None else span.as_of[partition],
+            viewer,
         )
-        ((epoch, head, first, packed, given),) = yield from self._with_epochs([command])
+
+    def _extract(self, key: ConversationKey, reply: Reply) -> Extract:
+        epoch, head, first, packed, given = reply
         reactions: dict[int, list[Reaction]] = {}
         for one in given:
             seq, found = reaction(one)

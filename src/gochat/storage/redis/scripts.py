@@ -32,5 +32,9 @@ REGISTER: Final = _read("register")
 ATTACH: Final = _read("attach")
 RENEW: Final = _read("renew")
 EXTEND: Final = _read("extend")
+LAG: Final = _read("lag")
+INDEX: Final = _read("index")
 
-ALL: Final = (APPEND, PAGE, STANDING, MARK, SEEK, BEAT, REGISTER, ATTACH, RENEW, EXTEND)
+ALL: Final = (
+    *(APPEND, PAGE, STANDING, MARK, SEEK, BEAT, REGISTER, ATTACH, RENEW, EXTEND, LAG, INDEX),
+)

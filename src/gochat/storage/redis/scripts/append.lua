@@ -5,8 +5,8 @@
 -- Returns {"ok", epoch, seq, ts, position, name of the room}, {"dup", epoch, seq, record, name},
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}.
 
-local state, feed, meta, log, who, members, mentions, deleted, reactions, rooms, convs, said, claim =
-  unpack(KEYS)
+local state, feed, meta, log, who, members, mentions, deleted, reactions, changed, rooms, convs,
+  said, claim = unpack(KEYS)
 local epoch = ARGV[1]
 local draft = cmsgpack.unpack(ARGV[2])
 local now, kind, conversation, to = draft[1], draft[2], draft[3], draft[4]
@@ -38,12 +38,13 @@ if flags[2] then
   redis.call('HDEL', state, 'gate')
 end
 
-local head = redis.call('HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp')
+local head = redis.call('HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp', 'indexed')
 local seq, ts, texts = tonumber(head[1] or 0), tonumber(head[2] or 0), tonumber(head[3] or 0)
 local base = tonumber(head[4] or 0)
 local name = head[5] or (is_lobby and '#lobby')
 stamp = math.max(stamp, tonumber(head[6] or 0) + 1)
 local exists = name or seq > 0
+local is_indexed = head[7]
 
 -- The record of an entry, or nil where there is none (any more).
 local function read(number)
@@ -180,6 +181,9 @@ local function append_change()
     return reply
   end
   unmention(ref, target[12])
+  if is_indexed then
+    redis.call('ZADD', changed, seq, ref)
+  end
   if kind == 'edit' then
     target[5], target[11], target[12] = seq, text, mentioned
     write(ref, target)

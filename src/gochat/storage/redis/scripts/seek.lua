@@ -1,13 +1,14 @@
--- Find where to look back from in a conversation.
+-- Find where to look back from in a conversation, and what of it is in the index.
 --
--- KEYS: meta, log. ARGV: the epoch (unused); a stamp, or nothing for the newest; 1 if an entry of
--- just this stamp is wanted, too; a seq that is looked at before, or nothing.
--- Returns {seq, stamp} of the newest entry in question; seq is 0 if there is none.
+-- KEYS: meta, log, changed. ARGV: the epoch (unused); a stamp, or nothing for the newest; 1 if an
+-- entry of just this stamp is wanted, too; a seq that is looked at before, or nothing.
+-- Returns {seq, stamp, indexed, changed}: of the newest entry in question, where seq is 0 if there is
+-- none; up to where entries are in the index; the seqs of those that have changed since.
 
-local meta, log = unpack(KEYS)
+local meta, log, changed = unpack(KEYS)
 local _, limit, is_wanted, before = unpack(ARGV)
 
-local head = redis.call('HMGET', meta, 'seq', 'base', 'stamp')
+local head = redis.call('HMGET', meta, 'seq', 'base', 'stamp', 'indexed')
 local seq, base = tonumber(head[1] or 0), tonumber(head[2] or 0)
 
 local function stamp(number)
@@ -33,6 +34,6 @@ elseif limit ~= '' then
   seq = low
 end
 if seq <= base then
-  return { 0, 0 }
+  return { 0, 0, 0, {} }
 end
-return { seq, stamp(seq) }
+return { seq, stamp(seq), tonumber(head[4] or 0), redis.call('ZRANGE', changed, 0, -1) }

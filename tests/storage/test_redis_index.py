@@ -1,0 +1,415 @@
+"""Searching with the query engine: that it is used, and what becomes of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+from uuid import uuid4
+
+import pytest
+import redis
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from redis_deployments import ClusterOf3
+from redis_index import hashes, lag, until_indexed
+from redis_nodes import until
+from redis_process import RedisServer
+from redis_rights import add_user
+from storing import Chat, Clock, account, draft, person
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.store import Store
+from gochat.errors import StoreUnavailable
+from gochat.storage import open_store
+from gochat.storage.copy import copy
+from gochat.storage.redis import index, indexing, scripts, search
+from gochat.storage.redis.lanes import Steps
+from gochat.storage.words import Words, fold
+
+T = TypeVar("T")
+
+#: Words that have parts in common, short and long, of several scripts.
+WORDS = ["ab", "abc", "bcd", "abcd", "x", "中", "中文", "文中", "a中文b", "приве", "привет", "c++"]
+
+
+class Place:
+    """Data of its own, in Redis with the engine."""
+
+    def __init__(self, url: str, servers: list[RedisServer]) -> None:
+        self.prefix = f"t{uuid4().hex}"
+        self.servers = servers
+        self.url = f"{url}?prefix={self.prefix}&timeout=1"
+        self.clock = Clock()
+
+    def open(self, options: str = "") -> AbstractAsyncContextManager[Store]:
+        """Open a node."""
+        return open_store(f"{self.url}&{options}", clock=self.clock)
+
+    def open_without_engine(self) -> AbstractAsyncContextManager[Store]:
+        """Open a node that may not use the engine."""
+        (server,) = self.servers
+        user = add_user(server.port, self.prefix)
+        return open_store(self.url.replace("://", f"://{user}@"), clock=self.clock)
+
+    def lag(self) -> int:
+        return lag(self.servers, self.prefix)
+
+    def hashes(self) -> dict[str, set[str]]:
+        return hashes(self.servers, self.prefix)
+
+    async def until_indexed(self) -> None:
+        await until_indexed(self.servers, self.prefix)
+
+
+@pytest.fixture
+def place(redis_engine: RedisServer) -> Place:
+    """Data of the test's own."""
+    return Place(redis_engine.url, [redis_engine])
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the index follow the log at once."""
+    monkeypatch.setattr(indexing, "EVERY", 0.02)
+
+
+@pytest.fixture
+def look_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a page of results look at so few entries that without the index nothing is found."""
+    monkeypatch.setattr(search, "MAX_LOOKED_AT", 100)
+
+
+async def find_all(store: Store, who: str, query: str, limit: int = 50) -> list[str]:
+    """Return the texts that somebody finds, page by page."""
+    found: list[str] = []
+    cursor = None
+    for _ in range(10_000):
+        hits, cursor = await store.search(person(who), query, cursor=cursor, limit=limit)
+        found += [hit.text for hit in hits]
+        if cursor is None:
+            return found
+    raise AssertionError("searching does not end")
+
+
+async def say(chat: Chat, texts: list[str], to: str = "#lobby") -> None:
+    """Have Mei say all of it."""
+    for start in range(0, len(texts), 200):
+        await chat.append(*(draft("Mei", to, text) for text in texts[start : start + 200]))
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], answer: T) -> None:
+    """Wait until a store that was broken gives an answer."""
+    with trio.fail_after(20):
+        while True:
+            with suppress(StoreUnavailable):
+                if await ask() == answer:
+                    return
+            await trio.sleep(0.05)
+
+
+async def first_page(store: Store, query: str) -> list[str]:
+    """Return what Mei finds on the first page."""
+    hits, _ = await store.search(person("Mei"), query, limit=50)
+    return [hit.text for hit in hits]
+
+
+def flush(server: RedisServer) -> None:
+    """Lose everything."""
+    client = redis.Redis(port=server.port)
+    client.flushall()
+    client.close()
+
+
+# -- what is indexed ------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=40), st.data())
+def test_a_text_has_all_pieces_that_are_looked_for(text: str, data: st.DataObject) -> None:
+    folded = fold(text)
+    start = data.draw(st.integers(0, len(folded)))
+    words = Words(folded[start : data.draw(st.integers(start, len(folded)))])
+    if words.match(text):
+        assert set(index.wanted(words)) <= index.pieces([text])
+
+
+def test_pieces_are_few_and_mean_nothing_in_a_query() -> None:
+    found = index.pieces(["".join(map(chr, range(33, 0x3000)))])
+    assert all(len(piece) == 3 and piece.isascii() and piece.isalnum() for piece in found)
+    assert not index.pieces(["a bc d"]), "what is everywhere helps nobody"
+    assert len(index.wanted(Words("abcdefghijklmnopqrstuvw" * 50))) <= 2 * index.MAX_PIECES
+
+
+# -- that it is used ------------------------------------------------------------------------------
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once", "look_at_few")
+@pytest.mark.parametrize("word", ["needle", "中文", "针"])
+async def test_what_is_far_back_is_found_on_the_first_page(place: Place, word: str) -> None:
+    async with place.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await say(chat, ["hay", f"a{word}b", *(f"hay {n}" for n in range(2000))])
+        await place.until_indexed()
+        assert await chat.find("Bob", word) == [f"a{word}b"]
+        assert await chat.find("Bob", word * 2) == []
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once", "look_at_few")
+async def test_who_may_not_use_the_engine_looks_through_the_messages(place: Place) -> None:
+    async with place.open_without_engine() as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await say(chat, ["needle", *(f"hay {n}" for n in range(300))])
+        hits, cursor = await store.search(person("Mei"), "needle", limit=9)
+        assert (hits, cursor is None) == ([], False)
+        assert await find_all(store, "Mei", "needle") == ["needle"]
+    assert place.hashes() == {}
+
+
+@pytest.mark.trio
+async def test_what_is_not_in_the_index_yet_is_found(place: Place) -> None:
+    async with place.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await say(chat, ["one needle"])
+        await trio.sleep(0.2)  # the next turn comes later than this test ends
+        await say(chat, ["another needle"])
+        assert place.lag() > 0
+        assert await chat.find("Mei", "needle") == ["another needle", "one needle"]
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("server", ["redis_engine", "redis_engine_cluster"])
+async def test_whatever_is_said_and_changed_is_found_page_by_page(
+    seed: int, server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that there are many blocks, windows and questions.
+    monkeypatch.setattr(search, "FIRST_WINDOW", 20_000)
+    monkeypatch.setattr(search, "FEW_BLOCKS", 1)
+    monkeypatch.setattr(search, "MANY_BLOCKS", 4)
+    monkeypatch.setattr(search, "CHUNK", 7)
+    deployment: RedisServer | ClusterOf3 = request.getfixturevalue(server)
+    servers = deployment.servers if isinstance(deployment, ClusterOf3) else [deployment]
+    place = Place(deployment.url, servers)
+    random = Random(seed)
+    people = ["Mei", "Bob", "Eve", "Ada"]
+    said: list[tuple[str, int, str]] = []  # in the order in which it was said: where, seq, text
+
+    def expected(who: str, words: list[str]) -> list[str]:
+        return [
+            text
+            for to, _, text in reversed(said)
+            if (to == "#lobby" or who in to.split("/"))
+            and all(fold(word) in fold(text) for word in words)
+        ]
+
+    async with place.open() as one, place.open() as two:
+        await Chat(one).register(*people)
+        for turn in range(400):
+            chat = Chat(random.choice([one, two]))
+            text = " ".join(random.choices(WORDS, k=random.randint(1, 4)))
+            what = random.random()
+            mine = [n for n, (to, *_) in enumerate(said) if to.startswith(("#", "Mei/"))]
+            if what < 0.75 or not mine:
+                who, to = ("Mei", "#lobby") if what < 0.4 else random.sample(people, 2)
+                entry = await chat.say(who, to if to[0] == "#" else f"@{to}", text)
+                said.append((to if to[0] == "#" else f"{who}/{to}", entry.seq, text))
+            else:
+                number = random.choice(mine)
+                to, seq, _ = said[number]
+                where = to if to == "#lobby" else "@" + to.split("/")[1]
+                if what < 0.9:
+                    await chat.do("Mei", where, "edit", text, ref=seq)
+                    said[number] = (to, seq, text)
+                else:
+                    await chat.do("Mei", where, "delete", ref=seq)
+                    del said[number]
+            if turn % 20 == 19:
+                if turn % 40 == 39:
+                    await place.until_indexed()
+                for _ in range(3):
+                    words = random.sample(WORDS, random.randint(1, 2))
+                    who = random.choice(people)
+                    found = await find_all(one, who, " ".join(words), random.choice([1, 3, 50]))
+                    assert found == expected(who, words)
+
+
+# -- what changes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.trio
+async def test_an_edited_message_is_found_at_once_on_every_page(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "EVERY", 0.02)
+    async with place.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await say(chat, [f"hay {n}" for n in range(200)])
+        await place.until_indexed()
+        monkeypatch.setattr(indexing, "EVERY", 3600)
+        await trio.sleep(0.2)
+        for seq in (3, 90, 91, 199):
+            await chat.do("Mei", "#lobby", "edit", f"needle {seq}", ref=seq)
+        assert place.lag() > 0
+        for limit in (1, 2, 50):
+            found = await find_all(store, "Mei", "needle", limit)
+            assert found == ["needle 199", "needle 91", "needle 90", "needle 3"]
+        assert await find_all(store, "Mei", "hay 89") == ["hay 189"]
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once")
+async def test_node_that_read_before_an_edit_does_not_undo_what_another_read_after_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_at_once = indexing.Indexer._write
+    token = trio.lowlevel.current_trio_token()
+    is_late: list[indexing.Indexer] = []
+
+    async def overtake() -> None:
+        await Chat(two).do("Mei", "#lobby", "edit", "needle", ref=1)
+        await until(lambda: place.hashes()["#lobby:0"] == index.pieces(["needle"]))
+
+    def write(self: indexing.Indexer, keys: list[ConversationKey]) -> Steps[set[ConversationKey]]:
+        steps = write_at_once(self, keys)
+        wanted = next(steps)
+        while True:
+            if wanted and wanted[0].script is scripts.INDEX and not is_late:
+                is_late.append(self)
+                trio.from_thread.run(overtake, trio_token=token)
+            try:
+                wanted = steps.send((yield wanted))
+            except StopIteration as stop:
+                found: set[ConversationKey] = stop.value
+                return found
+
+    async with place.open() as one, place.open() as two:
+        await Chat(one).register("Mei")
+        await say(Chat(one), ["hay", *(f"{n}" for n in range(20))])
+        await place.until_indexed()
+        monkeypatch.setattr(indexing, "BLOCKS", 1)
+        monkeypatch.setattr(indexing.Indexer, "_write", write)
+        await Chat(one).do("Mei", "#lobby", "edit", "straw", ref=1)
+        await until(lambda: bool(is_late))
+        await place.until_indexed()
+        assert place.hashes()["#lobby:0"] == index.pieces(["needle"])
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once")
+async def test_nothing_of_a_deleted_message_stays_in_the_index(place: Place) -> None:
+    secret = index.pieces(["zeppelin", "submarine"])
+    async with place.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await say(chat, ["hay", "a zeppelin", *(f"hay {n}" for n in range(40))])
+        await place.until_indexed()
+        assert secret & place.hashes()["#lobby:0"]
+        await chat.do("Mei", "#lobby", "edit", "a submarine", ref=2)
+        await place.until_indexed()
+        assert secret & place.hashes()["#lobby:0"]
+        await chat.do("Mei", "#lobby", "delete", ref=2)
+        await place.until_indexed()
+        assert place.hashes()["#lobby:0"] == index.pieces(["hay"])
+        assert not any(secret & pieces for pieces in place.hashes().values())
+        for seq in range(1, 17):
+            if seq != 2:
+                await chat.do("Mei", "#lobby", "delete", ref=seq)
+        await place.until_indexed()
+        assert "#lobby:0" not in place.hashes()
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once")
+async def test_what_is_no_longer_kept_leaves_the_index(place: Place) -> None:
+    async with place.open("keep=100") as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await say(chat, [f"needle {n}" for n in range(1000)])
+        await place.until_indexed()
+        await until(lambda: len(place.hashes()) <= 8)
+        found = await find_all(store, "Mei", "needle")
+        assert 100 <= len(found) <= 120
+        assert found == [f"needle {n}" for n in reversed(range(1000 - len(found), 1000))]
+
+
+# -- what comes and goes --------------------------------------------------------------------------
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once", "look_at_few")
+async def test_data_from_before_is_indexed_and_taken_out_again(place: Place) -> None:
+    texts = ["needle", *(f"hay {n}" for n in range(1000))]
+    async with place.open_without_engine() as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await say(chat, texts)
+        await say(chat, ["needle for bob"], "@Bob")
+    async with place.open() as store:
+        await place.until_indexed()
+        assert await Chat(store).find("Mei", "needle") == ["needle for bob", "needle"]
+        assert len(place.hashes()) == 64
+    async with place.open_without_engine() as store:
+        await until(lambda: not place.hashes())
+        assert await find_all(store, "Mei", "needle") == ["needle for bob", "needle"]
+        await Chat(store).do("Mei", "#lobby", "edit", "a pin", ref=1)
+    async with place.open() as store:
+        await place.until_indexed()
+        await until(lambda: len(place.hashes()) == 64)
+        assert await Chat(store).find("Mei", "needle") == ["needle for bob"]
+        assert await Chat(store).find("Mei", "pin") == ["a pin"]
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once")
+async def test_index_is_there_after_a_restart_and_anew_after_all_was_lost(
+    start_engine: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start_engine("--appendonly", "yes", "--appendfsync", "always")
+    place = Place(server.url, [server])
+    texts = ["needle", *(f"hay {n}" for n in range(500))]
+    async with place.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        await say(chat, texts)
+        await place.until_indexed()
+        server.kill()
+        server.start()
+        monkeypatch.setattr(search, "MAX_LOOKED_AT", 100)
+
+        await eventually(lambda: find_all(store, "Mei", "needle"), ["needle"])
+        await eventually(lambda: first_page(store, "needle"), ["needle"])
+        flush(server)
+        await eventually(lambda: store.create_account(account("Mei")), True)
+        await eventually(lambda: say(chat, ["another needle"]), None)
+        await say(chat, [f"hay {n}" for n in range(500)])
+        await place.until_indexed()
+        await eventually(lambda: first_page(store, "needle"), ["another needle"])
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once")
+async def test_copied_messages_of_one_moment_are_all_found(place: Place, tmp_path: Path) -> None:
+    source = f"sqlite:///{tmp_path / 'chat.db'}"
+    people = [f"p{number:02}" for number in range(60)]
+    async with open_store(source, clock=place.clock) as store:  # whose clock stands still
+        chat = Chat(store)
+        await chat.register("Mei", *people)
+        for who in people:
+            await chat.append(*(draft(who, "@Mei", f"needle {who} {n}") for n in range(20)))
+    await trio.to_thread.run_sync(copy, source, place.url)
+    async with place.open() as store:
+        before = await find_all(store, "Mei", "needle")
+        await place.until_indexed()
+        after = await find_all(store, "Mei", "needle", 7)
+        assert after == before
+        assert len(set(after)) == len(after) == 60 * 20

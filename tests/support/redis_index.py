@@ -1,0 +1,43 @@
+"""What of the messages in Redis is in the index for searching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import redis
+from redis_nodes import until
+from redis_process import RedisServer
+
+
+def lag(servers: Sequence[RedisServer], prefix: str) -> int:
+    """Entries that are not in the index, or not as they are now."""
+    missing = 0
+    for client, key in _keys(servers, f"{prefix}:{{*}}:c:*"):
+        seq, base, indexed = (int(n or 0) for n in client.hmget(key, "seq", "base", "indexed"))
+        missing += max(0, seq - max(base, indexed))
+        missing += client.zcard(key.replace(b"}:c:", b"}:x:", 1))
+    return missing
+
+
+def hashes(servers: Sequence[RedisServer], prefix: str) -> dict[str, set[str]]:
+    """The pieces of each block, by ``CONVERSATION:NUMBER``."""
+    return {
+        key.decode().partition("}:i:")[2]: set(client.hget(key, "pieces").decode().split())
+        for client, key in _keys(servers, f"{prefix}:{{*}}:i:*")
+    }
+
+
+async def until_indexed(servers: Sequence[RedisServer], prefix: str) -> None:
+    """Wait until everything is in the index."""
+    await until(lambda: lag(servers, prefix) == 0)
+
+
+def _keys(servers: Sequence[RedisServer], pattern: str) -> Iterator[tuple[Any, bytes]]:
+    for server in servers:
+        client: Any = redis.Redis(port=server.port)  # whose methods have no useful types
+        try:
+            for key in client.scan_iter(pattern, count=1000):
+                yield client, key
+        finally:
+            client.close()
