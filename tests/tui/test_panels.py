@@ -242,6 +242,24 @@ async def test_a_search_that_fails_says_why(open_app: OpenApp, client: ScriptedC
         await until(pilot, lambda: "there is no connection" in screen_text(pilot))
 
 
+@pytest.mark.parametrize("word", ["needle", "nowhere"])
+async def test_the_search_goes_on_by_itself_where_a_page_is_empty(
+    open_app: OpenApp, client: ScriptedClient, word: str
+) -> None:
+    client.looks_at = 10
+    client.record("#lobby", "mei", "the needle")
+    for number in range(35):
+        client.record("#lobby", "mei", f"hay {number}")
+    async with open_app() as pilot:
+        await pilot.press("ctrl+f")
+        await opened(pilot, SearchScreen)
+        await type_text(pilot, word)
+        await until(pilot, lambda: "Looking further back…" in screen_text(pilot))
+        answer = "the needle" if word == "needle" else "Nothing found."
+        await until(pilot, lambda: answer in screen_text(pilot))
+        assert "Looking further back…" not in screen_text(pilot)
+
+
 async def test_the_search_is_narrowed_to_the_conversation(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:

@@ -283,7 +283,8 @@ class Client:
     ) -> Found:
         """Find messages that contain `query`, newest first, in `conv` or in all that one may read.
 
-        `cursor` is that of the page before; `limit` is at most 50.
+        `cursor` is that of the page before; `limit` is at most 50. While the answer has a cursor,
+        there may be more, also behind a page with few hits or none.
         """
         return await self._link.call(
             wire.Search(query=query, conv=conv, cursor=cursor, limit=limit), Found

@@ -558,7 +558,11 @@ class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Found(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """Messages that match, newest first, as they read now. `cursor` asks for the next page."""
+    """Messages that match, newest first, as they read now.
+
+    `cursor` asks for the next page; null: there is none. A page may hold fewer than were asked for,
+    or nothing, and have a cursor: the server has looked through as much as it does at once.
+    """
 
     msg_type: ClassVar[str] = "found"
     hits: tuple[Message, ...]

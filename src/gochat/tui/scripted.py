@@ -68,6 +68,8 @@ class ScriptedClient:
         self.accounts: dict[str, str] = {}
         #: What the next requests of these methods raise, instead of being done.
         self.refusals: dict[str, ChatError | ConnectionLost] = {}
+        #: Messages looked at for one page of what a search finds.
+        self.looks_at = 20_000
         #: What was asked for, for tests to look at.
         self.requests: list[tuple[Any, ...]] = []
         self.token_is_good = True
@@ -274,17 +276,20 @@ class ScriptedClient:
         """Find messages."""
         self._check("search", query, conv, cursor)
         words = query.casefold().split()
-        hits = [
+        texts = [
             self._as_it_reads(name, entry)
             for name, log in self._logs.items()
             for entry in log
             if entry.kind == "text" and conv in (None, name)
-            and all(word in entry.text.casefold() for word in words)
         ]  # fmt: skip
-        hits.sort(key=lambda hit: -hit.ts)
-        start = int(cursor or 0)
-        more = str(start + limit) if len(hits) > start + limit else None
-        return Found(hits=tuple(hits[start : start + limit]), cursor=more)
+        texts.sort(key=lambda text: (text.ts, text.seq), reverse=True)
+        start = place = int(cursor or 0)
+        hits: list[Message] = []
+        while place < min(len(texts), start + self.looks_at) and len(hits) < limit:
+            if all(word in texts[place].text.casefold() for word in words):
+                hits.append(texts[place])
+            place += 1
+        return Found(hits=tuple(hits), cursor=str(place) if place < len(texts) else None)
 
     async def mark_read(self, conv: str, seq: int) -> None:
         """Move the marker."""

@@ -35,8 +35,8 @@ CHUNK: Final = 250
 FEW_BLOCKS: Final = 16
 MANY_BLOCKS: Final = 256
 #: Microseconds of the past that the engine looks through at first, and by how much more when there
-#: is not enough. So a word that is everywhere costs it little, and one that is nowhere seven turns.
-FIRST_WINDOW: Final = 3600 * 1_000_000
+#: is not enough. So a word that is everywhere costs it little, and one that is nowhere eight turns.
+FIRST_WINDOW: Final = 600 * 1_000_000
 WINDOW_GROWS: Final = 8
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Final
@@ -20,7 +21,7 @@ from gochat.tui.screens.picker import Picker
 from gochat.tui.text.sanitise import sanitise
 from gochat.tui.widgets.row_list import Row
 
-#: Seconds without a key before the server is asked.
+#: Seconds without a key before the server is asked, and between two questions.
 _PAUSE: Final = 0.2
 #: Rows from the end at which the next page is asked for.
 _NEAR_END: Final = 5
@@ -120,17 +121,26 @@ class SearchScreen(Picker):
     async def _ask(self, query: str, cursor: str | None) -> None:
         scope = None if self._everywhere else self._conv
         text = self.query_one("#hit-text", Static)
-        try:
-            found = await self._search(query, scope, cursor)
-        except (ChatError, ConnectionLost) as error:
-            text.update(Content.styled(name(str(error)), "$text-error"))
-            return
-        if query != self._asked:
-            return
-        self._cursor = found.cursor
+        is_first = cursor is None
+        while True:
+            try:
+                found = await self._search(query, scope, cursor)
+            except (ChatError, ConnectionLost) as error:
+                text.update(Content.styled(name(str(error)), "$text-error"))
+                return
+            if query != self._asked:
+                return
+            cursor = found.cursor
+            if found.hits or cursor is None:
+                break
+            # A server without an index looks at some thousand messages for a page.
+            if not self._hits:
+                text.update(Content.styled("Looking further back…", "$text-muted"))
+            await asyncio.sleep(_PAUSE)
+        self._cursor = cursor
         for hit in found.hits:
             self._hits[f"{conversation_of(hit, self._me)} {hit.seq}"] = hit
-        self.refresh_rows(to_top=cursor is None)
+        self.refresh_rows(to_top=is_first)
         if not self._hits:
             text.update(Content.styled("Nothing found.", "$text-muted"))
 
