@@ -28,9 +28,27 @@ def hashes(servers: Sequence[RedisServer], prefix: str) -> dict[str, set[str]]:
     }
 
 
+def is_ready(servers: Sequence[RedisServer], prefix: str) -> bool:
+    """True if the engine has gone through all that was there before its index."""
+    for server in servers:
+        client: Any = redis.Redis(port=server.port, protocol=2)
+        try:
+            for name in client.execute_command("FT._LIST"):
+                if name.startswith(prefix.encode()) and _is_indexing(client, name):
+                    return False
+        finally:
+            client.close()
+    return True
+
+
+def _is_indexing(client: Any, name: bytes) -> bool:
+    answer = client.execute_command("FT.INFO", name)
+    return bool(int(answer[answer.index(b"indexing") + 1]))
+
+
 async def until_indexed(servers: Sequence[RedisServer], prefix: str) -> None:
-    """Wait until everything is in the index."""
-    await until(lambda: lag(servers, prefix) == 0)
+    """Wait until everything is in the index, and the index is used."""
+    await until(lambda: lag(servers, prefix) == 0 and is_ready(servers, prefix))
 
 
 def _keys(servers: Sequence[RedisServer], pattern: str) -> Iterator[tuple[Any, bytes]]:
