@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -19,7 +19,7 @@ from redis_index import hashes, lag, until_indexed
 from redis_nodes import until
 from redis_process import RedisServer
 from redis_rights import add_user
-from storing import Chat, Clock, account, draft, person
+from storing import Chat, Clock, account, draft, key, person
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.store import Store
@@ -83,6 +83,11 @@ def look_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "MAX_LOOKED_AT", 100)
 
 
+def beside_it(place: Place) -> AbstractAsyncContextManager[Store]:
+    """Open other data with the same prefix, in another database of the same Redis."""
+    return open_store(place.url.replace("?", "/1?"), clock=place.clock)
+
+
 async def find_all(store: Store, who: str, query: str, limit: int = 50) -> list[str]:
     """Return the texts that somebody finds, page by page."""
     found: list[str] = []
@@ -117,11 +122,13 @@ async def first_page(store: Store, query: str) -> list[str]:
     return [hit.text for hit in hits]
 
 
-def flush(server: RedisServer) -> None:
-    """Lose everything."""
-    client = redis.Redis(port=server.port)
-    client.flushall()
-    client.close()
+def command(server: RedisServer, *words: str | int) -> Any:
+    """Have an administrator give a command."""
+    client: Any = redis.Redis(port=server.port)  # whose methods have no useful types
+    try:
+        return client.execute_command(*words)
+    finally:
+        client.close()
 
 
 # -- what is indexed ------------------------------------------------------------------------------
@@ -170,6 +177,80 @@ async def test_who_may_not_use_the_engine_looks_through_the_messages(place: Plac
         assert (hits, cursor is None) == ([], False)
         assert await find_all(store, "Mei", "needle") == ["needle"]
     assert place.hashes() == {}
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once")
+async def test_engine_is_left_alone_in_a_database_that_it_does_not_know(place: Place) -> None:
+    # It would take the keys of the one for those of the other.
+    async with place.open() as store, beside_it(place) as beside:
+        for one, word in (store, "needle"), (beside, "hay"):
+            await Chat(one).register("Mei")
+            await say(Chat(one), [f"{word} {n}" for n in range(40)])
+        await place.until_indexed()
+        before = place.hashes()
+        await trio.sleep(0.2)
+        assert place.hashes() == before
+        assert len(await find_all(store, "Mei", "needle")) == 40
+        assert len(await find_all(beside, "Mei", "hay")) == 40
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once", "look_at_few")
+async def test_engine_is_not_asked_while_redis_has_no_memory_left(
+    start_engine: Callable[..., RedisServer],
+) -> None:
+    server = start_engine()
+    place = Place(server.url, [server])
+    async with place.open() as store:
+        await Chat(store).register("Mei")
+        await say(Chat(store), ["needle", *(f"hay {n}" for n in range(300))])
+        await place.until_indexed()
+        assert await first_page(store, "needle") == ["needle"]
+        command(server, "CONFIG", "SET", "maxmemory", 1)
+        assert await first_page(store, "needle") == []
+        assert await find_all(store, "Mei", "needle") == ["needle"]
+        command(server, "CONFIG", "SET", "maxmemory", 0)
+        assert await first_page(store, "needle") == ["needle"]
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once")
+async def test_entry_that_cant_be_read_keeps_its_conversation_out_of_the_index_and_no_more(
+    place: Place,
+) -> None:
+    async with place.open_without_engine() as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await say(chat, ["hay", "needle"])
+        await say(chat, ["needle"], "@Bob")
+    command(place.servers[0], "LSET", f"{place.prefix}:{{1}}:l:#lobby", 0, "damaged")
+    async with place.open() as store:
+        await until(lambda: "@bob,mei:0" in place.hashes())
+        assert "#lobby:0" not in place.hashes()
+        hits, _ = await store.search(
+            person("Mei"), "needle", conversation=key("@Bob", "Mei"), limit=9
+        )
+        assert len(hits) == 1
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("at_once")
+async def test_index_is_written_in_turns_however_much_is_said(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "EVERY", 0.5)
+    async with place.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        with trio.move_on_after(3):
+            while True:
+                await chat.say("Mei", "#lobby", "hay")
+        await place.until_indexed()
+    turns = int(command(place.servers[0], "HGET", f"{place.prefix}:{{1}}:c:#lobby", "turn"))
+    said = int(command(place.servers[0], "HGET", f"{place.prefix}:{{1}}:c:#lobby", "seq"))
+    # A turn takes as many steps as there are blocks, and no more.
+    assert turns <= said / index.BLOCK / indexing.BLOCKS + 20
 
 
 @pytest.mark.trio
@@ -388,7 +469,7 @@ async def test_index_is_there_after_a_restart_and_anew_after_all_was_lost(
 
         await eventually(lambda: find_all(store, "Mei", "needle"), ["needle"])
         await eventually(lambda: first_page(store, "needle"), ["needle"])
-        flush(server)
+        command(server, "FLUSHALL")
         await eventually(lambda: store.create_account(account("Mei")), True)
         await eventually(lambda: say(chat, ["another needle"]), None)
         await say(chat, [f"hay {n}" for n in range(500)])

@@ -257,7 +257,32 @@ async def test_the_search_goes_on_by_itself_where_a_page_is_empty(
         await until(pilot, lambda: "Looking further back…" in screen_text(pilot))
         answer = "the needle" if word == "needle" else "Nothing found."
         await until(pilot, lambda: answer in screen_text(pilot))
-        assert "Looking further back…" not in screen_text(pilot)
+        await until(pilot, lambda: "Looking further back…" not in screen_text(pilot))
+
+
+async def test_a_search_that_was_narrowed_while_it_went_on_finds_only_what_is_there(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.looks_at = 10
+    client.record("@mei", "mei", "needle in private")
+    for number in range(60):
+        client.record("#lobby", "mei", f"hay {number}")
+    client.record("#lobby", "mei", "needle for all")
+
+    def pages(conv: str | None) -> int:
+        return sum(request[0] == "search" and request[2] == conv for request in client.requests)
+
+    async with open_app() as pilot:
+        await pilot.press("ctrl+f")
+        await opened(pilot, SearchScreen)
+        await type_text(pilot, "needle")
+        await until(pilot, lambda: pages(None) >= 2)
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: pages("#lobby") == 7)
+        await settle(pilot)
+        assert "needle for all" in screen_text(pilot)
+        assert "needle in private" not in screen_text(pilot)
+        assert pages(None) < 7
 
 
 async def test_the_search_is_narrowed_to_the_conversation(

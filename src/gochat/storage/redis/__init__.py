@@ -225,7 +225,7 @@ class _Parts:
         self.log: Final = Log(
             self.keys, self.topology, self.attachment, self.names, self.reading, options, clock
         )
-        self.engine: Final = Index(self.keys, self.topology)
+        self.engine: Final = Index(self.keys, self.topology, location.database)
         self.indexer: Final = Indexer(self.keys, self.reading, self.engine)
         self.feed: Feed | None = None
         connections = self.connections()

@@ -68,11 +68,11 @@ class Feed:
         """Have a thread read each place of each server that there is, until cancelled."""
         try:
             while True:
+                self._threads = {at: one for at, one in self._threads.items() if one.is_alive()}
                 for server, place in await trio.to_thread.run_sync(
                     self._places, limiter=self._limiter, abandon_on_cancel=True
                 ):
-                    thread = self._threads.get((server, place))
-                    if thread is None or not thread.is_alive():
+                    if (server, place) not in self._threads:
                         self._threads[server, place] = thread = _Reader(self, server, place)
                         thread.start()
                 await trio.sleep(WATCH_EVERY)
@@ -137,7 +137,7 @@ class _Reader(threading.Thread):
             try:
                 partitions = self._partitions()
                 if not partitions:
-                    return
+                    break
                 self._read(partitions)
             except (Broken, Refused, ConfigError) as error:
                 self._close()

@@ -13,31 +13,33 @@ has an index of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from string import ascii_letters, digits
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.lanes import Command, Steps
 from gochat.storage.redis.topology import Topology
-from gochat.storage.redis.wire import Reply
+from gochat.storage.redis.wire import Reply, fields_of
 from gochat.storage.words import Words, fold
 
 #: Entries of a block. Measured for English: 608 bytes a message with blocks of 1, 203 with 8, 155
-#: with 16, 121 with 32. But the larger, the more of them have the pieces and not the word.
+#: with 16, 121 with 32. But the larger, the more of them have the pieces and not the word. Data has
+#: it in it, as it has the pieces: with other ones, all names of the index have to be others, too.
 BLOCK: Final = 16
 #: Characters of a piece.
 PIECE: Final = 3
-#: Pieces of one word that are looked up; by then what is left is looked at anyway.
+#: Pieces of one word that are looked up; with so many, little else is found.
 MAX_PIECES: Final = 12
 #: The stamp of a block that is not full, in place of that of its newest entry. It is behind all
 #: others: as the block grows it would go from where a search will ask to where it has asked.
 GROWING: Final = 1 << 53
-#: The layout of the hashes; part of the index's name.
-LAYOUT: Final = 1
+#: Of the memory that Redis may use, the part from which on the engine is not asked. When there is
+#: no more, those of Redis 8.4 and later find nothing, and say so in no way that can be seen here.
+FULL: Final = 0.99
 
 _ALPHABET: Final = digits + ascii_letters
 
@@ -89,7 +91,7 @@ def wanted(words: Words) -> list[str]:
             starts = range(len(word) - PIECE + 1)
             found.update(
                 _token(word[start : start + PIECE])
-                for start in starts[:: max(1, len(starts) // MAX_PIECES)]
+                for start in starts[:: -(-len(starts) // MAX_PIECES)]
             )
         elif not word.isascii():
             found.add(_token(word))
@@ -111,14 +113,16 @@ def tag(key: ConversationKey) -> str:
 
 
 class Index:
-    """Makes the commands to the query engine. Used by several threads.
+    """Makes the commands to the query engine. Used in Trio's thread and that of the searches.
 
     Partitions that are always on one server share an index. It has the name of the first of them,
     its *home*: a Cluster finds the server of an index by the slot of its name.
     """
 
-    def __init__(self, keys: Keys, topology: Topology) -> None:
+    def __init__(self, keys: Keys, topology: Topology, database: int) -> None:
         self._keys = keys
+        # The engine knows only the first database, and takes the keys of the others for its own.
+        self._can_be_there = database == 0
         homes: dict[int, int] = {}
         self._homes = [
             homes.setdefault(topology.place(partition), partition)
@@ -135,16 +139,27 @@ class Index:
 
     def prepare(self) -> Steps[bool]:
         """Find out whether there is an engine, and create what is missing; return `is_there`."""
-        homes = sorted(set(self._homes))
-        # It is refused where it is there already.
-        yield [Command(home, self._creation(home), may_be_refused=True) for home in homes]
-        trials = [self.search(home, [], [LOBBY_KEY], (0, 1), 1, 1) for home in homes]
-        replies = yield [*map(self.question, homes), *trials]
-        self.is_there, self.is_doubted = None not in replies, False
+        homes = sorted(set(self._homes)) if self._can_be_there else []
+        answers = yield from self._try(homes)
+        if missing := [home for home, answer in answers.items() if answer is None]:
+            yield [Command(home, self._creation(home), may_be_refused=True) for home in missing]
+            answers |= yield from self._try(missing)
+        self.is_there = bool(homes) and None not in answers.values()
+        self.is_doubted = False
         return self.is_there
 
+    def _try(self, homes: Sequence[int]) -> Steps[dict[int, Reply]]:
+        """Ask each index how it is, and for nothing; the answer is None if one is refused."""
+        trials = [self.search(home, [], [LOBBY_KEY], (0, 1), 1, 1) for home in homes]
+        replies = yield [*map(self._state, homes), *trials]
+        states, results = replies[: len(homes)], replies[len(homes) :]
+        return {
+            home: state if result is not None else None
+            for home, state, result in zip(homes, states, results, strict=True)
+        }
+
     def _name(self, home: int) -> str:
-        return self._keys.common(home, f"texts:{LAYOUT}")
+        return self._keys.common(home, "texts")
 
     def _creation(self, home: int) -> list[str | int]:
         prefixes = [
@@ -159,20 +174,32 @@ class Index:
         words += ["oldest", "NUMERIC", "newest", "NUMERIC", "SORTABLE"]
         return words
 
-    def question(self, home: int) -> Command:
-        """Return the command that asks how an index is."""
+    def _state(self, home: int) -> Command:
         return Command(home, ("FT.INFO", self._name(home)), may_be_refused=True)
 
-    def is_ready(self, answer: Reply) -> bool:
-        """True if, by its answer, the index has all hashes that there are.
+    def questions(self, home: int) -> tuple[Command, Command]:
+        """Return the commands whose answers say whether an index can be used."""
+        return self._state(home), Command(home, ("INFO", "memory"))
 
-        It has not while the engine goes through data that was there before the index.
+    def is_ready(self, state: Reply, memory: bytes) -> bool:
+        """True if, by the answers to the questions, what is searched has all hashes that there are.
+
+        It has not while the engine goes through data that was there before the index, nor if it
+        has given that up.
         """
-        if answer is None:
+        if state is None:
             self.is_doubted = True
             return False
-        fields = dict(zip(answer[::2], answer[1::2], strict=True))
-        return int(fields[b"indexing"]) == 0
+        fields = _fields(state)
+        errors = _fields(fields.get(b"Index Errors", ()))
+        used = fields_of(memory)
+        limit = int(used.get("maxmemory", 0))
+        return (
+            int(fields[b"indexing"]) == 0
+            and int(fields.get(b"hash_indexing_failures", 0)) == 0
+            and errors.get(b"background indexing status", b"OK") == b"OK"
+            and (not limit or int(used["used_memory"]) < FULL * limit)
+        )
 
     def search(
         self,
@@ -214,3 +241,7 @@ class Index:
     def _block(self, name: str) -> Block:
         conversation, _, number = name.partition("}:i:")[2].rpartition(":")
         return Block(ConversationKey(conversation), int(number))
+
+
+def _fields(pairs: Sequence[Any]) -> dict[bytes, Any]:
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))

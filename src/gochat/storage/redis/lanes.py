@@ -64,7 +64,8 @@ class Command(Struct, frozen=True):
     """A command for the server of a partition; or a script, whose first argument is the epoch.
 
     That is the one that this node believes in when it is sent, or the `epoch` given here. With
-    `may_be_refused` the answer is None if Redis does not know or not permit it, or finds it wrong.
+    `may_be_refused` the answer is None if Redis does not know or not permit it, or finds it wrong,
+    and whatever else it says means that it can't now.
     """
 
     partition: int
@@ -187,12 +188,12 @@ class Connections:
     def _result(self, wire: Wire, command: Command, reply: Reply | Refused) -> Reply | Exception:
         if not isinstance(reply, Refused):
             return reply
-        if command.may_be_refused and (reply.code == "NOPERM" or reply.code not in _TEXTS):
+        if command.may_be_refused and reply.code in ("", "NOPERM"):
             return None
         if reply.code in _MOVED or reply.code in ("NOSCRIPT", "UNBLOCKED"):
             self._topology.doubt()
             self._drop(wire)
-        text = _TEXTS.get(reply.code)
+        text = _TEXTS.get(reply.code, str(reply) if command.may_be_refused else None)
         if text is None:
             return RuntimeError(f"Redis refused a command of gochat: {reply}")
         return StoreUnavailable(f"{text} ({wire.host})")

@@ -1,7 +1,7 @@
 """Searching: looking through messages, the newest first over all conversations.
 
 With a query engine (index.py) only those blocks are looked at in which the words may be, and what
-is not in the index yet. Without one everything is: Redis of itself has no index of words, and one
+is not in the index yet. Without one, or for words too short for it, everything is: Redis of itself has no index of words, and one
 kept in its sets would take several times the memory of the messages.
 
 Either way one page of results looks at no more than :data:`MAX_LOOKED_AT` entries: it may come with
@@ -35,7 +35,7 @@ CHUNK: Final = 250
 FEW_BLOCKS: Final = 16
 MANY_BLOCKS: Final = 256
 #: Microseconds of the past that the engine looks through at first, and by how much more when there
-#: is not enough. So a word that is everywhere costs it little, and one that is nowhere eight turns.
+#: is not enough. So a word that is everywhere costs it little, and one that is nowhere nine turns.
 FIRST_WINDOW: Final = 600 * 1_000_000
 WINDOW_GROWS: Final = 8
 
@@ -243,7 +243,7 @@ class Search:
         tokens = index.wanted(words) if self._engine.is_there else []
         homes = sorted({self._engine.home(key) for key in keys}) if tokens else []
         replies = yield [
-            *map(self._engine.question, homes),
+            *(question for home in homes for question in self._engine.questions(home)),
             *(
                 call(
                     self._keys.partition(key),
@@ -254,10 +254,11 @@ class Search:
                 for key in keys
             ),
         ]
-        is_used = bool(homes) and all(map(self._engine.is_ready, replies[: len(homes)]))
+        answers, seeks = replies[: 2 * len(homes)], replies[2 * len(homes) :]
+        is_used = bool(homes) and all(map(self._engine.is_ready, answers[::2], answers[1::2]))
         ends = {
             key: _End(seq, stamp, indexed if is_used else 0, list(map(int, changed)))
-            for key, (seq, stamp, indexed, changed) in zip(keys, replies[len(homes) :], strict=True)
+            for key, (seq, stamp, indexed, changed) in zip(keys, seeks, strict=True)
             if seq > 0
         }
         heap: list[_Stretch | _Finder] = [

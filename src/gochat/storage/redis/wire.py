@@ -131,7 +131,7 @@ def connect(location: Location, host: Host, timeout: float) -> Wire:
             ("INFO", "replication"),
             *(("SCRIPT", "LOAD", script.source) for script in scripts.ALL),
         )
-        _inspect(wire, location, _fields(info), _fields(replication))
+        _inspect(wire, location, fields_of(info), fields_of(replication))
     except (redis.AuthenticationError, AuthorizationError) as error:
         wire.close()
         raise ConfigError(f"Redis at {host} refuses the user or the password: {error}") from error
@@ -215,7 +215,8 @@ def _inspect(
         raise StoreCorrupt(f"Redis at {wire.host} does not say which process it is")
 
 
-def _fields(info: bytes) -> dict[str, str]:
+def fields_of(info: bytes) -> dict[str, str]:
+    """Return what an answer to ``INFO`` says."""
     lines = info.decode(errors="replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 

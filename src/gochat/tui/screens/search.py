@@ -97,7 +97,7 @@ class SearchScreen(Picker):
         keys = list(self._hits)
         if self._cursor and keys and keys.index(key) >= len(keys) - _NEAR_END:
             cursor, self._cursor = self._cursor, None
-            self.run_worker(self._ask(self._asked, cursor), group="search-more")
+            self.run_worker(self._ask(self._asked, cursor), group="search")
 
     @on(Input.Changed, "#picker-query")
     def _query_typed(self) -> None:
@@ -111,12 +111,13 @@ class SearchScreen(Picker):
     def _ask_now(self) -> None:
         query = self.query_text.strip()
         self._asked = query
-        self._hits = {}
+        self._hits, self._cursor = {}, None
+        self.workers.cancel_group(self, "search")
         if not query:
             self.refresh_rows()
             self.query_one("#hit-text", Static).update("")
             return
-        self.run_worker(self._ask(query, None), group="search", exclusive=True)
+        self.run_worker(self._ask(query, None), group="search")
 
     async def _ask(self, query: str, cursor: str | None) -> None:
         scope = None if self._everywhere else self._conv
@@ -127,8 +128,7 @@ class SearchScreen(Picker):
                 found = await self._search(query, scope, cursor)
             except (ChatError, ConnectionLost) as error:
                 text.update(Content.styled(name(str(error)), "$text-error"))
-                return
-            if query != self._asked:
+                self._cursor = cursor
                 return
             cursor = found.cursor
             if found.hits or cursor is None:

@@ -1,28 +1,32 @@
 -- Put blocks of a conversation into the index, and take others out, unless somebody else did.
 --
--- KEYS: meta, changed; a hash for each block that is put in; then one for each that is taken out.
--- ARGV: the epoch (unused); how often the index was written when the caller looked, and the newest
--- entry then; up to where entries are in the index now (empty: none is any more); the first block
+-- KEYS: state, meta, changed; a hash for each block that is put in; then one for each that is taken
+-- out. ARGV: the epoch, how often the index was written, and the newest entry, as they were when the
+-- caller looked; up to where entries are in the index now (empty: none is any more); the first block
 -- that may be in it; packed: for each block {pieces, conversation, oldest, newest}, and the seqs of
 -- the changed entries among them.
 -- Returns 1, or 0 if nothing was done.
 
-local meta, changed = KEYS[1], KEYS[2]
-local _, turn, seen, now, first, packed = unpack(ARGV)
+local state, meta, changed = KEYS[1], KEYS[2], KEYS[3]
+local epoch, turn, seen, now, first, packed = unpack(ARGV)
 local blocks, settled = unpack(cmsgpack.unpack(packed))
 
 local head = redis.call('HMGET', meta, 'indexed', 'turn')
-if not head[1] or tonumber(head[2] or 0) ~= tonumber(turn) then
+if
+  not head[1]
+  or tonumber(head[2] or 0) ~= tonumber(turn)
+  or redis.call('HGET', state, 'epoch') ~= epoch
+then
   return 0
 end
 redis.call('HINCRBY', meta, 'turn', 1)
 for number, block in ipairs(blocks) do
   redis.call(
-    'HSET', KEYS[2 + number], 'pieces', block[1], 'conversation', block[2], 'oldest', block[3],
+    'HSET', KEYS[3 + number], 'pieces', block[1], 'conversation', block[2], 'oldest', block[3],
     'newest', block[4]
   )
 end
-for number = 3 + #blocks, #KEYS do
+for number = 4 + #blocks, #KEYS do
   redis.call('DEL', KEYS[number])
 end
 if now == '' then
