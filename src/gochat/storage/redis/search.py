@@ -1,8 +1,8 @@
 """Searching: looking through messages, the newest first over all conversations.
 
 With a query engine (index.py) only those blocks are looked at in which the words may be, and what
-is not in the index yet. Without one, or for words too short for it, everything is: Redis of itself has no index of words, and one
-kept in its sets would take several times the memory of the messages.
+is not in the index yet. Without one, or for words too short for it, everything is: Redis of itself
+has no index of words, and one kept in its sets would take several times the memory of the messages.
 
 Either way one page of results looks at no more than :data:`MAX_LOOKED_AT` entries: it may come with
 fewer hits than were asked for, or none, and a cursor from which to look on. So nothing is left out;
