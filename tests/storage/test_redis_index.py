@@ -294,7 +294,7 @@ async def test_whatever_is_said_and_changed_is_found_page_by_page(
 
     async with place.open() as one, place.open() as two:
         await Chat(one).register(*people)
-        for turn in range(400):
+        for turn in range(240):
             chat = Chat(random.choice([one, two]))
             text = " ".join(random.choices(WORDS, k=random.randint(1, 4)))
             what = random.random()

@@ -240,13 +240,13 @@ class _Parts:
     def connections(self) -> Connections:
         return Connections(self.topology, self.attachment, self.options.timeout)
 
-    def lost(self) -> None:
+    def lost(self, partition: int) -> None:
         """What is remembered of the data may not be so any more. In any thread."""
         self.names.forget()
         self.reading.forget()
         self.log.forget()
         if self.feed is not None:
-            self.feed.interrupt()
+            self.feed.interrupt(partition)
 
     def settled(self) -> None:
         """Deliver what this node has appended."""

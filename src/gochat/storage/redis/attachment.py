@@ -71,10 +71,11 @@ class Break(Struct, frozen=True):
 class Attachment:
     """What this node knows of the data. Used by several threads at once.
 
-    `lost` is called, in any thread, when something of this node's data may be no longer true.
+    `lost` is called, in any thread, with a partition of which something that this node knows may be
+    no longer true.
     """
 
-    def __init__(self, keys: Keys, lost: Callable[[], None]) -> None:
+    def __init__(self, keys: Keys, lost: Callable[[int], None]) -> None:
         self._keys = keys
         self._lost = lost
         self._lock = threading.Lock()
@@ -209,7 +210,9 @@ class Attachment:
         known = self._partitions[partition]
         had = known.epoch
         if had:
-            self._lost()  # first: who reads the new epoch must find nothing remembered of the old
+            self._lost(
+                partition
+            )  # first: who reads the new epoch must find nothing remembered of the old
         known.epoch, known.seen = epoch, None
         if had:
             log.warning("the store has another history", partition=partition, epoch=epoch)
@@ -220,7 +223,7 @@ class Attachment:
     def _break(self, partition: int, position: int) -> None:
         known = self._partitions[partition]
         known.position, known.seen, known.is_broken = position, None, True
-        self._lost()
+        self._lost(partition)
 
 
 def new_epoch() -> str:

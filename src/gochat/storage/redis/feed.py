@@ -83,10 +83,12 @@ class Feed:
                 for thread in self._threads.values():
                     await trio.to_thread.run_sync(thread.join, limiter=self._limiter)
 
-    def interrupt(self) -> None:
-        """Have the threads look at once, for something may have been lost. In any thread."""
-        for thread in tuple(self._threads.values()):
-            thread.interrupt()
+    def interrupt(self, partition: int) -> None:
+        """Have who reads it look at once, for something may have been lost. In any thread."""
+        wanted = self.topology.place(partition)
+        for (_, place), thread in tuple(self._threads.items()):
+            if place == wanted:
+                thread.interrupt()
 
     def deliver(self, entries: Sequence[Placed]) -> None:
         """Hand entries to the Trio thread."""
