@@ -26,6 +26,7 @@ from gochat.protocol.messages import People, Send, Sent, Who
 from gochat.storage import REDIS_SCHEMES, open_store
 from gochat.storage.redis.keys import DEFAULT_PARTITIONS
 from gochat.storage.redis.url import SCHEMES, Host, Options, parse_url
+from gochat.storage.redis.wire import Refused
 
 StartRedis = Callable[..., RedisServer]
 
@@ -318,3 +319,18 @@ async def test_data_of_other_partitions_or_of_a_newer_gochat_is_left_alone(
         async with nodes.open():
             pass
     assert sorted(nodes.keys("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("MOVED 3999 127.0.0.1:6381", "MOVED"),
+        ("unknown command 'FT.INFO', with args beginning with: ", ""),
+        ("Index already exists", ""),
+        ("Error running script: @user_script:9: -OOM command not allowed", "OOM"),
+        ("@user_script: 9: The user executing the script can't run this command", "NOPERM"),
+        ("ACL failure in script: User u has no permissions to run the 'rpush' command", "NOPERM"),
+    ],
+)
+def test_refusals_of_all_versions_have_their_code(text: str, code: str) -> None:
+    assert Refused(text).code == code

@@ -50,7 +50,7 @@ class Refused(Exception):
         super().__init__(text)
         found = re.match(r"([A-Z]{2,})(?: |$)", text) or re.search(r": -([A-Z]{2,}) ", text)
         self.code = found[1] if found is not None else ""
-        if not self.code and any(words in text for words in _NOT_PERMITTED):
+        if any(words in text for words in _NOT_PERMITTED):
             self.code = "NOPERM"
 
 
@@ -205,7 +205,8 @@ def _inspect(
         raise ConfigError(
             f"Redis at {wire.host} is version {version}: gochat needs {oldest} or later"
         )
-    is_cluster = server.get("redis_mode") == "cluster"
+    # Valkey has a name of its own for it.
+    is_cluster = "cluster" in (server.get("redis_mode"), server.get("server_mode"))
     if is_cluster and location.kind != "cluster":
         raise ConfigError(f"Redis at {wire.host} is part of a cluster: write redis+cluster://…")
     if not is_cluster and location.kind == "cluster":
