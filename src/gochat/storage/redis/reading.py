@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct, structs
@@ -100,17 +100,18 @@ class Reading:
     def extracts(self, viewer: NameKey | None, spans: Sequence[Span]) -> Steps[list[Extract]]:
         """Read contiguous entries, of each span, but make no messages of them yet."""
         keys = dict.fromkeys(span.key for span in spans)
-        people = [
-            person
-            for key in keys
-            if conversations.is_private(key)
-            for person in conversations.participants(key)
-        ]
+        people = {key: _participants(key) for key in keys}
         rooms = [room for key in keys for room in _rooms(key)]
-        yield from self._names.look_up((*people, *((viewer,) if viewer else ())), rooms)
+        everybody = [person for these in people.values() for person in these]
+        yield from self._names.look_up((*everybody, *((viewer,) if viewer else ())), rooms)
+        # Now, for while we read another thread may find that all names have to be looked up anew.
+        shapes = {key: self._shape(key, people[key]) for key in keys}
         name = (self._names.person(viewer) or "") if viewer else ""
         replies = yield from self._with_epochs([self._page_command(span, name) for span in spans])
-        return [self._extract(span.key, reply) for span, reply in zip(spans, replies, strict=True)]
+        return [
+            self._extract(reply, shapes[span.key])
+            for span, reply in zip(spans, replies, strict=True)
+        ]
 
     def _page_command(self, span: Span, viewer: str) -> Command:
         partition = self._keys.partition(span.key)
@@ -126,7 +127,7 @@ class Reading:
             viewer,
         )
 
-    def _extract(self, key: ConversationKey, reply: Reply) -> Extract:
+    def _extract(self, reply: Reply, shape: Callable[[str], Shape]) -> Extract:
         epoch, head, first, packed, given = reply
         reactions: dict[int, list[Reaction]] = {}
         for one in given:
@@ -134,7 +135,7 @@ class Reading:
             reactions.setdefault(seq, []).append(found)
         records = [decode_record(record) for record in packed]
         name = epoch.decode()
-        return Extract(name, head, first, records, reactions, self._shape(key, name))
+        return Extract(name, head, first, records, reactions, shape(name))
 
     def message(self, key: ConversationKey, seq: int) -> Steps[Message | None]:
         """Read one message."""
@@ -157,10 +158,11 @@ class Reading:
         """Return the name of somebody who was looked up."""
         return self._names.person(person) or ""
 
-    def _shape(self, key: ConversationKey, epoch: str) -> Shape:
-        """Return how entries of a conversation look, whose names have been looked up."""
+    def _shape(self, key: ConversationKey, people: Sequence[NameKey]) -> Callable[[str], Shape]:
+        """Return how entries of a conversation look in an epoch; its names have been looked up."""
         room = self._names.room(key) or (key if key == LOBBY_KEY else "")
-        return Shape(key, epoch, room, lambda person: self._names.person(person) or person)
+        shown = {person: self._names.person(person) or person for person in people}
+        return lambda epoch: Shape(key, epoch, room, shown.__getitem__)
 
     def _with_epochs(self, commands: Sequence[Command]) -> Steps[list[Reply]]:
         """Return the answers of scripts that begin with the epoch.
@@ -485,6 +487,11 @@ def _range(key: str, after: str, count: int) -> tuple[str | int, ...]:
 def _rooms(key: ConversationKey) -> Iterable[ConversationKey]:
     """The room that a conversation is, whose name has to be looked up."""
     return () if key == LOBBY_KEY or conversations.is_private(key) else (key,)
+
+
+def _participants(key: ConversationKey) -> tuple[NameKey, ...]:
+    """The people of a private conversation, whose names have to be looked up."""
+    return tuple(conversations.participants(key)) if conversations.is_private(key) else ()
 
 
 def _is_theirs(reply: Reply) -> bool:

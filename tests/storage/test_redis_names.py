@@ -1,0 +1,37 @@
+"""Names of people and rooms, which all threads forget when the data becomes another history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gochat.chat.conversations import ConversationKey
+from gochat.storage.redis.attachment import Attachment
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.names import Names
+from gochat.storage.redis.reading import Reading, Span
+from gochat.storage.redis.records import Record
+
+
+@pytest.mark.parametrize(
+    ("key", "names", "to"),
+    [("#garden", [b"#Garden"], "#Garden"), ("@bob,mei", [b"Bob", b"Mei"], "@Bob")],
+)
+def test_what_is_read_while_names_are_forgotten_has_its_names(
+    key: str, names: list[bytes], to: str
+) -> None:
+    keys = Keys("t", 1)
+    known = Names(keys)
+    reading = Reading(keys, Attachment(keys, lambda _: None), known)
+    record = Record(1, 1, 1, 1, 0, 0, "Mei", "text", 0, "", "hello", "")
+    steps: Any = reading.extracts(None, [Span(ConversationKey(key), 1)])
+    assert len(next(steps)) == len(names)
+    (command,) = steps.send(names)
+    assert key in command.words[1]
+    known.forget()  # as another thread does that finds another history
+    with pytest.raises(StopIteration) as stop:
+        steps.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], []]])
+    (extract,) = stop.value.value
+    assert extract.message(0).to == to
