@@ -210,9 +210,8 @@ class Attachment:
         known = self._partitions[partition]
         had = known.epoch
         if had:
-            self._lost(
-                partition
-            )  # first: who reads the new epoch must find nothing remembered of the old
+            # First: who reads the new epoch must find nothing remembered of the old.
+            self._lost(partition)
         known.epoch, known.seen = epoch, None
         if had:
             log.warning("the store has another history", partition=partition, epoch=epoch)

@@ -27,8 +27,9 @@ from gochat.storage.redis.wire import Reply, fields_of
 from gochat.storage.words import Words, fold
 
 #: Entries of a block. Measured for English: 608 bytes a message with blocks of 1, 203 with 8, 155
-#: with 16, 121 with 32. But the larger, the more of them have the pieces and not the word. Data has
-#: it in it, as it has the pieces: with other ones, all names of the index have to be others, too.
+#: with 16, 121 with 32. But the larger, the more of them have the pieces and not the word. What is
+#: stored depends on it, and on the pieces: who changes them has to rename all that keys.py has of
+#: the index.
 BLOCK: Final = 16
 #: Characters of a piece.
 PIECE: Final = 3
@@ -215,17 +216,11 @@ class Index:
         Of the conversations in `keys`; their newest entry in `stamps`, of which the first does not
         belong to it, and their oldest not behind `before`.
         """
-        query = [f"@pieces:{{{token}}}" for token in tokens]
-        query.append(f"@conversation:{{{'|'.join(map(tag, keys))}}}")
-        query.append(f"@newest:[({stamps[0]} {stamps[1]}] @oldest:[-inf {before}]")
-        words: list[str | int] = [
-            "FT.SEARCH",
-            self._name(home),
-            " ".join(query),
-            "RETURN",
-            1,
-            "newest",
-        ]
+        parts = [f"@pieces:{{{token}}}" for token in tokens]
+        parts.append(f"@conversation:{{{'|'.join(map(tag, keys))}}}")
+        parts.append(f"@newest:[({stamps[0]} {stamps[1]}] @oldest:[-inf {before}]")
+        query = " ".join(parts)
+        words: list[str | int] = ["FT.SEARCH", self._name(home), query, "RETURN", 1, "newest"]
         words += ["SORTBY", "newest", "DESC", "LIMIT", 0, limit]
         # Partial answers would look like whole ones; that it takes little is seen to by `stamps`.
         words += ["TIMEOUT", 0, "DIALECT", 2]

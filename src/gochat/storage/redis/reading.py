@@ -162,7 +162,7 @@ class Reading:
         """Return how entries of a conversation look in an epoch; its names have been looked up."""
         room = self._names.room(key) or (key if key == LOBBY_KEY else "")
         shown = {person: self._names.person(person) or person for person in people}
-        return lambda epoch: Shape(key, epoch, room, shown.__getitem__)
+        return lambda epoch: Shape(key, epoch, room, lambda person: shown.get(person, person))
 
     def _with_epochs(self, commands: Sequence[Command]) -> Steps[list[Reply]]:
         """Return the answers of scripts that begin with the epoch.
