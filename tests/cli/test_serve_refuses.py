@@ -61,3 +61,9 @@ def test_a_missing_certificate_stops_the_start(tmp_path: Path) -> None:
     code, said = failing("--tls-cert", str(tmp_path / "no.pem"), "--tls-key", "no.pem")
     assert code == 2
     assert "no.pem" in said
+
+
+def test_an_unknown_setting_is_blamed_by_the_flag_that_gave_it() -> None:
+    code, said = failing("--set", "foo=1")
+    assert code == 2
+    assert said == "gochat: --set foo: unknown key\n"

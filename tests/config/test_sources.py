@@ -33,7 +33,8 @@ def test_without_any_source_all_is_default() -> None:
 def test_every_default_is_a_value_that_its_key_takes() -> None:
     """So that writing a default into the file changes nothing."""
     for key in KEYS.values():
-        assert load_config(environ={}, flags={key.name: key.default}) == Config(), key.name
+        if key.default != "":
+            assert load_config(environ={}, flags={key.name: key.default}) == Config(), key.name
 
 
 def test_file_is_overridden_by_environment_and_that_by_flags(tmp_path: Path) -> None:
@@ -49,8 +50,8 @@ def test_flag_that_is_none_was_not_given(tmp_path: Path) -> None:
 
 
 def test_every_key_can_be_set_in_the_environment() -> None:
-    environ = {key.variable: _as_text(key.default) for key in KEYS.values()}
-    assert load_config(environ=environ) == Config()
+    texts = {key.variable: _as_text(key.default) for key in KEYS.values()}
+    assert load_config(environ={name: text for name, text in texts.items() if text}) == Config()
     for key in KEYS.values():
         if key.expected != "a text":  # a text takes anything
             with pytest.raises(ConfigError, match=f"^{key.variable}: expected"):
@@ -69,8 +70,55 @@ def test_environment_gives_lists_with_commas() -> None:
     assert load_config(environ=environ).registration.invites == ("first-code", "other-code")
 
 
-def test_empty_variable_counts_as_not_set() -> None:
-    assert load_config(environ={"GOCHAT_PORT": ""}) == Config()
+@pytest.mark.parametrize("name", [*KEYS, "config"])
+def test_empty_variable_or_flag_is_refused(name: str) -> None:
+    """`GOCHAT_TLS_CERT=$UNSET` is not a wish for no encryption, nor `--store "$UNSET"` one for
+    another database."""
+    variable = f"GOCHAT_{name.upper().replace('.', '_')}"
+    with pytest.raises(ConfigError, match=f"^{variable}: empty: leave it out"):
+        load_config(environ={variable: ""})
+    if name in KEYS:
+        with pytest.raises(ConfigError, match=r"^--[a-z0-9-]+: empty: leave it out"):
+            load_config(environ={}, flags={name: " "})
+        with pytest.raises(ConfigError, match=rf"^--set {name}: empty: leave it out"):
+            load_config(environ={}, settings={name: ""})
+
+
+def test_empty_text_in_the_file_is_the_value_that_it_says(tmp_path: Path) -> None:
+    assert load("store = ''\n[tls]\ncert = ''\nkey = ''\n", tmp_path) == Config()
+
+
+def test_set_overrides_the_flag_and_is_blamed_by_its_own_name() -> None:
+    config = load_config(environ={}, flags={"port": "1"}, settings={"port": "2"})
+    assert config.port == 2
+    with pytest.raises(ConfigError, match=r"^--set foo: unknown key$"):
+        load_config(environ={}, settings={"foo": "1"})
+    with pytest.raises(ConfigError, match=r"^--set port: expected a whole number"):
+        load_config(environ={}, settings={"port": "x"})
+
+
+def test_byte_order_mark_of_the_file_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_bytes(b"\xef\xbb\xbfport = 1\nhots = 'x'\n")
+    with pytest.raises(ConfigError, match=r"server\.toml:2: hots: unknown key"):
+        load_config(path, environ={})
+    path.write_bytes(b"\xef\xbb\xbfport = 1\n")
+    assert load_config(path, environ={}).port == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "bound"),
+    [("[::1]", "::1"), ("::1", "::1"), ("fe80::1%lo", "fe80::1%lo"), ("*", None), ("a.b", "a.b")],
+)
+def test_host_is_an_address_with_or_without_brackets(given: str, bound: str | None) -> None:
+    config = load_config(environ={"GOCHAT_HOST": given})
+    assert config.bind_host == bound
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1:9000", "[::1]:9000", "chat.example.org:9000"])
+def test_host_with_a_port_is_refused(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"^GOCHAT_HOST: .* the port is a key of its own"):
+        load_config(environ={"GOCHAT_HOST": given})
 
 
 @pytest.mark.parametrize(
@@ -147,7 +195,7 @@ def test_wrong_flag_is_refused_by_its_name() -> None:
     with pytest.raises(ConfigError, match=r"^--log-level: expected one of"):
         load_config(environ={}, flags={"log_level": "loud"})
     with pytest.raises(ConfigError, match=r"^--set limits\.burst: expected"):
-        load_config(environ={}, flags={"limits.burst": "many"})
+        load_config(environ={}, settings={"limits.burst": "many"})
 
 
 def test_secrets_are_not_repeated_in_errors(tmp_path: Path) -> None:

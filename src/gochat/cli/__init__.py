@@ -8,6 +8,7 @@ which.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -38,6 +39,7 @@ INTERRUPTED: Final = SIGNALLED + signal.SIGINT
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    _open_standard_streams()
     try:
         with _signals_unwind():
             args = _build_parser(argv).parse_args(argv)
@@ -56,6 +58,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         for leaf in leaves:
             print(f"gochat: {_printable(_describe(leaf))}", file=sys.stderr)
         return max(_code(leaf) for leaf in leaves)
+
+
+def _open_standard_streams() -> None:
+    """Connect those of the standard streams that are closed with the null device.
+
+    Otherwise the first file or connection that is opened takes the place of one, and gets what is
+    meant for it: a traceback in the database, say.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest one that is free, so it is this one: those below are open by now.
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(opened, True)  # noqa: FBT003 - takes no keywords; for children, too
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 @contextmanager

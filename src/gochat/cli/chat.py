@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+#: Where this machine reaches a server that listens on many addresses.
+_REACHED_AT: Final = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - any
 #: Seconds within which a server that runs must answer, and a new one must be ready: creating the
 #: store on a slow disk, starting Python on a slow machine.
 ANSWER_TIMEOUT: Final = 5.0
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from gochat.config import load_config
 
     config = load_config(args.config, flags={"port": args.port, "store": args.store})
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104 - any
+    host = _REACHED_AT.get(config.host, config.host)
     is_encrypted = bool(config.tls.cert)
     flags = ["--port", str(config.port)]
     if args.store is not None:

@@ -80,14 +80,15 @@ def run(args: argparse.Namespace) -> int:
         "log_format": args.log_format,
         "log_level": args.log_level,
     }
+    settings: dict[str, str] = {}
     for setting in args.set:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise ConfigError(f"--set {setting}: write --set KEY=VALUE")
-        flags[key.strip()] = value
+            raise ConfigError(f"--set {setting}: expected KEY=VALUE, as in --set limits.burst=20")
+        settings[key.strip()] = value
     if args.workers < 1:
         raise ConfigError("--workers: at least one process is needed to serve")
-    config = load_config(args.config, flags=flags)
+    config = load_config(args.config, flags=flags, settings=settings)
     worker = workers.number()
     configure_logs(config.log_format, config.log_level, worker=worker)
     if worker is None:

@@ -249,8 +249,9 @@ class Config(Struct, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=255,
-            description="Address or host name to listen on. By default only this machine reaches "
-            "the server; off it, use TLS.",
+            description="Address or host name to listen on: `*` is every address of this machine, "
+            "IPv4 and IPv6; `0.0.0.0` those of IPv4 only, `::` those of IPv6 only. By default only "
+            "this machine reaches the server; off it, use TLS.",
         ),
     ] = "127.0.0.1"
     port: Annotated[
@@ -274,6 +275,11 @@ class Config(Struct, frozen=True, kw_only=True):
     tls: Tls = Tls()
     registration: Registration = Registration()
     limits: Limits = Limits()
+
+    @property
+    def bind_host(self) -> str | None:
+        """The host as `getaddrinfo` takes it: None is every address."""
+        return None if self.host == "*" else self.host
 
     @property
     def store_url(self) -> str:

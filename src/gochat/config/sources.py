@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import math
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, get_origin
+from typing import Any, Final, TypeVar, get_origin
 
 import msgspec
 
 from gochat.config.schema import KEYS, SECTIONS, Config, bare_type
 from gochat.errors import ConfigError
+
+T = TypeVar("T")
 
 #: Errors don't repeat what was given here: it may hold a password.
 _SECRET: Final = frozenset({"store", "registration.invites"})
@@ -42,35 +45,42 @@ def load_config(
     *,
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, object] | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Config:
     """Return the configuration from all its sources.
 
     `path` is the file; without it, the one that GOCHAT_CONFIG names, or the default one if it
     exists. `flags` are given by their dotted keys, as text or as the key's type; None means "not
-    given". `environ` is the process's by default; a variable that is empty counts as not set.
+    given". `settings` are those of ``--set``, which override the flags. `environ` is the process's
+    by default. A variable or a flag with an empty value is refused: most often it was meant to
+    come from another variable, which is not set, and the default may be another database or no
+    encryption.
 
     Raises:
         ConfigError: with the file and line, variable or flag, and the key.
     """
     environ = os.environ if environ is None else environ
     values = _Values()
-    if path is None and environ.get(CONFIG_VARIABLE):
-        path = Path(environ[CONFIG_VARIABLE])
+    if path is None and CONFIG_VARIABLE in environ:
+        path = Path(_not_empty(environ[CONFIG_VARIABLE], CONFIG_VARIABLE))
     if path is not None:
         _read_file(path, values)
     elif (default := default_config_path()).is_file():
         _read_file(default, values)
     for variable, text in environ.items():
-        if not variable.startswith("GOCHAT_") or variable == CONFIG_VARIABLE or not text:
+        if not variable.startswith("GOCHAT_") or variable == CONFIG_VARIABLE:
             continue
         if variable in _BY_VARIABLE:
-            values.set(_BY_VARIABLE[variable], text, variable)
+            values.set(_BY_VARIABLE[variable], _not_empty(text, variable), variable)
         elif not _FOREIGN.match(variable):
             raise ConfigError(f"{variable}: unknown variable{_near(variable, _BY_VARIABLE)}")
     for name, value in (flags or {}).items():
         if value is not None:
-            flag = f"--set {name}" if name.startswith("limits.") else f"--{_dashed(name)}"
-            values.set(name, value, flag)
+            flag = f"--{_dashed(name)}"
+            values.set(name, _not_empty(value, flag), flag)
+    for name, text in (settings or {}).items():
+        flag = f"--set {name}"
+        values.set(name, _not_empty(text, flag), flag)
     return values.build()
 
 
@@ -118,8 +128,16 @@ class _Values:
             top[section] = struct(
                 **{n.removeprefix(prefix): v for n, v in self._values.items() if prefix in n}
             )
+        if "host" in top:
+            top["host"] = _plain_host(top["host"])
         config = Config(**top)
         limits = config.limits
+        self._check(
+            ":" not in config.host or _is_ip_address(config.host),
+            ("host",),
+            f"{config.host!r} is not an address or a host name; the port is a key of its own, "
+            "as in --port 8889",
+        )
         self._check(
             bool(config.tls.cert) == bool(config.tls.key),
             ("tls.cert", "tls.key"),
@@ -149,9 +167,28 @@ class _Values:
             raise ConfigError(f"{source}: {text}")
 
 
+def _plain_host(host: str) -> str:
+    """Return an address without the brackets that it has in URLs."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _not_empty(value: T, source: str) -> T:
+    if isinstance(value, str) and not value.strip():
+        raise ConfigError(f"{source}: empty: leave it out for the default, or give a value")
+    return value
+
+
 def _read_file(path: Path, values: _Values) -> None:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows begin with a mark
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -274,8 +274,8 @@ def _compose(
 async def _listen(config: Config, *, is_worker: bool) -> list[trio.SocketListener]:
     try:
         if is_worker:
-            return await workers.open_listeners(config.host, config.port, BACKLOG)
-        return await trio.open_tcp_listeners(config.port, host=config.host, backlog=BACKLOG)
+            return await workers.open_listeners(config.bind_host, config.port, BACKLOG)
+        return await trio.open_tcp_listeners(config.port, host=config.bind_host, backlog=BACKLOG)
     except OSError as error:
         raise ConfigError(
             f"can't listen on {config.host}:{config.port}: {error.strerror or error}: "

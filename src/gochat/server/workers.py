@@ -65,7 +65,7 @@ def reserve_port(config: Config) -> tuple[socket.socket, int]:
     """
     try:
         addresses = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            config.bind_host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         reserved, port = None, config.port
         for family, kind, protocol, _, address in addresses:
@@ -97,7 +97,7 @@ def reserve_port(config: Config) -> tuple[socket.socket, int]:
     return reserved, port
 
 
-async def open_listeners(host: str, port: int, backlog: int) -> list[trio.SocketListener]:
+async def open_listeners(host: str | None, port: int, backlog: int) -> list[trio.SocketListener]:
     """Listen where other workers listen, too. Raises OSError."""
     listeners = []
     try:

@@ -1,0 +1,38 @@
+"""A server whose standard streams are closed: what is opened next must not take their place."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from processes import GOCHAT
+
+from gochat.cli.chat import answers
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
+
+
+def test_closed_standard_streams_are_opened_on_the_null_device(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Or the database would get the tracebacks of this process and of its children."""
+    port = free_port()
+    command = [*GOCHAT, "serve", "--port", str(port), "--store", f"sqlite:///{tmp_path / 'db'}"]
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+    try:
+        while not answers("127.0.0.1", port):
+            assert process.poll() is None
+            time.sleep(0.05)  # a process that says nothing has nothing to wait for
+        for descriptor in ("0", "1", "2"):
+            opened = Path(f"/proc/{process.pid}/fd/{descriptor}")
+            assert not opened.parent.exists() or str(opened.readlink()) == os.devnull
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
