@@ -23,7 +23,7 @@ from processes import GOCHAT
 from redis_nodes import Nodes
 from redis_process import RedisServer
 
-from gochat.cli import serve
+from gochat.cli import signals
 from gochat.config import Config
 from gochat.errors import ConfigError
 from gochat.protocol.messages import Bye, Send, Sent
@@ -152,6 +152,31 @@ async def test_worker_that_dies_is_started_again_and_the_others_do_not_notice(
         assert running.finish() == 0
 
 
+async def test_hangup_is_passed_on_and_other_signals_do_no_harm(nodes: Nodes) -> None:
+    """What a supervisor is sent for a server, and one that is not ready takes no harm either."""
+    with supervised(nodes, ready=1) as running:
+        for name in ("SIGUSR1", "SIGUSR2", "SIGHUP"):
+            running.process.send_signal(getattr(signal, name))
+        asked: set[int] = set()
+        while len(running.pids) < COUNT or not asked >= {1}:
+            event = await running.wait_for(lambda _: True)
+            if event["event"] == "nothing to reload":
+                asked.add(event["worker"])
+        for pid in running.pids.values():
+            os.kill(pid, signal.SIGUSR1)
+        asked.clear()
+        running.process.send_signal(signal.SIGHUP)
+        while asked != {1, 2, 3}:
+            event = await running.wait_for(lambda e: e["event"] == "nothing to reload")
+            asked.add(event["worker"])
+        peer = await connected(running)
+        await peer.log_in("mei")
+        await peer.stream.aclose()
+        running.process.send_signal(signal.SIGTERM)
+        assert running.finish() == 0
+    assert not [e for e in running.log if e["event"] == "worker died"]
+
+
 async def test_workers_end_with_a_supervisor_that_is_killed(nodes: Nodes) -> None:
     with supervised(nodes) as running:
         running.process.kill()
@@ -254,7 +279,8 @@ def python(code: str) -> list[str]:
 
 async def supervise(command: list[str], count: int, stop: trio.Event) -> int:
     with trio.fail_after(30):
-        return await workers.supervise(command, count, stop=stop, drain_timeout=0)
+        _, reloads = trio.open_memory_channel[None](1)
+        return await workers.supervise(command, count, stop=stop, reloads=reloads, drain_timeout=0)
 
 
 async def until_logged(logged: list[Any], event: str, times: int) -> list[Any]:
@@ -347,7 +373,7 @@ async def test_worker_that_never_gets_ready_does_not_keep_the_others_from_ending
 async def test_worker_that_is_told_twice_to_stop_takes_its_time() -> None:
     told, done = trio.Event(), trio.Event()
 
-    async def work(stop: trio.Event) -> int:
+    async def work(stop: trio.Event, _: object) -> int:
         await stop.wait()
         told.set()
         await done.wait()
@@ -357,7 +383,7 @@ async def test_worker_that_is_told_twice_to_stop_takes_its_time() -> None:
 
     async def run() -> None:
         nonlocal code
-        code = await serve._until_signalled(work, twice_is_at_once=False)
+        code = await signals.until_signalled(work, twice_is_at_once=False)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)

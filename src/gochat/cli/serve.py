@@ -6,9 +6,7 @@ import argparse
 import contextlib
 import ipaddress
 import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,12 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM, drain, and return 0; with workers, what became of them.
+    """Serve until SIGINT or SIGTERM (:mod:`gochat.cli.signals`), drain, and return 0; with workers,
+    what became of them.
 
     Raises:
         ConfigError: the configuration, the address or a certificate can't be used.
         StoreUnavailable, StoreCorrupt: the store can't be opened.
     """
+    from gochat.cli import signals
+
+    stops_with_terminal = not signals.is_under_nohup()
+    signals.ignore_requests()
+
     import trio
 
     from gochat.config import load_config
@@ -95,28 +99,46 @@ def run(args: argparse.Namespace) -> int:
         _warn_if_exposed(config)
     if worker is None and args.workers > 1:
         workers.check(config)
-        return trio.run(_until_signalled, partial(_supervise, args, config))
-    _calm_the_collector()
-    is_worker = worker is not None
-    serve_until = partial(_serve, config, is_worker=is_worker)
-    return trio.run(partial(_until_signalled, serve_until, twice_is_at_once=not is_worker))
+        run: signals.Run = partial(_supervise, args, config)
+    else:
+        _calm_the_collector()
+        run = partial(_serve, config, is_worker=worker is not None)
+    return trio.run(
+        partial(
+            signals.until_signalled,
+            run,
+            stops_with_terminal=stops_with_terminal,
+            twice_is_at_once=worker is None,
+        )
+    )
 
 
-async def _serve(config: Config, stop: trio.Event, *, is_worker: bool) -> int:
+async def _serve(
+    config: Config,
+    stop: trio.Event,
+    reloads: trio.MemoryReceiveChannel[None],
+    *,
+    is_worker: bool,
+) -> int:
     import trio
 
     from gochat.server import workers
     from gochat.server.app import serve
 
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve, config, stop=stop, is_worker=is_worker))
+        await nursery.start(partial(serve, config, stop=stop, reloads=reloads, is_worker=is_worker))
         if is_worker:
             with contextlib.suppress(OSError):  # a supervisor that is gone is noticed elsewhere
                 os.write(sys.stdout.fileno(), workers.READY)
     return 0
 
 
-async def _supervise(args: argparse.Namespace, config: Config, stop: trio.Event) -> int:
+async def _supervise(
+    args: argparse.Namespace,
+    config: Config,
+    stop: trio.Event,
+    reloads: trio.MemoryReceiveChannel[None],
+) -> int:
     from gochat.server import workers
 
     reserved, port = workers.reserve_port(config)
@@ -137,40 +159,12 @@ async def _supervise(args: argparse.Namespace, config: Config, stop: trio.Event)
         command += [f"{flag}={value}" for flag, value in flags.items() if value is not None]
         command += [f"--set={setting}" for setting in (*args.set, f"port={port}")]
         return await workers.supervise(
-            command, args.workers, stop=stop, drain_timeout=config.limits.drain_timeout
+            command,
+            args.workers,
+            stop=stop,
+            reloads=reloads,
+            drain_timeout=config.limits.drain_timeout,
         )
-
-
-async def _until_signalled(
-    run: Callable[[trio.Event], Awaitable[int]], *, twice_is_at_once: bool = True
-) -> int:
-    """Have it run until a signal says to stop; a second one can mean: at once.
-
-    Not to a worker: a service manager tells all processes of a service, and then the supervisor
-    tells its workers once more. Who wants them gone at once kills them.
-    """
-    import trio
-
-    stop, code = trio.Event(), 0
-    # Windows has no SIGTERM to receive, but Python accepts its name there.
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    # The terminal is closed. Under nohup, which ignores it, nobody needs to know.
-    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
-        numbers.append(hangup)
-    with trio.open_signal_receiver(*numbers) as signals:
-        async with trio.open_nursery() as nursery:
-
-            async def stop_when_told() -> None:
-                async for _ in signals:
-                    if stop.is_set() and twice_is_at_once:
-                        nursery.cancel_scope.cancel()
-                    stop.set()
-
-            nursery.start_soon(stop_when_told)
-            code = await run(stop)
-            nursery.cancel_scope.cancel()
-    return code
 
 
 def _calm_the_collector() -> None:

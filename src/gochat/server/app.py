@@ -50,6 +50,7 @@ from gochat.errors import ConfigError, ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
 from gochat.server import deadlines, following, workers
+from gochat.server.certificate import Certificate
 from gochat.server.handlers import Handlers
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.listener import accept_for_ever
@@ -162,13 +163,15 @@ async def serve(
     config: Config,
     *,
     stop: trio.Event | None = None,
+    reloads: trio.MemoryReceiveChannel[None] | None = None,
     clock: Callable[[], int] | None = None,
     is_worker: bool = False,
     task_status: trio.TaskStatus[Sequence[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server until `stop` is set; then drain and return.
 
-    Starts with the addresses that it listens on, once it accepts connections. A worker
+    Starts with the addresses that it listens on, once it accepts connections. What comes from
+    `reloads` makes it load its certificate again, for new connections. A worker
     (:mod:`gochat.server.workers`) shares its address with others. Cancelling it ends
     it at once: what was acknowledged is kept, but nobody is told.
 
@@ -177,7 +180,7 @@ async def serve(
         StoreUnavailable, StoreCorrupt: the store can't be opened; it is left as it is.
     """
     stop = trio.Event() if stop is None else stop
-    tls = _tls_context(config)
+    certificate = Certificate(config.tls) if config.tls.cert else None
     async with (
         open_server(config, clock=clock) as server,
         contextlib.AsyncExitStack() as stack,
@@ -189,14 +192,19 @@ async def serve(
         ]
 
         def connected(stream: trio.SocketStream) -> None:
+            tls = certificate.context if certificate is not None else None
             nursery.start_soon(server.handle, stream, tls)
 
+        if reloads is not None:
+            nursery.start_soon(_reload_when_asked, certificate, reloads)
         async with trio.open_nursery() as accepting:
             for listener in listeners:
                 accepting.start_soon(accept_for_ever, listener, connected)
             addresses = [_listening_on(listener) for listener in listeners]
             for host, port in addresses:
-                log.info("listening", host=host, port=port, tls=tls is not None)
+                log.info("listening", host=host, port=port, tls=certificate is not None)
+            if certificate is not None:
+                certificate.log("certificate loaded")
             task_status.started(addresses)
             await stop.wait()
             accepting.cancel_scope.cancel()
@@ -283,18 +291,14 @@ async def _listen(config: Config, *, is_worker: bool) -> list[trio.SocketListene
         ) from error
 
 
-def _tls_context(config: Config) -> ssl.SSLContext | None:
-    if not config.tls.cert:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(config.tls.cert, config.tls.key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"tls.cert {config.tls.cert!r} and tls.key {config.tls.key!r} can't be used: {error}"
-        ) from error
-    return context
+async def _reload_when_asked(
+    certificate: Certificate | None, reloads: trio.MemoryReceiveChannel[None]
+) -> None:
+    async for _ in reloads:
+        if certificate is not None:
+            certificate.reload()
+        else:
+            log.info("nothing to reload", reason="the server uses no certificate")
 
 
 async def _refuse(stream: trio.SocketStream, code: ErrorCode, *, encrypted: bool) -> None:

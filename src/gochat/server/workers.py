@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -144,18 +145,27 @@ def _is_unsupported(error: BaseException) -> bool:
 
 
 async def supervise(
-    command: Sequence[str], count: int, *, stop: trio.Event, drain_timeout: float
+    command: Sequence[str],
+    count: int,
+    *,
+    stop: trio.Event,
+    reloads: trio.MemoryReceiveChannel[None],
+    drain_timeout: float,
 ) -> int:
     """Run `count` workers until `stop` is set; then have them drain. Return the exit code.
 
-    `command` runs one. The first is started alone: if it does not come up, none will, and its exit
-    code is returned; it has said why. When cancelled, they are killed.
+    What comes from `reloads` is passed on to all. `command` runs one. The first is started alone:
+    if it does not come up, none will, and its exit code is returned; it has said why. When
+    cancelled, they are killed.
     """
     supervisor = _Supervisor(command, drain_timeout)
     async with trio.open_nursery() as nursery:
         for worker in range(1, count + 1):
             nursery.start_soon(supervisor.keep, worker)
-        await supervisor.wait_for_stop(stop)
+        async with trio.open_nursery() as serving:
+            serving.start_soon(supervisor.pass_on, reloads)
+            await supervisor.wait_for_stop(stop)
+            serving.cancel_scope.cancel()
         supervisor.stop()
     return supervisor.exit_code
 
@@ -165,6 +175,9 @@ class _Supervisor:
         self._command = command
         self._drain_timeout = drain_timeout
         self._workers: dict[int, trio.Process] = {}
+        #: Those that take signals; before, SIGHUP would end them.
+        self._ready: dict[int, trio.Process] = {}
+        self._reloads = 0
         #: One has been ready, so what they are told to do can be done.
         self._is_proven = False
         self._go_on = trio.Event()  # it is, or it is time to end
@@ -182,6 +195,14 @@ class _Supervisor:
                     nursery.cancel_scope.cancel()
 
                 nursery.start_soon(wait)
+
+    async def pass_on(self, reloads: trio.MemoryReceiveChannel[None]) -> None:
+        """Make all workers reload, each time that it is asked for."""
+        async for _ in reloads:
+            self._reloads += 1
+            log.info("reloading", workers=len(self._ready))
+            for process in self._ready.values():
+                process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         """Have all workers drain and end."""
@@ -231,7 +252,7 @@ class _Supervisor:
             return False, 1
         assert process.stdin is not None
         assert process.stdout is not None
-        is_ready = False
+        is_ready, reloads = False, self._reloads
         self._workers[worker] = process
         try:
             async with process.stdin, process.stdout, trio.open_nursery() as nursery:
@@ -241,6 +262,9 @@ class _Supervisor:
                 is_ready = await _read_line(process.stdout) == READY
                 if is_ready:
                     log.info("worker ready", worker=worker, pid=process.pid)
+                    self._ready[worker] = process
+                    if self._reloads > reloads:  # it may have read the certificate before that
+                        process.send_signal(signal.SIGHUP)
                     self._is_proven = True
                     self._go_on.set()
                 await process.wait()
@@ -249,6 +273,7 @@ class _Supervisor:
             if process.returncode is None:
                 process.kill()
             del self._workers[worker]
+            self._ready.pop(worker, None)
         return is_ready, await process.wait()
 
     async def _kill_if_it_stays(self, worker: int, process: trio.Process) -> None:

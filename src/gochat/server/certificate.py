@@ -1,0 +1,127 @@
+"""The server's certificate: loaded at the start, and again when it has been renewed."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NoReturn
+
+import structlog
+
+from gochat.config import Tls
+from gochat.errors import ConfigError
+
+log = structlog.stdlib.get_logger()
+
+_PEM: Final = re.compile(
+    r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL | re.ASCII
+)
+#: DER tags: the optional version of a certificate, and the two ways of writing a time.
+_VERSION: Final = 0xA0
+_TIMES: Final = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
+
+
+class Certificate:
+    """A certificate chain with its key, as they were when last loaded.
+
+    `context` is for new connections; those that exist keep what they began with. `expires` is None
+    where the certificate can't be understood, although OpenSSL takes it.
+    """
+
+    def __init__(self, tls: Tls) -> None:
+        """Load both files. Raises :exc:`~gochat.errors.ConfigError`."""
+        self._tls = tls
+        self.context, self.expires = _load(tls)
+
+    def reload(self) -> None:
+        """Load both files again. If they can't be used, the server goes on with those it has."""
+        try:
+            self.context, self.expires = _load(self._tls)
+        except ConfigError as error:
+            log.error(
+                "certificate not reloaded",
+                reason=str(error),
+                advice="the old one stays in use: correct the files and send SIGHUP again",
+            )
+        else:
+            self.log("certificate reloaded")
+
+    def log(self, event: str) -> None:
+        """Log an event of this certificate, with when it expires."""
+        expires = None if self.expires is None else f"{self.expires:%Y-%m-%dT%H:%M:%SZ}"
+        log.info(event, path=self._tls.cert, expires=expires)
+
+
+def _load(tls: Tls) -> tuple[ssl.SSLContext, datetime | None]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+
+    def refuse() -> NoReturn:  # instead of a prompt, at which the server would stand still
+        raise ConfigError(
+            f"tls.key {tls.key or tls.cert!r} has a passphrase: store it without one, "
+            "as `openssl pkey -in KEY -out NEW` does"
+        )
+
+    try:
+        context.load_cert_chain(tls.cert, tls.key or None, password=refuse)
+        pem = Path(tls.cert).read_text(encoding="ascii", errors="replace")
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"tls.cert {tls.cert!r} and tls.key {tls.key!r} can't be used: {error}"
+        ) from error
+    return context, _expiry(pem)
+
+
+def _expiry(pem: str) -> datetime | None:
+    """Return when the first certificate of a file ends.
+
+    `ssl` tells that only of a peer's certificate that it has verified.
+    """
+    found = _PEM.search(pem)
+    if found is None:
+        return None
+    try:
+        certificate = _Der(ssl.PEM_cert_to_DER_cert(found[0]))
+        fields = certificate.enter().enter()
+        if fields.tag == _VERSION:
+            fields.skip()
+        for _ in ("serial number", "signature algorithm", "issuer"):
+            fields.skip()
+        validity = fields.enter()
+        validity.skip()  # from when on it is valid
+        text = validity.content.decode("ascii")
+        return datetime.strptime(text, _TIMES[validity.tag]).replace(tzinfo=UTC)
+    except (LookupError, ValueError):
+        return None
+
+
+class _Der:
+    """Reads a sequence of DER values. Raises LookupError or ValueError where it is none."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def tag(self) -> int:
+        return self._data[0]
+
+    @property
+    def content(self) -> bytes:
+        start, end = self._bounds()
+        return self._data[start:end]
+
+    def enter(self) -> _Der:
+        """Return a reader of what the next value consists of."""
+        return _Der(self.content)
+
+    def skip(self) -> None:
+        self._data = self._data[self._bounds()[1] :]
+
+    def _bounds(self) -> tuple[int, int]:
+        size, start = self._data[1], 2
+        if size & 0x80:  # the length's own length
+            start += size & 0x7F
+            size = int.from_bytes(self._data[2:start], "big")
+        return start, start + size
