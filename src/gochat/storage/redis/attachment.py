@@ -15,6 +15,9 @@ first compares what it has seen of each partition, the last entry, with what is 
 - this node has seen nothing, for it has just started, and no node has looked yet: nobody can say,
   so a new epoch begins. A restart of the machine with all nodes ends so, too.
 
+A process that evicts keys (eviction.py) loses data and stays the same. So a new epoch begins, too,
+when it is found to have evicted some.
+
 Beginning an epoch is atomic, so it happens once, whoever comes first; the others are told by an
 entry in the feed, and appending in the old epoch is refused by ``append.lua``.
 """
@@ -118,6 +121,17 @@ class Attachment:
         with self._lock:
             self._look(partitions, wire)
 
+    def renew(self, partitions: Sequence[int], wire: Wire, loss: str) -> None:
+        """Begin a new epoch, for keys may have vanished; once for each `loss`, whoever comes first.
+
+        Raises as `ensure`.
+        """
+        with self._lock:
+            for partition in partitions:
+                epoch, position = self._renew(partition, wire, new_epoch(), loss)
+                if epoch != self._partitions[partition].epoch:
+                    self._begin(partition, epoch, position)
+
     def take_breaks(self, partitions: Iterable[int]) -> list[Break]:
         """Return, once, in which of these partitions the log can't be followed on."""
         breaks = []
@@ -199,11 +213,11 @@ class Attachment:
             entry.cid or "",
         )
 
-    def _renew(self, partition: int, wire: Wire, fresh: str) -> tuple[str, int]:
+    def _renew(self, partition: int, wire: Wire, fresh: str, loss: str = "") -> tuple[str, int]:
         keys = (self._keys.states[partition], self._keys.feeds[partition])
         old = self._partitions[partition].epoch
         reply: Reply
-        (reply,) = wire.ask(("EVALSHA", scripts.RENEW.sha, len(keys), *keys, old, fresh))
+        (reply,) = wire.ask(("EVALSHA", scripts.RENEW.sha, len(keys), *keys, old, fresh, loss))
         return reply[0].decode(), reply[1]
 
     def _begin(self, partition: int, epoch: str, position: int) -> None:

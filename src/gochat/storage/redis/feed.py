@@ -4,9 +4,9 @@ One thread reads all feeds that are always on one server. Those of a Cluster are
 of which one XREAD takes only one: there each partition has a thread, and a connection, of its own.
 
 A thread that loses its connection reads on from its last positions, so nothing is missed. Nothing
-would tell it that a feed was emptied under it, so now and then it looks whether the data is still
-what it takes it for (attachment.py). Where a feed can't be read on, those who follow the log have
-to start anew (:exc:`~gochat.errors.LogInterrupted`).
+would tell it that a feed was emptied under it, or that the server was set to evict, so now and then
+it looks whether the data is still what it takes it for (attachment.py, eviction.py). Where a feed
+can't be read on, who follows the log has to start anew (:exc:`~gochat.errors.LogInterrupted`).
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ class _Reader(threading.Thread):
         self._place = place
         self._wire: Wire | None = None
         self._looked = 0.0
+        self._loss = ""  # the last that was dealt with
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -173,7 +174,11 @@ class _Reader(threading.Thread):
             self._take(dict(zip(keys, partitions, strict=True)), reply)
         if time.monotonic() - self._looked > LOOK_EVERY:
             self._looked = time.monotonic()
+            self._server.note(wire.ask_eviction())
             attachment.look_again(partitions, wire)
+        if self._loss != self._server.loss:
+            self._loss = self._server.loss
+            attachment.renew(partitions, wire, self._loss)
 
     def _connected(self, partitions: list[int]) -> Wire:
         wire = self._wire

@@ -9,7 +9,8 @@ wholly in one partition; so is what is kept about a person, in another one.
                             making; only in partition 0
 ``state``            hash   `epoch`; `run`: the server process it holds for; `pos`: the
                             position of the last entry; `gate`: see attachment.py; `index`:
-                            something may be in the index
+                            something may be in the index; `loss`: the last of keys that
+                            vanished, see attachment.py
 ``feed``             stream the newest entries of the partition, id = position-0
 ``convs``            set    all conversations of the partition
 ``rooms``            zset   the names of its public rooms, in order

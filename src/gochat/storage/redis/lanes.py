@@ -45,6 +45,7 @@ _TEXTS: Final = {
     "ASK": "a slot of the cluster is being moved",
     "BUSY": "Redis is busy with a script",
     "CLUSTERDOWN": "the Redis cluster is down",
+    "GONE": "keys of a conversation have vanished from Redis, evicted or deleted: restore a backup",
     "LOADING": "Redis is loading its data",
     "MASTERDOWN": "the Redis master is down",
     "MISCONF": "Redis can't write to its disk",
@@ -131,6 +132,8 @@ class Connections:
         Raises Broken, ConfigError.
         """
         server = self._topology.server(partition)
+        if server.refusal:  # who reads its feed looks whether it is right again
+            raise Broken(server.refusal)
         wire = self._wires.get(server)
         if wire is not None and wire.is_stale():
             self._drop(wire)

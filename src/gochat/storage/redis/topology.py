@@ -13,12 +13,17 @@ import time
 from typing import Any, Final
 
 import redis
+import structlog
 from redis.crc import key_slot
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from gochat.errors import ConfigError
 from gochat.storage.redis import wire
+from gochat.storage.redis.eviction import Eviction
 from gochat.storage.redis.url import Host, Location
 from gochat.storage.redis.wire import Broken, Wire
+
+log = structlog.stdlib.get_logger()
 
 #: Seconds for which a server that failed is left alone, so that those who wait for it are told so
 #: at once, and one after the other doesn't wait for it again.
@@ -28,16 +33,24 @@ ASK_AGAIN: Final = 0.2
 
 
 class Server:
-    """A server's address, and whether it is worth trying."""
+    """A server's address, whether it is worth trying, and whether it may be used.
+
+    `refusal` says why it must not be, and is empty if it may. `loss` names the last time that keys
+    may have vanished from it, and is empty before the first.
+    """
 
     def __init__(self, location: Location, host: Host) -> None:
         self._location = location
         self.host: Final = host
         self._lock = threading.Lock()
         self._resting_until = 0.0
+        self._kept = Eviction()  # as it was when it evicted nothing
+        self.refusal = ""
+        self.loss = ""
 
     def connect(self, timeout: float) -> Wire:
-        """Connect. Raises Broken, also at once where it failed just now."""
+        """Connect. Raises Broken, also at once where it failed just now; ConfigError: it can't be
+        used as it is set up."""
         self.check()
         try:
             connection = wire.connect(self._location, self.host, timeout)
@@ -45,6 +58,10 @@ class Server:
             self.failed()
             raise
         self.works()
+        self.note(connection.eviction)
+        if self.refusal:
+            connection.close()
+            raise ConfigError(self.refusal)
         return connection
 
     def check(self) -> None:
@@ -61,6 +78,37 @@ class Server:
         """Note that it did not answer."""
         with self._lock:
             self._resting_until = time.monotonic() + REST
+
+    def note(self, eviction: Eviction) -> None:
+        """Take note of what it says of evicting."""
+        with self._lock:
+            was_refused, self.refusal = bool(self.refusal), eviction.refusal
+            before = self._kept
+            if not eviction.refusal:
+                self._kept = eviction
+        if eviction.refusal:
+            if not was_refused:
+                log.error("Redis refused", host=str(self.host), reason=eviction.refusal)
+            return
+        if was_refused:
+            log.info("Redis accepted again", host=str(self.host))
+        if before.run == eviction.run:
+            has_evicted = eviction.keys > before.keys
+        else:  # what the process before has evicted after we looked, nobody knows
+            has_evicted = was_refused and bool(before.run)
+        if has_evicted:
+            self.loss = f"{eviction.run}:{eviction.keys}"
+            log.error(
+                "Redis evicted keys: messages and accounts may be lost, restore a backup",
+                host=str(self.host),
+                keys=eviction.keys,
+            )
+        elif eviction.keys and not before.run:
+            log.warning(
+                "Redis has evicted keys before this start: messages and accounts may be lost",
+                host=str(self.host),
+                keys=eviction.keys,
+            )
 
     def works(self) -> None:
         """Note that it answered."""

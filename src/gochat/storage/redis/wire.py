@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage.redis import scripts
+from gochat.storage.redis.eviction import Eviction, read_eviction
 from gochat.storage.redis.url import Host, Location
 
 #: What is asked of Redis; its first word is the command.
@@ -55,7 +56,10 @@ class Refused(Exception):
 
 
 class Wire:
-    """A connection, used by one thread. `run` names the server process behind it."""
+    """A connection, used by one thread. `run` names the server process behind it.
+
+    `eviction` is what that said of evicting when it was connected.
+    """
 
     def __init__(self, connection: _Connection, host: Host) -> None:
         self._connection = connection
@@ -63,6 +67,7 @@ class Wire:
         self.host: Final = host
         self.run = ""
         self.role = ""
+        self.eviction = Eviction()
 
     def send(self, commands: Iterable[Words]) -> None:
         """Send commands. Raises Broken."""
@@ -85,6 +90,11 @@ class Wire:
             if isinstance(reply, Refused):
                 raise reply
         return replies
+
+    def ask_eviction(self) -> Eviction:
+        """Return what the server says of evicting now. Raises Broken, Refused."""
+        memory, stats = self.ask(("INFO", "memory"), ("INFO", "stats"))
+        return read_eviction(self.host, self.run, fields_of(memory), fields_of(stats))
 
     def is_stale(self) -> bool:
         """True if the other side has closed the connection, or sent what nobody asked for."""
@@ -132,6 +142,7 @@ def connect(location: Location, host: Host, timeout: float) -> Wire:
             *(("SCRIPT", "LOAD", script.source) for script in scripts.ALL),
         )
         _inspect(wire, location, fields_of(info), fields_of(replication))
+        wire.eviction = wire.ask_eviction()
     except (redis.AuthenticationError, AuthorizationError) as error:
         wire.close()
         raise ConfigError(f"Redis at {host} refuses the user or the password: {error}") from error

@@ -3,7 +3,8 @@
 -- KEYS: all of one partition; the last, the claim, only where the sender's is the same server.
 -- ARGV: the epoch that the caller believes in; the draft (draft.py: the order of its fields).
 -- Returns {"ok", epoch, seq, ts, position, name of the room}, {"dup", epoch, seq, record, name},
--- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}.
+-- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}. The error GONE: keys
+-- of the conversation have vanished.
 
 local state, feed, meta, log, who, members, mentions, deleted, reactions, changed, rooms, convs,
   said, claim = unpack(KEYS)
@@ -45,6 +46,12 @@ local name = head[5] or (is_lobby and '#lobby')
 stamp = math.max(stamp, tonumber(head[6] or 0) + 1)
 local exists = name or seq > 0
 local is_indexed = head[7]
+if
+  redis.call('LLEN', log) ~= seq - base
+  or (seq == 0 and redis.call('SISMEMBER', convs, conversation) == 1)
+then
+  return redis.error_reply('GONE entries of a conversation have vanished')
+end
 
 -- The record of an entry, or nil where there is none (any more).
 local function read(number)

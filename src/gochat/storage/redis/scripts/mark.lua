@@ -2,7 +2,7 @@
 --
 -- KEYS: meta, log, who, mentions. ARGV: the epoch (unused); "read" or "level"; the person's key
 -- and name; seq or level; seq and texts of the marker they have while there is no row of theirs.
--- Returns 1 if it changed.
+-- Returns 1 if it changed. The error GONE: as in append.lua.
 
 local meta, log, who, mentions = unpack(KEYS)
 local _, what, person, name, value, read, texts_read = unpack(ARGV)
@@ -24,7 +24,11 @@ else
   end
   row[4] = seq
   if seq > base then
-    row[5] = cmsgpack.unpack(redis.call('LINDEX', log, seq - 1 - base))[4]
+    local record = redis.call('LINDEX', log, seq - 1 - base)
+    if not record then
+      return redis.error_reply('GONE entries of a conversation have vanished')
+    end
+    row[5] = cmsgpack.unpack(record)[4]
   end
   redis.call(
     'ZREMRANGEBYLEX', mentions,

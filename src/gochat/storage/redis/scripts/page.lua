@@ -3,7 +3,8 @@
 -- KEYS: state, meta, log, reactions. ARGV: the epoch (unused); before, after (empty: not given);
 -- limit; the position as of which the log is read (empty: now); the viewer's name.
 -- Returns {epoch, head, seq of the first entry, records, reactions}: of reactions, one after the
--- other, {seq, emoji, count, 1 if the viewer's is among them, names …}.
+-- other, {seq, emoji, count, 1 if the viewer's is among them, names …}. The error GONE: keys of the
+-- conversation have vanished.
 
 local NAMES = 10 -- enough to say who; the rest is a number
 
@@ -14,6 +15,10 @@ before, after, limit, as_of = tonumber(before), tonumber(after), tonumber(limit)
 local epoch = redis.call('HGET', state, 'epoch')
 local head = redis.call('HMGET', meta, 'seq', 'base')
 local seq, base = tonumber(head[1] or 0), tonumber(head[2] or 0)
+
+if redis.call('LLEN', log) ~= seq - base then
+  return redis.error_reply('GONE entries of a conversation have vanished')
+end
 
 local function position(number)
   return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))[2]

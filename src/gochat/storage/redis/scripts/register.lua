@@ -1,9 +1,10 @@
 -- Keep a new account. KEYS: account, people. ARGV: the epoch (unused); key, name, password hash,
--- created, seq and texts of the lobby. Returns 1, or 0 if the key is taken.
+-- created, seq and texts of the lobby. Returns 1, or 0 if the key is taken; that it stays when its
+-- account has vanished, or a stranger could get the conversations of this name.
 
 local account, people = unpack(KEYS)
 local _, key, name, password_hash, created, read, texts = unpack(ARGV)
-if redis.call('EXISTS', account) == 1 then
+if redis.call('EXISTS', account) == 1 or redis.call('ZSCORE', people, key) then
   return 0
 end
 redis.call(

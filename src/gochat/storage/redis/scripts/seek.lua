@@ -3,13 +3,18 @@
 -- KEYS: meta, log, changed. ARGV: the epoch (unused); a stamp, or nothing for the newest; 1 if an
 -- entry of just this stamp is wanted, too; a seq that is looked at before, or nothing.
 -- Returns {seq, stamp, indexed, changed}: of the newest entry in question, where seq is 0 if there is
--- none; up to where entries are in the index; the seqs of those that have changed since.
+-- none; up to where entries are in the index; the seqs of those that have changed since. The error GONE: as
+-- in append.lua.
 
 local meta, log, changed = unpack(KEYS)
 local _, limit, is_wanted, before = unpack(ARGV)
 
 local head = redis.call('HMGET', meta, 'seq', 'base', 'stamp', 'indexed')
 local seq, base = tonumber(head[1] or 0), tonumber(head[2] or 0)
+
+if redis.call('LLEN', log) ~= seq - base then
+  return redis.error_reply('GONE entries of a conversation have vanished')
+end
 
 local function stamp(number)
   return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))[3]
