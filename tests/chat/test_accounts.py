@@ -12,7 +12,7 @@ import trio
 from storing import NOON, Clock
 from talking import World
 
-from gochat.chat.accounts import Accounts, Identity
+from gochat.chat.accounts import TOKEN_LIFETIME, Accounts, Identity
 from gochat.chat.names import NameKey
 from gochat.chat.store import Account
 from gochat.errors import ChatError, StoreUnavailable
@@ -382,6 +382,20 @@ async def test_a_token_stands_for_its_owner_until_it_expires(
     clock.now = token.expires
     assert await code(accounts.resume, token.secret) == "bad_token"
     assert (hasher.hashed, hasher.verified) == (0, 0), "tokens cost no hashing"
+
+
+async def test_a_token_of_a_clock_that_was_far_ahead_does_not_hold_for_years(
+    accounts: Accounts, clock: Clock
+) -> None:
+    start = clock.now
+    clock.now = start + 10 * 365 * 24 * 3600 * 1000
+    jumped = await accounts.issue_token(ANN)
+    assert await accounts.resume(jumped.secret) == (ANN, jumped)
+    clock.now = start
+    assert await code(accounts.resume, jumped.secret) == "bad_token"
+    token = await accounts.issue_token(ANN)
+    clock.now = start - TOKEN_LIFETIME // 2
+    assert await accounts.resume(token.secret) == (ANN, token), "the clock is behind: no harm"
 
 
 async def test_tokens_are_long_random_and_kept_as_digests_only(

@@ -225,6 +225,38 @@ async def go_on(url: str) -> None:
         await chat.do("Mei", "#Cellar", "join")
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
+async def test_times_of_a_wrong_clock_are_copied_and_search_keeps_the_order(
+    place: Places, kind: str
+) -> None:
+    """An entry that is ahead of the clock is not found before all that was said since."""
+    source, target = place("sqlite"), place(kind)
+    clock = Clock()
+    async with open_store(source, clock=clock) as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        clock.now = TODAY + 10 * 365 * 24 * 3600 * 1000
+        await chat.say("Mei", "#lobby", "word 1")
+        clock.now = TODAY
+        await chat.say("Mei", "#lobby", "word 2")
+        clock.now += 1000
+        await chat.say("Mei", "@Bob", "word 3")
+        clock.now += 1000
+        await chat.say("Mei", "#lobby", "word 4")
+        times = [entry.ts for entry in await chat.entries("Bob", "#lobby")]
+    await copied(source, target)
+    async with open_store(target) as store:
+        chat = Chat(store)
+        assert [entry.ts for entry in await chat.entries("Bob", "#lobby")] == times
+        await chat.say("Mei", "@Bob", "word 5")
+        found = await chat.find("Bob", "word")
+    if kind == "sqlite":
+        assert found == [f"word {n}" for n in (5, 4, 3, 2, 1)]
+        assert check(path_of(target)) == []
+    else:  # which reads the log once, and can't know what comes
+        assert found[0] == "word 5"
+
+
 async def test_source_is_not_changed(place: Places, redis_server: RedisServer) -> None:
     file, there = place("sqlite"), place("redis_server")
     await fill(file)

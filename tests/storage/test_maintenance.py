@@ -16,8 +16,8 @@ import trio
 from storing import Chat, draft
 
 from gochat.errors import ConfigError, StoreCorrupt
-from gochat.storage import open_store
-from gochat.storage.maintenance import backup, check
+from gochat.storage import open_store, wall_clock
+from gochat.storage.maintenance import backup, check, wrong_times
 
 pytestmark = pytest.mark.trio
 
@@ -140,7 +140,10 @@ def tampered(path: Path) -> Iterator[sqlite3.Connection]:
             "UPDATE entry SET id = id + (9 << 32) WHERE id = (1 << 32) + 303",
             "the log of ? has gaps",
         ),
-        ("UPDATE entry SET ts = ts + 1 WHERE id = (1 << 32) + 7", "#lobby entry 8 is older"),
+        (
+            "UPDATE entry SET position = 1000 WHERE id = (1 << 32) + 7",
+            "#lobby entry 8 was committed before the one in front of it",
+        ),
         ("UPDATE entry SET position = 20 WHERE id = (1 << 32) + 7", "the position 20 is that of 2"),
         ("UPDATE conversation SET members = 5 WHERE key = '#garden'", "#garden says it has 5"),
         ("UPDATE participant SET read = 999 WHERE person = 'bob'", "bob has read #lobby up to 999"),
@@ -153,6 +156,24 @@ async def test_check_finds(path: Path, harm: str, finding: str) -> None:
     with tampered(path) as db:
         db.execute(harm)
     assert any(finding in found for found in check(path)), check(path)
+
+
+async def test_wrong_times_are_said_but_are_no_damage(path: Path) -> None:
+    assert wrong_times(path, wall_clock()) == []
+    with tampered(path) as db:
+        db.execute("UPDATE entry SET ts = 1700000000000")
+        db.execute("UPDATE entry SET ts = ts + 3600000 WHERE id = (1 << 32) + 7")
+        db.execute("UPDATE entry SET ts = 2015360000000 WHERE id >= (1 << 32) + 302")
+    assert check(path) == []
+    found = wrong_times(path, 1_700_000_000_000 + 3_600_000)
+    assert (
+        "the clock was ahead: 2 entries of #lobby bear times up to 2033-11-11 22:13:20 UTC" in found
+    )
+    (back,) = (remark for remark in found if "goes back" in remark)
+    assert back == (
+        "the clock was wrong: in #lobby the time goes back from 2023-11-14 23:13:20 UTC to "
+        "2023-11-14 22:13:20 UTC at entry 8"
+    )
 
 
 async def test_check_finds_damage_and_then_there_is_no_backup(path: Path, tmp_path: Path) -> None:

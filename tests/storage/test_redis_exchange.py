@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 import trio
 from gochat_faults.proxy import open_proxy
@@ -30,6 +32,8 @@ from gochat.chat.store import Store
 from gochat.protocol.messages import IsTyping, Marked
 
 pytestmark = pytest.mark.trio
+
+TEN_YEARS = 10 * 365 * 24 * 3600 * 1000
 
 MEI = PersonHere(NameKey("mei"), "Mei")
 BOB = PersonHere(NameKey("bob"), "Bob", "lunch")
@@ -144,6 +148,17 @@ async def test_node_that_stops_says_so(nodes: Nodes) -> None:
             exchange(two).tell(Arrived(MEI))
             await until(lambda: first.online == {"Mei"})
             short.cancel_scope.cancel()
+        await until(lambda: not first.online)
+        nursery.cancel_scope.cancel()
+
+
+async def test_lease_given_by_a_clock_far_ahead_does_not_hold_for_years(nodes: Nodes) -> None:
+    async with nodes.open("lease=0.5") as one, trio.open_nursery() as nursery:
+        with nodes.client() as client:
+            until_then = (time.time_ns() // 1_000_000) + TEN_YEARS
+            client.hset(f"{nodes.prefix}:{{0}}:nodes", "gone", until_then)
+            client.hset(f"{nodes.prefix}:{{0}}:o:gone", MEI.key, msgspec.msgpack.encode(MEI))
+        first = await join(nursery, one)
         await until(lambda: not first.online)
         nursery.cancel_scope.cancel()
 

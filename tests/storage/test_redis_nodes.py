@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 
 import pytest
@@ -14,8 +15,11 @@ from storing import Chat, Following, draft, follow, key, person
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.store import Appended, Store
 from gochat.errors import ChatError, LogInterrupted
+from gochat.storage import open_store, wall_clock
 
 pytestmark = pytest.mark.trio
+
+TEN_YEARS = 10 * 365 * 24 * 3600 * 1000
 
 
 @pytest.fixture
@@ -70,6 +74,28 @@ async def test_same_cid_at_once_on_two_nodes_is_one_entry(nodes: Nodes) -> None:
         appended = [result for result in results if isinstance(result, Appended)]
         assert sorted(result.dup for result in appended) == [False] + [True] * 19
         assert {result.entry.seq for result in appended} == {1}
+
+
+async def test_time_is_that_of_redis_whatever_the_clocks_of_the_nodes_say(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_store(nodes.url()) as one, open_store(nodes.url()) as two:
+        await Chat(one).register("Mei")
+        now = wall_clock()
+        right = await Chat(one).say("Mei", "#lobby", "what time is it?")
+        monkeypatch.setattr(time, "time_ns", lambda: (now + TEN_YEARS) * 1_000_000)
+        wrong = await Chat(two).say("Mei", "#lobby", "late")
+    assert 0 <= right.ts - now < 60_000
+    assert right.ts <= wrong.ts < now + 60_000
+
+
+async def test_gate_that_was_closed_by_a_clock_far_ahead_is_open(nodes: Nodes) -> None:
+    async with nodes.open("partitions=1") as store:
+        chat = Chat(store)
+        await chat.register("Mei")
+        with nodes.client() as client:
+            client.hset(f"{nodes.prefix}:{{0}}:state", "gate", wall_clock() + TEN_YEARS)
+        await chat.say("Mei", "#lobby", "hello")
 
 
 async def test_what_happens_on_one_node_is_read_on_the_other(nodes: Nodes) -> None:

@@ -18,14 +18,18 @@ The log
 Every conversation is a log of entries with seq 1, 2, 3 … without gaps. An entry is more than a
 line of chat: joining a room, a topic, an edit are entries too, and what they change (the list of
 members, the text as it reads now) is changed in the commit that appends them. So the log is the
-one history of all that happened, and everything else is a view of it. Within a conversation `ts`
-never goes back, whatever the clock does.
+one history of all that happened, and everything else is a view of it.
+
+Entries are ordered by seq, not by time. Within a conversation `ts` never goes back, unless the
+clock was wrong by more than :data:`MAX_AHEAD`: a clock that is set back by less waits there until
+it has caught up, and from a time further ahead the next entry returns to the clock. The clock is
+that of the store, one for all nodes: on Redis that of the Redis server, not of the node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import trio
 from msgspec import Struct
@@ -46,6 +50,11 @@ from gochat.protocol.messages import (
 #: An unread or mention count stops here: nobody reads on from the exact number, and counting must
 #: not take longer the longer somebody was away.
 MAX_COUNTED = 1000
+
+#: Milliseconds for which the time of a conversation may be ahead of the clock. More than what a
+#: clock is off that is kept by NTP, or that somebody corrects by hand; little enough that the times
+#: of new entries are soon those of the clock again when it had jumped.
+MAX_AHEAD: Final = 5 * 60 * 1000
 
 #: A position in what a store commits, of all conversations together. Opaque: a caller takes it
 #: from :class:`Batch` and hands it back.

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         return _copy(args)
     from gochat.config import load_config
     from gochat.errors import StoreCorrupt
-    from gochat.storage import maintenance
+    from gochat.storage import maintenance, wall_clock
 
     database = _database(load_config(args.config, flags={"store": args.store}).store_url)
     if args.action == "backup":
@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{database}: {finding}")
     if findings:
         raise StoreCorrupt(f"{database} is not sound: start no server on it, restore a backup")
+    for remark in maintenance.wrong_times(database, wall_clock()):
+        print(f"{database}: {remark}")
     print(f"{database}: sound")
     return 0
 

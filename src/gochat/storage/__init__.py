@@ -39,12 +39,13 @@ def wall_clock() -> int:
 
 
 def open_store(
-    url: str, *, clock: Callable[[], int] = wall_clock
+    url: str, *, clock: Callable[[], int] | None = None
 ) -> AbstractAsyncContextManager[Store]:
     """Return the store at `url`, open inside the ``async with`` block.
 
     Leaving the block waits until every write that was handed over is committed. `clock` gives the
-    time of new entries, in milliseconds since the Unix epoch.
+    time of new entries, in milliseconds since the Unix epoch; without it that is the machine's
+    clock, and where the store is Redis, its server's.
 
     Raises:
         ConfigError: the URL names no store; or (on entering) its place can't be used.
@@ -55,7 +56,7 @@ def open_store(
     if separator and scheme == "sqlite":
         from gochat.storage import sqlite
 
-        return sqlite.open_sqlite(url, clock=clock)
+        return sqlite.open_sqlite(url, clock=clock or wall_clock)
     if separator and scheme in REDIS_SCHEMES:
         from gochat.storage import redis
 

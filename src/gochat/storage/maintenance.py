@@ -9,9 +9,11 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from gochat.chat.store import MAX_AHEAD
 from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage.sqlite import database, search
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
@@ -93,6 +95,43 @@ def check(path: Path) -> list[str]:
         return findings
 
 
+def wrong_times(path: Path, now: int) -> list[str]:
+    """Return which entries of a sound database a wrong clock has left: that bear a time ahead of
+    `now`, in milliseconds since the Unix epoch, or are followed by one with an earlier time.
+
+    They do no harm, for entries are ordered by seq. Raises as :func:`check` does.
+    """
+    with opened_to_read(path) as db, database.mapped_errors():
+        db.execute("BEGIN")
+        ahead = db.execute(_AHEAD, (SEQ_BITS, now + MAX_AHEAD)).fetchmany(MAX_FINDINGS)
+        back = db.execute(_BACK, (SEQ_BITS, MAX_SEQ)).fetchmany(MAX_FINDINGS)
+    return [
+        f"the clock was ahead: {count} entries of {key} bear times up to {_shown(ts)}"
+        for key, count, ts in ahead
+    ] + [
+        f"the clock was wrong: in {key} the time goes back from {_shown(before)} to {_shown(ts)} "
+        f"at entry {seq}"
+        for key, seq, before, ts in back
+    ]
+
+
+_AHEAD: Final = (
+    "SELECT c.key, count(*), max(e.ts) FROM entry e JOIN conversation c ON c.id = e.id >> ?1"
+    " WHERE e.ts > ?2 GROUP BY c.id"
+)
+_BACK: Final = (
+    "SELECT c.key, e.id & ?2, b.ts, e.ts FROM entry e JOIN entry b ON b.id = e.id - 1"
+    " JOIN conversation c ON c.id = e.id >> ?1 WHERE e.ts < b.ts"
+)
+
+
+def _shown(ts: int) -> str:
+    try:
+        return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError):  # a year of five digits
+        return f"{ts} ms"
+
+
 def _damage(db: sqlite3.Connection) -> Iterator[str]:
     for (finding,) in db.execute(f"PRAGMA integrity_check({MAX_FINDINGS})").fetchall():
         if finding != "ok":
@@ -112,10 +151,10 @@ _CONTRADICTIONS: Final = {
         " HAVING c.key IS NULL OR min(e.id & ?2) <> coalesce(b.value, 0) + 1"
         " OR max(e.id & ?2) <> coalesce(b.value, 0) + count(*)"
     ),
-    "in the log of {} entry {} is older than the one before it": (
+    "in the log of {} entry {} was committed before the one in front of it": (
         "SELECT coalesce(c.key, '?'), e.id & ?2 FROM entry e"
         " JOIN entry b ON b.id = e.id - 1 LEFT JOIN conversation c ON c.id = e.id >> ?1"
-        " WHERE e.position <= b.position OR e.ts < b.ts"
+        " WHERE e.position <= b.position"
     ),
     "the position {} is that of {} entries": (
         "SELECT position, count(*) FROM entry WHERE ?1 AND ?2 GROUP BY position HAVING count(*) > 1"

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
+import structlog.testing
 import trio
 from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
-from gochat.chat.store import Appended, Batch, Draft, Store
+from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Store
 from gochat.errors import ChatError
 from gochat.protocol.messages import EntryKind, Message
 
 pytestmark = pytest.mark.trio
+
+TEN_YEARS = 10 * 365 * 24 * 3600 * 1000
 
 
 # -- what an entry is -----------------------------------------------------------------------------
@@ -74,14 +77,47 @@ async def test_any_text_comes_back_as_it_went(chat: Chat) -> None:
     assert [entry.text for entry in await chat.entries("Bob", "#lobby")] == texts
 
 
-async def test_time_never_goes_back_within_a_conversation(chat: Chat, clock: Clock) -> None:
+async def test_time_waits_for_a_clock_that_is_set_back_a_little(chat: Chat, clock: Clock) -> None:
     await chat.say("Mei", "#lobby", "at noon")
-    clock.now = NOON - 3_600_000
+    clock.now = NOON - MAX_AHEAD
     early = await chat.say("Mei", "#lobby", "the clock was set back")
     elsewhere = await chat.say("Mei", "@Bob", "another conversation has its own time")
     clock.now = NOON + 1
     late = await chat.say("Mei", "#lobby", "and goes on")
-    assert (early.ts, elsewhere.ts, late.ts) == (NOON, NOON - 3_600_000, NOON + 1)
+    assert (early.ts, elsewhere.ts, late.ts) == (NOON, NOON - MAX_AHEAD, NOON + 1)
+
+
+async def test_time_returns_with_the_clock_after_a_jump(chat: Chat, clock: Clock) -> None:
+    """And the log of the server says so once, not for each conversation."""
+    for room in ("#garden", "#cellar"):
+        await chat.do("Mei", room, "create", "public")
+    clock.now = NOON + TEN_YEARS
+    jumped = [
+        await chat.say("Mei", "#lobby", "ten years later"),
+        await chat.do("Bob", "#garden", "join"),
+        await chat.do("Bob", "#cellar", "join"),
+    ]
+    clock.now = NOON + 1000
+    with structlog.testing.capture_logs() as logs:
+        back = [
+            await chat.say("Mei", "#lobby", "a second later"),
+            await chat.do("Mei", "#garden", "topic", "Roses"),
+            await chat.do("Mei", "#cellar", "topic", "Wine"),
+        ]
+    assert [entry.ts for entry in jumped] == [NOON + TEN_YEARS] * 3
+    assert [entry.ts for entry in back] == [NOON + 1000] * 3
+    entries = await chat.entries("Mei", "#lobby")
+    assert [entry.seq for entry in entries] == [1, 2], "the order is that of the log"
+    warnings = [log for log in logs if log["event"] == "conversation time set back to the clock"]
+    assert [log["ahead"] for log in warnings] == ["315359999 s"]
+
+
+async def test_clocks_of_nodes_that_differ_a_little_keep_the_time(chat: Chat, clock: Clock) -> None:
+    times = []
+    for number in range(6):
+        clock.now = NOON + number + (MAX_AHEAD // 2 if number % 2 else 0)
+        times.append((await chat.say("Mei", "#lobby", "who is late?")).ts)
+    assert times == sorted(times)
 
 
 async def test_drafts_of_one_call_keep_their_order(chat: Chat) -> None:

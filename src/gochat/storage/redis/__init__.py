@@ -37,6 +37,7 @@ from gochat.chat.store import (
 )
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
+from gochat.storage import wall_clock
 from gochat.storage.redis import topology, upkeep
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.exchange import RedisExchange
@@ -75,7 +76,7 @@ class RedisStore:
         search: Search,
         order: Order,
         exchange: RedisExchange,
-        clock: Callable[[], int],
+        clock: Callable[[], int] | None,
     ) -> None:
         self.exchange: Final = exchange
         self._keys = keys
@@ -87,7 +88,7 @@ class RedisStore:
         self._people = people
         self._search = search
         self._order = order
-        self._clock = clock
+        self._clock = clock or wall_clock
 
     # -- accounts and tokens --------------------------------------------------------------------
 
@@ -214,7 +215,7 @@ class RedisStore:
 class _Parts:
     """What is made before anything runs, in a worker thread, for it connects to Redis."""
 
-    def __init__(self, location: Location, clock: Callable[[], int]) -> None:
+    def __init__(self, location: Location, clock: Callable[[], int] | None) -> None:
         options = location.options
         self.options: Final = options
         self.keys: Final = Keys(options.prefix, _find_partitions(location))
@@ -297,7 +298,7 @@ def _find_partitions(location: Location) -> int:
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Store]:
+async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncIterator[Store]:
     """See :func:`gochat.storage.open_store`."""
     location = parse_url(url)
     parts = await trio.to_thread.run_sync(_Parts, location, clock)

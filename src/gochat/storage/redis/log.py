@@ -18,11 +18,13 @@ from msgspec import Struct
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import Appended, Draft, Logged
+from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import Message
+from gochat.storage import wall_clock
+from gochat.storage.log_time import ClockWarnings
 from gochat.storage.redis import scripts
-from gochat.storage.redis.attachment import Attachment
+from gochat.storage.redis.attachment import GATE, Attachment
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.lanes import Command, Steps
 from gochat.storage.redis.names import Names
@@ -51,7 +53,8 @@ _LISTS_SENDER: Final = frozenset({"create", "join"})
 
 
 class _Draft(Struct, array_like=True, frozen=True):
-    """A draft as ``append.lua`` takes it. What is not there is empty or 0."""
+    """A draft as ``append.lua`` takes it. What is not there is empty or 0; `now` is 0 for the
+    clock of Redis."""
 
     now: int
     kind: str
@@ -70,6 +73,8 @@ class _Draft(Struct, array_like=True, frozen=True):
     feed_entries: int
     keep: int
     people: tuple[str, ...]
+    max_ahead: int
+    max_gate: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -103,7 +108,7 @@ class Log:
         names: Names,
         reading: Reading,
         options: Options,
-        clock: Callable[[], int],
+        clock: Callable[[], int] | None,
     ) -> None:
         self._keys = keys
         self._topology = topology
@@ -112,6 +117,7 @@ class Log:
         self._reading = reading
         self._options = options
         self._clock = clock
+        self._clock_warnings = ClockWarnings()
         self._listed: set[tuple[NameKey, ConversationKey]] = set()
         self.appended: Final[deque[Placed]] = deque()
 
@@ -201,7 +207,7 @@ class Log:
     # -- the entry ------------------------------------------------------------------------------
 
     def _try(self, waiting: Sequence[Pending]) -> Steps[None]:
-        now = self._clock()
+        now = self._clock() if self._clock is not None else 0
         replies = yield [self._command(one, now) for one in waiting]
         for one, reply in zip(waiting, replies, strict=True):
             match reply[0]:
@@ -283,6 +289,8 @@ class Log:
             feed_entries=options.feed_entries,
             keep=options.keep,
             people=people,
+            max_ahead=MAX_AHEAD,
+            max_gate=GATE,
         )
         words: Words = (*keys, _encode(packed))
         return Command(one.partition, words, scripts.APPEND, len(keys), one.epoch)
@@ -294,7 +302,9 @@ class Log:
         return "@" + (self._names.person(peer) or peer)
 
     def _appended(self, one: Pending, reply: Reply) -> Appended:
-        _, epoch, seq, ts, position, room = reply
+        _, epoch, seq, ts, position, room, was_ahead = reply
+        if was_ahead:
+            self._clock_warnings.note(was_ahead)
         draft = one.draft
         has_mentions = draft.kind in ("text", "edit")
         entry = Message(
@@ -325,7 +335,7 @@ class Log:
                     to=room.decode() or self._to(draft),
                     epoch=epoch.decode(),
                     seq=seq,
-                    ts=self._clock(),
+                    ts=(self._clock or wall_clock)(),
                     from_=self._names.person(draft.sender_key) or draft.sender,
                     kind=draft.kind,
                     text=draft.text,

@@ -164,7 +164,7 @@ class RedisTarget:
         for heading, entries in pieces:
             partition = self._keys.partition(heading.key)
             commands += [(partition, words) for words in self._around(heading.key, entries, now)]
-            scripted.append((partition, self._extension(heading, entries)))
+            scripted.append((partition, self._extension(heading, entries, now)))
         replies = self._redis.ask([*commands, *scripted])
         if 0 in replies[len(commands) :]:
             raise StoreUnavailable("another copy into the same place goes on")
@@ -184,7 +184,7 @@ class RedisTarget:
                 if entry.mentions:
                     for name in entry.mentions.split(","):
                         mentioned += ("0", f"{name}\0{entry.seq:012d}")
-            left = self._cid_memory - (now - entry.ts) // 1000
+            left = self._cid_memory - max(0, now - entry.ts) // 1000
             if entry.cid and left > 0:
                 said = self._keys.said(key, names.known(entry.sender), entry.cid)
                 yield ("SET", said, entry.seq, "EX", left)
@@ -195,14 +195,15 @@ class RedisTarget:
         if mentioned:
             yield ("ZADD", mentions, *mentioned)
 
-    def _extension(self, heading: Heading, entries: Sequence[Entry]) -> Words:
+    def _extension(self, heading: Heading, entries: Sequence[Entry], now: int) -> Words:
         tail = self._tails[heading.key]
         before = tail.seq
         records = []
         for entry in entries:
             tail.texts += entry.kind == "text"
-            # Stamps order entries across conversations, and rise within one.
-            tail.stamp = max(entry.ts * 1000, tail.stamp + 1)
+            # Stamps order entries across conversations, and rise within one: after a time that is
+            # ahead of the clock they would stand still until then.
+            tail.stamp = max(min(entry.ts, now) * 1000, tail.stamp + 1)
             records.append(_encode(_record(entry, tail)))
         tail.seq = entries[-1].seq
         about, log = self._keys.conversation(heading.key, "c", "l")

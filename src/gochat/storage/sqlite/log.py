@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import Appended, Batch, Draft, Logged
+from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Message
+from gochat.storage.log_time import ClockWarnings
 from gochat.storage.sqlite import rooms
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.directory import Directory, KnownConversation
@@ -33,6 +34,7 @@ class Log:
         self._indexer = Indexer(self._transaction)
         self._epoch = epoch
         self._clock = clock
+        self._clock_warnings = ClockWarnings()
         self._now = 0
         #: The place of the last entry among those of all conversations.
         self.position = self._position_before = self._indexer.last_position
@@ -231,7 +233,11 @@ class Log:
         self, draft: Draft, conversation: KnownConversation, edited: int | None = None
     ) -> Appended:
         conversation.seq += 1
-        conversation.ts = max(conversation.ts, self._now)
+        ahead = conversation.ts - self._now
+        if ahead > MAX_AHEAD:
+            self._clock_warnings.note(ahead)
+        if not 0 <= ahead <= MAX_AHEAD:
+            conversation.ts = self._now
         self.position += 1
         mentions = draft.mentions if draft.kind in ("text", "edit") else ()
         self.db.execute(

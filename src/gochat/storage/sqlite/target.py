@@ -19,7 +19,7 @@ from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.contents import Entry, Heading, Participant, Person, Source, Target
 from gochat.storage.sqlite import database, lock, search
 from gochat.storage.sqlite.database import Location, mapped_errors, parse_url
-from gochat.storage.sqlite.entries import MAX_SEQ, first_id, last_id
+from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.place import publish
 from gochat.storage.sqlite.source import SqliteSource
 
@@ -246,9 +246,14 @@ class SqliteTarget:
     def complete(self) -> int:
         """See :class:`~gochat.storage.contents.Target`."""
         with self._transaction() as db:
-            # Of all conversations together; within one, time never goes back.
+            # Of all conversations together. Within one they must rise with seq, and times may not
+            # where the clock was wrong: such an entry takes the place of the earliest one after it.
             db.execute("DROP TABLE IF EXISTS temp.placed")
-            db.execute("CREATE TEMP TABLE placed AS SELECT id FROM entry ORDER BY ts, id")
+            db.execute(
+                "CREATE TEMP TABLE placed AS SELECT id FROM entry ORDER BY min(ts) OVER"
+                " (PARTITION BY id >> ? ORDER BY id DESC), id",
+                (SEQ_BITS,),
+            )
             db.execute("CREATE UNIQUE INDEX temp.placed_id ON placed (id)")
             db.execute(
                 "UPDATE entry SET position ="

@@ -2,7 +2,8 @@
 --
 -- KEYS: all of one partition; the last, the claim, only where the sender's is the same server.
 -- ARGV: the epoch that the caller believes in; the draft (draft.py: the order of its fields).
--- Returns {"ok", epoch, seq, ts, position, name of the room}, {"dup", epoch, seq, record, name},
+-- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
+-- conversation was too far ahead, or 0}, {"dup", epoch, seq, record, name},
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}. The error GONE: keys
 -- of the conversation have vanished.
 
@@ -15,6 +16,7 @@ local sender, sender_name, text, ref = draft[5], draft[6], draft[7], draft[8]
 local cid, mentioned, subject, subject_name = draft[9], draft[10], draft[11], draft[12]
 local cid_memory, claim_memory, feed_entries, keep = draft[13], draft[14], draft[15], draft[16]
 local people = draft[17] -- of a private conversation: key, name, and the other's, if it is another
+local max_ahead, max_gate = draft[18], draft[19]
 
 local is_lobby = conversation == '#lobby'
 local is_private = string.sub(conversation, 1, 1) == '@'
@@ -26,6 +28,9 @@ end
 
 local time = redis.call('TIME')
 local stamp = time[1] * 1000000 + time[2]
+if now == 0 then
+  now = math.floor(stamp / 1000)
+end
 
 local flags = redis.call('HMGET', state, 'epoch', 'gate')
 if flags[1] ~= epoch then
@@ -33,7 +38,8 @@ if flags[1] ~= epoch then
 end
 if flags[2] then
   local left = tonumber(flags[2]) - math.floor(stamp / 1000)
-  if left > 0 then
+  -- A gate that is closed for longer was closed by a clock that was ahead.
+  if left > 0 and left <= max_gate then
     return { 'gate', left }
   end
   redis.call('HDEL', state, 'gate')
@@ -89,7 +95,11 @@ local function set_row(person, row)
 end
 
 local function add(previous_edit)
-  seq, ts = seq + 1, math.max(ts, now)
+  seq = seq + 1
+  local ahead = ts - now
+  if ahead < 0 or ahead > max_ahead then
+    ts = now
+  end
   if kind == 'text' then
     texts = texts + 1
   end
@@ -112,7 +122,7 @@ local function add(previous_edit)
       redis.call('SET', claim, conversation, 'EX', claim_memory)
     end
   end
-  return { 'ok', epoch, seq, ts, position, name or '' }
+  return { 'ok', epoch, seq, ts, position, name or '', ahead > max_ahead and ahead or 0 }
 end
 
 local function mention(number)
