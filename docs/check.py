@@ -190,9 +190,13 @@ def make_exit_codes() -> str:
     """The exit codes, as the dispatcher names them."""
     from gochat import cli
 
+    failed = (
+        "not done, and trying again may help: no server or store answers, the store or the port is "
+        "in use, a name can't be resolved, a file can't be written"
+    )
     rows = (
         (cli.OK, "done"),
-        (cli.FAILED, "not done: no server answers, the store is locked, a file can't be written"),
+        (cli.FAILED, failed),
         (cli.USAGE, "the command or the configuration is wrong; trying again can't help"),
         (cli.CORRUPT, "the store is damaged, or of a newer gochat, and was left as it is"),
         (cli.INTERRUPTED, "ended by Ctrl+C"),

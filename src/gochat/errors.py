@@ -12,7 +12,8 @@
      ├── StoreCorrupt             the store can't be trusted: stop, touch nothing
      ├── LogInterrupted           the log has another history: who follows it starts anew
      ├── ConnectionLost           the peer is gone, or never answered
-     └── ConfigError              the configuration can't be used: don't start
+     ├── AddressUnavailable       the address to listen on is not there now: try again
+ └── ConfigError              the configuration can't be used: don't start
 
 What each does to a session is decided in one place, :mod:`gochat.server.session`. What each does
 to a command is decided in one place, :func:`gochat.cli.main`.
@@ -144,6 +145,11 @@ class LogInterrupted(GochatError):
 
 class ConnectionLost(GochatError):
     """The connection to the peer is gone, or could not be made."""
+
+
+class AddressUnavailable(GochatError):
+    """The address can't be listened on now, which may pass: the network is not up yet, or another
+    program has the port."""
 
 
 class ConfigError(GochatError):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from processes import GOCHAT, serve
+
+from gochat.errors import AddressUnavailable, ConfigError
+from gochat.server.listener import cannot_listen
 
 
 def failing(*flags: str, **environment: str) -> tuple[int, str]:
@@ -31,13 +36,53 @@ def test_a_bad_configuration_stops_the_start_with_file_line_and_key(tmp_path: Pa
     assert f"{path}:4: limits.burst" in said
 
 
-def test_a_port_in_use_stops_the_start(tmp_path: Path) -> None:
+def test_a_port_in_use_stops_the_start_and_may_pass(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         code, said = failing(
             "--port", str(running.port), "--store", f"sqlite:///{tmp_path / 'other.db'}"
         )
-    assert code == 2
-    assert str(running.port) in said
+    assert code == 1
+    assert f"can't listen on 127.0.0.1:{running.port}: the port is in use" in said
+    assert "choose another --port" in said
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers=2", "--store=redis://localhost:1"]])
+@pytest.mark.parametrize(
+    ("host", "code", "reason"),
+    [
+        ("nobody.invalid", 1, "nobody.invalid:0: the name can't be resolved ("),
+        ("192.0.2.1", 1, "192.0.2.1:0: this machine does not have that address now"),
+        ("2001:db8::1", 1, "[2001:db8::1]:0: this machine does not have that address now"),
+        ("no..host", 2, "no..host:0: that is not a host name or an address"),
+    ],
+)
+def test_an_address_that_cant_be_listened_on_is_permanent_or_not(
+    host: str, code: int, reason: str, workers: list[str]
+) -> None:
+    flags = workers or ["--store=sqlite://"]
+    done, said = failing("--port=0", f"--host={host}", *flags)
+    [line] = [line for line in said.splitlines() if line.startswith("gochat: ")]
+    assert f"can't listen on {reason}" in line
+    assert done == code
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "advice"),
+    [
+        (errno.EACCES, ConfigError, "choose a --port from 1024 on"),
+        (errno.EPERM, ConfigError, "CAP_NET_BIND_SERVICE"),
+        (errno.EAFNOSUPPORT, ConfigError, "choose another --host"),
+        (errno.EADDRINUSE, AddressUnavailable, "choose another --port"),
+        (errno.ENOBUFS, AddressUnavailable, ""),
+    ],
+)
+def test_each_reason_not_to_listen_says_what_to_do(
+    number: int, kind: type[Exception], advice: str
+) -> None:
+    error = cannot_listen("0.0.0.0", 443, OSError(number, os.strerror(number)))
+    assert type(error) is kind
+    assert "can't listen on 0.0.0.0:443" in str(error)
+    assert advice in str(error)
 
 
 def test_a_store_in_use_by_another_server_stops_the_start(tmp_path: Path) -> None:

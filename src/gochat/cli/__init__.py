@@ -29,7 +29,7 @@ COMMANDS: Final = {
 }
 
 OK: Final = 0
-FAILED: Final = 1  # the server can't be reached, the store is locked, a file can't be written
+FAILED: Final = 1  # no server or store answers, the store or the port is in use: it may pass
 USAGE: Final = 2  # argparse's own code too: the command or the configuration is wrong
 CORRUPT: Final = 3  # trying again can't help and may harm: a supervisor must not restart it
 SIGNALLED: Final = 128  # and the signal's number, as shells say it

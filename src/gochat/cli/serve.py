@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     what became of them.
 
     Raises:
+        AddressUnavailable: the address can't be listened on now.
         ConfigError: the configuration, the address or a certificate can't be used.
         StoreUnavailable, StoreCorrupt: the store can't be opened.
     """

@@ -46,14 +46,14 @@ from gochat.chat.rate import TokenBucket
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
-from gochat.errors import ConfigError, ErrorCode
+from gochat.errors import ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
 from gochat.server import deadlines, following, workers
 from gochat.server.certificate import Certificate
 from gochat.server.handlers import Handlers
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
-from gochat.server.listener import accept_for_ever
+from gochat.server.listener import accept_for_ever, cannot_listen
 from gochat.server.neighbours import Neighbours
 from gochat.server.services import Services
 from gochat.server.session import Session
@@ -176,7 +176,8 @@ async def serve(
     it at once: what was acknowledged is kept, but nobody is told.
 
     Raises:
-        ConfigError: an address can't be listened on, or a certificate can't be used.
+        AddressUnavailable: an address can't be listened on now.
+        ConfigError: an address can't be listened on at all, or a certificate can't be used.
         StoreUnavailable, StoreCorrupt: the store can't be opened; it is left as it is.
     """
     stop = trio.Event() if stop is None else stop
@@ -284,11 +285,8 @@ async def _listen(config: Config, *, is_worker: bool) -> list[trio.SocketListene
         if is_worker:
             return await workers.open_listeners(config.bind_host, config.port, BACKLOG)
         return await trio.open_tcp_listeners(config.port, host=config.bind_host, backlog=BACKLOG)
-    except OSError as error:
-        raise ConfigError(
-            f"can't listen on {config.host}:{config.port}: {error.strerror or error}: "
-            "is a server running there already? Choose another --port"
-        ) from error
+    except (OSError, UnicodeError) as error:
+        raise cannot_listen(config.host, config.port, error) from error
 
 
 async def _reload_when_asked(

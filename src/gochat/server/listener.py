@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import Callable
 from math import inf
 from typing import NoReturn, Self
 
 import structlog
 import trio
+
+from gochat.errors import AddressUnavailable, ConfigError, GochatError
 
 log = structlog.stdlib.get_logger()
 
@@ -25,6 +28,46 @@ _OUT_OF_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
 PAUSE = 0.1
 #: Seconds between two lines in the log that say so: each refused connection is worth none.
 WARN_EVERY = 60.0
+
+
+def cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> GochatError:
+    """Return what an error of listening means: what failed, why, and what to do.
+
+    :exc:`~gochat.errors.ConfigError` where only somebody who changes something can help, and
+    :exc:`~gochat.errors.AddressUnavailable` where trying again may.
+    """
+    what = f"can't listen on {f'[{host}]' if ':' in host else host}:{port}"
+    if isinstance(error, UnicodeError):
+        return ConfigError(f"{what}: that is not a host name or an address: choose another --host")
+    reason = error.strerror or str(error)
+    if isinstance(error, socket.gaierror):
+        return AddressUnavailable(
+            f"{what}: the name can't be resolved ({reason}): check the name, "
+            "or start again when the network is up"
+        )
+    match error.errno:
+        case errno.EADDRNOTAVAIL:
+            return AddressUnavailable(
+                f"{what}: this machine does not have that address now: check the address, "
+                "or start again when the network is up"
+            )
+        case errno.EADDRINUSE:
+            return AddressUnavailable(
+                f"{what}: the port is in use: is a server running there already? "
+                "Stop it, or choose another --port"
+            )
+        case errno.EACCES | errno.EPERM:
+            return ConfigError(
+                f"{what}: this user is not permitted to use port {port}: choose a --port from "
+                "1024 on, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE"
+            )
+        case errno.EAFNOSUPPORT:
+            return ConfigError(
+                f"{what}: this machine has no addresses of this kind ({reason}): "
+                "choose another --host"
+            )
+        case _:
+            return AddressUnavailable(f"{what}: {reason}")
 
 
 async def accept_for_ever(

@@ -25,6 +25,7 @@ import trio
 
 from gochat.config import Config
 from gochat.errors import ConfigError
+from gochat.server.listener import cannot_listen
 
 log = structlog.stdlib.get_logger()
 
@@ -62,7 +63,7 @@ def check(config: Config) -> None:
 def reserve_port(config: Config) -> tuple[socket.socket, int]:
     """Return a socket that keeps the port for the workers, and which port that is.
 
-    Nothing connects to it, for it does not listen. Raises :exc:`~gochat.errors.ConfigError`.
+    Nothing connects to it, for it does not listen. Raises as :func:`.listener.cannot_listen` says.
     """
     try:
         addresses = socket.getaddrinfo(
@@ -89,12 +90,8 @@ def reserve_port(config: Config) -> tuple[socket.socket, int]:
                 raise
         if reserved is None:
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
-    except OSError as error:
-        in_use = error.errno == errno.EADDRINUSE
-        raise ConfigError(
-            f"can't listen on {config.host}:{config.port}: {error.strerror or error}"
-            + (": is a server running there already? Choose another --port" if in_use else "")
-        ) from error
+    except (OSError, UnicodeError) as error:
+        raise cannot_listen(config.host, config.port, error) from error
     return reserved, port
 
 

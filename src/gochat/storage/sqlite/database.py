@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sqlite3
@@ -45,6 +46,11 @@ _MAGIC: Final = b"SQLite format 3\0"
 #: Without I, L, O, U: an epoch is read aloud when people compare what they see.
 _EPOCH_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: Why a file can't be made where waiting does not help; elsewhere the disk is full, say.
+_PERMANENT: Final = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+    | {errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+)
 #: Errors that are this program's own, not the database's state.
 OWN_FAULTS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 
@@ -304,11 +310,13 @@ def prepare_place(path: Path) -> None:
     """Make the file's directory, and the file, readable by its owner only, if they are missing.
 
     Raises:
-        ConfigError: they can't be made.
+        ConfigError: they can't be made, before somebody changes something.
+        StoreUnavailable: they can't be made now.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives -wal and -shm the mode of the file itself.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        raise ConfigError(f"the store {path} can't be made: {error.strerror}") from error
+        text = f"the store {path} can't be made: {error.strerror}"
+        raise (ConfigError if error.errno in _PERMANENT else StoreUnavailable)(text) from error

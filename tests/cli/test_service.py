@@ -1,0 +1,40 @@
+"""The systemd unit of the how-to, held to what the server does and to systemd 249."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from gochat import cli
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "run-as-a-service.md"
+
+#: Directives that systemd 249 has, of those that the unit uses; the youngest is from 235.
+KNOWN: Final = frozenset(
+    {"Description", "After", "Wants", "StartLimitIntervalSec", "WantedBy"}
+    | {"ExecStart", "ExecReload", "User", "StateDirectory", "StateDirectoryMode", "LimitNOFILE"}
+    | {"Restart", "RestartSec", "RestartPreventExitStatus", "TimeoutStopSec", "NoNewPrivileges"}
+    | {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "RestrictAddressFamilies"}
+)
+
+
+def unit() -> list[tuple[str, str]]:
+    [text] = re.findall(r"```ini\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    lines = [line for line in text.splitlines() if line and line[0] not in "#["]
+    return [(name, value) for name, _, value in (line.partition("=") for line in lines)]
+
+
+def test_unit_uses_only_what_systemd_249_has() -> None:
+    assert {name for name, _ in unit()} <= KNOWN
+    # Specifiers are in other versions other things: %d is from 250 on.
+    assert not [value for _, value in unit() if "%" in value]
+
+
+def test_unit_restarts_for_what_may_pass_and_for_nothing_else() -> None:
+    directives = dict(unit())
+    assert directives["Restart"] == "on-failure"
+    assert float(directives["RestartSec"]) >= 1
+    assert directives["StartLimitIntervalSec"] == "0"  # else five failures are the last
+    never = {int(code) for code in directives["RestartPreventExitStatus"].split()}
+    assert never == {cli.USAGE, cli.CORRUPT}
