@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import cast
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from gochat.config import Limits
@@ -33,6 +35,7 @@ class Peer:
         self.caps = frozenset(caps)
         self.opened = self.last_heard = now
         self.partial_since: float | None = None
+        self.working_since: float | None = None
         self.pinged: float | None = None
         self.outlet = self
         self.closed: list[tuple[ByeReason, float]] = []
@@ -187,6 +190,66 @@ async def test_pings_to_many_are_spread(watched: set[Peer], autojump_clock: Mock
     busiest = max(moments.count(moment) for moment in moments)
     assert busiest < 150
     assert len(set(moments)) >= 3
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+async def test_no_deadline_runs_while_the_server_does_what_it_was_asked(
+    watched: set[Peer], autojump_clock: MockClock, logged_in: bool
+) -> None:
+    peer = Peer(logged_in=logged_in, caps=())
+    peer.working_since = peer.partial_since = trio.current_time()
+    watched.add(peer)
+    await trio.sleep(1000)
+    assert not peer.closed
+    peer.working_since, peer.opened = None, trio.current_time()
+    peer.partial_since = trio.current_time() if logged_in else None
+    await trio.sleep(9.9)
+    assert not peer.closed
+    await trio.sleep(2)
+    assert peer.closed
+
+
+async def test_who_waits_for_a_reply_is_pinged_and_need_not_answer(
+    watched: set[Peer], autojump_clock: MockClock
+) -> None:
+    peer, other = Peer(logged_in=False), Peer(caps=())
+    peer.working_since = other.working_since = trio.current_time()
+    watched |= {peer, other}
+    await trio.sleep(100)
+    assert not peer.closed
+    assert 3 <= len(peer.pings) <= 5
+    assert max(b - a for a, b in itertools.pairwise([0, *peer.pings])) <= 26.1
+    assert other.pings == []
+
+
+async def test_a_server_that_was_stopped_reads_before_it_closes_anybody(
+    watched: set[Peer], mock_clock: MockClock
+) -> None:
+    """As by SIGSTOP, or for want of a processor: what was sent meanwhile has not been read."""
+    talking, silent = Peer(logged_in=False), Peer(logged_in=False)
+    watched |= {talking, silent}
+    await trio.testing.wait_all_tasks_blocked()
+    mock_clock.jump(100)
+    await trio.testing.wait_all_tasks_blocked()
+    assert not talking.closed
+    assert not silent.closed
+    talking.opened = trio.current_time()
+    mock_clock.jump(deadlines.LOOK_EVERY)
+    await trio.testing.wait_all_tasks_blocked()
+    assert not talking.closed
+    assert silent.closed
+
+
+async def test_a_server_that_is_always_late_closes_who_is_silent(
+    watched: set[Peer], mock_clock: MockClock
+) -> None:
+    silent = Peer(logged_in=False)
+    watched.add(silent)
+    for _ in range(2):
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(100)
+    await trio.testing.wait_all_tasks_blocked()
+    assert silent.closed
 
 
 async def test_sessions_may_come_and_go_while_they_are_watched(

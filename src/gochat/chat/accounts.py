@@ -1,8 +1,6 @@
 """Accounts: registering, proving who one is, and session tokens.
 
-Passwords are hashed with argon2id, which is slow on purpose: in worker threads of their own, at
-most as many at once as there are cores, so that guessing passwords can't starve the chat. A short
-queue waits for them; who comes when that is full is told ``busy``.
+Passwords are hashed with argon2id, for which people wait in line (:mod:`gochat.chat.hashing`).
 
 A token spares its owner the hashing: it is 256 random bits, of which the store keeps the SHA-256
 digest. That needs no slow hash, for there is nothing to guess.
@@ -10,21 +8,18 @@ digest. That needs no slow hash, for there is nothing to guess.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import argon2
-import trio
 
 from gochat.chat import names
+from gochat.chat.hashing import HashingQueue, Wait, wait_patiently
 from gochat.chat.names import NameKey
 from gochat.chat.store import Account, Store, Token
 from gochat.errors import ChatError, ErrorCode
-
-T = TypeVar("T")
 
 #: OWASP's floor for argon2id: 19 MiB, two passes, one lane; about 17 ms a hash.
 ARGON2_MEMORY_KIB: Final = 19456
@@ -34,8 +29,6 @@ ARGON2_LANES: Final = 1
 MIN_PASSWORD: Final = 8
 #: Nobody types more; hashing megabytes is a favour to nobody.
 MAX_PASSWORD: Final = 128
-#: How many may wait for a hash: at 17 ms each and on two cores the last one waits about 2 s.
-MAX_WAITING: Final = 256
 #: In milliseconds.
 TOKEN_LIFETIME: Final = 30 * 24 * 3600 * 1000
 #: A token that holds for more lifetimes than this was issued while the clock was far ahead, and
@@ -62,7 +55,8 @@ class Accounts:
     """Registers people and tells who they are.
 
     `clock` returns milliseconds since the Unix epoch. All methods may raise
-    :exc:`~gochat.errors.StoreUnavailable`, and :exc:`~gochat.errors.ChatError` as they say.
+    :exc:`~gochat.errors.StoreUnavailable`, and :exc:`~gochat.errors.ChatError` as they say. What
+    hashes takes a `wait` (see :meth:`~gochat.chat.hashing.HashingQueue.slot`).
     """
 
     def __init__(
@@ -72,7 +66,7 @@ class Accounts:
         *,
         hasher: argon2.PasswordHasher | None = None,
         token_lifetime: int = TOKEN_LIFETIME,
-        max_waiting: int = MAX_WAITING,
+        queue: HashingQueue | None = None,
         password_length: range = range(MIN_PASSWORD, MAX_PASSWORD + 1),
     ) -> None:
         self._store = store
@@ -82,13 +76,11 @@ class Accounts:
         )
         self._token_lifetime = token_lifetime
         self._password_length = password_length
-        self._limiter = trio.CapacityLimiter(os.cpu_count() or 1)
-        self._max_waiting = max_waiting
-        self._waiting = 0
+        self._queue = queue or HashingQueue()
         # An unknown name must cost as much as a wrong password, or it tells who has an account.
         self._dummy = self._hasher.hash(secrets.token_hex(16))
 
-    async def register(self, name: str, password: str) -> str:
+    async def register(self, name: str, password: str, wait: Wait = wait_patiently) -> str:
         """Create an account and return the name as it will be shown.
 
         Raises:
@@ -98,7 +90,8 @@ class Accounts:
         key = names.fold(name)
         self._check_password(password)
         if await self._store.account(key) is None:
-            password_hash = await self._hashing(self._hasher.hash, password)
+            async with self._queue.slot(wait):
+                password_hash = await self._queue.run(self._hasher.hash, password)
             account = Account(
                 key=key, name=shown, password_hash=password_hash, created=self._clock()
             )
@@ -106,26 +99,30 @@ class Accounts:
                 return shown
         raise ChatError(ErrorCode.NAME_TAKEN, f"the name {shown!r} is taken", field="name")
 
-    async def log_in(self, name: str, password: str) -> Identity:
+    async def log_in(self, name: str, password: str, wait: Wait = wait_patiently) -> Identity:
         """Return who has this name and password.
 
         Raises:
             ChatError: ``bad_credentials``, the same whether name or password is wrong; ``busy``.
         """
-        account = await self._prove(name, password)
-        if self._hasher.check_needs_rehash(account.password_hash):
-            await self._rehash(account, password)
+        async with self._queue.slot(wait):
+            account = await self._prove(name, password)
+            if self._hasher.check_needs_rehash(account.password_hash):
+                await self._rehash(account, password)
         return Identity(account.key, account.name)
 
-    async def change_password(self, who: Identity, old: str, new: str) -> IssuedToken:
+    async def change_password(
+        self, who: Identity, old: str, new: str, wait: Wait = wait_patiently
+    ) -> IssuedToken:
         """Set a new password, revoke all tokens and return a new one.
 
         Raises:
             ChatError: ``bad_credentials``, ``bad_password`` or ``busy``.
         """
         self._check_password(new)
-        account = await self._prove(who.name, old)
-        password_hash = await self._hashing(self._hasher.hash, new)
+        async with self._queue.slot(wait):
+            account = await self._prove(who.name, old)
+            password_hash = await self._queue.run(self._hasher.hash, new)
         if await self._store.account(who.key) != account:
             raise _wrong()  # somebody else with the old password was faster
         await self._store.set_password_hash(who.key, password_hash)
@@ -164,14 +161,14 @@ class Accounts:
         await self._store.revoke_token(digest)
 
     async def _prove(self, name: str, password: str) -> Account:
-        """Return the account with this name and password, as it is now."""
+        """Return the account with this name and password, as it is now. Needs a slot."""
         try:
             account = await self._store.account(names.fold(name))
         except ChatError:  # no account can have such a name
             account = None
         while True:
             password_hash = account.password_hash if account is not None else self._dummy
-            is_right = await self._hashing(self._verify, password_hash, password)
+            is_right = await self._queue.run(self._verify, password_hash, password)
             if account is None or not is_right:
                 raise _wrong()
             # Hashing takes its time. Who changes a password meanwhile must be sure that nobody
@@ -182,11 +179,8 @@ class Accounts:
             account = now
 
     async def _rehash(self, account: Account, password: str) -> None:
-        """Hash a password again, by the parameters of today."""
-        try:
-            password_hash = await self._hashing(self._hasher.hash, password)
-        except ChatError:
-            return  # busy: the next login does it
+        """Hash a password again, by the parameters of today. Needs a slot."""
+        password_hash = await self._queue.run(self._hasher.hash, password)
         now = await self._store.account(account.key)
         if now == account:  # not over a password that was changed meanwhile
             await self._store.set_password_hash(account.key, password_hash)
@@ -205,17 +199,6 @@ class Accounts:
             return self._hasher.verify(password_hash, password)
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
-
-    async def _hashing(self, function: Callable[..., T], *args: str) -> T:
-        if self._waiting >= self._max_waiting:
-            raise ChatError(
-                ErrorCode.BUSY, "too many people are logging in: try again", retry_after=1.0
-            )
-        self._waiting += 1
-        try:
-            return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
-        finally:
-            self._waiting -= 1
 
 
 def _wrong() -> ChatError:

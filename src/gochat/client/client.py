@@ -149,7 +149,8 @@ class Client:
     async def log_in(self, name: str, password: str) -> None:
         """Connect, and log in. The password is not kept: reconnecting uses the token.
 
-        Tried once: when it fails the client is offline as before. Cancelling it ends the attempt.
+        Tried once, unless the server is too busy to look at the password: then again when it says.
+        When it fails the client is offline as before. Cancelling it ends the attempt.
 
         Raises:
             ChatError: ``bad_credentials``, ``already_logged_in``, ``rate_limited`` …

@@ -32,16 +32,20 @@ from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, FrameDecoder
 from gochat.protocol.messages import (
     Bye,
     CaughtUp,
+    ChangePassword,
     Error,
     Event,
     IsTyping,
+    Login,
     Marked,
     Message,
     Ping,
     Pong,
     Presence,
+    Register,
     Reply,
     Request,
+    Resume,
     ServerMessage,
 )
 
@@ -58,7 +62,9 @@ MAX_REQUESTS: Final = 64
 MAX_UNWRITTEN: Final = 256
 #: How long closing may take, in seconds. There is nothing left to say by then.
 CLOSE_TIMEOUT: Final = 1.0
-
+#: Requests that the server may let wait in line, for they need a password to be hashed; and Resume,
+#: whose answer comes after all that was missed.
+MAY_WAIT: Final = (Register, Login, Resume, ChangePassword)
 
 R = TypeVar("R", bound=Reply)
 
@@ -141,8 +147,12 @@ class Connection:
         """Return the reply to `request`, which is of the kind that is expected.
 
         A server that doesn't answer within the time of a request is of no use any more: the
-        connection ends. Raises as :meth:`request` does, and ChatError for what the server refuses.
+        connection ends. What waits for a password to be hashed may take longer, as long as the
+        server gives signs of life. Raises as :meth:`request` does, and ChatError for what the
+        server refuses.
         """
+        if isinstance(request, MAY_WAIT):
+            return checked(await self.request(request), expected)
         with anyio.move_on_after(self._options.request_timeout):
             return checked(await self.request(request), expected)
         self.end(no_answer(self._options))

@@ -39,8 +39,9 @@ class ConnectionState(StrEnum):
 class StateChanged:
     """The connection's state, each time that it changes or that there is more to say about it.
 
-    While RECONNECTING, `retry_in` is the time until the next attempt in seconds, None during an
-    attempt. `reason` is a text for people: why the connection was lost, or empty.
+    While RECONNECTING, or CONNECTING to a server that is too busy, `retry_in` is the time until the
+    next attempt in seconds, None during an attempt. `reason` is a text for people: why the
+    connection was lost, or empty.
     """
 
     state: ConnectionState

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -25,6 +26,9 @@ from gochat.protocol.messages import ByeReason, Capability
 
 #: A connection that lasted so long (seconds) was a good one: the next attempts start over.
 STABLE_AFTER: Final = 10.0
+#: Of the time that the server asks for, by how much more at most: all whom it refused at once
+#: were asked for the same.
+SPREAD: Final = 0.5
 
 _CAPS: Final = tuple(Capability)
 
@@ -100,11 +104,14 @@ class Link:
     async def register(self, name: str, password: str, invite: str | None) -> str:
         """Create an account, by a connection of its own."""
         request = wire.Register(name=name, password=password, invite=invite)
-        receiver = _Deaf()
-        async with open_connection(
-            self._address, self._ssl_context, receiver, self._options
-        ) as connection:
-            return (await connection.ask(request, wire.Registered)).name
+
+        async def register() -> wire.Registered:
+            async with open_connection(
+                self._address, self._ssl_context, _Deaf(), self._options
+            ) as connection:
+                return await connection.ask(request, wire.Registered)
+
+        return (await self._until_not_busy(register)).name
 
     async def log_in(self, request: wire.Login | wire.Resume) -> None:
         """Log in, and stay so; return or raise when it is known how that went."""
@@ -146,20 +153,24 @@ class Link:
     async def change_password(self, old: str, new: str) -> None:
         """Set a new password, and take the new token."""
         request = wire.ChangePassword(old=old, new=new)
-        await self.call(request, wire.PasswordChanged, is_repeatable=False)
 
-    async def call(
-        self, request: wire.Request, expected: type[R], *, is_repeatable: bool = True
-    ) -> R:
+        async def change() -> wire.PasswordChanged:
+            connection = None
+            with anyio.move_on_after(self._options.request_timeout):
+                connection = await self._connected()
+            if connection is None:
+                raise ConnectionLost(no_answer(self._options))
+            return await connection.ask(request, wire.PasswordChanged)
+
+        await self._until_not_busy(change)
+
+    async def call(self, request: wire.Request, expected: type[R]) -> R:
         """Return the reply to `request`, over as many connections as it takes within the time."""
         with anyio.move_on_after(self._options.request_timeout):
             while True:
                 connection = await self._connected()
-                try:
+                with suppress(ConnectionLost):
                     return checked(await connection.request(request), expected)
-                except ConnectionLost:
-                    if not is_repeatable:
-                        raise
         raise ConnectionLost(no_answer(self._options))
 
     async def tell(self, request: wire.Request) -> None:
@@ -191,7 +202,7 @@ class Link:
         while True:
             end = await self._live(request, order)
             reason = str(end.error)
-            if end.is_final or not order.is_settled:
+            if end.is_final or not (order.is_settled or end.is_busy):
                 if end.revokes_token:
                     self._mailroom.token = self._mailroom.token_expires = None
                 order.settle(end.error)
@@ -199,16 +210,21 @@ class Link:
                 return
             if end.lasted >= STABLE_AFTER:
                 backoff.reset()
-            await self._wait(backoff.next(), end.retry_after, reason)
-            self._become(ConnectionState.RECONNECTING, None, reason)
+            state = ConnectionState.RECONNECTING if order.is_settled else ConnectionState.CONNECTING
+            await self._wait(
+                max(backoff.next(), self._spread(end.retry_after)), end.retry_after, reason, state
+            )
+            self._become(state, None, reason)
+            if not order.is_settled:
+                continue
             token, positions = self._mailroom.token, self._mailroom.inbox.positions()
             assert token is not None
             request = wire.Resume(token=token, positions=positions)
 
-    async def _wait(self, delay: float, least: float, reason: str) -> None:
+    async def _wait(self, delay: float, least: float, reason: str, state: ConnectionState) -> None:
         """Wait before the next attempt. :meth:`reconnect_now` ends that; never before `least`."""
         begun = self._clock.now()
-        self._become(ConnectionState.RECONNECTING, delay + least, reason)
+        self._become(state, delay + least, reason)
         try:
             with anyio.CancelScope() as self._pause:
                 await self._clock.sleep(delay + least)
@@ -216,8 +232,12 @@ class Link:
         finally:
             self._pause = None
         if (rest := begun + least - self._clock.now()) > 0:
-            self._become(ConnectionState.RECONNECTING, rest, reason)
+            self._become(state, rest, reason)
             await self._clock.sleep(rest)
+
+    def _spread(self, retry_after: float) -> float:
+        """Return how much later than asked to come back, so that not all do at once."""
+        return self._options.random() * retry_after * SPREAD
 
     async def _live(self, request: wire.Login | wire.Resume, order: _Order) -> _End:
         """Connect, log in, and stay until that ends; return how it did."""
@@ -242,6 +262,17 @@ class Link:
             self._mailroom.connection_lost()
 
     # -- inside ---------------------------------------------------------------------------------
+
+    async def _until_not_busy(self, attempt: Callable[[], Awaitable[R]]) -> R:
+        """Repeat `attempt` while the server has too much to do, when it said to come back."""
+        while True:
+            try:
+                return await attempt()
+            except ChatError as error:
+                if error.code != ErrorCode.BUSY:
+                    raise
+                least = error.retry_after or 0.0
+            await self._clock.sleep(least + self._spread(least))
 
     async def _connected(self) -> Connection:
         """Wait for a connection that is logged in."""
@@ -290,6 +321,11 @@ class _End:
         if isinstance(self.error, ChatError):
             return self.error.code == ErrorCode.BAD_TOKEN
         return self.bye is not None and self.bye.reason in _FINAL
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the server had too much to do to look at the password."""
+        return isinstance(self.error, ChatError) and self.error.code == ErrorCode.BUSY
 
     @property
     def revokes_token(self) -> bool:

@@ -39,7 +39,8 @@ class ClientOptions:
     """The times of a client, all in seconds. The defaults are right for people and bots.
 
     `connect_timeout` is for reaching the server, `tls_timeout` for the TLS handshake,
-    `request_timeout` for the answer to a request, reconnecting included. After
+    `request_timeout` for the answer to a request, reconnecting included; where a password has to be
+    hashed, the client waits for as long as the server shows signs of life. After
     `heartbeat_interval` without a byte the client asks for a sign of life, and takes the
     connection for lost when none comes within `heartbeat_grace`. An attempt to reconnect follows
     after a random time of up to `backoff_base`, which doubles with each failure, up to

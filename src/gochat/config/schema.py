@@ -42,7 +42,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         _within(
             1,
             100_000,
-            "Logins that may wait for a core to hash on, before the next one is told `busy`. "
+            "Logins that may be in line for a core to hash on, before the next one gets `busy`. "
             "The default is some 3 s of work on two cores.",
         ),
     ] = 256
@@ -111,7 +111,12 @@ class Limits(Struct, frozen=True, kw_only=True):
         _within(1, 10_000_000, "Connections at once that have not logged in, of all addresses."),
     ] = 256
     anonymous_timeout: Annotated[
-        _Seconds, _within(0.1, 3600, "Seconds within which a connection must have logged in.")
+        _Seconds,
+        _within(
+            0.1,
+            3600,
+            "Seconds within which a connection must have logged in, not counting the server's work.",
+        ),
     ] = 10.0
     anonymous_bytes: Annotated[
         int,

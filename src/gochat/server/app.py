@@ -41,6 +41,7 @@ from gochat.chat.delivery import (
 )
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
+from gochat.chat.hashing import HashingQueue
 from gochat.chat.hub import Hub
 from gochat.chat.rate import TokenBucket
 from gochat.chat.rooms import Rooms
@@ -265,7 +266,7 @@ def _compose(
                 parallelism=limits.argon2_parallelism,
             ),
             token_lifetime=int(limits.token_lifetime * 1000),
-            max_waiting=limits.hashing_queue,
+            queue=HashingQueue(limits.hashing_queue),
             password_length=range(limits.password_min, limits.password_max + 1),
         ),
         drafts=Drafts(store, directory, limits.text_chars),

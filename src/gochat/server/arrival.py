@@ -97,12 +97,15 @@ class Arrivals:
         names.check(request.name)  # what costs nothing to refuse doesn't count
         if refused := self._services.registrations.refused(trio.current_time()):
             raise refused
-        name = await self._services.accounts.register(request.name, request.password)
+        name = await self._services.accounts.register(
+            request.name, request.password, session.while_there
+        )
         log.info("registered", name=name, address=session.address)
         session.reply(Registered(name=name, request_id=request.request_id))
 
     async def log_in(self, session: Session, request: Login) -> None:
         """Log in by password."""
+        session.caps = _kept(frozenset(request.caps))  # it may want signs of life before the reply
         now = trio.current_time()
         account = _fold_or_nobody(request.name)
         session.login_failures = [t for t in session.login_failures if t > now - _MINUTE]
@@ -115,7 +118,9 @@ class Arrivals:
             )
         self._services.logins.check(account, session.address, now)
         try:
-            who = await self._services.accounts.log_in(request.name, request.password)
+            who = await self._services.accounts.log_in(
+                request.name, request.password, session.while_there
+            )
         except ChatError as error:
             if error.code == ErrorCode.BAD_CREDENTIALS:
                 session.login_failures.append(now)
@@ -132,6 +137,7 @@ class Arrivals:
 
     async def resume(self, session: Session, request: Resume) -> None:
         """Log in by token and catch up."""
+        session.caps = _kept(frozenset(request.caps))
         try:
             who, token = await self._services.accounts.resume(request.token)
         except ChatError:
@@ -158,7 +164,9 @@ class Arrivals:
         who, now = session.identity, trio.current_time()
         self._services.logins.check(who.key, session.address, now)
         try:
-            token = await self._services.accounts.change_password(who, request.old, request.new)
+            token = await self._services.accounts.change_password(
+                who, request.old, request.new, session.while_there
+            )
         except ChatError as error:
             if error.code == ErrorCode.BAD_CREDENTIALS:
                 self._services.logins.failed(who.key, session.address, now)
@@ -207,7 +215,6 @@ class Arrivals:
         limits = self._limits
         session.identity = who
         session.token_digest = token.digest
-        session.caps = _kept(frozenset(request.caps))
         session.wants_log = "log" in session.caps
         held = _Held(limits.mailbox_bytes)
         session.events = held

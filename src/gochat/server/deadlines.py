@@ -2,6 +2,9 @@
 
 A timer for each session would cost a task or a scope for each; looking at all of them once a
 second costs less than one broadcast, and no deadline here needs to be more exact.
+
+What is measured is the silence of the peer: no deadline runs while the session does what it was
+asked to, nor while the server itself was held up.
 """
 
 from __future__ import annotations
@@ -31,16 +34,26 @@ def _spread() -> float:
 
 async def watch(sessions: Collection[Session], limits: Limits) -> NoReturn:
     """Look at all sessions every second, for ever."""
+    interval = min(LOOK_EVERY, limits.frame_timeout / 4, limits.anonymous_timeout / 4)
+    was_late = False
     while True:
-        await trio.sleep(min(LOOK_EVERY, limits.frame_timeout / 4, limits.anonymous_timeout / 4))
+        due = trio.current_time() + interval
+        await trio.sleep_until(due)
         now = trio.current_time()
+        # A process that was stopped, or had no processor, has not read what has arrived: first
+        # that. But once only, or a server that is always late would never close anything.
+        was_late = now - due > interval and not was_late
+        if was_late:
+            continue
         for session in tuple(sessions):
             check(session, limits, now)
 
 
 def check(session: Session, limits: Limits, now: float) -> None:
     """Close `session` if one of its deadlines has passed; ping it if it has long been silent."""
-    if session.partial_since is not None and now - session.partial_since > limits.frame_timeout:
+    if session.working_since is not None:
+        _show_life(session, session.working_since, limits, now)
+    elif session.partial_since is not None and now - session.partial_since > limits.frame_timeout:
         session.close(ByeReason.FRAME_TIMEOUT, "a frame took too long to arrive")
     elif session.identity is None:
         if now - session.opened > limits.anonymous_timeout:
@@ -52,6 +65,18 @@ def check(session: Session, limits: Limits, now: float) -> None:
                     ByeReason.HEARTBEAT_TIMEOUT, "no answer to a ping", retry_after=RETRY_AFTER
                 )
         elif now - session.last_heard > limits.heartbeat_interval * _spread():
-            session.pinged = now
-            session.outlet.post(_PING)
-            session.outlet.flush()
+            _ping(session, now)
+
+
+def _show_life(session: Session, since: float, limits: Limits, now: float) -> None:
+    """Ping a client that has long waited for a reply, so that it doesn't take us for dead."""
+    if session.pinged is not None:
+        since = max(since, session.pinged)
+    if Capability.HEARTBEAT in session.caps and now - since > limits.heartbeat_interval * _spread():
+        _ping(session, now)
+
+
+def _ping(session: Session, now: float) -> None:
+    session.pinged = now
+    session.outlet.post(_PING)
+    session.outlet.flush()

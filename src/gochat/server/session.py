@@ -3,7 +3,8 @@
 A session has one task, its reader. It reads what has arrived, handles the requests in it one after
 the other, and flushes the replies together. Writing is the outlet's business
 (:mod:`gochat.chat.delivery`), so a session never waits for its own peer to read; it stops reading
-from a peer that doesn't, and is cut when that goes too far.
+from a peer that doesn't, and is cut when that goes too far. While a request waits in line, the
+session reads on, to notice when its peer leaves.
 
 What an error does is decided here, and only here:
 
@@ -20,7 +21,7 @@ anything else                a logged traceback and ``bye internal``; the server
 from __future__ import annotations
 
 import contextlib
-from math import inf
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -74,15 +75,16 @@ NOWHERE: Final = _Nowhere()
 class Session:
     """One connection and who speaks through it.
 
-    `last_heard` and `partial_since` are the reader's notes for :mod:`gochat.server.deadlines`, in
-    seconds of the Trio clock.
+    `opened`, `last_heard`, `partial_since` and `working_since` are the reader's notes for
+    :mod:`gochat.server.deadlines`, in seconds of the Trio clock.
     """
 
     __slots__ = (
-        "_bye", "_decoder", "_handlers", "_is_receiving", "_malformed", "_max_malformed", "_scope",
-        "_socket", "_stream", "address", "bytes_received", "caps", "events", "identity",
-        "last_heard", "login_failures", "max_anonymous_bytes", "opened", "outlet", "partial_since",
-        "person", "pinged", "token_digest", "unmarked", "wants_log",
+        "_bye", "_decoder", "_handlers", "_has_read_ahead", "_is_waiting", "_malformed",
+        "_max_malformed", "_scope", "_socket", "_stream", "address", "bytes_received", "caps",
+        "events", "identity", "last_heard", "login_failures", "max_anonymous_bytes", "opened",
+        "outlet", "partial_since", "person", "pinged", "token_digest", "unmarked", "wants_log",
+        "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -101,15 +103,19 @@ class Session:
         self._handlers = handlers
         self._decoder = FrameDecoder(frame_bytes)
         self._scope = trio.CancelScope()
-        self._is_receiving = False
+        self._is_waiting = False  # for its peer, or in line: closing it need not wait
+        self._has_read_ahead = False
         self._bye: Bye | None = None
         self._malformed = 0
         self._max_malformed = malformed_frames
         self.address: Final = address
         self.outlet: Outlet
         self.events: Sink
+        #: When it began to wait for a login. The time for which the peer waited is added.
         self.opened = self.last_heard = trio.current_time()
         self.partial_since: float | None = None
+        #: Since when it has not listened, but done what it was asked to; None while it listens.
+        self.working_since: float | None = None
         self.pinged: float | None = None
         self.bytes_received = 0
         self.max_anonymous_bytes = anonymous_bytes
@@ -128,7 +134,7 @@ class Session:
         """Have the session finish what it is handling, say goodbye and end. The first counts."""
         if self._bye is None:
             self._bye = Bye(reason=reason, text=text, retry_after=retry_after)
-            if self._is_receiving:
+            if self._is_waiting:
                 self._scope.cancel()
 
     def evicted(self) -> None:
@@ -186,40 +192,84 @@ class Session:
             with trio.CancelScope() as self._scope:
                 await self._say_goodbye(self._bye)
 
+    async def while_there(self, turn: Callable[[], Awaitable[None]]) -> None:
+        """Run `turn`, a handler's wait, unless the peer leaves or the session is to close: then it
+        is cancelled, and the session ends."""
+        if self._bye is not None:
+            self._scope.cancel()
+        self.outlet.flush()  # what was asked for before has not to wait
+        self._is_waiting = True
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read_ahead)
+                await turn()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._is_waiting = False
+
+    async def _read_ahead(self) -> None:
+        """Notice that the peer leaves. What it sends meanwhile, up to a bound, is handled later."""
+        read = 0
+        while read < READ_SIZE:
+            try:
+                data = await self._receive()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                data = b""
+            if not data:
+                self._scope.cancel()
+                return
+            self._note_arrival(len(data))
+            self._decoder.receive_data(data)
+            self._has_read_ahead = True
+            read += len(data)
+
+    async def _receive(self) -> bytes:
+        """Wait for what the peer sends; empty at its end. Cancelled, it has read nothing."""
+        if self._socket is not None:
+            return await read_some(self._socket)
+        return bytes(await self._stream.receive_some(READ_SIZE))
+
     async def _read_and_handle(self) -> None:
         while self._bye is None:
-            self._is_receiving = True
-            if self._socket is not None:
-                data = await read_some(self._socket)
-            else:
-                data = bytes(await self._stream.receive_some(READ_SIZE))
-            self._is_receiving = False
+            self._is_waiting = True
+            data = await self._receive()
+            self._is_waiting = False
             if not data or self._bye is not None:  # what comes with the end isn't acknowledged
                 return
-            arrived = trio.current_time()
+            self.working_since = trio.current_time()
             self._note_arrival(len(data))
             self._decoder.receive_data(data)
             try:
                 await self._handle_arrived()
+                while self._has_read_ahead and self._bye is None:
+                    await self._handle_arrived()
             finally:
                 self.outlet.flush()
-            self.partial_since = (
-                (self.partial_since or arrived) if self._decoder.is_mid_frame else None
-            )
             if self.outlet.backlog > HIGH_WATER:
                 await self.outlet.drain()
-            self.last_heard = trio.current_time()
+            self._listen_again(self.working_since)
 
     def _note_arrival(self, size: int) -> None:
-        # Until it is read from again, whatever it sends can't be heard.
-        self.last_heard = inf
-        self.pinged = None
         self.bytes_received += size
         if self.identity is None and self.bytes_received > self.max_anonymous_bytes:
             self.close(ByeReason.PROTOCOL_ERROR, "too much was sent before logging in")
 
+    def _listen_again(self, worked_since: float) -> None:
+        """Hold the peer to its deadlines again, of which none has run while it was not heard."""
+        now = trio.current_time()
+        self.opened = min(self.opened + now - worked_since, now)
+        if not self._decoder.is_mid_frame:
+            self.partial_since = None
+        elif self.partial_since is None:
+            self.partial_since = now
+        else:
+            self.partial_since += now - worked_since
+        self.last_heard = now
+        self.working_since = self.pinged = None
+
     async def _handle_arrived(self) -> None:
         """Handle all requests that are complete, and reply to each in order."""
+        self._has_read_ahead = False
         requests: list[Request] = []
         try:
             while (body := self._decoder.next_frame()) is not None:

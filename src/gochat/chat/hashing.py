@@ -1,0 +1,92 @@
+"""The line before the password hashes: first come, first served, and bounded.
+
+argon2id is slow on purpose. It runs in worker threads of its own, at most as many at once as there
+are cores, so that guessing passwords can't starve the chat. A request gets in line once, however
+many hashes it needs: what has been hashed for it is never thrown away for want of room.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias, TypeVar
+
+import trio
+
+from gochat.errors import ChatError, ErrorCode
+
+T = TypeVar("T")
+
+#: How many may be in line: at 17 ms each and on two cores the last one waits about 2 s.
+MAX_WAITING: Final = 256
+#: Of the average time that a slot is held, the part that the newest one makes up: an average over
+#: some ten requests follows the load within a second, and one slow request doesn't show.
+NEWEST: Final = 0.1
+#: Seconds that a slot is held for, as long as nobody has held one.
+GUESS: Final = 0.02
+#: Seconds after which whoever was refused may come back: at least and at most.
+RETRY_AFTER: Final = (1.0, 60.0)
+
+#: Runs an async function that waits in line; may cancel it, and then doesn't return.
+Wait: TypeAlias = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+
+
+async def wait_patiently(turn: Callable[[], Awaitable[None]]) -> None:
+    """Wait, whatever happens meanwhile."""
+    await turn()
+
+
+class HashingQueue:
+    """Hands out the slots for hashing, one per core."""
+
+    def __init__(self, max_waiting: int = MAX_WAITING, *, slots: int | None = None) -> None:
+        self._max_waiting = max_waiting
+        # Of a CapacityLimiter, who waits longest is next, and nobody overtakes.
+        self._slots = trio.CapacityLimiter(slots or os.cpu_count() or 1)
+        self._threads = trio.CapacityLimiter(self._slots.total_tokens)
+        self._held_for = GUESS  # seconds, on average
+        self.waiting = 0
+        """How many are in line, those included that are being hashed for."""
+
+    @property
+    def delay(self) -> float:
+        """The seconds until all that are in line now will have been served."""
+        return self.waiting * self._held_for / self._slots.total_tokens
+
+    @asynccontextmanager
+    async def slot(self, wait: Wait = wait_patiently) -> AsyncIterator[None]:
+        """Get in line, and hold a slot. `wait` is what waits where none is free.
+
+        Cancelled while it waits, it gives up its place. Raises ChatError: ``busy``.
+        """
+        if self.waiting >= self._max_waiting:
+            seconds = min(max(self.delay, RETRY_AFTER[0]), RETRY_AFTER[1])
+            raise ChatError(
+                ErrorCode.BUSY,
+                f"too many people are logging in: try again in {seconds:.0f} s",
+                retry_after=seconds,
+            )
+        self.waiting += 1
+        request, since = object(), None
+
+        async def turn() -> None:
+            nonlocal since
+            await self._slots.acquire_on_behalf_of(request)
+            since = trio.current_time()
+
+        try:
+            if self._slots.available_tokens and not self._slots.statistics().tasks_waiting:
+                await turn()
+            else:
+                await wait(turn)
+            yield
+        finally:
+            self.waiting -= 1
+            if since is not None:
+                self._held_for += NEWEST * (trio.current_time() - since - self._held_for)
+                self._slots.release_on_behalf_of(request)
+
+    async def run(self, function: Callable[..., T], *args: object) -> T:
+        """Run `function` in a thread. The caller holds a slot. Once begun it isn't cancelled."""
+        return await trio.to_thread.run_sync(function, *args, limiter=self._threads)

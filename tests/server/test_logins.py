@@ -1,0 +1,271 @@
+"""Many who log in at once: who waits for whom, what is hashed, and what is thrown away."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import argon2
+import pytest
+import trio
+import trustme
+from peers import PASSWORD, PATIENCE, Peer, config, running_server
+
+from gochat.errors import ErrorCode
+from gochat.protocol.messages import (
+    Bye,
+    ChangePassword,
+    Error,
+    LoggedIn,
+    Login,
+    PasswordChanged,
+    Ping,
+    Pong,
+    Register,
+    Send,
+    Sent,
+)
+from gochat.server.app import Server, open_server
+from gochat.server.tls import TlsStream
+
+pytestmark = pytest.mark.trio
+
+
+class Hashing:
+    """Counts the hashes that the servers of this process compute, and holds them back."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.counted: Counter[str] = Counter()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        for name in ("hash", "verify"):
+            patch.setattr(argon2.PasswordHasher, name, self._counting(name))
+
+    def _counting(self, name: str) -> Callable[..., object]:
+        real = getattr(argon2.PasswordHasher, name)
+
+        def counted(*args: object, **options: object) -> object:
+            self.counted[name] += 1
+            self.may_go_on.wait(PATIENCE)
+            return real(*args, **options)
+
+        return counted
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no hash be finished."""
+        self.may_go_on.clear()
+        try:
+            yield
+        finally:
+            self.may_go_on.set()
+
+
+@pytest.fixture
+def hashing(monkeypatch: pytest.MonkeyPatch) -> Hashing:
+    return Hashing(monkeypatch)
+
+
+def queue_of(server: Server) -> int:
+    """How many are in line."""
+    return server._services.accounts._queue.waiting
+
+
+def connector(
+    kind: str, server: Server
+) -> Callable[[], contextlib.AbstractAsyncContextManager[Peer]]:
+    """How to connect to a server by streams of each kind."""
+    authority = trustme.CA()
+    ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.configure_trust(ours)
+    authority.issue_cert("localhost").configure_cert(theirs)
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Peer]:
+        stream: trio.abc.Stream
+        async with trio.open_nursery() as nursery:
+            if kind == "memory":
+                stream, other = trio.testing.memory_stream_pair()
+                nursery.start_soon(server.serve_stream, other, "memory")
+            else:
+                [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+                stream = await trio.testing.open_stream_to_socket_listener(listener)
+                accepted = await listener.accept()
+                await listener.aclose()
+                if kind == "tls":
+                    nursery.start_soon(server.serve_stream, TlsStream(accepted, theirs), "tls")
+                    stream = trio.SSLStream(stream, ours, server_hostname="localhost")
+                else:
+                    nursery.start_soon(server.serve_stream, accepted, "plain")
+            async with stream:
+                yield Peer(stream)
+
+    return connect
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what threads and sessions do."""
+    with trio.fail_after(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - an event would have to be set in a thread
+            await trio.sleep(0.001)
+
+
+# -- a storm --------------------------------------------------------------------------------------
+
+
+async def test_all_of_a_storm_are_logged_in_and_no_hash_is_thrown_away(hashing: Hashing) -> None:
+    """The line takes longer than a connection has for logging in."""
+    crowd, timeout = 100, 1.0
+    async with running_server(config(anonymous_timeout=timeout)) as server:
+        async with contextlib.AsyncExitStack() as stack:
+            async with server.connect() as peer:
+                await peer.register("mei")
+            hashing.counted.clear()
+            peers = []
+            with hashing.held():
+                for _ in range(crowd):
+                    peers.append(await stack.enter_async_context(server.connect()))
+                    await peers[-1].send(Login(name="mei", password=PASSWORD))
+                await trio.sleep(2.5 * timeout)
+            for peer in peers:
+                await peer.expect(LoggedIn)
+                await peer.ask(Ping(), Pong)
+    assert hashing.counted == {"verify": crowd}
+
+
+async def test_who_comes_first_is_served_first(hashing: Hashing) -> None:
+    async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
+        connect = connector("plain", server)
+        peers = [await stack.enter_async_context(connect()) for _ in range(12)]
+        await peers[0].register("mei")
+        served: list[int] = []
+
+        async def wait(number: int) -> None:
+            await peers[number].expect(LoggedIn)
+            served.append(number)
+
+        server._services.accounts._queue._slots.total_tokens = 1
+        async with trio.open_nursery() as nursery:
+            with hashing.held():
+                for number, peer in enumerate(peers):
+                    await peer.send(Login(name="mei", password=PASSWORD))
+                    await until(lambda number=number: queue_of(server) == number + 1)  # type: ignore[misc]  # of the loop
+                    nursery.start_soon(wait, number)
+    assert served == sorted(served)
+
+
+async def test_a_full_line_says_when_it_will_be_empty(hashing: Hashing) -> None:
+    async with open_server(config(hashing_queue=8)) as server, contextlib.AsyncExitStack() as stack:
+        connect = connector("plain", server)
+        peers = [await stack.enter_async_context(connect()) for _ in range(9)]
+        await peers[0].register("mei")
+        queue = server._services.accounts._queue
+        queue._slots.total_tokens, queue._held_for = 2, 5.0
+        with hashing.held():
+            for peer in peers[:8]:
+                await peer.send(Login(name="mei", password=PASSWORD))
+            await until(lambda: queue.waiting == 8)
+            for request in (
+                Login(name="mei", password=PASSWORD),
+                Register(name="bob", password=PASSWORD),
+            ):
+                error = await peers[8].ask(request, Error)
+                assert (error.code, error.retry_after) == (ErrorCode.BUSY, 20.0)
+        for peer in peers[:8]:
+            await peer.expect(LoggedIn)
+        await peers[8].ask(Login(name="mei", password=PASSWORD), LoggedIn)
+
+
+# -- leaving the line -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["plain", "tls", "memory"])
+async def test_who_leaves_while_waiting_is_not_hashed_for(hashing: Hashing, kind: str) -> None:
+    async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
+        connect = connector(kind, server)
+        staying = [await stack.enter_async_context(connect()) for _ in range(3)]
+        await staying[0].register("mei")
+        server._services.accounts._queue._slots.total_tokens = 1
+        hashing.counted.clear()
+        login = Login(name="mei", password=PASSWORD)
+        async with connect() as mei:
+            await mei.log_in("bob")
+            hashing.counted.clear()
+            with hashing.held():
+                await staying[0].send(login)
+                await until(lambda: hashing.counted["verify"] == 1)
+                await mei.send(ChangePassword(old=PASSWORD, new="battery staple"))
+                async with connect() as other, connect() as third:
+                    await other.send(login)
+                    await third.send(Register(name="ted", password=PASSWORD), Ping())
+                    for peer in staying[1:]:
+                        await peer.send(login)
+                    await until(lambda: queue_of(server) == 6)
+                    await mei.stream.aclose()
+                await until(lambda: queue_of(server) == 3)
+        for peer in staying:
+            await peer.expect(LoggedIn)
+        assert hashing.counted == {"verify": 3}
+
+
+async def test_a_server_that_stops_waits_for_no_line(hashing: Hashing) -> None:
+    async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
+        connect = connector("plain", server)
+        first, second = [await stack.enter_async_context(connect()) for _ in range(2)]
+        await first.register("mei")
+        server._services.accounts._queue._slots.total_tokens = 1
+        with hashing.held():
+            await first.send(Login(name="mei", password=PASSWORD))
+            await until(lambda: hashing.counted["verify"] == 1)
+            await second.send(Login(name="mei", password=PASSWORD))
+            await until(lambda: queue_of(server) == 2)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(server.drain)
+                assert (await second.expect(Bye)).reason == "server_closing"
+                hashing.may_go_on.set()
+        await first.expect(LoggedIn)
+        assert (await first.expect(Bye)).reason == "server_closing"
+        assert hashing.counted["verify"] == 1
+
+
+async def test_what_is_sent_while_waiting_is_handled_afterwards_in_order(hashing: Hashing) -> None:
+    async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
+        connect = connector("plain", server)
+        first, second = [await stack.enter_async_context(connect()) for _ in range(2)]
+        await first.register("mei")
+        server._services.accounts._queue._slots.total_tokens = 1
+        with hashing.held():
+            await first.send(Login(name="mei", password=PASSWORD))
+            await until(lambda: hashing.counted["verify"] == 1)
+            await second.send(Ping(request_id="before"), Login(name="mei", password=PASSWORD))
+            assert await second.receive() == Pong(request_id="before"), "it needs no line"
+            for number in range(3):
+                await second.send(Send(to="#lobby", text=f"{number}", request_id=f"{number}"))
+        await second.expect(LoggedIn)
+        assert [(await second.expect(Sent)).request_id for _ in range(3)] == ["0", "1", "2"]
+
+
+async def test_who_waits_gets_signs_of_life_and_isn_t_asked_for_any(hashing: Hashing) -> None:
+    quick = config(heartbeat_interval=0.1, heartbeat_timeout=0.1, anonymous_timeout=0.2)
+    async with open_server(quick) as server, contextlib.AsyncExitStack() as stack:
+        connect = connector("plain", server)
+        first, second = [await stack.enter_async_context(connect()) for _ in range(2)]
+        await first.register("mei")
+        server._services.accounts._queue._slots.total_tokens = 1
+        with hashing.held():
+            await first.send(Login(name="mei", password=PASSWORD))
+            await until(lambda: hashing.counted["verify"] == 1)
+            await second.send(Login(name="mei", password=PASSWORD, caps=("heartbeat",)))
+            for _ in range(3):
+                await second.expect(Ping)  # and answers none
+        token = (await second.expect(LoggedIn)).token
+        with hashing.held():
+            await second.send(ChangePassword(old=PASSWORD, new="battery staple"))
+            for _ in range(3):
+                await second.expect(Ping)
+        await second.expect(PasswordChanged)
+        assert token
