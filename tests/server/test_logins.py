@@ -137,27 +137,6 @@ async def test_all_of_a_storm_are_logged_in_and_no_hash_is_thrown_away(hashing: 
     assert hashing.counted == {"verify": crowd}
 
 
-async def test_who_comes_first_is_served_first(hashing: Hashing) -> None:
-    async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
-        connect = connector("plain", server)
-        peers = [await stack.enter_async_context(connect()) for _ in range(12)]
-        await peers[0].register("mei")
-        served: list[int] = []
-
-        async def wait(number: int) -> None:
-            await peers[number].expect(LoggedIn)
-            served.append(number)
-
-        server._services.accounts._queue._slots.total_tokens = 1
-        async with trio.open_nursery() as nursery:
-            with hashing.held():
-                for number, peer in enumerate(peers):
-                    await peer.send(Login(name="mei", password=PASSWORD))
-                    await until(lambda number=number: queue_of(server) == number + 1)  # type: ignore[misc]  # of the loop
-                    nursery.start_soon(wait, number)
-    assert served == sorted(served)
-
-
 async def test_a_full_line_says_when_it_will_be_empty(hashing: Hashing) -> None:
     async with open_server(config(hashing_queue=8)) as server, contextlib.AsyncExitStack() as stack:
         connect = connector("plain", server)

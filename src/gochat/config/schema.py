@@ -115,7 +115,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         _within(
             0.1,
             3600,
-            "Seconds within which a connection must have logged in, not counting the server's work.",
+            "Seconds within which a connection must have logged in, without the server's own work.",
         ),
     ] = 10.0
     anonymous_bytes: Annotated[

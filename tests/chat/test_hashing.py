@@ -1,0 +1,91 @@
+"""The line before the password hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+import trio.testing
+
+from gochat.chat.hashing import HashingQueue
+from gochat.errors import ChatError
+
+pytestmark = pytest.mark.trio
+
+
+async def hold(queue: HashingQueue, served: list[int], number: int) -> None:
+    """Get in line; note when it is one's turn, and give the slot back after a second."""
+    async with queue.slot():
+        served.append(number)
+        await trio.sleep(1)
+
+
+async def test_who_comes_first_is_served_first_and_who_leaves_is_not(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    queue, served = HashingQueue(slots=2), list[int]()
+    leaving = trio.CancelScope()
+
+    async def leave() -> None:
+        with leaving:
+            await hold(queue, served, 100)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(hold, queue, served, number)
+            await trio.testing.wait_all_tasks_blocked()
+            if number == 5:
+                nursery.start_soon(leave)
+                await trio.testing.wait_all_tasks_blocked()
+        assert queue.waiting == 11
+        leaving.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert queue.waiting == 10
+        for _ in range(5):
+            mock_clock.jump(1)
+            await trio.testing.wait_all_tasks_blocked()
+    assert served == list(range(10))
+    assert queue.waiting == 0
+
+
+async def test_how_long_a_full_line_takes_is_learnt_from_those_served(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    queue, served, refusals = HashingQueue(20, slots=2), list[int](), list[ChatError]()
+    for _ in range(5):
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(hold, queue, served, number)
+            await trio.sleep(0.5)
+            with pytest.raises(ChatError) as caught:
+                await hold(queue, served, 100)
+            refusals.append(caught.value)
+    assert refusals[-1].code == "busy"
+    assert refusals[-1].retry_after == pytest.approx(10, rel=0.05)
+    assert "again in 10 s" in refusals[-1].text
+    assert 100 not in served
+
+
+async def test_a_slot_that_came_as_its_owner_left_is_given_back() -> None:
+    queue = HashingQueue(slots=1)
+
+    async def leave_with_it(turn: Callable[[], Awaitable[None]]) -> None:
+        await turn()
+        leaving.cancel()
+        await trio.lowlevel.checkpoint()
+
+    async def leave() -> None:
+        with leaving:
+            async with queue.slot(leave_with_it):
+                raise AssertionError
+
+    leaving = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        async with queue.slot():
+            nursery.start_soon(leave)
+            await trio.testing.wait_all_tasks_blocked()
+            assert queue.waiting == 2
+    assert leaving.cancelled_caught
+    async with queue.slot():
+        assert queue.waiting == 1
