@@ -24,7 +24,7 @@ async def hold(queue: HashingQueue, served: list[int], number: int) -> None:
 async def test_who_comes_first_is_served_first_and_who_leaves_is_not(
     mock_clock: trio.testing.MockClock,
 ) -> None:
-    queue, served = HashingQueue(slots=2), list[int]()
+    queue, served = HashingQueue(slots=1), list[int]()
     leaving = trio.CancelScope()
 
     async def leave() -> None:
@@ -42,7 +42,7 @@ async def test_who_comes_first_is_served_first_and_who_leaves_is_not(
         leaving.cancel()
         await trio.testing.wait_all_tasks_blocked()
         assert queue.waiting == 10
-        for _ in range(5):
+        for _ in range(10):
             mock_clock.jump(1)
             await trio.testing.wait_all_tasks_blocked()
     assert served == list(range(10))
