@@ -70,6 +70,10 @@ class Mailroom:
                 else:
                     self.outbox.spend()
                 self.show(self.inbox.acknowledged(request, reply))
+            case wire.HistoryPage():
+                self._settle(reply.entries)
+            case wire.Found():
+                self._settle(reply.hits)
             case wire.Error() if isinstance(request, wire.Send) and request.cid is not None:
                 self.refuse(request.cid, refusal(reply))
             case _:
@@ -94,16 +98,22 @@ class Mailroom:
     def show(self, shown: Iterable[Message | Reset]) -> None:
         """Make events of what the inbox shows."""
         for event in shown:
-            entries = event.entries if isinstance(event, Reset) else (event,)
-            for entry in entries:
-                # In the log, so committed: its acknowledgement need not be waited for.
-                if entry.from_ == self.name and entry.kind == "text":
-                    self._acknowledge(entry.cid, _sent(entry))
+            self._settle(event.entries if isinstance(event, Reset) else (event,))
             self.buffer.put([event])
             if isinstance(event, Reset):
                 self._send_again(event)
         if self.inbox.wants():
             self.gap_found.set()
+
+    def _settle(self, entries: Iterable[Message]) -> None:
+        """Take note of what one has said that is in the log: it waits for nothing any more.
+
+        Whatever way an entry comes, it is committed. What would come of sending its message again,
+        an acknowledgement or a refusal, says nothing new.
+        """
+        for entry in entries:
+            if entry.from_ == self.name and entry.kind == "text":
+                self._acknowledge(entry.cid, _sent(entry))
 
     def _acknowledge(self, cid: str | None, sent: wire.Sent) -> None:
         outgoing = self.outbox.acknowledge(cid, sent) if cid is not None else None

@@ -186,6 +186,8 @@ class Controller:
 
     def send(self, conv: str, text: str, *, reply_to: int | None = None) -> bool:
         """Send a message; False if the outbox takes no more."""
+        if view := self.model.find(conv):
+            conv = view.conv
         try:
             outgoing = self.client.send(conv, text, reply_to=reply_to)
         except ChatError as error:
@@ -251,6 +253,10 @@ class Controller:
         self.do(self.client.react(conv, seq, emoji, on=on))
 
     def close(self, conv: str) -> None:
-        """Take a private conversation out of the list until somebody writes in it again."""
+        """Take a conversation out of the list until somebody writes in it again."""
+        view = self.model.find(conv)
+        if view is not None and view.timeline.unsent:
+            self.report("There is something here that is not sent: wait for it, or discard it.")
+            return
         self.model.forget(conv)
         self._changed()

@@ -9,6 +9,7 @@ people and what changed at once, and two halves would call each other all the ti
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, assert_never
 
@@ -69,6 +70,7 @@ class Model:
         self._now = now
         self._changes = Changes()
         self._touched: set[str] = set()
+        self._spellings: dict[str, str] = {}  # as typed → as the server spells it
         self._synchronised = False
 
     # -- reading --------------------------------------------------------------------------------
@@ -82,6 +84,14 @@ class Model:
     def is_synchronised(self) -> bool:
         """True once the server has told what there is."""
         return self._synchronised
+
+    def find(self, conv: str) -> ConversationView | None:
+        """Return the view of a conversation, also where `conv` is another spelling of it."""
+        view = self.conversations.get(self._spellings.get(conv, conv))
+        if view is None:
+            key = _folded(conv)
+            view = next((v for v in self.conversations.values() if _folded(v.conv) == key), None)
+        return view
 
     def ordered(self) -> list[ConversationView]:
         """Return the conversations in the order of the list: lobby, rooms, people; by name."""
@@ -179,7 +189,7 @@ class Model:
         conv = conversation_of(message, self.me)
         if self._is_elsewhere(message, conv):
             return
-        view = self.conversations.get(conv) or self._open(conv)
+        view = self._known(conv)
         counted = message.seq <= view.head
         view.head = max(view.head, message.seq)
         view.epoch = message.epoch
@@ -205,12 +215,14 @@ class Model:
 
     def _is_elsewhere(self, message: Message, conv: str) -> bool:
         """Take the entry of a room that one is not in: an invitation to it, or one's own going."""
-        if conv in self.conversations or message.from_ == self.me:
-            return message.kind in ("leave", "kick") and conv not in self.conversations
+        view = self.find(conv)
+        if message.from_ == self.me:
+            return message.kind in ("leave", "kick") and view is None
         if message.kind == "invite" and message.text == self.me:
-            self._changes.attention.append(Attention(conv, message.from_, "", "invite"))
-            return True
-        return conv.startswith("#") and message.kind in ("leave", "kick")
+            if view is None or not view.joined:
+                self._changes.attention.append(Attention(conv, message.from_, "", "invite"))
+            return view is None
+        return view is None and conv.startswith("#") and message.kind in ("leave", "kick")
 
     def _membership(self, view: ConversationView, message: Message) -> None:
         mine = message.from_ == self.me
@@ -238,7 +250,12 @@ class Model:
     def _gone(self, view: ConversationView) -> None:
         view.joined = view.operator = False
         view.unread = view.mentions = 0
-        if view.conv != self.current:
+        self._forget_left(view)
+
+    def _forget_left(self, view: ConversationView) -> None:
+        """Forget a room that one is not in, unless it is shown or has something that is not sent:
+        the person decides what becomes of that."""
+        if not view.joined and view.conv != self.current and not view.timeline.unsent:
             self.forget(view.conv)
 
     def _attend(self, view: ConversationView, message: Message, *, mention: bool) -> None:
@@ -291,7 +308,7 @@ class Model:
         self.people.replace(picture.people)
         known = {conversation.conv for conversation in picture.conversations}
         for conversation in picture.conversations:
-            view = self.conversations.get(conversation.conv) or self._open(conversation.conv)
+            view = self._known(conversation.conv)
             _describe(view, conversation)
         for conv in [*self.conversations]:
             view = self.conversations[conv]
@@ -305,7 +322,7 @@ class Model:
         self._changes.conversations = self._changes.people = True
 
     def _reset(self, reset: Reset) -> None:
-        view = self.conversations.get(reset.conv) or self._open(reset.conv)
+        view = self._known(reset.conv)
         entries = reset.entries
         view.epoch = reset.epoch
         view.head = entries[-1].seq if entries else 0
@@ -321,23 +338,21 @@ class Model:
 
     def show(self, conv: str) -> ConversationView:
         """Show a conversation; one that was never used before begins."""
-        view = self.conversations.get(conv) or self._open(conv)
-        if conv != self.current:
-            self._leave()
-            self.previous, self.current = self.current, conv
+        view = self.find(conv) or self._open(conv)
+        if view.conv != self.current:
+            before = self.conversations.get(self.current)
+            self.previous, self.current = self.current, view.conv
+            if before is not None:
+                self._leave(before)
         view.divider = view.read if view.unread else None
         self._changes.conversations = self._changes.typing = True
         return view
 
-    def _leave(self) -> None:
-        view = self.conversations.get(self.current)
-        if view is None:
-            return
+    def _leave(self, view: ConversationView) -> None:
         view.divider = None
         view.timeline.trim(KEPT)
         view.timeline.take_changes()
-        if not view.joined:
-            self.forget(view.conv)
+        self._forget_left(view)
 
     def forget(self, conv: str) -> None:
         """Take a conversation out of the list."""
@@ -351,7 +366,7 @@ class Model:
 
     def add_page(self, page: HistoryPage, where: Literal["older", "newer", "instead"]) -> int:
         """Take a page of history; return how many entries of it are seen."""
-        view = self.conversations.get(page.conv)
+        view = self.find(page.conv)
         if view is None:
             return 0
         timeline, before = view.timeline, len(view.timeline)
@@ -384,11 +399,24 @@ class Model:
 
     def put_outgoing(self, outgoing: Outgoing) -> None:
         """Show what has become of a message on its way."""
+        self._changes.outbox = True
+        view = self.find(outgoing.to)
         if outgoing.state is OutgoingState.SENT:
             self.outgoing.pop(outgoing.cid, None)
+            if view is None:
+                return
         else:
             self.outgoing[outgoing.cid] = outgoing
-        view = self.conversations.get(outgoing.to) or self._open(outgoing.to)
+            if view is None:
+                view = self._open(outgoing.to)
+                view.joined = not view.is_room  # else it would be there
+        if outgoing.sent_as is not None:
+            view = self._respell(view, outgoing.sent_as.to)
+        self._put_line(view, outgoing)
+        self._forget_left(view)
+
+    def _put_line(self, view: ConversationView, outgoing: Outgoing) -> None:
+        sent = outgoing.sent_as
         view.timeline.put(
             outgoing.cid,
             outgoing.text,
@@ -396,9 +424,9 @@ class Model:
             reply_to=outgoing.reply_to,
             state=outgoing.state.value,
             error=outgoing.error.text if outgoing.error else "",
+            seq=sent.seq if sent is not None and view.epoch in ("", sent.epoch) else None,
         )
-        self._touched.add(outgoing.to)
-        self._changes.outbox = True
+        self._touched.add(view.conv)
 
     def take_outbox(self, outbox: Iterable[Outgoing]) -> None:
         """Show what an earlier run of the program has left in the outbox."""
@@ -408,14 +436,18 @@ class Model:
     def drop_outgoing(self, cid: str) -> None:
         """Forget a message that was refused."""
         if outgoing := self.outgoing.pop(cid, None):
-            self.conversations[outgoing.to].timeline.drop(cid)
-            self._touched.add(outgoing.to)
+            if view := self.find(outgoing.to):
+                view.timeline.drop(cid)
+                self._touched.add(view.conv)
             self._changes.outbox = True
 
     def take_drafts(self, drafts: Mapping[str, str]) -> None:
         """Take what an earlier run of the program had typed and not sent."""
         for conv, text in drafts.items():
-            if view := self.conversations.get(conv):
+            view = self.find(conv)
+            if view is None and conv.startswith("@"):
+                view = self._open(conv)
+            if view is not None:
                 view.draft = text
 
     def drafts(self) -> dict[str, str]:
@@ -434,11 +466,44 @@ class Model:
         """Return an entry of the shown conversation."""
         return self.shown.timeline.find(key)
 
+    def _known(self, conv: str) -> ConversationView:
+        """Return the view of a conversation as the server spells it; one that is new begins."""
+        view = self.find(conv)
+        return self._open(conv) if view is None else self._respell(view, conv)
+
+    def _respell(self, view: ConversationView, conv: str) -> ConversationView:
+        """Call a conversation what the server calls it: it is one with what is there already."""
+        typed = view.conv
+        if typed == conv:
+            return view
+        self._spellings[typed] = conv
+        del self.conversations[typed]
+        if (known := self.conversations.get(conv)) is None:
+            view.conv = conv
+            self.conversations[conv] = known = view
+        else:
+            known.draft = known.draft or view.draft
+            for outgoing in self.outgoing.values():
+                if outgoing.cid in view.timeline.unsent:
+                    self._put_line(known, outgoing)
+        if self.current == typed:
+            self.current = conv
+        if self.previous == typed:
+            self.previous = conv
+        self._touched.add(conv)
+        self._changes.conversations = True
+        return known
+
     def _open(self, conv: str) -> ConversationView:
         view = ConversationView(conv=conv, timeline=Timeline(self.me))
         self.conversations[conv] = view
         self._changes.conversations = True
         return view
+
+
+def _folded(conv: str) -> str:
+    # What the server surely takes for the same name. Nothing is sent by a guess that goes further.
+    return unicodedata.normalize("NFC", conv.lower())
 
 
 def _describe(view: ConversationView, conversation: Conversation) -> None:

@@ -7,12 +7,16 @@ to be seen, and says what changed so that a widget need not look at everything a
 What is seen is a contiguous run of the log, then what this person has said and the server has not
 yet acknowledged: it has no place in the log yet, so it stays at the end whatever else arrives. A
 message that was refused stays where it was when that became known.
+
+A message of one's own is known by its `cid`. As soon as the log is known to hold it, by an event, a
+page or an acknowledgement, its line is the log's entry and no other: :meth:`Timeline._settle` and
+:meth:`Timeline.put` see to that, whichever comes first.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 from gochat.protocol.messages import Message, Reaction
@@ -30,9 +34,6 @@ from gochat.tui.entries import (
 
 #: Entries that change others, and are not seen themselves.
 CHANGES: Final = frozenset({"edit", "delete", "react", "unreact"})
-
-#: How far back a message of one's own is looked for that was acknowledged a moment ago.
-_RECENT: Final = 200
 
 
 class Timeline:
@@ -54,6 +55,7 @@ class Timeline:
         self.newer = False
         self._seqs: list[int] = []  # of the entries that have one, for looking places up
         self._by_seq: dict[int, Entry] = {}
+        self._cids: set[str] = set()  # of the person's own entries that are loaded
         self._replies: dict[int, list[Entry]] = {}
         self._notices = 0
         self._changes: list[Change] = []
@@ -64,6 +66,11 @@ class Timeline:
 
     def __len__(self) -> int:
         return len(self.entries) + len(self.pending)
+
+    @property
+    def unsent(self) -> set[str]:
+        """The cids of what is not in the log, as far as is known."""
+        return {*self.pending, *self.refused}
 
     def take_changes(self) -> list[Change]:
         """Return what changed since the last call, in order."""
@@ -107,6 +114,7 @@ class Timeline:
         if self.last is not None and message.seq > self.last + 1:
             self.newer = True
         if self.newer or (self.last is not None and message.seq <= self.last):
+            self._settle((message,))
             return None
         return self._append(message, as_of=message.seq)
 
@@ -123,6 +131,7 @@ class Timeline:
         self.older = older
         if not messages:
             return 0
+        self._settle(messages)
         seen = [self._seen(m, as_of) for m in messages if m.kind not in CHANGES]
         self.first = messages[0].seq
         if self.last is None:
@@ -141,9 +150,12 @@ class Timeline:
         self, messages: Sequence[Message], *, as_of: int, older: bool, newer: bool = False
     ) -> None:
         """Forget the log and show `messages` instead. What is pending or refused stays."""
+        self._settle(messages)
+        for cid in [cid for cid, line in self.pending.items() if line.state == "sent"]:
+            self.drop(cid)  # it is in the log; if not in this page, then before or after it
         self.entries = [self._seen(m, as_of) for m in messages if m.kind not in CHANGES]
         self._seqs = [entry.seq for entry in self.entries if entry.seq is not None]
-        self._by_seq, self._replies = {}, {}
+        self._by_seq, self._cids, self._replies = {}, set(), {}
         for entry in self.entries:
             self._index(entry)
         for entry in self.entries:
@@ -163,7 +175,7 @@ class Timeline:
         kept = [entry for entry in self.entries[:cut] if entry.cid in self.refused]
         self.entries = kept + self.entries[cut:]
         for seq in self._seqs[:-keep]:
-            del self._by_seq[seq]
+            self._cids.discard(self._by_seq.pop(seq).cid or "")
         del self._seqs[:-keep]
         self._replies = {}
         for entry in self.entries:
@@ -189,16 +201,21 @@ class Timeline:
         self._index(entry)
         self._quote(entry)
         self._seqs.append(message.seq)
-        if entry.own and entry.cid is not None:
-            # The line is where it belongs unless something that was said before still waits.
-            if entry.cid == next(iter(self.pending), None):
-                del self.pending[entry.cid]
-                self.entries.append(entry)
-                self._changes.append(Replaced(entry.cid, entry))
-                return entry
-            self.drop(entry.cid)
-        self._insert(entry)
+        if entry.own and entry.cid is not None and entry.cid == next(iter(self.pending), None):
+            # The line is where it belongs, for nothing that was said before it still waits.
+            del self.pending[entry.cid]
+            self.entries.append(entry)
+            self._changes.append(Replaced(entry.cid, entry))
+        else:
+            self._settle((message,))
+            self._insert(entry)
         return entry
+
+    def _settle(self, messages: Iterable[Message]) -> None:
+        """Forget the lines of what has turned out to be in the log: it is seen at its place."""
+        for message in messages:
+            if message.from_ == self.me and message.cid is not None:
+                self.drop(message.cid)
 
     def _insert(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -233,6 +250,8 @@ class Timeline:
     def _index(self, entry: Entry) -> None:
         if entry.seq is not None:
             self._by_seq[entry.seq] = entry
+            if entry.own and entry.cid is not None:
+                self._cids.add(entry.cid)
         if entry.reply_to is not None:
             self._replies.setdefault(entry.reply_to, []).append(entry)
 
@@ -284,17 +303,23 @@ class Timeline:
         reply_to: int | None = None,
         state: State = "pending",
         error: str = "",
+        seq: int | None = None,
     ) -> None:
-        """Show a message that is not in the log yet, or what has become of it since."""
-        if state == "failed":
+        """Show a message that is not in the log yet, or what has become of it since.
+
+        `seq` is its place in the log, once it has one. Its line stays until it is its turn there.
+        """
+        if cid in self._cids:
+            return  # it is in the log: the news of that came first
+        if seq is not None and (self.last is None or self.newer or seq <= self.last):
+            self.drop(cid)  # its turn has passed, or comes when that part of the log is loaded
+        elif state == "failed":
             self._refuse(cid, text, ts, reply_to, error)
         elif waiting := self.pending.get(cid):
             if waiting.state != state:
                 waiting.state = state
                 self._changes.append(Replaced(cid, waiting))
-        elif any(entry.cid == cid and entry.seq for entry in self.entries[-_RECENT:]):
-            pass  # it is in the log: the news of that came first
-        else:
+        elif state == "pending":
             self.drop(cid)  # it was refused, and is tried again
             entry = self.pending[cid] = self._own(cid, text, ts, reply_to, state, error)
             self._changes.append(Inserted((entry,)))

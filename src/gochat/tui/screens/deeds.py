@@ -83,7 +83,7 @@ class Deeds:
 
     def open_conversation(self, conv: str) -> None:
         """Show a conversation; of a room that one is not in, ask to join it."""
-        if conv.startswith("#") and conv not in self._model.conversations:
+        if conv.startswith("#") and self._model.find(conv) is None:
             self.join(conv)
         else:
             self._screen.open_conversation(conv)
@@ -102,7 +102,7 @@ class Deeds:
 
     def join(self, room: str) -> None:
         """Become a member of a room, and show it."""
-        view = self._model.conversations.get(room)
+        view = self._model.find(room)
         if view is not None and view.joined:
             self._screen.open_conversation(room)
         else:
