@@ -119,6 +119,30 @@ async def test_what_is_found_in_what_was_missed_needs_no_second_acknowledgement(
         await peer.settle()  # it is not sent again
 
 
+@pytest.mark.parametrize("way", ["history", "search"])
+async def test_a_page_that_holds_a_message_is_its_acknowledgement(way: str) -> None:
+    async with logged_in() as (server, client, peer):
+        outgoing = client.send("#lobby", "hello")
+        request = await peer.expect(wire.Send)
+        entry = said(2, "hello", from_="mei", cid=outgoing.cid)
+        if way == "history":
+            async with meanwhile(client.history, "#lobby"):
+                page = HistoryPage(conv="#lobby", epoch="e1", head=2, entries=(said(1), entry))
+                await peer.reply(await peer.expect(wire.History), page)
+        else:
+            async with meanwhile(client.search, "hello"):
+                await peer.reply(await peer.expect(wire.Search), wire.Found(hits=(entry,)))
+        assert (outgoing.state, (await outgoing.sent()).seq, client.outbox) == (SENT, 2, ())
+        conflict = wire.Error(code="cid_conflict", text="something else was said with this cid")
+        await peer.reply(request, conflict)
+        await peer.settle()
+        assert outgoing.state is SENT
+        await peer.cut()
+        peer = await server.accept()
+        await peer.welcome(conversations=(lobby(2),))
+        await peer.settle()  # it is not sent again
+
+
 async def test_messages_to_one_conversation_arrive_in_order_through_cuts() -> None:
     async with logged_in() as (server, client, peer):
         outgoing = [client.send("#lobby", text) for text in ("one", "two", "three")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -158,3 +159,85 @@ async def test_two_apps_with_one_memory_are_two_sessions_of_one_person(tmp_path:
             await sees(two, "from the first")
             await typed(two, "from the second")
             await sees(one, "from the second")
+
+
+def lines(pilot: Pilot[None], text: str) -> list[str]:
+    """Return the lines of the shown conversation that hold `text`, by key."""
+    assert isinstance(pilot.app.screen, ChatScreen)
+    return [entry.key for entry in pilot.app.screen.model.shown.timeline if text in entry.text]
+
+
+def is_logged(pilot: Pilot[None], text: str) -> bool:
+    """Return whether a line with `text` stands at its place in the log."""
+    return any(key.isdigit() for key in lines(pilot, text))
+
+
+async def shows_once(pilot: Pilot[None], *texts: str) -> None:
+    """Wait until each of `texts` is in the log, and see that it is there once."""
+    assert isinstance(pilot.app.screen, ChatScreen)
+    model = pilot.app.screen.model
+    for text in texts:
+        await until(pilot, partial(is_logged, pilot, text), text)
+    await until(pilot, lambda: model.counts() == (0, 0), "the outbox")
+    await settle(pilot)
+    for text in texts:
+        assert len(lines(pilot, text)) == 1, text
+        assert screen_text(pilot).count(text) == 1, screen_text(pilot)
+
+
+async def test_what_waited_over_a_restart_of_server_and_app_shows_once(tmp_path: Path) -> None:
+    """The tutorial's tenth step: the queue comes from the disk, the log by a page."""
+    said = ("one of three", "two of three", "the third")
+    with serve(tmp_path / "chat.db") as server:
+        port = server.port
+        async with person(server, tmp_path / "ada") as ada:
+            await register(ada, "ada")
+            await typed(ada, "said before")
+            await shows_once(ada, "said before")
+            server.process.kill()
+            await anyio.to_thread.run_sync(server.finish)
+            await sees(ada, "reconnecting")
+            for text in said:
+                await typed(ada, text)
+            await sees(ada, "3 waiting")
+            await ada.press("ctrl+q")
+    with serve(tmp_path / "chat.db", "--port", str(port)) as server:
+        for _ in range(2):
+            async with person(server, tmp_path / "ada") as ada:
+                await sees(ada, "connected as ada")
+                await shows_once(ada, "said before", *said)
+                await ada.press("ctrl+q")
+
+
+async def test_what_is_in_flight_when_the_app_is_left_shows_once(tmp_path: Path) -> None:
+    """The server commits it, and nobody is there any more who takes its acknowledgement."""
+    with serve(tmp_path / "chat.db") as server:
+        async with person(server, tmp_path / "ada") as ada:
+            await register(ada, "ada")
+            server.process.send_signal(signal.SIGSTOP)
+            await typed(ada, "said and gone")
+            await sees(ada, "1 waiting")
+            await ada.press("ctrl+q")
+        server.process.send_signal(signal.SIGCONT)
+        async with person(server, tmp_path / "ada") as ada:
+            await sees(ada, "connected as ada")
+            await shows_once(ada, "said and gone")
+
+
+async def test_a_private_message_right_after_the_start_shows_once(tmp_path: Path) -> None:
+    """However the name is spelled, it goes where the conversation with that person is."""
+    with serve(tmp_path / "chat.db") as server:
+        async with open_client(f"gochat://127.0.0.1:{server.port}") as bob:
+            await bob.register("bob", PASSWORD)
+            await bob.log_in("bob", PASSWORD)
+            async with person(server, tmp_path / "ada") as ada:
+                await register(ada, "ada")
+                await bob.send("@ada", "hello ada").sent()
+                await typed(ada, "/msg bob said before")
+                await shows_once(ada, "hello ada", "said before")
+            async with person(server, tmp_path / "ada") as ada:
+                await sees(ada, "connected as ada")
+                await typed(ada, "/msg BOB hello bob")
+                await shows_once(ada, "hello ada", "said before", "hello bob")
+                assert isinstance(ada.app.screen, ChatScreen)
+                assert sorted(ada.app.screen.model.conversations) == ["#lobby", "@bob"]

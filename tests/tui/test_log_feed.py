@@ -55,10 +55,10 @@ def test_the_log_shows_the_order_of_the_timeline(seed: int) -> None:
         timeline.add(Message(from_=sender, cid=cid, text=cid, **fields))
 
     for step in range(200):
-        match chance.choice(["mine", "theirs", "acknowledged", "told first", "refused"]):
+        match chance.choice(["mine", "theirs", "acknowledged", "told first", "again", "refused"]):
             case "mine":
                 waiting.append(f"c{step}")
-                timeline.put(waiting[-1], "text", step)
+                timeline.put(waiting[-1], "text", step, place=step)
             case "theirs":
                 logged("mei", f"x{step}")
             case "acknowledged" if waiting:
@@ -66,6 +66,9 @@ def test_the_log_shows_the_order_of_the_timeline(seed: int) -> None:
             case "told first" if waiting:
                 timeline.put(waiting[0], "text", step, state="sent")
                 told.add(waiting[0])
+            case "again" if told:  # the server has lost it
+                cid = told.pop()
+                timeline.put(cid, "text", step, place=int(cid[1:]))
             case "refused" if waiting and waiting[0] not in told:
                 timeline.put(waiting.pop(0), "text", step, state="failed", error="no")
         if chance.random() < 0.3:

@@ -262,6 +262,51 @@ def test_a_refused_message_stays_with_its_reason(model: Model) -> None:
     assert model.counts() == (0, 0)
 
 
+def test_what_waits_for_a_room_that_one_was_removed_from_stays_in_sight(model: Model) -> None:
+    """It was written before, and the app was left; it is refused, and the person decides."""
+    outgoing = Outgoing(to="#gone", text="hello")
+    model.take_outbox([outgoing])
+    outgoing.become_failed(ChatError("not_a_member", "you are not in #gone"))
+    model.apply(OutgoingChanged(outgoing))
+    for _ in range(2):
+        model.apply(Synchronised((), (conversation("#lobby", 10),)))  # after a reconnect, too
+        assert not model.show("#gone").joined
+        assert [e.state for e in model.shown.timeline] == ["failed"]
+        model.show("#lobby")
+    model.apply(message(9, to="#gone", kind="invite", text="ada"))
+    assert [news.kind for news in model.take_changes().attention] == ["invite"]
+    model.show("#gone")
+    model.drop_outgoing(outgoing.cid)
+    model.show("#lobby")
+    assert "#gone" not in model.conversations
+
+
+def test_a_conversation_is_one_however_its_name_is_typed(model: Model) -> None:
+    outgoing = Outgoing(to="@Mei", text="hello")
+    model.put_outgoing(outgoing)
+    assert [e.text for e in model.show("@MEI").timeline] == ["hello"]
+    assert model.current == "@mei"
+
+
+def test_a_conversation_takes_the_spelling_of_the_server(model: Model) -> None:
+    """The app can't know that the server takes the two for the same: full-width letters."""
+    typed, other = Outgoing(to="@ｋｏｆｉ", text="hello"), Outgoing(to="@ｋｏｆｉ", text="again")
+    model.show("@ｋｏｆｉ").draft = "and"
+    model.put_outgoing(typed)
+    model.put_outgoing(other)
+    model.apply(message(1, sender="kofi", to="@ada"))
+    typed.become_sent(Sent(to="@kofi", epoch="e", seq=2, ts=0))
+    model.apply(OutgoingChanged(typed))
+    model.apply(message(2, sender="ada", to="@kofi", text="hello", cid=typed.cid))
+    assert sorted(model.conversations) == ["#design", "#lobby", "@kofi", "@mei"]
+    assert model.current == "@kofi"
+    assert [e.text for e in model.shown.timeline] == ["m1", "hello", "again"]
+    assert model.shown.draft == "and"
+    other.become_failed(ChatError("too_long", "no"))
+    model.apply(OutgoingChanged(other))
+    assert [e.state for e in model.shown.timeline] == ["sent", "sent", "failed"]
+
+
 def test_a_reset_replaces_what_is_shown(model: Model) -> None:
     model.apply(message(11))
     model.apply(Reset("#lobby", "e2", (message(700), message(701))))
@@ -304,5 +349,5 @@ def test_a_conversation_that_nobody_looks_at_does_not_grow_without_end(model: Mo
 
 
 def test_drafts_come_and_go_by_conversation(model: Model) -> None:
-    model.take_drafts({"#design": "half a sent", "#gone": "x"})
-    assert model.drafts() == {"#design": "half a sent"}
+    model.take_drafts({"#design": "half a sent", "#gone": "x", "@new": "hi"})
+    assert model.drafts() == {"#design": "half a sent", "@new": "hi"}

@@ -128,6 +128,17 @@ class World:
                 self.model.put_outgoing(outgoing)
                 return
 
+    def say_three(self) -> None:
+        for _ in range(3):
+            self.say()
+
+    def hurry(self) -> None:
+        """Let messages go out and come back, and the app be busy meanwhile."""
+        for _ in range(10):
+            self.transmit()
+            self.serve()
+            self.arrive()
+
     def transmit(self) -> None:
         if not self.connected or self.room.state != "connected":
             return
@@ -300,6 +311,10 @@ class World:
         assert all(one < next_ for one, next_ in pairwise(seqs)), seqs
         after = [line for line in lines if line.seq is not None or line.state == "failed"]
         assert lines[: len(after)] == after, "what is pending is at the end"
+        if not self.room.buffer._ready:
+            pending = [line.cid for line in lines if line.state == "pending"]
+            waiting = [one.cid for one in self.outbox.of(ME) if one.cid in pending]
+            assert pending == waiting, "in the order in which it is sent"
 
     def settle(self) -> None:
         """Let everything arrive, everywhere, and nothing more go wrong."""
@@ -343,9 +358,9 @@ STEPS: dict[str, Callable[[World], object]] = {
     "cut": World.cut,
     "connect": World.connect,
     "restore": World.restore,
-    "say three": lambda w: [w.say() for _ in range(3)],
+    "say three": World.say_three,
     "handle all": lambda w: [w.serve() for _ in range(10)],
-    "transmit all": lambda w: [(w.transmit(), w.serve(), w.arrive()) for _ in range(10)],
+    "hurry": World.hurry,
     "arrive all": lambda w: [w.arrive() for _ in range(20)],
     "take all pages": lambda w: [w.take_page() for _ in range(5)],
     "restart": World.restart,

@@ -155,6 +155,58 @@ def test_news_of_a_message_that_is_in_the_log_already_is_ignored() -> None:
     assert texts(timeline) == ["mine"]
 
 
+def test_a_page_that_holds_what_is_pending_or_refused_settles_it() -> None:
+    mine = [entry(1), entry(2, "mine", "ada", cid="c1"), entry(3, "too", "ada", cid="c2")]
+    for take in ("older", "newer", "instead", "event"):
+        timeline = Timeline("ada")
+        timeline.put("c1", "mine", 1000)
+        timeline.put("c2", "too", 1000, state="failed", error="no")
+        match take:
+            case "older":
+                timeline.add_older(mine, as_of=3, older=False)
+            case "newer":
+                timeline.add_newer(mine, as_of=3, newer=False)
+            case "instead":
+                timeline.reset(mine, as_of=3, older=False)
+            case _:
+                for one in mine:
+                    timeline.add(one)
+        for state in ("pending", "sent", "failed"):  # news that the page has overtaken
+            timeline.put("c1", "mine", 1000, state=state, seq=2 if state == "sent" else None)
+        assert texts(timeline) == ["m1", "mine", "too"], take
+        assert [e.key for e in timeline] == ["1", "2", "3"]
+        timeline.trim(1)
+        assert timeline.unsent == set()
+
+
+def test_a_cid_of_somebody_else_is_not_ones_own() -> None:
+    timeline = Timeline("ada")
+    timeline.put("c1", "mine", 1000)
+    timeline.add_older([entry(1, cid="c1")], as_of=1, older=False)
+    assert texts(timeline) == ["m1", "mine"]
+
+
+def test_what_is_in_the_log_beyond_what_is_loaded_is_not_pending_any_more() -> None:
+    """By an event while an old place is shown; by an acknowledgement of what has gone by."""
+    timeline = Timeline("ada")
+    timeline.put("c1", "mine", 1000)
+    timeline.reset([entry(1), entry(2)], as_of=9, older=False, newer=True)
+    timeline.add(entry(9, "mine", "ada", cid="c1"))
+    assert texts(timeline) == ["m1", "m2"]
+    timeline.put("c2", "long ago", 1000)
+    timeline.reset([entry(8)], as_of=9, older=True)
+    timeline.put("c2", "long ago", 1000, state="sent", seq=3)
+    assert texts(timeline) == ["m8"]
+
+
+def test_what_the_server_has_lost_waits_before_what_is_new() -> None:
+    timeline = Timeline("ada")
+    timeline.put("c2", "new", 2000, place=2)
+    timeline.put("c1", "lost", 1000, place=1)
+    timeline.put("c3", "newer", 2000, place=3)
+    assert texts(timeline) == ["lost", "new", "newer"]
+
+
 def test_a_new_epoch_forgets_the_log_but_not_what_was_not_sent() -> None:
     timeline = Timeline("ada")
     timeline.add(entry(1))

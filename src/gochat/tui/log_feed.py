@@ -62,6 +62,7 @@ class LogFeed:
             self._log.append(*(self._draw(entry) for entry in entries))
             return
         displaced = self._waiting[place:]
+        self._waiting[place:place] = [entry for entry in entries if _is_waiting(entry)]
         line = [*entries, *displaced]
         # From the first on: whoever is shown later has been displaced before, so no key is twice.
         for entry, taker in zip(displaced, line, strict=False):

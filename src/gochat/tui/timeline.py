@@ -304,10 +304,12 @@ class Timeline:
         state: State = "pending",
         error: str = "",
         seq: int | None = None,
+        place: int = 0,
     ) -> None:
         """Show a message that is not in the log yet, or what has become of it since.
 
         `seq` is its place in the log, once it has one. Its line stays until it is its turn there.
+        What is pending is in the order of `place`, or else of this call.
         """
         if cid in self._cids:
             return  # it is in the log: the news of that came first
@@ -321,8 +323,13 @@ class Timeline:
                 self._changes.append(Replaced(cid, waiting))
         elif state == "pending":
             self.drop(cid)  # it was refused, and is tried again
-            entry = self.pending[cid] = self._own(cid, text, ts, reply_to, state, error)
-            self._changes.append(Inserted((entry,)))
+            entry = self._own(cid, text, ts, reply_to, state, error)
+            entry.place = place
+            later = [line for line in self.pending.values() if line.place > place]
+            self.pending[cid] = entry
+            for line in later:  # sent again, for the server has lost it: before what is new
+                self.pending[line.key] = self.pending.pop(line.key)
+            self._changes.append(Inserted((entry,), later[0].key if later else None))
 
     def drop(self, cid: str) -> None:
         """Forget a message that is not in the log, if it is here."""
