@@ -329,7 +329,7 @@ def schema(url: str) -> set[tuple[str, str]]:
 
 
 async def test_cid_that_was_used_twice_stays_with_the_newest(place: Places) -> None:
-    source, target = place("redis_server") + "&cid_memory=60", place("sqlite")
+    source, target = place("redis_server"), place("sqlite")
     async with open_store(source) as store:
         chat = Chat(store)
         await chat.register("Mei", "Bob")

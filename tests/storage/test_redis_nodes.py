@@ -249,3 +249,25 @@ async def test_feeds_are_shortened_after_a_time(nodes: Nodes) -> None:
             await chat.say("Mei", "#lobby", "and on")
             nursery.cancel_scope.cancel()
         assert following.seqs("#lobby") == [2]
+
+
+# -- cids ----------------------------------------------------------------------------------------
+
+
+async def test_cid_is_known_for_ever(nodes: Nodes) -> None:
+    """An app's outbox comes back after months."""
+    async with nodes.open("keep=20") as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        said = await chat.say("Mei", "#lobby", "hello", cid="c")
+        with nodes.client() as client:
+            for name in nodes.keys("*"):
+                if client.ttl(name) > 0:  # as time does
+                    client.delete(name)
+        (again,) = await chat.append(draft("Mei", "#lobby", "hello", cid="c"))
+        assert again == Appended(said, dup=True)
+        for number in range(100):  # until it is no longer kept
+            await chat.say("Bob", "#lobby", f"{number}")
+        (again,) = await chat.append(draft("Mei", "#lobby", "hello", cid="c"))
+        assert isinstance(again, Appended)
+        assert (again.dup, again.entry.seq) == (True, said.seq)

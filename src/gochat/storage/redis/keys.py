@@ -28,7 +28,7 @@ wholly in one partition; so is what is kept about a person, in another one.
 ``x:CONVERSATION``   zset   seqs of entries that are in the index and have changed since; the
                             score is the seq of the change
 ``i:CONVERSATION:N`` hash   what the index has of a block of entries, see index.py
-``k:DIGEST``         string seq of the entry with this conversation, sender and cid; expires
+``k:BUCKET``         hash   the seqs of entries by the digest of their conversation, sender and cid
 ``q:DIGEST``         string the conversation in which a sender used this cid; expires
 ``a:PERSON``         hash   the account
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
@@ -59,6 +59,10 @@ VERSION: Final = 1
 DEFAULT_PARTITIONS: Final = 16
 #: Bytes of a digest of a cid: by chance, two are the same once in 10^19 pairs.
 _DIGEST_SIZE: Final = 8
+#: Hashes that the cids of a partition are spread over, as hexadecimal digits of their number. They
+#: are kept for ever, so they must be small: Redis packs a hash of up to some hundred fields, which
+#: takes a sixth of what a key of its own for each cid does.
+_BUCKET_DIGITS: Final = 3
 
 
 class Keys:
@@ -102,15 +106,20 @@ class Keys:
         partition = self.partition(name)
         return partition, f"{self._prefixes[partition]}t:{name}"
 
-    def said(self, conversation: ConversationKey, sender: NameKey, cid: str) -> str:
-        """Return the key by which a cid is known in a conversation."""
+    def said(self, conversation: ConversationKey, sender: NameKey, cid: str) -> tuple[str, bytes]:
+        """Return the key and the field by which a cid is known in a conversation."""
         prefix = self._prefixes[self.partition(conversation)]
-        return f"{prefix}k:{_digest(conversation, sender, cid)}"
+        digest = _digest(conversation, sender, cid)
+        bucket = int.from_bytes(digest[-2:], "big") % 16**_BUCKET_DIGITS
+        return f"{prefix}k:{bucket:0{_BUCKET_DIGITS}x}", digest[:_DIGEST_SIZE]
 
     def claim(self, sender: NameKey, cid: str) -> str:
         """Return the key by which a cid is known of its sender."""
-        return f"{self._prefixes[self.partition(sender)]}q:{_digest(sender, cid)}"
+        return (
+            f"{self._prefixes[self.partition(sender)]}q:{_digest(sender, cid)[:_DIGEST_SIZE].hex()}"
+        )
 
 
-def _digest(*parts: str) -> str:
-    return blake2b("\0".join(parts).encode(), digest_size=_DIGEST_SIZE).hexdigest()
+def _digest(*parts: str) -> bytes:
+    """Return a digest, and two bytes more that choose a bucket."""
+    return blake2b("\0".join(parts).encode(), digest_size=_DIGEST_SIZE + 2).digest()

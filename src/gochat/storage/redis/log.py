@@ -36,7 +36,7 @@ from gochat.storage.redis.url import Options
 from gochat.storage.redis.wire import Reply, Words
 
 #: Seconds for which a cid can't be used for another conversation. Within the same one it is known
-#: for much longer (`cid_memory`): only that keeps retries from being said twice.
+#: for ever: only that keeps retries from being said twice.
 CLAIM_MEMORY: Final = 3600
 #: Seconds after which appending is tried anew when the data turns out to have another history.
 TRY_AGAIN: Final = 0.2
@@ -68,7 +68,6 @@ class _Draft(Struct, array_like=True, frozen=True):
     mentions: str
     subject: str
     subject_name: str
-    cid_memory: int
     claim_memory: int
     feed_entries: int
     keep: int
@@ -254,13 +253,14 @@ class Log:
         draft, options = one.draft, self._options
         key = draft.conversation
         cid = draft.cid or ""
+        said, digest = self._keys.said(key, draft.sender_key, cid)
         keys = [
             self._keys.states[one.partition],
             self._keys.feeds[one.partition],
             *self._keys.conversation(key, "c", "l", "w", "m", "n", "d", "r", "x"),
             self._keys.common(one.partition, "rooms"),
             self._keys.common(one.partition, "convs"),
-            self._keys.said(key, draft.sender_key, cid),
+            said,
         ]
         if not self._is_far(one):
             keys.append(self._keys.claim(draft.sender_key, cid))
@@ -284,7 +284,6 @@ class Log:
             mentions=",".join(draft.mentions),
             subject=draft.subject or "",
             subject_name=(self._names.person(draft.subject) or "") if draft.subject else "",
-            cid_memory=int(options.cid_memory),
             claim_memory=CLAIM_MEMORY,
             feed_entries=options.feed_entries,
             keep=options.keep,
@@ -292,7 +291,7 @@ class Log:
             max_ahead=MAX_AHEAD,
             max_gate=GATE,
         )
-        words: Words = (*keys, _encode(packed))
+        words: Words = (*keys, _encode(packed), digest)
         return Command(one.partition, words, scripts.APPEND, len(keys), one.epoch)
 
     def _to(self, draft: Draft) -> str:

@@ -147,7 +147,7 @@ class Reading:
 
     def said(self, key: ConversationKey, sender: NameKey, cid: str) -> Steps[Message | None]:
         """Read what somebody said with this cid."""
-        command = Command(self._keys.partition(key), ("GET", self._keys.said(key, sender, cid)))
+        command = Command(self._keys.partition(key), ("HGET", *self._keys.said(key, sender, cid)))
         (seq,) = yield [command]
         if seq is None:
             return None

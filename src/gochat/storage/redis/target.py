@@ -127,7 +127,6 @@ class RedisTarget:
     def __init__(self, deployment: Deployment) -> None:
         self._redis = deployment
         self._keys = deployment.keys
-        self._cid_memory = int(deployment.location.options.cid_memory)
         self._tails: dict[ConversationKey, _Tail] = {}
         self._read = RedisSource(deployment)
         self.contents: Source = self._read
@@ -163,13 +162,13 @@ class RedisTarget:
         scripted: list[tuple[int, Words]] = []
         for heading, entries in pieces:
             partition = self._keys.partition(heading.key)
-            commands += [(partition, words) for words in self._around(heading.key, entries, now)]
+            commands += [(partition, words) for words in self._around(heading.key, entries)]
             scripted.append((partition, self._extension(heading, entries, now)))
         replies = self._redis.ask([*commands, *scripted])
         if 0 in replies[len(commands) :]:
             raise StoreUnavailable("another copy into the same place goes on")
 
-    def _around(self, key: ConversationKey, entries: Sequence[Entry], now: int) -> Iterator[Words]:
+    def _around(self, key: ConversationKey, entries: Sequence[Entry]) -> Iterator[Words]:
         """Yield the commands for what is kept beside the log."""
         reactions, deleted, mentions = self._keys.conversation(key, "r", "d", "n")
         given: list[str] = []
@@ -184,10 +183,9 @@ class RedisTarget:
                 if entry.mentions:
                     for name in entry.mentions.split(","):
                         mentioned += ("0", f"{name}\0{entry.seq:012d}")
-            left = self._cid_memory - max(0, now - entry.ts) // 1000
-            if entry.cid and left > 0:
+            if entry.cid:
                 said = self._keys.said(key, names.known(entry.sender), entry.cid)
-                yield ("SET", said, entry.seq, "EX", left)
+                yield ("HSET", *said, entry.seq)
         if given:
             yield ("ZADD", reactions, *given)
         if gone:

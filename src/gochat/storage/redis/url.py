@@ -76,8 +76,6 @@ class Options(Struct, frozen=True, kw_only=True):
     prefix: str = "gochat"
     #: The newest entries of each conversation that are kept; 0: all.
     keep: int = 0
-    #: For how long a `cid` is known.
-    cid_memory: float = 7.0 * _DAY
     #: For how long, and how many entries of each partition, a node that was away can catch up.
     feed_time: float = 600.0
     feed_entries: int = 20_000
@@ -219,7 +217,6 @@ _CONVERTERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "partitions": _count(1, MAX_PARTITIONS),
     "prefix": _prefix,
     "keep": _count(0, 1_000_000_000),
-    "cid_memory": _number(60, 3650 * _DAY),
     "lease": _number(0.5, 3600),
     "feed_time": _number(1, 30 * _DAY),
     "feed_entries": _count(100, 100_000_000),

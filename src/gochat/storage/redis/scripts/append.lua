@@ -1,7 +1,8 @@
 -- Append one entry to a conversation, with all that follows from it, or say why not.
 --
 -- KEYS: all of one partition; the last, the claim, only where the sender's is the same server.
--- ARGV: the epoch that the caller believes in; the draft (draft.py: the order of its fields).
+-- ARGV: the epoch that the caller believes in; the draft (log.py: the order of its fields); the
+-- digest of its cid.
 -- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
 -- conversation was too far ahead, or 0}, {"dup", epoch, seq, record, name},
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}. The error GONE: keys
@@ -11,12 +12,13 @@ local state, feed, meta, log, who, members, mentions, deleted, reactions, change
   said, claim = unpack(KEYS)
 local epoch = ARGV[1]
 local draft = cmsgpack.unpack(ARGV[2])
+local digest = ARGV[3]
 local now, kind, conversation, to = draft[1], draft[2], draft[3], draft[4]
 local sender, sender_name, text, ref = draft[5], draft[6], draft[7], draft[8]
 local cid, mentioned, subject, subject_name = draft[9], draft[10], draft[11], draft[12]
-local cid_memory, claim_memory, feed_entries, keep = draft[13], draft[14], draft[15], draft[16]
-local people = draft[17] -- of a private conversation: key, name, and the other's, if it is another
-local max_ahead, max_gate = draft[18], draft[19]
+local claim_memory, feed_entries, keep = draft[13], draft[14], draft[15]
+local people = draft[16] -- of a private conversation: key, name, and the other's, if it is another
+local max_ahead, max_gate = draft[17], draft[18]
 
 local is_lobby = conversation == '#lobby'
 local is_private = string.sub(conversation, 1, 1) == '@'
@@ -71,10 +73,10 @@ local function write(number, record)
 end
 
 if cid ~= '' then
-  local before = redis.call('GET', said)
+  local before = redis.call('HGET', said, digest)
   if before then
     -- A write, so that who waits for replicas waits for this entry, too.
-    redis.call('EXPIRE', said, cid_memory)
+    redis.call('HSET', said, digest, before)
     local record = tonumber(before) > base
       and redis.call('LINDEX', log, tonumber(before) - 1 - base)
     return { 'dup', epoch, tonumber(before), record or '', name or '' }
@@ -117,7 +119,7 @@ local function add(previous_edit)
     redis.call('SADD', convs, conversation)
   end
   if cid ~= '' then
-    redis.call('SET', said, seq, 'EX', cid_memory)
+    redis.call('HSET', said, digest, seq)
     if claim then
       redis.call('SET', claim, conversation, 'EX', claim_memory)
     end
