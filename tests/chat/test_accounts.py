@@ -15,6 +15,7 @@ from talking import World
 from gochat.chat.accounts import TOKEN_LIFETIME, Accounts, Identity
 from gochat.chat.hashing import HashingQueue
 from gochat.chat.names import NameKey
+from gochat.chat.passwords import Passwords
 from gochat.chat.store import Account
 from gochat.errors import ChatError, StoreUnavailable
 
@@ -64,7 +65,9 @@ def hasher() -> Hasher:
 
 @pytest.fixture
 async def accounts(world: World, hasher: Hasher, clock: Clock) -> Accounts:
-    accounts = Accounts(world.store, clock, hasher=hasher, queue=HashingQueue(slots=2))
+    accounts = Accounts(
+        world.store, clock, passwords=Passwords(hasher), queue=HashingQueue(slots=2)
+    )
     await accounts.register("Ann", PASSWORD)
     hasher.hashed = 0
     return accounts
@@ -199,7 +202,7 @@ async def test_who_comes_when_the_queue_is_full_is_told_so_and_nobody_else_is(
     world: World, clock: Clock, hasher: Hasher
 ) -> None:
     queue = HashingQueue(3)
-    accounts = Accounts(world.store, clock, hasher=hasher, queue=queue)
+    accounts = Accounts(world.store, clock, passwords=Passwords(hasher), queue=queue)
     await accounts.register("ann", PASSWORD)
     arrived = []
 
@@ -224,7 +227,7 @@ async def test_who_comes_when_the_queue_is_full_is_told_so_and_nobody_else_is(
 
 async def test_who_gives_up_waiting_makes_room(world: World, clock: Clock, hasher: Hasher) -> None:
     queue = HashingQueue(50)
-    accounts = Accounts(world.store, clock, hasher=hasher, queue=queue)
+    accounts = Accounts(world.store, clock, passwords=Passwords(hasher), queue=queue)
     await accounts.register("ann", PASSWORD)
     hasher.may_go_on.clear()
     async with trio.open_nursery() as nursery:
@@ -245,7 +248,7 @@ async def test_a_password_is_hashed_again_when_the_parameters_rise(
     accounts: Accounts, world: World, clock: Clock
 ) -> None:
     before = await stored(world)
-    stronger = Accounts(world.store, clock, hasher=Hasher(passes=2))
+    stronger = Accounts(world.store, clock, passwords=Passwords(Hasher(passes=2)))
     assert await code(stronger.log_in, "ann", OTHER) == "bad_credentials"
     assert await stored(world) == before
     await stronger.log_in("ann", PASSWORD)
@@ -258,18 +261,33 @@ async def test_a_password_is_hashed_again_when_the_parameters_rise(
 async def test_who_got_in_line_is_hashed_for_as_often_as_it_takes(
     accounts: Accounts, world: World, clock: Clock
 ) -> None:
-    stronger = Accounts(world.store, clock, hasher=Hasher(passes=2), queue=HashingQueue(1))
+    stronger = Accounts(
+        world.store, clock, passwords=Passwords(Hasher(passes=2)), queue=HashingQueue(1)
+    )
     await stronger.log_in("ann", PASSWORD)
     assert "t=2," in (await stored(world)).password_hash
     await stronger.change_password(ANN, PASSWORD, OTHER)
     assert await stronger.log_in("ann", OTHER) == ANN
 
 
+async def test_an_old_hash_of_what_was_typed_is_replaced_by_one_of_its_prepared_form(
+    accounts: Accounts, world: World, hasher: Hasher
+) -> None:
+    typed, otherwise = "cafe\u0301\u00a0au lait", "caf\u00e9 au lait"
+    await world.store.set_password_hash(ANN.key, argon2.PasswordHasher(1, 8, 1).hash(typed))
+    assert await code(accounts.log_in, "ann", otherwise) == "bad_credentials"
+    assert await accounts.log_in("ann", typed) == ANN
+    assert await accounts.log_in("ann", otherwise) == ANN
+    hasher.verified = 0
+    assert await code(accounts.log_in, "ann", OTHER) == "bad_credentials"
+    assert hasher.verified == 1, "once, where the forms are the same"
+
+
 async def test_hashing_again_never_brings_an_old_password_back(
     accounts: Accounts, world: World, clock: Clock
 ) -> None:
     hasher = Hasher(passes=2)
-    stronger = Accounts(world.store, clock, hasher=hasher)
+    stronger = Accounts(world.store, clock, passwords=Passwords(hasher))
     hash_ = hasher.hash
 
     def changed_meanwhile(password: str | bytes, *, salt: bytes | None = None) -> str:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from msgspec import inspect as mi
 
-from gochat.chat import accounts, drafts, names, rooms
+from gochat.chat import drafts, names, passwords, rooms
 from gochat.config import Limits as ConfiguredLimits
 from gochat.errors import ErrorCode
 from gochat.protocol import codec
@@ -276,7 +276,7 @@ def test_the_limits_are_those_of_a_server_that_nobody_has_configured() -> None:
 
 def test_limits_that_the_text_repeats_agree() -> None:
     assert rooms.MAX_TOPIC == handlers.MAX_AWAY == 200
-    assert (accounts.MIN_PASSWORD, accounts.MAX_PASSWORD) == (8, 128)
+    assert (passwords.MIN_PASSWORD, passwords.MAX_PASSWORD) == (8, 128)
     assert ConfiguredLimits().frame_bytes == MAX_FRAME_SIZE == 65536
 
 

@@ -13,22 +13,13 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-import argon2
-
 from gochat.chat import names
 from gochat.chat.hashing import HashingQueue, Wait, wait_patiently
 from gochat.chat.names import NameKey
+from gochat.chat.passwords import Passwords, Verdict
 from gochat.chat.store import Account, Store, Token
 from gochat.errors import ChatError, ErrorCode
 
-#: OWASP's floor for argon2id: 19 MiB, two passes, one lane; about 17 ms a hash.
-ARGON2_MEMORY_KIB: Final = 19456
-ARGON2_PASSES: Final = 2
-ARGON2_LANES: Final = 1
-
-MIN_PASSWORD: Final = 8
-#: Nobody types more; hashing megabytes is a favour to nobody.
-MAX_PASSWORD: Final = 128
 #: In milliseconds.
 TOKEN_LIFETIME: Final = 30 * 24 * 3600 * 1000
 #: A token that holds for more lifetimes than this was issued while the clock was far ahead, and
@@ -64,21 +55,15 @@ class Accounts:
         store: Store,
         clock: Callable[[], int],
         *,
-        hasher: argon2.PasswordHasher | None = None,
+        passwords: Passwords | None = None,
         token_lifetime: int = TOKEN_LIFETIME,
         queue: HashingQueue | None = None,
-        password_length: range = range(MIN_PASSWORD, MAX_PASSWORD + 1),
     ) -> None:
         self._store = store
         self._clock = clock
-        self._hasher = hasher or argon2.PasswordHasher(
-            time_cost=ARGON2_PASSES, memory_cost=ARGON2_MEMORY_KIB, parallelism=ARGON2_LANES
-        )
+        self._passwords = passwords or Passwords()
         self._token_lifetime = token_lifetime
-        self._password_length = password_length
         self._queue = queue or HashingQueue()
-        # An unknown name must cost as much as a wrong password, or it tells who has an account.
-        self._dummy = self._hasher.hash(secrets.token_hex(16))
 
     async def register(self, name: str, password: str, wait: Wait = wait_patiently) -> str:
         """Create an account and return the name as it will be shown.
@@ -88,10 +73,10 @@ class Accounts:
         """
         shown = names.check(name)
         key = names.fold(name)
-        self._check_password(password)
+        self._passwords.check(password)
         if await self._store.account(key) is None:
             async with self._queue.slot(wait):
-                password_hash = await self._queue.run(self._hasher.hash, password)
+                password_hash = await self._queue.run(self._passwords.hash, password)
             account = Account(
                 key=key, name=shown, password_hash=password_hash, created=self._clock()
             )
@@ -106,8 +91,8 @@ class Accounts:
             ChatError: ``bad_credentials``, the same whether name or password is wrong; ``busy``.
         """
         async with self._queue.slot(wait):
-            account = await self._prove(name, password)
-            if self._hasher.check_needs_rehash(account.password_hash):
+            account, verdict = await self._prove(name, password)
+            if verdict is Verdict.OUTDATED:
                 await self._rehash(account, password)
         return Identity(account.key, account.name)
 
@@ -119,10 +104,10 @@ class Accounts:
         Raises:
             ChatError: ``bad_credentials``, ``bad_password`` or ``busy``.
         """
-        self._check_password(new)
+        self._passwords.check(new)
         async with self._queue.slot(wait):
-            account = await self._prove(who.name, old)
-            password_hash = await self._queue.run(self._hasher.hash, new)
+            account, _ = await self._prove(who.name, old)
+            password_hash = await self._queue.run(self._passwords.hash, new)
         if await self._store.account(who.key) != account:
             raise _wrong()  # somebody else with the old password was faster
         await self._store.set_password_hash(who.key, password_hash)
@@ -160,45 +145,30 @@ class Accounts:
         """Make a token worthless."""
         await self._store.revoke_token(digest)
 
-    async def _prove(self, name: str, password: str) -> Account:
+    async def _prove(self, name: str, password: str) -> tuple[Account, Verdict]:
         """Return the account with this name and password, as it is now. Needs a slot."""
         try:
             account = await self._store.account(names.fold(name))
         except ChatError:  # no account can have such a name
             account = None
         while True:
-            password_hash = account.password_hash if account is not None else self._dummy
-            is_right = await self._queue.run(self._verify, password_hash, password)
-            if account is None or not is_right:
+            password_hash = account.password_hash if account is not None else None
+            verdict = await self._queue.run(self._passwords.verify, password_hash, password)
+            if account is None or verdict is Verdict.WRONG:
                 raise _wrong()
             # Hashing takes its time. Who changes a password meanwhile must be sure that nobody
             # comes in by the old one any more, so look again.
             now = await self._store.account(account.key)
             if now == account:
-                return account
+                return account, verdict
             account = now
 
     async def _rehash(self, account: Account, password: str) -> None:
-        """Hash a password again, by the parameters of today. Needs a slot."""
-        password_hash = await self._queue.run(self._hasher.hash, password)
+        """Hash a password again, in the form and by the parameters of today. Needs a slot."""
+        password_hash = await self._queue.run(self._passwords.hash, password)
         now = await self._store.account(account.key)
         if now == account:  # not over a password that was changed meanwhile
             await self._store.set_password_hash(account.key, password_hash)
-
-    def _check_password(self, password: str) -> None:
-        if len(password) not in self._password_length:
-            raise ChatError(
-                ErrorCode.BAD_PASSWORD,
-                f"a password has {self._password_length[0]} to {self._password_length[-1]} "
-                "characters",
-                field="password",
-            )
-
-    def _verify(self, password_hash: str, password: str) -> bool:
-        try:
-            return self._hasher.verify(password_hash, password)
-        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-            return False
 
 
 def _wrong() -> ChatError:

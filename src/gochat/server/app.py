@@ -43,6 +43,7 @@ from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
 from gochat.chat.hub import Hub
+from gochat.chat.passwords import Passwords
 from gochat.chat.rate import TokenBucket
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
@@ -260,14 +261,16 @@ def _compose(
         accounts=Accounts(
             store,
             clock,
-            hasher=argon2.PasswordHasher(
-                time_cost=limits.argon2_time,
-                memory_cost=limits.argon2_memory,
-                parallelism=limits.argon2_parallelism,
+            passwords=Passwords(
+                argon2.PasswordHasher(
+                    time_cost=limits.argon2_time,
+                    memory_cost=limits.argon2_memory,
+                    parallelism=limits.argon2_parallelism,
+                ),
+                range(limits.password_min, limits.password_max + 1),
             ),
             token_lifetime=int(limits.token_lifetime * 1000),
             queue=HashingQueue(limits.hashing_queue),
-            password_length=range(limits.password_min, limits.password_max + 1),
         ),
         drafts=Drafts(store, directory, limits.text_chars),
         rooms=Rooms(store, directory),
