@@ -20,7 +20,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def world(clock: Clock) -> AsyncIterator[World]:
     """Mei, Bob and Eve, and an empty lobby."""
-    async with open_store("sqlite://", clock=clock) as store:
+    async with open_store("sqlite:///:memory:", clock=clock) as store:
         world = World(store)
         await world.register("Mei", "Bob", "Eve")
         yield world

@@ -153,13 +153,20 @@ def test_app_is_sent_to_the_server_of_this_machine(
 
     @contextmanager
     def running(host: str, port: int, flags: list[str], **_: object) -> Iterator[None]:
-        assert flags == ["--port", str(port), "--store", "sqlite://", "--config", str(config)]
+        assert flags == [
+            "--port",
+            str(port),
+            "--store",
+            "sqlite:///:memory:",
+            "--config",
+            str(config),
+        ]
         seen.append((host, False))
         yield
 
     monkeypatch.setattr(tui, "run", run_app)
     monkeypatch.setattr(chat, "running_server", running)
-    argv = ["chat", "--port", str(port), "--store", "sqlite://", "--config", str(config)]
+    argv = ["chat", "--port", str(port), "--store", "sqlite:///:memory:", "--config", str(config)]
     assert main(argv) == 5
     assert seen == [(HOST, False), (f"gochat://{HOST}:{port}", True)]
 

@@ -59,7 +59,7 @@ def test_a_port_in_use_stops_the_start_and_may_pass(tmp_path: Path) -> None:
 def test_an_address_that_cant_be_listened_on_is_permanent_or_not(
     host: str, code: int, reason: str, workers: list[str]
 ) -> None:
-    flags = workers or ["--store=sqlite://"]
+    flags = workers or ["--store=sqlite:///:memory:"]
     done, said = failing("--port=0", f"--host={host}", *flags)
     [line] = [line for line in said.splitlines() if line.startswith("gochat: ")]
     assert f"can't listen on {reason}" in line

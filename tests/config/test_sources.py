@@ -230,4 +230,4 @@ def test_default_file_is_read_if_it_exists() -> None:
 
 def test_store_left_to_the_default_is_a_file_of_the_user() -> None:
     assert Config().store_url.startswith("sqlite:///")
-    assert Config(store="sqlite://").store_url == "sqlite://"
+    assert Config(store="sqlite:///:memory:").store_url == "sqlite:///:memory:"

@@ -120,7 +120,7 @@ async def tls_server(**limits: Any) -> AsyncIterator[tuple[RunningServer, ssl.SS
         key = stack.enter_context(certificate.private_key_pem.tempfile())
         configuration = Config(
             port=0,
-            store="sqlite://",
+            store="sqlite:///:memory:",
             tls=Tls(cert=cert, key=key),
             limits=structs.replace(LIMITS, **limits),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,11 +13,22 @@ from redis_deployments import ClusterOf3, Watched
 from redis_index import until_indexed
 from redis_process import EngineServer, RedisServer
 from redis_rights import add_user
+from store_files import opened
 from storing import Chat, Clock, OpenStore
 
 from gochat.chat.store import Store
 from gochat.storage import open_store
 from gochat.storage.redis import indexing
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A store in a file in which Mei said hello, and that no server has."""
+    path = tmp_path / "chat" / "chat.db"
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        await chat.say("Mei", "#lobby", "hello")
+    return path
 
 
 @pytest.fixture
@@ -41,7 +53,7 @@ def _redis(request: pytest.FixtureRequest) -> str:
 
 
 _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
-    "memory": lambda _: "sqlite://",
+    "memory": lambda _: "sqlite:///:memory:",
     "file": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path') / 'chat.db'}",
     "redis_server": _redis_as_user,
     "redis_watched": _redis,

@@ -548,7 +548,7 @@ async def test_source_that_is_written_to_meanwhile_is_not_taken_for_copied(place
     ("source", "error", "text"),
     [
         ("sqlite:///missing.db", ConfigError, "there is no database"),
-        ("sqlite://", ConfigError, "in memory"),
+        ("sqlite:///:memory:", ConfigError, "in memory"),
         ("mysql://localhost/secret", ConfigError, "of no known kind"),
     ],
 )

@@ -21,6 +21,9 @@ from gochat.storage.maintenance import backup, check, wrong_times
 
 pytestmark = pytest.mark.trio
 
+#: What a store that is closed consists of.
+STORE = {"chat.db", "chat.db.lock", "chat.db.generation"}
+
 
 @pytest.fixture
 async def path(tmp_path: Path) -> Path:
@@ -45,7 +48,7 @@ async def test_backup_is_everything_under_a_new_epoch(path: Path, tmp_path: Path
     copy = tmp_path / "copy.db"
     backup(path, copy)
     assert check(copy) == []
-    assert {file.name for file in tmp_path.iterdir()} == {"chat.db", "chat.db.lock", "copy.db"}
+    assert {file.name for file in tmp_path.iterdir()} == {*STORE, "copy.db"}
     pages = []
     for database in (path, copy):
         async with open_store(f"sqlite:///{database}") as store:
@@ -109,7 +112,7 @@ async def test_file_that_is_not_there_is_not_made(
 
 
 async def test_backup_into_a_missing_directory_is_refused(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="can't be written"):
+    with pytest.raises(ConfigError, match="can't be made"):
         backup(path, tmp_path / "missing" / "copy.db")
 
 
@@ -185,7 +188,7 @@ async def test_check_finds_damage_and_then_there_is_no_backup(path: Path, tmp_pa
     assert any("damaged" in finding for finding in check(path))
     with pytest.raises(StoreCorrupt, match="there is no backup"):
         backup(path, tmp_path / "copy.db")
-    assert {file.name for file in tmp_path.iterdir()} == {"chat.db", "chat.db.lock"}
+    assert {file.name for file in tmp_path.iterdir()} == STORE
 
 
 async def test_check_changes_nothing(path: Path) -> None:

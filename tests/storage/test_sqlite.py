@@ -79,7 +79,10 @@ def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
 _APPEND_FOR_EVER = """
 import sys, trio
 from gochat.chat.store import Account, Draft
+from gochat.server.logs import configure_logs
 from gochat.storage import open_store
+
+configure_logs("json", "info")
 
 async def append(store, who):
     number = 0
@@ -279,6 +282,10 @@ async def _text(path: Path) -> None:
     path.write_text("not a database " * 100)
 
 
+async def _empty(path: Path) -> None:
+    path.touch()
+
+
 async def _beginning(path: Path) -> None:
     path.write_bytes(b"SQLite format 3\0")
 
@@ -308,7 +315,8 @@ async def _cut(path: Path) -> None:
 async def _good(path: Path) -> None:
     async with opened(path) as chat:
         await chat.register("Mei")
-    path.with_name(path.name + ".lock").unlink()
+    for suffix in (".lock", ".generation"):
+        path.with_name(path.name + suffix).unlink()
 
 
 @pytest.mark.parametrize(
@@ -316,6 +324,7 @@ async def _good(path: Path) -> None:
     [
         (_text, "no database"),
         (_beginning, "no database"),
+        (_empty, "is empty"),
         (_other_programs, "another program's"),
         (_newer, r"newer gochat \(schema 999"),
         (_damaged, "damaged"),
@@ -347,12 +356,6 @@ async def test_large_rawopens_without_being_read_through(
         await chat.say("Mei", "#lobby", "what is not damaged works")
 
 
-async def test_empty_file_is_a_new_database(path: Path) -> None:
-    path.touch()
-    async with opened(path) as chat:
-        await chat.register("Mei")
-
-
 async def test_directory_that_can_not_be_made_is_a_configuration_error(path: Path) -> None:
     path.write_text("a file")
     with pytest.raises(ConfigError, match="can't be made"):
@@ -366,7 +369,7 @@ async def test_directory_and_files_are_their_owners_only(tmp_path: Path) -> None
         await chat.register("Mei")
         modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     file_mode, directory_mode = (0o600, 0o700) if os.name == "posix" else (0o666, 0o777)
-    files = ["chat.db", "chat.db-wal", "chat.db-shm", "chat.db.lock"]
+    files = ["chat.db", "chat.db-wal", "chat.db-shm", "chat.db.lock", "chat.db.generation"]
     assert modes == dict.fromkeys(files, file_mode)
     assert path.parent.stat().st_mode & 0o777 == directory_mode
 
@@ -416,7 +419,10 @@ async def test_migration_that_fails_changes_nothing(
 
 _OPEN = """
 import sys, trio
+from gochat.server.logs import configure_logs
 from gochat.storage import open_store
+
+configure_logs("json", "info")
 
 async def main():
     async with open_store(f"sqlite:///{sys.argv[1]}"):
@@ -584,7 +590,7 @@ async def test_closed_rawleaves_nothing_beside_it(path: Path) -> None:
         await chat.entries("Mei", "#lobby")
         await chat.find("Mei", "x")
     names = {file.name for file in path.parent.iterdir()}
-    assert names == {"chat.db", "chat.db.lock"}
+    assert names == {"chat.db", "chat.db.lock", "chat.db.generation"}
 
 
 async def test_deleted_text_is_not_in_the_file(path: Path) -> None:
@@ -641,6 +647,6 @@ async def test_relative_path_is_from_here(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 async def test_stores_in_memory_are_their_own() -> None:
-    async with open_store("sqlite://") as one, open_store("sqlite:///:memory:") as other:
+    async with open_store("sqlite:///:memory:") as one, open_store("sqlite:///:memory:") as other:
         assert await one.create_account(account("Mei"))
         assert await other.create_account(account("Mei"))

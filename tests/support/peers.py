@@ -45,7 +45,7 @@ LIMITS = Limits(
 PATIENCE = 30.0
 
 
-def config(*, store: str = "sqlite://", **limits: Any) -> Config:
+def config(*, store: str = "sqlite:///:memory:", **limits: Any) -> Config:
     """A configuration for tests: in memory, on a free port of loopback."""
     return Config(port=0, store=store, limits=structs.replace(LIMITS, **limits))
 

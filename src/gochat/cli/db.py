@@ -1,4 +1,4 @@
-"""``gochat db``: back up, check and copy the store."""
+"""``gochat db``: back up, check, restore and copy the store."""
 
 from __future__ import annotations
 
@@ -19,9 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     backup.add_argument("path", metavar="PATH", type=Path, help="the new file")
     check = commands.add_parser("check", help="read all of the store and say whether it is sound")
-    for command in (backup, check):
+    restore = commands.add_parser(
+        "restore", help="put a backup in the place of the store, while no server uses it"
+    )
+    restore.add_argument("backup", metavar="BACKUP", type=Path, help="the file; it stays as it is")
+    restore.add_argument(
+        "--replace",
+        action="store_true",
+        help="also where there is a store already, which is then kept beside the backup",
+    )
+    for command in (backup, check, restore):
         command.add_argument(
-            "--store", metavar="URL", help="the store (default: the server's, as configured)"
+            "--store",
+            metavar="URL",
+            help="the store (default: the server's, as configured)",
         )
         command.add_argument(
             "--config", metavar="PATH", type=Path, help="the server's configuration file (TOML)"
@@ -57,11 +68,13 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.action == "copy":
         return _copy(args)
-    from gochat.config import load_config
+    from gochat.config import load_store_url
     from gochat.errors import StoreCorrupt
     from gochat.storage import maintenance, wall_clock
 
-    database = _database(load_config(args.config, flags={"store": args.store}).store_url)
+    database = _database(load_store_url(args.config, flag=args.store))
+    if args.action == "restore":
+        return _restore(args, database)
     if args.action == "backup":
         maintenance.backup(database, args.path)
         print(f"{args.path}: a sound copy of {database}")
@@ -73,7 +86,19 @@ def run(args: argparse.Namespace) -> int:
         raise StoreCorrupt(f"{database} is not sound: start no server on it, restore a backup")
     for remark in maintenance.wrong_times(database, wall_clock()):
         print(f"{database}: {remark}")
+    for state in maintenance.states(database):
+        print(f"{database}: {state}")
     print(f"{database}: sound")
+    return 0
+
+
+def _restore(args: argparse.Namespace, database: Path) -> int:
+    from gochat.storage.restore import restore
+
+    kept = restore(args.backup, database, replace=args.replace)
+    if kept is not None:
+        print(f"{kept}: the store that was there before")
+    print(f"{database}: a sound copy of {args.backup}; a server can be started on it")
     return 0
 
 

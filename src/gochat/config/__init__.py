@@ -12,7 +12,7 @@ A configuration that can't be used stops the start: nobody finds a misspelt limi
 """
 
 from gochat.config.schema import KEYS, Config, Key, Limits, Registration, Tls, default_store_path
-from gochat.config.sources import default_config_path, load_config
+from gochat.config.sources import default_config_path, load_config, load_store_url
 
 __all__ = [
     "KEYS",
@@ -24,4 +24,5 @@ __all__ = [
     "default_config_path",
     "default_store_path",
     "load_config",
+    "load_store_url",
 ]

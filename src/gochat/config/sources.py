@@ -59,8 +59,34 @@ def load_config(
     Raises:
         ConfigError: with the file and line, variable or flag, and the key.
     """
+    return _gather(_Values(), path, environ, flags or {}, settings or {}).build()
+
+
+def load_store_url(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    flag: str | None = None,
+) -> str:
+    """Return the store's URL, from the sources of :func:`load_config`, without looking at the other
+    keys. They are the server's, and may be right only where it runs: a service manager hands it the
+    path of its private key, say.
+
+    Raises:
+        ConfigError: the file can't be read, or its `store` is not a text.
+    """
+    values = _gather(_Values(only="store"), path, environ, {"store": flag}, {})
+    return values.build().store_url
+
+
+def _gather(
+    values: _Values,
+    path: Path | None,
+    environ: Mapping[str, str] | None,
+    flags: Mapping[str, object],
+    settings: Mapping[str, str],
+) -> _Values:
     environ = os.environ if environ is None else environ
-    values = _Values()
     if path is None and CONFIG_VARIABLE in environ:
         path = Path(_not_empty(environ[CONFIG_VARIABLE], CONFIG_VARIABLE))
     if path is not None:
@@ -70,24 +96,31 @@ def load_config(
     for variable, text in environ.items():
         if not variable.startswith("GOCHAT_") or variable == CONFIG_VARIABLE:
             continue
-        if variable in _BY_VARIABLE:
-            values.set(_BY_VARIABLE[variable], _not_empty(text, variable), variable)
+        key = _BY_VARIABLE.get(variable)
+        if values.only not in (None, key):
+            continue
+        if key is not None:
+            values.set(key, _not_empty(text, variable), variable)
         elif not _FOREIGN.match(variable):
             raise ConfigError(f"{variable}: unknown variable{_near(variable, _BY_VARIABLE)}")
-    for name, value in (flags or {}).items():
+    for name, value in flags.items():
         if value is not None:
             flag = f"--{_dashed(name)}"
             values.set(name, _not_empty(value, flag), flag)
-    for name, text in (settings or {}).items():
+    for name, text in settings.items():
         flag = f"--set {name}"
         values.set(name, _not_empty(text, flag), flag)
-    return values.build()
+    return values
 
 
 class _Values:
-    """What the sources said so far; a later one overrides an earlier one."""
+    """What the sources said so far; a later one overrides an earlier one.
 
-    def __init__(self) -> None:
+    With `only`, the name of a key, the others are passed over.
+    """
+
+    def __init__(self, only: str | None = None) -> None:
+        self.only: Final = only
         self._values: dict[str, object] = {}
         self._sources: dict[str, str] = {}  # for the errors: where each value was found
 
@@ -97,6 +130,8 @@ class _Values:
         Raises:
             ConfigError: there is no such key, or it does not take this value.
         """
+        if self.only not in (None, name):
+            return
         key = KEYS.get(name)
         if key is None:
             raise ConfigError(f"{source}: unknown key{_near(name, KEYS)}")
@@ -207,14 +242,14 @@ def _read_file(path: Path, values: _Values) -> None:
 
     for name, value in content.items():
         if name not in SECTIONS:
-            if isinstance(value, dict):
+            if isinstance(value, dict) and values.only is None:
                 raise ConfigError(f"{source(name)}: unknown section{_near(name, SECTIONS)}")
             values.set(name, value, source(name))
         elif isinstance(value, dict):
             for inner, inner_value in value.items():
                 full = f"{name}.{inner}"
                 values.set(full, inner_value, source(full))
-        else:
+        elif values.only is None:
             raise ConfigError(f"{source(name)}: expected a section, [{name}]")
 
 

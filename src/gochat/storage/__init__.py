@@ -5,7 +5,7 @@ URL                                    store
 ====================================== ==========================================================
 ``sqlite:///relative.db``              a SQLite file; ``?synchronous=normal``, ``full`` or ``off``
 ``sqlite:////absolute.db``             the same, by its absolute path
-``sqlite://``, ``sqlite:///:memory:``  SQLite in memory, for tests: gone when it is closed
+``sqlite:///:memory:``                 SQLite in memory, for tests: gone when it is closed
 ``redis://HOST:PORT/DB``               Redis; ``rediss://`` encrypted, ``unix://PATH`` by a socket
 ``redis+sentinel://HOSTS/SERVICE/DB``  the Redis that the sentinels at HOSTS call the master
 ``redis+cluster://HOSTS``              a Redis Cluster, known by some of its HOSTS

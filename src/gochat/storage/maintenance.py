@@ -5,7 +5,6 @@ These functions block, and read from one snapshot; the server goes on meanwhile.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,9 +14,8 @@ from typing import Final
 
 from gochat.chat.store import MAX_AHEAD
 from gochat.errors import ConfigError, StoreCorrupt
-from gochat.storage.sqlite import database, search
+from gochat.storage.sqlite import database, history, place, search
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
-from gochat.storage.sqlite.place import publish
 from gochat.storage.sqlite.source import opened_to_read
 
 #: Findings of one kind: more of them would say nothing new.
@@ -28,8 +26,8 @@ def backup(source: Path, target: Path) -> None:
     """Copy the database `source` to the new file `target`, readable by its owner only.
 
     The copy is the database as it was at one moment, checked, and complete as soon as it has its
-    name. It gets a new epoch: what is said after that moment is not in it, so if it is put back,
-    clients must not take its history for the one that they know.
+    name. It is marked as a backup: what is said after that moment is not in it, so when a server
+    starts on it, clients must not take its history for the one that they know.
 
     Raises:
         ConfigError: there is no `source`, or `target` exists or can't be written.
@@ -39,31 +37,25 @@ def backup(source: Path, target: Path) -> None:
     """
     if target.exists():
         raise ConfigError(f"{target} exists already; a backup overwrites nothing")
-    partial = target.with_name(target.name + ".partial")
-    with opened_to_read(source) as db:
-        try:
-            os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            raise ConfigError(
-                f"{partial} is there, from a backup that goes on or was interrupted: "
-                "wait for it, or remove it"
-            ) from None
-        except OSError as error:
-            raise ConfigError(f"{target} can't be written: {error.strerror}") from error
-        try:
-            _copy(db, partial)
-            publish(partial, target, "a backup overwrites nothing")
-        finally:
-            partial.unlink(missing_ok=True)
+    with opened_to_read(source) as db, place.in_the_making(target.absolute(), ".partial") as new:
+        copy(db, new)
+        place.publish(new, target.absolute(), "a backup overwrites nothing")
 
 
-def _copy(db: sqlite3.Connection, partial: Path) -> None:
-    with database.mapped_errors(), closing(database.connect(partial)) as copy:
-        db.backup(copy)  # in one step: the server's commits don't make it begin anew
-        copy.execute("PRAGMA journal_mode = DELETE")  # all in one file
-        copy.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (database.new_epoch(),))
-    findings = check(partial)
-    if findings:
+def copy(db: sqlite3.Connection, new: Path) -> None:
+    """Copy an open database into the empty file `new`, mark it as a backup, and check it.
+
+    Raises:
+        StoreUnavailable: the disk is full, or the database can't be read now.
+        StoreCorrupt: it is damaged.
+    """
+    with database.mapped_errors(), closing(database.connect(new)) as target:
+        db.backup(target)  # in one step: the server's commits don't make it begin anew
+        target.execute("PRAGMA journal_mode = DELETE")  # all in one file
+        if history.get(target, history.UNSTARTED) is None:
+            history.mark_unstarted(target, "a backup")
+    findings = check(new)
+    if findings and findings != [_OLDER]:
         raise StoreCorrupt(f"the database is damaged, so there is no backup: {findings[0]}")
 
 
@@ -83,7 +75,7 @@ def check(path: Path) -> list[str]:
             db.execute("BEGIN")
             findings += _damage(db)
             if database.user_version(db) < len(database.migrations()):
-                findings.append("its schema is older than this gochat: start the server once")
+                findings.append(_OLDER)
             else:
                 findings += _contradictions(db)
                 findings += _search_index(db)
@@ -130,6 +122,30 @@ def _shown(ts: int) -> str:
         return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError):  # a year of five digits
         return f"{ts} ms"
+
+
+def states(path: Path) -> list[str]:
+    """Return what else there is to know of a database, for people. Raises as :func:`check` does."""
+    with opened_to_read(path) as db:
+        epoch, mark = history.get(db, history.EPOCH), history.get(db, history.UNSTARTED)
+        generation = history.get(db, history.GENERATION)
+    found = []
+    real = place.real(path.absolute())
+    if real != path.absolute():
+        found.append(f"a link to {real}")
+    if mark is not None:
+        found.append(f"{mark}; the first server that starts on it begins a new epoch")
+    else:
+        found.append(f"epoch {epoch}, generation {generation or 'not noted yet'}")
+        foreign = history.look(real).foreign(generation)
+        if foreign is not None:
+            found.append(f"{foreign}; the next start begins a new epoch")
+    if (rights := place.rights_of_others(real)) is not None:
+        found.append(f"open to all users of this machine (mode {rights:04o})")
+    return found
+
+
+_OLDER: Final = "its schema is older than this gochat: start the server once"
 
 
 def _damage(db: sqlite3.Connection) -> Iterator[str]:

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+import structlog
 import trio
 
 from gochat.chat.conversations import ConversationKey
@@ -38,14 +40,18 @@ from gochat.chat.store import (
 )
 from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
-from gochat.storage.sqlite import database, lock, people
+from gochat.storage.sqlite import database, history, lock, people, place
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.database import Location, mapped_errors
 from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.followers import Followers
 from gochat.storage.sqlite.log import Log
+from gochat.storage.sqlite.place import Identity
 from gochat.storage.sqlite.reader import Reader
+from gochat.storage.sqlite.watch import Watch
 from gochat.storage.sqlite.writer import Writer, open_writer
+
+log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
 
@@ -202,21 +208,24 @@ class SqliteStore:
 class _Parts:
     """What is opened in a worker thread, for it reads and writes files."""
 
-    def __init__(self, location: Location, clock: Callable[[], int]) -> None:
+    def __init__(self, location: Location, held: Identity | None, clock: Callable[[], int]) -> None:
         db = database.open_database(location)
         opened = [db]
         try:
             with mapped_errors():
                 (self.epoch,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
                 writing = Connections(db)
-                if location.path is None:
+                watch = None
+                if location.path is None or held is None:
                     self.reading = self.searching = writing
                 else:
                     path = location.path
                     opened.extend(database.connect(path, "ro") for _ in range(READERS + SEARCHERS))
                     self.reading = Connections(*opened[1 : READERS + 1])
                     self.searching = Connections(*opened[READERS + 1 :])
-                self.log = Log(writing, self.epoch, clock)
+                    watch = Watch(path, held)
+                    place.close_to_others(path)
+                self.log = Log(writing, self.epoch, clock, watch)
         except BaseException:
             for one in opened:
                 one.close()
@@ -224,25 +233,39 @@ class _Parts:
 
 
 @contextmanager
-def _reserved(path: Path) -> Iterator[None]:
-    """Hold the lock of a database, made if it is missing; a file that is none stays alone."""
-    if not path.exists():
-        database.prepare_place(path)
-    elif not lock.is_known(path):
-        # Not while this process may have it open: closing the file would drop SQLite's locks.
-        database.inspect(path)
+def _reserved(path: Path) -> Iterator[Identity]:
+    """Hold a database, and make it if it is missing; yield which file it is.
+
+    Beside a file that is not a database of gochat nothing is made.
+    """
+    if path.exists():
+        place.remove_unfinished_names(path)
+        place.require_one_name(path)
+        if not lock.is_known(path):  # not while this process may have it open (lock.py)
+            database.inspect(path)
+    else:
+        place.make_directory(path)
     with lock.exclusive(path):
-        yield
+        if not path.exists():
+            database.create(path)
+            log.warning("store created", path=str(path))
+        with lock.itself(path) as held:
+            yield held
 
 
 @asynccontextmanager
 async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[Store]:
     """See :func:`gochat.storage.open_store`."""
     location = database.parse_url(url)
+    held = None
+    if location.path is not None:
+        location = replace(location, path=place.real(location.path))
     with ExitStack() as stack:
         if location.path is not None:
-            stack.enter_context(_reserved(location.path))
-        parts = await trio.to_thread.run_sync(_Parts, location, clock)
+            held = stack.enter_context(_reserved(location.path))
+        parts = await trio.to_thread.run_sync(_Parts, location, held, clock)
+        if location.path is not None and held is not None:
+            stack.callback(history.close, location.path, held)
         followers = Followers(parts.log.position)
         async with open_writer(parts.log, followers.deliver) as writer:
             try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import secrets
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
+from gochat.storage.sqlite import history, place
 
 Synchronous: TypeAlias = Literal["off", "normal", "full"]
 SYNCHRONOUS: Final[dict[str, Synchronous]] = {"off": "off", "normal": "normal", "full": "full"}
@@ -43,14 +42,10 @@ AUTOCHECKPOINT_PAGES: Final = 16_000
 
 _HEADER_SIZE: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"
-#: Without I, L, O, U: an epoch is read aloud when people compare what they see.
-_EPOCH_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+#: What a shell would have replaced.
+_UNEXPANDED: Final = re.compile(r"^~|\$\{?\w+\}?")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-#: Why a file can't be made where waiting does not help; elsewhere the disk is full, say.
-_PERMANENT: Final = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
-    | {errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
-)
 #: Errors that are this program's own, not the database's state.
 OWN_FAULTS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 
@@ -79,8 +74,25 @@ def parse_url(url: str) -> Location:
             raise ConfigError(f"the store {url!r}: synchronous is one of {', '.join(SYNCHRONOUS)}")
         synchronous = SYNCHRONOUS[value]
     name = rest[1:]
-    path = None if name in ("", ":memory:") else Path(name).absolute()
-    return Location(path, synchronous)
+    if name == ":memory:":
+        return Location(None, synchronous)
+    if not name:
+        raise ConfigError(
+            f"the store {url!r} has no path, perhaps because a variable is not set: write "
+            "sqlite:////PATH (or sqlite:///:memory: for a store that is gone when it is closed)"
+        )
+    unexpanded = _UNEXPANDED.search(name)
+    if unexpanded:
+        raise ConfigError(
+            f"the store {url!r}: {unexpanded[0]} is not expanded here: write the path itself, "
+            "sqlite:////PATH"
+        )
+    if name.endswith("/") or name != name.strip() or _CONTROL.search(name):
+        raise ConfigError(
+            f"the store {url!r} is not the path of a file: it ends with a slash, or has spaces "
+            "around it, or control characters in it"
+        )
+    return Location(Path(name).absolute(), synchronous)
 
 
 @contextmanager
@@ -110,11 +122,6 @@ def translated(error: sqlite3.Error) -> GochatError:
     return StoreUnavailable(f"{texts.get(code, 'the database reports an error')} ({error})")
 
 
-def new_epoch() -> str:
-    """Return a name for a new history."""
-    return "".join(secrets.choice(_EPOCH_DIGITS) for _ in range(8))
-
-
 def migrations() -> list[str]:
     """Return the scripts that make the schema, in order; the n-th makes version n."""
     folder = resources.files("gochat.storage.sqlite") / "migrations"
@@ -138,7 +145,10 @@ def inspect(path: Path) -> None:
     except OSError as error:
         raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
     if not header:
-        return  # as good as new
+        raise StoreCorrupt(
+            f"{path} is empty: a store was lost there, or something else made the file. To begin a "
+            "new store, remove it"
+        )
     if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
         raise StoreCorrupt(f"{path} is no database; it is left as it is")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
@@ -169,7 +179,7 @@ def connect(path: Path | None, access: Access = "rw") -> sqlite3.Connection:
     It begins no transactions by itself. Raises sqlite3's errors.
     """
     options = "immutable=1" if access == "immutable" else f"mode={access}"
-    target = ":memory:" if path is None else f"{path.as_uri()}?{options}"
+    target = ":memory:" if path is None else f"{path.absolute().as_uri()}?{options}"
     db = sqlite3.connect(
         target,
         uri=True,
@@ -188,62 +198,126 @@ def connect(path: Path | None, access: Access = "rw") -> sqlite3.Connection:
 
 
 def open_database(location: Location) -> sqlite3.Connection:
-    """Open the database for writing; create it, or bring its schema up to date, if need be.
+    """Open a database for a server, and bring its schema up to date, if need be.
 
-    The caller holds the lock (:mod:`gochat.storage.sqlite.lock`). Returns with a connection in
+    The caller holds the locks (:mod:`gochat.storage.sqlite.lock`). Returns with a connection in
     WAL mode (a file) whose schema is the newest.
 
     Raises:
         StoreCorrupt: the file is damaged, another program's or newer; it is left as it is.
-        StoreUnavailable: it can't be opened now.
+        StoreUnavailable: it can't be opened now, or is a copy that is not finished.
     """
     path = location.path
-    if path is not None:
-        inspect(path)
+    if path is None:
         with mapped_errors():
+            db = connect(None)
+            _migrate(db)
+            return db
+    examine(path)
+    found = history.look(path)
+    history.opening(path, found)
+    db = open_file(path)
+    try:
+        with mapped_errors():
+            is_durable = location.synchronous == "full"
+            history.begin(db, path, found, boot_id(), is_durable=is_durable)
+            _use_wal(db, path, location.synchronous)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_copy(location: Location, path: Path) -> sqlite3.Connection:
+    """Open a copy in the making, at `path`; the caller holds the locks. Raises as
+    :func:`open_database` does, if it was begun and can't be gone on with."""
+    if path.stat().st_size:
+        examine(path)
+        db = open_file(path, is_copy=True)
+    else:
+        with mapped_errors():
+            db = connect(path)
+    try:
+        with mapped_errors():
+            _migrate(db)
+            _use_wal(db, path, location.synchronous)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def create(path: Path) -> None:
+    """Make a new database, with nobody and nothing in it.
+
+    Raises:
+        ConfigError: it can't be made.
+        StoreUnavailable: the disk is full.
+        StoreCorrupt: the write-ahead log of another one is there, which SQLite would replay.
+    """
+    place.make_directory(path)
+    if has_wal(path):
+        raise StoreCorrupt(
+            f"{path} is not there, but its write-ahead log is, {path.name}-wal: bring the file "
+            "back, or move the log away. Nothing was changed"
+        )
+    place.remove(place.beside(path, ".new"))  # the lock is held: nobody is at it
+    history.forget(path)
+    with place.in_the_making(path, ".new") as new:
+        with mapped_errors(), closing(connect(new)) as db:
+            _migrate(db)
+        place.publish(new, path, "another process has made it")
+
+
+def examine(path: Path) -> None:
+    """Look at a database that is to be opened for writing, without writing anything.
+
+    Raises:
+        StoreCorrupt: it is damaged, no database of gochat or a newer one's; or beside it is the
+            write-ahead log of another one.
+        StoreUnavailable: it can't be read.
+    """
+    inspect(path)
+    with mapped_errors():
+        if has_wal(path):
+            history.require_own_log(path)
+        else:  # what a killed server left in the WAL is part of the file, and SQLite recovers it
             _quick_check(path)
+
+
+def open_file(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
+    """Open an examined database, not in WAL mode, with its schema up to date; one that is a copy in
+    the making only if `is_copy`. Raises as :func:`open_database` does."""
     with mapped_errors():
         db = connect(path)
         try:
-            _check_version(path, user_version(db))
-            db.execute(f"PRAGMA synchronous = {location.synchronous}")
-            # What people delete is overwritten, where that costs no further write.
-            db.execute("PRAGMA secure_delete = FAST")
-            db.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}")
-            # Before WAL mode, so that the header says from the first moment whose file it is.
+            require_ours(db, path)
+            if user_version(db) == 0:
+                raise StoreCorrupt(f"{path} was never finished: remove it, or bring back a backup")
+            if not is_copy:
+                history.require_finished(db, path)
+            db.execute("PRAGMA journal_mode = DELETE")
             _migrate(db)
-            if path is not None and db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-                raise StoreUnavailable(f"{path}: this file system can't keep a write-ahead log")
-            if path is not None:
-                _mark_open(db, location.synchronous)
         except BaseException:
             db.close()
             raise
     return db
 
 
-def _mark_open(db: sqlite3.Connection, synchronous: Synchronous) -> None:
-    """Note under which start of the machine the database is open, and name a new history if it was
-    left open when the machine went down: commits that were not forced to the disk may be gone, and
-    nobody may take what comes in their place for what they have."""
-    boot = boot_id()
-    row = db.execute("SELECT value FROM meta WHERE key = 'open_at_boot'").fetchone()
-    db.execute("PRAGMA synchronous = full")
-    db.execute("BEGIN IMMEDIATE")
-    if row is not None and boot is not None and row[0] != boot:
-        db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (new_epoch(),))
-    db.execute("DELETE FROM meta WHERE key = 'open_at_boot'")
-    if boot is not None and synchronous != "full":
-        db.execute("INSERT INTO meta VALUES ('open_at_boot', ?)", (boot,))
-    db.execute("COMMIT")
+def _use_wal(db: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
     db.execute(f"PRAGMA synchronous = {synchronous}")
+    # What people delete is overwritten, where that costs no further write.
+    db.execute("PRAGMA secure_delete = FAST")
+    db.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}")
+    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise StoreUnavailable(f"{path}: this file system can't keep a write-ahead log")
 
 
 def mark_closed(db: sqlite3.Connection) -> None:
-    """Undo `_mark_open`'s note, once all that was committed is on the disk."""
+    """Note that the database is closed, once all that was committed is on the disk."""
     db.execute("PRAGMA synchronous = full")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.execute("DELETE FROM meta WHERE key = 'open_at_boot'")
+    db.execute("DELETE FROM meta WHERE key = ?", (history.OPEN_AT_BOOT,))
 
 
 def boot_id() -> str | None:
@@ -262,14 +336,12 @@ def user_version(db: sqlite3.Connection) -> int:
 
 def has_wal(path: Path) -> bool:
     """True if there is something in the database's write-ahead log."""
-    wal = path.with_name(path.name + "-wal")
+    wal = place.beside(path, "-wal")
     return wal.exists() and wal.stat().st_size > 0
 
 
 def _quick_check(path: Path) -> None:
     """Read through the file for damage, for a bounded time, and without writing beside it."""
-    if not path.stat().st_size or has_wal(path):
-        return  # what a killed server left in the WAL is part of the file, and SQLite recovers it
     with closing(connect(path, "immutable")) as db:
         deadline = time.monotonic() + QUICK_CHECK_TIMEOUT
         db.set_progress_handler(lambda: time.monotonic() > deadline, QUICK_CHECK_STEPS)
@@ -292,7 +364,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     script = ["BEGIN IMMEDIATE;", *scripts[version:]]
     if version == 0:
         # An epoch has only letters and digits.
-        script.append(f"INSERT INTO meta VALUES ('epoch', '{new_epoch()}');")  # noqa: S608
+        script.append(f"INSERT INTO meta VALUES ('epoch', '{history.new_name()}');")  # noqa: S608
         script.append(f"PRAGMA application_id = {APPLICATION_ID};")
     script.append(f"PRAGMA user_version = {len(scripts)};")
     script.append("COMMIT;")
@@ -302,21 +374,3 @@ def _migrate(db: sqlite3.Connection) -> None:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-    if version:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the header of the file itself says it, too
-
-
-def prepare_place(path: Path) -> None:
-    """Make the file's directory, and the file, readable by its owner only, if they are missing.
-
-    Raises:
-        ConfigError: they can't be made, before somebody changes something.
-        StoreUnavailable: they can't be made now.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives -wal and -shm the mode of the file itself.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        text = f"the store {path} can't be made: {error.strerror}"
-        raise (ConfigError if error.errno in _PERMANENT else StoreUnavailable)(text) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from gochat.errors import GochatError
 from gochat.storage.sqlite import search
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.transaction import Transaction
@@ -59,7 +60,7 @@ class Indexer:
             search.merge(transaction.db, MERGED_PAGES)
             transaction.db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (position,))
             transaction.commit(len(self._waiting))
-        except sqlite3.Error:
+        except (sqlite3.Error, GochatError):
             transaction.roll_back()
         except BaseException:
             transaction.roll_back()

@@ -1,25 +1,48 @@
-"""The lock that keeps two servers from one database.
+"""The locks that keep two servers from one database.
 
-SQLite itself would let them both write, and each would miss what the other one commits. The lock
-is on a file of its own beside the database: on the database's it would be lost as soon as any
-other descriptor of that file is closed (POSIX locks belong to the process). The lock goes with the
-process, however that ends; the file stays, for removing it would race with the next server.
+SQLite itself would let them both write, and each would miss what the other one commits. There are
+two locks, both ``flock``, which go with the process, however that ends:
+
+- On a file of its own beside the database, behind all symbolic links. It has the holder's process
+  id, and exists before the database does. It stays, for removing it would race with the next
+  server. Rejected: this one alone. It has the database's name, not the database, and misses a hard
+  link, a bind mount of the file, and a file that was renamed.
+- On the database file itself, where the system keeps ``flock`` and the POSIX locks of SQLite apart:
+  on Linux. (On macOS and the BSDs they conflict, and on Windows files are locked by force.)
+
+POSIX locks belong to the process: as soon as it closes *any* descriptor of a file, all its locks
+on that file are gone, SQLite's too, and then another program could tidy away the write-ahead log.
+So the descriptor that has the second lock stays open for as long as SQLite's do, and a database
+that this process has is looked at by ``stat`` only, and never opened a second time
+(:data:`_held_here`).
+
+Servers, and copies into a database, lock exclusively; backups, checks and copies from it share.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from gochat.errors import ConfigError, StoreUnavailable
+from gochat.storage.sqlite.place import Identity, beside, identity
+
+#: More than a process id, and what is around it.
+_TEXT_SIZE: Final = 32
+#: Not on Windows, where os.open needs none.
+_CAREFUL: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> None:
+    def _lock(descriptor: int, *, shared: bool) -> None:
+        del shared  # Windows has only the one kind here
         # Far behind the text, which others must be able to read.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -27,39 +50,114 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(descriptor: int, *, shared: bool) -> None:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+#: The databases that this process has locked.
+_held_here: Final[set[Identity]] = set()
+_changing: Final = threading.Lock()
 
 
 def is_known(path: Path) -> bool:
-    """True if a server has or had the database at `path` open."""
-    return _lock_file(path).exists()
+    """True if a server has or had the database at `path` open, or this process has it."""
+    if _lock_file(path).exists():
+        return True
+    with suppress(OSError):
+        return identity(path) in _held_here
+    return False
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock of the database at `path`.
+    """Hold the name of a database, whether there is one already or not. `path` is the real one.
 
     Raises:
-        StoreUnavailable: another server holds it; the text says its process id.
-        ConfigError: the lock file can't be made.
+        StoreUnavailable: another process holds it; the text says which.
+        ConfigError: the lock file can't be made, or is something else.
     """
-    lock = _lock_file(path)
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise ConfigError(f"{lock} can't be made: {error.strerror}") from error
+    descriptor = _open(_lock_file(path), os.O_RDWR | os.O_CREAT)
     try:
         try:
-            _lock(descriptor)
+            _lock(descriptor, shared=False)
         except OSError as error:
-            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-            raise StoreUnavailable(
-                f"{path} is in use by another gochat server (pid {holder})"
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+            raise StoreUnavailable(f"{path} is in use by {_holder(descriptor)}") from error
+        # Over what was there and no shorter: nothing that is not ours is ever truncated.
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, f"{os.getpid():<{_TEXT_SIZE - 1}}\n".encode())
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def itself(path: Path, *, shared: bool = False) -> Iterator[Identity]:
+    """Hold the file of a database, whatever its names, where the system can; yield which it is.
+
+    It must be held for as long as SQLite has the file open in this process.
+
+    Raises:
+        StoreUnavailable: another process holds it, or it can't be opened.
+    """
+    other = "another gochat server, under another name: by a link, or because it was moved"
+    if sys.platform != "linux":
+        yield identity(path)
+        return
+    with _changing:
+        if identity(path) in _held_here:  # to open it would be to close it again
+            raise StoreUnavailable(f"{path} is in use by {other} (pid {os.getpid()})")
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | _CAREFUL)
+        except OSError as error:
+            raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
+        try:
+            _lock(descriptor, shared=shared)
+        except OSError as error:
+            holder = _READER if not shared and _is_shared(descriptor) else other
+            os.close(descriptor)
+            raise StoreUnavailable(f"{path} is in use by {holder}") from error
+        status = os.fstat(descriptor)
+        held = status.st_dev, status.st_ino
+        _held_here.add(held)
+    try:
+        yield held
+    finally:
+        with _changing:
+            _held_here.discard(held)
+            os.close(descriptor)
+
+
+@contextmanager
+def at_rest(path: Path) -> Iterator[bool]:
+    """Keep servers from a database, if none has it; yield whether none has.
+
+    Makes no file. False means that a server has it by this very name, and it can be read along.
+
+    Raises:
+        StoreUnavailable: a server has it under another name: its write-ahead log is not here.
+        ConfigError: the lock file can't be opened, or is something else.
+    """
+    descriptor = None
+    try:
+        if _lock_file(path).exists():
+            descriptor = _open(_lock_file(path), os.O_RDONLY)
+            try:
+                _lock(descriptor, shared=True)
+            except OSError:
+                yield False
+                return
+        with itself(path, shared=True):
+            yield True
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def holder(path: Path) -> str:
+    """Return who has a database, for people."""
+    descriptor = _open(_lock_file(path), os.O_RDONLY)
+    try:
+        return _holder(descriptor)
     finally:
         os.close(descriptor)
 
@@ -70,5 +168,44 @@ def forget(path: Path) -> None:
         _lock_file(path).unlink()
 
 
+_READER: Final = "a backup, a check or a copy, which ends by itself"
+
+
+def _holder(descriptor: int) -> str:
+    if _is_shared(descriptor):
+        return _READER
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    number = os.read(descriptor, _TEXT_SIZE).decode("ascii", "replace").strip()
+    return f"another gochat server (pid {number or 'unknown'})"
+
+
+def _is_shared(descriptor: int) -> bool:
+    """True if those who hold the lock share it. Not to be asked of one that is held here."""
+    if sys.platform == "win32":
+        return False
+    try:
+        _lock(descriptor, shared=True)
+    except OSError:
+        return False
+    return True
+
+
+def _open(lock: Path, flags: int) -> int:
+    """Open a lock file that is ours, through no link, whatever else somebody has put there."""
+    try:
+        descriptor = os.open(lock, flags | _CAREFUL, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"the lock file {lock} can't be opened: {error.strerror}. If it is a link, or another "
+            "user's, remove it"
+        ) from error
+    status = os.fstat(descriptor)
+    text = os.read(descriptor, _TEXT_SIZE) if stat.S_ISREG(status.st_mode) else b"?"
+    if status.st_nlink > 1 or status.st_size > _TEXT_SIZE or text.strip(b"0123456789 \n"):
+        os.close(descriptor)
+        raise ConfigError(f"{lock} is not a lock file of gochat: move it away")
+    return descriptor
+
+
 def _lock_file(path: Path) -> Path:
-    return path.with_name(path.name + ".lock")
+    return beside(path, ".lock")

@@ -23,13 +23,20 @@ from gochat.storage.sqlite.directory import Directory, KnownConversation
 from gochat.storage.sqlite.entries import COLUMNS, FROM, SEQ_BITS, Row, first_id, with_reactions
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.transaction import Transaction
+from gochat.storage.sqlite.watch import Watch
 
 
 class Log:
     """Appends, and keeps all that follows from an entry in step with it."""
 
-    def __init__(self, connections: Connections, epoch: str, clock: Callable[[], int]) -> None:
-        self._transaction = Transaction(connections)
+    def __init__(
+        self,
+        connections: Connections,
+        epoch: str,
+        clock: Callable[[], int],
+        watch: Watch | None = None,
+    ) -> None:
+        self._transaction = Transaction(connections, watch)
         self._directory = Directory(self._transaction, epoch)
         self._indexer = Indexer(self._transaction)
         self._epoch = epoch

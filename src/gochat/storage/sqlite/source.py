@@ -24,7 +24,7 @@ from gochat.storage.contents import (
     Person,
     Source,
 )
-from gochat.storage.sqlite import database, lock
+from gochat.storage.sqlite import database, history, lock, place
 from gochat.storage.sqlite.database import parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 
@@ -36,30 +36,38 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
 
     Raises:
         ConfigError: there is no such file.
-        StoreUnavailable: it can't be read now; or a server has it, and must not.
-        StoreCorrupt: it is no database, another program's or newer than this program.
+        StoreUnavailable: it can't be read now; or a server has it, and must not, or has it under
+            another name; or it is a copy that is not finished.
+        StoreCorrupt: it is no database, another program's or newer than this program; or beside it
+            is the write-ahead log of another one.
     """
-    if not path.is_file():
+    path = place.real(path.absolute())
+    if not path.exists():
         raise ConfigError(f"there is no database {path}")
-    path = path.absolute()
     with ExitStack() as stack:
-        is_alone = False
-        if lock.is_known(path):
-            try:
-                stack.enter_context(lock.exclusive(path))
-                is_alone = True
-            except StoreUnavailable as error:
-                if alone:
-                    raise StoreUnavailable(
-                        f"{error}: stop it first, or what people say meanwhile is not in the copy"
-                    ) from error
+        is_at_rest = stack.enter_context(lock.at_rest(path))
+        if alone and not is_at_rest:
+            raise StoreUnavailable(
+                f"{path} is in use by {lock.holder(path)}: stop it first, or what people say "
+                "meanwhile is not in the copy"
+            )
         stack.enter_context(database.mapped_errors())
         # A reader of a database in WAL mode leaves -wal and -shm beside it, where there are none:
         # not if it is told that nobody will change it.
-        is_at_rest = is_alone and not database.has_wal(path)
-        db = database.connect(path, access="immutable" if is_at_rest else "ro")
+        if is_at_rest:
+            database.inspect(path)
+        if is_at_rest and database.has_wal(path):
+            history.require_own_log(path)
+            access: database.Access = "ro"
+        else:
+            access = "immutable" if is_at_rest else "ro"
+        db = database.connect(path, access=access)
         stack.enter_context(closing(db))
         database.require_ours(db, path)
+        history.require_finished(db, path)
+        # A backup never had a write-ahead log that could be missing: it may have more names.
+        if history.get(db, history.UNSTARTED) is None:
+            place.require_one_name(path)
         yield db
 
 

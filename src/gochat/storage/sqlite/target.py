@@ -1,7 +1,8 @@
 """A new database that another store is copied into.
 
 It is written beside its place, under a name that ends with ``.copying``, and gets its own name when
-it is complete: so there is never half a database for a server to find. Its epoch is new.
+it is complete: so there is never half a database for a server to find. Nor does a server start on
+what is not complete. The first one that starts on the copy begins a new epoch (history.py).
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.contents import Entry, Heading, Participant, Person, Source, Target
-from gochat.storage.sqlite import database, lock, search
-from gochat.storage.sqlite.database import Location, mapped_errors, parse_url
+from gochat.storage.sqlite import database, history, lock, place, search
+from gochat.storage.sqlite.database import mapped_errors, parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
-from gochat.storage.sqlite.place import publish
 from gochat.storage.sqlite.source import SqliteSource
 
 #: Pages of the search index that are merged for each text, so that it is as it would be had they
@@ -41,21 +41,22 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
     path = location.path
     if path is None:
         raise ConfigError("a copy into memory would be lost: give a file's path, sqlite:///PATH")
+    path = place.real(path)
     if path.exists():
         raise ConfigError(f"{path} exists already; a copy overwrites nothing")
-    partial = path.with_name(path.name + ".copying")
-    database.prepare_place(partial)
+    partial = place.beside(path, ".copying")
+    place.make_directory(partial)
     with ExitStack() as stack:
         try:
             stack.enter_context(lock.exclusive(partial))
         except StoreUnavailable as error:
             raise StoreUnavailable(f"another copy into {path} goes on") from error
         if restart:
-            for part in ("", "-wal", "-shm"):
-                partial.with_name(partial.name + part).unlink(missing_ok=True)
-            database.prepare_place(partial)
+            place.remove(partial)
+        place.make_file(partial, exist_ok=True)
+        stack.enter_context(lock.itself(partial))
         try:
-            db = database.open_database(Location(partial, location.synchronous))
+            db = database.open_copy(location, partial)
         except StoreCorrupt as error:
             raise StoreCorrupt(f"{error}. Copy anew with --restart") from error
         stack.enter_context(closing(db))
@@ -72,9 +73,10 @@ def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
     # last, and the senders of entries with them. `complete` looks whether all are there.
     db.execute("PRAGMA foreign_keys = OFF")
     db.execute("CREATE TABLE IF NOT EXISTS reused_cid (id INTEGER PRIMARY KEY, cid TEXT NOT NULL)")
-    db.execute("INSERT INTO meta VALUES ('copy of', ?) ON CONFLICT DO NOTHING", (fingerprint,))
-    (begun,) = db.execute("SELECT value FROM meta WHERE key = 'copy of'").fetchone()
-    if begun != fingerprint:
+    db.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", (history.COPY_OF, fingerprint)
+    )
+    if history.get(db, history.COPY_OF) != fingerprint:
         raise ConfigError(
             f"the copy that was begun as {path} is of another source, or of this one before "
             "it changed: begin anew with --restart"
@@ -298,12 +300,12 @@ class SqliteTarget:
         """
         with self._transaction() as db:
             db.execute("DROP TABLE reused_cid")
-            db.execute("DELETE FROM meta WHERE key = 'index'")
+            db.execute("DELETE FROM meta WHERE key IN ('index', ?)", (history.COPY_OF,))
+            history.mark_unstarted(db, "a copy of another store")
         database.mark_closed(self._db)
         self._db.execute("PRAGMA journal_mode = DELETE")  # all in one file
         self._db.close()
-        publish(self._partial, self._path, "a copy overwrites nothing")
-        self._partial.unlink(missing_ok=True)
+        place.publish(self._partial, self._path, "a copy overwrites nothing")
         self.is_published = True
 
     @contextmanager

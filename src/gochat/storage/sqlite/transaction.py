@@ -8,6 +8,7 @@ from typing import Final
 
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.database import mark_closed
+from gochat.storage.sqlite.watch import Watch
 
 #: Pages of WAL (estimated) after which it is written back to the database. That takes some 20 ms,
 #: so it is done between commits and not, as SQLite would, inside one; and not too often, for many
@@ -21,8 +22,9 @@ _ENTRIES_PER_PAGE: Final = 4
 class Transaction:
     """A transaction after the other, on one connection."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, watch: Watch | None) -> None:
         self._connections = connections
+        self._watch = watch
         #: For use inside a transaction only: in memory it is the readers' connection, too.
         self.db: sqlite3.Connection = connections.first
         self._is_open = False
@@ -35,7 +37,13 @@ class Transaction:
         self.db.execute("BEGIN IMMEDIATE")
 
     def commit(self, entries: int = 0) -> None:
-        """Commit; `entries` is how many it appended."""
+        """Commit; `entries` is how many it appended.
+
+        Raises:
+            StoreCorrupt: the files were moved, removed or replaced.
+        """
+        if self._watch is not None:
+            self._watch.require_in_place()
         self.db.execute("COMMIT")
         self._wal_pages += _PAGES_PER_COMMIT + entries // _ENTRIES_PER_PAGE
         self._end()
@@ -63,8 +71,10 @@ class Transaction:
         """Write everything back, and close the connection."""
         db = self._connections.take()
         try:
-            with suppress(sqlite3.Error):  # then the next start is more careful than it needs to be
-                mark_closed(db)
+            # Else the next start is more careful than it needs to be.
+            if self._watch is None or self._watch.is_in_place():
+                with suppress(sqlite3.Error):
+                    mark_closed(db)
         finally:
             self._connections.give_back(db)
         self._connections.close()

@@ -1,0 +1,264 @@
+"""Whether a database goes on with its history, or begins a new one, when a server starts on it.
+
+Clients keep positions of a history by its name, the epoch. If something that was acknowledged may
+be missing, the name must change, or they would take what comes in its place for what they have.
+These are the ways in which it can be missing, and how each is seen:
+
+- **The machine went down**, with commits that were not forced to the disk. The database notes under
+  which start of the machine it is open (`open_at_boot`), and takes that back when it is closed.
+- **It is a backup, or a copy of another store.** It carries a mark (`unstarted`), which the first
+  server that starts on it takes off. So a backup that is restored twice becomes two histories.
+- **It is a copy made by other means** (``cp``, ``tar``, a disk image), or another file in its
+  place. At each start the database gets a new *generation*, a random name, and so does a file
+  beside it (:class:`Beside`). That one also has the inode of the database, which a copy in another
+  place does not share; and when the server has closed it, its time of change, which nothing that
+  copies can set. It never has the number of the device, which may be another one after each start
+  of the machine.
+
+The two files can't change in one step, and a crash between must neither begin a new history for
+nothing nor miss one. So the file beside can name two generations:
+
+1. If the database is as it was closed, the file beside drops its time of change, which opening the
+   database changes. Then it gets the coming generation, besides the present one if the history
+   goes on, and alone if a new one begins.
+2. The database gets the coming one, in the transaction that also changes the epoch and takes off
+   the mark.
+3. The file beside is left with that one, and the inode.
+
+Each step is on the disk before the next, and nobody is served before the last. If it ends before
+the second, the database is of a known generation just when its history goes on; if after it, the
+new history has begun, and the database is of a known generation.
+
+The transaction is not made in WAL mode, so that afterwards it is in the database file itself. So
+what is there without the write-ahead log must be of a known generation; else the log beside it is
+another database's, and is not replayed into it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from gochat.errors import StoreCorrupt, StoreUnavailable
+from gochat.storage.sqlite import place
+from gochat.storage.sqlite.place import Identity
+
+log = structlog.stdlib.get_logger()
+
+#: Keys of `meta`.
+EPOCH: Final = "epoch"
+OPEN_AT_BOOT: Final = "open_at_boot"
+GENERATION: Final = "generation"
+#: What the file is, for people, until a server has started on it.
+UNSTARTED: Final = "unstarted"
+#: Of which source it is a copy in the making; no server starts on it.
+COPY_OF: Final = "copy of"
+
+#: What a database of before there were generations has.
+_NONE: Final = "none"
+#: Bytes of the file beside at most; it has some hundred.
+_MAX_SIZE: Final = 4096
+#: Without I, L, O, U: an epoch is read aloud when people compare what they see.
+_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Beside(Struct, frozen=True):
+    """What is written beside a database: the generations that it may be of, its inode, and, once
+    it is closed, its time of change in nanoseconds."""
+
+    generations: list[str]
+    inode: int | None = None
+    changed: int | None = None
+
+
+class Found(Struct, frozen=True):
+    """What a database file was found to be, before anything opened it."""
+
+    beside: Beside | None
+    inode: int
+    changed: int
+
+    def foreign(self, generation: str | None) -> str | None:
+        """Return by what a database of this generation is seen to be another file than the one
+        that was served last in its place; None if it is that one."""
+        beside = self.beside
+        if beside is None:
+            if generation is None:
+                return None
+            return "the file was copied here: no generation is noted beside it"
+        if (generation or _NONE) not in beside.generations:
+            return "the file is not the one that was served here last: its generation is another"
+        if beside.inode not in (None, self.inode):
+            return "the file is a copy of the one that was served last: its inode is another"
+        if beside.changed not in (None, self.changed):
+            return "the file was changed or replaced after the server closed it"
+        return None
+
+
+def look(path: Path) -> Found:
+    """Look at a database and at what is beside it, without opening it.
+
+    Raises:
+        StoreUnavailable: what is beside it can't be read.
+    """
+    status = path.stat()
+    return Found(_read(path), status.st_ino, status.st_ctime_ns)
+
+
+def opening(path: Path, found: Found) -> None:
+    """Note that a database is about to be opened by a server, which changes it.
+
+    Raises:
+        StoreUnavailable: it can't be written.
+    """
+    beside = found.beside
+    if beside is not None and (beside.inode, beside.changed) == (found.inode, found.changed):
+        _write(path, Beside(beside.generations, beside.inode))
+
+
+def new_name() -> str:
+    """Return a name for a new history, or a new generation of one."""
+    return "".join(secrets.choice(_DIGITS) for _ in range(8))
+
+
+def mark_unstarted(db: sqlite3.Connection, what: str) -> None:
+    """Mark a database that no server has started on; `what` it is, is said to people."""
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    db.execute("DELETE FROM meta WHERE key IN (?, ?)", (GENERATION, OPEN_AT_BOOT))
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (UNSTARTED, f"{what}, made {made}"))
+
+
+def require_finished(db: sqlite3.Connection, path: Path | None) -> None:
+    """Raise :exc:`~gochat.errors.StoreUnavailable` if it is a copy in the making."""
+    if get(db, COPY_OF) is not None:
+        raise StoreUnavailable(
+            f"{path} is a copy that is not finished: give the same `gochat db copy` again"
+        )
+
+
+def require_own_log(path: Path) -> None:
+    """Raise :exc:`~gochat.errors.StoreCorrupt` if the write-ahead log beside a database that is
+    closed is another one's, for SQLite would replay it. The lock is held."""
+    known = _read(path)
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
+            generation, mark = get(db, GENERATION), get(db, UNSTARTED)
+    except sqlite3.Error:
+        return  # the log has what the file lacks, after a crash of the machine
+    if mark is not None or (known is not None and (generation or _NONE) not in known.generations):
+        raise StoreCorrupt(
+            f"{path} was replaced, and beside it is the write-ahead log of the one before: move "
+            f"{path.name}-wal and {path.name}-shm away, and bring backups back with "
+            "`gochat db restore`. Nothing was changed"
+        )
+
+
+def begin(
+    db: sqlite3.Connection, path: Path, found: Found, boot: str | None, *, is_durable: bool
+) -> None:
+    """Note in a database that a server starts on it, and begin a new history if need be.
+
+    The database is not in WAL mode, and the lock is held. `found` is from before it was opened;
+    `boot` names this start of the machine; with `is_durable`, each commit will be on the disk
+    before it is acknowledged.
+
+    Raises:
+        StoreUnavailable: it can't be written.
+    """
+    reason = _reason(db, found, boot)
+    generation = new_name()
+    goes_on = [get(db, GENERATION) or _NONE] if reason is None else []
+    _write(path, Beside([*goes_on, generation]))
+    db.execute("PRAGMA synchronous = extra")
+    db.execute("BEGIN IMMEDIATE")
+    if reason is not None:
+        _set(db, EPOCH, new_name())
+    db.execute("DELETE FROM meta WHERE key IN (?, ?)", (UNSTARTED, OPEN_AT_BOOT))
+    _set(db, GENERATION, generation)
+    if boot is not None and not is_durable:
+        _set(db, OPEN_AT_BOOT, boot)
+    db.execute("COMMIT")
+    _write(path, Beside([generation], path.stat().st_ino))
+    if reason is not None:
+        log.warning("new epoch", path=str(path), epoch=get(db, EPOCH), reason=reason)
+
+
+def _reason(db: sqlite3.Connection, found: Found, boot: str | None) -> str | None:
+    """Return why a new history must begin, None if the one that is there goes on."""
+    mark = get(db, UNSTARTED)
+    if mark is not None:
+        return f"the file is {mark}"
+    if boot is not None and get(db, OPEN_AT_BOOT) not in (None, boot):
+        return "the machine went down while the store was open"
+    return found.foreign(get(db, GENERATION))
+
+
+def close(path: Path, held: Identity) -> None:
+    """Note how a database was left that no connection has open any more."""
+    with suppress(OSError, StoreUnavailable):  # then copies of it are told by their inode only
+        known = _read(path)
+        status = path.stat()
+        if known is not None and held == (status.st_dev, status.st_ino):
+            _write(path, Beside(known.generations, status.st_ino, status.st_ctime_ns))
+
+
+def forget(path: Path) -> None:
+    """Remove the file beside a database that is no longer there. The lock is held."""
+    _file(path).unlink(missing_ok=True)
+
+
+def get(db: sqlite3.Connection, key: str) -> str | None:
+    """Return what the database has noted under a key."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _set(db: sqlite3.Connection, key: str, value: str) -> None:
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def _file(path: Path) -> Path:
+    return place.beside(path, ".generation")
+
+
+def _read(path: Path) -> Beside | None:
+    """Return what is beside a database; no generation at all if it can't be understood."""
+    try:
+        with _file(path).open("rb") as file:
+            text = file.read(_MAX_SIZE)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreUnavailable(f"{_file(path)} can't be read: {error.strerror}") from error
+    try:
+        return msgspec.json.decode(text, type=Beside)
+    except msgspec.DecodeError:
+        return Beside([])
+
+
+def _write(path: Path, content: Beside) -> None:
+    """Write it as a whole, and to the disk."""
+    target = _file(path)
+    new = place.beside(target, ".new")
+    try:
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(content) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(target)
+        place.sync_directory(target)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise StoreUnavailable(f"{target} can't be written: {error.strerror}") from error

@@ -1,0 +1,72 @@
+"""Noticing that the files of a database are moved, removed or replaced while a server uses them.
+
+SQLite would go on: what it has open it keeps, whatever becomes of the names. Then people would get
+acknowledgements for what is in no file that anybody can find, or, where another file has the name,
+in none that the next start will read. So before each commit the names are looked up: three calls
+of ``stat``, 5 µs. It is never undone: who moved the file must decide what is to be served.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from gochat.errors import StoreCorrupt, StoreUnavailable
+from gochat.storage.sqlite import place
+from gochat.storage.sqlite.place import Identity
+
+log = structlog.stdlib.get_logger()
+
+#: The parts that SQLite has open in WAL mode, by the ends of their names.
+_PARTS: Final = ("", "-wal", "-shm")
+
+
+class Watch:
+    """Knows which files a database consists of. Made when SQLite has opened them all."""
+
+    def __init__(self, path: Path, held: Identity) -> None:
+        self._path = path
+        self._held = held
+        self._parts = [place.beside(path, suffix) for suffix in _PARTS]
+        self._expected = [held, *map(place.identity, self._parts[1:])]
+        self._finding: str | None = None
+        self.require_in_place()
+
+    def require_in_place(self) -> None:
+        """Raise :exc:`~gochat.errors.StoreCorrupt` if a file is not there any more, now and ever
+        after; the first time, log it.
+
+        Raises:
+            StoreUnavailable: it can't be told now.
+        """
+        if self._finding is None:
+            for part, expected in zip(self._parts, self._expected, strict=True):
+                finding = _finding(part, expected)
+                if finding is not None:
+                    self._finding = f"{finding} while the server used it"
+                    log.error("store file lost", path=str(part), reason=self._finding)
+                    break
+        if self._finding is not None:
+            raise StoreCorrupt(
+                f"{self._finding}: nothing is written any more. Stop the server, and bring the "
+                "file back, or a backup"
+            )
+
+    def is_in_place(self) -> bool:
+        """True if the database itself, of which SQLite may tidy up, is where it was."""
+        try:
+            return place.identity(self._path) == self._held
+        except OSError:
+            return False
+
+
+def _finding(path: Path, expected: Identity) -> str | None:
+    try:
+        found = place.identity(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{path} was moved or removed"
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be looked up: {error.strerror}") from error
+    return None if found == expected else f"{path} was replaced"

@@ -1,0 +1,145 @@
+"""Bringing a backup back, also where that goes wrong."""
+
+# ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from store_files import Crash, crash, epoch, opened, texts
+
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.maintenance import backup
+from gochat.storage.restore import restore
+from gochat.storage.sqlite import database, history
+
+pytestmark = [
+    pytest.mark.trio,
+    pytest.mark.skipif(os.name != "posix", reason="Windows moves no file that is open"),
+]
+
+
+# -- restoring -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def saved(path: Path, tmp_path: Path) -> Path:
+    """A backup of the store, in which then more is said."""
+    saved = tmp_path / "saved.db"
+    backup(path, saved)
+    async with opened(path) as chat:
+        await chat.say("Mei", "#lobby", "after the backup")
+    return saved
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    return {
+        file.name: file.read_bytes()
+        for file in directory.iterdir()
+        if not file.name.endswith(".lock")
+    }
+
+
+async def test_restore_over_a_store_keeps_that_one_whole_if_told_to_replace_it(
+    path: Path, saved: Path
+) -> None:
+    before = _files(path.parent)
+    with pytest.raises(ConfigError, match="--replace"):
+        restore(saved, path, replace=False)
+    assert _files(path.parent) == before
+    old = await epoch(path)
+    crash(path)  # so that there is a write-ahead log to keep, too
+    kept = restore(saved, path, replace=True)
+    assert kept is not None
+    assert await texts(path) == ["hello"]
+    assert await epoch(path) != old
+    assert await texts(kept) == ["hello", "after the backup"]
+    assert len({old, await epoch(path), await epoch(kept)}) == 3
+
+
+async def test_restore_does_not_touch_a_store_that_a_server_has(path: Path, saved: Path) -> None:
+    async with opened(path) as chat:
+        with pytest.raises(StoreUnavailable, match="in use"):
+            restore(saved, path, replace=True)
+        await chat.say("Mei", "#lobby", "goes on")
+    async with opened(saved):
+        with pytest.raises(StoreUnavailable, match="in use"):
+            restore(saved, path.with_name("other.db"), replace=False)
+    with pytest.raises(ConfigError, match="the store itself"):
+        restore(path, path, replace=True)
+    with pytest.raises(ConfigError, match="there is no database"):
+        restore(path.with_name("missing.db"), path, replace=True)
+    assert await texts(path) == ["hello", "after the backup", "goes on"]
+
+
+async def test_damaged_backup_and_full_disk_change_nothing(
+    path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _files(path.parent)
+    raw = bytearray(saved.read_bytes())
+    raw[8192:12288] = bytes(4096)
+    damaged = saved.with_name("damaged.db")
+    damaged.write_bytes(raw)
+    with pytest.raises(StoreCorrupt):
+        restore(damaged, path, replace=True)
+    assert _files(path.parent) == before
+
+    connect = database.connect
+
+    def small(path: Path | None, access: database.Access = "rw") -> sqlite3.Connection:
+        db = connect(path, access)
+        if access == "rw":
+            db.execute("PRAGMA max_page_count = 10")
+        return db
+
+    monkeypatch.setattr(database, "connect", small)
+    with pytest.raises(StoreUnavailable, match="full"):
+        restore(saved, path, replace=True)
+    assert _files(path.parent) == before
+    with pytest.raises(StoreUnavailable, match="full"):
+        backup(path, path.with_name("new.db"))
+    assert _files(path.parent) == before
+
+
+@pytest.mark.parametrize("step", range(6))
+async def test_restore_that_is_cut_short_leaves_the_one_store_or_the_other(
+    path: Path, saved: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is started then: the store of before, the backup under a new epoch, or nothing, for
+    a reason. Never an empty chat."""
+    old = await epoch(path)
+    crash(path)
+    done = 0
+
+    def counted(original: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            nonlocal done
+            if done == step:
+                raise Crash
+            done += 1
+            return original(*arguments)
+
+        return call
+
+    for owner, name in ((history, "forget"), (os, "link"), (Path, "replace")):
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
+    try:
+        restore(saved, path, replace=True)
+    except Crash:
+        pass
+    else:
+        assert done == step, "there are more steps to be cut at"
+    monkeypatch.undo()
+    if path.stat().st_nlink > 1:  # the store of before, of which a part may be moved already
+        with pytest.raises(ConfigError, match="more than one name"):
+            async with opened(path):
+                pass
+        restore(saved, path, replace=True)
+    said, now = await texts(path), await epoch(path)
+    if now == old:
+        assert said == ["hello", "after the backup"]
+    assert said in (["hello"], ["hello", "after the backup"])

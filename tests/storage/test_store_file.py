@@ -1,0 +1,288 @@
+"""The store as a file: its names, its rights, and what happens to it under a server."""
+
+# ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+from store_files import crash, epoch, opened, serving
+from structlog.testing import capture_logs
+
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.copy import copy
+from gochat.storage.maintenance import backup, check, states
+from gochat.storage.restore import restore
+from gochat.storage.sqlite import database
+
+pytestmark = [
+    pytest.mark.trio,
+    pytest.mark.skipif(os.name != "posix", reason="Windows moves no file that is open"),
+]
+
+
+# -- one file, several names -----------------------------------------------------------------------
+
+
+def _symlink(path: Path) -> Path:
+    other = path.parent.parent / "link.db"
+    other.symlink_to(path)
+    return other
+
+
+def _linked_directory(path: Path) -> Path:
+    other = path.parent.parent / "elsewhere"
+    other.symlink_to(path.parent)
+    return other / path.name
+
+
+def _hard_link(path: Path) -> Path:
+    other = path.parent.parent / "hard.db"
+    other.hardlink_to(path)
+    return other
+
+
+def _renamed(path: Path) -> Path:
+    return path.rename(path.parent.parent / "renamed.db")
+
+
+@pytest.mark.parametrize("name", [_symlink, _linked_directory, _hard_link, _renamed])
+async def test_second_server_by_another_name_is_refused(
+    path: Path, name: Callable[[Path], Path]
+) -> None:
+    with serving(path):
+        other = name(path)
+        with pytest.raises(
+            (StoreUnavailable, ConfigError), match=r"in use by another|more than one"
+        ):
+            async with opened(other):
+                pass
+        # Nor in the same process, where another descriptor would take SQLite's own locks away.
+        with pytest.raises((StoreUnavailable, ConfigError), match=r"in use|more than one"):
+            copy(f"sqlite:///{other}", f"sqlite:///{path.with_name('copy.db')}")
+
+
+async def test_backup_and_check_follow_a_symbolic_link_to_a_live_store(path: Path) -> None:
+    link = _symlink(path)
+    async with opened(path) as chat:
+        await chat.say("Mei", "#lobby", "only in the write-ahead log")
+        await trio.to_thread.run_sync(backup, link, path.with_name("copy.db"))
+        assert await trio.to_thread.run_sync(check, link) == []
+        assert states(link)[0] == f"a link to {path}"
+    async with opened(path.with_name("copy.db")) as copied:
+        texts = [entry.text for entry in await copied.entries("Mei", "#lobby")]
+    assert texts == ["hello", "only in the write-ahead log"]
+
+
+@pytest.mark.parametrize("name", [_hard_link, _renamed])
+async def test_live_store_is_not_read_where_its_log_is_not(
+    path: Path, name: Callable[[Path], Path]
+) -> None:
+    with serving(path):
+        other = name(path)
+        for use in (check, lambda file: backup(file, path.with_name("copy.db"))):
+            with pytest.raises(
+                (StoreUnavailable, ConfigError), match=r"another name|more than one"
+            ):
+                use(other)
+    assert not path.with_name("copy.db").exists()
+
+
+async def test_one_process_does_not_open_what_it_has_open_by_another_name(path: Path) -> None:
+    async with opened(path) as chat:
+        renamed = _renamed(path)
+        with pytest.raises(StoreUnavailable, match=f"in use .* {os.getpid()}"):
+            async with opened(renamed):
+                pass
+        with pytest.raises(StoreUnavailable, match="in use"):
+            check(renamed)
+        # SQLite's locks are there: else another process could lock it all for itself.
+        renamed.rename(path)
+        locking = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).executescript("
+        locking += "'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE')"
+        done = await trio.run_process(
+            [sys.executable, "-c", locking, str(path)], capture_stderr=True, check=False
+        )
+        assert b"locked" in done.stderr
+        await chat.say("Mei", "#lobby", "goes on")
+
+
+async def test_hard_link_of_a_backup_can_be_checked_and_restored_but_not_served(
+    path: Path,
+) -> None:
+    """Rotations of backups share what has not changed."""
+    daily, weekly = path.with_name("daily.db"), path.with_name("weekly.db")
+    backup(path, daily)
+    weekly.hardlink_to(daily)
+    assert check(weekly) == []
+    restore(weekly, path.with_name("new.db"), replace=False)
+    with pytest.raises(ConfigError, match="more than one name"):
+        async with opened(daily):
+            pass
+
+
+async def test_link_to_what_is_not_there_begins_no_store(path: Path) -> None:
+    link = _symlink(path.with_name("unmounted.db"))
+    with pytest.raises(ConfigError, match="is its disk mounted"):
+        async with opened(link):
+            pass
+    assert not path.with_name("unmounted.db").exists()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+async def test_what_is_not_a_file_is_refused(path: Path, make: Callable[[Path], None]) -> None:
+    other = path.with_name("other")
+    make(other)
+    for use in (check, lambda file: restore(path, file, replace=True)):
+        with pytest.raises(ConfigError, match=r"a directory|not a regular file"):
+            use(other)
+    with pytest.raises(ConfigError, match=r"a directory|not a regular file"):
+        async with opened(other):
+            pass
+
+
+async def test_lock_file_is_opened_through_no_link_and_never_shortened(
+    path: Path, tmp_path: Path
+) -> None:
+    lock = path.with_name("chat.db.lock")
+    precious = tmp_path / "precious"
+    for content in ("1234 and more", "1234"):
+        precious.write_text(content)
+        for link in (lock.symlink_to, lock.hardlink_to):
+            lock.unlink()
+            link(precious)
+            with pytest.raises(ConfigError, match="lock file"):
+                async with opened(path):
+                    pass
+            assert precious.read_text() == content
+    lock.unlink()
+    lock.write_text("somebody's notes")
+    with pytest.raises(ConfigError, match="not a lock file of gochat"):
+        async with opened(path):
+            pass
+    assert lock.read_text() == "somebody's notes"
+
+
+# -- a file that is moved under a server -----------------------------------------------------------
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _move(path: Path) -> None:
+    path.rename(path.with_name("moved.db"))
+
+
+def _move_directory(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("moved"))
+
+
+def _replace(path: Path) -> None:
+    shutil.copy(path, path.with_name("copy.db"))
+    path.with_name("copy.db").replace(path)
+
+
+def _remove_log(path: Path) -> None:
+    path.with_name("chat.db-wal").unlink()
+
+
+def _remove_shared_memory(path: Path) -> None:
+    path.with_name("chat.db-shm").unlink()
+
+
+@pytest.mark.parametrize(
+    "harm", [_remove, _move, _move_directory, _replace, _remove_log, _remove_shared_memory]
+)
+async def test_lost_file_is_noticed_before_the_next_commit(
+    path: Path, harm: Callable[[Path], None]
+) -> None:
+    with capture_logs() as logs:
+        async with opened(path) as chat:
+            await chat.say("Mei", "#lobby", "acknowledged")
+            harm(path)
+            for _ in range(2):
+                with pytest.raises(StoreCorrupt, match=r"moved|removed|replaced"):
+                    await chat.say("Mei", "#lobby", "not acknowledged")
+                with pytest.raises(StoreCorrupt):
+                    await chat.register("Bob")
+            # What it has it can still show.
+            texts = [entry.text for entry in await chat.entries("Mei", "#lobby")]
+            assert texts == ["hello", "acknowledged"]
+    assert [line["event"] for line in logs] == ["store file lost"]
+    left = {file.name for file in path.parent.glob("*")}
+    if harm is _replace:
+        # What is there now is left alone, also where the server tidied up.
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT count(*) FROM account").fetchone() == (1,)
+    elif harm in (_remove_log, _remove_shared_memory):
+        assert {"chat.db", "chat.db.lock", "chat.db.generation"} <= left
+        async with opened(path) as chat:  # the file itself was there, and has got everything
+            assert [entry.text for entry in await chat.entries("Mei", "#lobby")] == texts
+    else:
+        assert "chat.db" not in left
+
+
+async def test_file_that_was_moved_away_and_back_has_everything(path: Path) -> None:
+    async with opened(path) as chat:
+        before = (await chat.say("Mei", "#lobby", "acknowledged")).epoch
+        moved = path.rename(path.with_name("moved.db"))
+        with pytest.raises(StoreCorrupt):
+            await chat.say("Mei", "#lobby", "not acknowledged")
+    moved.rename(path)
+    async with opened(path) as chat:
+        entries = await chat.entries("Mei", "#lobby")
+    assert [(e.text, e.epoch) for e in entries] == [("hello", before), ("acknowledged", before)]
+
+
+async def test_log_of_another_database_is_not_replayed(path: Path, tmp_path: Path) -> None:
+    """After a kill, a backup copied over the database would get its last commits mixed in."""
+    backup(path, tmp_path / "backup.db")
+    old = tmp_path / "old.db"
+    shutil.copy(path, old)
+    crash(path)
+    assert database.has_wal(path)
+    for source in (tmp_path / "backup.db", old):
+        shutil.copy(source, path)
+        content = path.read_bytes()
+        for use in (check, lambda file: backup(file, tmp_path / "no.db")):
+            with pytest.raises(StoreCorrupt, match="write-ahead log of the one before"):
+                use(path)
+        with pytest.raises(StoreCorrupt, match="write-ahead log of the one before"):
+            async with opened(path):
+                pass
+        assert path.read_bytes() == content
+    path.unlink()
+    with pytest.raises(StoreCorrupt, match="its write-ahead log is"):
+        async with opened(path):
+            pass
+
+
+# -- rights ----------------------------------------------------------------------------------------
+
+
+async def test_store_that_is_open_to_all_users_is_closed_to_them_with_a_warning(
+    path: Path,
+) -> None:
+    before = await epoch(path)
+    crash(path)
+    parts = [path, path.with_name("chat.db-wal")]
+    for part in parts:
+        part.chmod(0o666)
+    assert "mode 0666" in states(path)[-1]
+    with capture_logs() as logs:
+        async with opened(path) as chat:
+            assert (await chat.page("Mei", "#lobby")).epoch == before
+            modes = {file.stat().st_mode & 0o007 for file in path.parent.iterdir()}
+            assert modes == {0}
+            assert path.stat().st_mode & 0o777 == 0o660, "what the group may do was somebody's will"
+    assert {line["event"] for line in logs} == {"store closed to other users"}
+    assert str(path) in {line["path"] for line in logs}

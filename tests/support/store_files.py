@@ -1,0 +1,86 @@
+"""A store in a file, as an administrator meets it: started, killed, looked at from outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from storing import Chat
+
+from gochat.storage import open_store
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Chat]:
+    """The store at `path`, as a chat."""
+    async with open_store(f"sqlite:///{path}") as store:
+        yield Chat(store)
+
+
+async def epoch(path: Path) -> str:
+    """Start a server on a store and stop it; return the epoch that it had."""
+    async with opened(path) as chat:
+        return (await chat.page("Mei", "#lobby")).epoch
+
+
+async def texts(path: Path) -> list[str]:
+    """Start a server on a store and stop it; return what was said in the lobby."""
+    async with opened(path) as chat:
+        return [entry.text for entry in await chat.entries("Mei", "#lobby")]
+
+
+_SERVE = """
+import sys, trio
+from gochat.chat.store import Token
+from gochat.server.logs import configure_logs
+from gochat.storage import open_store
+
+configure_logs("json", "info")
+
+async def main():
+    async with open_store(f"sqlite:///{sys.argv[1]}") as store:
+        await store.add_token(Token(digest=b"d" * 32, account="mei", expires=1))
+        await store.revoke_token(b"d" * 32)
+        print("open", flush=True)
+        await trio.to_thread.run_sync(sys.stdin.readline)
+
+trio.run(main)
+"""
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the store of Mei open, and has written to it; killed at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVE, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "open\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def crash(path: Path) -> None:
+    """Start a server on a store, and kill it: there is a write-ahead log then."""
+    with serving(path):
+        pass
+
+
+class Crash(BaseException):
+    """Stands for a kill: nothing of gochat's catches it."""
+
+
+def kinds(error: BaseException) -> set[type[BaseException]]:
+    """Return what was raised, also where a nursery has wrapped it."""
+    if isinstance(error, BaseExceptionGroup):
+        return {kind for one in error.exceptions for kind in kinds(one)}
+    return {type(error)}
