@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "chat": "chat now: start a server if none runs here, then the app",
     "tui": "the app: connect to a server and chat",
     "serve": "run a server",
-    "db": "back up, check and copy the store",
+    "db": "back up, check, restore and copy the store",
 }
 
 OK: Final = 0
