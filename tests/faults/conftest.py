@@ -10,5 +10,10 @@ import sys
 collect_ignore = (
     []
     if sys.platform == "linux"
-    else ["test_hostile_peers.py", "test_invariant.py", "test_server_and_peers.py"]
+    else [
+        "test_hostile_peers.py",
+        "test_invariant.py",
+        "test_server_and_peers.py",
+        "test_slow_disk.py",
+    ]
 )

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.trio
 
 StartRedis = Callable[..., RedisServer]
 
-#: Keeps all that was answered, as far as the machine itself goes on.
-AOF = ("--appendonly", "yes", "--appendfsync", "everysec")
+#: Keeps all that was answered.
+AOF = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 # -- down, and back ------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Final, TypeAlias
@@ -81,6 +81,8 @@ class RedisServer:
         self.directory = directory
         self.port = free_port() if port is None else port
         self.options = options
+        #: Variables for the process besides those of this one.
+        self.environment: Mapping[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -133,6 +135,7 @@ class RedisServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
             )
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():

@@ -53,8 +53,8 @@ FAULTS: Final[dict[StoreKind, dict[str, float]]] = {
     "sqlite": {"kill": 2, "stop": 1, "freeze": 1, "bomb": 2},
     "redis": {
         "kill": 2, "stop": 1, "freeze": 1, "bomb": 2,
-        "kill redis": 2, "freeze redis": 1.5, "cut link": 1.5, "freeze link": 1.5,
-        "empty redis": 0.8, "rewind redis": 1.2,
+        "kill redis": 2, "kill redis in a sync": 1, "freeze redis": 1.5, "cut link": 1.5,
+        "freeze link": 1.5, "empty redis": 0.8, "rewind redis": 1.2,
     },
     "sentinel": {
         "kill": 1, "stop": 0.5, "freeze": 0.5, "bomb": 1,
@@ -65,6 +65,11 @@ FAULTS: Final[dict[StoreKind, dict[str, float]]] = {
     },
 }  # fmt: skip
 
+#: Seconds that a sync takes while Redis is killed in one; those for which Redis, with `everysec`,
+#: may hold back what it has acknowledged, and one for its clock; and those in which it must do so.
+_SYNC_TIME: Final = 1.5
+_HELD_BACK: Final = 3.0
+_HELD_BACK_WITHIN: Final = 15.0
 #: Seconds that nodes get to be in step before something is taken away; else it is left.
 _IN_STEP_WITHIN: Final = 8.0
 
@@ -180,6 +185,8 @@ class Breaker:
                 self._note("Redis frozen")
             case "kill redis":
                 await self._kill_redis()
+            case "kill redis in a sync":
+                await self._kill_redis_in_a_sync()
             case "empty redis":
                 await self._empty_redis()
             case "rewind redis":
@@ -202,6 +209,29 @@ class Breaker:
             await _in_thread(self._site.cluster.wait_until_whole)
         # All is there. But a node that was just started and is the first to come can't know.
         self._shaken(began, "Redis killed")
+
+    async def _kill_redis_in_a_sync(self) -> None:
+        """Kill Redis while it holds back what it has acknowledged, as it does with `everysec`."""
+        server, disk = self._site.redis, self._site.disk
+        assert server is not None
+        assert disk is not None
+        if not await self._is_in_step():
+            return
+        client: Any = redis.Redis(port=server.port)  # whose methods have no useful types
+        disk.slow_down(_SYNC_TIME)
+        try:
+            await _in_thread(lambda: client.config_set("appendfsync", "everysec"))
+            with trio.fail_after(_HELD_BACK_WITHIN):
+                while not await trio.to_thread.run_sync(_holds_back, client):  # noqa: ASYNC110 -- asks it
+                    await trio.sleep(0.01)
+            began = self._journal.now()
+            self._journal.has_lost_data = True
+            server.kill()
+        finally:
+            disk.slow_down(0)
+            client.close()
+        await _in_thread(server.start)
+        self._shaken(began, "Redis killed in a sync", since=began - _HELD_BACK)
 
     async def _empty_redis(self) -> None:
         server = self._site.redis
@@ -304,6 +334,10 @@ async def _heard(client: Client, cid: str) -> None:
                 return
             case _:
                 pass
+
+
+def _holds_back(client: Any) -> bool:
+    return bool(client.info("persistence")["aof_buffer_length"])
 
 
 async def _in_thread(function: Callable[[], object]) -> None:

@@ -55,6 +55,7 @@ class ServerProcess:
         settings: Mapping[str, object],
         store: str | None,
         rlimit_nofile: int | None,
+        environment: Mapping[str, str],
     ) -> None:
         self.directory = directory
         self.store = store or f"sqlite:///{self.database}"
@@ -68,6 +69,7 @@ class ServerProcess:
         self.registered: set[str] = set()
         self._settings = settings
         self._rlimit_nofile = rlimit_nofile
+        self._environment = {**_environment(directory), **environment}
         self._process: trio.Process | None = None
 
     @property
@@ -121,7 +123,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(self.directory),
+                env=self._environment,
             )
         began = trio.current_time()
         with trio.move_on_after(START_TIMEOUT):
@@ -207,12 +209,13 @@ async def open_server(
     store: str | None = None,
     rlimit_nofile: int | None = None,
     bomb: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[ServerProcess]:
     """Start a server, and end it with the block, whatever state it is in then.
 
     Its store is a SQLite file in `directory`, unless `store` is the URL of another.
     """
-    server = ServerProcess(directory, settings or {}, store, rlimit_nofile)
+    server = ServerProcess(directory, settings or {}, store, rlimit_nofile, environment or {})
     try:
         await server.start(bomb)
         yield server

@@ -23,6 +23,7 @@ from typing import Literal, TypeAlias
 import trio
 from redis_deployments import ClusterOf3, Watched
 from redis_process import RedisServer
+from slow_disk import SlowDisk
 
 from gochat_faults.proxy import Proxy, serve_proxy
 from gochat_faults.server_process import ServerProcess, open_server
@@ -45,10 +46,12 @@ _DOWN_AFTER = 3000
 
 @dataclass(slots=True)
 class Site:
-    """The servers of a run. `links` are between each node and a Redis that stands alone."""
+    """The servers of a run. `links` are between each node and a Redis that stands alone, `disk` is
+    what that writes to."""
 
     nodes: list[ServerProcess]
     redis: RedisServer | None = None
+    disk: SlowDisk | None = None
     watched: Watched | None = None
     cluster: ClusterOf3 | None = None
     links: list[Proxy] = field(default_factory=list)
@@ -112,7 +115,9 @@ async def open_site(
         stack.callback(links.cancel_scope.cancel)
         site = Site([])
         if store == "redis":
+            site.disk = SlowDisk(directory)
             site.redis = RedisServer(directory / "redis", *_DURABLE)
+            site.redis.environment = site.disk.environment
             stack.callback(site.redis.kill)
             await trio.to_thread.run_sync(site.redis.start)
         elif store == "cluster":

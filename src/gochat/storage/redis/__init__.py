@@ -16,10 +16,11 @@ there, topology.py which server has which part of it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+import structlog
 import trio
 
 from gochat.chat.conversations import ConversationKey
@@ -38,7 +39,7 @@ from gochat.chat.store import (
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage import wall_clock
-from gochat.storage.redis import topology, upkeep
+from gochat.storage.redis import durability, topology, upkeep, wire
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.exchange import RedisExchange
 from gochat.storage.redis.feed import Feed
@@ -54,7 +55,9 @@ from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search import Search
 from gochat.storage.redis.source import COPY_OF
 from gochat.storage.redis.url import Location, parse_url
-from gochat.storage.redis.wire import Broken, Refused
+from gochat.storage.redis.wire import Broken, Refused, Wire
+
+log = structlog.stdlib.get_logger()
 
 #: Lanes for reading. They share the interpreter's lock, so more would only take turns.
 READERS: Final = 2
@@ -231,12 +234,31 @@ class _Parts:
         self.feed: Feed | None = None
         connections = self.connections()
         try:
-            for partition in range(self.keys.partitions):
-                connections.wire(partition)
-        except Broken as broken:
-            raise StoreUnavailable(str(broken)) from broken
+            # Those of a cluster are several, and mostly each has many partitions.
+            wires = {connections.wire(n): None for n in range(self.keys.partitions)}
+            durability.log_losses(wires)
+            self._warn_if_open_to_anybody(location, wires)
+        except (Broken, Refused) as error:
+            raise StoreUnavailable(str(error)) from error
         finally:
             connections.close()
+
+    def _warn_if_open_to_anybody(self, location: Location, wires: Iterable[Wire]) -> None:
+        """Warn if gochat has a user of its own, and nobody needs one."""
+        if location.secret.user in (None, "default"):
+            return
+        timeout = self.options.timeout
+        hosts = [
+            str(one.host)
+            for one in wires
+            if wire.is_open_to_anybody(location, one.host, timeout, self.keys.meta)
+        ]
+        if hosts:
+            log.warning(
+                "Redis gives everybody all rights: the user `default` has no password",
+                hosts=hosts,
+                user=location.secret.user,
+            )
 
     def connections(self) -> Connections:
         return Connections(self.topology, self.attachment, self.options.timeout)
@@ -263,16 +285,16 @@ def _find_partitions(location: Location) -> int:
     options = location.options
     keys = Keys(options.prefix, 1)
     try:
-        wire = topology.find(location, 1).server(0).connect(options.timeout)
+        connection = topology.find(location, 1).server(0).connect(options.timeout)
         try:
             wanted = options.partitions or DEFAULT_PARTITIONS
-            *_, (version, partitions, copy_of) = wire.ask(
+            *_, (version, partitions, copy_of) = connection.ask(
                 ("HSETNX", keys.meta, "version", VERSION),
                 ("HSETNX", keys.meta, "partitions", wanted),
                 ("HMGET", keys.meta, "version", "partitions", COPY_OF),
             )
         finally:
-            wire.close()
+            connection.close()
     except Refused as error:
         if error.code == "NOPERM":
             raise ConfigError(f"{location}: {error}") from error

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -18,7 +19,7 @@ from redis.retry import Retry
 from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage.redis import scripts
 from gochat.storage.redis.eviction import Eviction, read_eviction
-from gochat.storage.redis.url import Host, Location
+from gochat.storage.redis.url import Host, Location, Secret
 
 #: What is asked of Redis; its first word is the command.
 Words: TypeAlias = Sequence[str | bytes | int | float]
@@ -161,6 +162,20 @@ def connect(location: Location, host: Host, timeout: float) -> Wire:
         wire.close()
         raise
     return wire
+
+
+def is_open_to_anybody(location: Location, host: Host, timeout: float, key: str) -> bool:
+    """True if whoever connects may look for a key of gochat, without any password."""
+    connection = _make(msgspec.structs.replace(location, secret=Secret()), host, timeout)
+    try:
+        connection.connect()
+        connection.send_command("EXISTS", key)
+        connection.read_response()
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        connection.disconnect()
+    return True
 
 
 def credentials(location: Location, timeout: float) -> dict[str, Any]:
