@@ -123,10 +123,10 @@ async def everything(url: str) -> dict[str, Any]:
         for digest in (b"s", b"e", b"r"):
             found[f"session {digest!r}"] = await store.token(digest * 32, wall_clock())
         found["said"] = [
-            said is not None and (said.seq, said.text)
+            isinstance(said, Appended) and (said.entry.seq, said.entry.text)
             for said in (
-                await store.said(LOBBY_KEY, person("Mei"), "hello"),
-                await store.said(key("@Bob", "Mei"), person("Mei"), "reply"),
+                await store.find_by_cid(draft("Mei", "#lobby", "hello @Bob", cid="hello")),
+                await store.find_by_cid(draft("Mei", "@Bob", "hi, too", ref=1, cid="reply")),
             )
         ]
     return found

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterator
+from hashlib import sha256
 from itertools import islice
 from typing import Final
 
@@ -218,6 +220,14 @@ def _is_emoji(text: str) -> bool:
 def new_cid() -> str:
     """A client id for what comes from a client that gives none."""
     return "~" + secrets.token_urlsafe(9)
+
+
+def derived_cid(cid: str | None, part: str) -> str:
+    """The client id of a further entry that a request with this `cid` appends: the same at each
+    try, so that it, too, is appended once."""
+    if cid is None:
+        return new_cid()
+    return "~" + urlsafe_b64encode(sha256(f"{part} {cid}".encode()).digest()[:18]).decode()
 
 
 def _draft(

@@ -35,6 +35,10 @@ class TokenBucket:
             return 0.0
         return (1 - self._tokens) / self._per_second
 
+    def give_back(self) -> None:
+        """Undo one :meth:`take`: what it was taken for has turned out to cost nothing."""
+        self._tokens = min(self._burst, self._tokens + 1)
+
     @property
     def full_at(self) -> float:
         """When it will be as if nothing had ever been taken."""

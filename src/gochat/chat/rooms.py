@@ -14,7 +14,7 @@ from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
-from gochat.chat.drafts import new_cid
+from gochat.chat.drafts import derived_cid, new_cid
 from gochat.chat.names import NameKey
 from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
@@ -82,7 +82,10 @@ class Rooms:
             heir, needs_heir = await self._succession(room, who.key)
             if needs_heir and heir is not None:
                 subject = names.known(heir.name)
-                drafts.append(_draft(who, room, "operator", text=heir.name, subject=subject))
+                cid = derived_cid(request.cid, "operator")
+                drafts.append(
+                    _draft(who, room, "operator", text=heir.name, subject=subject, cid=cid)
+                )
         return [*drafts, _draft(who, room, "leave", cid=request.cid)]
 
     async def invite(self, who: Identity, request: Invite) -> list[Draft]:

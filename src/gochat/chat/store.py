@@ -99,6 +99,14 @@ class Draft(Struct, frozen=True, kw_only=True):
     mentioned: tuple[NameKey, ...] = ()
     subject: NameKey | None = None
 
+    def is_repeated_by(self, entry: Message) -> bool:
+        """True if an entry, as it reads now, is what this draft says: kind, text and ref are the
+        same. What was edited or deleted since counts as the same text."""
+        has_changed = entry.deleted or entry.edited is not None
+        return (entry.kind, entry.ref) == (self.kind, self.ref) and (
+            entry.text == self.text or has_changed
+        )
+
 
 class Appended(Struct, frozen=True):
     """A draft that is committed. `dup`: it was before, and `entry` is that one, as it reads now."""
@@ -261,13 +269,10 @@ class Store(Protocol):
         """Return the ``text`` entry with this seq as it reads now, or None if there is none."""
         ...
 
-    async def said(
-        self, conversation: ConversationKey, sender: NameKey, cid: str
-    ) -> Message | None:
-        """Return the entry that `sender` appended to this conversation with this `cid`, or None.
+    async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
+        """Return what :meth:`append` would if the `cid` of `draft` was used before, or None.
 
-        For a retry of what can't happen twice, such as joining: the rule that refuses it looks at
-        how things are after the first time.
+        For a retry that a rule refuses. A draft that is still on its way is not found.
         """
         ...
 

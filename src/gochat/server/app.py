@@ -45,6 +45,7 @@ from gochat.chat.hashing import HashingQueue
 from gochat.chat.hub import Hub
 from gochat.chat.passwords import Passwords
 from gochat.chat.rate import TokenBucket
+from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
@@ -274,6 +275,7 @@ def _compose(
         ),
         drafts=Drafts(store, directory, limits.text_chars),
         rooms=Rooms(store, directory),
+        retries=Retries(store, directory),
         connections=ConnectionLimiter(limits, limits.max_connections or _max_connections()),
         logins=LoginLimiter(limits),
         registrations=TokenBucket(

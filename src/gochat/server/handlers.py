@@ -17,8 +17,10 @@ from msgspec import structs
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.drafts import derived_cid
 from gochat.chat.exchange import MarkerMoved
 from gochat.chat.hub import OnlinePerson
+from gochat.chat.retries import LogRequest
 from gochat.chat.store import Appended, Draft
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import (
@@ -74,10 +76,6 @@ MAX_AWAY: Final = 200
 MAX_PEOPLE: Final = 200
 MAX_ROOMS: Final = 32
 MAX_CONVERSATIONS: Final = 32
-
-_RoomChange: TypeAlias = (
-    CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess
-)  # fmt: skip
 
 
 class Handlers:
@@ -189,62 +187,91 @@ class Handlers:
             case Members():
                 await self._members(session, who, person, request)
             case _:
-                self._take_turn(person)
                 await self._write(session, who, person, request)
 
     # -- saying something -----------------------------------------------------------------------
 
     async def _send(self, session: Session, requests: Sequence[Send]) -> None:
         """Append messages together; each is acknowledged or refused by itself, in order."""
+        who, person = session.identity, session.person
+        if who is None or person is None:
+            for request in requests:
+                self._acknowledge(session, request, _not_logged_in())
+            return
         outcomes: list[Draft | ChatError | StoreUnavailable] = []
         for request in requests:
             try:
-                if session.identity is None or session.person is None:
-                    raise _not_logged_in()
-                self._take_turn(session.person)
-                outcomes.append(
-                    await self._services.drafts.send(
-                        session.identity, session.person.rooms, request
-                    )
-                )
+                self._take_turn(person)
+                outcomes.append(await self._services.drafts.send(who, person.rooms, request))
             except (ChatError, StoreUnavailable) as error:
                 outcomes.append(error)
         drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
         appended = iter(await self._append(session, drafts))
         for request, outcome in zip(requests, outcomes, strict=True):
-            result = next(appended) if isinstance(outcome, Draft) else outcome
+            result: Appended | ChatError | StoreUnavailable
+            if isinstance(outcome, Draft):
+                result = self._without_turn(person, next(appended))
+            elif isinstance(outcome, ChatError):  # looked up now: the first try may be one of these
+                result = await self._earlier_or(outcome, who, person, request)
+            else:
+                result = outcome
             self._acknowledge(session, request, result)
 
     async def _write(
-        self, session: Session, who: Identity, person: OnlinePerson, request: _LogRequest
+        self, session: Session, who: Identity, person: OnlinePerson, request: LogRequest
     ) -> None:
         """Append what a request asks for; what became of its last draft is the answer."""
         result: Appended | ChatError | StoreUnavailable
         try:
+            self._take_turn(person)
             drafts = await self._drafts(who, person, request)
-            result = (await self._append(session, drafts, each_acknowledged=False))[-1]
         except ChatError as error:
-            result = await self._said_before(who, request) or error
-        if isinstance(request, CreateRoom) and request.topic and isinstance(result, Appended):
-            topic = SetTopic(room=request.room, topic=request.topic)
-            # An entry that nobody acknowledges: the session gets it like all others.
-            await self._services.store.append(await self._services.rooms.set_topic(who, topic))
+            result = await self._earlier_or(error, who, person, request)
+        else:
+            results = await self._append(session, drafts, each_acknowledged=False)
+            result = self._without_turn(person, results[-1])
+        if isinstance(request, CreateRoom) and isinstance(result, Appended):
+            await self._set_first_topic(who, request)
         self._acknowledge(session, request, result)
 
-    async def _said_before(self, who: Identity, request: _LogRequest) -> Appended | None:
-        """The entry of an earlier try, where this one is refused because that one happened."""
-        if request.cid is None:
-            return None
-        address = request.room if isinstance(request, _RoomChange) else request.to
+    async def _set_first_topic(self, who: Identity, request: CreateRoom) -> None:
+        """Set the topic of a new room, once, however often the room is asked for."""
+        if not request.topic:
+            return
+        topic = SetTopic(
+            room=request.room, topic=request.topic, cid=derived_cid(request.cid, "topic")
+        )
         try:
-            key = conversations.key(address, who.key)
+            drafts = await self._services.rooms.set_topic(who, topic)
         except ChatError:
-            return None
-        entry = await self._services.store.said(key, who.key, request.cid)
-        return Appended(entry, dup=True) if entry is not None else None
+            return  # of a room that was made long ago, and is somebody else's now
+        # An entry that nobody acknowledges: the session gets it like all others.
+        await self._services.store.append(drafts)
+
+    async def _earlier_or(
+        self, refusal: ChatError, who: Identity, person: OnlinePerson, request: LogRequest
+    ) -> Appended | ChatError | StoreUnavailable:
+        """What became of a request that is refused now: it may have been granted before."""
+        try:
+            earlier = await self._services.retries.find(who, request)
+        except StoreUnavailable as error:
+            return error
+        if earlier is None:
+            return refusal
+        if refusal.code is not ErrorCode.RATE_LIMITED:
+            self._without_turn(person, earlier)
+        return earlier
+
+    def _without_turn(
+        self, person: OnlinePerson, result: Appended | ChatError | StoreUnavailable
+    ) -> Appended | ChatError | StoreUnavailable:
+        """Give the turn back that was taken for what had been granted before."""
+        if isinstance(result, Appended) and result.dup:
+            person.turns.give_back()
+        return result
 
     async def _drafts(
-        self, who: Identity, person: OnlinePerson, request: _LogRequest
+        self, who: Identity, person: OnlinePerson, request: LogRequest
     ) -> Sequence[Draft]:
         drafts, rooms = self._services.drafts, self._services.rooms
         match request:
@@ -306,7 +333,7 @@ class Handlers:
     def _acknowledge(
         self,
         session: Session,
-        request: _LogRequest,
+        request: LogRequest,
         result: Appended | ChatError | StoreUnavailable,
     ) -> None:
         if isinstance(result, ChatError | StoreUnavailable):
@@ -468,9 +495,7 @@ def _fold_cursor(after: str) -> str:
         return after
 
 
-_LogRequest: TypeAlias = Send | Edit | Delete | React | _RoomChange
-
 _Authenticated: TypeAlias = (
     Logout | ChangePassword | Who | Away | Typing | History | Search | Conversations | MarkRead
-    | SetLevel | Rooms | Members | _LogRequest
+    | SetLevel | Rooms | Members | LogRequest
 )  # fmt: skip

@@ -10,6 +10,7 @@ from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hub import Hub
 from gochat.chat.rate import TokenBucket
+from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
@@ -28,6 +29,7 @@ class Services:
     accounts: Accounts
     drafts: Drafts
     rooms: Rooms
+    retries: Retries
     connections: ConnectionLimiter
     logins: LoginLimiter
     registrations: TokenBucket

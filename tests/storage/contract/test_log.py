@@ -7,7 +7,7 @@ from collections import defaultdict
 import pytest
 import structlog.testing
 import trio
-from storing import NOON, Chat, Clock, Following, draft, follow, key, person
+from storing import NOON, Chat, Clock, Following, draft, follow, key
 
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Store
 from gochat.errors import ChatError
@@ -184,11 +184,22 @@ async def test_what_was_said_is_found_by_its_cid_its_sender_and_its_conversation
     chat: Chat,
 ) -> None:
     entry = await chat.say("Mei", "#lobby", "hello", cid="c1")
-    lobby, private = key("#lobby", "Mei"), key("@Bob", "Mei")
-    assert await chat.store.said(lobby, person("Mei"), "c1") == entry
-    assert await chat.store.said(lobby, person("Mei"), "c2") is None
-    assert await chat.store.said(lobby, person("Bob"), "c1") is None
-    assert await chat.store.said(private, person("Mei"), "c1") is None
+
+    async def found(who: str, to: str, text: str, cid: str) -> Appended | str | None:
+        result = await chat.store.find_by_cid(draft(who, to, text, cid=cid))
+        return str(result.code) if isinstance(result, ChatError) else result
+
+    assert await found("Mei", "#lobby", "hello", "c1") == Appended(entry, dup=True)
+    assert await found("Mei", "#lobby", "hello", "c2") is None
+    assert await found("Bob", "#lobby", "hello", "c1") is None
+    assert await found("Mei", "#lobby", "else", "c1") == "cid_conflict"
+    assert await found("Mei", "@Bob", "hello", "c1") == "cid_conflict"
+    assert await found("Mei", "#nowhere", "hello", "c1") == "cid_conflict"
+    assert await found("Mei", "#nowhere", "hello", "c2") is None
+    await chat.do("Mei", "#lobby", "delete", ref=entry.seq)
+    again = await chat.store.find_by_cid(draft("Mei", "#lobby", "hello", cid="c1"))
+    assert isinstance(again, Appended)
+    assert (again.entry.seq, again.entry.text, again.dup) == (entry.seq, "", True)
 
 
 async def test_same_cid_at_once_from_two_devices_is_one_entry(chat: Chat) -> None:

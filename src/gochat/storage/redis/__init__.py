@@ -159,10 +159,8 @@ class RedisStore:
     async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
         return await self._reader.run(self._reading.message(conversation, seq))
 
-    async def said(
-        self, conversation: ConversationKey, sender: NameKey, cid: str
-    ) -> Message | None:
-        return await self._reader.run(self._reading.said(conversation, sender, cid))
+    async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
+        return await self._reader.run(self._log.find_by_cid(draft))
 
     async def search(
         self,

@@ -30,7 +30,6 @@ from gochat.storage.redis.lanes import Command, Steps
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.order import Placed
 from gochat.storage.redis.reading import Reading
-from gochat.storage.redis.records import Shape, decode_record
 from gochat.storage.redis.topology import Topology
 from gochat.storage.redis.url import Options
 from gochat.storage.redis.wire import Reply, Words
@@ -44,7 +43,7 @@ TRY_AGAIN: Final = 0.2
 MAX_LISTED: Final = 50_000
 
 _TEXTS: Final = {
-    ErrorCode.CID_CONFLICT: ("something else was said with this cid", "cid"),
+    ErrorCode.CID_CONFLICT: ("the cid was used for something else", "cid"),
     ErrorCode.UNKNOWN_MESSAGE: ("there is no message {ref} in {to}", "seq"),
     ErrorCode.ROOM_EXISTS: ("there is a room {to} already", "room"),
 }
@@ -213,7 +212,7 @@ class Log:
                 case b"ok":
                     one.outcome = self._appended(one, reply)
                 case b"dup":
-                    one.outcome = yield from self._said_before(one.draft, reply)
+                    one.outcome = yield from self._earlier(one.draft, reply[2])
                 case b"no":
                     one.outcome = _refusal(ErrorCode(reply[1].decode()), one.draft)
                     yield from self._release(one)
@@ -325,42 +324,48 @@ class Log:
         one.placed = placed
         return Appended(entry)
 
-    def _said_before(self, draft: Draft, reply: Reply) -> Steps[Appended | ChatError]:
-        _, epoch, seq, packed, room = reply
-        if not packed:
-            # So old that its text is no longer kept; but it was said.
-            return Appended(
-                Message(
-                    to=room.decode() or self._to(draft),
-                    epoch=epoch.decode(),
-                    seq=seq,
-                    ts=(self._clock or wall_clock)(),
-                    from_=self._names.person(draft.sender_key) or draft.sender,
-                    kind=draft.kind,
-                    text=draft.text,
-                    ref=draft.ref,
-                    cid=draft.cid,
-                ),
-                dup=True,
-            )
-        record = decode_record(packed)
-        has_changed = bool(record.deleted) or (record.kind == "text" and record.edited > 0)
-        if (record.kind, record.ref) != (draft.kind, draft.ref or 0) or (
-            record.text != draft.text and not has_changed
-        ):
+    def find_by_cid(self, draft: Draft) -> Steps[Appended | ChatError | None]:
+        """Find an earlier try. See :meth:`gochat.chat.store.Store.find_by_cid`."""
+        cid = draft.cid or ""
+        claim = self._keys.claim(draft.sender_key, cid)
+        seq, holder = yield [
+            Command(
+                self._keys.partition(draft.conversation),
+                ("HGET", *self._keys.said(draft.conversation, draft.sender_key, cid)),
+            ),
+            Command(self._keys.partition(draft.sender_key), ("GET", claim)),
+        ]
+        if seq is not None:
+            return (yield from self._earlier(draft, int(seq)))
+        if holder is not None and holder.decode() != draft.conversation:
             return _refusal(ErrorCode.CID_CONFLICT, draft)
+        return None
+
+    def _earlier(self, draft: Draft, seq: int) -> Steps[Appended | ChatError]:
+        """Read the entry that has the `cid` of a draft."""
         page = yield from self._reading.page(
             draft.conversation, draft.sender_key, None, seq - 1, 1, None
         )
-        if page.entries:
-            return Appended(page.entries[0], dup=True)
-        shape = Shape(
-            draft.conversation,
-            epoch.decode(),
-            room.decode(),
-            lambda key: self._names.person(key) or key,
+        if page.entries and page.entries[0].seq == seq:
+            entry = page.entries[0]
+            if not draft.is_repeated_by(entry):
+                return _refusal(ErrorCode.CID_CONFLICT, draft)
+            return Appended(entry, dup=True)
+        # So old that its text is no longer kept; but it was said.
+        return Appended(
+            Message(
+                to=self._names.room(draft.conversation) or self._to(draft),
+                epoch=page.epoch,
+                seq=seq,
+                ts=(self._clock or wall_clock)(),
+                from_=self._names.person(draft.sender_key) or draft.sender,
+                kind=draft.kind,
+                text=draft.text,
+                ref=draft.ref,
+                cid=draft.cid,
+            ),
+            dup=True,
         )
-        return Appended(shape.message(seq, record), dup=True)
 
     def _release(self, one: Pending) -> Steps[None]:
         """Give back the cid of a draft that was refused, so that it can be used again."""

@@ -145,15 +145,6 @@ class Reading:
         found = next((entry for entry in page.entries if entry.seq == seq), None)
         return found if found is not None and found.kind == "text" else None
 
-    def said(self, key: ConversationKey, sender: NameKey, cid: str) -> Steps[Message | None]:
-        """Read what somebody said with this cid."""
-        command = Command(self._keys.partition(key), ("HGET", *self._keys.said(key, sender, cid)))
-        (seq,) = yield [command]
-        if seq is None:
-            return None
-        page = yield from self.page(key, sender, None, int(seq) - 1, 1, None)
-        return next((entry for entry in page.entries if entry.cid == cid), None)
-
     def name(self, person: NameKey) -> str:
         """Return the name of somebody who was looked up."""
         return self._names.person(person) or ""

@@ -141,10 +141,8 @@ class SqliteStore:
     async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
         return await self._read(partial(self._reader.message, conversation, seq))
 
-    async def said(
-        self, conversation: ConversationKey, sender: NameKey, cid: str
-    ) -> Message | None:
-        return await self._read(partial(self._reader.said, conversation, sender, cid))
+    async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
+        return await self._read(partial(self._reader.find_by_cid, draft))
 
     async def search(
         self,

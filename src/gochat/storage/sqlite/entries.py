@@ -1,5 +1,7 @@
 """Rows of the log, and messages made of them."""
 
+# ruff: noqa: S608 -- what goes into statements is this package's own lists of columns
+
 from __future__ import annotations
 
 import sqlite3
@@ -11,6 +13,8 @@ from msgspec import structs
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.store import Appended, Draft
+from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import EntryKind, Message, Reaction
 
 #: An entry's id is its conversation's id, shifted by this, and its seq.
@@ -80,6 +84,29 @@ class Shape:
             edited=edited if kind == "text" else None,
             deleted=bool(deleted),
         )
+
+
+def find_by_cid(
+    db: sqlite3.Connection, draft: Draft, conversation: int | None, shape: Shape | None
+) -> Appended | None:
+    """Return the entry that has the `cid` of a draft, if the sender has used it before; `shape` is
+    that of the draft's conversation, where there is one.
+
+    Raises:
+        ChatError: ``cid_conflict``: it says something else, or elsewhere.
+    """
+    row = db.execute(
+        f"SELECT {COLUMNS} FROM {FROM} WHERE e.sender = ? AND e.cid = ?",
+        (draft.sender_key, draft.cid),
+    ).fetchone()
+    if row is None:
+        return None
+    if conversation is not None and shape is not None and row[0] >> SEQ_BITS == conversation:
+        entry = shape.message(row)
+        if draft.is_repeated_by(entry):
+            (entry,) = with_reactions(db, conversation, [entry], draft.sender_key)
+            return Appended(entry, dup=True)
+    raise ChatError(ErrorCode.CID_CONFLICT, "the cid was used for something else", field="cid")
 
 
 def with_reactions(

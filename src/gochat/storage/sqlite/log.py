@@ -3,8 +3,6 @@
 Everything here happens in the writer's thread, inside its transactions (see writer.py).
 """
 
-# ruff: noqa: S608 -- what goes into statements is this package's own lists of columns
-
 from __future__ import annotations
 
 import sqlite3
@@ -20,7 +18,7 @@ from gochat.storage.log_time import ClockWarnings
 from gochat.storage.sqlite import rooms
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.directory import Directory, KnownConversation
-from gochat.storage.sqlite.entries import COLUMNS, FROM, SEQ_BITS, Row, first_id, with_reactions
+from gochat.storage.sqlite.entries import find_by_cid, first_id
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.transaction import Transaction
 from gochat.storage.sqlite.watch import Watch
@@ -115,12 +113,11 @@ class Log:
         try:
             conversation = self._directory.conversation(draft.conversation)
             if draft.cid is not None:
-                row = self.db.execute(
-                    f"SELECT {COLUMNS} FROM {FROM} WHERE e.sender = ? AND e.cid = ?",
-                    (draft.sender_key, draft.cid),
-                ).fetchone()
-                if row is not None:
-                    return Appended(self._said_before(draft, conversation, row), dup=True)
+                known = conversation
+                id_, shape = (known.id, known.shape) if known is not None else (None, None)
+                earlier = find_by_cid(self.db, draft, id_, shape)
+                if earlier is not None:
+                    return earlier
             for person in (draft.sender_key, draft.subject, *draft.mentioned):
                 if person is not None:
                     self._directory.name(person)
@@ -277,21 +274,6 @@ class Log:
         )
         self._appended.append(Logged(conversation.key, entry, draft.subject))
         return Appended(entry)
-
-    def _said_before(
-        self, draft: Draft, conversation: KnownConversation | None, row: Row
-    ) -> Message:
-        """Return what this sender said with this `cid`, if it is the same."""
-        if conversation is not None and row[0] >> SEQ_BITS == conversation.id:
-            said = conversation.shape.message(row)
-            has_changed = said.deleted or said.edited is not None
-            if (said.kind, said.ref) == (draft.kind, draft.ref) and (
-                said.text == draft.text or has_changed
-            ):
-                return with_reactions(self.db, conversation.id, [said], draft.sender_key)[0]
-        raise ChatError(
-            ErrorCode.CID_CONFLICT, "something else was said with this cid", field="cid"
-        )
 
     def _mention(self, entry: int, people: Sequence[NameKey]) -> None:
         if people:

@@ -11,7 +11,16 @@ from typing import Final
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import MAX_COUNTED, Account, Page, RoomState, Token
+from gochat.chat.store import (
+    MAX_COUNTED,
+    Account,
+    Appended,
+    Draft,
+    Page,
+    RoomState,
+    Token,
+)
+from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.entries import (
@@ -19,6 +28,7 @@ from gochat.storage.sqlite.entries import (
     FROM,
     MAX_SEQ,
     Shape,
+    find_by_cid,
     first_id,
     last_id,
     with_reactions,
@@ -125,19 +135,19 @@ class Reader:
             message = Shape(db, key, name, self._epoch).message(entry)
             return with_reactions(db, id_, [message], None)[0]
 
-    def said(self, key: ConversationKey, sender: NameKey, cid: str) -> Message | None:
-        """See :meth:`gochat.chat.store.Store.said`."""
+    def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
+        """See :meth:`gochat.chat.store.Store.find_by_cid`."""
+        key = draft.conversation
+        id_ = shape = None
         with self._connections.snapshot() as db:
             row = db.execute("SELECT id, name FROM conversation WHERE key = ?", (key,)).fetchone()
-            if row is None:
-                return None
-            id_, name = row
-            entry = db.execute(
-                f"SELECT {COLUMNS} FROM {FROM} WHERE e.sender = ? AND e.cid = ?"
-                " AND e.id BETWEEN ? AND ?",
-                (sender, cid, first_id(id_), last_id(id_)),
-            ).fetchone()
-            return None if entry is None else Shape(db, key, name, self._epoch).message(entry)
+            if row is not None:
+                id_, name = row
+                shape = Shape(db, key, name, self._epoch)
+            try:
+                return find_by_cid(db, draft, id_, shape)
+            except ChatError as error:
+                return error
 
     # -- a person's conversations ---------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 -- ARGV: the epoch that the caller believes in; the draft (log.py: the order of its fields); the
 -- digest of its cid.
 -- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
--- conversation was too far ahead, or 0}, {"dup", epoch, seq, record, name},
+-- conversation was too far ahead, or 0}, {"dup", epoch, seq},
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}. The error GONE: keys
 -- of the conversation have vanished.
 
@@ -77,9 +77,7 @@ if cid ~= '' then
   if before then
     -- A write, so that who waits for replicas waits for this entry, too.
     redis.call('HSET', said, digest, before)
-    local record = tonumber(before) > base
-      and redis.call('LINDEX', log, tonumber(before) - 1 - base)
-    return { 'dup', epoch, tonumber(before), record or '', name or '' }
+    return { 'dup', epoch, tonumber(before) }
   end
   local elsewhere = claim and redis.call('GET', claim)
   if elsewhere and elsewhere ~= conversation then

@@ -1,0 +1,171 @@
+"""A request that is sent again with its `cid` is answered as the first time, whatever the rules say
+by now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+from msgspec import structs
+from peers import Peer, config, running_server
+from redis_process import RedisServer
+
+from gochat.protocol.messages import (
+    CreateRoom,
+    Delete,
+    Edit,
+    Error,
+    History,
+    HistoryPage,
+    Invite,
+    Join,
+    Kick,
+    Leave,
+    React,
+    Send,
+    Sent,
+    SetAccess,
+    SetOperator,
+    SetTopic,
+)
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that can be opened again."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'chat.db'}"
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return f"{server.url}?prefix=t{uuid4().hex}"
+
+
+async def done(peer: Peer, *requests: Any) -> Sent:
+    return [await peer.ask(request, Sent) for request in requests][-1]
+
+
+async def refused(peer: Peer, request: Any) -> str:
+    return (await peer.ask(request, Error)).code
+
+
+async def log_of(peer: Peer, conv: str) -> list[tuple[str, str]]:
+    page = await peer.ask(History(conv=conv, limit=200), HistoryPage)
+    return [(entry.kind, entry.text) for entry in page.entries]
+
+
+#: What bob is granted, each in a room that is its own to rule; and what happens then, by mei.
+OF_BOB: Final[dict[str, Any]] = {
+    "send": Send(to="#club", text="hello", reply_to=2),
+    "edit": Edit(to="#club", seq=4, text="edited"),
+    "react": React(to="#club", seq=5, emoji="👍"),
+    "delete": Delete(to="#club", seq=6),
+    "invite": Invite(room="#club", name="@Eve"),
+    "create": CreateRoom(room="#bobs", topic="Roses", private=True),
+    "join": Join(room="#hall"),
+    "leave": Leave(room="#leaving"),
+    "topic": SetTopic(room="#mine", topic="News"),
+    "operator": SetOperator(room="#mine", name="Mei"),
+    "kick": Kick(room="#mine", name="eve"),
+    "access": SetAccess(room="#mine", private=True),
+    "demoted": SetOperator(room="#mine", name="bob", on=False),
+}
+
+
+async def test_what_was_granted_is_never_refused_again(store: str) -> None:
+    """Not on another session, after a restart, with other limits, nor when nothing else would be
+    granted; it takes no turn, and nothing is there twice."""
+    requests = {cid: structs.replace(request, cid=cid) for cid, request in OF_BOB.items()}
+    async with (
+        running_server(config(store=store)) as server,
+        server.peer("mei") as mei,
+        server.peer("eve") as eve,
+        server.peer("bob") as bob,
+    ):
+        await done(mei, CreateRoom(room="#club"), Send(to="#club", text="to reply to"))
+        await done(mei, CreateRoom(room="#hall"))
+        await done(bob, Join(room="#club"))
+        await done(bob, *(Send(to="#club", text=f"{n}") for n in (4, 5, 6)))
+        await done(bob, CreateRoom(room="#leaving"))
+        await done(mei, Join(room="#leaving"))
+        await done(bob, CreateRoom(room="#mine"))
+        for one in (mei, eve):
+            await done(one, Join(room="#mine"))
+        first = {cid: await done(bob, request) for cid, request in requests.items()}
+        assert not any(sent.dup for sent in first.values())
+
+        await done(eve, Join(room="#club"))
+        await done(mei, *(Delete(to="#club", seq=seq) for seq in (2, 4, 5)))
+        await done(mei, Kick(room="#club", name="bob"), SetAccess(room="#club", private=True))
+        await done(mei, Kick(room="#hall", name="bob"), SetAccess(room="#hall", private=True))
+        await done(mei, Kick(room="#mine", name="bob"))
+        logs = {room: await log_of(mei, room) for room in ("#club", "#hall", "#leaving", "#mine")}
+        assert await log_of(bob, "#bobs") == [("create", "private"), ("topic", "Roses")]
+        again = {cid: await done(bob, request) for cid, request in requests.items()}
+        assert again == {
+            cid: structs.replace(sent, dup=True, request_id=again[cid].request_id)
+            for cid, sent in first.items()
+        }
+
+    limits = {"burst": 1, "per_second": 1e-6, "text_chars": 3}
+    async with (
+        running_server(config(store=store, **limits)) as server,
+        server.peer("mei") as mei,
+        server.peer("bob") as bob,
+    ):
+        await done(bob, Send(to="#lobby", text="one"))
+        assert await refused(bob, Send(to="#lobby", text="two")) == "rate_limited"
+        for cid, request in requests.items():
+            sent = await done(bob, request)
+            assert (sent.to, sent.seq, sent.dup) == (first[cid].to, first[cid].seq, True), cid
+        for cid in ("send", "topic", "kick", "access"):
+            other = structs.replace(requests["react"], cid=cid)
+            assert await refused(bob, other) == "cid_conflict", cid
+        assert await refused(bob, structs.replace(requests["send"], cid="new")) == "rate_limited"
+        assert {room: await log_of(mei, room) for room in logs} == logs
+        assert await log_of(bob, "#bobs") == [("create", "private"), ("topic", "Roses")]
+        # And who has a turn left still has it.
+        await done(mei, Send(to="#lobby", text="mei"))
+
+
+async def test_repeated_cid_takes_no_turn(store: str) -> None:
+    limits = {"burst": 2, "per_second": 1e-6}
+    async with running_server(config(store=store, **limits)) as server, server.peer("mei") as mei:
+        for _ in range(5):
+            await done(mei, Send(to="#lobby", text="one", cid="c1"))
+        await done(mei, Send(to="#lobby", text="two", cid="c2"))
+        assert await refused(mei, Send(to="#lobby", text="three", cid="c3")) == "rate_limited"
+
+
+async def test_same_cid_twice_in_one_segment_is_one_entry(store: str) -> None:
+    """Also where the second one would have no turn: it is looked up after the first is there."""
+    limits = {"burst": 2, "per_second": 1e-6}
+    async with running_server(config(store=store, **limits)) as server, server.peer("mei") as mei:
+        one = Send(to="#lobby", text="one", cid="c1")
+        await mei.send(
+            *(structs.replace(one, request_id=f"{n}") for n in range(4)),
+            structs.replace(one, text="else", request_id="else"),
+        )
+        sent = [await mei.expect(Sent) for _ in range(4)]
+        assert [(reply.request_id, reply.seq, reply.dup) for reply in sent] == [
+            (f"{n}", 1, n > 0) for n in range(4)
+        ]
+        assert (await mei.expect(Error)).code == "cid_conflict"
+
+
+async def test_last_operator_who_leaves_twice_at_once_hands_over_once(store: str) -> None:
+    async with running_server(config(store=store)) as server, server.peer("mei") as mei:
+        async with server.peer("bob") as bob, server.peer("mei") as other:
+            await done(mei, CreateRoom(room="#club"))
+            await done(bob, Join(room="#club"))
+            leave = Leave(room="#club", cid="leave", request_id="leave")
+            for _ in range(20):
+                await mei.send(leave)
+                await other.send(leave)
+            for peer in (mei, other):
+                replies = [await peer.expect(Sent) for _ in range(20)]
+                assert {reply.seq for reply in replies} == {4}
+            kinds = [kind for kind, _ in await log_of(bob, "#club")]
+            assert kinds == ["create", "join", "operator", "leave"]
