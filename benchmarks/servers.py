@@ -41,6 +41,7 @@ LIMITS: Final[dict[str, object]] = {
     "connections_per_address": 1_000_000,
     "hashing_queue": 100_000,
     "registrations": 1_000_000,
+    "registrations_per_address": 1_000_000,
     "burst": 1_000_000,
     "per_second": 1_000_000,
 }

@@ -35,6 +35,7 @@ LIMITS = Limits(
     argon2_memory=8,
     argon2_time=1,
     registrations=1_000_000,
+    registrations_per_address=1_000_000,
     connections_per_address=100_000,
     anonymous_max=100_000,
     burst=1_000_000,

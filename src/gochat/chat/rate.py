@@ -27,17 +27,28 @@ class TokenBucket:
 
     def take(self, now: float) -> float:
         """Take one token and return 0, or take none and return the seconds until there is one."""
+        wait = self.wait(now)
+        if not wait:
+            self._tokens -= 1
+        return wait
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until there is a token, and take none."""
         elapsed = now - self._updated
         self._tokens = min(self._burst, self._tokens + elapsed * self._per_second)
         self._updated = now
         if self._tokens >= 1 - ROUNDING:
-            self._tokens -= 1
             return 0.0
         return (1 - self._tokens) / self._per_second
 
     def give_back(self) -> None:
         """Undo one :meth:`take`: what it was taken for has turned out to cost nothing."""
         self._tokens = min(self._burst, self._tokens + 1)
+
+    def charge(self, now: float) -> None:
+        """Take one token, whether it is there or not."""
+        self.wait(now)
+        self._tokens -= 1
 
     @property
     def full_at(self) -> float:

@@ -72,7 +72,21 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 3600.0
     registrations: Annotated[
         int,
-        _within(1, 1_000_000, "Accounts that may be registered, on this server, in each window."),
+        _within(
+            1,
+            1_000_000,
+            "Accounts that may be registered, on this server, in each window; "
+            "half of them from one network (/24, or /48 of IPv6).",
+        ),
+    ] = 300
+    registrations_per_address: Annotated[
+        int,
+        _within(
+            1,
+            1_000_000,
+            "Of those, from one address; so many attempts may fail besides. From its network "
+            "twice as many.",
+        ),
     ] = 30
     registration_window: Annotated[
         _Seconds, _within(1, 30 * _DAY, "Seconds of that window: a class signs up, a robot stops.")

@@ -44,7 +44,6 @@ from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
 from gochat.chat.hub import Hub
 from gochat.chat.passwords import Passwords
-from gochat.chat.rate import TokenBucket
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
@@ -58,6 +57,7 @@ from gochat.server.handlers import Handlers
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.listener import accept_for_ever, cannot_listen
 from gochat.server.neighbours import Neighbours
+from gochat.server.registrations import RegistrationLimiter
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.sockets import has_descriptor
@@ -278,11 +278,7 @@ def _compose(
         retries=Retries(store, directory),
         connections=ConnectionLimiter(limits, limits.max_connections or _max_connections()),
         logins=LoginLimiter(limits),
-        registrations=TokenBucket(
-            limits.registrations,
-            limits.registrations / limits.registration_window,
-            trio.current_time(),
-        ),
+        registrations=RegistrationLimiter(limits, trio.current_time),
     )
 
 

@@ -87,19 +87,15 @@ class Arrivals:
 
     async def register(self, session: Session, request: Register) -> None:
         """Create an account."""
-        registration = self._services.config.registration
+        registration, limiter = self._services.config.registration, self._services.registrations
         if registration.mode == "closed":
             raise ChatError(ErrorCode.REGISTRATION_CLOSED, "this server takes no new accounts")
-        if registration.mode == "invite" and request.invite not in registration.invites:
-            raise ChatError(
-                ErrorCode.BAD_INVITE, "to register here you need an invite code", field="invite"
+        if registration.mode == "invite":
+            limiter.check_invite(session.address, request.invite, registration.invites)
+        with limiter.attempt(session.address):
+            name = await self._services.accounts.register(
+                request.name, request.password, session.while_there
             )
-        names.check(request.name)  # what costs nothing to refuse doesn't count
-        if refused := self._services.registrations.refused(trio.current_time()):
-            raise refused
-        name = await self._services.accounts.register(
-            request.name, request.password, session.while_there
-        )
         log.info("registered", name=name, address=session.address)
         session.reply(Registered(name=name, request_id=request.request_id))
 

@@ -9,12 +9,12 @@ from gochat.chat.delivery import Delivery
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hub import Hub
-from gochat.chat.rate import TokenBucket
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
+from gochat.server.registrations import RegistrationLimiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +32,4 @@ class Services:
     retries: Retries
     connections: ConnectionLimiter
     logins: LoginLimiter
-    registrations: TokenBucket
+    registrations: RegistrationLimiter

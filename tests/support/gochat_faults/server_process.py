@@ -25,6 +25,7 @@ GENEROUS: Final[Mapping[str, object]] = {
     "limits.argon2_memory": 8,
     "limits.argon2_time": 1,
     "limits.registrations": 100_000,
+    "limits.registrations_per_address": 100_000,
     # Who comes back to an emptied store is refused at first.
     "limits.login_failures": 1000,
     "limits.login_failures_account": 10_000,

@@ -1,0 +1,148 @@
+"""How many accounts are made, and invite codes tried: from one address, one network, in all.
+
+What costs everybody is counted by what was made: an account takes one from the address, from its
+network and from the server. An attempt that fails takes one from its sender only, so nobody can use
+up for others what they don't get themselves; and no network gets more than half of what the server
+gives.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from math import ceil, inf
+from typing import Final
+
+import structlog
+
+from gochat.chat.rate import TokenBucket
+from gochat.config import Limits
+from gochat.errors import ChatError, ErrorCode
+from gochat.server.limits import MAX_REMEMBERED, subscriber
+
+log = structlog.stdlib.get_logger()
+
+#: A network may have so many times what one of its addresses may.
+PER_NETWORK: Final = 2
+#: Bits of an address that name a network: what is commonly given to one customer or institution.
+NETWORK_BITS: Final = {4: 24, 6: 48}
+#: Invite codes that may be wrong in each window, from one address and in all. At this rate a code
+#: of 8 random letters is not guessed in a thousand years, nor by thousands of addresses.
+WRONG_INVITES: Final = 10
+WRONG_INVITES_IN_ALL: Final = 300
+
+
+def network(address: str) -> str:
+    """Return the network that an address is counted to, besides by itself."""
+    try:
+        ip = ipaddress.ip_address(subscriber(address))
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network(f"{ip}/{NETWORK_BITS[ip.version]}", strict=False))
+
+
+class _Counts:
+    """Token buckets: one for each address, one for each network, and one for all."""
+
+    def __init__(
+        self, address: int, network: int, in_all: float, window: float, now: float
+    ) -> None:
+        self._bursts = (address, network)
+        self._window = window
+        self._all = TokenBucket(in_all, in_all / window, now)
+        self._buckets: OrderedDict[tuple[str, int], TokenBucket] = OrderedDict()
+
+    def wait(self, address: str, now: float) -> float:
+        """The seconds until this address may have another one."""
+        return max(bucket.wait(now) for bucket in self._of(address, now))
+
+    def charge(self, address: str, now: float) -> None:
+        """Count one, whether it may be had or not."""
+        for bucket in self._of(address, now):
+            bucket.charge(now)
+
+    def give_back(self, address: str, now: float) -> None:
+        """Undo one :meth:`charge`."""
+        for bucket in self._of(address, now):
+            bucket.give_back()
+
+    def _of(self, address: str, now: float) -> Iterator[TokenBucket]:
+        for key in zip((subscriber(address), network(address)), self._bursts, strict=True):
+            bucket = self._buckets.get(key)
+            if bucket is None:
+                burst = key[1]
+                bucket = self._buckets[key] = TokenBucket(burst, burst / self._window, now)
+            self._buckets.move_to_end(key)
+            if len(self._buckets) > MAX_REMEMBERED:
+                self._buckets.popitem(last=False)
+            yield bucket
+        yield self._all
+
+
+class RegistrationLimiter:
+    """Lets attempts to register be made, and charges for what came of them."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        now, window = clock(), limits.registration_window
+        per_network = max(
+            1, min(limits.registrations // 2, PER_NETWORK * limits.registrations_per_address)
+        )
+        per_address = min(limits.registrations_per_address, per_network)
+        self._made = _Counts(per_address, per_network, limits.registrations, window, now)
+        self._failed = _Counts(per_address, per_network, inf, window, now)
+        self._guessed = _Counts(
+            WRONG_INVITES, PER_NETWORK * WRONG_INVITES, WRONG_INVITES_IN_ALL, window, now
+        )
+
+    @contextmanager
+    def attempt(self, address: str) -> Iterator[None]:
+        """Charge for what comes of the body: an account, or, if it raises ChatError, a failed
+        attempt; nothing, if it can't be done now.
+
+        Raises ChatError, ``rate_limited``, where there have been too many of either.
+        """
+        self._require(self._made, address)
+        self._require(self._failed, address)
+        self._made.charge(address, self._clock())  # before the work: others are at it, too
+        is_made = False
+        try:
+            yield
+            is_made = True
+        except ChatError as error:
+            if error.code != ErrorCode.BUSY:
+                self._failed.charge(address, self._clock())
+            raise
+        finally:
+            if not is_made:
+                self._made.give_back(address, self._clock())
+
+    def check_invite(self, address: str, code: str | None, valid: Collection[str]) -> None:
+        """Raise ChatError if this is not one of the `valid` codes: ``bad_invite``, or
+        ``rate_limited`` where too many were wrong, and then also for one that is right."""
+        if not code:  # no guess: this is how clients find out that they need one
+            raise _bad_invite()
+        self._require(self._guessed, address)
+        # All are compared, each in the same time: no answer is early for having begun right.
+        matches = [hmac.compare_digest(code.encode(), one.encode()) for one in valid]
+        if not any(matches):
+            self._guessed.charge(address, self._clock())
+            log.info("invite code refused", address=address)
+            raise _bad_invite()
+
+    def _require(self, counts: _Counts, address: str) -> None:
+        if wait := counts.wait(address, self._clock()):
+            raise ChatError(
+                ErrorCode.RATE_LIMITED,
+                f"too many registrations: try again in {ceil(wait)} s",
+                retry_after=wait,
+            )
+
+
+def _bad_invite() -> ChatError:
+    return ChatError(
+        ErrorCode.BAD_INVITE, "to register here you need an invite code", field="invite"
+    )

@@ -1,0 +1,205 @@
+"""What registering costs whom, and how often invite codes can be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+from msgspec import structs
+from peers import LIMITS, PASSWORD, config, running_server
+
+from gochat.config import Limits, Registration
+from gochat.errors import ChatError, ErrorCode, StoreUnavailable
+from gochat.protocol.messages import Error, Register, Registered
+from gochat.server.registrations import (
+    PER_NETWORK,
+    WRONG_INVITES,
+    WRONG_INVITES_IN_ALL,
+    RegistrationLimiter,
+    network,
+)
+
+CODES = ("blue-heron-27", "quiet-river-93")
+WINDOW = 600.0
+
+
+class Registrar:
+    """Somebody, or many, who register; and a clock."""
+
+    def __init__(self, *, in_all: int = 300, per_address: int = 30) -> None:
+        self.now = 1000.0
+        limits = Limits(registrations=in_all, registrations_per_address=per_address)
+        self.limiter = RegistrationLimiter(limits, lambda: self.now)
+
+    def register(self, address: str = "10.0.0.1", error: ErrorCode | None = None) -> str:
+        """Try; return "", or the code of the refusal."""
+        try:
+            with self.limiter.attempt(address):
+                if error is not None:
+                    raise ChatError(error, "no")
+        except ChatError as refusal:
+            return str(refusal.code)
+        return ""
+
+    def guess(self, code: str, address: str = "10.0.0.1") -> str:
+        """Try an invite code; return "", or the code of the refusal."""
+        try:
+            self.limiter.check_invite(address, code, CODES)
+        except ChatError as refusal:
+            return str(refusal.code)
+        return ""
+
+
+def in_a_row(outcomes: Sequence[str]) -> int:
+    """How many came before the first that was refused for the rate."""
+    return [*outcomes, "rate_limited"].index("rate_limited")
+
+
+def test_an_address_may_register_a_class_and_then_some_over_time() -> None:
+    registrar = Registrar()
+    assert in_a_row([registrar.register() for _ in range(100)]) == 30
+    registrar.now += WINDOW / 30
+    assert registrar.register() == ""
+    assert registrar.register() == "rate_limited"
+    assert registrar.register("10.0.1.1") == ""
+
+
+@pytest.mark.parametrize(
+    "error", [ErrorCode.BAD_NAME, ErrorCode.BAD_PASSWORD, ErrorCode.NAME_TAKEN]
+)
+def test_what_fails_is_charged_to_its_sender_and_to_nobody_else(error: ErrorCode) -> None:
+    registrar = Registrar(in_all=60)
+    assert in_a_row([registrar.register(error=error) for _ in range(1000)]) == 30
+    for number in range(1000):
+        registrar.register(f"10.1.{number % 200}.1", error=error)
+    assert registrar.register() == "rate_limited"
+    fresh = [registrar.register(f"10.2.{number}.1") for number in range(60)]
+    assert in_a_row(fresh) == 60
+
+
+def test_mistakes_take_nothing_from_the_accounts_of_an_address() -> None:
+    registrar = Registrar()
+    for _ in range(29):
+        registrar.register(error=ErrorCode.NAME_TAKEN)
+    assert in_a_row([registrar.register() for _ in range(30)]) == 30
+
+
+def test_what_can_t_be_done_now_is_free() -> None:
+    registrar = Registrar()
+    for _ in range(100):
+        assert registrar.register(error=ErrorCode.BUSY) == "busy"
+        with pytest.raises(StoreUnavailable), registrar.limiter.attempt("10.0.0.1"):
+            raise StoreUnavailable("no disk")
+    assert registrar.register() == ""
+
+
+def test_attempts_under_way_count() -> None:
+    registrar = Registrar(per_address=2)
+    with registrar.limiter.attempt("10.0.0.1"), registrar.limiter.attempt("10.0.0.1"):
+        assert registrar.register() == "rate_limited"
+
+
+@pytest.mark.parametrize("address", ["10.0.{}.{}", "2001:db8:{:x}:{:x}::1"])
+def test_a_network_has_twice_what_an_address_has_and_at_most_half_of_all(address: str) -> None:
+    registrar = Registrar(in_all=300, per_address=30)
+    one_network = [registrar.register(address.format(0, n % 250)) for n in range(300)]
+    assert one_network.count("") == PER_NETWORK * 30
+    tight = Registrar(in_all=30, per_address=30)
+    assert [tight.register(address.format(0, n % 250)) for n in range(300)].count("") == 15
+    assert tight.register("192.0.2.1") == "", "nobody can use it up for others"
+
+
+def test_there_is_a_bound_for_all_together() -> None:
+    registrar = Registrar()
+    outcomes = [registrar.register(f"10.{n // 200}.{n % 200}.1") for n in range(1000)]
+    assert outcomes.count("") == 300
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.200", True),
+        ("10.0.0.1", "10.0.1.1", False),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", True),
+        ("2001:db8:1::1", "2001:db8:2::1", False),
+        ("::ffff:10.0.0.1", "10.0.0.2", True),
+        ("?", "?", True),
+        ("memory", "?", False),
+    ],
+)
+def test_which_addresses_are_of_one_network(one: str, other: str, same: bool) -> None:
+    assert (network(one) == network(other)) is same
+
+
+# -- invite codes ---------------------------------------------------------------------------------
+
+
+def test_wrong_invite_codes_are_counted_by_address_and_then_the_right_one_is_refused_too() -> None:
+    registrar = Registrar()
+    assert registrar.guess(CODES[1]) == ""
+    guesses = [registrar.guess(f"guess-{n}") for n in range(1000)]
+    assert in_a_row(guesses) == WRONG_INVITES
+    assert set(guesses[:WRONG_INVITES]) == {"bad_invite"}
+    assert registrar.guess(CODES[0]) == "rate_limited", "else guessing would go on"
+    assert registrar.guess(CODES[0], "10.0.1.1") == ""
+    registrar.now += WINDOW / WRONG_INVITES
+    assert registrar.guess(CODES[0]) == ""
+
+
+def test_wrong_invite_codes_are_counted_in_all() -> None:
+    registrar = Registrar()
+    guesses = [registrar.guess("guess", f"10.{n // 200}.{n % 200}.1") for n in range(2000)]
+    assert in_a_row(guesses) == WRONG_INVITES_IN_ALL
+
+
+def test_to_give_no_invite_code_is_no_guess() -> None:
+    registrar = Registrar()
+    assert {registrar.guess("") for _ in range(100)} == {"bad_invite"}
+    assert registrar.guess(CODES[0]) == ""
+
+
+def test_right_invite_codes_cost_nothing() -> None:
+    registrar = Registrar()
+    assert {registrar.guess(CODES[n % 2]) for n in range(100)} == {""}
+
+
+# -- on a server ----------------------------------------------------------------------------------
+
+
+@pytest.mark.trio
+async def test_who_sends_nonsense_can_t_keep_others_from_registering() -> None:
+    limits = structs.replace(
+        LIMITS,
+        registrations=Limits().registrations,
+        registrations_per_address=Limits().registrations_per_address,
+    )
+    async with running_server(structs.replace(config(), limits=limits)) as server:
+        async with server.connect() as peer:
+            for _ in range(30):
+                error = await peer.ask(Register(name="mei", password="short"), Error)
+                assert error.code == "bad_password"
+            error = await peer.ask(Register(name="mei", password="short"), Error)
+            assert error.code == "rate_limited"
+            assert error.retry_after == pytest.approx(20, abs=10)
+
+
+@pytest.mark.trio
+async def test_wrong_invite_codes_are_logged_and_limited(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    by_invitation = structs.replace(
+        config(), registration=Registration(mode="invite", invites=CODES)
+    )
+    async with running_server(by_invitation) as server, server.connect() as peer:
+        missing = await peer.ask(Register(name="mei", password=PASSWORD), Error)
+        assert (missing.code, missing.field) == ("bad_invite", "invite")
+        right = Register(name="mei", password=PASSWORD, invite=CODES[0])
+        await peer.ask(right, Registered)
+        codes = []
+        for number in range(WRONG_INVITES + 1):
+            wrong = Register(name="bob", password=PASSWORD, invite=f"guess-{number}")
+            codes.append((await peer.ask(wrong, Error)).code)
+        assert codes == ["bad_invite"] * WRONG_INVITES + ["rate_limited"]
+        await trio.lowlevel.checkpoint()
+    assert capsys.readouterr().out.count("invite code refused") == WRONG_INVITES
