@@ -27,6 +27,7 @@ from gochat.chat.delivery import (
     StreamOutlet,
     open_delivery,
 )
+from gochat.chat.mailbox import OVERHEAD
 from gochat.protocol.framing import FrameDecoder, frame
 from gochat.server.tls import TlsStream
 
@@ -443,17 +444,16 @@ async def test_there_is_a_task_only_while_something_waits(
 # -- slow readers ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bounds", [{"max_bytes": 20_000}, {"max_frames": 20}])
 async def test_a_slow_reader_is_evicted_at_the_bound_while_others_still_receive(
-    delivery: Delivery, open_line: OpenLine, bounds: dict[str, int]
+    delivery: Delivery, open_line: OpenLine
 ) -> None:
-    sloth, *others = [await open_line(**bounds) for _ in range(4)]
+    sloth, *others = [await open_line(max_bytes=20_000) for _ in range(4)]
     sent = []
     for one in numbered(200, size=1000):
         for line in (sloth, *others):
             line.post(one)
         delivery.flush()
-        assert sloth.outlet.backlog <= bounds.get("max_bytes", 20 * 1012 + 2 * BUFFER)
+        assert sloth.outlet.backlog <= 20_000
         for other in others:
             assert await other.receive(len(one)) == one
         sent.append(one)
@@ -472,12 +472,91 @@ async def test_a_slow_reader_is_evicted_at_the_bound_while_others_still_receive(
         assert got == list(range(len(got))), "what it got is whole and in order"
 
 
-async def test_a_post_greater_than_the_mailbox_evicts(
+async def test_many_tiny_frames_to_a_slow_reader_are_bounded_like_few_long_ones(
+    delivery: Delivery, open_line: OpenLine
+) -> None:
+    sloth = await open_line(max_bytes=20_000)
+    posted = 0
+    while not sloth.evictions:
+        sloth.outlet.post(b"\0\0\0\1x")
+        posted += 1
+        assert posted < 20_000
+        if posted % 100 == 0:
+            delivery.flush()
+            await wait_all_tasks_blocked()
+    assert posted > 20_000 / (5 + OVERHEAD)
+
+
+@pytest.mark.parametrize("kind", ["socket", "encrypted"])
+async def test_a_full_mailbox_is_written_before_anybody_is_evicted(
+    delivery: Delivery, kind: str
+) -> None:
+    async with opened(kind, delivery) as open_line:
+        line = await open_line(max_bytes=2000)
+        frames = numbered(400, size=88)
+        for start in range(0, 400, 40):
+            line.post(*frames[start : start + 40])  # twice what the mailbox holds
+            line.outlet._is_writing = True  # as if something had been left before
+            assert numbers(await line.receive(2000)) == list(range(start, start + 20))
+            line.outlet._is_writing = False
+            line.outlet.flush()
+            assert numbers(await line.receive(2000)) == list(range(start + 20, start + 40))
+        assert line.evictions == 0
+
+
+async def test_within_a_pass_nobody_is_evicted_who_had_read_all_before_but_then_at_the_bound(
+    delivery: Delivery, open_line: OpenLine
+) -> None:
+    line = await open_line(max_bytes=20_000)
+    frames = numbered(200, size=1000)
+    line.post(*frames[:100])
+    delivery.flush()
+    assert line.evictions == 0
+    assert line.outlet.backlog > 50_000
+    await wait_all_tasks_blocked()
+    backlog = line.outlet.backlog
+    for one in frames[100:]:
+        line.post(one)
+        if line.evictions:
+            break
+        assert line.outlet.backlog <= backlog + 20_000
+    assert line.evictions == 1
+
+    reader = await open_line(max_bytes=20_000)
+    reader.post(*frames[:100])
+    delivery.flush()
+    reader.post(*frames[100:110])
+    assert numbers(await reader.receive(110 * 1012)) == list(range(110))
+    assert reader.evictions == 0
+
+
+async def test_what_is_posted_where_nothing_waits_goes_out_whatever_its_size(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line(max_bytes=1000)
-    line.post(b"x" * 1001)
-    assert line.evictions == 1
+    big = frame(b"x" * 50_000)
+    line.post(big)
+    assert line.outlet.is_behind
+    delivery.flush()
+    assert await line.receive(len(big)) == big
+    await line.outlet.drain()
+    assert line.evictions == 0
+    assert not line.outlet.is_behind
+
+
+async def test_who_is_evicted_or_gone_in_a_pass_is_not_kept_for_the_flush(
+    delivery: Delivery, open_line: OpenLine
+) -> None:
+    sloth, gone = await open_line(max_bytes=1000), await open_line(max_bytes=1000)
+    await trio.aclose_forcefully(gone.peer)
+    for one in numbered(100, size=1000):
+        sloth.post(one)
+        gone.post(one)
+        sloth.outlet.flush()
+    assert sloth.evictions == 1
+    assert {line.outlet for line in (sloth, gone) if not line.outlet._is_open}.isdisjoint(
+        delivery._dirty
+    )
 
 
 async def test_who_takes_nothing_for_the_time_allowed_is_evicted(

@@ -51,6 +51,8 @@ class Flushes(Delivery):
 class Session:
     """A logged-in session, as the hub sees it, and what was posted to it."""
 
+    is_behind = False
+
     def __init__(self, *caps: str) -> None:
         self.events: Sink = self
         self.caps = frozenset(caps)
@@ -513,15 +515,15 @@ async def test_a_person_is_online_from_the_first_session_to_the_last(chat: Chat)
     chat.leave(phone)
     assert chat.hub.person(NameKey("mei")) is None
     assert (len(chat.hub), len(chat.hub.roster)) == (0, 0)
-    assert chat.hub.roster.take_news() == [Presence(offline=("Mei",))]
+    assert chat.hub.roster.news(0) == ([Presence(offline=("Mei",))], 2)
 
 
 async def test_a_second_session_is_no_news_and_takes_no_away_notice_back(chat: Chat) -> None:
     chat.join("mei")
     chat.hub.roster.arrive(NameKey("mei"), Person(name="mei", away="lunch"))
-    chat.hub.roster.take_news()
+    changes = chat.hub.roster.changes
     chat.join("mei")
-    assert chat.hub.roster.take_news() == []
+    assert chat.hub.roster.changes == changes
     assert chat.hub.roster.page("", 1) == ((Person(name="mei", away="lunch"),), False)
 
 
@@ -565,6 +567,35 @@ async def test_presence_is_told_to_everybody_at_most_once_in_an_interval(
     assert flushed == len(told)
 
 
+async def test_who_has_much_to_read_is_told_later_as_things_stand_then(
+    chat: Chat, autojump_clock: MockClock
+) -> None:
+    reader, slow = chat.join("reader"), chat.join("slow")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chat.hub.tell_presence, 0.1)
+        await trio.sleep(1)
+        slow.is_behind = True
+        reader.posts.clear()
+        slow.posts.clear()
+        people = [chat.join(f"p{number:04}") for number in range(1200)]
+        await trio.sleep(10)
+        assert slow.posts == []
+        assert len(reader.posts) == 3, "so many at once, and no more"
+        for session in people[:1000]:
+            chat.leave(session)
+        await trio.sleep(10)
+        slow.is_behind = False
+        await trio.sleep(10)
+        events = [event for event in slow.received if isinstance(event, Presence)]
+        assert sum(len(event.online) for event in events) == 200
+        assert sum(len(event.offline) for event in events) == 1000
+        assert not chat.hub.roster._changed, "and when all have been told it is forgotten"
+        flushed = chat.delivery.count
+        await trio.sleep(100)
+        assert chat.delivery.count == flushed
+        nursery.cancel_scope.cancel()
+
+
 async def test_who_comes_and_goes_within_an_interval_is_told_once(
     chat: Chat, autojump_clock: MockClock
 ) -> None:
@@ -591,6 +622,29 @@ async def test_events_go_to_the_sessions_that_have_the_capability(chat: Chat) ->
     assert without.posts == []
     chat.hub.tell(without.person.sessions, event)
     assert without.received == [event]
+
+
+async def test_who_has_much_to_read_is_not_shown_that_somebody_is_typing(chat: Chat) -> None:
+    mei, bob, slow = (chat.join(name, "typing") for name in ("mei", "bob", "slow"))
+    slow.is_behind = True
+    event = IsTyping(to="#lobby", from_="mei")
+    chat.hub.tell_typing(LOBBY_KEY, event, besides=mei.person)
+    assert (bob.received, slow.received) == ([event], [])
+
+
+async def test_a_large_commit_is_posted_in_pieces(chat: Chat) -> None:
+    mei, phone = chat.join("mei", "log"), chat.join("mei", "log")
+    entries = [chat.logged("mei", "#lobby", "x" * 4000, cid=str(number)) for number in range(40)]
+    for number in range(0, 40, 2):
+        chat.hub.expect(NameKey("mei"), str(number), phone)
+    chat.commit(*entries, chat.logged("bob", "#lobby", "y" * 65_000), chat.logged("bob", "#lobby"))
+    assert len(mei.posts) == 4
+    assert max(map(len, mei.posts)) <= 64 * 1024
+    assert mei.sent_at_once == phone.sent_at_once == 1
+    assert [m.seq for m in mei.received if isinstance(m, Message)] == list(range(1, 43))
+    assert [m.seq for m in phone.received if isinstance(m, Message)] == [
+        *range(2, 41, 2), 41, 42
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("to", ["#lobby", "#garden", "@bob"])

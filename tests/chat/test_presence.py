@@ -35,9 +35,22 @@ def crowd(size: int, *, away: str | None = None) -> tuple[Roster, list[NameKey]]
     return roster, [names.fold(name) for name in shown]
 
 
+def take_news(roster: Roster) -> list[Presence]:
+    """All events that tell of the changes that are not forgotten; then they are."""
+    events: list[Presence] = []
+    told = 0
+    while told < roster.changes:
+        some, told = roster.news(told)
+        events += some
+        if not some:
+            break
+    roster.forget(roster.changes)
+    return events
+
+
 def news(roster: Roster) -> tuple[list[str], list[str]]:
     """The names that came and those that left, of all events together."""
-    events = roster.take_news()
+    events = take_news(roster)
     online = [person.name for event in events for person in event.online]
     return online, [name for event in events for name in event.offline]
 
@@ -106,7 +119,7 @@ def test_news_say_who_came_and_who_left_since_the_last() -> None:
     roster.leave(NameKey("mei"))
     arrive(roster, "eve")
     assert news(roster) == (["eve"], ["mei"])
-    assert roster.take_news() == []
+    assert take_news(roster) == []
     assert len(roster) == 2
     assert NameKey("mei") not in roster
 
@@ -114,7 +127,7 @@ def test_news_say_who_came_and_who_left_since_the_last() -> None:
 def test_who_came_and_left_between_two_news_is_told_as_they_are_now() -> None:
     roster = Roster()
     arrive(roster, "mei", "bob")
-    roster.take_news()
+    take_news(roster)
     arrive(roster, "eve")
     roster.leave(NameKey("eve"))
     roster.leave(NameKey("bob"))
@@ -128,28 +141,28 @@ def test_who_came_and_left_between_two_news_is_told_as_they_are_now() -> None:
 def test_another_away_notice_is_news_of_somebody_who_is_online() -> None:
     roster = Roster()
     arrive(roster, "mei")
-    roster.take_news()
+    take_news(roster)
     arrive(roster, "mei", away="lunch")
-    [event] = roster.take_news()
+    [event] = take_news(roster)
     assert event == Presence(online=(Person(name="mei", away="lunch"),))
     assert len(roster) == 1
     arrive(roster, "mei")
-    assert roster.take_news() == [Presence(online=(Person(name="mei"),))]
+    assert take_news(roster) == [Presence(online=(Person(name="mei"),))]
 
 
 def test_leaving_without_having_come_is_no_news() -> None:
     roster = Roster()
     roster.leave(NameKey("mei"))
-    assert roster.take_news() == []
+    assert take_news(roster) == []
 
 
 @pytest.mark.parametrize("away", [None, LONGEST_AWAY])
 def test_news_of_a_crowd_are_cut_into_frames(away: str | None) -> None:
     roster, keys = crowd(1000, away=away)
-    came = roster.take_news()
+    came = take_news(roster)
     for key in keys:
         roster.leave(key)
-    left = roster.take_news()
+    left = take_news(roster)
     assert sum(len(event.online) for event in came) == 1000
     assert sum(len(event.offline) for event in left) == 1000
     for event in came + left:
@@ -163,9 +176,26 @@ def test_names_and_notices_share_a_frame_as_far_as_they_fit() -> None:
     for number in range(100):
         key = NameKey(f"{number:03}")
         roster.arrive(key, Person(name=LONGEST_NAME, away=LONGEST_AWAY if number % 2 else None))
-    events = roster.take_news()
+    events = take_news(roster)
     assert len(events) == 2
     assert all(len(encode(event)) - HEADER_SIZE <= MAX_FRAME_SIZE for event in events)
+
+
+def test_news_are_given_in_parts_and_from_wherever_somebody_stands() -> None:
+    roster, keys = crowd(1200)
+    first, up_to = roster.news(0)
+    assert sum(len(event.online) for event in first) == 500
+    assert sum(len(encode(event)) for event in first) <= 2 * (MAX_FRAME_SIZE + HEADER_SIZE)
+    late = roster.news(900)[0]
+    assert [person.name for event in late for person in event.online] == [
+        roster._people[key].name for key in keys[900:]
+    ]
+    roster.leave(keys[0])
+    second, _ = roster.news(up_to)
+    assert not any(event.offline for event in second), "the latest change comes last"
+    roster.forget(up_to)
+    assert roster.news(0) == (second, 1000)
+    assert roster.news(roster.changes) == ([], roster.changes)
 
 
 @pytest.mark.trio
@@ -179,7 +209,7 @@ async def test_waiting_for_news_ends_when_there_are_some_and_not_before(
     arrive(roster, "mei")
     await roster.wait_for_news()
     await roster.wait_for_news()  # until they are taken
-    roster.take_news()
+    take_news(roster)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(roster.wait_for_news)
         await trio.sleep(1)

@@ -147,6 +147,17 @@ class RunningServer:
             yield Peer(stream)
 
     @asynccontextmanager
+    async def connect_slowly(self) -> AsyncIterator[Peer]:
+        """Open a connection over which little is under way: most of what isn't read waits at the
+        server."""
+        sock = trio.socket.socket()
+        # It has to be so before it connects, or the window is as large as ever.
+        sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
+        await sock.connect((self.host, self.port))
+        async with trio.SocketStream(sock) as stream:
+            yield Peer(stream)
+
+    @asynccontextmanager
     async def peer(self, name: str, *caps: str) -> AsyncIterator[Peer]:
         """Open a connection and log it in."""
         async with self.connect() as peer:

@@ -15,10 +15,16 @@ Three ways out, one interface (:class:`Outlet`):
 Either has a task of its own only while something waits that its peer has not taken. Only one of
 flush and that task writes at a time, so frames are never torn or interleaved.
 
-Slow readers. A session is evicted when (1) its mailbox is full, or (2) nothing could be written
-for `stall` seconds. Then what waits for it is dropped, `on_evict` is called, and its connection is
-to be closed; nobody else has waited for it. All that is kept for a session is in its mailbox, so
-the mailbox's bound is the bound; what is encrypted, or a stream's task, is one piece besides.
+Slow readers. A session is evicted when (1) its mailbox is full, although its peer had time to read
+and its socket has been tried again, or (2) nothing could be written for `stall` seconds. Then what
+waits for it is dropped, `on_evict` is called, and its connection is to be closed; nobody else has
+waited for it. Within one pass nobody can read. So a pass that finds an outlet with nothing left to
+write may put more into its mailbox than the bound; what is put is shared by all whom it concerns.
+All that is kept for a session is in its mailbox, so the mailbox's bound, and one pass, is the
+bound; what is encrypted, or a stream's task, is one piece besides.
+
+Who can wait for the peer, does: an outlet :attr:`~Outlet.is_behind` long before its mailbox is
+full, and :meth:`~Outlet.drain` waits until all is written.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ from typing import Final
 import structlog
 import trio
 
-from gochat.chat.mailbox import MAX_BYTES, MAX_FRAMES, Mailbox, MailboxFull
+from gochat.chat.mailbox import MAX_BYTES, Mailbox, MailboxFull
 
 log = structlog.stdlib.get_logger()
 
@@ -41,8 +47,14 @@ log = structlog.stdlib.get_logger()
 PIECE: Final = 16 * 1024
 #: Bytes that are encrypted at once: some records, about as much as a socket takes.
 BATCH: Final = 64 * 1024
+#: Bytes that are written at once: joined they are a copy, which should not be of a whole mailbox
+#: each time that a socket takes a little.
+WRITE_AT_ONCE: Final = 256 * 1024
 #: A peer that takes nothing for this long (seconds) is gone or hopelessly slow.
 WRITE_STALL: Final = 10.0
+#: The part of a mailbox that may be filled by those who could wait instead. The rest is for what
+#: comes without asking; and a frame of the greatest size fits, for a mailbox holds four of them.
+SHARE: Final = 4
 
 
 class Delivery:
@@ -86,6 +98,7 @@ class Outlet(abc.ABC):
     __slots__ = (
         "_delivery",
         "_drained",
+        "_high_water",
         "_is_open",
         "_is_sealed",
         "_is_writing",
@@ -99,13 +112,13 @@ class Outlet(abc.ABC):
         delivery: Delivery,
         on_evict: Callable[[], None],
         *,
-        max_frames: int = MAX_FRAMES,
         max_bytes: int = MAX_BYTES,
         stall: float = WRITE_STALL,
     ) -> None:
         self._delivery = delivery
         self._on_evict = on_evict
-        self._mailbox = Mailbox(max_frames, max_bytes)
+        self._mailbox = Mailbox(max_bytes)
+        self._high_water = max_bytes // SHARE
         self._stall = stall
         self._is_writing = False  # a task is at it: flush leaves the mailbox to it
         self._is_open = True
@@ -114,23 +127,38 @@ class Outlet(abc.ABC):
 
     @property
     def backlog(self) -> int:
-        """Bytes that wait in the mailbox."""
+        """What waits in the mailbox, in the measure by which it is full."""
         return self._mailbox.size
+
+    @property
+    def is_behind(self) -> bool:
+        """True while so much waits that whatever can wait for the peer should."""
+        return self._mailbox.size > self._high_water
 
     def post(self, frames: bytes) -> None:
         """Put whole frames into the mailbox; they go out at the next flush, in order.
 
-        Never blocks and never raises: a full mailbox evicts the session, and what is posted to one
-        that is evicted, sealed or closed is dropped.
+        Never blocks and never raises. A mailbox that is full is written first, as far as the peer
+        takes it; where that doesn't help, and it was not empty before this pass, the session is
+        evicted. What is posted to one that is evicted, sealed or closed is dropped.
         """
         if not frames or self._is_sealed or not self._is_open:
             return
         try:
             self._mailbox.put(frames)
         except MailboxFull:
-            self.evict()
-            return
+            if not self._put_after_writing(frames):
+                return
         self._delivery.mark(self)
+
+    def _put_after_writing(self, frames: bytes) -> bool:
+        self._write_now()
+        if self._is_open:
+            try:
+                self._mailbox.put(frames, beyond=not self._is_writing)
+            except MailboxFull:
+                self.evict()
+        return self._is_open
 
     def send(self, frames: bytes) -> None:
         """As :meth:`post`, for the last that a pass has for this session: where nothing waits, it
@@ -148,6 +176,7 @@ class Outlet(abc.ABC):
             return
         if not self._write_now():
             self._is_writing = True
+            self._mailbox.accept()  # what one pass has put beyond the bound
             self._delivery.start(self)
 
     async def drain(self) -> None:
@@ -214,11 +243,9 @@ class SocketOutlet(Outlet):
     __slots__ = ("_fd", "_is_mid_frame")
 
     def __init__(self, fd: int, delivery: Delivery, on_evict: Callable[[], None],
-                 *, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES,
+                 *, max_bytes: int = MAX_BYTES,
                  stall: float = WRITE_STALL) -> None:  # fmt: skip
-        super().__init__(
-            delivery, on_evict, max_frames=max_frames, max_bytes=max_bytes, stall=stall
-        )
+        super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
         self._fd = fd
         self._is_mid_frame = False  # the last write may have ended inside of one
 
@@ -246,20 +273,21 @@ class SocketOutlet(Outlet):
             self.post(frames[written:])  # for the flush that ends the pass
 
     def _write_now(self) -> bool:
-        data = self._mailbox.take()
-        try:
-            written = os.write(self._fd, data)
-        except BlockingIOError:
-            written = 0
-        except OSError:
-            self.close()
-            return True
-        if written == len(data):
+        while self._mailbox.size:
+            data = self._mailbox.take(WRITE_AT_ONCE)
+            try:
+                written = os.write(self._fd, data)
+            except BlockingIOError:
+                written = 0
+            except OSError:
+                self.close()
+                return True
+            if written < len(data):
+                self._is_mid_frame = self._is_mid_frame or written > 0
+                self._mailbox.put_back(data[written:])
+                return False
             self._is_mid_frame = False
-            return True
-        self._is_mid_frame = self._is_mid_frame or written > 0
-        self._mailbox.put_back(data[written:])
-        return False
+        return True
 
     async def _write_rest(self) -> None:
         while self._mailbox.size:  # none once it is closed: then the descriptor may be another's
@@ -285,11 +313,9 @@ class EncryptedOutlet(Outlet):
     __slots__ = ("_encrypt", "_fd", "_is_torn", "_records")
 
     def __init__(self, fd: int, encrypt: Callable[[bytes], bytes], delivery: Delivery,
-                 on_evict: Callable[[], None], *, max_frames: int = MAX_FRAMES,
-                 max_bytes: int = MAX_BYTES, stall: float = WRITE_STALL) -> None:  # fmt: skip
-        super().__init__(
-            delivery, on_evict, max_frames=max_frames, max_bytes=max_bytes, stall=stall
-        )
+                 on_evict: Callable[[], None], *, max_bytes: int = MAX_BYTES,
+                 stall: float = WRITE_STALL) -> None:  # fmt: skip
+        super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
         self._fd = fd
         self._encrypt = encrypt
         self._records = b""  # encrypted, and not yet taken by the socket
@@ -333,11 +359,9 @@ class StreamOutlet(Outlet):
     __slots__ = ("_stream",)
 
     def __init__(self, stream: trio.abc.SendStream, delivery: Delivery,
-                 on_evict: Callable[[], None], *, max_frames: int = MAX_FRAMES,
-                 max_bytes: int = MAX_BYTES, stall: float = WRITE_STALL) -> None:  # fmt: skip
-        super().__init__(
-            delivery, on_evict, max_frames=max_frames, max_bytes=max_bytes, stall=stall
-        )
+                 on_evict: Callable[[], None], *, max_bytes: int = MAX_BYTES,
+                 stall: float = WRITE_STALL) -> None:  # fmt: skip
+        super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
         self._stream = stream
 
     def _write_now(self) -> bool:

@@ -8,7 +8,7 @@ Trio thread, which is why a session that joins between two batches misses none a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, groupby, islice
 from typing import Final, NoReturn, Protocol
 
@@ -24,9 +24,20 @@ from gochat.chat.store import Batch, Cursor, Logged
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Capability, Event, IsTyping, Marked, Message, Person
 
+#: Bytes of entries that are posted to a session at once, as much as a frame has at most: between
+#: two posts what waits can be written, so that a large commit fills no mailbox of whoever reads.
+MAX_POST: Final = 64 * 1024
+#: Seconds that presence is collected at least: where somebody has to be told later, all are looked
+#: at again after this.
+LEAST_INTERVAL: Final = 0.01
+
 
 class Sink(Protocol):
     """Where frames for a session go: its outlet, or what holds them back for a while."""
+
+    @property
+    def is_behind(self) -> bool:
+        """True while what can wait is not to be posted yet."""
 
     def post(self, frames: bytes) -> None:
         """Take whole frames, without blocking."""
@@ -86,7 +97,9 @@ class Hub:
         self.tell_nodes: Final = tell_nodes
         self._burst = burst
         self._per_second = per_second
-        self._everyone: dict[Subscriber, None] = {}
+        #: All sessions, and up to which change of the roster each has been told.
+        self._everyone: dict[Subscriber, int] = {}
+        self._told = 0  # the newest change that anybody has been told of
         self._people: dict[NameKey, OnlinePerson] = {}
         self._rooms: dict[ConversationKey, dict[Subscriber, None]] = {}
         self._origins: dict[tuple[NameKey, str], Subscriber] = {}
@@ -114,7 +127,7 @@ class Hub:
             self.roster.arrive(key, here)
             self.tell_nodes(Arrived(PersonHere(key, name, here.away)))
         person.sessions[session] = None
-        self._everyone[session] = None
+        self._everyone[session] = self._told
         for room in person.rooms:
             self._rooms.setdefault(room, {})[session] = None
         return person
@@ -197,7 +210,7 @@ class Hub:
         subject = self._people.get(logged.subject) if logged.subject is not None else None
         if sender is not None and entry.kind in ("create", "join"):
             self.enter(sender, (room,))
-        audience = dict(self._audience(room))
+        audience: dict[Subscriber, object] = dict(self._audience(room))
         if subject is not None and entry.kind in ("invite", "kick"):
             audience.update(subject.sessions)  # kick takes an invitation back, too
         self._post(room, audience, (entry,))
@@ -206,7 +219,7 @@ class Hub:
         if subject is not None and entry.kind == "kick":
             self._exit(subject, room)
 
-    def _audience(self, conversation: ConversationKey) -> dict[Subscriber, None]:
+    def _audience(self, conversation: ConversationKey) -> Mapping[Subscriber, object]:
         if conversation == LOBBY_KEY:
             return self._everyone
         if is_private(conversation):
@@ -225,13 +238,31 @@ class Hub:
         *,
         is_last: bool = False,
     ) -> None:
-        """Post entries to an audience: each encoded once, one post for each session; the last of a
-        pass may go out with it.
+        """Post entries to an audience, each encoded once; the last of a pass may go out with it."""
+        frames = [encode(entry) for entry in entries]
+        for piece in _pieces(frames):
+            self._post_piece(
+                conversation,
+                audience,
+                entries[piece],
+                frames[piece],
+                is_last=is_last and piece.stop == len(frames),
+            )
+
+    def _post_piece(
+        self,
+        conversation: ConversationKey,
+        audience: Collection[Subscriber],
+        entries: Sequence[Message],
+        frames: Sequence[bytes],
+        *,
+        is_last: bool,
+    ) -> None:
+        """Post entries, one post for each session.
 
         Two kinds of sessions get less than all: those without the log get only what was said, and
         an entry's origin doesn't get it back.
         """
-        frames = [encode(entry) for entry in entries]
         everything = b"".join(frames)
         said = [entry.kind == "text" for entry in entries]
         only_said = everything if all(said) else b"".join(compress(frames, said))
@@ -290,7 +321,11 @@ class Hub:
         audience = self._audience(conversation)
         person = self._people.get(besides)
         own = person.sessions if person is not None else {}
-        others = [session for session in audience if session not in own]
+        others = [
+            session
+            for session in audience
+            if session not in own and not session.events.is_behind  # it is only of the moment
+        ]
         self.tell(others, event, Capability.TYPING)
         self._delivery.flush()
 
@@ -307,13 +342,43 @@ class Hub:
             self._delivery.flush()
 
     async def tell_presence(self, interval: float) -> NoReturn:
-        """Tell everybody who came and who left, at most once in `interval` seconds, for ever."""
+        """Tell everybody who came and who left, at most once in `interval` seconds, for ever.
+
+        Who has much to read already is told later: nobody is evicted because many arrive.
+        """
         while True:
             await self.roster.wait_for_news()
-            await trio.sleep(interval)
-            for event in self.roster.take_news():
-                self.tell(self._everyone, event)
+            await trio.sleep(max(interval, LEAST_INTERVAL))
+            self._tell_presence()
             self._delivery.flush()
+
+    def _tell_presence(self) -> None:
+        # Most have been told of the same, and those that are behind of whatever it was.
+        news: dict[int, tuple[bytes, int]] = {}
+        for session, told in self._everyone.items():
+            if told == self.roster.changes or session.events.is_behind:
+                continue
+            if told not in news:
+                events, up_to = self.roster.news(told)
+                news[told] = b"".join(encode(event) for event in events), up_to
+            frames, up_to = news[told]
+            session.events.post(frames)
+            self._everyone[session] = up_to
+            self._told = max(self._told, up_to)
+        self.roster.forget(min(self._everyone.values(), default=self.roster.changes))
+        if not self._everyone:
+            self._told = self.roster.changes
+
+
+def _pieces(frames: Sequence[bytes]) -> Iterator[slice]:
+    """Cut frames into pieces of at most :data:`MAX_POST` bytes, or of one frame."""
+    start = size = 0
+    for number, frame in enumerate(frames):
+        size += len(frame)
+        if size > MAX_POST and number > start:
+            yield slice(start, number)
+            start, size = number, len(frame)
+    yield slice(start, len(frames))
 
 
 _MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick"})

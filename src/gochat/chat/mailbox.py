@@ -6,6 +6,8 @@ when it is first needed: an idle session has none (measured: 1.8 KiB, and 1 µs 
 
 The bound is the point. A session whose peer does not read must not make the server keep more and
 more for it, nor make anybody wait: :meth:`Mailbox.put` never blocks, and says so when it is full.
+There is one measure, bytes. It is also what those look at who can wait for the peer, so that
+nobody fills a mailbox of whom it would have been enough to wait a little.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from typing import Final, TypeAlias
 
 import trio
 
-#: Bound on what waits for one session, in frames and in bytes: some ten seconds of a very lively
-#: conversation, and for ten thousand sessions that all stall at once still less than 10 GiB.
-MAX_FRAMES: Final = 1024
+#: Bound on what waits for one session, in bytes: some ten seconds of a very lively conversation,
+#: and for ten thousand sessions that all stall at once still about 10 GiB.
 MAX_BYTES: Final = 1024 * 1024
+#: Bytes that each piece in the channel costs besides its own: Python's object, 33 and up to 15 to
+#: align it, and its place in the queue. Counted, so that a million tiny frames are bounded, too.
+OVERHEAD: Final = 64
 
 
 _Channel: TypeAlias = tuple[trio.MemorySendChannel[bytes], trio.MemoryReceiveChannel[bytes]]
@@ -29,32 +33,59 @@ class MailboxFull(Exception):
 
 
 class Mailbox:
-    """A bounded queue of frames with one consumer. `size` is what waits, in bytes."""
+    """A bounded queue of frames with one consumer.
 
-    __slots__ = ("_channel", "_front", "_max_bytes", "_max_frames", "_queued", "size")
+    `size` is what waits: bytes, and :data:`OVERHEAD` for each piece in the channel.
+    """
 
-    def __init__(self, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES) -> None:
-        self._max_frames = max_frames
+    __slots__ = ("_beyond", "_channel", "_front", "_max_bytes", "_queued", "size")
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._front = b""  # what was put when nothing waited, or was put back
         self._channel: _Channel | None = None
-        self._queued = 0  # how many frames are in the channel
+        self._queued = 0  # how many pieces are in the channel
+        self._beyond = 0  # by how much the bound is exceeded, as far as that much still waits
         self.size = 0
 
-    def put(self, frames: bytes) -> None:
-        """Add one or more whole frames.
+    @property
+    def length(self) -> int:
+        """The bytes that wait, without what it costs to keep them."""
+        return self.size - OVERHEAD * self._queued
+
+    def put(self, frames: bytes, *, beyond: bool = False) -> None:
+        """Add one or more whole frames. Where nothing waits, they fit, however many they are. With
+        `beyond` they may exceed the bound, which is greater then by all that waits.
 
         Raises:
-            MailboxFull: one of the bounds is reached; nothing was added.
+            MailboxFull: the bound is reached, or that on the number of pieces; nothing was added.
         """
-        size = self.size + len(frames)
-        if size > self._max_bytes:
-            raise MailboxFull
-        if self.size:
-            self._queue(frames)
-        else:
+        if not self.size:
             self._front = frames
-        self.size = size
+            self.size = len(frames)
+            self._beyond = 0
+            return
+        cost = len(frames) + OVERHEAD
+        exempt = min(self._beyond, self.size)
+        if self.size + cost - exempt > self._max_bytes:
+            if not beyond:
+                raise MailboxFull
+            exempt = self.size + cost
+        if self._channel is None:
+            self._channel = trio.open_memory_channel[bytes](self._max_bytes // OVERHEAD)
+        send, _ = self._channel
+        try:
+            send.send_nowait(frames)
+        except trio.WouldBlock:
+            raise MailboxFull from None
+        self._queued += 1
+        self._beyond = exempt
+        self.size += cost
+
+    def accept(self) -> None:
+        """Let the bound be greater by all that waits, where that exceeds it already."""
+        if self.size > self._max_bytes:
+            self._beyond = self.size
 
     def take(self, enough: float = inf) -> bytes:
         """Remove and return what waits, in order: all of it, or what was put until that is `enough`
@@ -69,6 +100,7 @@ class Mailbox:
         while self._queued and taken < enough:
             part = receive.receive_nowait()
             self._queued -= 1
+            self.size -= OVERHEAD
             parts.append(part)
             taken += len(part)
         if not self._queued:
@@ -80,12 +112,3 @@ class Mailbox:
         """Put what was taken but not written in front of everything. It fits: it was in here."""
         self._front = rest + self._front
         self.size += len(rest)
-
-    def _queue(self, frames: bytes) -> None:
-        if self._queued + bool(self._front) >= self._max_frames:
-            raise MailboxFull
-        if self._channel is None:
-            self._channel = trio.open_memory_channel[bytes](self._max_frames)
-        send, _ = self._channel
-        send.send_nowait(frames)
-        self._queued += 1

@@ -1,8 +1,10 @@
-"""Who is online, and telling everybody of changes, many at a time.
+"""Who is online, and what has changed, many changes at a time.
 
 An account is online from its first session to the end of its last. Ten thousand people who arrive
-at once must not cause ten thousand frames to each of ten thousand: changes are gathered for
-`interval` seconds and go out together, so a receiver gets at most 1/`interval` frames a second.
+at once must not cause ten thousand frames to each of ten thousand: changes are gathered and go out
+together. Nor must they fill the mailbox of somebody who reads: changes are numbered, so a receiver
+that has much to read already is given them later, as things stand then, and each is given so many
+at once and no more.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 import trio
@@ -24,12 +26,16 @@ from gochat.protocol.messages import Person, Presence
 MAX_AWAY_PER_FRAME: Final = 40
 #: The same for names alone, of which more would fit: a frame that size is long enough.
 MAX_NAMES_PER_FRAME: Final = 250
+#: Full frames of changes at once: 500 people, or 80 with the longest away notices. Half of what
+#: a mailbox holds at least, which is filled to a quarter at most when they come.
+MAX_FRAMES_AT_ONCE: Final = 2
 
 
 class Roster:
-    """Who is online, in the order of their keys, and what has changed since it was last told.
+    """Who is online, in the order of their keys, and the changes of that, numbered.
 
     Somebody is online as long as they are at any node. Where that is, is only counted, never told.
+    `changes` is the number of the last change.
     """
 
     def __init__(self) -> None:
@@ -38,7 +44,10 @@ class Roster:
         #: At which nodes somebody is, and who is at a node: the same, looked up from both sides.
         self._nodes: dict[NameKey, tuple[Node, ...]] = {}
         self._at: defaultdict[Node, set[NameKey]] = defaultdict(set)
-        self._changed: dict[NameKey, str] = {}
+        #: The last change of everybody who has changed since :meth:`forget`, in its order: its
+        #: number, and the name.
+        self._changed: dict[NameKey, tuple[int, str]] = {}
+        self.changes = 0
         self._news = trio.Event()
 
     def __len__(self) -> int:
@@ -104,19 +113,41 @@ class Roster:
         return people, start + len(people) < len(self._order)
 
     async def wait_for_news(self) -> None:
-        """Wait until something has changed that :meth:`take_news` would tell."""
+        """Wait until there is a change that is not forgotten."""
         await self._news.wait()
 
-    def take_news(self) -> list[Presence]:
-        """Return events that tell what changed since the last call, as things stand now."""
-        changed, self._changed = self._changed, {}
-        self._news = trio.Event()
-        online = [self._people[key] for key in changed if key in self._people]
-        offline = [name for key, name in changed.items() if key not in self._people]
-        return list(_events(online, offline))
+    def news(self, after: int) -> tuple[list[Presence], int]:
+        """Return events that tell of the changes after number `after`, as things stand now, and the
+        number up to which they do: there may be too many to tell at once."""
+        online: list[Person] = []
+        offline: list[str] = []
+        room = float(MAX_FRAMES_AT_ONCE)
+        for key, (number, name) in self._changed.items():
+            if number <= after:
+                continue
+            person = self._people.get(key)
+            room -= 1 / MAX_NAMES_PER_FRAME if person is None else _share(person)
+            if room < -1e-9:
+                break
+            if person is None:
+                offline.append(name)
+            else:
+                online.append(person)
+            after = number
+        return list(_events(online, offline)), after
+
+    def forget(self, up_to: int) -> None:
+        """Forget the changes that everybody has been told of."""
+        told = takewhile(lambda key: self._changed[key][0] <= up_to, tuple(self._changed))
+        for key in told:
+            del self._changed[key]
+        if not self._changed:
+            self._news = trio.Event()
 
     def _note(self, key: NameKey, name: str) -> None:
-        self._changed[key] = name
+        self._changed.pop(key, None)  # to the end
+        self.changes += 1
+        self._changed[key] = (self.changes, name)
         self._news.set()
 
 
@@ -133,7 +164,7 @@ def _frames(people: Iterable[Person]) -> Iterator[tuple[Person, ...]]:
     frame: list[Person] = []
     room = 1.0
     for person in people:
-        size = 1 / (MAX_NAMES_PER_FRAME if person.away is None else MAX_AWAY_PER_FRAME)
+        size = _share(person)
         if size > room + 1e-9:
             yield tuple(frame)
             frame, room = [], 1.0
@@ -141,3 +172,8 @@ def _frames(people: Iterable[Person]) -> Iterator[tuple[Person, ...]]:
         room -= size
     if frame:
         yield tuple(frame)
+
+
+def _share(person: Person) -> float:
+    """Return which part of a frame somebody takes at most."""
+    return 1 / (MAX_NAMES_PER_FRAME if person.away is None else MAX_AWAY_PER_FRAME)

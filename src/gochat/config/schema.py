@@ -216,12 +216,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     heartbeat_timeout: Annotated[
         _Seconds, _within(0.1, 3600, "Seconds it then has to send anything at all.")
     ] = 8.0
-    mailbox_frames: Annotated[
-        int, _within(16, 10_000_000, "Frames that may wait for one slow reader before it is cut.")
-    ] = 1024
     mailbox_bytes: Annotated[
         int,
-        _within(64 * 1024, 1024**4, "Bytes that may wait for one slow reader before it is cut."),
+        _within(
+            64 * 1024,
+            1024**4,
+            "Bytes that may wait for one slow reader before it is cut; each piece that waits "
+            "counts 64 more, for what it costs to keep. At least four frames of `frame_bytes`.",
+        ),
     ] = 1024 * 1024
     write_timeout: Annotated[
         _Seconds, _within(0.1, 3600, "Seconds for which a reader may take nothing of what waits.")

@@ -27,6 +27,9 @@ _BY_VARIABLE: Final = {key.variable: key.name for key in KEYS.values()}
 #: again in the envelope, is `\\\\u0001`; and bytes for what is around the text: reactions, names.
 ESCAPED: Final = 7
 AROUND_TEXT: Final = 32 * 1024
+#: Whatever waits for the peer lets a mailbox be filled to a quarter (`SHARE` in chat/delivery.py),
+#: and then puts a frame into it.
+FRAMES_IN_MAILBOX: Final = 4
 #: The file's path can't be in the file.
 CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"
 #: Variables of other parts of gochat, which the server leaves alone.
@@ -188,6 +191,13 @@ class _Values:
             ("limits.text_chars", "limits.frame_bytes"),
             f"a message of {limits.text_chars} characters, escaped, needs frames of "
             f"{limits.text_chars * ESCAPED + AROUND_TEXT} bytes",
+        )
+        self._check(
+            limits.mailbox_bytes >= FRAMES_IN_MAILBOX * limits.frame_bytes,
+            ("limits.mailbox_bytes", "limits.frame_bytes"),
+            f"{limits.mailbox_bytes} bytes hold fewer than {FRAMES_IN_MAILBOX} frames of "
+            f"{limits.frame_bytes} bytes: what waits for a client needs at least "
+            f"{FRAMES_IN_MAILBOX * limits.frame_bytes}",
         )
         self._check(
             config.registration.mode != "invite" or bool(config.registration.invites),

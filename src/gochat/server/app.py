@@ -156,7 +156,6 @@ class Server:
         return outlet(
             self._services.delivery,
             session.evicted,
-            max_frames=limits.mailbox_frames,
             max_bytes=limits.mailbox_bytes,
             stall=limits.write_timeout,
         )

@@ -87,7 +87,8 @@ class Handlers:
         self._arrivals = Arrivals(services)
 
     async def handle(self, session: Session, requests: Sequence[Request]) -> None:
-        """Handle what arrived together, in its order. Replies are posted, not flushed."""
+        """Handle what arrived together, in its order. Replies are posted, not flushed, unless there
+        are so many that the peer has to read before there are more."""
         for is_send, group in groupby(requests, key=lambda request: isinstance(request, Send)):
             if is_send:
                 await self._send(session, [r for r in group if isinstance(r, Send)])
@@ -103,6 +104,7 @@ class Handlers:
                             cid=getattr(request, "cid", None),
                         )
                     )
+                await session.wait_for_peer()
 
     async def leave(self, session: Session) -> None:
         """Log the session out, if it is logged in; its token stays valid."""
@@ -216,6 +218,7 @@ class Handlers:
             else:
                 result = outcome
             self._acknowledge(session, request, result)
+            await session.wait_for_peer()
 
     async def _write(
         self, session: Session, who: Identity, person: OnlinePerson, request: LogRequest

@@ -2,9 +2,10 @@
 
 A session has one task, its reader. It reads what has arrived, handles the requests in it one after
 the other, and flushes the replies together. Writing is the outlet's business
-(:mod:`gochat.chat.delivery`), so a session never waits for its own peer to read; it stops reading
-from a peer that doesn't, and is cut when that goes too far. While a request waits in line, the
-session reads on, to notice when its peer leaves.
+(:mod:`gochat.chat.delivery`); where that is behind, the session waits for its peer to read before
+it reads on, handles the next request, or sends more of what it sends by itself. So what a peer
+asked for never makes it a slow consumer; only what comes unasked, to a peer that doesn't read.
+While a request waits in line, the session reads on, to notice when its peer leaves.
 
 What an error does is decided here, and only here:
 
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 
 log = structlog.stdlib.get_logger()
 
-#: A peer with more than this (bytes) unread is not read from until it has caught up.
-HIGH_WATER: Final = 256 * 1024
 #: Seconds for which a connection that was said goodbye to stays open for the peer to read it.
 LINGER: Final = 1.0
 #: Seconds for a peer to take what waits for it and the goodbye, however slowly.
@@ -62,6 +61,8 @@ RETRY_AFTER: Final = 1.0
 
 class _Nowhere:
     """Drops what a session that is about to end would be sent."""
+
+    is_behind = False
 
     def post(self, frames: bytes) -> None:
         """Drop frames."""
@@ -131,7 +132,8 @@ class Session:
     # -- what others ask of it ----------------------------------------------------------------
 
     def close(self, reason: ByeReason, text: str = "", *, retry_after: float | None = None) -> None:
-        """Have the session finish what it is handling, say goodbye and end. The first counts."""
+        """Have the session finish the request that it is handling, say goodbye and end. It doesn't
+        wait for the peer to read what comes before. The first counts."""
         if self._bye is None:
             self._bye = Bye(reason=reason, text=text, retry_after=retry_after)
             if self._is_waiting:
@@ -161,6 +163,20 @@ class Session:
     def reply(self, payload: Payload) -> None:
         """Post a reply; it goes out when all that was read with the request is handled."""
         self.outlet.post(encode(payload))
+
+    async def wait_for_peer(self) -> None:
+        """Wait until the peer has read all, if the outlet is behind.
+
+        Whoever posts what was asked for, or what the server sends by itself, calls this after each
+        frame. Where the session is to end, it ends here.
+        """
+        if self.outlet.is_behind:
+            if self._bye is not None:
+                self._scope.cancel()
+            self._is_waiting = True
+            await self.outlet.drain()
+            self._is_waiting = False
+            await trio.lowlevel.checkpoint_if_cancelled()
 
     # -- its life -------------------------------------------------------------------------------
 
@@ -245,8 +261,7 @@ class Session:
                     await self._handle_arrived()
             finally:
                 self.outlet.flush()
-            if self.outlet.backlog > HIGH_WATER:
-                await self.outlet.drain()
+            await self.wait_for_peer()
             self._listen_again(self.working_since)
 
     def _note_arrival(self, size: int) -> None:
@@ -282,6 +297,7 @@ class Session:
                     self._refuse(error)
                     if self._bye is not None:
                         return
+                    await self.wait_for_peer()
         except FrameError:
             await self._handlers.handle(self, requests)  # what was whole before it counts
             raise

@@ -1,0 +1,230 @@
+"""What a session is sent as it arrives, between `logged_in` and what is said from then on.
+
+The seam. A session that resumes is sent what it missed, then what is said from now on, with no gap
+and nothing twice. So it joins the hub and notes the hub's cursor in one step; what the hub posts
+from then on is held back; what is in the log up to that cursor is read and sent; then what was
+held goes out, and the rest comes live. The rooms of somebody who was not online yet have to be
+looked up first, so each of these has a cursor of its own, noted in the step in which the hub
+begins to post it.
+
+All of it goes out as fast as the peer reads. If so much is said meanwhile that it can't be held,
+it is dropped, and read from the log in a further round, up to the cursor of that moment; and so on,
+until a round was short enough. So whoever reads gets in, however slowly, and what is kept for them
+is bounded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from gochat.chat import conversations, names
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.hub import OnlinePerson
+from gochat.chat.mailbox import OVERHEAD
+from gochat.chat.names import NameKey
+from gochat.chat.store import Cursor, Page
+from gochat.errors import ChatError, StoreUnavailable
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import CaughtUp, Message, Position
+from gochat.server.services import Services
+from gochat.server.session import NOWHERE, Session
+
+#: Entries of a conversation that a client gets instead of all that it missed.
+NEWEST_PAGE: Final = 200
+#: Entries that are read from the log at once, and kept until the peer has read them.
+ENTRIES_AT_ONCE: Final = 100
+
+
+class CatchUp:
+    """Sends a session what it missed. Made in the step in which the session joined the hub, of
+    which it has all events from then on.
+
+    All but :meth:`abandon` wait for the peer to read, and for the store: they raise
+    StoreUnavailable.
+    """
+
+    def __init__(self, services: Services, session: Session, person: OnlinePerson) -> None:
+        self._store = services.store
+        self._hub = services.hub
+        self._limits = services.config.limits
+        self._session = session
+        self._person = person
+        self._held = _Held(self._limits.mailbox_bytes)
+        #: The session has all events from this cursor on; of a room from its own.
+        self._as_of = services.hub.cursor
+        self._rooms: dict[ConversationKey, Cursor] = dict.fromkeys(person.rooms, self._as_of)
+        session.events = self._held
+
+    async def load_rooms(self) -> None:
+        """Look up the person's rooms, and follow them. Comes first."""
+        generation, keys = -1, set[ConversationKey]()
+        while generation != self._person.generation:  # changed while we read: read again
+            generation = self._person.generation
+            keys = await self._store.conversation_keys(self._person.key)
+        self._hub.enter(self._person, keys)
+        self._rooms = dict(self._person.rooms) | self._rooms
+
+    async def send_missed(self, position: Position) -> None:
+        """Send what a client missed in one conversation; nothing, if it can't be read."""
+        try:
+            key = conversations.key(position.conv, self._person.key)
+        except ChatError:
+            return
+        if not self._may_read(key) and key not in self._rooms:
+            return
+        as_of = self._rooms.get(key, self._person.rooms.get(key, self._as_of))
+        page = await self._page(key, position.seq, as_of)
+        if page.epoch == position.epoch and position.seq > page.head:
+            await self._check_not_behind(key, position)
+        recovered = (
+            page.epoch == position.epoch
+            and 0 <= page.head - position.seq <= self._limits.resume_max
+            # A store may keep only the newest entries.
+            and (not page.entries or page.entries[0].seq == position.seq + 1)
+        )
+        if not recovered:
+            page = await self._page(key, max(0, page.head - NEWEST_PAGE), as_of)
+        first = page.entries[0].seq if page.entries else page.head + 1
+        self._session.reply(
+            CaughtUp(
+                conv=position.conv,
+                epoch=page.epoch,
+                seq=first - 1,
+                head=page.head,
+                recovered=recovered,
+            )
+        )
+        await self._send_on(key, page, as_of)
+
+    async def send_unread(self) -> None:
+        """Send the private messages that waited for a client that doesn't keep a log."""
+        for key in sorted(await self._store.conversation_keys(self._person.key)):
+            if not conversations.is_private(key):
+                continue
+            state = await self._store.conversation(self._person.key, key)
+            if state is None or not state.unread:
+                continue
+            after = max(state.read, state.head - NEWEST_PAGE)
+            page = await self._store.page(
+                key, viewer=self._person.key, after=after, limit=NEWEST_PAGE, as_of=self._as_of
+            )
+            for entry in page.entries:
+                if entry.kind == "text" and not entry.deleted:
+                    await self._send(entry)
+                self._session.note_delivered(key, entry.seq)
+
+    async def finish(self) -> None:
+        """Send what was said meanwhile; from then on the session has its events by itself."""
+        while True:
+            while frames := self._held.take():
+                self._session.outlet.post(frames)
+                await self._session.wait_for_peer()
+            if not self._held.has_overflowed:
+                break
+            await self._send_dropped()
+        if self._session.events is self._held:  # else it is about to end
+            self._session.events = self._session.outlet
+
+    def abandon(self) -> None:
+        """Drop what is held, unless the session has it: it is after a gap."""
+        if self._session.events is self._held:
+            self._session.events = NOWHERE
+
+    async def _send_dropped(self) -> None:
+        """Send what was said since the session has events, and hold what is said from now on."""
+        since, rooms = self._as_of, self._rooms
+        self._as_of = self._hub.cursor
+        self._rooms = dict.fromkeys(self._person.rooms, self._as_of)
+        self._held.begin_again()
+        keys = await self._store.conversation_keys(self._person.key)
+        for key in sorted(keys.union(rooms)):
+            is_room = key.startswith("#") and key != LOBBY_KEY
+            own = self._person.rooms.get(key, self._as_of)
+            start = rooms.get(key, own) if is_room else since
+            before = await self._store.page(key, viewer=self._person.key, limit=1, as_of=start)
+            page = await self._page(key, before.head, self._as_of)
+            await self._send_on(key, page, self._as_of)
+
+    async def _send_on(self, key: ConversationKey, page: Page, as_of: Cursor) -> None:
+        """Send the entries of a page and all after it up to `as_of`; in a room that is no longer
+        the person's up to the entry that says so."""
+        while page.entries:
+            for entry in page.entries:
+                if self._session.wants_log or entry.kind == "text":
+                    await self._send(entry)
+                if not self._may_read(key) and _removes(entry, self._person.key):
+                    return
+            last = page.entries[-1].seq
+            if last >= page.head:
+                return
+            page = await self._page(key, last, as_of)
+
+    async def _send(self, entry: Message) -> None:
+        self._session.outlet.post(encode(entry))
+        await self._session.wait_for_peer()
+
+    async def _page(self, key: ConversationKey, after: int, as_of: Cursor) -> Page:
+        return await self._store.page(
+            key, viewer=self._person.key, after=after, limit=ENTRIES_AT_ONCE, as_of=as_of
+        )
+
+    async def _check_not_behind(self, key: ConversationKey, position: Position) -> None:
+        """Raise StoreUnavailable if the client, at another node, was sent what is yet to come here.
+
+        It would be told that its history is over, or be sent it twice.
+        """
+        newest = await self._store.page(key, viewer=self._person.key, limit=1)
+        if newest.epoch == position.epoch and position.seq <= newest.head:
+            raise StoreUnavailable("this node has not read as far as the client")
+
+    def _may_read(self, key: ConversationKey) -> bool:
+        return key == LOBBY_KEY or conversations.is_private(key) or key in self._person.rooms
+
+
+class _Held:
+    """Takes a session's events in place of its outlet, until they may go out.
+
+    If there are more than fit, it drops them all, and has overflowed.
+    """
+
+    is_behind = True
+
+    def __init__(self, max_bytes: int) -> None:
+        self.has_overflowed = False
+        self._frames: deque[bytes] = deque()
+        self._max_bytes = max_bytes
+        self._size = 0  # in the measure of a mailbox
+
+    def post(self, frames: bytes) -> None:
+        """Hold frames."""
+        if self.has_overflowed or not frames:
+            return
+        self._size += len(frames) + OVERHEAD
+        if self._size <= self._max_bytes:
+            self._frames.append(frames)
+        else:
+            self._frames.clear()
+            self.has_overflowed = True
+
+    send = post
+
+    def take(self) -> bytes:
+        """Remove and return the oldest frames; empty if there are none."""
+        if not self._frames:
+            return b""
+        frames = self._frames.popleft()
+        self._size -= len(frames) + OVERHEAD
+        return frames
+
+    def begin_again(self) -> None:
+        """Hold what comes from here on."""
+        self.has_overflowed = False
+        self._size = 0
+
+
+def _removes(entry: Message, person: NameKey) -> bool:
+    """True if somebody is no longer in a room after this entry."""
+    return (entry.kind == "leave" and names.known(entry.from_) == person) or (
+        entry.kind == "kick" and names.known(entry.text) == person
+    )
