@@ -208,6 +208,7 @@ async def serve(
                 log.info("listening", host=host, port=port, tls=certificate is not None)
             if certificate is not None:
                 certificate.log("certificate loaded")
+                nursery.start_soon(certificate.watch)
             task_status.started(addresses)
             await stop.wait()
             accepting.cancel_scope.cancel()

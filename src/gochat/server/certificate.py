@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import ssl
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn
 
 import structlog
+import trio
 
 from gochat.config import Tls
 from gochat.errors import ConfigError
 
 log = structlog.stdlib.get_logger()
+
+#: A certificate that has less left was not renewed: that is usually done 30 days before its end.
+RENEWED_BEFORE: Final = timedelta(days=14)
+#: Seconds between two looks at the date.
+LOOK_EVERY: Final = 24 * 3600.0
 
 _PEM: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL | re.ASCII
@@ -30,9 +38,10 @@ class Certificate:
     where the certificate can't be understood, although OpenSSL takes it.
     """
 
-    def __init__(self, tls: Tls) -> None:
+    def __init__(self, tls: Tls, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Load both files. Raises :exc:`~gochat.errors.ConfigError`."""
         self._tls = tls
+        self._now = now
         self.context, self.expires = _load(tls)
 
     def reload(self) -> None:
@@ -49,9 +58,27 @@ class Certificate:
             self.log("certificate reloaded")
 
     def log(self, event: str) -> None:
-        """Log an event of this certificate, with when it expires."""
+        """Log an event of this certificate, with when it expires; and a warning if that is soon."""
         expires = None if self.expires is None else f"{self.expires:%Y-%m-%dT%H:%M:%SZ}"
         log.info(event, path=self._tls.cert, expires=expires)
+        self._warn()
+
+    async def watch(self) -> NoReturn:
+        """Warn once a day while the certificate has expired or soon will."""
+        while True:
+            await trio.sleep(LOOK_EVERY)
+            self._warn()
+
+    def _warn(self) -> None:
+        if self.expires is None or self._now() < self.expires - RENEWED_BEFORE:
+            return
+        has_expired = self._now() >= self.expires
+        log.warning(
+            "certificate expired" if has_expired else "certificate expires soon",
+            path=self._tls.cert,
+            expires=f"{self.expires:%Y-%m-%dT%H:%M:%SZ}",
+            advice="renew it and send SIGHUP: clients refuse an expired certificate",
+        )
 
 
 def _load(tls: Tls) -> tuple[ssl.SSLContext, datetime | None]:
@@ -64,14 +91,25 @@ def _load(tls: Tls) -> tuple[ssl.SSLContext, datetime | None]:
             "as `openssl pkey -in KEY -out NEW` does"
         )
 
+    pem = _read("tls.cert", tls.cert)
+    if tls.key:
+        _read("tls.key", tls.key)
     try:
         context.load_cert_chain(tls.cert, tls.key or None, password=refuse)
-        pem = Path(tls.cert).read_text(encoding="ascii", errors="replace")
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             f"tls.cert {tls.cert!r} and tls.key {tls.key!r} can't be used: {error}"
         ) from error
     return context, _expiry(pem)
+
+
+def _read(key: str, path: str) -> str:
+    """Return a file's text. Of one that can't be read, OpenSSL does not say which it is."""
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        advice = ": the user who runs the server needs the right to" * (error.errno == errno.EACCES)
+        raise ConfigError(f"{key} {path!r} can't be read: {error.strerror}{advice}") from error
 
 
 def _expiry(pem: str) -> datetime | None:

@@ -1,0 +1,79 @@
+"""The server's certificate: what is said of one that ends soon, and of one that can't be read."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+import trio
+import trio.testing
+import trustme
+
+from gochat.config import Tls
+from gochat.errors import ConfigError
+from gochat.server import certificate
+from gochat.server.certificate import Certificate
+
+EXPIRES = datetime(2040, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Tls:
+    path = tmp_path / "both.pem"
+    issued = trustme.CA().issue_cert("127.0.0.1", not_after=EXPIRES)
+    issued.private_key_and_cert_chain_pem.write_to_path(str(path))
+    return Tls(cert=str(path), key=str(path))
+
+
+@pytest.mark.parametrize(
+    ("left", "warning"),
+    [
+        (timedelta(days=14, seconds=1), None),
+        (timedelta(days=14), "certificate expires soon"),
+        (timedelta(seconds=1), "certificate expires soon"),
+        (timedelta(0), "certificate expired"),
+    ],
+)
+def test_certificate_that_ends_soon_is_warned_of(
+    tls: Tls, left: timedelta, warning: str | None
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        Certificate(tls, lambda: EXPIRES - left).log("certificate loaded")
+    warnings = [line["event"] for line in lines if line["log_level"] == "warning"]
+    assert warnings == ([] if warning is None else [warning])
+
+
+@pytest.mark.trio
+async def test_certificate_of_a_server_that_runs_for_long_is_warned_of_each_day(
+    tls: Tls, autojump_clock: trio.testing.MockClock
+) -> None:
+    loaded = Certificate(tls, lambda: EXPIRES)
+    with (
+        structlog.testing.capture_logs() as lines,
+        trio.move_on_after(3.5 * certificate.LOOK_EVERY),
+    ):
+        await loaded.watch()
+    assert [line["event"] for line in lines] == ["certificate expired"] * 3
+
+
+@pytest.mark.parametrize("key", ["tls.cert", "tls.key"])
+def test_file_that_is_missing_is_named(tls: Tls, key: str, tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.pem")
+    wrong = Tls(**{"cert": tls.cert, "key": tls.key, key.removeprefix("tls."): missing})
+    with pytest.raises(ConfigError, match=f"^{key} '{missing}' can't be read: No such file"):
+        Certificate(wrong)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has other rights")
+def test_file_without_the_right_to_read_it_is_named(
+    tls: Tls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # root may read anything
+    with pytest.raises(ConfigError, match="the user who runs the server needs the right to"):
+        Certificate(tls)
