@@ -126,12 +126,34 @@ async def _serve(
     from gochat.server import workers
     from gochat.server.app import serve
 
+    if not await _store_is_up(config, stop):
+        return 0
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(serve, config, stop=stop, reloads=reloads, is_worker=is_worker))
         if is_worker:
             with contextlib.suppress(OSError):  # a supervisor that is gone is noticed elsewhere
                 os.write(sys.stdout.fileno(), workers.READY)
     return 0
+
+
+async def _store_is_up(config: Config, stop: trio.Event) -> bool:
+    """Wait for the store; return False if `stop` was set meanwhile."""
+    import trio
+
+    from gochat.storage import wait_until_up
+
+    is_up = False
+    async with trio.open_nursery() as nursery:
+
+        async def give_up() -> None:
+            await stop.wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(give_up)
+        await wait_until_up(config.store_url, config.store_wait)
+        is_up = True
+        nursery.cancel_scope.cancel()
+    return is_up
 
 
 async def _supervise(

@@ -285,6 +285,15 @@ class Config(Struct, frozen=True, kw_only=True):
             "Empty: a SQLite file in the user's data directory."
         ),
     ] = ""
+    store_wait: Annotated[
+        _Seconds,
+        _within(
+            0,
+            _DAY,
+            "Seconds for which a server that starts waits for a Redis that is not up yet. The "
+            "default is enough for one that starts at the same time and loads some gigabytes.",
+        ),
+    ] = 30.0
     log_format: Annotated[
         Literal["auto", "console", "json"],
         Meta(description="`auto`: readable on a terminal, JSON lines otherwise."),

@@ -66,3 +66,15 @@ def open_store(
         f"the store's URL begins with {scheme[:32]!r}, which is of no known kind: "
         "use sqlite:///PATH (sqlite:////PATH if absolute) or redis://HOST:PORT"
     )
+
+
+async def wait_until_up(url: str, patience: float) -> None:
+    """Wait until the store at `url` can be opened, where that is a server, for `patience` seconds.
+
+    Raises as :func:`open_store` does on entering.
+    """
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme in REDIS_SCHEMES:
+        from gochat.storage.redis import starting
+
+        await starting.wait_until_up(url, patience)

@@ -16,11 +16,10 @@ there, topology.py which server has which part of it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-import structlog
 import trio
 
 from gochat.chat.conversations import ConversationKey
@@ -36,16 +35,16 @@ from gochat.chat.store import (
     Store,
     Token,
 )
-from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage import wall_clock
-from gochat.storage.redis import durability, topology, upkeep, wire
+from gochat.storage.redis import durability, starting, topology, upkeep
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.exchange import RedisExchange
 from gochat.storage.redis.feed import Feed
 from gochat.storage.redis.index import Index
 from gochat.storage.redis.indexing import Indexer
-from gochat.storage.redis.keys import DEFAULT_PARTITIONS, VERSION, Keys
+from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.lanes import Connections, Lane, open_lane
 from gochat.storage.redis.log import Log
 from gochat.storage.redis.names import Names
@@ -53,11 +52,8 @@ from gochat.storage.redis.order import Order
 from gochat.storage.redis.people import People
 from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search import Search
-from gochat.storage.redis.source import COPY_OF
 from gochat.storage.redis.url import Location, parse_url
-from gochat.storage.redis.wire import Broken, Refused, Wire
-
-log = structlog.stdlib.get_logger()
+from gochat.storage.redis.wire import Broken, Refused
 
 #: Lanes for reading. They share the interpreter's lock, so more would only take turns.
 READERS: Final = 2
@@ -216,10 +212,12 @@ class RedisStore:
 class _Parts:
     """What is made before anything runs, in a worker thread, for it connects to Redis."""
 
-    def __init__(self, location: Location, clock: Callable[[], int] | None) -> None:
+    def __init__(
+        self, location: Location, partitions: int, clock: Callable[[], int] | None
+    ) -> None:
         options = location.options
         self.options: Final = options
-        self.keys: Final = Keys(options.prefix, _find_partitions(location))
+        self.keys: Final = Keys(options.prefix, partitions)
         self.topology: Final = topology.find(location, self.keys.partitions)
         self.names: Final = Names(self.keys)
         self.attachment: Final = Attachment(self.keys, self.lost)
@@ -233,30 +231,11 @@ class _Parts:
         connections = self.connections()
         try:
             # Those of a cluster are several, and mostly each has many partitions.
-            wires = {connections.wire(n): None for n in range(self.keys.partitions)}
+            wires = {connections.wire(n): None for n in range(partitions)}
             durability.log_losses(wires)
-            self._warn_if_open_to_anybody(location, wires)
-        except (Broken, Refused) as error:
-            raise StoreUnavailable(str(error)) from error
+            starting.warn_if_open_to_anybody(location, wires, self.keys.meta)
         finally:
             connections.close()
-
-    def _warn_if_open_to_anybody(self, location: Location, wires: Iterable[Wire]) -> None:
-        """Warn if gochat has a user of its own, and nobody needs one."""
-        if location.secret.user in (None, "default"):
-            return
-        timeout = self.options.timeout
-        hosts = [
-            str(one.host)
-            for one in wires
-            if wire.is_open_to_anybody(location, one.host, timeout, self.keys.meta)
-        ]
-        if hosts:
-            log.warning(
-                "Redis gives everybody all rights: the user `default` has no password",
-                hosts=hosts,
-                user=location.secret.user,
-            )
 
     def connections(self) -> Connections:
         return Connections(self.topology, self.attachment, self.options.timeout)
@@ -278,50 +257,18 @@ class _Parts:
         self.indexer.note(one.entry.conversation for one in placed)
 
 
-def _find_partitions(location: Location) -> int:
-    """Return how many partitions the data has; create it, if need be."""
-    options = location.options
-    keys = Keys(options.prefix, 1)
-    try:
-        connection = topology.find(location, 1).server(0).connect(options.timeout)
-        try:
-            wanted = options.partitions or DEFAULT_PARTITIONS
-            *_, (version, partitions, copy_of) = connection.ask(
-                ("HSETNX", keys.meta, "version", VERSION),
-                ("HSETNX", keys.meta, "partitions", wanted),
-                ("HMGET", keys.meta, "version", "partitions", COPY_OF),
-            )
-        finally:
-            connection.close()
-    except Refused as error:
-        if error.code == "NOPERM":
-            raise ConfigError(f"{location}: {error}") from error
-        raise StoreUnavailable(str(error)) from error
-    except Broken as error:
-        raise StoreUnavailable(str(error)) from error
-    if int(version) > VERSION:
-        raise StoreCorrupt(
-            f"the data in {location} was written by a newer gochat: "
-            "update gochat; it is left as it is"
-        )
-    if copy_of is not None:
-        raise StoreUnavailable(
-            f"the data in {location} is a copy that is not finished: wait for it, or give the same "
-            "`gochat db copy` again"
-        )
-    if options.partitions not in (None, int(partitions)):
-        raise ConfigError(
-            f"the data in {location} has {int(partitions)} partitions, which can't be changed: "
-            "leave partitions out of the store's URL"
-        )
-    return int(partitions)
+def _connect(location: Location, clock: Callable[[], int] | None) -> _Parts:
+    return _Parts(location, starting.find_partitions(location), clock)
 
 
 @asynccontextmanager
 async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncIterator[Store]:
     """See :func:`gochat.storage.open_store`."""
     location = parse_url(url)
-    parts = await trio.to_thread.run_sync(_Parts, location, clock)
+    try:
+        parts = await trio.to_thread.run_sync(_connect, location, clock)
+    except (Broken, Refused) as error:
+        raise StoreUnavailable(str(error)) from error
     partitions = range(parts.keys.partitions)
     order = Order(
         [parts.attachment.epoch(partition) for partition in partitions],

@@ -160,6 +160,7 @@ class Sentinels(Topology):
         self._server: Server | None = None
         self._is_doubted = True
         self._ask_at = 0.0
+        self._refusal = ""  # why the sentinels did not answer, if it is the password
         timeout = min(1.0, location.options.timeout)
         make: Any = Sentinel  # which has no types
         self._sentinel = make(
@@ -176,6 +177,8 @@ class Sentinels(Topology):
         with self._lock:
             if self._is_doubted and time.monotonic() >= self._ask_at:
                 self._ask()
+            if self._server is None and self._refusal:
+                raise ConfigError(self._refusal)
             if self._server is None:
                 raise Broken(f"no sentinel knows the master of {self._location.service!r}")
             return self._server
@@ -187,7 +190,14 @@ class Sentinels(Topology):
         self._ask_at = time.monotonic() + ASK_AGAIN
         try:
             name, port = self._sentinel.discover_master(self._location.service)
-        except (MasterNotFoundError, redis.RedisError, OSError):
+        except (MasterNotFoundError, redis.RedisError, OSError) as error:
+            # All that is left of what each of them said is a text.
+            is_refused = isinstance(error, redis.exceptions.NoPermissionError)
+            if is_refused or "AuthenticationError" in str(error):
+                self._refusal = (
+                    "the sentinels refuse the user or the password: check sentinel_user and "
+                    "sentinel_password in the store URL"
+                )
             return  # the one we know may be right
         host = Host(name, int(port))
         self._is_doubted = False
