@@ -8,7 +8,8 @@ takes its people to be gone; so they are gone within `lease` seconds, and each n
 sessions, once. A node that was only slow finds its own lease gone, and tells anew whom it has.
 
 When Redis itself was away, all leases may have ended although all nodes live. So a node that could
-not prolong its own in time gives the others as long as a lease before it misses any.
+not prolong its own in time, or finds it gone, gives the others as long as a lease before it misses
+any.
 """
 
 from __future__ import annotations
@@ -207,10 +208,7 @@ class RedisExchange:
             await trio.sleep(self._beat_every)
             now = trio.current_time()
             if now - beaten > 2 * self._beat_every:
-                # We were away, and may have been missed; who knows who else was away.
-                self._trusts_from = now + self._lease / 1000
-                self._must_republish = True
-                self._has_news.set()
+                self._was_away()
             try:
                 await self._beat()
             except StoreUnavailable as error:
@@ -221,12 +219,17 @@ class RedisExchange:
     async def _beat(self) -> None:
         had, alive = await self._lane.run(self._prolong())
         if not had:
-            self._must_republish = True
-            self._has_news.set()
+            self._was_away()
         if trio.current_time() >= self._trusts_from:
             for node in self._known - alive:
                 log.info("another node is gone", node=node)
                 self._forget(node)
+
+    def _was_away(self) -> None:
+        """Note that this node may have been missed; who knows who else was away."""
+        self._trusts_from = trio.current_time() + self._lease / 1000
+        self._must_republish = True
+        self._has_news.set()
 
     def _prolong(self) -> Steps[tuple[bool, set[Node]]]:
         keys = (self._keys.nodes, self._mine())
