@@ -22,7 +22,7 @@ WITHOUT :=
 PYTEST := $(BIN)/coverage run -m pytest --durations=10 --durations-min=5
 REPORT := $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
-.PHONY: help chat serve tui test check-format lint types imports tests format bench faults docs \
+.PHONY: help chat serve tui test test-loaded check-format lint types imports tests format bench faults docs \
 	docs-write pictures build smoke constraints clean
 
 help: ## Say what there is
@@ -58,18 +58,16 @@ imports: $(DEVELOPMENT)
 docs: $(DEVELOPMENT) ## Only check the documentation: links, and the parts made from the code
 	$(BIN)/python docs/check.py
 
-# Some at a time, then those that hold something to a time, with nothing beside them; chosen ones
-# all in one go. The report is printed also when tests fail; the exit code is the tests'.
+# All of them some at a time; chosen ones one after the other. The report is printed also when tests
+# fail; the exit code is the tests'.
 tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for some of them
 	$(BIN)/coverage erase
-ifeq ($(strip $(ARGS)),)
 	@status=0; \
-	$(PYTEST) -n $(JOBS) --dist worksteal -m 'not alone$(WITHOUT:%= and not %)' || status=$$?; \
-	$(PYTEST) -m 'alone$(WITHOUT:%= and not %)' || status=$$?; \
-	$(REPORT); exit $$status
-else
-	@status=0; $(PYTEST) $(ARGS) || status=$$?; $(REPORT); exit $$status
-endif
+	$(PYTEST) $(or $(ARGS),-n $(JOBS) --dist worksteal -m 'not (nothing$(WITHOUT:%= or %))') \
+	|| status=$$?; $(REPORT); exit $$status
+
+test-loaded: $(DEVELOPMENT) ## Run the tests beside two busy loops: they must pass there, too
+	@$(BIN)/python tests/support/busy_machine.py 2 $(MAKE) tests
 
 # -- changing ----------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from children import looked_after
 from hypothesis import HealthCheck, settings
-from redis_deployments import ClusterOf3, Watched
+from redis_deployments import NEVER, ClusterOf3, Watched
 from redis_process import EngineServer, RedisServer
 from redis_process import free_port as find_free_port
 
@@ -22,6 +23,13 @@ settings.register_profile("local", _local)
 settings.register_profile("ci", settings(_local, derandomize=True, database=None))
 settings.register_profile("long", settings(_local, max_examples=20_000))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "local"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _children() -> Iterator[None]:
+    """The processes that tests start are ended, and are not deaf to signals."""
+    with looked_after():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -103,7 +111,7 @@ def redis_engine_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 @pytest.fixture(scope="session")
 def redis_watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """A Redis with a replica and sentinels, for all tests that don't harm it."""
-    watched = Watched(tmp_path_factory.mktemp("watched"))
+    watched = Watched(tmp_path_factory.mktemp("watched"), NEVER)
     try:
         watched.start()
         yield watched
@@ -123,11 +131,9 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterO
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Set the markers that follow from what a test uses and where it lies."""
+    """Set the markers that follow from what a test uses."""
     for item in items:
         if _REDIS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.redis)
         if _ENGINE & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.engine)
-        if "faults" in item.path.relative_to(item.config.rootpath).parts:
-            item.add_marker(pytest.mark.alone)

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 import argon2
 import pytest
 import trio
+from patience import PATIENCE
 from storing import NOON, Clock
 from talking import World
 
@@ -54,7 +55,7 @@ class Hasher(argon2.PasswordHasher):
 
     def _held_back(self, work: Callable[[], T]) -> T:
         self.threads.add(threading.get_ident())
-        self.may_go_on.wait(10)
+        self.may_go_on.wait(PATIENCE)
         return work()
 
 

@@ -16,6 +16,7 @@ import trio
 import trustme
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE
 from trio.testing import MockClock, lockstep_stream_one_way_pair, wait_all_tasks_blocked
 
 from gochat.chat.delivery import (
@@ -61,7 +62,7 @@ class Line:
     async def receive(self, size: int) -> bytes:
         """Exactly so many more bytes."""
         data = bytearray()
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while len(data) < size:
                 some = await self.peer.receive_some(size - len(data))
                 assert some, "the stream has ended"
@@ -71,7 +72,7 @@ class Line:
     async def receive_rest(self) -> bytes:
         """What comes until the end, which is either side's doing."""
         data = bytearray()
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             try:
                 while some := await self.peer.receive_some():
                     data += some
@@ -80,12 +81,22 @@ class Line:
         return bytes(data)
 
     async def at_hand(self) -> bytes:
-        """What has arrived, without waiting for more."""
-        data = bytearray()
-        with trio.move_on_after(0.05):
-            while some := await self.peer.receive_some():
-                data += some
-        return bytes(data)
+        """What has arrived, and what comes while anybody here still has something to do."""
+        return await at_hand(self.peer)
+
+
+async def at_hand(stream: trio.abc.ReceiveStream) -> bytes:
+    data = bytearray()
+
+    async def receive() -> None:
+        while some := await stream.receive_some():
+            data.extend(some)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    return bytes(data)
 
 
 class OpenLine(Protocol):
@@ -690,15 +701,11 @@ async def test_a_stream_is_not_sent_the_rest_after_closing(delivery: Delivery) -
     delivery.flush()
     await wait_all_tasks_blocked()
     line.outlet.close()
-    received = 0
-    with trio.move_on_after(0.05):
-        while some := await receiver.receive_some():
-            received += len(some)
-    assert received == PIECE
+    assert len(await at_hand(receiver)) == PIECE
 
 
 async def test_leaving_the_delivery_ends_what_is_being_written() -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         async with open_delivery() as delivery, opened("socket", delivery) as open_line:
             line = await open_line()
             line.post(*numbered(50, size=1000))
@@ -760,7 +767,7 @@ async def test_draining_ends_when_there_is_nothing_to_wait_for_any_more(
 ) -> None:
     line = await open_line()
     line.post(*numbered(50, size=1000))
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(line.outlet.drain)
             await wait_all_tasks_blocked()

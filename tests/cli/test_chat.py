@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from patience import PATIENCE
 from processes import serve
 
 from gochat.cli import chat, main, tui
@@ -23,7 +24,6 @@ from gochat.cli.chat import answers, running_server
 from gochat.errors import GochatError
 
 HOST = "127.0.0.1"
-PATIENCE = 20.0
 
 
 def flags(port: int, tmp_path: Path) -> list[str]:
@@ -74,7 +74,7 @@ def test_server_ends_also_when_the_app_is_killed(
         "from gochat.cli.chat import running_server\n"
         f"with running_server({HOST!r}, {port}, {flags(port, tmp_path)!r}):\n"
         "    print('ready', flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(1000)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as app:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from patience import PATIENCE
 from processes import GOCHAT, serve
 from redis_process import RedisServer
 from storing import Chat, Clock, draft
@@ -174,7 +175,7 @@ def test_terminal_gets_a_bar_and_its_cursor_back(store: Path, tmp_path: Path) ->
             pass  # so Linux says that nobody writes there any more
         finally:
             os.close(master)
-        assert run.wait(20) == 0
+        assert run.wait(PATIENCE) == 0
     assert "copying" in shown_there.decode()
     assert "100%" in shown_there.decode()
     assert "━" in shown_there.decode()

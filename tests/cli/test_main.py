@@ -8,6 +8,7 @@ import sys
 from types import ModuleType
 
 import pytest
+from patience import PATIENCE
 
 from gochat import __version__, cli
 from gochat.errors import (
@@ -120,7 +121,7 @@ def test_a_signal_lets_a_command_clean_up(name: str) -> None:
         "    try:\n"
         "        print('at work', flush=True)\n"
         # Not signal.pause(): one that comes just before it would be waited for for ever.
-        "        for _ in range(2000):\n"
+        "        for _ in range(100_000):\n"
         "            time.sleep(0.01)\n"
         "    finally:\n"
         "        print('clean')\n"
@@ -134,7 +135,7 @@ def test_a_signal_lets_a_command_clean_up(name: str) -> None:
         assert process.stdout.readline() == b"at work\n"
         process.send_signal(signal.Signals[name])
         assert process.stdout.read() == b"clean\n"
-        assert process.wait(20) == 128 + signal.Signals[name]
+        assert process.wait(PATIENCE) == 128 + signal.Signals[name]
 
 
 def test_module_and_command_are_the_same() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
+from patience import PATIENCE
 from peers import PASSWORD, Peer
 from processes import serve
 
@@ -110,7 +111,7 @@ async def test_tls_is_spoken_with_a_certificate(tmp_path: Path) -> None:
         # A peer that speaks no TLS is cut, and the server lives.
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as plain:
             await plain.send_all(b"\0\0\0\x02{}")
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 try:
                     while await plain.receive_some():
                         pass
@@ -133,7 +134,7 @@ async def test_a_stalled_tls_handshake_is_cut(tmp_path: Path) -> None:
     flags = ["--tls-cert", pem, "--tls-key", pem, "--set", "limits.tls_handshake_timeout=0.2"]
     with serve(tmp_path / "chat.db", *flags) as running:
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 assert await stream.receive_some() == b""
 
 
@@ -170,7 +171,7 @@ async def test_out_of_descriptors_those_connected_are_served_and_it_recovers(
             await mei.ask(Send(to="#lobby", text="still served"), Sent)
             for other in crowd:
                 await trio.aclose_forcefully(other)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE):
                 while True:
                     async with await trio.open_tcp_stream("127.0.0.1", running.port) as again:
                         try:

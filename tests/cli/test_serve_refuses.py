@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from processes import GOCHAT, serve
 
 from gochat.errors import AddressUnavailable, ConfigError
@@ -20,7 +21,7 @@ def failing(*flags: str, **environment: str) -> tuple[int, str]:
         [*GOCHAT, "serve", *flags],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE,
         env={**os.environ, **environment},
         check=False,
     )

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from patience import PATIENCE
 from peers import Peer
 from processes import GOCHAT, Running, serve
 
@@ -171,7 +172,7 @@ def terminal(how: str, log: Path, *command: str) -> Iterator[int]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE):
         while not condition():  # noqa: ASYNC110 -- of what another process does
             await trio.sleep(0.01)
 

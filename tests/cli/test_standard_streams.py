@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from processes import GOCHAT
 
 from gochat.cli.chat import answers
@@ -32,7 +33,7 @@ def test_closed_standard_streams_are_opened_on_the_null_device(
             opened = Path(f"/proc/{process.pid}/fd/{descriptor}")
             assert not opened.parent.exists() or str(opened.readlink()) == os.devnull
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()

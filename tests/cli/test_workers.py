@@ -18,6 +18,8 @@ import pytest
 import structlog
 import trio
 import trio.testing
+from children import child
+from patience import PATIENCE
 from peers import LIMITS, Peer
 from processes import GOCHAT
 from redis_nodes import Nodes
@@ -63,14 +65,14 @@ class Supervised:
         raise AssertionError(f"the log ended: {self.log}")
 
     async def wait_for(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE):
             return await trio.to_thread.run_sync(self.read_until, enough, abandon_on_cancel=True)
 
     def finish(self) -> int:
         """Wait for the end; return the exit code, with the rest of the log in `log`."""
         assert self.process.stderr is not None
         self.log += [json.loads(line) for line in self.process.stderr]
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager
@@ -84,7 +86,7 @@ def supervised(
     with subprocess.Popen(
         [*with_store, *limits, *flags], stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
-        running = Supervised(process)
+        running = Supervised(child(process))
         try:
             running.read_until(lambda _: len(running.pids) == ready)
             yield running
@@ -278,13 +280,13 @@ def python(code: str) -> list[str]:
 
 
 async def supervise(command: list[str], count: int, stop: trio.Event) -> int:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE):
         _, reloads = trio.open_memory_channel[None](1)
         return await workers.supervise(command, count, stop=stop, reloads=reloads, drain_timeout=0)
 
 
 async def until_logged(logged: list[Any], event: str, times: int) -> list[Any]:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE):
         while (  # noqa: ASYNC110 -- of what has no event to wait for
             len(found := [e for e in logged if e["event"] == event]) < times
         ):

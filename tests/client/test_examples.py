@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from processes import serve
 from scripted_server import Watcher
 
@@ -105,7 +106,7 @@ def test_two_minimal_clients_do_the_six_functions(tmp_path: Path) -> None:
         expect(mei, "bob is offline")
         for person in (mei, bob):
             tell(person, "quit")
-            assert person.wait(10) == 0
+            assert person.wait(PATIENCE) == 0
 
 
 def tell(person: subprocess.Popen[str], line: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import anyio
 import anyio.lowlevel
 import pytest
-from scripted_server import PATIENCE, FakeClock, Watcher, logged_in, meanwhile, said
+from patience import PATIENCE
+from scripted_server import FakeClock, Watcher, logged_in, meanwhile, said
 
 from gochat.client import ClientOptions, ConnectionState, StateChanged, Synchronised
 from gochat.client.buffer import EVENT_BUFFER

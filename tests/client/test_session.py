@@ -7,9 +7,9 @@ import ssl
 import anyio
 import pytest
 import trustme
+from patience import PATIENCE
 from scripted_server import (
     LIMITS,
-    PATIENCE,
     QUICK,
     FakeClock,
     Outcome,

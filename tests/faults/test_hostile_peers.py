@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import ssl
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ import trustme
 from gochat_faults.recorder import logged_in
 from gochat_faults.server_process import ServerProcess, open_server
 from msgspec import structs
+from patience import PATIENCE
 from peers import LIMITS, PASSWORD, Peer, RunningServer, config, running_server
 
 from gochat.config import Config, Limits, Tls
@@ -54,15 +56,11 @@ from gochat.protocol.messages import (
 pytestmark = pytest.mark.trio
 
 
-async def p99(one: Peer, other: Peer, times: int = 100) -> float:
-    """Return the 99th percentile, in seconds, of the time from one peer to another."""
-    latencies = []
+async def talk(one: Peer, other: Peer, times: int = 100) -> None:
+    """Have `one` say something, and `other` hear it before the next is said."""
     for number in range(times):
-        began = trio.current_time()
         await one.send(Send(to="#lobby", text=f"{number}"))
         assert (await other.text()).text == f"{number}"
-        latencies.append(trio.current_time() - began)
-    return sorted(latencies)[-1 - times // 100]
 
 
 # -- 20: how the bytes are cut --------------------------------------------------------------------
@@ -142,7 +140,7 @@ async def test_what_is_no_tls_is_closed_with_one_line_in_the_log(data: bytes) ->
         with structlog.testing.capture_logs() as logs:
             async with server.connect() as peer:
                 await peer.stream.send_all(data)
-                with trio.fail_after(5), contextlib.suppress(trio.BrokenResourceError):
+                with trio.fail_after(PATIENCE), contextlib.suppress(trio.BrokenResourceError):
                     while await peer.stream.receive_some():
                         pass
         assert [line["event"] for line in logs if line["event"] != "listening"] == [
@@ -221,7 +219,7 @@ async def _answer(peer: Peer, msg_type: str, data: dict[str, object]) -> str:
 
 
 async def test_crowds_that_do_not_log_in_are_capped_and_users_unaffected(tmp_path: Path) -> None:
-    settings = {"limits.connections_per_address": 40, "limits.anonymous_max": 100}
+    settings = {"limits.connections_per_address": 40, "limits.anonymous_max": 100, **STAY}
     async with (
         open_server(tmp_path, settings) as server,
         peer_from("127.0.0.2", server, "mei") as mei,
@@ -229,15 +227,32 @@ async def test_crowds_that_do_not_log_in_are_capped_and_users_unaffected(tmp_pat
         AsyncExitStack() as crowd,
     ):
         await mei.sees(online="bob")
-        quiet = await p99(mei, bob)
+        quiet = await cost_of_talking(server, mei, bob)
         outcomes = await _come_in(crowd, server, [f"127.0.1.{n % 10}" for n in range(500)])
         assert outcomes == {"let in": 100, "server_full": 400}
-        assert await p99(mei, bob) < max(3.0, 10 * quiet)
+        assert await cost_of_talking(server, mei, bob) < 10 * quiet
+
+
+#: Who does not log in is let be, however long the others take to come.
+STAY = {"limits.anonymous_timeout": PATIENCE}
+
+
+async def cost_of_talking(server: ServerProcess, one: Peer, other: Peer) -> float:
+    """Return the seconds of the CPU that the server takes for some talk, at least a tick of it."""
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    before = _ticks(server.pid)
+    await talk(one, other)
+    return max(1, _ticks(server.pid) - before) * tick
+
+
+def _ticks(pid: int) -> int:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:13]
+    return int(user) + int(system)
 
 
 async def test_one_address_has_a_bound_of_its_own(tmp_path: Path) -> None:
     async with (
-        open_server(tmp_path, {"limits.connections_per_address": 40}) as server,
+        open_server(tmp_path, {"limits.connections_per_address": 40, **STAY}) as server,
         peer_from("127.0.0.2", server, "mei") as mei,
         AsyncExitStack() as crowd,
     ):
@@ -312,13 +327,13 @@ async def test_without_descriptors_those_inside_are_served_and_new_ones_refused_
             for _ in range(150):
                 stream = await connect_from("127.0.0.1", server)
                 crowd.push_async_callback(trio.aclose_forcefully, stream)
-            assert await p99(mei, bob) < 5
+            await talk(mei, bob)
             late = await connect_from("127.0.0.1", server)
             async with late:
-                with contextlib.suppress(trio.BrokenResourceError), trio.fail_after(10):
+                with contextlib.suppress(trio.BrokenResourceError), trio.fail_after(PATIENCE):
                     assert await late.receive_some() == b"", "it was let in"
             assert [line for line in server.log() if "descriptors" in line["event"]]
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while True:  # until the server has noticed that they are gone
                 try:
                     async with logged_in(server, "eve") as eve:
@@ -346,12 +361,18 @@ async def test_while_fifty_guess_a_password_people_chat_and_its_owner_logs_in_fr
     )
     defaults = {f"limits.{name}": getattr(Limits(), name) for name in bounds}
     async with (
-        open_server(tmp_path, defaults) as server,
+        open_server(tmp_path, {**defaults, **STAY}) as server,
         peer_from("127.0.0.2", server, "mei") as mei,
         peer_from("127.0.0.3", server, "bob") as bob,
         trio.open_nursery() as nursery,
     ):
         codes: Counter[str] = Counter()
+
+        async def talk_meanwhile(times: int) -> None:
+            for _ in range(times):
+                before = codes["bad_credentials"]
+                await talk(mei, bob, 1)
+                assert codes["bad_credentials"] - before < 25, "they wait until half are answered"
 
         async def guess() -> None:
             while True:
@@ -364,8 +385,8 @@ async def test_while_fifty_guess_a_password_people_chat_and_its_owner_logs_in_fr
         for _ in range(50):
             nursery.start_soon(guess)
         while not codes["rate_limited"]:
-            assert await p99(mei, bob, 20) < 5
-        assert await p99(mei, bob, 50) < 5
+            await talk_meanwhile(20)
+        await talk_meanwhile(50)
         async with peer_from("127.0.0.4", server, "mei"):
             pass  # its owner, from elsewhere
         nursery.cancel_scope.cancel()
@@ -420,13 +441,11 @@ async def test_who_logs_in_twenty_times_at_once_is_online_once() -> None:
 async def test_a_stalled_tls_handshake_is_closed_in_time() -> None:
     assert Limits().tls_handshake_timeout <= 5
     async with tls_server(tls_handshake_timeout=0.3) as (server, trust):
-        began = trio.current_time()
         async with server.connect() as nothing, server.connect() as half:
             await half.stream.send_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
             for peer in (nothing, half):
-                with contextlib.suppress(trio.BrokenResourceError), trio.fail_after(5):
+                with contextlib.suppress(trio.BrokenResourceError), trio.fail_after(PATIENCE):
                     assert await peer.stream.receive_some() == b""
-        assert trio.current_time() - began < 4
         await _talk_by_tls(server, trust)
 
 

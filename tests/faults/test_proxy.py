@@ -9,13 +9,12 @@ from random import Random
 import pytest
 import trio
 from gochat_faults.proxy import BLACKHOLE, NO_FAULTS, Lane, Plan, Proxy, open_proxy
+from patience import PATIENCE
 
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Message, Pong, Sent
 
 pytestmark = pytest.mark.trio
-
-PATIENCE = 15.0
 
 
 @asynccontextmanager

@@ -20,14 +20,16 @@ import trio
 from gochat_faults.checker import check
 from gochat_faults.history import Acknowledged, Journal, Logged, Said
 from gochat_faults.proxy import Lane, Plan, open_proxy
-from gochat_faults.recorder import OPTIONS, logged_in
+from gochat_faults.recorder import OPTIONS, UNHURRIED, logged_in
 from gochat_faults.server_process import ServerProcess, open_server
+from patience import PATIENCE
 from peers import Peer
+from redis_nodes import until
 
 from gochat.client import Client, ClientOptions, Message, Reset, open_client
 from gochat.config import Limits
 from gochat.protocol.codec import encode
-from gochat.protocol.messages import Bye, Login, Send, Sent
+from gochat.protocol.messages import Bye, Login, Presence, Send, Sent, ServerMessage
 from gochat.server.deadlines import LOOK_EVERY
 
 pytestmark = pytest.mark.trio
@@ -44,28 +46,11 @@ async def peer(server: ServerProcess, name: str, *caps: str) -> AsyncIterator[Pe
         yield one
 
 
-async def round_trip(server: ServerProcess, one: Peer, other: Peer, times: int) -> list[float]:
-    """Return how long it takes from `one` to `other`, in seconds, sorted."""
-    latencies = []
+async def round_trips(one: Peer, other: Peer, times: int = 1) -> None:
+    """Have `one` say something, and `other` hear it before the next is said."""
     for number in range(times):
-        began = trio.current_time()
         await one.send(Send(to="#lobby", text=f"{number}"))
         assert (await other.text()).text == f"{number}"
-        latencies.append(trio.current_time() - began)
-    return sorted(latencies)
-
-
-#: Seconds that a machine busy with other things may add to what is waited for.
-SLACK = 15.0
-
-
-async def until(is_so: Callable[[], bool], within: float) -> float:
-    """Wait until `is_so`, and return the seconds that it took."""
-    began = trio.current_time()
-    while not is_so():
-        assert trio.current_time() - began < within + SLACK, "it did not come in time"
-        await trio.sleep(0.01)
-    return trio.current_time() - began
 
 
 # -- 2: SIGTERM under load ------------------------------------------------------------------------
@@ -114,12 +99,9 @@ async def test_a_server_told_to_stop_under_load_says_goodbye_and_has_kept_all_it
             async with await trio.open_tcp_stream(*server.address) as stream:
                 sloth = Peer(stream)  # does not read, and so must not hold up the others
                 await sloth.log_in("sloth")
-                await until(lambda: len(journal.events) > 3000, 20)
-                began = trio.current_time()
+                await until(lambda: len(journal.events) > 3000)
                 server.terminate()
-                code = await server.wait()
-                assert code == 0
-                assert trio.current_time() - began < 2 + SLACK, "draining took too long"
+                assert await server.wait() == 0
         assert [bye.reason for bye in goodbyes] == ["server_closing"] * 6
         assert all(bye.retry_after for bye in goodbyes)
         await server.start()
@@ -144,31 +126,35 @@ async def _read_lobby(server: ServerProcess, journal: Journal) -> None:
 async def test_a_frozen_client_is_cut_nobody_waits_for_it_and_thawed_it_has_missed_nothing(
     tmp_path: Path,
 ) -> None:
-    settings = {"limits.heartbeat_interval": 0.6, "limits.heartbeat_timeout": 0.4}
+    settings = {"limits.heartbeat_interval": 1, "limits.heartbeat_timeout": 1}
     async with open_server(tmp_path, settings) as server:
         async with (
-            peer(server, "bob", "heartbeat") as bob,
+            peer(server, "bob") as bob,
             peer(server, "eve") as eve,
             reading_client(server, "mei") as (process, lines),
         ):
-            await until(lambda: lines == [None], 10)
+            await until(lambda: lines == [None])
             await eve.sees(online="mei")
-            before = await round_trip(server, bob, eve, 20)
-            await until(lambda: len(lines) == 21, 10)
+            await round_trips(bob, eve, 20)
+            await until(lambda: len(lines) == 21)
             os.kill(process.pid, signal.SIGSTOP)
             try:
-                began = trio.current_time()
-                frozen = await round_trip(server, bob, eve, 60)
-                await eve.sees(offline="mei")
-                # The interval, the time to answer, and a look of the watch behind each.
-                assert trio.current_time() - began < 0.6 + 0.4 + 2 * LOOK_EVERY + SLACK
+                meanwhile, before = 0, len(eve.received)
+                while not _is_told_offline(eve.received[before:], "mei"):
+                    await round_trips(bob, eve)
+                    meanwhile += 1
             finally:
                 os.kill(process.pid, signal.SIGCONT)
+            assert meanwhile > 5, "somebody waited for the frozen one"
             await eve.sees(online="mei")
             # Some of it was in its own buffers, the rest it resumed for.
-            await until(lambda: sum(line is not None for line in lines) >= 80, 10)
-            assert [line[1] for line in lines if line is not None] == list(range(1, 81))
-            assert frozen[-1] < max(3.0, 10 * before[-1]), "somebody waited for the frozen one"
+            said = 20 + meanwhile
+            await until(lambda: sum(line is not None for line in lines) >= said)
+            assert [line[1] for line in lines if line is not None] == list(range(1, said + 1))
+
+
+def _is_told_offline(events: list[ServerMessage], name: str) -> bool:
+    return any(name in event.offline for event in events if isinstance(event, Presence))
 
 
 async def test_with_the_default_times_a_frozen_client_is_cut_within_35_seconds() -> None:
@@ -239,22 +225,22 @@ async def test_slow_readers_cost_bounded_memory_hurt_nobody_and_miss_nothing(
                 token = client.token
             assert token is not None
             nursery.start_soon(_resume_and_read, proxy.port, token, read, seen[number])
-        await until(lambda: len(_logins(server)) >= 2 + 2 * readers, 10)
+        await until(lambda: len(_logins(server)) >= 2 + 2 * readers)
         before = _resident(server.pid)
-        await round_trip(server, bob, eve, 20)
+        await round_trips(bob, eve, 20)
         text = "x" * 3900
         for _ in range(total // 50):
             await bob.send(*[Send(to="#lobby", text=text)] * 50)
             for _ in range(50):
                 await eve.text()
-        assert (await round_trip(server, bob, eve, 50))[-1] < 0.5
+        await round_trips(bob, eve, 50)
         cut = [line for line in server.log() if line["event"] == "slow consumer cut"]
         assert len(cut) >= readers
         # All that was said, for all of them, would be a hundred million bytes.
         assert _resident(server.pid) - before < 40_000_000
         proxy.heal()
         head = 20 + total + 50
-        await until(lambda: all(seqs and seqs[-1] == head for seqs in seen), 20)
+        await until(lambda: all(seqs and seqs[-1] == head for seqs in seen))
         for seqs in seen:
             assert seqs == sorted(set(seqs))
             assert seqs[-200:] == list(range(head - 199, head + 1))
@@ -267,17 +253,11 @@ async def _resume_and_read(
     read: Callable[[Client, list[int]], Awaitable[None]],
     into: list[int],
 ) -> None:
-    async with open_client(f"gochat://127.0.0.1:{port}", options=_PATIENT) as client:
+    async with open_client(f"gochat://127.0.0.1:{port}", options=UNHURRIED) as client:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read, client, into)
             await client.resume(token)
             await trio.sleep_forever()
-
-
-#: A client that waits long for a slow server to log it in, and does not ask how it is.
-_PATIENT = ClientOptions(
-    request_timeout=60, heartbeat_interval=60, backoff_base=0.05, backoff_cap=0.3
-)
 
 
 def _logins(server: ServerProcess) -> list[object]:
@@ -309,7 +289,7 @@ async def test_connections_reset_in_the_middle_of_a_frame_leave_nothing_behind(
                 await bob.text(lambda message: message.text == "said")
                 _reset(mei.stream)
         await bob.sees(offline="mei")
-        await until(lambda: _descriptors(server.pid) == descriptors, 5)
+        await until(lambda: _descriptors(server.pid) == descriptors)
         async with logged_in(server, "auditor") as client:
             page = await client.history("#lobby")
         assert {entry.text for entry in page.entries} == {"said"}
@@ -342,7 +322,7 @@ async def test_a_message_whose_ack_is_lost_is_there_once(tmp_path: Path, is_cut:
         async with open_client(f"gochat://127.0.0.1:{proxy.port}", options=options) as client:
             await client.log_in("mei", _PASSWORD)
             outgoing = client.send("#lobby", "once")
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE):
                 sent = await outgoing.sent()
             assert proxy.counts["connections"] == 2
             page = await client.history("#lobby")

@@ -13,7 +13,8 @@ import argon2
 import pytest
 import trio
 import trustme
-from peers import PASSWORD, PATIENCE, Peer, config, running_server
+from patience import PATIENCE
+from peers import PASSWORD, Peer, config, running_server
 
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import (

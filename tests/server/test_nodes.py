@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from gochat_faults.proxy import Proxy, open_proxy
+from patience import PATIENCE
 from peers import PASSWORD, Peer, RunningServer, config, running_server
-from redis_nodes import Nodes, until
+from redis_nodes import MISSED_WITHIN, Nodes, counted_beats, until
 from redis_process import RedisServer
 
 from gochat.protocol.messages import (
@@ -68,7 +69,7 @@ async def online(peer: Peer) -> set[str]:
 
 
 async def sees_all(peer: Peer, *names: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         while await online(peer) != set(names):  # noqa: ASYNC110 -- it is the server that is asked
             await trio.sleep(0.01)
 
@@ -257,20 +258,20 @@ async def server_behind(nodes: Nodes, options: str) -> AsyncIterator[tuple[Proxy
 
 
 async def test_node_that_is_cut_off_is_missed_within_the_lease_and_found_again(
-    nodes: Nodes,
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = "lease=2"
+    beats = counted_beats(monkeypatch)
     async with (
-        running_server(config(store=nodes.url(options))) as one,
-        server_behind(nodes, options) as (proxy, two),
+        running_server(config(store=nodes.url("lease=2"))) as one,
+        server_behind(nodes, "lease=2&timeout=1") as (proxy, two),
         one.peer("mei") as mei,
         two.peer("bob", "acks") as bob,
     ):
         await sees_all(mei, "mei", "bob")
         proxy.freeze()
-        cut_off = trio.current_time()
+        cut_off = beats()
         await mei.sees(offline="bob")
-        assert trio.current_time() - cut_off < 2.5
+        assert beats() - cut_off <= MISSED_WITHIN
         await mei.ask(Send(to="#lobby", text="while bob is away"), Sent)
         await bob.send(Send(to="#lobby", text="lost?", cid="c"))
         error = await bob.expect(Error)
@@ -299,7 +300,7 @@ async def test_when_redis_is_down_sessions_stay_and_go_on_when_it_is_back(
                 assert error.retry_after is not None
                 assert (await peer.ask(Who(), People)).total == 2
             nodes.server.start()
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 while isinstance(await _tries(mei, "after"), Error):  # noqa: ASYNC110 -- as above
                     await trio.sleep(0.1)
             assert (await bob.text(lambda m: m.text == "after")).seq == 2

@@ -11,6 +11,7 @@ import pytest
 import trio
 import trustme
 from msgspec import structs
+from patience import PATIENCE
 from peers import Peer, RunningServer, config, running_server
 
 from gochat.config import Tls
@@ -135,7 +136,7 @@ async def test_what_is_no_tls_is_hung_up_on_and_the_server_lives(
     server: RunningServer, data: bytes
 ) -> None:
     async with await trio.open_tcp_stream(server.host, server.port) as stream:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE):
             try:
                 await stream.send_all(data)
                 while await stream.receive_some():

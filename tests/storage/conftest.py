@@ -12,6 +12,7 @@ import pytest
 import trio
 from redis_deployments import ClusterOf3, Watched
 from redis_index import until_indexed
+from redis_nodes import REDIS_TIMEOUT
 from redis_process import EngineServer, RedisServer
 from redis_rights import add_user
 from store_files import opened
@@ -47,13 +48,13 @@ def _redis_as_user(request: pytest.FixtureRequest) -> str:
     prefix = f"t{uuid4().hex}"
     is_engine = isinstance(server, EngineServer)
     user = add_user(server.port, prefix, is_engine=is_engine)
-    return f"redis://{user}@127.0.0.1:{server.port}?prefix={prefix}"
+    return f"redis://{user}@127.0.0.1:{server.port}?timeout={REDIS_TIMEOUT}&prefix={prefix}"
 
 
 def _redis(request: pytest.FixtureRequest) -> str:
     # One of these, by the name of its fixture; keys of its own, for it is shared.
     deployment: RedisServer | Watched | ClusterOf3 = request.getfixturevalue(request.param)
-    return f"{deployment.url}?prefix=t{uuid4().hex}"
+    return f"{deployment.url}?timeout={REDIS_TIMEOUT}&prefix=t{uuid4().hex}"
 
 
 _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {

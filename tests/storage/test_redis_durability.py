@@ -86,7 +86,7 @@ async def test_everysec_loses_what_was_held_back_during_a_sync_and_everybody_not
             assert lost[0][0] >= last - HELD_BACK
             # Said again, as clients do, it is there once, in the new history.
             again = [
-                await say_when_possible(chat, message.text, message.cid or "", within=20)
+                await say_when_possible(chat, message.text, message.cid or "")
                 for _, message in loss.said
             ]
             assert [one_again.dup for one_again in again] == [True] * len(kept) + [False] * len(
@@ -113,7 +113,7 @@ async def test_always_and_no_lose_nothing_when_redis_is_killed(
             await nursery.start(histories.follow, store)
             await loss.talk_until(chat, 20, is_held_back=False)
             loss.server.start()
-            await say_when_possible(chat, "after", "after", within=20)
+            await say_when_possible(chat, "after", "after")
             page = await chat.page("Mei", "#lobby", limit=100)
             assert [entry.text for entry in page.entries] == [
                 *(message.text for _, message in loss.said),

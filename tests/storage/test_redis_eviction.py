@@ -9,8 +9,9 @@ import pytest
 import redis
 import structlog
 import trio
+from patience import PATIENCE
 from redis_deployments import ClusterOf3, Watched
-from redis_nodes import Histories, Nodes, say_when_possible, until
+from redis_nodes import REDIS_TIMEOUT, Histories, Nodes, say_when_possible, until
 from redis_process import RedisServer
 from redis_rights import add_user
 from storing import Chat, Clock, account, draft, key, person
@@ -80,13 +81,13 @@ async def test_redis_that_is_set_to_evict_while_it_runs_is_refused_until_it_is_n
             await chat.register("Mei")
             said = await chat.say("Mei", "#lobby", "before")
             set_up(nodes.server, maxmemory_policy="volatile-lru")
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE):
                 while not await is_refused(chat):  # noqa: ASYNC110 -- it is the store that is asked
                     await trio.sleep(0.05)
             with pytest.raises(StoreUnavailable, match="noeviction"):
                 await chat.page("Mei", "#lobby")
             set_up(nodes.server, maxmemory_policy="noeviction")
-            after = await say_when_possible(chat, "hello", "c", within=20)
+            after = await say_when_possible(chat, "hello", "c")
             assert after.entry.epoch == said.epoch  # nothing was evicted
     refused = [line for line in logs if line["event"] == "Redis refused"]
     assert len(refused) == 1
@@ -112,17 +113,17 @@ async def test_replica_that_may_evict_is_refused_when_it_takes_over(tmp_path: An
     try:
         watched.start()
         set_up(watched.replica, maxmemory=ROOM, maxmemory_policy="allkeys-lru")
-        async with open_store(f"{watched.url}?timeout=1", clock=Clock()) as store:
+        async with open_store(f"{watched.url}?timeout={REDIS_TIMEOUT}", clock=Clock()) as store:
             chat = Chat(store)
             await chat.register("Mei")
             await chat.say("Mei", "#lobby", "before")
             await until(watched.is_in_step)
             watched.master.kill()
-            with trio.fail_after(30):
+            with trio.fail_after(PATIENCE):
                 while not await is_refused(chat):  # noqa: ASYNC110 -- it is the store that is asked
                     await trio.sleep(0.05)
             set_up(watched.replica, maxmemory_policy="noeviction")
-            await say_when_possible(chat, "hello", "c", within=20)
+            await say_when_possible(chat, "hello", "c")
     finally:
         watched.stop()
 

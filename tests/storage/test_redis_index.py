@@ -14,9 +14,10 @@ import redis
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE
 from redis_deployments import ClusterOf3
 from redis_index import hashes, lag, until_indexed
-from redis_nodes import until
+from redis_nodes import REDIS_TIMEOUT, until
 from redis_process import RedisServer
 from redis_rights import add_user
 from storing import Chat, Clock, account, draft, key, person
@@ -42,7 +43,7 @@ class Place:
     def __init__(self, url: str, servers: list[RedisServer]) -> None:
         self.prefix = f"t{uuid4().hex}"
         self.servers = servers
-        self.url = f"{url}?prefix={self.prefix}&timeout=1"
+        self.url = f"{url}?prefix={self.prefix}&timeout={REDIS_TIMEOUT}"
         self.clock = Clock()
 
     def open(self, options: str = "") -> AbstractAsyncContextManager[Store]:
@@ -117,7 +118,7 @@ async def say(chat: Chat, texts: list[str], to: str = "#lobby") -> None:
 
 async def eventually(ask: Callable[[], Awaitable[T]], answer: T) -> None:
     """Wait until a store that was broken gives an answer."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         while True:
             with suppress(StoreUnavailable):
                 if await ask() == answer:

@@ -177,7 +177,7 @@ async def test_node_that_was_away_for_longer_than_the_feed_goes_back_starts_anew
             await store.follow(following)
         interrupted.set()
 
-    options = "feed_entries=100&timeout=0.3"
+    options = "feed_entries=100"
     async with (
         nodes.open(options) as one,
         open_proxy(("127.0.0.1", nodes.server.port)) as proxy,

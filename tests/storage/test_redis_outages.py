@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import trio
 from gochat_faults.proxy import open_proxy
-from redis_nodes import Histories, Nodes, say_when_possible, until
+from patience import PATIENCE
+from redis_nodes import REDIS_TIMEOUT, Histories, Nodes, say_when_possible, until, when_possible
 from redis_process import RedisServer
 from storing import Chat, Following, account, draft, follow, key, person
 
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.trio
 
 StartRedis = Callable[..., RedisServer]
 
-#: Keeps all that was answered.
+#: Keeps all that was answered. With `everysec` a slow disk holds back what a kill then takes away.
 AOF = ("--appendonly", "yes", "--appendfsync", "always")
 
 
@@ -40,13 +42,13 @@ async def test_killed_redis_is_unavailable_at_once_and_everything_goes_on_when_i
         before = await chat.page("Bob", "#lobby")
         nodes.server.kill()
         for _ in range(3):
-            with trio.fail_after(1), pytest.raises(StoreUnavailable):
+            with trio.fail_after(REDIS_TIMEOUT / 2), pytest.raises(StoreUnavailable):
                 await chat.say("Mei", "#lobby", "lost?", cid="down")
-            with trio.fail_after(1), pytest.raises(StoreUnavailable):
+            with trio.fail_after(REDIS_TIMEOUT / 2), pytest.raises(StoreUnavailable):
                 await chat.page("Bob", "#lobby")
         nodes.server.start()
-        said = await say_when_possible(chat, "back", "back", within=5)
-        page = await chat.page("Bob", "#lobby")
+        said = await say_when_possible(chat, "back", "back")
+        page = await when_possible(lambda: chat.page("Bob", "#lobby"))
         assert list(page.entries[:50]) == list(before.entries)
         assert page.epoch == before.epoch
         assert said.entry.seq == page.head
@@ -78,7 +80,7 @@ async def test_frozen_redis_is_unavailable_in_bounded_time_and_others_are_not_he
         nodes.server.freeze()
         ticks = 0
         try:
-            with trio.fail_after(3):  # all of them, not each
+            with trio.fail_after(PATIENCE):  # all of them, not each
                 async with trio.open_nursery() as nursery:
                     for number in range(500):
                         nursery.start_soon(ask, number)
@@ -87,11 +89,11 @@ async def test_frozen_redis_is_unavailable_in_bounded_time_and_others_are_not_he
                         ticks += 1
         finally:
             nodes.server.thaw()
-        assert ticks > 20
+        assert ticks > 3
         # What was sent to it before it froze happens when it thaws; a retry is no second message.
         for number in range(0, 500, 2):
-            await say_when_possible(chat, "frozen", f"f{number}", within=5)
-        page = await chat.page("Bob", "#lobby", after=0, limit=1000)
+            await say_when_possible(chat, "frozen", f"f{number}")
+        page = await when_possible(lambda: chat.page("Bob", "#lobby", after=0, limit=1000))
         cids = [entry.cid for entry in page.entries]
         assert len(cids) == len(set(cids)) == 251
 
@@ -101,11 +103,11 @@ async def test_redis_that_does_not_answer_at_the_start_is_unavailable(
 ) -> None:
     nodes = Nodes(start_redis())
     nodes.server.freeze()
-    with trio.fail_after(3), pytest.raises(StoreUnavailable, match="does not answer"):
-        async with nodes.open():
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        async with nodes.open("timeout=0.3"):
             pass
     nodes.server.kill()
-    with trio.fail_after(3), pytest.raises(StoreUnavailable):
+    with trio.fail_after(REDIS_TIMEOUT / 2), pytest.raises(StoreUnavailable):
         async with nodes.open():
             pass
 
@@ -151,7 +153,7 @@ async def test_scripts_that_were_flushed_are_loaded_again(start_redis: StartRedi
         await chat.register("Mei")
         with nodes.client() as client:
             client.script_flush()
-        await say_when_possible(chat, "hello", "c1", within=5)
+        await say_when_possible(chat, "hello", "c1")
 
 
 # -- another history -----------------------------------------------------------------------------
@@ -169,7 +171,7 @@ async def test_emptied_redis_begins_a_new_history(start_redis: StartRedis) -> No
         nodes.server.kill()
         nodes.server.start()
         await until(lambda: histories.interruptions == 1)
-        page = await chat.page("Bob", "#lobby")
+        page = await when_possible(lambda: chat.page("Bob", "#lobby"))
         assert (page.head, list(page.entries)) == (0, [])
         assert page.epoch != said.epoch
         assert await store.account(person("Mei")) is None
@@ -212,7 +214,7 @@ async def test_nothing_is_appended_in_the_old_history_of_data_that_was_flushed(
             client.flushall()
         # At once, from both: neither has looked yet. Their people are gone, so they come back.
         await two.create_account(account("Mei"))
-        said = await say_when_possible(chat, "after", "c", within=5)
+        said = await say_when_possible(chat, "after", "c")
         assert said.entry.seq == 1
         assert said.entry.epoch not in {entry.epoch for entry in before}
         assert (await other.page("Bob", "#lobby")).epoch == said.entry.epoch
@@ -275,7 +277,7 @@ async def test_conversation_that_begins_again_after_a_flush_is_listed_again(
         with nodes.client() as client:
             client.flushall()
         await Chat(two).register("Mei", "Bob")
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             again = draft("Mei", "@Bob", "again", cid="c2")
             while not await _is_said(chat, again):  # noqa: ASYNC110 -- it is the store that is asked
                 await trio.sleep(0.1)
@@ -312,13 +314,15 @@ async def test_redis_that_comes_back_with_older_data_begins_a_new_history(
         ]
         nodes.server.kill()
         nodes.server.start()
-        again = await say_when_possible(chat, "lost 0", "l0", within=5)
+        again = await say_when_possible(chat, "lost 0", "l0")
         assert (again.dup, again.entry.seq) == (False, 6)
         assert again.entry.epoch != lost[0].epoch
-        kept = await say_when_possible(chat, "kept 0", "k0", within=5)
+        kept = await say_when_possible(chat, "kept 0", "k0")
         assert (kept.dup, kept.entry.seq) == (True, 1)
         await until(lambda: first.interruptions == second.interruptions == 1)
-        pages = [await one_of.page("Bob", "#lobby") for one_of in (chat, other)]
+        pages = [
+            await when_possible(partial(one_of.page, "Bob", "#lobby")) for one_of in (chat, other)
+        ]
         assert [page.epoch for page in pages] == [again.entry.epoch] * 2
         await other.say("Bob", "#lobby", "hello")
         for histories in (first, second):
@@ -337,8 +341,8 @@ async def test_another_entry_in_the_place_of_one_that_was_seen_is_another_histor
     async with (
         open_proxy(target) as near,
         open_proxy(target) as far,
-        nodes.open("timeout=0.3", port=near.port) as one,
-        nodes.open("timeout=0.3", port=far.port) as two,
+        nodes.open(port=near.port) as one,
+        nodes.open(port=far.port) as two,
         trio.open_nursery() as nursery,
     ):
         chat, other = Chat(one), Chat(two)
@@ -353,11 +357,11 @@ async def test_another_entry_in_the_place_of_one_that_was_seen_is_another_histor
         nodes.server.kill()
         nodes.server.start()
         near.heal()
-        instead = await say_when_possible(chat, "in its place", "m", within=10)
+        instead = await say_when_possible(chat, "in its place", "m")
         assert (instead.entry.seq, instead.entry.epoch) == (seen.seq, seen.epoch)
         far.heal()
         await until(lambda: histories.interruptions == 1)
-        page = await other.page("Bob", "#lobby")
+        page = await when_possible(lambda: other.page("Bob", "#lobby"))
         assert page.epoch != seen.epoch
         assert [entry.text for entry in page.entries] == ["in its place"]
         nursery.cancel_scope.cancel()
@@ -377,7 +381,7 @@ async def test_nothing_is_appended_until_the_other_nodes_have_looked_too(
         nodes.server.start()
         refusals: list[str] = []
         # ASYNC110: it is the store that is asked, which tells nobody of itself.
-        with trio.fail_after(15):
+        with trio.fail_after(PATIENCE):
             while not await _tries_to_say(chat, "after", refusals):  # noqa: ASYNC110
                 await trio.sleep(0.05)
         assert any("looking whether all is there" in refusal for refusal in refusals)

@@ -12,8 +12,8 @@ import pytest
 import redis
 import trio
 from redis.crc import key_slot
-from redis_deployments import SYNC_AT_ONCE, ClusterOf3, Watched
-from redis_nodes import Histories, say_when_possible, until
+from redis_deployments import MISSED_AFTER, SYNC_AT_ONCE, ClusterOf3, Watched
+from redis_nodes import REDIS_TIMEOUT, Histories, say_when_possible, until
 from redis_process import RedisServer
 from storing import Chat, Clock, Following, draft, follow, key
 
@@ -47,7 +47,7 @@ def cluster(tmp_path: Path) -> Iterator[ClusterOf3]:
 
 
 def opened(url: str, options: str = "") -> AbstractAsyncContextManager[Store]:
-    return open_store(f"{url}?timeout=1&{options}", clock=Clock())
+    return open_store(f"{url}?timeout={REDIS_TIMEOUT}&{options}", clock=Clock())
 
 
 @pytest.mark.parametrize("kind", ["redis_server", "redis_watched", "redis_cluster"])
@@ -100,7 +100,7 @@ async def test_replica_that_has_everything_takes_over_and_the_history_goes_on(
         said = [await chat.say("Mei", "#lobby", f"{n}", cid=f"c{n}") for n in range(20)]
         await until(lambda: watched.is_in_step())
         watched.master.kill()
-        after = await say_when_possible(chat, "after", "after", within=20)
+        after = await say_when_possible(chat, "after", "after")
         assert (after.entry.seq, after.entry.epoch) == (21, said[0].epoch)
         await until(lambda: following.seqs("#lobby") == list(range(1, 22)))
         nursery.cancel_scope.cancel()
@@ -117,10 +117,10 @@ async def test_replica_that_was_behind_takes_over_with_a_new_history(watched: Wa
         watched.cut_off_replica()
         lost = [await chat.say("Mei", "#lobby", f"{n}", cid=f"lost {n}") for n in range(5)]
         watched.master.kill()
-        again = await say_when_possible(chat, "0", "lost 0", within=20)
+        again = await say_when_possible(chat, "0", "lost 0")
         assert (again.dup, again.entry.seq) == (False, lost[0].seq)
         assert again.entry.epoch != kept.epoch
-        assert (await say_when_possible(chat, "kept", "kept", within=5)).dup
+        assert (await say_when_possible(chat, "kept", "kept")).dup
         await until(lambda: histories.interruptions == 1)
         nursery.cancel_scope.cancel()
 
@@ -137,7 +137,7 @@ async def test_with_wait_nothing_is_acknowledged_that_only_the_master_has(
             with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
                 await chat.append(draft("Mei", "#lobby", "only one has it", cid="c"))
         watched.replica.thaw()
-        result = await say_when_possible(chat, "only one has it", "c", within=10)
+        result = await say_when_possible(chat, "only one has it", "c")
         assert (result.dup, result.entry.seq) == (True, 2)
 
 
@@ -153,7 +153,7 @@ async def test_nodes_go_on_with_the_master_they_know_when_all_sentinels_are_gone
         client: Any = redis.Redis(port=watched.master.port)  # whose methods have no useful types
         with closing(client):
             client.client_kill_filter(_type="normal", skipme=True)
-        after = await say_when_possible(chat, "after", "after", within=5)
+        after = await say_when_possible(chat, "after", "after")
         assert (after.entry.seq, after.entry.epoch) == (2, before.epoch)
 
 
@@ -187,7 +187,7 @@ async def test_one_server_of_a_cluster_fails_and_the_conversations_of_the_others
         for room in rooms:
             said = draft("Mei", room, "hello", cid=f"to {room}")
             if by_server[room] is victim:
-                with trio.fail_after(5), pytest.raises(StoreUnavailable):
+                with trio.fail_after(REDIS_TIMEOUT / 2), pytest.raises(StoreUnavailable):
                     await chat.append(said)
             else:
                 (result,) = await chat.append(said)
@@ -202,7 +202,9 @@ async def test_one_server_of_a_cluster_fails_and_the_conversations_of_the_others
 
 
 async def test_replica_in_a_cluster_takes_over_and_the_history_goes_on(tmp_path: Path) -> None:
-    cluster = ClusterOf3(tmp_path, options=("--cluster-node-timeout", "2000", *SYNC_AT_ONCE))
+    cluster = ClusterOf3(
+        tmp_path, options=("--cluster-node-timeout", f"{MISSED_AFTER}", *SYNC_AT_ONCE)
+    )
     histories = [Histories(), Histories()]
     try:
         await trio.to_thread.run_sync(cluster.start)
@@ -219,10 +221,10 @@ async def test_replica_in_a_cluster_takes_over_and_the_history_goes_on(tmp_path:
             master = cluster.server_of("c:#lobby")
             replica = await trio.to_thread.run_sync(cluster.add_replica, master)
             master.kill()
-            after = await say_when_possible(chat, "after", "after", within=30)
+            after = await say_when_possible(chat, "after", "after")
             assert cluster.server_of("c:#lobby") is replica
             assert (after.entry.seq, after.entry.epoch) == (21, said[0].epoch)
-            assert (await say_when_possible(chat, "0", "c0", within=5)).dup
+            assert (await say_when_possible(chat, "0", "c0")).dup
             for history in histories:
                 await until(lambda: history.current.seqs("#lobby") == list(range(1, 22)))  # noqa: B023 -- at once
                 assert history.interruptions == 0
@@ -244,9 +246,9 @@ async def test_slot_that_moves_to_another_server_takes_its_conversations_along(
         source = cluster.server_of("c:#lobby")
         target = next(server for server in cluster.servers if server is not source)
         await trio.to_thread.run_sync(cluster.move_slot, key_slot(tag), source, target)
-        after = await say_when_possible(chat, "after", "after", within=10)
+        after = await say_when_possible(chat, "after", "after")
         assert (after.entry.seq, after.entry.epoch) == (21, said[0].epoch)
-        assert (await say_when_possible(chat, "0", "c0", within=5)).dup
+        assert (await say_when_possible(chat, "0", "c0")).dup
         await until(lambda: histories.current.seqs("#lobby") == list(range(1, 22)))
         assert histories.interruptions == 0
         nursery.cancel_scope.cancel()

@@ -14,9 +14,10 @@ from uuid import uuid4
 import pytest
 import trio
 import trustme
+from patience import PATIENCE
 from peers import config, running_server
 from redis_deployments import ClusterOf3, Watched
-from redis_nodes import Nodes, until
+from redis_nodes import REDIS_TIMEOUT, Nodes, until
 from redis_process import RedisServer
 from redis_rights import PAGE, add_user
 from storing import Chat, person
@@ -136,7 +137,7 @@ async def test_password_user_and_least_permissions(start_redis: StartRedis) -> N
     await _says_and_reads(f"redis://{user}:{secret}@{at}/2")
     for userinfo in (f"{user}:wrong{secret}", f"nobody:{secret}", f":{secret}", ""):
         with pytest.raises(ConfigError) as caught:
-            async with open_store(f"redis://{userinfo}@{at}?timeout=1"):
+            async with open_store(f"redis://{userinfo}@{at}"):
                 pass
         assert secret not in str(caught.value)
     assert _refused_to(nodes, user, password="admin") == []
@@ -158,7 +159,7 @@ async def test_least_permissions_are_enough_for_nodes_and_their_upkeep(
         async with one.peer("mei") as mei, two.peer("bob") as bob:
             await mei.ask(Send(to="#lobby", text="hello"), Sent)
             assert (await bob.text()).text == "hello"
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE):
                 while len((await mei.ask(Who(), People)).people) < 2:  # noqa: ASYNC110 -- as peers do
                     await trio.sleep(0.01)
             (feed,) = nodes.keys("*:feed")
@@ -262,7 +263,7 @@ async def test_tls_and_a_certificate_that_nobody_vouches_for(
     trustme.CA().cert_pem.write_to_path(str(other))
     prefix = Nodes(redis_server).prefix
     async with encrypted(redis_server.port, authority) as port:
-        url = f"rediss://localhost:{port}?prefix={prefix}&timeout=2"
+        url = f"rediss://localhost:{port}?prefix={prefix}&timeout={REDIS_TIMEOUT}"
         await _says_and_reads(f"{url}&ca={trusted}")
         for options in (f"&ca={other}", ""):
             with pytest.raises(StoreUnavailable, match="certificate"):

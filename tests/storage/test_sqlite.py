@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from patience import PATIENCE
 from storing import Chat, Following, account, draft, follow
 
 from gochat.chat.store import Appended
@@ -22,6 +23,7 @@ from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.maintenance import check
 from gochat.storage.sqlite import SqliteStore, database, writer
+from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
 
@@ -196,20 +198,43 @@ sys.stdin.readline()
 """
 
 
-async def test_locked_by_another_process_is_a_bounded_wait_and_history_goes_on(path: Path) -> None:
+async def test_locked_by_another_process_is_a_bounded_wait(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.1)
+    async with opened(path) as chat:
+        await chat.register("Mei")
+        with run_python(_LOCK, path) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "locked\n"
+            with trio.fail_after(PATIENCE):
+                await _is_refused(chat)
+            process.communicate("go\n")
+        assert (await chat.say("Mei", "#lobby", "after")).seq == 1
+
+
+async def test_history_goes_on_while_another_process_has_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", PATIENCE)
+    said: list[int] = []
+
+    async def say(chat: Chat) -> None:
+        said.append((await chat.say("Mei", "#lobby", "waits")).seq)
+
     async with opened(path) as chat:
         await chat.register("Mei")
         await chat.say("Mei", "#lobby", "before")
         with run_python(_LOCK, path) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "locked\n"
-            with trio.fail_after(database.BUSY_TIMEOUT * 5):
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_is_refused, chat)
-                    with trio.fail_after(database.BUSY_TIMEOUT / 2):
-                        assert [e.text for e in await chat.entries("Mei", "#lobby")] == ["before"]
-            process.communicate("go\n")
-        assert (await chat.say("Mei", "#lobby", "after")).seq == 2
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(say, chat)
+                await trio.testing.wait_all_tasks_blocked()
+                assert [e.text for e in await chat.entries("Mei", "#lobby")] == ["before"]
+                assert said == []
+                process.communicate("go\n")
+        assert said == [2]
 
 
 async def test_all_who_wait_for_a_locked_database_wait_once(
@@ -217,15 +242,24 @@ async def test_all_who_wait_for_a_locked_database_wait_once(
 ) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.3)
     monkeypatch.setattr(writer, "MAX_GROUP", 1)
+    waits = 0
+    begin = Transaction.begin
+
+    def counted(self: Transaction) -> None:
+        nonlocal waits
+        waits += 1
+        begin(self)
+
     async with opened(path) as chat:
         await chat.register("Mei")
         with run_python(_LOCK, path) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            with trio.fail_after(20 * 0.3 / 2):
-                async with trio.open_nursery() as nursery:
-                    for _ in range(20):
-                        nursery.start_soon(_is_refused, chat)
+            monkeypatch.setattr(Transaction, "begin", counted)
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(_is_refused, chat)
+            assert waits < 10  # one, or two, where not all come in time
             process.communicate("go\n")
         assert (await chat.say("Mei", "#lobby", "after")).seq == 1
 

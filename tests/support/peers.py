@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import trio
 from msgspec import structs
+from patience import PATIENCE
 
 from gochat.config import Config, Limits
 from gochat.protocol.codec import decode_server_message, encode
@@ -42,8 +43,6 @@ LIMITS = Limits(
     per_second=1_000_000,
     presence_interval=0.01,
 )
-#: Seconds after which something that a test waits for will not come any more.
-PATIENCE = 30.0
 
 
 def config(*, store: str = "sqlite:///:memory:", **limits: Any) -> Config:

@@ -9,10 +9,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import pytest
+from patience import PATIENCE
 from textual import events
 from textual.pilot import Pilot
 
 from gochat.tui.app import GochatApp
+from gochat.tui.screens.chat import ChatScreen
 
 #: Opens an app and yields its pilot.
 OpenApp = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
@@ -30,7 +32,8 @@ async def rest(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
     each key, and looks at how busy the process is: that depends on the machine, this does not.
     """
     loop: Any = asyncio.get_running_loop()
-    end = loop.time() + max_sleep
+    del max_sleep  # how long that takes depends on the machine
+    end = loop.time() + PATIENCE
     if min_sleep:
         await asyncio.sleep(min_sleep)
     while (now := loop.time()) < end:
@@ -41,17 +44,28 @@ async def rest(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
         if not due or min(due) > now + _SOON:
             return
         await asyncio.sleep(max(0.0, min(due) - now))
+    pytest.fail(f"there was something to do for {PATIENCE:g} s, without an end")
 
 
-async def until(
-    pilot: Pilot[None], is_true: Callable[[], bool], what: str = "it", seconds: float = 30.0
-) -> None:
+async def until(pilot: Pilot[None], is_true: Callable[[], bool], what: str = "it") -> None:
     """Wait until `is_true`; fail if it never is."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while not is_true():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain for {what}; there is:\n{screen_text(pilot)}")
+            pytest.fail(
+                f"waited {PATIENCE:g} s in vain for {what}; there is:\n{screen_text(pilot)}"
+            )
         await pilot.pause(0.005)
+
+
+async def until_waiting(pilot: Pilot[None], messages: int) -> None:
+    """Wait until so many messages wait to be sent, and none was refused.
+
+    The status line says it, too, but shortens it when there is little room.
+    """
+    screen = pilot.app.screen
+    assert isinstance(screen, ChatScreen)
+    await until(pilot, lambda: screen.model.counts() == (messages, 0), f"{messages} that wait")
 
 
 async def settle(pilot: Pilot[None]) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from children import child
+from patience import PATIENCE
+
 GOCHAT = [sys.executable, "-m", "gochat"]
 
 
@@ -25,7 +28,7 @@ class Running:
         """Wait for the end; return the exit code, with the rest of the log in `log`."""
         assert self.process.stderr is not None
         self.log += self.process.stderr.read().splitlines()
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager
@@ -34,6 +37,7 @@ def serve(store: Path, *flags: str) -> Iterator[Running]:
     command = [*GOCHAT, "serve", "--port", "0", "--store", f"sqlite:///{store}", *flags]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        child(process)
         try:
             assert process.stderr is not None
             lines = []

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
+import pytest
 import redis
 import trio
+from patience import PATIENCE
 from redis_process import RedisServer
 from storing import Chat, Clock, Following, draft
 
 from gochat.chat.store import Appended, Store
 from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.storage import open_store
+from gochat.storage.redis.exchange import BEATS, RedisExchange
+
+T = TypeVar("T")
+
+#: The beats of one node within which another that fell silent is missed: those of one lease. As
+#: many again for a machine that is so busy that all nodes are late, and doubt what they see.
+MISSED_WITHIN: Final = 2 * BEATS
+
+#: Seconds that nodes of tests wait for a Redis, as many as can be: one on a busy machine answers
+#: late. A test in which Redis does not answer at all sets fewer.
+REDIS_TIMEOUT: Final = 60
 
 
 class Nodes:
@@ -28,7 +41,7 @@ class Nodes:
     def url(self, options: str = "", port: int | None = None) -> str:
         """The URL of a node; `port` is that of a proxy."""
         at = port or self.server.port
-        return f"redis://127.0.0.1:{at}?prefix={self.prefix}&timeout=1&{options}"
+        return f"redis://127.0.0.1:{at}?prefix={self.prefix}&timeout={REDIS_TIMEOUT}&{options}"
 
     def open(self, options: str = "", *, port: int | None = None) -> OpenedStore:
         """Open a node."""
@@ -53,11 +66,25 @@ class Nodes:
 OpenedStore = AbstractAsyncContextManager[Store]
 
 
-async def until(condition: Callable[[], bool], *, within: float = 20.0) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Wait until something has come true."""
-    with trio.fail_after(within):
+    with trio.fail_after(PATIENCE):
         while not condition():  # noqa: ASYNC110 -- of what has no event to wait for
             await trio.sleep(0.01)
+
+
+def counted_beats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Count how often nodes here prolong their leases, and see who else has one."""
+    beats = 0
+    beat = RedisExchange._beat
+
+    async def counted(self: RedisExchange) -> None:
+        nonlocal beats
+        await beat(self)
+        beats += 1
+
+    monkeypatch.setattr(RedisExchange, "_beat", counted)
+    return lambda: beats
 
 
 class Histories:
@@ -79,14 +106,19 @@ class Histories:
                 self.interruptions += 1
 
 
-async def say_when_possible(chat: Chat, text: str, cid: str, *, within: float) -> Appended:
-    """Say something as a client does: again, with the same cid, until it is acknowledged."""
-    with trio.fail_after(within):
+async def when_possible(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask a store something until it is there to answer, as a client does."""
+    with trio.fail_after(PATIENCE):
         while True:
             try:
-                (result,) = await chat.append(draft("Mei", "#lobby", text, cid=cid))
+                return await ask()
             except StoreUnavailable as error:
                 await trio.sleep(min(error.retry_after, 0.2))
-                continue
-            assert isinstance(result, Appended), result
-            return result
+
+
+async def say_when_possible(chat: Chat, text: str, cid: str) -> Appended:
+    """Say something as a client does: again, with the same cid, until it is acknowledged."""
+    message = draft("Mei", "#lobby", text, cid=cid)
+    (result,) = await when_possible(lambda: chat.append(message))
+    assert isinstance(result, Appended), result
+    return result

@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-START_TIMEOUT: Final = 10.0
-STOP_TIMEOUT: Final = 10.0
+from children import child
+from patience import PATIENCE
 
 
 class RedisNotFound(Exception):
@@ -130,14 +130,16 @@ class RedisServer:
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / "redis.log"
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [command[0], *self.arguments(), *command[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment},
+            self._process = child(
+                subprocess.Popen(
+                    [command[0], *self.arguments(), *command[1:]],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **self.environment},
+                )
             )
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -147,7 +149,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1.0) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
@@ -176,7 +178,7 @@ class RedisServer:
         process.send_signal(how)
         process.send_signal(signal.SIGCONT)  # one that is frozen hears nothing else
         try:
-            process.wait(STOP_TIMEOUT)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

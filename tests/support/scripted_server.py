@@ -14,6 +14,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.memory import MemoryObjectReceiveStream
 from anyio.streams.tls import TLSListener
 from msgspec import structs
+from patience import PATIENCE
 
 from gochat.client import Client, ClientEvent, ClientOptions, open_client
 from gochat.protocol.codec import decode_request, encode
@@ -38,9 +39,6 @@ from gochat.protocol.messages import (
     Sent,
     Who,
 )
-
-#: Seconds after which something that a test waits for will not come any more.
-PATIENCE = 30.0
 
 LIMITS = Limits(
     frame_bytes=65536, text_chars=4000, burst=1_000_000, per_second=1e6, history_page=200

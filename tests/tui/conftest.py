@@ -7,9 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from patience import PATIENCE
 from pilots import OpenApp, rest, settle, until
+from textual.app import App
 from textual.pilot import Pilot
 
 from gochat.tui.app import GochatApp
@@ -35,6 +38,17 @@ def _rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys are pressed as soon as there is nothing left to do."""
     monkeypatch.setattr("textual.app.wait_for_idle", rest)
     monkeypatch.setattr("textual.pilot.wait_for_idle", rest)
+
+
+@pytest.fixture(autouse=True)
+def _notices_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notice stays until it was looked for: its seconds would go by on a busy machine."""
+    notify = App.notify
+
+    def notify_for_good(self: App[object], message: str, **how: Any) -> None:
+        notify(self, message, **how | {"timeout": PATIENCE})
+
+    monkeypatch.setattr(App, "notify", notify_for_good)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio.to_thread
 import pytest
-from pilots import screen_text, settle, type_text, typed, until
+from pilots import screen_text, settle, type_text, typed, until, until_waiting
 from processes import Running, serve
 from textual.pilot import Pilot
 
@@ -19,7 +19,7 @@ from gochat.tui.app import GochatApp
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.state import State
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 PASSWORD = "a good password"
 
@@ -49,7 +49,7 @@ async def register(pilot: Pilot[None], name: str) -> None:
 
 async def sees(pilot: Pilot[None], text: str) -> None:
     """Wait until `text` is on the screen."""
-    await until(pilot, lambda: text in screen_text(pilot), repr(text), 30)
+    await until(pilot, lambda: text in screen_text(pilot), repr(text))
 
 
 async def test_two_people_register_see_each_other_talk_and_one_leaves(tmp_path: Path) -> None:
@@ -92,11 +92,14 @@ async def test_what_is_written_during_a_restart_arrives_after_it(tmp_path: Path)
             await anyio.to_thread.run_sync(server.finish)
             await sees(ada, "reconnecting")
             await typed(ada, "are you back?")
-            await sees(ada, "1 waiting to be sent")
+            await until_waiting(ada, 1)
+            await sees(ada, "1 waiting")
             with serve(tmp_path / "chat.db", "--port", str(port)) as again:
                 assert again.port == port
                 await sees(ada, "connected as ada")
-                await until(ada, lambda: "waiting" not in screen_text(ada), "the outbox", 30)
+                await until_waiting(ada, 0)
+                await settle(ada)
+                assert "waiting" not in screen_text(ada)
                 mei = await stack.enter_async_context(person(again, tmp_path / "mei"))
                 await register(mei, "mei")
                 await sees(mei, "are you back?")

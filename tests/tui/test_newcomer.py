@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anyio.to_thread
 import pytest
-from pilots import screen_text, settle, type_text, until
+from pilots import screen_text, settle, type_text, until, until_waiting
 from processes import Running, serve
 from textual.pilot import Pilot
 
@@ -21,7 +21,7 @@ from gochat.tui.app import GochatApp
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.state import State
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 PASSWORD = "a good password"
 CODE = "```python\nprint('hello')\n```"
@@ -35,7 +35,7 @@ class Hands:
 
     async def sees(self, text: str) -> None:
         """Wait until `text` is on the screen."""
-        await until(self.pilot, lambda: text in screen_text(self.pilot), repr(text), 30)
+        await until(self.pilot, lambda: text in screen_text(self.pilot), repr(text))
         await settle(self.pilot)
 
     async def types(self, text: str) -> None:
@@ -212,7 +212,7 @@ async def test_a_newcomer_finds_everything(tmp_path: Path, kind: type[Hands]) ->
             me = kind(pilot)
 
             await me.register()
-            await until(pilot, lambda: isinstance(app.screen, ChatScreen), "the chat", 30)
+            await until(pilot, lambda: isinstance(app.screen, ChatScreen), "the chat")
             await me.sees("Online · 2")
 
             await me.write_to("mei")
@@ -242,8 +242,11 @@ async def test_a_newcomer_finds_everything(tmp_path: Path, kind: type[Hands]) ->
             await anyio.to_thread.run_sync(server.finish)
             await me.sees("reconnecting")
             await me.says("did this survive?")
-            await me.sees("1 waiting to be sent")
+            await until_waiting(pilot, 1)
+            await me.sees("1 waiting")
             with serve(tmp_path / "chat.db", "--port", str(server.port)):
                 await me.sees("connected as ada")
-                await until(pilot, lambda: "waiting" not in screen_text(pilot), "the outbox", 30)
+                await until_waiting(pilot, 0)
+                await settle(pilot)
+                assert "waiting" not in screen_text(pilot)
                 await me.sees("did this survive?")

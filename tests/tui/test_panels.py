@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from textual.widgets import Input
 
 from gochat.client import Level
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
-from gochat.protocol.messages import Marked
+from gochat.protocol.messages import Found, Marked
 from gochat.tui.app import GochatApp
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.keys import read
@@ -242,10 +244,33 @@ async def test_a_search_that_fails_says_why(open_app: OpenApp, client: ScriptedC
         await until(pilot, lambda: "there is no connection" in screen_text(pilot))
 
 
+def hold_pages(
+    monkeypatch: pytest.MonkeyPatch, client: ScriptedClient, conv: str | None, after: int
+) -> Callable[[], None]:
+    """Give no more than `after` pages of a search in `conv`; return what lets the others come."""
+    search = client.search
+    go_on = asyncio.Event()
+    given = 0
+
+    async def search_slowly(
+        query: str, where: str | None = None, cursor: str | None = None, limit: int = 20
+    ) -> Found:
+        nonlocal given
+        if where == conv:
+            if given >= after:
+                await go_on.wait()
+            given += 1
+        return await search(query, where, cursor, limit)
+
+    monkeypatch.setattr(client, "search", search_slowly)
+    return go_on.set
+
+
 @pytest.mark.parametrize("word", ["needle", "nowhere"])
 async def test_the_search_goes_on_by_itself_where_a_page_is_empty(
-    open_app: OpenApp, client: ScriptedClient, word: str
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
+    go_on = hold_pages(monkeypatch, client, None, after=1)
     client.looks_at = 10
     client.record("#lobby", "mei", "the needle")
     for number in range(35):
@@ -255,14 +280,16 @@ async def test_the_search_goes_on_by_itself_where_a_page_is_empty(
         await opened(pilot, SearchScreen)
         await type_text(pilot, word)
         await until(pilot, lambda: "Looking further back…" in screen_text(pilot))
+        go_on()
         answer = "the needle" if word == "needle" else "Nothing found."
         await until(pilot, lambda: answer in screen_text(pilot))
         await until(pilot, lambda: "Looking further back…" not in screen_text(pilot))
 
 
 async def test_a_search_that_was_narrowed_while_it_went_on_finds_only_what_is_there(
-    open_app: OpenApp, client: ScriptedClient
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hold_pages(monkeypatch, client, None, after=2)
     client.looks_at = 10
     client.record("@mei", "mei", "needle in private")
     for number in range(60):
@@ -276,13 +303,13 @@ async def test_a_search_that_was_narrowed_while_it_went_on_finds_only_what_is_th
         await pilot.press("ctrl+f")
         await opened(pilot, SearchScreen)
         await type_text(pilot, "needle")
-        await until(pilot, lambda: pages(None) >= 2)
+        await until(pilot, lambda: pages(None) == 2)
         await pilot.press("ctrl+t")
         await until(pilot, lambda: pages("#lobby") == 7)
         await settle(pilot)
         assert "needle for all" in screen_text(pilot)
         assert "needle in private" not in screen_text(pilot)
-        assert pages(None) < 7
+        assert pages(None) == 2
 
 
 async def test_the_search_is_narrowed_to_the_conversation(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
@@ -56,7 +57,7 @@ def run_on_a_terminal(**environ: str) -> tuple[int, str]:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "gochat", "tui", "--demo"],
-            stdin=follower, stdout=follower, stderr=subprocess.PIPE, text=True, timeout=50,
+            stdin=follower, stdout=follower, stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
             env={**os.environ, **environ}, check=False,
         )  # fmt: skip
     finally:
@@ -90,7 +91,7 @@ def locale_told(**environ: str) -> str:
     cleared = {n: v for n, v in os.environ.items() if n != "LANG" and not n.startswith("LC_")}
     code = "from gochat.tui.terminal import locale_problem; print(locale_problem())"
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True,
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True,
         env={**cleared, "PYTHONUTF8": "", **environ},
     ).stdout.strip()  # fmt: skip
 
@@ -132,7 +133,7 @@ def test_the_app_ends_with_its_terminal_also_if_no_signal_tells_it(tmp_path: Pat
             while b"Rooms" not in written:
                 written += os.read(leader, 65536)
             os.close(leader)
-            assert process.wait(30) == 129
+            assert process.wait(PATIENCE) == 129
         finally:
             process.kill()
 

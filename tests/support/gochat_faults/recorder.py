@@ -9,6 +9,7 @@ from random import Random
 from typing import Final
 
 import trio
+from patience import PATIENCE
 
 from gochat.client import (
     Client,
@@ -51,6 +52,14 @@ OPTIONS: Final = ClientOptions(
     backoff_base=0.05,
     backoff_cap=0.5,
     gap_grace=0.1,
+)
+#: A client that waits for a busy server, and does not ask how it is.
+UNHURRIED: Final = ClientOptions(
+    connect_timeout=PATIENCE,
+    request_timeout=PATIENCE,
+    heartbeat_interval=PATIENCE,
+    backoff_base=0.05,
+    backoff_cap=0.3,
 )
 #: Messages of one person that wait for their acknowledgements at once.
 MAX_OUTSTANDING: Final = 30
@@ -101,7 +110,7 @@ class Talk:
 @asynccontextmanager
 async def logged_in(server: ServerProcess, name: str) -> AsyncIterator[Client]:
     """Open a client that nothing is done to, and log it in; register before if need be."""
-    async with open_client(server.url, options=OPTIONS) as client:
+    async with open_client(server.url, options=UNHURRIED) as client:
         if name not in server.registered:
             with suppress(ChatError):  # somebody has by now
                 await client.register(name, PASSWORD)

@@ -16,6 +16,7 @@ from random import Random
 from typing import Final, TypeAlias
 
 import trio
+from patience import PATIENCE
 
 from gochat.client import Client
 from gochat_faults.bare_client import BareClient
@@ -69,7 +70,7 @@ class Scenario:
     faults: tuple[str, ...] = ()
     bombs: tuple[str, ...] = ()
     breaks_network: bool = True
-    heal_timeout: float = 40.0
+    heal_timeout: float = PATIENCE
     settings: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
+from children import child
+from patience import PATIENCE
 
-#: Seconds within which a server must listen, also after a kill, and must have ended when told.
-START_TIMEOUT: Final = 40.0
-STOP_TIMEOUT: Final = 15.0
 _POLL: Final = 0.01
 _CRASHING_SERVER: Final = Path(__file__).with_name("crashing_server.py")
 
@@ -119,15 +118,17 @@ class ServerProcess:
         if self._rlimit_nofile is not None:
             command = ["sh", "-c", f'ulimit -n {self._rlimit_nofile}; exec "$@"', "sh", *command]
         with self._log_path.open("wb") as log:
-            self._process = await trio.lowlevel.open_process(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
+            self._process = child(
+                await trio.lowlevel.open_process(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._environment,
+                )
             )
         began = trio.current_time()
-        with trio.move_on_after(START_TIMEOUT):
+        with trio.move_on_after(PATIENCE):
             while self._process.poll() is None:
                 for line in self.log():
                     if line.get("event") == "listening":
@@ -158,10 +159,10 @@ class ServerProcess:
         """Wait until it has ended, and return its exit code: negative, if by a signal.
 
         Raises:
-            TooSlowError: it has not ended in 15 s.
+            TooSlowError: it does not end.
         """
         assert self._process is not None
-        with trio.fail_after(STOP_TIMEOUT):
+        with trio.fail_after(PATIENCE):
             return await self._process.wait()
 
     async def wait_ended(self) -> None:

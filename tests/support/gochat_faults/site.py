@@ -39,9 +39,6 @@ _OPTIONS = f"timeout=1&lease={LEASE}"
 
 #: How a Redis keeps all that it has acknowledged when it is killed.
 _DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-#: Milliseconds after which sentinels take a master for down. Fewer, and on a busy machine they
-#: promote servers that nobody has killed.
-_DOWN_AFTER = 3000
 
 
 @dataclass(slots=True)
@@ -125,7 +122,7 @@ async def open_site(
             stack.callback(site.cluster.stop)
             await trio.to_thread.run_sync(site.cluster.start)
         else:
-            site.watched = Watched(directory / "redis", _DOWN_AFTER)
+            site.watched = Watched(directory / "redis")
             stack.callback(site.watched.stop)
             await trio.to_thread.run_sync(site.watched.start)
         for number in range(NODES):

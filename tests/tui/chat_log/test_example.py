@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
+from pilots import until
 
 from gochat.tui.chat_log import ChatLog, LogMessage
 
@@ -28,13 +26,6 @@ def load() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-async def until(pilot: Pilot[None], is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_true():
-        assert time.monotonic() < deadline
-        await pilot.pause(0.005)
 
 
 def message(log: ChatLog, key: str) -> LogMessage:
