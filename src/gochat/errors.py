@@ -13,7 +13,8 @@
      ├── LogInterrupted           the log has another history: who follows it starts anew
      ├── ConnectionLost           the peer is gone, or never answered
      ├── AddressUnavailable       the address to listen on is not there now: try again
- └── ConfigError              the configuration can't be used: don't start
+     └── ConfigError              the configuration can't be used: don't start
+          └── OutboxInUse         another program has the outbox: take another file
 
 What each does to a session is decided in one place, :mod:`gochat.server.session`. What each does
 to a command is decided in one place, :func:`gochat.cli.main`.
@@ -154,3 +155,7 @@ class AddressUnavailable(GochatError):
 
 class ConfigError(GochatError):
     """The configuration can't be used; the text names the file, the line and the key."""
+
+
+class OutboxInUse(ConfigError):
+    """Another program uses the outbox's file."""

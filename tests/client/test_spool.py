@@ -16,7 +16,7 @@ import pytest
 
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing, OutgoingState
-from gochat.client.spool import Spool
+from gochat.client.spool import Spool, gather
 from gochat.errors import ChatError, ConfigError, ErrorCode
 from gochat.protocol.messages import Limits, Sent
 
@@ -145,6 +145,29 @@ def test_two_programs_cannot_share_it(path: Path) -> None:
         put(outbox, "two")
     with opened(path) as outbox:
         assert [outgoing.text for outgoing in outbox.of("mei")] == ["one", "two"]
+
+
+def test_what_several_programs_have_left_comes_together(path: Path, tmp_path: Path) -> None:
+    paths = [path, *(tmp_path / f"outbox-{number}" for number in (2, 3, 4))]
+    for number, one in enumerate(paths[:3]):
+        with opened(one) as outbox:
+            failed, _ = put(outbox, f"{number} failed", f"{number} waits")
+            outbox.next("mei")
+            outbox.refuse(failed.cid, ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
+    with Spool.open(paths[0]) as first, Spool.open(paths[1]) as second:
+        # As after an end of the process in the middle of it: one is in both.
+        first.add(second.load()[1])
+    with opened(paths[2]):
+        gather(paths)  # what a program has open stays its own
+    with opened(paths[0]) as outbox:
+        assert [(o.text, o.state.value) for o in outbox.of("mei")] == [
+            ("0 failed", "failed"), ("0 waits", "pending"), ("1 waits", "pending"),
+            ("1 failed", "failed"),
+        ]  # fmt: skip
+        gather(paths)
+    with opened(paths[1]) as outbox:  # the first that was free
+        assert [o.text for o in outbox.of("mei")] == ["2 failed", "2 waits"]
+    assert not paths[3].exists()
 
 
 def test_another_file_is_refused_and_left_as_it_is(path: Path) -> None:

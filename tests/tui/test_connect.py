@@ -11,7 +11,7 @@ from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from gochat.errors import ChatError, ConfigError, ConnectionLost, ErrorCode
+from gochat.errors import ChatError, ConfigError, ConnectionLost, ErrorCode, OutboxInUse
 from gochat.tui.app import GochatApp
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.screens.connect import ConnectScreen, Credentials, Field
@@ -165,16 +165,26 @@ async def test_a_hostile_error_text_is_shown_as_text(
         assert "[red]x[/red]" in error_at(pilot, "server")
 
 
-async def test_an_outbox_that_another_app_uses_is_done_without_and_told(
-    client: ScriptedClient, state: State
+@pytest.mark.parametrize(
+    ("problem", "tries"),
+    [(OutboxInUse("another program has it"), 8), (ConfigError("the disk is full"), 1)],
+    ids=["in use", "unusable"],
+)
+async def test_an_outbox_that_cannot_be_used_is_done_without_and_said(
+    client: ScriptedClient, state: State, problem: ConfigError, tries: int
 ) -> None:
+    tried: list[Path] = []
+
     @asynccontextmanager
-    async def taken(url: str, *, outbox: Path | None = None) -> AsyncIterator[ScriptedClient]:
+    async def unusable(url: str, *, outbox: Path | None = None) -> AsyncIterator[ScriptedClient]:
         if outbox is not None:
-            raise ConfigError("another program uses it")
+            tried.append(outbox)
+            raise problem
         yield client
 
-    app = GochatApp(state=state, open_client=taken, credentials=LOGIN)
+    app = GochatApp(state=state, open_client=unusable, credentials=LOGIN)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
-        await until(pilot, lambda: "The app runs twice" in screen_text(pilot))
+        await until(pilot, lambda: "What is not sent is lost" in screen_text(pilot))
+        assert str(problem) in screen_text(pilot)
+        assert len(set(tried)) == tries
         await until(pilot, lambda: isinstance(app.screen, ChatScreen))

@@ -164,6 +164,26 @@ async def test_two_apps_with_one_memory_are_two_sessions_of_one_person(tmp_path:
             await sees(one, "from the second")
 
 
+async def test_what_a_second_app_has_not_sent_is_sent_by_the_next(tmp_path: Path) -> None:
+    """Each has an outbox of its own; what one leaves behind is not lost, and is there once."""
+    with serve(tmp_path / "chat.db") as server:
+        port = server.port
+        async with person(server, tmp_path / "ada") as one:
+            await register(one, "ada")
+            async with person(server, tmp_path / "ada") as two:
+                await sees(two, "connected as ada")
+                server.process.kill()
+                await anyio.to_thread.run_sync(server.finish)
+                for pilot, text in ((one, "by the first"), (two, "by the second")):
+                    await sees(pilot, "reconnecting")
+                    await typed(pilot, text)
+                    await sees(pilot, "1 waiting")
+    with serve(tmp_path / "chat.db", "--port", str(port)) as server:
+        async with person(server, tmp_path / "ada") as ada:
+            await sees(ada, "connected as ada")
+            await shows_once(ada, "by the first", "by the second")
+
+
 def lines(pilot: Pilot[None], text: str) -> list[str]:
     """Return the lines of the shown conversation that hold `text`, by key."""
     assert isinstance(pilot.app.screen, ChatScreen)

@@ -28,7 +28,7 @@ from gochat.client.events import (
 )
 from gochat.client.options import ClientOptions, Clock
 from gochat.client.outgoing import Outgoing, OutgoingState
-from gochat.errors import ChatError, ConfigError, ConnectionLost
+from gochat.errors import ChatError, ConfigError, ConnectionLost, OutboxInUse
 from gochat.protocol.messages import (
     Conversation,
     Found,
@@ -64,6 +64,7 @@ __all__ = [
     "Marked",
     "Member",
     "Message",
+    "OutboxInUse",
     "Outgoing",
     "OutgoingChanged",
     "OutgoingState",

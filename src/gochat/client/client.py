@@ -60,6 +60,7 @@ async def open_client(
     Errors of the block leave it as they are, not in an exception group.
 
     Raises:
+        OutboxInUse: another program has the outbox open.
         ConfigError: `url` is none of these, or the outbox can't be used.
     """
     address = parse(url)

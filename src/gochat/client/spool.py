@@ -6,12 +6,12 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from gochat.client.outgoing import Outgoing, OutgoingState
-from gochat.errors import ChatError, ConfigError
+from gochat.errors import ChatError, ConfigError, OutboxInUse
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ class Spool:
         """Open the file at `path`, made with mode 600 if there is none, for this process alone.
 
         Raises:
-            ConfigError: it can't be opened, is in use, or is something else.
+            OutboxInUse: another program has it.
+            ConfigError: it can't be opened, or is something else.
         """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,9 +75,11 @@ class Spool:
             try:
                 _prepare(database)
             except sqlite3.OperationalError as error:
-                raise ConfigError(
-                    f"the outbox {path} can't be used: {error} (is it another program's?)"
-                ) from error
+                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                    raise OutboxInUse(
+                        f"the outbox {path} can't be used: another program has it open"
+                    ) from error
+                raise ConfigError(f"the outbox {path} can't be used: {error}") from error
             except sqlite3.DatabaseError as error:
                 raise ConfigError(
                     f"the outbox {path} is damaged or no outbox: {error}; move it away to start "
@@ -91,6 +94,19 @@ class Spool:
             " FROM outgoing ORDER BY place"
         )
         return [_outgoing(*row) for row in rows]
+
+    def take_over(self, other: Spool) -> None:
+        """Take all messages of another outbox, behind one's own.
+
+        Raises:
+            sqlite3.Error: it can't be written; each message is still in one of the two, or in both.
+        """
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            for outgoing in other.load():
+                # In both, after an end of the process right here: it stays one by its `cid`.
+                self._database.execute(_INSERT + "ON CONFLICT DO NOTHING", _row(outgoing))
+        other._database.execute("DELETE FROM outgoing")
 
     def add(self, outgoing: Outgoing) -> None:
         """Put a message at the end."""
@@ -131,6 +147,25 @@ class Spool:
             self._is_behind = True
         else:
             self._is_behind = False
+
+
+def gather(paths: Iterable[Path]) -> None:
+    """Bring what is in several outboxes together, in the first of them that no program has open.
+
+    For programs that run several times, each with an outbox of its own: what one of them has left
+    unsent, the next to start sends. What can't be used is left as it is. Two that gather at once
+    don't meet: each takes the files that the other one has not.
+    """
+    with ExitStack() as stack:
+        spools = []
+        for path in filter(Path.exists, paths):
+            with suppress(ConfigError):
+                spools.append(stack.enter_context(Spool.open(path)))
+        for other in spools[1:]:
+            try:
+                spools[0].take_over(other)
+            except sqlite3.Error as error:
+                logger.warning("an outbox could not be taken over: %s", error)
 
 
 def _prepare(database: sqlite3.Connection) -> None:

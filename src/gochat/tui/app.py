@@ -20,7 +20,8 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen
 
 from gochat.client import ConnectionState, StateChanged
-from gochat.errors import ConfigError, GochatError
+from gochat.client.spool import gather
+from gochat.errors import ConfigError, GochatError, OutboxInUse
 from gochat.tui import addresses, commands, keys, themes
 from gochat.tui.backend import ChatClient, OpenClient
 from gochat.tui.chat_log import ChatLog
@@ -170,16 +171,21 @@ class GochatApp(App[None]):
             await self._chat(client, wanted.server)
 
     async def _enter(self, stack: AsyncExitStack, server: str) -> ChatClient:
-        try:
-            return await stack.enter_async_context(
-                self._open_client(server, outbox=self.state.outbox(server))
-            )
-        except ConfigError:
-            # Its file is in use: the app runs twice. What one of them has not sent is lost with it.
-            client = await stack.enter_async_context(self._open_client(server))
-            self.notify("The app runs twice: unsent messages are lost when this one is closed.",
-                        severity="warning", markup=False)  # fmt: skip
-            return client
+        outboxes = self.state.outboxes(server)
+        gather(outboxes)  # what other apps have left there
+        problem: ConfigError | None = None
+        for outbox in outboxes:
+            try:
+                return await stack.enter_async_context(self._open_client(server, outbox=outbox))
+            except OutboxInUse as error:
+                problem = error
+            except ConfigError as error:
+                problem = error
+                break
+        client = await stack.enter_async_context(self._open_client(server))
+        self.notify(f"What is not sent is lost when the app is closed: {safe(str(problem))}.",
+                    severity="warning", markup=False, timeout=10)  # fmt: skip
+        return client
 
     async def _chat(self, client: ChatClient, server: str) -> None:
         model = Model(client.name or "", clock=self.time, now=self._now)

@@ -19,6 +19,8 @@ import platformdirs
 
 #: Servers that are remembered; the one not used for longest is forgotten.
 _SERVERS: Final = 20
+#: Apps on one server that each have an outbox: more than anybody has windows open.
+_APPS: Final = 8
 
 
 class Session(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -81,10 +83,14 @@ class State:
 
     # -- the rest -------------------------------------------------------------------------------
 
-    def outbox(self, server: str) -> Path:
-        """Return the file in which the client keeps what it has not sent yet."""
-        self._make()
-        return self.directory / self._of("outbox", server, "").replace(".json", ".sqlite")
+    def outboxes(self, server: str) -> list[Path]:
+        """Return the files in which clients keep what they have not sent yet.
+
+        A client has its file for itself, so each app that runs takes the first that no other has.
+        """
+        stem = self._of("outbox", server, "").removesuffix(".json")
+        numbers = ("", *(f"-{number}" for number in range(2, _APPS + 1)))
+        return [self.directory / f"{stem}{number}.sqlite" for number in numbers]
 
     def load_settings(self, kind: type[T]) -> T:
         """Return what was chosen in the app."""
