@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import trio
 from processes import GOCHAT
 from redis_deployments import ClusterOf3, Watched, wait_for
 from redis_process import RedisServer
+from redis_rights import add_user, rules
 from storing import NOON, Chat, Clock, account, draft, key, person
 
 from gochat.chat.conversations import LOBBY_KEY
@@ -353,6 +355,54 @@ def forget_cids(url: str) -> None:
         for kind in "kq":
             for name in client.scan_iter(f"{prefix}:*:{kind}:*"):
                 client.delete(name)
+
+
+# -- rights --------------------------------------------------------------------------------------
+
+#: What the user who copies gets by the documentation, but for what every connection takes.
+RIGHTS = sorted(
+    set(re.findall(r"\+([a-z]+)(?= )", " ".join([*rules("x"), "+scan +unlink "]))) - {"info"}
+)
+
+
+async def test_missing_right_is_found_before_anything_is_copied(
+    place: Places, redis_server: RedisServer
+) -> None:
+    """Whichever of them it is, at the source and at the target."""
+    file, full = place("sqlite"), place("redis_server")
+    await fill(file)
+    await copied(file, full)
+    found: set[str] = set()
+    with closing(redis.Redis(port=redis_server.port)) as connection:
+        client: Any = connection  # whose methods have no useful types
+        for right in RIGHTS:
+            empty = place("redis_server")
+            for url in (full, empty):
+                prefix = url.rpartition("=")[2]
+                user = add_user(redis_server.port, prefix)
+                name = user.partition(":")[0]
+                some = ("+scan", "+unlink", f"-{right}")
+                client.execute_command("ACL", "SETUSER", name, *some)
+                as_user = url.replace("redis://", f"redis://{user}@")
+                source, target = (as_user, place("sqlite")) if url is full else (file, as_user)
+                began, refusal = await refused_copy(source, target)
+                client.acl_deluser(name)
+                if refusal:
+                    found.add(right)
+                    assert "more rights" in refusal or "NOPERM" in refusal
+                    assert not began, refusal
+                    assert not list(client.scan_iter(f"{prefix}:*:rehearsal:*", count=1000))
+    assert {"scan", "unlink", "smembers", "evalsha", "zremrangebylex", "rpush"} <= found
+
+
+async def refused_copy(source: str, target: str) -> tuple[bool, str]:
+    """Copy; return whether it began, and why it was refused, if it was."""
+    began: list[str] = []
+    try:
+        await copied(source, target, progress=lambda what, *_: began.append(what))
+    except ConfigError as error:
+        return bool(began), str(error)
+    return True, ""
 
 
 # -- interruptions -------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from gochat.storage.redis import topology
 from gochat.storage.redis.keys import VERSION, Keys
 from gochat.storage.redis.people import decode_token
 from gochat.storage.redis.records import Record, decode_record, decode_row
+from gochat.storage.redis.rehearsal import rehearse_reading
 from gochat.storage.redis.topology import Server
 from gochat.storage.redis.url import Location, parse_url
 from gochat.storage.redis.wire import Broken, Refused, Reply, Wire, Words
@@ -171,7 +172,8 @@ def open_source(url: str) -> Iterator[Source]:
     """Open the data in a Redis to copy it.
 
     Raises:
-        ConfigError: there is none, or it is itself a copy that is not finished.
+        ConfigError: there is none, or it is itself a copy that is not finished; or the user may not
+            do all that reading it takes.
         StoreUnavailable: it can't be reached.
         StoreCorrupt: it is a newer gochat's.
     """
@@ -185,6 +187,7 @@ def open_source(url: str) -> Iterator[Source]:
         raise ConfigError(f"the data in {location} is itself a copy that is not finished")
     deployment = Deployment(location, partitions)
     try:
+        rehearse_reading(deployment)
         yield RedisSource(deployment)
     finally:
         deployment.close()

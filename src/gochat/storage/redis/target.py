@@ -23,6 +23,7 @@ from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import DEFAULT_PARTITIONS, VERSION
 from gochat.storage.redis.people import encode_token, lifetime
 from gochat.storage.redis.records import Record, Row, decode_record
+from gochat.storage.redis.rehearsal import rehearse_reading, rehearse_writing
 from gochat.storage.redis.source import (
     COPY_OF,
     Deployment,
@@ -48,7 +49,8 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
     """Open what becomes the data in a Redis, to go on with it or to begin.
 
     Raises:
-        ConfigError: there is data already; or what was begun is the copy of another source.
+        ConfigError: there is data already, or what was begun is the copy of another source; or the
+            user has not all rights that a copy needs.
         StoreUnavailable: it can't be reached, or a server uses it.
         StoreCorrupt: it is a newer gochat's.
     """
@@ -58,6 +60,8 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
         partitions = location.options.partitions or DEFAULT_PARTITIONS
     deployment = Deployment(location, partitions)
     try:
+        rehearse_reading(deployment)
+        rehearse_writing(deployment)
         if copy_of and restart:
             _drop(deployment)
         elif copy_of and copy_of != fingerprint:
