@@ -49,6 +49,20 @@ def test_server_is_started_and_ends_with_the_app(
     assert not answers(HOST, port)
 
 
+def test_new_chat_is_said_once_on_standard_error(
+    free_port: Callable[[], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A mistyped path would be an empty chat, with nobody the wiser."""
+    monkeypatch.setattr(tui, "run", lambda _: 0)
+    assert main(["chat", *flags(free_port(), tmp_path)]) == 0
+    assert capsys.readouterr() == ("", f"gochat: a new chat begins, in {tmp_path / 'chat.db'}\n")
+    assert main(["chat", *flags(free_port(), tmp_path)]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
 def test_server_ends_also_when_the_app_fails(free_port: Callable[[], int], tmp_path: Path) -> None:
     port = free_port()
     with pytest.raises(ZeroDivisionError), running_server(HOST, port, flags(port, tmp_path)):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from processes import serve
 
 from gochat.chat.names import fold
 from gochat.chat.store import Account
@@ -50,6 +51,81 @@ def test_store_is_the_configured_one(
     config.write_text(f"store = 'sqlite:///{store.as_posix()}'\n")
     assert main(["db", "check", "--config", str(config)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{store}: sound"
+
+
+def test_backup_to_a_relative_path_is_made_here(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the README has it: `gochat db backup copy.db`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GOCHAT_STORE", f"sqlite:///{store.name}")
+    assert main(["db", "backup", "copy.db"]) == 0
+    assert main(["db", "check", "--store", "sqlite:///copy.db"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("chat.db", "chat.db.lock", "chat.db.generation", "copy.db")
+    }
+
+
+def test_commands_on_the_store_need_nothing_else_of_the_configuration(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service has its key by an environment variable; the nightly backup has not."""
+    config = tmp_path / "server.toml"
+    config.write_text(
+        f"store = 'sqlite:///{store.as_posix()}'\nof_a_newer_gochat = 1\n"
+        "[limits]\nburst = 'many'\n[tls]\ncert = '/etc/gochat/fullchain.pem'\n[newer]\n"
+    )
+    monkeypatch.setenv("GOCHAT_PORT", "")
+    monkeypatch.setenv("GOCHAT_LIMITS_NONE", "1")
+    copy = tmp_path / "copy.db"
+    assert main(["db", "backup", str(copy), "--config", str(config)]) == 0
+    assert main(["db", "check", "--config", str(config)]) == 0
+    assert main(["db", "restore", str(copy), "--replace", "--config", str(config)]) == 0
+
+
+def test_key_of_the_store_is_checked_all_the_same(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GOCHAT_STORE", "")
+    assert main(["db", "check"]) == 2
+    assert "GOCHAT_STORE: empty" in capsys.readouterr().err
+    assert main(["db", "check", "--store", ""]) == 2
+    assert main(["db", "check", "--store", f"sqlite:///{store}"]) == 2, (
+        "the variable is still wrong"
+    )
+
+
+def test_restore_needs_to_be_told_to_replace_a_store(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.db"
+    flags = ["--store", f"sqlite:///{store}"]
+    assert main(["db", "backup", str(copy), *flags]) == 0
+    assert main(["db", "restore", str(copy), *flags]) == 2
+    assert "--replace" in capsys.readouterr().err
+    assert main(["db", "restore", str(copy), "--replace", *flags]) == 0
+    kept, restored = capsys.readouterr().out.splitlines()
+    assert kept.startswith(f"{store}.replaced-")
+    assert kept.endswith(": the store that was there before")
+    assert restored == f"{store}: a sound copy of {copy}; a server can be started on it"
+    assert main(["db", "check", *flags]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"{store}: a backup, made 20")
+
+
+def test_restore_while_a_server_runs_is_1_and_of_what_is_no_backup_2_or_3(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.db"
+    flags = ["--replace", "--store", f"sqlite:///{store}"]
+    with serve(store) as running:
+        assert main(["db", "backup", str(copy), "--store", f"sqlite:///{store}"]) == 0
+        assert main(["db", "restore", str(copy), *flags]) == 1
+        assert f"pid {running.process.pid}" in capsys.readouterr().err
+    assert main(["db", "restore", str(tmp_path / "missing.db"), *flags]) == 2
+    (tmp_path / "text").write_text("not a database, but long enough to look into" * 10)
+    assert main(["db", "restore", str(tmp_path / "text"), *flags]) == 3
+    assert main(["db", "restore", str(copy), "--store", "redis://127.0.0.1"]) == 2
 
 
 def test_backup_overwrites_nothing(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,6 +93,28 @@ def test_a_store_in_use_by_another_server_stops_the_start(tmp_path: Path) -> Non
     assert str(running.process.pid) in said
 
 
+def test_a_store_in_use_by_another_name_stops_the_start(tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "chat.db")
+    with serve(tmp_path / "chat.db") as running:
+        code, said = failing("--port", "0", "--store", f"sqlite:///{link}")
+        assert code == 1
+        assert str(running.process.pid) in said
+        # Nor by its own name, when it was moved.
+        (tmp_path / "chat.db").rename(tmp_path / "moved.db")
+        code, said = failing("--port", "0", "--store", f"sqlite:///{tmp_path / 'moved.db'}")
+    assert code == 1
+    assert "under another name" in said
+
+
+def test_an_empty_file_is_no_new_chat(tmp_path: Path) -> None:
+    (tmp_path / "chat.db").touch()
+    code, said = failing("--port", "0", "--store", f"sqlite:///{tmp_path / 'chat.db'}")
+    assert code == 3
+    assert "is empty" in said
+    assert "remove it" in said
+
+
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(b"my notes, which are no database\n" * 100)

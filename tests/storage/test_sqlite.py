@@ -658,12 +658,31 @@ async def test_synchronous_is_chosen_in_the_url(path: Path, options: str, level:
         ("sqlite://chat.db", "sqlite:///chat.db"),
         ("sqlite:///chat.db?synchronous=never", "off, normal, full"),
         ("sqlite:///chat.db?cache=shared", "no option 'cache'"),
+        ("sqlite://", "no path"),
+        ("sqlite:///", "sqlite:///:memory:"),
+        ("sqlite:///?synchronous=full", "a variable is not set"),
+        ("sqlite:///$UNSET", "UNSET is not expanded"),
+        ("sqlite:////srv/${NAME}.db", "NAME} is not expanded"),
+        ("sqlite:///~/chat.db", "~ is not expanded"),
+        ("sqlite:////srv/", "ends with a slash"),
+        ("sqlite:///chat.db ", "spaces around it"),
+        ("sqlite:///chat\0.db", "control characters"),
+        ("sqlite:///chat.db\n", "control characters"),
+        ("sqlite:////", "ends with a slash"),
+        ("sqlite:///.", "a directory"),
+        ("sqlite:///..", "a directory"),
+        ("sqlite:chat.db", "sqlite:///PATH"),
+        ("sqlite:///" + "x" * 300, "name too long"),
     ],
 )
-async def test_url_that_can_not_be_used_says_what_can(url: str, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+async def test_url_that_can_not_be_used_says_what_can(
+    url: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"(?i){says}"):
         async with open_store(url):
             pass
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_path_may_have_any_characters(tmp_path: Path) -> None:

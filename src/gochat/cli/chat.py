@@ -57,21 +57,26 @@ def run(args: argparse.Namespace) -> int:
     tui.add_arguments(parser)
     shown_host = f"[{host}]" if ":" in host else host
     url = f"{'gochats' if is_encrypted else 'gochat'}://{shown_host}:{config.port}"
-    with running_server(host, config.port, flags, is_encrypted=is_encrypted):
+    with running_server(host, config.port, flags, is_encrypted=is_encrypted) as has_made_store:
+        if has_made_store:
+            where = config.store_url.removeprefix("sqlite:///").partition("?")[0]
+            print(f"gochat: a new chat begins, in {where}", file=sys.stderr)
         return tui.run(parser.parse_args([url]))
 
 
 @contextmanager
 def running_server(
     host: str, port: int, flags: list[str], *, is_encrypted: bool = False
-) -> Iterator[None]:
+) -> Iterator[bool]:
     """Have a server answer on `host` and `port`: the one that does, or one started with `flags`.
+
+    Yields whether that one found no store where it looked for one, and made it.
 
     Raises:
         GochatError: it can't be started, or something else has the port.
     """
     if answers(host, port, is_encrypted=is_encrypted):
-        yield
+        yield False
         return
     log = _log_path(port)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +93,7 @@ def running_server(
         )
     try:
         _wait_until_ready(server, host, port, log, is_encrypted=is_encrypted)
-        yield
+        yield "store created" in log.read_text(encoding="utf-8", errors="replace")
     finally:
         assert server.stdin is not None
         server.stdin.close()
