@@ -21,6 +21,7 @@ Servers, and copies into a database, lock exclusively; backups, checks and copie
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -168,6 +169,10 @@ def forget(path: Path) -> None:
         _lock_file(path).unlink()
 
 
+_HINTS: Final = {
+    errno.ELOOP: ". It is a link, which a lock file never is: remove it",
+    errno.EACCES: ". Is it another user's, of a server that was once started by them?",
+}
 _READER: Final = "a backup, a check or a copy, which ends by itself"
 
 
@@ -195,10 +200,8 @@ def _open(lock: Path, flags: int) -> int:
     try:
         descriptor = os.open(lock, flags | _CAREFUL, 0o600)
     except OSError as error:
-        raise ConfigError(
-            f"the lock file {lock} can't be opened: {error.strerror}. If it is a link, or another "
-            "user's, remove it"
-        ) from error
+        hint = _HINTS.get(error.errno or 0, "")
+        raise ConfigError(f"the lock file {lock} can't be opened: {error.strerror}{hint}") from error
     status = os.fstat(descriptor)
     text = os.read(descriptor, _TEXT_SIZE) if stat.S_ISREG(status.st_mode) else b"?"
     if status.st_nlink > 1 or status.st_size > _TEXT_SIZE or text.strip(b"0123456789 \n"):

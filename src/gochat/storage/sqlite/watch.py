@@ -29,7 +29,7 @@ class Watch:
     def __init__(self, path: Path, held: Identity) -> None:
         self._path = path
         self._held = held
-        self._parts = [place.beside(path, suffix) for suffix in _PARTS]
+        self._parts = [str(place.beside(path, suffix)) for suffix in _PARTS]
         self._expected = [held, *map(place.identity, self._parts[1:])]
         self._finding: str | None = None
         self.require_in_place()
@@ -46,7 +46,7 @@ class Watch:
                 finding = _finding(part, expected)
                 if finding is not None:
                     self._finding = f"{finding} while the server used it"
-                    log.error("store file lost", path=str(part), reason=self._finding)
+                    log.error("store file lost", path=part, reason=self._finding)
                     break
         if self._finding is not None:
             raise StoreCorrupt(
@@ -62,7 +62,7 @@ class Watch:
             return False
 
 
-def _finding(path: Path, expected: Identity) -> str | None:
+def _finding(path: str, expected: Identity) -> str | None:
     try:
         found = place.identity(path)
     except (FileNotFoundError, NotADirectoryError):
