@@ -78,6 +78,22 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             assert [entry.text for entry in page.entries] == [str(n) for n in range(10)]
 
 
+async def test_nothing_is_acknowledged_once_the_store_was_moved(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as running:
+        async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+            peer = Peer(stream)
+            await peer.log_in("mei")
+            await peer.ask(Send(to="#lobby", text="acknowledged"), Sent)
+            (tmp_path / "chat.db").rename(tmp_path / "moved.db")
+            await peer.send(Send(to="#lobby", text="not acknowledged"))
+            assert not any(isinstance(message, Sent) for message in await peer.at_end())
+        running.process.terminate()
+        running.finish()
+    events = [json.loads(line)["event"] for line in running.log if line.strip()]
+    assert events.count("store file lost") == 1
+    assert not (tmp_path / "chat.db").exists(), "nor is another one begun"
+
+
 async def test_the_log_holds_no_message_and_no_secret(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db", "--log-level", "debug") as running:
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:

@@ -71,7 +71,7 @@ async def test_restore_does_not_touch_a_store_that_a_server_has(path: Path, save
             restore(saved, path.with_name("other.db"), replace=False)
     with pytest.raises(ConfigError, match="the store itself"):
         restore(path, path, replace=True)
-    with pytest.raises(ConfigError, match="there is no database"):
+    with pytest.raises(ConfigError, match="there is no backup"):
         restore(path.with_name("missing.db"), path, replace=True)
     assert await texts(path) == ["hello", "after the backup", "goes on"]
 

@@ -33,12 +33,15 @@ def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:
         StoreCorrupt: the backup is damaged. Nothing is changed.
     """
     target = place.real(target)
+    if not backup.exists():
+        raise ConfigError(f"there is no backup {backup}")
     place.make_directory(target)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(target))
+        _give_to_owner(place.beside(target, ".lock"), target)
         exists = target.exists()
         if exists:
-            if backup.exists() and backup.samefile(target):
+            if backup.samefile(target):
                 raise ConfigError(f"{backup} is the store itself: there is nothing to restore")
             if not replace:
                 raise ConfigError(
@@ -85,9 +88,7 @@ def _name_to_keep(target: Path) -> Path:
     return place.beside(target, f".replaced-{now}")
 
 
-def _give_to_owner(new: Path, target: Path) -> None:
-    if os.name != "posix" or os.geteuid() != 0:
-        return
-    owner = target.stat() if target.exists() else target.parent.stat()
-    for path in (new, place.beside(target, ".lock")):
+def _give_to_owner(path: Path, target: Path) -> None:
+    if os.name == "posix" and os.geteuid() == 0:
+        owner = target.stat() if target.exists() else target.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)

@@ -84,8 +84,11 @@ def exclusive(path: Path) -> Iterator[None]:
         except OSError as error:
             raise StoreUnavailable(f"{path} is in use by {_holder(descriptor)}") from error
         # Over what was there and no shorter: nothing that is not ours is ever truncated.
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, f"{os.getpid():<{_TEXT_SIZE - 1}}\n".encode())
+        try:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, f"{os.getpid():<{_TEXT_SIZE - 1}}\n".encode())
+        except OSError as error:
+            raise StoreUnavailable(f"{path}.lock can't be written: {error.strerror}") from error
         yield
     finally:
         os.close(descriptor)
@@ -201,7 +204,8 @@ def _open(lock: Path, flags: int) -> int:
         descriptor = os.open(lock, flags | _CAREFUL, 0o600)
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, "")
-        raise ConfigError(f"the lock file {lock} can't be opened: {error.strerror}{hint}") from error
+        reason = f"{error.strerror}{hint}"
+        raise ConfigError(f"the lock file {lock} can't be opened: {reason}") from error
     status = os.fstat(descriptor)
     text = os.read(descriptor, _TEXT_SIZE) if stat.S_ISREG(status.st_mode) else b"?"
     if status.st_nlink > 1 or status.st_size > _TEXT_SIZE or text.strip(b"0123456789 \n"):
