@@ -34,7 +34,11 @@ class Guesser:
 
     def fail(self, times: int = 1, account: NameKey = MEI, address: str = "10.0.0.1") -> None:
         for _ in range(times):
-            self.limiter.failed(account, address, self.now)
+            self.limiter.failed(account, address, self.now, is_known=False)
+
+    def is_slow(self, address: str = "10.0.0.1") -> bool:
+        """Whether tries from the address are to wait in line."""
+        return self.limiter.is_over(address, self.now)
 
 
 # -- failed logins: an account from an address ----------------------------------------------------
@@ -107,19 +111,24 @@ def test_the_wait_has_a_bound_however_many_failures_there_are() -> None:
 # -- failed logins: an address --------------------------------------------------------------------
 
 
-def test_an_address_that_fails_too_often_is_locked_out_for_every_account() -> None:
+def test_an_address_that_fails_too_often_is_slowed_down_for_some_time() -> None:
     guesser = Guesser()
     for number in range(19):
         guesser.fail(account=NameKey(f"p{number}"))
-    assert guesser.wait(account=BOB) == 0
+    assert not guesser.is_slow()
     guesser.fail(account=NameKey("p19"))
-    assert guesser.wait(account=BOB) == HOUR
-    assert guesser.wait(account=BOB, address="10.0.0.2") == 0
-    guesser.now += HOUR
-    assert guesser.wait(account=BOB) == 0
+    assert guesser.is_slow()
+    assert guesser.wait(account=BOB) == 0, "and not locked out"
+    assert not guesser.is_slow("10.0.0.2")
+    guesser.now += HOUR - 1
+    guesser.fail(account=NameKey("p20"))
+    guesser.now += HOUR - 1
+    assert guesser.is_slow(), "an hour after the last failure"
+    guesser.now += 1
+    assert not guesser.is_slow()
     for number in range(19):
         guesser.fail(account=NameKey(f"q{number}"))
-    assert guesser.wait(account=BOB) == 0, "it begins anew"
+    assert not guesser.is_slow(), "it begins anew"
 
 
 def test_success_with_one_account_gives_an_address_no_more_tries_at_others() -> None:
@@ -127,7 +136,7 @@ def test_success_with_one_account_gives_an_address_no_more_tries_at_others() -> 
     for number in range(20):
         guesser.fail(account=NameKey(f"p{number}"))
         guesser.limiter.succeeded(BOB, "10.0.0.1")
-    assert guesser.wait() == HOUR
+    assert guesser.is_slow()
 
 
 def test_typing_errors_of_a_school_don_t_add_up_over_the_day() -> None:
@@ -135,7 +144,17 @@ def test_typing_errors_of_a_school_don_t_add_up_over_the_day() -> None:
     for number in range(200):
         guesser.now += 300
         guesser.fail(account=NameKey(f"pupil{number}"))
-        assert guesser.wait(account=BOB) == 0
+        assert not guesser.is_slow()
+
+
+def test_mistakes_of_those_who_are_known_at_an_address_don_t_slow_it_down() -> None:
+    guesser = Guesser()
+    for number in range(100):
+        guesser.limiter.failed(NameKey(f"p{number}"), "10.0.0.1", guesser.now, is_known=True)
+    assert not guesser.is_slow()
+    for _ in range(10):
+        guesser.limiter.failed(MEI, "10.0.0.1", guesser.now, is_known=True)
+    assert guesser.wait() > 0, "their own account's limit holds"
 
 
 @given(st.lists(st.tuples(st.sampled_from(["mei", "bob"]), st.floats(0, 10_000)), max_size=60))

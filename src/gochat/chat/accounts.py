@@ -17,7 +17,7 @@ from gochat.chat import names
 from gochat.chat.hashing import HashingQueue, Wait, wait_patiently
 from gochat.chat.names import NameKey
 from gochat.chat.passwords import Passwords, Verdict
-from gochat.chat.store import Account, Store, Token
+from gochat.chat.store import LOGIN_MEMORY, Account, Store, Token
 from gochat.errors import ChatError, ErrorCode
 
 #: In milliseconds.
@@ -114,12 +114,17 @@ class Accounts:
         await self._store.revoke_tokens(who.key)
         return await self.issue_token(who)
 
-    async def issue_token(self, who: Identity) -> IssuedToken:
-        """Return a new session token."""
+    async def has_logged_in_from(self, account: NameKey, address: str) -> bool:
+        """Return whether somebody has logged in from this address of late, by password."""
+        at = await self._store.last_login(account, address)
+        return at is not None and at > self._clock() - LOGIN_MEMORY
+
+    async def issue_token(self, who: Identity, address: str | None = None) -> IssuedToken:
+        """Return a new session token, for a login by password from `address`, if it was one."""
         secret = secrets.token_urlsafe(32)
         token = IssuedToken(secret, _digest(secret), self._clock() + self._token_lifetime)
         await self._store.add_token(
-            Token(digest=token.digest, account=who.key, expires=token.expires)
+            Token(digest=token.digest, account=who.key, expires=token.expires), address
         )
         return token
 

@@ -56,6 +56,11 @@ MAX_COUNTED = 1000
 #: of new entries are soon those of the clock again when it had jumped.
 MAX_AHEAD: Final = 5 * 60 * 1000
 
+#: Milliseconds for which a store remembers from which addresses somebody has logged in.
+LOGIN_MEMORY: Final = 30 * 24 * 3600 * 1000
+#: How many of them: a person has a home, an office, a telephone, and travels.
+LOGIN_ADDRESSES: Final = 16
+
 #: A position in what a store commits, of all conversations together. Opaque: a caller takes it
 #: from :class:`Batch` and hands it back.
 Cursor: TypeAlias = object
@@ -178,8 +183,16 @@ class Store(Protocol):
         """Replace an account's password hash."""
         ...
 
-    async def add_token(self, token: Token) -> None:
-        """Keep a token; may forget those that have expired."""
+    async def add_token(self, token: Token, address: str | None = None) -> None:
+        """Keep a token, and from which address its account has logged in for it, if by password.
+
+        May forget tokens that have expired. Of the addresses of an account it remembers the last
+        :data:`LOGIN_ADDRESSES`, each for :data:`LOGIN_MEMORY`.
+        """
+        ...
+
+    async def last_login(self, account: NameKey, address: str) -> int | None:
+        """Return when the account last logged in by password from this address, if remembered."""
         ...
 
     async def token(self, digest: bytes, now: int) -> Token | None:

@@ -65,11 +65,32 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 5
     login_failures_address: Annotated[
-        int, _within(1, 100_000, "Failed logins from one address, after which it is locked out.")
+        int,
+        _within(
+            1,
+            100_000,
+            "Failed logins from one address, after which its tries wait in line. Accounts that "
+            "logged in from there in the last 30 days don't count, and don't wait.",
+        ),
     ] = 20
     login_lockout: Annotated[
-        _Seconds, _within(1, 30 * _DAY, "Seconds for which such an address is locked out.")
+        _Seconds,
+        _within(
+            1,
+            30 * _DAY,
+            "Seconds for which such an address is slowed down, after the last failure. Also the "
+            "longest wait for one account.",
+        ),
     ] = 3600.0
+    login_interval: Annotated[
+        _Seconds, _within(0, 3600, "Seconds between two tries from such an address.")
+    ] = 3.0
+    login_line: Annotated[
+        int,
+        _within(
+            1, 1000, "Tries from such an address that may wait, before the next is `rate_limited`."
+        ),
+    ] = 5
     registrations: Annotated[
         int,
         _within(

@@ -56,6 +56,7 @@ from gochat.server.certificate import Certificate
 from gochat.server.handlers import Handlers
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.listener import accept_for_ever, cannot_listen
+from gochat.server.login_line import LoginLines
 from gochat.server.neighbours import Neighbours
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.services import Services
@@ -278,6 +279,7 @@ def _compose(
         retries=Retries(store, directory),
         connections=ConnectionLimiter(limits, limits.max_connections or _max_connections()),
         logins=LoginLimiter(limits),
+        login_lines=LoginLines(limits.login_interval, limits.login_line),
         registrations=RegistrationLimiter(limits, trio.current_time),
     )
 

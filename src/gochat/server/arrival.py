@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 import structlog
@@ -31,6 +31,7 @@ from gochat.protocol.messages import (
     Resume,
 )
 from gochat.server.catch_up import CatchUp
+from gochat.server.limits import subscriber
 from gochat.server.services import Services
 from gochat.server.session import Session
 
@@ -75,19 +76,25 @@ class Arrivals:
                 f"too many failed logins: try again in {wait:.0f} s",
                 retry_after=wait,
             )
-        self._services.logins.check(account, session.address, now)
+        accounts, logins = self._services.accounts, self._services.logins
+        logins.check(account, session.address, now)
+        origin = subscriber(session.address)
+        is_known = await accounts.has_logged_in_from(account, origin)
+        if not is_known and logins.is_over(origin, now):
+            self._services.login_lines.check(origin)
+            await session.while_there(partial(self._services.login_lines.wait, origin))
+            logins.check(account, origin, trio.current_time())  # others have tried meanwhile
         try:
-            who = await self._services.accounts.log_in(
-                request.name, request.password, session.while_there
-            )
+            who = await accounts.log_in(request.name, request.password, session.while_there)
         except ChatError as error:
             if error.code == ErrorCode.BAD_CREDENTIALS:
+                now = trio.current_time()
                 session.login_failures.append(now)
-                self._services.logins.failed(account, session.address, now)
+                logins.failed(account, origin, now, is_known=is_known)
                 log.info("login failed", name=request.name[:64], address=session.address)
             raise
-        self._services.logins.succeeded(account, session.address)
-        token = await self._services.accounts.issue_token(who)
+        logins.succeeded(account, origin)
+        token = await accounts.issue_token(who, origin)
         async with self._arriving(session, who, token, request) as catch_up:
             if not session.wants_log:
                 await catch_up.send_unread()
@@ -115,15 +122,17 @@ class Arrivals:
         """Set a new password; the account's other sessions end, for their tokens do."""
         assert session.identity is not None
         assert session.person is not None
-        who, now = session.identity, trio.current_time()
-        self._services.logins.check(who.key, session.address, now)
+        who = session.identity
+        self._services.logins.check(who.key, session.address, trio.current_time())
         try:
             token = await self._services.accounts.change_password(
                 who, request.old, request.new, session.while_there
             )
         except ChatError as error:
             if error.code == ErrorCode.BAD_CREDENTIALS:
-                self._services.logins.failed(who.key, session.address, now)
+                # Not for the address: who is logged in guesses at one account only.
+                now = trio.current_time()
+                self._services.logins.failed(who.key, session.address, now, is_known=True)
             raise
         session.token_digest = token.digest
         for other in session.person.sessions:

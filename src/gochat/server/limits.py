@@ -59,7 +59,8 @@ class LoginLimiter:
 
     Never per account alone: that would let anybody lock anybody out. The failures for an account
     are forgotten when there was none for the time of a lockout; those of an address such a time
-    after the first, for behind it may be a whole school, whose typing errors never end.
+    after the first, for behind it may be a whole school, whose typing errors never end. An address
+    with too many isn't locked out: its tries are to wait in line (:mod:`.login_line`).
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -69,20 +70,27 @@ class LoginLimiter:
 
     def check(self, account: NameKey, address: str, now: float) -> None:
         """Raise ``rate_limited`` if this address must wait before it tries this account."""
-        address, until = subscriber(address), now
-        if (failures := self._by_account.get((account, address))) is not None:
-            until = failures.until
-        if (failures := self._by_address.get(address)) is not None:
-            until = max(until, failures.until)
-        if until > now:
+        failures = self._by_account.get((account, subscriber(address)))
+        if failures is not None and failures.until > now:
+            wait = failures.until - now
             raise ChatError(
                 ErrorCode.RATE_LIMITED,
-                f"too many failed logins: try again in {ceil(until - now)} s",
-                retry_after=until - now,
+                f"too many failed logins: try again in {ceil(wait)} s",
+                retry_after=wait,
             )
 
-    def failed(self, account: NameKey, address: str, now: float) -> None:
-        """Note a failed login."""
+    def is_over(self, address: str, now: float) -> bool:
+        """Return whether too many logins have failed from this address."""
+        failures = self._by_address.get(subscriber(address))
+        return (
+            failures is not None
+            and failures.count >= self._limits.login_failures_address
+            and now < failures.expires
+        )
+
+    def failed(self, account: NameKey, address: str, now: float, *, is_known: bool) -> None:
+        """Note a failed login. One for an account that is known at the address doesn't count for
+        the address: its owner has made a mistake, and whoever guesses it has few tries anyway."""
         limits, address = self._limits, subscriber(address)
         failures = self._remembered(self._by_account, (account, address), now)
         failures.count += 1
@@ -91,10 +99,12 @@ class LoginLimiter:
             wait = min(2.0 ** min(over, MAX_DOUBLINGS), limits.login_lockout)
             failures.until = now + wait
         failures.expires = max(now, failures.until) + limits.login_lockout
+        if is_known:
+            return
         failures = self._remembered(self._by_address, address, now)
         failures.count += 1
         if failures.count >= limits.login_failures_address:
-            failures.until = failures.expires = now + limits.login_lockout
+            failures.expires = now + limits.login_lockout
 
     def succeeded(self, account: NameKey, address: str) -> None:
         """Forget the failures for this account from this address."""

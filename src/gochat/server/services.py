@@ -14,6 +14,7 @@ from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
+from gochat.server.login_line import LoginLines
 from gochat.server.registrations import RegistrationLimiter
 
 
@@ -32,4 +33,5 @@ class Services:
     retries: Retries
     connections: ConnectionLimiter
     logins: LoginLimiter
+    login_lines: LoginLines
     registrations: RegistrationLimiter

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import trio
-from storing import NOON, Chat, account, person
+from storing import NOON, Chat, Clock, account, person
 
-from gochat.chat.store import Account, Store, Token
+from gochat.chat.store import LOGIN_ADDRESSES, Account, Store, Token
 
 pytestmark = pytest.mark.trio
 
@@ -106,3 +108,41 @@ async def test_expired_tokens_may_be_forgotten_but_no_others(chat: Chat) -> None
             Token(digest=bytes([number]) * 32, account=person("mei"), expires=NOON - 1)
         )
     assert await chat.store.token(valid.digest, NOON) == valid
+
+
+async def test_it_is_remembered_from_where_somebody_last_logged_in(
+    chat: Chat, clock: Clock
+) -> None:
+    store, number = chat.store, itertools.count()
+
+    async def log_in(who: str, address: str | None) -> int:
+        token = Token(
+            digest=next(number).to_bytes(32, "big"), account=person(who), expires=NOON * 2
+        )
+        await store.add_token(token, address)
+        return clock()
+
+    assert await store.last_login(person("mei"), "10.0.0.1") is None
+    first = await log_in("mei", "10.0.0.1")
+    await log_in("bob", None)
+    assert await store.last_login(person("mei"), "10.0.0.1") == first
+    assert await store.last_login(person("mei"), "10.0.0.2") is None
+    assert await store.last_login(person("bob"), "10.0.0.1") is None
+    clock.now += 1000
+    assert await log_in("mei", "10.0.0.1") == first + 1000
+    assert await store.last_login(person("mei"), "10.0.0.1") == first + 1000
+    await store.revoke_tokens(person("mei"))
+    assert await store.last_login(person("mei"), "10.0.0.1") == first + 1000
+
+
+async def test_few_addresses_of_a_person_are_remembered_the_last_ones(
+    chat: Chat, clock: Clock
+) -> None:
+    addresses = [f"10.0.0.{number}" for number in range(LOGIN_ADDRESSES + 4)]
+    for number, address in enumerate(addresses):
+        clock.now += 1000
+        token = Token(digest=bytes([number]) * 32, account=person("mei"), expires=NOON * 2)
+        await chat.store.add_token(token, address)
+    known = [await chat.store.last_login(person("mei"), address) for address in addresses]
+    assert known[:4] == [None] * 4
+    assert None not in known[4:]

@@ -103,8 +103,11 @@ class RedisStore:
     async def set_password_hash(self, key: NameKey, password_hash: str) -> None:
         await self._writer.run(self._people.set_password_hash(key, password_hash))
 
-    async def add_token(self, token: Token) -> None:
-        await self._writer.run(self._people.add_token(token, self._clock()))
+    async def add_token(self, token: Token, address: str | None = None) -> None:
+        await self._writer.run(self._people.add_token(token, address, self._clock()))
+
+    async def last_login(self, account: NameKey, address: str) -> int | None:
+        return await self._reader.run(self._people.last_login(account, address))
 
     async def token(self, digest: bytes, now: int) -> Token | None:
         return await self._reader.run(self._people.token(digest, now))

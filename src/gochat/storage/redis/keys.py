@@ -32,6 +32,7 @@ wholly in one partition; so is what is kept about a person, in another one.
 ``q:DIGEST``         string the conversation in which a sender used this cid; expires
 ``a:PERSON``         hash   the account
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
+``f:PERSON``         zset   the addresses from which they have logged in, by the time; expires
 ``t:DIGEST``         string a session token; expires
 ``nodes``            hash   when each node's lease ends; only in partition 0
 ``o:NODE``           hash   the people that are online at a node; expires; in partition 0

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import Account, Token
+from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, Account, Token
 from gochat.protocol.messages import Level
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
@@ -121,12 +121,30 @@ class People:
     # revoke all of an account by deleting them would leave one that is just being added. So each
     # has the account's generation, and revoking all is counting that up.
 
-    def add_token(self, token: Token, now: int) -> Steps[None]:
+    def add_token(self, token: Token, address: str | None, now: int) -> Steps[None]:
         """Keep a token until some time after it has expired."""
         (generation,) = yield [self._about(token.account, "HGET", "generation")]
         packed = encode_token(token, int(generation or 0))
         partition, key = self._keys.token(token.digest)
         yield [Command(partition, ("SET", key, packed, "PX", lifetime(token, now)))]
+        if address is not None:
+            yield from self._note_login(token.account, address, now)
+
+    def _note_login(self, account: NameKey, address: str, now: int) -> Steps[None]:
+        partition, key = self._keys.partition(account), self._keys.person(account, "f")
+        _, _, oldest = yield [
+            Command(partition, ("ZADD", key, now, address)),
+            Command(partition, ("PEXPIRE", key, LOGIN_MEMORY)),
+            Command(partition, ("ZRANGE", key, 0, -LOGIN_ADDRESSES - 1)),
+        ]
+        if oldest:
+            yield [Command(partition, ("ZREM", key, *oldest))]
+
+    def last_login(self, account: NameKey, address: str) -> Steps[int | None]:
+        """Find when somebody last logged in from an address."""
+        partition, key = self._keys.partition(account), self._keys.person(account, "f")
+        (at,) = yield [Command(partition, ("ZSCORE", key, address))]
+        return None if at is None else int(float(at))
 
     def token(self, digest: bytes, now: int) -> Steps[Token | None]:
         """Find a token that holds."""

@@ -98,8 +98,13 @@ class SqliteStore:
     async def set_password_hash(self, key: NameKey, password_hash: str) -> None:
         await self._writer.write(partial(people.set_password_hash, self._log, key, password_hash))
 
-    async def add_token(self, token: Token) -> None:
-        await self._writer.write(partial(people.add_token, self._log, token, self._clock()))
+    async def add_token(self, token: Token, address: str | None = None) -> None:
+        await self._writer.write(
+            partial(people.add_token, self._log, token, address, self._clock())
+        )
+
+    async def last_login(self, account: NameKey, address: str) -> int | None:
+        return await self._read(partial(self._reader.last_login, account, address))
 
     async def token(self, digest: bytes, now: int) -> Token | None:
         return await self._read(partial(self._reader.token, digest, now))

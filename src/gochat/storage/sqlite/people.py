@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import Account, Token
+from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, Account, Token
 from gochat.protocol.messages import Level
 from gochat.storage.sqlite.log import Log
 
@@ -32,9 +32,11 @@ def set_password_hash(log: Log, key: NameKey, password_hash: str) -> None:
     log.db.execute("UPDATE account SET password_hash = ? WHERE key = ?", (password_hash, key))
 
 
-def add_token(log: Log, token: Token, now: int) -> None:
+def add_token(log: Log, token: Token, address: str | None, now: int) -> None:
     """See :meth:`gochat.chat.store.Store.add_token`. Forgets a few that have expired, so that
     there are never many."""
+    if address is not None:
+        _note_login(log, token.account, address, now)
     log.db.execute(
         "DELETE FROM token WHERE digest IN"
         " (SELECT digest FROM token WHERE expires <= ? ORDER BY expires LIMIT 10)",
@@ -43,6 +45,24 @@ def add_token(log: Log, token: Token, now: int) -> None:
     log.db.execute(
         "INSERT INTO token (digest, account, expires) VALUES (?, ?, ?)",
         (token.digest, token.account, token.expires),
+    )
+
+
+def _note_login(log: Log, account: NameKey, address: str, now: int) -> None:
+    log.db.execute(
+        "INSERT INTO login (account, address, at) VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET at = excluded.at",
+        (account, address, now),
+    )
+    log.db.execute(
+        "DELETE FROM login WHERE account = ?1 AND address NOT IN"
+        " (SELECT address FROM login WHERE account = ?1 ORDER BY at DESC, address LIMIT ?2)",
+        (account, LOGIN_ADDRESSES),
+    )
+    log.db.execute(
+        "DELETE FROM login WHERE (account, address) IN"
+        " (SELECT account, address FROM login WHERE at <= ? ORDER BY at LIMIT 10)",
+        (now - LOGIN_MEMORY,),
     )
 
 

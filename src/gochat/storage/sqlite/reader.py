@@ -83,6 +83,14 @@ class Reader:
             ).fetchone()
         return None if row is None else Token(digest=row[0], account=row[1], expires=row[2])
 
+    def last_login(self, account: NameKey, address: str) -> int | None:
+        """See :meth:`gochat.chat.store.Store.last_login`."""
+        with self._connections.snapshot() as db:
+            row = db.execute(
+                "SELECT at FROM login WHERE account = ? AND address = ?", (account, address)
+            ).fetchone()
+        return None if row is None else int(row[0])
+
     # -- the log --------------------------------------------------------------------------------
 
     def page(
