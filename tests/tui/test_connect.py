@@ -15,7 +15,7 @@ from gochat.errors import ChatError, ConfigError, ConnectionLost, ErrorCode, Out
 from gochat.tui.app import GochatApp
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.screens.connect import ConnectScreen, Credentials, Field
-from gochat.tui.scripted import ScriptedClient
+from gochat.tui.scripted import ScriptedClient, opener
 from gochat.tui.state import Session, State
 
 pytestmark = pytest.mark.anyio
@@ -163,6 +163,25 @@ async def test_a_hostile_error_text_is_shown_as_text(
         await until(pilot, lambda: bool(error_at(pilot, "server")))
         assert "\x1b" not in error_at(pilot, "server")
         assert "[red]x[/red]" in error_at(pilot, "server")
+
+
+async def test_a_state_directory_that_cannot_be_written_is_said_and_ends_nothing(
+    client: ScriptedClient, tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("a file where the directory should be")
+    state = State(tmp_path / "state")
+    app = GochatApp(state=state, open_client=opener(client), credentials=LOGIN)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ChatScreen))
+        await until(pilot, lambda: "Nothing can be kept in" in screen_text(pilot))
+        await settle(pilot)
+        await type_text(pilot, "half a sentence")
+        await settle(pilot)
+        app._keep_drafts()
+        assert "half a sentence" in screen_text(pilot)
+        (tmp_path / "state").unlink()  # it can be written again
+        app._keep_drafts()
+        assert state.drafts(LOGIN.server, "ada") == {"#lobby": "half a sentence"}
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ class GochatApp(App[None]):
             server, session.name if session else "", has_account=session is not None
         )
         await self.push_screen(form)
+        self.state.report = self._report
         for problem in self.preferences.problems:
             self.notify(problem, title="Configuration", severity="warning", markup=False, timeout=8)
         self.set_interval(_DRAFTS_INTERVAL, self._keep_drafts)
@@ -286,9 +287,10 @@ class GochatApp(App[None]):
         if self._controller is None:
             return
         drafts = self._controller.model.drafts()
-        if drafts != self._kept_drafts:
+        if drafts != self._kept_drafts and self.state.keep_drafts(
+            self._session, self._controller.model.me, drafts
+        ):
             self._kept_drafts = drafts
-            self.state.keep_drafts(self._session, self._controller.model.me, drafts)
 
     # -- from the model to the screen ------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 ``sessions.json`` has the servers, the names used there and their session tokens; never a password.
 ``drafts.json`` has what was typed and not sent. ``settings.json`` has what was chosen in the app.
-A file that is damaged or missing is as good as empty: nothing here is worth not starting for.
+A file that is damaged or missing is as good as empty: nothing here is worth not starting for. What
+can't be written is said once, and tried again with the next change.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -55,6 +57,9 @@ class State:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        #: Called with the reason when something can't be kept.
+        self.report: Callable[[str], None] = lambda problem: None
+        self._is_failing = False
 
     # -- sessions -------------------------------------------------------------------------------
 
@@ -77,9 +82,9 @@ class State:
         """Return what was typed and not sent, by conversation."""
         return self._load(self._of("drafts", server, name), _Drafts).drafts
 
-    def keep_drafts(self, server: str, name: str, drafts: dict[str, str]) -> None:
-        """Keep what was typed and not sent."""
-        self._save(self._of("drafts", server, name), _Drafts(drafts))
+    def keep_drafts(self, server: str, name: str, drafts: dict[str, str]) -> bool:
+        """Keep what was typed and not sent; return whether that was possible."""
+        return self._save(self._of("drafts", server, name), _Drafts(drafts))
 
     # -- the rest -------------------------------------------------------------------------------
 
@@ -113,7 +118,18 @@ class State:
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return kind()
 
-    def _save(self, name: str, value: msgspec.Struct) -> None:
+    def _save(self, name: str, value: msgspec.Struct) -> bool:
+        try:
+            self._replace(name, value)
+        except OSError as error:
+            if not self._is_failing:
+                self.report(f"nothing can be kept in {self.directory}: {error.strerror}")
+            self._is_failing = True
+        else:
+            self._is_failing = False
+        return not self._is_failing
+
+    def _replace(self, name: str, value: msgspec.Struct) -> None:
         # A new file renamed over the old one: whole at any moment, and never readable by others,
         # not even between its creation and a chmod.
         self._make()
