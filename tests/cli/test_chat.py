@@ -104,6 +104,16 @@ def test_server_ends_also_when_the_app_is_killed(
         time.sleep(0.05)
 
 
+def test_store_that_is_not_up_is_said_at_once(free_port: Callable[[], int]) -> None:
+    port, store = free_port(), f"redis://127.0.0.1:{free_port()}"
+    flags = ["--host", HOST, "--port", str(port), "--store", store]
+    with (
+        pytest.raises(GochatError, match=r"did not start: Redis at .*: start Redis"),
+        running_server(HOST, port, flags),
+    ):
+        pass
+
+
 def test_why_the_server_did_not_start_is_said(free_port: Callable[[], int], tmp_path: Path) -> None:
     port = free_port()
     with (

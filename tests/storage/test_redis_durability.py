@@ -177,7 +177,7 @@ async def test_user_of_ones_own_is_pointless_while_the_default_user_has_no_passw
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis())
-    event = "Redis gives everybody all rights: the user `default` has no password"
+    event = "Redis access unrestricted"
     assert await lines_of_a_start(nodes.url(), event) == []
     user = add_user(nodes.server.port, nodes.prefix)
     url = nodes.url().replace("redis://", f"redis://{user}@")

@@ -84,7 +84,8 @@ def running_server(
     with log.open("ab") as output:
         output.truncate(0)
         server = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "gochat.cli.companion", "serve", *flags],
+            # Somebody looks at an empty terminal: they learn at once that Redis is not up.
+            [sys.executable, "-m", "gochat.cli.companion", "serve", "--set=store_wait=0", *flags],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

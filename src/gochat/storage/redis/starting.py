@@ -42,9 +42,9 @@ async def wait_until_up(url: str, patience: float) -> None:
         except (Broken, Refused) as error:
             reason = str(error)
             if trio.current_time() + LOOK_EVERY > deadline:
+                waited = f" (waited {patience:g} s: store_wait)" if patience else ""
                 raise StoreUnavailable(
-                    f"{reason} (waited {patience:g} s for it, as store_wait says): is Redis "
-                    "running there?"
+                    f"{reason.rstrip('.')}{waited}: start Redis, or check the store's URL"
                 ) from error
         else:
             break
@@ -117,7 +117,8 @@ def warn_if_open_to_anybody(location: Location, wires: Iterable[Wire], key: str)
     ]
     if hosts:
         log.warning(
-            "Redis gives everybody all rights: the user `default` has no password",
+            "Redis access unrestricted",
+            reason="the user `default` has no password: set requirepass, or turn that user off",
             hosts=hosts,
             user=location.secret.user,
         )

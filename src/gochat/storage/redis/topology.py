@@ -95,19 +95,21 @@ class Server:
         if before.run == eviction.run:
             has_evicted = eviction.keys > before.keys
         else:  # what the process before has evicted after we looked, nobody knows
-            has_evicted = was_refused and bool(before.run)
+            has_evicted = bool(before.run) and (was_refused or eviction.keys > 0)
         if has_evicted:
             self.loss = f"{eviction.run}:{eviction.keys}"
             log.error(
-                "Redis evicted keys: messages and accounts may be lost, restore a backup",
+                "Redis evicted keys",
                 host=str(self.host),
                 keys=eviction.keys,
+                consequence="messages and accounts may be lost: restore a backup",
             )
         elif eviction.keys and not before.run:
             log.warning(
-                "Redis has evicted keys before this start: messages and accounts may be lost",
+                "Redis evicted keys before this start",
                 host=str(self.host),
                 keys=eviction.keys,
+                consequence="messages and accounts may be lost, if they were there already",
             )
 
     def works(self) -> None:
