@@ -13,7 +13,7 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from math import ceil, inf
+from math import ceil
 from typing import Final
 
 import structlog
@@ -45,14 +45,14 @@ def network(address: str) -> str:
 
 
 class _Counts:
-    """Token buckets: one for each address, one for each network, and one for all."""
+    """Token buckets: one for each address, one for each network, and perhaps one for all."""
 
     def __init__(
-        self, address: int, network: int, in_all: float, window: float, now: float
+        self, address: int, network: int, in_all: int | None, window: float, now: float
     ) -> None:
         self._bursts = (address, network)
         self._window = window
-        self._all = TokenBucket(in_all, in_all / window, now)
+        self._all = None if in_all is None else TokenBucket(in_all, in_all / window, now)
         self._buckets: OrderedDict[tuple[str, int], TokenBucket] = OrderedDict()
 
     def wait(self, address: str, now: float) -> float:
@@ -79,7 +79,8 @@ class _Counts:
             if len(self._buckets) > MAX_REMEMBERED:
                 self._buckets.popitem(last=False)
             yield bucket
-        yield self._all
+        if self._all is not None:
+            yield self._all
 
 
 class RegistrationLimiter:
@@ -93,7 +94,7 @@ class RegistrationLimiter:
         )
         per_address = min(limits.registrations_per_address, per_network)
         self._made = _Counts(per_address, per_network, limits.registrations, window, now)
-        self._failed = _Counts(per_address, per_network, inf, window, now)
+        self._failed = _Counts(per_address, per_network, None, window, now)
         self._guessed = _Counts(
             WRONG_INVITES, PER_NETWORK * WRONG_INVITES, WRONG_INVITES_IN_ALL, window, now
         )
