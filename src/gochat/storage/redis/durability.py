@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from gochat.storage.redis.wire import Refused, Wire, fields_of
 
@@ -26,41 +27,53 @@ _LOSSES: Final = {
 }
 
 
+class _Persistence(Struct, frozen=True):
+    """How a server writes what it has. `appendfsync` is a key of the losses."""
+
+    appendfsync: str
+    can_write: bool
+    skips_syncs: bool = False  # while the file is rewritten
+
+
 def log_losses(wires: Iterable[Wire]) -> None:
     """Log what can be lost, one line for all servers that are set up alike.
 
     Raises Broken, Refused.
     """
-    hosts: dict[tuple[str, bool], list[str]] = {}
+    hosts: dict[_Persistence, list[str]] = {}
     for wire in wires:
         hosts.setdefault(_persistence(wire), []).append(str(wire.host))
-    for (policy, can_write), some in hosts.items():
-        if_killed, if_power_fails = _LOSSES[policy]
+    for found, some in hosts.items():
+        if_killed, if_power_fails = _LOSSES[found.appendfsync]
+        if found.skips_syncs:
+            _, if_power_fails = _LOSSES["no"]
         fields = {
-            "appendfsync": policy,
+            "appendfsync": found.appendfsync,
             "lost_if_killed": if_killed,
             "lost_if_power_fails": if_power_fails,
             "hosts": some,
         }
-        if not can_write:
+        if not found.can_write:
             log.warning("Redis can't write to its disk", **fields)
-        elif policy == "off":
+        elif found.appendfsync == "off":
             log.warning("Redis keeps no append-only file", **fields)
         else:
             log.info("Redis persistence", **fields)
 
 
-def _persistence(wire: Wire) -> tuple[str, bool]:
-    """Return how a server writes its append-only file, and whether it could at last."""
+def _persistence(wire: Wire) -> _Persistence:
     (info,) = wire.ask(("INFO", "persistence"))
     fields = fields_of(info)
     if fields.get("aof_enabled") != "1":
-        return "off", fields.get("rdb_last_bgsave_status", "ok") == "ok"
-    can_write = fields.get("aof_last_write_status", "ok") == "ok"
+        can_write = fields.get("rdb_last_bgsave_status", "ok") == "ok"
+        return _Persistence("off", can_write=can_write)
     policy = _setting(wire, "appendfsync")
-    if policy == "always" and _setting(wire, "no-appendfsync-on-rewrite") == "yes":
-        policy = "no"  # while the file is rewritten, nothing is synced
-    return policy if policy in _LOSSES else "unknown", can_write
+    skips_syncs = policy != "unknown" and _setting(wire, "no-appendfsync-on-rewrite") == "yes"
+    return _Persistence(
+        policy if policy in _LOSSES else "unknown",
+        can_write=fields.get("aof_last_write_status", "ok") == "ok",
+        skips_syncs=skips_syncs,
+    )
 
 
 def _setting(wire: Wire, name: str) -> str:
