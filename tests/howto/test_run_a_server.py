@@ -19,7 +19,7 @@ pytestmark = [
 async def test_run_a_server(tmp_path: Path, free_port: Callable[[], int]) -> None:
     guide = Guide("run-a-server.md", tmp_path)
     guide.leave_out("python3 -m venv", because="`make smoke` installs into new environments")
-    with guide.serve("/opt/gochat/bin/gochat serve", free_port()) as server:
+    with guide.serve("gochat serve --host", free_port()) as server:
         await say(server.port, "mei", "hello")
     config = guide.write("# /etc/gochat/server.toml")
     with guide.serve("gochat serve --config", free_port()) as server:

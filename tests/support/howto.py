@@ -16,7 +16,7 @@ import re
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -49,14 +49,16 @@ class Block(NamedTuple):
 class Guide:
     """A page, whose blocks are taken one after the other."""
 
-    def __init__(self, page: str, root: Path, **replaced: str) -> None:
+    def __init__(
+        self, page: str, root: Path, languages: Collection[str] = _TAKEN, **replaced: str
+    ) -> None:
         self.root: Final = root
         self._replaced = replaced
         found = re.findall(r"^( *)```(\w+)\n(.*?)^ *```$", (PAGES / page).read_text(), re.M | re.S)
         self._blocks = [
             Block(language, re.sub(f"^{indent}", "", text, flags=re.M))
             for indent, language, text in found
-            if language in _TAKEN
+            if language in languages
         ]
         for command in ("bin", "opt/gochat/bin"):
             self._install(self.root / command / "gochat", f'exec {sys.executable} -m gochat "$@"')
@@ -64,6 +66,11 @@ class Guide:
             **{k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")},
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
         }
+
+    @property
+    def remaining(self) -> list[str]:
+        """The blocks that nothing was done with yet, as they are true here."""
+        return [self.here(block.text) for block in self._blocks]
 
     def here(self, text: str) -> str:
         """Return a text of the page as it is true here."""
