@@ -128,11 +128,16 @@ class ChatError(GochatError):
 
 class StoreUnavailable(GochatError):
     """The store can't answer now (down, locked, full). What was asked for did not happen, or it
-    is not known whether it did; asking again with the same ``cid`` is safe."""
+    is not known whether it did; asking again with the same ``cid`` is safe.
 
-    def __init__(self, text: str, *, retry_after: float = 1.0) -> None:
+    The text is for administrators; ``public`` is what everybody may know, without addresses, paths
+    and what could be done about it.
+    """
+
+    def __init__(self, text: str, *, retry_after: float = 1.0, public: str | None = None) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+        self.public = public or "the server's store can't be reached"
 
 
 class StoreCorrupt(GochatError):

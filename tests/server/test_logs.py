@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import platform
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -14,7 +16,10 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gochat.server.logs import configure_logs
+import gochat
+from gochat.config import load_config_and_sources
+from gochat.server import session_log
+from gochat.server.logs import configure_logs, log_start
 
 #: What a terminal would act upon, and what would make a line of its own.
 HOSTILE = "\x1b[31m\x1b]52;c;x\x07\n\r\x08\x9b1m\u202e\u2028\x00\x7f"
@@ -200,3 +205,49 @@ def test_a_log_that_cant_be_written_disturbs_nobody(
     configure_logs(style, "info")
     log().info("hello")
     fail("oh")
+
+
+# -- the reference --------------------------------------------------------------------------------
+
+#: Calls that log, and what they log: `f` texts are no fixed events.
+_CALL = re.compile(
+    r"(?:log\.(?:debug|info|warning|error|exception)|\.note|certificate\.log|self\.log)"
+    r"\(\s*\"([^\"]+)\""
+)
+
+
+def test_every_event_is_in_the_reference() -> None:
+    root = Path(gochat.__file__).parent
+    page = (root.parents[1] / "docs" / "reference" / "log.md").read_text(encoding="utf-8")
+    events = {text for _, text in re.findall(r"(``?)(?! )(.+?)\1(?!`)", page)}
+    logged: set[str] = set(session_log._REFUSED.values()) | {"request refused", "frame refused"}
+    for package in ("server", "chat", "storage", "cli"):
+        for module in (root / package).rglob("*.py"):
+            logged.update(_CALL.findall(module.read_text(encoding="utf-8")))
+    assert len(logged) > 40
+    assert logged - events == set()
+
+
+def test_first_line_has_the_limits_and_where_the_configuration_comes_from(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text('store = "redis://gochat:secret@redis.lan/chat?password=secret"\n')
+    loaded = load_config_and_sources(
+        path, environ={"GOCHAT_PORT": "1"}, flags={"host": "::1"}, settings={"limits.burst": "9"}
+    )
+    configure_logs("json", "info")
+    log_start(*loaded, workers=2)
+    entry = json.loads(capsys.readouterr().err)
+    assert entry["event"] == "starting"
+    assert entry["version"] == gochat.__version__
+    assert entry["python"] == platform.python_version()
+    assert entry["store"] == "redis://redis.lan/chat"
+    assert entry["configured"] == {
+        "store": f"{path}:1: store",
+        "port": "GOCHAT_PORT",
+        "host": "--host",
+        "limits.burst": "--set limits.burst",
+    }
+    assert entry["limits"]["burst"] == 9
+    assert entry["limits"]["max_connections"] > 0, "what 0 means here"

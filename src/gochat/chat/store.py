@@ -36,6 +36,7 @@ from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.exchange import Exchange
+from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
 from gochat.errors import ChatError
 from gochat.protocol.messages import (
@@ -160,6 +161,11 @@ class Store(Protocol):
     @property
     def exchange(self) -> Exchange | None:
         """How the nodes that share this store talk to each other; None if there is only one."""
+        ...
+
+    @property
+    def health(self) -> StoreHealth:
+        """Whether the store answers; every method takes note of it."""
         ...
 
     # -- accounts and tokens --------------------------------------------------------------------

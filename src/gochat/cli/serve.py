@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
     import trio
 
-    from gochat.config import load_config
+    from gochat.config import load_config_and_sources
     from gochat.errors import ConfigError
     from gochat.server import workers
-    from gochat.server.logs import configure_logs
+    from gochat.server.logs import configure_logs, log_start
 
     flags: dict[str, object] = {
         "host": args.host,
@@ -93,10 +93,11 @@ def run(args: argparse.Namespace) -> int:
         settings[key.strip()] = value
     if args.workers < 1:
         raise ConfigError("--workers: at least one process is needed to serve")
-    config = load_config(args.config, flags=flags, settings=settings)
+    config, sources = load_config_and_sources(args.config, flags=flags, settings=settings)
     worker = workers.number()
     configure_logs(config.log_format, config.log_level, worker=worker)
     if worker is None:
+        log_start(config, sources, workers=args.workers)
         _warn_if_exposed(config)
     if worker is None and args.workers > 1:
         workers.check(config)

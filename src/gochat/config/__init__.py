@@ -12,7 +12,12 @@ A configuration that can't be used stops the start: nobody finds a misspelt limi
 """
 
 from gochat.config.schema import KEYS, Config, Key, Limits, Registration, Tls, default_store_path
-from gochat.config.sources import default_config_path, load_config, load_store_url
+from gochat.config.sources import (
+    default_config_path,
+    load_config,
+    load_config_and_sources,
+    load_store_url,
+)
 
 __all__ = [
     "KEYS",
@@ -24,5 +29,6 @@ __all__ = [
     "default_config_path",
     "default_store_path",
     "load_config",
+    "load_config_and_sources",
     "load_store_url",
 ]

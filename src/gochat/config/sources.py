@@ -33,7 +33,7 @@ FRAMES_IN_MAILBOX: Final = 4
 #: The file's path can't be in the file.
 CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"
 #: Variables of other parts of gochat, which the server leaves alone.
-_FOREIGN: Final = re.compile(r"GOCHAT_(CLIENT|TEST|TUI|URL|WORKER)(_|$)")
+_FOREIGN: Final = re.compile(r"GOCHAT_(CHECK|CLIENT|TEST|TUI|URL|WORKER)(_|$)")
 
 
 def default_config_path() -> Path:
@@ -50,7 +50,19 @@ def load_config(
     flags: Mapping[str, object] | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Config:
-    """Return the configuration from all its sources.
+    """Return the configuration from all its sources: see :func:`load_config_and_sources`."""
+    return load_config_and_sources(path, environ=environ, flags=flags, settings=settings)[0]
+
+
+def load_config_and_sources(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> tuple[Config, Mapping[str, str]]:
+    """Return the configuration from all its sources, and where each key comes from that is not
+    left to its default.
 
     `path` is the file; without it, the one that GOCHAT_CONFIG names, or the default one if it
     exists. `flags` are given by their dotted keys, as text or as the key's type; None means "not
@@ -62,7 +74,8 @@ def load_config(
     Raises:
         ConfigError: with the file and line, variable or flag, and the key.
     """
-    return _gather(_Values(), path, environ, flags or {}, settings or {}).build()
+    values = _gather(_Values(), path, environ, flags or {}, settings or {})
+    return values.build(), values.sources
 
 
 def load_store_url(
@@ -125,7 +138,7 @@ class _Values:
     def __init__(self, only: str | None = None) -> None:
         self.only: Final = only
         self._values: dict[str, object] = {}
-        self._sources: dict[str, str] = {}  # for the errors: where each value was found
+        self.sources: dict[str, str] = {}  # where each value was found
 
     def set(self, name: str, value: object, source: str) -> None:
         """Check and take a value.
@@ -152,7 +165,7 @@ class _Values:
             got = "" if name in _SECRET else f", got {shown}"
             raise ConfigError(f"{source}: expected {key.expected}{got}") from None
         self._values[name] = converted
-        self._sources[name] = source
+        self.sources[name] = source
 
     def build(self) -> Config:
         """Return the configuration.
@@ -208,7 +221,7 @@ class _Values:
 
     def _check(self, is_right: bool, names: tuple[str, ...], text: str) -> None:
         if not is_right:
-            source = next(self._sources[name] for name in names if name in self._sources)
+            source = next(self.sources[name] for name in names if name in self.sources)
             raise ConfigError(f"{source}: {text}")
 
 

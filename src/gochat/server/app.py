@@ -9,7 +9,8 @@ The tree of tasks::
      │    ├── following.follow: store.follow ─▶ hub.deliver
      │    ├── hub.tell_presence
      │    ├── store.exchange.run ─▶ neighbours, where there are other nodes
-     │    └── deadlines.watch
+     │    ├── deadlines.watch
+     │    └── journal.keep
      ├── one session per connection
      └── accepting, for each listener: cancelled first when the server stops
 
@@ -24,6 +25,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from itertools import count
 from typing import Final
 
 import argon2
@@ -51,10 +53,10 @@ from gochat.config import Config
 from gochat.errors import ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
-from gochat.server import deadlines, following, workers
+from gochat.server import deadlines, following, journal, workers
 from gochat.server.certificate import Certificate
 from gochat.server.handlers import Handlers
-from gochat.server.limits import ConnectionLimiter, LoginLimiter
+from gochat.server.limits import ConnectionLimiter, LoginLimiter, max_connections
 from gochat.server.listener import accept_for_ever, cannot_listen
 from gochat.server.login_line import LoginLines
 from gochat.server.neighbours import Neighbours
@@ -69,9 +71,6 @@ log = structlog.stdlib.get_logger()
 
 #: Connections that the kernel may hold until they are accepted: a reconnect storm comes at once.
 BACKLOG: Final = 4096
-#: The part of the limit on file descriptors that connections may take; the store, the logs and the
-#: listeners need some, too.
-DESCRIPTORS_FOR_CONNECTIONS: Final = 0.8
 #: Seconds in which a client may come back to a server that is closing.
 RETRY_AFTER_CLOSING: Final = 1.0
 
@@ -83,25 +82,33 @@ class Server:
         self._services = services
         self._handlers = Handlers(services)
         self.sessions: set[Session] = set()
+        self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()
 
     async def handle(self, stream: trio.SocketStream, tls: ssl.SSLContext | None = None) -> None:
         """Serve one connection to its end, whatever happens on it."""
-        address = _address(stream)
+        address, port = _address(stream)
         refusal = self._services.connections.refusal(address)
         if refusal is not None:
+            more = self._services.journal.admit("connection refused", refusal)
+            if more is not None:
+                log.warning(
+                    "connection refused", code=refusal.value, address=address, port=port, **more
+                )
             await _refuse(stream, refusal, encrypted=tls is not None)
             return
         if tls is None:
-            await self.serve_stream(stream, address)
+            await self.serve_stream(stream, address, port)
             return
         if has_descriptor(stream):
-            await self.serve_stream(TlsStream(stream, tls), address)
+            await self.serve_stream(TlsStream(stream, tls), address, port)
         else:
             encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
-            await self.serve_stream(encrypted, address)
+            await self.serve_stream(encrypted, address, port)
 
-    async def serve_stream(self, stream: trio.abc.Stream, address: str) -> None:
+    async def serve_stream(
+        self, stream: trio.abc.Stream, address: str, port: int | None = None
+    ) -> None:
         """Serve a connection over any stream; do the handshake first if it is TLS."""
         limits = self._services.config.limits
         self._services.connections.opened(address)
@@ -110,14 +117,22 @@ class Server:
                 with trio.fail_after(limits.tls_handshake_timeout):
                     await stream.do_handshake()
             except (trio.BrokenResourceError, trio.TooSlowError) as error:
-                log.info("no TLS handshake", address=address, reason=str(error.__cause__ or error))
+                more = self._services.journal.admit("TLS handshake failed")
+                if more is not None:
+                    reason = str(error.__cause__ or error) or "it took too long"
+                    log.info(
+                        "TLS handshake failed", address=address, port=port, reason=reason, **more
+                    )
                 self._services.connections.closed(address)
                 await trio.aclose_forcefully(stream)
                 return
         session = Session(
             stream,
+            next(self._connections),
             address,
+            port,
             self._handlers,
+            self._services.journal,
             frame_bytes=limits.frame_bytes,
             malformed_frames=limits.malformed_frames,
             anonymous_bytes=limits.anonymous_bytes,
@@ -240,6 +255,7 @@ async def open_server(
         if store.exchange is not None:
             await nursery.start(store.exchange.run, Neighbours(services).receive)
         nursery.start_soon(deadlines.watch, server.sessions, config.limits)
+        nursery.start_soon(journal.keep, services.journal, store.health)
         yield server
         nursery.cancel_scope.cancel()
 
@@ -277,10 +293,11 @@ def _compose(
         drafts=Drafts(store, directory, limits.text_chars),
         rooms=Rooms(store, directory),
         retries=Retries(store, directory),
-        connections=ConnectionLimiter(limits, limits.max_connections or _max_connections()),
+        connections=ConnectionLimiter(limits, max_connections(limits)),
         logins=LoginLimiter(limits),
         login_lines=LoginLines(limits.login_interval, limits.login_line),
         registrations=RegistrationLimiter(limits, trio.current_time),
+        journal=journal.Journal(),
     )
 
 
@@ -319,22 +336,12 @@ async def _refuse(stream: trio.SocketStream, code: ErrorCode, *, encrypted: bool
     await trio.aclose_forcefully(stream)
 
 
-def _max_connections() -> int:
+def _address(stream: trio.SocketStream) -> tuple[str, int | None]:
     try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return 10_000
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return 1_000_000
-    return max(1, int(soft * DESCRIPTORS_FOR_CONNECTIONS))
-
-
-def _address(stream: trio.SocketStream) -> str:
-    try:
-        return str(stream.socket.getpeername()[0])
+        address, port = stream.socket.getpeername()[:2]
     except OSError:  # it has gone already
-        return "?"
+        return "?", None
+    return str(address), int(port)
 
 
 def _listening_on(listener: trio.SocketListener) -> tuple[str, int]:

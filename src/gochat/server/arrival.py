@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Final
 
-import structlog
 import trio
 
 import gochat
@@ -35,8 +34,6 @@ from gochat.server.limits import subscriber
 from gochat.server.services import Services
 from gochat.server.session import Session
 
-log = structlog.stdlib.get_logger()
-
 #: Seconds for the last things to be kept when a session has ended.
 FAREWELL_TIMEOUT: Final = 2.0
 _MINUTE: Final = 60.0
@@ -60,7 +57,7 @@ class Arrivals:
             name = await self._services.accounts.register(
                 request.name, request.password, session.while_there
             )
-        log.info("registered", name=name, address=session.address)
+        session.note("account registered", account=name)
         session.reply(Registered(name=name, request_id=request.request_id))
 
     async def log_in(self, session: Session, request: Login) -> None:
@@ -91,7 +88,6 @@ class Arrivals:
                 now = trio.current_time()
                 session.login_failures.append(now)
                 logins.failed(account, origin, now, is_known=is_known)
-                log.info("login failed", name=request.name[:64], address=session.address)
             raise
         logins.succeeded(account, origin)
         token = await accounts.issue_token(who, origin)
@@ -102,11 +98,7 @@ class Arrivals:
     async def resume(self, session: Session, request: Resume) -> None:
         """Log in by token and catch up."""
         session.caps = _kept(frozenset(request.caps))
-        try:
-            who, token = await self._services.accounts.resume(request.token)
-        except ChatError:
-            log.info("token refused", address=session.address)
-            raise
+        who, token = await self._services.accounts.resume(request.token)
         async with self._arriving(session, who, token, request) as catch_up:
             for position in request.positions:
                 await catch_up.send_missed(position)
@@ -116,6 +108,7 @@ class Arrivals:
         if session.token_digest is not None:
             await self._services.accounts.revoke(session.token_digest)
         await self.leave(session)
+        session.note("logged out")
         session.reply(LoggedOut(request_id=request.request_id))
 
     async def change_password(self, session: Session, request: ChangePassword) -> None:
@@ -135,6 +128,7 @@ class Arrivals:
                 self._services.logins.failed(who.key, session.address, now, is_known=True)
             raise
         session.token_digest = token.digest
+        session.note("password changed")
         for other in session.person.sessions:
             if other is not session and isinstance(other, Session):
                 other.close(ByeReason.SESSION_REVOKED, "the password was changed: log in again")
@@ -155,7 +149,6 @@ class Arrivals:
         session.bytes_received = 0
         self._services.connections.logged_out()
         self._services.hub.leave(session, person)
-        log.info("logged out", name=identity.name, address=session.address)
         await self.save_markers(session, identity.key)
 
     async def save_markers(self, session: Session, person: NameKey) -> None:
@@ -180,7 +173,8 @@ class Arrivals:
         session.person = self._services.hub.join(session, who.key, who.name)
         catch_up = CatchUp(self._services, session, session.person)
         self._services.connections.logged_in()
-        log.info("logged in", name=who.name, address=session.address)
+        session.last_name = who.name
+        session.note("logged in", by="password" if isinstance(request, Login) else "token")
         session.reply(
             LoggedIn(
                 name=who.name,
@@ -202,9 +196,9 @@ class Arrivals:
             await catch_up.load_rooms()
             yield catch_up
             await catch_up.finish()
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             # It is logged in, but what it missed can't be read: it has to come again.
-            session.close(ByeReason.INTERNAL, "the store can't be reached", retry_after=1.0)
+            session.close(ByeReason.INTERNAL, error.public, retry_after=error.retry_after)
         finally:
             catch_up.abandon()
             session.outlet.flush()

@@ -7,6 +7,7 @@ client that sends many at once shares commits with itself as well as with others
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from math import inf
 from typing import Final, TypeAlias, assert_never
@@ -68,8 +69,10 @@ from gochat.protocol.messages import (
 from gochat.server.arrival import Arrivals
 from gochat.server.pages import fitting, history_page
 from gochat.server.services import Services
-from gochat.server.session import Session, error_reply
+from gochat.server.session import Session
+from gochat.server.session_log import log_change, traced
 
+_NOT_TRACED: Final = nullcontext()
 #: In characters.
 MAX_AWAY: Final = 200
 #: Items in one reply, so that it fits its frame with the longest names and topics.
@@ -85,26 +88,31 @@ class Handlers:
         self._services = services
         self._limits = services.config.limits
         self._arrivals = Arrivals(services)
+        self._is_tracing = services.config.log_level == "debug"
 
     async def handle(self, session: Session, requests: Sequence[Request]) -> None:
         """Handle what arrived together, in its order. Replies are posted, not flushed, unless there
         are so many that the peer has to read before there are more."""
+        session.requests += len(requests)
         for is_send, group in groupby(requests, key=lambda request: isinstance(request, Send)):
             if is_send:
-                await self._send(session, [r for r in group if isinstance(r, Send)])
+                sends = [r for r in group if isinstance(r, Send)]
+                with self._traced(session, Send, len(sends)):
+                    await self._send(session, sends)
                 continue
             for request in group:
-                try:
-                    await self._answer(session, request)
-                except (ChatError, StoreUnavailable) as error:
-                    session.reply(
-                        error_reply(
-                            error,
-                            request_id=request.request_id,
-                            cid=getattr(request, "cid", None),
-                        )
-                    )
+                with self._traced(session, type(request)):
+                    try:
+                        await self._answer(session, request)
+                    except (ChatError, StoreUnavailable) as error:
+                        session.refuse(error, request)
                 await session.wait_for_peer()
+
+    def _traced(
+        self, session: Session, kind: type[Request], times: int = 1
+    ) -> AbstractContextManager[None]:
+        """At `debug`, log what was requested, never what it says, and how long it took."""
+        return traced(session, kind, times) if self._is_tracing else _NOT_TRACED
 
     async def leave(self, session: Session) -> None:
         """Log the session out, if it is logged in; its token stays valid."""
@@ -236,6 +244,8 @@ class Handlers:
         if isinstance(request, CreateRoom) and isinstance(result, Appended):
             await self._set_first_topic(who, request)
         self._acknowledge(session, request, result)
+        if isinstance(result, Appended) and not result.dup:
+            log_change(session, request)
 
     async def _set_first_topic(self, who: Identity, request: CreateRoom) -> None:
         """Set the topic of a new room, once, however often the room is asked for."""
@@ -340,7 +350,7 @@ class Handlers:
         result: Appended | ChatError | StoreUnavailable,
     ) -> None:
         if isinstance(result, ChatError | StoreUnavailable):
-            session.reply(error_reply(result, request_id=request.request_id, cid=request.cid))
+            session.refuse(result, request)
         elif request.request_id is not None or Capability.ACKS in session.caps:
             entry = result.entry
             session.reply(

@@ -19,6 +19,10 @@ from gochat.errors import ChatError, ErrorCode
 
 K = TypeVar("K")
 
+#: The part of the limit on file descriptors that connections may take; the store, the logs and the
+#: listeners need some, too.
+DESCRIPTORS_FOR_CONNECTIONS: Final = 0.8
+
 #: Addresses and accounts whose failures are remembered; the oldest is forgotten first. An attacker
 #: with more addresses than this is not stopped by counting addresses.
 MAX_REMEMBERED: Final = 100_000
@@ -118,6 +122,20 @@ class LoginLimiter:
         if len(table) > MAX_REMEMBERED:
             table.popitem(last=False)
         return failures
+
+
+def max_connections(limits: Limits) -> int:
+    """Return how many connections there may be: as configured, or as the system lets us."""
+    if limits.max_connections:
+        return limits.max_connections
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return 10_000
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 1_000_000
+    return max(1, int(soft * DESCRIPTORS_FOR_CONNECTIONS))
 
 
 class ConnectionLimiter:

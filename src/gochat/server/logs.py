@@ -9,12 +9,45 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import platform
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from functools import partial
 from typing import Any, Literal, TextIO, cast
 
 import structlog
+from msgspec import structs
+
+import gochat
+from gochat.config import Config
+from gochat.server.limits import max_connections
+
+log = structlog.stdlib.get_logger()
+
+
+def log_start(config: Config, sources: Mapping[str, str], *, workers: int) -> None:
+    """Log what is started: which program, on what, and with which settings from where."""
+    log.info(
+        "starting",
+        version=gochat.__version__,
+        python=platform.python_version(),
+        pid=os.getpid(),
+        workers=workers,
+        store=_without_credentials(config.store_url),
+        configured=dict(sources),
+        limits={**structs.asdict(config.limits), "max_connections": max_connections(config.limits)},
+        registration=config.registration.mode,
+    )
+
+
+def _without_credentials(url: str) -> str:
+    """Return a store's URL without user, password and options, among which there may be others."""
+    scheme, separator, place = url.partition("://")
+    place = place.partition("?")[0]
+    if scheme != "sqlite":  # in whose paths there may be an @
+        place = place.rpartition("@")[2]
+    return scheme + separator + place
 
 
 class _Lossy:

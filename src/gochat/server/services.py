@@ -13,6 +13,7 @@ from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
+from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.login_line import LoginLines
 from gochat.server.registrations import RegistrationLimiter
@@ -35,3 +36,4 @@ class Services:
     logins: LoginLimiter
     login_lines: LoginLines
     registrations: RegistrationLimiter
+    journal: Journal

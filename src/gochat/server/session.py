@@ -42,6 +42,8 @@ from gochat.errors import (
 from gochat.protocol.codec import decode_request, encode
 from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import Bye, ByeReason, Error, Payload, Request
+from gochat.server import session_log
+from gochat.server.journal import ACTS, Journal, Rate
 from gochat.server.sockets import READ_SIZE, has_descriptor, read_some
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ LINGER: Final = 1.0
 FAREWELL: Final = 10.0
 #: Seconds after which a client may come back whose connection was closed for its own good.
 RETRY_AFTER: Final = 1.0
+
+
+#: Tracebacks: a bug that a peer can reach, it can reach often.
+FAILURES: Final = Rate(5, 0.1)
 
 
 class _Nowhere:
@@ -81,18 +87,22 @@ class Session:
     """
 
     __slots__ = (
-        "_bye", "_decoder", "_handlers", "_has_read_ahead", "_is_waiting", "_malformed",
-        "_max_malformed", "_scope", "_socket", "_stream", "address", "bytes_received", "caps",
-        "events", "identity", "last_heard", "login_failures", "max_anonymous_bytes", "opened",
-        "outlet", "partial_since", "person", "pinged", "token_digest", "unmarked", "wants_log",
+        "_bye", "_decoder", "_end", "_handlers", "_has_read_ahead", "_is_waiting", "_malformed",
+        "_max_malformed", "_scope", "_socket", "_stream", "address", "began", "bytes_received",
+        "caps", "connection", "events", "identity", "journal", "last_heard", "last_name",
+        "login_failures", "max_anonymous_bytes", "opened", "outlet", "partial_since", "person",
+        "pinged", "port", "refused", "requests", "token_digest", "unmarked", "wants_log",
         "working_since",
     )  # fmt: skip
 
     def __init__(
         self,
         stream: trio.abc.Stream,
+        connection: int,
         address: str,
+        port: int | None,
         handlers: Handlers,
+        journal: Journal,
         *,
         frame_bytes: int,
         malformed_frames: int,
@@ -102,6 +112,7 @@ class Session:
         #: The descriptor, where a stream is no more than a socket.
         self._socket = stream.socket.fileno() if has_descriptor(stream) else None
         self._handlers = handlers
+        self._end = "cancelled"  # how it ended, where no goodbye says so
         self._decoder = FrameDecoder(frame_bytes)
         self._scope = trio.CancelScope()
         self._is_waiting = False  # for its peer, or in line: closing it need not wait
@@ -109,11 +120,17 @@ class Session:
         self._bye: Bye | None = None
         self._malformed = 0
         self._max_malformed = malformed_frames
+        self.journal: Final = journal
+        self.connection: Final = connection
         self.address: Final = address
+        self.port: Final = port
+        #: Who is logged in, or was last.
+        self.last_name: str | None = None
+        self.requests = self.refused = 0
         self.outlet: Outlet
         self.events: Sink
         #: When it began to wait for a login. The time for which the peer waited is added.
-        self.opened = self.last_heard = trio.current_time()
+        self.opened = self.last_heard = self.began = trio.current_time()
         self.partial_since: float | None = None
         #: Since when it has not listened, but done what it was asked to; None while it listens.
         self.working_since: float | None = None
@@ -141,8 +158,6 @@ class Session:
 
     def evicted(self) -> None:
         """Called by the outlet: the peer is too slow. End at once."""
-        if self._bye is None:
-            log.info("slow consumer cut", name=self.name, address=self.address)
         self._bye = Bye(
             reason=ByeReason.SLOW_CONSUMER,
             text="this connection reads too slowly",
@@ -159,6 +174,32 @@ class Session:
     def name(self) -> str | None:
         """Who is logged in, as it is shown; None before."""
         return self.identity.name if self.identity is not None else None
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A log whose lines have the connection: its number, address and port, and who it is.
+
+        Made when a line is written: a logger for each connection that is idle is memory.
+        """
+        fields = {"connection": self.connection, "address": self.address, "port": self.port}
+        if self.last_name is not None:
+            fields["name"] = self.last_name
+        return log.bind(**fields)
+
+    def note(self, event: str, **fields: object) -> None:
+        """Log what its peer did, unless too much of this kind is logged already."""
+        more = self.journal.admit(event, rate=ACTS)
+        if more is not None:
+            self.log.info(event, **fields, **more)
+
+    def refuse(
+        self, error: ProtocolError | ChatError | StoreUnavailable, request: Request | None = None
+    ) -> None:
+        """Reply that something is refused, and why; note it in the log."""
+        self.refused += 1
+        reply = error_reply(error, request)
+        self.reply(reply)
+        session_log.log_refusal(self, reply, error, request)
 
     def reply(self, payload: Payload) -> None:
         """Post a reply; it goes out when all that was read with the request is handled."""
@@ -186,23 +227,29 @@ class Session:
             await self._serve()
         finally:
             self.outlet.close()  # before the descriptor is somebody else's
+            if self.last_name is not None and self.identity is None:
+                self._end = "logged_out"
             with trio.CancelScope(shield=True):
                 # Leaving is told to everybody, whatever ended the session.
                 await self._handlers.disconnected(self)
                 await trio.aclose_forcefully(self._stream)
+            session_log.log_end(self, self._bye, self._end)
 
     async def _serve(self) -> None:
         try:
             with self._scope:
                 await self._read_and_handle()
+            self._end = "disconnected"
         except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._end = "connection_lost"
             return
         except FrameError as error:
-            log.info("framing lost", address=self.address, name=self.name, reason=str(error))
-            self.reply(Error(code=error.code, text=str(error)))
+            self.refuse(error)
             self.close(ByeReason.PROTOCOL_ERROR, str(error))
         except Exception:
-            log.exception("session failed", address=self.address, name=self.name)
+            more = self.journal.admit("session failed", rate=FAILURES)
+            if more is not None:
+                self.log.exception("session failed", **more)
             self.close(ByeReason.INTERNAL, "an error in the server", retry_after=RETRY_AFTER)
         if self._bye is not None and self._bye.reason is not ByeReason.SLOW_CONSUMER:
             with trio.CancelScope() as self._scope:
@@ -304,12 +351,11 @@ class Session:
         await self._handlers.handle(self, requests)
 
     def _refuse(self, error: ProtocolError) -> None:
-        self.reply(Error(code=error.code, text=str(error), request_id=error.request_id))
+        self.refuse(error)
         if isinstance(error, UnknownMessageType):
             return  # from a newer client, which may go on
         self._malformed += 1
         if self._malformed >= self._max_malformed:
-            log.info("too many malformed frames", address=self.address, name=self.name)
             self.close(ByeReason.PROTOCOL_ERROR, "too many frames that are no valid messages")
 
     async def _say_goodbye(self, bye: Bye) -> None:
@@ -334,22 +380,28 @@ class Session:
 
 
 def error_reply(
-    error: ChatError | StoreUnavailable, *, request_id: str | None = None, cid: str | None = None
+    error: ProtocolError | ChatError | StoreUnavailable, request: Request | None = None
 ) -> Error:
-    """Return what a peer is told of an error that its request caused."""
-    if isinstance(error, StoreUnavailable):
-        return Error(
-            code=ErrorCode.UNAVAILABLE,
-            text="the store can't be reached: try again",
-            retry_after=error.retry_after,
-            request_id=request_id,
-            cid=cid,
-        )
-    return Error(
-        code=error.code,
-        text=error.text,
-        retry_after=error.retry_after,
-        field=error.field,
-        request_id=request_id,
-        cid=cid,
-    )
+    """Return what a peer is sent of an error that its request caused."""
+    request_id = getattr(request, "request_id", None)
+    cid = getattr(request, "cid", None)
+    match error:
+        case ProtocolError():
+            return Error(code=error.code, text=str(error), request_id=error.request_id)
+        case StoreUnavailable():
+            return Error(
+                code=ErrorCode.UNAVAILABLE,
+                text=f"{error.public}: try again",
+                retry_after=error.retry_after,
+                request_id=request_id,
+                cid=cid,
+            )
+        case ChatError():
+            return Error(
+                code=error.code,
+                text=error.text,
+                retry_after=error.retry_after,
+                field=error.field,
+                request_id=request_id,
+                cid=cid,
+            )

@@ -23,6 +23,7 @@ from typing import Final
 import trio
 
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
     Account,
@@ -76,8 +77,10 @@ class RedisStore:
         order: Order,
         exchange: RedisExchange,
         clock: Callable[[], int] | None,
+        health: StoreHealth,
     ) -> None:
         self.exchange: Final = exchange
+        self.health: Final = health
         self._keys = keys
         self._writer = writer
         self._readers = readers
@@ -279,16 +282,19 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
     )
     feed = Feed(parts.keys, parts.topology, parts.attachment, order, location.options.timeout)
     parts.feed = feed
+    health = StoreHealth()
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         writer = await stack.enter_async_context(
-            open_lane("writer", parts.connections(), parts.settled)
+            open_lane("writer", parts.connections(), health, parts.settled)
         )
         readers = [
-            await stack.enter_async_context(open_lane("reader", parts.connections()))
+            await stack.enter_async_context(open_lane("reader", parts.connections(), health))
             for _ in range(READERS)
         ]
-        talker = await stack.enter_async_context(open_lane("exchange", parts.connections()))
-        searcher = await stack.enter_async_context(open_lane("searcher", parts.connections()))
+        talker = await stack.enter_async_context(open_lane("exchange", parts.connections(), health))
+        searcher = await stack.enter_async_context(
+            open_lane("searcher", parts.connections(), health)
+        )
         nursery.start_soon(feed.run)
         nursery.start_soon(parts.indexer.run, searcher)
         nursery.start_soon(
@@ -312,5 +318,6 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
                 timeout=location.options.timeout,
             ),
             clock=clock,
+            health=health,
         )
         nursery.cancel_scope.cancel()

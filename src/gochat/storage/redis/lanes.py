@@ -22,6 +22,7 @@ import structlog
 import trio
 from msgspec import Struct
 
+from gochat.chat.health import StoreHealth
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.scripts import Script
@@ -58,6 +59,13 @@ _TEXTS: Final = {
     "READONLY": "this Redis is a replica",
     "TRYAGAIN": "a slot of the cluster is being moved",
     "UNBLOCKED": "Redis has become a replica",
+}
+
+#: What everybody may know of it; of the others, that the store can't be reached.
+_PUBLIC: Final = {
+    "LOADING": "the server's store is starting",
+    "MISCONF": "the server's store can't write to its disk",
+    "OOM": "the server's store is out of memory",
 }
 
 
@@ -199,7 +207,7 @@ class Connections:
         text = _TEXTS.get(reply.code, str(reply) if command.may_be_refused else None)
         if text is None:
             return RuntimeError(f"Redis refused a command of gochat: {reply}")
-        return StoreUnavailable(f"{text} ({wire.host})")
+        return StoreUnavailable(f"{text} ({wire.host})", public=_PUBLIC.get(reply.code))
 
     def _failed(
         self, wire: Wire, indexes: list[int], broken: Broken, results: list[Reply | Exception]
@@ -252,7 +260,15 @@ class Lane:
     `waiting` counts the requests that are not done.
     """
 
-    def __init__(self, connections: Connections, settled: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        connections: Connections,
+        health: StoreHealth,
+        settled: Callable[[], None] | None,
+    ) -> None:
+        self._name = name
+        self._health = health
         self._connections = connections
         self._settled = settled
         self._queue: SimpleQueue[_Job[object] | None] = SimpleQueue()
@@ -283,7 +299,11 @@ class Lane:
 
         self._queue.put(cast("_Job[object]", job))
         await trio.lowlevel.wait_task_rescheduled(abort)
-        if job.error is not None:
+        if job.error is None:
+            self._health.succeeded(self._name)
+        else:
+            if isinstance(job.error, StoreUnavailable):
+                self._health.failed(self._name, job.error)
             raise job.error
         return cast("T", job.result)
 
@@ -355,14 +375,18 @@ class Lane:
 
 @asynccontextmanager
 async def open_lane(
-    name: str, connections: Connections, settled: Callable[[], None] | None = None
+    name: str,
+    connections: Connections,
+    health: StoreHealth,
+    settled: Callable[[], None] | None = None,
 ) -> AsyncIterator[Lane]:
-    """Run a lane inside the block. Leaving waits for all that was handed over.
+    """Run a lane inside the block; what fails is noted in `health`, by the lane's name. Leaving
+    waits for all that was handed over.
 
     `settled` is called in the Trio thread whenever some steps have been carried out, before those
     who wait for them are woken.
     """
-    lane = Lane(connections, settled)
+    lane = Lane(name, connections, health, settled)
     # A daemon, so that an interpreter that is torn down without leaving the block still ends.
     threading.Thread(target=lane._run, name=f"gochat redis {name}", daemon=True).start()
     try:

@@ -26,6 +26,7 @@ import structlog
 import trio
 
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
     Account,
@@ -38,7 +39,7 @@ from gochat.chat.store import (
     Store,
     Token,
 )
-from gochat.errors import ChatError
+from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage.sqlite import database, history, lock, people, place
 from gochat.storage.sqlite.connections import Connections
@@ -73,8 +74,10 @@ class SqliteStore:
         reader: Reader,
         finder: Finder,
         clock: Callable[[], int],
+        health: StoreHealth,
     ) -> None:
         self.exchange: Final = None  # a file has one server
+        self.health: Final = health
         self._writer = writer
         self._log = log
         self._followers = followers
@@ -158,15 +161,8 @@ class SqliteStore:
         cursor: str | None = None,
         limit: int,
     ) -> tuple[list[Message], str | None]:
-        return await trio.to_thread.run_sync(
-            self._finder.search,
-            viewer,
-            query,
-            conversation,
-            cursor,
-            limit,
-            limiter=self._searching,
-        )
+        question = partial(self._finder.search, viewer, query, conversation, cursor, limit)
+        return await self._read(question, self._searching)
 
     # -- a person's conversations ---------------------------------------------------------------
 
@@ -204,8 +200,16 @@ class SqliteStore:
     ) -> tuple[list[Member], int, bool]:
         return await self._read(partial(self._reader.members, key, after, limit))
 
-    async def _read(self, question: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(question, limiter=self._reading)
+    async def _read(
+        self, question: Callable[[], T], limiter: trio.CapacityLimiter | None = None
+    ) -> T:
+        try:
+            answer = await trio.to_thread.run_sync(question, limiter=limiter or self._reading)
+        except StoreUnavailable as error:
+            self.health.failed("reader", error)
+            raise
+        self.health.succeeded("reader")
+        return answer
 
 
 class _Parts:
@@ -270,7 +274,8 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
         if location.path is not None and held is not None:
             stack.callback(history.close, location.path, held)
         followers = Followers(parts.log.position)
-        async with open_writer(parts.log, followers.deliver) as writer:
+        health = StoreHealth()
+        async with open_writer(parts.log, followers.deliver, health) as writer:
             try:
                 yield SqliteStore(
                     writer,
@@ -279,6 +284,7 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
                     Reader(parts.reading, parts.epoch),
                     Finder(parts.searching, parts.epoch),
                     clock,
+                    health,
                 )
             finally:
                 # Before the writer's, which then is the last one and tidies the WAL away.

@@ -46,6 +46,13 @@ _MAGIC: Final = b"SQLite format 3\0"
 _UNEXPANDED: Final = re.compile(r"^~|\$\{?\w+\}?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: What everybody may know of it.
+_PUBLIC: Final = {
+    sqlite3.SQLITE_BUSY: "the server's database is in use by another program",
+    sqlite3.SQLITE_LOCKED: "the server's database is in use by another program",
+    sqlite3.SQLITE_FULL: "the server's disk is full",
+    sqlite3.SQLITE_IOERR: "the server's disk reports an error",
+}
 #: Errors that are this program's own, not the database's state.
 OWN_FAULTS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 
@@ -119,7 +126,9 @@ def translated(error: sqlite3.Error) -> GochatError:
         sqlite3.SQLITE_READONLY: "the database can't be written to",
         sqlite3.SQLITE_CANTOPEN: "the database can't be opened",
     }
-    return StoreUnavailable(f"{texts.get(code, 'the database reports an error')} ({error})")
+    text = texts.get(code, "the database reports an error")
+    public = _PUBLIC.get(code, "the server can't use its database now")
+    return StoreUnavailable(f"{text} ({error})", public=public)
 
 
 def migrations() -> list[str]:

@@ -20,6 +20,7 @@ from typing import Final, Generic, Protocol, TypeVar, cast
 import structlog
 import trio
 
+from gochat.chat.health import StoreHealth
 from gochat.chat.store import Batch
 from gochat.errors import StoreUnavailable
 from gochat.storage.sqlite.database import OWN_FAULTS, translated
@@ -68,7 +69,13 @@ class _Write(Generic[T]):
 class Writer:
     """Runs writes. Made by :func:`open_writer`; used in the Trio thread."""
 
-    def __init__(self, transactions: Transactions, settled: Callable[[Batch], None]) -> None:
+    def __init__(
+        self,
+        transactions: Transactions,
+        settled: Callable[[Batch], None],
+        health: StoreHealth,
+    ) -> None:
+        self._health = health
         self._transactions = transactions
         self._settled = settled
         self._queue: SimpleQueue[_Write[object] | None] = SimpleQueue()
@@ -103,7 +110,11 @@ class Writer:
 
         self._queue.put(cast("_Write[object]", write))
         await trio.lowlevel.wait_task_rescheduled(abort)
-        if write.error is not None:
+        if write.error is None:
+            self._health.succeeded("writer")
+        else:
+            if isinstance(write.error, StoreUnavailable):
+                self._health.failed("writer", write.error)
             raise write.error
         return cast("T", write.result)
 
@@ -197,11 +208,12 @@ class Writer:
 
 @asynccontextmanager
 async def open_writer(
-    transactions: Transactions, settled: Callable[[Batch], None]
+    transactions: Transactions, settled: Callable[[Batch], None], health: StoreHealth
 ) -> AsyncIterator[Writer]:
     """Run a writer inside the block. `settled` is called in the Trio thread with each commit's
-    entries, before those who wrote them are woken. Leaving waits for all that was handed over."""
-    writer = Writer(transactions, settled)
+    entries, before those who wrote them are woken; what fails is noted in `health`. Leaving waits
+    for all that was handed over."""
+    writer = Writer(transactions, settled, health)
     # A daemon, so that an interpreter that is torn down without leaving the block still ends.
     threading.Thread(target=writer._run, name="gochat sqlite writer", daemon=True).start()
     try:

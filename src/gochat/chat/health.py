@@ -1,0 +1,74 @@
+"""Whether the store answers, as those see it who ask it. Each change is one line in the log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+import trio
+
+from gochat.errors import StoreUnavailable
+
+log = structlog.stdlib.get_logger()
+
+#: Seconds without a failure after which the store counts as available again. Of a Cluster one part
+#: may fail while others answer; without this, each answer would be a change.
+STEADY: Final = 1.0
+#: Reasons that are logged during one outage: from being down to loading its data, to a replica.
+MAX_REASONS: Final = 10
+
+
+class StoreHealth:
+    """Takes note of what the store answers. Used in the Trio thread.
+
+    Writing and reading are noted by themselves (`channel`): a full disk can be read, and what was
+    read then says nothing about writing.
+    """
+
+    def __init__(self) -> None:
+        self._failing: dict[str, str] = {}  # why, in public words
+        self._since: float | None = None
+        self._last_failure = 0.0
+        self._recovered = 0.0
+        self._failures = 0
+        self._reasons: set[str] = set()
+
+    @property
+    def is_available(self) -> bool:
+        """False from the first failure until all that failed has worked again for a moment."""
+        return self._since is None
+
+    def failed(self, channel: str, error: StoreUnavailable) -> None:
+        """Note that something could not be done."""
+        now = trio.current_time()
+        self._failing[channel] = error.public
+        self._last_failure = now
+        self._failures += 1
+        if self._since is None:
+            self._since = now
+        elif error.public in self._reasons or len(self._reasons) >= MAX_REASONS:
+            return
+        self._reasons.add(error.public)
+        log.error("store unavailable", part=channel, reason=str(error))
+
+    def succeeded(self, channel: str) -> None:
+        """Note that something was done. What failed for the same reason can be done, too."""
+        if self._failing and channel in self._failing:
+            over = self._failing[channel]
+            self._failing = {one: why for one, why in self._failing.items() if why != over}
+            self._recovered = trio.current_time()
+
+    def look(self) -> None:
+        """Log that the store is available again, if it is. Call it about once a second."""
+        if (
+            self._since is not None
+            and not self._failing
+            and trio.current_time() - self._last_failure >= STEADY
+        ):
+            log.warning(
+                "store available",
+                duration=round(self._recovered - self._since, 3),
+                failures=self._failures,
+            )
+            self._since, self._failures = None, 0
+            self._reasons.clear()

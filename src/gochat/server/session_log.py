@@ -1,0 +1,129 @@
+"""What the log says of a session; docs/reference/log.md lists it.
+
+Nothing here logs what people say, nor a token, a password or an invite: a refusal has its code and
+what was asked for, and no text that repeats what the peer sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from gochat.errors import ChatError, ErrorCode, ProtocolError, StoreUnavailable
+from gochat.protocol.messages import (
+    Bye,
+    ChangePassword,
+    CreateRoom,
+    Error,
+    Kick,
+    Login,
+    Register,
+    Request,
+    Resume,
+    SetAccess,
+    SetOperator,
+    SetTopic,
+)
+from gochat.server.journal import ACTS, REFUSALS
+
+if TYPE_CHECKING:
+    from gochat.server.session import Session
+
+#: Characters of a name that somebody has tried.
+MAX_SHOWN: Final = 64
+
+_REFUSED: Final[Mapping[type, str]] = {
+    Register: "registration refused",
+    Login: "login refused",
+    Resume: "resume refused",
+    ChangePassword: "password change refused",
+}
+#: Codes of what is not the peer's doing.
+_SHORT_OF_SOMETHING: Final = frozenset({ErrorCode.BUSY, ErrorCode.UNAVAILABLE})
+
+
+def log_refusal(
+    session: Session,
+    reply: Error,
+    error: ProtocolError | ChatError | StoreUnavailable,
+    request: Request | None,
+) -> None:
+    """Log that a request, or a frame that is none, was refused with `reply`."""
+    event = _REFUSED.get(type(request), "request refused") if request else "frame refused"
+    more = session.journal.admit(event, reply.code)
+    if more is None:
+        return
+    fields: dict[str, object] = {"code": str(reply.code)}
+    if request is not None:
+        fields["request"] = request.msg_type
+    if reply.field is not None:
+        fields["field"] = reply.field
+    if isinstance(request, Login | Register):
+        fields["account"] = request.name[:MAX_SHOWN]
+    if not isinstance(error, ChatError):  # whose texts repeat what people write
+        fields["reason"] = str(error)
+    level = logging.WARNING if reply.code in _SHORT_OF_SOMETHING else logging.INFO
+    session.log.log(level, event, **fields, **more)
+
+
+def log_end(session: Session, bye: Bye | None, end: str) -> None:
+    """Log the end of a connection: the reason is the goodbye's, if there was one, or `end`.
+
+    At `debug` where nobody had logged in and nothing was refused, as in a balancer's checks.
+    """
+    was_somebody = session.last_name is not None
+    end = end if bye is None else str(bye.reason)
+    code, rate = ("", ACTS) if was_somebody else (end, REFUSALS)
+    more = session.journal.admit("session closed", code, rate=rate)
+    if more is None:
+        return
+    fields: dict[str, object] = {
+        "reason": end,
+        "duration": round(trio.current_time() - session.began, 3),
+        "requests": session.requests,
+        "refused": session.refused,
+    }
+    if bye is not None and bye.text:
+        fields["text"] = bye.text
+    is_noise = bye is None and not was_somebody and not session.refused
+    session.log.log(logging.DEBUG if is_noise else logging.INFO, "session closed", **fields, **more)
+
+
+def log_change(session: Session, request: Request) -> None:
+    """Log what administrators ask about later: who made a room, and who changed what it is."""
+    match request:
+        case CreateRoom():
+            session.note("room created", room=request.room, private=request.private)
+        case SetAccess():
+            session.note("room access changed", room=request.room, private=request.private)
+        case SetTopic():
+            session.note("room topic changed", room=request.room)
+        case SetOperator():
+            session.note(
+                "room operator changed", room=request.room, person=request.name, on=request.on
+            )
+        case Kick():
+            session.note("member kicked", room=request.room, person=request.name)
+        case _:
+            pass
+
+
+@contextmanager
+def traced(session: Session, kind: type[Request], times: int) -> Iterator[None]:
+    """Log, at `debug`, what was requested, how often, and how long it took."""
+    began, refused = time.perf_counter(), session.refused
+    try:
+        yield
+    finally:
+        session.log.debug(
+            "request handled",
+            request=kind.msg_type,
+            times=times,
+            refused=session.refused - refused,
+            milliseconds=round(1000 * (time.perf_counter() - began), 3),
+        )
