@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "chat": "chat now: start a server if none runs here, then the app",
     "tui": "the app: connect to a server and chat",
     "serve": "run a server",
+    "check": "see whether people can log in and write: for monitoring",
     "db": "back up, check, restore and copy the store",
 }
 

@@ -1,0 +1,113 @@
+"""`gochat check` succeeds when people can log in and write, and fails when they can't."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+from peers import PASSWORD, RunningServer, config, running_server
+from processes import GOCHAT
+from redis_process import RedisServer
+
+from gochat.cli.check import VARIABLE
+from gochat.protocol.messages import History, HistoryPage, Ping, Pong
+
+pytestmark = pytest.mark.trio
+
+
+async def check(port: int, *flags: str, password: str = PASSWORD) -> tuple[int, str]:
+    """Run the command; return its exit code and what it says."""
+    done = await trio.run_process(
+        [*GOCHAT, "check", f"gochat://127.0.0.1:{port}", "--timeout=60", *flags],
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+        env={**os.environ, VARIABLE: password},
+    )
+    said = (done.stdout + done.stderr).decode()
+    assert "Traceback" not in said
+    return done.returncode, said
+
+
+async def register(server: RunningServer) -> None:
+    async with server.connect() as peer:
+        await peer.register("monitor")
+
+
+async def test_check_logs_in_and_writes_again_and_again_and_leaves_one_message(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    async with running_server() as server:
+        await register(server)
+        for _ in range(2):
+            code, said = await check(server.port, f"--password-file={file}", password="")
+            assert code == 0, said
+            assert said.startswith("ok: monitor logged in and wrote at 127.0.0.1")
+        async with server.peer("monitor") as monitor:
+            page = await monitor.ask(History(conv="@monitor"), HistoryPage)
+            assert [entry.text for entry in page.entries] == ["gochat check"]
+
+
+async def test_check_fails_where_nobody_answers_or_the_account_is_refused() -> None:
+    async with running_server() as server:
+        await register(server)
+        code, said = await check(server.port, password="wrong horse")
+        assert code == 1
+        assert "password" in said
+        port = server.port
+    code, said = await check(port)
+    assert code == 1
+    assert str(port) in said
+
+
+@pytest.mark.parametrize("flags", [[], ["--password-file=missing"]])
+async def test_check_without_a_password_is_wrongly_set_up(flags: list[str]) -> None:
+    code, said = await check(1, *flags, password="")
+    assert code == 2
+    assert "--password-file" in said
+
+
+async def test_check_fails_while_the_database_is_locked_though_a_ping_is_answered(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "chat.db"
+    async with running_server(config(store=f"sqlite:///{path}")) as server:
+        await register(server)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            code, said = await check(server.port)
+            async with server.connect() as peer:
+                await peer.ask(Ping(), Pong)
+            assert code == 1
+            assert "the server's database is in use by another program" in said
+        assert (await check(server.port))[0] == 0
+
+
+async def test_check_fails_while_redis_is_dead_though_a_ping_is_answered(
+    start_redis: Callable[..., RedisServer],
+) -> None:
+    redis = start_redis("--appendonly", "yes")
+    async with running_server(config(store=redis.url)) as server:
+        await register(server)
+        assert (await check(server.port))[0] == 0
+        redis.kill()
+        code, said = await check(server.port)
+        async with server.connect() as peer:
+            await peer.ask(Ping(), Pong)
+        assert code == 1
+        assert "the server's store can't be reached" in said
+
+
+async def test_check_has_an_end_where_a_server_is_frozen() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        code, said = await check(listener.socket.getsockname()[1], "--timeout=0.3")
+    assert code == 1
+    assert "within 0.3 s" in said
