@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from store_files import Crash, crash, epoch, kinds, opened, serving
+from store_files import Crash, crash, epoch, kinds, opened, run_python, serving
 from structlog.testing import capture_logs
 
 from gochat.errors import StoreUnavailable
@@ -123,6 +123,32 @@ async def test_history_goes_on_over_restarts_kills_and_moves(path: Path) -> None
     moved = path.parent.rename(path.parent.with_name("moved"))
     assert await epoch(moved / path.name) == before
     assert await epoch(moved / path.name) == before
+
+
+_READ = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN")
+db.execute("SELECT count(*) FROM entry").fetchone()
+print("reading", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def test_server_starts_while_the_store_is_read_and_its_history_goes_on(path: Path) -> None:
+    """A check takes long, and a server that was restarted meanwhile must not wait for it."""
+    before = await epoch(path)
+    crash(path)
+    with run_python(_READ, path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        crash(path)
+        crash(path)
+        assert await epoch(path) == before
+        process.communicate("done\n")
+    crash(path)
+    assert await epoch(path) == before
+    assert check(path) == []
 
 
 async def test_store_from_before_there_were_generations_keeps_its_history(path: Path) -> None:

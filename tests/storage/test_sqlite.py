@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -16,6 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 from patience import PATIENCE
+from store_files import run_python
 from storing import Chat, Following, account, draft, follow
 
 from gochat.chat.store import Appended
@@ -64,16 +63,6 @@ class _Held:
     def __init__(self, may_go_on: threading.Event) -> None:
         self.function = may_go_on.wait
         self.task = self.result = self.error = None
-
-
-def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a Python process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 # -- kill -----------------------------------------------------------------------------------------

@@ -51,16 +51,20 @@ trio.run(main)
 """
 
 
-@contextmanager
-def serving(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has the store of Mei open, and has written to it; killed at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE, str(path)],
+def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start a Python process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    with process:
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the store of Mei open, and has written to it; killed at the end."""
+    with run_python(_SERVE, path) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "open\n"

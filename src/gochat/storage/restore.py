@@ -50,6 +50,7 @@ def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:
                 )
             stack.enter_context(lock.itself(target))
         db = stack.enter_context(opened_to_read(backup, alone=True))
+        place.remove(place.beside(target, ".restoring"))  # of one that was killed: the lock is held
         new = stack.enter_context(place.in_the_making(target, ".restoring"))
         maintenance.copy(db, new)
         try:

@@ -223,8 +223,7 @@ def open_database(location: Location) -> sqlite3.Connection:
             _migrate(db)
             return db
     examine(path)
-    found = history.look(path)
-    history.opening(path, found)
+    found = history.opening(path)
     db = open_file(path)
     try:
         with mapped_errors():
@@ -295,8 +294,10 @@ def examine(path: Path) -> None:
 
 
 def open_file(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
-    """Open an examined database, not in WAL mode, with its schema up to date; one that is a copy in
-    the making only if `is_copy`. Raises as :func:`open_database` does."""
+    """Open an examined database, not in WAL mode if nobody reads it, with its schema up to date.
+
+    One that is a copy in the making only if `is_copy`. Raises as :func:`open_database` does.
+    """
     with mapped_errors():
         db = connect(path)
         try:
@@ -305,12 +306,24 @@ def open_file(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
                 raise StoreCorrupt(f"{path} was never finished: remove it, or bring back a backup")
             if not is_copy:
                 history.require_finished(db, path)
-            db.execute("PRAGMA journal_mode = DELETE")
+            _leave_wal(db)
             _migrate(db)
         except BaseException:
             db.close()
             raise
     return db
+
+
+def _leave_wal(db: sqlite3.Connection) -> None:
+    """Write the WAL back and leave that mode, unless another process reads the database."""
+    db.execute("PRAGMA busy_timeout = 0")  # it may be a check, which takes half a minute
+    try:
+        db.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
 
 
 def _use_wal(db: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:

@@ -31,7 +31,8 @@ new history has begun, and the database is of a known generation.
 
 The transaction is not made in WAL mode, so that afterwards it is in the database file itself. So
 what is there without the write-ahead log must be of a known generation; else the log beside it is
-another database's, and is not replayed into it.
+another database's, and is not replayed into it. (While another process reads the database, that
+mode can't be left. Then the generation that the file itself may still have is noted, too.)
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from typing import Final
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import place
@@ -71,13 +72,15 @@ _MAX_SIZE: Final = 4096
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
-class Beside(Struct, frozen=True):
+class Beside(Struct, frozen=True, omit_defaults=True):
     """What is written beside a database: the generations that it may be of, its inode, and, once
-    it is closed, its time of change in nanoseconds."""
+    it is closed, its time of change in nanoseconds. `without_log` is the generation that it may be
+    of without its write-ahead log."""
 
     generations: list[str]
     inode: int | None = None
     changed: int | None = None
+    without_log: str | None = None
 
 
 class Found(Struct, frozen=True):
@@ -86,6 +89,7 @@ class Found(Struct, frozen=True):
     beside: Beside | None
     inode: int
     changed: int
+    without_log: str | None = None
 
     def foreign(self, generation: str | None) -> str | None:
         """Return by what a database of this generation is seen to be another file than the one
@@ -114,15 +118,18 @@ def look(path: Path) -> Found:
     return Found(_read(path), status.st_ino, status.st_ctime_ns)
 
 
-def opening(path: Path, found: Found) -> None:
-    """Note that a database is about to be opened by a server, which changes it.
+def opening(path: Path) -> Found:
+    """Look at a database that a server is about to open, which changes it, and note that.
 
     Raises:
         StoreUnavailable: it can't be written.
     """
+    found = look(path)
     beside = found.beside
     if beside is not None and (beside.inode, beside.changed) == (found.inode, found.changed):
         _write(path, Beside(beside.generations, beside.inode))
+    in_file = _in_file(path)
+    return found if in_file is None else structs.replace(found, without_log=in_file[0])
 
 
 def new_name() -> str:
@@ -148,13 +155,12 @@ def require_finished(db: sqlite3.Connection, path: Path | None) -> None:
 def require_own_log(path: Path) -> None:
     """Raise :exc:`~gochat.errors.StoreCorrupt` if the write-ahead log beside a database that is
     closed is another one's, for SQLite would replay it. The lock is held."""
-    known = _read(path)
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
-            generation, mark = get(db, GENERATION), get(db, UNSTARTED)
-    except sqlite3.Error:
+    known, in_file = _read(path), _in_file(path)
+    if in_file is None:
         return  # the log has what the file lacks, after a crash of the machine
-    if mark is not None or (known is not None and (generation or _NONE) not in known.generations):
+    generation, mark = in_file
+    known_here = known is None or generation in (*known.generations, known.without_log)
+    if mark is not None or not known_here:
         raise StoreCorrupt(
             f"{path} was replaced, and beside it is the write-ahead log of the one before: move "
             f"{path.name}-wal and {path.name}-shm away, and bring backups back with "
@@ -162,22 +168,34 @@ def require_own_log(path: Path) -> None:
         )
 
 
+def _in_file(path: Path) -> tuple[str, str | None] | None:
+    """Return the generation and the mark that a database has without its write-ahead log, if it
+    can be read like that."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
+            return get(db, GENERATION) or _NONE, get(db, UNSTARTED)
+    except sqlite3.Error:
+        return None
+
+
 def begin(
     db: sqlite3.Connection, path: Path, found: Found, boot: str | None, *, is_durable: bool
 ) -> None:
     """Note in a database that a server starts on it, and begin a new history if need be.
 
-    The database is not in WAL mode, and the lock is held. `found` is from before it was opened;
-    `boot` names this start of the machine; with `is_durable`, each commit will be on the disk
-    before it is acknowledged.
+    The lock is held, and the database is in WAL mode only if others read it. `found` is what
+    `opening` returned; `boot` names this start of the machine; with `is_durable`, each commit will
+    be on the disk before it is acknowledged.
 
     Raises:
         StoreUnavailable: it can't be written.
     """
     reason = _reason(db, found, boot)
-    generation = new_name()
-    goes_on = [get(db, GENERATION) or _NONE] if reason is None else []
-    _write(path, Beside([*goes_on, generation]))
+    generation, before = new_name(), get(db, GENERATION) or _NONE
+    is_wal = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    without_log = found.without_log if is_wal else None
+    goes_on = [before] if reason is None else []
+    _write(path, Beside([*goes_on, generation], without_log=without_log))
     db.execute("PRAGMA synchronous = extra")
     db.execute("BEGIN IMMEDIATE")
     if reason is not None:
@@ -187,7 +205,7 @@ def begin(
     if boot is not None and not is_durable:
         _set(db, OPEN_AT_BOOT, boot)
     db.execute("COMMIT")
-    _write(path, Beside([generation], path.stat().st_ino))
+    _write(path, Beside([generation], path.stat().st_ino, without_log=without_log))
     if reason is not None:
         log.warning("new epoch", path=str(path), epoch=get(db, EPOCH), reason=reason)
 
@@ -203,7 +221,9 @@ def _reason(db: sqlite3.Connection, found: Found, boot: str | None) -> str | Non
 
 
 def close(path: Path, held: Identity) -> None:
-    """Note how a database was left that no connection has open any more."""
+    """Note how a database was left that this process has closed."""
+    if place.beside(path, "-wal").exists():
+        return  # another process has it open, and will tidy up
     with suppress(OSError, StoreUnavailable):  # then copies of it are told by their inode only
         known = _read(path)
         status = path.stat()

@@ -42,17 +42,27 @@ _CAREFUL: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int, *, shared: bool) -> None:
+    def _lock(descriptor: int, *, shared: bool) -> bool:
         del shared  # Windows has only the one kind here
         # Far behind the text, which others must be able to read.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
         os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
 else:
     import fcntl
 
-    def _lock(descriptor: int, *, shared: bool) -> None:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    def _lock(descriptor: int, *, shared: bool) -> bool:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise StoreUnavailable(f"this file system can't lock: {error.strerror}") from error
+        return True
 
 
 #: The databases that this process has locked.
@@ -79,10 +89,8 @@ def exclusive(path: Path) -> Iterator[None]:
     """
     descriptor = _open(_lock_file(path), os.O_RDWR | os.O_CREAT)
     try:
-        try:
-            _lock(descriptor, shared=False)
-        except OSError as error:
-            raise StoreUnavailable(f"{path} is in use by {_holder(descriptor)}") from error
+        if not _lock(descriptor, shared=False):
+            raise StoreUnavailable(f"{path} is in use by {_holder(descriptor)}")
         # Over what was there and no shorter: nothing that is not ours is ever truncated.
         try:
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -115,11 +123,12 @@ def itself(path: Path, *, shared: bool = False) -> Iterator[Identity]:
         except OSError as error:
             raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
         try:
-            _lock(descriptor, shared=shared)
-        except OSError as error:
-            holder = _READER if not shared and _is_shared(descriptor) else other
+            if not _lock(descriptor, shared=shared):
+                holder = _READER if not shared and _is_shared(descriptor) else other
+                raise StoreUnavailable(f"{path} is in use by {holder}")
+        except BaseException:
             os.close(descriptor)
-            raise StoreUnavailable(f"{path} is in use by {holder}") from error
+            raise
         status = os.fstat(descriptor)
         held = status.st_dev, status.st_ino
         _held_here.add(held)
@@ -145,9 +154,7 @@ def at_rest(path: Path) -> Iterator[bool]:
     try:
         if _lock_file(path).exists():
             descriptor = _open(_lock_file(path), os.O_RDONLY)
-            try:
-                _lock(descriptor, shared=True)
-            except OSError:
+            if not _lock(descriptor, shared=True):
                 yield False
                 return
         with itself(path, shared=True):
@@ -189,13 +196,7 @@ def _holder(descriptor: int) -> str:
 
 def _is_shared(descriptor: int) -> bool:
     """True if those who hold the lock share it. Not to be asked of one that is held here."""
-    if sys.platform == "win32":
-        return False
-    try:
-        _lock(descriptor, shared=True)
-    except OSError:
-        return False
-    return True
+    return sys.platform != "win32" and _lock(descriptor, shared=True)
 
 
 def _open(lock: Path, flags: int) -> int:
