@@ -49,7 +49,7 @@ def test_server_is_started_and_ends_with_the_app(
     assert not answers(HOST, port)
 
 
-def test_new_chat_is_said_once_on_standard_error(
+def test_new_chat_is_reported_once_on_standard_error(
     free_port: Callable[[], int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

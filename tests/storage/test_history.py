@@ -101,7 +101,7 @@ COPIES = [
 
 
 @pytest.mark.parametrize("copied", COPIES)
-async def test_cold_copy_begins_a_new_history_once_and_says_so(
+async def test_cold_copy_begins_a_new_history_once_and_logs_why(
     path: Path, copied: Callable[[Path], Path]
 ) -> None:
     before = await epoch(path)
@@ -213,7 +213,7 @@ async def test_copies_of_one_copied_store_have_two_histories(path: Path, tmp_pat
 # -- making, and not making, a store ---------------------------------------------------------------
 
 
-async def test_new_store_is_said_in_the_log_and_an_old_one_is_not(tmp_path: Path) -> None:
+async def test_new_store_is_logged_and_an_old_one_is_not(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
     with capture_logs() as logs:
         await epoch(path)

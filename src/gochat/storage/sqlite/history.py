@@ -138,7 +138,7 @@ def new_name() -> str:
 
 
 def mark_unstarted(db: sqlite3.Connection, what: str) -> None:
-    """Mark a database that no server has started on; `what` it is, is said to people."""
+    """Mark a database that no server has started on; people are shown `what` it is."""
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     db.execute("DELETE FROM meta WHERE key IN (?, ?)", (GENERATION, OPEN_AT_BOOT))
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (UNSTARTED, f"{what}, made {made}"))
