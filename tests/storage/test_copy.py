@@ -444,8 +444,8 @@ async def test_copy_interrupted_again_and_again_is_the_same_in_the_end(
     assert await everything(target) == await everything(source)
     if kinds[1] == "sqlite":
         assert check(path_of(target)) == []
-        found = {path.suffix for path in path_of(target).parent.iterdir()}
-        assert found <= {".db", ".lock", ".generation"}
+        suffixes = {path.suffix for path in path_of(target).parent.iterdir()}
+        assert suffixes <= {".db", ".lock", ".generation"}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
