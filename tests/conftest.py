@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,6 +129,12 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterO
         yield cluster
     finally:
         cluster.stop()
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over all that was imported: it is there to stay."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

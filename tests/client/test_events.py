@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import anyio.lowlevel
 import pytest
+from patience import PATIENCE
 from scripted_server import (
     QUICK,
     FakeClock,
@@ -170,8 +171,11 @@ async def test_a_slow_taker_stops_the_reading_and_loses_nothing() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(flood)
-            with anyio.move_on_after(0.5):
-                await done.wait()
+            connection = client._link._connection
+            assert connection is not None
+            with anyio.fail_after(PATIENCE):
+                while connection._read_wanted is None:  # it has not stopped reading yet
+                    await anyio.lowlevel.checkpoint()
             assert not done.is_set()
             for seq in range(1, batches * batch + 1):
                 assert (await events.next_of(Message)).seq == seq

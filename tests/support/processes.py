@@ -13,6 +13,8 @@ from pathlib import Path
 from children import child
 from patience import PATIENCE
 
+#: Passwords that cost little.
+CHEAP = ["--set", "limits.argon2_memory=8", "--set", "limits.argon2_time=1"]
 GOCHAT = [sys.executable, "-m", "gochat"]
 
 
@@ -34,7 +36,8 @@ class Running:
 @contextmanager
 def serve(store: Path, *flags: str) -> Iterator[Running]:
     """Run the command on a free port, its log as JSON."""
-    command = [*GOCHAT, "serve", "--port", "0", "--store", f"sqlite:///{store}", *flags]
+    command = [*GOCHAT, "serve", "--port", "0", "--store", f"sqlite:///{store}"]
+    command += [*CHEAP, *flags]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         child(process)

@@ -13,6 +13,8 @@ import pytest
 from patience import PATIENCE
 from pilots import OpenApp, rest, settle, until
 from textual.app import App
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 from gochat.tui.app import GochatApp
@@ -38,6 +40,23 @@ def _rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys are pressed as soon as there is nothing left to do."""
     monkeypatch.setattr("textual.app.wait_for_idle", rest)
     monkeypatch.setattr("textual.pilot.wait_for_idle", rest)
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _styles_are_parsed_once() -> Iterator[None]:
+    """There are many apps with the same styles, which Textual parses for each of them."""
+    parsed: dict[tuple[object, ...], list[RuleSet]] = {}
+    parse = Stylesheet._parse_rules
+
+    def parse_once(self: Stylesheet, css: str, *where: Any, **how: Any) -> list[RuleSet]:
+        key = (*self._variables.items(), css, *where, *how.items())
+        if key not in parsed:
+            parsed[key] = parse(self, css, *where, **how)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", parse_once)
+        yield
 
 
 @pytest.fixture(autouse=True)
