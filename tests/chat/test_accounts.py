@@ -289,10 +289,10 @@ async def test_hashing_again_never_brings_an_old_password_back(
 ) -> None:
     hasher = Hasher(passes=2)
     stronger = Accounts(world.store, clock, passwords=Passwords(hasher))
-    hash_ = hasher.hash
+    hash_, token = hasher.hash, trio.lowlevel.current_trio_token()
 
     def changed_meanwhile(password: str | bytes, *, salt: bytes | None = None) -> str:
-        trio.from_thread.run(world.store.set_password_hash, ANN.key, new)
+        trio.from_thread.run(world.store.set_password_hash, ANN.key, new, trio_token=token)
         return hash_(password, salt=salt)
 
     new = hash_(OTHER)
@@ -359,10 +359,10 @@ async def test_of_two_who_change_a_password_at_the_same_moment_one_wins(
     accounts: Accounts, hasher: Hasher, world: World
 ) -> None:
     theirs = argon2.PasswordHasher(1, 8, 1).hash(OTHER)
-    hash_ = hasher.hash
+    hash_, token = hasher.hash, trio.lowlevel.current_trio_token()
 
     def overtaken(password: str | bytes, *, salt: bytes | None = None) -> str:
-        trio.from_thread.run(world.store.set_password_hash, ANN.key, theirs)
+        trio.from_thread.run(world.store.set_password_hash, ANN.key, theirs, trio_token=token)
         return hash_(password, salt=salt)
 
     hasher.hash = overtaken  # type: ignore[method-assign]  # the moment in between

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 import trio.testing
 
-from gochat.chat.hashing import HashingQueue
+from gochat.chat.hashing import NICENESS, HashingQueue
 from gochat.errors import ChatError
 
 pytestmark = pytest.mark.trio
@@ -89,3 +92,24 @@ async def test_a_slot_that_came_as_its_owner_left_is_given_back() -> None:
     assert leaving.cancelled_caught
     async with queue.slot():
         assert queue.waiting == 1
+
+
+async def test_the_threads_that_hash_stand_back_and_no_others_do() -> None:
+    def priority() -> tuple[str, int]:
+        nice = 0 if sys.platform == "win32" else os.getpriority(os.PRIO_PROCESS, 0)
+        return threading.current_thread().name, nice
+
+    _, mine = priority()
+    name, theirs = await HashingQueue().run(priority)
+    assert name.startswith("hashing")
+    assert theirs == (min(19, mine + NICENESS) if sys.platform == "linux" else mine)
+    assert (await trio.to_thread.run_sync(priority))[1] == mine
+
+
+async def test_a_hash_that_has_begun_is_finished_and_its_error_raised() -> None:
+    queue, finished = HashingQueue(), list[str]()
+    with trio.move_on_after(0):
+        finished.append(await queue.run(str, "hash"))
+    assert finished == ["hash"]
+    with pytest.raises(ZeroDivisionError):
+        await queue.run(lambda: 1 // 0)

@@ -1,14 +1,19 @@
 """The line before the password hashes: first come, first served, and bounded.
 
 argon2id is slow on purpose. It runs in worker threads of its own, at most as many at once as there
-are cores, so that guessing passwords can't starve the chat. A request gets in line once, however
-many hashes it needs: what has been hashed for it is never thrown away for want of room.
+are cores, and after all else that wants the processor, so that neither guessing passwords nor a
+crowd that logs in can starve the chat. A request gets in line once, however many hashes it needs:
+what has been hashed for it is never thrown away for want of room.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias, TypeVar
 
@@ -28,6 +33,10 @@ GUESS: Final = 0.02
 #: Seconds after which whoever was refused may come back: at least and at most.
 RETRY_AFTER: Final = (1.0, 60.0)
 
+#: By how much a thread that hashes is nicer than the server. Measured with 250 who log in on two
+#: busy cores: a message takes half the time, at the median and at p99, and they are in as soon.
+NICENESS: Final = 10
+
 #: Runs an async function that waits in line; may cancel it, and then doesn't return.
 Wait: TypeAlias = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 
@@ -44,7 +53,9 @@ class HashingQueue:
         self._max_waiting = max_waiting
         # Of a CapacityLimiter, who waits longest is next, and nobody overtakes.
         self._slots = trio.CapacityLimiter(slots or os.cpu_count() or 1)
-        self._threads = trio.CapacityLimiter(self._slots.total_tokens)
+        self._threads = ThreadPoolExecutor(
+            int(self._slots.total_tokens), "hashing", initializer=_stand_back
+        )
         self._held_for = GUESS  # seconds, on average
         self.waiting = 0
         """How many are in line, those included that are being hashed for."""
@@ -89,4 +100,18 @@ class HashingQueue:
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Run `function` in a thread. The caller holds a slot. Once begun it isn't cancelled."""
-        return await trio.to_thread.run_sync(function, *args, limiter=self._threads)
+        # Not by Trio's threads: those go on to other work, and a priority can't be raised again.
+        done, token = trio.Event(), trio.lowlevel.current_trio_token()
+        future = self._threads.submit(function, *args)
+        future.add_done_callback(lambda _: token.run_sync_soon(done.set))
+        with trio.CancelScope(shield=True):
+            await done.wait()
+        return future.result()
+
+
+def _stand_back() -> None:
+    """Lower the priority of the calling thread, where threads have one of their own."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a sandbox may forbid it, which is no reason to fail
+            now = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), now + NICENESS)
