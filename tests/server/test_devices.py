@@ -44,11 +44,11 @@ async def test_unread_and_mentions_are_counted_from_the_read_marker() -> None:
         assert (await state(bob, "#lobby")).read == 2, "a marker never moves back"
 
 
-async def test_what_one_said_oneself_is_read() -> None:
+async def test_what_one_said_oneself_is_not_unread() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         await mei.ask(Send(to="#lobby", text="x"), Sent)
         now = await state(mei, "#lobby")
-        assert (now.read, now.unread) == (1, 0)
+        assert (now.read, now.unread) == (0, 0)
 
 
 async def test_markers_agree_on_all_devices() -> None:

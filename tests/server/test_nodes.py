@@ -35,6 +35,8 @@ from gochat.protocol.messages import (
     Ok,
     PasswordChanged,
     People,
+    Ping,
+    Pong,
     Position,
     Presence,
     Resume,
@@ -268,6 +270,7 @@ async def test_node_that_is_cut_off_is_missed_within_the_lease_and_found_again(
         two.peer("bob", "acks") as bob,
     ):
         await sees_all(mei, "mei", "bob")
+        await bob.ask(Ping(), Pong)  # he has all that comes with his login
         proxy.freeze()
         cut_off = beats()
         await mei.sees(offline="bob")

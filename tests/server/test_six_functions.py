@@ -87,6 +87,7 @@ async def test_private_message_waits_for_who_is_away() -> None:
         async with server.peer("bob") as bob:
             assert (await bob.text()).text == "one"
             assert (await bob.text()).text == "two"
+            await bob.ask(Who(), People)  # shows that they have arrived
         async with server.peer("bob") as bob:
             await mei.send(Send(to="@bob", text="three"))
             assert (await bob.text()).text == "three", "what was delivered does not come again"

@@ -702,7 +702,10 @@ PLANTED = {
     "a reaction": ("DELETE FROM reaction", "the entries of #lobby"),
     "a topic": ("UPDATE conversation SET topic = 'x' WHERE topic <> ''", "#garden, as a whole"),
     "a role": ("UPDATE participant SET role = 'member' WHERE role = 'operator'", "the people of"),
-    "a marker": ("UPDATE participant SET read = 0 WHERE peer IS NOT NULL", "the people of @"),
+    "a marker": (
+        "UPDATE participant SET read = read + 1 WHERE peer IS NOT NULL",
+        "the people of @",
+    ),
     "a password": ("UPDATE account SET password_hash = '' WHERE key = 'bob'", "the accounts"),
     "a session": ("UPDATE token SET expires = expires + 1", "the sessions"),
     "a room": ("INSERT INTO conversation (key, name) VALUES ('#x', '#x')", "there are 8"),

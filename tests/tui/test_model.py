@@ -93,10 +93,14 @@ def test_what_the_picture_counts_already_is_not_counted_again(model: Model) -> N
     assert badges(model) == {"#design": (3, 0)}
 
 
-def test_what_one_says_oneself_reads_the_conversation(model: Model) -> None:
-    model.apply(message(6, to="#design"))
-    model.apply(message(7, sender="ada", to="#design"))
+def test_what_one_says_oneself_is_not_unread_and_hides_nothing_that_is(model: Model) -> None:
+    model.apply(message(6, sender="ada", to="#design"))
     assert badges(model) == {}
+    assert model.conversations["#design"].read == 6
+    model.apply(message(7, to="#design"))
+    model.apply(message(8, sender="ada", to="#design"))  # from another device, perhaps
+    assert badges(model) == {"#design": (1, 0)}
+    assert model.conversations["#design"].read == 6
 
 
 def test_another_device_reads_and_the_counts_follow(model: Model) -> None:

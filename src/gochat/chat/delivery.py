@@ -105,6 +105,7 @@ class Outlet(abc.ABC):
         "_mailbox",
         "_on_evict",
         "_stall",
+        "_taken",
     )
 
     def __init__(
@@ -123,12 +124,33 @@ class Outlet(abc.ABC):
         self._is_writing = False  # a task is at it: flush leaves the mailbox to it
         self._is_open = True
         self._is_sealed = False
+        self._taken = 0  # bytes that have gone through the mailbox, or past it
         self._drained: trio.Event | None = None
 
     @property
     def backlog(self) -> int:
         """What waits in the mailbox, in the measure by which it is full."""
         return self._mailbox.size
+
+    @property
+    def is_open(self) -> bool:
+        """False when what is posted is dropped."""
+        return self._is_open and not self._is_sealed
+
+    @property
+    def is_closed(self) -> bool:
+        """True if something that was posted was dropped, or may have been."""
+        return not self._is_open
+
+    @property
+    def posted(self) -> int:
+        """Bytes that were ever posted."""
+        return self._taken + self._mailbox.length
+
+    @property
+    def written(self) -> int:
+        """Those of them that the system has been given to send."""
+        return self._taken
 
     @property
     def is_behind(self) -> bool:
@@ -268,6 +290,7 @@ class SocketOutlet(Outlet):
         except OSError:
             self.close()
             return
+        self._taken += written
         if written < len(frames):
             self._is_mid_frame = written > 0
             self.post(frames[written:])  # for the flush that ends the pass
@@ -282,6 +305,7 @@ class SocketOutlet(Outlet):
             except OSError:
                 self.close()
                 return True
+            self._taken += written
             if written < len(data):
                 self._is_mid_frame = self._is_mid_frame or written > 0
                 self._mailbox.put_back(data[written:])
@@ -321,16 +345,26 @@ class EncryptedOutlet(Outlet):
         self._records = b""  # encrypted, and not yet taken by the socket
         self._is_torn = False  # records were dropped: the peer can't make sense of more
 
+    @property
+    def written(self) -> int:
+        """As :attr:`Outlet.written`. Records are longer than what is in them, so this is less than
+        what was written, rather than more."""
+        return self._taken - len(self._records)
+
     def close(self) -> None:
         """As :meth:`Outlet.close`."""
         self._is_torn = self._is_torn or bool(self._records)
+        self._taken -= len(self._records)
         self._records = b""
         super().close()
 
     def _write_now(self) -> bool:
         try:
             while self._records or self._mailbox.size:
-                self._records = self._records or self._encrypt(self._mailbox.take(BATCH))
+                if not self._records:
+                    data = self._mailbox.take(BATCH)
+                    self._records = self._encrypt(data)
+                    self._taken += len(data)
                 self._records = self._records[os.write(self._fd, self._records) :]
                 if self._records:
                     return False
@@ -356,22 +390,32 @@ class EncryptedOutlet(Outlet):
 class StreamOutlet(Outlet):
     """Sends over any Trio stream."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_stream", "_unsent")
 
     def __init__(self, stream: trio.abc.SendStream, delivery: Delivery,
                  on_evict: Callable[[], None], *, max_bytes: int = MAX_BYTES,
                  stall: float = WRITE_STALL) -> None:  # fmt: skip
         super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
         self._stream = stream
+        self._unsent = 0  # of what was taken
+
+    @property
+    def written(self) -> int:
+        """As :attr:`Outlet.written`."""
+        return self._taken - self._unsent
 
     def _write_now(self) -> bool:
         return False
 
     async def _write_rest(self) -> None:
         while data := memoryview(self._mailbox.take(PIECE)):
+            self._taken += len(data)
+            self._unsent = len(data)
             for start in range(0, len(data), PIECE):
+                piece = data[start : start + PIECE]
                 with trio.fail_after(self._stall):
-                    await self._stream.send_all(data[start : start + PIECE])
+                    await self._stream.send_all(piece)
+                self._unsent -= len(piece)
                 if not self._is_open:
                     return
 

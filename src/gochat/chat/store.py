@@ -233,8 +233,8 @@ class Store(Protocol):
 
         Each entry's effect is part of its commit:
 
-        - ``text`` in a private conversation makes it one of both people's conversations; the
-          sender's read marker moves to it; `mentioned` is kept for the counts;
+        - ``text`` in a private conversation makes it one of both people's conversations;
+          `mentioned` is kept for the counts. It moves no read marker;
         - ``edit`` replaces text and mentions as they read now; ``delete`` removes them, from the
           entry itself, its edits (which are marked deleted, too), the counts and the search index,
           and the reactions with them; ``react``/``unreact`` set or clear one reaction (one per
@@ -324,8 +324,8 @@ class Store(Protocol):
         """Return a page of the person's conversations by address, and whether there are more.
 
         A private one is there from its first message on, with the peer's name as its address, the
-        one with oneself with one's own. `unread` and `mentions` are of messages that are not
-        deleted, and stop at :data:`MAX_COUNTED`.
+        one with oneself with one's own. `unread` and `mentions` are of messages of others that are
+        not deleted, and stop at :data:`MAX_COUNTED`.
         """
         ...
 

@@ -8,6 +8,7 @@ The tree of tasks::
      │    ├── delivery: what sockets did not take at once (open_delivery)
      │    ├── following.follow: store.follow ─▶ hub.deliver
      │    ├── hub.tell_presence
+     │    ├── markers.run
      │    ├── store.exchange.run ─▶ neighbours, where there are other nodes
      │    ├── deadlines.watch
      │    └── journal.keep
@@ -59,6 +60,7 @@ from gochat.server.handlers import Handlers
 from gochat.server.limits import ConnectionLimiter, LoginLimiter, max_connections
 from gochat.server.listener import accept_for_ever, cannot_listen
 from gochat.server.login_line import LoginLines
+from gochat.server.markers import Markers
 from gochat.server.neighbours import Neighbours
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.services import Services
@@ -252,6 +254,7 @@ async def open_server(
         server = Server(services)
         await nursery.start(following.follow, services, server.sessions)
         nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
+        nursery.start_soon(services.markers.run)
         if store.exchange is not None:
             await nursery.start(store.exchange.run, Neighbours(services).receive)
         nursery.start_soon(deadlines.watch, server.sessions, config.limits)
@@ -265,17 +268,18 @@ def _compose(
 ) -> Services:
     limits = config.limits
     directory = Directory(store)
+    hub = Hub(
+        delivery,
+        burst=limits.burst,
+        per_second=limits.per_second,
+        tell_nodes=store.exchange.tell if store.exchange is not None else lambda _: None,
+    )
     return Services(
         config=config,
         store=store,
         directory=directory,
         delivery=delivery,
-        hub=Hub(
-            delivery,
-            burst=limits.burst,
-            per_second=limits.per_second,
-            tell_nodes=store.exchange.tell if store.exchange is not None else lambda _: None,
-        ),
+        hub=hub,
         accounts=Accounts(
             store,
             clock,
@@ -296,6 +300,7 @@ def _compose(
         connections=ConnectionLimiter(limits, max_connections(limits)),
         logins=LoginLimiter(limits),
         login_lines=LoginLines(limits.login_interval, limits.login_line),
+        markers=Markers(store, hub),
         registrations=RegistrationLimiter(limits, trio.current_time),
         journal=journal.Journal(),
     )

@@ -18,6 +18,7 @@ from gochat.chat.names import NameKey
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import (
     ByeReason,
+    Capability,
     ChangePassword,
     Limits,
     LoggedIn,
@@ -31,11 +32,10 @@ from gochat.protocol.messages import (
 )
 from gochat.server.catch_up import CatchUp
 from gochat.server.limits import subscriber
+from gochat.server.receipts import Receipts
 from gochat.server.services import Services
 from gochat.server.session import Session
 
-#: Seconds for the last things to be kept when a session has ended.
-FAREWELL_TIMEOUT: Final = 2.0
 _MINUTE: Final = 60.0
 
 
@@ -91,9 +91,8 @@ class Arrivals:
             raise
         logins.succeeded(account, origin)
         token = await accounts.issue_token(who, origin)
-        async with self._arriving(session, who, token, request) as catch_up:
-            if not session.wants_log:
-                await catch_up.send_unread()
+        async with self._arriving(session, who, token, request):
+            pass
 
     async def resume(self, session: Session, request: Resume) -> None:
         """Log in by token and catch up."""
@@ -109,6 +108,7 @@ class Arrivals:
             await self._services.accounts.revoke(session.token_digest)
         await self.leave(session)
         session.note("logged out")
+        session.receipts = None
         session.reply(LoggedOut(request_id=request.request_id))
 
     async def change_password(self, session: Session, request: ChangePassword) -> None:
@@ -149,27 +149,18 @@ class Arrivals:
         session.bytes_received = 0
         self._services.connections.logged_out()
         self._services.hub.leave(session, person)
-        await self.save_markers(session, identity.key)
-
-    async def save_markers(self, session: Session, person: NameKey) -> None:
-        """Note as read what was delivered to a client that keeps no marker of its own."""
-        unmarked, session.unmarked = session.unmarked, {}
-        with trio.move_on_after(FAREWELL_TIMEOUT):
-            for conversation, seq in unmarked.items():
-                try:
-                    await self._services.store.mark_read(person, conversation, seq)
-                except StoreUnavailable:
-                    return  # then it is delivered again next time, which loses nothing
 
     @asynccontextmanager
     async def _arriving(
         self, session: Session, who: Identity, token: IssuedToken, request: Login | Resume
     ) -> AsyncIterator[CatchUp]:
-        """Log the session in; hold its events back until the body has sent what comes first."""
+        """Log the session in; hold its events back until what comes first is sent: by the body what
+        was missed, and then what waits for a client without the log."""
         limits = self._limits
         session.identity = who
         session.token_digest = token.digest
-        session.wants_log = "log" in session.caps
+        session.wants_log = Capability.LOG in session.caps
+        session.receipts = None if session.wants_log else Receipts(who.key)
         session.person = self._services.hub.join(session, who.key, who.name)
         catch_up = CatchUp(self._services, session, session.person)
         self._services.connections.logged_in()
@@ -195,6 +186,7 @@ class Arrivals:
         try:
             await catch_up.load_rooms()
             yield catch_up
+            await catch_up.send_waiting()
             await catch_up.finish()
         except StoreUnavailable as error:
             # It is logged in, but what it missed can't be read: it has to come again.

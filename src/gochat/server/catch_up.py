@@ -16,6 +16,7 @@ is bounded.
 from __future__ import annotations
 
 from collections import deque
+from heapq import heappop, heappush
 from typing import Final
 
 from gochat.chat import conversations, names
@@ -47,22 +48,27 @@ class CatchUp:
     def __init__(self, services: Services, session: Session, person: OnlinePerson) -> None:
         self._store = services.store
         self._hub = services.hub
+        self._markers = services.markers
         self._limits = services.config.limits
         self._session = session
         self._person = person
+        self._receipts = session.receipts
         self._held = _Held(self._limits.mailbox_bytes)
         #: The session has all events from this cursor on; of a room from its own.
         self._as_of = services.hub.cursor
         self._rooms: dict[ConversationKey, Cursor] = dict.fromkeys(person.rooms, self._as_of)
+        self._conversations: set[ConversationKey] = set()
+        #: Private conversations that a client without the log has been sent, and up to where.
+        self._sent: dict[ConversationKey, int] = {}
         session.events = self._held
 
     async def load_rooms(self) -> None:
         """Look up the person's rooms, and follow them. Comes first."""
-        generation, keys = -1, set[ConversationKey]()
+        generation = -1
         while generation != self._person.generation:  # changed while we read: read again
             generation = self._person.generation
-            keys = await self._store.conversation_keys(self._person.key)
-        self._hub.enter(self._person, keys)
+            self._conversations = await self._store.conversation_keys(self._person.key)
+        self._hub.enter(self._person, self._conversations)
         self._rooms = dict(self._person.rooms) | self._rooms
 
     async def send_missed(self, position: Position) -> None:
@@ -84,7 +90,10 @@ class CatchUp:
             and (not page.entries or page.entries[0].seq == position.seq + 1)
         )
         if not recovered:
-            page = await self._page(key, max(0, page.head - NEWEST_PAGE), as_of)
+            after = max(0, page.head - NEWEST_PAGE)
+            if self._receipts is not None and conversations.is_private(key):
+                after = min(after, (await self._marker(key))[0])  # all that waits is in it
+            page = await self._page(key, after, as_of)
         first = page.entries[0].seq if page.entries else page.head + 1
         self._session.reply(
             CaughtUp(
@@ -97,22 +106,36 @@ class CatchUp:
         )
         await self._send_on(key, page, as_of)
 
-    async def send_unread(self) -> None:
-        """Send the private messages that waited for a client that doesn't keep a log."""
-        for key in sorted(await self._store.conversation_keys(self._person.key)):
-            if not conversations.is_private(key):
-                continue
-            state = await self._store.conversation(self._person.key, key)
-            if state is None or not state.unread:
-                continue
-            after = max(state.read, state.head - NEWEST_PAGE)
-            page = await self._store.page(
-                key, viewer=self._person.key, after=after, limit=NEWEST_PAGE, as_of=self._as_of
-            )
-            for entry in page.entries:
-                if entry.kind == "text" and not entry.deleted:
-                    await self._send(entry)
-                self._session.note_delivered(key, entry.seq)
+    async def send_waiting(self) -> None:
+        """Send a client without the log all private messages of others that it was not sent and
+        the person has not read, the oldest first; nothing to one with the log."""
+        if self._receipts is None:
+            return
+        queue: list[tuple[int, ConversationKey, deque[Message], int]] = []
+
+        async def read_on(key: ConversationKey, after: int) -> None:
+            page = await self._page(key, after, self._as_of, limit=at_once)
+            if page.entries:
+                heappush(queue, (page.entries[0].ts, key, deque(page.entries), page.head))
+
+        private = [key for key in self._conversations if conversations.is_private(key)]
+        at_once = max(1, ENTRIES_AT_ONCE // max(1, len(private)))
+        for key in private:
+            read, head = await self._marker(key)
+            after = max(read, self._sent.get(key, 0))
+            if after < head:
+                await read_on(key, after)
+        while queue:
+            _, key, entries, head = heappop(queue)
+            entry = entries.popleft()
+            is_message = entry.kind == "text" and not entry.deleted
+            if is_message and names.known(entry.from_) != self._person.key:
+                await self._send(entry)
+            self._receipts.add(key, entry.seq, self._session.outlet.posted)
+            if entries:
+                heappush(queue, (entries[0].ts, key, entries, head))
+            elif entry.seq < head:
+                await read_on(key, entry.seq)
 
     async def finish(self) -> None:
         """Send what was said meanwhile; from then on the session has its events by itself."""
@@ -125,6 +148,8 @@ class CatchUp:
             await self._send_dropped()
         if self._session.events is self._held:  # else it is about to end
             self._session.events = self._session.outlet
+            if self._receipts is not None:
+                self._receipts.release(self._session.outlet.posted)
 
     def abandon(self) -> None:
         """Drop what is held, unless the session has it: it is after a gap."""
@@ -137,6 +162,8 @@ class CatchUp:
         self._as_of = self._hub.cursor
         self._rooms = dict.fromkeys(self._person.rooms, self._as_of)
         self._held.begin_again()
+        if self._receipts is not None:
+            self._receipts.drop_held()
         keys = await self._store.conversation_keys(self._person.key)
         for key in sorted(keys.union(rooms)):
             is_room = key.startswith("#") and key != LOBBY_KEY
@@ -153,6 +180,9 @@ class CatchUp:
             for entry in page.entries:
                 if self._session.wants_log or entry.kind == "text":
                     await self._send(entry)
+                if self._receipts is not None and conversations.is_private(key):
+                    self._sent[key] = entry.seq
+                    self._receipts.add(key, entry.seq, self._session.outlet.posted)
                 if not self._may_read(key) and _removes(entry, self._person.key):
                     return
             last = page.entries[-1].seq
@@ -164,10 +194,19 @@ class CatchUp:
         self._session.outlet.post(encode(entry))
         await self._session.wait_for_peer()
 
-    async def _page(self, key: ConversationKey, after: int, as_of: Cursor) -> Page:
+    async def _page(
+        self, key: ConversationKey, after: int, as_of: Cursor, limit: int = ENTRIES_AT_ONCE
+    ) -> Page:
         return await self._store.page(
-            key, viewer=self._person.key, after=after, limit=ENTRIES_AT_ONCE, as_of=as_of
+            key, viewer=self._person.key, after=after, limit=limit, as_of=as_of
         )
+
+    async def _marker(self, key: ConversationKey) -> tuple[int, int]:
+        """Return the person's read marker in a conversation, and its newest seq."""
+        state = await self._store.conversation(self._person.key, key)
+        if state is None:
+            return 0, 0
+        return self._markers.read(self._person.key, key, state.read), state.head
 
     async def _check_not_behind(self, key: ConversationKey, position: Position) -> None:
         """Raise StoreUnavailable if the client, at another node, was sent what is yet to come here.

@@ -17,10 +17,10 @@ from msgspec import structs
 
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
-from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.drafts import derived_cid
-from gochat.chat.exchange import MarkerMoved
 from gochat.chat.hub import OnlinePerson
+from gochat.chat.names import NameKey
 from gochat.chat.retries import LogRequest
 from gochat.chat.store import Appended, Draft
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
@@ -42,7 +42,6 @@ from gochat.protocol.messages import (
     Leave,
     Login,
     Logout,
-    Marked,
     MarkRead,
     MemberList,
     Members,
@@ -68,6 +67,7 @@ from gochat.protocol.messages import (
 )
 from gochat.server.arrival import Arrivals
 from gochat.server.pages import fitting, history_page
+from gochat.server.receipts import Seqs
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_log import log_change, traced
@@ -117,6 +117,10 @@ class Handlers:
     async def leave(self, session: Session) -> None:
         """Log the session out, if it is logged in; its token stays valid."""
         await self._arrivals.leave(session)
+
+    def delivered(self, person: NameKey, seqs: Seqs) -> None:
+        """Note that a client without the log has received messages."""
+        self._services.markers.move(person, seqs)
 
     async def disconnected(self, session: Session) -> None:
         """Note that a session has ended, whatever ended it."""
@@ -190,7 +194,7 @@ class Handlers:
                     who, person.rooms, request.conv, "conv"
                 )
                 await self._services.store.set_level(who.key, address.key, request.level)
-                await self._tell_marked(who, person, address.key)
+                await self._services.markers.publish(who.key, address.key)
                 session.reply(Ok(request_id=request.request_id))
             case Rooms():
                 await self._rooms(session, who, request)
@@ -445,22 +449,8 @@ class Handlers:
     ) -> None:
         address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
         if await self._services.store.mark_read(who.key, address.key, request.seq):
-            await self._tell_marked(who, person, address.key)
+            await self._services.markers.publish(who.key, address.key)
         session.reply(Ok(request_id=request.request_id))
-
-    async def _tell_marked(self, who: Identity, person: OnlinePerson, key: ConversationKey) -> None:
-        """Tell all devices of a person how a conversation stands now."""
-        state = await self._services.store.conversation(who.key, key)
-        if state is not None:
-            marked = Marked(
-                conv=state.conv,
-                read=state.read,
-                unread=state.unread,
-                mentions=state.mentions,
-                level=state.level,
-            )
-            self._services.hub.show_marked(who.key, marked)
-            self._services.hub.tell_nodes(MarkerMoved(who.key, marked))
 
     async def _rooms(self, session: Session, who: Identity, request: Rooms) -> None:
         rooms, more = await self._services.store.rooms(

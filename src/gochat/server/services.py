@@ -16,6 +16,7 @@ from gochat.config import Config
 from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.login_line import LoginLines
+from gochat.server.markers import Markers
 from gochat.server.registrations import RegistrationLimiter
 
 
@@ -35,5 +36,6 @@ class Services:
     connections: ConnectionLimiter
     logins: LoginLimiter
     login_lines: LoginLines
+    markers: Markers
     registrations: RegistrationLimiter
     journal: Journal

@@ -44,7 +44,9 @@ from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import Bye, ByeReason, Error, Payload, Request
 from gochat.server import session_log
 from gochat.server.journal import ACTS, Journal, Rate
-from gochat.server.sockets import READ_SIZE, has_descriptor, read_some
+from gochat.server.receipts import Receipts
+from gochat.server.sockets import READ_SIZE, has_descriptor, read_some, unacknowledged, unread
+from gochat.server.tls import TlsStream
 
 if TYPE_CHECKING:
     from gochat.chat.conversations import ConversationKey
@@ -87,12 +89,12 @@ class Session:
     """
 
     __slots__ = (
-        "_bye", "_decoder", "_end", "_handlers", "_has_read_ahead", "_is_waiting", "_malformed",
-        "_max_malformed", "_scope", "_socket", "_stream", "address", "began", "bytes_received",
-        "caps", "connection", "events", "identity", "journal", "last_heard", "last_name",
-        "login_failures", "max_anonymous_bytes", "opened", "outlet", "partial_since", "person",
-        "pinged", "port", "refused", "requests", "token_digest", "unmarked", "wants_log",
-        "working_since",
+        "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_crossed", "_has_read_ahead",
+        "_is_waiting", "_malformed", "_max_malformed", "_scope", "_socket", "_stream", "address",
+        "began", "bytes_received", "caps", "connection", "events", "identity", "journal",
+        "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened", "outlet",
+        "partial_since", "person", "pinged", "port", "receipts", "refused", "requests",
+        "token_digest", "wants_log", "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +113,8 @@ class Session:
         self._stream = stream
         #: The descriptor, where a stream is no more than a socket.
         self._socket = stream.socket.fileno() if has_descriptor(stream) else None
+        #: The same, also beneath TLS.
+        self._descriptor = stream.descriptor if isinstance(stream, TlsStream) else self._socket
         self._handlers = handlers
         self._end = "cancelled"  # how it ended, where no goodbye says so
         self._decoder = FrameDecoder(frame_bytes)
@@ -143,8 +147,9 @@ class Session:
         self.token_digest: bytes | None = None
         self.caps: frozenset[str] = frozenset()
         self.wants_log = False
-        #: Private messages posted to a client that keeps no read marker of its own.
-        self.unmarked: dict[ConversationKey, int] = {}
+        #: Of a client that keeps no read marker of its own.
+        self.receipts: Receipts | None = None
+        self._has_crossed = False  # what is read next may have arrived before what was posted
 
     # -- what others ask of it ----------------------------------------------------------------
 
@@ -167,8 +172,10 @@ class Session:
         self._scope.cancel()
 
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
-        """Called by the hub for a client that doesn't want the log."""
-        self.unmarked[conversation] = max(seq, self.unmarked.get(conversation, 0))
+        """Called by the hub for a private message posted to a client that doesn't want the log."""
+        if self.receipts is not None and self.events is not NOWHERE and self.outlet.is_open:
+            self.receipts.note(conversation, seq, self.outlet.posted)
+            self._look_for_crossing()
 
     @property
     def name(self) -> str | None:
@@ -294,9 +301,16 @@ class Session:
 
     async def _read_and_handle(self) -> None:
         while self._bye is None:
+            if self.receipts:
+                self._look()
+                self._look_for_crossing()
             self._is_waiting = True
             data = await self._receive()
             self._is_waiting = False
+            if not data and self.receipts and isinstance(self._stream, TlsStream):
+                with trio.move_on_after(LINGER):
+                    await self._stream.wait_end()  # else what looks like an end may be a reset
+            self._take_receipts()
             if not data or self._bye is not None:  # what comes with the end isn't acknowledged
                 return
             self.working_since = trio.current_time()
@@ -310,6 +324,34 @@ class Session:
                 self.outlet.flush()
             await self.wait_for_peer()
             self._listen_again(self.working_since)
+
+    # -- what a client without the log has received: see gochat.server.receipts ---------------
+
+    def _look(self) -> None:
+        """Note what the peer's host has by now."""
+        assert self.receipts is not None
+        waiting = None if self._descriptor is None else unacknowledged(self._descriptor)
+        if waiting is not None:
+            self.receipts.acknowledge(self.outlet.written - waiting)
+        else:
+            self.receipts.settle(self.outlet.written, trio.current_time())
+
+    def _look_for_crossing(self) -> None:
+        """Note whether something has arrived that is yet to be read. It is no sign of having
+        received what was posted before that."""
+        if isinstance(self._stream, TlsStream) and self._stream.has_unread:
+            self._has_crossed = True
+        if self._descriptor is not None and unread(self._descriptor):
+            self._has_crossed = True
+
+    def _take_receipts(self) -> None:
+        """Something has arrived, or the peer has ended the connection: note what is delivered."""
+        # After writing has failed, what looks like an end is none: the error is told only once.
+        if self.receipts and not self.outlet.is_closed:
+            self._look()
+            if not self._has_crossed and (delivered := self.receipts.take()):
+                self._handlers.delivered(self.receipts.person, delivered)
+        self._has_crossed = False
 
     def _note_arrival(self, size: int) -> None:
         self.bytes_received += size
@@ -374,7 +416,8 @@ class Session:
             if isinstance(self._stream, trio.abc.HalfCloseableStream):
                 await self._stream.send_eof()
                 while await self._stream.receive_some(READ_SIZE):
-                    pass
+                    self._take_receipts()
+                self._take_receipts()
             else:
                 await self._stream.aclose()
 

@@ -7,6 +7,7 @@ without a task for what can be written at once.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Final, TypeGuard
 
 import trio
@@ -33,3 +34,32 @@ async def read_some(descriptor: int) -> bytes:
             continue
         except OSError as error:
             raise trio.BrokenResourceError("the connection broke") from error
+
+
+if sys.platform == "linux":
+    import fcntl
+    import struct
+    import termios
+
+    def unacknowledged(descriptor: int) -> int | None:
+        """Return how many bytes were written that the peer's host has not acknowledged; None where
+        the system doesn't tell."""
+        return _count(descriptor, termios.TIOCOUTQ)
+
+    def unread(descriptor: int) -> int:
+        """Return how many bytes have arrived and were not read; 0 where the system doesn't tell."""
+        return _count(descriptor, termios.FIONREAD)
+
+    def _count(descriptor: int, request: int) -> int:
+        (count,) = struct.unpack("i", fcntl.ioctl(descriptor, request, bytes(4)))
+        return int(count)
+
+else:
+
+    def unacknowledged(descriptor: int) -> int | None:
+        """As on Linux. Elsewhere what can be asked for counts what was not sent, at most."""
+        return None
+
+    def unread(descriptor: int) -> int:
+        """As on Linux."""
+        return 0

@@ -9,6 +9,7 @@ here; all cryptography is OpenSSL's, as `ssl` wraps it.
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from typing import Final
 
@@ -29,14 +30,20 @@ class TlsStream(trio.abc.HalfCloseableStream):
     nothing can be cut off unnoticed.
     """
 
-    __slots__ = ("_incoming", "_outgoing", "_tls", "descriptor", "socket_stream")
+    __slots__ = ("_has_ended", "_incoming", "_outgoing", "_tls", "descriptor", "socket_stream")
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
         self.socket_stream: Final = stream
         self.descriptor: Final = stream.socket.fileno()
+        self._has_ended = False  # beneath TLS
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+
+    @property
+    def has_unread(self) -> bool:
+        """True if something has been read from the socket that was not yet received."""
+        return bool(self._incoming.pending or self._tls.pending())
 
     async def do_handshake(self) -> None:
         """Agree on keys. Raises BrokenResourceError: there is nobody there who speaks TLS."""
@@ -73,6 +80,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
             except ssl.SSLWantReadError:
                 data = await read_some(self.descriptor)
                 if not data:
+                    self._has_ended = True
                     return b""
                 self._incoming.write(data)
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -80,6 +88,22 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 return b""
             except ssl.SSLError as error:
                 raise trio.BrokenResourceError("TLS is broken") from error
+
+    async def wait_end(self) -> None:
+        """After the end in TLS, wait for that of the connection beneath.
+
+        Raises BrokenResourceError: it is reset.
+        """
+        if not self._has_ended:
+            try:
+                data = os.read(self.descriptor, READ_SIZE)
+            except BlockingIOError:
+                await self.send_eof()  # the peer may wait for this
+                data = await read_some(self.descriptor)
+            except OSError as error:
+                raise trio.BrokenResourceError("the connection broke") from error
+            while data:
+                data = await read_some(self.descriptor)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt and send. Raises BrokenResourceError."""

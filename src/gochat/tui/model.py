@@ -198,8 +198,8 @@ class Model:
         self._touched.add(conv)
         self._membership(view, message)
         if message.from_ == self.me:
-            if message.kind == "text":
-                view.read, view.unread, view.mentions = max(view.read, message.seq), 0, 0
+            if message.kind == "text" and not view.unread:
+                view.read = max(view.read, message.seq)  # what one says oneself is never unread
         elif message.kind == "text" and message.seq > view.read:
             mention = self.me in message.mentions
             if not counted:

@@ -34,7 +34,7 @@ async def test_private_conversation_is_both_peoples_from_its_first_message_on(ch
     bob = await chat.seen("Bob", "@Mei")
     assert (bob.conv, bob.head, bob.read, bob.unread) == ("@Mei", 1, 0, 1)
     mei = await chat.seen("Mei", "@Bob")
-    assert (mei.conv, mei.head, mei.read, mei.unread) == ("@Bob", 1, 1, 0)
+    assert (mei.conv, mei.head, mei.read, mei.unread) == ("@Bob", 1, 0, 0)
     assert await chat.store.conversation(person("Eve"), key("@Mei", "Bob")) is None
 
 
@@ -85,7 +85,7 @@ async def test_only_messages_of_others_that_are_still_there_are_unread(chat: Cha
     await chat.do("Eve", "#lobby", "edit", "TWO", ref=3)
     await chat.do("Mei", "#lobby", "react", "👍", ref=1)
     bob = await chat.seen("Bob", "#lobby")
-    assert (bob.read, bob.unread, bob.mentions) == (1, 2, 1)
+    assert (bob.read, bob.unread, bob.mentions) == (0, 2, 1)
     await chat.do("Mei", "#lobby", "delete", ref=2)
     bob = await chat.seen("Bob", "#lobby")
     assert (bob.head, bob.unread, bob.mentions) == (6, 1, 0)
@@ -97,16 +97,32 @@ async def test_edit_can_mention_somebody_who_was_not(chat: Chat) -> None:
     assert (await chat.seen("Bob", "#lobby")).mentions == 1
 
 
-async def test_saying_something_moves_ones_own_marker_but_changing_something_does_not(
-    chat: Chat,
-) -> None:
-    await chat.say("Bob", "#lobby", "one")
-    await chat.say("Mei", "#lobby", "two")
-    await chat.do("Bob", "#lobby", "react", "👍", ref=2)
-    assert (await chat.seen("Bob", "#lobby")).read == 1
-    await chat.say("Bob", "#lobby", "three")
-    bob = await chat.seen("Bob", "#lobby")
-    assert (bob.read, bob.unread) == (4, 0)
+async def test_saying_something_moves_no_marker_and_is_not_unread_to_oneself(chat: Chat) -> None:
+    await chat.say("Mei", "#lobby", "one")
+    await chat.say("Bob", "#lobby", "two, says @Bob", mentions=["Bob"])
+    await chat.say("Mei", "#lobby", "three, @Bob", mentions=["Bob"])
+    await chat.say("Bob", "#lobby", "four")
+    await chat.do("Bob", "#lobby", "edit", "@Bob and @Mei", ref=4, mentions=["Bob", "Mei"])
+    bob, mei = await chat.seen("Bob", "#lobby"), await chat.seen("Mei", "#lobby")
+    assert (bob.read, bob.unread, bob.mentions) == (0, 2, 1)
+    assert (mei.read, mei.unread, mei.mentions) == (0, 2, 1)
+
+
+async def test_ones_own_are_not_counted_from_any_marker_deleted_or_not(chat: Chat) -> None:
+    for number in range(3):
+        await chat.say("Mei", "@Bob", f"mei {number}")
+        await chat.say("Bob", "@Mei", f"bob {number}")
+    await chat.do("Bob", "@Mei", "delete", ref=4)
+    await chat.do("Mei", "@Bob", "delete", ref=3)
+    counted = [(await chat.seen("Bob", "@Mei")).unread]
+    for seq in range(1, 9):
+        assert await chat.mark_read("Bob", "@Mei", seq)
+        counted.append((await chat.seen("Bob", "@Mei")).unread)
+    assert counted == [2, 1, 1, 1, 1, 0, 0, 0, 0]
+    await chat.say("Bob", "@Mei", "still there?")
+    await chat.say("Mei", "@Bob", "yes")
+    assert (await chat.seen("Bob", "@Mei")).unread == 1
+    assert (await chat.seen("Mei", "@Bob")).unread == 3
 
 
 async def test_marker_moves_forward_only_and_never_beyond_the_head(chat: Chat) -> None:

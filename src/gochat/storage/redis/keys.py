@@ -23,6 +23,8 @@ wholly in one partition; so is what is kept about a person, in another one.
 ``w:CONVERSATION``   hash   who: a row for each participant, see records.py
 ``m:CONVERSATION``   zset   the keys of its members, in order
 ``n:CONVERSATION``   zset   mentions that were not read: name, NUL, seq
+``s:CONVERSATION``   zset   messages that are not deleted, and that those who said them have not
+                            read: name, NUL, seq
 ``d:CONVERSATION``   zset   the seqs of deleted messages
 ``r:CONVERSATION``   zset   reactions: seq of the message, seq of the reaction, emoji, name
 ``x:CONVERSATION``   zset   seqs of entries that are in the index and have changed since; the

@@ -256,7 +256,7 @@ class Log:
         keys = [
             self._keys.states[one.partition],
             self._keys.feeds[one.partition],
-            *self._keys.conversation(key, "c", "l", "w", "m", "n", "d", "r", "x"),
+            *self._keys.conversation(key, "c", "l", "w", "m", "n", "d", "r", "x", "s"),
             self._keys.common(one.partition, "rooms"),
             self._keys.common(one.partition, "convs"),
             said,

@@ -185,7 +185,7 @@ class People:
             call(
                 self._keys.partition(key),
                 scripts.MARK,
-                self._keys.conversation(key, "c", "l", "w", "n"),
+                self._keys.conversation(key, "c", "l", "w", "n", "s"),
                 what,
                 person,
                 self._reading.name(person),

@@ -285,7 +285,7 @@ class Reading:
         partition = self._keys.partition(key)
         return (
             self._keys.states[partition],
-            *self._keys.conversation(key, "c", "w", "n", "d"),
+            *self._keys.conversation(key, "c", "w", "n", "d", "s"),
         )
 
     def _address(self, key: ConversationKey, person: NameKey) -> str | None:

@@ -174,18 +174,21 @@ class RedisTarget:
 
     def _around(self, key: ConversationKey, entries: Sequence[Entry]) -> Iterator[Words]:
         """Yield the commands for what is kept beside the log."""
-        reactions, deleted, mentions = self._keys.conversation(key, "r", "d", "n")
+        reactions, deleted, mentions, own = self._keys.conversation(key, "r", "d", "n", "s")
         given: list[str] = []
         gone: list[int] = []
         mentioned: list[str] = []
+        said_by: list[str] = []
         for entry in entries:
             for one in entry.reactions:
                 given += ("0", f"{entry.seq:012d}:{one.seq:012d}:{one.emoji}\0{one.name}")
             if entry.kind == "text":
                 if entry.deleted:
                     gone += (entry.seq, entry.seq)
-                if entry.mentions:
-                    for name in entry.mentions.split(","):
+                else:
+                    said_by += ("0", f"{entry.sender}\0{entry.seq:012d}")
+                for name in entry.mentions.split(",") if entry.mentions else ():
+                    if name != entry.sender:
                         mentioned += ("0", f"{name}\0{entry.seq:012d}")
             if entry.cid:
                 said = self._keys.said(key, names.known(entry.sender), entry.cid)
@@ -196,6 +199,8 @@ class RedisTarget:
             yield ("ZADD", deleted, *gone)
         if mentioned:
             yield ("ZADD", mentions, *mentioned)
+        if said_by:
+            yield ("ZADD", own, *said_by)
 
     def _extension(self, heading: Heading, entries: Sequence[Entry], now: int) -> Words:
         tail = self._tails[heading.key]
@@ -225,14 +230,14 @@ class RedisTarget:
         )
         for (heading, participants), texts in zip(described, markers, strict=True):
             commands += self._description(heading)
-            rows, members, mentions = self._keys.conversation(heading.key, "w", "m", "n")
+            rows, members, *unread = self._keys.conversation(heading.key, "w", "m", "n", "s")
             partition = self._keys.partition(heading.key)
             for who in participants:
                 row = Row(who.name, who.role, who.since, who.read, texts[who.read], who.level)
                 commands.append((partition, ("HSET", rows, who.person, _encode(row))))
                 if who.role in ("member", "operator"):
                     commands.append((partition, ("ZADD", members, 0, who.person)))
-                commands.append((partition, _forget_mentions(mentions, who.name, who.read)))
+                commands += [(partition, _forget_read(key, who.name, who.read)) for key in unread]
                 listed = self._keys.person(who.person, "p")
                 commands.append((self._keys.partition(who.person), ("SADD", listed, heading.key)))
         self._redis.ask(commands)
@@ -277,7 +282,7 @@ class RedisTarget:
         assert lobby is not None
         (texts,) = self._texts_up_to([(lobby, {who.read for who in people})])
         there = self._keys.partition(LOBBY_KEY)
-        rows, mentions = self._keys.conversation(LOBBY_KEY, "w", "n")
+        rows, *unread = self._keys.conversation(LOBBY_KEY, "w", "n", "s")
         commands: list[tuple[int, Words]] = []
         for who in people:
             partition = self._keys.partition(who.key)
@@ -293,7 +298,7 @@ class RedisTarget:
                 ),
                 (partition, ("ZADD", self._keys.common(partition, "people"), 0, who.key)),
                 (there, ("HSET", rows, who.key, _encode(row))),
-                (there, _forget_mentions(mentions, who.name, who.read)),
+                *((there, _forget_read(key, who.name, who.read)) for key in unread),
             ]
         self._redis.ask(commands)
 
@@ -338,6 +343,6 @@ def _record(entry: Entry, tail: _Tail) -> Record:
     )
 
 
-def _forget_mentions(mentions: str, name: str, read: int) -> Words:
-    """Return the command that drops the mentions that somebody has read."""
-    return ("ZREMRANGEBYLEX", mentions, f"[{name}\0", f"[{name}\0{read:012d}")
+def _forget_read(unread: str, name: str, read: int) -> Words:
+    """Return the command that drops of a set what somebody has read."""
+    return ("ZREMRANGEBYLEX", unread, f"[{name}\0", f"[{name}\0{read:012d}")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.names import NameKey
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Message
@@ -44,8 +43,6 @@ class Log:
         #: The place of the last entry among those of all conversations.
         self.position = self._position_before = self._indexer.last_position
         self._appended: list[Logged] = []
-        #: Where the read markers of those go who said something.
-        self._markers: dict[tuple[NameKey, int], int] = {}
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -64,13 +61,6 @@ class Log:
 
     def commit(self) -> Batch | None:
         """Commit, and return what was appended."""
-        if self._markers:
-            self.db.executemany(
-                "UPDATE participant SET read = ?3 WHERE person = ?1 AND conversation = ?2"
-                " AND read < ?3",
-                [(person, id_, seq) for (person, id_), seq in self._markers.items()],
-            )
-            self._markers.clear()
         self._transaction.commit(len(self._appended))
         if not self._appended:
             return None
@@ -85,7 +75,6 @@ class Log:
         self._indexer.roll_back()
         self.position = self._position_before
         self._appended = []
-        self._markers.clear()
 
     def rest(self) -> None:
         """Do what could wait for the commit: index, and write back the WAL, if it is time to."""
@@ -156,8 +145,7 @@ class Log:
         appended = self._insert(draft, conversation)
         entry = first_id(conversation.id) + conversation.seq
         self._indexer.append(entry)
-        self._markers[draft.sender_key, conversation.id] = conversation.seq
-        self._mention(entry, draft.mentioned)
+        self._mention(entry, draft)
         return appended
 
     def _append_change(self, draft: Draft, conversation: KnownConversation | None) -> Appended:
@@ -195,7 +183,7 @@ class Log:
                     "UPDATE entry SET text = ?, mentions = ?, edited = ? WHERE id = ?",
                     (draft.text, ",".join(draft.mentions) or None, conversation.seq, entry),
                 )
-                self._mention(entry, draft.mentioned)
+                self._mention(entry, draft)
             case _:
                 self._indexer.replace(entry, position, text, "")
                 self._unmention(entry, mentions)
@@ -275,11 +263,11 @@ class Log:
         self._appended.append(Logged(conversation.key, entry, draft.subject))
         return Appended(entry)
 
-    def _mention(self, entry: int, people: Sequence[NameKey]) -> None:
-        if people:
+    def _mention(self, entry: int, draft: Draft) -> None:
+        if draft.mentioned:
             self.db.executemany(
                 "INSERT INTO mention (person, entry) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                [(person, entry) for person in people],
+                [(person, entry) for person in draft.mentioned if person != draft.sender_key],
             )
 
     def _unmention(self, entry: int, mentions: str | None) -> None:

@@ -183,6 +183,7 @@ class SqliteTarget:
                 for entry in entries
                 if entry.kind == "text" and entry.mentions
                 for name in entry.mentions.split(",")
+                if name != entry.sender
             ],
         )
 

@@ -8,8 +8,8 @@
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}. The error GONE: keys
 -- of the conversation have vanished.
 
-local state, feed, meta, log, who, members, mentions, deleted, reactions, changed, rooms, convs,
-  said, claim = unpack(KEYS)
+local state, feed, meta, log, who, members, mentions, deleted, reactions, changed, own, rooms,
+  convs, said, claim = unpack(KEYS)
 local epoch = ARGV[1]
 local draft = cmsgpack.unpack(ARGV[2])
 local digest = ARGV[3]
@@ -127,7 +127,9 @@ end
 
 local function mention(number)
   for one in string.gmatch(mentioned, '[^,]+') do
-    redis.call('ZADD', mentions, 0, one .. '\0' .. digits(number))
+    if one ~= sender_name then -- what one says oneself is not unread
+      redis.call('ZADD', mentions, 0, one .. '\0' .. digits(number))
+    end
   end
 end
 
@@ -159,6 +161,7 @@ local function erase(target)
     'ZREMRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
   )
   redis.call('ZADD', deleted, ref, ref)
+  redis.call('ZREM', own, target[7] .. '\0' .. digits(ref))
   local number, record = ref, target
   while record do
     local before = record[5]
@@ -178,10 +181,11 @@ local function append_text()
     end
   end
   local reply = add()
-  local row = row_of(sender) or (is_lobby and { sender_name, '', 0, 0, 0, 'all' })
-  if row then
-    row[4], row[5] = seq, texts
-    set_row(sender, row)
+  redis.call('ZADD', own, 0, sender_name .. '\0' .. digits(seq))
+  if base > 0 then
+    redis.call(
+      'ZREMRANGEBYLEX', own, '[' .. sender_name .. '\0', '[' .. sender_name .. '\0' .. digits(base)
+    )
   end
   mention(seq)
   return reply

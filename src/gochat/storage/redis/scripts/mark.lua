@@ -1,10 +1,10 @@
 -- Change a person's row in a conversation that is theirs: move the read marker, or set the level.
 --
--- KEYS: meta, log, who, mentions. ARGV: the epoch (unused); "read" or "level"; the person's key
+-- KEYS: meta, log, who, mentions, own. ARGV: the epoch (unused); "read" or "level"; the person's key
 -- and name; seq or level; seq and texts of the marker they have while there is no row of theirs.
 -- Returns 1 if it changed. The error GONE: as in append.lua.
 
-local meta, log, who, mentions = unpack(KEYS)
+local meta, log, who, mentions, own = unpack(KEYS)
 local _, what, person, name, value, read, texts_read = unpack(ARGV)
 
 local packed = redis.call('HGET', who, person)
@@ -30,10 +30,12 @@ else
     end
     row[5] = cmsgpack.unpack(record)[4]
   end
-  redis.call(
-    'ZREMRANGEBYLEX', mentions,
-    '[' .. row[1] .. '\0', '[' .. row[1] .. '\0' .. string.format('%012d', seq)
-  )
+  for _, unread in ipairs({ mentions, own }) do
+    redis.call(
+      'ZREMRANGEBYLEX', unread,
+      '[' .. row[1] .. '\0', '[' .. row[1] .. '\0' .. string.format('%012d', seq)
+    )
+  end
 end
 redis.call('HSET', who, person, cmsgpack.pack(row))
 return 1

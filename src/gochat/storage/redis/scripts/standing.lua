@@ -1,18 +1,18 @@
 -- Read how a conversation stands for one person.
 --
--- KEYS: state, meta, who, mentions, deleted. ARGV: the epoch (unused); the person's key and name;
+-- KEYS: state, meta, who, mentions, deleted, own. ARGV: the epoch (unused); the person's key and name;
 -- seq and texts of the read marker that they have while there is no row of theirs.
 -- Returns {epoch, seq, name, topic, private, role, read, level, unread, mentions}; role is false
 -- where they have no row, and none was given.
 
 local COUNTED = 1000 -- as chat/store.py says: counts stop here
 
-local state, meta, who, mentions, deleted = unpack(KEYS)
+local state, meta, who, mentions, deleted, own = unpack(KEYS)
 local _, person, name, read, texts_read = unpack(ARGV)
 
 local epoch = redis.call('HGET', state, 'epoch')
 local head =
-  redis.call('HMGET', meta, 'seq', 'texts', 'base_texts', 'name', 'topic', 'private')
+  redis.call('HMGET', meta, 'seq', 'texts', 'base_texts', 'name', 'topic', 'private', 'base')
 local packed = redis.call('HGET', who, person)
 local row = packed and cmsgpack.unpack(packed)
   or (read ~= '' and { name, '', 0, tonumber(read), tonumber(texts_read), 'all' })
@@ -20,16 +20,21 @@ if not row then
   return { epoch, tonumber(head[1] or 0), head[4] or '', head[5] or '', head[6] or '', false }
 end
 
--- Nobody's own messages are behind their marker: saying something moves it.
+-- Of a set whose members are the person's name, NUL and a seq: how many are after that seq.
+local function count_after(set, seq)
+  return redis.call(
+    'ZLEXCOUNT', set,
+    '(' .. row[1] .. '\0' .. string.format('%012d', seq), '(' .. row[1] .. '\1'
+  )
+end
+
 local unread = tonumber(head[2] or 0) - math.max(row[5], tonumber(head[3] or 0))
 unread = unread - redis.call('ZCOUNT', deleted, '(' .. row[4], '+inf')
+unread = unread - count_after(own, math.max(row[4], tonumber(head[7] or 0)))
 unread = math.max(0, math.min(unread, COUNTED))
 local named = 0
 if unread > 0 then
-  named = redis.call(
-    'ZLEXCOUNT', mentions,
-    '(' .. row[1] .. '\0' .. string.format('%012d', row[4]), '(' .. row[1] .. '\1'
-  )
+  named = count_after(mentions, row[4])
 end
 return {
   epoch, tonumber(head[1] or 0), head[4] or '', head[5] or '', head[6] or '',

@@ -1,0 +1,96 @@
+"""Read markers: moving those of clients that keep none, and publishing how a conversation stands.
+
+Moving a marker is a write, which nobody who is answered waits for: it happens here, in a task of
+its own, for many at once. If the store can't be reached, the marker stays, and what is after it is
+sent again: that loses nothing.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final, NoReturn
+
+import structlog
+import trio
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.exchange import MarkerMoved
+from gochat.chat.hub import Hub
+from gochat.chat.names import NameKey
+from gochat.chat.store import Store
+from gochat.errors import StoreUnavailable
+from gochat.protocol.messages import Marked
+from gochat.server.receipts import Seqs
+
+log = structlog.stdlib.get_logger()
+
+#: Markers that are moved at once: they share a commit, or a round trip.
+AT_ONCE: Final = 64
+#: Markers that wait to be moved; what is delivered beyond these is delivered again next time.
+MAX_WAITING: Final = 10_000
+#: Seconds for those that wait when the server stops.
+FAREWELL_TIMEOUT: Final = 2.0
+
+
+class Markers:
+    """Moves and publishes the read markers of all people."""
+
+    def __init__(self, store: Store, hub: Hub) -> None:
+        self._store = store
+        self._hub = hub
+        self._waiting: dict[tuple[NameKey, ConversationKey], int] = {}
+        self._has_waiting = trio.Event()
+
+    def move(self, person: NameKey, seqs: Seqs) -> None:
+        """Move markers forward, soon. Never blocks."""
+        for conversation, seq in seqs.items():
+            key = person, conversation
+            if key in self._waiting or len(self._waiting) < MAX_WAITING:
+                self._waiting[key] = max(seq, self._waiting.get(key, 0))
+        if self._waiting:
+            self._has_waiting.set()
+
+    def read(self, person: NameKey, conversation: ConversationKey, read: int) -> int:
+        """Return where a marker stands of which the store says `read`, with what waits."""
+        return max(read, self._waiting.get((person, conversation), 0))
+
+    async def run(self) -> NoReturn:
+        """Move what waits, for ever; cancelled, it still does so for a moment."""
+        try:
+            while True:
+                await self._has_waiting.wait()
+                await self._move_some()
+        finally:
+            with trio.CancelScope(deadline=trio.current_time() + FAREWELL_TIMEOUT, shield=True):
+                while self._waiting:
+                    await self._move_some()
+
+    async def publish(self, person: NameKey, conversation: ConversationKey) -> None:
+        """Tell all devices of a person how a conversation stands now. Raises StoreUnavailable."""
+        state = await self._store.conversation(person, conversation)
+        if state is not None:
+            marked = Marked(
+                conv=state.conv,
+                read=state.read,
+                unread=state.unread,
+                mentions=state.mentions,
+                level=state.level,
+            )
+            self._hub.show_marked(person, marked)
+            self._hub.tell_nodes(MarkerMoved(person, marked))
+
+    async def _move_some(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for (person, conversation), seq in tuple(islice(self._waiting.items(), AT_ONCE)):
+                nursery.start_soon(self._move, person, conversation, seq)
+        if not self._waiting:
+            self._has_waiting = trio.Event()
+
+    async def _move(self, person: NameKey, conversation: ConversationKey, seq: int) -> None:
+        try:
+            if await self._store.mark_read(person, conversation, seq):
+                await self.publish(person, conversation)
+        except StoreUnavailable as error:
+            log.debug("read marker not moved", reason=str(error))
+        if self._waiting[person, conversation] == seq:  # else there is more to move
+            del self._waiting[person, conversation]

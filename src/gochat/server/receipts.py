@@ -1,0 +1,98 @@
+"""Which private messages a client without the capability `log` has received.
+
+Such a client keeps no read marker, and acknowledges nothing. A message counts as delivered when
+the client's host has acknowledged its bytes, and after that something arrives from the client:
+bytes, or an orderly end of the connection. Only the host knows the first, and only the client the
+second. What arrives may have crossed a message that was written meanwhile; what its own host still
+had is lost with a connection that is reset.
+
+So each message is noted with its place in the bytes that were posted to the session. When something
+arrives, the session says up to which place all was acknowledged by then; or, where the system
+doesn't tell, up to which place all is written, and what was so a second before counts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, TypeAlias
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+
+#: The newest message of each conversation.
+Seqs: TypeAlias = dict[ConversationKey, int]
+
+#: Places that are kept apart; of more than these the latest are put together, and all of them count
+#: when the last one is acknowledged. Bounds what is kept for a client that never says anything.
+MAX_PLACES: Final = 1024
+#: Seconds after which what was written counts as acknowledged, where nothing better is known.
+SETTLED: Final = 1.0
+#: Seconds between two looks at what is written that are kept apart, and how many are.
+_LOOK_EVERY: Final = 0.25
+_LOOKS: Final = 8
+
+
+class Receipts:
+    """What was posted to one session of `person`, and is not known to be delivered."""
+
+    __slots__ = ("_acknowledged", "_held", "_is_holding", "_looks", "_places", "person")
+
+    def __init__(self, person: NameKey) -> None:
+        self.person: Final = person
+        self._looks: deque[tuple[float, int]] = deque(maxlen=_LOOKS)
+        self._places: deque[tuple[int, Seqs]] = deque()
+        self._acknowledged: Seqs = {}
+        self._held: Seqs = {}
+        self._is_holding = True
+
+    def __bool__(self) -> bool:
+        """True while there is something that a sign of life could deliver."""
+        return bool(self._places or self._acknowledged)
+
+    def note(self, conversation: ConversationKey, seq: int, place: int) -> None:
+        """Note that a message was posted, with which the bytes posted reach to `place`; or that it
+        was held back."""
+        if self._is_holding:
+            self._held[conversation] = seq
+        else:
+            self.add(conversation, seq, place)
+
+    def add(self, conversation: ConversationKey, seq: int, place: int) -> None:
+        """Note that a message was posted, also while others are held back."""
+        if self._places and (self._places[-1][0] == place or len(self._places) >= MAX_PLACES):
+            _, seqs = self._places.pop()
+            seqs[conversation] = seq
+        else:
+            seqs = {conversation: seq}
+        self._places.append((place, seqs))
+
+    def drop_held(self) -> None:
+        """Forget what was held back: it is dropped, and will be posted in another way."""
+        self._held = {}
+
+    def release(self, place: int) -> None:
+        """Note that what was held back has been posted, and hold nothing any more."""
+        for conversation, seq in self._held.items():
+            self.add(conversation, seq, place)
+        self._held = {}
+        self._is_holding = False
+
+    def acknowledge(self, place: int) -> None:
+        """Note that the client's host has all bytes up to `place`."""
+        while self._places and self._places[0][0] <= place:
+            self._acknowledged |= self._places.popleft()[1]
+
+    def settle(self, place: int, now: float) -> None:
+        """Note that all bytes up to `place` are written; those that were a while ago count as
+        acknowledged."""
+        for looked, written in self._looks:
+            if now - looked >= SETTLED:
+                self.acknowledge(written)
+        if len(self._looks) > 1 and self._looks[-1][0] - self._looks[-2][0] < _LOOK_EVERY:
+            self._looks.pop()
+        self._looks.append((now, place))
+
+    def take(self) -> Seqs:
+        """Return what is delivered if something has arrived now, and forget it."""
+        delivered, self._acknowledged = self._acknowledged, {}
+        return delivered

@@ -1,0 +1,432 @@
+"""Private messages that wait for a client without capabilities: all of them come, and again until
+the client has shown that it has them."""
+
+from __future__ import annotations
+
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trustme
+from msgspec import structs
+from peers import PASSWORD, Peer, RunningServer, config, running_server
+from redis_nodes import Nodes, until
+from redis_process import RedisServer
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.config import Tls
+from gochat.errors import StoreUnavailable
+from gochat.protocol.messages import (
+    CaughtUp,
+    Conversation,
+    ConversationList,
+    Conversations,
+    LoggedIn,
+    LoggedOut,
+    Login,
+    Logout,
+    Marked,
+    MarkRead,
+    Message,
+    Ok,
+    Ping,
+    Pong,
+    Position,
+    Presence,
+    Resume,
+    Send,
+    Sent,
+)
+from gochat.server.receipts import MAX_PLACES, Receipts
+
+pytestmark = pytest.mark.trio
+
+_authority = trustme.CA()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store of the test's own."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'chat.db'}"
+    redis: RedisServer = request.getfixturevalue("redis_server")
+    return Nodes(redis).url()
+
+
+async def say(peer: Peer, to: str, *texts: str) -> None:
+    await peer.send(*(Send(to=to, text=text) for text in texts))
+    await peer.ask(Ping(), Pong)
+
+
+async def waiting(
+    peer: Peer, *, token: str = "", positions: tuple[Position, ...] = ()
+) -> list[str]:
+    """Log in as mei, without capabilities, and return what comes by itself.
+
+    The ping is in the same segment, so it is no sign of life that comes after anything.
+    """
+    login = (
+        Resume(token=token, positions=positions) if token else Login(name="mei", password=PASSWORD)
+    )
+    await peer.send(login, Ping())
+    reply = await peer.expect(LoggedIn)
+    peer.token = reply.token
+    peer.received.clear()
+    await peer.expect(Pong)
+    return texts(peer)
+
+
+def texts(peer: Peer) -> list[str]:
+    return [message.text for message in peer.received if isinstance(message, Message)]
+
+
+async def register(server: RunningServer) -> None:
+    async with server.connect() as peer:
+        await peer.register("mei")
+
+
+async def reset(peer: Peer) -> None:
+    """End the connection as a crash or a firewall does."""
+    stream: Any = peer.stream
+    if isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await trio.aclose_forcefully(stream)
+
+
+async def end(peer: Peer) -> None:
+    """End the connection in order: with something left unread it would be reset."""
+    if not any(isinstance(message, Presence) for message in peer.received):
+        await peer.sees(online="mei")
+    await peer.stream.aclose()
+
+
+async def state(server: RunningServer, conv: str = "@bob") -> Conversation:
+    """How a conversation stands for mei."""
+    async with server.peer("mei", "log") as peer:
+        listed = (await peer.ask(Conversations(), ConversationList)).conversations
+        return next(one for one in listed if one.conv == conv)
+
+
+@asynccontextmanager
+async def plain(server: RunningServer) -> AsyncIterator[Peer]:
+    async with server.connect() as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def encrypted(server: RunningServer) -> AsyncIterator[Peer]:
+    context = ssl.create_default_context()
+    _authority.configure_trust(context)
+    stream = await trio.open_tcp_stream(server.host, server.port)
+    async with trio.SSLStream(
+        stream, context, server_hostname="127.0.0.1", https_compatible=True
+    ) as tls:
+        yield Peer(tls)
+
+
+@asynccontextmanager
+async def serving(connect: Any, tmp_path: Path) -> AsyncIterator[tuple[RunningServer, Peer]]:
+    """A server, with TLS if need be, and bob, who is connected to it."""
+    configuration = config()
+    if connect is encrypted:
+        pem = tmp_path / "server.pem"
+        _authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+        configuration = structs.replace(configuration, tls=Tls(cert=str(pem)))
+    async with running_server(configuration) as server, connect(server) as bob:
+        await bob.register("mei")
+        await bob.log_in("bob")
+        yield server, bob
+
+
+@pytest.mark.parametrize("connect", [plain, encrypted])
+async def test_who_is_cut_while_reading_is_given_all_again(connect: Any, tmp_path: Path) -> None:
+    everything = [str(number) for number in range(150)]
+    async with serving(connect, tmp_path) as (server, bob):
+        await say(bob, "@mei", *everything)
+        for count in (0, 1, 3, 149, 150):
+            async with connect(server) as mei:
+                await mei.send(Login(name="mei", password=PASSWORD))
+                for _ in range(count):
+                    await mei.text()
+                await bob.sees(online="mei")
+                await reset(mei)
+            await bob.sees(offline="mei")
+        async with connect(server) as mei:
+            assert await waiting(mei) == everything
+
+
+@pytest.mark.parametrize("connect", [plain, encrypted])
+@pytest.mark.parametrize("sign", ["ping", "logout", "end"])
+async def test_what_the_client_showed_to_have_does_not_come_again(
+    connect: Any, sign: str, tmp_path: Path
+) -> None:
+    async with serving(connect, tmp_path) as (server, bob):
+        await say(bob, "@mei", "one", "two", "three")
+        async with connect(server) as mei:
+            assert await waiting(mei) == ["one", "two", "three"]
+            await bob.sees(online="mei")
+            match sign:
+                case "ping":
+                    await mei.ask(Ping(), Pong)
+                    await bob.ask(Send(to="@mei", text="four"), Sent)
+                    await mei.text()
+                    await reset(mei)
+                case "logout":
+                    await mei.ask(Logout(), LoggedOut)
+                case _:
+                    await end(mei)
+        await bob.sees(offline="mei")
+        async with connect(server) as mei:
+            assert await waiting(mei) == (["four"] if sign == "ping" else [])
+
+
+async def test_the_marker_moves_as_far_as_was_written_and_no_further(store: str) -> None:
+    async with running_server(config(store=store)) as server, server.peer("bob") as bob:
+        await register(server)
+        await say(bob, "@mei", *(f"{number} " + "x" * 3000 for number in range(60)))
+        async with server.connect_slowly() as mei:
+            await mei.send(Login(name="mei", password=PASSWORD))
+            for _ in range(20):
+                await mei.text()
+            await mei.send(Ping())
+            async with server.peer("mei", "log", "markers") as phone:
+                read = (await phone.ask(Conversations(), ConversationList)).conversations[1].read
+                if not read:
+                    read = (await phone.expect(Marked)).read
+            await reset(mei)
+            assert 20 <= read < 60, "what has not arrived at her host is not read"
+        await bob.sees(offline="mei")
+        async with server.connect() as mei:
+            rest = [int(text.split()[0]) for text in await waiting(mei)]
+            assert rest == list(range(read, 60))
+
+
+async def test_1600_that_wait_come_to_a_slow_reader_at_once_and_once() -> None:
+    async with running_server() as server, server.peer("bob") as bob:
+        await register(server)
+        for start in range(0, 1600, 100):
+            await say(bob, "@mei", *(str(number) for number in range(start, start + 100)))
+        async with server.connect_slowly() as mei:
+            assert await waiting(mei) == [str(number) for number in range(1600)]
+            await bob.sees(online="mei")
+            await end(mei)
+        await bob.sees(offline="mei")
+        async with server.connect() as mei:
+            assert await waiting(mei) == []
+
+
+async def test_what_waits_comes_the_oldest_first_whoever_said_it_and_then_what_is_said_now(
+    store: str,
+) -> None:
+    async with running_server(config(store=store)) as server, server.peer("bob") as bob:
+        await register(server)
+        async with server.peer("ann") as ann, server.peer("eve") as eve:
+            said: list[str] = []
+            for number in range(60):
+                for peer in (bob, ann, eve):
+                    await peer.ask(Send(to="@mei", text=f"{peer.name} {number}"), Sent)
+                    said.append(f"{peer.name} {number}")
+            async with server.connect() as mei, trio.open_nursery() as nursery:
+
+                async def talk() -> None:
+                    for number in range(60, 100):
+                        await bob.ask(Send(to="@mei", text=f"bob {number}"), Sent)
+
+                nursery.start_soon(talk)
+                await waiting(mei)
+                while len(texts(mei)) < 220:
+                    await mei.text()
+            got = texts(mei)
+            assert sorted(got) == sorted({*said, *(f"bob {n}" for n in range(60, 100))})
+            for peer in (bob, ann, eve):
+                own = [int(text.split()[1]) for text in got if text.startswith(peer.name)]
+                assert own == list(range(len(own)))
+            # Of several at the same millisecond any may be first.
+            stamps = [m.ts for m in mei.received if isinstance(m, Message)]
+            assert stamps == sorted(stamps)
+
+
+async def test_resuming_without_the_log_brings_what_waits_but_nothing_twice() -> None:
+    async with running_server() as server, server.peer("bob") as bob:
+        await register(server)
+        async with server.connect() as mei:
+            await waiting(mei)
+            token = mei.token
+        await say(bob, "@mei", "one", "two", "three")
+        async with server.connect() as mei:
+            assert await waiting(mei, token=token) == ["one", "two", "three"]
+            await reset(mei)
+        async with server.connect() as mei:
+            epoch = (await bob.ask(Send(to="@mei", text="four"), Sent)).epoch
+            position = Position(conv="@bob", epoch=epoch, seq=1)
+            assert await waiting(mei, token=token, positions=(position,)) == [
+                "two",
+                "three",
+                "four",
+            ]
+            await reset(mei)
+        async with server.connect() as mei:
+            await say(bob, "@mei", *(str(number) for number in range(600)))
+            position = Position(conv="@bob", epoch="another", seq=1)
+            sent = await waiting(mei, token=token, positions=(position,))
+            assert sent == ["one", "two", "three", "four", *(str(number) for number in range(600))]
+            assert sum(isinstance(message, CaughtUp) for message in mei.received) == 1
+
+
+async def test_sending_from_another_device_hides_nothing_that_waits(store: str) -> None:
+    async with running_server(config(store=store)) as server, server.peer("bob") as bob:
+        await register(server)
+        await say(bob, "@mei", "one", "two", "three")
+        async with server.peer("mei", "log") as phone:
+            await phone.ask(Send(to="@bob", text="later!"), Sent)
+        assert (await state(server)).unread == 3
+        async with server.connect() as mei:
+            assert await waiting(mei) == ["one", "two", "three"]
+
+
+async def test_what_was_read_on_another_device_does_not_come(store: str) -> None:
+    async with running_server(config(store=store)) as server, server.peer("bob") as bob:
+        await register(server)
+        await say(bob, "@mei", "one", "two", "three")
+        async with server.peer("mei", "log") as phone:
+            await phone.ask(MarkRead(conv="@bob", seq=2), Ok)
+        async with server.connect() as mei:
+            assert await waiting(mei) == ["three"]
+
+
+async def test_the_other_devices_are_notified_when_it_is_delivered(store: str) -> None:
+    async with (
+        running_server(config(store=store)) as server,
+        server.peer("bob") as bob,
+        server.peer("mei", "log", "markers") as phone,
+    ):
+        await say(bob, "@mei", "one", "two")
+        async with server.connect() as mei:
+            assert await waiting(mei) == ["one", "two"]
+            await mei.ask(Ping(), Pong)
+            assert await phone.expect(Marked) == Marked(conv="@bob", read=2, unread=0)
+            await say(bob, "@mei", "three")
+            await mei.text()
+            await mei.ask(Ping(), Pong)
+            assert await phone.expect(Marked) == Marked(conv="@bob", read=3, unread=0)
+
+
+async def test_what_was_on_its_way_before_is_no_sign_of_having_received_anything() -> None:
+    async with running_server() as server, server.peer("bob") as bob:
+        await register(server)
+        await say(bob, "@mei", "one", "two")
+        async with server.connect() as mei:
+            await mei.send(Login(name="mei", password=PASSWORD))
+            await mei.send(Ping())  # in a segment of its own, but sent before anything came
+            await mei.expect(Pong)
+            await bob.sees(online="mei")
+            await reset(mei)
+        await bob.sees(offline="mei")
+        async with server.connect() as mei:
+            assert await waiting(mei) == ["one", "two"]
+
+
+async def test_a_marker_that_cant_be_moved_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    async def down(_: object, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
+        tried.append(seq)
+        raise StoreUnavailable("no disk")
+
+    async with running_server() as server, server.peer("bob") as bob:
+        await register(server)
+        await say(bob, "@mei", "one", "two")
+        with monkeypatch.context() as patch:
+            patch.setattr("gochat.storage.sqlite.SqliteStore.mark_read", down)
+            async with server.connect() as mei:
+                assert await waiting(mei) == ["one", "two"]
+                await mei.ask(Ping(), Pong)
+                await until(lambda: bool(tried))
+        async with server.connect() as mei:
+            assert await waiting(mei) == ["one", "two"]
+            await mei.ask(Ping(), Pong)
+        assert tried == [2]
+
+
+async def test_a_server_that_stops_has_moved_the_markers_of_what_was_delivered(
+    tmp_path: Path,
+) -> None:
+    configuration = config(store=f"sqlite:///{tmp_path / 'chat.db'}")
+    async with running_server(configuration) as server, server.connect() as mei:
+        async with server.peer("bob") as bob:
+            await register(server)
+            await say(bob, "@mei", "one", "two")
+        assert await waiting(mei) == ["one", "two"]
+        server.stop.set()
+        await mei.at_end()
+        await trio.aclose_forcefully(mei.stream)
+    async with running_server(configuration) as server, server.connect() as mei:
+        assert await waiting(mei) == []
+
+
+# -- receipts -------------------------------------------------------------------------------------
+
+ONE, TWO = ConversationKey("@a,me"), ConversationKey("@b,me")
+
+
+def _receipts() -> Receipts:
+    receipts = Receipts(NameKey("me"))
+    receipts.release(0)
+    return receipts
+
+
+async def test_a_receipt_takes_an_acknowledgement_and_then_a_sign() -> None:
+    receipts = _receipts()
+    receipts.note(ONE, 1, 100)
+    receipts.note(TWO, 1, 200)
+    receipts.note(ONE, 2, 300)
+    assert receipts.take() == {}
+    receipts.acknowledge(299)
+    assert receipts.take() == {ONE: 1, TWO: 1}
+    assert receipts.take() == {}
+    assert receipts
+    receipts.acknowledge(300)
+    assert receipts.take() == {ONE: 2}
+    assert not receipts
+
+
+async def test_what_is_held_back_is_posted_when_it_is_released() -> None:
+    receipts = Receipts(NameKey("me"))
+    receipts.note(ONE, 7, 100)
+    receipts.add(ONE, 3, 100)
+    receipts.acknowledge(1000)
+    assert receipts.take() == {ONE: 3}
+    receipts.release(2000)
+    receipts.acknowledge(1999)
+    assert receipts.take() == {}
+    receipts.acknowledge(2000)
+    assert receipts.take() == {ONE: 7}
+
+
+async def test_places_are_bounded_and_the_latest_count_together() -> None:
+    receipts = _receipts()
+    for number in range(3 * MAX_PLACES):
+        receipts.note(ONE if number % 2 else TWO, number, number)
+    assert len(receipts._places) == MAX_PLACES
+    receipts.acknowledge(3 * MAX_PLACES - 2)
+    assert max(receipts.take().values()) < MAX_PLACES
+    receipts.acknowledge(3 * MAX_PLACES - 1)
+    assert max(receipts.take().values()) == 3 * MAX_PLACES - 1
+
+
+async def test_elsewhere_what_was_written_a_second_ago_counts_as_acknowledged() -> None:
+    receipts = _receipts()
+    for number in range(100):  # looked at often
+        receipts.note(ONE, number, number)
+        receipts.settle(number, number / 50)
+    (seq,) = receipts.take().values()
+    assert 20 <= seq <= 50
+    receipts.settle(99, 3.0)
+    assert receipts.take() == {ONE: 99}
