@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from peers import PASSWORD
 
 from howto import Guide, lobby, say
 
@@ -24,6 +25,11 @@ async def test_run_a_server(tmp_path: Path, free_port: Callable[[], int]) -> Non
     config = guide.write("# /etc/gochat/server.toml")
     with guide.serve("gochat serve --config", free_port()) as server:
         assert await lobby(server.port, "mei") == ["hello"]
+        await say(server.port, "monitor", "registered")
+        (config.parent / "monitor.password").write_text(PASSWORD)
+        here = f"gochat://127.0.0.1:{server.port}"
+        check = guide.take("gochat check").replace("gochats://chat.example.org", here)
+        assert guide.sh(check).startswith("ok: monitor logged in and wrote at 127.0.0.1:")
     config.write_text(config.read_text().replace("connections_per", "conections_per"))
     said = guide.sh(f"gochat serve --config {config}", code=2)
     assert ":6: limits.conections_per_address: unknown key; did you mean" in said
