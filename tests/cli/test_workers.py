@@ -100,6 +100,11 @@ def nodes(redis_server: RedisServer) -> Nodes:
     return Nodes(redis_server)
 
 
+def errors(output: bytes) -> list[str]:
+    """What a command says besides its log."""
+    return [line for line in output.decode().splitlines() if line.startswith("gochat: ")]
+
+
 async def connected(running: Supervised) -> Peer:
     return Peer(await trio.open_tcp_stream("127.0.0.1", running.port))
 
@@ -198,7 +203,7 @@ async def test_what_no_worker_can_use_is_said_and_ends_them_all(
         check=False,
     )
     assert result.returncode == 2
-    (line,) = result.stderr.decode().splitlines()  # once, not by each
+    (line,) = errors(result.stderr)  # once, not by each
     assert "missing.pem" in line
 
 
@@ -248,7 +253,7 @@ async def test_a_port_that_is_in_use_is_said_once(nodes: Nodes) -> None:
             check=False,
         )
     assert result.returncode == 1
-    (line,) = result.stderr.decode().splitlines()
+    (line,) = errors(result.stderr)
     assert f"can't listen on 127.0.0.1:{port}" in line
     assert "choose another --port" in line
 
