@@ -198,7 +198,7 @@ def make_exit_codes() -> str:
         (cli.OK, "done"),
         (cli.FAILED, failed),
         (cli.USAGE, "the command or the configuration is wrong; trying again can't help"),
-        (cli.CORRUPT, "the store is damaged, or of a newer gochat, and was left as it is"),
+        (cli.CORRUPT, "the store is damaged, or of a newer gochat: starting again can't help"),
         (cli.INTERRUPTED, "ended by Ctrl+C"),
         (f"{cli.SIGNALLED} + n", "ended by signal n, as 143 by SIGTERM"),
     )

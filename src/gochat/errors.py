@@ -9,7 +9,7 @@
      │    └── UnknownMessageType  one frame has a type we don't know: refuse or ignore it
      ├── ChatError                a rule of the chat says no: reply with its code and go on
      ├── StoreUnavailable         the store can't answer now: reply `unavailable`, try again
-     ├── StoreCorrupt             the store can't be trusted: stop, touch nothing
+     │    └── StoreCorrupt        the store can't be trusted: stop, touch nothing
      ├── LogInterrupted           the log has another history: who follows it starts anew
      ├── ConnectionLost           the peer is gone, or never answered
      ├── AddressUnavailable       the address to listen on is not there now: try again
@@ -140,8 +140,12 @@ class StoreUnavailable(GochatError):
         self.public = public or "the server's store can't be reached"
 
 
-class StoreCorrupt(GochatError):
-    """The store's data is damaged, or newer than this program. It is left as it is."""
+class StoreCorrupt(StoreUnavailable):
+    """The store's data is damaged, or newer than this program. It is left as it is.
+
+    Trying again does not help. A store that was open refuses everything from then on, and a server
+    stops (:meth:`gochat.chat.store.Store.follow` tells it).
+    """
 
 
 class LogInterrupted(GochatError):

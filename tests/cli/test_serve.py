@@ -15,6 +15,7 @@ from patience import PATIENCE
 from peers import PASSWORD, Peer
 from processes import serve
 
+from gochat.cli import CORRUPT
 from gochat.protocol.messages import (
     Bye,
     LoggedIn,
@@ -87,10 +88,11 @@ async def test_nothing_is_acknowledged_once_the_store_was_moved(tmp_path: Path) 
             (tmp_path / "chat.db").rename(tmp_path / "moved.db")
             await peer.send(Send(to="#lobby", text="not acknowledged"))
             assert not any(isinstance(message, Sent) for message in await peer.at_end())
-        running.process.terminate()
-        running.finish()
-    events = [json.loads(line)["event"] for line in running.log if line.strip()]
+        assert running.finish() == CORRUPT
+    *lines, reason = running.log
+    events = [json.loads(line)["event"] for line in lines]
     assert events.count("store file lost") == 1
+    assert "was moved or removed while the server used it" in reason
     assert not (tmp_path / "chat.db").exists(), "nor is another one begun"
 
 

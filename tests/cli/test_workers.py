@@ -25,7 +25,7 @@ from processes import GOCHAT
 from redis_nodes import Nodes
 from redis_process import RedisServer
 
-from gochat.cli import signals
+from gochat.cli import CORRUPT, signals
 from gochat.config import Config
 from gochat.errors import ConfigError
 from gochat.protocol.messages import Bye, Send, Sent
@@ -288,7 +288,9 @@ def python(code: str) -> list[str]:
 async def supervise(command: list[str], count: int, stop: trio.Event) -> int:
     with trio.fail_after(PATIENCE):
         _, reloads = trio.open_memory_channel[None](1)
-        return await workers.supervise(command, count, stop=stop, reloads=reloads, drain_timeout=0)
+        return await workers.supervise(
+            command, count, stop=stop, reloads=reloads, drain_timeout=0, final_code=CORRUPT
+        )
 
 
 async def until_logged(logged: list[Any], event: str, times: int) -> list[Any]:
@@ -331,6 +333,21 @@ async def test_worker_that_lived_for_long_is_started_again_soon(
             died = await until_logged(logged, "worker died", 3)
             stop.set()
     assert {e["again_in"] for e in died} == {0.01}
+
+
+async def test_worker_that_finds_damage_ends_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second one; nobody starts it again, and the others, which go on, are stopped."""
+    monkeypatch.setattr(workers, "FIRST_PAUSE", 0.01)
+    starts = tmp_path / "starts"
+    code = (
+        f"{READY}\nimport os, sys, time; open({str(starts)!r}, 'a').write('x')\n"
+        "if os.environ['GOCHAT_WORKER'] == '2': sys.exit(3)\n"
+        "time.sleep(1000)"
+    )
+    assert await supervise(python(code), 3, trio.Event()) == CORRUPT
+    assert len(starts.read_text()) <= 3
 
 
 async def test_first_that_does_not_come_up_is_the_only_one(tmp_path: Path) -> None:

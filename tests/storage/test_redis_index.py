@@ -20,11 +20,11 @@ from redis_index import hashes, lag, until_indexed
 from redis_nodes import REDIS_TIMEOUT, until
 from redis_process import RedisServer
 from redis_rights import add_user
-from storing import Chat, Clock, account, draft, key, person
+from storing import Chat, Clock, Following, account, draft, person
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.store import Store
-from gochat.errors import StoreUnavailable
+from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.copy import copy
 from gochat.storage.redis import index, indexing, scripts, search
@@ -226,22 +226,15 @@ async def test_engine_is_not_asked_while_redis_has_no_memory_left(
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_entry_that_cant_be_read_keeps_its_conversation_out_of_the_index_and_no_more(
-    place: Place,
-) -> None:
+async def test_damage_met_while_indexing_ends_the_store(place: Place) -> None:
     async with place.open_without_engine() as store:
         chat = Chat(store)
         await chat.register("Mei", "Bob")
         await say(chat, ["hay", "needle"])
-        await say(chat, ["needle"], "@Bob")
     command(place.servers[0], "LSET", f"{place.prefix}:{{1}}:l:#lobby", 0, "damaged")
     async with place.open() as store:
-        await until(lambda: "@bob,mei:0" in place.hashes())
-        assert "#lobby:0" not in place.hashes()
-        hits, _ = await store.search(
-            person("Mei"), "needle", conversation=key("@Bob", "Mei"), limit=9
-        )
-        assert len(hits) == 1
+        with trio.fail_after(PATIENCE), pytest.raises(StoreCorrupt, match="is damaged"):
+            await store.follow(Following())
 
 
 @pytest.mark.trio

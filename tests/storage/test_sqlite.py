@@ -9,10 +9,12 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+from damage import overwrite
 from patience import PATIENCE
 from store_files import run_python
 from storing import Chat, Following, account, draft, follow
@@ -21,7 +23,7 @@ from gochat.chat.store import Appended
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.maintenance import check
-from gochat.storage.sqlite import SqliteStore, database, writer
+from gochat.storage.sqlite import SqliteStore, database, indexer, writer
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
@@ -270,21 +272,137 @@ async def test_short_lock_is_waited_for(path: Path) -> None:
                 process.communicate("go\n")
 
 
-async def test_damage_met_while_reading_is_said_and_does_not_end_the_store(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with opened(path) as chat:
-        await chat.register("Mei")
-        await chat.say("Mei", "#lobby", "hello")
-        await chat.do("Mei", "#lobby", "react", "👍", ref=1)
-    _damage(path, "reaction")
+@pytest.fixture
+def no_quick_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file so large that the check at the start does not see all of it."""
     monkeypatch.setattr(database, "QUICK_CHECK_TIMEOUT", -1.0)
     monkeypatch.setattr(database, "QUICK_CHECK_STEPS", 1)
+
+
+async def filled(path: Path) -> None:
+    """Make a store with something of what can be damaged."""
     async with opened(path) as chat:
-        with pytest.raises(StoreCorrupt, match="damaged"):
-            await chat.page("Mei", "#lobby")
-        assert (await chat.page("Mei", "@Mei")).head == 0
-        assert await chat.store.account(account("Mei").key) is not None
+        await chat.register("Mei", "Bob")
+        await chat.say("Mei", "#lobby", "hello")
+        await chat.say("Mei", "#lobby", "needle")
+        await chat.append(*(draft("Mei", "#lobby", f"page {n:03} " * 300) for n in range(100)))
+        await chat.do("Mei", "#lobby", "edit", "changed", ref=1)
+        await chat.do("Mei", "#lobby", "react", "👍", ref=1)
+        await chat.say("Mei", "@Bob", "hi")
+
+
+def execute(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        for statement in statements:
+            db.execute(statement)
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "a page": overwrite,
+    "a page of reactions": lambda path: _damage(path, "reaction"),
+    "a text": lambda path: execute(path, "UPDATE entry SET text = CAST(x'ff41' AS TEXT)"),
+    "an account": lambda path: execute(path, "DELETE FROM account WHERE key = 'bob'"),
+    "the index": lambda path: execute(path, "DELETE FROM search_data WHERE id > 10"),
+    "a page of the index": lambda path: _damage(path, "search_data"),
+}
+
+
+async def read_all(chat: Chat) -> None:
+    await chat.page("Mei", "#lobby", limit=1000)
+    await chat.page("Mei", "@Bob")
+    await chat.find("Mei", "needle")
+
+
+async def edit(chat: Chat) -> None:
+    await chat.say("Mei", "@Bob", "hi")
+    await chat.do("Mei", "#lobby", "edit", "again", ref=1)
+    await chat.do("Mei", "#lobby", "edit", "again", ref=53)
+
+
+@pytest.mark.usefixtures("no_quick_check")
+@pytest.mark.parametrize(
+    ("what", "use"),
+    [(what, read_all) for what in DAMAGE]
+    + [(what, edit) for what in ("a page", "an account", "a page of the index")],
+)
+async def test_damage_ends_the_store_for_everybody(
+    path: Path, what: str, use: Callable[[Chat], Awaitable[None]]
+) -> None:
+    """Whoever meets it, and whoever follows; nothing is written any more."""
+    await filled(path)
+    DAMAGE[what](path)
+    following = Following()
+    async with opened(path) as chat, trio.open_nursery() as nursery:
+        reasons: list[str] = []
+
+        async def follow_to_the_end(*, task_status: trio.TaskStatus[object]) -> None:
+            with pytest.raises(StoreCorrupt) as caught:
+                await chat.store.follow(following, task_status=task_status)
+            reasons.append(str(caught.value))
+
+        await nursery.start(follow_to_the_end)
+        with pytest.raises(StoreCorrupt, match="the database is damaged") as caught:
+            await use(chat)
+        entries = len(following.logged)
+        for refused in (
+            partial(chat.say, "Mei", "#lobby", "not any more"),
+            partial(chat.page, "Mei", "@Mei"),
+            partial(chat.find, "Mei", "other"),
+            partial(chat.store.account, account("Mei").key),
+            partial(chat.store.follow, following),
+        ):
+            with pytest.raises(StoreCorrupt) as again:
+                await refused()
+            assert str(again.value) == str(caught.value)
+    assert reasons == [str(caught.value)]
+    assert len(following.logged) == entries
+
+
+@pytest.mark.usefixtures("no_quick_check")
+async def test_damage_met_in_the_background_ends_the_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer.Indexer.catch_up, "__kwdefaults__", {"at_least": 1})
+    await filled(path)
+    DAMAGE["a page of the index"](path)
+    async with opened(path) as chat:
+        await chat.say("Mei", "#lobby", "is acknowledged, and then indexed")
+        with trio.fail_after(PATIENCE), pytest.raises(StoreCorrupt):
+            await chat.store.follow(Following())
+
+
+@pytest.mark.usefixtures("no_quick_check")
+async def test_writes_that_wait_when_damage_is_met_are_refused(path: Path) -> None:
+    """Those of the same commit, and those behind it."""
+    await filled(path)
+    DAMAGE["a page"](path)
+    async with opened(path) as chat:
+        outcomes: list[str] = []
+
+        async def write(number: int) -> None:
+            try:
+                await chat.store.set_password_hash(account("Mei").key, f"hash {number}")
+                outcomes.append("done")
+            except StoreCorrupt:
+                outcomes.append("refused")
+
+        async def meet() -> None:
+            with pytest.raises(StoreCorrupt):
+                await chat.do("Mei", "#lobby", "edit", "again", ref=53)
+
+        with writer_held_up(chat) as let_go:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write, 0)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(meet)
+                await trio.testing.wait_all_tasks_blocked()
+                for number in range(1, 2 * writer.MAX_GROUP):
+                    nursery.start_soon(write, number)
+                await trio.testing.wait_all_tasks_blocked()
+                let_go()
+        assert set(outcomes) == {"refused"}
+    async with opened(path) as chat:
+        assert await chat.store.account(account("Mei").key) == account("Mei")
 
 
 def _damage(path: Path, table: str) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 import trio
 
-from gochat.errors import StoreUnavailable
+from gochat.errors import StoreCorrupt, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
 
@@ -39,7 +39,9 @@ class StoreHealth:
         return self._since is None
 
     def failed(self, channel: str, error: StoreUnavailable) -> None:
-        """Note that something could not be done."""
+        """Note that something could not be done; not damage, for which the server stops."""
+        if isinstance(error, StoreCorrupt):
+            return
         now = trio.current_time()
         self._failing[channel] = error.public
         self._last_failure = now

@@ -6,6 +6,9 @@ test suite runs over both. Common to all methods:
 - Each may raise :exc:`~gochat.errors.StoreUnavailable`. What was asked for then did not happen,
   or (only when the store fails in the middle of a commit) may have happened; an append is safe to
   repeat with its `cid`.
+- Where damage is met, by any of them or in the background, that is a
+  :exc:`~gochat.errors.StoreCorrupt`. From then on each raises it at once, nothing is written any
+  more, and `follow` raises it, too.
 - Each is a checkpoint. A cancelled write may or may not have been made, as with a failed one.
 - People and conversations are given by their keys, which the caller has checked: that they are
   well formed, and that the person may do this.
@@ -262,6 +265,7 @@ class Store(Protocol):
         Raises:
             LogInterrupted: it can't go on from where it was, because the log has another history
                 now, or something that lies between is no longer there. Who follows starts anew.
+            StoreCorrupt: damage was met, by whatever part of the store. It is of no use any more.
         """
         ...
 

@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         GochatError: the server can't be started, or something else has its port.
         ConfigError: as `gochat serve` would.
+        StoreCorrupt: the server that was started has met damage in its store and stopped.
     """
     from gochat.cli import tui
     from gochat.config import load_config
@@ -74,7 +75,11 @@ def running_server(
 
     Raises:
         GochatError: it can't be started, or something else has the port.
+        StoreCorrupt: (on leaving) the one that was started has met damage in its store and stopped.
     """
+    from gochat.cli import CORRUPT
+    from gochat.errors import StoreCorrupt
+
     if answers(host, port, is_encrypted=is_encrypted):
         yield False
         return
@@ -103,6 +108,8 @@ def running_server(
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+    if server.returncode == CORRUPT:
+        raise StoreCorrupt(f"the server ended meanwhile: {_last_words(log)} (its log: {log})")
 
 
 def answers(host: str, port: int, *, is_encrypted: bool = False) -> bool:
@@ -158,14 +165,19 @@ def _wait_until_ready(
     deadline = time.monotonic() + START_TIMEOUT
     while not answers(host, port, is_encrypted=is_encrypted):
         if server.poll() is not None:
-            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            why = lines[-1].removeprefix("gochat: ") if lines else f"exit code {server.returncode}"
+            why = _last_words(log) or f"exit code {server.returncode}"
             raise GochatError(f"the server did not start: {why} (its log: {log})")
         if time.monotonic() > deadline:
             raise GochatError(
                 f"the server is not ready after {START_TIMEOUT:.0f} s; its log: {log}"
             )
         time.sleep(0.05)
+
+
+def _last_words(log: Path) -> str:
+    """What a server said before it ended; empty if it said nothing."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("gochat: ") if lines else ""
 
 
 def _log_path(port: int) -> Path:

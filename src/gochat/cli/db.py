@@ -104,7 +104,7 @@ def _restore(args: argparse.Namespace, database: Path) -> int:
 
 def _copy(args: argparse.Namespace) -> int:
     from gochat.cli.progress import shown
-    from gochat.errors import StoreUnavailable
+    from gochat.errors import StoreCorrupt, StoreUnavailable
     from gochat.storage.copy import copy
 
     has_begun = False
@@ -117,8 +117,8 @@ def _copy(args: argparse.Namespace) -> int:
                 advance(what, done, total)
 
             report = copy(args.source, args.target, restart=args.restart, progress=progress)
-    except (KeyboardInterrupt, SystemExit, StoreUnavailable):
-        if has_begun:
+    except (KeyboardInterrupt, SystemExit, StoreUnavailable) as error:
+        if has_begun and not isinstance(error, StoreCorrupt):
             print("gochat: not finished; the same command again goes on from here", file=sys.stderr)
         raise
     _print(report)

@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AddressUnavailable: the address can't be listened on now.
         ConfigError: the configuration, the address or a certificate can't be used.
-        StoreUnavailable, StoreCorrupt: the store can't be opened.
+        StoreUnavailable: the store can't be opened now.
+        StoreCorrupt: it is damaged, or was found to be while the server ran.
     """
     from gochat.cli import signals
 
@@ -163,6 +164,7 @@ async def _supervise(
     stop: trio.Event,
     reloads: trio.MemoryReceiveChannel[None],
 ) -> int:
+    from gochat.cli import CORRUPT
     from gochat.server import workers
 
     reserved, port = workers.reserve_port(config)
@@ -188,6 +190,7 @@ async def _supervise(
             stop=stop,
             reloads=reloads,
             drain_timeout=config.limits.drain_timeout,
+            final_code=CORRUPT,
         )
 
 

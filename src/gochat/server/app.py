@@ -6,7 +6,7 @@ The tree of tasks::
      ├── open_server
      │    ├── the store's own tasks (open_store)
      │    ├── delivery: what sockets did not take at once (open_delivery)
-     │    ├── following.follow: store.follow ─▶ hub.deliver
+     │    ├── Server.follow: store.follow ─▶ hub.deliver
      │    ├── hub.tell_presence
      │    ├── markers.run
      │    ├── store.exchange.run ─▶ neighbours, where there are other nodes
@@ -16,7 +16,8 @@ The tree of tasks::
      └── accepting, for each listener: cancelled first when the server stops
 
 Stopping: nothing more is accepted; each session finishes what it is handling, says goodbye and
-ends; after `drain_timeout` what is left is cancelled; then the store is closed.
+ends; after `drain_timeout` what is left is cancelled; then the store is closed. Damage of the store
+stops the server in the same way, and then is raised.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
-from gochat.errors import ErrorCode
+from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
 from gochat.server import deadlines, following, journal, workers
@@ -86,6 +87,20 @@ class Server:
         self.sessions: set[Session] = set()
         self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()
+        #: Set when the store is damaged; `damage` says how.
+        self.has_failed = trio.Event()
+        self.damage: StoreCorrupt | None = None
+
+    async def follow(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Follow the log until the store turns out to be damaged."""
+        try:
+            await following.follow(self._services, self.sessions, task_status=task_status)
+        except StoreCorrupt as error:
+            log.critical("store damaged: the server stops", reason=str(error))
+            self.damage = error
+            self.has_failed.set()
 
     async def handle(self, stream: trio.SocketStream, tls: ssl.SSLContext | None = None) -> None:
         """Serve one connection to its end, whatever happens on it."""
@@ -154,7 +169,7 @@ class Server:
             for session in tuple(self.sessions):
                 session.close(
                     ByeReason.SERVER_CLOSING,
-                    "the server is closing",
+                    "the server is closing" if self.damage is None else "the server has failed",
                     retry_after=RETRY_AFTER_CLOSING,
                 )
             while self.sessions:
@@ -198,7 +213,9 @@ async def serve(
     Raises:
         AddressUnavailable: an address can't be listened on now.
         ConfigError: an address can't be listened on at all, or a certificate can't be used.
-        StoreUnavailable, StoreCorrupt: the store can't be opened; it is left as it is.
+        StoreUnavailable: the store can't be opened now.
+        StoreCorrupt: the store is damaged; it is left as it is. While the server runs: it has
+            stopped. Starting it again would be of no use.
     """
     stop = trio.Event() if stop is None else stop
     certificate = Certificate(config.tls) if config.tls.cert else None
@@ -228,13 +245,33 @@ async def serve(
                 certificate.log("certificate loaded")
                 nursery.start_soon(certificate.watch)
             task_status.started(addresses)
-            await stop.wait()
+            await _first_of(stop, server.has_failed)
             accepting.cancel_scope.cancel()
         await stack.aclose()
         log.info("stopping", sessions=len(server.sessions))
         await server.drain()
         nursery.cancel_scope.cancel()
     log.info("stopped")
+    if server.damage is not None:
+        raise StoreCorrupt(f"{server.damage}. The server has stopped; {_advice(config)}")
+
+
+async def _first_of(*events: trio.Event) -> None:
+    """Wait for one of several events."""
+    async with trio.open_nursery() as nursery:
+
+        async def wait(event: trio.Event) -> None:
+            await event.wait()
+            nursery.cancel_scope.cancel()
+
+        for event in events:
+            nursery.start_soon(wait, event)
+
+
+def _advice(config: Config) -> str:
+    if config.store_url.startswith("sqlite:"):
+        return "see `gochat db check`, and bring back a backup: `gochat db restore`"
+    return "bring back a backup of the data in Redis before you start it again"
 
 
 @contextlib.asynccontextmanager
@@ -252,7 +289,7 @@ async def open_server(
     ):
         services = _compose(config, store, delivery, clock or _wall_clock)
         server = Server(services)
-        await nursery.start(following.follow, services, server.sessions)
+        await nursery.start(server.follow)
         nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
         nursery.start_soon(services.markers.run)
         if store.exchange is not None:

@@ -31,6 +31,9 @@ async def follow(
 
     Where it can't be followed on, what the sessions were sent is not the beginning of what is
     there now. So they are closed, and their clients resume, which mends it.
+
+    Raises:
+        StoreCorrupt: the store is damaged.
     """
     beginning = _Beginning(services, sessions, task_status)
     while True:

@@ -13,7 +13,8 @@ What an error does is decided here, and only here:
 `FrameError`                 ``error``, then ``bye``: what follows can't be understood
 other `ProtocolError`        ``error``; after too many of them ``bye``
 `ChatError`                  ``error``
-`StoreUnavailable`           ``error unavailable`` with `retry_after`
+`StoreUnavailable`           ``error unavailable`` with `retry_after`; if it is a `StoreCorrupt`,
+                             the server says goodbye to all, and stops (:mod:`~gochat.server.app`)
 the connection breaks        the session ends
 anything else                a logged traceback and ``bye internal``; the server lives on
 ============================ ========================================================

@@ -148,14 +148,16 @@ async def supervise(
     stop: trio.Event,
     reloads: trio.MemoryReceiveChannel[None],
     drain_timeout: float,
+    final_code: int,
 ) -> int:
     """Run `count` workers until `stop` is set; then have them drain. Return the exit code.
 
     What comes from `reloads` is passed on to all. `command` runs one. The first is started alone:
-    if it does not come up, none will, and its exit code is returned; it has said why. When
-    cancelled, they are killed.
+    if it does not come up, none will, and its exit code is returned; it has said why. One that ends
+    with `final_code` ends all: starting it again would be of no use. When cancelled, they are
+    killed.
     """
-    supervisor = _Supervisor(command, drain_timeout)
+    supervisor = _Supervisor(command, drain_timeout, final_code)
     async with trio.open_nursery() as nursery:
         for worker in range(1, count + 1):
             nursery.start_soon(supervisor.keep, worker)
@@ -168,8 +170,9 @@ async def supervise(
 
 
 class _Supervisor:
-    def __init__(self, command: Sequence[str], drain_timeout: float) -> None:
+    def __init__(self, command: Sequence[str], drain_timeout: float, final_code: int) -> None:
         self._command = command
+        self._final_code = final_code
         self._drain_timeout = drain_timeout
         self._workers: dict[int, trio.Process] = {}
         #: Those that take signals; before, SIGHUP would end them.
@@ -218,6 +221,11 @@ class _Supervisor:
         while not self._stopping.is_set():
             began = trio.current_time()
             was_ready, code = await self._run(worker)
+            if code == self._final_code:
+                log.critical("worker stopped for good: all stop", worker=worker, code=code)
+                self.exit_code = code
+                self._failed.set()
+                return
             if self._stopping.is_set():
                 if was_ready and code != 0:
                     log.warning("worker did not end well", worker=worker, code=code)

@@ -39,6 +39,7 @@ from gochat.chat.store import (
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage import wall_clock
+from gochat.storage.integrity import Integrity
 from gochat.storage.redis import durability, starting, topology, upkeep
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.exchange import RedisExchange
@@ -280,21 +281,26 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
         [parts.attachment.epoch(partition) for partition in partitions],
         [parts.attachment.position(partition) for partition in partitions],
     )
-    feed = Feed(parts.keys, parts.topology, parts.attachment, order, location.options.timeout)
+    integrity = Integrity(order.fail)
+    feed = Feed(
+        parts.keys, parts.topology, parts.attachment, order, integrity, location.options.timeout
+    )
     parts.feed = feed
     health = StoreHealth()
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         writer = await stack.enter_async_context(
-            open_lane("writer", parts.connections(), health, parts.settled)
+            open_lane("writer", parts.connections(), integrity, health, parts.settled)
         )
         readers = [
-            await stack.enter_async_context(open_lane("reader", parts.connections(), health))
+            await stack.enter_async_context(
+                open_lane("reader", parts.connections(), integrity, health)
+            )
             for _ in range(READERS)
         ]
-        talker = await stack.enter_async_context(open_lane("exchange", parts.connections(), health))
-        searcher = await stack.enter_async_context(
-            open_lane("searcher", parts.connections(), health)
-        )
+        talker, searcher = [
+            await stack.enter_async_context(open_lane(name, parts.connections(), integrity, health))
+            for name in ("exchange", "searcher")
+        ]
         nursery.start_soon(feed.run)
         nursery.start_soon(parts.indexer.run, searcher)
         nursery.start_soon(
@@ -314,6 +320,7 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
                 parts.keys,
                 parts.topology,
                 talker,
+                integrity,
                 lease=location.options.lease,
                 timeout=location.options.timeout,
             ),

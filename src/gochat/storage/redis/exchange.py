@@ -38,12 +38,13 @@ from gochat.chat.exchange import (
     Revoked,
 )
 from gochat.chat.names import NameKey
-from gochat.errors import ConfigError, StoreUnavailable
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.integrity import Integrity
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.lanes import Command, Lane, Steps, call
 from gochat.storage.redis.topology import Topology
-from gochat.storage.redis.wire import Broken, Refused, Wire
+from gochat.storage.redis.wire import Broken, Refused, Wire, damage_raised
 
 log = structlog.stdlib.get_logger()
 
@@ -75,12 +76,20 @@ class RedisExchange:
     """An :class:`~gochat.chat.exchange.Exchange` in Redis."""
 
     def __init__(
-        self, keys: Keys, topology: Topology, lane: Lane, *, lease: float, timeout: float
+        self,
+        keys: Keys,
+        topology: Topology,
+        lane: Lane,
+        integrity: Integrity,
+        *,
+        lease: float,
+        timeout: float,
     ) -> None:
         self.node: Final = secrets.token_hex(6)
         self._keys = keys
         self._topology = topology
         self._lane = lane
+        self._integrity = integrity
         self._timeout = timeout
         self._beat_every = lease / BEATS
         # What a node finds is as old as its last beat.
@@ -107,7 +116,7 @@ class RedisExchange:
     ) -> NoReturn:
         """See :meth:`gochat.chat.exchange.Exchange.run`."""
         self._receive = receive
-        tail = _Tail(self, self._topology, self._keys.notices, self._timeout)
+        tail = _Tail(self, self._topology, self._integrity, self._keys.notices, self._timeout)
         tail.position = await self._lane.run(self._newest())
         tail.start()
         try:
@@ -305,11 +314,17 @@ class _Tail(threading.Thread):
     """Reads the stream of notices, blocked in ``XREAD`` until there is one."""
 
     def __init__(
-        self, exchange: RedisExchange, topology: Topology, stream: str, timeout: float
+        self,
+        exchange: RedisExchange,
+        topology: Topology,
+        integrity: Integrity,
+        stream: str,
+        timeout: float,
     ) -> None:
         super().__init__(name="gochat redis exchange", daemon=True)
         self._exchange = exchange
         self._topology = topology
+        self._integrity = integrity
         self._stream = stream
         self._timeout = timeout
         self._trio = trio.lowlevel.current_trio_token()
@@ -328,7 +343,12 @@ class _Tail(threading.Thread):
     def run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._read(self._connected())
+                wire = self._connected()
+                with damage_raised(wire.host):
+                    self._read(wire)
+            except StoreCorrupt as damage:
+                self._integrity.lose(damage)
+                self._stopping.wait()
             except (Broken, Refused, ConfigError):
                 self._close()
                 self._topology.doubt()

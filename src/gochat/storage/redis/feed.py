@@ -20,13 +20,14 @@ from typing import Final
 import structlog
 import trio
 
-from gochat.errors import ConfigError
+from gochat.errors import ConfigError, StoreCorrupt
+from gochat.storage.integrity import Integrity
 from gochat.storage.redis.attachment import Attachment, Break
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.order import Order, Placed
 from gochat.storage.redis.records import NEW_EPOCH, decode_feed_entry
 from gochat.storage.redis.topology import Server, Topology
-from gochat.storage.redis.wire import Broken, Refused, Reply, Wire
+from gochat.storage.redis.wire import Broken, Refused, Reply, Wire, damage_raised
 
 log = structlog.stdlib.get_logger()
 
@@ -51,6 +52,7 @@ class Feed:
         topology: Topology,
         attachment: Attachment,
         order: Order,
+        integrity: Integrity,
         timeout: float,
     ) -> None:
         self.keys: Final = keys
@@ -58,6 +60,7 @@ class Feed:
         self.attachment: Final = attachment
         self.timeout: Final = timeout
         self.order: Final = order
+        self.integrity: Final = integrity
         self._trio = trio.lowlevel.current_trio_token()
         self._limiter = trio.CapacityLimiter(1)
         self._threads: dict[tuple[Server, int], _Reader] = {}
@@ -141,7 +144,11 @@ class _Reader(threading.Thread):
                 partitions = self._partitions()
                 if not partitions:
                     break
-                self._read(partitions)
+                with damage_raised(self._server.host):
+                    self._read(partitions)
+            except StoreCorrupt as damage:
+                self._feed.integrity.lose(damage)
+                self._stopping.wait()  # or another one would be started in its place
             except (Broken, Refused, ConfigError) as error:
                 self._close()
                 self._feed.topology.doubt()

@@ -136,7 +136,7 @@ class Indexer:
                 self.note((*keys, *alone, *left))
                 raise
             except Exception:
-                # One of them is damaged. Searches do without the index, and so must the server.
+                # There is a fault in it. Searches do without the index, and so must the server.
                 if len(keys) > 1:
                     alone += keys
                 else:

@@ -18,16 +18,18 @@ from contextlib import asynccontextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
+import msgspec
 import structlog
 import trio
 from msgspec import Struct
 
 from gochat.chat.health import StoreHealth
-from gochat.errors import ConfigError, StoreUnavailable
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.integrity import Integrity
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.scripts import Script
 from gochat.storage.redis.topology import Server, Topology
-from gochat.storage.redis.wire import Broken, Refused, Reply, Wire, Words
+from gochat.storage.redis.wire import Broken, Refused, Reply, Wire, Words, damaged
 
 log = structlog.stdlib.get_logger()
 
@@ -117,6 +119,8 @@ class Connections:
                 results[index] = StoreUnavailable(str(broken))
             except ConfigError as error:
                 results[index] = StoreUnavailable(str(error))
+            except StoreCorrupt as damage:
+                results[index] = damage
         sent = []
         for wire, indexes in by_wire.items():
             try:
@@ -179,6 +183,8 @@ class Connections:
             self._attachment.ensure(here, wire)
         except Refused as refused:
             self._drop(wire)
+            if refused.is_damage:
+                raise damaged(wire.host, refused) from refused
             if refused.code in _MOVED:
                 topology.doubt()
             raise Broken(f"Redis at {wire.host}: {refused}") from refused
@@ -204,6 +210,8 @@ class Connections:
         if reply.code in _MOVED or reply.code in ("NOSCRIPT", "UNBLOCKED"):
             self._topology.doubt()
             self._drop(wire)
+        if reply.is_damage:
+            return damaged(wire.host, reply)
         text = _TEXTS.get(reply.code, str(reply) if command.may_be_refused else None)
         if text is None:
             return RuntimeError(f"Redis refused a command of gochat: {reply}")
@@ -248,6 +256,9 @@ class _Job(Generic[T]):
         except StopIteration as stop:
             self.result = stop.value
             return False
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self.error = StoreCorrupt(f"the data in Redis is damaged: {error}")
+            return False
         except Exception as error:
             self.error = error
             return False
@@ -264,12 +275,14 @@ class Lane:
         self,
         name: str,
         connections: Connections,
+        integrity: Integrity,
         health: StoreHealth,
         settled: Callable[[], None] | None,
     ) -> None:
         self._name = name
         self._health = health
         self._connections = connections
+        self._integrity = integrity
         self._settled = settled
         self._queue: SimpleQueue[_Job[object] | None] = SimpleQueue()
         self.waiting = 0
@@ -284,8 +297,10 @@ class Lane:
 
         Raises:
             StoreUnavailable: Redis can't be reached, or refuses; what was sent may have happened.
+            StoreCorrupt: the data is damaged. Nothing is sent from then on.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
+        self._integrity.require()
         if not self._is_open:
             raise StoreUnavailable("the store is closed")
         if self.waiting >= MAX_WAITING:
@@ -356,6 +371,8 @@ class Lane:
             going: list[_Job[object]] = []
             for job, answer in zip(active, replies, strict=True):
                 (going if job.go_on(answer) else done).append(job)
+                if isinstance(job.error, StoreCorrupt):
+                    self._integrity.lose(job.error)
             if done:
                 self._trio.run_sync_soon(self._settle, done)
             active = going
@@ -364,6 +381,10 @@ class Lane:
     def _exchange(self, jobs: list[_Job[object]]) -> list[list[Reply] | None]:
         if not jobs:
             return []
+        try:
+            self._integrity.require()
+        except StoreCorrupt as damage:  # each its own, for each is raised in another task
+            return [[StoreCorrupt(str(damage))] for _ in jobs]
         commands = [command for job in jobs for command in job.wanted]
         try:
             results = iter(self._connections.exchange(commands))
@@ -377,6 +398,7 @@ class Lane:
 async def open_lane(
     name: str,
     connections: Connections,
+    integrity: Integrity,
     health: StoreHealth,
     settled: Callable[[], None] | None = None,
 ) -> AsyncIterator[Lane]:
@@ -386,7 +408,7 @@ async def open_lane(
     `settled` is called in the Trio thread whenever some steps have been carried out, before those
     who wait for them are woken.
     """
-    lane = Lane(name, connections, health, settled)
+    lane = Lane(name, connections, integrity, health, settled)
     # A daemon, so that an interpreter that is torn down without leaving the block still ends.
     threading.Thread(target=lane._run, name=f"gochat redis {name}", daemon=True).start()
     try:

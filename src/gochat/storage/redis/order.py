@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import trio
 
 from gochat.chat.store import Batch, Cursor, Logged
-from gochat.errors import LogInterrupted
+from gochat.errors import LogInterrupted, StoreCorrupt
 from gochat.storage.redis.attachment import Break
 
 #: Seconds for which an acknowledgement is held back until this node has delivered the entry. That
@@ -54,6 +54,15 @@ class Order:
         self._followers: dict[_Follower, None] = {}
         self._progress = trio.Event()
         self._has_watchers = False
+        self._damage: StoreCorrupt | None = None
+
+    def fail(self, damage: StoreCorrupt) -> None:
+        """Give up: who follows, now or later, gets the reason."""
+        self._damage = damage
+        followers, self._followers = self._followers, {}
+        for follower in followers:
+            follower.fail(damage)
+        self._tell_watchers()
 
     def cursor(self) -> tuple[int, ...]:
         """Return where all has been delivered: :meth:`positions`, and a number of their history."""
@@ -116,6 +125,8 @@ class Order:
         self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[Cursor]
     ) -> None:
         """See :meth:`gochat.chat.store.Store.follow`. Raises what `deliver` raised, too."""
+        if self._damage is not None:
+            raise self._damage
         follower = _Follower(deliver)
         self._followers[follower] = None
         task_status.started(self.cursor())

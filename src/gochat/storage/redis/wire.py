@@ -6,7 +6,8 @@ The one place where the `redis` package's connections and exceptions are met.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -37,6 +38,15 @@ _Connection: TypeAlias = Any
 _NOT_PERMITTED: Final = ("can't run this command", "ACL failure in script")
 
 
+#: How Redis says, with no code of its own, that something else is kept than what gochat's scripts
+#: write: they can't take it apart. Not all that can go wrong in one: it may be killed, or miss a
+#: command; and no number that a peer can choose.
+_DAMAGE: Final = re.compile(
+    r"hash value is not|user_script:.*(WRONGTYPE|bad argument #|data format|[Mm]issing bytes"
+    r"|attempt to (index|perform|compare|concatenate|get length))"
+)
+
+
 class Broken(Exception):
     """The connection, or the server behind it, is of no use now. The text is for people."""
 
@@ -54,6 +64,10 @@ class Refused(Exception):
         self.code = found[1] if found is not None else ""
         if any(words in text for words in _NOT_PERMITTED):
             self.code = "NOPERM"
+        #: True if it is because of what is kept, which is not what gochat wrote.
+        self.is_damage = self.code == "WRONGTYPE" or (
+            not self.code and _DAMAGE.search(text) is not None
+        )
 
 
 class Wire:
@@ -124,6 +138,27 @@ class Wire:
         if isinstance(error, redis.TimeoutError):
             return Broken(f"Redis at {self.host} does not answer in time")
         return Broken(f"Redis at {self.host}: {error}")
+
+
+@contextmanager
+def damage_raised(host: Host) -> Iterator[None]:
+    """Raise :exc:`~gochat.errors.StoreCorrupt` where what is kept turns out not to be gochat's.
+
+    What is found in it has to be taken apart inside.
+    """
+    try:
+        yield
+    except Refused as refused:
+        if not refused.is_damage:
+            raise
+        raise damaged(host, refused) from refused
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise damaged(host, error) from error
+
+
+def damaged(host: Host, error: Exception) -> StoreCorrupt:
+    """Return the error for what is kept and not gochat's."""
+    return StoreCorrupt(f"the data in Redis at {host} is damaged: {error}")
 
 
 def connect(location: Location, host: Host, timeout: float) -> Wire:
@@ -239,7 +274,7 @@ def _inspect(
         raise ConfigError(f"Redis at {wire.host} is no part of a cluster: write redis://…")
     wire.run, wire.role = server["run_id"], replication["role"]
     if not wire.run:
-        raise StoreCorrupt(f"Redis at {wire.host} does not say which process it is")
+        raise ConfigError(f"Redis at {wire.host} does not say which process it is")
 
 
 def fields_of(info: bytes) -> dict[str, str]:

@@ -39,8 +39,9 @@ from gochat.chat.store import (
     Store,
     Token,
 )
-from gochat.errors import ChatError, StoreUnavailable
+from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
+from gochat.storage.integrity import Integrity
 from gochat.storage.sqlite import database, history, lock, people, place
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.database import Location, mapped_errors
@@ -73,6 +74,7 @@ class SqliteStore:
         followers: Followers,
         reader: Reader,
         finder: Finder,
+        integrity: Integrity,
         clock: Callable[[], int],
         health: StoreHealth,
     ) -> None:
@@ -83,6 +85,7 @@ class SqliteStore:
         self._followers = followers
         self._reader = reader
         self._finder = finder
+        self._integrity = integrity
         self._clock = clock
         self._reading = trio.CapacityLimiter(READERS)
         self._searching = trio.CapacityLimiter(SEARCHERS)
@@ -203,9 +206,12 @@ class SqliteStore:
     async def _read(
         self, question: Callable[[], T], limiter: trio.CapacityLimiter | None = None
     ) -> T:
+        self._integrity.require()
         try:
             answer = await trio.to_thread.run_sync(question, limiter=limiter or self._reading)
         except StoreUnavailable as error:
+            if isinstance(error, StoreCorrupt):
+                self._integrity.lose(error)
             self.health.failed("reader", error)
             raise
         self.health.succeeded("reader")
@@ -274,8 +280,8 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
         if location.path is not None and held is not None:
             stack.callback(history.close, location.path, held)
         followers = Followers(parts.log.position)
-        health = StoreHealth()
-        async with open_writer(parts.log, followers.deliver, health) as writer:
+        integrity, health = Integrity(followers.fail), StoreHealth()
+        async with open_writer(parts.log, followers.deliver, integrity, health) as writer:
             try:
                 yield SqliteStore(
                     writer,
@@ -283,6 +289,7 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
                     followers,
                     Reader(parts.reading, parts.epoch),
                     Finder(parts.searching, parts.epoch),
+                    integrity,
                     clock,
                     health,
                 )

@@ -10,11 +10,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import history, place
+
+R = TypeVar("R")
 
 Synchronous: TypeAlias = Literal["off", "normal", "full"]
 SYNCHRONOUS: Final[dict[str, Synchronous]] = {"off": "off", "normal": "normal", "full": "full"}
@@ -45,7 +47,11 @@ _MAGIC: Final = b"SQLite format 3\0"
 #: What a shell would have replaced.
 _UNEXPANDED: Final = re.compile(r"^~|\$\{?\w+\}?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+#: Of the index of texts (SQLITE_CORRUPT_VTAB), too. That could be made anew from the log, but it
+#: lies in the same file, and nobody knows what else there is not as it was written.
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: What Python says, with no code, of a text that is no UTF-8; only UTF-8 is ever written.
+_NO_TEXT: Final = "Could not decode to UTF-8"
 #: What everybody may know of it.
 _PUBLIC: Final = {
     sqlite3.SQLITE_BUSY: "the server's database is in use by another program",
@@ -116,7 +122,7 @@ def mapped_errors() -> Iterator[None]:
 def translated(error: sqlite3.Error) -> GochatError:
     """Return what a database error means here."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in _DAMAGE:
+    if code in _DAMAGE or str(error).startswith(_NO_TEXT):
         return StoreCorrupt(f"the database is damaged: {error}")
     texts = {
         sqlite3.SQLITE_BUSY: "the database is locked by another process",
@@ -129,6 +135,24 @@ def translated(error: sqlite3.Error) -> GochatError:
     text = texts.get(code, "the database reports an error")
     public = _PUBLIC.get(code, "the server can't use its database now")
     return StoreUnavailable(f"{text} ({error})", public=public)
+
+
+def raise_damage(error: sqlite3.Error) -> None:
+    """Raise :exc:`~gochat.errors.StoreCorrupt` if a database error says that it is damaged."""
+    damage = translated(error)
+    if isinstance(damage, StoreCorrupt):
+        raise damage from error
+
+
+def required(row: R | None, what: str) -> R:
+    """Return a row that must be there.
+
+    Raises:
+        StoreCorrupt: it is not.
+    """
+    if row is None:
+        raise StoreCorrupt(f"the database is damaged: {what} is missing")
+    return row
 
 
 def migrations() -> list[str]:

@@ -16,6 +16,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import Appended, Draft
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import EntryKind, Message, Reaction
+from gochat.storage.sqlite.database import required
 
 #: An entry's id is its conversation's id, shifted by this, and its seq.
 SEQ_BITS: Final = 32
@@ -60,7 +61,7 @@ class Shape:
             for person in conversations.participants(key):
                 peer = conversations.peer(key, person)
                 row = db.execute("SELECT name FROM account WHERE key = ?", (peer,)).fetchone()
-                self._peers[person] = "@" + row[0]
+                self._peers[person] = "@" + required(row, f"the account of {peer}")[0]
 
     def to(self, sender: NameKey) -> str:
         """Return where `sender` sends what they write here."""

@@ -13,6 +13,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.protocol.messages import Message
 from gochat.storage.sqlite.connections import Connections
+from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.entries import (
     COLUMNS,
     FROM,
@@ -70,7 +71,8 @@ class Finder:
         if not words or limit < 1:
             return [], None
         with self._connections.snapshot() as db:
-            (indexed,) = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
+            row = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
+            (indexed,) = required(row, "the position of the index")
             places = _places(db, viewer, conversation)
             matching = _all_matches(db, words) if len(places) > MANY_PLACES else None
             hits: list[_Hit] = []  # a heap: the oldest in front

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import trio
 
 from gochat.chat.store import Batch, Cursor
+from gochat.errors import StoreCorrupt
 
 
 class _Follower:
@@ -24,6 +25,14 @@ class Followers:
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
         self._followers: dict[_Follower, None] = {}
+        self._damage: StoreCorrupt | None = None
+
+    def fail(self, damage: StoreCorrupt) -> None:
+        """Give up: who follows, now or later, gets the reason."""
+        self._damage = damage
+        for follower in self._followers:
+            follower.failure = damage
+            follower.has_failed.set()
 
     def deliver(self, batch: Batch) -> None:
         """Give a batch to all who follow, before anything else happens in the Trio thread."""
@@ -40,6 +49,8 @@ class Followers:
         self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[Cursor]
     ) -> None:
         """See :meth:`gochat.chat.store.Store.follow`. Raises what `deliver` raised."""
+        if self._damage is not None:
+            raise self._damage
         follower = _Follower(deliver)
         self._followers[follower] = None
         task_status.started(self._cursor)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from gochat.errors import GochatError
+from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import search
+from gochat.storage.sqlite.database import raise_damage, required
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.transaction import Transaction
 
@@ -60,7 +61,13 @@ class Indexer:
             search.merge(transaction.db, MERGED_PAGES)
             transaction.db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (position,))
             transaction.commit(len(self._waiting))
-        except (sqlite3.Error, GochatError):
+        except sqlite3.Error as error:
+            transaction.roll_back()
+            raise_damage(error)
+        except StoreCorrupt:
+            transaction.roll_back()
+            raise
+        except StoreUnavailable:
             transaction.roll_back()
         except BaseException:
             transaction.roll_back()
@@ -71,13 +78,15 @@ class Indexer:
 
     def _text(self, entry: int) -> str:
         query = "SELECT text FROM entry WHERE id = ?"
-        text: str = self._transaction.db.execute(query, (entry,)).fetchone()[0]
+        row = self._transaction.db.execute(query, (entry,)).fetchone()
+        text: str = required(row, f"entry {entry}")[0]
         return text
 
 
 def _find_waiting(db: sqlite3.Connection) -> tuple[int, int, list[int]]:
     """Return up to where the index goes, the log's last position, and the texts in between."""
-    (indexed,) = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
+    row = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
+    (indexed,) = required(row, "the position of the index")
     last, waiting = indexed, []
     heads = db.execute(
         "SELECT c.id, (SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"

@@ -16,6 +16,7 @@ from gochat.protocol.messages import Message
 from gochat.storage.log_time import ClockWarnings
 from gochat.storage.sqlite import rooms
 from gochat.storage.sqlite.connections import Connections
+from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.directory import Directory, KnownConversation
 from gochat.storage.sqlite.entries import find_by_cid, first_id
 from gochat.storage.sqlite.indexer import Indexer
@@ -83,8 +84,14 @@ class Log:
 
     def close(self) -> None:
         """Release the database, with its index up to date."""
-        self._indexer.catch_up(self.position, at_least=1)
-        self._transaction.close()
+        try:
+            self._indexer.catch_up(self.position, at_least=1)
+        finally:
+            self._transaction.close()
+
+    def abandon(self) -> None:
+        """Release the database, which is damaged, and change nothing."""
+        self._transaction.abandon()
 
     def head(self, key: ConversationKey) -> int:
         """Return the newest seq of a conversation, inside a transaction."""
@@ -198,7 +205,8 @@ class Log:
             entry = first_id(conversation.id) + edited
             self.db.execute(blank, (entry,))
             query = "SELECT edited FROM entry WHERE id = ?"
-            (edited,) = self.db.execute(query, (entry,)).fetchone()
+            row = self.db.execute(query, (entry,)).fetchone()
+            (edited,) = required(row, f"edit {entry}")
 
     def _append_create(self, draft: Draft, conversation: KnownConversation | None) -> Appended:
         if conversation is not None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from gochat.storage.sqlite.connections import Connections
-from gochat.storage.sqlite.database import mark_closed
+from gochat.storage.sqlite.database import mark_closed, raise_damage
 from gochat.storage.sqlite.watch import Watch
 
 #: Pages of WAL (estimated) after which it is written back to the database. That takes some 20 ms,
@@ -62,8 +62,9 @@ class Transaction:
         self._wal_pages = 0
         db = self._connections.take()
         try:
-            with suppress(sqlite3.Error):  # the WAL is as safe a place
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            raise_damage(error)  # otherwise, the WAL is as safe a place
         finally:
             self._connections.give_back(db)
 
@@ -77,6 +78,10 @@ class Transaction:
                     mark_closed(db)
         finally:
             self._connections.give_back(db)
+        self._connections.close()
+
+    def abandon(self) -> None:
+        """Close the connection. SQLite itself puts into the file what was committed to the WAL."""
         self._connections.close()
 
     def _end(self) -> None:

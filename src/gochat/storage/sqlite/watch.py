@@ -50,8 +50,7 @@ class Watch:
                     break
         if self._finding is not None:
             raise StoreCorrupt(
-                f"{self._finding}: nothing is written any more. Stop the server, and bring the "
-                "file back, or a backup"
+                f"{self._finding}: nothing is written any more. Bring the file back, or a backup"
             )
 
     def is_in_place(self) -> bool:

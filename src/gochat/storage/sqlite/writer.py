@@ -22,7 +22,8 @@ import trio
 
 from gochat.chat.health import StoreHealth
 from gochat.chat.store import Batch
-from gochat.errors import StoreUnavailable
+from gochat.errors import StoreCorrupt, StoreUnavailable
+from gochat.storage.integrity import Integrity
 from gochat.storage.sqlite.database import OWN_FAULTS, translated
 
 log = structlog.stdlib.get_logger()
@@ -55,6 +56,9 @@ class Transactions(Protocol):
     def close(self) -> None:
         """Release the database."""
 
+    def abandon(self) -> None:
+        """Release the database, which is damaged, and change nothing."""
+
 
 class _Write(Generic[T]):
     __slots__ = ("error", "function", "result", "task")
@@ -73,10 +77,12 @@ class Writer:
         self,
         transactions: Transactions,
         settled: Callable[[Batch], None],
+        integrity: Integrity,
         health: StoreHealth,
     ) -> None:
         self._health = health
         self._transactions = transactions
+        self._integrity = integrity
         self._settled = settled
         self._queue: SimpleQueue[_Write[object] | None] = SimpleQueue()
         self._waiting = 0
@@ -94,9 +100,10 @@ class Writer:
         Raises:
             StoreUnavailable: it was not committed (or, where committing itself failed, it is not
                 known); or too much is waiting already.
-            StoreCorrupt: the database is damaged.
+            StoreCorrupt: the database is damaged. Nothing is committed from then on.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
+        self._integrity.require()
         if not self._is_open:
             raise StoreUnavailable("the store is closed")
         if self._waiting >= MAX_WAITING:
@@ -141,15 +148,20 @@ class Writer:
         try:
             while (group := self._take()) is not None:
                 self._run_group(group)
-                self._guard(self._transactions.rest)
+                if not self._integrity.is_lost:
+                    self._guard(self._transactions.rest)
         finally:
-            self._guard(self._transactions.close)
+            is_lost = self._integrity.is_lost
+            self._guard(self._transactions.abandon if is_lost else self._transactions.close)
             self._trio.run_sync_soon(self._stopped.set)
 
     def _guard(self, function: Callable[[], None]) -> None:
-        """A fault in what nobody waits for is told to nobody but the log; writing goes on."""
+        """A fault in what nobody waits for is told to nobody but the log; writing goes on, unless
+        it is damage."""
         try:
             function()
+        except StoreCorrupt as error:
+            self._integrity.lose(error)
         except Exception:
             log.exception("the store's housekeeping failed")
 
@@ -171,35 +183,45 @@ class Writer:
         return taken
 
     def _run_group(self, group: list[_Write[object]]) -> None:
+        batch = None
         try:
             batch = self._transact(group)
+        except StoreCorrupt as error:
+            self._refuse(group, error)
         except sqlite3.Error as error:
-            if len(group) > 1 and isinstance(error, OWN_FAULTS):
+            if isinstance(damage := translated(error), StoreCorrupt):
+                self._refuse(group, damage)
+            elif len(group) > 1 and isinstance(error, OWN_FAULTS):
                 self._run_singly(group)
                 return
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-                # Each group would wait as long as this one did, one after the other.
-                group += self._take_waiting(MAX_WAITING)
-            for write in group:  # each its own, for each is raised in another task
-                write.error = error if isinstance(error, OWN_FAULTS) else translated(error)
-            batch = None
+            else:
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                    # Each group would wait as long as this one did, one after the other.
+                    group += self._take_waiting(MAX_WAITING)
+                for write in group:  # each its own, for each is raised in another task
+                    write.error = error if isinstance(error, OWN_FAULTS) else translated(error)
         except Exception as error:  # the fault of one function, which must not be the others'
             if len(group) > 1:
                 self._run_singly(group)
                 return
             group[0].error = error
-            batch = None
         self._trio.run_sync_soon(self._settle, group, batch)
 
     def _run_singly(self, group: list[_Write[object]]) -> None:
         for write in group:
             self._run_group([write])
 
+    def _refuse(self, group: list[_Write[object]], damage: StoreCorrupt) -> None:
+        self._integrity.lose(damage)
+        for write in group:
+            write.error = StoreCorrupt(str(damage))
+
     def _transact(self, group: list[_Write[object]]) -> Batch | None:
         try:
             self._transactions.begin()
             for write in group:
                 write.result = write.function()
+            self._integrity.require()  # a reader may have met damage meanwhile
             return self._transactions.commit()
         except BaseException:
             self._transactions.roll_back()
@@ -208,12 +230,15 @@ class Writer:
 
 @asynccontextmanager
 async def open_writer(
-    transactions: Transactions, settled: Callable[[Batch], None], health: StoreHealth
+    transactions: Transactions,
+    settled: Callable[[Batch], None],
+    integrity: Integrity,
+    health: StoreHealth,
 ) -> AsyncIterator[Writer]:
     """Run a writer inside the block. `settled` is called in the Trio thread with each commit's
     entries, before those who wrote them are woken; what fails is noted in `health`. Leaving waits
     for all that was handed over."""
-    writer = Writer(transactions, settled, health)
+    writer = Writer(transactions, settled, integrity, health)
     # A daemon, so that an interpreter that is torn down without leaving the block still ends.
     threading.Thread(target=writer._run, name="gochat sqlite writer", daemon=True).start()
     try:

@@ -1,0 +1,133 @@
+"""What is kept in Redis and is not what gochat wrote: the store ends, and writes nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from patience import PATIENCE
+from redis_nodes import Nodes
+from redis_process import RedisServer
+from storing import Chat, Following, account, draft, person
+
+from gochat.chat.exchange import Left
+from gochat.chat.store import Token
+from gochat.errors import StoreCorrupt
+
+pytestmark = pytest.mark.trio
+
+Use = Callable[[Chat], Awaitable[object]]
+TOKEN = Token(digest=b"t" * 32, account=person("Mei"), expires=2**50)
+
+
+@pytest.fixture
+def nodes(redis_server: RedisServer) -> Nodes:
+    """A node on data of its own, in one partition."""
+    return Nodes(redis_server)
+
+
+async def nothing(chat: Chat) -> None:
+    """Ask for nothing: it is met all the same."""
+    with trio.fail_after(PATIENCE):
+        await trio.sleep_forever()
+
+
+async def exchange_notices(chat: Chat) -> None:
+    """Take part in the exchange of the nodes."""
+    exchange = chat.store.exchange
+    assert exchange is not None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(exchange.run, lambda *_: None)
+        exchange.tell(Left(person("Mei")))
+        await nothing(chat)
+
+
+def read(chat: Chat) -> Awaitable[object]:
+    return chat.page("Mei", "#lobby")
+
+
+def find(chat: Chat) -> Awaitable[object]:
+    return chat.find("Mei", "needle")
+
+
+def say(chat: Chat) -> Awaitable[object]:
+    return chat.say("Mei", "#lobby", "hello", mentions=["Bob"])
+
+
+#: What is written where (behind `{0}:`), and who meets it.
+DAMAGE: dict[str, tuple[tuple[Any, ...], Use]] = {
+    "entry read": (("LSET", "l:#lobby", 0, "garbage"), read),
+    "entry searched": (("LSET", "l:#lobby", 0, "garbage"), find),
+    "entry of another shape": (("LSET", "l:#lobby", 0, b"\x91\x01"), read),
+    "entry changed": (
+        ("LSET", "l:#lobby", 0, "garbage"),
+        lambda chat: chat.do("Mei", "#lobby", "edit", "x", ref=1),
+    ),
+    "key of another type": (("SET", "c:#lobby", "garbage"), say),
+    "log of another type": (("SET", "l:#lobby", "garbage"), read),
+    "row of a person": (("HSET", "w:#lobby", "mei", "\xc1"), say),
+    "position": (("HSET", "state", "pos", "garbage"), say),
+    "token": (("SET", f"t:{TOKEN.digest.hex()}", "garbage"), lambda c: c.store.token(b"t" * 32, 0)),
+    "feed": (("XADD", "feed", "1000-0", "e", "garbage"), nothing),
+    "feed of another type": (("SET", "feed", "garbage"), nothing),
+    "notices": (("XADD", "notices", "*", "n", "other", "e", "garbage"), exchange_notices),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+async def test_damage_ends_the_store_for_everybody(nodes: Nodes, what: str) -> None:
+    (command, key, *arguments), use = DAMAGE[what]
+    async with nodes.open("partitions=1") as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await chat.say("Mei", "#lobby", "needle")
+        await chat.say("Mei", "#lobby", "the last one, by which nodes know the history")
+        await store.add_token(TOKEN)
+        reasons: list[str] = []
+
+        async def follow(*, task_status: trio.TaskStatus[object]) -> None:
+            with pytest.raises(StoreCorrupt, match="the data in Redis") as caught:
+                await store.follow(Following(), task_status=task_status)
+            reasons.append(str(caught.value))
+            nursery.cancel_scope.cancel()
+
+        async def meet() -> None:
+            if key == "feed" and command == "XADD":
+                arguments[0] = "3-0"  # the one that is due
+            if key == "notices":
+                nursery.start_soon(partial(later, harm))
+            else:
+                harm()
+            await use(chat)
+
+        def harm() -> None:
+            with nodes.client() as client:
+                if command == "SET":
+                    client.delete(f"{nodes.prefix}:{{0}}:{key}")
+                client.execute_command(command, f"{nodes.prefix}:{{0}}:{key}", *arguments)
+
+        async with trio.open_nursery() as nursery:
+            await nursery.start(follow)
+            try:
+                await meet()
+            except StoreCorrupt:
+                await trio.sleep_forever()  # until who follows has it, too
+        assert len(reasons) == 1
+        for refused in (
+            partial(chat.append, draft("Mei", "@Mei", "not any more")),
+            partial(chat.page, "Mei", "@Mei"),
+            partial(store.account, account("Mei").key),
+            partial(store.follow, Following()),
+        ):
+            with pytest.raises(StoreCorrupt) as again:
+                await refused()
+            assert str(again.value) == reasons[0]
+        assert not nodes.keys("*:l:@mei")
+
+
+async def later(function: Callable[[], None]) -> None:
+    await trio.sleep(0.2)
+    function()
