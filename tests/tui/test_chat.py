@@ -301,13 +301,12 @@ async def test_messages_are_read_when_they_are_seen_and_only_then(
     async with open_app() as pilot:
         client.say("#lobby", "mei", "one")
         await until(pilot, lambda: marks() == [1])
-        pilot.app.app_focus = False  # the person looks at another window
+        pilot.app.post_message(events.AppBlur())  # the person looks at another window
         client.say("#lobby", "mei", "two")
         await settle(pilot)
         assert marks() == [1]
-        pilot.app.app_focus = True
-        client.say("#lobby", "mei", "three")
-        await until(pilot, lambda: marks() == [1, 3])
+        pilot.app.post_message(events.AppFocus())
+        await until(pilot, lambda: marks() == [1, 2])
 
 
 async def test_unread_messages_elsewhere_are_counted_and_f6_goes_there(

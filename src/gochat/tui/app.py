@@ -89,6 +89,8 @@ class GochatApp(App[None]):
         self._leaving = False
         self._is_asking = False  # for the password, after the session has ended
         self._kept_drafts: dict[str, str] = {}
+        #: False while the terminal says that another window or pane has the focus.
+        self.is_in_front = True
         self._notifier = Notifier(self._write, clock)
         self._collector = Collector()
         for theme in themes.OWN:
@@ -136,10 +138,28 @@ class GochatApp(App[None]):
             self.log_in(form, Credentials(server, session.name, ""), session.token)
 
     async def on_event(self, event: events.Event) -> None:
-        """Have the collector wait while somebody types."""
+        """Make the collector wait while somebody types, which is also a sign of being here."""
         if isinstance(event, events.InputEvent):
             self._collector.touched()
+            if isinstance(event, (events.Key, events.MouseDown)):
+                self.is_in_front = True
         await super().on_event(event)
+
+    def on_app_blur(self, event: events.AppBlur) -> None:
+        """Notice that the terminal lost the focus; fields keep theirs.
+
+        Textual would take it from the field, and give none to a screen that opens meanwhile: what
+        is pasted then, or typed after that, goes nowhere.
+        """
+        event.prevent_default()
+        self.is_in_front = False
+
+    def on_app_focus(self, event: events.AppFocus) -> None:
+        """Notice that the terminal has the focus again."""
+        event.prevent_default()
+        self.is_in_front = True
+        if isinstance(self.screen, ChatScreen):
+            self.screen.look()
 
     # -- the session ----------------------------------------------------------------------------
 
@@ -323,7 +343,7 @@ class GochatApp(App[None]):
                     f"{safe(news.sender)} invites you to {safe(news.conv)}: /join {safe(news.conv)}"
                 )
                 self.notify(text, markup=False, timeout=10)
-        if not self.app_focus:
+        if not self.is_in_front:
             self._notifier.tell(changes.attention, self.preferences.settings)
         unread, mentioned = model.badges
         self._notifier.show_title(unread, mentioned=mentioned, person=model.me)

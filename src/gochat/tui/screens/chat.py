@@ -48,6 +48,7 @@ class ChatApp(Protocol):
 
     keymap: Keymap
     server_address: str
+    is_in_front: bool
 
     def time(self) -> float:
         """Return seconds that never go back."""
@@ -159,7 +160,7 @@ class ChatScreen(Screen[None]):
             self._place_divider()
             self._greet()
         self._reach_goal()
-        self._look()  # before the list is drawn: what is read at once needs no badge
+        self.look()  # before the list is drawn: what is read at once needs no badge
         if changes.people:
             self.side.refresh_people()
         if changes.conversations or changes.people:
@@ -192,7 +193,7 @@ class ChatScreen(Screen[None]):
         self.header.refresh()
         self.controller.load_first()
         self._greet()
-        self._look()
+        self.look()
 
     def _place_divider(self) -> None:
         view = self.model.shown
@@ -218,15 +219,12 @@ class ChatScreen(Screen[None]):
         if self.model.connection.state is not ConnectionState.CONNECTED:
             self._status.refresh()
 
-    def _look(self) -> None:
-        """What is on the screen of a person who looks at it is read."""
-        if self.app.app_focus and self.is_current and self.log_view.at_bottom and self._has_begun:
-            self.controller.mark_read()
-
-    @on(events.AppFocus)
     @on(events.ScreenResume)
-    def _looked_at(self) -> None:
-        self._look()
+    def look(self) -> None:
+        """Mark as read what is on the screen of a person who looks at it."""
+        is_seen = self.chat_app.is_in_front and self.is_current and self.log_view.at_bottom
+        if is_seen and self._has_begun:
+            self.controller.mark_read()
 
     # -- the log --------------------------------------------------------------------------------
 
@@ -237,7 +235,7 @@ class ChatScreen(Screen[None]):
     @on(log_events.BottomReached)
     def _newer(self) -> None:
         self.controller.load_newer()
-        self._look()
+        self.look()
 
     @on(log_events.SelectionChanged)
     def _selected(self, event: log_events.SelectionChanged) -> None:

@@ -1,0 +1,34 @@
+"""`gochat tui` with a scripted client, as a process of its own: run as a script on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+from unittest.mock import patch
+
+from gochat import cli
+from gochat.tui.scripted import ScriptedClient, opener
+from gochat.tui.state import Session, State
+
+SERVER = "gochat://127.0.0.1:8889"
+
+
+class BrokenClient(ScriptedClient):
+    """Has a bug in one method."""
+
+    async def rooms(self) -> NoReturn:
+        """Fail as no client is meant to."""
+        raise RuntimeError("a bug in the client")
+
+
+def main() -> int:
+    """Run the app as ada, who is logged in, with a state directory; return its exit code."""
+    directory = Path(sys.argv[1])
+    State(directory).remember(Session(server=SERVER, name="ada", token="token"))
+    with patch("gochat.tui.start.open_client", opener(BrokenClient())):
+        return cli.main(["tui", "--state-dir", str(directory)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
