@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
-from unittest.mock import patch
+from unittest.mock import Mock, patch
+
+from textual._xterm_parser import XTermParser
 
 from gochat import cli
 from gochat.tui.scripted import ScriptedClient, opener
@@ -26,6 +29,8 @@ def main() -> int:
     """Run the app as ada, who is logged in, with a state directory; return its exit code."""
     directory = Path(sys.argv[1])
     State(directory).remember(Session(server=SERVER, name="ada", token="token"))
+    if "GOCHAT_TEST_BROKEN_KEYS" in os.environ:
+        XTermParser.tick = Mock(side_effect=RuntimeError("a bug in the parser"))  # type: ignore[method-assign]  # on purpose
     with patch("gochat.tui.start.open_client", opener(BrokenClient())):
         return cli.main(["tui", "--state-dir", str(directory)])
 

@@ -177,10 +177,10 @@ async def test_a_state_directory_that_cannot_be_written_is_said_and_ends_nothing
         await settle(pilot)
         await type_text(pilot, "half a sentence")
         await settle(pilot)
-        app._keep_drafts()
+        app.keep_drafts()
         assert "half a sentence" in screen_text(pilot)
         (tmp_path / "state").unlink()  # it can be written again
-        app._keep_drafts()
+        app.keep_drafts()
         assert state.drafts(LOGIN.server, "ada") == {"#lobby": "half a sentence"}
 
 

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE
+from terminal_app import SERVER
 
 from gochat.tui.state import State
 
@@ -75,6 +77,11 @@ class Terminal:
                 break
         return self.process.returncode
 
+    def hang_up(self) -> None:
+        """Close the terminal's window."""
+        os.close(self.leader)
+        self.leader = -1
+
     def is_usable(self) -> bool:
         """Return whether the app has left the terminal as it was: cursor, screen, echo."""
         last = {mode: self.written.rfind(mode) for mode in (b"\x1b[?1049l", b"\x1b[?1049h")}
@@ -126,3 +133,60 @@ def test_typing_reaches_the_composer_when_the_focus_was_lost_at_the_start(state:
         terminal.press(_CTRL_Q)
         assert terminal.code() == 0
         assert terminal.is_usable()
+
+
+def test_bytes_that_are_not_utf_8_are_replaced(state: State) -> None:
+    with app_on_terminal(state) as terminal:
+        terminal.sees("Online")
+        terminal.press(b"typed \xff \xc3( ")
+        terminal.sees("typed � �(")
+        terminal.press(b"\x1b[200~pasted \xe9t\xe9\x1b[201~")
+        terminal.sees("pasted �t�")
+        terminal.press(_CTRL_Q)
+        assert terminal.code() == 0
+        assert terminal.is_usable()
+
+
+def drafts(state: State) -> dict[str, str]:
+    return state.drafts(SERVER, "ada")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_keeps_the_draft_and_restores_the_terminal(
+    state: State, number: signal.Signals
+) -> None:
+    with app_on_terminal(state) as terminal:
+        terminal.sees("Online")
+        terminal.types("just typed")
+        terminal.process.send_signal(number)
+        assert terminal.code() == 128 + number
+        assert terminal.is_usable()
+    assert drafts(state) == {"#lobby": "just typed"}
+
+
+@pytest.mark.parametrize("is_session", [True, False], ids=["with SIGHUP", "without"])
+def test_a_terminal_that_goes_away_leaves_the_draft(state: State, *, is_session: bool) -> None:
+    with app_on_terminal(state, is_session=is_session) as terminal:
+        terminal.sees("Online")
+        terminal.types("just typed")
+        terminal.hang_up()
+        assert terminal.process.wait(PATIENCE) == 128 + signal.SIGHUP
+    assert drafts(state) == {"#lobby": "just typed"}
+
+
+def test_a_crash_keeps_the_draft_and_restores_the_terminal(state: State) -> None:
+    with app_on_terminal(state) as terminal:
+        terminal.sees("Online")
+        terminal.types("just typed")
+        terminal.press(_F4)
+        assert terminal.code() == 1
+        assert terminal.is_usable()
+        assert "a bug in the client" in terminal.written.decode()
+    assert drafts(state) == {"#lobby": "just typed"}
+
+
+def test_a_crash_of_the_thread_that_reads_keys_is_a_failure(state: State) -> None:
+    with app_on_terminal(state, GOCHAT_TEST_BROKEN_KEYS="1") as terminal:
+        assert terminal.code() == 1
+        assert terminal.is_usable()
+        assert "a bug in the parser" in terminal.written.decode()

@@ -130,7 +130,7 @@ class GochatApp(App[None]):
         self.state.report = self._report
         for problem in self.preferences.problems:
             self.notify(problem, title="Configuration", severity="warning", markup=False, timeout=8)
-        self.set_interval(_DRAFTS_INTERVAL, self._keep_drafts)
+        self.set_interval(_DRAFTS_INTERVAL, self.keep_drafts)
         self.set_interval(1.0, self._collector.look)
         if self._credentials is not None:
             self.log_in(form, self._credentials, None)
@@ -231,7 +231,7 @@ class GochatApp(App[None]):
                     self._connection_changed(event)
                 self._changed()
         finally:
-            self._keep_drafts()
+            self.keep_drafts()
 
     def _connection_changed(self, event: StateChanged) -> None:
         if event.state is ConnectionState.CONNECTED:
@@ -303,9 +303,13 @@ class GochatApp(App[None]):
             )
         )
 
-    def _keep_drafts(self) -> None:
+    def keep_drafts(self) -> None:
+        """Write what is typed and not sent to the state directory. For any thread, at any time."""
         if self._controller is None:
             return
+        for screen in self._screen_stacks[self._current_mode]:
+            if isinstance(screen, ChatScreen):
+                screen.keep_draft()  # the model learns a moment later what the field has
         drafts = self._controller.model.drafts()
         if drafts != self._kept_drafts and self.state.keep_drafts(
             self._session, self._controller.model.me, drafts

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import signal
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +14,13 @@ from gochat.tui import addresses, collector, preferences
 from gochat.tui.app import GochatApp
 from gochat.tui.preferences import Preferences
 from gochat.tui.state import State, default_directory
-from gochat.tui.terminal import end_with_terminal, kept_title, locale_problem, teach_legacy_keys
+from gochat.tui.terminal import (
+    end_with_terminal,
+    kept_title,
+    locale_problem,
+    replace_invalid_input,
+    teach_legacy_keys,
+)
 
 
 def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path | None) -> int:
@@ -21,6 +30,7 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
         ConfigError: the configuration or the address can't be used.
     """
     teach_legacy_keys()
+    replace_invalid_input()
     if demo:
         from gochat.tui.demo import demo_app
 
@@ -49,9 +59,26 @@ def _preferences(state: State, config: Path | None) -> Preferences:
     return found
 
 
+async def _run_until_signalled(app: GochatApp) -> None:
+    # An exception from a signal handler can come anywhere in Textual, and then the threads that
+    # read keys and write may never end.
+    if sys.platform != "win32":
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                loop.add_signal_handler(number, _leave, app, number)
+    await app.run_async()
+
+
+def _leave(app: GochatApp, number: signal.Signals) -> None:
+    app.keep_drafts()
+    app.exit(return_code=128 + number)
+
+
 def _run(app: GochatApp) -> int:
     collector.prepare()
-    end_with_terminal()
+    end_with_terminal(app.keep_drafts)
     with kept_title():
-        app.run()
-    return app.return_code or 0
+        asyncio.run(_run_until_signalled(app))
+    # None: nobody left it, and it was no exception in a task: one in Textual's thread for keys.
+    return 1 if app.return_code is None else app.return_code

@@ -11,9 +11,10 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from threading import Thread
 from typing import Final
 
@@ -79,12 +80,12 @@ def kept_title() -> Iterator[None]:
         sys.stdout.flush()
 
 
-def end_with_terminal() -> None:
-    """End this process when its terminal is gone, as the hang-up signal would.
+def end_with_terminal(keep: Callable[[], None]) -> None:
+    """End this process when its terminal is gone, as the hang-up signal would; first call `keep`.
 
-    Who started the app apart from its terminal's session (nohup, setsid, another program) gets no
-    such signal. Textual then reads the end of its input again and again, and waits for ever for
-    what it writes to be taken. Nothing is lost: what is unsent and what is typed are on disk.
+    An app that was started apart from its terminal's session (nohup, setsid, another program) gets
+    no such signal. Textual then reads the end of its input again and again, and waits for ever for
+    what it writes to be taken. So `keep` can't wait for the app's own thread: it runs in another.
     """
     if not hasattr(select, "poll"):
         return  # Windows
@@ -93,9 +94,28 @@ def end_with_terminal() -> None:
         terminal = select.poll()
         terminal.register(sys.stdin.fileno(), 0)  # a hang-up is told without being asked for
         if any(told & select.POLLHUP for _, told in terminal.poll()):
-            os._exit(128 + signal.SIGHUP)
+            try:
+                keep()
+            finally:
+                os._exit(128 + signal.SIGHUP)
 
     Thread(target=watch, name="terminal", daemon=True).start()
+
+
+def replace_invalid_input() -> None:
+    """Make Textual read a byte that is not UTF-8 as U+FFFD, as terminals show it. Loads Textual.
+
+    Otherwise one such byte (a paste in another encoding, noise on a serial line) ends the app.
+    Textual has no public way to choose; its driver makes a decoder by the name of this function.
+    """
+    if sys.platform == "win32":
+        return  # its driver gets characters
+    from textual.drivers import linux_driver
+
+    def replacing(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
+        return partial(codecs.getincrementaldecoder(encoding), errors="replace")
+
+    vars(linux_driver)["getincrementaldecoder"] = replacing
 
 
 class LegacyKey(StrEnum):
