@@ -190,3 +190,20 @@ def test_a_crash_of_the_thread_that_reads_keys_is_a_failure(state: State) -> Non
         assert terminal.code() == 1
         assert terminal.is_usable()
         assert "a bug in the parser" in terminal.written.decode()
+
+
+@pytest.mark.parametrize(
+    "editor", ["no-such-editor", "vi 'unbalanced", "rm", "false"],
+    ids=["missing", "unbalanced quote", "deletes its file", "fails"],
+)  # fmt: skip
+def test_an_editor_that_fails_leaves_the_text_and_the_app(state: State, editor: str) -> None:
+    with app_on_terminal(state, VISUAL="", EDITOR=editor) as terminal:
+        terminal.sees("Online")
+        terminal.types("just typed")
+        terminal.press(_CTRL_X)
+        terminal.sees("failed")
+        terminal.types(" and more")
+        terminal.press(_CTRL_Q)
+        assert terminal.code() == 0
+        assert terminal.is_usable()
+    assert drafts(state) == {"#lobby": "just typed and more"}

@@ -7,43 +7,51 @@ import os
 import shlex
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from textual.app import App, SuspendNotSupported
 
 from gochat.tui.presentation import name
 
-
-def command() -> list[str]:
-    """Return the editor: ``$VISUAL``, ``$EDITOR``, or the one that every system has."""
-    chosen = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    return shlex.split(chosen) if chosen else ["vi"]
+#: The one that every system has.
+_DEFAULT: Final = "vi"
 
 
 async def edit_text(app: App[None], text: str) -> str | None:
-    """Have `text` edited; return what it became, or None if nothing was saved or it failed.
+    """Let the person edit `text`; return what it became, or None if that failed.
 
-    The app lets go of the terminal meanwhile, but lives on: the connection is kept.
+    The app lets go of the terminal meanwhile, but lives on: the connection is kept. A failure is
+    reported in the app.
     """
+    command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or _DEFAULT
+    try:
+        return await _edit(app, shlex.split(command) or [_DEFAULT], text)
+    except SuspendNotSupported:
+        problem = "This terminal can't be lent to an editor."
+    except (OSError, ValueError) as error:  # ValueError: a quotation mark is missing
+        problem = f"The editor {command!r} failed: {name(str(error))}. Check VISUAL and EDITOR."
+    app.notify(f"{problem} The text is as it was.", severity="error", markup=False)
+    return None
+
+
+async def _edit(app: App[None], command: list[str], text: str) -> str:
     file = _write(text)
     try:
-        try:
-            # The batch keeps the app from drawing over the editor.
-            with app.batch_update(), app.suspend():
-                process = await asyncio.create_subprocess_exec(*command(), str(file))
-                code = await process.wait()
-        except (OSError, ValueError) as error:
-            app.notify(
-                f"The editor {' '.join(command())!r} can't be run: {name(str(error))}. "
-                "Set EDITOR to one that can.",
-                severity="error", markup=False,
-            )  # fmt: skip
-            return None
-        except SuspendNotSupported:
-            app.notify("This terminal can't be lent to an editor.", severity="error")
-            return None
-        return _read(file) if code == 0 else None
+        failure: OSError | None = None
+        # The batch keeps the app from drawing over the editor. Nothing may be raised in it:
+        # Textual takes the terminal back only at its regular end.
+        with app.batch_update(), app.suspend():
+            try:
+                process = await asyncio.create_subprocess_exec(*command, str(file))
+                if code := await process.wait():
+                    failure = OSError(f"it ended with code {code}")
+            except OSError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return _read(file)
     finally:
-        _remove(file)
+        file.unlink(missing_ok=True)
 
 
 # A few hundred bytes, in the system's place for such: not worth a thread.
@@ -56,7 +64,3 @@ def _write(text: str) -> Path:
 
 def _read(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace").rstrip("\n")
-
-
-def _remove(file: Path) -> None:
-    file.unlink(missing_ok=True)
