@@ -29,7 +29,8 @@ async def edit_text(app: App[None], text: str) -> str | None:
     except SuspendNotSupported:
         problem = "This terminal can't be lent to an editor."
     except (OSError, ValueError) as error:  # ValueError: a quotation mark is missing
-        problem = f"The editor {command!r} failed: {name(str(error))}. Check VISUAL and EDITOR."
+        reason = getattr(error, "strerror", None) or str(error)
+        problem = f"The editor {command!r} failed: {name(reason)}. Check VISUAL and EDITOR."
     app.notify(f"{problem} The text is as it was.", severity="error", markup=False)
     return None
 
