@@ -24,6 +24,9 @@ from gochat.server.receipts import Seqs
 
 log = structlog.stdlib.get_logger()
 
+#: Seconds for which moves are collected: in a lively conversation one write replaces many,
+#: and a crash meanwhile sends again what was delivered in this time at most.
+COLLECT: Final = 0.25
 #: Markers that are moved at once: they share a commit, or a round trip.
 AT_ONCE: Final = 64
 #: Markers that wait to be moved; what is delivered beyond these is delivered again next time.
@@ -59,6 +62,7 @@ class Markers:
         try:
             while True:
                 await self._has_waiting.wait()
+                await trio.sleep(COLLECT)
                 await self._move_some()
         finally:
             with trio.CancelScope(deadline=trio.current_time() + FAREWELL_TIMEOUT, shield=True):
