@@ -310,14 +310,14 @@ async def test_worker_that_dies_at_once_is_started_again_ever_more_seldom(
     stop = trio.Event()
     with structlog.testing.capture_logs() as logged:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervise, python(READY + "import sys; sys.exit(3)"), 1, stop)
+            nursery.start_soon(supervise, python(READY + "import sys; sys.exit(4)"), 1, stop)
             died = await until_logged(logged, "worker died", 4)
             stop.set()
     assert [(e["code"], e["again_in"]) for e in died[:4]] == [
-        (3, 0.01),
-        (3, 0.02),
-        (3, 0.04),
-        (3, 0.04),
+        (4, 0.01),
+        (4, 0.02),
+        (4, 0.04),
+        (4, 0.04),
     ]
 
 

@@ -13,6 +13,7 @@ from redis_nodes import Nodes
 from redis_process import RedisServer
 from storing import Chat, Following, account, draft, person
 
+from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.exchange import Left
 from gochat.chat.store import Token
 from gochat.errors import StoreCorrupt
@@ -57,6 +58,10 @@ def say(chat: Chat) -> Awaitable[object]:
     return chat.say("Mei", "#lobby", "hello", mentions=["Bob"])
 
 
+def look(chat: Chat) -> Awaitable[object]:
+    return chat.store.conversation(person("Mei"), LOBBY_KEY)
+
+
 #: What is written where (behind `{0}:`), and who meets it.
 DAMAGE: dict[str, tuple[tuple[Any, ...], Use]] = {
     "entry read": (("LSET", "l:#lobby", 0, "garbage"), read),
@@ -68,7 +73,7 @@ DAMAGE: dict[str, tuple[tuple[Any, ...], Use]] = {
     ),
     "key of another type": (("SET", "c:#lobby", "garbage"), say),
     "log of another type": (("SET", "l:#lobby", "garbage"), read),
-    "row of a person": (("HSET", "w:#lobby", "mei", "\xc1"), say),
+    "row of a person": (("HSET", "w:#lobby", "mei", "\xc1"), look),
     "position": (("HSET", "state", "pos", "garbage"), say),
     "token": (("SET", f"t:{TOKEN.digest.hex()}", "garbage"), lambda c: c.store.token(b"t" * 32, 0)),
     "feed": (("XADD", "feed", "1000-0", "e", "garbage"), nothing),
@@ -109,12 +114,13 @@ async def test_damage_ends_the_store_for_everybody(nodes: Nodes, what: str) -> N
                     client.delete(f"{nodes.prefix}:{{0}}:{key}")
                 client.execute_command(command, f"{nodes.prefix}:{{0}}:{key}", *arguments)
 
-        async with trio.open_nursery() as nursery:
-            await nursery.start(follow)
-            try:
-                await meet()
-            except StoreCorrupt:
-                await trio.sleep_forever()  # until who follows has it, too
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(follow)
+                try:
+                    await meet()
+                except StoreCorrupt:
+                    await trio.sleep_forever()  # until who follows has it, too
         assert len(reasons) == 1
         for refused in (
             partial(chat.append, draft("Mei", "@Mei", "not any more")),

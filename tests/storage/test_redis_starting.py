@@ -90,8 +90,7 @@ def test_command_says_that_it_waits_and_how_long(
     command = [*GOCHAT, "serve", "--port", "0", "--store", store]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
-        line = process.stderr.readline()
-        assert "waiting for Redis" in line
+        line = next(line for line in process.stderr if "waiting for Redis" in line)
         assert "efused" in line
         if is_stopped:
             process.send_signal(signal.SIGTERM)

@@ -138,18 +138,21 @@ class CatchUp:
                 await read_on(key, entry.seq)
 
     async def finish(self) -> None:
-        """Send what was said meanwhile; from then on the session has its events by itself."""
-        while True:
-            while frames := self._held.take():
+        """Send what was said meanwhile; from then on the session has its events by itself.
+
+        A session that is about to end, for the log was interrupted, is sent nothing of what was
+        held: it may be behind a gap.
+        """
+        while self._session.events is self._held:
+            if frames := self._held.take():
                 self._session.outlet.post(frames)
                 await self._session.wait_for_peer()
-            if not self._held.has_overflowed:
-                break
-            await self._send_dropped()
-        if self._session.events is self._held:  # else it is about to end
-            self._session.events = self._session.outlet
-            if self._receipts is not None:
-                self._receipts.release(self._session.outlet.posted)
+            elif self._held.has_overflowed:
+                await self._send_dropped()
+            else:
+                self._session.events = self._session.outlet
+                if self._receipts is not None:
+                    self._receipts.release(self._session.outlet.posted)
 
     def abandon(self) -> None:
         """Drop what is held, unless the session has it: it is after a gap."""
