@@ -68,8 +68,7 @@ def _in_place(path: Path) -> Path:
 
 def _older_in_place(path: Path) -> Path:
     older = path.read_bytes()
-    with serving(path) as process:
-        process.communicate("stop\n")
+    _stop(path)
     path.write_bytes(older)
     return path
 
@@ -89,6 +88,54 @@ def _crashed_and_copied(path: Path) -> Path:
     return _copy_directory(path)
 
 
+def _copy_of_a_crash_put_back(path: Path, *, ends: Callable[[Path], None], removed: bool) -> Path:
+    """As `cp -a chat.db* saved/`, later `cp -a saved/* .`: the inodes of the files there stay."""
+    crash(path)
+    saved = shutil.copytree(path.parent, path.parent.with_name("saved"))
+    ends(path)
+    for file in saved.iterdir():
+        if removed:
+            (path.parent / file.name).unlink(missing_ok=True)
+        shutil.copy2(file, path.parent / file.name)
+    return path
+
+
+def _stop(path: Path) -> None:
+    with serving(path) as process:
+        process.communicate("stop\n")
+
+
+def _crash_twice(path: Path) -> None:
+    """The file system may give the inode of the first file beside to the third."""
+    crash(path)
+    crash(path)
+
+
+def _crash_put_back_over_a_stop(path: Path) -> Path:
+    return _copy_of_a_crash_put_back(path, ends=_stop, removed=False)
+
+
+def _crash_put_back_over_a_crash(path: Path) -> Path:
+    return _copy_of_a_crash_put_back(path, ends=crash, removed=False)
+
+
+def _crash_put_back_over_crashes(path: Path) -> Path:
+    return _copy_of_a_crash_put_back(path, ends=_crash_twice, removed=False)
+
+
+def _crash_put_back_in_place_of_a_stop(path: Path) -> Path:
+    return _copy_of_a_crash_put_back(path, ends=_stop, removed=True)
+
+
+def _stop_put_back_over_a_crash(path: Path) -> Path:
+    saved = shutil.copytree(path.parent, path.parent.with_name("saved"))
+    crash(path)
+    path.with_name("chat.db-wal").unlink()  # else it is refused: whose log that is can't be known
+    for file in saved.iterdir():
+        shutil.copy2(file, path.parent / file.name)
+    return path
+
+
 COPIES = [
     _copy_alone,
     _copy_directory,
@@ -97,6 +144,11 @@ COPIES = [
     _generation_lost,
     _generation_damaged,
     _crashed_and_copied,
+    _crash_put_back_over_a_stop,
+    _crash_put_back_over_a_crash,
+    _crash_put_back_over_crashes,
+    _crash_put_back_in_place_of_a_stop,
+    _stop_put_back_over_a_crash,
 ]
 
 

@@ -129,15 +129,15 @@ def states(path: Path) -> list[str]:
     with opened_to_read(path) as db:
         epoch, mark = history.get(db, history.EPOCH), history.get(db, history.UNSTARTED)
         generation = history.get(db, history.GENERATION)
+        real = place.real(path.absolute())
+        foreign = history.look(real).foreign(db)
     found = []
-    real = place.real(path.absolute())
     if real != path.absolute():
         found.append(f"a link to {real}")
     if mark is not None:
         found.append(f"{mark}; the first server that starts on it begins a new epoch")
     else:
         found.append(f"epoch {epoch}, generation {generation or 'not noted yet'}")
-        foreign = history.look(real).foreign(generation)
         if foreign is not None:
             found.append(f"{foreign}; the next start begins a new epoch")
     if (rights := place.rights_of_others(real)) is not None:

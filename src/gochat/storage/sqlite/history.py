@@ -11,9 +11,11 @@ These are the ways in which it can be missing, and how each is seen:
 - **It is a copy made by other means** (``cp``, ``tar``, a disk image), or another file in its
   place. At each start the database gets a new *generation*, a random name, and so does a file
   beside it (:class:`Beside`). That one also has the inode of the database, which a copy in another
-  place does not share; and when the server has closed it, its time of change, which nothing that
-  copies can set. It never has the number of the device, which may be another one after each start
-  of the machine.
+  place does not share. Both can be put back together, into the files that are there, so each has
+  the time of change of the other, which nothing that copies can set: the database has that of the
+  file beside while it is open, and after a crash; the file beside has that of the database when
+  the server has closed it. The number of the device is never noted, for it may be another one after
+  each start of the machine.
 
 The two files can't change in one step, and a crash between must neither begin a new history for
 nothing nor miss one. So the file beside can name two generations:
@@ -21,17 +23,23 @@ nothing nor miss one. So the file beside can name two generations:
 1. If the database is as it was closed, the file beside drops its time of change, which opening the
    database changes. Then it gets the coming generation, besides the present one if the history
    goes on, and alone if a new one begins.
-2. The database gets the coming one, in the transaction that also changes the epoch and takes off
-   the mark.
-3. The file beside is left with that one, and the inode.
+2. The database gets the coming one, in the transaction that also changes the epoch, takes off
+   the mark, and drops the time of change of the file beside.
+3. The file beside is left with that one, and the inode. It is not written again until the database
+   is closed.
+4. The database gets the time of change that the file beside has now.
 
 Each step is on the disk before the next, and nobody is served before the last. If it ends before
 the second, the database is of a known generation just when its history goes on; if after it, the
 new history has begun, and the database is of a known generation.
 
-The transaction is not made in WAL mode, so that afterwards it is in the database file itself. So
-what is there without the write-ahead log must be of a known generation; else the log beside it is
-another database's, and is not replayed into it. (While another process reads the database, that
+Two things are not noticed, since no time of change could be noted that fits: a copy of what a crash
+within these four steps left, and a copy made while the server ran, if it is put back, without the
+file beside it, after that same run ended in a crash.
+
+The transactions are not made in WAL mode, so that afterwards they are in the database file itself.
+So what is there without the write-ahead log must be of a known generation; else the log beside it
+is another database's, and is not replayed into it. (While another process reads the database, that
 mode can't be left. Then the generation that the file itself may still have is noted, too.)
 """
 
@@ -59,6 +67,8 @@ log = structlog.stdlib.get_logger()
 EPOCH: Final = "epoch"
 OPEN_AT_BOOT: Final = "open_at_boot"
 GENERATION: Final = "generation"
+#: The time of change of the file beside, in nanoseconds, since it was left there at a start.
+BESIDE_CHANGED: Final = "beside_changed"
 #: What the file is, for people, until a server has started on it.
 UNSTARTED: Final = "unstarted"
 #: Of which source it is a copy in the making; no server starts on it.
@@ -75,12 +85,14 @@ _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 class Beside(Struct, frozen=True, omit_defaults=True):
     """What is written beside a database: the generations that it may be of, its inode, and, once
     it is closed, its time of change in nanoseconds. `without_log` is the generation that it may be
-    of without its write-ahead log."""
+    of without its write-ahead log. With `is_starting`, the database has the time of change of an
+    earlier file beside it."""
 
     generations: list[str]
     inode: int | None = None
     changed: int | None = None
     without_log: str | None = None
+    is_starting: bool = False
 
 
 class Found(Struct, frozen=True):
@@ -89,12 +101,13 @@ class Found(Struct, frozen=True):
     beside: Beside | None
     inode: int
     changed: int
+    beside_changed: int | None
     without_log: str | None = None
 
-    def foreign(self, generation: str | None) -> str | None:
-        """Return by what a database of this generation is seen to be another file than the one
-        that was served last in its place; None if it is that one."""
-        beside = self.beside
+    def foreign(self, db: sqlite3.Connection) -> str | None:
+        """Return by what the database, now open, is seen to be another file than the one that was
+        served last in its place; None if it is that one."""
+        beside, generation = self.beside, get(db, GENERATION)
         if beside is None:
             if generation is None:
                 return None
@@ -105,6 +118,10 @@ class Found(Struct, frozen=True):
             return "the file is a copy of the one that was served last: its inode is another"
         if beside.changed not in (None, self.changed):
             return "the file was changed or replaced after the server closed it"
+        if beside.changed is None and not beside.is_starting:
+            noted = get(db, BESIDE_CHANGED)
+            if noted not in (None, str(self.beside_changed)):
+                return "the file, or the one beside it, was changed or put back after a crash"
         return None
 
 
@@ -114,8 +131,9 @@ def look(path: Path) -> Found:
     Raises:
         StoreUnavailable: what is beside it can't be read.
     """
-    status = path.stat()
-    return Found(_read(path), status.st_ino, status.st_ctime_ns)
+    status, beside = path.stat(), _read(path)
+    beside_changed = None if beside is None else _beside_changed(path)
+    return Found(beside, status.st_ino, status.st_ctime_ns, beside_changed)
 
 
 def opening(path: Path) -> Found:
@@ -127,7 +145,7 @@ def opening(path: Path) -> Found:
     found = look(path)
     beside = found.beside
     if beside is not None and (beside.inode, beside.changed) == (found.inode, found.changed):
-        _write(path, Beside(beside.generations, beside.inode))
+        _write(path, Beside(beside.generations, beside.inode, is_starting=True))
     in_file = _in_file(path)
     return found if in_file is None else structs.replace(found, without_log=in_file[0])
 
@@ -140,7 +158,9 @@ def new_name() -> str:
 def mark_unstarted(db: sqlite3.Connection, what: str) -> None:
     """Mark a database that no server has started on; people are shown `what` it is."""
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    db.execute("DELETE FROM meta WHERE key IN (?, ?)", (GENERATION, OPEN_AT_BOOT))
+    db.execute(
+        "DELETE FROM meta WHERE key IN (?, ?, ?)", (GENERATION, BESIDE_CHANGED, OPEN_AT_BOOT)
+    )
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (UNSTARTED, f"{what}, made {made}"))
 
 
@@ -195,17 +215,19 @@ def begin(
     is_wal = db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     without_log = found.without_log if is_wal else None
     goes_on = [before] if reason is None else []
-    _write(path, Beside([*goes_on, generation], without_log=without_log))
+    inode = path.stat().st_ino
+    _write(path, Beside([*goes_on, generation], inode, None, without_log, is_starting=True))
     db.execute("PRAGMA synchronous = extra")
     db.execute("BEGIN IMMEDIATE")
     if reason is not None:
         _set(db, EPOCH, new_name())
-    db.execute("DELETE FROM meta WHERE key IN (?, ?)", (UNSTARTED, OPEN_AT_BOOT))
+    db.execute("DELETE FROM meta WHERE key IN (?, ?, ?)", (UNSTARTED, BESIDE_CHANGED, OPEN_AT_BOOT))
     _set(db, GENERATION, generation)
     if boot is not None and not is_durable:
         _set(db, OPEN_AT_BOOT, boot)
     db.execute("COMMIT")
-    _write(path, Beside([generation], path.stat().st_ino, without_log=without_log))
+    _write(path, Beside([generation], inode, without_log=without_log))
+    _set(db, BESIDE_CHANGED, str(_beside_changed(path)))
     if reason is not None:
         log.warning("new epoch", path=str(path), epoch=get(db, EPOCH), reason=reason)
 
@@ -217,7 +239,7 @@ def _reason(db: sqlite3.Connection, found: Found, boot: str | None) -> str | Non
         return f"the file is {mark}"
     if boot is not None and get(db, OPEN_AT_BOOT) not in (None, boot):
         return "the machine went down while the store was open"
-    return found.foreign(get(db, GENERATION))
+    return found.foreign(db)
 
 
 def close(path: Path, held: Identity) -> None:
@@ -248,6 +270,14 @@ def _set(db: sqlite3.Connection, key: str, value: str) -> None:
 
 def _file(path: Path) -> Path:
     return place.beside(path, ".generation")
+
+
+def _beside_changed(path: Path) -> int | None:
+    """Return the time of change of the file beside a database, if there is one."""
+    try:
+        return _file(path).stat().st_ctime_ns
+    except OSError:
+        return None
 
 
 def _read(path: Path) -> Beside | None:
