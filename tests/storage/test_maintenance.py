@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -187,6 +187,29 @@ async def test_check_finds_damage_and_then_there_is_no_backup(path: Path, tmp_pa
         file.write(b"\xa5" * 4096)
     assert any("damaged" in finding for finding in check(path))
     with pytest.raises(StoreCorrupt, match="there is no backup"):
+        backup(path, tmp_path / "copy.db")
+    assert {file.name for file in tmp_path.iterdir()} == STORE
+
+
+def _in_index(path: Path) -> None:
+    with tampered(path) as db:
+        for number, block in db.execute("SELECT id, block FROM search_data").fetchall():
+            harmed = block.replace("中文".encode(), b"\xff" * 6)
+            db.execute("UPDATE search_data SET block = ? WHERE id = ?", (harmed, number))
+
+
+def _in_message(path: Path) -> None:
+    with tampered(path) as db:
+        db.execute("UPDATE entry SET text = CAST(x'ff41' AS TEXT) WHERE id = (1 << 32) + 7")
+
+
+@pytest.mark.parametrize("harm", [_in_index, _in_message])
+async def test_text_that_is_not_utf_8_is_damage(
+    path: Path, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    harm(path)
+    assert any("damaged" in finding and "UTF-8" in finding for finding in check(path))
+    with pytest.raises(StoreCorrupt, match="UTF-8"):
         backup(path, tmp_path / "copy.db")
     assert {file.name for file in tmp_path.iterdir()} == STORE
 

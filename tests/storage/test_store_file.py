@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from store_files import crash, epoch, opened, serving
+from store_files import crash, epoch, opened, run_python, serving, texts
 from structlog.testing import capture_logs
 
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
@@ -254,9 +254,9 @@ async def test_log_of_another_database_is_not_replayed(path: Path, tmp_path: Pat
         shutil.copy(source, path)
         content = path.read_bytes()
         for use in (check, lambda file: backup(file, tmp_path / "no.db")):
-            with pytest.raises(StoreCorrupt, match="write-ahead log of the one before"):
+            with pytest.raises(StoreCorrupt, match="whether the write-ahead log beside it"):
                 use(path)
-        with pytest.raises(StoreCorrupt, match="write-ahead log of the one before"):
+        with pytest.raises(StoreCorrupt, match="whether the write-ahead log beside it"):
             async with opened(path):
                 pass
         assert path.read_bytes() == content
@@ -264,6 +264,87 @@ async def test_log_of_another_database_is_not_replayed(path: Path, tmp_path: Pat
     with pytest.raises(StoreCorrupt, match="its write-ahead log is"):
         async with opened(path):
             pass
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_copy_with_its_log_put_back_is_restored_as_the_error_advises(
+    path: Path, tmp_path: Path, is_kept: bool
+) -> None:
+    """The log may be its own, so that moving it away would lose what was acknowledged."""
+    crash(path)
+    async with opened(path) as chat:
+        await chat.say("Mei", "#lobby", "only in the write-ahead log")
+        saved = tmp_path / "saved"
+        saved.mkdir()
+        for file in (path, path.with_name("chat.db-wal")):  # nothing is written meanwhile
+            shutil.copy(file, saved)
+    await epoch(path)
+    for file in saved.iterdir():
+        shutil.copy(file, path.parent)
+    if not is_kept:
+        shutil.rmtree(saved)
+    content = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    with pytest.raises(StoreCorrupt, match="restore --replace") as caught:
+        async with opened(path):
+            pass
+    assert "away" not in str(caught.value)
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == content
+    if not is_kept:
+        saved.mkdir()
+        for file in (path, path.with_name("chat.db-wal")):
+            shutil.copy(file, saved)
+    restore(saved / path.name, path, replace=True)
+    assert await texts(path) == ["hello", "only in the write-ahead log"]
+
+
+# -- a file that is not whole ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", [1, 4000, 4096, 3 * 4096])
+@pytest.mark.parametrize("fill", [False, True])
+async def test_file_that_was_cut_is_refused(path: Path, missing: int, fill: bool) -> None:
+    """SQLite takes what is missing of the last page for zeros; and the last pages may be free."""
+    if fill:
+        async with opened(path):
+            pass
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE filling AS SELECT zeroblob(100000) AS filling")
+            db.execute("DROP TABLE filling")
+    os.truncate(path, path.stat().st_size - missing)
+    content = path.read_bytes()
+    for use in (check, lambda file: backup(file, path.with_name("no.db"))):
+        with pytest.raises(StoreCorrupt, match=r"whole pages|in its header"):
+            use(path)
+    with pytest.raises(StoreCorrupt, match=r"whole pages|in its header"):
+        async with opened(path):
+            pass
+    assert path.read_bytes() == content
+    assert not path.with_name("no.db").exists()
+
+
+#: More than SQLite keeps in memory, so that it writes before the commit.
+_GROW = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.executescript("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; BEGIN IMMEDIATE")
+db.execute("CREATE TABLE filling (filling)")
+for _ in range(50):
+    db.execute("INSERT INTO filling VALUES (zeroblob(10000))")
+print("written", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def test_kill_while_a_start_writes_the_file_is_no_damage(path: Path) -> None:
+    """It may end within a page then; SQLite's journal sets it back."""
+    with run_python(_GROW, path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        process.kill()
+    assert path.with_name("chat.db-journal").exists()
+    os.truncate(path, path.stat().st_size - 100)
+    assert await texts(path) == ["hello"]
+    assert check(path) == []
 
 
 # -- rights ----------------------------------------------------------------------------------------

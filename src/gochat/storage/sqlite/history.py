@@ -182,9 +182,12 @@ def require_own_log(path: Path) -> None:
     known_here = known is None or generation in (*known.generations, known.without_log)
     if mark is not None or not known_here:
         raise StoreCorrupt(
-            f"{path} was replaced, and beside it is the write-ahead log of the one before: move "
-            f"{path.name}-wal and {path.name}-shm away, and bring backups back with "
-            "`gochat db restore`. Nothing was changed"
+            f"{path} was replaced or put back, and whether the write-ahead log beside it, "
+            f"{path.name}-wal, belongs to it can't be known: with that of another file it would be "
+            "damaged, and without its own it lacks what was said last. Bring the copy back from "
+            "where it is kept, with `gochat db restore --replace`; it is read there with its own "
+            "log, and what is here is kept. If it is kept nowhere else, copy both files into "
+            "another directory, and restore from there. Nothing was changed"
         )
 
 
