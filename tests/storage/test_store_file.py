@@ -21,7 +21,7 @@ from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.copy import copy
 from gochat.storage.maintenance import backup, check, states
 from gochat.storage.restore import restore
-from gochat.storage.sqlite import database
+from gochat.storage.sqlite.file_size import has_wal
 
 pytestmark = [
     pytest.mark.trio,
@@ -249,7 +249,7 @@ async def test_log_of_another_database_is_not_replayed(path: Path, tmp_path: Pat
     old = tmp_path / "old.db"
     shutil.copy(path, old)
     crash(path)
-    assert database.has_wal(path)
+    assert has_wal(path)
     for source in (tmp_path / "backup.db", old):
         shutil.copy(source, path)
         content = path.read_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 import time
@@ -16,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import history, place
+from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
 
 R = TypeVar("R")
 
@@ -170,14 +170,12 @@ def inspect(path: Path) -> None:
     """Look at an existing file before SQLite does, which would write beside it.
 
     Raises:
-        StoreCorrupt: it is no database, or another program's, or a newer gochat's, or a part of it
-            is missing.
+        StoreCorrupt: it is no database, or another program's, or a newer gochat's.
         StoreUnavailable: it can't be read.
     """
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_SIZE)
-            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
     if not header:
@@ -190,28 +188,6 @@ def inspect(path: Path) -> None:
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise StoreCorrupt(f"{path} is another program's database; it is left as it is")
     _check_version(path, int.from_bytes(header[60:64], "big"))
-    if not has_wal(path) and not _has_journal(path):
-        _require_whole(path, header, size)
-
-
-def _require_whole(path: Path, header: bytes, size: int) -> None:
-    """Raise :exc:`~gochat.errors.StoreCorrupt` if a file is shorter than its header says, or ends
-    within a page, which SQLite would fill up with zeros."""
-    page_size = int.from_bytes(header[16:18], "big")
-    if page_size == 1:  # 65536 has no room there
-        page_size = 65536
-    if page_size == 0 or size % page_size:
-        raise StoreCorrupt(
-            f"{path} is damaged: its {size} bytes are not a number of whole pages of {page_size}, "
-            "perhaps because copying it was cut short. It is left as it is: bring a backup back"
-        )
-    pages = int.from_bytes(header[28:32], "big")
-    is_noted = header[24:28] == header[92:96]  # else an old SQLite wrote it, which noted none
-    if is_noted and size < pages * page_size:
-        raise StoreCorrupt(
-            f"{path} is damaged: it has {size // page_size} pages of the {pages} in its header, "
-            "perhaps because copying it was cut short. It is left as it is: bring a backup back"
-        )
 
 
 def require_ours(db: sqlite3.Connection, path: Path | None) -> None:
@@ -339,8 +315,9 @@ def examine(path: Path) -> None:
     with mapped_errors():
         if has_wal(path):
             history.require_own_log(path)
-        elif not _has_journal(path):
+        elif not has_journal(path):
             # With either, what a killed server left is the file only with it: SQLite recovers it.
+            require_whole(path)
             _quick_check(path)
 
 
@@ -405,17 +382,6 @@ def user_version(db: sqlite3.Connection) -> int:
     """Return the schema's version."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     return version
-
-
-def has_wal(path: Path) -> bool:
-    """True if there is something in the database's write-ahead log."""
-    wal = place.beside(path, "-wal")
-    return wal.exists() and wal.stat().st_size > 0
-
-
-def _has_journal(path: Path) -> bool:
-    """True if a transaction outside of WAL mode was cut short: SQLite will set the file back."""
-    return place.beside(path, "-journal").exists()
 
 
 def _quick_check(path: Path) -> None:

@@ -27,6 +27,7 @@ from gochat.storage.contents import (
 from gochat.storage.sqlite import database, history, lock, place
 from gochat.storage.sqlite.database import parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
+from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
 
 
 @contextmanager
@@ -56,11 +57,13 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
         # not if it is told that nobody will change it.
         if is_at_rest:
             database.inspect(path)
-        if is_at_rest and database.has_wal(path):
+        access: database.Access = "ro"
+        if is_at_rest and has_wal(path):
             history.require_own_log(path)
-            access: database.Access = "ro"
-        else:
-            access = "immutable" if is_at_rest else "ro"
+        elif is_at_rest:
+            access = "immutable"
+            if not has_journal(path):
+                require_whole(path)
         db = database.connect(path, access=access)
         stack.enter_context(closing(db))
         database.require_ours(db, path)

@@ -1,0 +1,61 @@
+"""Whether a database file has all of its pages, and whether it is the database without a log.
+
+SQLite takes what is missing of the last page for zeros, and misses a page that is cut off only when
+it needs it. While a server runs, or after a crash, the file can be shorter, or end within a page:
+then the write-ahead log has the remainder, or a journal with which SQLite sets the file back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from gochat.errors import StoreCorrupt, StoreUnavailable
+from gochat.storage.sqlite import place
+
+_HEADER_SIZE: Final = 100
+#: How a header says 65536, for which it has no room.
+_LARGEST_PAGE: Final = 1
+
+
+def has_wal(path: Path) -> bool:
+    """True if there is something in the database's write-ahead log."""
+    wal = place.beside(path, "-wal")
+    return wal.exists() and wal.stat().st_size > 0
+
+
+def has_journal(path: Path) -> bool:
+    """True if a transaction outside of WAL mode was cut short: SQLite will set the file back."""
+    return place.beside(path, "-journal").exists()
+
+
+def require_whole(path: Path) -> None:
+    """Look whether a database that has neither log is as long as its header says.
+
+    The lock is held, for a server that runs writes the header and the pages one after the other.
+
+    Raises:
+        StoreCorrupt: it is not.
+        StoreUnavailable: it can't be read.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = file.read(_HEADER_SIZE)
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
+    page_size = int.from_bytes(header[16:18], "big")
+    if page_size == _LARGEST_PAGE:
+        page_size = 65536
+    if page_size == 0 or size % page_size:
+        raise StoreCorrupt(
+            f"{path} is damaged: its {size} bytes are not a number of whole pages of {page_size}, "
+            "perhaps because copying it was cut short. It is left as it is: bring a backup back"
+        )
+    pages = int.from_bytes(header[28:32], "big")
+    is_noted = header[24:28] == header[92:96]  # else an old SQLite wrote it, which noted none
+    if is_noted and size < pages * page_size:
+        raise StoreCorrupt(
+            f"{path} is damaged: it has {size // page_size} pages of the {pages} in its header, "
+            "perhaps because copying it was cut short. It is left as it is: bring a backup back"
+        )
