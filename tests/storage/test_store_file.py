@@ -343,6 +343,9 @@ async def test_kill_while_a_start_writes_the_file_is_no_damage(path: Path) -> No
         process.kill()
     assert path.with_name("chat.db-journal").exists()
     os.truncate(path, path.stat().st_size - 100)
+    for use in (check, lambda file: backup(file, path.with_name("no.db"))):
+        with pytest.raises(StoreUnavailable, match="start the server once"):
+            use(path)
     assert await texts(path) == ["hello"]
     assert check(path) == []
 

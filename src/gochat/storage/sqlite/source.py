@@ -61,9 +61,13 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
         if is_at_rest and has_wal(path):
             history.require_own_log(path)
         elif is_at_rest:
+            if has_journal(path):  # which only a writer may use; without it the file is torn
+                raise StoreUnavailable(
+                    f"{path} was left in the middle of a write, which {path.name}-journal undoes: "
+                    "start the server once, which does that"
+                )
+            require_whole(path)
             access = "immutable"
-            if not has_journal(path):
-                require_whole(path)
         db = database.connect(path, access=access)
         stack.enter_context(closing(db))
         database.require_ours(db, path)
