@@ -83,6 +83,21 @@ async def test_what_was_missed_arrives_in_order_and_then_what_is_said_now() -> N
             assert (await mei.text()).text == "four"
 
 
+async def test_of_several_positions_in_one_conversation_the_last_counts() -> None:
+    """Or a frame full of them would be answered with a thousand times its size."""
+    async with running_server() as server, server.peer("bob") as bob, server.connect() as again:
+        async with server.peer("mei", "log") as mei:
+            token = mei.token
+        first = await say(bob, "one", "two", "three")
+        positions = [
+            Position(conv=conv, epoch=first.epoch, seq=seq)
+            for conv, seq in (("#lobby", 0), ("#LOBBY", 1), ("#lobby", 2))
+        ]
+        caught_up, *entries = await resumed(again, token, *positions)
+        assert isinstance(caught_up, CaughtUp)
+        assert [entry.text for entry in entries if isinstance(entry, Message)] == ["three"]
+
+
 async def test_there_is_no_seam_while_others_go_on_talking() -> None:
     total = 600
     async with running_server() as server, server.peer("bob", "acks") as bob:

@@ -3,10 +3,12 @@ the client has shown that it has them."""
 
 from __future__ import annotations
 
+import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.config import Tls
 from gochat.errors import StoreUnavailable
+from gochat.protocol.codec import decode_server_message, encode
+from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import (
     CaughtUp,
     Conversation,
@@ -206,6 +210,62 @@ async def test_the_marker_moves_as_far_as_was_written_and_no_further(store: str)
         async with server.connect() as mei:
             rest = [int(text.split()[0]) for text in await waiting(mei)]
             assert rest == list(range(read, 60))
+
+
+@pytest.mark.parametrize("sign", [Ping(), Logout()])
+async def test_sign_amid_what_waits_counts_for_what_came_before_and_the_end_for_all(
+    sign: Ping | Logout,
+) -> None:
+    """It is handled when all is sent, but has arrived before the client had the rest."""
+    everything = [f"{number} " + "x" * 3000 for number in range(60)]
+    async with running_server() as server, server.peer("bob") as bob:
+        await register(server)
+        await say(bob, "@mei", *everything)
+        rest = everything
+        for cut in (True, False):
+            async with server.connect_slowly() as mei:
+                await mei.send(Login(name="mei", password=PASSWORD))
+                await mei.expect(LoggedIn)
+                mei.received.clear()
+                for _ in rest[:10]:
+                    await mei.text()
+                await mei.ask(sign, Pong if isinstance(sign, Ping) else LoggedOut)
+                assert texts(mei) == rest
+                await (reset(mei) if cut else end(mei))
+            await bob.sees(offline="mei")
+            async with server.connect() as mei:
+                rest = await waiting(mei)
+                await reset(mei)
+            await bob.sees(offline="mei")
+            assert len(rest) <= (50 if cut else 0)
+            assert rest == everything[60 - len(rest) :]
+
+
+async def test_fast_client_that_logs_out_is_not_given_a_message_twice() -> None:
+    """Its bytes may come before the server listens again: they are a sign all the same."""
+
+    def read_and_log_out(port: int) -> int:
+        """How many messages came, to a client that does not share the server's thread."""
+        count = 0
+        decoder = FrameDecoder(65536)
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(encode(Login(name="mei", password=PASSWORD)))
+            while True:
+                while (body := decoder.next_frame()) is None:
+                    decoder.receive_data(connection.recv(65536))
+                match decode_server_message(body):
+                    case Message():
+                        count += 1
+                        connection.sendall(encode(Logout()))
+                    case LoggedOut():
+                        return count
+
+    async with running_server() as server, server.peer("bob") as bob:
+        await register(server)
+        for number in range(30):
+            await say(bob, "@mei", str(number))
+            assert await trio.to_thread.run_sync(read_and_log_out, server.port) == 1
+            await bob.sees(offline="mei")
 
 
 async def test_1600_that_wait_come_to_a_slow_reader_at_once_and_once() -> None:
@@ -395,6 +455,22 @@ async def test_a_receipt_takes_an_acknowledgement_and_then_a_sign() -> None:
     receipts.acknowledge(300)
     assert receipts.take() == {ONE: 2}
     assert not receipts
+
+
+async def test_what_had_arrived_when_a_message_was_written_is_no_sign() -> None:
+    receipts = _receipts()
+    receipts.note(ONE, 1, 100, 50)
+    receipts.note(ONE, 2, 200, inf)  # the peer does not take it yet
+    receipts.note(TWO, 1, 300, inf)
+    receipts.acknowledge(300)
+    assert receipts.take(50) == {}
+    assert receipts.take(51) == {ONE: 1}
+    assert receipts.take() == {}  # what is not known to be written
+    receipts.note_written(200, 60)
+    assert receipts.take(60) == {}
+    assert receipts.take(61) == {ONE: 2}
+    receipts.note_written(300, 61)
+    assert receipts.take() == {TWO: 1}
 
 
 async def test_what_is_held_back_is_posted_when_it_is_released() -> None:

@@ -106,6 +106,7 @@ class Outlet(abc.ABC):
         "_on_evict",
         "_stall",
         "_taken",
+        "on_progress",
     )
 
     def __init__(
@@ -126,6 +127,8 @@ class Outlet(abc.ABC):
         self._is_sealed = False
         self._taken = 0  # bytes that have gone through the mailbox, or past it
         self._drained: trio.Event | None = None
+        #: Called when some of what has waited for the peer is written.
+        self.on_progress: Callable[[], None] | None = None
 
     @property
     def backlog(self) -> int:
@@ -241,6 +244,10 @@ class Outlet(abc.ABC):
         self._delivery.unmark(self)
         self._wake()
 
+    def _note_progress(self) -> None:
+        if self.on_progress is not None and self._is_open:
+            self.on_progress()
+
     def _wake(self) -> None:
         if self._drained is not None:
             self._drained.set()
@@ -319,6 +326,7 @@ class SocketOutlet(Outlet):
                 await trio.lowlevel.wait_writable(self._fd)
             if self._mailbox.size:
                 self._write_now()
+                self._note_progress()
 
     def last_word(self, frame: bytes) -> None:
         """Try to write `frame` at once, unless the peer is in the middle of another."""
@@ -379,6 +387,7 @@ class EncryptedOutlet(Outlet):
             with trio.fail_after(self._stall):
                 await trio.lowlevel.wait_writable(self._fd)
             self._write_now()
+            self._note_progress()
 
     def last_word(self, frame: bytes) -> None:
         """Try to write `frame` at once, unless something before it was dropped."""
@@ -416,6 +425,7 @@ class StreamOutlet(Outlet):
                 with trio.fail_after(self._stall):
                     await self._stream.send_all(piece)
                 self._unsent -= len(piece)
+                self._note_progress()
                 if not self._is_open:
                     return
 

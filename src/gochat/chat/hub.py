@@ -264,13 +264,15 @@ class Hub:
         an entry's origin doesn't get it back.
         """
         everything = b"".join(frames)
+        must_note = is_private(conversation)
         said = [entry.kind == "text" for entry in entries]
         only_said = everything if all(said) else b"".join(compress(frames, said))
         own = self._take_origins(entries)
         for session in audience:
             if session not in own:
                 data = everything if session.wants_log else only_said
-                if is_last:
+                # What is to be noted as delivered is written when that is done.
+                if is_last and (session.wants_log or not must_note):
                     session.events.send(data)
                 else:
                     session.events.post(data)
@@ -282,7 +284,7 @@ class Hub:
             )
             if session in audience:
                 session.events.post(b"".join(others))
-        if is_private(conversation):
+        if must_note:
             for session in audience:
                 if not session.wants_log:
                     session.note_delivered(conversation, entries[-1].seq)

@@ -99,8 +99,7 @@ class Arrivals:
         session.caps = _kept(frozenset(request.caps))
         who, token = await self._services.accounts.resume(request.token)
         async with self._arriving(session, who, token, request) as catch_up:
-            for position in request.positions:
-                await catch_up.send_missed(position)
+            await catch_up.send_missed(request.positions)
 
     async def log_out(self, session: Session, request: Logout) -> None:
         """Leave, and make the token worthless."""
@@ -108,7 +107,6 @@ class Arrivals:
             await self._services.accounts.revoke(session.token_digest)
         await self.leave(session)
         session.note("logged out")
-        session.receipts = None
         session.reply(LoggedOut(request_id=request.request_id))
 
     async def change_password(self, session: Session, request: ChangePassword) -> None:
@@ -161,6 +159,7 @@ class Arrivals:
         session.token_digest = token.digest
         session.wants_log = Capability.LOG in session.caps
         session.receipts = None if session.wants_log else Receipts(who.key)
+        session.outlet.on_progress = None if session.wants_log else session.note_written
         session.person = self._services.hub.join(session, who.key, who.name)
         catch_up = CatchUp(self._services, session, session.person)
         self._services.connections.logged_in()

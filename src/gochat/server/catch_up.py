@@ -16,6 +16,8 @@ is bounded.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from heapq import heappop, heappush
 from typing import Final
 
@@ -71,12 +73,17 @@ class CatchUp:
         self._hub.enter(self._person, self._conversations)
         self._rooms = dict(self._person.rooms) | self._rooms
 
-    async def send_missed(self, position: Position) -> None:
-        """Send what a client missed in one conversation; nothing, if it can't be read."""
-        try:
-            key = conversations.key(position.conv, self._person.key)
-        except ChatError:
-            return
+    async def send_missed(self, positions: Sequence[Position]) -> None:
+        """Send what a client missed since its positions, of which the last one of each conversation
+        counts; nothing of those that can't be read."""
+        last: dict[ConversationKey, Position] = {}
+        for position in positions:
+            with suppress(ChatError):
+                last[conversations.key(position.conv, self._person.key)] = position
+        for key, position in last.items():
+            await self._send_missed(key, position)
+
+    async def _send_missed(self, key: ConversationKey, position: Position) -> None:
         if not self._may_read(key) and key not in self._rooms:
             return
         as_of = self._rooms.get(key, self._person.rooms.get(key, self._as_of))
@@ -130,8 +137,9 @@ class CatchUp:
             entry = entries.popleft()
             is_message = entry.kind == "text" and not entry.deleted
             if is_message and names.known(entry.from_) != self._person.key:
-                await self._send(entry)
-            self._receipts.add(key, entry.seq, self._session.outlet.posted)
+                self._session.outlet.post(encode(entry))
+            self._session.note_sent(key, entry.seq)
+            await self._session.wait_for_peer()
             if entries:
                 heappush(queue, (entries[0].ts, key, entries, head))
             elif entry.seq < head:
@@ -151,8 +159,7 @@ class CatchUp:
                 await self._send_dropped()
             else:
                 self._session.events = self._session.outlet
-                if self._receipts is not None:
-                    self._receipts.release(self._session.outlet.posted)
+                self._session.release_receipts()
 
     def abandon(self) -> None:
         """Drop what is held, unless the session has it: it is after a gap."""
@@ -182,20 +189,17 @@ class CatchUp:
         while page.entries:
             for entry in page.entries:
                 if self._session.wants_log or entry.kind == "text":
-                    await self._send(entry)
+                    self._session.outlet.post(encode(entry))
                 if self._receipts is not None and conversations.is_private(key):
                     self._sent[key] = entry.seq
-                    self._receipts.add(key, entry.seq, self._session.outlet.posted)
+                    self._session.note_sent(key, entry.seq)
+                await self._session.wait_for_peer()
                 if not self._may_read(key) and _removes(entry, self._person.key):
                     return
             last = page.entries[-1].seq
             if last >= page.head:
                 return
             page = await self._page(key, last, as_of)
-
-    async def _send(self, entry: Message) -> None:
-        self._session.outlet.post(encode(entry))
-        await self._session.wait_for_peer()
 
     async def _page(
         self, key: ConversationKey, after: int, as_of: Cursor, limit: int = ENTRIES_AT_ONCE

@@ -6,15 +6,15 @@ bytes, or an orderly end of the connection. Only the host knows the first, and o
 second. What arrives may have crossed a message that was written meanwhile; what its own host still
 had is lost with a connection that is reset.
 
-So each message is noted with its place in the bytes that were posted to the session. When something
+So each message is noted with its place in the bytes that were posted to the session, and with how
+many bytes had arrived when it was written: a sign is what has arrived after them. When something
 arrives, the session says up to which place all was acknowledged by then; or, where the system
 doesn't tell, up to which place all is written, and what was so a second before counts.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from operator import itemgetter
+from math import inf
 from typing import Final, TypeAlias
 
 from gochat.chat.conversations import ConversationKey
@@ -42,49 +42,56 @@ class Receipts:
         self.person: Final = person
         # Lists, for they are empty most of the time: each empty deque takes 0.6 KiB.
         self._looks: list[tuple[float, int]] = []
-        self._places: list[tuple[int, Seqs]] = []
-        self._acknowledged: Seqs = {}
+        #: With how many bytes had arrived when all up to the place was written; not yet: infinite.
+        self._places: list[tuple[int, float, Seqs]] = []
+        self._acknowledged = 0
         self._held: Seqs = {}
         self._is_holding = True
 
     def __bool__(self) -> bool:
         """True while there is something that a sign of life could deliver."""
-        return bool(self._places or self._acknowledged)
+        return bool(self._places)
 
-    def note(self, conversation: ConversationKey, seq: int, place: int) -> None:
-        """Note that a message was posted, with which the bytes posted reach to `place`; or that it
-        was held back."""
+    def note(self, conversation: ConversationKey, seq: int, place: int, arrived: float = 0) -> None:
+        """Note that a message was posted, with which the bytes posted reach to `place`, when
+        `arrived` bytes had come from the client (infinite: it is not written yet); or that it was
+        held back."""
         if self._is_holding:
             self._held[conversation] = seq
         else:
-            self.add(conversation, seq, place)
+            self.add(conversation, seq, place, arrived)
 
-    def add(self, conversation: ConversationKey, seq: int, place: int) -> None:
+    def add(self, conversation: ConversationKey, seq: int, place: int, arrived: float = 0) -> None:
         """Note that a message was posted, also while others are held back."""
+        seqs = {conversation: seq}
         if self._places and (self._places[-1][0] == place or len(self._places) >= MAX_PLACES):
-            _, seqs = self._places.pop()
-            seqs[conversation] = seq
-        else:
-            seqs = {conversation: seq}
-        self._places.append((place, seqs))
+            _, before, earlier = self._places.pop()
+            seqs, arrived = earlier | seqs, max(before, arrived)
+        self._places.append((place, arrived, seqs))
 
     def drop_held(self) -> None:
         """Forget what was held back: it is dropped, and will be posted in another way."""
         self._held = {}
 
-    def release(self, place: int) -> None:
+    def release(self, place: int, arrived: float = 0) -> None:
         """Note that what was held back has been posted, and hold nothing any more."""
         for conversation, seq in self._held.items():
-            self.add(conversation, seq, place)
+            self.add(conversation, seq, place, arrived)
         self._held = {}
         self._is_holding = False
 
+    def note_written(self, place: int, arrived: int) -> None:
+        """Note that all up to `place` is written by now, when `arrived` bytes have arrived."""
+        for index in range(len(self._places) - 1, -1, -1):
+            end, before, seqs = self._places[index]
+            if before < inf:
+                return  # so are all before it
+            if end <= place:
+                self._places[index] = end, arrived, seqs
+
     def acknowledge(self, place: int) -> None:
         """Note that the client's host has all bytes up to `place`."""
-        count = bisect_right(self._places, place, key=itemgetter(0))
-        for _, seqs in self._places[:count]:
-            self._acknowledged |= seqs
-        del self._places[:count]
+        self._acknowledged = max(place, self._acknowledged)
 
     def settle(self, place: int, now: float) -> None:
         """Note that all bytes up to `place` are written; those that were a while ago count as
@@ -96,7 +103,15 @@ class Receipts:
             self._looks.pop()
         self._looks = [*self._looks[1 - _LOOKS :], (now, place)]
 
-    def take(self) -> Seqs:
-        """Return what is delivered if something has arrived now, and forget it."""
-        delivered, self._acknowledged = self._acknowledged, {}
+    def take(self, arrived: float = inf) -> Seqs:
+        """Return what is delivered now that `arrived` bytes have arrived, and forget it. Infinite:
+        the client has ended the connection in order."""
+        delivered: Seqs = {}
+        count = 0
+        for place, before, seqs in self._places:
+            if place > self._acknowledged or before >= arrived:
+                break
+            delivered |= seqs
+            count += 1
+        del self._places[:count]
         return delivered

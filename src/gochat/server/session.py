@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -90,8 +91,8 @@ class Session:
     """
 
     __slots__ = (
-        "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_crossed", "_has_read_ahead",
-        "_is_waiting", "_malformed", "_max_malformed", "_scope", "_socket", "_stream", "address",
+        "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_read_ahead", "_is_waiting",
+        "_malformed", "_max_malformed", "_received", "_scope", "_socket", "_stream", "address",
         "began", "bytes_received", "caps", "connection", "events", "identity", "journal",
         "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened", "outlet",
         "partial_since", "person", "pinged", "port", "receipts", "refused", "requests",
@@ -150,7 +151,7 @@ class Session:
         self.wants_log = False
         #: Of a client that keeps no read marker of its own.
         self.receipts: Receipts | None = None
-        self._has_crossed = False  # what is read next may have arrived before what was posted
+        self._received = 0  # bytes read, for the receipts
 
     # -- what others ask of it ----------------------------------------------------------------
 
@@ -175,8 +176,7 @@ class Session:
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
         """Called by the hub for a private message posted to a client that doesn't want the log."""
         if self.receipts is not None and self.events is not NOWHERE and self.outlet.is_open:
-            self.receipts.note(conversation, seq, self.outlet.posted)
-            self._look_for_crossing()
+            self.receipts.note(conversation, seq, *self._written())
 
     @property
     def name(self) -> str | None:
@@ -289,6 +289,7 @@ class Session:
             if not data:
                 self._scope.cancel()
                 return
+            self._received += len(data)
             self._note_arrival(len(data))
             self._decoder.receive_data(data)
             self._has_read_ahead = True
@@ -304,14 +305,14 @@ class Session:
         while self._bye is None:
             if self.receipts:
                 self._look()
-                self._look_for_crossing()
             self._is_waiting = True
             data = await self._receive()
             self._is_waiting = False
             if not data and self.receipts and isinstance(self._stream, TlsStream):
                 with trio.move_on_after(LINGER):
                     await self._stream.wait_end()  # else what looks like an end may be a reset
-            self._take_receipts()
+            self._received += len(data)
+            self._take_receipts(has_ended=not data)
             if not data or self._bye is not None:  # what comes with the end isn't acknowledged
                 return
             self.working_since = trio.current_time()
@@ -328,31 +329,53 @@ class Session:
 
     # -- what a client without the log has received: see gochat.server.receipts ---------------
 
-    def _look(self) -> None:
-        """Note what the peer's host has by now."""
+    def note_sent(self, conversation: ConversationKey, seq: int) -> None:
+        """Called for a private message that was just posted, while others are held back."""
         assert self.receipts is not None
+        self.receipts.add(conversation, seq, *self._written())
+
+    def release_receipts(self) -> None:
+        """Called when what was held back has been posted."""
+        if self.receipts is not None:
+            self.receipts.release(*self._written())
+
+    def _written(self) -> tuple[int, float]:
+        """Write what was posted. Return up to where that is, and how much had arrived before all of
+        it was written; infinite, if the peer does not take it yet."""
+        # Before: on a busy machine a peer on it can have answered before the write returns.
+        arrived = self._arrived()
+        self.outlet.flush()
+        posted = self.outlet.posted
+        return posted, arrived if self.outlet.written >= posted else inf
+
+    def _arrived(self) -> int:
+        """How many bytes have arrived, read or not."""
+        read = self._stream.received if isinstance(self._stream, TlsStream) else self._received
+        return read if self._descriptor is None else read + unread(self._descriptor)
+
+    def note_written(self) -> None:
+        """Called by the outlet when something that the peer did not take at once is written."""
+        if self.receipts:
+            self.receipts.note_written(self.outlet.written, self._arrived())
+
+    def _look(self) -> None:
+        """Note what is written and what the peer's host has by now."""
+        assert self.receipts is not None
+        self.note_written()
+        written = self.outlet.written
         waiting = None if self._descriptor is None else unacknowledged(self._descriptor)
         if waiting is not None:
-            self.receipts.acknowledge(self.outlet.written - waiting)
+            self.receipts.acknowledge(written - waiting)
         else:
-            self.receipts.settle(self.outlet.written, trio.current_time())
+            self.receipts.settle(written, trio.current_time())
 
-    def _look_for_crossing(self) -> None:
-        """Note whether something has arrived that is yet to be read. It is no sign of having
-        received what was posted before that."""
-        if isinstance(self._stream, TlsStream) and self._stream.has_unread:
-            self._has_crossed = True
-        if self._descriptor is not None and unread(self._descriptor):
-            self._has_crossed = True
-
-    def _take_receipts(self) -> None:
+    def _take_receipts(self, *, has_ended: bool = False) -> None:
         """Something has arrived, or the peer has ended the connection: note what is delivered."""
         # After writing has failed, what looks like an end is none: the error is told only once.
         if self.receipts and not self.outlet.is_closed:
             self._look()
-            if not self._has_crossed and (delivered := self.receipts.take()):
+            if delivered := self.receipts.take(inf if has_ended else self._arrived()):
                 self._handlers.delivered(self.receipts.person, delivered)
-        self._has_crossed = False
 
     def _note_arrival(self, size: int) -> None:
         self.bytes_received += size
@@ -416,9 +439,10 @@ class Session:
         ):
             if isinstance(self._stream, trio.abc.HalfCloseableStream):
                 await self._stream.send_eof()
-                while await self._stream.receive_some(READ_SIZE):
+                while data := await self._stream.receive_some(READ_SIZE):
+                    self._received += len(data)
                     self._take_receipts()
-                self._take_receipts()
+                self._take_receipts(has_ended=True)
             else:
                 await self._stream.aclose()
 

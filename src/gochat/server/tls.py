@@ -30,20 +30,19 @@ class TlsStream(trio.abc.HalfCloseableStream):
     nothing can be cut off unnoticed.
     """
 
-    __slots__ = ("_has_ended", "_incoming", "_outgoing", "_tls", "descriptor", "socket_stream")
+    __slots__ = (
+        "_has_ended", "_incoming", "_outgoing", "_tls", "descriptor", "received", "socket_stream",
+    )  # fmt: skip
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
         self.socket_stream: Final = stream
         self.descriptor: Final = stream.socket.fileno()
         self._has_ended = False  # beneath TLS
+        #: Bytes that were read from the socket.
+        self.received = 0
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-
-    @property
-    def has_unread(self) -> bool:
-        """True if something has been read from the socket that was not yet received."""
-        return bool(self._incoming.pending or self._tls.pending())
 
     async def do_handshake(self) -> None:
         """Agree on keys. Raises BrokenResourceError: there is nobody there who speaks TLS."""
@@ -55,7 +54,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 data = await read_some(self.descriptor)
                 if not data:
                     raise trio.BrokenResourceError("it ended during the handshake") from None
-                self._incoming.write(data)
+                self._take(data)
             except ssl.SSLError as error:
                 await self._send_outgoing()  # the alert says why
                 raise trio.BrokenResourceError("no TLS handshake") from error
@@ -82,7 +81,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 if not data:
                     self._has_ended = True
                     return b""
-                self._incoming.write(data)
+                self._take(data)
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 await trio.lowlevel.checkpoint()
                 return b""
@@ -128,6 +127,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def aclose(self) -> None:
         """Close the socket. Says nothing: that was :meth:`send_eof`."""
         await self.socket_stream.aclose()
+
+    def _take(self, data: bytes) -> None:
+        self.received += len(data)
+        self._incoming.write(data)
 
     async def _send_outgoing(self) -> None:
         if self._outgoing.pending:
