@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 from damage import overwrite
 from patience import PATIENCE
@@ -22,7 +23,7 @@ from storing import Chat, Following, account, draft, follow
 from gochat.chat.store import Appended
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
-from gochat.storage.maintenance import check
+from gochat.storage.maintenance import check, states
 from gochat.storage.sqlite import SqliteStore, database, indexer, writer
 from gochat.storage.sqlite.transaction import Transaction
 
@@ -527,6 +528,14 @@ async def test_older_schema_is_brought_up_to_date_with_its_data(
     scripts = database.migrations()
     newer = "ALTER TABLE account ADD COLUMN colour TEXT; CREATE TABLE extra (x);"
     monkeypatch.setattr(database, "migrations", lambda: [*scripts, newer])
+    assert check(path) == []  # a backup of before an update is a good one
+    assert any("of an older gochat" in state for state in states(path))
+    with structlog.testing.capture_logs() as logs:
+        async with opened(path):
+            pass
+    assert [(e["schema"], e["before"]) for e in logs if e["event"] == "store upgraded"] == [
+        (len(scripts) + 1, len(scripts))
+    ]
     async with opened(path) as chat:
         assert list(await chat.entries("Mei", "#lobby")) == [said]
         assert database.user_version(inside(chat)._log.db) == len(scripts) + 1

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -21,6 +22,7 @@ from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.copy import copy
 from gochat.storage.maintenance import backup, check, states
 from gochat.storage.restore import restore
+from gochat.storage.sqlite import place
 from gochat.storage.sqlite.file_size import has_wal
 
 pytestmark = [
@@ -370,3 +372,12 @@ async def test_store_that_is_open_to_all_users_is_closed_to_them_with_a_warning(
             assert path.stat().st_mode & 0o777 == 0o660, "what the group may do was somebody's will"
     assert {line["event"] for line in logs} == {"store closed to other users"}
     assert str(path) in {line["path"] for line in logs}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO])
+async def test_no_right_to_read_a_file_is_permanent_and_a_failing_disk_is_not(
+    number: int, tmp_path: Path
+) -> None:
+    """A service manager starts a server again for the one, and not for the other."""
+    kind = StoreUnavailable if number == errno.EIO else ConfigError
+    assert isinstance(place.unreadable(tmp_path, OSError(number, "why")), kind)

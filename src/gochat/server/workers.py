@@ -166,6 +166,7 @@ async def supervise(
             await supervisor.wait_for_stop(stop)
             serving.cancel_scope.cancel()
         supervisor.stop()
+    log.info("stopped")
     return supervisor.exit_code
 
 

@@ -55,7 +55,7 @@ def copy(db: sqlite3.Connection, new: Path) -> None:
         if history.get(target, history.UNSTARTED) is None:
             history.mark_unstarted(target, "a backup")
     findings = check(new)
-    if findings and findings != [_OLDER]:
+    if findings:
         raise StoreCorrupt(f"the database is damaged, so there is no backup: {findings[0]}")
 
 
@@ -74,9 +74,7 @@ def check(path: Path) -> list[str]:
         try:
             db.execute("BEGIN")
             findings += _damage(db)
-            if database.user_version(db) < len(database.migrations()):
-                findings.append(_OLDER)
-            else:
+            if not _is_older(db):  # whose tables may be others
                 findings += _contradictions(db)
                 findings += _search_index(db)
         except sqlite3.Error as error:
@@ -131,6 +129,7 @@ def states(path: Path) -> list[str]:
         generation = history.get(db, history.GENERATION)
         real = place.real(path.absolute())
         foreign = history.look(real).foreign(db)
+        is_older = _is_older(db)
     found = []
     if real != path.absolute():
         found.append(f"a link to {real}")
@@ -140,12 +139,15 @@ def states(path: Path) -> list[str]:
         found.append(f"epoch {epoch}, generation {generation or 'not noted yet'}")
         if foreign is not None:
             found.append(f"{foreign}; the next start begins a new epoch")
+    if is_older:
+        found.append("of an older gochat; the first server that starts on it upgrades it for good")
     if (rights := place.rights_of_others(real)) is not None:
         found.append(f"open to all users of this machine (mode {rights:04o})")
     return found
 
 
-_OLDER: Final = "its schema is older than this gochat: start the server once"
+def _is_older(db: sqlite3.Connection) -> bool:
+    return database.user_version(db) < len(database.migrations())
 
 
 def _damage(db: sqlite3.Connection) -> Iterator[str]:

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
+import structlog
+
 from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import history, place
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
+
+log = structlog.stdlib.get_logger()
 
 R = TypeVar("R")
 
@@ -177,7 +181,7 @@ def inspect(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(_HEADER_SIZE)
     except OSError as error:
-        raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
+        raise place.unreadable(path, error) from error
     if not header:
         raise StoreCorrupt(
             f"{path} is empty: a store was lost there, or something else made the file. To begin a "
@@ -335,7 +339,16 @@ def open_file(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
             if not is_copy:
                 history.require_finished(db, path)
             _leave_wal(db)
+            before = user_version(db)
             _migrate(db)
+            if (now := user_version(db)) != before:
+                log.warning(
+                    "store upgraded",
+                    path=str(path),
+                    schema=now,
+                    before=before,
+                    advice="older versions of gochat can't use it any more: keep your last backup",
+                )
         except BaseException:
             db.close()
             raise

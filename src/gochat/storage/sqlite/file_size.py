@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from gochat.errors import StoreCorrupt, StoreUnavailable
+from gochat.errors import StoreCorrupt
 from gochat.storage.sqlite import place
 
 _HEADER_SIZE: Final = 100
@@ -43,7 +43,7 @@ def require_whole(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(_HEADER_SIZE)
     except OSError as error:
-        raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
+        raise place.unreadable(path, error) from error
     page_size = int.from_bytes(header[16:18], "big")
     if page_size == _LARGEST_PAGE:
         page_size = 65536

@@ -291,7 +291,7 @@ def _read(path: Path) -> Beside | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreUnavailable(f"{_file(path)} can't be read: {error.strerror}") from error
+        raise place.unreadable(_file(path), error) from error
     try:
         return msgspec.json.decode(text, type=Beside)
     except msgspec.DecodeError:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Final
 
 from gochat.errors import ConfigError, StoreUnavailable
-from gochat.storage.sqlite.place import Identity, beside, identity
+from gochat.storage.sqlite.place import Identity, beside, identity, unreadable
 
 #: More than a process id, and what is around it.
 _TEXT_SIZE: Final = 32
@@ -121,7 +121,7 @@ def itself(path: Path, *, shared: bool = False) -> Iterator[Identity]:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | _CAREFUL)
         except OSError as error:
-            raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
+            raise unreadable(path, error) from error
         try:
             if not _lock(descriptor, shared=shared):
                 holder = _READER if not shared and _is_shared(descriptor) else other

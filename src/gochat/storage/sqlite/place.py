@@ -27,6 +27,8 @@ COMPANIONS: Final = ("-journal", "-wal", "-shm")
 UNFINISHED: Final = (".new", ".partial", ".restoring", ".copying")
 
 
+#: Why a file can't be read, where waiting gives nobody the right to.
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 #: Why a file can't be made where waiting does not help; elsewhere the disk is full, say.
 _PERMANENT: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
@@ -123,6 +125,12 @@ def make_file(path: Path, *, exist_ok: bool = False) -> None:
 def _unmade(path: Path, error: OSError) -> GochatError:
     text = f"{path} can't be made: {error.strerror}"
     return ConfigError(text) if error.errno in _PERMANENT else StoreUnavailable(text)
+
+
+def unreadable(path: Path, error: OSError) -> ConfigError | StoreUnavailable:
+    """Return what to raise for a file that can't be read."""
+    text = f"{path} can't be read: {error.strerror}"
+    return ConfigError(text) if error.errno in _FORBIDDEN else StoreUnavailable(text)
 
 
 def rights_of_others(path: Path) -> int | None:
