@@ -129,6 +129,7 @@ async def test_a_private_message_while_a_minimal_client_logs_in_reaches_it_once(
         await mei.send(Login(name="mei", password="correct horse"))
         heard = await until_pong(mei)
         assert [m.text for m in heard if isinstance(m, Message)] == ["before", "meanwhile"]
+        assert await until_pong(mei) == []  # a sign, for closing may reset the connection
         async with server.connect() as again:
             await mei.stream.aclose()
             await bob.sees(offline="mei")

@@ -29,7 +29,9 @@ from gochat.chat.exchange import (
 )
 from gochat.chat.names import NameKey
 from gochat.chat.store import Store
+from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import IsTyping, Marked
+from gochat.storage.redis.exchange import RedisExchange
 
 pytestmark = pytest.mark.trio
 
@@ -236,3 +238,23 @@ async def test_nodes_find_each_other_again_in_an_emptied_redis(
             third = await join(nursery, three)
             await until(lambda: third.online == {"Mei", "Bob"})
             nursery.cancel_scope.cancel()
+
+
+async def test_node_whose_first_beat_is_late_starts_all_the_same(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis was up just now; the machine may be busy."""
+    beat, failures = RedisExchange._beat, 2
+
+    async def late(self: RedisExchange) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreUnavailable("Redis does not answer in time")
+        await beat(self)
+
+    monkeypatch.setattr(RedisExchange, "_beat", late)
+    async with nodes.open() as store, trio.open_nursery() as nursery:
+        await join(nursery, store)
+        assert failures == 0
+        nursery.cancel_scope.cancel()

@@ -17,9 +17,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 import msgspec
 import structlog
@@ -48,6 +48,8 @@ from gochat.storage.redis.wire import Broken, Refused, Wire, damage_raised
 
 log = structlog.stdlib.get_logger()
 
+T = TypeVar("T")
+
 #: Parts of the lease: how often it is prolonged. Two may fail.
 BEATS: Final = 5
 #: Notices that may wait to be told. Beyond it, what is of the moment is dropped, and who is here
@@ -59,6 +61,10 @@ MAX_NOTICES: Final = 10_000
 RESYNC_AFTER: Final = 5.0
 #: Seconds in which a node that stops says so.
 FAREWELL: Final = 1.0
+#: How often a step of the start is tried, and seconds in between: Redis was up just now, but a busy
+#: machine may let it miss its time once.
+START_TRIES: Final = 10
+TRY_AGAIN: Final = 0.5
 #: Seconds for which one XREAD waits; then the thread sees whether it is still wanted.
 BLOCK: Final = 1.0
 #: Seconds until a server is tried again.
@@ -117,11 +123,11 @@ class RedisExchange:
         """See :meth:`gochat.chat.exchange.Exchange.run`."""
         self._receive = receive
         tail = _Tail(self, self._topology, self._integrity, self._keys.notices, self._timeout)
-        tail.position = await self._lane.run(self._newest())
+        tail.position = await _patiently(lambda: self._lane.run(self._newest()))
         tail.start()
         try:
-            await self._beat()
-            await self._resynchronise()
+            await _patiently(self._beat)
+            await _patiently(self._resynchronise)
             task_status.started()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_lease)
@@ -389,3 +395,16 @@ class _Tail(threading.Thread):
 def _unpack(entry: list[bytes]) -> tuple[Node, list[Notice]]:
     _, node, _, notices = entry
     return node.decode(), _decode(notices)
+
+
+async def _patiently(step: Callable[[], Awaitable[T]]) -> T:
+    """Try a step of the start again where Redis does not answer. Raises StoreUnavailable."""
+    for _ in range(START_TRIES - 1):
+        try:
+            return await step()
+        except StoreCorrupt:
+            raise
+        except StoreUnavailable as error:
+            log.debug("the exchange is not joined", reason=str(error))
+            await trio.sleep(TRY_AGAIN)
+    return await step()
