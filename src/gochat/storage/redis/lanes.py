@@ -53,7 +53,7 @@ _TEXTS: Final = {
     "MASTERDOWN": "the Redis master is down",
     "MISCONF": "Redis can't write to its disk",
     "MOVED": "a slot of the cluster was moved",
-    "NOAUTH": "Redis does not let us in any more",
+    "NOAUTH": "Redis authentication failed: the user or the password has changed",
     "NOPERM": "Redis does not permit this user what gochat needs",
     "NOREPLICAS": "Redis has not enough replicas to write",
     "NOSCRIPT": "Redis has forgotten gochat's scripts",

@@ -85,7 +85,7 @@ def find_partitions(location: Location) -> int:
         )
     except Refused as error:
         if error.code == "NOPERM":
-            raise ConfigError(f"{location}: {error}") from error
+            raise ConfigError(wire.forbidden(location, error)) from error
         raise
     finally:
         connection.close()

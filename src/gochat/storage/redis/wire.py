@@ -181,11 +181,13 @@ def connect(location: Location, host: Host, timeout: float) -> Wire:
         wire.eviction = wire.ask_eviction()
     except (redis.AuthenticationError, AuthorizationError) as error:
         wire.close()
-        raise ConfigError(f"Redis at {host} refuses the user or the password: {error}") from error
+        raise ConfigError(_unauthenticated(host, error)) from error
     except Refused as error:
         wire.close()
-        if error.code in ("NOPERM", "NOAUTH"):
-            raise ConfigError(f"Redis at {host} does not let us in: {error}") from error
+        if error.code == "NOPERM":
+            raise ConfigError(forbidden(host, error)) from error
+        if error.code == "NOAUTH":
+            raise ConfigError(_unauthenticated(host, error)) from error
         raise Broken(f"Redis at {host}: {error}") from error
     except redis.TimeoutError as error:
         wire.close()
@@ -300,3 +302,18 @@ _CODES: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 def _code(error: Exception) -> str:
     return next((code for kind, code in _CODES if isinstance(error, kind)), "")
+
+
+def forbidden(where: object, error: Exception) -> str:
+    """Return what to say where this user lacks a right."""
+    return (
+        f"Redis at {where} does not permit this user what gochat needs ({error}): give it the "
+        "rights that docs/how-to/redis.md lists"
+    )
+
+
+def _unauthenticated(where: object, error: Exception) -> str:
+    return (
+        f"Redis authentication failed at {where} ({error}): check the user and the password in the "
+        "store's URL"
+    )
