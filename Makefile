@@ -58,13 +58,20 @@ imports: $(DEVELOPMENT)
 docs: $(DEVELOPMENT) ## Only check the documentation: links, and the parts made from the code
 	$(BIN)/python docs/check.py
 
-# All of them some at a time; chosen ones one after the other. The report is printed also when tests
-# fail; the exit code is the tests'.
+# Some at a time, then those of tests/faults one after the other: starved of processor time, a run's
+# clients forget what they had said before its faults are over. Chosen ones all in one go. The report
+# is printed also when tests fail; the exit code is the tests'.
+MARKED := -m 'not (nothing$(WITHOUT:%= or %))'
 tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for some of them
 	$(BIN)/coverage erase
+ifeq ($(strip $(ARGS)),)
 	@status=0; \
-	$(PYTEST) $(or $(ARGS),-n $(JOBS) --dist worksteal -m 'not (nothing$(WITHOUT:%= or %))') \
-	|| status=$$?; $(REPORT); exit $$status
+	$(PYTEST) -n $(JOBS) --dist worksteal $(MARKED) --ignore=tests/faults || status=$$?; \
+	$(PYTEST) $(MARKED) tests/faults || status=$$?; \
+	$(REPORT); exit $$status
+else
+	@status=0; $(PYTEST) $(ARGS) || status=$$?; $(REPORT); exit $$status
+endif
 
 test-loaded: $(DEVELOPMENT) ## Run the tests beside two busy loops: they must pass there, too
 	@$(BIN)/python tests/support/busy_machine.py 2 $(MAKE) tests
