@@ -295,10 +295,11 @@ async def test_each_goodbye_leaves_a_line_with_its_reason(
 
 async def test_ends_without_a_goodbye_are_told_apart(logs: Logs) -> None:
     async with running_server() as server:
-        async with server.peer("away"):
-            pass
+        async with server.peer("away") as peer:
+            await peer.end()
         async with server.peer("out") as peer:
             await peer.ask(Logout(), LoggedOut)
+            await peer.end()
         async with server.peer("reset") as peer:
             await peer.ask(Ping(), Pong)
             connection = socket_of(peer)

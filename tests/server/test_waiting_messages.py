@@ -42,7 +42,6 @@ from gochat.protocol.messages import (
     Ping,
     Pong,
     Position,
-    Presence,
     Resume,
     Send,
     Sent,
@@ -102,13 +101,6 @@ async def reset(peer: Peer) -> None:
         stream = stream.transport_stream
     stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
     await trio.aclose_forcefully(stream)
-
-
-async def end(peer: Peer) -> None:
-    """End the connection in order: with something left unread it would be reset."""
-    if not any(isinstance(message, Presence) for message in peer.received):
-        await peer.sees(online="mei")
-    await peer.stream.aclose()
 
 
 async def state(server: RunningServer, conv: str = "@bob") -> Conversation:
@@ -185,7 +177,7 @@ async def test_what_the_client_showed_to_have_does_not_come_again(
                 case "logout":
                     await mei.ask(Logout(), LoggedOut)
                 case _:
-                    await end(mei)
+                    await mei.end()
         await bob.sees(offline="mei")
         async with connect(server) as mei:
             assert await waiting(mei) == (["four"] if sign == "ping" else [])
@@ -231,7 +223,7 @@ async def test_sign_amid_what_waits_counts_for_what_came_before_and_the_end_for_
                     await mei.text()
                 await mei.ask(sign, Pong if isinstance(sign, Ping) else LoggedOut)
                 assert texts(mei) == rest
-                await (reset(mei) if cut else end(mei))
+                await (reset(mei) if cut else mei.end())
             await bob.sees(offline="mei")
             async with server.connect() as mei:
                 rest = await waiting(mei)
@@ -276,7 +268,7 @@ async def test_1600_that_wait_come_to_a_slow_reader_at_once_and_once() -> None:
         async with server.connect_slowly() as mei:
             assert await waiting(mei) == [str(number) for number in range(1600)]
             await bob.sees(online="mei")
-            await end(mei)
+            await mei.end()
         await bob.sees(offline="mei")
         async with server.connect() as mei:
             assert await waiting(mei) == []

@@ -130,6 +130,13 @@ class Peer:
         except (trio.EndOfChannel, trio.BrokenResourceError):
             return messages
 
+    async def end(self) -> None:
+        """End the connection in order. Closed with something unread, it would be reset."""
+        stream: Any = self.stream
+        await getattr(stream, "transport_stream", stream).send_eof()
+        await self.at_end()
+        await stream.aclose()
+
 
 class RunningServer:
     """Where a server listens, and how to reach it."""
