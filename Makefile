@@ -19,10 +19,9 @@ DEVELOPMENT := $(VENV)/.development
 JOBS := 3
 # Kinds of tests to leave out, by their marker: `make tests WITHOUT=engine`.
 WITHOUT :=
-PYTEST := $(BIN)/coverage run -m pytest --durations=10 --durations-min=5
-REPORT := $(BIN)/coverage combine --quiet && $(BIN)/coverage report
+PYTEST := $(BIN)/python -m pytest --durations=10 --durations-min=5
 
-.PHONY: help chat serve tui test test-loaded check-format lint types imports tests format bench faults docs \
+.PHONY: help chat serve tui test test-loaded coverage check-format lint types imports tests format bench faults docs \
 	docs-write pictures build smoke constraints clean
 
 help: ## Say what there is
@@ -59,19 +58,24 @@ docs: $(DEVELOPMENT) ## Only check the documentation: links, and the parts made 
 	$(BIN)/python docs/check.py
 
 # Some at a time, then those of tests/faults one after the other: starved of processor time, a run's
-# clients forget what they had said before its faults are over. Chosen ones all in one go. The report
-# is printed also when tests fail; the exit code is the tests'.
+# clients forget what they had said before its faults are over. Chosen ones all in one go.
 MARKED := -m 'not (nothing$(WITHOUT:%= or %))'
 tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for some of them
-	$(BIN)/coverage erase
 ifeq ($(strip $(ARGS)),)
 	@status=0; \
 	$(PYTEST) -n $(JOBS) --dist worksteal $(MARKED) --ignore=tests/faults || status=$$?; \
 	$(PYTEST) $(MARKED) tests/faults || status=$$?; \
-	$(REPORT); exit $$status
+	exit $$status
 else
-	@status=0; $(PYTEST) $(ARGS) || status=$$?; $(REPORT); exit $$status
+	@$(PYTEST) $(ARGS)
 endif
+
+# Apart from the tests, for it makes them half as slow again. The report is printed also when they
+# fail; the exit code is the tests'.
+coverage: $(DEVELOPMENT) ## Run the tests, and report which lines and branches they run
+	@$(BIN)/coverage erase
+	@status=0; $(MAKE) tests PYTEST='$(BIN)/coverage run -m pytest' || status=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$status
 
 test-loaded: $(DEVELOPMENT) ## Run the tests beside two busy loops: they must pass there, too
 	@$(BIN)/python tests/support/busy_machine.py 2 $(MAKE) tests
