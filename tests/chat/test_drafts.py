@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -314,17 +316,38 @@ async def test_a_private_message_names_nobody(world: World) -> None:
 async def test_looking_for_names_costs_the_same_however_many_at_signs_there_are(
     world: World, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked_at = []
-    fold = names.fold
+    folded: list[str] = []
+    possible_key = names.possible_key
 
-    def counted(name: str) -> NameKey:
-        looked_at.append(name)
-        return fold(name)
+    def counted(name: str) -> NameKey | None:
+        folded.append(name)
+        return possible_key(name)
 
-    monkeypatch.setattr(names, "fold", counted)
+    monkeypatch.setattr(names, "possible_key", counted)
+    monkeypatch.setattr(names, "fold", None)  # its rules are for names that somebody wants to have
     text = word * (MAX_TEXT // len(word))
     await world.drafts._mentioned(LOBBY_KEY, text)
-    assert len(looked_at) == 50
+    assert len(folded) == 50
+
+
+async def test_mentions_are_looked_up_at_once_and_unknown_names_take_no_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [f"p{number}" for number in range(MAX_MENTIONS + 5)]
+    await world.register(*people)
+    asked: list[int] = []
+    lookup = world.directory.people
+
+    async def counted(keys: Collection[NameKey]) -> dict[NameKey, str]:
+        asked.append(len(keys))
+        return await lookup(keys)
+
+    monkeypatch.setattr(world.directory, "people", counted)
+    unknown = [f"q{number}" for number in range(30)]
+    text = " ".join(f"@{name}" for name in [*unknown, *people, *unknown, *unknown])
+    mentioned = await world.drafts._mentioned(LOBBY_KEY, text)
+    assert list(mentioned.values()) == people[:MAX_MENTIONS]
+    assert asked == [len(unknown) + len(people)]
 
 
 @given(st.text(st.sampled_from("@ab.-_ \u0301\u094d梅א,"), max_size=60))

@@ -200,6 +200,47 @@ def test_what_is_far_too_long_is_not_even_looked_at() -> None:
     assert names._forms.cache_info() == before
 
 
+class Profiles:
+    """The two profiles, which note how long the texts are that they are given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lengths: list[int] = []
+        for profile in (names._PRESERVED, names._FOLDED):
+            monkeypatch.setattr(profile, "enforce", partial(self._enforce, profile.enforce))
+        names._forms.cache_clear()
+
+    def _enforce(self, enforce: Callable[[str], str], name: str) -> str:
+        self.lengths.append(len(name))
+        return enforce(name)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["・漢", "٠", "۰", "ب٠", "a", "·l", "\u200d", "e\u0301", "\u0301\u0316", "İ", "ﷺ", "ﾀﾞ", "Σ"],
+)
+@pytest.mark.parametrize("length", [1, MAX_NAME, MAX_NAME + 1, MAX_TYPED, MAX_TYPED + 1, 65536])
+def test_the_profile_is_given_no_more_than_a_name_has(
+    unit: str, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes time in the square of a text's length: 22 ms for 127 katakana dots."""
+    profiles = Profiles(monkeypatch)
+    name = (unit * length)[:length]
+    for function in (outcome, names.possible_key):
+        function(name)
+    assert max(profiles.lengths, default=0) <= MAX_NAME
+
+
+def test_the_profile_is_asked_last_and_not_for_mentions(monkeypatch: pytest.MonkeyPatch) -> None:
+    profiles = Profiles(monkeypatch)
+    for refused in ("ザ・タロウ", "l·l", "a\u200db", "аlice", "é-", "é" * (MAX_NAME + 1)):
+        refusal(refused)
+    names.possible_key("Zoë")
+    assert names.check("mei") == "mei"
+    assert profiles.lengths == []
+    assert names.check("Zoë") == "Zoë"
+    assert profiles.lengths == [3, 3]  # as it is shown, and in lower case
+
+
 # -- which are the same ---------------------------------------------------------------------------
 
 
@@ -273,6 +314,15 @@ def test_any_text_is_a_name_or_a_bad_name_and_nothing_else(text: str) -> None:
         assert not set(form) & set(" ,@#/:")
         assert unicodedata.is_normalized("NFC", form)
         form.encode()
+
+
+@given(any_text)
+@example("a" * (MAX_TYPED + 1))
+def test_the_possible_key_of_a_name_is_its_key(text: str) -> None:
+    possible = names.possible_key(text)
+    if not isinstance(outcome(text), ChatError):
+        assert possible == names.fold(text)
+    assert possible is None or 1 <= len(possible) <= MAX_NAME
 
 
 _WAYS: dict[str, Callable[[str], str]] = {

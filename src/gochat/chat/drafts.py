@@ -31,9 +31,9 @@ MAX_TEXT: Final = 4000
 MAX_EMOJI: Final = 32
 #: Different emoji on one message: with ten names each they fit a frame beside the longest text.
 MAX_REACTIONS: Final = 20
-#: Names looked up in one message: a message that names more people means the whole room.
+#: People whom one message can name: one that names more means the whole room.
 MAX_MENTIONS: Final = 10
-#: What may be names, and is looked at for those: so that a message full of @ costs no more.
+#: What may be names, and is looked up together: so that a message full of @ costs no more.
 _MAX_CANDIDATES: Final = 5 * MAX_MENTIONS
 
 #: What emoji are joined with, and what flags of regions are spelled in.
@@ -180,19 +180,14 @@ class Drafts:
     async def _mentioned(self, key: ConversationKey, text: str) -> dict[NameKey, str]:
         if "@" not in text or conversations.is_private(key):
             return {}
-        keys: dict[NameKey, None] = {}
-        for name in islice(_after_at_signs(text), _MAX_CANDIDATES):
-            try:
-                keys[names.fold(name)] = None
-            except ChatError:
-                continue  # no name, so nobody's
-            if len(keys) == MAX_MENTIONS:
-                break
-        return await self._directory.people(keys) if keys else {}
+        candidates = islice(_after_at_signs(text), _MAX_CANDIDATES)
+        keys = dict.fromkeys(filter(None, map(names.possible_key, candidates)))
+        found = await self._directory.people(keys) if keys else {}
+        return dict(islice(found.items(), MAX_MENTIONS))
 
 
 def _after_at_signs(text: str) -> Iterator[str]:
-    """What may be a name, behind each @ that is not inside a word."""
+    """What may be a name, after each @ that is not inside a word."""
     for match in _MENTION.finditer(text):
         start = end = match.end()
         # Not \w+: that ends at the marks which vowels are in many writings.
