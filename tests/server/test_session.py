@@ -60,7 +60,8 @@ async def test_bytes_one_at_a_time_over_a_stream_that_buffers_nothing() -> None:
 
 
 async def test_a_peer_that_does_not_read_is_not_read_from_either() -> None:
-    async with open_server(config(mailbox_bytes=64 * 1024 * 1024)) as server:
+    limits = config(mailbox_bytes=1024 * 1024, anonymous_bytes=1024**3)
+    async with open_server(limits) as server:
         async with connected(server, lockstep=True) as (peer, stream):
             sent = 0
 

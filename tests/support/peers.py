@@ -21,6 +21,7 @@ from gochat.protocol.messages import (
     Login,
     Message,
     Payload,
+    Pong,
     Presence,
     Register,
     Request,
@@ -96,6 +97,13 @@ class Peer:
             if getattr(message, "request_id", None) == request_id:
                 assert isinstance(message, kind), message
                 return message
+
+    async def expect_last(self, request_id: str) -> None:
+        """Receive until the pong with this id: what was sent before it has been answered."""
+        while True:
+            message = await self.receive()
+            if isinstance(message, Pong) and message.request_id == request_id:
+                return
 
     async def register(self, name: str) -> None:
         """Register with the password of all tests."""

@@ -45,6 +45,11 @@ class FrameDecoder:
         """
         return self._start < len(self._buffer)
 
+    @property
+    def size(self) -> int:
+        """How many bytes have arrived that were not handed out yet, with their headers."""
+        return len(self._buffer) - self._start
+
     def receive_data(self, data: bytes) -> None:
         """Add bytes in the order in which they arrived."""
         if self._error is not None:

@@ -64,7 +64,6 @@ class Arrivals:
         """Log in by password."""
         session.caps = _kept(frozenset(request.caps))  # it may want signs of life before the reply
         now = trio.current_time()
-        account = _fold_or_nobody(request.name)
         session.login_failures = [t for t in session.login_failures if t > now - _MINUTE]
         if len(session.login_failures) >= self._limits.login_failures:
             wait = session.login_failures[0] + _MINUTE - now
@@ -73,6 +72,7 @@ class Arrivals:
                 f"too many failed logins: try again in {wait:.0f} s",
                 retry_after=wait,
             )
+        account = _fold_or_nobody(request.name)
         accounts, logins = self._services.accounts, self._services.logins
         logins.check(account, session.address, now)
         origin = subscriber(session.address)
@@ -144,7 +144,7 @@ class Arrivals:
             return
         session.identity = session.person = session.token_digest = None
         session.opened = trio.current_time()  # from here on it has to log in again
-        session.bytes_received = 0
+        session.anonymous_bytes = 0
         self._services.connections.logged_out()
         self._services.hub.leave(session, person)
 

@@ -80,6 +80,7 @@ class CatchUp:
         for position in positions:
             with suppress(ChatError):
                 last[conversations.key(position.conv, self._person.key)] = position
+            await self._session.give_way()
         for key, position in last.items():
             await self._send_missed(key, position)
 

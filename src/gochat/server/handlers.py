@@ -91,22 +91,28 @@ class Handlers:
         self._is_tracing = services.config.log_level == "debug"
 
     async def handle(self, session: Session, requests: Sequence[Request]) -> None:
-        """Handle what arrived together, in its order. Replies are posted, not flushed, unless there
-        are so many that the peer has to read before there are more."""
+        """Handle what arrived together, in its order, until the session is to end. Replies are
+        posted, not flushed, unless there are so many that the peer has to read before there are
+        more."""
         session.requests += len(requests)
         for is_send, group in groupby(requests, key=lambda request: isinstance(request, Send)):
             if is_send:
+                if session.is_ending:
+                    return
                 sends = [r for r in group if isinstance(r, Send)]
                 with self._traced(session, Send, len(sends)):
                     await self._send(session, sends)
                 continue
             for request in group:
+                if session.is_ending:
+                    return
                 with self._traced(session, type(request)):
                     try:
                         await self._answer(session, request)
                     except (ChatError, StoreUnavailable) as error:
                         session.refuse(error, request)
                 await session.wait_for_peer()
+                await session.give_way()
 
     def _traced(
         self, session: Session, kind: type[Request], times: int = 1
@@ -219,6 +225,7 @@ class Handlers:
                 outcomes.append(await self._services.drafts.send(who, person.rooms, request))
             except (ChatError, StoreUnavailable) as error:
                 outcomes.append(error)
+            await session.give_way()
         drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
         appended = iter(await self._append(session, drafts))
         for request, outcome in zip(requests, outcomes, strict=True):
@@ -231,6 +238,7 @@ class Handlers:
                 result = outcome
             self._acknowledge(session, request, result)
             await session.wait_for_peer()
+            await session.give_way()
 
     async def _write(
         self, session: Session, who: Identity, person: OnlinePerson, request: LogRequest

@@ -5,6 +5,7 @@ the other, and flushes the replies together. Writing is the outlet's business
 (:mod:`gochat.chat.delivery`); where that is behind, the session waits for its peer to read before
 it reads on, handles the next request, or sends more of what it sends by itself. So what a peer
 asked for never makes it a slow consumer; only what comes unasked, to a peer that doesn't read.
+Between two requests it lets others have the loop, if it has had it for long.
 While a request waits in line, the session reads on, to notice when its peer leaves.
 
 What an error does is decided here, and only here:
@@ -23,6 +24,7 @@ anything else                a logged traceback and ``bye internal``; the server
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -36,13 +38,12 @@ from gochat.errors import (
     ChatError,
     ErrorCode,
     FrameError,
-    MalformedMessage,
     ProtocolError,
     StoreUnavailable,
     UnknownMessageType,
 )
 from gochat.protocol.codec import decode_request, encode
-from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.framing import HEADER_SIZE, FrameDecoder
 from gochat.protocol.messages import Bye, ByeReason, Error, Payload, Request
 from gochat.server import session_log
 from gochat.server.journal import ACTS, Journal, Rate
@@ -63,6 +64,11 @@ LINGER: Final = 1.0
 FAREWELL: Final = 10.0
 #: Seconds after which a client may come back whose connection was closed for its own good.
 RETRY_AFTER: Final = 1.0
+#: Seconds for which a session handles requests before the others get the loop. What a person does
+#: takes less, and then costs nothing more; a flood costs some hundredths more.
+SLICE: Final = 0.001
+#: Requests that are decoded before the first is handled; messages among them share a commit.
+MAX_TOGETHER: Final = 256
 
 
 #: Tracebacks: a bug that a peer can reach, it can reach often.
@@ -92,10 +98,10 @@ class Session:
 
     __slots__ = (
         "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_read_ahead", "_is_waiting",
-        "_malformed", "_max_malformed", "_received", "_scope", "_socket", "_stream", "address",
-        "began", "bytes_received", "caps", "connection", "events", "identity", "journal",
-        "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened", "outlet",
-        "partial_since", "person", "pinged", "port", "receipts", "refused", "requests",
+        "_malformed", "_max_malformed", "_received", "_scope", "_slice_began", "_socket", "_stream",
+        "address", "anonymous_bytes", "began", "caps", "connection", "events", "identity",
+        "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened",
+        "outlet", "partial_since", "person", "pinged", "port", "receipts", "refused", "requests",
         "token_digest", "wants_log", "working_since",
     )  # fmt: skip
 
@@ -123,6 +129,7 @@ class Session:
         self._scope = trio.CancelScope()
         self._is_waiting = False  # for its peer, or in line: closing it need not wait
         self._has_read_ahead = False
+        self._slice_began = 0.0
         self._bye: Bye | None = None
         self._malformed = 0
         self._max_malformed = malformed_frames
@@ -141,7 +148,8 @@ class Session:
         #: Since when it has not listened, but done what it was asked to; None while it listens.
         self.working_since: float | None = None
         self.pinged: float | None = None
-        self.bytes_received = 0
+        #: Of frames that came before the login.
+        self.anonymous_bytes = 0
         self.max_anonymous_bytes = anonymous_bytes
         self.login_failures: list[float] = []
         self.identity: Identity | None = None
@@ -177,6 +185,11 @@ class Session:
         """Called by the hub for a private message posted to a client that doesn't want the log."""
         if self.receipts is not None and self.events is not NOWHERE and self.outlet.is_open:
             self.receipts.note(conversation, seq, *self._written())
+
+    @property
+    def is_ending(self) -> bool:
+        """True once it is to say goodbye: the request that it is handling is the last one."""
+        return self._bye is not None
 
     @property
     def name(self) -> str | None:
@@ -226,6 +239,16 @@ class Session:
             await self.outlet.drain()
             self._is_waiting = False
             await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def give_way(self) -> None:
+        """Let others have the loop, if this session has had it for :data:`SLICE`.
+
+        Whoever handles several requests, or several parts of one, calls this after each: what has
+        arrived in one segment must not hold up everybody. A checkpoint only now and then.
+        """
+        if time.perf_counter() - self._slice_began > SLICE:
+            await trio.lowlevel.checkpoint()
+            self._slice_began = time.perf_counter()
 
     # -- its life -------------------------------------------------------------------------------
 
@@ -290,8 +313,8 @@ class Session:
                 self._scope.cancel()
                 return
             self._received += len(data)
-            self._note_arrival(len(data))
             self._decoder.receive_data(data)
+            self._check_allowance(self._decoder.size)
             self._has_read_ahead = True
             read += len(data)
 
@@ -316,12 +339,13 @@ class Session:
             if not data or self._bye is not None:  # what comes with the end isn't acknowledged
                 return
             self.working_since = trio.current_time()
-            self._note_arrival(len(data))
+            self._slice_began = time.perf_counter()
             self._decoder.receive_data(data)
             try:
                 await self._handle_arrived()
-                while self._has_read_ahead and self._bye is None:
+                while self._has_read_ahead:
                     await self._handle_arrived()
+                self._check_allowance(self._decoder.size)  # the beginning of a frame
             finally:
                 self.outlet.flush()
             await self.wait_for_peer()
@@ -377,9 +401,10 @@ class Session:
             if delivered := self.receipts.take(inf if has_ended else self._arrived()):
                 self._handlers.delivered(self.receipts.person, delivered)
 
-    def _note_arrival(self, size: int) -> None:
-        self.bytes_received += size
-        if self.identity is None and self.bytes_received > self.max_anonymous_bytes:
+    def _check_allowance(self, waiting: int = 0) -> None:
+        """End the session if more has come before the login than may: frames that were taken, and
+        so many bytes that wait to be."""
+        if self.identity is None and self.anonymous_bytes + waiting > self.max_anonymous_bytes:
             self.close(ByeReason.PROTOCOL_ERROR, "too much was sent before logging in")
 
     def _listen_again(self, worked_since: float) -> None:
@@ -396,25 +421,44 @@ class Session:
         self.working_since = self.pinged = None
 
     async def _handle_arrived(self) -> None:
-        """Handle all requests that are complete, and reply to each in order."""
+        """Handle all requests that are complete, and reply to each in order; none any more once the
+        session is to end."""
         self._has_read_ahead = False
-        requests: list[Request] = []
-        try:
-            while (body := self._decoder.next_frame()) is not None:
-                self.partial_since = None
-                try:
-                    requests.append(decode_request(body))
-                except (MalformedMessage, UnknownMessageType) as error:
-                    await self._handlers.handle(self, requests)
-                    requests = []
-                    self._refuse(error)
-                    if self._bye is not None:
-                        return
-                    await self.wait_for_peer()
-        except FrameError:
+        is_more = True
+        while is_more and not self.is_ending:
+            requests: list[Request] = []
+            refused: ProtocolError | None = None
+            try:
+                is_more = self._decode_arrived(requests)
+            except ProtocolError as error:
+                refused = error
             await self._handlers.handle(self, requests)  # what was whole before it counts
-            raise
-        await self._handlers.handle(self, requests)
+            if refused is not None and not self.is_ending:
+                if isinstance(refused, FrameError):
+                    raise refused
+                self._refuse(refused)
+                await self.wait_for_peer()
+            await self.give_way()
+
+    def _decode_arrived(self, requests: list[Request]) -> bool:
+        """Add to `requests` those that have arrived; True if there may be more of them.
+
+        Raises ProtocolError where one is not valid; those before it have been added.
+        """
+        # One at a time until somebody is logged in: from then on no frame counts as anonymous.
+        together = 1 if self.identity is None else MAX_TOGETHER
+        while len(requests) < together:
+            body = self._decoder.next_frame()
+            if body is None:
+                return False
+            self.partial_since = None
+            if self.identity is None:
+                self.anonymous_bytes += HEADER_SIZE + len(body)
+                self._check_allowance()
+                if self.is_ending:
+                    return False
+            requests.append(decode_request(body))
+        return True
 
     def _refuse(self, error: ProtocolError) -> None:
         self.refuse(error)
