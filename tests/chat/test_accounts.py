@@ -13,7 +13,7 @@ from patience import PATIENCE
 from storing import NOON, Clock
 from talking import World
 
-from gochat.chat.accounts import TOKEN_LIFETIME, Accounts, Identity
+from gochat.chat.accounts import RENEW_AFTER, TOKEN_LIFETIME, Accounts, Identity
 from gochat.chat.hashing import HashingQueue
 from gochat.chat.names import NameKey
 from gochat.chat.passwords import Passwords
@@ -85,6 +85,11 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait for what threads do."""
     while not condition():  # noqa: ASYNC110 - an event would have to be set in a thread
         await trio.sleep(0.001)
+
+
+async def set_hash(world: World, password_hash: str) -> None:
+    """Have another one change Ann's password."""
+    assert await world.store.change_password(await stored(world), password_hash)
 
 
 async def stored(world: World) -> Account:
@@ -268,17 +273,17 @@ async def test_who_got_in_line_is_hashed_for_as_often_as_it_takes(
     await stronger.log_in("ann", PASSWORD)
     assert "t=2," in (await stored(world)).password_hash
     await stronger.change_password(ANN, PASSWORD, OTHER)
-    assert await stronger.log_in("ann", OTHER) == ANN
+    assert await stronger.log_in("ann", OTHER) == ANN._replace(generation=1)
 
 
 async def test_an_old_hash_of_what_was_typed_is_replaced_by_one_of_its_prepared_form(
     accounts: Accounts, world: World, hasher: Hasher
 ) -> None:
     typed, otherwise = "cafe\u0301\u00a0au lait", "caf\u00e9 au lait"
-    await world.store.set_password_hash(ANN.key, argon2.PasswordHasher(1, 8, 1).hash(typed))
+    await set_hash(world, argon2.PasswordHasher(1, 8, 1).hash(typed))
     assert await code(accounts.log_in, "ann", otherwise) == "bad_credentials"
-    assert await accounts.log_in("ann", typed) == ANN
-    assert await accounts.log_in("ann", otherwise) == ANN
+    assert await accounts.log_in("ann", typed) == ANN._replace(generation=1)
+    assert await accounts.log_in("ann", otherwise) == ANN._replace(generation=1)
     hasher.verified = 0
     assert await code(accounts.log_in, "ann", OTHER) == "bad_credentials"
     assert hasher.verified == 1, "once, where the forms are the same"
@@ -292,7 +297,7 @@ async def test_hashing_again_never_brings_an_old_password_back(
     hash_, token = hasher.hash, trio.lowlevel.current_trio_token()
 
     def changed_meanwhile(password: str | bytes, *, salt: bytes | None = None) -> str:
-        trio.from_thread.run(world.store.set_password_hash, ANN.key, new, trio_token=token)
+        trio.from_thread.run(set_hash, world, new, trio_token=token)
         return hash_(password, salt=salt)
 
     new = hash_(OTHER)
@@ -303,7 +308,7 @@ async def test_hashing_again_never_brings_an_old_password_back(
 
 async def test_a_hash_that_is_none_lets_nobody_in(accounts: Accounts, world: World) -> None:
     for nonsense in ("", "!", "$argon2id$v=19$m=8,t=1,p=1$AAAA", "x" * 1000):
-        await world.store.set_password_hash(ANN.key, nonsense)
+        await set_hash(world, nonsense)
         assert await code(accounts.log_in, "ann", PASSWORD) == "bad_credentials"
 
 
@@ -316,12 +321,14 @@ async def test_a_new_password_replaces_the_old_one_and_revokes_every_token(
     old = [await accounts.issue_token(ANN) for _ in range(3)]
     await accounts.register("ted", PASSWORD)
     teds = await accounts.issue_token(Identity(NameKey("ted"), "ted"))
-    new = await accounts.change_password(ANN, PASSWORD, OTHER)
+    ann = await accounts.change_password(ANN, PASSWORD, OTHER)
+    assert ann == ANN._replace(generation=1)
+    new = await accounts.issue_token(ann)
     assert await code(accounts.log_in, "ann", PASSWORD) == "bad_credentials"
-    assert await accounts.log_in("ann", OTHER) == ANN
+    assert await accounts.log_in("ann", OTHER) == ann
     for token in old:
         assert await code(accounts.resume, token.secret) == "bad_token"
-    assert await accounts.resume(new.secret) == (ANN, new)
+    assert await accounts.resume(new.secret) == (ann, new, False)
     await accounts.resume(teds.secret)
 
 
@@ -339,7 +346,12 @@ async def test_nobody_comes_in_by_a_password_that_was_changed_while_it_was_being
     outcomes: list[str] = []
 
     async def intrude() -> None:
-        outcomes.append(await code(accounts.log_in, "ann", PASSWORD))
+        who = await accounts.log_in("ann", PASSWORD)
+        token = await accounts.issue_token(who)
+        with pytest.raises(ChatError) as caught:
+            await accounts.require_current(token.digest, is_login=True)
+        outcomes.append(caught.value.code)
+        assert await code(accounts.resume, token.secret) == "bad_token"
 
     async def take_over() -> None:
         outcomes.append(await code(accounts.change_password, ANN, PASSWORD, "my password"))
@@ -349,25 +361,34 @@ async def test_nobody_comes_in_by_a_password_that_was_changed_while_it_was_being
         nursery.start_soon(intrude)
         nursery.start_soon(take_over)
         await until(lambda: hasher.verified == 2)
-        await world.store.set_password_hash(ANN.key, new)
+        await set_hash(world, new)
         hasher.may_go_on.set()
     assert outcomes == ["bad_credentials", "bad_credentials"]
-    assert await accounts.log_in("ann", OTHER) == ANN
+    assert await accounts.log_in("ann", OTHER) == ANN._replace(generation=1)
 
 
 async def test_of_two_who_change_a_password_at_the_same_moment_one_wins(
-    accounts: Accounts, hasher: Hasher, world: World
+    accounts: Accounts, hasher: Hasher
 ) -> None:
-    theirs = argon2.PasswordHasher(1, 8, 1).hash(OTHER)
-    hash_, token = hasher.hash, trio.lowlevel.current_trio_token()
+    outcomes: dict[str, str] = {}
 
-    def overtaken(password: str | bytes, *, salt: bytes | None = None) -> str:
-        trio.from_thread.run(world.store.set_password_hash, ANN.key, theirs, trio_token=token)
-        return hash_(password, salt=salt)
+    async def change(new: str) -> None:
+        try:
+            await accounts.change_password(ANN, PASSWORD, new)
+        except ChatError as error:
+            outcomes[new] = str(error.code)
 
-    hasher.hash = overtaken  # type: ignore[method-assign]  # the moment in between
-    assert await code(accounts.change_password, ANN, PASSWORD, "my password") == "bad_credentials"
-    assert (await stored(world)).password_hash == theirs
+    hasher.may_go_on.clear()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(change, "one password")
+        nursery.start_soon(change, OTHER)
+        await until(lambda: hasher.verified == 2)  # both have proved the old one
+        hasher.may_go_on.set()
+    ((lost, why),) = outcomes.items()
+    assert why == "bad_credentials"
+    assert await code(accounts.log_in, "ann", lost) == "bad_credentials"
+    (won,) = {"one password", OTHER} - {lost}
+    assert await accounts.log_in("ann", won) == ANN._replace(generation=1)
 
 
 async def test_a_login_survives_that_another_one_hashes_the_password_again(
@@ -378,9 +399,9 @@ async def test_a_login_survives_that_another_one_hashes_the_password_again(
         nursery.start_soon(accounts.log_in, "ann", PASSWORD)
         await until(lambda: hasher.verified == 1)
         again = argon2.PasswordHasher(1, 8, 1).hash(PASSWORD)
-        await world.store.set_password_hash(ANN.key, again)
+        assert await world.store.rehash_password(await stored(world), again)
         hasher.may_go_on.set()
-    assert hasher.verified == 2
+    assert hasher.verified == 1
 
 
 # -- tokens ---------------------------------------------------------------------------------------
@@ -390,12 +411,42 @@ async def test_a_token_stands_for_its_owner_until_it_expires(
     accounts: Accounts, hasher: Hasher, clock: Clock
 ) -> None:
     token = await accounts.issue_token(ANN)
-    assert await accounts.resume(token.secret) == (ANN, token)
-    clock.now = token.expires - 1
-    assert await accounts.resume(token.secret) == (ANN, token)
+    assert await accounts.resume(token.secret) == (ANN, token, False)
     clock.now = token.expires
     assert await code(accounts.resume, token.secret) == "bad_token"
     assert (hasher.hashed, hasher.verified) == (0, 0), "tokens cost no hashing"
+
+
+async def test_a_token_that_is_used_is_valid_for_longer_at_the_cost_of_few_writes(
+    accounts: Accounts, clock: Clock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await accounts.issue_token(ANN)
+    renew, written = world.store.renew_token, 0
+
+    async def counted(digest: bytes, expires: int, address: str) -> bool:
+        nonlocal written
+        written += 1
+        return await renew(digest, expires, address)
+
+    monkeypatch.setattr(world.store, "renew_token", counted)
+    for _ in range(300):  # ten times a day
+        clock.now += TOKEN_LIFETIME // 100
+        await accounts.resume(token.secret)
+    assert clock.now > token.expires + TOKEN_LIFETIME
+    assert written <= 3 / RENEW_AFTER
+    monkeypatch.setattr(world.store, "renew_token", _down)
+    expires = (await accounts.resume(token.secret)).token.expires
+    clock.now = expires - 1
+    await accounts.resume(token.secret)  # where nothing can be written, it is as good as before
+    clock.now = expires
+    assert await code(accounts.resume, token.secret) == "bad_token"
+
+
+async def test_a_token_that_moves_to_another_address_says_so_once(accounts: Accounts) -> None:
+    token = await accounts.issue_token(ANN, "10.0.0.1", is_login=True)
+    addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.1", "10.0.0.3"]
+    moved = [(await accounts.resume(token.secret, address)).is_new_address for address in addresses]
+    assert moved == [False, True, False, False, True], "the first is known by a login"
 
 
 async def test_a_token_of_a_clock_that_was_far_ahead_does_not_hold_for_years(
@@ -404,12 +455,14 @@ async def test_a_token_of_a_clock_that_was_far_ahead_does_not_hold_for_years(
     start = clock.now
     clock.now = start + 10 * 365 * 24 * 3600 * 1000
     jumped = await accounts.issue_token(ANN)
-    assert await accounts.resume(jumped.secret) == (ANN, jumped)
+    assert await accounts.resume(jumped.secret) == (ANN, jumped, False)
     clock.now = start
     assert await code(accounts.resume, jumped.secret) == "bad_token"
     token = await accounts.issue_token(ANN)
     clock.now = start - TOKEN_LIFETIME // 2
-    assert await accounts.resume(token.secret) == (ANN, token), "the clock is behind: no harm"
+    assert await accounts.resume(token.secret) == (ANN, token, False), (
+        "the clock is behind: no harm"
+    )
 
 
 async def test_tokens_are_long_random_and_kept_as_digests_only(
@@ -439,13 +492,14 @@ async def test_what_is_no_token_is_refused(accounts: Accounts, secret: str) -> N
     assert (caught.value.code, caught.value.field) == ("bad_token", "token")
 
 
+async def _down(*_: object) -> bool:
+    raise StoreUnavailable("down")
+
+
 async def test_a_store_that_is_down_is_no_wrong_password(
     accounts: Accounts, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def down(*_: object) -> None:
-        raise StoreUnavailable("down")
-
-    monkeypatch.setattr(world.store, "account", down)
+    monkeypatch.setattr(world.store, "account", _down)
     for attempt in (accounts.log_in, accounts.register):
         with pytest.raises(StoreUnavailable):
             await attempt("ann", PASSWORD)

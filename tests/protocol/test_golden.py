@@ -212,6 +212,7 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         '{"conv":"#lobby","read":7,"unread":2,"mentions":1,"level":"none"}',
     ),
     (m.IsTyping(to="#lobby", from_="mei"), '{"to":"#lobby","from":"mei"}'),
+    (m.NewLogin(address="192.0.2.1", by="token"), '{"address":"192.0.2.1","by":"token"}'),
     (
         m.Bye(reason="server_closing", text="see you", retry_after=1.0),
         '{"reason":"server_closing","text":"see you","retry_after":1.0}',

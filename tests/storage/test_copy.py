@@ -39,6 +39,14 @@ PEOPLE = ("Mei", "Bob", "Eve", "Straße", "李雷")
 #: A time at which cids are still remembered.
 TODAY = wall_clock() - 60_000
 SESSION = Token(digest=b"s" * 32, account=person("Mei"), expires=wall_clock() + 3_600_000)
+#: For a new password, from an address.
+BOBS = Token(
+    digest=b"b" * 32,
+    account=person("Bob"),
+    expires=wall_clock() + 3_600_000,
+    generation=1,
+    address="10.0.0.1",
+)
 
 
 async def fill(url: str, more: int = 0) -> None:
@@ -48,11 +56,12 @@ async def fill(url: str, more: int = 0) -> None:
     async with open_store(url, clock=clock) as store:
         chat = Chat(store)
         await chat.register("Mei", "Bob", "Eve", "Straße")
-        await store.set_password_hash(person("Bob"), "another hash")
+        await store.change_password(account("Bob"), "another hash")
+        await store.add_token(BOBS)
         await store.add_token(SESSION)
         await store.add_token(Token(digest=b"e" * 32, account=person("Bob"), expires=NOON))
         await store.add_token(Token(digest=b"r" * 32, account=person("Eve"), expires=2 * TODAY))
-        await store.revoke_tokens(person("Eve"))
+        await store.change_password(account("Eve"), "her new hash")
         await chat.append(*(draft("Bob", "#lobby", f"{n}", cid=f"c{n}") for n in range(more)))
         await chat.say("Mei", "#lobby", "hello @Bob", mentions=["Bob"], cid="hello")
         await chat.say("Mei", "#lobby", "to be taken back @Eve", mentions=["Eve"])
@@ -197,7 +206,7 @@ async def test_each_copy_of_a_copy_is_what_people_had(
     assert len(epochs) == len(kinds), "clients must not take one history for another"
     assert all(report.parts == reports[0].parts for report in reports)
     counts = {part.what: part.count for part in reports[0].parts}
-    assert (counts["accounts"], counts["sessions"]) == (5, 1)
+    assert (counts["accounts"], counts["sessions"]) == (5, 2)
     assert reports[0].kinds["edit"] == 3
 
 

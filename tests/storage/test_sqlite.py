@@ -390,7 +390,7 @@ async def test_writes_that_wait_when_damage_is_met_are_refused(path: Path) -> No
 
         async def write(number: int) -> None:
             try:
-                await chat.store.set_password_hash(account("Mei").key, f"hash {number}")
+                await chat.store.rehash_password(account("Mei"), f"hash {number}")
                 outcomes.append("done")
             except StoreCorrupt:
                 outcomes.append("refused")

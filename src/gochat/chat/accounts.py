@@ -3,35 +3,48 @@
 Passwords are hashed with argon2id, for which people wait in line (:mod:`gochat.chat.hashing`).
 
 A token spares its owner the hashing: it is 256 random bits, of which the store keeps the SHA-256
-digest. That needs no slow hash, for there is nothing to guess.
+digest. That needs no slow hash, for there is nothing to guess. It stands for a device: any number
+of connections may hold it, and it is valid for a lifetime after it was last used.
+
+Proving takes time, in which the password may be changed. So what was proved has the *generation* of
+the account record that it was proved by (:class:`Identity`); a token keeps it, and is valid while
+the account has the same. Who logs somebody in asks :meth:`Accounts.require_current` when those who
+revoke can see the new session: either they end it, or it sees what they have changed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple
+
+import trio
 
 from gochat.chat import names
 from gochat.chat.hashing import HashingQueue, Wait, wait_patiently
 from gochat.chat.names import NameKey
 from gochat.chat.passwords import Passwords, Verdict
 from gochat.chat.store import LOGIN_MEMORY, Account, Store, Token
-from gochat.errors import ChatError, ErrorCode
+from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 
 #: In milliseconds.
 TOKEN_LIFETIME: Final = 30 * 24 * 3600 * 1000
 #: A token that holds for more lifetimes than this was issued while the clock was far ahead, and
 #: would hold for as long. Not just one: the clock may be behind now, which must end no session.
 FROM_A_JUMP: Final = 2
+#: The part of its lifetime that must have passed since a token was last renewed: so many writes are
+#: made for it, however often it is used.
+RENEW_AFTER: Final = 0.1
 
 
 class Identity(NamedTuple):
-    """Who somebody has proved to be."""
+    """Who somebody has proved to be, and the generation of the password that this was proved by."""
 
     key: NameKey
     name: str
+    generation: int = 0
 
 
 class IssuedToken(NamedTuple):
@@ -40,6 +53,14 @@ class IssuedToken(NamedTuple):
     secret: str
     digest: bytes
     expires: int
+
+
+class Resumed(NamedTuple):
+    """Who has come back by a token, and whether from an address that is new for them."""
+
+    who: Identity
+    token: IssuedToken
+    is_new_address: bool
 
 
 class Accounts:
@@ -62,7 +83,8 @@ class Accounts:
         self._store = store
         self._clock = clock
         self._passwords = passwords or Passwords()
-        self._token_lifetime = token_lifetime
+        #: In milliseconds.
+        self.token_lifetime: Final = token_lifetime
         self._queue = queue or HashingQueue()
 
     async def register(self, name: str, password: str, wait: Wait = wait_patiently) -> str:
@@ -94,92 +116,124 @@ class Accounts:
             account, verdict = await self._prove(name, password)
             if verdict is Verdict.OUTDATED:
                 await self._rehash(account, password)
-        return Identity(account.key, account.name)
+        return Identity(account.key, account.name, account.generation)
 
     async def change_password(
         self, who: Identity, old: str, new: str, wait: Wait = wait_patiently
-    ) -> IssuedToken:
-        """Set a new password, revoke all tokens and return a new one.
+    ) -> Identity:
+        """Set a new password, which revokes all tokens; return `who` with the new generation.
+
+        Of several at once one is made. Between the commit and the return nothing is cancelled. On
+        StoreUnavailable it may have been made.
 
         Raises:
-            ChatError: ``bad_credentials``, ``bad_password`` or ``busy``.
+            ChatError: ``bad_credentials``, also if the password was changed meanwhile;
+                ``bad_password`` or ``busy``.
         """
         self._passwords.check(new)
         async with self._queue.slot(wait):
             account, _ = await self._prove(who.name, old)
             password_hash = await self._queue.run(self._passwords.hash, new)
-        if await self._store.account(who.key) != account:
-            raise _wrong()  # somebody else with the old password was faster
-        await self._store.set_password_hash(who.key, password_hash)
-        await self._store.revoke_tokens(who.key)
-        return await self.issue_token(who)
+        with trio.CancelScope(shield=True):  # the sessions of the old password must end then
+            if not await self._store.change_password(account, password_hash):
+                raise _wrong()
+        return who._replace(generation=account.generation + 1)
 
     async def has_logged_in_from(self, account: NameKey, address: str) -> bool:
         """Return whether somebody has logged in from this address of late, by password."""
         at = await self._store.last_login(account, address)
         return at is not None and at > self._clock() - LOGIN_MEMORY
 
-    async def issue_token(self, who: Identity, address: str | None = None) -> IssuedToken:
-        """Return a new session token, for a login by password from `address`, if it was one."""
+    async def issue_token(
+        self, who: Identity, address: str = "", *, is_login: bool = False
+    ) -> IssuedToken:
+        """Return a new session token for a device at `address`, which is remembered if this is for
+        a login by password."""
         secret = secrets.token_urlsafe(32)
-        token = IssuedToken(secret, _digest(secret), self._clock() + self._token_lifetime)
-        await self._store.add_token(
-            Token(digest=token.digest, account=who.key, expires=token.expires), address
+        token = Token(
+            digest=_digest(secret),
+            account=who.key,
+            expires=self._clock() + self.token_lifetime,
+            generation=who.generation,
+            address=address,
         )
-        return token
+        await self._store.add_token(token, address if is_login else None)
+        return IssuedToken(secret, token.digest, token.expires)
 
-    async def resume(self, secret: str) -> tuple[Identity, IssuedToken]:
-        """Return whose token this is, and the token.
+    async def resume(self, secret: str, address: str = "") -> Resumed:
+        """Return whose token this is, used from `address`; renew it, if that is due.
 
         Raises:
-            ChatError: ``bad_token``: there is none, it was revoked, or it has expired.
+            ChatError: ``bad_token``: it is unknown, was revoked, or has expired.
         """
         now = self._clock()
         token = await self._store.token(_digest(secret), now)
-        if token is not None and token.expires - now > FROM_A_JUMP * self._token_lifetime:
+        if token is not None and token.expires - now > FROM_A_JUMP * self.token_lifetime:
             token = None
         account = await self._store.account(token.account) if token is not None else None
         if token is None or account is None:
-            raise ChatError(
-                ErrorCode.BAD_TOKEN, "the session has ended: log in again", field="token"
-            )
-        issued = IssuedToken(secret, token.digest, token.expires)
-        return Identity(account.key, account.name), issued
+            raise _ended()
+        expires = token.expires
+        has_moved = address != token.address
+        is_new = has_moved and not await self.has_logged_in_from(token.account, address)
+        if has_moved or self.is_renewal_due(expires - now):
+            # Where nothing can be written, it is as good as before.
+            with contextlib.suppress(StoreUnavailable):
+                renewed = max(expires, now + self.token_lifetime)
+                if not await self._store.renew_token(token.digest, renewed, address):
+                    raise _ended()
+                expires = renewed
+        who = Identity(account.key, account.name, token.generation)
+        return Resumed(who, IssuedToken(secret, token.digest, expires), is_new)
+
+    def valid_for(self, token: IssuedToken) -> float:
+        """Return for how many seconds a token is valid, if it is not renewed."""
+        return (token.expires - self._clock()) / 1000
+
+    def is_renewal_due(self, left: float) -> bool:
+        """Return whether a token that is valid for `left` milliseconds more is to be renewed."""
+        return left < self.token_lifetime * (1 - RENEW_AFTER)
+
+    async def require_current(self, digest: bytes, *, is_login: bool) -> None:
+        """Require that a token just issued or resumed, and so what was proved, was not revoked.
+
+        Raises:
+            ChatError: it was: ``bad_credentials`` for a login by password, else ``bad_token``.
+        """
+        if await self._store.token(digest, self._clock()) is None:
+            raise _wrong() if is_login else _ended()
 
     async def revoke(self, digest: bytes) -> None:
         """Make a token worthless."""
         await self._store.revoke_token(digest)
 
     async def _prove(self, name: str, password: str) -> tuple[Account, Verdict]:
-        """Return the account with this name and password, as it is now. Needs a slot."""
+        """Return the account with this name and password, as it was before hashing, which takes its
+        time. Needs a slot."""
         try:
             account = await self._store.account(names.fold(name))
         except ChatError:  # no account can have such a name
             account = None
-        while True:
-            password_hash = account.password_hash if account is not None else None
-            verdict = await self._queue.run(self._passwords.verify, password_hash, password)
-            if account is None or verdict is Verdict.WRONG:
-                raise _wrong()
-            # Hashing takes its time. Who changes a password meanwhile must be sure that nobody
-            # comes in by the old one any more, so look again.
-            now = await self._store.account(account.key)
-            if now == account:
-                return account, verdict
-            account = now
+        password_hash = account.password_hash if account is not None else None
+        verdict = await self._queue.run(self._passwords.verify, password_hash, password)
+        if account is None or verdict is Verdict.WRONG:
+            raise _wrong()
+        return account, verdict
 
     async def _rehash(self, account: Account, password: str) -> None:
         """Hash a password again, in the form and by the parameters of today. Needs a slot."""
         password_hash = await self._queue.run(self._passwords.hash, password)
-        now = await self._store.account(account.key)
-        if now == account:  # not over a password that was changed meanwhile
-            await self._store.set_password_hash(account.key, password_hash)
+        await self._store.rehash_password(account, password_hash)
 
 
 def _wrong() -> ChatError:
     return ChatError(
         ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field="password"
     )
+
+
+def _ended() -> ChatError:
+    return ChatError(ErrorCode.BAD_TOKEN, "the session has ended: log in again", field="token")
 
 
 def _digest(secret: str) -> bytes:

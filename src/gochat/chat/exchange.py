@@ -4,6 +4,9 @@ The log says what was said, and loses nothing. This is what passes: it may come 
 outage what is only of the moment (typing) may be lost. Who is online mends itself: each node keeps
 a lease and tells anew what it has when it was away; a node whose lease ends is taken to be gone,
 and its people with it.
+
+What was revoked must not be late or lost: who tells it can wait until all nodes have acted on it. A
+node that may have missed something is told that it may (:class:`Missed`), and looks at the store.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.protocol.messages import IsTyping, Marked
+from gochat.protocol.messages import IsTyping, Marked, NewLogin
 
 #: A node's name for as long as its process lives.
 Node: TypeAlias = str
@@ -77,13 +80,40 @@ class MarkerMoved(_Notice, frozen=True, array_like=True, tag=True):
     event: Marked
 
 
-class Revoked(_Notice, frozen=True, array_like=True, tag=True):
-    """Somebody's tokens were revoked: their sessions at other nodes end."""
+class LoginSeen(_Notice, frozen=True, array_like=True, tag=True):
+    """Somebody has logged in from a new address: for their sessions at other nodes."""
 
     person: NameKey
+    event: NewLogin
 
 
-Notice: TypeAlias = Here | Arrived | Left | AwaySet | Typed | MarkerMoved | Revoked
+class Revoked(_Notice, frozen=True, array_like=True, tag=True):
+    """Sessions of somebody end: those that hold the token with this `digest`; or, if that is None,
+    those whose password or token is of a generation before `generation`.
+
+    With a `receipt`, a node acknowledges it when these sessions have ended there.
+    """
+
+    person: NameKey
+    generation: int = 0
+    digest: bytes | None = None
+    receipt: str = ""
+
+
+class Acknowledged(_Notice, frozen=True, array_like=True, tag=True):
+    """The node has done what a notice with this `receipt` says."""
+
+    receipt: str
+
+
+class Missed(_Notice, frozen=True, array_like=True, tag=True):
+    """This node may have missed a :class:`Revoked`. Never told, only received, as :data:`HERE`."""
+
+
+Notice: TypeAlias = (
+    Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen
+    | Revoked | Acknowledged | Missed
+)  # fmt: skip
 
 #: Takes what a node tells, in its order.
 Receive: TypeAlias = Callable[[Node, Sequence[Notice]], None]
@@ -96,13 +126,23 @@ class Exchange(Protocol):
         """Tell the other nodes, soon. Never blocks, never raises."""
         ...
 
+    async def confirm(self, revoked: Revoked) -> bool:
+        """Tell the other nodes, also if cancelled; return True when each of them has acknowledged
+        it or has no lease any more, False if that is not known within little more than a lease.
+
+        `revoked` has a receipt of its own. A node that starts meanwhile needs to know nothing: who
+        logs in there is looked up in the store after that.
+        """
+        ...
+
     async def run(
         self, receive: Receive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> NoReturn:
         """Take part in the exchange until cancelled; then say that this node has stopped.
 
         `receive` is called in the Trio thread, and must not block. It is given :class:`Here` of a
-        node before anything else of it; and of this node itself, as :data:`HERE`, only its
-        :class:`AwaySet`. Starts when the nodes that are there are known.
+        node before anything else of it, but :class:`Revoked`; and of this node itself, as
+        :data:`HERE`, only its :class:`AwaySet` and :class:`Missed`. Starts when the nodes that are
+        there are known.
         """
         ...

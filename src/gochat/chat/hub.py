@@ -16,13 +16,21 @@ import trio
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private, participants
 from gochat.chat.delivery import Delivery
-from gochat.chat.exchange import Arrived, AwaySet, Left, Notice, PersonHere, Typed
+from gochat.chat.exchange import Arrived, AwaySet, Left, LoginSeen, Notice, PersonHere, Typed
 from gochat.chat.names import NameKey, known
 from gochat.chat.presence import Roster
 from gochat.chat.rate import TokenBucket
 from gochat.chat.store import Batch, Cursor, Logged
 from gochat.protocol.codec import encode
-from gochat.protocol.messages import Capability, Event, IsTyping, Marked, Message, Person
+from gochat.protocol.messages import (
+    Capability,
+    Event,
+    IsTyping,
+    Marked,
+    Message,
+    NewLogin,
+    Person,
+)
 
 #: Bytes of entries that are posted to a session at once, as much as a frame has at most: between
 #: two posts what waits can be written, so that a large commit fills no mailbox of whoever reads.
@@ -113,6 +121,10 @@ class Hub:
 
     def __len__(self) -> int:
         return len(self._everyone)
+
+    def sessions(self) -> tuple[Subscriber, ...]:
+        """Return all sessions that are logged in here."""
+        return tuple(self._everyone)
 
     def person(self, key: NameKey) -> OnlinePerson | None:
         """Return who is online here under this key, or None."""
@@ -341,6 +353,21 @@ class Hub:
         here = self._people.get(person)
         if here is not None:
             self.tell(here.sessions, event, Capability.MARKERS)
+            self._delivery.flush()
+
+    def tell_login(self, person: NameKey, event: NewLogin, *, besides: Subscriber) -> None:
+        """Tell a person's other sessions, at all nodes, that they have logged in."""
+        self.show_login(person, event, besides=besides)
+        self.tell_nodes(LoginSeen(person, event))
+
+    def show_login(
+        self, person: NameKey, event: NewLogin, *, besides: Subscriber | None = None
+    ) -> None:
+        """Tell a person's sessions that are here, and flush."""
+        here = self._people.get(person)
+        if here is not None:
+            others = [session for session in here.sessions if session is not besides]
+            self.tell(others, event, Capability.LOGINS)
             self._delivery.flush()
 
     async def tell_presence(self, interval: float) -> NoReturn:

@@ -71,20 +71,28 @@ Cursor: TypeAlias = object
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """Somebody who registered. `name` is the form that is shown."""
+    """Somebody who registered. `name` is the form that is shown; `generation` counts how often the
+    password was changed."""
 
     key: NameKey
     name: str
     password_hash: str
     created: int
+    generation: int = 0
 
 
 class Token(Struct, frozen=True, kw_only=True):
-    """A session token, kept as the SHA-256 digest of the secret."""
+    """A session token, kept as the SHA-256 digest of the secret.
+
+    `generation` is that of the account whose password was proved for it: it is valid while the
+    account still has the same. `address` is where it was last used from, empty if not known.
+    """
 
     digest: bytes
     account: NameKey
     expires: int
+    generation: int = 0
+    address: str = ""
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -188,8 +196,18 @@ class Store(Protocol):
         """Return those of `keys` that are accounts, each with the name that is shown."""
         ...
 
-    async def set_password_hash(self, key: NameKey, password_hash: str) -> None:
-        """Replace an account's password hash."""
+    async def change_password(self, proved: Account, password_hash: str) -> bool:
+        """Replace an account's password hash and count its generation up, in one step, if it still
+        has the generation of `proved`: of several changes at once one is made.
+
+        Return whether it was made. From then on no token of an earlier generation is valid,
+        whenever it is added.
+        """
+        ...
+
+    async def rehash_password(self, proved: Account, password_hash: str) -> bool:
+        """Replace the hash of the same password, if the account still has the generation and the
+        hash of `proved`. Return whether it was replaced."""
         ...
 
     async def add_token(self, token: Token, address: str | None = None) -> None:
@@ -205,15 +223,20 @@ class Store(Protocol):
         ...
 
     async def token(self, digest: bytes, now: int) -> Token | None:
-        """Return the token, or None if there is none or it has expired."""
+        """Return the token, or None if it is not valid: unknown, revoked, expired, or of another
+        generation than its account. What was revoked before this was called is seen."""
+        ...
+
+    async def renew_token(self, digest: bytes, expires: int, address: str) -> bool:
+        """Move the end of a token forward (never back), and note where it is used from.
+
+        Return False, and change nothing, if it was revoked or is of another generation; it never
+        comes back by this.
+        """
         ...
 
     async def revoke_token(self, digest: bytes) -> None:
-        """Forget a token; no error if there is none."""
-        ...
-
-    async def revoke_tokens(self, account: NameKey) -> None:
-        """Forget all tokens of an account."""
+        """Forget a token; no error if it is unknown."""
         ...
 
     # -- the log --------------------------------------------------------------------------------

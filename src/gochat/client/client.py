@@ -186,12 +186,15 @@ class Client:
         """
         self._link.reconnect_now()
 
-    async def change_password(self, old: str, new: str) -> None:
+    async def change_password(self, old: str, new: str) -> bool:
         """Set a new password. All other sessions of the account end; this one gets a new token.
+
+        Return True when they have ended. False: the password is changed and no old token is valid,
+        but a node of the server could not be reached, at which a session may last a little longer.
 
         Not repeated after a cut: try to log in with the new password then.
         """
-        await self._link.change_password(old, new)
+        return await self._link.change_password(old, new)
 
     # -- events ---------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from gochat.protocol.messages import (
     Login,
     Marked,
     Message,
+    NewLogin,
     Ping,
     Pong,
     Presence,
@@ -280,7 +281,7 @@ class Connection:
         elif isinstance(payload, Bye):
             self.bye = payload
             self.end(payload.text or f"the server closed the connection: {payload.reason}")
-        elif isinstance(payload, Message | CaughtUp | Presence | Marked | IsTyping):
+        elif isinstance(payload, Message | CaughtUp | Presence | Marked | IsTyping | NewLogin):
             self._receiver.received(payload)
         else:
             self._reply(payload)

@@ -1,7 +1,7 @@
 """What a client tells its program: the events of :meth:`gochat.client.Client.events`.
 
-Four come from the server as they are (:class:`Message`, :class:`Presence`, :class:`Marked`,
-:class:`IsTyping`); the others are the client's own.
+Five come from the server as they are (:class:`Message`, :class:`Presence`, :class:`Marked`,
+:class:`IsTyping`, :class:`NewLogin`); the others are the client's own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gochat.protocol.messages import (
     IsTyping,
     Marked,
     Message,
+    NewLogin,
     Person,
     Presence,
 )
@@ -85,7 +86,7 @@ class OutgoingChanged:
 
 #: All that :meth:`gochat.client.Client.events` yields.
 ClientEvent: TypeAlias = (
-    Message | Presence | Marked | IsTyping
+    Message | Presence | Marked | IsTyping | NewLogin
     | StateChanged | Synchronised | Reset | OutgoingChanged
 )  # fmt: skip
 

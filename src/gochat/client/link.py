@@ -150,8 +150,8 @@ class Link:
         if self._pause is not None:
             self._pause.cancel()
 
-    async def change_password(self, old: str, new: str) -> None:
-        """Set a new password, and take the new token."""
+    async def change_password(self, old: str, new: str) -> bool:
+        """Set a new password, and take the new token. Return whether all other sessions ended."""
         request = wire.ChangePassword(old=old, new=new)
 
         async def change() -> wire.PasswordChanged:
@@ -162,7 +162,7 @@ class Link:
                 raise ConnectionLost(no_answer(self._options))
             return await connection.ask(request, wire.PasswordChanged)
 
-        await self._until_not_busy(change)
+        return (await self._until_not_busy(change)).others_ended
 
     async def call(self, request: wire.Request, expected: type[R]) -> R:
         """Return the reply to `request`, over as many connections as it takes within the time."""

@@ -52,7 +52,7 @@ class Mailroom:
                 self.show(self.inbox.receive(event))
             case wire.CaughtUp():
                 self.show(self.inbox.catch_up(event))
-            case wire.Presence() | wire.Marked() | wire.IsTyping():
+            case wire.Presence() | wire.Marked() | wire.IsTyping() | wire.NewLogin():
                 self.buffer.put([event])
             case wire.Ping() | wire.Bye():
                 pass  # the connection's own

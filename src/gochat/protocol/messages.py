@@ -44,6 +44,8 @@ class Capability(StrEnum):
     MARKERS = "markers"
     #: ``typing``.
     TYPING = "typing"
+    #: ``new_login`` when the account has logged in from an address that is new for it.
+    LOGINS = "logins"
 
 
 class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -228,8 +230,8 @@ class Resume(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Logout(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Leave: revokes the session's token; the connection may log in again. Answered by
-    `LoggedOut`."""
+    """Leave: revokes the token, which ends all connections that hold it; this one may log in again.
+    Answered by `LoggedOut`."""
 
     msg_type: ClassVar[str] = "logout"
 
@@ -513,11 +515,15 @@ class LoggedOut(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PasswordChanged(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """The new password holds; every older token is refused from here on."""
+    """The new password holds; every older token is refused from here on.
+
+    `others_ended`: no other session of the account is there any more; false if that is not known.
+    """
 
     msg_type: ClassVar[str] = "password_changed"
     token: str
     expires: Int
+    others_ended: bool = True
 
 
 class People(_Reply, frozen=True, kw_only=True, omit_defaults=True):
@@ -644,6 +650,17 @@ class IsTyping(Payload, frozen=True, kw_only=True, omit_defaults=True):
     from_: str = field(name="from")
 
 
+class NewLogin(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The person has logged in on another connection, from an address that is new for them.
+
+    `by` is ``password`` or ``token``. Of an IPv6 address only the first 64 bits are given.
+    """
+
+    msg_type: ClassVar[str] = "new_login"
+    address: str
+    by: str
+
+
 class Bye(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """The server closes this connection now; always its last frame.
 
@@ -685,7 +702,7 @@ Reply: TypeAlias = (
     | HistoryPage | Found | ConversationList | RoomList | MemberList | Pong
 )  # fmt: skip
 
-Event: TypeAlias = Message | CaughtUp | Presence | Marked | IsTyping | Ping | Bye
+Event: TypeAlias = Message | CaughtUp | Presence | Marked | IsTyping | NewLogin | Ping | Bye
 
 #: All that a client may receive.
 ServerMessage: TypeAlias = Reply | Event

@@ -64,6 +64,7 @@ from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.neighbours import Neighbours
 from gochat.server.registrations import RegistrationLimiter
+from gochat.server.revocation import Revocations
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.sockets import has_descriptor
@@ -292,6 +293,7 @@ async def open_server(
         await nursery.start(server.follow)
         nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
         nursery.start_soon(services.markers.run)
+        nursery.start_soon(services.revocations.run)
         if store.exchange is not None:
             await nursery.start(store.exchange.run, Neighbours(services).receive)
         nursery.start_soon(deadlines.watch, server.sessions, config.limits)
@@ -311,26 +313,28 @@ def _compose(
         per_second=limits.per_second,
         tell_nodes=store.exchange.tell if store.exchange is not None else lambda _: None,
     )
+    accounts = Accounts(
+        store,
+        clock,
+        passwords=Passwords(
+            argon2.PasswordHasher(
+                time_cost=limits.argon2_time,
+                memory_cost=limits.argon2_memory,
+                parallelism=limits.argon2_parallelism,
+            ),
+            range(limits.password_min, limits.password_max + 1),
+        ),
+        token_lifetime=int(limits.token_lifetime * 1000),
+        queue=HashingQueue(limits.hashing_queue),
+    )
     return Services(
         config=config,
         store=store,
         directory=directory,
         delivery=delivery,
         hub=hub,
-        accounts=Accounts(
-            store,
-            clock,
-            passwords=Passwords(
-                argon2.PasswordHasher(
-                    time_cost=limits.argon2_time,
-                    memory_cost=limits.argon2_memory,
-                    parallelism=limits.argon2_parallelism,
-                ),
-                range(limits.password_min, limits.password_max + 1),
-            ),
-            token_lifetime=int(limits.token_lifetime * 1000),
-            queue=HashingQueue(limits.hashing_queue),
-        ),
+        accounts=accounts,
+        revocations=Revocations(store, hub, accounts),
         drafts=Drafts(store, directory, limits.text_chars),
         rooms=Rooms(store, directory),
         retries=Retries(store, directory),

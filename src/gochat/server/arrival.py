@@ -13,7 +13,6 @@ import trio
 import gochat
 from gochat.chat import names
 from gochat.chat.accounts import Identity, IssuedToken
-from gochat.chat.exchange import Revoked
 from gochat.chat.names import NameKey
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import (
@@ -25,6 +24,7 @@ from gochat.protocol.messages import (
     LoggedOut,
     Login,
     Logout,
+    NewLogin,
     PasswordChanged,
     Register,
     Registered,
@@ -90,33 +90,47 @@ class Arrivals:
                 logins.failed(account, origin, now, is_known=is_known)
             raise
         logins.succeeded(account, origin)
-        token = await accounts.issue_token(who, origin)
-        async with self._arriving(session, who, token, request):
+        token = await accounts.issue_token(who, origin, is_login=True)
+        async with self._arriving(session, who, token, request, is_new_address=not is_known):
             pass
 
     async def resume(self, session: Session, request: Resume) -> None:
         """Log in by token and catch up."""
         session.caps = _kept(frozenset(request.caps))
-        who, token = await self._services.accounts.resume(request.token)
-        async with self._arriving(session, who, token, request) as catch_up:
+        origin = subscriber(session.address)
+        who, token, is_new = await self._services.accounts.resume(request.token, origin)
+        async with self._arriving(session, who, token, request, is_new_address=is_new) as catch_up:
             await catch_up.send_missed(request.positions)
 
     async def log_out(self, session: Session, request: Logout) -> None:
-        """Leave, and make the token worthless."""
-        if session.token_digest is not None:
-            await self._services.accounts.revoke(session.token_digest)
+        """Leave, and revoke the token, which ends the other connections that hold it."""
+        assert session.identity is not None
+        person, digest = session.identity.key, session.token_digest
+        if digest is not None:
+            try:
+                await self._services.accounts.revoke(digest)
+            except StoreUnavailable:
+                self._services.revocations.doubt()
+                raise
         await self.leave(session)
+        if digest is not None:
+            self._services.revocations.token_revoked(
+                person, digest, "you have logged out on another connection"
+            )
         session.note("logged out")
         session.reply(LoggedOut(request_id=request.request_id))
 
     async def change_password(self, session: Session, request: ChangePassword) -> None:
-        """Set a new password; the account's other sessions end, for their tokens do."""
+        """Set a new password; the account's other sessions end, for their tokens do.
+
+        The reply waits for that, as long as it can take where all is well and somewhat longer.
+        """
         assert session.identity is not None
-        assert session.person is not None
-        who = session.identity
+        who, revocations = session.identity, self._services.revocations
         self._services.logins.check(who.key, session.address, trio.current_time())
         try:
-            token = await self._services.accounts.change_password(
+            # With the new generation. Up to its sessions' end nothing must come in between.
+            session.identity = who = await self._services.accounts.change_password(
                 who, request.old, request.new, session.while_there
             )
         except ChatError as error:
@@ -125,15 +139,25 @@ class Arrivals:
                 now = trio.current_time()
                 self._services.logins.failed(who.key, session.address, now, is_known=True)
             raise
-        session.token_digest = token.digest
+        except StoreUnavailable:
+            revocations.doubt()  # it may have been made
+            raise
+        session.token_digest = None
         session.note("password changed")
-        for other in session.person.sessions:
-            if other is not session and isinstance(other, Session):
-                other.close(ByeReason.SESSION_REVOKED, "the password was changed: log in again")
-        self._services.hub.tell_nodes(Revoked(who.key))
+        is_confirmed = await revocations.password_changed(session, who.key, who.generation)
+        try:
+            token = await self._services.accounts.issue_token(who, subscriber(session.address))
+        except StoreUnavailable:
+            # An error would say that nothing has happened.
+            session.close(ByeReason.SESSION_REVOKED, "the password was changed: log in again")
+            return
+        self._hold(session, token)
         session.reply(
             PasswordChanged(
-                token=token.secret, expires=token.expires, request_id=request.request_id
+                token=token.secret,
+                expires=token.expires,
+                others_ended=is_confirmed,
+                request_id=request.request_id,
             )
         )
 
@@ -147,24 +171,51 @@ class Arrivals:
         session.anonymous_bytes = 0
         self._services.connections.logged_out()
         self._services.hub.leave(session, person)
+        self._services.revocations.left(session)
+
+    def _hold(self, session: Session, token: IssuedToken) -> None:
+        """Note which token a session holds."""
+        left = self._services.accounts.valid_for(token)
+        session.token_digest = token.digest
+        session.token_expires, session.token_until = token.expires, trio.current_time() + left
 
     @asynccontextmanager
     async def _arriving(
-        self, session: Session, who: Identity, token: IssuedToken, request: Login | Resume
+        self,
+        session: Session,
+        who: Identity,
+        token: IssuedToken,
+        request: Login | Resume,
+        *,
+        is_new_address: bool,
     ) -> AsyncIterator[CatchUp]:
         """Log the session in; hold its events back until what comes first is sent: by the body what
-        was missed, and then what waits for a client without the log."""
-        limits = self._limits
+        was missed, and then what waits for a client without the log.
+
+        Raises ChatError if what was proved has been revoked meanwhile.
+        """
+        limits, is_login = self._limits, isinstance(request, Login)
         session.identity = who
-        session.token_digest = token.digest
+        self._hold(session, token)
         session.wants_log = Capability.LOG in session.caps
         session.receipts = None if session.wants_log else Receipts(who.key)
         session.outlet.on_progress = None if session.wants_log else session.note_written
         session.person = self._services.hub.join(session, who.key, who.name)
         catch_up = CatchUp(self._services, session, session.person)
         self._services.connections.logged_in()
+        try:
+            # Now, when those who revoke can see it; see gochat.server.revocation.
+            await self._services.accounts.require_current(token.digest, is_login=is_login)
+        except (ChatError, StoreUnavailable):
+            catch_up.abandon()
+            await self.leave(session)
+            raise
         session.last_name = who.name
-        session.note("logged in", by="password" if isinstance(request, Login) else "token")
+        by = "password" if is_login else "token"
+        session.note("logged in", by=by, **({"new_address": True} if is_new_address else {}))
+        if is_new_address:
+            event = NewLogin(address=subscriber(session.address), by=by)
+            self._services.hub.tell_login(who.key, event, besides=session)
         session.reply(
             LoggedIn(
                 name=who.name,

@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from gochat.chat.exchange import (
+    Acknowledged,
     Arrived,
     AwaySet,
     Here,
     Left,
+    LoginSeen,
     MarkerMoved,
+    Missed,
     Node,
     Notice,
     PersonHere,
     Revoked,
     Typed,
 )
-from gochat.protocol.messages import ByeReason, Person
+from gochat.protocol.messages import Person
 from gochat.server.services import Services
-from gochat.server.session import Session
 
 
 class Neighbours:
@@ -27,6 +29,7 @@ class Neighbours:
 
     def __init__(self, services: Services) -> None:
         self._hub = services.hub
+        self._revocations = services.revocations
 
     def receive(self, node: Node, notices: Sequence[Notice]) -> None:
         """Do what follows here from what a node tells. In the Trio thread; never blocks."""
@@ -48,13 +51,14 @@ class Neighbours:
                 self._hub.show_typing(conversation, event, besides=key)
             case MarkerMoved(key, marked):
                 self._hub.show_marked(key, marked)
-            case Revoked(key):
-                here = self._hub.person(key)
-                for session in tuple(here.sessions) if here is not None else ():
-                    if isinstance(session, Session):
-                        session.close(
-                            ByeReason.SESSION_REVOKED, "the password was changed: log in again"
-                        )
+            case LoginSeen(key, login):
+                self._hub.show_login(key, login)
+            case Revoked():
+                self._revocations.receive(notice)
+            case Missed():
+                self._revocations.doubt()
+            case Acknowledged():
+                pass  # the exchange's own
             case _:
                 assert_never(notice)
 

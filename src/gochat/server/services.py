@@ -18,6 +18,7 @@ from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.registrations import RegistrationLimiter
+from gochat.server.revocation import Revocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Services:
     delivery: Delivery
     hub: Hub
     accounts: Accounts
+    revocations: Revocations
     drafts: Drafts
     rooms: Rooms
     retries: Retries

@@ -102,7 +102,7 @@ class Session:
         "address", "anonymous_bytes", "began", "caps", "connection", "events", "identity",
         "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened",
         "outlet", "partial_since", "person", "pinged", "port", "receipts", "refused", "requests",
-        "token_digest", "wants_log", "working_since",
+        "token_digest", "token_expires", "token_until", "wants_log", "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -155,6 +155,9 @@ class Session:
         self.identity: Identity | None = None
         self.person: OnlinePerson | None = None
         self.token_digest: bytes | None = None
+        #: When its token expires, unless it is renewed: in milliseconds of the wall clock, and in
+        #: seconds of the Trio clock.
+        self.token_expires, self.token_until = 0, 0.0
         self.caps: frozenset[str] = frozenset()
         self.wants_log = False
         #: Of a client that keeps no read marker of its own.
@@ -164,8 +167,9 @@ class Session:
     # -- what others ask of it ----------------------------------------------------------------
 
     def close(self, reason: ByeReason, text: str = "", *, retry_after: float | None = None) -> None:
-        """Have the session finish the request that it is handling, say goodbye and end. It doesn't
-        wait for the peer to read what comes before. The first counts."""
+        """Have the session finish the request that it is handling, say goodbye and end. It handles
+        no more of those that have arrived, and doesn't wait for the peer to read what comes before.
+        The first counts."""
         if self._bye is None:
             self._bye = Bye(reason=reason, text=text, retry_after=retry_after)
             if self._is_waiting:

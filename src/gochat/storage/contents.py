@@ -40,6 +40,7 @@ class Person(Struct, array_like=True, frozen=True):
     created: int
     read: int
     level: Level
+    generation: int = 0
 
 
 class Heading(Struct, array_like=True, frozen=True):

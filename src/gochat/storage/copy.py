@@ -319,8 +319,8 @@ def _summed(what: str, all_of_them: Iterable[Sequence[object]]) -> Part:
     return total.part()
 
 
-def _sessions(tokens: Sequence[Token]) -> list[tuple[bytes, str, int]]:
-    return [(token.digest, token.account, token.expires) for token in tokens]
+def _sessions(tokens: Sequence[Token]) -> list[tuple[bytes, str, int, int, str]]:
+    return [(one.digest, one.account, one.expires, one.generation, one.address) for one in tokens]
 
 
 def _digests(

@@ -19,7 +19,7 @@ from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.screen import ModalScreen
 
-from gochat.client import ConnectionState, StateChanged
+from gochat.client import ConnectionState, NewLogin, StateChanged
 from gochat.client.spool import gather
 from gochat.errors import ConfigError, GochatError, OutboxInUse
 from gochat.tui import addresses, commands, keys, themes
@@ -229,6 +229,8 @@ class GochatApp(App[None]):
                     await self.switch_screen(screen)
                 if isinstance(event, StateChanged):
                     self._connection_changed(event)
+                elif isinstance(event, NewLogin):
+                    self._show_login(event)
                 self._changed()
         finally:
             self.keep_drafts()
@@ -238,6 +240,15 @@ class GochatApp(App[None]):
             self.remember_session()
         elif event.state is ConnectionState.OFFLINE:
             self._ask_to_log_in(event.reason)
+
+    def _show_login(self, login: NewLogin) -> None:
+        """Say that somebody has logged in as this person elsewhere; for long, as it may matter."""
+        how = "with your password" if login.by == "password" else "with your saved session"
+        self.notify(
+            f"Logged in {how} from a new address: {safe(login.address)}. "
+            "If it was not you, change your password.",
+            title="New login", severity="warning", markup=False, timeout=60,
+        )  # fmt: skip
 
     def _ask_to_log_in(self, reason: str = "") -> None:
         # Each failed attempt ends offline, too: one question at a time.

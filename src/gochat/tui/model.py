@@ -21,6 +21,7 @@ from gochat.client import (
     Level,
     Marked,
     Message,
+    NewLogin,
     Outgoing,
     OutgoingChanged,
     OutgoingState,
@@ -172,6 +173,8 @@ class Model:
                 self._marked(event)
             case IsTyping():
                 self._typing(event)
+            case NewLogin():
+                pass  # for the app
             case StateChanged():
                 until = None if event.retry_in is None else self._clock() + event.retry_in
                 self.connection = Connection(event.state, event.reason, until)

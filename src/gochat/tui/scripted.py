@@ -163,12 +163,13 @@ class ScriptedClient:
         if self._state is ConnectionState.RECONNECTING:
             self.restore()
 
-    async def change_password(self, old: str, new: str) -> None:
+    async def change_password(self, old: str, new: str) -> bool:
         """Set a new password."""
         self._check("change_password", old, new)
         if self.accounts.get(self.me, old) != old:
             raise ChatError(ErrorCode.BAD_CREDENTIALS, "wrong password", field="old")
         self.accounts[self.me] = new
+        return True
 
     def _begin(self, name: str) -> None:
         self._name = name

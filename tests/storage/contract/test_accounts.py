@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import trio
+from msgspec.structs import replace
 from storing import NOON, Chat, Clock, account, person
 
 from gochat.chat.store import LOGIN_ADDRESSES, Account, Store, Token
@@ -58,11 +59,44 @@ async def test_existing_answers_for_thousands(store: Store) -> None:
 
 
 async def test_password_hash_can_be_replaced(chat: Chat) -> None:
-    await chat.store.set_password_hash(person("mei"), "new")
+    assert await chat.store.change_password(account("Mei"), "new")
     mei, bob = await chat.store.account(person("mei")), await chat.store.account(person("bob"))
-    assert mei is not None
-    assert mei.password_hash == "new"
+    assert mei == replace(account("Mei"), password_hash="new", generation=1)
     assert bob == account("Bob")
+
+
+async def test_of_several_password_changes_at_once_one_is_made(chat: Chat) -> None:
+    made: list[str] = []
+
+    async def change(password_hash: str) -> None:
+        if await chat.store.change_password(account("Mei"), password_hash):
+            made.append(password_hash)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(change, f"hash {number}")
+    (only,) = made
+    mei = await chat.store.account(person("mei"))
+    assert mei == replace(account("Mei"), password_hash=only, generation=1)
+    assert await chat.store.change_password(mei, "next")
+    assert not await chat.store.change_password(account("Nobody"), "none")
+    assert await chat.store.account(person("nobody")) is None
+
+
+async def test_rehashing_keeps_the_generation_and_never_replaces_another_password(
+    chat: Chat,
+) -> None:
+    token = Token(digest=b"d" * 32, account=person("mei"), expires=NOON + 1000)
+    await chat.store.add_token(token)
+    assert await chat.store.rehash_password(account("Mei"), "stronger")
+    stronger = replace(account("Mei"), password_hash="stronger")
+    assert await chat.store.account(person("mei")) == stronger
+    assert await chat.store.token(token.digest, NOON) == token
+    assert not await chat.store.rehash_password(account("Mei"), "late")
+    assert await chat.store.change_password(account("Mei"), "new"), "the password was the same"
+    assert not await chat.store.rehash_password(stronger, "late")
+    mei = await chat.store.account(person("mei"))
+    assert mei == replace(account("Mei"), password_hash="new", generation=1)
 
 
 async def test_token_is_found_until_it_expires(chat: Chat) -> None:
@@ -87,7 +121,8 @@ async def test_revoked_token_is_gone_and_others_are_not(chat: Chat) -> None:
     assert await chat.store.token(tokens[1].digest, NOON) == tokens[1]
 
 
-async def test_all_tokens_of_one_account_can_be_revoked(chat: Chat) -> None:
+async def test_a_new_password_revokes_all_tokens_also_those_added_later(chat: Chat) -> None:
+    """Those for which the old one was proved, however late that is written."""
     mine = [
         Token(digest=bytes([number]) * 32, account=person("mei"), expires=NOON + 1000)
         for number in range(3)
@@ -95,9 +130,31 @@ async def test_all_tokens_of_one_account_can_be_revoked(chat: Chat) -> None:
     other = Token(digest=b"b" * 32, account=person("bob"), expires=NOON + 1000)
     for token in (*mine, other):
         await chat.store.add_token(token)
-    await chat.store.revoke_tokens(person("mei"))
-    assert [await chat.store.token(token.digest, NOON) for token in mine] == [None] * 3
-    assert await chat.store.token(other.digest, NOON) == other
+    await chat.store.change_password(account("Mei"), "new")
+    late = Token(digest=b"l" * 32, account=person("mei"), expires=NOON + 1000)
+    new = Token(digest=b"n" * 32, account=person("mei"), expires=NOON + 1000, generation=1)
+    for token in (late, new):
+        await chat.store.add_token(token)
+    assert [await chat.store.token(token.digest, NOON) for token in (*mine, late)] == [None] * 4
+    for token in (new, other):
+        assert await chat.store.token(token.digest, NOON) == token
+
+
+async def test_a_token_is_renewed_forward_only_and_not_once_it_is_revoked(chat: Chat) -> None:
+    store = chat.store
+    token = Token(digest=b"d" * 32, account=person("mei"), expires=NOON + 1000, address="10.0.0.1")
+    await store.add_token(token)
+    assert await store.renew_token(token.digest, NOON + 2000, "10.0.0.2")
+    renewed = replace(token, expires=NOON + 2000, address="10.0.0.2")
+    assert await store.token(token.digest, NOON + 1999) == renewed
+    assert await store.renew_token(token.digest, NOON + 10, "10.0.0.2")
+    assert await store.token(token.digest, NOON) == renewed
+    await store.revoke_token(token.digest)
+    assert not await store.renew_token(token.digest, NOON + 3000, "10.0.0.2")
+    await store.add_token(token)
+    await store.change_password(account("Mei"), "new")
+    assert not await store.renew_token(token.digest, NOON + 3000, "10.0.0.2")
+    assert await store.token(token.digest, NOON) is None
 
 
 async def test_expired_tokens_may_be_forgotten_but_no_others(chat: Chat) -> None:
@@ -131,7 +188,7 @@ async def test_it_is_remembered_from_where_somebody_last_logged_in(
     clock.now += 1000
     assert await log_in("mei", "10.0.0.1") == first + 1000
     assert await store.last_login(person("mei"), "10.0.0.1") == first + 1000
-    await store.revoke_tokens(person("mei"))
+    await store.change_password(account("Mei"), "new")
     assert await store.last_login(person("mei"), "10.0.0.1") == first + 1000
 
 

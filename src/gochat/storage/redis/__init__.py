@@ -104,8 +104,11 @@ class RedisStore:
     async def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         return await self._reader.run(self._people.existing(keys))
 
-    async def set_password_hash(self, key: NameKey, password_hash: str) -> None:
-        await self._writer.run(self._people.set_password_hash(key, password_hash))
+    async def change_password(self, proved: Account, password_hash: str) -> bool:
+        return await self._writer.run(self._people.change_password(proved, password_hash))
+
+    async def rehash_password(self, proved: Account, password_hash: str) -> bool:
+        return await self._writer.run(self._people.rehash_password(proved, password_hash))
 
     async def add_token(self, token: Token, address: str | None = None) -> None:
         await self._writer.run(self._people.add_token(token, address, self._clock()))
@@ -116,11 +119,13 @@ class RedisStore:
     async def token(self, digest: bytes, now: int) -> Token | None:
         return await self._reader.run(self._people.token(digest, now))
 
+    async def renew_token(self, digest: bytes, expires: int, address: str) -> bool:
+        return await self._writer.run(
+            self._people.renew_token(digest, expires, address, self._clock())
+        )
+
     async def revoke_token(self, digest: bytes) -> None:
         await self._writer.run(self._people.revoke_token(digest))
-
-    async def revoke_tokens(self, account: NameKey) -> None:
-        await self._writer.run(self._people.revoke_tokens(account))
 
     # -- the log --------------------------------------------------------------------------------
 

@@ -7,6 +7,9 @@ A lease is prolonged several times before it would end. Who does not find a node
 takes its people to be gone; so they are gone within `lease` seconds, and each node tells its own
 sessions, once. A node that was only slow finds its own lease gone, and tells anew whom it has.
 
+Who has told what was revoked waits until each node that had a lease after that has acknowledged it
+in the stream, or has no lease any more.
+
 When Redis itself was away, all leases may have ended although all nodes live. So a node that could
 not prolong its own in time, or finds it gone, gives the others as long as a lease before it misses
 any.
@@ -27,10 +30,12 @@ import trio
 
 from gochat.chat.exchange import (
     HERE,
+    Acknowledged,
     Arrived,
     AwaySet,
     Here,
     Left,
+    Missed,
     Node,
     Notice,
     PersonHere,
@@ -59,6 +64,11 @@ MAX_WAITING: Final = 10_000
 MAX_NOTICES: Final = 10_000
 #: Seconds without reading the stream after which something may have been dropped from it.
 RESYNC_AFTER: Final = 5.0
+#: Of a lease, how long to wait for other nodes to acknowledge: the lease of one that is dead ends
+#: within one, and then the others have to notice.
+CONFIRM_WITHIN: Final = 1.5
+#: Seconds until it is looked again which nodes still have a lease.
+LOOK_AGAIN: Final = 0.5
 #: Seconds in which a node that stops says so.
 FAREWELL: Final = 1.0
 #: How often a step of the start is tried, and seconds in between: Redis was up just now, but a busy
@@ -100,6 +110,8 @@ class RedisExchange:
         self._beat_every = lease / BEATS
         # What a node finds is as old as its last beat.
         self._lease = int((lease - self._beat_every) * 1000)
+        self._confirm_within = lease * CONFIRM_WITHIN
+        self._receipts: dict[str, _Receipt] = {}
         self._people: dict[NameKey, PersonHere] = {}
         self._waiting: list[Notice] = []
         self._must_republish = False
@@ -116,6 +128,28 @@ class RedisExchange:
         if len(self._waiting) > MAX_WAITING:
             self._drop()
         self._has_news.set()
+
+    async def confirm(self, revoked: Revoked) -> bool:
+        """See :meth:`gochat.chat.exchange.Exchange.confirm`."""
+        receipt = self._receipts[revoked.receipt] = _Receipt()
+        try:
+            self.tell(revoked)
+            with trio.move_on_after(self._confirm_within):
+                await receipt.told.wait()
+                waiting: set[Node] | None = None
+                while True:
+                    with suppress(StoreUnavailable):
+                        # Who has a lease by now; from the second time on, who still has.
+                        alive = await self._prolong()
+                        waiting = alive - {self.node} if waiting is None else waiting & alive
+                    if waiting is not None and waiting <= receipt.nodes:
+                        return True
+                    receipt.changed = trio.Event()
+                    with trio.move_on_after(LOOK_AGAIN):
+                        await receipt.changed.wait()
+            return False
+        finally:
+            del self._receipts[revoked.receipt]
 
     async def run(
         self, receive: Receive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -153,7 +187,7 @@ class RedisExchange:
 
     def _drop(self) -> None:
         """Let go of what need not be told, because it is of the moment or can be told anew."""
-        self._waiting = [notice for notice in self._waiting if isinstance(notice, Revoked)]
+        self._waiting = [n for n in self._waiting if isinstance(n, Revoked | Acknowledged)]
         self._must_republish = True
 
     async def _tell_for_ever(self) -> NoReturn:
@@ -169,6 +203,9 @@ class RedisExchange:
                     notices = [n for n in notices if not isinstance(n, Arrived | Left)]
                 if notices:
                     await self._lane.run(self._publish(notices))
+                    for notice in notices:
+                        if isinstance(notice, Revoked) and notice.receipt in self._receipts:
+                            self._receipts[notice.receipt].told.set()
             except StoreUnavailable as error:
                 log.debug("the other nodes are not told", reason=str(error))
                 self._waiting = [*notices, *self._waiting]
@@ -232,9 +269,7 @@ class RedisExchange:
                 beaten = trio.current_time()
 
     async def _beat(self) -> None:
-        had, alive = await self._lane.run(self._prolong())
-        if not had:
-            self._was_away()
+        alive = await self._prolong()
         if trio.current_time() >= self._trusts_from:
             for node in self._known - alive:
                 log.info("another node is gone", node=node)
@@ -245,8 +280,16 @@ class RedisExchange:
         self._trusts_from = trio.current_time() + self._lease / 1000
         self._must_republish = True
         self._has_news.set()
+        self._receive(HERE, [Missed()])
 
-    def _prolong(self) -> Steps[tuple[bool, set[Node]]]:
+    async def _prolong(self) -> set[Node]:
+        """Prolong the lease; return which nodes have one."""
+        had, alive = await self._lane.run(self._look())
+        if not had:
+            self._was_away()
+        return alive
+
+    def _look(self) -> Steps[tuple[bool, set[Node]]]:
         keys = (self._keys.nodes, self._mine())
         ((had, *alive),) = yield [call(_PLACE, scripts.BEAT, keys, self.node, self._lease)]
         return bool(had), {node.decode() for node in alive}
@@ -267,7 +310,11 @@ class RedisExchange:
                     case AwaySet(key, away) if key in self._people:
                         # For those who will read who is here.
                         self._note(AwaySet(key, away))
-            if node in self._known:
+                    case Acknowledged(receipt) if receipt in self._receipts:
+                        self._receipts[receipt].add(node)
+            if node not in self._known:
+                notices = [notice for notice in notices if isinstance(notice, Revoked)]
+            if notices:
                 self._receive(node, notices)
 
     def doubt(self) -> None:
@@ -275,6 +322,7 @@ class RedisExchange:
         self._must_republish = True
         self._has_news.set()
         self._has_doubts.set()
+        self._receive(HERE, [Missed()])
 
     async def _resynchronise_for_ever(self) -> NoReturn:
         while True:
@@ -310,6 +358,19 @@ class RedisExchange:
     def _forget(self, node: Node) -> None:
         self._known.discard(node)
         self._receive(node, [Here()])
+
+
+class _Receipt:
+    """What is known of a notice that is to be acknowledged."""
+
+    def __init__(self) -> None:
+        self.told = trio.Event()
+        self.nodes: set[Node] = set()
+        self.changed = trio.Event()
+
+    def add(self, node: Node) -> None:
+        self.nodes.add(node)
+        self.changed.set()
 
 
 def _nobody(node: Node, notices: Sequence[Notice]) -> None:

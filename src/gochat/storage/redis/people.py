@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
@@ -25,25 +26,26 @@ CHUNK: Final = 500
 
 
 class _Token(Struct, array_like=True, frozen=True):
-    """A token as it is kept. It holds while `generation` is that of its account."""
+    """A token as it is kept. It is valid while `generation` is that of its account."""
 
     account: NameKey
     expires: int
     generation: int
+    address: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_token = msgspec.msgpack.Decoder(_Token).decode
 
 
-def encode_token(token: Token, generation: int) -> bytes:
+def encode_token(token: Token) -> bytes:
     """Return a token as it is kept."""
-    return _encode(_Token(token.account, token.expires, generation))
+    return _encode(_Token(token.account, token.expires, token.generation, token.address))
 
 
-def lifetime(token: Token, now: int) -> int:
+def lifetime(expires: int, now: int) -> int:
     """Return the milliseconds for which a token is kept."""
-    return max(0, token.expires - now) + TOKEN_SLACK
+    return max(0, expires - now) + TOKEN_SLACK
 
 
 class People:
@@ -77,14 +79,15 @@ class People:
                 account.created,
                 int(read or 0),
                 int(texts or 0),
+                account.generation,
             )
         ]
         return bool(is_new)
 
     def account(self, key: NameKey) -> Steps[Account | None]:
         """Find an account."""
-        ((name, password_hash, created),) = yield [
-            self._about(key, "HMGET", "name", "hash", "created")
+        ((name, password_hash, created, generation),) = yield [
+            self._about(key, "HMGET", "name", "hash", "created", "generation")
         ]
         if name is None:
             return None
@@ -93,6 +96,7 @@ class People:
             name=name.decode(),
             password_hash=password_hash.decode(),
             created=int(created),
+            generation=int(generation or 0),
         )
 
     def existing(self, keys: Collection[NameKey]) -> Steps[dict[NameKey, str]]:
@@ -109,24 +113,32 @@ class People:
             )
         return found
 
-    def set_password_hash(self, key: NameKey, password_hash: str) -> Steps[None]:
-        """Replace a password hash."""
-        (exists,) = yield [self._about(key, "EXISTS")]
-        if exists:
-            yield [self._about(key, "HSET", "hash", password_hash)]
+    def change_password(self, proved: Account, password_hash: str) -> Steps[bool]:
+        """Replace a password, if it is still the one that was proved."""
+        return (yield from self._set_hash(proved, "", password_hash, 1))
+
+    def rehash_password(self, proved: Account, password_hash: str) -> Steps[bool]:
+        """Replace the hash of the same password."""
+        return (yield from self._set_hash(proved, proved.password_hash, password_hash, 0))
+
+    def _set_hash(self, proved: Account, before: str, after: str, count: int) -> Steps[bool]:
+        partition, account = self._keys.partition(proved.key), self._keys.person(proved.key, "a")
+        (is_set,) = yield [
+            call(partition, scripts.PASSWORD, (account,), proved.generation, before, after, count)
+        ]
+        return bool(is_set)
 
     # -- tokens ---------------------------------------------------------------------------------
 
     # A token is found by its digest, so it lies wherever that says, and not with its account. To
     # revoke all of an account by deleting them would leave one that is just being added. So each
-    # has the account's generation, and revoking all is counting that up.
+    # has the generation that was proved for it, and revoking all is counting the account's up.
 
     def add_token(self, token: Token, address: str | None, now: int) -> Steps[None]:
         """Keep a token until some time after it has expired."""
-        (generation,) = yield [self._about(token.account, "HGET", "generation")]
-        packed = encode_token(token, int(generation or 0))
         partition, key = self._keys.token(token.digest)
-        yield [Command(partition, ("SET", key, packed, "PX", lifetime(token, now)))]
+        expiry = lifetime(token.expires, now)
+        yield [Command(partition, ("SET", key, encode_token(token), "PX", expiry))]
         if address is not None:
             yield from self._note_login(token.account, address, now)
 
@@ -147,25 +159,46 @@ class People:
         return None if at is None else int(float(at))
 
     def token(self, digest: bytes, now: int) -> Steps[Token | None]:
-        """Find a token that holds."""
+        """Find a token that is valid."""
+        token = yield from self._current(digest)
+        return token if token is not None and token.expires > now else None
+
+    def renew_token(self, digest: bytes, expires: int, address: str, now: int) -> Steps[bool]:
+        """Move the end of a token forward."""
+        token = yield from self._current(digest)
+        if token is None:
+            return False
+        renewed = replace(token, expires=max(expires, token.expires), address=address)
+        partition, key = self._keys.token(digest)
+        expiry = lifetime(renewed.expires, now)
+        # One that was revoked meanwhile stays away.
+        words = ("SET", key, encode_token(renewed), "XX", "PX", expiry)
+        (is_renewed,) = yield [Command(partition, words)]
+        return is_renewed is not None
+
+    def _current(self, digest: bytes) -> Steps[Token | None]:
+        """Find a token of the account's generation, expired or not."""
         partition, key = self._keys.token(digest)
         (packed,) = yield [Command(partition, ("GET", key))]
         if packed is None:
             return None
         kept = decode_token(packed)
+        # After the token: a change of the password that was made before this is seen.
         (generation,) = yield [self._about(kept.account, "HGET", "generation")]
-        if generation is None or int(generation) != kept.generation or kept.expires <= now:
+        if generation is None or int(generation) != kept.generation:
             return None
-        return Token(digest=digest, account=kept.account, expires=kept.expires)
+        return Token(
+            digest=digest,
+            account=kept.account,
+            expires=kept.expires,
+            generation=kept.generation,
+            address=kept.address,
+        )
 
     def revoke_token(self, digest: bytes) -> Steps[None]:
         """Forget a token."""
         partition, key = self._keys.token(digest)
         yield [Command(partition, ("DEL", key))]
-
-    def revoke_tokens(self, account: NameKey) -> Steps[None]:
-        """Make all tokens of an account worthless."""
-        yield [self._about(account, "HINCRBY", "generation", 1)]
 
     # -- markers --------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ MARK: Final = _read("mark")
 SEEK: Final = _read("seek")
 BEAT: Final = _read("beat")
 REGISTER: Final = _read("register")
+PASSWORD: Final = _read("password")
 ATTACH: Final = _read("attach")
 RENEW: Final = _read("renew")
 EXTEND: Final = _read("extend")
@@ -36,5 +37,6 @@ LAG: Final = _read("lag")
 INDEX: Final = _read("index")
 
 ALL: Final = (
-    *(APPEND, PAGE, STANDING, MARK, SEEK, BEAT, REGISTER, ATTACH, RENEW, EXTEND, LAG, INDEX),
+    *(APPEND, PAGE, STANDING, MARK, SEEK, BEAT, REGISTER, PASSWORD, ATTACH, RENEW, EXTEND, LAG),
+    INDEX,
 )

@@ -336,7 +336,7 @@ class RedisSource:
                 *("LIMIT", 0, MANY),
             ):
                 people = [NameKey(key.decode()) for key in keys]
-                fields = ("name", "hash", "created", "read")
+                fields = ("name", "hash", "created", "read", "generation")
                 *accounts, in_lobby = self._redis.ask(
                     [
                         *(
@@ -353,7 +353,7 @@ class RedisSource:
                 start = f"({people[-1]}"
 
     def _person(self, key: NameKey, account: Reply, packed: bytes | None) -> Person:
-        name, password_hash, created, read = account
+        name, password_hash, created, read, generation = account
         if name is None:
             raise StoreCorrupt(f"the account of {key} is missing in {self._redis.location}")
         row = None if packed is None else self._trusted(decode_row, packed)
@@ -364,6 +364,7 @@ class RedisSource:
             int(created),
             int(read or 0) if row is None else row.read,
             "all" if row is None else row.level,
+            int(generation or 0),
         )
 
     def tokens(self, now: int) -> Iterator[Sequence[Token]]:
@@ -389,7 +390,13 @@ class RedisSource:
                 ]
             )
             yield [
-                Token(digest=digest, account=token.account, expires=token.expires)
+                Token(
+                    digest=digest,
+                    account=token.account,
+                    expires=token.expires,
+                    generation=token.generation,
+                    address=token.address,
+                )
                 for (digest, token), generation in zip(kept, generations, strict=True)
                 if generation is not None
                 and int(generation) == token.generation

@@ -293,7 +293,8 @@ class RedisTarget:
                     (
                         *("HSET", self._keys.person(who.key, "a")),
                         *("name", who.name, "hash", who.password_hash, "created", who.created),
-                        *("read", who.read, "texts", texts[who.read], "generation", 0),
+                        *("read", who.read, "texts", texts[who.read]),
+                        *("generation", who.generation),
                     ),
                 ),
                 (partition, ("ZADD", self._keys.common(partition, "people"), 0, who.key)),
@@ -313,8 +314,8 @@ class RedisTarget:
         commands: list[tuple[int, Words]] = []
         for token in tokens:
             partition, key = self._keys.token(token.digest)
-            packed = encode_token(token, generation=0)
-            commands.append((partition, ("SET", key, packed, "PX", lifetime(token, now))))
+            words = ("SET", key, encode_token(token), "PX", lifetime(token.expires, now))
+            commands.append((partition, words))
         self._redis.ask(commands)
 
     def complete(self) -> int:

@@ -101,8 +101,15 @@ class SqliteStore:
     async def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         return await self._read(partial(self._reader.existing, keys))
 
-    async def set_password_hash(self, key: NameKey, password_hash: str) -> None:
-        await self._writer.write(partial(people.set_password_hash, self._log, key, password_hash))
+    async def change_password(self, proved: Account, password_hash: str) -> bool:
+        return await self._writer.write(
+            partial(people.change_password, self._log, proved, password_hash)
+        )
+
+    async def rehash_password(self, proved: Account, password_hash: str) -> bool:
+        return await self._writer.write(
+            partial(people.rehash_password, self._log, proved, password_hash)
+        )
 
     async def add_token(self, token: Token, address: str | None = None) -> None:
         await self._writer.write(
@@ -115,11 +122,13 @@ class SqliteStore:
     async def token(self, digest: bytes, now: int) -> Token | None:
         return await self._read(partial(self._reader.token, digest, now))
 
+    async def renew_token(self, digest: bytes, expires: int, address: str) -> bool:
+        return await self._writer.write(
+            partial(people.renew_token, self._log, digest, expires, address)
+        )
+
     async def revoke_token(self, digest: bytes) -> None:
         await self._writer.write(partial(people.revoke_token, self._log, digest))
-
-    async def revoke_tokens(self, account: NameKey) -> None:
-        await self._writer.write(partial(people.revoke_tokens, self._log, account))
 
     # -- the log --------------------------------------------------------------------------------
 

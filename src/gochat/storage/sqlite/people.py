@@ -12,9 +12,9 @@ from gochat.storage.sqlite.log import Log
 def create_account(log: Log, account: Account) -> bool:
     """See :meth:`gochat.chat.store.Store.create_account`."""
     is_new = log.db.execute(
-        "INSERT INTO account (key, name, password_hash, created) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT DO NOTHING",
-        (account.key, account.name, account.password_hash, account.created),
+        "INSERT INTO account (key, name, password_hash, created, generation)"
+        " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (account.key, account.name, account.password_hash, account.created, account.generation),
     ).rowcount
     if not is_new:
         return False
@@ -27,9 +27,26 @@ def create_account(log: Log, account: Account) -> bool:
     return True
 
 
-def set_password_hash(log: Log, key: NameKey, password_hash: str) -> None:
-    """See :meth:`gochat.chat.store.Store.set_password_hash`."""
-    log.db.execute("UPDATE account SET password_hash = ? WHERE key = ?", (password_hash, key))
+def change_password(log: Log, proved: Account, password_hash: str) -> bool:
+    """See :meth:`gochat.chat.store.Store.change_password`."""
+    changed = log.db.execute(
+        "UPDATE account SET password_hash = ?, generation = generation + 1"
+        " WHERE key = ? AND generation = ?",
+        (password_hash, proved.key, proved.generation),
+    ).rowcount
+    if changed:
+        log.db.execute("DELETE FROM token WHERE account = ?", (proved.key,))
+    return changed > 0
+
+
+def rehash_password(log: Log, proved: Account, password_hash: str) -> bool:
+    """See :meth:`gochat.chat.store.Store.rehash_password`."""
+    changed = log.db.execute(
+        "UPDATE account SET password_hash = ?"
+        " WHERE key = ? AND generation = ? AND password_hash = ?",
+        (password_hash, proved.key, proved.generation, proved.password_hash),
+    ).rowcount
+    return changed > 0
 
 
 def add_token(log: Log, token: Token, address: str | None, now: int) -> None:
@@ -43,9 +60,19 @@ def add_token(log: Log, token: Token, address: str | None, now: int) -> None:
         (now,),
     )
     log.db.execute(
-        "INSERT INTO token (digest, account, expires) VALUES (?, ?, ?)",
-        (token.digest, token.account, token.expires),
+        "INSERT INTO token (digest, account, expires, generation, address) VALUES (?, ?, ?, ?, ?)",
+        (token.digest, token.account, token.expires, token.generation, token.address),
     )
+
+
+def renew_token(log: Log, digest: bytes, expires: int, address: str) -> bool:
+    """See :meth:`gochat.chat.store.Store.renew_token`."""
+    renewed = log.db.execute(
+        "UPDATE token SET expires = max(expires, ?), address = ? WHERE digest = ? AND generation ="
+        " (SELECT generation FROM account WHERE key = token.account)",
+        (expires, address, digest),
+    ).rowcount
+    return renewed > 0
 
 
 def _note_login(log: Log, account: NameKey, address: str, now: int) -> None:
@@ -69,11 +96,6 @@ def _note_login(log: Log, account: NameKey, address: str, now: int) -> None:
 def revoke_token(log: Log, digest: bytes) -> None:
     """See :meth:`gochat.chat.store.Store.revoke_token`."""
     log.db.execute("DELETE FROM token WHERE digest = ?", (digest,))
-
-
-def revoke_tokens(log: Log, account: NameKey) -> None:
-    """See :meth:`gochat.chat.store.Store.revoke_tokens`."""
-    log.db.execute("DELETE FROM token WHERE account = ?", (account,))
 
 
 def mark_read(log: Log, person: NameKey, key: ConversationKey, seq: int) -> bool:

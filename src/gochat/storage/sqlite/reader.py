@@ -59,11 +59,14 @@ class Reader:
         """See :meth:`gochat.chat.store.Store.account`."""
         with self._connections.snapshot() as db:
             row = db.execute(
-                "SELECT key, name, password_hash, created FROM account WHERE key = ?", (key,)
+                "SELECT name, password_hash, created, generation FROM account WHERE key = ?", (key,)
             ).fetchone()
         if row is None:
             return None
-        return Account(key=row[0], name=row[1], password_hash=row[2], created=row[3])
+        name, password_hash, created, generation = row
+        return Account(
+            key=key, name=name, password_hash=password_hash, created=created, generation=generation
+        )
 
     def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         """See :meth:`gochat.chat.store.Store.existing`."""
@@ -81,10 +84,17 @@ class Reader:
         """See :meth:`gochat.chat.store.Store.token`."""
         with self._connections.snapshot() as db:
             row = db.execute(
-                "SELECT digest, account, expires FROM token WHERE digest = ? AND expires > ?",
+                "SELECT t.account, t.expires, t.generation, t.address"
+                " FROM token t JOIN account a ON a.key = t.account"
+                " WHERE t.digest = ? AND t.expires > ? AND t.generation = a.generation",
                 (digest, now),
             ).fetchone()
-        return None if row is None else Token(digest=row[0], account=row[1], expires=row[2])
+        if row is None:
+            return None
+        account, expires, generation, address = row
+        return Token(
+            digest=digest, account=account, expires=expires, generation=generation, address=address
+        )
 
     def last_login(self, account: NameKey, address: str) -> int | None:
         """See :meth:`gochat.chat.store.Store.last_login`."""

@@ -170,7 +170,7 @@ class SqliteSource:
         last = NameKey("")
         while rows := self._db.execute(
             "SELECT a.key, a.name, a.password_hash, a.created, coalesce(p.read, 0),"
-            " coalesce(p.level, 'all') FROM account a"
+            " coalesce(p.level, 'all'), a.generation FROM account a"
             " LEFT JOIN participant p ON p.person = a.key AND p.conversation = ?"
             " WHERE a.key > ? ORDER BY a.key LIMIT ?",
             (self._id(LOBBY_KEY), last, MANY),
@@ -182,11 +182,15 @@ class SqliteSource:
         """See :class:`~gochat.storage.contents.Source`."""
         last = b""
         while rows := self._db.execute(
-            "SELECT digest, account, expires FROM token WHERE expires > ? AND digest > ?"
-            " ORDER BY digest LIMIT ?",
+            "SELECT t.digest, t.account, t.expires, t.generation, t.address"
+            " FROM token t JOIN account a ON a.key = t.account AND a.generation = t.generation"
+            " WHERE t.expires > ? AND t.digest > ? ORDER BY t.digest LIMIT ?",
             (now, last, MANY),
         ).fetchall():
-            yield [Token(digest=row[0], account=row[1], expires=row[2]) for row in rows]
+            yield [
+                Token(digest=digest, account=who, expires=end, generation=proved, address=address)
+                for digest, who, end, proved, address in rows
+            ]
             last = rows[-1][0]
 
     def _id(self, key: ConversationKey) -> int:

@@ -220,9 +220,12 @@ class SqliteTarget:
                 "SELECT id FROM conversation WHERE key = ?", (LOBBY_KEY,)
             ).fetchone()
             db.executemany(
-                "INSERT OR REPLACE INTO account (key, name, password_hash, created)"
-                " VALUES (?, ?, ?, ?)",
-                [(who.key, who.name, who.password_hash, who.created) for who in people],
+                "INSERT OR REPLACE INTO account (key, name, password_hash, created, generation)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [
+                    (who.key, who.name, who.password_hash, who.created, who.generation)
+                    for who in people
+                ],
             )
             db.executemany(
                 _PARTICIPANT,
@@ -242,8 +245,12 @@ class SqliteTarget:
         del now  # each has its end
         with self._transaction() as db:
             db.executemany(
-                "INSERT INTO token (digest, account, expires) VALUES (?, ?, ?)",
-                [(token.digest, token.account, token.expires) for token in tokens],
+                "INSERT INTO token (digest, account, expires, generation, address)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [
+                    (token.digest, token.account, token.expires, token.generation, token.address)
+                    for token in tokens
+                ],
             )
 
     def complete(self) -> int:

@@ -298,9 +298,14 @@ class Deeds:
     async def _password(self) -> None:
         answer = await self._screen.app.push_screen_wait(PasswordForm())
         if answer is not None:
-            await self._client.change_password(*answer)
+            others_ended = await self._client.change_password(*answer)
             self._screen.chat_app.remember_session()
-            self.tell("Your password is changed. Other devices must log in again.")
+            self.tell(
+                "Your password is changed. Other devices must log in again."
+                if others_ended
+                else "Your password is changed. The server could not confirm yet that all your "
+                "other devices are logged out."
+            )
 
     # -- a message ------------------------------------------------------------------------------
 

@@ -1,0 +1,195 @@
+"""What was revoked ends: the sessions that hold it, here and at the other nodes.
+
+A credential is checked before its session joins the hub, and may be revoked in between. So a
+session that has joined looks at the store once more before it is logged in
+(:meth:`~gochat.chat.accounts.Accounts.require_current`), and whoever revokes changes the store
+first and then ends the sessions in the hub. Whichever comes second sees the other.
+
+Nodes send each other :class:`~gochat.chat.exchange.Revoked`, and acknowledge it when the sessions
+have ended: none of them is in the middle of a request any more. All tokens are looked at where
+something may have been missed, by a node that was cut off, or when the store did not answer whether
+it was revoked; and between nodes from time to time, for one may die before it has sent anything.
+
+The same look renews the tokens of those who stay connected, which counts as using them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Final, NoReturn
+
+import structlog
+import trio
+
+from gochat.chat.accounts import Accounts
+from gochat.chat.exchange import Acknowledged, Revoked
+from gochat.chat.hub import Hub
+from gochat.chat.names import NameKey
+from gochat.chat.store import Store
+from gochat.errors import StoreUnavailable
+from gochat.protocol.messages import ByeReason
+from gochat.server.limits import subscriber
+from gochat.server.session import Session
+
+log = structlog.stdlib.get_logger()
+
+#: Seconds from one look at all tokens to the next, at most and at least; in between, this part of a
+#: token's lifetime, half of what must have passed before it is renewed.
+LOOK_EVERY: Final = (0.1, 300.0)
+LOOKS_PER_LIFETIME: Final = 20
+#: Seconds to wait for sessions of this node to finish their request: no store takes longer to fail.
+END_WITHIN: Final = 15.0
+
+
+class _Ending:
+    """Sessions that have been closed; `done` is called when all of them have left the hub."""
+
+    def __init__(self, sessions: Iterable[Session], done: Callable[[], None]) -> None:
+        self.sessions = set(sessions)
+        self._done = done
+        self.check()
+
+    def check(self) -> None:
+        if not self.sessions:
+            self._done()
+
+
+class Revocations:
+    """Ends sessions, and looks whether there are any to end."""
+
+    def __init__(self, store: Store, hub: Hub, accounts: Accounts) -> None:
+        self._store = store
+        self._hub = hub
+        self._accounts = accounts
+        self._endings: dict[Session, list[_Ending]] = {}
+        self._must_look = trio.Event()
+
+    async def password_changed(self, by: Session, person: NameKey, generation: int) -> bool:
+        """End all sessions of an older generation, everywhere, for `by` has changed the password.
+
+        Nothing is awaited before they are closed here and the other nodes are sent it. Return True
+        when they have ended, False if that is not known in time.
+        """
+        revoked = Revoked(person, generation, receipt=secrets.token_hex(8))
+        here = trio.Event()
+        self._end(revoked, "the password was changed: log in again", here.set)
+        is_confirmed = False
+
+        async def wait() -> None:
+            nonlocal is_confirmed
+            elsewhere = self._store.exchange is None or await self._store.exchange.confirm(revoked)
+            with trio.move_on_after(END_WITHIN):
+                await here.wait()
+            is_confirmed = elsewhere and here.is_set()
+
+        await by.while_there(wait)
+        if not is_confirmed:
+            by.log.warning("revocation not confirmed", generation=generation)
+        return is_confirmed
+
+    def token_revoked(self, person: NameKey, digest: bytes, text: str) -> None:
+        """End all sessions that hold a token: those here at once, those elsewhere soon."""
+        revoked = Revoked(person, digest=digest)
+        self._end(revoked, text, _nothing)
+        self._hub.tell_nodes(revoked)
+
+    def receive(self, revoked: Revoked) -> None:
+        """End what another node has revoked, and acknowledge that."""
+
+        def acknowledge() -> None:
+            if revoked.receipt:
+                self._hub.tell_nodes(Acknowledged(revoked.receipt))
+
+        text = "the password was changed" if revoked.digest is None else "the session was ended"
+        self._end(revoked, f"{text}: log in again", acknowledge)
+
+    def left(self, session: Session) -> None:
+        """Note that a session has left the hub."""
+        for ending in self._endings.pop(session, ()):
+            ending.sessions.discard(session)
+            ending.check()
+
+    def doubt(self) -> None:
+        """Look soon at the tokens of all sessions: something may have been revoked."""
+        self._must_look.set()
+
+    async def run(self) -> NoReturn:
+        """Look at all tokens from time to time, and when in doubt, until cancelled."""
+        least, most = LOOK_EVERY
+        lifetime = self._accounts.token_lifetime / 1000
+        pause = min(max(lifetime / LOOKS_PER_LIFETIME, least), most)
+        while True:
+            with trio.move_on_after(pause):
+                await self._must_look.wait()
+            is_in_doubt, self._must_look = self._must_look.is_set(), trio.Event()
+            is_in_doubt = is_in_doubt or self._store.exchange is not None
+            by_token: dict[tuple[NameKey, bytes], list[Session]] = {}
+            for session in self._hub.sessions():
+                if isinstance(session, Session) and session.identity and session.token_digest:
+                    token = session.identity.key, session.token_digest
+                    by_token.setdefault(token, []).append(session)
+            for (person, digest), sessions in by_token.items():
+                try:
+                    await self._look(person, digest, sessions, is_in_doubt=is_in_doubt)
+                except StoreUnavailable as error:
+                    if is_in_doubt:
+                        self._must_look.set()
+                    await trio.sleep(error.retry_after)
+                    break
+
+    async def _look(
+        self, person: NameKey, digest: bytes, sessions: list[Session], *, is_in_doubt: bool
+    ) -> None:
+        """End the sessions that hold a token if it was revoked or has expired; renew it, if due."""
+        now, lifetime = trio.current_time(), self._accounts.token_lifetime / 1000
+        until = max(session.token_until for session in sessions)
+        is_valid, text = True, "the session was ended: log in again"
+        if self._accounts.is_renewal_due(1000 * (until - now)):
+            # By how much it is valid for longer, and not by the wall clock, which may jump.
+            expires = max(session.token_expires for session in sessions)
+            expires += int(1000 * (now + lifetime - until))
+            try:
+                address = subscriber(sessions[0].address)
+                is_valid = await self._store.renew_token(digest, expires, address)
+            except StoreUnavailable:
+                if now < until:
+                    raise
+                is_valid, text = False, "the session has expired: log in again"
+            else:
+                for session in sessions:
+                    if session.token_digest == digest:
+                        session.token_expires, session.token_until = expires, now + lifetime
+        elif is_in_doubt:
+            is_valid = await self._store.token(digest, 0) is not None
+        if is_valid:
+            return
+        self.token_revoked(person, digest, text)
+        account = await self._store.account(person)
+        if account is not None:
+            revoked = Revoked(person, account.generation)
+            self._end(revoked, "the password was changed: log in again", _nothing)
+            self._hub.tell_nodes(revoked)
+
+    def _end(self, revoked: Revoked, text: str, done: Callable[[], None]) -> None:
+        """Close the sessions that are meant; call `done` when all have left the hub."""
+        person = self._hub.person(revoked.person)
+        meant = [
+            session
+            for session in (person.sessions if person is not None else ())
+            if isinstance(session, Session) and _is_meant(session, revoked)
+        ]
+        ending = _Ending(meant, done)
+        for session in meant:
+            self._endings.setdefault(session, []).append(ending)
+            session.close(ByeReason.SESSION_REVOKED, text)
+
+
+def _is_meant(session: Session, revoked: Revoked) -> bool:
+    if revoked.digest is not None:
+        return session.token_digest == revoked.digest
+    return session.identity is not None and session.identity.generation < revoked.generation
+
+
+def _nothing() -> None:
+    pass
