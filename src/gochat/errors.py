@@ -8,6 +8,7 @@
      │    ├── MalformedMessage    one frame does not decode: refuse it, the connection lives
      │    └── UnknownMessageType  one frame has a type we don't know: refuse or ignore it
      ├── ChatError                a rule of the chat says no: reply with its code and go on
+     │    └── FactsChanged        what a draft was decided on has changed: decide again
      ├── StoreUnavailable         the store can't answer now: reply `unavailable`, try again
      │    └── StoreCorrupt        the store can't be trusted: stop, touch nothing
      ├── LogInterrupted           the log has another history: who follows it starts anew
@@ -124,6 +125,16 @@ class ChatError(GochatError):
         self.text = text
         self.retry_after = retry_after
         self.field = field
+
+
+class FactsChanged(ChatError):
+    """What a draft was decided on was not so any more when it was to be appended. Nothing was
+    written. Who decided decides again; a peer only sees this where it went on changing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorCode.BUSY, "the room changed at the same moment: try again", retry_after=0.5
+        )
 
 
 class StoreUnavailable(GochatError):

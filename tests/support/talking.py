@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -28,13 +28,17 @@ class World(Chat):
         self.drafts = Drafts(store, self.directory)
         self.rooms = Rooms(store, self.directory)
 
-    async def draft(self, who: str, request: Any) -> list[Draft]:
-        """The drafts that come of a request."""
+    async def draft(
+        self, who: str, request: Any, rooms: Collection[ConversationKey] | None = None
+    ) -> list[Draft]:
+        """The drafts that come of a request; `rooms` are those that somebody is thought to be in,
+        if not those that they are in."""
         identity = Identity(names.fold(who), who)
         kind = type(request).__name__
         if kind in ("Send", "Edit", "Delete", "React"):
             make = getattr(self.drafts, kind.lower())
-            return [await make(identity, await self.rooms_of(who), request)]
+            rooms = await self.rooms_of(who) if rooms is None else rooms
+            return [await make(identity, rooms, request)]
         make = getattr(self.rooms, _ROOM_REQUESTS[kind])
         drafts: list[Draft] = await make(identity, request)
         return drafts

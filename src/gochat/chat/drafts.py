@@ -16,12 +16,14 @@ from hashlib import sha256
 from itertools import islice
 from typing import Final
 
+from msgspec import structs
+
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft, Store
+from gochat.chat.store import INSIDE, Draft, Facts, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Send
 
@@ -35,6 +37,8 @@ MAX_REACTIONS: Final = 20
 MAX_MENTIONS: Final = 10
 #: What may be names, and is looked up together: so that a message full of @ costs no more.
 _MAX_CANDIDATES: Final = 5 * MAX_MENTIONS
+
+_IS_INSIDE: Final = Facts(sender=INSIDE)
 
 #: What emoji are joined with, and what flags of regions are spelled in.
 _JOINER: Final = "\u200d"
@@ -55,7 +59,11 @@ class Address:
 
 
 class Drafts:
-    """Makes drafts. `rooms`, where asked for, are the rooms that the person is a member of."""
+    """Makes drafts.
+
+    `rooms`, where asked for, are rooms that the person is thought to be in: a node's memory, which
+    the store is ahead of. It is compared as a draft is appended. Of all others the store is asked.
+    """
 
     def __init__(self, store: Store, directory: Directory, max_text: int = MAX_TEXT) -> None:
         self._store = store
@@ -66,6 +74,8 @@ class Drafts:
         self, who: Identity, rooms: Collection[ConversationKey], to: str, field: str = "to"
     ) -> Address:
         """Return what `to`, which came in the request's `field`, means to this person.
+
+        That they may read it is only thought so: what is read says whether it was so.
 
         Raises:
             ChatError: ``unknown_person``, ``unknown_conversation`` or ``not_a_member``.
@@ -81,9 +91,9 @@ class Drafts:
         if name is None:
             raise conversations.unknown(to, field)
         if key != LOBBY_KEY and key not in rooms:
-            raise ChatError(
-                ErrorCode.NOT_A_MEMBER, f"you are not in {name}: join it first", field=field
-            )
+            room = await self._store.room(key, who.key)
+            if room is None or not room.is_inside:
+                raise not_inside(name, field)
         return Address(key, name)
 
     async def send(self, who: Identity, rooms: Collection[ConversationKey], request: Send) -> Draft:
@@ -97,6 +107,7 @@ class Drafts:
             who,
             address,
             "text",
+            _inside(address),
             text=request.text,
             ref=request.reply_to,
             cid=request.cid,
@@ -117,6 +128,7 @@ class Drafts:
             who,
             address,
             "edit",
+            _inside(address),
             text=request.text,
             ref=request.seq,
             cid=request.cid,
@@ -129,6 +141,7 @@ class Drafts:
         """Take back one's own message, or as an operator anybody's in the room."""
         address = await self.address(who, rooms, request.to)
         said = await self._said(address, request.seq)
+        facts = _inside(address)
         if names.known(said.from_) != who.key:
             room = await self._store.room(address.key, who.key)
             if room is None or room.role != "operator":
@@ -137,7 +150,8 @@ class Drafts:
                     "only its author or an operator can delete a message",
                     field="seq",
                 )
-        return _draft(who, address, "delete", ref=request.seq, cid=request.cid)
+            facts = Facts(sender=("operator",))
+        return _draft(who, address, "delete", facts, ref=request.seq, cid=request.cid)
 
     async def react(
         self, who: Identity, rooms: Collection[ConversationKey], request: React
@@ -148,14 +162,17 @@ class Drafts:
             raise ChatError(ErrorCode.BAD_REQUEST, "that is no emoji", field="emoji")
         address = await self.address(who, rooms, request.to)
         said = await self._said(address, request.seq)
-        if request.on and len({*(r.emoji for r in said.reactions), emoji}) > MAX_REACTIONS:
-            raise ChatError(
-                ErrorCode.NOT_PERMITTED,
-                f"a message takes at most {MAX_REACTIONS} different emoji",
-                field="emoji",
-            )
+        facts = _inside(address)
+        if request.on:
+            if len({*(r.emoji for r in said.reactions), emoji}) > MAX_REACTIONS:
+                raise ChatError(
+                    ErrorCode.NOT_PERMITTED,
+                    f"a message takes at most {MAX_REACTIONS} different emoji",
+                    field="emoji",
+                )
+            facts = structs.replace(facts or Facts(), other_emoji=MAX_REACTIONS - 1)
         kind: EntryKind = "react" if request.on else "unreact"
-        return _draft(who, address, kind, text=emoji, ref=request.seq, cid=request.cid)
+        return _draft(who, address, kind, facts, text=emoji, ref=request.seq, cid=request.cid)
 
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():
@@ -212,6 +229,18 @@ def _is_emoji(text: str) -> bool:
     )
 
 
+def not_inside(room: str, field: str) -> ChatError:
+    """The refusal of what only those in a room may do."""
+    return ChatError(ErrorCode.NOT_A_MEMBER, f"you are not in {room}: join it first", field=field)
+
+
+def _inside(address: Address) -> Facts | None:
+    """What somebody who writes to an address was found to be: in the room, if it is one that people
+    join."""
+    is_joined = address.key != LOBBY_KEY and not conversations.is_private(address.key)
+    return _IS_INSIDE if is_joined else None
+
+
 def new_cid() -> str:
     """A client id for what comes from a client that gives none."""
     return "~" + secrets.token_urlsafe(9)
@@ -229,6 +258,7 @@ def _draft(
     who: Identity,
     address: Address,
     kind: EntryKind,
+    facts: Facts | None,
     *,
     text: str = "",
     ref: int | None = None,
@@ -247,4 +277,5 @@ def _draft(
         cid=cid or new_cid(),
         mentions=tuple(mentioned.values()),
         mentioned=tuple(mentioned),
+        facts=facts,
     )

@@ -3,7 +3,10 @@
 A public room is open to all; a private one is joined by invitation. Operators invite, remove, set
 the topic and the access, and make others operators. A room that has members has an operator: when
 the last one leaves, the one of the others who has been there longest is made one, and who joins a
-room that nobody is in becomes its operator.
+public room that nobody is in becomes its operator. With the last member of a private room its
+invitations lapse: nobody can join it any more, and its name stays taken.
+
+Each draft carries the facts that it was decided on, so that the rule holds in the commit, too.
 """
 
 from __future__ import annotations
@@ -14,9 +17,9 @@ from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
-from gochat.chat.drafts import derived_cid, new_cid
+from gochat.chat.drafts import new_cid
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft, RoomState, Store
+from gochat.chat.store import INSIDE, Draft, Facts, Role, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
     CreateRoom,
@@ -34,6 +37,8 @@ from gochat.protocol.messages import (
 #: In characters: what fits the line above the conversation.
 MAX_TOPIC: Final = 200
 _PAGE: Final = 1000
+
+_OPERATES: Final = Facts(sender=("operator",))
 
 
 class Rooms:
@@ -59,34 +64,48 @@ class Rooms:
             raise ChatError(ErrorCode.ROOM_EXISTS, f"there is a room {shown} already", field="room")
         access = "private" if request.private else "public"
         room = RoomState(key=key, name=shown, topic="", private=False, members=0)
-        return [_draft(who, room, "create", text=access, cid=request.cid)]
+        return [_draft(who, room, "create", None, text=access, cid=request.cid)]
 
     async def join(self, who: Identity, request: Join) -> list[Draft]:
         """Become a member."""
         room = await self._room(who, request.room)
-        if room.role in ("member", "operator"):
+        if room.is_inside:
             raise ChatError(ErrorCode.BAD_REQUEST, f"you are in {room.name} already", field="room")
+        if room.private and room.members == 0:
+            raise ChatError(
+                ErrorCode.NOT_PERMITTED,
+                f"{room.name} is private, and everybody has left it: nobody can join it any more",
+                field="room",
+            )
         if room.private and room.role != "invited":
             raise ChatError(
                 ErrorCode.NOT_PERMITTED,
                 f"{room.name} is by invitation only: ask an operator",
                 field="room",
             )
-        return [_draft(who, room, "join", cid=request.cid)]
+        # Who is invited may join, whatever the room becomes.
+        private = None if room.role == "invited" else False
+        facts = Facts(sender=(room.standing,), private=private)
+        return [_draft(who, room, "join", facts, cid=request.cid)]
 
     async def leave(self, who: Identity, request: Leave) -> list[Draft]:
         """Stop being a member; the last operator hands over first."""
         room = await self._own_room(who, request.room)
-        drafts = []
+        facts, drafts = Facts(sender=(room.standing,)), []
         if room.role == "operator":
             heir, needs_heir = await self._succession(room, who.key)
-            if needs_heir and heir is not None:
+            if heir is None:
+                facts = Facts(sender=(room.standing,), is_alone=True)
+            else:
                 subject = names.known(heir.name)
-                cid = derived_cid(request.cid, "operator")
-                drafts.append(
-                    _draft(who, room, "operator", text=heir.name, subject=subject, cid=cid)
-                )
-        return [*drafts, _draft(who, room, "leave", cid=request.cid)]
+                facts = Facts(sender=(room.standing,), operator=subject)
+                if needs_heir:
+                    # A cid of its own at each try: it is appended only while they are a member.
+                    is_member = Facts(sender=(room.standing,), subject=("member",))
+                    drafts.append(
+                        _draft(who, room, "operator", is_member, text=heir.name, subject=subject)
+                    )
+        return [*drafts, _draft(who, room, "leave", facts, cid=request.cid)]
 
     async def invite(self, who: Identity, request: Invite) -> list[Draft]:
         """Invite somebody: to a public room any member may, to a private one an operator."""
@@ -95,46 +114,57 @@ class Rooms:
             raise _operators_only("invite to a private room")
         key, name = await self._somebody(request.name)
         other = await self._store.room(room.key, key)
-        if other is not None and other.role in ("member", "operator"):
+        if other is not None and other.is_inside:
             raise ChatError(
                 ErrorCode.BAD_REQUEST, f"{name} is in {room.name} already", field="name"
             )
-        return [_draft(who, room, "invite", text=name, subject=key, cid=request.cid)]
+        facts = Facts(
+            sender=(room.standing,),
+            subject=("nobody", "invited"),
+            private=None if room.role == "operator" else False,
+        )
+        return [_draft(who, room, "invite", facts, text=name, subject=key, cid=request.cid)]
 
     async def kick(self, who: Identity, request: Kick) -> list[Draft]:
         """Remove somebody else, or take an invitation back."""
         room = await self._own_room(who, request.room, operators_only="remove people")
-        key, name = await self._member(room, request.name, or_invited=True)
+        key, name, role = await self._member(room, request.name, or_invited=True)
         if key == who.key:
             raise ChatError(
                 ErrorCode.BAD_REQUEST, f"to go yourself, leave {room.name}", field="name"
             )
-        return [_draft(who, room, "kick", text=name, subject=key, cid=request.cid)]
+        facts = Facts(sender=("operator",), subject=(role,))
+        return [_draft(who, room, "kick", facts, text=name, subject=key, cid=request.cid)]
 
     async def set_topic(self, who: Identity, request: SetTopic) -> list[Draft]:
         """A new topic, perhaps empty."""
         _check_topic(request.topic)
         room = await self._own_room(who, request.room, operators_only="set the topic")
-        return [_draft(who, room, "topic", text=request.topic, cid=request.cid)]
+        return [_draft(who, room, "topic", _OPERATES, text=request.topic, cid=request.cid)]
 
     async def set_operator(self, who: Identity, request: SetOperator) -> list[Draft]:
         """Make a member an operator, or an operator a member."""
         room = await self._own_room(who, request.room, operators_only="choose operators")
-        key, name = await self._member(room, request.name)
-        if not request.on and key == who.key and (await self._succession(room, key))[1]:
-            raise ChatError(
-                ErrorCode.BAD_REQUEST,
-                f"{room.name} needs an operator: choose another one first",
-                field="name",
-            )
+        key, name, _ = await self._member(room, request.name)
+        other = None
+        if not request.on and key == who.key:
+            successor, is_needed = await self._succession(room, key)
+            if is_needed or successor is None:
+                raise ChatError(
+                    ErrorCode.BAD_REQUEST,
+                    f"{room.name} needs an operator: choose another one first",
+                    field="name",
+                )
+            other = names.known(successor.name)
         kind: EntryKind = "operator" if request.on else "member"
-        return [_draft(who, room, kind, text=name, subject=key, cid=request.cid)]
+        facts = Facts(sender=("operator",), subject=INSIDE, operator=other)
+        return [_draft(who, room, kind, facts, text=name, subject=key, cid=request.cid)]
 
     async def set_access(self, who: Identity, request: SetAccess) -> list[Draft]:
         """Make the room private or public."""
         room = await self._own_room(who, request.room, operators_only="change who may join")
         access = "private" if request.private else "public"
-        return [_draft(who, room, "access", text=access, cid=request.cid)]
+        return [_draft(who, room, "access", _OPERATES, text=access, cid=request.cid)]
 
     # -- what has to be so ------------------------------------------------------------------
 
@@ -155,7 +185,7 @@ class Rooms:
         self, who: Identity, address: str, *, operators_only: str | None = None
     ) -> RoomState:
         room = await self._room(who, address)
-        if room.role not in ("member", "operator"):
+        if not room.is_inside:
             raise ChatError(ErrorCode.NOT_A_MEMBER, f"you are not in {room.name}", field="room")
         if operators_only is not None and room.role != "operator":
             raise _operators_only(operators_only)
@@ -170,16 +200,17 @@ class Rooms:
 
     async def _member(
         self, room: RoomState, name: str, *, or_invited: bool = False
-    ) -> tuple[NameKey, str]:
+    ) -> tuple[NameKey, str, Role]:
         key, shown = await self._somebody(name)
         theirs = await self._store.room(room.key, key)
-        role = None if theirs is None else theirs.role
-        if role not in ("member", "operator") and not (or_invited and role == "invited"):
+        role: Role = "nobody" if theirs is None else theirs.standing
+        if role not in INSIDE and not (or_invited and role == "invited"):
             raise ChatError(ErrorCode.NOT_A_MEMBER, f"{shown} is not in {room.name}", field="name")
-        return key, shown
+        return key, shown, role
 
     async def _succession(self, room: RoomState, leaving: NameKey) -> tuple[Member | None, bool]:
-        """Who of the others is there longest, and whether none of them is an operator."""
+        """Another operator, or else who of the others is there longest; and whether they have to
+        be made one first."""
         heir: Member | None = None
         after, more = "", True
         while more:
@@ -210,6 +241,7 @@ def _draft(
     who: Identity,
     room: RoomState,
     kind: EntryKind,
+    facts: Facts | None,
     *,
     text: str = "",
     subject: NameKey | None = None,
@@ -224,4 +256,5 @@ def _draft(
         text=text,
         cid=cid or new_cid(),
         subject=subject,
+        facts=facts,
     )

@@ -95,13 +95,40 @@ class Token(Struct, frozen=True, kw_only=True):
     address: str = ""
 
 
+#: What somebody is in a room.
+Role: TypeAlias = Literal["nobody", "invited", "member", "operator"]
+#: The roles of those who are in it.
+INSIDE: Final[tuple[Role, ...]] = ("member", "operator")
+
+
+class Facts(Struct, frozen=True, kw_only=True, array_like=True):
+    """What a draft was decided on, and must still be so in the commit that appends it.
+
+    Only what the decision depends on is given, and of what is left out nothing is compared: people
+    who come and go don't get in the way of those who talk.
+    """
+
+    #: The sender has one of these roles; and the draft's subject one of those.
+    sender: tuple[Role, ...] = ()
+    subject: tuple[Role, ...] = ()
+    #: This person is an operator: the one who remains when the sender ceases to be one.
+    operator: NameKey | None = None
+    #: The room is private, or it is public.
+    private: bool | None = None
+    #: Nobody besides the sender is in the room.
+    is_alone: bool = False
+    #: The message `ref` has at most so many different emoji besides the draft's own.
+    other_emoji: int | None = None
+
+
 class Draft(Struct, frozen=True, kw_only=True):
     """What somebody says, on its way into the log.
 
     `to`, `sender`, `kind`, `text`, `ref`, `cid` and `mentions` become the entry's
     (:class:`~gochat.protocol.messages.Message`); `conversation` and `sender_key` are the keys.
     `subject` is the key of the person whom an ``invite``, ``kick``, ``operator`` or ``member``
-    entry is about, and `mentioned` the keys of `mentions`.
+    entry is about, and `mentioned` the keys of `mentions`. `facts` is what the draft was decided
+    on, where that can change.
     """
 
     conversation: ConversationKey
@@ -115,6 +142,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     mentions: tuple[str, ...] = ()
     mentioned: tuple[NameKey, ...] = ()
     subject: NameKey | None = None
+    facts: Facts | None = None
 
     def is_repeated_by(self, entry: Message) -> bool:
         """True if an entry, as it reads now, is what this draft says: kind, text and ref are the
@@ -148,11 +176,16 @@ class Batch(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """Contiguous entries in the order of seq; `head` is the newest seq there is."""
+    """Contiguous entries in the order of seq; `head` is the newest seq there is.
+
+    `is_inside`: whether the viewer was in the room in the moment in which it was read. Of the lobby
+    and of private conversations it is always true.
+    """
 
     epoch: str
     head: int
     entries: Sequence[Message]
+    is_inside: bool = True
 
 
 class RoomState(Struct, frozen=True, kw_only=True):
@@ -164,6 +197,16 @@ class RoomState(Struct, frozen=True, kw_only=True):
     private: bool
     members: int
     role: Literal["member", "operator", "invited"] | None = None
+
+    @property
+    def standing(self) -> Role:
+        """The role, as :class:`Facts` has it."""
+        return self.role or "nobody"
+
+    @property
+    def is_inside(self) -> bool:
+        """True if the person is in the room."""
+        return self.role in INSIDE
 
 
 class Store(Protocol):
@@ -250,6 +293,8 @@ class Store(Protocol):
         - a `cid` that its sender used before, with the same conversation, kind, text and ref: the
           first one's entry, ``dup=True``; otherwise ``cid_conflict``. What was edited or deleted
           since counts as the same text;
+        - its `facts`, where they are not so: :exc:`~gochat.errors.FactsChanged`. What is before it
+          in the same commit counts;
         - a sender, subject, mentioned or private conversation's person who has no account:
           ``unknown_person``;
         - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does:
@@ -269,7 +314,8 @@ class Store(Protocol):
           operator; ``join``, ``leave``, ``invite``, ``kick``, ``topic``, ``operator``, ``member``
           and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. Who joins
           has "read" what was before; who joins a room that nobody is in becomes its operator. An
-          invitation is used up by joining, and taken back by ``kick``. The lobby keeps everybody.
+          invitation is used up by joining, and taken back by ``kick``; with the last member who
+          leaves a private room all invitations to it lapse. The lobby keeps everybody.
         """
         ...
 

@@ -89,6 +89,8 @@ class CatchUp:
             return
         as_of = self._rooms.get(key, self._person.rooms.get(key, self._as_of))
         page = await self._page(key, position.seq, as_of)
+        if not page.is_inside:
+            return  # removed, and this node has not read so far
         if page.epoch == position.epoch and position.seq > page.head:
             await self._check_not_behind(key, position)
         recovered = (

@@ -6,8 +6,9 @@ client that sends many at once shares commits with itself as well as with others
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from itertools import groupby
 from math import inf
 from typing import Final, TypeAlias, assert_never
@@ -17,13 +18,14 @@ from msgspec import structs
 
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
-from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.drafts import derived_cid
+from gochat.chat.commits import MAX_TRIES, Outcome, settle
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.drafts import derived_cid, not_inside
 from gochat.chat.hub import OnlinePerson
 from gochat.chat.names import NameKey
 from gochat.chat.retries import LogRequest
 from gochat.chat.store import Appended, Draft
-from gochat.errors import ChatError, ErrorCode, StoreUnavailable
+from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import (
     Away,
     Capability,
@@ -229,9 +231,11 @@ class Handlers:
         drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
         appended = iter(await self._append(session, drafts))
         for request, outcome in zip(requests, outcomes, strict=True):
-            result: Appended | ChatError | StoreUnavailable
+            result: Outcome
             if isinstance(outcome, Draft):
                 result = self._without_turn(person, next(appended))
+                if isinstance(result, FactsChanged):
+                    result = await self._send_again(session, who, person, request)
             elif isinstance(outcome, ChatError):  # looked up now: the first try may be one of these
                 result = await self._earlier_or(outcome, who, person, request)
             else:
@@ -240,24 +244,52 @@ class Handlers:
             await session.wait_for_peer()
             await session.give_way()
 
+    async def _send_again(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Send
+    ) -> Outcome:
+        """Decide again on a message whose sender was thought to be in the room."""
+        try:
+            return await self._settle(session, who, person, request, tries=MAX_TRIES - 1)
+        except StoreUnavailable as error:
+            return error
+
     async def _write(
         self, session: Session, who: Identity, person: OnlinePerson, request: LogRequest
     ) -> None:
         """Append what a request asks for; what became of its last draft is the answer."""
-        result: Appended | ChatError | StoreUnavailable
+        result: Outcome
         try:
             self._take_turn(person)
-            drafts = await self._drafts(who, person, request)
         except ChatError as error:
             result = await self._earlier_or(error, who, person, request)
         else:
-            results = await self._append(session, drafts, each_acknowledged=False)
-            result = self._without_turn(person, results[-1])
+            result = await self._settle(session, who, person, request, rooms=person.rooms)
         if isinstance(request, CreateRoom) and isinstance(result, Appended):
             await self._set_first_topic(who, request)
         self._acknowledge(session, request, result)
         if isinstance(result, Appended) and not result.dup:
             log_change(session, request)
+
+    async def _settle(
+        self,
+        session: Session,
+        who: Identity,
+        person: OnlinePerson,
+        request: LogRequest,
+        *,
+        rooms: Collection[ConversationKey] = (),
+        tries: int = MAX_TRIES,
+    ) -> Outcome:
+        try:
+            result = await settle(
+                partial(self._drafts, who, request),
+                partial(self._append, session, each_acknowledged=False),
+                rooms=rooms,
+                tries=tries,
+            )
+        except ChatError as error:
+            return await self._earlier_or(error, who, person, request)
+        return self._without_turn(person, result)
 
     async def _set_first_topic(self, who: Identity, request: CreateRoom) -> None:
         """Set the topic of a new room, once, however often the room is asked for."""
@@ -266,16 +298,14 @@ class Handlers:
         topic = SetTopic(
             room=request.room, topic=request.topic, cid=derived_cid(request.cid, "topic")
         )
-        try:
-            drafts = await self._services.rooms.set_topic(who, topic)
-        except ChatError:
-            return  # of a room that was made long ago, and is somebody else's now
-        # An entry that nobody acknowledges: the session gets it like all others.
-        await self._services.store.append(drafts)
+        # An entry that nobody acknowledges: the session gets it like all others. Of a room that was
+        # made long ago, and is somebody else's now, the topic stays.
+        with suppress(ChatError):
+            await settle(partial(self._drafts, who, topic), self._services.store.append)
 
     async def _earlier_or(
         self, refusal: ChatError, who: Identity, person: OnlinePerson, request: LogRequest
-    ) -> Appended | ChatError | StoreUnavailable:
+    ) -> Outcome:
         """What became of a request that is refused now: it may have been granted before."""
         try:
             earlier = await self._services.retries.find(who, request)
@@ -287,49 +317,48 @@ class Handlers:
             self._without_turn(person, earlier)
         return earlier
 
-    def _without_turn(
-        self, person: OnlinePerson, result: Appended | ChatError | StoreUnavailable
-    ) -> Appended | ChatError | StoreUnavailable:
+    def _without_turn(self, person: OnlinePerson, result: Outcome) -> Outcome:
         """Give the turn back that was taken for what had been granted before."""
         if isinstance(result, Appended) and result.dup:
             person.turns.give_back()
         return result
 
     async def _drafts(
-        self, who: Identity, person: OnlinePerson, request: LogRequest
+        self, who: Identity, request: LogRequest, rooms: Collection[ConversationKey]
     ) -> Sequence[Draft]:
-        drafts, rooms = self._services.drafts, self._services.rooms
+        """What a request comes to; `rooms` as in :class:`~gochat.chat.drafts.Drafts`."""
+        drafts, changes = self._services.drafts, self._services.rooms
         match request:
             case Send():
-                return [await drafts.send(who, person.rooms, request)]
+                return [await drafts.send(who, rooms, request)]
             case Edit():
-                return [await drafts.edit(who, person.rooms, request)]
+                return [await drafts.edit(who, rooms, request)]
             case Delete():
-                return [await drafts.delete(who, person.rooms, request)]
+                return [await drafts.delete(who, rooms, request)]
             case React():
-                return [await drafts.react(who, person.rooms, request)]
+                return [await drafts.react(who, rooms, request)]
             case CreateRoom():
-                return await rooms.create(who, request)
+                return await changes.create(who, request)
             case Join():
-                return await rooms.join(who, request)
+                return await changes.join(who, request)
             case Leave():
-                return await rooms.leave(who, request)
+                return await changes.leave(who, request)
             case Invite():
-                return await rooms.invite(who, request)
+                return await changes.invite(who, request)
             case Kick():
-                return await rooms.kick(who, request)
+                return await changes.kick(who, request)
             case SetTopic():
-                return await rooms.set_topic(who, request)
+                return await changes.set_topic(who, request)
             case SetOperator():
-                return await rooms.set_operator(who, request)
+                return await changes.set_operator(who, request)
             case SetAccess():
-                return await rooms.set_access(who, request)
+                return await changes.set_access(who, request)
             case _:
                 assert_never(request)
 
     async def _append(
         self, session: Session, drafts: Sequence[Draft], *, each_acknowledged: bool = True
-    ) -> Sequence[Appended | ChatError | StoreUnavailable]:
+    ) -> Sequence[Outcome]:
         """Append. What is acknowledged (each draft, or the last) is not echoed to the session."""
         if not drafts:
             return ()
@@ -359,7 +388,7 @@ class Handlers:
         self,
         session: Session,
         request: LogRequest,
-        result: Appended | ChatError | StoreUnavailable,
+        result: Outcome,
     ) -> None:
         if isinstance(result, ChatError | StoreUnavailable):
             session.refuse(result, request)
@@ -432,6 +461,8 @@ class Handlers:
         page = await store.page(
             address.key, viewer=who.key, before=before, after=after, limit=limit, as_of=as_of
         )
+        if not page.is_inside:
+            raise not_inside(address.shown, "conv")
         session.reply(history_page(request, address.shown, page, self._limits.frame_bytes))
 
     async def _search(
@@ -480,6 +511,7 @@ class Handlers:
         members, total, more = await self._services.store.members(
             address.key, after=_fold_cursor(request.after), limit=min(request.limit, MAX_PEOPLE)
         )
+        await self._services.drafts.address(who, (), request.room, "room")  # after it was read
         session.reply(
             MemberList(
                 room=address.shown,

@@ -18,8 +18,8 @@ from msgspec import Struct
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged
-from gochat.errors import ChatError, ErrorCode, StoreUnavailable
+from gochat.chat.store import MAX_AHEAD, Appended, Draft, Facts, Logged
+from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage import wall_clock
 from gochat.storage.log_time import ClockWarnings
@@ -73,6 +73,7 @@ class _Draft(Struct, array_like=True, frozen=True):
     people: tuple[str, ...]
     max_ahead: int
     max_gate: int
+    facts: Facts | None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -216,6 +217,9 @@ class Log:
                 case b"no":
                     one.outcome = _refusal(ErrorCode(reply[1].decode()), one.draft)
                     yield from self._release(one)
+                case b"changed":
+                    one.outcome = FactsChanged()
+                    yield from self._release(one)
                 case b"gate":
                     raise StoreUnavailable(
                         "the store is another one: looking whether all is there",
@@ -289,6 +293,7 @@ class Log:
             people=people,
             max_ahead=MAX_AHEAD,
             max_gate=GATE,
+            facts=draft.facts,
         )
         words: Words = (*keys, _encode(packed), digest)
         return Command(one.partition, words, scripts.APPEND, len(keys), one.epoch)

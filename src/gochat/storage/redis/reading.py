@@ -57,6 +57,8 @@ class Extract(Struct, frozen=True):
     records: list[Record]
     reactions: dict[int, list[Reaction]]
     shape: Shape
+    #: Whether the viewer was in the room, where it is one.
+    is_inside: bool
 
     def message(self, index: int) -> Message:
         """Return the message of a record, with its reactions."""
@@ -95,7 +97,7 @@ class Reading:
         """Read contiguous entries, as they read now."""
         (extract,) = yield from self.extracts(viewer, [Span(key, limit, before, after, as_of)])
         entries = [extract.message(index) for index in range(len(extract.records))]
-        return Page(extract.epoch, extract.head, entries)
+        return Page(extract.epoch, extract.head, entries, extract.is_inside)
 
     def extracts(self, viewer: NameKey | None, spans: Sequence[Span]) -> Steps[list[Extract]]:
         """Read contiguous entries, of each span, but make no messages of them yet."""
@@ -107,15 +109,20 @@ class Reading:
         # Now, for while we read another thread may find that all names have to be looked up anew.
         shapes = {key: self._shape(key, people[key]) for key in keys}
         name = (self._names.person(viewer) or "") if viewer else ""
-        replies = yield from self._with_epochs([self._page_command(span, name) for span in spans])
+        replies = yield from self._with_epochs(
+            [self._page_command(span, viewer, name) for span in spans]
+        )
         return [
             self._extract(reply, shapes[span.key])
             for span, reply in zip(spans, replies, strict=True)
         ]
 
-    def _page_command(self, span: Span, viewer: str) -> Command:
+    def _page_command(self, span: Span, viewer: NameKey | None, name: str) -> Command:
         partition = self._keys.partition(span.key)
-        keys = (self._keys.states[partition], *self._keys.conversation(span.key, "c", "l", "r"))
+        keys = (
+            self._keys.states[partition],
+            *self._keys.conversation(span.key, "c", "l", "r", "w"),
+        )
         return call(
             partition,
             scripts.PAGE,
@@ -124,18 +131,19 @@ class Reading:
             "" if span.after is None else span.after,
             span.limit,
             "" if span.as_of is None else span.as_of[partition],
-            viewer,
+            name,
+            viewer if viewer is not None and _rooms(span.key) else "",
         )
 
     def _extract(self, reply: Reply, shape: Callable[[str], Shape]) -> Extract:
-        epoch, head, first, packed, given = reply
+        epoch, head, first, packed, given, is_inside = reply
         reactions: dict[int, list[Reaction]] = {}
         for one in given:
             seq, found = reaction(one)
             reactions.setdefault(seq, []).append(found)
         records = [decode_record(record) for record in packed]
         name = epoch.decode()
-        return Extract(name, head, first, records, reactions, shape(name))
+        return Extract(name, head, first, records, reactions, shape(name), is_inside == 1)
 
     def message(self, key: ConversationKey, seq: int) -> Steps[Message | None]:
         """Read one message."""

@@ -91,9 +91,9 @@ class _Stretch(_Source):
         return Span(self.key, min(CHUNK, seq - self.low + 1), before=seq + 1)
 
     def take(self, extract: Extract) -> bool:
-        """Take what was read; False if nothing of it is there any more."""
+        """Take what was read; False if nothing of it is there any more, or the viewer is not."""
         self.extract = extract
-        self.position = len(extract.records) - 1
+        self.position = len(extract.records) - 1 if extract.is_inside else -1
         if self.position >= 0:
             stamp = extract.records[self.position].stamp
             self.place = _Place(-stamp, self.key, extract.first + self.position)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged
-from gochat.errors import ChatError, ErrorCode
+from gochat.errors import ChatError, ErrorCode, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.log_time import ClockWarnings
-from gochat.storage.sqlite import rooms
+from gochat.storage.sqlite import facts, rooms
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.directory import Directory, KnownConversation
@@ -114,6 +114,10 @@ class Log:
                 earlier = find_by_cid(self.db, draft, id_, shape)
                 if earlier is not None:
                     return earlier
+            if draft.facts is not None and not facts.hold(
+                self.db, draft.facts, draft, conversation
+            ):
+                return FactsChanged()
             for person in (draft.sender_key, draft.subject, *draft.mentioned):
                 if person is not None:
                     self._directory.name(person)

@@ -9,9 +9,10 @@ from collections.abc import Collection
 from typing import Final
 
 from gochat.chat import conversations
-from gochat.chat.conversations import ConversationKey
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
+    INSIDE,
     MAX_COUNTED,
     Account,
     Appended,
@@ -121,6 +122,7 @@ class Reader:
             if row is None:
                 return Page(self._epoch, 0, [])
             id_, name = row
+            is_inside = _is_inside(db, id_, key, viewer)
             head = _head(db, id_, as_of)
             first = 1 if after is None else after + 1
             last = head if before is None else min(head, before - 1)
@@ -136,7 +138,7 @@ class Reader:
                 if after is None:
                     rows.reverse()
                 messages = with_reactions(db, id_, map(shape.message, rows), viewer)
-        return Page(self._epoch, head, messages)
+        return Page(self._epoch, head, messages, is_inside)
 
     def message(self, key: ConversationKey, seq: int) -> Message | None:
         """See :meth:`gochat.chat.store.Store.message`."""
@@ -303,6 +305,18 @@ _CONVERSATIONS: Final = (
     " LEFT JOIN account p ON p.key = m.peer"
     " WHERE m.person = ? AND m.role IS NOT 'invited'"
 )
+
+
+def _is_inside(
+    db: sqlite3.Connection, conversation: int, key: ConversationKey, viewer: NameKey
+) -> bool:
+    if key == LOBBY_KEY or conversations.is_private(key):
+        return True
+    row = db.execute(
+        "SELECT role FROM participant WHERE person = ? AND conversation = ?",
+        (viewer, conversation),
+    ).fetchone()
+    return row is not None and row[0] in INSIDE
 
 
 def _head(db: sqlite3.Connection, conversation: int, as_of: int | None) -> int:

@@ -63,10 +63,20 @@ def _remove(db: sqlite3.Connection, room: KnownConversation, person: NameKey) ->
     ).rowcount
     if removed:
         _count(db, room, -removed)
+        _close_if_deserted(db, room)
     else:
         db.execute(
             "DELETE FROM participant WHERE person = ? AND conversation = ?", (person, room.id)
         )
+
+
+def _close_if_deserted(db: sqlite3.Connection, room: KnownConversation) -> None:
+    """Let the invitations to a private room lapse that nobody is in any more."""
+    db.execute(
+        "DELETE FROM participant WHERE conversation = ?1 AND EXISTS"
+        " (SELECT 1 FROM conversation WHERE id = ?1 AND private AND members = 0)",
+        (room.id,),
+    )
 
 
 def _count(db: sqlite3.Connection, room: KnownConversation, change: int) -> None:

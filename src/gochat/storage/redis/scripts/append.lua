@@ -5,8 +5,8 @@
 -- digest of its cid.
 -- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
 -- conversation was too far ahead, or 0}, {"dup", epoch, seq},
--- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}. The error GONE: keys
--- of the conversation have vanished.
+-- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}; {"changed"}: its facts
+-- are not so. The error GONE: keys of the conversation have vanished.
 
 local state, feed, meta, log, who, members, mentions, deleted, reactions, changed, own, rooms,
   convs, said, claim = unpack(KEYS)
@@ -19,6 +19,7 @@ local cid, mentioned, subject, subject_name = draft[9], draft[10], draft[11], dr
 local claim_memory, feed_entries, keep = draft[13], draft[14], draft[15]
 local people = draft[16] -- of a private conversation: key, name, and the other's, if it is another
 local max_ahead, max_gate = draft[17], draft[18]
+local facts = draft[19] -- as chat/store.py says, and in that order; nil where there are none
 
 local is_lobby = conversation == '#lobby'
 local is_private = string.sub(conversation, 1, 1) == '@'
@@ -92,6 +93,50 @@ end
 
 local function set_row(person, row)
   redis.call('HSET', who, person, cmsgpack.pack(row))
+end
+
+-- Whether somebody's role is one of `roles`; where there are none, it is not compared.
+local function has_role(person, roles)
+  local row = #roles == 0 or row_of(person)
+  if row == true then
+    return true
+  end
+  for _, role in ipairs(roles) do
+    if role == (row and row[2] or 'nobody') then
+      return true
+    end
+  end
+  return false
+end
+
+-- How many different emoji a message has, besides the one that the draft gives.
+local function other_emoji()
+  local given = redis.call(
+    'ZRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
+  )
+  local seen, count = { [text] = true }, 0
+  for _, one in ipairs(given) do
+    local emoji = string.match(string.sub(one, 27), '^%Z*')
+    if not seen[emoji] then
+      seen[emoji] = true
+      count = count + 1
+    end
+  end
+  return count
+end
+
+local function hold(sender_roles, subject_roles, operator, private, is_alone, max_emoji)
+  return exists
+    and has_role(sender, sender_roles)
+    and has_role(subject, subject_roles)
+    and (not operator or has_role(operator, { 'operator' }))
+    and (private == nil or private == (redis.call('HGET', meta, 'private') == '1'))
+    and (not is_alone or redis.call('ZCARD', members) == 1)
+    and (not max_emoji or other_emoji() <= max_emoji)
+end
+
+if facts and not hold(facts[1], facts[2], facts[3], facts[4], facts[5], facts[6]) then
+  return { 'changed' }
 end
 
 local function add(previous_edit)
@@ -232,7 +277,13 @@ end
 
 local function remove(person)
   redis.call('HDEL', who, person)
-  redis.call('ZREM', members, person)
+  local was_inside = redis.call('ZREM', members, person) == 1
+  -- With the last member of a private room the invitations to it lapse; there are no other rows.
+  if was_inside and redis.call('ZCARD', members) == 0
+    and redis.call('HGET', meta, 'private') == '1'
+  then
+    redis.call('DEL', who)
+  end
 end
 
 local change_room = {

@@ -1,15 +1,16 @@
 -- Read a page of a conversation.
 --
--- KEYS: state, meta, log, reactions. ARGV: the epoch (unused); before, after (empty: not given);
--- limit; the position as of which the log is read (empty: now); the viewer's name.
--- Returns {epoch, head, seq of the first entry, records, reactions}: of reactions, one after the
--- other, {seq, emoji, count, 1 if the viewer's is among them, names …}. The error GONE: keys of the
--- conversation have vanished.
+-- KEYS: state, meta, log, reactions, who. ARGV: the epoch (unused); before, after (empty: not
+-- given); limit; the position as of which the log is read (empty: now); the viewer's name; their key,
+-- where it matters whether they are in the room (else empty).
+-- Returns {epoch, head, seq of the first entry, records, reactions, 1 if they are in the room}: of
+-- reactions, one after the other, {seq, emoji, count, 1 if the viewer's is among them, names …}. The
+-- error GONE: keys of the conversation have vanished.
 
 local NAMES = 10 -- enough to say who; the rest is a number
 
-local state, meta, log, reactions = unpack(KEYS)
-local _, before, after, limit, as_of, viewer = unpack(ARGV)
+local state, meta, log, reactions, who = unpack(KEYS)
+local _, before, after, limit, as_of, viewer, viewer_key = unpack(ARGV)
 before, after, limit, as_of = tonumber(before), tonumber(after), tonumber(limit), tonumber(as_of)
 
 local epoch = redis.call('HGET', state, 'epoch')
@@ -18,6 +19,13 @@ local seq, base = tonumber(head[1] or 0), tonumber(head[2] or 0)
 
 if redis.call('LLEN', log) ~= seq - base then
   return redis.error_reply('GONE entries of a conversation have vanished')
+end
+
+local is_inside = 1
+if viewer_key ~= '' then
+  local row = redis.call('HGET', who, viewer_key)
+  local role = row and cmsgpack.unpack(row)[2]
+  is_inside = (role == 'member' or role == 'operator') and 1 or 0
 end
 
 local function position(number)
@@ -47,7 +55,7 @@ else
   first = math.max(first, last - limit + 1)
 end
 if first > last or limit < 1 then
-  return { epoch, seq, 0, {}, {} }
+  return { epoch, seq, 0, {}, {}, is_inside }
 end
 local records = redis.call('LRANGE', log, first - 1 - base, last - 1 - base)
 
@@ -74,4 +82,4 @@ for _, one in ipairs(given) do
     reaction[#reaction + 1] = name
   end
 end
-return { epoch, seq, first, records, found }
+return { epoch, seq, first, records, found, is_inside }

@@ -1,0 +1,54 @@
+"""Whether what a draft was decided on is still so, in the transaction that appends it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from gochat.chat.names import NameKey
+from gochat.chat.store import Draft, Facts
+from gochat.storage.sqlite.directory import KnownConversation
+from gochat.storage.sqlite.entries import first_id
+
+#: By the primary key from one emoji to the next, however many people gave each.
+_OTHER_EMOJI: Final = (
+    "WITH RECURSIVE given (emoji) AS ("
+    " SELECT min(emoji) FROM reaction WHERE entry = ?1"
+    " UNION ALL"
+    " SELECT (SELECT min(emoji) FROM reaction WHERE entry = ?1 AND emoji > given.emoji)"
+    " FROM given WHERE given.emoji IS NOT NULL)"
+    " SELECT count(*) FROM given WHERE emoji <> ?2"
+)
+
+
+def hold(
+    db: sqlite3.Connection, facts: Facts, draft: Draft, room: KnownConversation | None
+) -> bool:
+    """True if the facts of a draft are so now."""
+    if room is None:
+        return False
+    if facts.sender and _role(db, room, draft.sender_key) not in facts.sender:
+        return False
+    if facts.subject and _role(db, room, draft.subject) not in facts.subject:
+        return False
+    if facts.operator is not None and _role(db, room, facts.operator) != "operator":
+        return False
+    if facts.private is not None or facts.is_alone:
+        query = "SELECT private, members FROM conversation WHERE id = ?"
+        private, members = db.execute(query, (room.id,)).fetchone()
+        if facts.private is not None and facts.private != bool(private):
+            return False
+        if facts.is_alone and members != 1:
+            return False
+    if facts.other_emoji is None or draft.ref is None:
+        return True
+    entry = first_id(room.id) + draft.ref
+    (others,) = db.execute(_OTHER_EMOJI, (entry, draft.text)).fetchone()
+    return bool(others <= facts.other_emoji)
+
+
+def _role(db: sqlite3.Connection, room: KnownConversation, person: NameKey | None) -> str:
+    row = db.execute(
+        "SELECT role FROM participant WHERE person = ? AND conversation = ?", (person, room.id)
+    ).fetchone()
+    return "nobody" if row is None else str(row[0])

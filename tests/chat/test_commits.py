@@ -1,0 +1,231 @@
+"""Deciding again, where something else was committed between the decision and the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pytest
+from storing import draft, key
+from talking import World
+
+from gochat.chat.commits import MAX_TRIES, Outcome, settle
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.drafts import MAX_REACTIONS
+from gochat.chat.store import Appended, Draft
+from gochat.errors import ChatError, ErrorCode, FactsChanged
+from gochat.protocol.messages import (
+    CreateRoom,
+    Delete,
+    Edit,
+    Invite,
+    Join,
+    Kick,
+    Leave,
+    React,
+    Send,
+    SetAccess,
+    SetOperator,
+    SetTopic,
+)
+
+pytestmark = pytest.mark.trio
+
+GARDEN = "#garden"
+SAID = 6  # the seq of what Bob says in the garden
+
+
+class Decisions:
+    """Decides and appends as it was scripted, and notes how."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.rooms: list[Collection[ConversationKey]] = []
+        self.outcomes = list(outcomes)
+
+    async def decide(self, rooms: Collection[ConversationKey]) -> Sequence[Draft]:
+        self.rooms.append(rooms)
+        return [draft("Mei", GARDEN, "a"), draft("Mei", GARDEN, "b")]
+
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        first: Outcome = FactsChanged()  # what the request is about is the last draft
+        return [*[first] * (len(drafts) - 1), self.outcomes.pop(0)]
+
+
+async def test_request_is_decided_again_without_what_was_remembered() -> None:
+    refusal = ChatError(ErrorCode.NOT_PERMITTED, "no")
+    decisions = Decisions(FactsChanged(), refusal)
+    rooms = {key(GARDEN, "Mei")}
+    assert await settle(decisions.decide, decisions.append, rooms=rooms) is refusal
+    assert decisions.rooms == [rooms, ()]
+
+
+async def test_request_is_given_up_after_three_decisions() -> None:
+    decisions = Decisions(*(FactsChanged() for _ in range(5)))
+    outcome = await settle(decisions.decide, decisions.append)
+    assert isinstance(outcome, FactsChanged)
+    assert (outcome.code, outcome.retry_after is not None) == ("busy", True)
+    assert len(decisions.rooms) == MAX_TRIES == 3
+
+
+async def test_outcome_that_is_known_is_not_decided_again() -> None:
+    decisions = Decisions(ChatError(ErrorCode.CID_CONFLICT, "no"))
+    assert (await settle(decisions.decide, decisions.append)) is not None
+    assert len(decisions.rooms) == 1
+
+
+async def garden(world: World) -> None:
+    """Mei's and Bob's, who both operate it."""
+    await world.ask("Mei", CreateRoom(room=GARDEN))
+    await world.ask("Bob", Join(room=GARDEN))
+    await world.ask("Mei", SetOperator(room=GARDEN, name="Bob"))
+    await world.ask("Mei", Invite(room=GARDEN, name="Eve"))
+    await world.ask("Mei", SetTopic(room=GARDEN, topic="roses"))
+    await world.talk("Bob", GARDEN, "hello")
+
+
+async def late(
+    world: World, who: str, request: Any, *meanwhile: tuple[str, Any]
+) -> tuple[str, str | None]:
+    """Decide a request; let others act; then append. Return its outcome's kind or code, and what it
+    is about."""
+    rooms = await world.rooms_of(who)
+    decided = await world.draft(who, request)
+    for other, theirs in meanwhile:
+        await world.ask(other, theirs)
+
+    async def decide(thought: Collection[ConversationKey]) -> Sequence[Draft]:
+        return decided if thought else await world.draft(who, request, ())
+
+    try:
+        outcome = await settle(decide, world.store.append, rooms=rooms)
+    except ChatError as error:
+        return str(error.code), error.field
+    assert isinstance(outcome, Appended), outcome
+    return outcome.entry.kind, outcome.entry.text or None
+
+
+_KICKED = ("Mei", Kick(room=GARDEN, name="Bob"))
+_DEMOTED = ("Mei", SetOperator(room=GARDEN, name="Bob", on=False))
+_OUTSIDE = ("not_a_member", "to")
+
+#: Who asks for what, what happens in between, and what comes of it.
+RACES = {
+    "text after the kick": ("Bob", Send(to=GARDEN, text="x"), _KICKED, _OUTSIDE),
+    "edit after the kick": ("Bob", Edit(to=GARDEN, seq=SAID, text="x"), _KICKED, _OUTSIDE),
+    "delete after the kick": ("Bob", Delete(to=GARDEN, seq=SAID), _KICKED, _OUTSIDE),
+    "react after the kick": ("Bob", React(to=GARDEN, seq=SAID, emoji="🌹"), _KICKED, _OUTSIDE),
+    "leave after the kick": ("Bob", Leave(room=GARDEN), _KICKED, ("not_a_member", "room")),
+    "text of one who was demoted": ("Bob", Send(to=GARDEN, text="x"), _DEMOTED, ("text", "x")),
+    "topic of one who was demoted": (
+        "Bob", SetTopic(room=GARDEN, topic="x"), _DEMOTED, ("not_permitted", "room"),
+    ),
+    "access of one who was demoted": (
+        "Bob", SetAccess(room=GARDEN, private=True), _DEMOTED, ("not_permitted", "room"),
+    ),
+    "kick of one who was demoted": (
+        "Bob", Kick(room=GARDEN, name="Eve"), _DEMOTED, ("not_permitted", "room"),
+    ),
+    "operator of one who was demoted": (
+        "Bob", SetOperator(room=GARDEN, name="Mei", on=False), _DEMOTED, ("not_permitted", "room"),
+    ),
+    "leave of one who was demoted": ("Bob", Leave(room=GARDEN), _DEMOTED, ("leave", None)),
+    "invitation of one who was demoted": (
+        "Bob", Invite(room=GARDEN, name="Eve"), _DEMOTED, ("invite", "Eve"),
+    ),
+    "demotion of oneself, the last": (
+        "Bob",
+        SetOperator(room=GARDEN, name="Bob", on=False),
+        ("Mei", SetOperator(room=GARDEN, name="Mei", on=False)),
+        ("bad_request", "name"),
+    ),
+    "demotion of who has left": (
+        "Mei",
+        SetOperator(room=GARDEN, name="Bob", on=False),
+        ("Bob", Leave(room=GARDEN)),
+        ("not_a_member", "name"),
+    ),
+    "kick of who has left": (
+        "Mei",
+        Kick(room=GARDEN, name="Bob"),
+        ("Bob", Leave(room=GARDEN)),
+        ("not_a_member", "name"),
+    ),
+    "invitation of who has joined": (
+        "Mei",
+        Invite(room=GARDEN, name="Eve"),
+        ("Eve", Join(room=GARDEN)),
+        ("bad_request", "name"),
+    ),
+    "leave of who has become the last operator": (
+        "Bob", Leave(room=GARDEN), ("Mei", Leave(room=GARDEN)), ("leave", None),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("race", RACES)
+async def test_rule_holds_at_the_commit(world: World, race: str) -> None:
+    who, request, meanwhile, outcome = RACES[race]
+    await garden(world)
+    assert await late(world, who, request, meanwhile) == outcome
+
+
+async def test_delete_as_an_operator_ends_with_being_one(world: World) -> None:
+    await garden(world)
+    [entry] = await world.talk("Mei", GARDEN, "hers")
+    request = Delete(to=GARDEN, seq=entry.seq)
+    assert await late(world, "Bob", request, _DEMOTED) == ("not_permitted", "seq")
+
+
+async def test_nobody_joins_a_room_that_has_become_private(world: World) -> None:
+    await garden(world)
+    await world.ask("Mei", Kick(room=GARDEN, name="Eve"))
+    to_private = ("Mei", SetAccess(room=GARDEN, private=True))
+    join = Join(room=GARDEN)
+    assert await late(world, "Eve", join, to_private) == ("not_permitted", "room")
+
+
+async def test_nobody_joins_after_the_invitation_was_withdrawn(world: World) -> None:
+    await garden(world)
+    await world.ask("Mei", SetAccess(room=GARDEN, private=True))
+    withdrawn = ("Mei", Kick(room=GARDEN, name="Eve"))
+    join = Join(room=GARDEN)
+    assert await late(world, "Eve", join, withdrawn) == ("not_permitted", "room")
+
+
+async def test_member_invites_to_no_room_that_has_become_private(world: World) -> None:
+    await garden(world)
+    await world.ask(*_DEMOTED)
+    await world.ask("Mei", Kick(room=GARDEN, name="Eve"))
+    to_private = ("Mei", SetAccess(room=GARDEN, private=True))
+    invite = Invite(room=GARDEN, name="Eve")
+    assert await late(world, "Bob", invite, to_private) == ("not_permitted", "room")
+
+
+async def test_last_operator_hands_over_to_who_is_still_there(world: World) -> None:
+    await garden(world)
+    await world.ask(*_DEMOTED)
+    await world.ask("Eve", Join(room=GARDEN))
+    # Bob was to be made an operator.
+    outcome = await late(world, "Mei", Leave(room=GARDEN), ("Bob", Leave(room=GARDEN)))
+    assert outcome == ("leave", None)
+    assert await world.members(GARDEN) == ["Eve*"]
+
+
+async def test_who_was_alone_hands_over_to_who_has_joined(world: World) -> None:
+    await world.ask("Mei", CreateRoom(room=GARDEN))
+    outcome = await late(world, "Mei", Leave(room=GARDEN), ("Bob", Join(room=GARDEN)))
+    assert outcome == ("leave", None)
+    assert await world.members(GARDEN) == ["Bob*"]
+
+
+async def test_emoji_stay_bounded_at_the_commit(world: World) -> None:
+    [entry] = await world.talk("Mei", "#lobby", "hello")
+    emoji = [chr(0x1F331 + number) for number in range(MAX_REACTIONS + 1)]
+
+    def react(number: int) -> React:
+        return React(to="#lobby", seq=entry.seq, emoji=emoji[number])
+
+    await world.ask("Mei", *(react(number) for number in range(MAX_REACTIONS - 1)))
+    last, one_more = react(MAX_REACTIONS - 1), react(MAX_REACTIONS)
+    assert await late(world, "Bob", one_more, ("Eve", last)) == ("not_permitted", "emoji")
+    assert await late(world, "Bob", last, ("Mei", last)) == ("react", last.emoji)

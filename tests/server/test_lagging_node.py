@@ -1,0 +1,107 @@
+"""A node that remembers who is in a room, and has not heard yet that it changed."""
+
+from __future__ import annotations
+
+import pytest
+from peers import Peer, running_server
+
+from gochat.chat.hub import Hub
+from gochat.protocol.messages import (
+    CaughtUp,
+    CreateRoom,
+    Delete,
+    Edit,
+    Error,
+    Found,
+    History,
+    HistoryPage,
+    Invite,
+    Join,
+    Kick,
+    LoggedIn,
+    Members,
+    Message,
+    Ping,
+    Pong,
+    Position,
+    React,
+    Request,
+    Resume,
+    Search,
+    Send,
+    Sent,
+)
+
+pytestmark = pytest.mark.trio
+
+DEN = "#den"
+
+
+async def den(mei: Peer, bob: Peer) -> Sent:
+    """A private room of Mei's with Bob in it, and what Bob says there."""
+    await mei.ask(CreateRoom(room=DEN, private=True), Sent)
+    await mei.ask(Invite(room=DEN, name="bob"), Sent)
+    await bob.ask(Join(room=DEN), Sent)
+    return await bob.ask(Send(to=DEN, text="psst"), Sent)
+
+
+async def test_who_was_removed_neither_writes_nor_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        seq = (await den(mei, bob)).seq
+        monkeypatch.setattr(Hub, "_exit", lambda *_: None)
+        await mei.ask(Kick(room=DEN, name="bob"), Sent)
+        await mei.ask(Send(to=DEN, text="a secret"), Sent)
+        requests: list[Request] = [
+            Send(to=DEN, text="x"),
+            Edit(to=DEN, seq=seq, text="x"),
+            Delete(to=DEN, seq=seq),
+            React(to=DEN, seq=seq, emoji="🌹"),
+            History(conv=DEN),
+            History(conv=DEN, after=seq),
+            Members(room=DEN),
+        ]
+        for request in requests:
+            assert (await bob.ask(request, Error)).code == "not_a_member", request
+        assert (await bob.ask(Search(query="psst"), Found)).hits == ()
+        assert (await bob.ask(Search(query="psst", conv=DEN), Found)).hits == ()
+
+
+async def test_messages_sent_together_are_each_decided_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        async with server.peer("bob", "acks") as bob:
+            await den(mei, bob)
+            monkeypatch.setattr(Hub, "_exit", lambda *_: None)
+            await mei.ask(Kick(room=DEN, name="bob"), Sent)
+            texts = (("#lobby", "1"), (DEN, "2"), ("@mei", "3"), (DEN, "4"))
+            await bob.send(
+                *(Send(to=to, text=text, request_id=text) for to, text in texts),
+                Ping(request_id="end"),
+            )
+            replies: list[object] = []
+            while not isinstance(reply := await bob.receive(), Pong):
+                if isinstance(reply, Error | Sent):
+                    replies.append((reply.request_id, reply.msg_type))
+            assert replies == [("1", "sent"), ("2", "error"), ("3", "sent"), ("4", "error")]
+
+
+async def test_who_was_removed_is_sent_nothing_at_resuming(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        said = await den(mei, bob)
+        monkeypatch.setattr(Hub, "_exit", lambda *_: None)
+        await mei.ask(Kick(room=DEN, name="bob"), Sent)
+        async with server.connect() as again:
+            positions = (Position(conv=DEN, epoch=said.epoch, seq=0),)
+            resume = Resume(token=bob.token, caps=("log",), positions=positions)
+            await again.ask(resume, LoggedIn)
+            await again.ask(Ping(), Pong)
+            assert not [m for m in again.received if isinstance(m, Message | CaughtUp)]
+
+
+async def test_who_has_joined_elsewhere_may_write_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hub, "enter", lambda *_: None)
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        await den(mei, bob)
+        await bob.ask(History(conv=DEN), HistoryPage)
+        await bob.ask(Send(to=DEN, text="x"), Sent)
