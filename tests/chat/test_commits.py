@@ -229,3 +229,31 @@ async def test_emoji_stay_bounded_at_the_commit(world: World) -> None:
     last, one_more = react(MAX_REACTIONS - 1), react(MAX_REACTIONS)
     assert await late(world, "Bob", one_more, ("Eve", last)) == ("not_permitted", "emoji")
     assert await late(world, "Bob", last, ("Mei", last)) == ("react", last.emoji)
+
+
+async def test_leave_that_is_tried_again_hands_over_once(world: World) -> None:
+    await garden(world)
+    await world.ask(*_DEMOTED)
+    leave = Leave(room=GARDEN, cid="c1")
+    handover, _ = await world.draft("Mei", leave)
+    await world.append(handover)  # and then the connection broke
+    assert [entry.kind for entry in await world.ask("Mei", leave)] == ["leave"]
+    assert await world.members(GARDEN) == ["Bob*"]
+
+
+async def test_private_room_that_everybody_has_left_is_joined_by_nobody(world: World) -> None:
+    await world.ask("Mei", CreateRoom(room="#den", private=True))
+    await world.ask("Mei", Invite(room="#den", name="Eve"), Leave(room="#den"))
+    for who in ("Mei", "Bob", "Eve"):
+        assert await world.is_refused(who, Join(room="#den")) == ("not_permitted", "room")
+        assert await world.is_refused(who, CreateRoom(room="#den")) == ("room_exists", "room")
+    # As stores of before have them: an invitation that did not lapse.
+    await world.append(draft("Mei", "#den", "Eve", kind="invite", subject="Eve"))
+    assert await world.is_refused("Eve", Join(room="#den")) == ("not_permitted", "room")
+
+
+async def test_invitation_to_a_private_room_does_not_outlive_its_last_member(world: World) -> None:
+    await world.ask("Bob", CreateRoom(room=GARDEN, private=True))
+    outcome = await late(world, "Bob", Invite(room=GARDEN, name="Eve"), ("Bob", Leave(room=GARDEN)))
+    assert outcome == ("not_a_member", "room")
+    assert (await world.room("Eve", GARDEN)).role is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from peers import Peer, running_server
 
+from gochat.chat.commits import MAX_TRIES
 from gochat.chat.hub import Hub
 from gochat.protocol.messages import (
     CaughtUp,
@@ -31,6 +32,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
+from gochat.storage.sqlite import facts
 
 pytestmark = pytest.mark.trio
 
@@ -105,3 +107,20 @@ async def test_who_has_joined_elsewhere_may_write_and_read(monkeypatch: pytest.M
         await den(mei, bob)
         await bob.ask(History(conv=DEN), HistoryPage)
         await bob.ask(Send(to=DEN, text="x"), Sent)
+
+
+async def test_what_goes_on_changing_is_busy_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        await den(mei, bob)
+        compared: list[object] = []
+        monkeypatch.setattr(facts, "hold", lambda *given: compared.append(given))
+        for request in (Send(to=DEN, text="x"), Kick(room=DEN, name="bob")):
+            compared.clear()
+            error = await mei.ask(request, Error)
+            assert (error.code, error.retry_after) == ("busy", 0.5)
+            assert len(compared) == MAX_TRIES
+        monkeypatch.undo()
+        kinds = [entry.kind for entry in (await bob.ask(History(conv=DEN), HistoryPage)).entries]
+        assert kinds == ["create", "invite", "join", "text"]

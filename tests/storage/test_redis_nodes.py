@@ -12,10 +12,12 @@ from redis_nodes import Nodes, until
 from redis_process import RedisServer
 from storing import Chat, Following, draft, follow, key, person
 
-from gochat.chat.conversations import LOBBY_KEY
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Appended, Store
 from gochat.errors import ChatError, LogInterrupted
 from gochat.storage import open_store, wall_clock
+from gochat.storage.redis.lanes import Steps
+from gochat.storage.redis.reading import Reading
 
 pytestmark = pytest.mark.trio
 
@@ -112,6 +114,28 @@ async def test_what_happens_on_one_node_is_read_on_the_other(nodes: Nodes) -> No
         assert (seen.head, seen.unread, seen.mentions) == (4, 1, 1)
         assert await here.mark_read("Bob", "#garden", 3)
         assert (await there.seen("Bob", "#garden")).unread == 0
+
+
+async def test_search_finds_nothing_in_a_room_that_the_viewer_was_removed_from_meanwhile(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with nodes.open() as one, nodes.open() as two:
+        chat = Chat(one)
+        await chat.register("Mei", "Bob")
+        await chat.do("Mei", "#den", "create", "private")
+        await chat.do("Bob", "#den", "join")
+        await chat.say("Mei", "#den", "roses")
+        await chat.say("Mei", "#lobby", "roses, too")
+        assert await Chat(two).find("Bob", "roses") == ["roses, too", "roses"]
+        keys = await two.conversation_keys(person("Bob"))
+        await chat.do("Mei", "#den", "kick", "Bob", subject="Bob")
+
+        def before(*_: object) -> Steps[set[ConversationKey]]:
+            yield []
+            return keys
+
+        monkeypatch.setattr(Reading, "conversation_keys", before)
+        assert await Chat(two).find("Bob", "roses") == ["roses, too"]
 
 
 async def test_page_as_of_a_cursor_and_what_follows_is_everything_once_on_another_node(
