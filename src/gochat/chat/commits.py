@@ -2,7 +2,7 @@
 
 Between the decision and the commit others are active, at this node and at others. So a draft
 carries the facts that it was decided on, and the append compares them
-(:class:`~gochat.chat.store.Facts`). Where they have changed nothing was written, and the request is
+(:class:`~gochat.chat.facts.Facts`). Where they have changed nothing was written, and the request is
 decided on what the store has now. Mostly a rule then says no; where the request is still allowed,
 it is appended at the second try.
 """

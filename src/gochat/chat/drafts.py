@@ -22,8 +22,9 @@ from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
+from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.names import NameKey
-from gochat.chat.store import INSIDE, Draft, Facts, Store
+from gochat.chat.store import Draft, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Send
 

@@ -18,8 +18,9 @@ from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import new_cid
+from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.names import NameKey
-from gochat.chat.store import INSIDE, Draft, Facts, Role, RoomState, Store
+from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
     CreateRoom,

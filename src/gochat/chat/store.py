@@ -39,6 +39,7 @@ from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.exchange import Exchange
+from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
 from gochat.errors import ChatError
@@ -93,32 +94,6 @@ class Token(Struct, frozen=True, kw_only=True):
     expires: int
     generation: int = 0
     address: str = ""
-
-
-#: What somebody is in a room.
-Role: TypeAlias = Literal["nobody", "invited", "member", "operator"]
-#: The roles of those who are in it.
-INSIDE: Final[tuple[Role, ...]] = ("member", "operator")
-
-
-class Facts(Struct, frozen=True, kw_only=True, array_like=True):
-    """What a draft was decided on, and must still be so in the commit that appends it.
-
-    Only what the decision depends on is given, and of what is left out nothing is compared: people
-    who come and go don't get in the way of those who talk.
-    """
-
-    #: The sender has one of these roles; and the draft's subject one of those.
-    sender: tuple[Role, ...] = ()
-    subject: tuple[Role, ...] = ()
-    #: This person is an operator: the one who remains when the sender ceases to be one.
-    operator: NameKey | None = None
-    #: The room is private, or it is public.
-    private: bool | None = None
-    #: Nobody besides the sender is in the room.
-    is_alone: bool = False
-    #: The message `ref` has at most so many different emoji besides the draft's own.
-    other_emoji: int | None = None
 
 
 class Draft(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from storing import Chat, draft, person
 
-from gochat.chat.store import INSIDE, Appended, Draft, Facts
+from gochat.chat.facts import INSIDE, Facts
+from gochat.chat.store import Appended, Draft
 from gochat.errors import FactsChanged
 
 pytestmark = pytest.mark.trio

@@ -17,8 +17,9 @@ from msgspec import Struct
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey
-from gochat.chat.store import MAX_AHEAD, Appended, Draft, Facts, Logged
+from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage import wall_clock

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft, Facts
+from gochat.chat.store import Draft
 from gochat.storage.sqlite.directory import KnownConversation
 from gochat.storage.sqlite.entries import first_id
 

@@ -10,9 +10,9 @@ from typing import Final
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.facts import INSIDE
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
-    INSIDE,
     MAX_COUNTED,
     Account,
     Appended,

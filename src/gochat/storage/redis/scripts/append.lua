@@ -19,7 +19,7 @@ local cid, mentioned, subject, subject_name = draft[9], draft[10], draft[11], dr
 local claim_memory, feed_entries, keep = draft[13], draft[14], draft[15]
 local people = draft[16] -- of a private conversation: key, name, and the other's, if it is another
 local max_ahead, max_gate = draft[17], draft[18]
-local facts = draft[19] -- as chat/store.py says, and in that order; nil where there are none
+local facts = draft[19] -- as chat/facts.py says, and in that order; nil where there are none
 
 local is_lobby = conversation == '#lobby'
 local is_private = string.sub(conversation, 1, 1) == '@'
