@@ -215,7 +215,7 @@ def _after_at_signs(text: str) -> Iterator[str]:
 
 
 def _is_of_name(char: str) -> bool:
-    return char in "-_." or unicodedata.category(char)[0] in "LMN"
+    return char.isalnum() or char in "-_." or unicodedata.category(char)[0] in "LMN"
 
 
 def _is_emoji(text: str) -> bool:

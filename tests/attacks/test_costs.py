@@ -1,0 +1,139 @@
+"""Twice the input costs a server about twice as much, whatever the input."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import pairwise
+from time import process_time
+
+import pytest
+import worst_inputs
+from attacker import Attacker, attacker
+from msgspec import structs
+from worst_inputs import DEAR, FRAMES, OTHERS, REQUESTS, STRINGS, VALID
+
+from gochat.chat import drafts, names
+from gochat.chat.passwords import Passwords
+from gochat.errors import ChatError
+from gochat.protocol.codec import encode
+from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, frame
+from gochat.protocol.messages import Register, Resume
+from gochat.server import logs
+from gochat.storage.sqlite import search
+from gochat.storage.words import Words
+
+pytestmark = pytest.mark.trio
+
+#: So many times the input,
+STEP = 4
+#: and at most so many times the cost: in the square of the input it would be 16 times.
+TOLERATED = 8
+#: Of so many runs the cheapest counts, and of so many more where it seems to have cost too much: a
+#: busy machine makes some dearer, and none cheaper.
+RUNS = 2
+MORE_RUNS = 6
+#: Seconds that count for nothing: what takes less is the clock's and the cache's.
+FLOOR = 50e-6
+#: In characters; the longest is over the bound on each text but passwords, whose bound is a frame.
+LENGTHS = (8, 32, 128, 512)
+LONG_LENGTHS = (1000, 4000, 16_000)
+PARTS = (80, 320, 1280)
+SIZES = (4000, 16_000, 64_000)
+
+
+async def assert_linear(
+    what: str, sizes: Sequence[int], run: Callable[[int], Awaitable[float]]
+) -> None:
+    """Fail if the cost of one step is that of more than the input. `run` returns what a size costs,
+    in seconds of the processor."""
+
+    async def cheapest(size: int, runs: int) -> float:
+        return min([await run(size) for _ in range(runs)])
+
+    spent = {size: await cheapest(size, RUNS) for size in sizes}
+    for small, large in pairwise(sizes):
+        if spent[large] > TOLERATED * spent[small]:
+            spent[large] = min(spent[large], await cheapest(large, MORE_RUNS))
+        assert spent[large] <= TOLERATED * spent[small], f"{what}: {spent}"
+
+
+#: What is done with texts of the greatest length that is configured, some of it after the reply.
+FUNCTIONS: dict[str, Callable[[str], object]] = {
+    "index": search.grams,
+    "match": lambda text: Words("mei 漢 a\u0301").match(text),
+    "query": lambda text: search.Words(text).expression(),
+    "mentions": lambda text: list(drafts._after_at_signs(text)),
+    "key": names.possible_key,
+    "name": names.fold,
+    "password": Passwords().check,
+    "log": logs._visible,
+}
+#: Of these, what is done with names, whose length is bounded before.
+OF_NAMES = ("key", "name")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("string", STRINGS)
+async def test_what_is_done_with_a_text_costs_no_more_than_its_length(
+    function: str, string: str
+) -> None:
+    async def run(length: int) -> float:
+        text = STRINGS[string](length)
+        names._forms.cache_clear()
+        began = process_time()
+        with suppress(ChatError):
+            FUNCTIONS[function](text)
+        return process_time() - began + FLOOR
+
+    lengths = LENGTHS if function in OF_NAMES else LONG_LENGTHS
+    await assert_linear(f"{function}: {string}", lengths, run)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_a_text_costs_no_more_than_its_length(kind: type) -> None:
+    assert kind in VALID, f"{kind.__name__} has no entry in worst_inputs.VALID"
+    async with attacker() as mallory:
+        for field in worst_inputs.texts(kind):
+            is_long = field in ("text", "password", "old", "new") and kind.__name__ != "Away"
+
+            lengths = LONG_LENGTHS if is_long else LENGTHS
+            for string in worst_inputs.strings(field):
+
+                async def run(length: int, field: str = field, string: str = string) -> float:
+                    names._forms.cache_clear()
+                    encoded = worst_inputs.with_text(kind, field, string, length)
+                    return await mallory.cost(kind, [] if encoded is None else [encoded])
+
+                await assert_linear(f"{kind.__name__}.{field}: {string}", lengths, run)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_parts_cost_no_more_than_their_number(kind: type) -> None:
+    async with attacker() as mallory:
+        for field in worst_inputs.others(kind):
+            attacks = OTHERS.get((kind, field))
+            assert attacks, f"{kind.__name__}.{field} has no entry in worst_inputs.OTHERS"
+            for name, attack in attacks.items():
+
+                async def run(size: int, attack: Callable[..., object] = attack) -> float:
+                    request = VALID[kind]
+                    if kind is Resume:
+                        request = structs.replace(request, token=mallory.token)
+                    encoded = encode(attack(request, size))  # type: ignore[arg-type]
+                    assert len(encoded) <= HEADER_SIZE + MAX_FRAME_SIZE
+                    return await mallory.cost(kind, [encoded])
+
+                sizes = PARTS[:-1] if name in DEAR else PARTS
+                await assert_linear(f"{kind.__name__}.{field}: {name}", sizes, run)
+
+
+@pytest.mark.parametrize("attack", FRAMES)
+async def test_a_frame_costs_no_more_than_its_size(attack: str) -> None:
+    async def run(mallory: Attacker, size: int) -> float:
+        frames = [frame(FRAMES[attack](size))] * 8
+        return await mallory.cost(Register, frames)
+
+    async with attacker() as mallory:
+        await assert_linear(attack, SIZES, partial(run, mallory))

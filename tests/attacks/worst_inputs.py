@@ -1,0 +1,234 @@
+"""What costs a server most: for each request, inputs chosen by somebody who wants it to be slow.
+
+`python -m pytest tests/attacks` runs all attacks and holds that each has the right outcome;
+`python tests/attacks/measure.py` prints what they cost on this machine.
+
+Every member of the request union has an entry in :data:`VALID`: a request that is served. In each
+of its texts the strings of :data:`STRINGS` are put, as long as wanted, so a new field is attacked
+as soon as it exists. What is no text has worst inputs of its own, in :data:`OTHERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import count, islice
+from typing import Any, Final, get_args
+
+from msgspec import structs
+
+from gochat.protocol.codec import encode
+from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
+from gochat.protocol.messages import (
+    Away,
+    ChangePassword,
+    Conversations,
+    CreateRoom,
+    Delete,
+    Edit,
+    History,
+    Invite,
+    Join,
+    Kick,
+    Leave,
+    Login,
+    Logout,
+    MarkRead,
+    Members,
+    Ping,
+    Pong,
+    Position,
+    React,
+    Register,
+    Request,
+    Resume,
+    Rooms,
+    Search,
+    Send,
+    SetAccess,
+    SetLevel,
+    SetOperator,
+    SetTopic,
+    Typing,
+    Who,
+)
+
+#: Who attacks, and what they have: a room of their own, and the password of all tests.
+NAME: Final = "mallory"
+ROOM: Final = "#lair"
+WRONG: Final = "wrong horse"
+
+#: One of each, which is served, but for passwords: whoever has the right one is no guesser.
+VALID: Final[Mapping[type, Any]] = {
+    type(request): request
+    for request in (
+        Register(name="newcomer", password=WRONG),
+        Login(name=NAME, password=WRONG),
+        Resume(token="stolen"),
+        Logout(),
+        ChangePassword(old=WRONG, new=WRONG),
+        Who(),
+        Away(),
+        Send(to="#lobby", text="hi"),
+        Edit(to="#lobby", seq=1, text="hi"),
+        Delete(to="#lobby", seq=1),
+        React(to="#lobby", seq=1, emoji="👍"),
+        Typing(to="#lobby"),
+        History(conv="#lobby"),
+        Search(query="hi"),
+        Conversations(),
+        MarkRead(conv="#lobby", seq=1),
+        SetLevel(conv="#lobby", level="all"),
+        CreateRoom(room=ROOM),
+        Join(room=ROOM),
+        Leave(room=ROOM),
+        Invite(room=ROOM, name=NAME),
+        Kick(room=ROOM, name=NAME),
+        SetTopic(room=ROOM, topic="hi"),
+        SetOperator(room=ROOM, name=NAME),
+        SetAccess(room=ROOM, private=False),
+        Rooms(),
+        Members(room=ROOM),
+        Ping(),
+        Pong(),
+    )
+}
+#: Requests that come before the login.
+ANONYMOUS: Final = (Register, Login, Resume)
+#: Requests after which a connection is not what it was before.
+ONCE: Final = (Resume, Logout)
+
+
+def _chain(*parts: str) -> Callable[[int], str]:
+    """The last of `parts` again and again after the others, so many characters in all."""
+    *first, unit = parts
+    start = "".join(first)
+    return lambda length: (start + unit * (length // len(unit) + 1))[:length]
+
+
+def _different(first: int, last: int) -> Callable[[int], str]:
+    """Characters that are all different, as long as there are any."""
+    return lambda length: "".join(chr(first + 7919 * n % (last - first)) for n in range(length))
+
+
+#: By what is bad about them: to a length in characters, a string.
+STRINGS: Final[Mapping[str, Callable[[int], str]]] = {
+    # Each of these is judged by the whole name; the dots by its first letter but them.
+    "katakana dots": lambda length: "・" * (length - 1) + "漢",
+    "Arabic digits": _chain("ب", "٠"),
+    "Persian digits": _chain("ب", "۰"),
+    "joiners": _chain("a", "\u200d"),
+    # Out of the order in which normalising puts them.
+    "marks": _chain("a", "\u0301\u0316"),
+    "halfwidth marks": _chain("ｶ", "\uff9e\u0301"),
+    "jamo": _chain("\u1112\u1161\u11ab"),
+    # One character becomes up to 18.
+    "ligatures": _chain("ﷺ"),
+    "dotted": _chain("İ"),
+    "letters": _chain("a"),
+    "different letters": _different(0x4E00, 0x9FFF),
+    "words": _chain("ab "),
+    "quotes": _chain('\\"'),
+    "brackets": _chain("[{"),
+    "mentions": _chain("@a "),
+    "long mentions": _chain("@b" + "٠" * 77 + " "),
+    "mentions with marks": _chain("@a" + "\u0301\u0316" * 38 + " "),
+    "families": _chain("👩\u200d"),
+}
+#: For what a client gives a name of its own: nothing is done with these but to compare them.
+_IDS: Final = ("letters", "quotes")
+_SIGNS: Final = {"to": "@", "conv": "#", "room": "#"}
+
+
+def texts(kind: type) -> list[str]:
+    """The fields of a request that are texts."""
+    return [field.name for field in structs.fields(kind) if _is_text(field.type)]
+
+
+def others(kind: type) -> list[str]:
+    """The fields of a request that hold more than one thing."""
+    return [f.name for f in structs.fields(kind) if "tuple" in str(f.type)]
+
+
+def _is_text(annotation: Any) -> bool:
+    if "tuple" in str(annotation):
+        return False
+    return annotation is str or any(map(_is_text, get_args(annotation)))
+
+
+def strings(field: str) -> tuple[str, ...]:
+    """The names of the strings that are bad for a field."""
+    return _IDS if field in ("request_id", "cid") else tuple(STRINGS)
+
+
+def with_text(kind: type, field: str, string: str, length: int) -> bytes | None:
+    """A frame with a request in which a field is one of the worst strings; None if it doesn't fit.
+
+    An address begins as it should, so that it is not refused for its first character.
+    """
+    text = _SIGNS.get(field, "") + STRINGS[string](length)
+    encoded = encode(structs.replace(VALID[kind], **{field: text}))
+    return encoded if len(encoded) <= HEADER_SIZE + MAX_FRAME_SIZE else None
+
+
+def _positions(conv: Callable[[int], str]) -> Callable[[Any, int], Any]:
+    def with_positions(request: Resume, size: int) -> Resume:
+        positions = (Position(conv=conv(n), epoch="", seq=0) for n in range(size))
+        return structs.replace(request, positions=tuple(positions))
+
+    return with_positions
+
+
+def _caps(request: Any, size: int) -> Any:
+    return structs.replace(request, caps=tuple(f"{n:x}" for n in range(size)))
+
+
+#: What is bad about a request but for its texts: so many parts of it.
+OTHERS: Final[Mapping[tuple[type, str], Mapping[str, Callable[[Any, int], Any]]]] = {
+    (Login, "caps"): {"different": _caps},
+    (Resume, "caps"): {"different": _caps},
+    (Resume, "positions"): {
+        "unknown": _positions(lambda n: f"#{n}"),
+        "the same": _positions(lambda _: "#lobby"),
+        "nobody": _positions(lambda n: f"@{n}"),
+        "no names": _positions(lambda n: f"#{n}・"),
+    },
+}
+
+
+#: Of these each part has its own page read: fewer are enough to see how their cost grows.
+DEAR: Final = ("nobody",)
+
+
+def _nested(size: int) -> bytes:
+    return b'{"msg_type":"ping","msg_data":' + b"[" * size + b"]" * size + b"}"
+
+
+def _data(data: bytes) -> bytes:
+    return b'{"msg_type":"ping","msg_data":"%s"}' % data
+
+
+#: Frames that no client of ours sends: to a size, about in bytes, a body.
+FRAMES: Final[Mapping[str, Callable[[int], bytes]]] = {
+    "unknown type": lambda size: b'{"msg_type":"%s","msg_data":"{}"}' % (b"x" * size),
+    "no JSON": lambda size: b"\x00" * size,
+    "half a string": lambda size: b'{"msg_type":"' + b"\\u0041" * (size // 6),
+    "bad UTF-8": lambda size: b"\xff" * size,
+    "nested": lambda size: _nested(size // 2),
+    "nested data": lambda size: _data(b"[" * (size // 2) + b"]" * (size // 2)),
+    "brackets side by side": lambda size: _data(b"[%s0]" % (b"[]," * (size // 3))),
+    "quotes": lambda size: _data(b'\\"' * (size // 2)),
+    "backslashes": lambda size: _data(b"\\\\" * (size // 2)),
+    "digits": lambda size: b'{"msg_type":%s}' % (b"9" * size),
+    "digits in data": lambda size: _data(rb"{\"x\":%s}" % (b"9" * size)),
+    "an exponent": lambda size: _data(rb"{\"x\":1e%s}" % (b"9" * size)),
+    "unknown fields": lambda size: _data(
+        b"{%s}" % b",".join(rb"\"%x\":0" % n for n in islice(count(), size // 12))
+    ),
+    "one field again and again": lambda size: _data(
+        rb"{%s}" % b",".join([rb"\"request_id\":\"a\""] * (size // 22))
+    ),
+}
+
+
+#: All that a client may send.
+REQUESTS: Final[tuple[type, ...]] = get_args(Request)
