@@ -338,6 +338,20 @@ async def test_a_busy_server_is_asked_again_when_it_said_and_not_by_all_at_once(
         assert client.state is ConnectionState.CONNECTED
 
 
+@pytest.mark.parametrize("reason", ["login_timeout", "frame_timeout"])
+async def test_a_login_that_came_too_late_is_made_again(reason: str) -> None:
+    """The program may have been stopped between connecting and asking, or have had no time."""
+    clock = FakeClock()
+    options = ClientOptions(clock=clock, random=lambda: 0.5)
+    async with opened(options) as (server, client):
+        async with meanwhile(client.resume, "token") as outcome:
+            await (await server.accept()).send(wire.Bye(reason=reason, text="nobody logged in"))
+            await clock.pass_sleep(options.backoff_base / 2)
+            await (await server.accept()).welcome()
+        outcome.result()
+        assert client.state is ConnectionState.CONNECTED
+
+
 async def test_a_busy_server_is_asked_again_to_register_and_to_change_a_password() -> None:
     clock = FakeClock()
     busy = wire.Error(code="busy", text="too many people are logging in", retry_after=8.0)

@@ -35,6 +35,8 @@ _CAPS: Final = tuple(Capability)
 #: The server's last words after which coming back unasked would be wrong: the session was ended,
 #: or the server can't make sense of this client.
 _FINAL: Final = frozenset({ByeReason.SESSION_REVOKED, ByeReason.PROTOCOL_ERROR})
+#: And those to a client whose request to log in had not arrived in time.
+_LATE: Final = frozenset({ByeReason.LOGIN_TIMEOUT, ByeReason.FRAME_TIMEOUT})
 
 R = TypeVar("R", bound=wire.Reply)
 
@@ -202,7 +204,7 @@ class Link:
         while True:
             end = await self._live(request, order)
             reason = str(end.error)
-            if end.is_final or not (order.is_settled or end.is_busy):
+            if end.is_final or not (order.is_settled or end.was_not_looked_at):
                 if end.revokes_token:
                     self._mailroom.token = self._mailroom.token_expires = None
                 order.settle(end.error)
@@ -323,9 +325,12 @@ class _End:
         return self.bye is not None and self.bye.reason in _FINAL
 
     @property
-    def is_busy(self) -> bool:
-        """Whether the server had too much to do to look at the password."""
-        return isinstance(self.error, ChatError) and self.error.code == ErrorCode.BUSY
+    def was_not_looked_at(self) -> bool:
+        """Whether the server decided nothing: it had too much to do, or the request came too late,
+        as it does when this program was stopped, or starved of processor time."""
+        if isinstance(self.error, ChatError):
+            return self.error.code == ErrorCode.BUSY
+        return self.bye is not None and self.bye.reason in _LATE
 
     @property
     def revokes_token(self) -> bool:
