@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 import pytest
+import structlog
 import trio
+from gochat_faults.proxy import open_proxy
 from peers import PASSWORD, Peer, RunningServer, config, running_server
-from redis_nodes import Nodes
+from redis_nodes import Nodes, until
+from redis_process import RedisServer
 
+from gochat.chat.accounts import TOKEN_LIFETIME, Accounts
+from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import (
     Bye,
     ChangePassword,
@@ -19,6 +26,7 @@ from gochat.protocol.messages import (
     LoggedOut,
     Login,
     Logout,
+    NewLogin,
     PasswordChanged,
     Ping,
     Pong,
@@ -26,6 +34,8 @@ from gochat.protocol.messages import (
     Resume,
     ServerMessage,
 )
+from gochat.server import revocation
+from gochat.server.revocation import Revocations
 from gochat.storage.redis import RedisStore
 from gochat.storage.sqlite import SqliteStore
 
@@ -160,3 +170,195 @@ def together(count: int) -> Callable[[AsyncMethod], AsyncMethod]:
         return later
 
     return decorate
+
+
+# -- what is only found by looking -----------------------------------------------------------------
+
+
+@pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers look at the tokens of those who are connected many times a second."""
+    monkeypatch.setattr(revocation, "LOOK_EVERY", (0.01, 0.02))
+
+
+@pytest.fixture
+def due_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as somebody is logged in, their token is about to expire."""
+    monkeypatch.setattr(Accounts, "valid_for", lambda self, token: 0.0)
+
+
+class Renewals:
+    """Counts the renewals of tokens, and fails them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, are_possible: bool) -> None:
+        self.count = 0
+        for store in (SqliteStore, RedisStore):
+            monkeypatch.setattr(store, "renew_token", self._counted(store.renew_token))
+        self._are_possible = are_possible
+
+    def _counted(self, renew: AsyncMethod) -> AsyncMethod:
+        async def counted(*args: Any) -> Any:
+            self.count += 1
+            if not self._are_possible:
+                raise StoreUnavailable("the disk is full", retry_after=0.01)
+            return await renew(*args)
+
+        return counted
+
+
+@pytest.mark.usefixtures("looks_often", "due_at_once")
+async def test_a_token_that_expires_ends_all_connections_that_hold_it(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = servers
+    Renewals(monkeypatch, are_possible=False)
+    async with one.peer("mei") as mei, two.connect() as second:
+        with contextlib.suppress(trio.BrokenResourceError, trio.EndOfChannel, AssertionError):
+            await pane(second, mei.token)
+        for peer in (mei, second):
+            assert "log in again" in await ended(peer)
+
+
+@pytest.mark.usefixtures("looks_often", "due_at_once")
+async def test_being_connected_renews_the_token_and_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    renewals, looks = Renewals(monkeypatch, are_possible=True), 0
+    look = Revocations._look
+
+    async def counted(self: Revocations, *args: Any, **kwargs: Any) -> None:
+        nonlocal looks
+        looks += 1
+        await look(self, *args, **kwargs)
+
+    monkeypatch.setattr(Revocations, "_look", counted)
+    async with running_server() as server, server.connect() as mei:
+        before = (await mei.log_in("mei")).expires
+        await until(lambda: looks > 20)
+        await mei.ask(Ping(), Pong)
+        assert renewals.count == 1
+        async with server.connect() as second:
+            after = (await second.ask(Resume(token=mei.token), LoggedIn)).expires
+        assert after - before == pytest.approx(TOKEN_LIFETIME, abs=10_000)
+
+
+@pytest.mark.usefixtures("looks_often")
+async def test_a_token_that_vanishes_from_the_store_ends_its_connections(
+    redis_server: RedisServer,
+) -> None:
+    """As when a node that revoked it died before it could say so."""
+    nodes = Nodes(redis_server)
+    configuration = config(store=nodes.url())
+    async with running_server(configuration) as one, running_server(configuration) as two:
+        async with one.peer("mei") as mei, two.connect() as second, two.peer("bob") as bob:
+            await pane(second, mei.token)
+            with nodes.client() as client:
+                digest = sha256(mei.token.encode()).hexdigest()
+                (key,) = nodes.keys(f"*t:{digest}")
+                client.delete(key)
+            for peer in (mei, second):
+                assert "log in again" in await ended(peer)
+            await bob.ask(Ping(), Pong)
+
+
+async def test_a_password_change_that_may_have_been_made_ends_all_sessions_if_it_was(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer of the store was lost. Who knows which sessions are a thief's?"""
+    one, two = servers
+    for store in (SqliteStore, RedisStore):
+        monkeypatch.setattr(store, "change_password", _answer_lost(store.change_password))
+    async with one.peer("mei") as mei, two.peer("mei") as telephone, two.peer("bob") as bob:
+        new = "new password"
+        assert (await mei.ask(ChangePassword(old=PASSWORD, new=new), Error)).code == "unavailable"
+        for peer in (mei, telephone):
+            await ended(peer)
+        await bob.ask(Ping(), Pong)
+        async with two.connect() as peer:
+            await peer.ask(Login(name="mei", password=new), LoggedIn)
+
+
+def _answer_lost(change: AsyncMethod) -> AsyncMethod:
+    async def changed(*args: Any) -> Any:
+        await change(*args)
+        raise StoreUnavailable("the connection was lost", retry_after=0.01)
+
+    return changed
+
+
+async def test_a_password_change_that_a_node_does_not_confirm_says_so(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Revocations, "receive", lambda self, revoked: None)
+    configuration = config(store=Nodes(redis_server).url("lease=0.5"))
+    with structlog.testing.capture_logs() as logs:
+        async with running_server(configuration) as one, running_server(configuration):
+            async with one.peer("mei") as mei:
+                request = ChangePassword(old=PASSWORD, new="new password")
+                changed = await mei.ask(request, PasswordChanged)
+                assert not changed.others_ended
+                async with one.connect() as second:
+                    await pane(second, changed.token)
+    (line,) = [line for line in logs if line["event"] == "revocation not confirmed"]
+    assert (line["log_level"], line["name"], line["generation"]) == ("warning", "mei", 1)
+
+
+async def test_a_node_that_was_cut_off_ends_what_was_revoked_meanwhile(
+    redis_server: RedisServer,
+) -> None:
+    nodes = Nodes(redis_server)
+    async with (
+        open_proxy(("127.0.0.1", redis_server.port)) as proxy,
+        running_server(config(store=nodes.url("lease=3"))) as one,
+        running_server(config(store=nodes.url("lease=3", proxy.port))) as two,
+        one.peer("mei") as mei,
+        two.peer("mei") as thief,
+    ):
+        proxy.freeze()
+        changed = await mei.ask(ChangePassword(old=PASSWORD, new="new password"), PasswordChanged)
+        assert changed.others_ended, "its lease has ended, and with it all that it can do"
+        proxy.heal()
+        await ended(thief)
+
+
+# -- a login from elsewhere ------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def at(server: RunningServer, address: str) -> AsyncIterator[Peer]:
+    """Open a connection from another address of the loopback."""
+    async with await trio.open_tcp_stream(
+        server.host, server.port, local_address=address
+    ) as stream:
+        yield Peer(stream)
+
+
+async def test_a_login_from_a_new_address_is_shown_to_the_other_sessions_that_can_show_it(
+    servers: Servers,
+) -> None:
+    one, two = servers
+    async with one.peer("mei", "logins") as mei, two.peer("mei", "logins") as telephone:
+        async with one.peer("mei") as minimal, one.peer("bob", "logins") as bob:
+            for _ in range(2):  # the second time it is known
+                async with at(two, "127.0.0.2") as peer:
+                    login = Login(name="mei", password=PASSWORD, caps=("logins",))
+                    await peer.ask(login, LoggedIn)
+                    await peer.ask(Ping(), Pong)
+                    assert not logins(peer)
+                async with at(two, "127.0.0.3") as peer:
+                    await pane(peer, mei.token)
+            by = [NewLogin(address="127.0.0.2", by="password")]
+            by += [NewLogin(address="127.0.0.3", by="token")]
+            for peer in (mei, telephone):
+                for event in by:
+                    assert await peer.expect(NewLogin) == event
+                await peer.ask(Ping(), Pong)
+                assert logins(peer) == by
+            for peer in (minimal, bob):
+                await peer.ask(Ping(), Pong)
+                assert not logins(peer)
+
+
+def logins(peer: Peer) -> list[NewLogin]:
+    """What a peer was shown of logins."""
+    return [message for message in peer.received if isinstance(message, NewLogin)]
