@@ -23,6 +23,7 @@ from gochat.client import (
     IsTyping,
     Marked,
     Message,
+    NewLogin,
     Person,
     Presence,
     StateChanged,
@@ -60,6 +61,7 @@ async def test_what_the_server_tells_is_yielded_as_it_is() -> None:
             Presence(online=(Person(name="bob", away="tea"),), offline=("eve",)),
             Marked(conv="#lobby", read=3, unread=1),
             IsTyping(to="@mei", from_="bob"),
+            NewLogin(address="192.0.2.1", by="token"),
             said(1),
         ]
         await peer.send(*told)

@@ -15,6 +15,7 @@ from redis_process import RedisServer
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.exchange import (
     HERE,
+    Acknowledged,
     Arrived,
     AwaySet,
     Exchange,
@@ -131,6 +132,62 @@ async def test_what_is_of_the_moment_is_told_as_it_was_said(nodes: Nodes) -> Non
             lambda: [n for _, n in second.notices if not isinstance(n, Here | Missed)] == notices
         )
         assert not first.of(Typed), "nobody is told what they said themselves"
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_was_revoked_is_confirmed_when_every_node_has_acknowledged_it(
+    nodes: Nodes,
+) -> None:
+    revoked = Revoked(MEI.key, 1, receipt="r")
+    outcomes: list[bool] = []
+
+    async def confirm(store: Store) -> None:
+        outcomes.append(await exchange(store).confirm(revoked))
+
+    async with (
+        nodes.open("lease=600") as one,
+        nodes.open("lease=600") as two,
+        nodes.open("lease=600") as three,
+        trio.open_nursery() as nursery,
+    ):
+        await join(nursery, one)
+        await confirm(one)
+        assert outcomes == [True], "there is nobody else"
+        others = [await join(nursery, store) for store in (two, three)]
+        nursery.start_soon(confirm, one)
+        await until(lambda: all(told.of(Revoked) == [revoked] for told in others))
+        exchange(two).tell(Acknowledged("r"))
+        exchange(two).tell(AwaySet(MEI.key, "a mark in the order of things"))
+        await until(lambda: bool(others[1].of(AwaySet)))
+        assert outcomes == [True]
+        exchange(three).tell(Acknowledged("r"))
+        await until(lambda: outcomes == [True, True])
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_was_revoked_is_not_confirmed_by_a_node_that_only_lives(nodes: Nodes) -> None:
+    async with nodes.open("lease=1") as one, nodes.open("lease=1") as two:
+        async with trio.open_nursery() as nursery:
+            await join(nursery, one)
+            await join(nursery, two)
+            assert not await exchange(one).confirm(Revoked(MEI.key, 1, receipt="r"))
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_was_revoked_needs_no_confirmation_of_a_node_that_is_dead(nodes: Nodes) -> None:
+    async with (
+        open_proxy(("127.0.0.1", nodes.server.port)) as proxy,
+        nodes.open("lease=3") as one,
+        nodes.open("lease=3", port=proxy.port) as two,
+        trio.open_nursery() as nursery,
+    ):
+        await join(nursery, one)
+        second = await join(nursery, two)
+        proxy.freeze()
+        missed = len(second.of(Missed))
+        assert await exchange(one).confirm(Revoked(MEI.key, 1, receipt="r"))
+        proxy.heal()
+        await until(lambda: len(second.of(Missed)) > missed and bool(second.of(Revoked)))
         nursery.cancel_scope.cancel()
 
 

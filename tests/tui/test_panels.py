@@ -14,7 +14,7 @@ from textual.widgets import Input
 
 from gochat.client import Level
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
-from gochat.protocol.messages import Found, Marked
+from gochat.protocol.messages import Found, Marked, NewLogin
 from gochat.tui.app import GochatApp
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.keys import read
@@ -816,6 +816,33 @@ async def test_the_password_is_changed(open_app: OpenApp, client: ScriptedClient
         await typed(pilot, "a better password")
         await in_chat(pilot)
         await until(pilot, lambda: client.accounts["ada"] == "a better password")
+
+
+async def test_a_password_change_that_is_not_confirmed_everywhere_says_so(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def change(old: str, new: str) -> bool:
+        return False
+
+    monkeypatch.setattr(client, "change_password", change)
+    async with open_app() as pilot:
+        await typed(pilot, "/password")
+        await until(pilot, lambda: bool(pilot.app.screen.query("#old")))
+        await settle(pilot)
+        for password in ("a good password", "a better password", "a better password"):
+            await typed(pilot, password)
+        await in_chat(pilot)
+        await until(pilot, lambda: "could not confirm" in screen_text(pilot))
+
+
+async def test_a_login_from_a_new_address_is_shown_and_what_it_says_is_harmless(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        client.tell(NewLogin(address="192.0.2.1\x1b[2J", by="token"))
+        await until(pilot, lambda: "192.0.2.1" in screen_text(pilot))
+        assert "\x1b" not in screen_text(pilot)
+        assert "saved session" in screen_text(pilot).replace("\n", " ")
 
 
 async def test_the_editor_gets_the_text_and_gives_it_back(

@@ -18,8 +18,6 @@ any.
 from __future__ import annotations
 
 import secrets
-import threading
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn, TypeVar
@@ -43,13 +41,13 @@ from gochat.chat.exchange import (
     Revoked,
 )
 from gochat.chat.names import NameKey
-from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.integrity import Integrity
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.lanes import Command, Lane, Steps, call
+from gochat.storage.redis.notices import NOTICES_PARTITION, NoticeReader
 from gochat.storage.redis.topology import Topology
-from gochat.storage.redis.wire import Broken, Refused, Wire, damage_raised
 
 log = structlog.stdlib.get_logger()
 
@@ -62,8 +60,6 @@ BEATS: Final = 5
 MAX_WAITING: Final = 10_000
 #: Entries of the stream, each of which may hold many notices.
 MAX_NOTICES: Final = 10_000
-#: Seconds without reading the stream after which something may have been dropped from it.
-RESYNC_AFTER: Final = 5.0
 #: Of a lease, how long to wait for other nodes to acknowledge: the lease of one that is dead ends
 #: within one, and then the others have to notice.
 CONFIRM_WITHIN: Final = 1.5
@@ -75,17 +71,9 @@ FAREWELL: Final = 1.0
 #: machine may let it miss its time once.
 START_TRIES: Final = 10
 TRY_AGAIN: Final = 0.5
-#: Seconds for which one XREAD waits; then the thread sees whether it is still wanted.
-BLOCK: Final = 1.0
-#: Seconds until a server is tried again.
-PAUSE: Final = 0.25
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Notice]).decode
 _decode_person = msgspec.msgpack.Decoder(PersonHere).decode
-
-#: All of it is in the first partition.
-_PLACE: Final = 0
 
 
 class RedisExchange:
@@ -156,7 +144,14 @@ class RedisExchange:
     ) -> NoReturn:
         """See :meth:`gochat.chat.exchange.Exchange.run`."""
         self._receive = receive
-        tail = _Tail(self, self._topology, self._integrity, self._keys.notices, self._timeout)
+        tail = NoticeReader(
+            self._topology,
+            self._integrity,
+            self._keys.notices,
+            self._timeout,
+            take=self.take,
+            doubt=self.doubt,
+        )
         tail.position = await _patiently(lambda: self._lane.run(self._newest()))
         tail.start()
         try:
@@ -223,34 +218,34 @@ class RedisExchange:
         commands = []
         if online := [person for person in changes.values() if person is not None]:
             fields = [part for person in online for part in (person.key, _encode(person))]
-            commands.append(Command(_PLACE, ("HSET", mine, *fields)))
-            commands.append(Command(_PLACE, ("PEXPIRE", mine, 2 * self._lease)))
+            commands.append(Command(NOTICES_PARTITION, ("HSET", mine, *fields)))
+            commands.append(Command(NOTICES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
         if offline := [key for key, person in changes.items() if person is None]:
-            commands.append(Command(_PLACE, ("HDEL", mine, *offline)))
+            commands.append(Command(NOTICES_PARTITION, ("HDEL", mine, *offline)))
         yield [*commands, self._entry(notices)]
 
     def _republish(self) -> Steps[None]:
         mine = self._mine()
         fields = [part for key, person in self._people.items() for part in (key, _encode(person))]
-        commands = [Command(_PLACE, ("DEL", mine))]
+        commands = [Command(NOTICES_PARTITION, ("DEL", mine))]
         if fields:
-            commands.append(Command(_PLACE, ("HSET", mine, *fields)))
-            commands.append(Command(_PLACE, ("PEXPIRE", mine, 2 * self._lease)))
+            commands.append(Command(NOTICES_PARTITION, ("HSET", mine, *fields)))
+            commands.append(Command(NOTICES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
         yield [*commands, self._entry([Here(tuple(self._people.values()))])]
 
     def _say_goodbye(self) -> Steps[None]:
         yield [
-            Command(_PLACE, ("HDEL", self._keys.nodes, self.node)),
-            Command(_PLACE, ("DEL", self._mine())),
+            Command(NOTICES_PARTITION, ("HDEL", self._keys.nodes, self.node)),
+            Command(NOTICES_PARTITION, ("DEL", self._mine())),
             self._entry([Here()]),
         ]
 
     def _entry(self, notices: Sequence[Notice]) -> Command:
         words = ("XADD", self._keys.notices, "MAXLEN", "~", MAX_NOTICES, "*")
-        return Command(_PLACE, (*words, "n", self.node, "e", _encode(notices)))
+        return Command(NOTICES_PARTITION, (*words, "n", self.node, "e", _encode(notices)))
 
     def _mine(self) -> str:
-        return self._keys.common(_PLACE, f"o:{self.node}")
+        return self._keys.common(NOTICES_PARTITION, f"o:{self.node}")
 
     # -- leases ---------------------------------------------------------------------------------
 
@@ -291,7 +286,9 @@ class RedisExchange:
 
     def _look(self) -> Steps[tuple[bool, set[Node]]]:
         keys = (self._keys.nodes, self._mine())
-        ((had, *alive),) = yield [call(_PLACE, scripts.BEAT, keys, self.node, self._lease)]
+        ((had, *alive),) = yield [
+            call(NOTICES_PARTITION, scripts.BEAT, keys, self.node, self._lease)
+        ]
         return bool(had), {node.decode() for node in alive}
 
     # -- being told -----------------------------------------------------------------------------
@@ -341,10 +338,11 @@ class RedisExchange:
             self._receive(node, [Here(here)])
 
     def _everybody(self) -> Steps[dict[Node, tuple[PersonHere, ...]]]:
-        (nodes,) = yield [Command(_PLACE, ("HKEYS", self._keys.nodes))]
+        (nodes,) = yield [Command(NOTICES_PARTITION, ("HKEYS", self._keys.nodes))]
         others = [node.decode() for node in nodes if node.decode() != self.node]
         replies = yield [
-            Command(_PLACE, ("HVALS", self._keys.common(_PLACE, f"o:{node}"))) for node in others
+            Command(NOTICES_PARTITION, ("HVALS", self._keys.common(NOTICES_PARTITION, f"o:{node}")))
+            for node in others
         ]
         return {
             node: tuple(_decode_person(person) for person in people)
@@ -352,7 +350,9 @@ class RedisExchange:
         }
 
     def _newest(self) -> Steps[str]:
-        (newest,) = yield [Command(_PLACE, ("XREVRANGE", self._keys.notices, "+", "-", "COUNT", 1))]
+        (newest,) = yield [
+            Command(NOTICES_PARTITION, ("XREVRANGE", self._keys.notices, "+", "-", "COUNT", 1))
+        ]
         return newest[0][0].decode() if newest else "0-0"
 
     def _forget(self, node: Node) -> None:
@@ -375,87 +375,6 @@ class _Receipt:
 
 def _nobody(node: Node, notices: Sequence[Notice]) -> None:
     raise AssertionError("the exchange does not run")
-
-
-class _Tail(threading.Thread):
-    """Reads the stream of notices, blocked in ``XREAD`` until there is one."""
-
-    def __init__(
-        self,
-        exchange: RedisExchange,
-        topology: Topology,
-        integrity: Integrity,
-        stream: str,
-        timeout: float,
-    ) -> None:
-        super().__init__(name="gochat redis exchange", daemon=True)
-        self._exchange = exchange
-        self._topology = topology
-        self._integrity = integrity
-        self._stream = stream
-        self._timeout = timeout
-        self._trio = trio.lowlevel.current_trio_token()
-        self._stopping = threading.Event()
-        self._wire: Wire | None = None
-        self._read_at = time.monotonic()
-        #: The id of the last entry that was read.
-        self.position = "0-0"
-
-    def stop(self) -> None:
-        """End soon, also while it waits for Redis."""
-        self._stopping.set()
-        if (wire := self._wire) is not None:
-            wire.close()
-
-    def run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                wire = self._connected()
-                with damage_raised(wire.host):
-                    self._read(wire)
-            except StoreCorrupt as damage:
-                self._integrity.lose(damage)
-                self._stopping.wait()
-            except (Broken, Refused, ConfigError):
-                self._close()
-                self._topology.doubt()
-                self._stopping.wait(PAUSE)
-        self._close()
-
-    def _connected(self) -> Wire:
-        if self._wire is None:
-            wire = self._topology.server(_PLACE).connect(self._timeout + BLOCK)
-            self._wire = wire
-            if wire.role != "master":
-                raise Broken(f"Redis at {wire.host} is a replica")
-        return self._wire
-
-    def _read(self, wire: Wire) -> None:
-        (reply,) = wire.ask(
-            ("XREAD", "BLOCK", int(BLOCK * 1000), "STREAMS", self._stream, self.position)
-        )
-        now = time.monotonic()
-        if now - self._read_at > RESYNC_AFTER:
-            self._call(self._exchange.doubt)
-        self._read_at = now
-        if reply:
-            ((_, entries),) = reply
-            self.position = entries[-1][0].decode()
-            self._call(self._exchange.take, [_unpack(entry) for _, entry in entries])
-
-    def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        with suppress(trio.RunFinishedError):
-            self._trio.run_sync_soon(function, *arguments)
-
-    def _close(self) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
-
-
-def _unpack(entry: list[bytes]) -> tuple[Node, list[Notice]]:
-    _, node, _, notices = entry
-    return node.decode(), _decode(notices)
 
 
 async def _patiently(step: Callable[[], Awaitable[T]]) -> T:
