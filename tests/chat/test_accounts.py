@@ -447,6 +447,8 @@ async def test_a_token_that_moves_to_another_address_says_so_once(accounts: Acco
     addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.1", "10.0.0.3"]
     moved = [(await accounts.resume(token.secret, address)).is_new_address for address in addresses]
     assert moved == [False, True, False, False, True], "the first is known by a login"
+    of_before = await accounts.issue_token(ANN)
+    assert not (await accounts.resume(of_before.secret, "10.0.0.9")).is_new_address
 
 
 async def test_a_token_of_a_clock_that_was_far_ahead_does_not_hold_for_years(

@@ -28,15 +28,19 @@ from gochat.protocol.messages import (
     Logout,
     NewLogin,
     PasswordChanged,
+    People,
     Ping,
     Pong,
     Presence,
     Resume,
+    Send,
     ServerMessage,
+    Who,
 )
 from gochat.server import revocation
 from gochat.server.revocation import Revocations
 from gochat.storage.redis import RedisStore
+from gochat.storage.redis.exchange import RedisExchange
 from gochat.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.trio
@@ -129,7 +133,8 @@ async def test_of_two_password_changes_at_once_one_is_made(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = servers
-    both_have_proved = together(2)
+    made: list[bool] = []
+    both_have_proved = together(2, made)
     for store in (SqliteStore, RedisStore):
         monkeypatch.setattr(store, "change_password", both_have_proved(store.change_password))
     outcomes: list[tuple[ServerMessage, str]] = []
@@ -144,6 +149,7 @@ async def test_of_two_password_changes_at_once_one_is_made(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(change, mei, "one password")
             nursery.start_soon(change, telephone, "other password")
+        assert sorted(made) == [False, True]
         (won,) = [new for reply, new in outcomes if isinstance(reply, PasswordChanged)]
         ((reply, lost),) = [outcome for outcome in outcomes if outcome[1] != won]
         assert isinstance(reply, Bye) or (
@@ -154,8 +160,8 @@ async def test_of_two_password_changes_at_once_one_is_made(
             await peer.ask(Login(name="mei", password=won), LoggedIn)
 
 
-def together(count: int) -> Callable[[AsyncMethod], AsyncMethod]:
-    """Return what makes calls of methods wait until there are so many."""
+def together(count: int, results: list[Any]) -> Callable[[AsyncMethod], AsyncMethod]:
+    """Return what makes calls of methods wait until there are so many; note their results."""
     arrived, all_are_there = 0, trio.Event()
 
     def decorate(method: AsyncMethod) -> AsyncMethod:
@@ -165,7 +171,8 @@ def together(count: int) -> Callable[[AsyncMethod], AsyncMethod]:
             if arrived == count:
                 all_are_there.set()
             await all_are_there.wait()
-            return await method(*args)
+            results.append(await method(*args))
+            return results[-1]
 
         return later
 
@@ -259,6 +266,36 @@ async def test_a_token_that_vanishes_from_the_store_ends_its_connections(
             for peer in (mei, second):
                 assert "log in again" in await ended(peer)
             await bob.ask(Ping(), Pong)
+
+
+async def test_a_node_without_a_lease_does_nothing_for_a_session_that_was_revoked(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it any more. It looks first, and while it can't, it does nothing."""
+    monkeypatch.setattr(Revocations, "receive", lambda self, revoked: None)
+    monkeypatch.setattr(Revocations, "doubt", lambda self: None)
+    configuration = config(store=Nodes(redis_server).url("lease=0.5"))
+    async with running_server(configuration) as one, running_server(configuration) as two:
+        async with one.peer("mei") as mei, two.peer("mei") as thief, two.peer("mei") as other:
+            request = ChangePassword(old=PASSWORD, new="new password")
+            changed = await mei.ask(request, PasswordChanged)
+            await thief.ask(Who(), People)
+            monkeypatch.setattr(RedisExchange, "has_lease", False)
+            with monkeypatch.context() as patch:
+                patch.setattr(RedisStore, "token", _unavailable)
+                assert (await thief.ask(Who(), Error)).code == "unavailable"
+                assert (await thief.ask(Ping(), Pong)).msg_type == "pong"
+            assert (await thief.ask(Who(), Error)).code == "not_logged_in"
+            assert (await other.ask(Send(to="#lobby", text="boo"), Error)).code == "not_logged_in"
+            for peer in (thief, other):
+                await ended(peer)
+            async with two.connect() as second:
+                await pane(second, changed.token)
+                await second.ask(Who(), People)
+
+
+async def _unavailable(*_: object) -> None:
+    raise StoreUnavailable("Redis does not answer")
 
 
 async def test_a_password_change_that_may_have_been_made_ends_all_sessions_if_it_was(

@@ -185,9 +185,13 @@ async def test_what_was_revoked_needs_no_confirmation_of_a_node_that_is_dead(nod
         second = await join(nursery, two)
         proxy.freeze()
         missed = len(second.of(Missed))
+        assert exchange(two).has_lease
         assert await exchange(one).confirm(Revoked(MEI.key, 1, receipt="r"))
+        assert not exchange(two).has_lease, "it knows that nobody waits for it any more"
         proxy.heal()
-        await until(lambda: len(second.of(Missed)) > missed and bool(second.of(Revoked)))
+        await until(lambda: exchange(two).has_lease)
+        assert len(second.of(Missed)) > missed, "before it has a lease again"
+        await until(lambda: bool(second.of(Revoked)))
         nursery.cancel_scope.cancel()
 
 

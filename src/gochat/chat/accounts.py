@@ -175,7 +175,11 @@ class Accounts:
             raise _ended()
         expires = token.expires
         has_moved = address != token.address
-        is_new = has_moved and not await self.has_logged_in_from(token.account, address)
+        is_new = (
+            has_moved
+            and token.address != ""
+            and not await self.has_logged_in_from(token.account, address)
+        )
         if has_moved or self.is_renewal_due(expires - now):
             # Where nothing can be written, it is as good as before.
             with contextlib.suppress(StoreUnavailable):

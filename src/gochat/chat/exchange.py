@@ -122,6 +122,12 @@ Receive: TypeAlias = Callable[[Node, Sequence[Notice]], None]
 class Exchange(Protocol):
     """How a node talks to the others."""
 
+    @property
+    def has_lease(self) -> bool:
+        """Whether the others still wait for this node to acknowledge, as far as its clock says.
+        When it has a lease again after having had none, it is told :class:`Missed` first."""
+        ...
+
     def tell(self, notice: Notice) -> None:
         """Tell the other nodes, soon. Never blocks, never raises."""
         ...

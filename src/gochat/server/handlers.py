@@ -171,6 +171,7 @@ class Handlers:
         person: OnlinePerson,
         request: _Authenticated,
     ) -> None:
+        await self._services.revocations.require(session)
         match request:
             case Logout():
                 await self._arrivals.log_out(session, request)
@@ -219,6 +220,12 @@ class Handlers:
         if who is None or person is None:
             for request in requests:
                 self._acknowledge(session, request, _not_logged_in())
+            return
+        try:
+            await self._services.revocations.require(session)
+        except (ChatError, StoreUnavailable) as error:
+            for request in requests:
+                self._acknowledge(session, request, error)
             return
         outcomes: list[Draft | ChatError | StoreUnavailable] = []
         for request in requests:

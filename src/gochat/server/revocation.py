@@ -10,6 +10,9 @@ have ended: none of them is in the middle of a request any more. All tokens are 
 something may have been missed, by a node that was cut off, or when the store did not answer whether
 it was revoked; and between nodes from time to time, for one may die before it has sent anything.
 
+A node that has no lease is not waited for. So while it has none, and until all tokens have been
+looked at after that, it looks at that of a session before it does anything for it.
+
 The same look renews the tokens of those who stay connected, which counts as using them.
 """
 
@@ -27,7 +30,7 @@ from gochat.chat.exchange import Acknowledged, Revoked
 from gochat.chat.hub import Hub
 from gochat.chat.names import NameKey
 from gochat.chat.store import Store
-from gochat.errors import StoreUnavailable
+from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import ByeReason
 from gochat.server.limits import subscriber
 from gochat.server.session import Session
@@ -40,6 +43,10 @@ LOOK_EVERY: Final = (0.1, 300.0)
 LOOKS_PER_LIFETIME: Final = 20
 #: Seconds to wait for sessions of this node to finish their request: no store takes longer to fail.
 END_WITHIN: Final = 15.0
+
+
+CHANGED: Final = "the password was changed: log in again"
+ENDED: Final = "the session was ended: log in again"
 
 
 class _Ending:
@@ -64,6 +71,7 @@ class Revocations:
         self._accounts = accounts
         self._endings: dict[Session, list[_Ending]] = {}
         self._must_look = trio.Event()
+        self._is_in_doubt = False  # until all have been looked at
 
     async def password_changed(self, by: Session, person: NameKey, generation: int) -> bool:
         """End all sessions of an older generation, everywhere, for `by` has changed the password.
@@ -73,7 +81,7 @@ class Revocations:
         """
         revoked = Revoked(person, generation, receipt=secrets.token_hex(8))
         here = trio.Event()
-        self._end(revoked, "the password was changed: log in again", here.set)
+        self._end(revoked, CHANGED, here.set)
         is_confirmed = False
 
         async def wait() -> None:
@@ -101,8 +109,7 @@ class Revocations:
             if revoked.receipt:
                 self._hub.tell_nodes(Acknowledged(revoked.receipt))
 
-        text = "the password was changed" if revoked.digest is None else "the session was ended"
-        self._end(revoked, f"{text}: log in again", acknowledge)
+        self._end(revoked, CHANGED if revoked.digest is None else ENDED, acknowledge)
 
     def left(self, session: Session) -> None:
         """Note that a session has left the hub."""
@@ -112,7 +119,24 @@ class Revocations:
 
     def doubt(self) -> None:
         """Look soon at the tokens of all sessions: something may have been revoked."""
+        self._is_in_doubt = True
         self._must_look.set()
+
+    async def require(self, session: Session) -> None:
+        """Require that a session's token is valid, if it may have been revoked without notice.
+
+        Raises:
+            ChatError: ``not_logged_in``: it was revoked, and the session is ending.
+            StoreUnavailable: that can't be known now.
+        """
+        exchange = self._store.exchange
+        if not self._is_in_doubt and (exchange is None or exchange.has_lease):
+            return
+        identity, digest = session.identity, session.token_digest
+        if identity is None or digest is None or await self._store.token(digest, 0) is not None:
+            return
+        self._end(Revoked(identity.key, digest=digest), ENDED, _nothing)
+        raise ChatError(ErrorCode.NOT_LOGGED_IN, ENDED)
 
     async def run(self) -> NoReturn:
         """Look at all tokens from time to time, and when in doubt, until cancelled."""
@@ -122,8 +146,8 @@ class Revocations:
         while True:
             with trio.move_on_after(pause):
                 await self._must_look.wait()
-            is_in_doubt, self._must_look = self._must_look.is_set(), trio.Event()
-            is_in_doubt = is_in_doubt or self._store.exchange is not None
+            self._must_look = trio.Event()
+            must_ask = self._is_in_doubt or self._store.exchange is not None
             by_token: dict[tuple[NameKey, bytes], list[Session]] = {}
             for session in self._hub.sessions():
                 if isinstance(session, Session) and session.identity and session.token_digest:
@@ -131,20 +155,22 @@ class Revocations:
                     by_token.setdefault(token, []).append(session)
             for (person, digest), sessions in by_token.items():
                 try:
-                    await self._look(person, digest, sessions, is_in_doubt=is_in_doubt)
+                    await self._look(person, digest, sessions, must_ask=must_ask)
                 except StoreUnavailable as error:
-                    if is_in_doubt:
+                    if self._is_in_doubt:
                         self._must_look.set()
                     await trio.sleep(error.retry_after)
                     break
+            else:
+                self._is_in_doubt = self._must_look.is_set()  # again, meanwhile
 
     async def _look(
-        self, person: NameKey, digest: bytes, sessions: list[Session], *, is_in_doubt: bool
+        self, person: NameKey, digest: bytes, sessions: list[Session], *, must_ask: bool
     ) -> None:
         """End the sessions that hold a token if it was revoked or has expired; renew it, if due."""
         now, lifetime = trio.current_time(), self._accounts.token_lifetime / 1000
         until = max(session.token_until for session in sessions)
-        is_valid, text = True, "the session was ended: log in again"
+        is_valid, text = True, ENDED
         if self._accounts.is_renewal_due(1000 * (until - now)):
             # By how much it is valid for longer, and not by the wall clock, which may jump.
             expires = max(session.token_expires for session in sessions)
@@ -160,7 +186,7 @@ class Revocations:
                 for session in sessions:
                     if session.token_digest == digest:
                         session.token_expires, session.token_until = expires, now + lifetime
-        elif is_in_doubt:
+        elif must_ask:
             is_valid = await self._store.token(digest, 0) is not None
         if is_valid:
             return
@@ -168,7 +194,7 @@ class Revocations:
         account = await self._store.account(person)
         if account is not None:
             revoked = Revoked(person, account.generation)
-            self._end(revoked, "the password was changed: log in again", _nothing)
+            self._end(revoked, CHANGED, _nothing)
             self._hub.tell_nodes(revoked)
 
     def _end(self, revoked: Revoked, text: str, done: Callable[[], None]) -> None:

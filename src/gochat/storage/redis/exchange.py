@@ -100,6 +100,7 @@ class RedisExchange:
         self._lease = int((lease - self._beat_every) * 1000)
         self._confirm_within = lease * CONFIRM_WITHIN
         self._receipts: dict[str, _Receipt] = {}
+        self._leased_until = 0.0  # of the Trio clock
         self._people: dict[NameKey, PersonHere] = {}
         self._waiting: list[Notice] = []
         self._must_republish = False
@@ -108,6 +109,11 @@ class RedisExchange:
         self._known: set[Node] = set()
         self._trusts_from = 0.0
         self._receive: Receive = _nobody
+
+    @property
+    def has_lease(self) -> bool:
+        """See :class:`gochat.chat.exchange.Exchange`."""
+        return trio.current_time() < self._leased_until
 
     def tell(self, notice: Notice) -> None:
         """Tell the other nodes, soon."""
@@ -279,9 +285,11 @@ class RedisExchange:
 
     async def _prolong(self) -> set[Node]:
         """Prolong the lease; return which nodes have one."""
+        asked = trio.current_time()
         had, alive = await self._lane.run(self._look())
         if not had:
             self._was_away()
+        self._leased_until = max(self._leased_until, asked + self._lease / 1000)
         return alive
 
     def _look(self) -> Steps[tuple[bool, set[Node]]]:
