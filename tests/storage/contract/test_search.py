@@ -24,66 +24,71 @@ async def _let_pass(chat: Chat, messages: int, let_index: LetIndex) -> None:
         await let_index()
 
 
-@pytest.mark.parametrize(
-    ("text", "query"),
-    [
-        ("The quick brown fox", "quick"),
-        ("The quick brown fox", "QUICK"),
-        ("THE QUICK BROWN FOX", "quick"),
-        ("The quick brown fox", "uic"),
-        ("The quick brown fox", "ox"),
-        ("The quick brown fox", "q"),
-        ("The quick brown fox", "fox the"),
-        ("我们喜欢中文搜索", "中文"),
-        ("我们喜欢中文搜索", "中文搜索"),
-        ("我们喜欢中文搜索", "文"),
-        ("我们喜欢中文搜索", "搜索 喜欢"),
-        ("hello世界", "o世"),
-        ("日本語のテスト", "テスト"),
-        ("한국어 검색", "국어"),
-        ("Größe und Straße", "STRASSE"),
-        ("ПРИВЕТ мир", "привет"),
-        ("naïve café", "CAFÉ"),
-        ("cafe\N{COMBINING ACUTE ACCENT}", "café"),
-        ("ＦＵＬＬ width", "full"),
-        ("C++ and C#", "c++"),
-        ("see https://example.org/a?b=c", "example.org/a?b"),
-        ('say "hello" AND (run)', '"hello"'),
-        ("a NEAR b", "near"),
-        ("it's", "it's"),
-        ("50% off * today", "*"),
-        ("party 🎉🎉", "🎉"),
-        ("สวัสดีชาวโลก", "ชาวโลก"),
-        ("tab\tand\nnewline", "newline tab"),
-    ],
-)
-@later
-async def test_found(chat: Chat, text: str, query: str, later: int, let_index: LetIndex) -> None:
+#: A text, and words that it is found by.
+FOUND = [
+    ("The quick brown fox", "quick"),
+    ("The quick brown fox", "QUICK"),
+    ("THE QUICK BROWN FOX", "quick"),
+    ("The quick brown fox", "uic"),
+    ("The quick brown fox", "ox"),
+    ("The quick brown fox", "q"),
+    ("The quick brown fox", "fox the"),
+    ("我们喜欢中文搜索", "中文"),
+    ("我们喜欢中文搜索", "中文搜索"),
+    ("我们喜欢中文搜索", "文"),
+    ("我们喜欢中文搜索", "搜索 喜欢"),
+    ("hello世界", "o世"),
+    ("日本語のテスト", "テスト"),
+    ("한국어 검색", "국어"),
+    ("Größe und Straße", "STRASSE"),
+    ("ПРИВЕТ мир", "привет"),
+    ("naïve café", "CAFÉ"),
+    ("cafe\N{COMBINING ACUTE ACCENT}", "café"),
+    ("ＦＵＬＬ width", "full"),
+    ("C++ and C#", "c++"),
+    ("see https://example.org/a?b=c", "example.org/a?b"),
+    ('say "hello" AND (run)', '"hello"'),
+    ("a NEAR b", "near"),
+    ("it's", "it's"),
+    ("50% off * today", "*"),
+    ("party 🎉🎉", "🎉"),
+    ("สวัสดีชาวโลก", "ชาวโลก"),
+    ("tab\tand\nnewline", "newline tab"),
+]
+#: And words that it is not found by.
+NOT_FOUND = [
+    ("The quick brown fox", "quack"),
+    ("The quick brown fox", "quick cat"),
+    ("abcd bcde", "abcde"),
+    ("我们喜欢中文", "文中"),
+    ("quick", "quickly"),
+    ("anything", ""),
+    ("anything", "   "),
+]
+
+
+@pytest.mark.parametrize(("text", "query"), FOUND)
+async def test_found(chat: Chat, text: str, query: str) -> None:
     await chat.say("Mei", "#lobby", "-")
     await chat.say("Mei", "#lobby", text)
-    await _let_pass(chat, later, let_index)
     assert await chat.find("Bob", query) == [text]
 
 
-@pytest.mark.parametrize(
-    ("text", "query"),
-    [
-        ("The quick brown fox", "quack"),
-        ("The quick brown fox", "quick cat"),
-        ("abcd bcde", "abcde"),
-        ("我们喜欢中文", "文中"),
-        ("quick", "quickly"),
-        ("anything", ""),
-        ("anything", "   "),
-    ],
-)
-@later
-async def test_not_found(
-    chat: Chat, text: str, query: str, later: int, let_index: LetIndex
-) -> None:
+@pytest.mark.parametrize(("text", "query"), NOT_FOUND)
+async def test_not_found(chat: Chat, text: str, query: str) -> None:
     await chat.say("Mei", "#lobby", text)
-    await _let_pass(chat, later, let_index)
     assert await chat.find("Bob", query) == []
+
+
+async def test_the_same_is_found_when_it_is_in_an_index(chat: Chat, let_index: LetIndex) -> None:
+    for text in dict.fromkeys(text for text, _ in FOUND + NOT_FOUND):
+        await chat.say("Mei", "#lobby", text)
+    at_once = {query: await chat.find("Bob", query) for _, query in FOUND + NOT_FOUND}
+    await _let_pass(chat, 300, let_index)
+    later = {query: await chat.find("Bob", query) for _, query in FOUND + NOT_FOUND}
+    assert later == at_once
+    assert all(text in later[query] for text, query in FOUND)
+    assert not any(text in later[query] for text, query in NOT_FOUND)
 
 
 @pytest.mark.parametrize("word", ["needle", "中文", "xy"])
