@@ -133,7 +133,9 @@ class FactsChanged(ChatError):
 
     def __init__(self) -> None:
         super().__init__(
-            ErrorCode.BUSY, "the room changed at the same moment: try again", retry_after=0.5
+            ErrorCode.BUSY,
+            "the conversation changed at the same moment: try again",
+            retry_after=0.5,
         )
 
 
