@@ -32,6 +32,13 @@ def without_limits() -> Config:
     )
 
 
+def connection(server: Server, nursery: trio.Nursery) -> Peer:
+    """Open a connection to a server, without a network."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    nursery.start_soon(server.serve_stream, theirs, "memory")
+    return Peer(ours)
+
+
 class Attacker:
     """Opens connections to a server, and measures."""
 
@@ -41,12 +48,6 @@ class Attacker:
         self._peers: dict[bool, Peer] = {}
         #: Theirs, and not revoked while the connections that are kept are open.
         self.token = ""
-
-    async def connect(self) -> Peer:
-        """Open a connection."""
-        ours, theirs = trio.testing.memory_stream_pair()
-        self._nursery.start_soon(self._server.serve_stream, theirs, "memory")
-        return Peer(ours)
 
     async def cost(self, kind: type, frames: Sequence[bytes]) -> float:
         """The seconds of the processor that it takes to answer frames with requests of a kind,
@@ -68,7 +69,7 @@ class Attacker:
         is_anonymous = kind in ANONYMOUS
         if kind not in ONCE and is_anonymous in self._peers:
             return self._peers[is_anonymous]
-        peer = await self.connect()
+        peer = connection(self._server, self._nursery)
         if not is_anonymous:
             await peer.log_in(NAME)
         if kind not in ONCE:

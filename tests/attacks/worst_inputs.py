@@ -130,7 +130,7 @@ STRINGS: Final[Mapping[str, Callable[[int], str]]] = {
     "quotes": _chain('\\"'),
     "brackets": _chain("[{"),
     "mentions": _chain("@a "),
-    "long mentions": _chain("@b" + "٠" * 77 + " "),
+    "long mentions": _chain("@ب" + "٠" * 77 + " "),
     "mentions with marks": _chain("@a" + "\u0301\u0316" * 38 + " "),
     "families": _chain("👩\u200d"),
 }

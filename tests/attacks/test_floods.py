@@ -1,0 +1,108 @@
+"""What is refused uses up what its sender may do, and then nothing more is done for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import trio
+from attacker import attacker, connection
+from peers import PASSWORD, config
+from worst_inputs import NAME, STRINGS
+
+from gochat.chat import names
+from gochat.chat.names import MAX_TYPED
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import Error, Login, Ping, Register, Request, Send, SetTopic
+from gochat.server.app import open_server
+
+pytestmark = pytest.mark.trio
+
+#: Requests that are let through, of so many in one segment.
+LET_THROUGH = 3
+FLOOD = 40
+
+
+def bad_names() -> list[str]:
+    """Names that are refused, each after it was looked at, and none seen before."""
+    return [f"x{number}" + "٠" * 20 for number in range(FLOOD)]
+
+
+class Folds:
+    """Counts the names that are looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self._examine = names._examine
+        monkeypatch.setattr(names, "_examine", self._counted)
+
+    def _counted(self, name: str) -> Any:
+        self.count += 1
+        return self._examine(name)
+
+
+@pytest.mark.parametrize(
+    ("requests", "code", "logs_in", "at_most"),
+    [
+        ([Register(name=n, password=PASSWORD) for n in bad_names()], "bad_name", False, 1),
+        ([Login(name=n, password=PASSWORD) for n in bad_names()], "bad_credentials", False, 2),
+        ([Send(to=f"@{n}", text="hi") for n in bad_names()], "unknown_person", True, 1),
+        (
+            [SetTopic(room=f"#{n}", topic="hi") for n in bad_names()],
+            "unknown_conversation",
+            True,
+            1,
+        ),
+    ],
+    ids=["register", "login", "send", "set_topic"],
+)
+async def test_refused_names_count_and_then_none_is_looked_at(
+    requests: Sequence[Request],
+    code: str,
+    logs_in: bool,
+    at_most: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = config(
+        registrations_per_address=LET_THROUGH,
+        login_failures=LET_THROUGH,
+        burst=LET_THROUGH,
+        per_second=0.01,
+    )
+    async with open_server(limits) as server, trio.open_nursery() as nursery:
+        peer = connection(server, nursery)
+        if logs_in:
+            await peer.log_in(NAME)
+        peer.received.clear()
+        folds = Folds(monkeypatch)
+        await peer.send(*requests, Ping(request_id="last"))
+        await peer.expect_last("last")
+        refusals = [str(m.code) for m in peer.received if isinstance(m, Error)]
+        assert refusals == [code] * LET_THROUGH + ["rate_limited"] * (FLOOD - LET_THROUGH)
+        assert folds.count <= at_most * LET_THROUGH
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("dear", "cheap"),
+    [
+        (
+            Register(name=STRINGS["katakana dots"](MAX_TYPED), password=PASSWORD),
+            Register(name=STRINGS["letters"](MAX_TYPED), password=PASSWORD),
+        ),
+        (
+            Send(to="#lobby", text=STRINGS["long mentions"](4000)),
+            Send(to="#lobby", text=STRINGS["words"](4000)),
+        ),
+    ],
+    ids=["a name that froze the server", "50 mentions of digits"],
+)
+async def test_what_was_dear_costs_about_what_others_do(dear: Request, cheap: Request) -> None:
+    """It cost 60 times as much."""
+    async with attacker() as mallory:
+
+        async def cheapest(request: Request) -> float:
+            return min([await mallory.cost(type(request), [encode(request)]) for _ in range(5)])
+
+        assert await cheapest(dear) <= 10 * await cheapest(cheap)
