@@ -117,7 +117,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         _within(
             60,
             3650 * _DAY,
-            "Seconds for which a session can be resumed without the password. "
+            "Seconds after its last use for which a session can be resumed without the password. "
             "The default, 30 days, spans a holiday.",
         ),
     ] = 30.0 * _DAY
