@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import trio
@@ -20,6 +20,7 @@ from peers import PASSWORD, Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
 
+from gochat.chat.accounts import Accounts
 from gochat.protocol.messages import (
     ChangePassword,
     Error,
@@ -161,3 +162,31 @@ async def test_nobody_survives_a_password_change_by_logging_in_with_the_old_one(
             async with servers[-1].connect() as peer:
                 for token in thief.tokens:
                     assert (await peer.ask(Resume(token=token), Error)).code == "bad_token"
+
+
+@pytest.mark.parametrize("step", ["log_in", "issue_token", "resume"])
+async def test_a_password_change_is_seen_by_whoever_is_just_coming_in(
+    servers: Sequence[RunningServer], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Between what is proved and joining the hub, by luck a loop's: here always, after `step`."""
+    original = getattr(Accounts, step)
+    must_change = False
+
+    async def overtaken(*arguments: Any, **options: Any) -> Any:
+        nonlocal must_change
+        result = await original(*arguments, **options)
+        if must_change:
+            must_change = False
+            await change(mei, PASSWORD, password(1))
+        return result
+
+    monkeypatch.setattr(Accounts, step, overtaken)
+    async with servers[0].peer("mei") as mei, servers[-1].connect() as thief:
+        by_token = step == "resume"
+        request = Resume(token=mei.token) if by_token else Login(name="mei", password=PASSWORD)
+        must_change = True
+        refused = await thief.ask(request, Error)
+        assert refused.code == ("bad_token" if by_token else "bad_credentials")
+        assert not must_change
+        assert not any(isinstance(message, LoggedIn) for message in thief.received)
+        await mei.ask(Who(), People)

@@ -6,7 +6,7 @@ a lease and tells anew what it has when it was away; a node whose lease ends is 
 and its people with it.
 
 What was revoked must not be late or lost: who tells it can wait until all nodes have acted on it. A
-node that may have missed something is told that it may (:class:`Missed`), and looks at the store.
+node that may have missed something is notified (:class:`Missed`), and looks at the store.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Exchange(Protocol):
     @property
     def has_lease(self) -> bool:
         """Whether the others still wait for this node to acknowledge, as far as its clock says.
-        When it has a lease again after having had none, it is told :class:`Missed` first."""
+        After having had none it is sent :class:`Missed` before it has one again."""
         ...
 
     def tell(self, notice: Notice) -> None:
