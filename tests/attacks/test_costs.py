@@ -39,6 +39,7 @@ FLOOR = 50e-6
 #: In characters; the longest is over the bound on each text but passwords, whose bound is a frame.
 LENGTHS = (8, 32, 128, 512)
 LONG_LENGTHS = (1000, 4000, 16_000)
+TEXT_LENGTHS = (250, 1000, 4000)
 PARTS = (80, 320, 1280)
 SIZES = (4000, 16_000, 64_000)
 
@@ -87,7 +88,7 @@ async def test_what_is_done_with_a_text_costs_no_more_than_its_length(
             FUNCTIONS[function](text)
         return process_time() - began + FLOOR
 
-    lengths = LENGTHS if function in OF_NAMES else LONG_LENGTHS
+    lengths = LENGTHS if function in OF_NAMES else TEXT_LENGTHS
     await assert_linear(f"{function}: {string}", lengths, run)
 
 
