@@ -57,14 +57,15 @@ imports: $(DEVELOPMENT)
 docs: $(DEVELOPMENT) ## Only check the documentation: links, and the parts made from the code
 	$(BIN)/python docs/check.py
 
-# Some at a time, then those of tests/faults one after the other: starved of processor time, a run's
-# clients forget what they had said before its faults are over. Chosen ones all in one go.
+# Some at a time, then the fault runs one after the other: starved of processor time, a run's clients
+# forget what they had said before its faults are over. Chosen tests all in one go.
+FAULT_RUNS := tests/faults/test_invariant.py
 MARKED := -m 'not (nothing$(WITHOUT:%= or %))'
 tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for some of them
 ifeq ($(strip $(ARGS)),)
 	@status=0; \
-	$(PYTEST) -n $(JOBS) --dist worksteal $(MARKED) --ignore=tests/faults || status=$$?; \
-	$(PYTEST) $(MARKED) tests/faults || status=$$?; \
+	$(PYTEST) -n $(JOBS) --dist worksteal $(MARKED) --ignore=$(FAULT_RUNS) || status=$$?; \
+	$(PYTEST) $(MARKED) $(FAULT_RUNS) || status=$$?; \
 	exit $$status
 else
 	@$(PYTEST) $(ARGS)
