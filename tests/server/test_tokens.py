@@ -12,6 +12,7 @@ import pytest
 import structlog
 import trio
 from gochat_faults.proxy import open_proxy
+from patience import PATIENCE
 from peers import PASSWORD, Peer, RunningServer, config, running_server
 from redis_nodes import Nodes, until
 from redis_process import RedisServer
@@ -39,7 +40,7 @@ from gochat.protocol.messages import (
 )
 from gochat.server import revocation
 from gochat.server.revocation import Revocations
-from gochat.storage.redis import RedisStore
+from gochat.storage.redis import RedisStore, exchange
 from gochat.storage.redis.exchange import RedisExchange
 from gochat.storage.sqlite import SqliteStore
 
@@ -274,7 +275,8 @@ async def test_a_node_without_a_lease_does_nothing_for_a_session_that_was_revoke
     """Nobody waits for it any more. It looks first, and while it can't, it does nothing."""
     monkeypatch.setattr(Revocations, "receive", lambda self, revoked: None)
     monkeypatch.setattr(Revocations, "doubt", lambda self: None)
-    configuration = config(store=Nodes(redis_server).url("lease=0.5"))
+    monkeypatch.setattr(exchange, "CONFIRM_WITHIN", 0.001)
+    configuration = config(store=Nodes(redis_server).url("lease=600"))
     async with running_server(configuration) as one, running_server(configuration) as two:
         async with one.peer("mei") as mei, two.peer("mei") as thief, two.peer("mei") as other:
             request = ChangePassword(old=PASSWORD, new="new password")
@@ -327,7 +329,8 @@ async def test_a_password_change_that_a_node_does_not_confirm_says_so(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Revocations, "receive", lambda self, revoked: None)
-    configuration = config(store=Nodes(redis_server).url("lease=0.5"))
+    monkeypatch.setattr(exchange, "CONFIRM_WITHIN", 0.001)
+    configuration = config(store=Nodes(redis_server).url("lease=600"))
     with structlog.testing.capture_logs() as logs:
         async with running_server(configuration) as one, running_server(configuration):
             async with one.peer("mei") as mei:
@@ -341,8 +344,9 @@ async def test_a_password_change_that_a_node_does_not_confirm_says_so(
 
 
 async def test_a_node_that_was_cut_off_ends_what_was_revoked_meanwhile(
-    redis_server: RedisServer,
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(exchange, "CONFIRM_WITHIN", PATIENCE)
     nodes = Nodes(redis_server)
     async with (
         open_proxy(("127.0.0.1", redis_server.port)) as proxy,

@@ -46,6 +46,7 @@ END_WITHIN: Final = 15.0
 
 
 CHANGED: Final = "the password was changed: log in again"
+EXPIRED: Final = "the session has expired: log in again"
 ENDED: Final = "the session was ended: log in again"
 
 
@@ -170,7 +171,7 @@ class Revocations:
         """End the sessions that hold a token if it was revoked or has expired; renew it, if due."""
         now, lifetime = trio.current_time(), self._accounts.token_lifetime / 1000
         until = max(session.token_until for session in sessions)
-        is_valid, text = True, ENDED
+        is_valid = True
         if self._accounts.is_renewal_due(1000 * (until - now)):
             # By how much it is valid for longer, and not by the wall clock, which may jump.
             expires = max(session.token_expires for session in sessions)
@@ -181,7 +182,9 @@ class Revocations:
             except StoreUnavailable:
                 if now < until:
                     raise
-                is_valid, text = False, "the session has expired: log in again"
+                # Here only: another node may have renewed it.
+                self._end(Revoked(person, digest=digest), EXPIRED, _nothing)
+                return
             else:
                 for session in sessions:
                     if session.token_digest == digest:
@@ -190,7 +193,7 @@ class Revocations:
             is_valid = await self._store.token(digest, 0) is not None
         if is_valid:
             return
-        self.token_revoked(person, digest, text)
+        self.token_revoked(person, digest, ENDED)
         account = await self._store.account(person)
         if account is not None:
             revoked = Revoked(person, account.generation)
