@@ -41,8 +41,8 @@ def serve(store: Path, *flags: str) -> Iterator[Running]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         child(process)
+        assert process.stderr is not None
         try:
-            assert process.stderr is not None
             lines = []
             for line in process.stderr:
                 lines.append(line)
@@ -53,3 +53,4 @@ def serve(store: Path, *flags: str) -> Iterator[Running]:
             yield running
         finally:
             process.kill()
+            print(process.stderr.read())  # shown where the test failed
