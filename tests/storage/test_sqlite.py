@@ -18,9 +18,9 @@ import trio
 from damage import overwrite
 from patience import PATIENCE
 from store_files import run_python
-from storing import Chat, Following, account, draft, follow
+from storing import NOON, Chat, Following, account, draft, follow
 
-from gochat.chat.store import Appended
+from gochat.chat.store import Appended, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.maintenance import check, states
@@ -554,6 +554,27 @@ async def test_older_schema_is_brought_up_to_date_with_its_data(
     with pytest.raises(StoreCorrupt, match="newer gochat"):
         async with opened(path):
             pass
+
+
+async def test_passwords_and_sessions_of_a_schema_without_generations_stay_valid(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        before = database.migrations()[:2]
+        patch.setattr(database, "migrations", lambda: before)
+        async with opened(path):
+            pass
+    mei, digest = account("Mei"), b"d" * 32
+    with closing(sqlite3.connect(path)) as db, db:
+        row = (mei.key, mei.name, mei.password_hash, mei.created)
+        db.execute("INSERT INTO account VALUES (?, ?, ?, ?)", row)
+        db.execute("INSERT INTO token VALUES (?, ?, ?)", (digest, mei.key, NOON + 1000))
+    async with opened(path) as chat:
+        assert await chat.store.account(mei.key) == mei
+        token = Token(digest=digest, account=mei.key, expires=NOON + 1000)
+        assert await chat.store.token(digest, NOON) == token
+        assert await chat.store.change_password(mei, "another")
+        assert await chat.store.token(digest, NOON) is None
 
 
 async def test_migration_that_fails_changes_nothing(
