@@ -202,7 +202,10 @@ class Deeds:
         self._ask(self._log_out())
 
     async def _log_out(self) -> None:
-        detail = "You will need your password to come back."
+        detail = (
+            "You will need your password to come back. Other windows that came back by the same "
+            "saved session are logged out, too."
+        )
         if await self._screen.app.push_screen_wait(Confirm("Log out?", "Log out", detail=detail)):
             await self._screen.chat_app.log_out()
 
