@@ -195,10 +195,6 @@ OTHERS: Final[Mapping[tuple[type, str], Mapping[str, Callable[[Any, int], Any]]]
 }
 
 
-#: Of these each part has its own page read: fewer are enough to see how their cost grows.
-DEAR: Final = ("nobody",)
-
-
 def _nested(size: int) -> bytes:
     return b'{"msg_type":"ping","msg_data":' + b"[" * size + b"]" * size + b"}"
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import pytest
 import trio
+from patience import PATIENCE
 from peers import PASSWORD, Peer, config, running_server
 
+from gochat.chat.store import Page
 from gochat.protocol.messages import (
     Bye,
     CaughtUp,
     ChangePassword,
+    CreateRoom,
     Edit,
     Error,
     LoggedIn,
@@ -22,6 +29,8 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
+from gochat.server.app import Server, open_server
+from gochat.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.trio
 
@@ -223,3 +232,69 @@ async def test_a_restarted_server_has_it_all(tmp_path_factory: pytest.TempPathFa
         assert isinstance(message, Message)
         assert message.text == "before"
         assert (await say(mei, "after")).seq == 2
+
+
+class Reads:
+    """Counts the pages that are read from the log."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self._page = SqliteStore.page
+        reads = self
+
+        async def page(store: SqliteStore, *args: Any, **options: Any) -> Page:
+            reads.count += 1
+            return await reads._page(store, *args, **options)
+
+        monkeypatch.setattr(SqliteStore, "page", page)
+
+
+async def test_positions_that_nothing_is_sent_of_read_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each cost a page, of which a frame asked for 1,280."""
+    async with running_server() as server, server.peer("bob") as bob, server.peer("mei") as mei:
+        await say(bob, "psst", to="@mei")
+        reads = Reads(monkeypatch)
+        async with server.connect() as again:
+            convs = ["#nowhere", "@bob", *(f"@nobody{number}" for number in range(50))]
+            positions = [Position(conv=conv, epoch="x", seq=0) for conv in convs]
+            sent = await resumed(again, mei.token, *positions)
+        assert [m.conv for m in sent if isinstance(m, CaughtUp)] == ["@bob"]
+        assert reads.count == 2  # after the position, which is of another history, and the newest
+
+
+async def test_catching_up_ends_with_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for by whoever is gone would cost the others for nothing."""
+    rooms = [f"#room{number}" for number in range(20)]
+    reads, is_gone = Reads(monkeypatch), trio.Event()
+    page = SqliteStore.page
+
+    async def page_after(store: SqliteStore, *args: Any, **options: Any) -> Page:
+        await is_gone.wait()
+        return await page(store, *args, **options)
+
+    monkeypatch.setattr(SqliteStore, "page", page_after)
+    async with open_server(config()) as server:
+        async with connected(server) as mei:
+            await mei.log_in("mei")
+            for room in rooms:
+                await mei.ask(CreateRoom(room=room), Sent)
+            await mei.stream.aclose()
+        async with connected(server) as again:
+            positions = [Position(conv=room, epoch="x", seq=0) for room in rooms]
+            await again.send(Resume(token=mei.token, positions=tuple(positions)))
+            await again.expect(LoggedIn)
+            await again.stream.aclose()
+            is_gone.set()
+        assert 1 <= reads.count <= 4  # one was under way; a write has to fail before it is noticed
+
+
+@asynccontextmanager
+async def connected(server: Server) -> AsyncIterator[Peer]:
+    """A connection to a server; leaving waits until the server has ended it, too."""
+    ours, theirs = map(trio.SocketStream, trio.socket.socketpair())
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery, ours:
+            nursery.start_soon(server.serve_stream, theirs, "socket")
+            yield Peer(ours)

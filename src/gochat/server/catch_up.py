@@ -75,7 +75,7 @@ class CatchUp:
 
     async def send_missed(self, positions: Sequence[Position]) -> None:
         """Send what a client missed since its positions, of which the last one of each conversation
-        counts; nothing of those that can't be read."""
+        counts; nothing of those that can't be read, of which the log is not even asked."""
         last: dict[ConversationKey, Position] = {}
         for position in positions:
             with suppress(ChatError):
@@ -177,11 +177,12 @@ class CatchUp:
         self._held.begin_again()
         if self._receipts is not None:
             self._receipts.drop_held()
-        keys = await self._store.conversation_keys(self._person.key)
-        for key in sorted(keys.union(rooms)):
+        self._conversations = await self._store.conversation_keys(self._person.key)
+        for key in sorted(self._conversations.union(rooms)):
             is_room = key.startswith("#") and key != LOBBY_KEY
             own = self._person.rooms.get(key, self._as_of)
             start = rooms.get(key, own) if is_room else since
+            await self._session.require_peer()
             before = await self._store.page(key, viewer=self._person.key, limit=1, as_of=start)
             page = await self._page(key, before.head, self._as_of)
             await self._send_on(key, page, self._as_of)
@@ -207,12 +208,15 @@ class CatchUp:
     async def _page(
         self, key: ConversationKey, after: int, as_of: Cursor, limit: int = ENTRIES_AT_ONCE
     ) -> Page:
+        """Read a page, unless nobody is there any more to be sent it."""
+        await self._session.require_peer()
         return await self._store.page(
             key, viewer=self._person.key, after=after, limit=limit, as_of=as_of
         )
 
     async def _marker(self, key: ConversationKey) -> tuple[int, int]:
         """Return the person's read marker in a conversation, and its newest seq."""
+        await self._session.require_peer()
         state = await self._store.conversation(self._person.key, key)
         if state is None:
             return 0, 0
@@ -228,7 +232,9 @@ class CatchUp:
             raise StoreUnavailable("this node has not read as far as the client")
 
     def _may_read(self, key: ConversationKey) -> bool:
-        return key == LOBBY_KEY or conversations.is_private(key) or key in self._person.rooms
+        if conversations.is_private(key):  # it is there from its first message on
+            return key in self._conversations
+        return key == LOBBY_KEY or key in self._person.rooms
 
 
 class _Held:

@@ -244,6 +244,19 @@ class Session:
             self._is_waiting = False
             await trio.lowlevel.checkpoint_if_cancelled()
 
+    async def require_peer(self) -> None:
+        """Write what was posted, and go on only if the peer may read more: where the connection has
+        broken, or the session is to end, it ends here.
+
+        Whoever reads one page after the other for a peer calls this before each.
+        """
+        self.outlet.flush()
+        if self._bye is not None:
+            self._scope.cancel()
+            await trio.lowlevel.checkpoint_if_cancelled()
+        if self.outlet.is_closed:
+            raise trio.BrokenResourceError("the peer is gone")
+
     async def give_way(self) -> None:
         """Let others have the loop, if this session has had it for :data:`SLICE`.
 
