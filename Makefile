@@ -35,7 +35,7 @@ chat: $(RUNTIME) ## Chat: install, start a server if none runs here, open the ap
 serve: $(RUNTIME) ## Run a server; ARGS='--port 9000' for its flags
 	@$(BIN)/gochat serve $(ARGS)
 
-tui: $(RUNTIME) ## Open the app; ARGS='gochat://host:port' for another server
+tui: $(RUNTIME) ## Open the app; ARGS='host:port' for another server
 	@$(BIN)/gochat tui $(ARGS)
 
 # -- checking ----------------------------------------------------------------------------------

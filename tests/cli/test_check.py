@@ -14,6 +14,7 @@ from peers import PASSWORD, RunningServer, config, running_server
 from processes import GOCHAT
 from redis_process import RedisServer
 
+from gochat.cli import main
 from gochat.cli.check import VARIABLE
 from gochat.protocol.messages import History, HistoryPage, Ping, Pong
 
@@ -111,3 +112,15 @@ async def test_check_has_an_end_where_a_server_is_frozen() -> None:
         code, said = await check(listener.socket.getsockname()[1], "--timeout=0.3")
     assert code == 1
     assert "within 0.3 s" in said
+
+
+async def test_check_warns_of_plain_text_across_a_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("anyio.run", lambda *_, **__: None)
+    monkeypatch.setenv(VARIABLE, PASSWORD)
+    assert main(["check", "gochat://chat.example"]) == 0
+    assert "chat.example:8889 is not encrypted" in capsys.readouterr().err
+    for url in ("chat.example", "gochats://chat.example", "127.0.0.1"):
+        assert main(["check", url]) == 0
+        assert not capsys.readouterr().err

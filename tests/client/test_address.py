@@ -8,32 +8,141 @@ from typing import NoReturn
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
+from patience import PATIENCE
 
-from gochat.client.address import Address, connect, parse
+from gochat.client import open_client
+from gochat.client.address import Address, Security, connect, parse
 from gochat.errors import ConfigError, ConnectionLost
 
+ENCRYPTED, PLAIN, HERE = Security.ENCRYPTED, Security.PLAIN_TEXT, Security.THIS_MACHINE
+
 
 @pytest.mark.parametrize(
-    ("url", "address"),
+    ("text", "url", "security"),
     [
-        ("gochat://127.0.0.1:8889", Address("127.0.0.1", 8889, tls=False)),
-        ("gochat://chat.example", Address("chat.example", 8889, tls=False)),
-        ("gochats://chat.example:443/", Address("chat.example", 443, tls=True)),
-        ("gochat://[::1]:7000", Address("::1", 7000, tls=False)),
+        # A machine on the network: TLS, unless plain text is written out.
+        ("chat.example", "gochats://chat.example:8889", ENCRYPTED),
+        ("chat.example:9000", "gochats://chat.example:9000", ENCRYPTED),
+        (" Chat.Example/ ", "gochats://chat.example:8889", ENCRYPTED),
+        ("10.0.0.1", "gochats://10.0.0.1:8889", ENCRYPTED),
+        ("2001:db8::1", "gochats://[2001:db8::1]:8889", ENCRYPTED),
+        ("[2001:db8::1]:7000", "gochats://[2001:db8::1]:7000", ENCRYPTED),
+        ("gochats://chat.example:443/", "gochats://chat.example:443", ENCRYPTED),
+        ("gochat://chat.example", "gochat://chat.example:8889", PLAIN),
+        ("GOCHAT://10.0.0.1:1", "gochat://10.0.0.1:1", PLAIN),
+        # This machine, as it is written: never by what a name leads to.
+        ("localhost", "gochat://localhost:8889", HERE),
+        ("LocalHost.:1", "gochat://localhost.:1", HERE),
+        ("chat.localhost:1", "gochat://chat.localhost:1", HERE),
+        ("127.0.0.1:9000", "gochat://127.0.0.1:9000", HERE),
+        ("127.1.2.3", "gochat://127.1.2.3:8889", HERE),
+        ("::1", "gochat://[::1]:8889", HERE),
+        ("[::1]:9000", "gochat://[::1]:9000", HERE),
+        ("::ffff:127.0.0.1", "gochat://[::ffff:127.0.0.1]:8889", HERE),
+        ("gochat://127.0.0.1:8889", "gochat://127.0.0.1:8889", HERE),
+        ("gochats://localhost", "gochats://localhost:8889", ENCRYPTED),
+        # Look like this machine, and are not, or not surely.
+        ("127.example.org", "gochats://127.example.org:8889", ENCRYPTED),
+        ("localhost.example.org", "gochats://localhost.example.org:8889", ENCRYPTED),
+        ("notlocalhost", "gochats://notlocalhost:8889", ENCRYPTED),
+        ("127.1", "gochats://127.1:8889", ENCRYPTED),
+        ("2130706433", "gochats://2130706433:8889", ENCRYPTED),
+        ("0.0.0.0", "gochats://0.0.0.0:8889", ENCRYPTED),
+        ("::ffff:10.0.0.1", "gochats://[::ffff:10.0.0.1]:8889", ENCRYPTED),
+        ("ip6-localhost", "gochats://ip6-localhost:8889", ENCRYPTED),
     ],
-)
-def test_an_address_is_a_host_and_a_port(url: str, address: Address) -> None:
-    assert parse(url) == address
+)  # fmt: skip
+def test_address_means_tls_unless_it_is_this_machine_or_says_otherwise(
+    text: str, url: str, security: Security
+) -> None:
+    address = parse(text)
+    assert (address.url, address.security) == (url, security)
+    assert parse(address.url) == address
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["", "localhost", "localhost:8889", "http://localhost", "gochat://", "gochat://a:port",
-     "gochat://a:99999", "gochat://a/room", "gochat://[::1"],
+    "text",
+    ["", "http://localhost", "gochat://", "gochat://a:port", "a:port", "a b", "gochat+tls://a",
+     "gochat://a:99999", "gochat://a/room", "gochat://[::1", "a/room", "me@a", "gochat://a?b"],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_with_what_to_write(url: str) -> None:
-    with pytest.raises(ConfigError, match="no address of a server"):
-        parse(url)
+def test_invalid_address_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(ConfigError, match="invalid server address"):
+        parse(text)
+
+
+@pytest.mark.anyio
+async def test_plain_text_across_a_network_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    for url in ("chat.example", "gochats://chat.example", "127.0.0.1", "gochat://localhost"):
+        async with open_client(url):
+            pass
+    assert not caplog.messages
+    async with open_client("gochat://chat.example"):
+        pass
+    assert [text for text in caplog.messages if "not encrypted" in text] == caplog.messages != []
+
+
+@pytest.mark.anyio
+async def test_localhost_that_leads_elsewhere_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule is by the name, so what the name leads to is looked at before anything is sent."""
+
+    class Elsewhere:
+        is_closed = False
+
+        def extra(self, _: object) -> tuple[str, int]:
+            return "192.0.2.1", 8889
+
+        async def aclose(self) -> None:
+            self.is_closed = True
+
+    stream = Elsewhere()
+
+    async def lead_elsewhere(host: str, port: int) -> Elsewhere:
+        return stream
+
+    monkeypatch.setattr(anyio, "connect_tcp", lead_elsewhere)
+    with pytest.raises(ConnectionLost, match=r"localhost leads to 192\.0\.2\.1.*nothing was sent"):
+        await connect(parse("localhost"), None, connect_timeout=10, tls_timeout=5)
+    assert stream.is_closed
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [b"", b"\0\0\0\x02{}", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_server_without_tls_gets_a_handshake_and_nothing_else(answer: bytes) -> None:
+    """No falling back: the error says how to write the address of a server without TLS."""
+    received = bytearray()
+    connections = 0
+    ended = anyio.Event()
+
+    async def serve(stream: SocketStream) -> None:
+        nonlocal connections
+        connections += 1
+        async with stream:
+            received.extend(await stream.receive())
+            if answer:
+                await stream.send(answer)
+                with anyio.move_on_after(PATIENCE):
+                    async for data in stream:
+                        received.extend(data)
+        ended.set()
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(listener.serve, serve)
+        port = listener.extra(SocketAttribute.local_port)
+        with pytest.raises(
+            ConnectionLost, match=rf"does not speak TLS.*: gochat://127.0.0.1:{port}"
+        ):
+            async with open_client(f"gochats://127.0.0.1:{port}") as client:
+                await client.log_in("mei", "a secret password")
+        await ended.wait()
+        tasks.cancel_scope.cancel()
+    assert connections == 1
+    assert received[0] == 22  # a TLS handshake
+    assert b"secret" not in received
+    assert b"mei" not in received
 
 
 def test_an_address_is_shown_as_people_write_it() -> None:

@@ -31,7 +31,7 @@ async def test_run_a_server(tmp_path: Path, free_port: Callable[[], int]) -> Non
         await say(server.port, "monitor", "registered")
         (config.parent / "monitor.password").write_text(PASSWORD)
         here = f"gochat://127.0.0.1:{server.port}"
-        check = guide.take("gochat check").replace("gochats://chat.example.org", here)
+        check = guide.take("gochat check").replace("chat.example.org", here)
         assert guide.sh(check).startswith("ok: monitor logged in and wrote at 127.0.0.1:")
     config.write_text(config.read_text().replace("connections_per", "conections_per"))
     said = guide.sh(f"gochat serve --config {config}", code=2)

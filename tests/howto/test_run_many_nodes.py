@@ -37,7 +37,7 @@ async def test_run_many_nodes(
     with guide.serving(one, ports[0]), guide.serving(other, ports[1]):
         await say(ports[0], "mei", "to one node")
         assert await lobby(ports[1], "bob") == ["to a worker", "to one node"]
-    guide.leave_out("gochat tui gochat://localhost:8889", because="tests/tui run the app")
+    guide.leave_out("gochat tui localhost:8889", because="tests/tui run the app")
 
     config = load_config(guide.write("# /etc/gochat/server.toml"), environ={})
     assert config.store_url.startswith("redis+sentinel://")

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from gochat.errors import ChatError, ConfigError, ConnectionLost, ErrorCode, OutboxInUse
+from gochat.tui.addresses import complete
 from gochat.tui.app import GochatApp
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.screens.connect import ConnectScreen, Credentials, Field
@@ -138,8 +139,59 @@ async def test_a_session_that_has_ended_asks_for_the_password_only(
         screen = pilot.app.screen
         assert isinstance(screen, ConnectScreen)
         assert screen.query_one("#name", Input).value == "ada"
-        assert screen.query_one("#server", Input).value == "chat.example:8889"
+        assert screen.query_one("#server", Input).value == "gochat://chat.example:8889"
         assert screen.focused is screen.query_one("#password", Input)
+
+
+@pytest.mark.parametrize(
+    ("server", "state_of_encryption"),
+    [
+        ("chat.example", "● encrypted"),
+        ("gochat://chat.example", "● plain text"),
+        ("127.0.0.1", "● local"),
+    ],
+)
+async def test_status_line_shows_who_can_read_along(
+    open_app: OpenApp, client: ScriptedClient, server: str, state_of_encryption: str
+) -> None:
+    login = Credentials(complete(server), "ada", "a good password")
+    async with open_app(size=(80, 24), credentials=login) as pilot:
+        assert state_of_encryption in screen_text(pilot).splitlines()[-1]
+
+
+async def test_warning_of_plain_text_stays_in_little_room_and_in_a_cut(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    login = Credentials("gochat://chat.example:8889", "ada", "a good password")
+    async with open_app(size=(60, 20), credentials=login) as pilot:
+        assert "plain text" in screen_text(pilot).splitlines()[-1]
+        client.cut(reason="the server closed the connection")
+        await until(pilot, lambda: "reconnecting" in screen_text(pilot))
+        assert "plain text" in screen_text(pilot).splitlines()[-1]
+
+
+async def test_form_warns_of_plain_text_before_a_password_is_typed(open_app: OpenApp) -> None:
+    async with open_app(size=(80, 24), credentials=None) as pilot:
+        server = pilot.app.screen.query_one("#server", Input)
+        for text, warns in (
+            ("gochat://chat.example", True), ("chat.example", False),
+            ("gochat://", False), ("gochat://10.0.0.1", True), ("localhost", False),
+        ):  # fmt: skip
+            server.value = text
+            await settle(pilot)
+            assert ("Not encrypted" in screen_text(pilot)) is warns
+            assert ("Not encrypted" in error_at(pilot, "server")) is warns
+
+
+async def test_invalid_server_address_is_reported_beside_the_field(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app(credentials=None) as pilot:
+        pilot.app.screen.query_one("#server", Input).value = "http://chat.example"
+        await typed(pilot, "ada")
+        await typed(pilot, "a good password")
+        await until(pilot, lambda: "host:port" in error_at(pilot, "server"))
+    assert not client.requests
 
 
 async def test_the_mouse_is_not_needed_and_arrows_move(open_app: OpenApp) -> None:

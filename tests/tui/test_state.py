@@ -60,18 +60,36 @@ def test_the_directory_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("written", "url"),
+    ("written", "url", "shown"),
     [
-        ("chat.example", "gochat://chat.example:8889"),
-        ("chat.example:9000", "gochat://chat.example:9000"),
-        (" gochats://chat.example/ ", "gochats://chat.example:8889"),
-        ("::1", "gochat://[::1]:8889"),
-        ("[::1]:9000", "gochat://[::1]:9000"),
-        ("GOCHAT://h:1", "gochat://h:1"),
+        ("chat.example", "gochats://chat.example:8889", "chat.example:8889"),
+        ("gochats://chat.example/", "gochats://chat.example:8889", "chat.example:8889"),
+        ("gochat://chat.example", "gochat://chat.example:8889", "gochat://chat.example:8889"),
+        ("::1", "gochat://[::1]:8889", "[::1]:8889"),
+        ("127.0.0.1:1", "gochat://127.0.0.1:1", "127.0.0.1:1"),
+        ("gochats://localhost:1", "gochats://localhost:1", "gochats://localhost:1"),
     ],
 )
-def test_a_server_can_be_written_in_short(written: str, url: str) -> None:
+def test_server_is_written_in_short_and_what_is_shown_means_the_same(
+    written: str, url: str, shown: str
+) -> None:
     assert addresses.complete(written) == url
+    assert addresses.shorten(url) == shown
+    assert addresses.complete(shown) == url
+
+
+def test_sessions_from_when_a_bare_name_meant_plain_text_are_forgotten(state: State) -> None:
+    """It isn't known whether plain text was chosen: its token must not be sent that way again."""
+    state.directory.mkdir(mode=0o700)
+    (state.directory / "sessions.json").write_text(
+        """{"sessions": [
+            {"server": "gochat://chat.example:8889", "name": "ada", "token": "t1"},
+            {"server": "gochats://chat.example:8889", "name": "ada", "token": "t2"}
+        ]}"""
+    )
+    assert [session.token for session in state.sessions()] == ["t2"]
+    state.remember(Session(server="gochat://chat.example:8889", name="ada", token="t3"))
+    assert [session.token for session in State(state.directory).sessions()] == ["t3", "t2"]
 
 
 def test_the_file_wins_over_what_was_chosen_in_the_app(state: State, tmp_path: Path) -> None:

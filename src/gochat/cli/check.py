@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,7 +26,10 @@ CID: Final = "gochat-check"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument(
-        "url", metavar="URL", help="the server: gochat://host:port, or gochats://host:port for TLS"
+        "url",
+        metavar="URL",
+        help="the server: host:port (TLS, unless it is this machine), or gochat://host:port for "
+        "plain text",
     )
     parser.add_argument(
         "--name", default="monitor", help="account to log in with (default: monitor)"
@@ -59,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     from gochat.errors import ConnectionLost
 
     address = addresses.parse(args.url)
+    if address.security is addresses.Security.PLAIN_TEXT:
+        print(f"gochat: warning: {addresses.plain_text_warning(address)}", file=sys.stderr)
     password = _password(args.password_file)
     began = time.monotonic()
 

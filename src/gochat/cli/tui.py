@@ -12,8 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "url",
         nargs="?",
         metavar="URL",
-        help="the server: gochat://host:port, gochats://host:port for TLS, or just a host "
-        "(default: the one used last, else this machine)",
+        help="the server: host:port (TLS, unless it is this machine), or gochat://host:port for "
+        "plain text (default: the one used last, else this machine)",
     )
     parser.add_argument(
         "--demo", action="store_true", help="show a lively conversation; needs no server"

@@ -3,7 +3,9 @@ texts that a person can act on."""
 
 from __future__ import annotations
 
+import enum
 import errno
+import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from anyio.streams.tls import TLSStream
 
 from gochat.errors import ConfigError, ConnectionLost
@@ -20,6 +22,14 @@ from gochat.errors import ConfigError, ConnectionLost
 DEFAULT_PORT: Final = 8889
 
 _UNREACHABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+
+
+class Security(enum.Enum):
+    """Who can read what is sent to a server. The values are texts for people."""
+
+    ENCRYPTED = "encrypted"
+    PLAIN_TEXT = "plain text"  # everybody on the way
+    THIS_MACHINE = "this machine"  # nobody: it never leaves the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +44,69 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    @property
+    def url(self) -> str:
+        """The address in full, with scheme and port."""
+        return f"{'gochats' if self.tls else 'gochat'}://{self}"
 
-def parse(url: str) -> Address:
-    """Return what `url` means: ``gochat://host[:port]`` or ``gochats://host[:port]``.
+    @property
+    def security(self) -> Security:
+        """Who can read what is sent there."""
+        if self.tls:
+            return Security.ENCRYPTED
+        return Security.THIS_MACHINE if is_loopback(self.host) else Security.PLAIN_TEXT
+
+
+def parse(text: str) -> Address:
+    """Return what `text` means: ``gochats://host[:port]`` is TLS, ``gochat://host[:port]`` plain
+    text, and ``host[:port]`` TLS unless the host is this machine (:func:`is_loopback`).
 
     Raises:
         ConfigError: it is none of these.
     """
+    text = text.strip()
+    has_scheme = "://" in text
+    if not has_scheme and text.count(":") > 1 and not text.startswith("["):
+        text = f"[{text}]"  # a bare IPv6 address, which leaves no place for a port
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(text if has_scheme else f"//{text}")
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigError(f"{url!r} is no address of a server: {error}") from error
-    if parts.scheme not in ("gochat", "gochats") or not host or parts.path.strip("/"):
+        raise ConfigError(f"invalid server address {text!r}: {error}") from error
+    is_known = not has_scheme or parts.scheme in ("gochat", "gochats")
+    surplus = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    if not is_known or not host or surplus or any(c.isspace() for c in host):
         raise ConfigError(
-            f"{url!r} is no address of a server: write gochat://host:port, or gochats://host:port "
-            "for TLS"
+            f"invalid server address {text!r}: write host:port, or gochat://host:port for a "
+            "server without TLS"
         )
-    return Address(host, DEFAULT_PORT if port is None else port, parts.scheme == "gochats")
+    tls = parts.scheme == "gochats" if has_scheme else not is_loopback(host)
+    return Address(host, DEFAULT_PORT if port is None else port, tls)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host` is this machine by the way it is written.
+
+    True for 127.0.0.0/8, ``::1``, ``localhost`` and names below it. Other names are not looked up:
+    what a name means is for the network to say, which must not decide on encryption.
+    """
+    name = host.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def plain_text_warning(address: Address) -> str:
+    """Return what to say where somebody logs in by plain text over a network."""
+    return (
+        f"the connection to {address} is not encrypted: others on the network can read the "
+        "password and everything else; without gochat:// before it the address means TLS"
+    )
 
 
 async def connect(
@@ -77,6 +132,8 @@ async def connect(
     except (OSError, UnicodeError) as error:
         raise ConnectionLost(_no_connection(address, error)) from error
     if not address.tls:
+        if address.security is Security.THIS_MACHINE:
+            await _require_loopback(address, stream)
         return stream
     try:
         with anyio.fail_after(tls_timeout):
@@ -93,8 +150,8 @@ async def connect(
         await anyio.aclose_forcefully(stream)
         if isinstance(error, TimeoutError):
             raise ConnectionLost(
-                f"{address} did not answer the TLS handshake within {tls_timeout:g} s: is it a "
-                "TLS port? gochat:// is without TLS"
+                f"{address} did not answer the TLS handshake within {tls_timeout:g} s. "
+                + _how_without_tls(address)
             ) from error
         if isinstance(
             error, ssl.SSLError | OSError | anyio.EndOfStream | anyio.BrokenResourceError
@@ -118,7 +175,25 @@ def _no_tls(address: Address, error: BaseException) -> str:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"the certificate of {address} can't be trusted: {cause.verify_message}"
-    return f"{address} does not speak TLS: is it a TLS port? gochat:// is without TLS"
+    return f"{address} does not speak TLS, so nothing was sent. {_how_without_tls(address)}"
+
+
+def _how_without_tls(address: Address) -> str:
+    plain = f"gochat://{address}"
+    if is_loopback(address.host):
+        return f"If the server has no TLS: {plain}"
+    return f"If the server has no TLS, and others on the network may read everything: {plain}"
+
+
+async def _require_loopback(address: Address, stream: SocketStream) -> None:
+    """Close `stream` and raise ConnectionLost if a name like localhost leads elsewhere."""
+    reached = str(stream.extra(SocketAttribute.remote_address)[0])  # noqa: S610 - not of Django
+    if not is_loopback(reached):
+        await anyio.aclose_forcefully(stream)
+        raise ConnectionLost(
+            f"{address.host} leads to {reached}, which is not this machine, so nothing was sent: "
+            "check the names of this machine (/etc/hosts), or write the address itself"
+        )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gochat.client import pages
-from gochat.client.address import parse
+from gochat.client.address import Security, parse, plain_text_warning
 from gochat.client.events import ClientEvent, ConnectionState
 from gochat.client.link import Link
 from gochat.client.mailroom import Mailroom
@@ -30,6 +31,8 @@ from gochat.protocol.messages import (
     Sent,
 )
 
+logger = logging.getLogger(__name__)
+
 _DEFAULTS: Final = ClientOptions()
 
 
@@ -48,8 +51,9 @@ async def open_client(
     Await :meth:`Outgoing.sent` of what must be out before.
 
     Args:
-        url: ``gochat://host:port``, or ``gochats://host:port`` for TLS. The port is 8889 unless
-            given.
+        url: ``host:port``, which means TLS unless the host is this machine; or with a scheme,
+            ``gochats://`` for TLS and ``gochat://`` for plain text, of which a warning is logged
+            unless the host is this machine. The port is 8889 unless given.
         outbox: The file that keeps what is not yet acknowledged over a restart of the program.
             Made with mode 600; it holds the text of messages. It survives the death of the
             process at any point, not that of the machine. One program at a time can use it.
@@ -64,6 +68,8 @@ async def open_client(
         ConfigError: `url` is none of these, or the outbox can't be used.
     """
     address = parse(url)
+    if address.security is Security.PLAIN_TEXT:
+        logger.warning("%s", plain_text_warning(address))
     with Outbox.open(outbox, clock=options.clock) as box:
         mailroom = Mailroom(box, options.clock)
         link = Link(address, mailroom, ssl_context, options)

@@ -209,7 +209,12 @@ class GochatApp(App[None]):
         return client
 
     async def _chat(self, client: ChatClient, server: str) -> None:
-        model = Model(client.name or "", clock=self.time, now=self._now)
+        model = Model(
+            client.name or "",
+            security=addresses.security(server),
+            clock=self.time,
+            now=self._now,
+        )
         self._session = server
         controller = self._controller = Controller(
             client, model, spawn=self._start, report=self._report, changed=self._changed

@@ -14,6 +14,7 @@ from typing import Final
 
 from gochat.client import ClientEvent, Outgoing
 from gochat.protocol.messages import LOBBY
+from gochat.tui import addresses
 from gochat.tui.app import GochatApp
 from gochat.tui.preferences import Preferences
 from gochat.tui.screens.connect import Credentials
@@ -132,8 +133,8 @@ def demo_app(state: State, preferences: Preferences) -> GochatApp:
         state=state,
         open_client=opener(client),
         preferences=preferences,
-        server="gochat://demo",
-        credentials=Credentials("gochat://demo", "ada", "demo"),
+        server=addresses.DEFAULT,
+        credentials=Credentials(addresses.DEFAULT, "ada", "demo"),
     )
 
 

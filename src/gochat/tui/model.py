@@ -31,6 +31,7 @@ from gochat.client import (
     Synchronised,
     conversation_of,
 )
+from gochat.client.address import Security
 from gochat.protocol.messages import LOBBY
 from gochat.tui.entries import Entry
 from gochat.tui.roster import Roster
@@ -54,6 +55,7 @@ class Model:
         self,
         me: str,
         *,
+        security: Security = Security.THIS_MACHINE,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -61,6 +63,8 @@ class Model:
         self.conversations: dict[str, ConversationView] = {}
         self.people = Roster()
         self.connection = Connection()
+        #: Who can read what is sent to the server.
+        self.security = security
         self.outgoing: dict[str, Outgoing] = {}
         self.presence_lines = True
         #: The conversation that is shown.

@@ -98,12 +98,13 @@ def _notice(entry: Entry, me: str, at: datetime) -> LogNotice:
 def connection_line(model: Model, *, short: bool = False) -> tuple[str, str, str]:
     """Return how the connection is: a sign, a text, and ``good``, ``busy`` or ``bad``.
 
-    The `short` text leaves out who is connected.
+    The `short` text leaves out who is connected. Who can read what is sent is added by
+    :class:`~gochat.tui.widgets.status_bar.StatusBar`.
     """
     connection = model.connection
     match connection.state:
         case ConnectionState.CONNECTED:
-            return "●", "connected" if short else f"connected as {name(model.me)}", "good"
+            return "●", "" if short else f"connected as {name(model.me)}", "good"
         case ConnectionState.CONNECTING:
             return "◌", "connecting…", "busy"
         case ConnectionState.RECONNECTING:

@@ -39,10 +39,6 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
             return _run(demo_app(state, _preferences(state, config)))
     state = State(state_dir or default_directory())
     server = addresses.complete(url) if url else None
-    if server is not None:
-        from gochat.client.address import parse
-
-        parse(server)
     app = GochatApp(
         state=state,
         open_client=open_client,

@@ -23,6 +23,8 @@ import platformdirs
 _SERVERS: Final = 20
 #: Apps on one server that each have an outbox: more than anybody has windows open.
 _APPS: Final = 8
+#: Of what `sessions.json` means.
+_VERSION: Final = 2
 
 
 class Session(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -35,6 +37,9 @@ class Session(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class _Sessions(msgspec.Struct):
+    """`version` 2: plain text to another machine was written out. Before, a bare name meant it."""
+
+    version: int = 1
     sessions: list[Session] = []
 
 
@@ -65,7 +70,10 @@ class State:
 
     def sessions(self) -> list[Session]:
         """Return the remembered sessions, the last one used first."""
-        return self._load("sessions.json", _Sessions).sessions
+        kept = self._load("sessions.json", _Sessions)
+        if kept.version >= _VERSION:
+            return kept.sessions
+        return [s for s in kept.sessions if not s.server.startswith("gochat://")]
 
     def session(self, server: str | None = None) -> Session | None:
         """Return the last session on `server`, or on any."""
@@ -74,7 +82,7 @@ class State:
     def remember(self, session: Session) -> None:
         """Keep a session as the last one used, instead of an earlier one on the same server."""
         rest = [s for s in self.sessions() if s.server != session.server]
-        self._save("sessions.json", _Sessions([session, *rest][:_SERVERS]))
+        self._save("sessions.json", _Sessions(_VERSION, [session, *rest][:_SERVERS]))
 
     # -- drafts ---------------------------------------------------------------------------------
 

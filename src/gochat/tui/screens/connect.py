@@ -13,7 +13,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Button, Input, Label, Static
 
-from gochat.errors import ChatError, ErrorCode, GochatError
+from gochat.client.address import Security
+from gochat.errors import ChatError, ConfigError, ErrorCode, GochatError
 from gochat.tui import addresses
 from gochat.tui.presentation import name as safe
 from gochat.tui.presentation import sentence
@@ -28,6 +29,8 @@ _FIELDS: Final = {
     ErrorCode.NAME_TAKEN: "name",
     ErrorCode.BAD_INVITE: "invite",
 }
+
+_PLAIN_TEXT: Final = "Not encrypted: others on the network can read it all, your password, too."
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,15 @@ class ConnectScreen(Screen[None]):
 
     # -- what the person does -------------------------------------------------------------------
 
+    @on(Input.Changed, "#server")
+    def _server_changed(self, event: Input.Changed) -> None:
+        """Warn before a password is typed."""
+        try:
+            is_plain = addresses.security(event.value) is Security.PLAIN_TEXT
+        except ConfigError:  # not written to its end yet
+            is_plain = False
+        self.query_one("#field-server", Field).show_error(_PLAIN_TEXT if is_plain else "")
+
     @on(Input.Submitted)
     def _enter(self, event: Input.Submitted) -> None:
         event.stop()
@@ -233,14 +245,16 @@ class ConnectScreen(Screen[None]):
                 "again", "This is not the same as above." if again else "Once more, please."
             )
         else:
+            try:
+                url = addresses.complete(server)
+            except ConfigError as error:
+                self._wrong("server", sentence(str(error)))
+                return
             self.post_message(
                 self.Submitted(
-                    Credentials(
-                        addresses.complete(server), name.strip(), password,
-                        register, invite.strip() or None,
-                    )
+                    Credentials(url, name.strip(), password, register, invite.strip() or None)
                 )
-            )  # fmt: skip
+            )
 
     def action_cancel(self) -> None:
         """Stop waiting."""

@@ -10,6 +10,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from gochat.client import ConnectionState
+from gochat.client.address import Security
 from gochat.tui.model import Model
 from gochat.tui.presentation import connection_line, name
 from gochat.tui.widgets.hints import Hint
@@ -72,6 +73,13 @@ class StatusBar(Widget):
             " ",
             Content.styled(text, muted),
         ]
+        # Who can read along; without a connection only where that is a reason to worry.
+        security = self._model.security
+        if kind == "good" or security is Security.PLAIN_TEXT:
+            style = "$warning bold" if security is Security.PLAIN_TEXT else "$text-muted"
+            is_local = security is Security.THIS_MACHINE
+            shown = "local" if short and is_local else security.value
+            parts.append(Content.styled(f"{' · ' if text else ''}{shown}", style))
         waiting, failed = self._model.counts()
         if waiting:
             for_what = "" if short else " to be sent"
