@@ -6,28 +6,42 @@ import argparse
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace as replace_field
 from pathlib import Path
 
 import pytest
 import trustme
+from msgspec.structs import replace
 from patience import PATIENCE
 from processes import serve
 
 from gochat.cli import chat, main, tui
-from gochat.cli.chat import answers, running_server
+from gochat.cli.chat import is_own, running_server
+from gochat.client.address import Address
 from gochat.errors import GochatError
+from gochat.private import make_directory, replace_file
+from gochat.protocol.codec import decode_request, encode
+from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.messages import Error, Ping, Pong
+from gochat.protocol.proof import new_key, prove
 
 HOST = "127.0.0.1"
 
 
 def flags(port: int, tmp_path: Path) -> list[str]:
     return ["--port", str(port), "--store", f"sqlite:///{tmp_path / 'chat.db'}"]
+
+
+def own(port: int) -> Address:
+    """Return the address of this user's own server on `port`."""
+    return Address(HOST, port, tls=False, key_file=chat._key_file(port))
 
 
 def listens(port: int) -> bool:
@@ -43,10 +57,10 @@ def test_server_is_started_and_ends_with_the_app(
     free_port: Callable[[], int], tmp_path: Path
 ) -> None:
     port = free_port()
-    assert not answers(HOST, port)
-    with running_server(HOST, port, flags(port, tmp_path)):
-        assert answers(HOST, port)
-    assert not answers(HOST, port)
+    assert not is_own(own(port))
+    with running_server(own(port), flags(port, tmp_path)):
+        assert is_own(own(port))
+    assert not is_own(own(port))
 
 
 def test_new_chat_is_reported_once_on_standard_error(
@@ -65,16 +79,19 @@ def test_new_chat_is_reported_once_on_standard_error(
 
 def test_server_ends_also_when_the_app_fails(free_port: Callable[[], int], tmp_path: Path) -> None:
     port = free_port()
-    with pytest.raises(ZeroDivisionError), running_server(HOST, port, flags(port, tmp_path)):
+    with pytest.raises(ZeroDivisionError), running_server(own(port), flags(port, tmp_path)):
         raise ZeroDivisionError
-    assert not answers(HOST, port)
+    assert not is_own(own(port))
 
 
-def test_server_that_runs_already_is_used_and_left_running(tmp_path: Path) -> None:
-    with serve(tmp_path / "chat.db") as running:
-        with running_server(HOST, running.port, ["--no-such-flag"]):
-            assert answers(HOST, running.port)
-        assert answers(HOST, running.port)
+def test_own_server_that_runs_already_is_used_and_left_running(
+    free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    port = free_port()
+    with running_server(own(port), flags(port, tmp_path)):
+        with running_server(own(port), ["--no-such-flag"]):
+            assert is_own(own(port))
+        assert is_own(own(port))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
@@ -85,8 +102,11 @@ def test_server_ends_also_when_the_app_is_killed(
     port = free_port()
     program = (
         "import time\n"
+        "from pathlib import Path\n"
         "from gochat.cli.chat import running_server\n"
-        f"with running_server({HOST!r}, {port}, {flags(port, tmp_path)!r}):\n"
+        "from gochat.client.address import Address\n"
+        f"server = Address({HOST!r}, {port}, False, Path({str(chat._key_file(port))!r}))\n"
+        f"with running_server(server, {flags(port, tmp_path)!r}):\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(1000)\n"
     )
@@ -109,7 +129,7 @@ def test_store_that_is_not_up_is_said_at_once(free_port: Callable[[], int]) -> N
     flags = ["--host", HOST, "--port", str(port), "--store", store]
     with (
         pytest.raises(GochatError, match=r"did not start: Redis at .*: start Redis"),
-        running_server(HOST, port, flags),
+        running_server(own(port), flags),
     ):
         pass
 
@@ -118,39 +138,135 @@ def test_why_the_server_did_not_start_is_said(free_port: Callable[[], int], tmp_
     port = free_port()
     with (
         pytest.raises(GochatError, match=r"did not start: --set limits\.burst: expected"),
-        running_server(HOST, port, ["--port", str(port), "--set", "limits.burst=many"]),
+        running_server(own(port), ["--port", str(port), "--set", "limits.burst=many"]),
     ):
         pass
 
 
 @contextmanager
-def stranger(reply: bytes) -> Iterator[int]:
-    """Something that listens and says `reply`, on a port of its own."""
+def stranger(answer: Callable[[bytes], bytes]) -> Iterator[tuple[int, bytearray]]:
+    """Something that listens, answers, and keeps all that it is sent."""
+    received = bytearray()
     with closing(socket.create_server((HOST, 0))) as listener:
 
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(1024)
-                connection.sendall(reply)
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    while data := connection.recv(65536):
+                        received.extend(data)
+                        connection.sendall(answer(data))
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1]
-        thread.join(PATIENCE)
+        try:
+            yield listener.getsockname()[1], received
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(PATIENCE)
 
 
-@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\x02{}"])
-def test_something_else_on_the_port_is_not_taken_for_a_server(reply: bytes) -> None:
-    with stranger(reply) as port, pytest.raises(GochatError, match=f"port {port} is in use"):
-        answers(HOST, port)
+def test_stranger_on_the_port_gets_neither_token_nor_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who holds the port gets not one byte, and the person learns what to do."""
+    monkeypatch.setattr(tui, "run", lambda _: pytest.fail("the app was started"))
+    with stranger(lambda _: encode(Pong())) as (port, received):
+        assert main(["chat", "--port", str(port)]) == 1
+        told = capsys.readouterr().err
+        assert f"port {port} is in use, and not by a server that gochat chat has started" in told
+        assert f"gochat tui {HOST}:{port}" in told
+        assert "gochat chat --port" in told
+        assert not received
+
+
+@pytest.mark.parametrize("answers", ["pong", "made-up proof", "nothing"])
+def test_stranger_where_the_own_server_was_gets_a_challenge_only(answers: str) -> None:
+    """The key of a server that was killed is still there, and somebody else has its port."""
+
+    def answer(data: bytes) -> bytes:
+        decoder = FrameDecoder()
+        decoder.receive_data(data)
+        body = decoder.next_frame()
+        assert body is not None
+        ping = decode_request(body)
+        pong = Pong(request_id=ping.request_id)
+        match answers:
+            case "made-up proof":
+                pong = replace(pong, proof=prove(new_key(), "a challenge"))
+            case "nothing":
+                return encode(Error(request_id=ping.request_id, code="bad_request", text="no"))
+        return encode(pong)
+
+    with stranger(answer) as (port, received):
+        key_file = chat._key_file(port)
+        make_directory(key_file.parent)
+        replace_file(key_file, new_key())
+        with pytest.raises(GochatError, match="in use"), running_server(own(port), []):
+            pass
+        decoder = FrameDecoder()
+        decoder.receive_data(bytes(received))
+        body = decoder.next_frame()
+        assert body is not None
+        assert isinstance(decode_request(body), Ping)
+        assert decoder.next_frame() is None
+
+
+def test_server_of_somebody_else_with_gochat_serve_is_a_stranger_too(tmp_path: Path) -> None:
+    with serve(tmp_path / "chat.db") as running:
+        with (
+            pytest.raises(GochatError, match="in use, and not by a server that"),
+            running_server(own(running.port), []),
+        ):
+            pass
+        assert not is_own(own(running.port))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_only_the_person_can_use_key_log_and_directories(
+    free_port: Callable[[], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the umask is, and whatever was there."""
+    port = free_port()
+    key_file, log = chat._key_file(port), chat._log_path(port)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("of an earlier version")
+    log.chmod(0o644)
+    log.parent.chmod(0o755)
+    before = os.umask(0)
+    try:
+        with running_server(own(port), flags(port, tmp_path)):
+            modes = {
+                path: stat.S_IMODE(path.stat().st_mode)
+                for path in (key_file, key_file.parent, log, log.parent)
+            }
+    finally:
+        os.umask(before)
+    assert list(modes.values()) == [0o600, 0o700, 0o600, 0o700]
+    assert f"others could use {log.parent}: now only you can" in capsys.readouterr().err
+    assert not key_file.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_log_that_is_a_link_is_not_followed(free_port: Callable[[], int], tmp_path: Path) -> None:
+    port, target = free_port(), tmp_path / "precious"
+    target.write_text("precious")
+    log = chat._log_path(port)
+    make_directory(log.parent)
+    log.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"), running_server(own(port), []):
+        pass
+    assert target.read_text() == "precious"
 
 
 def test_logs_of_the_server_go_to_a_file_and_not_over_the_app(
     free_port: Callable[[], int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
-    with running_server(HOST, port, flags(port, tmp_path)):
+    with running_server(own(port), flags(port, tmp_path)):
         pass
     assert capfd.readouterr() == ("", "")
     log = Path(os.environ["XDG_STATE_HOME"]) / "gochat" / "log" / f"server-{port}.log"
@@ -176,7 +292,7 @@ def test_app_is_sent_to_the_server_of_this_machine(
         return 5
 
     @contextmanager
-    def running(host: str, port: int, flags: list[str], **_: object) -> Iterator[None]:
+    def running(server: Address, flags: list[str]) -> Iterator[None]:
         assert flags == [
             "--port",
             str(port),
@@ -185,21 +301,26 @@ def test_app_is_sent_to_the_server_of_this_machine(
             "--config",
             str(config),
         ]
-        seen.append((host, False))
+        seen.append((server.host, False))
         yield
 
     monkeypatch.setattr(tui, "run", run_app)
     monkeypatch.setattr(chat, "running_server", running)
     argv = ["chat", "--port", str(port), "--store", "sqlite:///:memory:", "--config", str(config)]
     assert main(argv) == 5
-    assert seen == [(HOST, False), (f"gochat://{HOST}:{port}", True)]
+    assert seen == [(HOST, False), (own(port).url, True)]
 
 
-def test_encrypted_server_is_recognised_as_what_it_is(tmp_path: Path) -> None:
+def test_encrypted_server_is_recognised_as_what_it_is(
+    free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """Also where its certificate is for a name that this machine is not reached by."""
     authority = trustme.CA()
     pem = str(tmp_path / "both.pem")
-    authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(pem)
-    with serve(tmp_path / "chat.db", "--tls-cert", pem, "--tls-key", pem) as running_one:
-        assert answers(HOST, running_one.port, is_encrypted=True)
-        with pytest.raises(GochatError, match="no gochat server answers"):
-            answers(HOST, running_one.port)
+    authority.issue_cert("chat.example").private_key_and_cert_chain_pem.write_to_path(pem)
+    port = free_port()
+    encrypted = replace_field(own(port), tls=True)
+    tls = ["--tls-cert", pem, "--tls-key", pem]
+    with running_server(encrypted, [*flags(port, tmp_path), *tls]):
+        assert is_own(encrypted)
+        assert not is_own(own(port))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from redis_process import RedisServer
 
 from gochat.cli import CORRUPT
 from gochat.cli.chat import running_server
+from gochat.client.address import Address
 from gochat.errors import StoreCorrupt
 from gochat.protocol.messages import Bye, Error, History, Send, Sent
 
@@ -119,7 +120,9 @@ async def test_gochat_chat_reports_why_its_server_ended(
     flags = ["--port", str(port), "--store", f"sqlite:///{path}"]
 
     async def use() -> None:
-        with running_server("127.0.0.1", port, flags):
+        with ExitStack() as stack:
+            server = running_server(Address("127.0.0.1", port, False, tmp_path / "key"), flags)
+            await trio.to_thread.run_sync(stack.enter_context, server)  # it has a loop of its own
             mei = await connected(port)
             await mei.log_in("mei")
             overwrite(path)

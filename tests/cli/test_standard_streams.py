@@ -13,7 +13,8 @@ import pytest
 from patience import PATIENCE
 from processes import GOCHAT
 
-from gochat.cli.chat import answers
+from gochat.cli.chat import is_own
+from gochat.client.address import Address
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
 
@@ -22,11 +23,12 @@ def test_closed_standard_streams_are_opened_on_the_null_device(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """Or the database would get the tracebacks of this process and of its children."""
-    port = free_port()
+    port, key_file = free_port(), tmp_path / "key"
     command = [*GOCHAT, "serve", "--port", str(port), "--store", f"sqlite:///{tmp_path / 'db'}"]
+    command += ["--set", f"key_file={key_file}"]
     process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
     try:
-        while not answers("127.0.0.1", port):
+        while not is_own(Address("127.0.0.1", port, tls=False, key_file=key_file)):
             assert process.poll() is None
             time.sleep(0.05)  # a process that says nothing has nothing to wait for
         for descriptor in ("0", "1", "2"):

@@ -223,3 +223,30 @@ def test_a_failed_write_loses_nothing_and_is_made_good_by_the_next(
 def test_a_spool_without_an_outbox_is_empty(path: Path) -> None:
     with Spool.open(path) as spool:
         assert spool.load() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_only_its_owner_can_use_the_file_whatever_was_there(tmp_path: Path) -> None:
+    """With no umask, in directories that it makes, and a file that others could read."""
+    path = tmp_path / "new" / "state" / "outbox"
+    before = os.umask(0)
+    try:
+        with opened(path) as outbox:
+            put(outbox, "hello")
+            assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    finally:
+        os.umask(before)
+    directories = [stat.S_IMODE(d.stat().st_mode) for d in (path.parent, path.parent.parent)]
+    assert directories == [0o700, 0o700]
+    path.chmod(0o644)
+    with opened(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such owners")
+def test_file_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(path):
+        pass
+    monkeypatch.setattr("os.geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(ConfigError, match="belongs to another user"), opened(path):
+        pass

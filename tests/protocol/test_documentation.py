@@ -196,7 +196,7 @@ def test_the_reply_is_the_one_that_the_code_names(cls: type[m.Payload]) -> None:
         assert f"`{replies[name]}`" in row[3]
         text = section(f"`{cls.msg_type}`", section("Requests"))
         assert f"Reply: `{replies[name]}`" in text
-    assert named or cls in {m.Typing, m.Pong}
+    assert named or cls in (m.Typing, m.Pong)
 
 
 @pytest.mark.parametrize("cls", REQUESTS)

@@ -25,7 +25,7 @@ REQUESTS: tuple[type[Payload], ...] = get_args(Request)
 REPLIES: tuple[type[Payload], ...] = get_args(Reply)
 EVENTS: tuple[type[Payload], ...] = get_args(Event)
 SERVER_MESSAGES: tuple[type[Payload], ...] = get_args(ServerMessage)
-BOTH_WAYS = {Ping, Pong}
+BOTH_WAYS: set[type[Payload]] = {Ping, Pong}
 
 #: Texts whose bound is a rule of the chat with an error code of its own; the frame bounds them.
 BOUND_BY_RULES = {"text", "password", "old", "new"}

@@ -143,6 +143,28 @@ async def test_a_session_that_has_ended_asks_for_the_password_only(
         assert screen.focused is screen.query_one("#password", Input)
 
 
+async def test_own_server_stays_it_while_the_form_is_as_it_was(
+    open_app: OpenApp, client: ScriptedClient, state: State
+) -> None:
+    """It is shown by its address alone, and that by hand would be whoever has the port."""
+    own = "gochat://127.0.0.1:8889?key_file=/state/server-8889.key"
+    state.remember(Session(server="gochat://127.0.0.1:8889", name="ada", token="of another"))
+    async with open_app(size=(80, 24), credentials=None, server=own) as pilot:
+        assert pilot.app.screen.query_one("#server", Input).value == "127.0.0.1:8889"
+        await typed(pilot, "ada")
+        await typed(pilot, "a good password")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+        assert "● local" in screen_text(pilot).splitlines()[-1]
+        assert "key_file" not in screen_text(pilot)
+    opened = [request[1] for request in client.requests if request[0] == "open"]
+    assert opened == [own]
+    assert not [request for request in client.requests if request[0] == "resume"]
+    assert state.session(own) is not None
+    other = state.session("gochat://127.0.0.1:8889")
+    assert other is not None
+    assert other.token == "of another"
+
+
 @pytest.mark.parametrize(
     ("server", "state_of_encryption"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,36 @@ def test_nobody_else_can_read_the_token(state: State) -> None:
     (file,) = state.directory.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(state.directory.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_directory_that_others_could_use_is_tightened_and_reported(state: State) -> None:
+    assert state.secure() == ""  # there is none yet
+    state.remember(Session(server="gochat://a:1", name="ada", token="secret"))
+    assert state.secure() == ""
+    state.directory.chmod(0o770)
+    assert f"others could use {state.directory}" in state.secure()
+    assert stat.S_IMODE(state.directory.stat().st_mode) == 0o700
+    assert state.secure() == ""
+    state.directory.chmod(0o755)
+    state.remember(Session(server="gochat://b:1"))
+    assert stat.S_IMODE(state.directory.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such owners")
+def test_what_belongs_to_another_user_is_neither_used_nor_read(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who can put a session there has the app connect where they like."""
+    state.remember(Session(server="gochat://a:1", name="ada", token="secret"))
+    monkeypatch.setattr("os.geteuid", lambda: state.directory.stat().st_uid + 1)
+    with pytest.raises(ConfigError, match="belongs to another user: choose another"):
+        state.secure()
+    assert state.sessions() == []
+    problems: list[str] = []
+    state.report = problems.append
+    state.remember(Session(server="gochat://b:1"))
+    assert problems == [f"nothing can be kept in {state.directory}: it belongs to another user"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b'{"sessions": 5}', b"[]"])

@@ -1,12 +1,14 @@
-"""``gochat chat``: the app, and a server for it if none runs here yet.
+"""``gochat chat``: the app, and a server for it if none of this user's runs here yet.
 
 The server that it starts belongs to it: it ends when the app ends, however that happens
-(:mod:`gochat.cli.companion`).
+(:mod:`gochat.cli.companion`). Anybody on the machine may have started what listens on the port, so
+a server gets nothing before it has proved to be this user's (:mod:`gochat.protocol.proof`).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import subprocess
 import sys
@@ -14,7 +16,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from gochat.client.address import Address
 
 #: Where this machine reaches a server that listens on many addresses.
 _REACHED_AT: Final = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - any
@@ -36,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the app on the server of this machine.
+    """Run the app on this user's server on this machine.
 
     Raises:
         GochatError: the server can't be started, or something else has its port.
@@ -44,11 +49,10 @@ def run(args: argparse.Namespace) -> int:
         StoreCorrupt: the server that was started has met damage in its store and stopped.
     """
     from gochat.cli import tui
+    from gochat.client.address import Address
     from gochat.config import load_config
 
     config = load_config(args.config, flags={"port": args.port, "store": args.store})
-    host = _REACHED_AT.get(config.host, config.host)
-    is_encrypted = bool(config.tls.cert)
     flags = ["--port", str(config.port)]
     if args.store is not None:
         flags += ["--store", args.store]
@@ -56,41 +60,56 @@ def run(args: argparse.Namespace) -> int:
         flags += ["--config", str(args.config)]
     parser = argparse.ArgumentParser()
     tui.add_arguments(parser)
-    shown_host = f"[{host}]" if ":" in host else host
-    url = f"{'gochats' if is_encrypted else 'gochat'}://{shown_host}:{config.port}"
-    with running_server(host, config.port, flags, is_encrypted=is_encrypted) as has_made_store:
+    host = _REACHED_AT.get(config.host, config.host)
+    server = Address(host, config.port, bool(config.tls.cert), _key_file(config.port))
+    with running_server(server, flags) as has_made_store:
         if has_made_store:
             where = config.store_url.removeprefix("sqlite:///").partition("?")[0]
             print(f"gochat: a new chat begins, in {where}", file=sys.stderr)
-        return tui.run(parser.parse_args([url]))
+        return tui.run(parser.parse_args([server.url]))
 
 
 @contextmanager
-def running_server(
-    host: str, port: int, flags: list[str], *, is_encrypted: bool = False
-) -> Iterator[bool]:
-    """Have a server answer on `host` and `port`: the one that does, or one started with `flags`.
+def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
+    """Make `server` answer: the one of this user that does, or one started with `flags`.
 
     Yields whether that one found no store where it looked for one, and made it.
 
     Raises:
-        GochatError: it can't be started, or something else has the port.
+        GochatError: it can't be started, or something else has the port, which has got nothing.
         StoreCorrupt: (on leaving) the one that was started has met damage in its store and stopped.
     """
+    from gochat import private
     from gochat.cli import CORRUPT
-    from gochat.errors import StoreCorrupt
+    from gochat.errors import GochatError, StoreCorrupt
 
-    if answers(host, port, is_encrypted=is_encrypted):
+    log = _log_path(server.port)
+    assert server.key_file is not None
+    for directory in (server.key_file.parent, log.parent):
+        if private.make_directory(directory):
+            print(f"gochat: others could use {directory}: now only you can", file=sys.stderr)
+    if is_own(server):
         yield False
         return
-    log = _log_path(port)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    if _is_taken(server):
+        raise GochatError(
+            f"port {server.port} is in use, and not by a server that gochat chat has started for "
+            "you, so nothing was sent there. If you trust it, connect to it with: gochat tui "
+            f"{server}. For a server of your own choose another port: gochat chat --port "
+            f"{server.port % 65535 + 1}"
+        )
     # Appending, also after emptying it: a server before this one may still have a last word.
-    with log.open("ab") as output:
+    opened = private.open_file(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, follow=False)
+    with open(opened, "ab") as output:  # noqa: PTH123 - a descriptor
         output.truncate(0)
-        server = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            # Somebody looks at an empty terminal: they learn at once that Redis is not up.
-            [sys.executable, "-m", "gochat.cli.companion", "serve", "--set=store_wait=0", *flags],
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [
+                *(sys.executable, "-m", "gochat.cli.companion", "serve"),
+                # Somebody looks at an empty terminal: they learn at once that Redis is not up.
+                "--set=store_wait=0",
+                f"--set=key_file={server.key_file}",
+                *flags,
+            ],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -98,74 +117,66 @@ def running_server(
             start_new_session=True,
         )
     try:
-        _wait_until_ready(server, host, port, log, is_encrypted=is_encrypted)
+        _wait_until_ready(process, server, log)
         yield "store created" in log.read_text(encoding="utf-8", errors="replace")
     finally:
-        assert server.stdin is not None
-        server.stdin.close()
+        assert process.stdin is not None
+        process.stdin.close()
         try:
-            server.wait(STOP_TIMEOUT)
+            process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-    if server.returncode == CORRUPT:
+            process.kill()
+            process.wait()
+    if process.returncode == CORRUPT:
         raise StoreCorrupt(f"the server ended meanwhile: {_last_words(log)} (its log: {log})")
 
 
-def answers(host: str, port: int, *, is_encrypted: bool = False) -> bool:
-    """Return whether a gochat server answers a ping there; False if nothing listens.
-
-    Raises:
-        GochatError: something else listens there, or a server that is frozen.
-    """
+def is_own(server: Address) -> bool:
+    """Return whether a server answers there that proves to be this user's."""
     import ssl
 
-    from gochat.errors import GochatError, ProtocolError
-    from gochat.protocol.codec import decode_server_message, encode
-    from gochat.protocol.framing import FrameDecoder
-    from gochat.protocol.messages import Ping
+    import anyio
 
-    stranger = GochatError(
-        f"port {port} is in use, but no gochat server answers there; "
-        "end what uses it, or choose another port with --port"
-    )
-    try:
-        connection = socket.create_connection((host, port), ANSWER_TIMEOUT)
-    except ConnectionRefusedError:
+    from gochat.client.connection import NullReceiver, open_connection
+    from gochat.client.options import ClientOptions
+    from gochat.errors import ConnectionLost
+
+    if server.key_file is None or not server.key_file.exists():
         return False
-    except TimeoutError:
-        raise stranger from None
-    with connection:
-        try:
-            if is_encrypted:
-                context = ssl.create_default_context()
-                context.check_hostname = False  # who it is, the app will check
-                context.verify_mode = ssl.CERT_NONE
-                connection = context.wrap_socket(connection)
-            connection.sendall(encode(Ping()))
-            decoder = FrameDecoder()
-            while (body := decoder.next_frame()) is None:
-                data = connection.recv(4096)
-                if not data:
-                    raise stranger
-                decoder.receive_data(data)
-            decode_server_message(body)  # a pong, or a bye because it is full or closing
-        except (OSError, ProtocolError):
-            raise stranger from None
-        finally:
-            connection.close()  # the wrapped one is another object
+    context = ssl.create_default_context()
+    context.check_hostname = False  # the key says who it is; the app looks at the certificate, too
+    context.verify_mode = ssl.CERT_NONE
+    options = ClientOptions(connect_timeout=ANSWER_TIMEOUT, request_timeout=ANSWER_TIMEOUT)
+
+    async def connect() -> None:
+        async with open_connection(server, context, NullReceiver(), options):
+            pass
+
+    try:
+        anyio.run(connect)
+    except ConnectionLost:
+        return False
     return True
 
 
-def _wait_until_ready(
-    server: subprocess.Popen[bytes], host: str, port: int, log: Path, *, is_encrypted: bool
-) -> None:
+def _is_taken(server: Address) -> bool:
+    """Return whether something listens there. Sends nothing."""
+    try:
+        socket.create_connection((server.host, server.port), ANSWER_TIMEOUT).close()
+    except TimeoutError:
+        return True
+    except OSError:  # nothing does; or the server will say what is wrong with the address
+        return False
+    return True
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], server: Address, log: Path) -> None:
     from gochat.errors import GochatError
 
     deadline = time.monotonic() + START_TIMEOUT
-    while not answers(host, port, is_encrypted=is_encrypted):
-        if server.poll() is not None:
-            why = _last_words(log) or f"exit code {server.returncode}"
+    while not is_own(server):
+        if process.poll() is not None:
+            why = _last_words(log) or f"exit code {process.returncode}"
             raise GochatError(f"the server did not start: {why} (its log: {log})")
         if time.monotonic() > deadline:
             raise GochatError(
@@ -184,3 +195,9 @@ def _log_path(port: int) -> Path:
     import platformdirs
 
     return platformdirs.user_log_path("gochat", appauthor=False) / f"server-{port}.log"
+
+
+def _key_file(port: int) -> Path:
+    import platformdirs
+
+    return platformdirs.user_state_path("gochat", appauthor=False) / f"server-{port}.key"

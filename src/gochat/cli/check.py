@@ -83,27 +83,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _log_in_and_write(address: Address, name: str, password: str) -> None:
-    from gochat.client.connection import open_connection
+    from gochat.client.connection import NullReceiver, open_connection
     from gochat.client.options import ClientOptions
     from gochat.protocol.messages import LoggedIn, LoggedOut, Login, Logout, Send, Sent
 
-    async with open_connection(address, None, _NullReceiver(), ClientOptions()) as connection:
+    async with open_connection(address, None, NullReceiver(), ClientOptions()) as connection:
         await connection.ask(Login(name=name, password=password), LoggedIn)
         await connection.ask(Send(to=f"@{name}", text="gochat check", cid=CID), Sent)
         await connection.ask(Logout(), LoggedOut)
-
-
-class _NullReceiver:
-    """Takes what the server sends unasked."""
-
-    def received(self, event: object) -> None:
-        pass
-
-    def replied(self, request: object, reply: object) -> None:
-        pass
-
-    def has_room(self, *, before_reply: bool) -> bool:
-        return True
 
 
 def _password(path: Path | None) -> str:

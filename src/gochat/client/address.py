@@ -10,8 +10,9 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
@@ -39,6 +40,8 @@ class Address:
     host: str
     port: int
     tls: bool
+    #: The file with the key by which the server has to prove that it is this user's own.
+    key_file: Path | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -47,7 +50,8 @@ class Address:
     @property
     def url(self) -> str:
         """The address in full, with scheme and port."""
-        return f"{'gochats' if self.tls else 'gochat'}://{self}"
+        key_file = "" if self.key_file is None else f"?key_file={quote(str(self.key_file))}"
+        return f"{'gochats' if self.tls else 'gochat'}://{self}{key_file}"
 
     @property
     def security(self) -> Security:
@@ -61,6 +65,8 @@ def parse(text: str) -> Address:
     """Return what `text` means: ``gochats://host[:port]`` is TLS, ``gochat://host[:port]`` plain
     text, and ``host[:port]`` TLS unless the host is this machine (:func:`is_loopback`).
 
+    ``?key_file=PATH`` after it means a server that has to prove first that it is this user's own.
+
     Raises:
         ConfigError: it is none of these.
     """
@@ -71,17 +77,20 @@ def parse(text: str) -> Address:
     try:
         parts = urlsplit(text if has_scheme else f"//{text}")
         host, port = parts.hostname, parts.port
+        query = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
+        key_file = query.pop("key_file", None)
     except ValueError as error:
         raise ConfigError(f"invalid server address {text!r}: {error}") from error
     is_known = not has_scheme or parts.scheme in ("gochat", "gochats")
-    surplus = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    surplus = parts.path.strip("/") or query or parts.fragment or parts.username
     if not is_known or not host or surplus or any(c.isspace() for c in host):
         raise ConfigError(
             f"invalid server address {text!r}: write host:port, or gochat://host:port for a "
             "server without TLS"
         )
     tls = parts.scheme == "gochats" if has_scheme else not is_loopback(host)
-    return Address(host, DEFAULT_PORT if port is None else port, tls)
+    port = DEFAULT_PORT if port is None else port
+    return Address(host, port, tls, Path(key_file) if key_file else None)
 
 
 def is_loopback(host: str) -> bool:

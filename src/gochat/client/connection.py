@@ -6,8 +6,8 @@ from __future__ import annotations
 import logging
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Protocol, TypeVar
 
 import anyio
@@ -15,6 +15,7 @@ from anyio.abc import ByteStream
 from msgspec import structs
 
 from gochat.client import address as addresses
+from gochat.client import recognition
 from gochat.client.address import Address
 from gochat.client.options import ClientOptions
 from gochat.client.replies import checked, no_answer
@@ -84,6 +85,20 @@ class Receiver(Protocol):
     def has_room(self, *, before_reply: bool) -> bool:
         """Return whether to read on; `before_reply`: a request waits for its reply."""
         ...
+
+
+class NullReceiver:
+    """Takes what the server sends unasked, and does nothing with it."""
+
+    def received(self, event: Event) -> None:
+        """Forget it."""
+
+    def replied(self, request: Request, reply: Reply) -> None:
+        """Forget it."""
+
+    def has_room(self, *, before_reply: bool) -> bool:
+        """Read on."""
+        return True
 
 
 class _Waiter:
@@ -193,6 +208,15 @@ class Connection:
         self._requests.clear()
         self._ended.set()
         self.read_on()
+
+    @contextmanager
+    def events_ignored(self) -> Iterator[None]:
+        """Hand nothing to the receiver meanwhile."""
+        receiver, self._receiver = self._receiver, NullReceiver()
+        try:
+            yield
+        finally:
+            self._receiver = receiver
 
     async def wait_lost(self) -> ConnectionLost:
         """Wait until the connection ends, and return why."""
@@ -331,9 +355,13 @@ async def open_connection(
 ) -> AsyncIterator[Connection]:
     """Connect to `address`. Leaving the block closes the connection.
 
+    Where the address names a key, the server has to prove first that it has it: until then it gets
+    nothing else, and nothing of what it sends reaches the receiver.
+
     Raises:
-        ConnectionLost: the server can't be reached.
+        ConnectionLost: the server can't be reached, or proves nothing.
     """
+    key = None if address.key_file is None else recognition.read_key(address, address.key_file)
     stream = await addresses.connect(
         address,
         ssl_context,
@@ -346,6 +374,9 @@ async def open_connection(
             for task in (connection.read, connection.write, connection.watch):
                 tasks.start_soon(task)
             try:
+                if key is not None:
+                    with connection.events_ignored():
+                        await recognition.recognise(connection.ask, address, key)
                 yield connection
             finally:
                 connection.end("the connection was closed")

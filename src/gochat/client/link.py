@@ -14,7 +14,7 @@ from msgspec import structs
 
 from gochat.client.address import Address
 from gochat.client.backoff import Backoff
-from gochat.client.connection import Connection, open_connection
+from gochat.client.connection import Connection, NullReceiver, open_connection
 from gochat.client.events import ConnectionState
 from gochat.client.mailroom import Mailroom
 from gochat.client.options import ClientOptions, Clock
@@ -109,7 +109,7 @@ class Link:
 
         async def register() -> wire.Registered:
             async with open_connection(
-                self._address, self._ssl_context, _Deaf(), self._options
+                self._address, self._ssl_context, NullReceiver(), self._options
             ) as connection:
                 return await connection.ask(request, wire.Registered)
 
@@ -343,17 +343,3 @@ class _End:
         if isinstance(self.error, ChatError):
             return self.error.retry_after or 0.0
         return (self.bye and self.bye.retry_after) or 0.0
-
-
-class _Deaf:
-    """The receiver of a connection that is there for one request."""
-
-    def received(self, event: wire.Event) -> None:
-        """Nothing is of interest."""
-
-    def replied(self, request: wire.Request, reply: wire.Reply) -> None:
-        """The request's waiter has it."""
-
-    def has_room(self, *, before_reply: bool) -> bool:
-        """There is nothing to fill."""
-        return True

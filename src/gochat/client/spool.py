@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from gochat import private
 from gochat.client.outgoing import Outgoing, OutgoingState
 from gochat.errors import ChatError, ConfigError, OutboxInUse
 
@@ -59,15 +60,15 @@ class Spool:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[Spool]:
-        """Open the file at `path`, made with mode 600 if there is none, for this process alone.
+        """Open the file at `path`, with mode 600, for this process alone.
 
         Raises:
             OutboxInUse: another program has it.
-            ConfigError: it can't be opened, or is something else.
+            ConfigError: it can't be opened, belongs to another user, or is something else.
         """
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            private.make_directories(path.parent)
+            os.close(private.open_file(path, os.O_RDWR | os.O_CREAT))
             database = sqlite3.connect(path, timeout=0, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"the outbox {path} can't be opened: {error}") from error

@@ -315,6 +315,14 @@ class Config(Struct, frozen=True, kw_only=True):
             "default is enough for one that starts at the same time and loads some gigabytes.",
         ),
     ] = 30.0
+    key_file: Annotated[
+        str,
+        Meta(
+            description="File in which the server keeps a key while it runs (mode 600), by which "
+            "programs of its user know that it is their server. `gochat chat` sets it for the "
+            "server that it starts. Empty: none."
+        ),
+    ] = ""
     log_format: Annotated[
         Literal["auto", "console", "json"],
         Meta(description="`auto`: readable on a terminal, JSON lines otherwise."),

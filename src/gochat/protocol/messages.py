@@ -450,15 +450,20 @@ class Members(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ping(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Ask for a sign of life. Either side may send it; answered by `Pong`. Any state."""
+    """Ask for a sign of life. Either side may send it; answered by `Pong`. Any state.
+
+    `challenge` asks the server to prove that it is the one of this user.
+    """
 
     msg_type: ClassVar[str] = "ping"
+    challenge: ShortText | None = None
 
 
 class Pong(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """The sign of life; echoes the `request_id`."""
+    """The sign of life; echoes the `request_id`. `proof` answers a challenge."""
 
     msg_type: ClassVar[str] = "pong"
+    proof: ShortText | None = None
 
 
 # -- replies -----------------------------------------------------------------------------------

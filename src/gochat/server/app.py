@@ -58,8 +58,14 @@ from gochat.protocol.messages import Bye, ByeReason, Error
 from gochat.server import deadlines, following, journal, workers
 from gochat.server.certificate import Certificate
 from gochat.server.handlers import Handlers
+from gochat.server.identity import Identity
 from gochat.server.limits import ConnectionLimiter, LoginLimiter, max_connections
-from gochat.server.listener import accept_for_ever, cannot_listen
+from gochat.server.listener import (
+    accept_for_ever,
+    cannot_listen,
+    listening_on,
+    peer_of,
+)
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.neighbours import Neighbours
@@ -105,7 +111,7 @@ class Server:
 
     async def handle(self, stream: trio.SocketStream, tls: ssl.SSLContext | None = None) -> None:
         """Serve one connection to its end, whatever happens on it."""
-        address, port = _address(stream)
+        address, port = peer_of(stream)
         refusal = self._services.connections.refusal(address)
         if refusal is not None:
             more = self._services.journal.admit("connection refused", refusal)
@@ -163,6 +169,10 @@ class Server:
             self.sessions.discard(session)
             if not self.sessions:
                 self._ended.set()
+
+    def published(self) -> contextlib.AbstractContextManager[None]:
+        """Be known to programs of this user: :meth:`.Identity.published`."""
+        return self._services.identity.published()
 
     async def drain(self) -> None:
         """Say goodbye to everybody and wait until they are gone, for at most `drain_timeout`."""
@@ -229,6 +239,7 @@ async def serve(
             await stack.enter_async_context(listener)
             for listener in await _listen(config, is_worker=is_worker)
         ]
+        stack.enter_context(server.published())
 
         def connected(stream: trio.SocketStream) -> None:
             tls = certificate.context if certificate is not None else None
@@ -239,7 +250,7 @@ async def serve(
         async with trio.open_nursery() as accepting:
             for listener in listeners:
                 accepting.start_soon(accept_for_ever, listener, connected)
-            addresses = [_listening_on(listener) for listener in listeners]
+            addresses = [listening_on(listener) for listener in listeners]
             for host, port in addresses:
                 log.info("listening", host=host, port=port, tls=certificate is not None)
             if certificate is not None:
@@ -344,6 +355,7 @@ def _compose(
         markers=Markers(store, hub),
         registrations=RegistrationLimiter(limits, trio.current_time),
         journal=journal.Journal(),
+        identity=Identity(config.key_file),
     )
 
 
@@ -380,19 +392,6 @@ async def _refuse(stream: trio.SocketStream, code: ErrorCode, *, encrypted: bool
         with trio.move_on_after(0.1), contextlib.suppress(trio.BrokenResourceError):
             await stream.send_all(encode(Error(code=code, text=bye.text)) + encode(bye))
     await trio.aclose_forcefully(stream)
-
-
-def _address(stream: trio.SocketStream) -> tuple[str, int | None]:
-    try:
-        address, port = stream.socket.getpeername()[:2]
-    except OSError:  # it has gone already
-        return "?", None
-    return str(address), int(port)
-
-
-def _listening_on(listener: trio.SocketListener) -> tuple[str, int]:
-    host, port = listener.socket.getsockname()[:2]
-    return str(host), int(port)
 
 
 def _wall_clock() -> int:

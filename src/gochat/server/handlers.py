@@ -138,7 +138,8 @@ class Handlers:
     async def _answer(self, session: Session, request: Request) -> None:
         match request:
             case Ping():
-                session.reply(Pong(request_id=request.request_id))
+                proof = self._services.identity.prove(request.challenge)
+                session.reply(Pong(request_id=request.request_id, proof=proof))
             case Pong():
                 pass  # that something arrived has been noted
             case Register() | Login() | Resume():

@@ -70,6 +70,21 @@ def cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> Gochat
             return AddressUnavailable(f"{what}: {reason}")
 
 
+def peer_of(stream: trio.SocketStream) -> tuple[str, int | None]:
+    """Return address and port of the other side; ``?`` if it has gone already."""
+    try:
+        address, port = stream.socket.getpeername()[:2]
+    except OSError:
+        return "?", None
+    return str(address), int(port)
+
+
+def listening_on(listener: trio.SocketListener) -> tuple[str, int]:
+    """Return address and port that people connect to."""
+    host, port = listener.socket.getsockname()[:2]
+    return str(host), int(port)
+
+
 async def accept_for_ever(
     listener: trio.SocketListener,
     connected: Callable[[trio.SocketStream], None],

@@ -13,6 +13,7 @@ from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
+from gochat.server.identity import Identity
 from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.login_line import LoginLines
@@ -41,3 +42,4 @@ class Services:
     markers: Markers
     registrations: RegistrationLimiter
     journal: Journal
+    identity: Identity

@@ -56,6 +56,8 @@ def check(config: Config) -> None:
             "a SQLite file serves one process: leave --workers out, or keep everything in Redis "
             "with --store redis://… (gochat db copy moves what you have)"
         )
+    if config.key_file:
+        raise ConfigError("key_file is for a server of one process: leave it out, or --workers")
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigError("this system can't share a port between processes: leave --workers out")
 

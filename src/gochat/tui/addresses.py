@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
 from gochat.client.address import Security, is_loopback, parse
@@ -19,8 +20,11 @@ def complete(text: str) -> str:
 
 
 def shorten(url: str) -> str:
-    """Return a URL as it is shown: only what is not usual. :func:`complete` gives it back."""
-    address = parse(url)
+    """Return a URL as it is shown: only what is not usual, and no file.
+
+    :func:`complete` gives it back, but for the key of one's own server.
+    """
+    address = dataclasses.replace(parse(url), key_file=None)
     return str(address) if parse(str(address)) == address else address.url
 
 

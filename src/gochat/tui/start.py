@@ -49,10 +49,9 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
 
 
 def _preferences(state: State, config: Path | None) -> Preferences:
+    problems = [problem for problem in (locale_problem(), state.secure()) if problem]
     found = preferences.load(state, config)
-    if problem := locale_problem():
-        found = dataclasses.replace(found, problems=(problem, *found.problems))
-    return found
+    return dataclasses.replace(found, problems=(*problems, *found.problems))
 
 
 async def _run_until_signalled(app: GochatApp) -> None:

@@ -8,16 +8,17 @@ can't be written is said once, and tried again with the next change.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 import platformdirs
+
+from gochat import private
+from gochat.errors import ConfigError
 
 #: Servers that are remembered; the one not used for longest is forgotten.
 _SERVERS: Final = 20
@@ -65,6 +66,25 @@ class State:
         #: Called with the reason when something can't be kept.
         self.report: Callable[[str], None] = lambda problem: None
         self._is_failing = False
+
+    def secure(self) -> str:
+        """Take the rights of others on the directory, if it is there; return what was wrong.
+
+        Raises:
+            ConfigError: it belongs to another user, who would get all that is kept there.
+        """
+        try:
+            was_open = self.directory.exists() and private.make_directory(self.directory)
+        except PermissionError as error:
+            raise ConfigError(
+                f"the state directory {self.directory} can't be used: {error.strerror}: choose "
+                "another with --state-dir"
+            ) from error
+        except OSError:
+            return ""  # reported when something is to be kept
+        if not was_open:
+            return ""
+        return f"others could use {self.directory}, where sessions are kept: now only you can"
 
     # -- sessions -------------------------------------------------------------------------------
 
@@ -117,12 +137,9 @@ class State:
         digest = hashlib.sha256(f"{server}\n{name}".encode()).hexdigest()[:16]
         return f"{what}-{digest}.json"
 
-    def _make(self) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-
     def _load(self, name: str, kind: type[T]) -> T:
         try:
-            return msgspec.json.decode((self.directory / name).read_bytes(), type=kind)
+            return msgspec.json.decode(private.read_file(self.directory / name), type=kind)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return kind()
 
@@ -138,15 +155,6 @@ class State:
         return not self._is_failing
 
     def _replace(self, name: str, value: msgspec.Struct) -> None:
-        # A new file renamed over the old one: whole at any moment, and never readable by others,
-        # not even between its creation and a chmod.
-        self._make()
-        handle, path = tempfile.mkstemp(dir=self.directory, prefix=f".{name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(value)))
-            Path(path).replace(self.directory / name)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(path).unlink()
-            raise
+        private.make_directory(self.directory)
+        data = msgspec.json.format(msgspec.json.encode(value))
+        private.replace_file(self.directory / name, data)

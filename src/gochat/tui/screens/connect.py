@@ -246,7 +246,7 @@ class ConnectScreen(Screen[None]):
             )
         else:
             try:
-                url = addresses.complete(server)
+                url = self._url(server.strip())
             except ConfigError as error:
                 self._wrong("server", sentence(str(error)))
                 return
@@ -255,6 +255,12 @@ class ConnectScreen(Screen[None]):
                     Credentials(url, name.strip(), password, register, invite.strip() or None)
                 )
             )
+
+    def _url(self, server: str) -> str:
+        # What is shown of one's own server is not all that makes it one's own.
+        if server == addresses.shorten(self._server):
+            return self._server
+        return addresses.complete(server)
 
     def action_cancel(self) -> None:
         """Stop waiting."""

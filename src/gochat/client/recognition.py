@@ -1,0 +1,50 @@
+"""Knowing one's own server before it gets anything: see :mod:`gochat.protocol.proof`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from gochat import private
+from gochat.client.address import Address
+from gochat.errors import ChatError, ConnectionLost
+from gochat.protocol import proof
+from gochat.protocol.messages import Ping, Pong
+
+
+def read_key(address: Address, path: Path) -> bytes:
+    """Return the key of the server that runs now.
+
+    Raises:
+        ConnectionLost: there is none, so there is no such server.
+    """
+    try:
+        return private.read_file(path)
+    except FileNotFoundError as error:
+        raise ConnectionLost(
+            f"your own server at {address} is not running: start it with gochat chat"
+        ) from error
+    except OSError as error:
+        raise ConnectionLost(
+            f"the key of your own server can't be read: {path}: {error.strerror}"
+        ) from error
+
+
+async def recognise(
+    ask: Callable[[Ping, type[Pong]], Awaitable[Pong]], address: Address, key: bytes
+) -> None:
+    """Return if the server has `key`. Nothing but a random challenge is sent.
+
+    Raises:
+        ConnectionLost: it has not, or answers something else.
+    """
+    challenge = proof.new_challenge()
+    try:
+        pong = await ask(Ping(challenge=challenge), Pong)
+    except ChatError:
+        pong = Pong()
+    if not proof.is_proof(key, challenge, pong.proof):
+        raise ConnectionLost(
+            f"{address} is not your own server, so nothing was sent to it: another program has "
+            "its port now"
+        )
