@@ -505,3 +505,21 @@ async def test_a_store_that_is_down_is_no_wrong_password(
     for attempt in (accounts.log_in, accounts.register):
         with pytest.raises(StoreUnavailable):
             await attempt("ann", PASSWORD)
+
+
+async def test_reserved_names_and_what_looks_like_them_are_refused(world: World) -> None:
+    accounts = Accounts(
+        world.store, Clock(), passwords=Passwords(Hasher()), reserved_names=("admin", "Here")
+    )
+    for name in ("admin", "ADMIN", "admın", "аdmin".replace("а", "ɑ"), "here"):
+        with pytest.raises(ChatError, match="reserved") as refusal:
+            await accounts.register(name, PASSWORD)
+        assert (refusal.value.code, refusal.value.field) == ("name_taken", "name")
+    assert await accounts.register("administrator", PASSWORD) == "administrator"
+
+
+async def test_account_of_a_name_reserved_later_goes_on(world: World) -> None:
+    before = Accounts(world.store, Clock(), passwords=Passwords(Hasher()))
+    await before.register("admin", PASSWORD)
+    after = Accounts(world.store, Clock(), passwords=Passwords(Hasher()), reserved_names=("admin",))
+    assert (await after.log_in("admin", PASSWORD)).name == "admin"

@@ -27,7 +27,7 @@ from storing import NOON, Chat, Clock, account, draft, key, person
 
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.store import Appended, Token
-from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import copy as copying
 from gochat.storage import open_store, wall_clock
 from gochat.storage.copy import COMPARING, Report, copy
@@ -234,6 +234,9 @@ async def go_on(url: str) -> None:
         await chat.do("Mei", "#lobby", "delete", ref=1)
         await chat.do("Eve", "#Cellar", "kick", subject="Bob")
         await chat.do("Mei", "#Cellar", "join")
+        assert await chat.refused("Bob", "#Gɑrden", "create", "public") == "room_exists"
+        with pytest.raises(ChatError, match="looks like"):
+            await store.create_account(account("b0b"))
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis_server"])

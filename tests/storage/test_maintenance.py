@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import trio
-from storing import Chat, draft
+from storing import Chat, account, draft, person
 
-from gochat.errors import ConfigError, StoreCorrupt
+from gochat.errors import ChatError, ConfigError, StoreCorrupt
 from gochat.storage import open_store, wall_clock
-from gochat.storage.maintenance import backup, check, wrong_times
+from gochat.storage.maintenance import backup, check, lookalikes, wrong_times
 
 pytestmark = pytest.mark.trio
 
@@ -218,3 +218,28 @@ async def test_check_changes_nothing(path: Path) -> None:
     before = path.read_bytes()
     check(path)
     assert path.read_bytes() == before
+
+
+async def test_lookalikes_from_before_they_were_refused_go_on_and_are_listed(path: Path) -> None:
+    """Brought up to date, the older one keeps the claim."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TABLE skeleton")
+        db.execute("PRAGMA user_version = 3")
+        add = "INSERT INTO account (key, name, password_hash, created) VALUES (?, ?, '', ?)"
+        db.executemany(add, [("pɑul", "Pɑul", 2), ("paul", "Paul", 1), ("zoe", "zoe", 1)])
+        db.execute("INSERT INTO conversation (key, name) VALUES ('#iobby', '#Iobby')")
+    async with open_store(f"sqlite:///{path}") as store:
+        for taken in ("pauI", "ᴢoe", "Meі".replace("і", "ı")):
+            with pytest.raises(ChatError, match="looks like"):
+                await store.create_account(account(taken))
+        found = await store.existing([person("Paul"), person("Pɑul")])
+        assert set(found.values()) == {"Paul", "Pɑul"}
+    assert set(lookalikes(path)) == {
+        "#Iobby looks like #lobby, which was there first",
+        "Pɑul looks like Paul, which was there first",
+    }
+    with closing(sqlite3.connect(path)) as db:
+        claims = dict(db.execute("SELECT skeleton, key FROM skeleton"))
+    assert claims["paul"] == "paul"
+    assert claims["#lobby"] == "#lobby"
+    assert claims["#iobby"] == "#iobby"

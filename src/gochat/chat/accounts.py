@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Final, NamedTuple
 
 import trio
 
-from gochat.chat import names
+from gochat.chat import names, skeletons
 from gochat.chat.hashing import HashingQueue, Wait, wait_patiently
 from gochat.chat.names import NameKey
 from gochat.chat.passwords import Passwords, Verdict
@@ -79,6 +79,7 @@ class Accounts:
         passwords: Passwords | None = None,
         token_lifetime: int = TOKEN_LIFETIME,
         queue: HashingQueue | None = None,
+        reserved_names: Iterable[str] = (),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -86,15 +87,23 @@ class Accounts:
         #: In milliseconds.
         self.token_lifetime: Final = token_lifetime
         self._queue = queue or HashingQueue()
+        self._reserved = skeletons.of_all(reserved_names)
 
     async def register(self, name: str, password: str, wait: Wait = wait_patiently) -> str:
         """Create an account and return the name as it will be shown.
 
         Raises:
-            ChatError: ``bad_name``, ``bad_password``, ``name_taken`` or ``busy``.
+            ChatError: ``bad_name``, ``bad_password``, ``name_taken`` or ``busy``. A name that is
+                reserved, or looks like another one, counts as taken.
         """
         shown = names.check(name)
         key = names.fold(name)
+        if not self._reserved.isdisjoint(skeletons.skeletons(shown)):
+            raise ChatError(
+                ErrorCode.NAME_TAKEN,
+                f"the name {shown!r} is reserved, or looks like one that is: choose another name",
+                field="name",
+            )
         self._passwords.check(password)
         if await self._store.account(key) is None:
             async with self._queue.slot(wait):

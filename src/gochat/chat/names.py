@@ -12,10 +12,10 @@ profile:
 - no mark in front, where it would sit on the ``@``, and no piles of marks (UTS #39, section 5.4),
   which would reach into the lines above and below.
 
-Not covered are names that look alike without mixing: one wholly of another alphabet ("раураӏ", all
-Cyrillic), letters of one script (``l`` and ``I``, ``rn`` and ``m``), kana among Han (``ロ`` and
-``口``), ``O`` and ``0``. No rule about one name alone can refuse them without refusing real names
-("Сара"); it would take the skeletons of all names that are taken (UTS #39, section 4) in the store.
+Names can look alike without mixing: one wholly of another alphabet ("раураӏ", Cyrillic), letters
+of one script (``l`` and ``I``, ``rn`` and ``m``), ``O`` and ``0``. No rule about one name alone can
+refuse them without refusing real names ("Сара"), so that is decided against those that are taken:
+:mod:`gochat.chat.skeletons`.
 
 The zero-width joiners are refused, although Persian and Sinhala use them: a name would have
 invisible parts. Of which script a letter is comes from a table of Unicode 15; a newer letter counts

@@ -203,6 +203,10 @@ class Store(Protocol):
         """Keep a new account, a member of the lobby whose history it has "read".
 
         Return False, and change nothing, if the key is taken. Of two at the same time one wins.
+
+        Raises:
+            ChatError: ``name_taken``: the name looks like that of another account
+                (:mod:`gochat.chat.skeletons`). Of two at the same time at most one is kept.
         """
         ...
 
@@ -272,8 +276,8 @@ class Store(Protocol):
           in the same commit counts;
         - a sender, subject, mentioned or private conversation's person who has no account:
           ``unknown_person``;
-        - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does:
-          ``room_exists``;
+        - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does,
+          or that looks like another one (:mod:`gochat.chat.skeletons`): ``room_exists``;
         - ``edit``, ``delete``, ``react``, ``unreact`` of a seq that is no message, or is deleted:
           ``unknown_message``.
 

@@ -86,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
         raise StoreCorrupt(f"{database} is not sound: start no server on it, restore a backup")
     for remark in maintenance.wrong_times(database, wall_clock()):
         print(f"{database}: {remark}")
+    for remark in maintenance.lookalikes(database):
+        print(f"{database}: {remark}")
     for state in maintenance.states(database):
         print(f"{database}: {state}")
     print(f"{database}: sound")

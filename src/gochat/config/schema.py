@@ -268,6 +268,14 @@ class Registration(Struct, frozen=True, kw_only=True):
             "At least 8 characters, so that they aren't guessed."
         ),
     ] = ()
+    reserved_names: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=32)], ...],
+        Meta(
+            description="Names that nobody can register, nor any that look like them: those that "
+            "people take for the server, or for everybody. Accounts that have one already keep it. "
+            "The list takes the place of the default; an empty one reserves nothing."
+        ),
+    ] = ("admin", "server", "system", "nickserv", "chanserv", "everyone", "here", "gochat")
 
 
 class Tls(Struct, frozen=True, kw_only=True):

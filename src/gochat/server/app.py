@@ -337,6 +337,7 @@ def _compose(
         ),
         token_lifetime=int(limits.token_lifetime * 1000),
         queue=HashingQueue(limits.hashing_queue),
+        reserved_names=config.registration.reserved_names,
     )
     return Services(
         config=config,

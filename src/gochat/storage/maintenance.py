@@ -9,12 +9,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from gochat.chat.store import MAX_AHEAD
 from gochat.errors import ConfigError, StoreCorrupt
-from gochat.storage.sqlite import database, history, place, search
+from gochat.storage.sqlite import database, history, place, search, skeletons
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
 from gochat.storage.sqlite.source import opened_to_read
 
@@ -103,6 +104,15 @@ def wrong_times(path: Path, now: int) -> list[str]:
         f"at entry {seq}"
         for key, seq, before, ts in back
     ]
+
+
+def lookalikes(path: Path) -> list[str]:
+    """Return which names in a sound database look like an older one, from before such were refused.
+
+    Raises as :func:`check` does.
+    """
+    with opened_to_read(path) as db, database.mapped_errors():
+        return list(islice(skeletons.collisions(db), MAX_FINDINGS))
 
 
 _AHEAD: Final = (

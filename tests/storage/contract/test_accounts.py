@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 
 import pytest
 import trio
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from storing import NOON, Chat, Clock, account, person
 
 from gochat.chat.store import LOGIN_ADDRESSES, Account, Store, Token
+from gochat.errors import ChatError
 
 pytestmark = pytest.mark.trio
 
@@ -44,6 +46,43 @@ async def test_of_many_who_register_one_name_at_once_one_wins(store: Store) -> N
     kept = await store.account(person("Mei"))
     assert kept is not None
     assert kept.password_hash == winner
+
+
+async def test_name_that_looks_like_another_is_refused(store: Store) -> None:
+    assert await store.create_account(account("Paul", "first"))
+    for twin in ("pɑul", "PAUI"):
+        with pytest.raises(ChatError, match="looks like a name that is taken") as refusal:
+            await store.create_account(account(twin))
+        assert (refusal.value.code, refusal.value.field) == ("name_taken", "name")
+        assert await store.account(person(twin)) is None
+    assert await store.create_account(account("PAUL", "second")) is False
+    assert await store.account(person("paul")) == account("Paul", "first")
+
+
+async def test_refused_name_claims_nothing(store: Store) -> None:
+    """Neither one that is taken nor one that looks like another: "Ian" also looks like "lan"."""
+    await store.create_account(account("ian"))
+    assert await store.create_account(account("Ian")) is False
+    await store.create_account(account("lan"))
+    await store.create_account(account("aII"))  # with two capitals, as people see it: "all"
+    with pytest.raises(ChatError):
+        await store.create_account(account("AlI"))
+    assert await store.create_account(account("ali"))
+
+
+async def test_of_twins_who_register_at_once_at_most_one_is_kept(store: Store) -> None:
+    kept: list[str] = []
+
+    async def register(name: str) -> None:
+        with suppress(ChatError):
+            if await store.create_account(account(name)):
+                kept.append(name)
+
+    async with trio.open_nursery() as nursery:
+        for name in ("paul", "pɑul", "pauI", "рауӏ"):  # the last one all Cyrillic: not the same
+            nursery.start_soon(register, name)
+    assert "рауӏ" in kept
+    assert len(kept) <= 2
 
 
 async def test_existing_finds_shown_names_of_those_who_have_accounts(chat: Chat) -> None:

@@ -39,6 +39,23 @@ async def test_a_room_exists_once_whatever_its_case(chat: Chat) -> None:
     assert (room.name, room.private, room.members) == ("#Garden", False, 1)
 
 
+async def test_room_that_looks_like_another_is_refused(chat: Chat) -> None:
+    await chat.do("Mei", "#paul", "create", "public", cid="one")
+    for twin in ("#pɑul", "#PAUI", "#Iobby", "#l0bby"):
+        assert await chat.refused("Bob", twin, "create", "public") == "room_exists"
+        assert await chat.store.room(key(twin, "Bob"), person("Bob")) is None
+    await chat.register("paul")  # people and rooms are told apart by the #
+    (again,) = await chat.append(draft("Mei", "#paul", "public", kind="create", cid="one"))
+    assert isinstance(again, Appended)
+    assert again.dup
+
+
+async def test_refused_room_claims_no_name(chat: Chat) -> None:
+    await chat.do("Mei", "#ian", "create", "public")
+    assert await chat.refused("Bob", "#Ian", "create", "public") == "room_exists"
+    await chat.do("Bob", "#lan", "create", "public")
+
+
 async def test_room_that_nobody_created_is_none(chat: Chat) -> None:
     assert await chat.store.room(key("#garden", "Mei"), person("Mei")) is None
 

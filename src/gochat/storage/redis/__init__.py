@@ -17,7 +17,7 @@ there, topology.py which server has which part of it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Final
 
 import trio
@@ -40,7 +40,7 @@ from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage import wall_clock
 from gochat.storage.integrity import Integrity
-from gochat.storage.redis import durability, starting, topology, upkeep
+from gochat.storage.redis import durability, migration, starting, topology, upkeep
 from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.exchange import RedisExchange
 from gochat.storage.redis.feed import Feed
@@ -54,6 +54,7 @@ from gochat.storage.redis.order import Order
 from gochat.storage.redis.people import People
 from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search import Search
+from gochat.storage.redis.source import Deployment
 from gochat.storage.redis.url import Location, parse_url
 from gochat.storage.redis.wire import Broken, Refused
 
@@ -270,7 +271,10 @@ class _Parts:
 
 
 def _connect(location: Location, clock: Callable[[], int] | None) -> _Parts:
-    return _Parts(location, starting.find_partitions(location), clock)
+    partitions = starting.find_partitions(location)
+    with closing(Deployment(location, partitions)) as deployment:
+        migration.claim_existing(deployment)
+    return _Parts(location, partitions, clock)
 
 
 @asynccontextmanager

@@ -6,7 +6,8 @@ wholly in one partition; so is what is kept about a person, in another one.
 
 ==================== ====== ===========================================================
 ``meta``             hash   version and number of partitions; `copy_of` while it is a copy in the
-                            making; only in partition 0
+                            making; `claimed`: all names have their claims, see
+                            migration.py; only in partition 0
 ``state``            hash   `epoch`; `run`: the server process it holds for; `pos`: the
                             position of the last entry; `gate`: see attachment.py; `index`:
                             something may be in the index; `loss`: the last of keys that
@@ -36,6 +37,7 @@ wholly in one partition; so is what is kept about a person, in another one.
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
 ``f:PERSON``         zset   the addresses from which they have logged in, by the time; expires
 ``t:DIGEST``         string a session token; expires
+``y:SKELETON``       string the claim on what a name looks like: see claim.lua
 ``nodes``            hash   when each node's lease ends; only in partition 0
 ``o:NODE``           hash   the people that are online at a node; expires; in partition 0
 ``notices``          stream what nodes tell each other; only in partition 0
@@ -54,6 +56,7 @@ from zlib import crc32
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.skeletons import Skeleton
 
 #: Of this layout.
 VERSION: Final = 1
@@ -108,6 +111,11 @@ class Keys:
         name = digest.hex()
         partition = self.partition(name)
         return partition, f"{self._prefixes[partition]}t:{name}"
+
+    def skeleton(self, skeleton: Skeleton) -> tuple[int, str]:
+        """Return the partition and the key of the claim on a skeleton."""
+        partition = self.partition(skeleton)
+        return partition, f"{self._prefixes[partition]}y:{skeleton}"
 
     def said(self, conversation: ConversationKey, sender: NameKey, cid: str) -> tuple[str, bytes]:
         """Return the key and the field by which a cid is known in a conversation."""

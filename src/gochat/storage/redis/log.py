@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey
+from gochat.chat.skeletons import looks_taken
 from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import Message
@@ -26,11 +25,13 @@ from gochat.storage import wall_clock
 from gochat.storage.log_time import ClockWarnings
 from gochat.storage.redis import scripts
 from gochat.storage.redis.attachment import GATE, Attachment
+from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.lanes import Command, Steps
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.order import Placed
 from gochat.storage.redis.reading import Reading
+from gochat.storage.redis.records import PackedDraft
 from gochat.storage.redis.topology import Topology
 from gochat.storage.redis.url import Options
 from gochat.storage.redis.wire import Reply, Words
@@ -52,31 +53,6 @@ _TEXTS: Final = {
 _LISTS_SENDER: Final = frozenset({"create", "join"})
 
 
-class _Draft(Struct, array_like=True, frozen=True):
-    """A draft as ``append.lua`` takes it. What is not there is empty or 0; `now` is 0 for the
-    clock of Redis."""
-
-    now: int
-    kind: str
-    conversation: str
-    to: str
-    sender: str
-    sender_name: str
-    text: str
-    ref: int
-    cid: str
-    mentions: str
-    subject: str
-    subject_name: str
-    claim_memory: int
-    feed_entries: int
-    keep: int
-    people: tuple[str, ...]
-    max_ahead: int
-    max_gate: int
-    facts: Facts | None
-
-
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -87,7 +63,7 @@ class Pending:
     another one, what was remembered is worth nothing.
     """
 
-    __slots__ = ("draft", "epoch", "outcome", "partition", "placed")
+    __slots__ = ("claim", "draft", "epoch", "outcome", "partition", "placed")
 
     def __init__(self, draft: Draft, partition: int, epoch: str) -> None:
         self.draft: Final = draft
@@ -95,6 +71,7 @@ class Pending:
         self.epoch: Final = epoch
         self.outcome: Appended | ChatError | None = None
         self.placed: Placed | None = None
+        self.claim: Claim | None = None  # on the name of a new room
 
 
 class Log:
@@ -135,6 +112,7 @@ class Log:
                     ErrorCode.UNKNOWN_PERSON, "there is nobody of this name", field="to"
                 )
         yield from self._list(one.draft for one in pending if one.outcome is None)
+        yield from self._claim_names(pending)
         yield from self._claim(pending)
         yield from self._try([one for one in pending if one.outcome is None])
         if self._options.wait and pending:
@@ -176,6 +154,15 @@ class Log:
         if len(self._listed) > MAX_LISTED:
             self._listed = set()
         self._listed.update(unlisted)
+
+    def _claim_names(self, pending: Sequence[Pending]) -> Steps[None]:
+        for one in pending:
+            if one.outcome is None and one.draft.kind == "create":
+                claim = Claim(self._keys, one.draft.conversation, one.draft.to)
+                if (yield from claim.make()):
+                    one.claim = claim
+                else:
+                    one.outcome = looks_taken(one.draft.to)
 
     def _claim(self, pending: Sequence[Pending]) -> Steps[None]:
         """Reserve the cids of those drafts whose sender is kept on another server."""
@@ -275,7 +262,7 @@ class Log:
                 for person in conversations.participants(key)
                 for part in (person, self._names.person(person) or person)
             )
-        packed = _Draft(
+        packed = PackedDraft(
             now=now,
             kind=draft.kind,
             conversation=key,
@@ -374,7 +361,10 @@ class Log:
         )
 
     def _release(self, one: Pending) -> Steps[None]:
-        """Give back the cid of a draft that was refused, so that it can be used again."""
+        """Give back the cid of a draft that was refused, so that it can be used again, and the name
+        of the room that it did not make."""
+        if one.claim is not None:
+            yield from one.claim.release()
         if self._is_claimed_apart(one):
             partition = self._keys.partition(one.draft.sender_key)
             key = self._keys.claim(one.draft.sender_key, one.draft.cid or "")

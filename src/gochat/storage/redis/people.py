@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.skeletons import looks_taken
 from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, Account, Token
 from gochat.protocol.messages import Level
 from gochat.storage.redis import scripts
+from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.lanes import Command, Steps, call
 from gochat.storage.redis.reading import Reading
@@ -59,6 +61,11 @@ class People:
 
     def create_account(self, account: Account) -> Steps[bool]:
         """Keep a new account."""
+        claim = Claim(self._keys, account.key, account.name)
+        if not (yield from claim.make()):
+            if (yield from self.account(account.key)) is not None:
+                return False
+            raise looks_taken(account.name)
         # First where the lobby stands: what is said while the account is made is unread, no more.
         ((read, texts),) = yield [
             Command(
@@ -82,6 +89,8 @@ class People:
                 account.generation,
             )
         ]
+        if not is_new:
+            yield from claim.release()
         return bool(is_new)
 
     def account(self, key: NameKey) -> Steps[Account | None]:

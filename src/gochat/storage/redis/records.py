@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey, known
 from gochat.chat.store import Logged
 from gochat.protocol.messages import EntryKind, Level, Message, Reaction
@@ -70,6 +71,31 @@ class FeedEntry(Struct, array_like=True, frozen=True):
             mentions=_names(self.mentions),
         )
         return Logged(self.conversation, entry, self.subject or None)
+
+
+class PackedDraft(Struct, array_like=True, frozen=True):
+    """A draft as ``append.lua`` takes it. What is not there is empty or 0; `now` is 0 for the
+    clock of Redis."""
+
+    now: int
+    kind: str
+    conversation: str
+    to: str
+    sender: str
+    sender_name: str
+    text: str
+    ref: int
+    cid: str
+    mentions: str
+    subject: str
+    subject_name: str
+    claim_memory: int
+    feed_entries: int
+    keep: int
+    people: tuple[str, ...]
+    max_ahead: int
+    max_gate: int
+    facts: Facts | None
 
 
 class Row(Struct, array_like=True, frozen=True):

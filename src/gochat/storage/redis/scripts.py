@@ -35,8 +35,10 @@ RENEW: Final = _read("renew")
 EXTEND: Final = _read("extend")
 LAG: Final = _read("lag")
 INDEX: Final = _read("index")
+CLAIM: Final = _read("claim")
+RELEASE: Final = _read("release")
 
 ALL: Final = (
     *(APPEND, PAGE, STANDING, MARK, SEEK, BEAT, REGISTER, PASSWORD, ATTACH, RENEW, EXTEND, LAG),
-    INDEX,
+    *(INDEX, CLAIM, RELEASE),
 )

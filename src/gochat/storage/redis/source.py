@@ -40,6 +40,8 @@ T = TypeVar("T")
 
 #: In ``meta`` while the data is a copy in the making: the fingerprint of its source.
 COPY_OF: Final = "copy_of"
+#: In ``meta`` once all names have their claims (migration.py).
+CLAIMED: Final = "claimed"
 #: Commands sent before their answers are read: a room with a hundred thousand members takes more.
 PIPELINED: Final = 10_000
 #: Keys looked at by one step of a scan.

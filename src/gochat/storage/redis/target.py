@@ -21,6 +21,7 @@ from gochat.storage import wall_clock
 from gochat.storage.contents import Entry, Heading, Participant, Person, Source, Target
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import DEFAULT_PARTITIONS, VERSION
+from gochat.storage.redis.migration import claim_existing
 from gochat.storage.redis.people import encode_token, lifetime
 from gochat.storage.redis.records import Record, Row, decode_record
 from gochat.storage.redis.rehearsal import rehearse_reading, rehearse_writing
@@ -319,7 +320,8 @@ class RedisTarget:
         self._redis.ask(commands)
 
     def complete(self) -> int:
-        """See :class:`~gochat.storage.contents.Target`. Everything is there already."""
+        """See :class:`~gochat.storage.contents.Target`. All but the claims is there already."""
+        claim_existing(self._redis)
         return 0
 
     def publish(self) -> None:

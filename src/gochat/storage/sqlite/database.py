@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import structlog
 
 from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import history, place
+from gochat.storage.sqlite import history, place, skeletons
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
 
 log = structlog.stdlib.get_logger()
@@ -417,6 +417,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     scripts = migrations()
     if version == len(scripts):
         return
+    skeletons.define(db)
     # One script and one transaction: a kill in the middle leaves the old schema whole.
     script = ["BEGIN IMMEDIATE;", *scripts[version:]]
     if version == 0:

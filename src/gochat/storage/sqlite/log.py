@@ -14,7 +14,7 @@ from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged
 from gochat.errors import ChatError, ErrorCode, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.log_time import ClockWarnings
-from gochat.storage.sqlite import facts, rooms
+from gochat.storage.sqlite import facts, rooms, skeletons
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.directory import Directory, KnownConversation
@@ -217,6 +217,7 @@ class Log:
             raise ChatError(
                 ErrorCode.ROOM_EXISTS, f"there is a room {draft.to} already", field="room"
             )
+        skeletons.claim(self.db, draft.conversation, draft.to)
         room = self._directory.create_room(
             draft.conversation, draft.to, is_private=draft.text == "private"
         )

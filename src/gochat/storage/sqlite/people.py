@@ -6,18 +6,21 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, Account, Token
 from gochat.protocol.messages import Level
+from gochat.storage.sqlite import skeletons
 from gochat.storage.sqlite.log import Log
 
 
 def create_account(log: Log, account: Account) -> bool:
     """See :meth:`gochat.chat.store.Store.create_account`."""
-    is_new = log.db.execute(
-        "INSERT INTO account (key, name, password_hash, created, generation)"
-        " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (account.key, account.name, account.password_hash, account.created, account.generation),
-    ).rowcount
-    if not is_new:
+    query = "SELECT 1 FROM account WHERE key = ?"
+    if log.db.execute(query, (account.key,)).fetchone() is not None:
         return False
+    skeletons.claim(log.db, account.key, account.name)
+    log.db.execute(
+        "INSERT INTO account (key, name, password_hash, created, generation)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (account.key, account.name, account.password_hash, account.created, account.generation),
+    )
     log.db.execute(
         "INSERT INTO participant (person, conversation, role, since, read)"
         " SELECT ?, id, 'member', ?, ? FROM conversation WHERE key = ?",

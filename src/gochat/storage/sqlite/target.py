@@ -18,7 +18,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.contents import Entry, Heading, Participant, Person, Source, Target
-from gochat.storage.sqlite import database, history, lock, place, search
+from gochat.storage.sqlite import database, history, lock, place, search, skeletons
 from gochat.storage.sqlite.database import mapped_errors, parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.source import SqliteSource
@@ -271,6 +271,7 @@ class SqliteTarget:
             )
             db.execute("DROP TABLE temp.placed")
             self._index(db)
+            skeletons.claim_all(db)
             db.execute("UPDATE meta SET value = (SELECT count(*) FROM entry) WHERE key = 'indexed'")
             db.execute(
                 "UPDATE conversation SET members = (SELECT count(*) FROM participant p WHERE"

@@ -1,0 +1,70 @@
+"""Which names look alike, by the skeletons of UTS #39, section 4.
+
+A name has one skeleton or two: of the form that is shown, and of its key, for people see the one
+and type the other. Two names look alike if they have a skeleton in common. That is known only of
+names that are taken: "сор", all Cyrillic, is a word, and is refused only where there is a "cop".
+
+The data is that of confusables.txt. As names are compared without case, so are skeletons: "Iobby"
+and "lobby" look alike, and so do "b0b" and "bob", by way of "bOb".
+
+Stores keep a *claim* on each skeleton: the key of the first one who had it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+from typing import NewType
+
+from gochat.chat.names import known
+from gochat.errors import ChatError, ErrorCode
+
+#: What all names that look like each other have in common; of a room it begins with ``#``.
+Skeleton = NewType("Skeleton", str)
+
+
+def skeletons(shown: str) -> tuple[Skeleton, ...]:
+    """Return the skeletons, one or two, of a name as it is shown; of a room's with its ``#``.
+
+    Never raises. Takes time linear in the length of `shown`, which callers have checked.
+    """
+    return tuple(dict.fromkeys((skeleton(shown), skeleton(known(shown)))))
+
+
+def skeleton(form: str) -> Skeleton:
+    """Return the skeleton of one form of a name, shown or key. The skeleton of one is itself."""
+    # Twice: a capital letter may stand for others of which none looks like the small one.
+    return Skeleton(_mapped(_mapped(form)))
+
+
+def of_all(names: Iterable[str]) -> frozenset[Skeleton]:
+    """Return the skeletons of all these names."""
+    return frozenset(one for name in names for one in skeletons(name))
+
+
+def looks_taken(shown: str) -> ChatError:
+    """Return the error for a name that looks like another one, of a person or a room."""
+    if shown.startswith("#"):
+        text, code, field = "room that exists", ErrorCode.ROOM_EXISTS, "room"
+    else:
+        text, code, field = "name that is taken", ErrorCode.NAME_TAKEN, "name"
+    return ChatError(code, f"{shown!r} looks like a {text}: choose another name", field=field)
+
+
+def _mapped(form: str) -> str:
+    decomposed = unicodedata.normalize("NFD", form)
+    mapped = decomposed.translate(_table()).lower()
+    return unicodedata.normalize("NFD", mapped)
+
+
+@cache
+def _table() -> dict[int, str]:
+    text = (resources.files("gochat.chat") / "confusables.txt").read_text(encoding="utf-8")
+    table: dict[int, str] = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            target, _, sources = line.partition("\t")
+            table |= dict.fromkeys(map(ord, sources), target)
+    return table

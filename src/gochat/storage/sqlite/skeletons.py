@@ -1,0 +1,51 @@
+"""The claims on names, and on all that look like them. Each function runs inside a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from gochat.chat import skeletons
+from gochat.storage import lookalikes
+from gochat.storage.lookalikes import Named
+
+
+def define(db: sqlite3.Connection) -> None:
+    """Let statements call ``skeleton(form)``."""
+    db.create_function("skeleton", 1, skeletons.skeleton, deterministic=True)
+
+
+def claim(db: sqlite3.Connection, key: str, shown: str) -> None:
+    """Claim a name for the account or room with this key. Writes nothing if it raises.
+
+    Raises:
+        ChatError: ``name_taken`` or ``room_exists``: it looks like another one.
+    """
+    wanted = skeletons.skeletons(shown)
+    for one in wanted:
+        query = "SELECT key FROM skeleton WHERE skeleton = ?"
+        if db.execute(query, (one,)).fetchone() not in (None, (key,)):
+            raise skeletons.looks_taken(shown)
+    add = "INSERT INTO skeleton (skeleton, key) VALUES (?, ?) ON CONFLICT DO NOTHING"
+    db.executemany(add, [(one, key) for one in wanted])
+
+
+def claim_all(db: sqlite3.Connection) -> None:
+    """Claim all names there are anew: who came first keeps the claim."""
+    db.execute("DELETE FROM skeleton")
+    db.executemany(
+        "INSERT INTO skeleton (skeleton, key) VALUES (?, ?)", lookalikes.claims(_named(db))
+    )
+
+
+def collisions(db: sqlite3.Connection) -> Iterator[str]:
+    """Yield, in words, which names look like an older one."""
+    return lookalikes.collisions(_named(db))
+
+
+def _named(db: sqlite3.Connection) -> Iterator[Named]:
+    for row in db.execute(
+        "SELECT created, key, name FROM account"
+        " UNION ALL SELECT id, key, name FROM conversation WHERE name IS NOT NULL"
+    ):
+        yield Named(*row)

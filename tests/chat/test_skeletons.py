@@ -1,0 +1,66 @@
+"""Which names look alike."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+
+import pytest
+
+from gochat.chat import names
+from gochat.chat.skeletons import of_all, skeleton
+
+
+def look_alike(one: str, other: str) -> bool:
+    return not of_all([one]).isdisjoint(of_all([other]))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("pɑul", "Paul"),
+        ("ɡoogle", "google"),
+        ("admın", "admin"),
+        ("ᴢoe", "Zoe"),
+        ("#Iobby", "#lobby"),
+        ("#1obby", "#lobby"),
+        ("PAUI", "paul"),
+        ("b0b", "Bob"),
+        ("rnei", "Mei"),
+        ("сор", "cop"),
+        ("СОР", "cop"),
+        ("раураӏ", "paypal"),
+    ],
+)
+def test_twins_look_alike(one: str, other: str) -> None:
+    assert names.fold(one.removeprefix("#")) != names.fold(other.removeprefix("#"))
+    assert look_alike(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("jose", "josé"),
+        ("paul", "paula"),
+        ("user2", "user3"),
+        ("iobby", "lobby"),  # small letters: i is not l
+        ("lobby", "#lobby"),
+        ("Сара", "Sara"),
+        ("李雷", "李蕾"),
+    ],
+)
+def test_others_do_not(one: str, other: str) -> None:
+    assert not look_alike(one, other)
+
+
+def test_skeleton_of_a_skeleton_is_itself() -> None:
+    """Of every character, so also where it stands for a capital that stands for others."""
+    for char in map(chr, (*range(0x21, 0xD800), *range(0xE000, sys.maxunicode + 1))):
+        assert skeleton(skeleton(char)) == skeleton(char), hex(ord(char))
+
+
+def test_data_lists_nothing_twice() -> None:
+    text = (resources.files("gochat.chat") / "confusables.txt").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    listed = [char for _, sources in rows for char in sources]
+    assert len(listed) == len(set(listed)) > 2000

@@ -1,0 +1,73 @@
+"""Claims on names in Redis, where they lie apart from what they are for."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from redis_nodes import Nodes
+from redis_process import RedisServer
+from storing import Chat, account, person
+
+from gochat.chat.skeletons import Skeleton
+from gochat.errors import ChatError
+from gochat.storage.redis.keys import DEFAULT_PARTITIONS, Keys
+
+pytestmark = [pytest.mark.trio, pytest.mark.redis]
+
+
+@pytest.fixture
+def nodes(redis_server: RedisServer) -> Nodes:
+    return Nodes(redis_server)
+
+
+async def test_claim_of_a_node_that_died_serves_its_name_and_no_other(nodes: Nodes) -> None:
+    """It was made, and the account was not."""
+    async with nodes.open() as store:
+        key = claim_on(nodes, "zoe")
+        with nodes.client() as client:
+            client.set(key, "zoe\0an attempt")
+        with pytest.raises(ChatError, match="looks like"):
+            await store.create_account(account("ᴢoe"))
+        assert await store.create_account(account("zoe"))
+        with nodes.client() as client:
+            assert client.get(key) == b"zoe"  # which no attempt gives back
+
+
+async def test_refused_attempt_leaves_nothing(nodes: Nodes) -> None:
+    async with nodes.open() as store:
+        await store.create_account(account("lan"))
+        before = nodes.keys("*y:*")
+        with pytest.raises(ChatError, match="looks like"):
+            await store.create_account(account("Ian"))
+        assert nodes.keys("*y:*") == before
+
+
+async def test_names_from_before_they_were_claimed_are_claimed_by_who_was_first(
+    nodes: Nodes,
+) -> None:
+    async with nodes.open() as store:
+        await Chat(store).register("Mei", "zoe")
+        await Chat(store).do("Mei", "#Garden", "create", "public")
+        for name, created in (("paul", 2), ("pɑul", 1)):
+            assert await store.create_account(replace(account(name), created=created))
+            forget_claims(nodes)
+    async with nodes.open() as store:
+        chat = Chat(store)
+        for twin in ("pauI", "rnei", "ᴢoe"):
+            with pytest.raises(ChatError, match="looks like"):
+                await store.create_account(account(twin))
+        for room in ("#Gɑrden", "#Iobby"):
+            assert await chat.refused("Mei", room, "create", "public") == "room_exists"
+        assert len(await store.existing([person("paul"), person("pɑul")])) == 2
+        with nodes.client() as client:
+            assert client.get(claim_on(nodes, "paul")).decode() == "pɑul"
+
+
+def claim_on(nodes: Nodes, skeleton: str) -> str:
+    return Keys(nodes.prefix, DEFAULT_PARTITIONS).skeleton(Skeleton(skeleton))[1]
+
+
+def forget_claims(nodes: Nodes) -> None:
+    with nodes.client() as client:
+        client.delete(*nodes.keys("*y:*"))
+        client.hdel(Keys(nodes.prefix, DEFAULT_PARTITIONS).meta, "claimed")
