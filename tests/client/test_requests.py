@@ -357,3 +357,31 @@ async def test_a_reply_that_nobody_waits_for_is_ignored() -> None:
         await peer.send(wire.Ok(request_id="r999"), wire.Ok(), wire.Error(code="busy", text="busy"))
         await peer.settle()
         assert client.state is ConnectionState.CONNECTED
+
+
+SLOWLY = wire.Error(code="rate_limited", text="slowly", retry_after=0.01)
+
+
+async def test_what_reads_is_asked_again_when_there_was_too_much_of_it() -> None:
+    async with logged_in() as (_, client, peer):
+        async with meanwhile(client.history, "#lobby") as outcome:
+            for _ in range(2):
+                await peer.reply(await peer.expect(wire.History), SLOWLY)
+            page = HistoryPage(
+                conv="#lobby", epoch="e1", head=0, entries=(), older=False, newer=False
+            )
+            await peer.reply(await peer.expect(wire.History), page)
+        assert outcome.result().head == 0
+
+
+async def test_what_writes_and_what_is_refused_for_good_is_not_asked_again() -> None:
+    async with logged_in() as (_, client, peer):
+        async with meanwhile(client.join, "#garden") as joined:
+            await peer.reply(await peer.expect(wire.Join), SLOWLY)
+        with pytest.raises(ChatError, match="slowly"):
+            joined.result()
+        async with meanwhile(client.history, "#x") as read:
+            error = wire.Error(code="not_a_member", text="join it first")
+            await peer.reply(await peer.expect(wire.History), error)
+        with pytest.raises(ChatError, match="join it first"):
+            read.result()

@@ -478,3 +478,15 @@ async def test_closing_the_program_at_any_point_of_the_login_is_clean() -> None:
             await peer.accept_login()
             await outcome.done.wait()
         # The picture is being asked for.
+
+
+async def test_a_resume_that_has_to_wait_is_repeated() -> None:
+    async with opened() as (server, client):
+        async with meanwhile(client.resume, "an old token") as outcome:
+            peer = await server.accept()
+            error = wire.Error(code="rate_limited", text="slowly", retry_after=0.01)
+            await peer.reply(await peer.expect(wire.Resume), error)
+            request = await (await server.accept()).welcome()
+        outcome.result()
+        assert isinstance(request, wire.Resume)
+        assert client.state is ConnectionState.CONNECTED

@@ -21,6 +21,7 @@ from gochat.chat.names import NameKey, known
 from gochat.chat.presence import Roster
 from gochat.chat.rate import TokenBucket
 from gochat.chat.store import Batch, Cursor, Logged
+from gochat.chat.typing_notices import TypingNotices
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
     Capability,
@@ -75,7 +76,7 @@ class OnlinePerson:
     change in the meantime.
     """
 
-    __slots__ = ("generation", "key", "name", "rooms", "sessions", "turns", "typed")
+    __slots__ = ("generation", "key", "name", "rooms", "sessions", "turns", "typing")
 
     def __init__(self, key: NameKey, name: str, turns: TokenBucket) -> None:
         self.key: Final = key
@@ -85,8 +86,8 @@ class OnlinePerson:
         self.generation = 0
         #: How often they may write to the log, on all their devices together.
         self.turns: Final = turns
-        #: When they last told a conversation that they are typing.
-        self.typed: dict[ConversationKey, float] = {}
+        #: Of the notices that they are typing.
+        self.typing = TypingNotices()
 
 
 class Hub:

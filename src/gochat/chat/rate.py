@@ -5,13 +5,16 @@ Pure bookkeeping: the present time is given, in seconds of a monotonic clock.
 
 from __future__ import annotations
 
-from typing import Final
+from collections import OrderedDict
+from typing import Final, Generic, TypeVar
 
 from gochat.errors import ChatError, ErrorCode
 
 #: Of a token, what may be missing: who comes back at the very moment that they were told must not
 #: be sent away again for what adding floats has lost. It is owed, so the rate stays what it is.
 ROUNDING: Final = 1e-3
+
+K = TypeVar("K")
 
 
 class TokenBucket:
@@ -45,10 +48,10 @@ class TokenBucket:
         """Undo one :meth:`take`: what it was taken for has turned out to cost nothing."""
         self._tokens = min(self._burst, self._tokens + 1)
 
-    def charge(self, now: float) -> None:
-        """Take one token, whether it is there or not."""
+    def charge(self, now: float, tokens: float = 1.0) -> None:
+        """Take tokens, whether they are there or not: what is not is owed."""
         self.wait(now)
-        self._tokens -= 1
+        self._tokens -= tokens
 
     @property
     def full_at(self) -> float:
@@ -63,3 +66,25 @@ class TokenBucket:
         return ChatError(
             ErrorCode.RATE_LIMITED, f"too fast: try again in {wait:.1f} s", retry_after=wait
         )
+
+
+class Buckets(Generic[K]):
+    """Buckets that are alike, one for each key; of more than `max_remembered` the one that was not
+    used for longest is forgotten, which is as if it were full."""
+
+    def __init__(self, burst: float, per_second: float, max_remembered: int) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._max_remembered = max_remembered
+        self._buckets: OrderedDict[K, TokenBucket] = OrderedDict()
+
+    def of(self, key: K, now: float) -> TokenBucket:
+        """Return the bucket of a key."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._burst, self._per_second, now)
+            if len(self._buckets) > self._max_remembered:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        return bucket

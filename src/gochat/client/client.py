@@ -90,7 +90,8 @@ class Client:
     **Requests** are the coroutine methods. Each raises
 
     - :exc:`~gochat.errors.ChatError` when the server says no; nothing of the request happened
-      then;
+      then. What only reads, or moves a read marker, is repeated by itself when it is
+      ``rate_limited``;
     - :exc:`~gochat.errors.ConnectionLost` when there is no answer within
       `ClientOptions.request_timeout` (30 s), which includes waiting for a connection that was
       lost; or at once while the client is offline. It is not known then whether it happened.
@@ -166,7 +167,8 @@ class Client:
         await self._link.log_in(wire.Login(name=name, password=password))
 
     async def resume(self, token: str) -> None:
-        """Connect, and log in by a token of an earlier session. As :meth:`log_in` otherwise.
+        """Connect, and log in by a token of an earlier session. As :meth:`log_in` otherwise, and
+        repeated, too, if it is ``rate_limited``.
 
         Raises:
             ChatError: ``bad_token``: it has expired or was revoked; log in by password.

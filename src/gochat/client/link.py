@@ -38,6 +38,19 @@ _FINAL: Final = frozenset({ByeReason.SESSION_REVOKED, ByeReason.PROTOCOL_ERROR})
 #: And those to a client whose request to log in had not arrived in time.
 _LATE: Final = frozenset({ByeReason.LOGIN_TIMEOUT, ByeReason.FRAME_TIMEOUT})
 
+#: What is asked again, when the server says so, where the server has had too much of it: it changes
+#: nothing that others see, and nobody wants to see an error for having scrolled fast.
+READS: Final = (
+    wire.History,
+    wire.Search,
+    wire.Who,
+    wire.Conversations,
+    wire.Rooms,
+    wire.Members,
+    wire.MarkRead,
+    wire.SetLevel,
+)
+
 R = TypeVar("R", bound=wire.Reply)
 
 
@@ -171,8 +184,15 @@ class Link:
         with anyio.move_on_after(self._options.request_timeout):
             while True:
                 connection = await self._connected()
-                with suppress(ConnectionLost):
+                try:
                     return checked(await connection.request(request), expected)
+                except ConnectionLost:
+                    continue
+                except ChatError as error:
+                    if error.code != ErrorCode.RATE_LIMITED or not isinstance(request, READS):
+                        raise
+                    least = error.retry_after or 0.0
+                await self._clock.sleep(least + self._spread(least))
         raise ConnectionLost(no_answer(self._options))
 
     async def tell(self, request: wire.Request) -> None:
@@ -204,7 +224,9 @@ class Link:
         while True:
             end = await self._live(request, order)
             reason = str(end.error)
-            if end.is_final or not (order.is_settled or end.was_not_looked_at):
+            has_to_wait = end.is_rate_limited and isinstance(request, wire.Resume)
+            was_decided = not (end.was_not_looked_at or has_to_wait)
+            if end.is_final or (was_decided and not order.is_settled):
                 if end.revokes_token:
                     self._mailroom.token = self._mailroom.token_expires = None
                 order.settle(end.error)
@@ -331,6 +353,12 @@ class _End:
         if isinstance(self.error, ChatError):
             return self.error.code == ErrorCode.BUSY
         return self.bye is not None and self.bye.reason in _LATE
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether there were too many requests. Of a login that can be too many wrong passwords,
+        which the person should know; of a token it just takes a moment."""
+        return isinstance(self.error, ChatError) and self.error.code == ErrorCode.RATE_LIMITED
 
     @property
     def revokes_token(self) -> bool:

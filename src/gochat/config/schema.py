@@ -197,6 +197,34 @@ class Limits(Struct, frozen=True, kw_only=True):
         float,
         _within(0.01, 1_000_000, "Messages per second after that: faster than anybody types."),
     ] = 5.0
+    budget: Annotated[
+        float,
+        _within(
+            100,
+            1e9,
+            "What a person's other requests may cost at once, from all devices, before they must "
+            "wait; a point is about 1 ms of the processor. An address has that "
+            "`connections_per_address` times.",
+        ),
+    ] = 1000.0
+    budget_per_second: Annotated[
+        float,
+        _within(
+            1,
+            1e9,
+            "Points per second after that; for an address a quarter of that "
+            "`connections_per_address` times.",
+        ),
+    ] = 50.0
+    rooms_per_day: Annotated[
+        int,
+        _within(
+            1,
+            1_000_000,
+            "Rooms that a person may create in a day, as this server remembers it: each is there "
+            "for good, and makes searching and listing longer for everybody.",
+        ),
+    ] = 100
     text_chars: Annotated[
         int,
         _within(
@@ -218,7 +246,13 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 500
     typing_interval: Annotated[
-        _Seconds, _within(0, 3600, "Seconds between two notices of one person's typing.")
+        _Seconds,
+        _within(
+            0,
+            3600,
+            "Seconds between two notices of one person's typing in one conversation, and on "
+            "average in all; three may come at once.",
+        ),
     ] = 3.0
     presence_interval: Annotated[
         _Seconds,

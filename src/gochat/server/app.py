@@ -56,6 +56,7 @@ from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
 from gochat.server import deadlines, following, journal, workers
+from gochat.server.budget import CONNECTION, HANDSHAKE, Budgets, OverBudget
 from gochat.server.certificate import Certificate
 from gochat.server.handlers import Handlers
 from gochat.server.identity import Identity
@@ -113,6 +114,12 @@ class Server:
         """Serve one connection to its end, whatever happens on it."""
         address, port = peer_of(stream)
         refusal = self._services.connections.refusal(address)
+        if refusal is None:
+            try:
+                cost = CONNECTION if tls is None else HANDSHAKE
+                self._services.budgets.charge(address, None, cost)
+            except OverBudget:
+                refusal = ErrorCode.RATE_LIMITED
         if refusal is not None:
             more = self._services.journal.admit("connection refused", refusal)
             if more is not None:
@@ -350,6 +357,7 @@ def _compose(
         drafts=Drafts(store, directory, limits.text_chars),
         rooms=Rooms(store, directory),
         retries=Retries(store, directory),
+        budgets=Budgets(limits, trio.current_time),
         connections=ConnectionLimiter(limits, max_connections(limits)),
         logins=LoginLimiter(limits),
         login_lines=LoginLines(limits.login_interval, limits.login_line),

@@ -30,6 +30,7 @@ from gochat.protocol.messages import (
     Registered,
     Resume,
 )
+from gochat.server.budget import ARRIVING
 from gochat.server.catch_up import CatchUp
 from gochat.server.limits import subscriber
 from gochat.server.receipts import Receipts
@@ -90,6 +91,7 @@ class Arrivals:
                 logins.failed(account, origin, now, is_known=is_known)
             raise
         logins.succeeded(account, origin)
+        self._services.budgets.charge(session.address, who.key, ARRIVING)
         token = await accounts.issue_token(who, origin, is_login=True)
         async with self._arriving(session, who, token, request, is_new_address=not is_known):
             pass
@@ -99,6 +101,7 @@ class Arrivals:
         session.caps = _kept(frozenset(request.caps))
         origin = subscriber(session.address)
         who, token, is_new = await self._services.accounts.resume(request.token, origin)
+        self._services.budgets.charge(session.address, who.key, ARRIVING)
         async with self._arriving(session, who, token, request, is_new_address=is_new) as catch_up:
             await catch_up.send_missed(request.positions)
 

@@ -30,6 +30,7 @@ from gochat.chat.store import Cursor, Page
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import CaughtUp, Message, Position
+from gochat.server.budget import PAGE
 from gochat.server.services import Services
 from gochat.server.session import NOWHERE, Session
 
@@ -51,6 +52,7 @@ class CatchUp:
         self._store = services.store
         self._hub = services.hub
         self._markers = services.markers
+        self._budgets = services.budgets
         self._limits = services.config.limits
         self._session = session
         self._person = person
@@ -210,6 +212,7 @@ class CatchUp:
     ) -> Page:
         """Read a page, unless nobody is there any more to be sent it."""
         await self._session.require_peer()
+        self._budgets.spend(self._session.address, self._person.key, PAGE)
         return await self._store.page(
             key, viewer=self._person.key, after=after, limit=limit, as_of=as_of
         )

@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from itertools import groupby
-from math import inf
 from typing import Final, TypeAlias, assert_never
 
 import trio
@@ -68,6 +67,7 @@ from gochat.protocol.messages import (
     Who,
 )
 from gochat.server.arrival import Arrivals
+from gochat.server.budget import REFUSED_WRITE, OverBudget, cost
 from gochat.server.pages import fitting, history_page
 from gochat.server.receipts import Seqs
 from gochat.server.services import Services
@@ -81,6 +81,9 @@ MAX_AWAY: Final = 200
 MAX_PEOPLE: Final = 200
 MAX_ROOMS: Final = 32
 MAX_CONVERSATIONS: Final = 32
+#: Seconds that a session pauses at most whose budget is used up: long enough that refusing what it
+#: asks for costs next to nothing, and not so long that an honest client takes it for a dead server.
+MAX_PAUSE: Final = 1.0
 
 
 class Handlers:
@@ -97,24 +100,40 @@ class Handlers:
         posted, not flushed, unless there are so many that the peer has to read before there are
         more."""
         session.requests += len(requests)
+        wait = await self._handle(session, requests)
+        if wait and not session.is_ending:
+            await session.pause(min(wait, MAX_PAUSE))
+
+    async def _handle(self, session: Session, requests: Sequence[Request]) -> float:
+        """Handle requests; return for how long their sender is to wait after them."""
+        wait = 0.0
         for is_send, group in groupby(requests, key=lambda request: isinstance(request, Send)):
             if is_send:
                 if session.is_ending:
-                    return
+                    break
                 sends = [r for r in group if isinstance(r, Send)]
                 with self._traced(session, Send, len(sends)):
                     await self._send(session, sends)
                 continue
             for request in group:
                 if session.is_ending:
-                    return
+                    break
                 with self._traced(session, type(request)):
                     try:
+                        self._charge(session, cost(request))
                         await self._answer(session, request)
                     except (ChatError, StoreUnavailable) as error:
                         session.refuse(error, request)
+                        if isinstance(error, OverBudget):
+                            wait = max(wait, error.wait)
                 await session.wait_for_peer()
                 await session.give_way()
+        return wait
+
+    def _charge(self, session: Session, cost: float) -> None:
+        """Charge whoever is logged in, and the address. Raises OverBudget."""
+        person = session.identity.key if session.identity is not None else None
+        self._services.budgets.charge(session.address, person, cost)
 
     def _traced(
         self, session: Session, kind: type[Request], times: int = 1
@@ -245,7 +264,7 @@ class Handlers:
                 if isinstance(result, FactsChanged):
                     result = await self._send_again(session, who, person, request)
             elif isinstance(outcome, ChatError):  # looked up now: the first try may be one of these
-                result = await self._earlier_or(outcome, who, person, request)
+                result = await self._earlier_or(session, outcome, who, person, request)
             else:
                 result = outcome
             self._acknowledge(session, request, result)
@@ -268,14 +287,18 @@ class Handlers:
         result: Outcome
         try:
             self._take_turn(person)
+            if isinstance(request, CreateRoom):
+                self._services.budgets.take_room(who.key)
         except ChatError as error:
-            result = await self._earlier_or(error, who, person, request)
+            result = await self._earlier_or(session, error, who, person, request)
         else:
             result = await self._settle(session, who, person, request, rooms=person.rooms)
+            if isinstance(request, CreateRoom) and not _is_new(result):
+                self._services.budgets.give_room_back(who.key)
         if isinstance(request, CreateRoom) and isinstance(result, Appended):
             await self._set_first_topic(who, request)
         self._acknowledge(session, request, result)
-        if isinstance(result, Appended) and not result.dup:
+        if _is_new(result):
             log_change(session, request)
 
     async def _settle(
@@ -296,7 +319,7 @@ class Handlers:
                 tries=tries,
             )
         except ChatError as error:
-            return await self._earlier_or(error, who, person, request)
+            return await self._earlier_or(session, error, who, person, request)
         return self._without_turn(person, result)
 
     async def _set_first_topic(self, who: Identity, request: CreateRoom) -> None:
@@ -312,9 +335,19 @@ class Handlers:
             await settle(partial(self._drafts, who, topic), self._services.store.append)
 
     async def _earlier_or(
-        self, refusal: ChatError, who: Identity, person: OnlinePerson, request: LogRequest
+        self,
+        session: Session,
+        refusal: ChatError,
+        who: Identity,
+        person: OnlinePerson,
+        request: LogRequest,
     ) -> Outcome:
         """What became of a request that is refused now: it may have been granted before."""
+        try:
+            if refusal.code is ErrorCode.RATE_LIMITED:  # it has not paid for the look
+                self._charge(session, REFUSED_WRITE)
+        except OverBudget as error:
+            return error
         try:
             earlier = await self._services.retries.find(who, request)
         except StoreUnavailable as error:
@@ -423,8 +456,7 @@ class Handlers:
     ) -> None:
         address = await self._services.drafts.address(who, person.rooms, request.to)
         now = trio.current_time()
-        if now - person.typed.get(address.key, -inf) >= self._limits.typing_interval:
-            person.typed = {address.key: now}  # nobody types in two conversations at once
+        if person.typing.admit(address.key, self._limits.typing_interval, now):
             self._services.hub.tell_typing(
                 address.key, IsTyping(to=address.shown, from_=who.name), besides=person
             )
@@ -532,6 +564,10 @@ class Handlers:
                 request_id=request.request_id,
             )
         )
+
+
+def _is_new(result: Outcome) -> bool:
+    return isinstance(result, Appended) and not result.dup
 
 
 def _not_logged_in() -> ChatError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from math import ceil
@@ -18,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from gochat.chat.rate import TokenBucket
+from gochat.chat.rate import Buckets, TokenBucket
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.server.limits import MAX_REMEMBERED, subscriber
@@ -50,10 +49,9 @@ class _Counts:
     def __init__(
         self, address: int, network: int, in_all: int | None, window: float, now: float
     ) -> None:
-        self._bursts = (address, network)
-        self._window = window
+        self._addresses: Buckets[str] = Buckets(address, address / window, MAX_REMEMBERED)
+        self._networks: Buckets[str] = Buckets(network, network / window, MAX_REMEMBERED)
         self._all = None if in_all is None else TokenBucket(in_all, in_all / window, now)
-        self._buckets: OrderedDict[tuple[str, int], TokenBucket] = OrderedDict()
 
     def wait(self, address: str, now: float) -> float:
         """The seconds until this address may have another one."""
@@ -70,15 +68,8 @@ class _Counts:
             bucket.give_back()
 
     def _of(self, address: str, now: float) -> Iterator[TokenBucket]:
-        for key in zip((subscriber(address), network(address)), self._bursts, strict=True):
-            bucket = self._buckets.get(key)
-            if bucket is None:
-                burst = key[1]
-                bucket = self._buckets[key] = TokenBucket(burst, burst / self._window, now)
-            self._buckets.move_to_end(key)
-            if len(self._buckets) > MAX_REMEMBERED:
-                self._buckets.popitem(last=False)
-            yield bucket
+        yield self._addresses.of(subscriber(address), now)
+        yield self._networks.of(network(address), now)
         if self._all is not None:
             yield self._all
 

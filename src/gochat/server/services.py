@@ -13,6 +13,7 @@ from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
+from gochat.server.budget import Budgets
 from gochat.server.identity import Identity
 from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
@@ -36,6 +37,7 @@ class Services:
     drafts: Drafts
     rooms: Rooms
     retries: Retries
+    budgets: Budgets
     connections: ConnectionLimiter
     logins: LoginLimiter
     login_lines: LoginLines

@@ -257,6 +257,14 @@ class Session:
         if self.outlet.is_closed:
             raise trio.BrokenResourceError("the peer is gone")
 
+    async def pause(self, seconds: float) -> None:
+        """Do nothing for a while: what comes from a peer that asks for too much has to wait."""
+        self.outlet.flush()
+        if self._bye is None:
+            self._is_waiting = True
+            await trio.sleep(seconds)
+            self._is_waiting = False
+
     async def give_way(self) -> None:
         """Let others have the loop, if this session has had it for :data:`SLICE`.
 

@@ -1,0 +1,33 @@
+"""How often somebody may let others know that they are typing. Pure bookkeeping: the present time
+is given, in seconds of a monotonic clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from gochat.chat.conversations import ConversationKey
+
+
+class TypingNotices:
+    """Which notices of one person's typing are passed on: one in a conversation in each interval,
+    and on average one in all, of which :data:`AT_ONCE` may come together."""
+
+    #: Whoever answers here and there is seen to, but nobody types everywhere.
+    AT_ONCE: Final = 3
+
+    __slots__ = ("_typed",)
+
+    def __init__(self) -> None:
+        #: The conversation and time of each notice that still counts, the oldest first.
+        self._typed: deque[tuple[ConversationKey, float]] = deque(maxlen=self.AT_ONCE)
+
+    def admit(self, conversation: ConversationKey, interval: float, now: float) -> bool:
+        """Return whether to pass a notice on, and count it then."""
+        for earlier, at in self._typed:
+            if earlier == conversation and now - at < interval:
+                return False
+        if len(self._typed) == self.AT_ONCE and now - self._typed[0][1] < self.AT_ONCE * interval:
+            return False
+        self._typed.append((conversation, now))
+        return True

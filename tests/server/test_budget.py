@@ -1,0 +1,303 @@
+"""What requests cost, and that those who do little else than cost are refused; nobody else is."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import trio
+from peers import PASSWORD, Peer, config, running_server
+
+from gochat.chat.names import NameKey
+from gochat.chat.retries import Retries
+from gochat.chat.typing_notices import TypingNotices
+from gochat.config import Limits
+from gochat.errors import ChatError
+from gochat.protocol.messages import (
+    Conversations,
+    CreateRoom,
+    Error,
+    History,
+    HistoryPage,
+    IsTyping,
+    LoggedIn,
+    LoggedOut,
+    Login,
+    Logout,
+    MarkRead,
+    Members,
+    Ping,
+    Pong,
+    Position,
+    Request,
+    Resume,
+    Rooms,
+    Search,
+    Send,
+    Sent,
+    Typing,
+    Who,
+)
+from gochat.server.budget import ARRIVING, CONNECTION, COSTS, PAGE, Budgets, OverBudget, cost
+
+MEI = NameKey("mei")
+
+
+class Office:
+    """People behind one address, and a clock."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.now = 1000.0
+        self.budgets = Budgets(Limits(**limits), lambda: self.now)
+
+    def ask(
+        self, *requests: Request, person: NameKey | None = MEI, address: str = "10.0.0.1"
+    ) -> None:
+        for request in requests:
+            self.budgets.charge(address, person, cost(request))
+
+    def come(self, person: NameKey, conversations: int, pages: int) -> None:
+        """What our client asks for when it comes back."""
+        positions = [Position(conv=f"#{n}", epoch="e", seq=1) for n in range(conversations)]
+        self.budgets.charge("10.0.0.1", None, CONNECTION)
+        self.ask(Resume(token="x", positions=tuple(positions)), person=None)
+        self.budgets.charge("10.0.0.1", person, ARRIVING)
+        for _ in range(pages):
+            self.budgets.spend("10.0.0.1", person, PAGE)
+        self.ask(*[Conversations()] * (conversations // 32 + 1), Who(), person=person)
+
+    def is_refused(self, *requests: Request, **who: Any) -> bool:
+        try:
+            self.ask(*requests, **who)
+        except OverBudget:
+            return True
+        return False
+
+
+# -- those who must not notice --------------------------------------------------------------------
+
+
+def test_each_request_has_its_cost() -> None:
+    assert set(COSTS) == set(get_args(Request))
+
+
+def test_the_app_starts_with_many_rooms_and_people() -> None:
+    office = Office()
+    office.come(MEI, 100, 100)
+    office.ask(*[Who()] * 25, *[Rooms()] * 4, *[Members(room="#x")] * 5)
+
+
+def test_catching_up_after_a_day_away() -> None:
+    office = Office()
+    office.come(MEI, 100, 300)
+    office.ask(*[History(conv="#x", limit=200)] * 100, *[MarkRead(conv="#x", seq=1)] * 100)
+
+
+def test_scrolling_and_searching_as_fast_as_keys_repeat() -> None:
+    office = Office()
+    office.come(MEI, 100, 100)
+    for _ in range(30 * 60):  # a key that is held for a minute, with a page of the log for ten
+        office.now += 1 / 30
+        office.ask(History(conv="#x", limit=10))
+    for number in range(120):  # a fast typist in the search
+        office.now += 1 / 8
+        office.ask(Search(query="x" * (number + 1)))
+
+
+def test_fifty_people_behind_one_address_come_back_at_once() -> None:
+    office = Office(connections_per_address=64)
+    for number in range(50):
+        office.come(NameKey(str(number)), 100, 100)
+        office.ask(*[History(conv="#x", limit=200)] * 20, person=NameKey(str(number)))
+
+
+# -- those who must ------------------------------------------------------------------------------
+
+
+def test_what_costs_more_than_is_left_is_owed() -> None:
+    office = Office(budget=100, budget_per_second=10)
+    office.ask(*[Search(query="x")] * 10)
+    with pytest.raises(OverBudget) as caught:
+        office.ask(Ping())
+    assert caught.value.code == "rate_limited"
+    assert caught.value.retry_after == pytest.approx(0.1)
+    office.now += 0.1
+    office.ask(Search(query="x"))  # one point was there, nine are owed
+    office.now += 0.9
+    assert office.is_refused(Ping())
+    office.now += 0.1
+    office.ask(Ping())
+
+
+@pytest.mark.parametrize(
+    ("addresses", "is_one"),
+    [
+        (["10.0.0.1", "10.0.0.1", "::ffff:10.0.0.1"], True),
+        (["10.0.0.1", "10.0.0.2", "10.0.0.3"], False),
+        (["2001:db8::1", "2001:db8::2", "2001:db8::3:4"], True),  # one /64
+        ([f"2001:db8:0:{n}::1" for n in range(1, 4)], True),  # one /56
+        ([f"2001:db8:{n}::1" for n in range(1, 4)], False),
+    ],
+)
+def test_an_address_has_a_budget_whoever_speaks(addresses: list[str], is_one: bool) -> None:
+    office = Office(budget=100, budget_per_second=1, connections_per_address=1)
+    for number, address in enumerate(addresses[:2]):
+        office.is_refused(*[Search(query="x")] * 11, person=NameKey(str(number)), address=address)
+    last = addresses[2]
+    assert office.is_refused(Ping(), person=NameKey("last"), address=last) is is_one
+
+
+def test_somebody_has_one_budget_at_all_addresses() -> None:
+    office = Office(budget=100, budget_per_second=1)
+    assert office.is_refused(*[Search(query="x")] * 11)
+    assert office.is_refused(Ping(), address="10.9.9.9")
+    assert not office.is_refused(Ping(), person=NameKey("bob"))
+
+
+def test_typing_here_and_there_is_no_way_to_let_others_know_more_often() -> None:
+    notices = TypingNotices()
+    admitted = [notices.admit(f"#{n % 2}", 3.0, n / 1000) for n in range(1500)]  # type: ignore[arg-type]
+    assert sum(admitted) == 2
+    notices = TypingNotices()
+    admitted = [notices.admit(f"#{n}", 3.0, n / 100) for n in range(3000)]  # type: ignore[arg-type]
+    assert sum(admitted) == 3 + 3 * 3  # in 30 s
+
+
+def test_whoever_types_is_seen_to_every_interval() -> None:
+    notices = TypingNotices()
+    admitted = [at for at in range(30) if notices.admit("#lobby", 3.0, float(at))]  # type: ignore[arg-type]
+    assert admitted == list(range(0, 30, 3))
+
+
+# -- in a server ----------------------------------------------------------------------------------
+
+
+async def refusals(peer: Peer, *requests: Request) -> list[str]:
+    """Send requests in one segment; return the codes with which they were refused."""
+    peer.received.clear()
+    await peer.send(*requests, Ping(request_id="last"))
+    while not any(getattr(m, "request_id", None) == "last" for m in peer.received):
+        await peer.receive()
+    return [str(m.code) for m in peer.received if isinstance(m, Error) and m.request_id != "last"]
+
+
+@pytest.mark.trio
+async def test_reading_too_much_is_refused_until_some_time_later() -> None:
+    limits = config(budget=100, budget_per_second=0.01)
+    async with running_server(limits) as server, server.peer("mei") as mei:
+        codes = await refusals(mei, *[History(conv="#lobby", limit=100)] * 60)
+        assert set(codes) == {"rate_limited"}
+        assert len(codes) == 60 - 45  # 100 points, 10 of them for arriving, and 2 for each
+        error = await mei.ask(History(conv="#lobby"), Error)
+        assert error.retry_after is not None
+        assert 0 < error.retry_after <= 200
+        async with server.connect() as again:  # the person's, not the connection's
+            assert (await again.ask(Resume(token=mei.token), Error)).code == "rate_limited"
+        async with server.peer("bob") as bob:
+            await bob.ask(History(conv="#lobby"), HistoryPage)
+
+
+@pytest.mark.trio
+async def test_messages_have_a_limit_of_their_own() -> None:
+    async with running_server(config(budget=100, budget_per_second=0.01)) as server:
+        async with server.peer("mei", "acks") as mei:
+            await refusals(mei, *[Search(query="x")] * 12)
+            await mei.ask(Send(to="#lobby", text="hi"), Sent)
+
+
+@pytest.mark.trio
+async def test_refused_messages_are_looked_up_as_long_as_that_is_paid_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up = 0
+    find = Retries.find
+
+    async def counted(self: Retries, *args: Any) -> Any:
+        nonlocal looked_up
+        looked_up += 1
+        return await find(self, *args)
+
+    monkeypatch.setattr(Retries, "find", counted)
+    limits = config(budget=100, budget_per_second=0.01, burst=1, per_second=0.01)
+    async with running_server(limits) as server, server.peer("mei") as mei:
+        sends = [Send(to="#lobby", text="x", cid=str(number)) for number in range(200)]
+        assert len(await refusals(mei, *sends)) == 199
+        assert 50 <= looked_up <= 100
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("what", ["bad tokens", "logins"])
+async def test_logging_in_again_and_again_is_refused_to_the_address(what: str) -> None:
+    limits = config(budget=100, budget_per_second=0.01, connections_per_address=2)
+    async with running_server(limits) as server, server.connect() as peer:
+        await peer.register("mei")
+        answers: list[str] = []
+        while answers[-1:] != ["rate_limited"]:
+            if what == "bad tokens":
+                reply = await peer.ask(Resume(token="wrong"), Error)
+                answers.append(str(reply.code))
+                continue
+            answer: Any = await peer.ask(Login(name="mei", password=PASSWORD), (LoggedIn, Error))  # type: ignore[arg-type]
+            if isinstance(answer, LoggedIn):
+                answer = await peer.ask(Logout(), (LoggedOut, Error))  # type: ignore[arg-type]
+            answers.append(str(answer.code) if isinstance(answer, Error) else "")
+        # Of 200 points: 11 for what came before, then 3 for each, or 10 + 10 + 5 (100 a person).
+        assert 50 <= len(answers) <= 70 if what == "bad tokens" else 4 <= len(answers) <= 9
+
+
+@pytest.mark.trio
+async def test_connections_are_counted_too() -> None:
+    limits = config(budget=100, budget_per_second=0.01, connections_per_address=1)
+    async with running_server(limits) as server:
+        for _ in range(100):
+            async with await trio.open_tcp_stream(server.host, server.port):
+                pass
+        codes = []
+        for _ in range(20):
+            async with server.connect() as peer:
+                codes += [str(m.code) for m in await peer.at_end() if isinstance(m, Error)]
+                if codes:
+                    break
+        assert codes == ["rate_limited"]
+
+
+@pytest.mark.trio
+async def test_only_so_many_rooms_are_created_in_a_day() -> None:
+    async with running_server(config(rooms_per_day=3)) as server, server.peer("mei") as mei:
+        await mei.ask(CreateRoom(room="#a"), Sent)
+        assert (await mei.ask(CreateRoom(room="#a"), Error)).code == "room_exists"  # costs nothing
+        await mei.ask(CreateRoom(room="#b", cid="b"), Sent)
+        assert (await mei.ask(CreateRoom(room="#b", cid="b"), Sent)).dup
+        await mei.ask(CreateRoom(room="#c"), Sent)
+        error = await mei.ask(CreateRoom(room="#d"), Error)
+        assert error.code == "rate_limited"
+        assert error.retry_after is not None
+        assert 8 * 3600 - 60 < error.retry_after <= 8 * 3600
+        assert (await mei.ask(CreateRoom(room="#b", cid="b"), Sent)).dup
+
+
+@pytest.mark.trio
+async def test_a_person_types_in_two_conversations_and_one_notice_of_each_is_seen() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        async with server.peer("bob", "typing") as bob:
+            await mei.send(*[Typing(to=to) for to in ("#lobby", "@bob")] * 100)
+            await mei.send(Send(to="#lobby", text="done"))
+            await bob.text()
+            seen = [m.to for m in bob.received if isinstance(m, IsTyping)]
+            assert seen == ["#lobby", "@bob"]
+
+
+@pytest.mark.trio
+async def test_who_is_over_budget_is_not_read_from_for_a_moment() -> None:
+    """Or refusing would cost as much as it did."""
+    limits = config(budget=100, budget_per_second=0.01)
+    async with running_server(limits) as server, server.peer("mei") as mei:
+        await refusals(mei, *[Search(query="x")] * 12)
+        began = trio.current_time()
+        await refusals(mei, Search(query="x"))
+        await mei.ask(Ping(), (Pong, Error))  # type: ignore[arg-type]
+        assert trio.current_time() - began >= 0.5
+
+
+def test_an_error_of_the_budget_is_one_that_the_rules_know() -> None:
+    assert isinstance(OverBudget(1.0), ChatError)
