@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import structlog
 import trio
 from damage import overwrite
 from patience import PATIENCE
+from redis_nodes import until
 from store_files import run_python
 from storing import NOON, Chat, Following, account, draft, follow
 
@@ -24,7 +25,7 @@ from gochat.chat.store import Appended, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.maintenance import check, states
-from gochat.storage.sqlite import SqliteStore, database, indexer, writer
+from gochat.storage.sqlite import SqliteStore, database, indexer, search, writer
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
@@ -371,7 +372,7 @@ async def test_damage_ends_the_store_for_everybody(
 async def test_damage_met_in_the_background_ends_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexer.Indexer.catch_up, "__kwdefaults__", {"at_least": 1})
+    monkeypatch.setattr(indexer, "BATCH", 1)
     await filled(path)
     DAMAGE["a page of the index"](path)
     async with opened(path) as chat:
@@ -742,6 +743,73 @@ async def _is_raised(
 ) -> None:
     with pytest.raises(kind):
         await function(*arguments)
+
+
+def _costly(number: int) -> str:
+    """The longest text, nearly all of whose pieces are new to the index."""
+    return "".join(chr(0x4E00 + (number * 1009 + n * n) % 20_000) for n in range(4000))
+
+
+async def test_costly_texts_are_indexed_in_turns_between_which_others_write(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[int | str] = []
+    add = search.add
+
+    def noted(db: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
+        turn = list(texts)
+        add(db, turn)
+        events.append(sum(len(text) for _, text in turn))
+
+    monkeypatch.setattr(search, "add", noted)
+
+    async def say(chat: Chat, text: str) -> None:
+        await chat.say("Mei", "#lobby", text)
+        events.append("said")
+
+    async with opened(path) as chat:
+        await chat.register("Mei", "Bob")
+        async with trio.open_nursery() as nursery:
+            with writer_held_up(chat):
+                for number in range(30):
+                    nursery.start_soon(say, chat, _costly(number))
+                await trio.testing.wait_all_tasks_blocked()
+        await say(chat, "waits for a turn, not for all")
+        assert events.count(8000) < 14
+        await until(lambda: events.count(8000) == 14)
+        assert set(events) == {"said", 8000}
+        assert await chat.find("Bob", _costly(29)[:20]) == [_costly(29)]
+
+
+async def test_what_was_not_indexed_before_the_end_is_found_and_indexed_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "TURNS_AT_END", 1)
+    texts = [_costly(number) for number in range(9)]
+
+    async def all_are_found(chat: Chat) -> bool:
+        return [await chat.find("Bob", text[:20]) for text in texts] == [[text] for text in texts]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(indexer.Indexer, "is_due", False)
+        async with opened(path) as chat:
+            await chat.register("Mei", "Bob")
+            for number, text in enumerate(texts):
+                await chat.say("Mei", ["#lobby", "@Bob", "#lobby"][number // 3], text)
+    assert _indexed(path) == 2
+    async with opened(path) as chat:
+        assert await all_are_found(chat)
+        for number in range(9, 12):
+            await chat.say("Mei", "#lobby", _costly(number))
+        await until(lambda: _indexed(path) >= 9)
+        assert await all_are_found(chat)
+
+
+def _indexed(path: Path) -> int:
+    """Up to which position of the log the texts are in the index."""
+    with closing(sqlite3.connect(path)) as db:
+        (position,) = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
+    return int(position)
 
 
 async def test_fault_of_a_follower_is_its_own(path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Keeping the search index: it follows the log, a batch of texts at a time."""
+"""Keeping the search index: it follows the log, a turn at a time, between the commits of others."""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import Final, NamedTuple
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import search
@@ -15,10 +15,26 @@ from gochat.storage.sqlite.transaction import Transaction
 #: the next write wait for longer than the 5 ms that this takes. A search looks through those that
 #: wait by itself.
 BATCH: Final = 256
+#: Characters that are indexed in one turn, if it is not for a single text. A batch of common
+#: messages has about as many. Pieces that are new to the index cost ten times as much: a batch of
+#: the longest texts of these would make the next write wait for 5 s.
+TURN: Final = 8192
+#: Turns that the end of the store waits for; half a million characters. What is left then waits for
+#: the next start.
+TURNS_AT_END: Final = 64
 #: Pages of the index that are merged after each batch. A batch adds 6 pages, each of which is
 #: merged about six times until it is one of a million messages. FTS5 left to itself merges more
 #: at once, and everybody waits for 50 ms.
 MERGED_PAGES: Final = 48
+
+
+class _Waiting(NamedTuple):
+    """A text that is not in the index: its position in the log, its entry, and its characters, if
+    that is known."""
+
+    position: int
+    entry: int
+    size: int = 0
 
 
 class Indexer:
@@ -27,19 +43,27 @@ class Indexer:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._indexed, self.last_position, self._waiting = _find_waiting(transaction.db)
-        self._were_waiting = 0
+        self._size = 0  # of those that wait, as far as it is known
+        self._were_waiting = 0, 0
+
+    @property
+    def is_due(self) -> bool:
+        """True if so much waits that some of it should be indexed."""
+        return len(self._waiting) >= BATCH or self._size >= TURN
 
     def begin(self) -> None:
         """A transaction begins."""
-        self._were_waiting = len(self._waiting)
+        self._were_waiting = len(self._waiting), self._size
 
     def roll_back(self) -> None:
         """What was appended since `begin` is not."""
-        del self._waiting[self._were_waiting :]
+        count, self._size = self._were_waiting
+        del self._waiting[count:]
 
-    def append(self, entry: int) -> None:
-        """Index a new text, by and by."""
-        self._waiting.append(entry)
+    def append(self, position: int, entry: int, size: int) -> None:
+        """Index a new text of `size` characters, by and by."""
+        self._waiting.append(_Waiting(position, entry, size))
+        self._size += size
 
     def replace(self, entry: int, position: int, old: str, new: str) -> None:
         """A text is changed, or removed where `new` is empty; inside a transaction."""
@@ -49,18 +73,21 @@ class Indexer:
         if new:
             search.add(self._transaction.db, [(entry, new)])
 
-    def catch_up(self, position: int, *, at_least: int = BATCH) -> None:
-        """Index what waits, up to the log's last `position`, if that is much; what the database
-        can't take now waits longer."""
-        if len(self._waiting) < at_least:
-            return
+    def catch_up(self, position: int) -> bool:
+        """Index what waits, one turn of it, up to the log's last `position` at most; what the
+        database can't take now waits longer. Return whether more should be indexed soon."""
+        if not self._waiting:
+            return False
         transaction = self._transaction
         try:
             transaction.begin()
-            search.add(transaction.db, [(entry, self._text(entry)) for entry in self._waiting])
+            turn = self._next_turn()
+            if len(turn) < len(self._waiting):
+                position = self._waiting[len(turn) - 1].position
+            search.add(transaction.db, turn)
             search.merge(transaction.db, MERGED_PAGES)
             transaction.db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (position,))
-            transaction.commit(len(self._waiting))
+            transaction.commit(len(turn))
         except sqlite3.Error as error:
             transaction.roll_back()
             raise_damage(error)
@@ -74,7 +101,28 @@ class Indexer:
             raise
         else:
             self._indexed = position
-            self._waiting.clear()
+            self._size -= sum(text.size for text in self._waiting[: len(turn)])
+            del self._waiting[: len(turn)]
+            return self.is_due
+        return False
+
+    def finish(self, position: int) -> None:
+        """Index all that waits, if it isn't very much."""
+        for _ in range(TURNS_AT_END):
+            self.catch_up(position)
+
+    def _next_turn(self) -> list[tuple[int, str]]:
+        """Return the entries and texts that wait for longest: one, or as many as a turn has room
+        for."""
+        turn: list[tuple[int, str]] = []
+        left = TURN
+        for waiting in self._waiting[:BATCH]:
+            text = self._text(waiting.entry)
+            left -= len(text)
+            if left < 0 and turn:
+                break
+            turn.append((waiting.entry, text))
+        return turn
 
     def _text(self, entry: int) -> str:
         query = "SELECT text FROM entry WHERE id = ?"
@@ -83,11 +131,12 @@ class Indexer:
         return text
 
 
-def _find_waiting(db: sqlite3.Connection) -> tuple[int, int, list[int]]:
+def _find_waiting(db: sqlite3.Connection) -> tuple[int, int, list[_Waiting]]:
     """Return up to where the index goes, the log's last position, and the texts in between."""
     row = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
     (indexed,) = required(row, "the position of the index")
-    last, waiting = indexed, []
+    last = indexed
+    waiting: list[_Waiting] = []
     heads = db.execute(
         "SELECT c.id, (SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"
         " AND (c.id << ?1) + ?2 ORDER BY e.id DESC LIMIT 1) AS head"
@@ -104,5 +153,5 @@ def _find_waiting(db: sqlite3.Connection) -> tuple[int, int, list[int]]:
             if position <= indexed:
                 break
             if kind == "text":
-                waiting.append(entry)
-    return indexed, last, waiting
+                waiting.append(_Waiting(position, entry))
+    return indexed, last, sorted(waiting)

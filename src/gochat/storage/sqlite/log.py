@@ -77,15 +77,17 @@ class Log:
         self.position = self._position_before
         self._appended = []
 
-    def rest(self) -> None:
-        """Do what could wait for the commit: index, and write back the WAL, if it is time to."""
-        self._indexer.catch_up(self.position)
+    def rest(self) -> bool:
+        """Do what could wait for the commit: index, and write back the WAL, if it is time to.
+        Return whether more of that is left."""
+        is_due = self._indexer.is_due and self._indexer.catch_up(self.position)
         self._transaction.write_back()
+        return is_due
 
     def close(self) -> None:
-        """Release the database, with its index up to date."""
+        """Release the database, with its index up to date, if not very much is missing there."""
         try:
-            self._indexer.catch_up(self.position, at_least=1)
+            self._indexer.finish(self.position)
         finally:
             self._transaction.close()
 
@@ -155,7 +157,7 @@ class Log:
             conversation.has_people = True
         appended = self._insert(draft, conversation)
         entry = first_id(conversation.id) + conversation.seq
-        self._indexer.append(entry)
+        self._indexer.append(self.position, entry, len(draft.text))
         self._mention(entry, draft)
         return appended
 

@@ -50,8 +50,9 @@ class Transactions(Protocol):
     def roll_back(self) -> None:
         """Undo what was done since `begin`, also in memory. Raises nothing."""
 
-    def rest(self) -> None:
-        """Do what could wait until those who wrote were answered."""
+    def rest(self) -> bool:
+        """Do what could wait until those who wrote were answered, for some milliseconds at most.
+        Return whether there is more to do."""
 
     def close(self) -> None:
         """Release the database."""
@@ -148,22 +149,28 @@ class Writer:
         try:
             while (group := self._take()) is not None:
                 self._run_group(group)
-                if not self._integrity.is_lost:
-                    self._guard(self._transactions.rest)
+                self._rest()
         finally:
             is_lost = self._integrity.is_lost
             self._guard(self._transactions.abandon if is_lost else self._transactions.close)
             self._trio.run_sync_soon(self._stopped.set)
 
-    def _guard(self, function: Callable[[], None]) -> None:
+    def _rest(self) -> None:
+        """Do what could wait, until somebody wants to write."""
+        while not self._integrity.is_lost and self._guard(self._transactions.rest):
+            if not self._queue.empty():
+                break
+
+    def _guard(self, function: Callable[[], T]) -> T | None:
         """A fault in what nobody waits for is told to nobody but the log; writing goes on, unless
         it is damage."""
         try:
-            function()
+            return function()
         except StoreCorrupt as error:
             self._integrity.lose(error)
         except Exception:
             log.exception("the store's housekeeping failed")
+        return None
 
     def _take(self) -> list[_Write[object]] | None:
         write = self._queue.get()
