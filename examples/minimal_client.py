@@ -4,6 +4,7 @@
 
 It does the six functions: register, log in, see who is online, write to all, write to one person,
 log out. It asks for no capabilities, so the server sends it messages and presence, and no more.
+It speaks no TLS, so use it on the machine of the server: elsewhere others could read the password.
 """
 
 import json

@@ -18,9 +18,13 @@ _OTHERS: Final = 0o077
 
 
 def make_directories(path: Path) -> None:
-    """Make `path` and what leads to it with mode 700, as far as that is missing."""
-    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
-    for directory in reversed(missing):
+    """Make `path` and what leads to it with mode 700, as far as that is missing.
+
+    Raises:
+        OSError: it can't be made, or is something else.
+    """
+    missing = [directory for directory in path.parents if not directory.exists()]
+    for directory in (*reversed(missing), path):
         directory.mkdir(mode=0o700, exist_ok=True)
 
 

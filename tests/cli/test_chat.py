@@ -23,7 +23,7 @@ from patience import PATIENCE
 from processes import serve
 
 from gochat.cli import chat, main, tui
-from gochat.cli.chat import is_own, running_server
+from gochat.cli.chat import running_server, why_not_own
 from gochat.client.address import Address
 from gochat.errors import GochatError
 from gochat.private import make_directory, replace_file
@@ -57,10 +57,10 @@ def test_server_is_started_and_ends_with_the_app(
     free_port: Callable[[], int], tmp_path: Path
 ) -> None:
     port = free_port()
-    assert not is_own(own(port))
+    assert why_not_own(own(port))
     with running_server(own(port), flags(port, tmp_path)):
-        assert is_own(own(port))
-    assert not is_own(own(port))
+        assert not why_not_own(own(port))
+    assert why_not_own(own(port))
 
 
 def test_new_chat_is_reported_once_on_standard_error(
@@ -81,7 +81,7 @@ def test_server_ends_also_when_the_app_fails(free_port: Callable[[], int], tmp_p
     port = free_port()
     with pytest.raises(ZeroDivisionError), running_server(own(port), flags(port, tmp_path)):
         raise ZeroDivisionError
-    assert not is_own(own(port))
+    assert why_not_own(own(port))
 
 
 def test_own_server_that_runs_already_is_used_and_left_running(
@@ -90,8 +90,8 @@ def test_own_server_that_runs_already_is_used_and_left_running(
     port = free_port()
     with running_server(own(port), flags(port, tmp_path)):
         with running_server(own(port), ["--no-such-flag"]):
-            assert is_own(own(port))
-        assert is_own(own(port))
+            assert not why_not_own(own(port))
+        assert not why_not_own(own(port))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
@@ -177,7 +177,7 @@ def test_stranger_on_the_port_gets_neither_token_nor_password(
     with stranger(lambda _: encode(Pong())) as (port, received):
         assert main(["chat", "--port", str(port)]) == 1
         told = capsys.readouterr().err
-        assert f"port {port} is in use, and not by a server that gochat chat has started" in told
+        assert f"port {port} is in use, and what has it did not prove to be your own" in told
         assert f"gochat tui {HOST}:{port}" in told
         assert "gochat chat --port" in told
         assert not received
@@ -218,11 +218,11 @@ def test_stranger_where_the_own_server_was_gets_a_challenge_only(answers: str) -
 def test_server_of_somebody_else_with_gochat_serve_is_a_stranger_too(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         with (
-            pytest.raises(GochatError, match="in use, and not by a server that"),
+            pytest.raises(GochatError, match="did not prove to be your own server"),
             running_server(own(running.port), []),
         ):
             pass
-        assert not is_own(own(running.port))
+        assert why_not_own(own(running.port))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
@@ -322,5 +322,5 @@ def test_encrypted_server_is_recognised_as_what_it_is(
     encrypted = replace_field(own(port), tls=True)
     tls = ["--tls-cert", pem, "--tls-key", pem]
     with running_server(encrypted, [*flags(port, tmp_path), *tls]):
-        assert is_own(encrypted)
-        assert not is_own(own(port))
+        assert not why_not_own(encrypted)
+        assert why_not_own(own(port))

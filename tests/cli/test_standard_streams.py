@@ -13,7 +13,7 @@ import pytest
 from patience import PATIENCE
 from processes import GOCHAT
 
-from gochat.cli.chat import is_own
+from gochat.cli.chat import why_not_own
 from gochat.client.address import Address
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
@@ -28,7 +28,7 @@ def test_closed_standard_streams_are_opened_on_the_null_device(
     command += ["--set", f"key_file={key_file}"]
     process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
     try:
-        while not is_own(Address("127.0.0.1", port, tls=False, key_file=key_file)):
+        while why_not_own(Address("127.0.0.1", port, tls=False, key_file=key_file)):
             assert process.poll() is None
             time.sleep(0.05)  # a process that says nothing has nothing to wait for
         for descriptor in ("0", "1", "2"):

@@ -16,11 +16,12 @@ from scripted_server import QUICK, said
 
 from gochat.client import ClientOptions, ConnectionState, StateChanged, open_client
 from gochat.client.address import Address, parse
+from gochat.client.connection import NullReceiver, open_connection
 from gochat.errors import ConnectionLost
 from gochat.private import replace_file
 from gochat.protocol.codec import decode_request, encode
 from gochat.protocol.framing import FrameDecoder
-from gochat.protocol.messages import Message, Ping, Pong
+from gochat.protocol.messages import Event, Message, Ping, Pong, Reply, Request
 from gochat.protocol.proof import is_proof, new_challenge, new_key, prove
 
 pytestmark = pytest.mark.anyio
@@ -115,6 +116,31 @@ async def test_without_the_key_nothing_is_connected_to(tmp_path: Path, free_tcp_
         with pytest.raises(ConnectionLost, match="not running: start it with gochat chat"):
             await client.log_in("mei", "a secret password")
     assert not received
+
+
+async def test_nothing_that_a_stranger_sends_reaches_the_program(
+    tmp_path: Path, free_tcp_port: int
+) -> None:
+    key_file = tmp_path / "server.key"
+    replace_file(key_file, new_key())
+    address = Address(HOST, free_tcp_port, tls=False, key_file=key_file)
+    received: list[object] = []
+
+    class Receiver(NullReceiver):
+        def received(self, event: Event) -> None:
+            received.append(event)
+
+        def replied(self, request: Request, reply: Reply) -> None:
+            received.append(reply)
+
+    async with stranger(free_tcp_port):
+        with pytest.raises(ConnectionLost, match="not your own server"):
+            async with open_connection(address, None, Receiver(), QUICK):
+                pass
+        assert received == []
+        async with open_connection(replace(address, key_file=None), None, Receiver(), QUICK) as it:
+            await it.ask(Ping(), Pong)
+        assert [type(message) for message in received] == [Message, Pong]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such owners")

@@ -515,14 +515,19 @@ async def test_directory_that_can_not_be_made_is_a_configuration_error(path: Pat
 
 
 async def test_directory_and_files_are_their_owners_only(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "chat.db"
-    async with opened(path) as chat:
-        await chat.register("Mei")
-        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    path = tmp_path / "new" / "place" / "chat.db"
+    before = os.umask(0)
+    try:
+        async with opened(path) as chat:
+            await chat.register("Mei")
+            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
     file_mode, directory_mode = (0o600, 0o700) if os.name == "posix" else (0o666, 0o777)
     files = ["chat.db", "chat.db-wal", "chat.db-shm", "chat.db.lock", "chat.db.generation"]
     assert modes == dict.fromkeys(files, file_mode)
-    assert path.parent.stat().st_mode & 0o777 == directory_mode
+    for directory in (path.parent, path.parent.parent):
+        assert directory.stat().st_mode & 0o777 == directory_mode
 
 
 # -- migrations -----------------------------------------------------------------------------------

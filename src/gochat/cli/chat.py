@@ -88,13 +88,14 @@ def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
     for directory in (server.key_file.parent, log.parent):
         if private.make_directory(directory):
             print(f"gochat: others could use {directory}: now only you can", file=sys.stderr)
-    if is_own(server):
+    doubt = why_not_own(server)
+    if not doubt:
         yield False
         return
     if _is_taken(server):
         raise GochatError(
-            f"port {server.port} is in use, and not by a server that gochat chat has started for "
-            "you, so nothing was sent there. If you trust it, connect to it with: gochat tui "
+            f"port {server.port} is in use, and what has it did not prove to be your own server, "
+            f"so it was sent nothing ({doubt}). If you trust it, connect to it with: gochat tui "
             f"{server}. For a server of your own choose another port: gochat chat --port "
             f"{server.port % 65535 + 1}"
         )
@@ -131,8 +132,11 @@ def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
         raise StoreCorrupt(f"the server ended meanwhile: {_last_words(log)} (its log: {log})")
 
 
-def is_own(server: Address) -> bool:
-    """Return whether a server answers there that proves to be this user's."""
+def why_not_own(server: Address) -> str:
+    """Return why what listens there is not known to be this user's server; empty: it has proved it.
+
+    It is sent a random challenge at most.
+    """
     import ssl
 
     import anyio
@@ -141,8 +145,6 @@ def is_own(server: Address) -> bool:
     from gochat.client.options import ClientOptions
     from gochat.errors import ConnectionLost
 
-    if server.key_file is None or not server.key_file.exists():
-        return False
     context = ssl.create_default_context()
     context.check_hostname = False  # the key says who it is; the app looks at the certificate, too
     context.verify_mode = ssl.CERT_NONE
@@ -154,9 +156,9 @@ def is_own(server: Address) -> bool:
 
     try:
         anyio.run(connect)
-    except ConnectionLost:
-        return False
-    return True
+    except ConnectionLost as error:
+        return str(error)
+    return ""
 
 
 def _is_taken(server: Address) -> bool:
@@ -174,7 +176,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], server: Address, log: Pa
     from gochat.errors import GochatError
 
     deadline = time.monotonic() + START_TIMEOUT
-    while not is_own(server):
+    while why_not_own(server):
         if process.poll() is not None:
             why = _last_words(log) or f"exit code {process.returncode}"
             raise GochatError(f"the server did not start: {why} (its log: {log})")

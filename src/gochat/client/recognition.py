@@ -46,5 +46,5 @@ async def recognise(
     if not proof.is_proof(key, challenge, pong.proof):
         raise ConnectionLost(
             f"{address} is not your own server, so nothing was sent to it: another program has "
-            "its port now"
+            "that port"
         )

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from gochat import private
 from gochat.errors import ConfigError, GochatError, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
@@ -105,7 +106,7 @@ def make_directory(path: Path) -> None:
         StoreUnavailable: it can't be made now.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make_directories(path.parent)
     except OSError as error:
         raise _unmade(path, error) from error
 
