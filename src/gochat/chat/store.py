@@ -223,7 +223,7 @@ class Store(Protocol):
         has the generation of `proved`: of several changes at once one is made.
 
         Return whether it was made. From then on no token of an earlier generation is valid,
-        whenever it is added.
+        whenever it is added, and the addresses that the account has logged in from are forgotten.
         """
         ...
 

@@ -149,7 +149,8 @@ class Arrivals:
         session.note("password changed")
         is_confirmed = await revocations.password_changed(session, who.key, who.generation)
         try:
-            token = await self._services.accounts.issue_token(who, subscriber(session.address))
+            address = subscriber(session.address)
+            token = await self._services.accounts.issue_token(who, address, is_login=True)
         except StoreUnavailable:
             # An error would say that nothing has happened.
             session.close(ByeReason.SESSION_REVOKED, "the password was changed: log in again")

@@ -227,8 +227,12 @@ async def test_it_is_remembered_from_where_somebody_last_logged_in(
     clock.now += 1000
     assert await log_in("mei", "10.0.0.1") == first + 1000
     assert await store.last_login(person("mei"), "10.0.0.1") == first + 1000
-    await store.change_password(account("Mei"), "new")
+    assert await store.rehash_password(account("Mei"), "the same")
     assert await store.last_login(person("mei"), "10.0.0.1") == first + 1000
+    await log_in("bob", "10.0.0.1")
+    assert await store.change_password(account("Mei", "the same"), "new")
+    assert await store.last_login(person("mei"), "10.0.0.1") is None, "it may be a thief's"
+    assert await store.last_login(person("bob"), "10.0.0.1") is not None
 
 
 async def test_few_addresses_of_a_person_are_remembered_the_last_ones(

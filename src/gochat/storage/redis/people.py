@@ -131,9 +131,10 @@ class People:
         return (yield from self._set_hash(proved, proved.password_hash, password_hash, 0))
 
     def _set_hash(self, proved: Account, before: str, after: str, count: int) -> Steps[bool]:
-        partition, account = self._keys.partition(proved.key), self._keys.person(proved.key, "a")
+        partition = self._keys.partition(proved.key)
+        keys = self._keys.person(proved.key, "a"), self._keys.person(proved.key, "f")
         (is_set,) = yield [
-            call(partition, scripts.PASSWORD, (account,), proved.generation, before, after, count)
+            call(partition, scripts.PASSWORD, keys, proved.generation, before, after, count)
         ]
         return bool(is_set)
 

@@ -39,6 +39,7 @@ def change_password(log: Log, proved: Account, password_hash: str) -> bool:
     ).rowcount
     if changed:
         log.db.execute("DELETE FROM token WHERE account = ?", (proved.key,))
+        log.db.execute("DELETE FROM login WHERE account = ?", (proved.key,))
     return changed > 0
 
 
