@@ -421,12 +421,12 @@ async def test_a_reaction_is_given_and_taken_back(
 
 
 async def test_a_message_is_copied(open_app: OpenApp, client: ScriptedClient) -> None:
-    client.record("#lobby", "mei", "copy me")
+    client.record("#lobby", "mei", "copy\tme\x1b[201~\n")
     async with open_app() as pilot:
-        await until(pilot, lambda: texts(pilot) == ["copy me"])
+        await until(pilot, lambda: len(texts(pilot)) == 1)
         await pilot.press("up", "y")
         await settle(pilot)
-        assert pilot.app.clipboard == "copy me"
+        assert pilot.app.clipboard == "copy\tme␛[201~\n"
 
 
 async def test_a_refused_message_is_discarded(open_app: OpenApp, client: ScriptedClient) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gochat.tui.text.sanitise import MAX_MARKS, sanitise, sanitise_line
+from gochat.tui.text.sanitise import MAX_MARKS, copyable, sanitise, sanitise_line
 from gochat.tui.text.wrap import clusters
 
 _HOSTILE = st.text(
@@ -132,3 +132,8 @@ def test_safe_characters_all_come_through_in_order(text: str) -> None:
     wanted = [char for char in text if char.isalnum() and char.isascii()]
     shown = iter(sanitise(text))
     assert all(char in shown for char in wanted)
+
+
+def test_what_is_copied_keeps_its_lines_and_tabs_and_commands_nothing() -> None:
+    assert copyable("\tif x:\r\n\t\tgo\n") == "\tif x:\n\t\tgo\n"
+    assert copyable("ls\x1b[201~\rrm -rf ~\u202e") == "ls␛[201~␍rm -rf ~⟨U+202E⟩"

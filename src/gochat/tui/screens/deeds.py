@@ -21,7 +21,7 @@ from gochat.tui.screens.picker import Picker
 from gochat.tui.screens.search import SearchScreen
 from gochat.tui.screens.switcher import Switcher
 from gochat.tui.text.markup import parse
-from gochat.tui.text.sanitise import sanitise
+from gochat.tui.text.sanitise import copyable, sanitise
 
 if TYPE_CHECKING:
     from gochat.tui.screens.chat import ChatScreen
@@ -318,7 +318,7 @@ class Deeds:
             case "open" if not entry.deleted:
                 self._open_link(entry)
             case "copy":
-                self._screen.app.copy_to_clipboard(entry.text)
+                self._screen.app.copy_to_clipboard(copyable(entry.text))
                 self.tell("Copied.")
             case "retry":
                 self._controller.retry(entry.key)

@@ -71,6 +71,12 @@ def sanitise(text: str) -> str:
     return _replaced(text)
 
 
+def copyable(text: str) -> str:
+    """Return `text` as `sanitise` shows it, but with its tabs: for the clipboard, from which it may
+    be pasted into a shell, which would obey an ESC."""
+    return "\t".join(map(sanitise, text.replace("\r\n", "\n").split("\t")))
+
+
 @lru_cache(maxsize=4096)
 def sanitise_line(text: str) -> str:
     """Return `text` as `sanitise` does, on one line: a name, a topic, an excerpt."""
