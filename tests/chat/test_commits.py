@@ -181,7 +181,7 @@ async def test_nobody_joins_a_room_that_has_become_private(world: World) -> None
     await world.ask("Mei", Kick(room=GARDEN, name="Eve"))
     to_private = ("Mei", SetAccess(room=GARDEN, private=True))
     join = Join(room=GARDEN)
-    assert await late(world, "Eve", join, to_private) == ("not_permitted", "room")
+    assert await late(world, "Eve", join, to_private) == ("unknown_conversation", "room")
 
 
 async def test_nobody_joins_after_the_invitation_was_withdrawn(world: World) -> None:
@@ -189,7 +189,7 @@ async def test_nobody_joins_after_the_invitation_was_withdrawn(world: World) -> 
     await world.ask("Mei", SetAccess(room=GARDEN, private=True))
     withdrawn = ("Mei", Kick(room=GARDEN, name="Eve"))
     join = Join(room=GARDEN)
-    assert await late(world, "Eve", join, withdrawn) == ("not_permitted", "room")
+    assert await late(world, "Eve", join, withdrawn) == ("unknown_conversation", "room")
 
 
 async def test_member_invites_to_no_room_that_has_become_private(world: World) -> None:
@@ -245,7 +245,7 @@ async def test_private_room_that_everybody_has_left_is_joined_by_nobody(world: W
     await world.ask("Mei", CreateRoom(room="#den", private=True))
     await world.ask("Mei", Invite(room="#den", name="Eve"), Leave(room="#den"))
     for who in ("Mei", "Bob", "Eve"):
-        assert await world.is_refused(who, Join(room="#den")) == ("not_permitted", "room")
+        assert await world.is_refused(who, Join(room="#den")) == ("unknown_conversation", "room")
         assert await world.is_refused(who, CreateRoom(room="#den")) == ("room_exists", "room")
     # As stores of before have them: an invitation that did not lapse.
     await world.append(draft("Mei", "#den", "Eve", kind="invite", subject="Eve"))
@@ -255,5 +255,5 @@ async def test_private_room_that_everybody_has_left_is_joined_by_nobody(world: W
 async def test_invitation_to_a_private_room_does_not_outlive_its_last_member(world: World) -> None:
     await world.ask("Bob", CreateRoom(room=GARDEN, private=True))
     outcome = await late(world, "Bob", Invite(room=GARDEN, name="Eve"), ("Bob", Leave(room=GARDEN)))
-    assert outcome == ("not_a_member", "room")
+    assert outcome == ("unknown_conversation", "room")
     assert (await world.room("Eve", GARDEN)).role is None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from peers import Peer, running_server
+from peers import Peer, config, running_server
 
 from gochat.protocol.messages import (
     ConversationList,
     Conversations,
     CreateRoom,
     Delete,
+    Edit,
     Error,
     History,
     HistoryPage,
@@ -17,17 +20,22 @@ from gochat.protocol.messages import (
     Join,
     Kick,
     Leave,
+    MarkRead,
     MemberList,
     Members,
     Message,
     Payload,
+    React,
     RoomList,
     Rooms,
+    Search,
     Send,
     Sent,
     SetAccess,
+    SetLevel,
     SetOperator,
     SetTopic,
+    Typing,
 )
 
 pytestmark = pytest.mark.trio
@@ -84,7 +92,7 @@ async def test_a_private_room_is_joined_by_invitation() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob", "log") as bob:
             await done(mei, CreateRoom(room="#den", private=True))
-            assert await refused(bob, Join(room="#den")) == "not_permitted"
+            assert await refused(bob, Join(room="#den")) == "unknown_conversation"
             assert [r.room for r in (await bob.ask(Rooms(), RoomList)).rooms] == ["#lobby"]
             await done(mei, Invite(room="#den", name="bob"))
             assert (await bob.text(lambda m: m.kind == "invite")).text == "bob"
@@ -211,3 +219,38 @@ async def test_an_operator_takes_back_what_others_said_in_the_room() -> None:
         await done(mei, Delete(to="#cats", seq=said.seq))
         page = await bob.ask(History(conv="#cats"), HistoryPage)
         assert [m.deleted for m in page.entries if m.kind == "text"] == [True]
+
+
+async def test_private_room_looks_to_strangers_like_none() -> None:
+    """To every request that names a room."""
+    async with (
+        running_server(config(burst=100)) as server,
+        server.peer("mei") as mei,
+        server.peer("bob") as bob,
+    ):
+        await done(mei, CreateRoom(room="#hidden", private=True))
+        requests: tuple[Callable[[str], Payload], ...] = (
+            lambda room: Join(room=room),
+            lambda room: Leave(room=room),
+            lambda room: Invite(room=room, name="bob"),
+            lambda room: Kick(room=room, name="mei"),
+            lambda room: SetTopic(room=room, topic="x"),
+            lambda room: SetOperator(room=room, name="mei"),
+            lambda room: SetAccess(room=room, private=False),
+            lambda room: Members(room=room),
+            lambda room: Send(to=room, text="x"),
+            lambda room: Edit(to=room, seq=1, text="x"),
+            lambda room: Delete(to=room, seq=1),
+            lambda room: React(to=room, seq=1, emoji="👍"),
+            lambda room: Typing(to=room),
+            lambda room: History(conv=room),
+            lambda room: Search(query="x", conv=room),
+            lambda room: MarkRead(conv=room, seq=1),
+            lambda room: SetLevel(conv=room, level="none"),
+        )
+        for request in requests:
+            hidden = await bob.ask(request("#hidden"), Error)
+            absent = await bob.ask(request("#absent"), Error)
+            assert hidden.code == "unknown_conversation", request("#hidden")
+            assert hidden.text.replace("hidden", "absent") == absent.text
+            assert (hidden.code, hidden.field) == (absent.code, absent.field)

@@ -60,12 +60,14 @@ def peer(conversation: ConversationKey, own: NameKey) -> NameKey:
 
 
 def unknown(address: str, field: str = "to") -> ChatError:
-    """The error for an address that names nothing; it came in the request's `field`."""
-    return ChatError(
-        ErrorCode.UNKNOWN_CONVERSATION,
-        f"there is no conversation {address[:64]!r}: write #lobby, #room or @name",
-        field=field,
+    """The error for an address that names nothing, or a room that is hidden from the person, which
+    must look the same; it came in the request's `field`."""
+    text = (
+        f"there is no room {address[:64]!r}, or it is private and you are not invited"
+        if address.startswith("#")
+        else f"there is no conversation {address[:64]!r}: write #lobby, #room or @name"
     )
+    return ChatError(ErrorCode.UNKNOWN_CONVERSATION, text, field=field)
 
 
 def nobody(name: str, field: str = "to") -> ChatError:

@@ -93,7 +93,9 @@ class Drafts:
             raise conversations.unknown(to, field)
         if key != LOBBY_KEY and key not in rooms:
             room = await self._store.room(key, who.key)
-            if room is None or not room.is_inside:
+            if room is None or room.is_hidden:
+                raise conversations.unknown(to, field)
+            if not room.is_inside:
                 raise not_inside(name, field)
         return Address(key, name)
 

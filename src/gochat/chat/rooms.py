@@ -72,16 +72,10 @@ class Rooms:
         room = await self._room(who, request.room)
         if room.is_inside:
             raise ChatError(ErrorCode.BAD_REQUEST, f"you are in {room.name} already", field="room")
-        if room.private and room.members == 0:
+        if room.private and room.members == 0:  # an invitation from before they lapsed
             raise ChatError(
                 ErrorCode.NOT_PERMITTED,
                 f"{room.name} is private, and everybody has left it: nobody can join it any more",
-                field="room",
-            )
-        if room.private and room.role != "invited":
-            raise ChatError(
-                ErrorCode.NOT_PERMITTED,
-                f"{room.name} is by invitation only: ask an operator",
                 field="room",
             )
         # Who is invited may join, whatever the room becomes.
@@ -178,7 +172,7 @@ class Rooms:
                 ErrorCode.NOT_PERMITTED, "#lobby is everybody's: it stays as it is", field="room"
             )
         room = await self._store.room(key, who.key)
-        if room is None:
+        if room is None or room.is_hidden:
             raise conversations.unknown(address, "room")
         return room
 

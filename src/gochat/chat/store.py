@@ -183,6 +183,12 @@ class RoomState(Struct, frozen=True, kw_only=True):
         """True if the person is in the room."""
         return self.role in INSIDE
 
+    @property
+    def is_hidden(self) -> bool:
+        """True if the person must not learn that there is this room: it is private, and they are
+        neither in it nor invited."""
+        return self.private and self.role is None
+
 
 class Store(Protocol):
     """What gochat keeps. See the module's docstring for what holds for all methods."""

@@ -114,7 +114,7 @@ class Deeds:
         except ChatError as error:
             if error.code is not ErrorCode.UNKNOWN_CONVERSATION:
                 raise
-            told = f"There is no room {room}. /create {room} makes it."
+            told = f"There is no room {room} that you can join. If there is none: /create {room}"
             raise ChatError(error.code, told) from error
 
     def leave(self, conv: str) -> None:
