@@ -44,8 +44,8 @@ LIMITS: Final[dict[str, object]] = {
     "registrations_per_address": 1_000_000,
     "burst": 1_000_000,
     "per_second": 1_000_000,
-    "budget": 1_000_000_000,
-    "budget_per_second": 1_000_000_000,
+    "request_budget": 1_000_000_000,
+    "request_budget_per_second": 1_000_000_000,
     "rooms_per_day": 1_000_000,
 }
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")

@@ -115,7 +115,7 @@ def test_fifty_people_behind_one_address_come_back_at_once() -> None:
 
 
 def test_what_costs_more_than_is_left_is_owed() -> None:
-    office = Office(budget=100, budget_per_second=10)
+    office = Office(request_budget=100, request_budget_per_second=10)
     office.ask(*[Search(query="x")] * 10)
     with pytest.raises(OverBudget) as caught:
         office.ask(Ping())
@@ -140,7 +140,7 @@ def test_what_costs_more_than_is_left_is_owed() -> None:
     ],
 )
 def test_an_address_has_a_budget_whoever_speaks(addresses: list[str], is_one: bool) -> None:
-    office = Office(budget=100, budget_per_second=1, connections_per_address=1)
+    office = Office(request_budget=100, request_budget_per_second=1, connections_per_address=1)
     for number, address in enumerate(addresses[:2]):
         office.is_refused(*[Search(query="x")] * 11, person=NameKey(str(number)), address=address)
     last = addresses[2]
@@ -148,7 +148,7 @@ def test_an_address_has_a_budget_whoever_speaks(addresses: list[str], is_one: bo
 
 
 def test_somebody_has_one_budget_at_all_addresses() -> None:
-    office = Office(budget=100, budget_per_second=1)
+    office = Office(request_budget=100, request_budget_per_second=1)
     assert office.is_refused(*[Search(query="x")] * 11)
     assert office.is_refused(Ping(), address="10.9.9.9")
     assert not office.is_refused(Ping(), person=NameKey("bob"))
@@ -183,7 +183,7 @@ async def refusals(peer: Peer, *requests: Request) -> list[str]:
 
 @pytest.mark.trio
 async def test_reading_too_much_is_refused_until_some_time_later() -> None:
-    limits = config(budget=100, budget_per_second=0.01)
+    limits = config(request_budget=100, request_budget_per_second=0.01)
     async with running_server(limits) as server, server.peer("mei") as mei:
         codes = await refusals(mei, *[History(conv="#lobby", limit=100)] * 60)
         assert set(codes) == {"rate_limited"}
@@ -199,7 +199,7 @@ async def test_reading_too_much_is_refused_until_some_time_later() -> None:
 
 @pytest.mark.trio
 async def test_messages_have_a_limit_of_their_own() -> None:
-    async with running_server(config(budget=100, budget_per_second=0.01)) as server:
+    async with running_server(config(request_budget=100, request_budget_per_second=0.01)) as server:
         async with server.peer("mei", "acks") as mei:
             await refusals(mei, *[Search(query="x")] * 12)
             await mei.ask(Send(to="#lobby", text="hi"), Sent)
@@ -218,7 +218,7 @@ async def test_refused_messages_are_looked_up_as_long_as_that_is_paid_for(
         return await find(self, *args)
 
     monkeypatch.setattr(Retries, "find", counted)
-    limits = config(budget=100, budget_per_second=0.01, burst=1, per_second=0.01)
+    limits = config(request_budget=100, request_budget_per_second=0.01, burst=1, per_second=0.01)
     async with running_server(limits) as server, server.peer("mei") as mei:
         sends = [Send(to="#lobby", text="x", cid=str(number)) for number in range(200)]
         assert len(await refusals(mei, *sends)) == 199
@@ -228,7 +228,7 @@ async def test_refused_messages_are_looked_up_as_long_as_that_is_paid_for(
 @pytest.mark.trio
 @pytest.mark.parametrize("what", ["bad tokens", "logins"])
 async def test_logging_in_again_and_again_is_refused_to_the_address(what: str) -> None:
-    limits = config(budget=100, budget_per_second=0.01, connections_per_address=2)
+    limits = config(request_budget=100, request_budget_per_second=0.01, connections_per_address=2)
     async with running_server(limits) as server, server.connect() as peer:
         await peer.register("mei")
         answers: list[str] = []
@@ -247,7 +247,7 @@ async def test_logging_in_again_and_again_is_refused_to_the_address(what: str) -
 
 @pytest.mark.trio
 async def test_connections_are_counted_too() -> None:
-    limits = config(budget=100, budget_per_second=0.01, connections_per_address=1)
+    limits = config(request_budget=100, request_budget_per_second=0.01, connections_per_address=1)
     async with running_server(limits) as server:
         for _ in range(100):
             async with await trio.open_tcp_stream(server.host, server.port):
@@ -290,7 +290,7 @@ async def test_a_person_types_in_two_conversations_and_one_notice_of_each_is_see
 @pytest.mark.trio
 async def test_who_is_over_budget_is_not_read_from_for_a_moment() -> None:
     """Or refusing would cost as much as it did."""
-    limits = config(budget=100, budget_per_second=0.01)
+    limits = config(request_budget=100, request_budget_per_second=0.01)
     async with running_server(limits) as server, server.peer("mei") as mei:
         await refusals(mei, *[Search(query="x")] * 12)
         began = trio.current_time()

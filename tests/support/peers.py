@@ -42,8 +42,8 @@ LIMITS = Limits(
     anonymous_max=100_000,
     burst=1_000_000,
     per_second=1_000_000,
-    budget=1e9,
-    budget_per_second=1e9,
+    request_budget=1e9,
+    request_budget_per_second=1e9,
     rooms_per_day=1_000_000,
     presence_interval=0.01,
 )

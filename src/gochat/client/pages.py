@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeVar
 
+from gochat.errors import ChatError, ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import Conversation, Member, Person, Room
 
+#: Items of a list at most. No server has so many; one that always has more would fill the memory.
+MAX_LISTED: Final = 100_000
+
 R = TypeVar("R", bound=wire.Reply)
+T = TypeVar("T")
 
 
 class Ask(Protocol):
@@ -23,7 +29,7 @@ async def people(ask: Ask) -> list[Person]:
     found: list[Person] = []
     while True:
         page = await ask(wire.Who(after=found[-1].name if found else ""), wire.People)
-        found += page.people
+        _add(found, page.people)
         if not (page.more and page.people):
             return found
 
@@ -34,7 +40,7 @@ async def conversations(ask: Ask) -> list[Conversation]:
     while True:
         after = found[-1].conv if found else ""
         page = await ask(wire.Conversations(after=after), wire.ConversationList)
-        found += page.conversations
+        _add(found, page.conversations)
         if not (page.more and page.conversations):
             return found
 
@@ -44,7 +50,7 @@ async def rooms(ask: Ask) -> list[Room]:
     found: list[Room] = []
     while True:
         page = await ask(wire.Rooms(after=found[-1].room if found else ""), wire.RoomList)
-        found += page.rooms
+        _add(found, page.rooms)
         if not (page.more and page.rooms):
             return found
 
@@ -55,6 +61,13 @@ async def members(ask: Ask, room: str) -> list[Member]:
     while True:
         after = found[-1].name if found else ""
         page = await ask(wire.Members(room=room, after=after), wire.MemberList)
-        found += page.members
+        _add(found, page.members)
         if not (page.more and page.members):
             return found
+
+
+def _add(found: list[T], page: Sequence[T]) -> None:
+    """Add a page to what was found. Raises ChatError: the list does not end."""
+    found += page
+    if len(found) > MAX_LISTED:
+        raise ChatError(ErrorCode.MALFORMED, "the server sent a list that does not end")

@@ -143,7 +143,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 16
     anonymous_max: Annotated[
         int,
-        _within(1, 10_000_000, "Connections at once that have not logged in, of all addresses."),
+        _within(
+            1,
+            10_000_000,
+            "Connections at once that have not logged in, of all addresses. Beyond that, and "
+            "beyond `max_connections`, the oldest of the network with most of them makes room "
+            "for one from elsewhere.",
+        ),
     ] = 256
     anonymous_timeout: Annotated[
         _Seconds,
@@ -197,7 +203,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         float,
         _within(0.01, 1_000_000, "Messages per second after that: faster than anybody types."),
     ] = 5.0
-    budget: Annotated[
+    request_budget: Annotated[
         float,
         _within(
             100,
@@ -207,7 +213,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             "`connections_per_address` times.",
         ),
     ] = 1000.0
-    budget_per_second: Annotated[
+    request_budget_per_second: Annotated[
         float,
         _within(
             1,

@@ -55,9 +55,10 @@ from gochat.config import Config
 from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
-from gochat.server import deadlines, following, journal, workers
+from gochat.server import crowding, deadlines, following, journal, workers
 from gochat.server.budget import CONNECTION, HANDSHAKE, Budgets, OverBudget
 from gochat.server.certificate import Certificate
+from gochat.server.crowding import Handshake
 from gochat.server.handlers import Handlers
 from gochat.server.identity import Identity
 from gochat.server.limits import ConnectionLimiter, LoginLimiter, max_connections
@@ -74,7 +75,7 @@ from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 from gochat.server.services import Services
 from gochat.server.session import Session
-from gochat.server.sockets import has_descriptor
+from gochat.server.sockets import has_descriptor, keep_alive
 from gochat.server.tls import TlsStream
 from gochat.storage import open_store
 
@@ -93,6 +94,7 @@ class Server:
         self._services = services
         self._handlers = Handlers(services)
         self.sessions: set[Session] = set()
+        self._handshakes: set[Handshake] = set()
         self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()
         #: Set when the store is damaged; `damage` says how.
@@ -114,6 +116,8 @@ class Server:
         """Serve one connection to its end, whatever happens on it."""
         address, port = peer_of(stream)
         refusal = self._services.connections.refusal(address)
+        if refusal is ErrorCode.SERVER_FULL and self._make_room(address):
+            refusal = None
         if refusal is None:
             try:
                 cost = CONNECTION if tls is None else HANDSHAKE
@@ -137,6 +141,10 @@ class Server:
             encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
             await self.serve_stream(encrypted, address, port)
 
+    def _make_room(self, address: str) -> bool:
+        strangers = (session for session in self.sessions if session.is_stranger)
+        return crowding.make_room((*strangers, *self._handshakes), address)
+
     async def serve_stream(
         self, stream: trio.abc.Stream, address: str, port: int | None = None
     ) -> None:
@@ -144,9 +152,13 @@ class Server:
         limits = self._services.config.limits
         self._services.connections.opened(address)
         if isinstance(stream, (TlsStream, trio.SSLStream)):
+            handshake = Handshake(address)
+            self._handshakes.add(handshake)
             try:
-                with trio.fail_after(limits.tls_handshake_timeout):
+                with handshake.scope, trio.fail_after(limits.tls_handshake_timeout):
                     await stream.do_handshake()
+                if handshake.scope.cancelled_caught:
+                    raise trio.BrokenResourceError("others want to log in")
             except (trio.BrokenResourceError, trio.TooSlowError) as error:
                 more = self._services.journal.admit("TLS handshake failed")
                 if more is not None:
@@ -157,6 +169,8 @@ class Server:
                 self._services.connections.closed(address)
                 await trio.aclose_forcefully(stream)
                 return
+            finally:
+                self._handshakes.discard(handshake)
         session = Session(
             stream,
             next(self._connections),
@@ -249,6 +263,7 @@ async def serve(
         stack.enter_context(server.published())
 
         def connected(stream: trio.SocketStream) -> None:
+            keep_alive(stream)
             tls = certificate.context if certificate is not None else None
             nursery.start_soon(server.handle, stream, tls)
 

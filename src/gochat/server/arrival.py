@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Final
@@ -38,6 +38,7 @@ from gochat.server.services import Services
 from gochat.server.session import Session
 
 _MINUTE: Final = 60.0
+_CAPABILITIES: Final[frozenset[str]] = frozenset(Capability)
 
 
 class Arrivals:
@@ -63,7 +64,7 @@ class Arrivals:
 
     async def log_in(self, session: Session, request: Login) -> None:
         """Log in by password."""
-        session.caps = _kept(frozenset(request.caps))  # it may want signs of life before the reply
+        session.caps = _known(request.caps)  # it may want signs of life before the reply
         now = trio.current_time()
         session.login_failures = [t for t in session.login_failures if t > now - _MINUTE]
         if len(session.login_failures) >= self._limits.login_failures:
@@ -98,7 +99,7 @@ class Arrivals:
 
     async def resume(self, session: Session, request: Resume) -> None:
         """Log in by token and catch up."""
-        session.caps = _kept(frozenset(request.caps))
+        session.caps = _known(request.caps)
         origin = subscriber(session.address)
         who, token, is_new = await self._services.accounts.resume(request.token, origin)
         self._services.budgets.charge(session.address, who.key, ARRIVING)
@@ -257,6 +258,11 @@ def _fold_or_nobody(name: str) -> NameKey:
         return NameKey("")
 
 
+def _known(caps: Iterable[str]) -> frozenset[str]:
+    """The capabilities that this server knows; of the others nothing is kept."""
+    return _shared(_CAPABILITIES.intersection(caps))
+
+
 @lru_cache(64)  # there are few kinds of clients, each with a great many sessions
-def _kept(caps: frozenset[str]) -> frozenset[str]:
+def _shared(caps: frozenset[str]) -> frozenset[str]:
     return caps

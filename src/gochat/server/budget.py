@@ -140,7 +140,7 @@ class Budgets:
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._clock = clock
-        burst, rate = limits.budget, limits.budget_per_second
+        burst, rate = limits.request_budget, limits.request_budget_per_second
         many = limits.connections_per_address
         busy = max(1.0, many * BUSY_SHARE)
         self._people: Buckets[NameKey] = Buckets(burst, rate, MAX_REMEMBERED)

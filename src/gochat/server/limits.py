@@ -150,10 +150,10 @@ class ConnectionLimiter:
 
     def refusal(self, address: str) -> ErrorCode | None:
         """Return why one more connection from this address is refused, or None."""
-        if self.total >= self._max_connections or self.anonymous >= self._limits.anonymous_max:
-            return ErrorCode.SERVER_FULL
         if self._by_address.get(subscriber(address), 0) >= self._limits.connections_per_address:
             return ErrorCode.RATE_LIMITED
+        if self.total >= self._max_connections or self.anonymous >= self._limits.anonymous_max:
+            return ErrorCode.SERVER_FULL
         return None
 
     def opened(self, address: str) -> None:

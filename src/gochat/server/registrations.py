@@ -12,6 +12,7 @@ import hmac
 import ipaddress
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from math import ceil
 from typing import Final
 
@@ -34,6 +35,7 @@ WRONG_INVITES: Final = 10
 WRONG_INVITES_IN_ALL: Final = 300
 
 
+@lru_cache(maxsize=4096)
 def network(address: str) -> str:
     """Return the network that an address is counted to, besides by itself."""
     try:

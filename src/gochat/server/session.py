@@ -64,6 +64,8 @@ LINGER: Final = 1.0
 FAREWELL: Final = 10.0
 #: Seconds after which a client may come back whose connection was closed for its own good.
 RETRY_AFTER: Final = 1.0
+#: And to a server that is full.
+FULL_RETRY_AFTER: Final = 10.0
 #: Seconds for which a session handles requests before the others get the loop. What a person does
 #: takes less, and then costs nothing more; a flood costs some hundredths more.
 SLICE: Final = 0.001
@@ -182,6 +184,18 @@ class Session:
             text="this connection reads too slowly",
             retry_after=RETRY_AFTER,
         )
+        self._end_at_once()
+
+    def make_room(self) -> None:
+        """End at once, for others to log in."""
+        self._bye = Bye(
+            reason=ByeReason.SERVER_FULL, text="others want to log in", retry_after=FULL_RETRY_AFTER
+        )
+        self.outlet.close()
+        self._end_at_once()
+
+    def _end_at_once(self) -> None:
+        assert self._bye is not None
         self.outlet.last_word(encode(self._bye))
         self._scope.cancel()
 
@@ -194,6 +208,11 @@ class Session:
     def is_ending(self) -> bool:
         """True once it is to say goodbye: the request that it is handling is the last one."""
         return self._bye is not None
+
+    @property
+    def is_stranger(self) -> bool:
+        """True while nobody has logged in, and there is nothing to do for it."""
+        return self.identity is None and self.working_since is None and self._bye is None
 
     @property
     def name(self) -> str | None:
@@ -307,7 +326,7 @@ class Session:
             if more is not None:
                 self.log.exception("session failed", **more)
             self.close(ByeReason.INTERNAL, "an error in the server", retry_after=RETRY_AFTER)
-        if self._bye is not None and self._bye.reason is not ByeReason.SLOW_CONSUMER:
+        if self._bye is not None and not self.outlet.is_closed:
             with trio.CancelScope() as self._scope:
                 await self._say_goodbye(self._bye)
 

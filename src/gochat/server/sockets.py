@@ -6,7 +6,9 @@ without a task for what can be written at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import sys
 from typing import Final, TypeGuard
 
@@ -14,6 +16,20 @@ import trio
 
 #: Bytes per read: several frames of the usual size, and the bound on what one read costs.
 READ_SIZE: Final = 64 * 1024
+#: Of a peer that says nothing: seconds until its host is asked whether it is still there, seconds
+#: between two such questions, and how many may go unanswered. Whoever only listens is never asked
+#: for anything by the server, if it hasn't the capability for heartbeats; this its host answers.
+KEEP_ALIVE: Final = (120, 30, 4)
+
+
+def keep_alive(stream: trio.SocketStream) -> None:
+    """Have the system notice when a peer's host is gone, and break the connection then."""
+    with contextlib.suppress(OSError):  # it has gone already
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")  # not everywhere, or not all
+        for option, value in zip(options, KEEP_ALIVE, strict=True):
+            if (number := getattr(socket, option, None)) is not None:
+                stream.setsockopt(socket.IPPROTO_TCP, number, value)
 
 
 def has_descriptor(stream: trio.abc.Stream) -> TypeGuard[trio.SocketStream]:

@@ -19,6 +19,10 @@ from gochat.server.sockets import READ_SIZE, read_some
 
 #: Plain bytes to a record, the most that TLS allows.
 RECORD: Final = 16 * 1024
+#: Bytes that may come without any of what they carry, and that OpenSSL may want to answer by itself
+#: before anything else is written. An honest peer asks for new keys now and then; one that asks for
+#: nothing else would have the answers pile up.
+MAX_OVERHEAD: Final = 64 * 1024
 
 
 class TlsStream(trio.abc.HalfCloseableStream):
@@ -31,7 +35,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
     """
 
     __slots__ = (
-        "_has_ended", "_incoming", "_outgoing", "_tls", "descriptor", "received", "socket_stream",
+        "_has_ended", "_incoming", "_outgoing", "_overhead", "_tls", "descriptor", "received",
+        "socket_stream",
     )  # fmt: skip
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
@@ -40,6 +45,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._has_ended = False  # beneath TLS
         #: Bytes that were read from the socket.
         self.received = 0
+        self._overhead = 0  # bytes since something was decrypted
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -75,8 +81,12 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """Wait for data, and return it decrypted; empty at the end. Raises BrokenResourceError."""
         while True:
             try:
-                return self._tls.read(max_bytes or READ_SIZE)
+                data = self._tls.read(max_bytes or READ_SIZE)
+                self._overhead = 0
+                self._require_modesty()
+                return data
             except ssl.SSLWantReadError:
+                self._require_modesty()
                 data = await read_some(self.descriptor)
                 if not data:
                     self._has_ended = True
@@ -128,8 +138,14 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """Close the socket. Says nothing: that was :meth:`send_eof`."""
         await self.socket_stream.aclose()
 
+    def _require_modesty(self) -> None:
+        """Raise BrokenResourceError if the peer has TLS itself do too much."""
+        if self._overhead > MAX_OVERHEAD or self._outgoing.pending > MAX_OVERHEAD:
+            raise trio.BrokenResourceError("too much of TLS and nothing in it")
+
     def _take(self, data: bytes) -> None:
         self.received += len(data)
+        self._overhead += len(data)
         self._incoming.write(data)
 
     async def _send_outgoing(self) -> None:

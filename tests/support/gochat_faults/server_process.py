@@ -33,8 +33,8 @@ GENEROUS: Final[Mapping[str, object]] = {
     "limits.anonymous_max": 10_000,
     "limits.burst": 1_000_000,
     "limits.per_second": 1_000_000,
-    "limits.budget": 1_000_000,
-    "limits.budget_per_second": 1_000_000,
+    "limits.request_budget": 1_000_000,
+    "limits.request_budget_per_second": 1_000_000,
     "limits.rooms_per_day": 1_000_000,
     # There are always some who read nothing: with the default a stop would take all of 10 s, which
     # is a third of a run.
