@@ -7,12 +7,14 @@ from collections.abc import Collection
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from storing import draft
 from talking import World
 
 from gochat.chat import drafts as drafts_module
 from gochat.chat import names
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.drafts import MAX_EMOJI, MAX_MENTIONS, MAX_REACTIONS, MAX_TEXT, new_cid
+from gochat.chat.drafts import MAX_MENTIONS, MAX_REACTIONS, MAX_TEXT, new_cid
+from gochat.chat.emoji import MAX_EMOJI
 from gochat.chat.names import NameKey
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
@@ -208,11 +210,11 @@ async def test_what_was_deleted_is_no_message_any_more(world: World) -> None:
         "#️⃣",
         "ℹ️",
         "‼️",
-        "©",
+        "©️",
         "㊗️",
-        "+1",
         "\U0001fae9",
-        "😀" * MAX_EMOJI,
+        "\U0001fadd",
+        "👩🏻‍❤️‍💋‍👨🏽",
     ],
 )
 async def test_any_emoji_is_a_reaction_also_one_of_a_later_unicode(
@@ -233,7 +235,9 @@ async def test_any_emoji_is_a_reaction_also_one_of_a_later_unicode(
     [
         "", " ", "👍 ", "👍\n", "\x1b[31m", "👍\x07", "\u202e👍", "👍\u2066", "\u200b", "\u200d",
         "\ufe0f", "\u20e3", "\u0301", "\ufeff", "\u2028", "\ue000", "\ud83d",
-        "😀" * (MAX_EMOJI + 1),
+        "+1", "lol", "1", "é", "▓", "👍👍", "🇩", "👍\u200d", "\u200d👍", "👍\u20e3",
+        "\u200d".join("👍👍👍👍👍"),
+        "😀" + "\ufe0f" * MAX_EMOJI,
     ],
 )  # fmt: skip
 async def test_what_cant_be_seen_or_is_a_trap_is_no_reaction(world: World, emoji: str) -> None:
@@ -241,6 +245,29 @@ async def test_what_cant_be_seen_or_is_a_trap_is_no_reaction(world: World, emoji
     for on in (True, False):
         request = React(to="#lobby", seq=1, emoji=emoji, on=on)
         assert await world.is_refused("Bob", request) == ("bad_request", "emoji")
+
+
+@pytest.mark.parametrize("other", ["❤", "❤\ufe0e", "❤️"])
+async def test_emoji_is_the_same_with_any_selector(world: World, other: str) -> None:
+    await world.talk("Mei", "#lobby", "hi")
+    for who, emoji in (("Mei", "❤️"), ("Bob", other)):
+        [given] = await world.ask(who, React(to="#lobby", seq=1, emoji=emoji))
+        assert given.text == "❤️"
+    [taken] = await world.ask("Mei", React(to="#lobby", seq=1, emoji=other, on=False))
+    assert (taken.kind, taken.text) == ("unreact", "❤️")
+
+
+@pytest.mark.parametrize("old", ["+1", "❤"])
+async def test_reaction_from_before_can_be_joined_where_it_is_an_emoji_and_taken_back(
+    world: World, old: str
+) -> None:
+    await world.talk("Mei", "#lobby", "hi")
+    await world.append(draft("Bob", "#lobby", old, kind="react", ref=1))
+    if old == "❤":
+        [given] = await world.ask("Mei", React(to="#lobby", seq=1, emoji="❤️"))
+        assert given.text == old
+    [taken] = await world.ask("Bob", React(to="#lobby", seq=1, emoji=old, on=False))
+    assert (taken.kind, taken.text) == ("unreact", old)
 
 
 async def test_a_message_takes_so_many_different_reactions_and_any_number_of_each(

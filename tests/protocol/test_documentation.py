@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from msgspec import inspect as mi
 
-from gochat.chat import drafts, names, passwords, rooms
+from gochat.chat import drafts, emoji, names, passwords, rooms
 from gochat.config import Limits as ConfiguredLimits
 from gochat.errors import ErrorCode
 from gochat.protocol import codec
@@ -258,7 +258,7 @@ FIXED = {
     "depth of JSON": codec.MAX_DEPTH,
     "characters of a name": names.MAX_NAME,
     "characters of a topic or an away notice": rooms.MAX_TOPIC,
-    "characters of an emoji": drafts.MAX_EMOJI,
+    "characters of an emoji": emoji.MAX_EMOJI,
     "mentions found in a message": drafts.MAX_MENTIONS,
 }
 

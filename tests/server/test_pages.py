@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from gochat.chat.drafts import MAX_EMOJI, MAX_MENTIONS, MAX_REACTIONS, MAX_TEXT
+from gochat.chat.drafts import MAX_MENTIONS, MAX_REACTIONS, MAX_TEXT
+from gochat.chat.emoji import MAX_EMOJI
 from gochat.chat.names import MAX_NAME
 from gochat.chat.store import Page
 from gochat.protocol.codec import decode_server_message, encode

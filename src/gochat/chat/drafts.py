@@ -22,6 +22,7 @@ from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
+from gochat.chat.emoji import MAX_EMOJI, normalise
 from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.names import NameKey
 from gochat.chat.store import Draft, Store
@@ -30,8 +31,6 @@ from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Se
 
 #: In characters; with every one of them escaped twice a message still fits a frame.
 MAX_TEXT: Final = 4000
-#: One emoji can be a sequence of a dozen code points; a text is no reaction.
-MAX_EMOJI: Final = 32
 #: Different emoji on one message: with ten names each they fit a frame beside the longest text.
 MAX_REACTIONS: Final = 20
 #: People whom one message can name: one that names more means the whole room.
@@ -40,10 +39,6 @@ MAX_MENTIONS: Final = 10
 _MAX_CANDIDATES: Final = 5 * MAX_MENTIONS
 
 _IS_INSIDE: Final = Facts(sender=INSIDE)
-
-#: What emoji are joined with, and what flags of regions are spelled in.
-_JOINER: Final = "\u200d"
-_TAGS: Final = frozenset(map(chr, range(0xE0020, 0xE0080)))
 
 #: Not inside an e-mail address; but what is written without spaces may stand before it.
 _MENTION: Final = re.compile(r"(?<![0-9A-Za-z_@])@(?=\w)")
@@ -160,11 +155,19 @@ class Drafts:
         self, who: Identity, rooms: Collection[ConversationKey], request: React
     ) -> Draft:
         """A reaction to a message, or taking it back."""
-        emoji = request.emoji
-        if not _is_emoji(emoji):
-            raise ChatError(ErrorCode.BAD_REQUEST, "that is no emoji", field="emoji")
+        emoji = normalise(request.emoji)
+        if emoji is None and (request.on or len(request.emoji) > MAX_EMOJI):
+            raise _not_an_emoji()
         address = await self.address(who, rooms, request.to)
         said = await self._said(address, request.seq)
+        # In the spelling that is there, which may be from before there was one for each.
+        there = [one.emoji for one in said.reactions]
+        if request.emoji in there:
+            emoji = request.emoji
+        elif emoji is None:
+            raise _not_an_emoji()
+        elif emoji not in there:
+            emoji = next((one for one in there if normalise(one) == emoji), emoji)
         facts = _inside(address)
         if request.on:
             if len({*(r.emoji for r in said.reactions), emoji}) > MAX_REACTIONS:
@@ -220,15 +223,9 @@ def _is_of_name(char: str) -> bool:
     return char.isalnum() or char in "-_." or unicodedata.category(char)[0] in "LMN"
 
 
-def _is_emoji(text: str) -> bool:
-    """True for what can be seen, and can be no trap: unassigned code points are emoji to come."""
-    if not 1 <= len(text) <= MAX_EMOJI or unicodedata.category(text[0]) in ("Mn", "Me", "Cf"):
-        return False
-    return all(
-        unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs")
-        or char == _JOINER
-        or char in _TAGS
-        for char in text
+def _not_an_emoji() -> ChatError:
+    return ChatError(
+        ErrorCode.BAD_REQUEST, "a reaction is one emoji, and this is not one", field="emoji"
     )
 
 
