@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, get_args
 
 import pytest
@@ -26,6 +27,7 @@ from gochat.protocol.messages import (
     Logout,
     MarkRead,
     Members,
+    Message,
     Ping,
     Pong,
     Position,
@@ -39,6 +41,7 @@ from gochat.protocol.messages import (
     Who,
 )
 from gochat.server.budget import ARRIVING, CONNECTION, COSTS, PAGE, Budgets, OverBudget, cost
+from gochat.storage.sqlite.finder import Finder
 
 MEI = NameKey("mei")
 
@@ -259,6 +262,24 @@ async def test_connections_are_counted_too() -> None:
                 if codes:
                     break
         assert codes == ["rate_limited"]
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(("effort", "served"), [(0.0, 9), (0.06, 3)])
+async def test_a_search_that_takes_long_costs_more(
+    effort: float, served: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(*_: Any) -> tuple[list[Message], None]:
+        began = time.thread_time()
+        while time.thread_time() - began < effort:
+            pass
+        return [], None
+
+    monkeypatch.setattr(Finder, "search", search)
+    limits = config(request_budget=100, request_budget_per_second=0.01)
+    async with running_server(limits) as server, server.peer("mei") as mei:
+        codes = await refusals(mei, *[Search(query="x")] * 12)
+        assert 0 <= len(codes) - (12 - served) <= (effort > 0)  # it may take a bit longer
 
 
 @pytest.mark.trio

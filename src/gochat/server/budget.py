@@ -99,6 +99,9 @@ ARRIVING: Final = 10.0
 PAGE: Final = 1.0
 #: For what is refused by the limit on writing: whether it was granted before has to be looked up.
 REFUSED_WRITE: Final = 1.0
+#: For each second of the processor that a search takes beyond what is paid: looking through much of
+#: the log is dear, and what everybody looks for must not be.
+PER_SECOND_OF_SEARCH: Final = 500.0
 #: For a connection, and with TLS.
 CONNECTION: Final = 1.0
 HANDSHAKE: Final = 3.0
@@ -133,6 +136,11 @@ def cost(request: Request) -> float:
     if isinstance(request, Resume):
         return fixed + len(request.positions) * PER_POSITION
     return fixed
+
+
+def scanning(seconds: float) -> float:
+    """Return what a search costs besides, for which a thread has worked for so long."""
+    return max(0.0, seconds * PER_SECOND_OF_SEARCH - COSTS[Search])
 
 
 class Budgets:

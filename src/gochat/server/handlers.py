@@ -13,13 +13,11 @@ from itertools import groupby
 from typing import Final, TypeAlias, assert_never
 
 import trio
-from msgspec import structs
 
-from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.commits import MAX_TRIES, Outcome, settle
-from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.drafts import derived_cid, not_inside
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.drafts import derived_cid
 from gochat.chat.hub import OnlinePerson
 from gochat.chat.names import NameKey
 from gochat.chat.retries import LogRequest
@@ -29,12 +27,10 @@ from gochat.protocol.messages import (
     Away,
     Capability,
     ChangePassword,
-    ConversationList,
     Conversations,
     CreateRoom,
     Delete,
     Edit,
-    Found,
     History,
     Invite,
     IsTyping,
@@ -44,17 +40,14 @@ from gochat.protocol.messages import (
     Login,
     Logout,
     MarkRead,
-    MemberList,
     Members,
     Ok,
-    People,
     Ping,
     Pong,
     React,
     Register,
     Request,
     Resume,
-    RoomList,
     Rooms,
     Search,
     Send,
@@ -68,7 +61,7 @@ from gochat.protocol.messages import (
 )
 from gochat.server.arrival import Arrivals
 from gochat.server.budget import REFUSED_WRITE, OverBudget, cost
-from gochat.server.pages import fitting, history_page
+from gochat.server.reading import Reading
 from gochat.server.receipts import Seqs
 from gochat.server.services import Services
 from gochat.server.session import Session
@@ -77,10 +70,6 @@ from gochat.server.session_log import log_change, traced
 _NOT_TRACED: Final = nullcontext()
 #: In characters.
 MAX_AWAY: Final = 200
-#: Items in one reply, so that it fits its frame with the longest names and topics.
-MAX_PEOPLE: Final = 200
-MAX_ROOMS: Final = 32
-MAX_CONVERSATIONS: Final = 32
 #: Seconds that a session pauses at most whose budget is used up: long enough that refusing what it
 #: asks for costs next to nothing, and not so long that an honest client takes it for a dead server.
 MAX_PAUSE: Final = 1.0
@@ -93,6 +82,7 @@ class Handlers:
         self._services = services
         self._limits = services.config.limits
         self._arrivals = Arrivals(services)
+        self._reading = Reading(services)
         self._is_tracing = services.config.log_level == "debug"
 
     async def handle(self, session: Session, requests: Sequence[Request]) -> None:
@@ -197,38 +187,15 @@ class Handlers:
                 await self._arrivals.log_out(session, request)
             case ChangePassword():
                 await self._arrivals.change_password(session, request)
-            case Who():
-                self._who(session, request)
             case Away():
                 self._away(session, who, request)
             case Typing():
                 await self._typing(session, who, person, request)
-            case History():
-                await self._history(session, who, person, request)
-            case Search():
-                await self._search(session, who, person, request)
-            case Conversations():
-                items, more = await self._services.store.conversations(
-                    who.key, after=request.after, limit=min(request.limit, MAX_CONVERSATIONS)
-                )
-                session.reply(
-                    ConversationList(
-                        conversations=tuple(items), more=more, request_id=request.request_id
-                    )
-                )
-            case MarkRead():
-                await self._mark_read(session, who, person, request)
-            case SetLevel():
-                address = await self._services.drafts.address(
-                    who, person.rooms, request.conv, "conv"
-                )
-                await self._services.store.set_level(who.key, address.key, request.level)
-                await self._services.markers.publish(who.key, address.key)
-                session.reply(Ok(request_id=request.request_id))
-            case Rooms():
-                await self._rooms(session, who, request)
-            case Members():
-                await self._members(session, who, person, request)
+            case (
+                Who() | History() | Search() | Conversations() | MarkRead() | SetLevel() | Rooms()
+                | Members()
+            ):  # fmt: skip
+                await self._reading.answer(session, who, person, request)
             case _:
                 await self._write(session, who, person, request)
 
@@ -463,16 +430,6 @@ class Handlers:
         if request.request_id is not None:
             session.reply(Ok(request_id=request.request_id))
 
-    # -- who is there ---------------------------------------------------------------------------
-
-    def _who(self, session: Session, request: Who) -> None:
-        roster = self._services.hub.roster
-        after = _fold_cursor(request.after)
-        people, more = roster.page(after, min(request.limit, MAX_PEOPLE))
-        session.reply(
-            People(people=people, total=len(roster), more=more, request_id=request.request_id)
-        )
-
     def _away(self, session: Session, who: Identity, request: Away) -> None:
         if request.text is not None and len(request.text) > MAX_AWAY:
             raise ChatError(
@@ -483,88 +440,6 @@ class Handlers:
         self._services.hub.set_away(who.key, request.text)
         session.reply(Ok(request_id=request.request_id))
 
-    # -- reading --------------------------------------------------------------------------------
-
-    async def _history(
-        self, session: Session, who: Identity, person: OnlinePerson, request: History
-    ) -> None:
-        if sum(bound is not None for bound in (request.before, request.after, request.around)) > 1:
-            raise ChatError(
-                ErrorCode.BAD_REQUEST, "give one of before, after and around", field="before"
-            )
-        address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
-        store, as_of = self._services.store, self._services.hub.cursor
-        limit = min(request.limit, self._limits.history_page)
-        before, after = request.before, request.after
-        if request.around is not None:
-            after = max(0, request.around - limit // 2 - 1)
-        page = await store.page(
-            address.key, viewer=who.key, before=before, after=after, limit=limit, as_of=as_of
-        )
-        if not page.is_inside:
-            raise not_inside(address.shown, "conv")
-        session.reply(history_page(request, address.shown, page, self._limits.frame_bytes))
-
-    async def _search(
-        self, session: Session, who: Identity, person: OnlinePerson, request: Search
-    ) -> None:
-        if not request.query.strip():
-            raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to look for", field="query")
-        key = None
-        if request.conv is not None:
-            key = (await self._services.drafts.address(who, person.rooms, request.conv, "conv")).key
-        limit = request.limit
-        hits, cursor = await self._services.store.search(
-            who.key, request.query, conversation=key, cursor=request.cursor, limit=limit
-        )
-        while (limit := len(fitting(hits, self._limits.frame_bytes))) < len(hits):
-            hits, cursor = await self._services.store.search(
-                who.key, request.query, conversation=key, cursor=request.cursor, limit=limit
-            )
-        session.reply(Found(hits=tuple(hits), cursor=cursor, request_id=request.request_id))
-
-    async def _mark_read(
-        self, session: Session, who: Identity, person: OnlinePerson, request: MarkRead
-    ) -> None:
-        address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
-        if await self._services.store.mark_read(who.key, address.key, request.seq):
-            await self._services.markers.publish(who.key, address.key)
-        session.reply(Ok(request_id=request.request_id))
-
-    async def _rooms(self, session: Session, who: Identity, request: Rooms) -> None:
-        rooms, more = await self._services.store.rooms(
-            who.key, after=request.after, limit=min(request.limit, MAX_ROOMS)
-        )
-        session.reply(RoomList(rooms=tuple(rooms), more=more, request_id=request.request_id))
-
-    async def _members(
-        self, session: Session, who: Identity, person: OnlinePerson, request: Members
-    ) -> None:
-        address = await self._services.drafts.address(who, person.rooms, request.room, "room")
-        if address.key == LOBBY_KEY or conversations.is_private(address.key):
-            raise ChatError(
-                ErrorCode.BAD_REQUEST,
-                f"{address.shown} is no room: ask who is online",
-                field="room",
-            )
-        roster = self._services.hub.roster
-        members, total, more = await self._services.store.members(
-            address.key, after=_fold_cursor(request.after), limit=min(request.limit, MAX_PEOPLE)
-        )
-        await self._services.drafts.address(who, (), request.room, "room")  # after it was read
-        session.reply(
-            MemberList(
-                room=address.shown,
-                members=tuple(
-                    structs.replace(member, online=names.known(member.name) in roster)
-                    for member in members
-                ),
-                total=total,
-                more=more,
-                request_id=request.request_id,
-            )
-        )
-
 
 def _is_new(result: Outcome) -> bool:
     return isinstance(result, Appended) and not result.dup
@@ -572,14 +447,6 @@ def _is_new(result: Outcome) -> bool:
 
 def _not_logged_in() -> ChatError:
     return ChatError(ErrorCode.NOT_LOGGED_IN, "log in first")
-
-
-def _fold_cursor(after: str) -> str:
-    """The key behind which a page of people begins, from the last name of the one before."""
-    try:
-        return names.fold(after) if after else ""
-    except ChatError:
-        return after
 
 
 _Authenticated: TypeAlias = (

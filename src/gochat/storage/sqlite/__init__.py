@@ -26,6 +26,7 @@ import structlog
 import trio
 
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.effort import counted
 from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
@@ -173,7 +174,10 @@ class SqliteStore:
         cursor: str | None = None,
         limit: int,
     ) -> tuple[list[Message], str | None]:
-        question = partial(self._finder.search, viewer, query, conversation, cursor, limit)
+        def question() -> tuple[list[Message], str | None]:
+            with counted():
+                return self._finder.search(viewer, query, conversation, cursor, limit)
+
         return await self._read(question, self._searching)
 
     # -- a person's conversations ---------------------------------------------------------------

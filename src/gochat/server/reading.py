@@ -1,0 +1,191 @@
+"""What only reads, or is about one's own reading: pages, lists, searches, read markers."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias, assert_never
+
+from msgspec import structs
+
+from gochat.chat import conversations, names
+from gochat.chat.accounts import Identity
+from gochat.chat.conversations import LOBBY_KEY
+from gochat.chat.drafts import not_inside
+from gochat.chat.effort import measured
+from gochat.chat.hub import OnlinePerson
+from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import (
+    ConversationList,
+    Conversations,
+    Found,
+    History,
+    MarkRead,
+    MemberList,
+    Members,
+    Ok,
+    People,
+    RoomList,
+    Rooms,
+    Search,
+    SetLevel,
+    Who,
+)
+from gochat.server.budget import scanning
+from gochat.server.pages import fitting, history_page
+from gochat.server.services import Services
+from gochat.server.session import Session
+
+#: Items in one reply, so that it fits its frame with the longest names and topics.
+MAX_PEOPLE: Final = 200
+MAX_ROOMS: Final = 32
+MAX_CONVERSATIONS: Final = 32
+
+_Reading: TypeAlias = (
+    Who | History | Search | Conversations | MarkRead | SetLevel | Rooms | Members
+)  # fmt: skip
+
+
+class Reading:
+    """Handles the requests of those who read."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limits = services.config.limits
+
+    async def answer(
+        self, session: Session, who: Identity, person: OnlinePerson, request: _Reading
+    ) -> None:
+        """Reply to a request. Raises ChatError and StoreUnavailable."""
+        match request:
+            case Who():
+                self._who(session, request)
+            case History():
+                await self._history(session, who, person, request)
+            case Search():
+                await self._search(session, who, person, request)
+            case Conversations():
+                await self._conversations(session, who, request)
+            case MarkRead():
+                await self._mark_read(session, who, person, request)
+            case SetLevel():
+                await self._set_level(session, who, person, request)
+            case Rooms():
+                await self._rooms(session, who, request)
+            case Members():
+                await self._members(session, who, person, request)
+            case _:
+                assert_never(request)
+
+    def _who(self, session: Session, request: Who) -> None:
+        roster = self._services.hub.roster
+        after = _fold_cursor(request.after)
+        people, more = roster.page(after, min(request.limit, MAX_PEOPLE))
+        session.reply(
+            People(people=people, total=len(roster), more=more, request_id=request.request_id)
+        )
+
+    async def _history(
+        self, session: Session, who: Identity, person: OnlinePerson, request: History
+    ) -> None:
+        if sum(bound is not None for bound in (request.before, request.after, request.around)) > 1:
+            raise ChatError(
+                ErrorCode.BAD_REQUEST, "give one of before, after and around", field="before"
+            )
+        address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
+        store, as_of = self._services.store, self._services.hub.cursor
+        limit = min(request.limit, self._limits.history_page)
+        before, after = request.before, request.after
+        if request.around is not None:
+            after = max(0, request.around - limit // 2 - 1)
+        page = await store.page(
+            address.key, viewer=who.key, before=before, after=after, limit=limit, as_of=as_of
+        )
+        if not page.is_inside:
+            raise not_inside(address.shown, "conv")
+        session.reply(history_page(request, address.shown, page, self._limits.frame_bytes))
+
+    async def _search(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Search
+    ) -> None:
+        if not request.query.strip():
+            raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to look for", field="query")
+        key = None
+        if request.conv is not None:
+            key = (await self._services.drafts.address(who, person.rooms, request.conv, "conv")).key
+        limit = request.limit
+        with measured() as effort:
+            hits, cursor = await self._services.store.search(
+                who.key, request.query, conversation=key, cursor=request.cursor, limit=limit
+            )
+            while (limit := len(fitting(hits, self._limits.frame_bytes))) < len(hits):
+                hits, cursor = await self._services.store.search(
+                    who.key, request.query, conversation=key, cursor=request.cursor, limit=limit
+                )
+        if more := scanning(effort.seconds):
+            self._services.budgets.spend(session.address, who.key, more)
+        session.reply(Found(hits=tuple(hits), cursor=cursor, request_id=request.request_id))
+
+    async def _conversations(self, session: Session, who: Identity, request: Conversations) -> None:
+        items, more = await self._services.store.conversations(
+            who.key, after=request.after, limit=min(request.limit, MAX_CONVERSATIONS)
+        )
+        session.reply(
+            ConversationList(conversations=tuple(items), more=more, request_id=request.request_id)
+        )
+
+    async def _set_level(
+        self, session: Session, who: Identity, person: OnlinePerson, request: SetLevel
+    ) -> None:
+        address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
+        await self._services.store.set_level(who.key, address.key, request.level)
+        await self._services.markers.publish(who.key, address.key)
+        session.reply(Ok(request_id=request.request_id))
+
+    async def _mark_read(
+        self, session: Session, who: Identity, person: OnlinePerson, request: MarkRead
+    ) -> None:
+        address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
+        if await self._services.store.mark_read(who.key, address.key, request.seq):
+            await self._services.markers.publish(who.key, address.key)
+        session.reply(Ok(request_id=request.request_id))
+
+    async def _rooms(self, session: Session, who: Identity, request: Rooms) -> None:
+        rooms, more = await self._services.store.rooms(
+            who.key, after=request.after, limit=min(request.limit, MAX_ROOMS)
+        )
+        session.reply(RoomList(rooms=tuple(rooms), more=more, request_id=request.request_id))
+
+    async def _members(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Members
+    ) -> None:
+        address = await self._services.drafts.address(who, person.rooms, request.room, "room")
+        if address.key == LOBBY_KEY or conversations.is_private(address.key):
+            raise ChatError(
+                ErrorCode.BAD_REQUEST,
+                f"{address.shown} is no room: ask who is online",
+                field="room",
+            )
+        roster = self._services.hub.roster
+        members, total, more = await self._services.store.members(
+            address.key, after=_fold_cursor(request.after), limit=min(request.limit, MAX_PEOPLE)
+        )
+        await self._services.drafts.address(who, (), request.room, "room")  # after it was read
+        session.reply(
+            MemberList(
+                room=address.shown,
+                members=tuple(
+                    structs.replace(member, online=names.known(member.name) in roster)
+                    for member in members
+                ),
+                total=total,
+                more=more,
+                request_id=request.request_id,
+            )
+        )
+
+
+def _fold_cursor(after: str) -> str:
+    """The key behind which a page of people begins, from the last name of the one before."""
+    try:
+        return names.fold(after) if after else ""
+    except ChatError:
+        return after
