@@ -202,8 +202,8 @@ async def react_beyond_the_bound(people: Cast, room: str) -> bool:
     seq = (await mei.ask(Send(to=room, text="hello"), Sent)).seq
     emoji = [chr(0x1F331 + number) for number in range(MAX_REACTIONS + 2)]
     few = [React(to=room, seq=seq, emoji=one) for one in emoji]
-    await mei.send(*few[:-4])
-    await mei.ask(few[-4], Sent)
+    for number, one in enumerate(few[:-3]):  # none gives all of them
+        await people[number % 3].ask(one, Sent)
     await together(*zip(people, few[-3:], strict=True))
     (said,) = [entry for entry in await entries(mei, room) if entry.seq == seq]
     return len(said.reactions) > MAX_REACTIONS

@@ -13,7 +13,7 @@ from talking import World
 from gochat.chat import drafts as drafts_module
 from gochat.chat import names
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.drafts import MAX_MENTIONS, MAX_REACTIONS, MAX_TEXT, new_cid
+from gochat.chat.drafts import MAX_MENTIONS, MAX_OWN_REACTIONS, MAX_REACTIONS, MAX_TEXT, new_cid
 from gochat.chat.emoji import MAX_EMOJI
 from gochat.chat.names import NameKey
 from gochat.protocol.codec import encode
@@ -270,17 +270,29 @@ async def test_reaction_from_before_can_be_joined_where_it_is_an_emoji_and_taken
     assert (taken.kind, taken.text) == ("unreact", old)
 
 
+async def test_one_person_gives_a_message_only_so_many_different_reactions(world: World) -> None:
+    await world.talk("Mei", "#lobby", "hi")
+    emoji = [chr(0x1F600 + number) for number in range(MAX_OWN_REACTIONS + 1)]
+    await world.ask("Mei", *(React(to="#lobby", seq=1, emoji=one) for one in emoji[:-1]))
+    one_more = React(to="#lobby", seq=1, emoji=emoji[-1])
+    assert await world.is_refused("Mei", one_more) == ("not_permitted", "emoji")
+    await world.ask("Mei", React(to="#lobby", seq=1, emoji=emoji[0]))  # which is there
+    await world.ask("Bob", one_more)
+    await world.ask("Mei", React(to="#lobby", seq=1, emoji=emoji[0], on=False), one_more)
+
+
 async def test_a_message_takes_so_many_different_reactions_and_any_number_of_each(
     world: World,
 ) -> None:
     await world.talk("Mei", "#lobby", "hi")
     emoji = [chr(0x1F600 + number) for number in range(MAX_REACTIONS + 1)]
-    await world.ask("Mei", *(React(to="#lobby", seq=1, emoji=one) for one in emoji[:-1]))
+    for number, one in enumerate(emoji[:-1]):  # none gives all of them
+        await world.ask(("Mei", "Bob", "Eve")[number % 3], React(to="#lobby", seq=1, emoji=one))
     one_more = React(to="#lobby", seq=1, emoji=emoji[-1])
     assert await world.is_refused("Bob", one_more) == ("not_permitted", "emoji")
     await world.ask("Bob", React(to="#lobby", seq=1, emoji=emoji[-1], on=False))  # none was there
     await world.ask("Bob", React(to="#lobby", seq=1, emoji=emoji[0]))
-    await world.ask("Mei", React(to="#lobby", seq=1, emoji=emoji[1], on=False))
+    await world.ask("Bob", React(to="#lobby", seq=1, emoji=emoji[1], on=False))
     await world.ask("Bob", one_more)
 
 

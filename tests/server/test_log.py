@@ -192,10 +192,12 @@ async def test_reactions_are_counted_and_taken_back() -> None:
 
 
 async def test_a_message_takes_only_so_many_different_emoji() -> None:
-    async with running_server() as server, server.peer("mei") as mei:
-        await say(mei, "hello")
-        for number in range(20):
-            await mei.ask(React(to="#lobby", seq=1, emoji=chr(0x1F600 + number)), Sent)
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        async with server.peer("eve") as eve:
+            await say(mei, "hello")
+            for number in range(20):
+                react = React(to="#lobby", seq=1, emoji=chr(0x1F600 + number))
+                await (mei, bob, eve)[number % 3].ask(react, Sent)
         error = await mei.ask(React(to="#lobby", seq=1, emoji="👍"), Error)
         assert error.code == "not_permitted"
         await mei.ask(React(to="#lobby", seq=1, emoji=chr(0x1F600), on=False), Sent)

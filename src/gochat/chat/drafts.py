@@ -33,6 +33,8 @@ from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Se
 MAX_TEXT: Final = 4000
 #: Different emoji on one message: with ten names each they fit a frame beside the longest text.
 MAX_REACTIONS: Final = 20
+#: Of these from one person: several are needed to use them up.
+MAX_OWN_REACTIONS: Final = 8
 #: People whom one message can name: one that names more means the whole room.
 MAX_MENTIONS: Final = 10
 #: What may be names, and is looked up together: so that a message full of @ costs no more.
@@ -176,7 +178,17 @@ class Drafts:
                     f"a message takes at most {MAX_REACTIONS} different emoji",
                     field="emoji",
                 )
-            facts = structs.replace(facts or Facts(), other_emoji=MAX_REACTIONS - 1)
+            own = await self._own_reactions(who, address, request.seq)
+            if len({*own, emoji}) > MAX_OWN_REACTIONS:
+                raise ChatError(
+                    ErrorCode.NOT_PERMITTED,
+                    f"you can give a message at most {MAX_OWN_REACTIONS} different emoji: "
+                    "take one back first",
+                    field="emoji",
+                )
+            facts = structs.replace(
+                facts or Facts(), other_emoji=MAX_REACTIONS - 1, own_emoji=MAX_OWN_REACTIONS - 1
+            )
         kind: EntryKind = "react" if request.on else "unreact"
         return _draft(who, address, kind, facts, text=emoji, ref=request.seq, cid=request.cid)
 
@@ -199,6 +211,10 @@ class Drafts:
                 field="seq",
             )
         return message
+
+    async def _own_reactions(self, who: Identity, address: Address, seq: int) -> list[str]:
+        page = await self._store.page(address.key, viewer=who.key, after=seq - 1, limit=1)
+        return [one.emoji for entry in page.entries for one in entry.reactions if one.me]
 
     async def _mentioned(self, key: ConversationKey, text: str) -> dict[NameKey, str]:
         if "@" not in text or conversations.is_private(key):

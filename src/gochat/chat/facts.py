@@ -36,3 +36,5 @@ class Facts(Struct, frozen=True, kw_only=True, array_like=True):
     is_alone: bool = False
     #: The message `ref` has at most so many different emoji besides the draft's own.
     other_emoji: int | None = None
+    #: The sender has given it at most so many besides that one.
+    own_emoji: int | None = None

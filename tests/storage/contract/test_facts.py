@@ -130,6 +130,17 @@ async def test_many_emoji_are_counted_once_each(chat: Chat) -> None:
     await chat.do("Eve", "#lobby", "react", "🍀", ref=1, facts=three)
 
 
+async def test_own_emoji_are_counted(chat: Chat) -> None:
+    await chat.say("Mei", "#lobby", "hello")
+    for who, emoji in (("Mei", "🌵"), ("Bob", "🌵"), ("Mei", "🌹"), ("Bob", "🪴")):
+        await chat.do(who, "#lobby", "react", emoji, ref=1)
+    one, two = Facts(own_emoji=1), Facts(own_emoji=2)
+    assert await chat.refused("Mei", "#lobby", "react", "🍀", ref=1, facts=one) == "busy"
+    await chat.do("Mei", "#lobby", "react", "🌹", ref=1, facts=one)
+    await chat.do("Eve", "#lobby", "react", "🍀", ref=1, facts=one)
+    await chat.do("Mei", "#lobby", "react", "🍀", ref=1, facts=two)
+
+
 async def test_page_says_whether_the_viewer_is_in_the_room(chat: Chat) -> None:
     async def inside(who: str, to: str = GARDEN) -> bool:
         return (await chat.page(who, to)).is_inside

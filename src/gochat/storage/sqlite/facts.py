@@ -11,14 +11,17 @@ from gochat.chat.store import Draft
 from gochat.storage.sqlite.directory import KnownConversation
 from gochat.storage.sqlite.entries import first_id
 
-#: By the primary key from one emoji to the next, however many people gave each.
+#: All, and those of one person. By the primary key from one emoji to the next, however many people
+#: gave each.
 _OTHER_EMOJI: Final = (
     "WITH RECURSIVE given (emoji) AS ("
     " SELECT min(emoji) FROM reaction WHERE entry = ?1"
     " UNION ALL"
     " SELECT (SELECT min(emoji) FROM reaction WHERE entry = ?1 AND emoji > given.emoji)"
     " FROM given WHERE given.emoji IS NOT NULL)"
-    " SELECT count(*) FROM given WHERE emoji <> ?2"
+    " SELECT count(*), count((SELECT 1 FROM reaction r"
+    " WHERE r.entry = ?1 AND r.emoji = given.emoji AND r.person = ?3))"
+    " FROM given WHERE emoji <> ?2"
 )
 
 
@@ -41,11 +44,12 @@ def hold(
             return False
         if facts.is_alone and members != 1:
             return False
-    if facts.other_emoji is None or draft.ref is None:
+    if draft.ref is None or (facts.other_emoji is None and facts.own_emoji is None):
         return True
     entry = first_id(room.id) + draft.ref
-    (others,) = db.execute(_OTHER_EMOJI, (entry, draft.text)).fetchone()
-    return bool(others <= facts.other_emoji)
+    found = db.execute(_OTHER_EMOJI, (entry, draft.text, draft.sender_key)).fetchone()
+    allowed = (facts.other_emoji, facts.own_emoji)
+    return all(most is None or count <= most for count, most in zip(found, allowed, strict=True))
 
 
 def _role(db: sqlite3.Connection, room: KnownConversation, person: NameKey | None) -> str:

@@ -109,33 +109,45 @@ local function has_role(person, roles)
   return false
 end
 
--- How many different emoji a message has, besides the one that the draft gives.
+-- How many different emoji a message has besides the one that the draft gives, and how many of them are
+-- the sender's.
 local function other_emoji()
   local given = redis.call(
     'ZRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
   )
-  local seen, count = { [text] = true }, 0
+  local seen, count, own = { [text] = true }, 0, 0
   for _, one in ipairs(given) do
-    local emoji = string.match(string.sub(one, 27), '^%Z*')
+    local emoji, name = string.match(string.sub(one, 27), '^(%Z*)%z(.*)$')
     if not seen[emoji] then
       seen[emoji] = true
       count = count + 1
     end
+    if emoji ~= text and name == sender_name then
+      own = own + 1
+    end
   end
-  return count
+  return count, own
 end
 
-local function hold(sender_roles, subject_roles, operator, private, is_alone, max_emoji)
+local function has_room_for_emoji(max_emoji, max_own)
+  if not max_emoji and not max_own then
+    return true
+  end
+  local count, own = other_emoji()
+  return (not max_emoji or count <= max_emoji) and (not max_own or own <= max_own)
+end
+
+local function hold(sender_roles, subject_roles, operator, private, is_alone, max_emoji, max_own)
   return exists
     and has_role(sender, sender_roles)
     and has_role(subject, subject_roles)
     and (not operator or has_role(operator, { 'operator' }))
     and (private == nil or private == (redis.call('HGET', meta, 'private') == '1'))
     and (not is_alone or redis.call('ZCARD', members) == 1)
-    and (not max_emoji or other_emoji() <= max_emoji)
+    and has_room_for_emoji(max_emoji, max_own)
 end
 
-if facts and not hold(facts[1], facts[2], facts[3], facts[4], facts[5], facts[6]) then
+if facts and not hold(facts[1], facts[2], facts[3], facts[4], facts[5], facts[6], facts[7]) then
   return { 'changed' }
 end
 
