@@ -203,3 +203,20 @@ async def test_wrong_invite_codes_are_logged_and_limited(
         assert codes == ["bad_invite"] * WRONG_INVITES + ["rate_limited"]
         await trio.lowlevel.checkpoint()
     assert capsys.readouterr().out.count("invite code refused") == WRONG_INVITES
+
+
+@pytest.mark.trio
+async def test_configured_names_are_reserved_and_look_alikes_refused() -> None:
+    async with running_server() as server, server.connect() as peer:
+        for name in ("admin", "ɡochat", "nickserv"):
+            error = await peer.ask(Register(name=name, password=PASSWORD), Error)
+            assert (error.code, error.field) == ("name_taken", "name")
+            assert "reserved" in error.text
+        await peer.ask(Register(name="paul", password=PASSWORD), Registered)
+        error = await peer.ask(Register(name="pɑul", password=PASSWORD), Error)
+        assert error.text == "'pɑul' looks like a name that is taken: choose another name"
+    own = structs.replace(config(), registration=Registration(reserved_names=("boss",)))
+    async with running_server(own) as server, server.connect() as peer:
+        error = await peer.ask(Register(name="Boss", password=PASSWORD), Error)
+        assert error.code == "name_taken"
+        await peer.ask(Register(name="admin", password=PASSWORD), Registered)
