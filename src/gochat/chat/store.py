@@ -65,6 +65,9 @@ MAX_AHEAD: Final = 5 * 60 * 1000
 LOGIN_MEMORY: Final = 30 * 24 * 3600 * 1000
 #: How many of them: a person has a home, an office, a telephone, and travels.
 LOGIN_ADDRESSES: Final = 16
+#: Tokens of an account: more devices than anybody has, and few enough that whoever logs in all the
+#: time fills no disk.
+MAX_TOKENS: Final = 100
 
 #: A position in what a store commits, of all conversations together. Opaque: a caller takes it
 #: from :class:`Batch` and hands it back.
@@ -241,8 +244,9 @@ class Store(Protocol):
     async def add_token(self, token: Token, address: str | None = None) -> None:
         """Keep a token, and from which address its account has logged in for it, if by password.
 
-        May forget tokens that have expired. Of the addresses of an account it remembers the last
-        :data:`LOGIN_ADDRESSES`, each for :data:`LOGIN_MEMORY`.
+        May forget tokens that have expired. Of an account it keeps the :data:`MAX_TOKENS` that
+        are valid for longest, and so were used last; the others are revoked. Of its addresses it
+        remembers the last :data:`LOGIN_ADDRESSES`, each for :data:`LOGIN_MEMORY`.
         """
         ...
 

@@ -10,7 +10,7 @@ import trio
 from msgspec.structs import replace
 from storing import NOON, Chat, Clock, account, person
 
-from gochat.chat.store import LOGIN_ADDRESSES, Account, Store, Token
+from gochat.chat.store import LOGIN_ADDRESSES, MAX_TOKENS, Account, Store, Token
 from gochat.errors import ChatError
 
 pytestmark = pytest.mark.trio
@@ -246,3 +246,21 @@ async def test_few_addresses_of_a_person_are_remembered_the_last_ones(
     known = [await chat.store.last_login(person("mei"), address) for address in addresses]
     assert known[:4] == [None] * 4
     assert None not in known[4:]
+
+
+async def test_of_an_account_only_so_many_tokens_are_valid_the_last_used_ones(
+    chat: Chat, clock: Clock
+) -> None:
+    store, mei, bob = chat.store, person("mei"), person("bob")
+    digests = [bytes([number]) * 32 for number in range(MAX_TOKENS + 3)]
+    for number, digest in enumerate(digests[:MAX_TOKENS]):
+        await store.add_token(Token(digest=digest, account=mei, expires=NOON * 2 + number))
+    await store.add_token(Token(digest=b"b" * 31 + b"!", account=bob, expires=NOON + 10_000))
+    assert await store.renew_token(digests[1], NOON * 2 + 1000, "")  # it was used
+    await store.revoke_token(digests[5])  # so there is room for one
+    late = [digests[MAX_TOKENS], digests[MAX_TOKENS + 1], digests[MAX_TOKENS + 2]]
+    for number, digest in enumerate(late):
+        await store.add_token(Token(digest=digest, account=mei, expires=NOON * 2 + 500 + number))
+    valid = [digest for digest in digests if await store.token(digest, NOON) is not None]
+    assert valid == [d for d in digests if d not in (digests[0], digests[2], digests[5])]
+    assert await store.token(b"b" * 31 + b"!", NOON) is not None

@@ -37,6 +37,7 @@ wholly in one partition; so is what is kept about a person, in another one.
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
 ``f:PERSON``         zset   the addresses from which they have logged in, by the time; expires
 ``t:DIGEST``         string a session token; expires
+``g:PERSON``         zset   the digests of their session tokens, by when these expire; expires
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
 ``nodes``            hash   when each node's lease ends; only in partition 0
 ``o:NODE``           hash   the people that are online at a node; expires; in partition 0

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.skeletons import looks_taken
-from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, Account, Token
+from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, MAX_TOKENS, Account, Token
 from gochat.protocol.messages import Level
 from gochat.storage.redis import scripts
 from gochat.storage.redis.claims import Claim
@@ -149,8 +149,23 @@ class People:
         partition, key = self._keys.token(token.digest)
         expiry = lifetime(token.expires, now)
         yield [Command(partition, ("SET", key, encode_token(token), "PX", expiry))]
+        yield from self._note_token(token, now)
         if address is not None:
             yield from self._note_login(token.account, address, now)
+
+    def _note_token(self, token: Token, now: int) -> Steps[None]:
+        """Count a token, and revoke those that are too many."""
+        partition, key = self._keys.partition(token.account), self._keys.person(token.account, "g")
+        _, _, oldest = yield [
+            Command(partition, ("ZADD", key, token.expires, token.digest.hex())),
+            Command(partition, ("PEXPIRE", key, lifetime(token.expires, now))),
+            Command(partition, ("ZRANGE", key, 0, -MAX_TOKENS - 1)),
+        ]
+        digests = {bytes.fromhex(one.decode()) for one in oldest} - {token.digest}
+        if digests:
+            places = map(self._keys.token, digests)
+            yield [Command(at, ("DEL", one)) for at, one in places]
+            yield [Command(partition, ("ZREM", key, *(digest.hex() for digest in digests)))]
 
     def _note_login(self, account: NameKey, address: str, now: int) -> Steps[None]:
         partition, key = self._keys.partition(account), self._keys.person(account, "f")
@@ -184,6 +199,8 @@ class People:
         # One that was revoked meanwhile stays away.
         words = ("SET", key, encode_token(renewed), "XX", "PX", expiry)
         (is_renewed,) = yield [Command(partition, words)]
+        if is_renewed is not None:
+            yield from self._note_token(renewed, now)
         return is_renewed is not None
 
     def _current(self, digest: bytes) -> Steps[Token | None]:
@@ -206,9 +223,13 @@ class People:
         )
 
     def revoke_token(self, digest: bytes) -> Steps[None]:
-        """Forget a token."""
+        """Forget a token, and count it no more."""
         partition, key = self._keys.token(digest)
-        yield [Command(partition, ("DEL", key))]
+        packed, _ = yield [Command(partition, ("GET", key)), Command(partition, ("DEL", key))]
+        if packed is not None:
+            account = decode_token(packed).account
+            at, counted = self._keys.partition(account), self._keys.person(account, "g")
+            yield [Command(at, ("ZREM", counted, digest.hex()))]
 
     # -- markers --------------------------------------------------------------------------------
 

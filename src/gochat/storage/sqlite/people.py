@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, Account, Token
+from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, MAX_TOKENS, Account, Token
 from gochat.protocol.messages import Level
 from gochat.storage.sqlite import skeletons
 from gochat.storage.sqlite.log import Log
@@ -66,6 +66,11 @@ def add_token(log: Log, token: Token, address: str | None, now: int) -> None:
     log.db.execute(
         "INSERT INTO token (digest, account, expires, generation, address) VALUES (?, ?, ?, ?, ?)",
         (token.digest, token.account, token.expires, token.generation, token.address),
+    )
+    log.db.execute(
+        "DELETE FROM token WHERE account = ?1 AND digest NOT IN (SELECT digest FROM token"
+        " WHERE account = ?1 ORDER BY digest = ?2 DESC, expires DESC LIMIT ?3)",
+        (token.account, token.digest, MAX_TOKENS),
     )
 
 
