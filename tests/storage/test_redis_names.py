@@ -32,6 +32,6 @@ def test_what_is_read_while_names_are_forgotten_has_its_names(
     assert key in command.words[1]
     known.forget()  # as another thread does that finds another history
     with pytest.raises(StopIteration) as stop:
-        steps.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], []]])
+        steps.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], [], 1]])
     (extract,) = stop.value.value
     assert extract.message(0).to == to

@@ -218,7 +218,7 @@ async def test_a_person_in_a_hurry_connects_by_a_key_that_is_shown(
         assert last.rstrip().endswith("F9 try now")
         await pilot.press("f9")
         await settle(pilot)
-        assert "connected" in screen_text(pilot).splitlines()[-1]
+        assert "● local" in screen_text(pilot).splitlines()[-1]
         assert "F9" not in screen_text(pilot)
 
 
@@ -245,7 +245,7 @@ async def test_a_toast_covers_neither_what_is_written_nor_the_status(open_app: O
         await until(pilot, lambda: "Something has" in screen_text(pilot))
         lines = screen_text(pilot).splitlines()
         assert "half a sentence" in lines[-2]
-        assert "connected" in lines[-1]
+        assert "● local" in lines[-1]
 
 
 async def test_a_refused_message_stays_with_its_reason_and_can_be_tried_again(
