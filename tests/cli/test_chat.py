@@ -179,6 +179,7 @@ def test_stranger_on_the_port_gets_neither_token_nor_password(
         told = capsys.readouterr().err
         assert f"port {port} is in use, and what has it did not prove to be your own" in told
         assert f"gochat tui {HOST}:{port}" in told
+        assert "not running" not in told
         assert "gochat chat --port" in told
         assert not received
 

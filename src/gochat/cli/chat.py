@@ -93,9 +93,10 @@ def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
         yield False
         return
     if _is_taken(server):
+        doubt = f" ({doubt})" if server.key_file.exists() else ""
         raise GochatError(
             f"port {server.port} is in use, and what has it did not prove to be your own server, "
-            f"so it was sent nothing ({doubt}). If you trust it, connect to it with: gochat tui "
+            f"so it was sent nothing{doubt}. If you trust it, connect to it with: gochat tui "
             f"{server}. For a server of your own choose another port: gochat chat --port "
             f"{server.port % 65535 + 1}"
         )
