@@ -15,8 +15,9 @@ PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
-# Tests at once: more than two cores take, for many wait. Each process has its own Redis and ports.
-JOBS := 3
+# Tests at once: twice the cores of a small machine, for half of the time they wait. Each process has
+# its own Redis and ports.
+JOBS := 4
 # Kinds of tests to leave out, by their marker: `make tests WITHOUT=engine`.
 WITHOUT :=
 PYTEST := $(BIN)/python -m pytest --durations=10 --durations-min=5

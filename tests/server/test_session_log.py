@@ -53,7 +53,7 @@ from gochat.protocol.messages import (
     SetTopic,
     Who,
 )
-from gochat.server.handlers import Handlers
+from gochat.server.reading import Reading
 from gochat.server.journal import REFUSALS, Journal, keep
 
 pytestmark = pytest.mark.trio
@@ -278,7 +278,7 @@ async def test_each_goodbye_leaves_a_line_with_its_reason(
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Handlers, "_who", fail)
+    monkeypatch.setattr(Reading, "_who", fail)
     async with running_server(config(**limits)) as server:
         await end(server)
         if end is connect_twice:  # it was refused before there was a session
