@@ -53,8 +53,8 @@ from gochat.protocol.messages import (
     SetTopic,
     Who,
 )
-from gochat.server.reading import Reading
 from gochat.server.journal import REFUSALS, Journal, keep
+from gochat.server.reading import Reading
 
 pytestmark = pytest.mark.trio
 

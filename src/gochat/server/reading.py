@@ -100,6 +100,8 @@ class Reading:
             address.key, viewer=who.key, before=before, after=after, limit=limit, as_of=as_of
         )
         if not page.is_inside:
+            # Refused as the store has it now; or they have come back since the page was read.
+            await self._services.drafts.address(who, (), request.conv, "conv")
             raise not_inside(address.shown, "conv")
         session.reply(history_page(request, address.shown, page, self._limits.frame_bytes))
 
