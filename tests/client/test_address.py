@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
+from contextlib import suppress
 from typing import NoReturn
 
 import anyio
@@ -143,6 +145,27 @@ async def test_server_without_tls_gets_a_handshake_and_nothing_else(answer: byte
     assert received[0] == 22  # a TLS handshake
     assert b"secret" not in received
     assert b"mei" not in received
+
+
+@pytest.mark.anyio
+async def test_connection_that_is_reset_at_once_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect_tcp = anyio.connect_tcp
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        async def connect_and_be_reset(host: str, port: int) -> SocketStream:
+            stream = await connect_tcp(host, port)
+            peer, _ = listener.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            with anyio.fail_after(PATIENCE), suppress(OSError):
+                while stream.extra(SocketAttribute.raw_socket).getpeername():  # noqa: ASYNC110
+                    await anyio.sleep(0.001)
+            return stream
+
+        monkeypatch.setattr(anyio, "connect_tcp", connect_and_be_reset)
+        async with open_client(f"gochat://127.0.0.1:{listener.getsockname()[1]}") as client:
+            with pytest.raises(ConnectionLost, match="closed the connection"):
+                await client.log_in("mei", "correct horse")
 
 
 def test_an_address_is_shown_as_people_write_it() -> None:

@@ -196,7 +196,11 @@ def _how_without_tls(address: Address) -> str:
 
 async def _require_loopback(address: Address, stream: SocketStream) -> None:
     """Close `stream` and raise ConnectionLost if a name like localhost leads elsewhere."""
-    reached = str(stream.extra(SocketAttribute.remote_address)[0])  # noqa: S610 - not of Django
+    try:
+        reached = str(stream.extra(SocketAttribute.remote_address)[0])  # noqa: S610 - not of Django
+    except anyio.TypedAttributeLookupError as error:  # it was reset before anybody looked
+        await anyio.aclose_forcefully(stream)
+        raise ConnectionLost(f"{address} closed the connection") from error
     if not is_loopback(reached):
         await anyio.aclose_forcefully(stream)
         raise ConnectionLost(
