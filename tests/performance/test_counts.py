@@ -24,7 +24,7 @@ from redis_process import RedisServer
 from gochat.chat import hub
 from gochat.chat.mailbox import Mailbox
 from gochat.protocol.codec import encode
-from gochat.protocol.messages import Message, Payload, Send, Sent
+from gochat.protocol.messages import Message, Payload, Presence, Send, Sent
 from gochat.storage.redis.wire import Wire, Words
 from gochat.storage.sqlite.transaction import Transaction
 
@@ -101,6 +101,8 @@ async def _gather(
     speaker = await _arrive(servers[0], stack, "speaker")
     for listener in listeners:
         await listener.sees(online="speaker")
+    if not any(isinstance(message, Presence) for message in speaker.received):
+        await speaker.sees(online="speaker")
     await _say(speaker, "is everything warm?")
     for listener in listeners:
         await listener.text()
