@@ -339,11 +339,16 @@ class Log:
         page = yield from self._reading.page(
             draft.conversation, draft.sender_key, None, seq - 1, 1, None
         )
-        if page.entries and page.entries[0].seq == seq:
-            entry = page.entries[0]
-            if not draft.is_repeated_by(entry):
-                return _refusal(ErrorCode.CID_CONFLICT, draft)
-            return Appended(entry, dup=True)
+        is_there = bool(page.entries) and page.entries[0].seq == seq
+        if is_there and draft.is_repeated_by(page.entries[0]):
+            return Appended(page.entries[0], dup=True)
+        # The page may be of another history than what said where the entry is: ask again.
+        said = self._keys.said(draft.conversation, draft.sender_key, draft.cid or "")
+        (again,) = yield [Command(self._keys.partition(draft.conversation), ("HGET", *said))]
+        if again is None or int(again) != seq:
+            raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
+        if is_there:
+            return _refusal(ErrorCode.CID_CONFLICT, draft)
         # So old that its text is no longer kept; but it was said.
         return Appended(
             Message(
