@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from time import process_time
 
@@ -22,6 +23,7 @@ from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, frame
 from gochat.protocol.messages import Register, Resume
 from gochat.server import logs
 from gochat.storage.sqlite import search
+from gochat.storage.sqlite.database import migrations
 from gochat.storage.words import Words
 
 pytestmark = pytest.mark.trio
@@ -60,9 +62,23 @@ async def assert_linear(
         assert spent[large] <= TOLERATED * spent[small], f"{what}: {spent}"
 
 
+@cache
+def database() -> sqlite3.Connection:
+    """A database with the index of a store."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.executescript(migrations()[0])
+    return db
+
+
+def index(text: str) -> None:
+    """Put a text into an index, and take it out again."""
+    search.add(database(), [(1, text)])
+    search.remove(database(), 1, text)
+
+
 #: What is done with texts of the greatest length that is configured, some of it after the reply.
 FUNCTIONS: dict[str, Callable[[str], object]] = {
-    "index": search.grams,
+    "index": index,
     "match": lambda text: Words("mei 漢 a\u0301").match(text),
     "query": lambda text: search.Words(text).expression(),
     "mentions": lambda text: list(drafts._after_at_signs(text)),
