@@ -44,10 +44,10 @@ async def test_check_logs_in_and_writes_again_and_again_and_leaves_one_message(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "password"
-    file.write_text(f"{PASSWORD}\n")
     async with running_server() as server:
         await register(server)
-        for _ in range(2):
+        for text in (f"{PASSWORD}\n", f"\ufeff{PASSWORD}\r\n"):  # as an editor on Windows saves it
+            file.write_text(text, encoding="utf-8", newline="")
             code, said = await check(server.port, f"--password-file={file}", password="")
             assert code == 0, said
             assert said.startswith("ok: monitor logged in and wrote at 127.0.0.1")

@@ -496,7 +496,7 @@ async def test_file_that_can_not_be_used_is_left_as_it_is(
     assert after == before
 
 
-async def test_large_rawopens_without_being_read_through(
+async def test_large_file_opens_without_being_read_through(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _good(path)

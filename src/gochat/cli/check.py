@@ -100,7 +100,7 @@ def _password(path: Path | None) -> str:
         password = os.environ.get(VARIABLE, "")
     else:
         try:
-            password = path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+            password = path.read_text(encoding="utf-8-sig").partition("\n")[0].rstrip("\r")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
             raise ConfigError(f"--password-file {path}: can't be read: {reason}") from error

@@ -231,7 +231,6 @@ async def serve(
     *,
     stop: trio.Event | None = None,
     reloads: trio.MemoryReceiveChannel[None] | None = None,
-    clock: Callable[[], int] | None = None,
     is_worker: bool = False,
     task_status: trio.TaskStatus[Sequence[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -252,7 +251,7 @@ async def serve(
     stop = trio.Event() if stop is None else stop
     certificate = Certificate(config.tls) if config.tls.cert else None
     async with (
-        open_server(config, clock=clock) as server,
+        open_server(config) as server,
         contextlib.AsyncExitStack() as stack,
         trio.open_nursery() as nursery,
     ):
@@ -309,9 +308,7 @@ def _advice(config: Config) -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_server(
-    config: Config, *, clock: Callable[[], int] | None = None
-) -> AsyncIterator[Server]:
+async def open_server(config: Config) -> AsyncIterator[Server]:
     """Open the store and run all that a server needs besides listeners.
 
     Leaving cancels what still runs. Raises as :func:`serve` does.
@@ -321,7 +318,7 @@ async def open_server(
         open_delivery() as delivery,
         trio.open_nursery() as nursery,
     ):
-        services = _compose(config, store, delivery, clock or _wall_clock)
+        services = _compose(config, store, delivery)
         server = Server(services)
         await nursery.start(server.follow)
         nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
@@ -335,9 +332,7 @@ async def open_server(
         nursery.cancel_scope.cancel()
 
 
-def _compose(
-    config: Config, store: Store, delivery: Delivery, clock: Callable[[], int]
-) -> Services:
+def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
     limits = config.limits
     directory = Directory(store)
     hub = Hub(
@@ -348,7 +343,7 @@ def _compose(
     )
     accounts = Accounts(
         store,
-        clock,
+        _wall_clock,
         passwords=Passwords(
             argon2.PasswordHasher(
                 time_cost=limits.argon2_time,

@@ -33,7 +33,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.store import Logged
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import VERSION, Keys
@@ -181,7 +181,7 @@ class Attachment:
     def _question(self, partition: int, wire: Wire, fresh: str) -> Words:
         known = self._partitions[partition]
         seen = known.seen
-        conversation = seen.conversation if seen is not None else self._any(partition)
+        conversation = seen.conversation if seen is not None else LOBBY_KEY
         keys = (
             self._keys.states[partition],
             self._keys.feeds[partition],
@@ -190,10 +190,6 @@ class Attachment:
         seq = seen.entry.seq if seen is not None else 0
         arguments = (known.epoch, wire.run, fresh, known.position, seq, GATE)
         return ("EVALSHA", scripts.ATTACH.sha, len(keys), *keys, *arguments)
-
-    def _any(self, partition: int) -> ConversationKey:
-        del partition
-        return LOBBY_KEY
 
     def _is_there(self, known: _Partition, position: int, record: bytes) -> bool:
         if position < known.position:

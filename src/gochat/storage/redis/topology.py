@@ -118,12 +118,11 @@ class Server:
 
 
 class Topology(abc.ABC):
-    """Finds servers. `version` rises when they have become others."""
+    """Finds servers."""
 
     def __init__(self, location: Location, partitions: int) -> None:
         self._location = location
         self.partitions: Final = partitions
-        self.version = 0
 
     @abc.abstractmethod
     def server(self, partition: int) -> Server:
@@ -205,7 +204,6 @@ class Sentinels(Topology):
         self._is_doubted = False
         if self._server is None or self._server.host != host:
             self._server = Server(self._location, host)
-            self.version += 1
 
 
 class Cluster(Topology):
@@ -248,9 +246,7 @@ class Cluster(Topology):
                 for first, last, master in ranges
                 if first <= slot <= last
             }
-            if found != self._found:
-                self._found = found
-                self.version += 1
+            self._found = found
             used = set(found.values())
             self._servers = {h: server for h, server in self._servers.items() if server in used}
             self._is_doubted = False

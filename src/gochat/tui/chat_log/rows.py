@@ -90,8 +90,6 @@ class Context:
     shows_time: bool = True
     gap: bool = False
     """Whether a blank row sets it off from what stands above."""
-    summary: str = ""
-    """What a run of notices comes to."""
 
 
 def layout_message(
