@@ -381,15 +381,16 @@ async def test_of_what_is_sent_the_rest_waits_that_the_socket_does_not_take(
 async def test_nothing_is_sent_that_would_not_be_posted(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
-    closed, sealed, gone = [await open_line() for _ in range(3)]
+    closed, sealed, gone, still_open = [await open_line() for _ in range(4)]
     closed.outlet.close()
     sealed.outlet.seal()
     await trio.aclose_forcefully(gone.peer)
     for one in numbered(50, size=1000):
-        for line in (closed, sealed, gone):
+        for line in (closed, sealed, gone, still_open):
             line.outlet.send(one)
         delivery.flush()
         await wait_all_tasks_blocked()
+        assert await still_open.receive(len(one)) == one
     assert [line.outlet.backlog for line in (closed, sealed, gone)] == [0, 0, 0]
     assert [line.evictions for line in (closed, sealed, gone)] == [0, 0, 0]
     assert await closed.at_hand() == await sealed.at_hand() == b""
@@ -849,16 +850,24 @@ async def test_the_last_word_is_possible_again_when_the_rest_is_written(
 async def test_a_last_word_that_cant_be_said_is_no_error(
     delivery: Delivery, open_socket: OpenLine, state: str
 ) -> None:
-    line = await open_socket()
+    line, other = await open_socket(), await open_socket()
     if state == "gone":
         await trio.aclose_forcefully(line.peer)
     else:
         fill(line.fd)
-    line.outlet.last_word(b"bye")
+    for outlet in (line.outlet, other.outlet):
+        outlet.last_word(b"bye")
+    assert await other.at_hand() == b"bye"
+    if state == "full":
+        assert b"bye" not in await line.at_hand()
 
 
-async def test_an_encrypted_stream_has_no_last_word(delivery: Delivery) -> None:
+async def test_an_encrypted_stream_has_no_last_word(
+    delivery: Delivery, open_socket: OpenLine
+) -> None:
     async with opened("tls", delivery) as open_line:
-        line = await open_line()
-        line.outlet.last_word(b"bye")
-        assert await line.at_hand() == b""
+        encrypted, plain = await open_line(), await open_socket()
+        for line in (encrypted, plain):
+            line.outlet.last_word(b"bye")
+        assert await plain.at_hand() == b"bye"
+        assert await encrypted.at_hand() == b""
