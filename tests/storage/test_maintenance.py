@@ -224,6 +224,7 @@ async def test_lookalikes_from_before_they_were_refused_go_on_and_are_listed(pat
     """Brought up to date, the older one keeps the claim."""
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("DROP TABLE skeleton")
+        db.execute("DROP TABLE outdated")
         db.execute("PRAGMA user_version = 3")
         add = "INSERT INTO account (key, name, password_hash, created) VALUES (?, ?, '', ?)"
         db.executemany(add, [("pɑul", "Pɑul", 2), ("paul", "Paul", 1), ("zoe", "zoe", 1)])

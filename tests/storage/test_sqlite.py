@@ -372,8 +372,8 @@ async def test_damage_ends_the_store_for_everybody(
 async def test_damage_met_in_the_background_ends_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexer, "BATCH", 1)
     await filled(path)
+    monkeypatch.setattr(indexer, "BATCH", 1)
     DAMAGE["a page of the index"](path)
     async with opened(path) as chat:
         await chat.say("Mei", "#lobby", "is acknowledged, and then indexed")
@@ -568,8 +568,7 @@ async def test_passwords_and_sessions_of_a_schema_without_generations_stay_valid
     with monkeypatch.context() as patch:
         before = database.migrations()[:2]
         patch.setattr(database, "migrations", lambda: before)
-        async with opened(path):
-            pass
+        database.create(path)
     mei, digest = account("Mei"), b"d" * 32
     with closing(sqlite3.connect(path)) as db, db:
         row = (mei.key, mei.name, mei.password_hash, mei.created)
@@ -581,6 +580,47 @@ async def test_passwords_and_sessions_of_a_schema_without_generations_stay_valid
         assert await chat.store.token(digest, NOON) == token
         assert await chat.store.change_password(mei, "another")
         assert await chat.store.token(digest, NOON) is None
+
+
+async def test_edits_that_kept_their_texts_are_erased_but_for_the_last(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        before = database.migrations()[:4]
+        patch.setattr(database, "migrations", lambda: before)
+        database.create(path)
+    entries = [
+        ("text", "current one", None, 4),
+        ("edit", "secret one", 1, None),
+        ("text", "current three", None, 5),
+        ("edit", "current one", 1, 2),
+        ("edit", "current three", 3, None),
+        ("text", "another", None, None),
+    ]
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO account VALUES ('mei', 'Mei', '', 0, 0)")
+        db.executemany(
+            "INSERT INTO entry (id, position, ts, sender, kind, text, ref, edited, mentions)"
+            " VALUES ((1 << 32) + ?1, ?1, 0, 'mei', ?2, ?3, ?4, ?5, 'Mei')",
+            [(seq, *entry) for seq, entry in enumerate(entries, start=1)],
+        )
+    async with opened(path) as chat:
+        found = await chat.entries("Mei", "#lobby")
+        assert [(e.text, e.deleted, e.mentions, e.edited) for e in found] == [
+            ("current one", False, ("Mei",), 4),
+            ("", True, (), None),
+            ("current three", False, ("Mei",), 5),
+            ("current one", False, ("Mei",), None),
+            ("current three", False, ("Mei",), None),
+            ("another", False, ("Mei",), None),
+        ]
+        await chat.do("Mei", "#lobby", "delete", ref=1)
+    assert check(path) == []
+    data = path.read_bytes()
+    assert (b"secret" in data, b"current one" in data, b"current three" in data) == (
+        *(False, False),
+        True,
+    )
 
 
 async def test_migration_that_fails_changes_nothing(
@@ -784,6 +824,136 @@ async def test_costly_texts_are_indexed_in_turns_between_which_others_write(
         await until(lambda: events.count(8000) == 14)
         assert set(events) == {"said", 8000}
         assert await chat.find("Bob", _costly(29)[:20]) == [_costly(29)]
+
+
+def _outdated(path: Path) -> list[str]:
+    """The texts that are in the index but no longer in the log."""
+    with closing(sqlite3.connect(path)) as db:
+        return [text for (text,) in db.execute("SELECT text FROM outdated ORDER BY entry")]
+
+
+async def _fill_index(chat: Chat, texts: int) -> None:
+    """Have Mei write a number of costly texts to the lobby, the first entries there."""
+    await chat.register("Mei", "Bob")
+    await chat.append(*(draft("Mei", "#lobby", _costly(n)) for n in range(texts)))
+
+
+async def test_changes_of_costly_texts_are_indexed_after_their_commits(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_index: list[int] = []
+    add, remove = search.add, search.remove
+
+    def adding(db: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
+        turn = list(texts)
+        add(db, turn)
+        in_index.extend(len(text) for _, text in turn)
+
+    def removing(db: sqlite3.Connection, entry: int, text: str) -> None:
+        remove(db, entry, text)
+        in_index.append(-len(text))
+
+    async with opened(path) as chat:
+        await _fill_index(chat, 6)
+    monkeypatch.setattr(search, "add", adding)
+    monkeypatch.setattr(search, "remove", removing)
+    turns: list[list[int]] = []
+    merge = search.merge
+
+    def merging(db: sqlite3.Connection, pages: int) -> None:
+        merge(db, pages)
+        turns.append(in_index[sum(map(len, turns)) :])
+
+    monkeypatch.setattr(search, "merge", merging)
+    changes = [
+        draft("Mei", "#lobby", _costly(7), kind="edit", ref=1),
+        draft("Mei", "#lobby", kind="delete", ref=2),
+        draft("Mei", "#lobby", _costly(8), kind="edit", ref=3),
+        draft("Mei", "#lobby", _costly(9), kind="edit", ref=3),
+        draft("Mei", "#lobby", _costly(10), kind="edit", ref=4),
+    ]
+
+    async with opened(path) as chat:
+        log = inside(chat)._log
+
+        def change() -> int:
+            assert all(isinstance(result, Appended) for result in log.append(changes))
+            return len(in_index)
+
+        assert await inside(chat)._writer.write(change) == 0
+        await until(lambda: not _outdated(path))
+        assert turns == [[-4000, 4000], [-4000], [-4000, 4000], [-4000, 4000]]
+        for gone in (0, 1, 2, 3, 8):
+            assert await chat.find("Bob", _costly(gone)[:20]) == []
+        for there in (4, 5, 7, 9, 10):
+            assert await chat.find("Bob", _costly(there)[:20]) == [_costly(there)]
+    assert check(path) == []
+
+
+async def test_changes_that_were_not_indexed_before_the_end_are_found_and_indexed_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as chat:
+        await _fill_index(chat, 4)
+        await chat.say("Mei", "@Bob", "hay")
+        await chat.append(*(draft("Bob", "@Eve", "x") for _ in range(300)))
+    with monkeypatch.context() as patch:
+        patch.setattr(indexer.Indexer, "is_due", False)
+        patch.setattr(indexer, "TURNS_AT_END", 0)
+        async with opened(path) as chat:
+            await chat.do("Mei", "#lobby", "edit", _costly(5), ref=1)
+            await chat.do("Mei", "#lobby", "edit", "needle", ref=1)
+            await chat.do("Mei", "#lobby", "delete", ref=2)
+            await chat.do("Mei", "@Bob", "edit", "needle in the hay", ref=1)
+            with pytest.raises(ZeroDivisionError):
+                await inside(chat)._writer.write(partial(_edit_and_fail, inside(chat)))
+            assert await chat.find("Bob", "needle") == ["needle in the hay", "needle"]
+            assert await chat.find("Bob", "needle", to="#lobby") == ["needle"]
+            for gone in (0, 1, 5):
+                assert await chat.find("Bob", _costly(gone)[:20]) == []
+            assert await chat.find("Bob", "hay") == ["needle in the hay"]
+    assert _outdated(path) == [_costly(0), _costly(1), "hay"]
+    assert check(path) == []
+    async with opened(path) as chat:  # which nobody writes to
+        await until(lambda: not _outdated(path))
+        assert await chat.find("Bob", "needle") == ["needle in the hay", "needle"]
+    assert check(path) == []
+
+
+def _edit_and_fail(store: SqliteStore) -> None:
+    store._log.append([draft("Mei", "#lobby", "never", kind="edit", ref=3)])
+    raise ZeroDivisionError
+
+
+async def test_changes_and_new_texts_are_indexed_in_turn(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither waits for the other to end, however much there is of it."""
+    monkeypatch.setattr(indexer, "BATCH", 4)
+    async with opened(path) as chat:
+        await chat.register("Mei", "Bob")
+        await chat.append(*(draft("Mei", "#lobby", f"one {n}") for n in range(12)))
+    turns: list[str] = []
+    update, extend = indexer.Indexer._update, indexer.Indexer._extend
+
+    def updating(self: indexer.Indexer) -> int:
+        turns.append("changed")
+        return update(self)
+
+    def extending(self: indexer.Indexer, position: int) -> tuple[int, int]:
+        turns.append("new")
+        return extend(self, position)
+
+    monkeypatch.setattr(indexer.Indexer, "_update", updating)
+    monkeypatch.setattr(indexer.Indexer, "_extend", extending)
+    async with opened(path) as chat:
+        await chat.append(
+            *(draft("Mei", "#lobby", f"two {n}", kind="edit", ref=n + 1) for n in range(12)),
+            *(draft("Mei", "#lobby", f"three {n}") for n in range(12)),
+        )
+        await until(lambda: len(turns) == 6)
+    assert turns[:6] == ["changed", "new"] * 3
+    assert check(path) == []
 
 
 async def test_what_was_not_indexed_before_the_end_is_found_and_indexed_after_it(

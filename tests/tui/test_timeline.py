@@ -85,6 +85,16 @@ def test_edits_reactions_and_deletions_change_what_is_further_up() -> None:
     assert not seen.reactions
 
 
+def test_an_edit_that_was_erased_changes_nothing() -> None:
+    timeline = Timeline("ada")
+    timeline.add(entry(1, "helo"))
+    timeline.add_newer([entry(2, "", kind="edit", ref=1, deleted=True)], as_of=3, newer=True)
+    (seen,) = timeline
+    assert (seen.text, seen.edited) == ("helo", None)
+    timeline.add_newer([entry(3, "hello", kind="edit", ref=1)], as_of=3, newer=False)
+    assert (seen.text, seen.edited) == ("hello", 3)
+
+
 def test_a_reaction_that_is_in_the_page_already_is_not_counted_twice() -> None:
     timeline = Timeline("ada")
     thumbs = (Reaction(emoji="👍", count=12, names=tuple(f"p{i}" for i in range(10))),)

@@ -295,10 +295,11 @@ class Store(Protocol):
 
         - ``text`` in a private conversation makes it one of both people's conversations;
           `mentioned` is kept for the counts. It moves no read marker;
-        - ``edit`` replaces text and mentions as they read now; ``delete`` removes them, from the
-          entry itself, its edits (which are marked deleted, too), the counts and the search index,
-          and the reactions with them; ``react``/``unreact`` set or clear one reaction (one per
-          person, message and emoji);
+        - ``edit`` replaces text and mentions as they read now, and removes those of the edit before
+          it, which is marked deleted: of a message's edits only the last one has a text;
+          ``delete`` removes them from the entry itself and its last edit (which is marked deleted,
+          too), the counts and the search, and the reactions with them; ``react``/``unreact`` set
+          or clear one reaction (one per person, message and emoji);
         - ``create`` makes the room (text ``private`` or ``public``) with the sender as member and
           operator; ``join``, ``leave``, ``invite``, ``kick``, ``topic``, ``operator``, ``member``
           and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. Who joins

@@ -176,7 +176,8 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
     In replies to `History`, `Search` and after `Resume` a ``text`` entry is given as it reads now:
     `edited` is the seq of the edit whose text it has, `deleted` says that it was taken back, and
-    `reactions` are those at that moment. `cid` is the sender's, for their own devices.
+    `reactions` are those at that moment. An ``edit`` that is `deleted` has lost its text: a later
+    one, or a deletion, follows. `cid` is the sender's, for their own devices.
     """
 
     msg_type: ClassVar[str] = "message"

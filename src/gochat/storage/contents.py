@@ -76,8 +76,8 @@ class Given(Struct, array_like=True, frozen=True):
 
 class Entry(Struct, array_like=True, frozen=True):
     """An entry of the log as it reads now. `sender` and `mentions`, between commas, are names as
-    they are shown. `edited`: of a text, the seq of its last edit; of an edit, of the one before it.
-    What is not there is empty or 0."""
+    they are shown. `edited`: of a text, the seq of its last edit, the only one that is not
+    `deleted`. What is not there is empty or 0."""
 
     seq: int
     ts: int

@@ -215,8 +215,8 @@ def _search_index(db: sqlite3.Connection) -> Iterator[str]:
     for term, texts in db.execute("SELECT term, doc FROM temp.vocabulary"):
         found += hash(term) * texts
     texts_of_log = db.execute(
-        "SELECT text FROM entry WHERE kind = 'text'"
-        " AND position <= (SELECT value FROM meta WHERE key = 'indexed')"
+        "SELECT coalesce(o.text, e.text) FROM entry e LEFT JOIN outdated o ON o.entry = e.id"
+        " WHERE e.kind = 'text' AND e.position <= (SELECT value FROM meta WHERE key = 'indexed')"
     )
     for (text,) in texts_of_log:
         expected += sum(map(hash, search.grams(text).split(" "))) if text else 0

@@ -271,7 +271,8 @@ class Timeline:
 
     def _change(self, message: Message) -> None:
         entry = self._by_seq.get(message.ref or 0)
-        if entry is None or entry.deleted or message.seq <= entry.as_of:
+        # An edit that is deleted was followed by another one, or by the message's deletion.
+        if entry is None or entry.deleted or message.deleted or message.seq <= entry.as_of:
             return
         match message.kind:
             case "edit":

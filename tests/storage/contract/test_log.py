@@ -472,9 +472,40 @@ async def test_edit_changes_how_a_message_reads_and_keeps_its_place(chat: Chat) 
     assert (now.text, now.edited, now.mentions) == ("hello @Eve", 2, ("Eve",))
     assert entry == edit
     again = await chat.do("Mei", "#lobby", "edit", "hello all", ref=1)
-    now, first_edit, _ = await chat.entries("Bob", "#lobby")
+    now, first_edit, second_edit = await chat.entries("Bob", "#lobby")
     assert (now.text, now.edited, now.mentions) == ("hello all", again.seq, ())
-    assert (first_edit.text, first_edit.edited) == ("hello @Eve", None)
+    assert second_edit == again
+    assert (first_edit.seq, first_edit.ref, first_edit.edited) == (edit.seq, 1, None)
+
+
+async def test_edit_erases_the_edit_before_it_which_can_still_be_tried_again(chat: Chat) -> None:
+    await chat.say("Mei", "#lobby", "one")
+    await chat.do("Mei", "#lobby", "edit", "two @Eve", ref=1, cid="c2", mentions=["Eve"])
+    await chat.say("Mei", "#lobby", "innocent")
+    await chat.do("Mei", "#lobby", "edit", "three", ref=1, cid="c3")
+    for ref in (1, 3):
+        await chat.do("Mei", "#lobby", "edit", "four", ref=ref)
+    entries = await chat.entries("Bob", "#lobby")
+    assert [(entry.kind, entry.text, entry.deleted) for entry in entries] == [
+        ("text", "four", False),
+        ("edit", "", True),
+        ("text", "four", False),
+        ("edit", "", True),
+        ("edit", "four", False),
+        ("edit", "four", False),
+    ]
+    assert entries[1].mentions == ()
+    retries = await chat.append(
+        draft("Mei", "#lobby", "two @Eve", kind="edit", ref=1, cid="c2", mentions=["Eve"]),
+        draft("Mei", "#lobby", "three", kind="edit", ref=1, cid="c3"),
+        draft("Mei", "#lobby", "three", kind="edit", ref=3, cid="c3"),
+    )
+    assert [(r.dup, r.entry.seq) for r in retries if isinstance(r, Appended)] == [
+        (True, 2),
+        (True, 4),
+    ]
+    assert [r.code for r in retries if isinstance(r, ChatError)] == ["cid_conflict"]
+    assert list(await chat.entries("Bob", "#lobby")) == list(entries)
 
 
 async def test_delete_takes_text_edits_and_reactions_out_of_the_log(chat: Chat) -> None:

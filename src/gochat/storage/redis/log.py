@@ -196,6 +196,7 @@ class Log:
     def _try(self, waiting: Sequence[Pending]) -> Steps[None]:
         now = self._clock() if self._clock is not None else 0
         replies = yield [self._command(one, now) for one in waiting]
+        again = []
         for one, reply in zip(waiting, replies, strict=True):
             match reply[0]:
                 case b"ok":
@@ -205,6 +206,8 @@ class Log:
                 case b"no":
                     one.outcome = _refusal(ErrorCode(reply[1].decode()), one.draft)
                     yield from self._release(one)
+                case b"again":
+                    again.append(one)
                 case b"changed":
                     one.outcome = FactsChanged()
                     yield from self._release(one)
@@ -218,6 +221,8 @@ class Log:
                     # history. So it begins from there, which is what the client does anyhow.
                     self._attachment.doubt(one.partition)
                     raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
+        if again:
+            yield from self._try(again)
 
     def _wait(self, pending: Sequence[Pending]) -> Steps[None]:
         """Wait for the replicas: once for each server, in a round trip of its own.

@@ -23,8 +23,9 @@ class Record(Struct, array_like=True, frozen=True):
 
     `position` is in the partition's feed; `stamp`, in microseconds of the server's clock, orders
     the entries of all conversations. `texts` counts the messages up to this entry. `edited`: of a
-    text, the seq of its last edit; of an edit, that of the edit before it. `mentions` are names
-    with commas between them. What is not there is empty or 0.
+    text, the seq of its last edit; of an edit, 0, or, as older versions of gochat left it, the seq
+    of the edit before it, which is not erased yet. `mentions` are names with commas between them.
+    What is not there is empty or 0.
     """
 
     ts: int

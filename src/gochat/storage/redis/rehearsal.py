@@ -37,6 +37,7 @@ def rehearse_reading(deployment: Deployment) -> None:
                 ("HGETALL", hash_),
                 ("HVALS", hash_),
                 ("LLEN", list_),
+                ("LINDEX", list_, 0),
                 ("LRANGE", list_, 0, 0),
                 ("SMEMBERS", set_),
                 ("ZRANGEBYLEX", zset, "-", "+"),
@@ -60,7 +61,6 @@ def rehearse_writing(deployment: Deployment) -> None:
                 [
                     ("EXISTS", text),
                     (*extend, "conversation", 0, 0, 1, 0, 0, 0, b"record"),
-                    ("LINDEX", list_, 0),
                     ("HSET", hash_, "name", 0),
                     ("HDEL", hash_, "name"),
                     ("SADD", set_, "conversation"),

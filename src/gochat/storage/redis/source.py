@@ -29,6 +29,7 @@ from gochat.storage.contents import (
 )
 from gochat.storage.redis import topology
 from gochat.storage.redis.keys import VERSION, Keys
+from gochat.storage.redis.old_edits import without_old_edits
 from gochat.storage.redis.people import decode_token
 from gochat.storage.redis.records import Record, decode_record, decode_row
 from gochat.storage.redis.rehearsal import rehearse_reading
@@ -277,12 +278,14 @@ class RedisSource:
                 (partition, ("ZRANGEBYLEX", reactions, low, high)),
             ]
         replies = self._redis.ask(commands)
-        return [
+        found = [
             self._entries(heading.key, seq, records, reactions)
             for (heading, seq), records, reactions in zip(
                 wanted, replies[::2], replies[1::2], strict=True
             )
         ]
+        headings = [heading for heading, _ in wanted]
+        return without_old_edits(self._redis.ask, self._keys, headings, found)
 
     def _entries(
         self, key: ConversationKey, seq: int, records: list[bytes], reactions: list[bytes]
@@ -435,7 +438,7 @@ def _entry(seq: int, record: Record, given: tuple[Given, ...]) -> Entry:
         record.ref,
         record.cid,
         record.mentions,
-        record.edited,
+        record.edited if record.kind == "text" else 0,
         bool(record.deleted),
         given,
     )

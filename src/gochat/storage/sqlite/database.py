@@ -229,6 +229,8 @@ def connect(path: Path | None, access: Access = "rw") -> sqlite3.Connection:
     try:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute("PRAGMA foreign_keys = ON")
+        # What people delete is overwritten, where that costs no further write.
+        db.execute("PRAGMA secure_delete = FAST")
     except BaseException:
         db.close()
         raise
@@ -369,8 +371,6 @@ def _leave_wal(db: sqlite3.Connection) -> None:
 
 def _use_wal(db: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
     db.execute(f"PRAGMA synchronous = {synchronous}")
-    # What people delete is overwritten, where that costs no further write.
-    db.execute("PRAGMA secure_delete = FAST")
     db.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}")
     if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise StoreUnavailable(f"{path}: this file system can't keep a write-ahead log")

@@ -81,8 +81,7 @@ class Shape:
             ref=ref,
             cid=cid,
             mentions=tuple(mentions.split(",")) if mentions else (),
-            # Of an edit, the column is where the edit before it is found.
-            edited=edited if kind == "text" else None,
+            edited=edited,
             deleted=bool(deleted),
         )
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from heapq import heappush, heapreplace
+from heapq import heappush, heapreplace, merge
+from itertools import groupby
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from gochat.chat.conversations import ConversationKey
@@ -122,7 +124,16 @@ class Finder:
             " WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? ORDER BY search.rowid DESC",
             (words.expression(), first, last),
         )
-        for position, *columns in maybe:
+        # The index has these as they read before: it may not have the word that they have now.
+        changed = db.execute(
+            f"SELECT e.position, {COLUMNS} FROM outdated o CROSS JOIN entry e ON e.id = o.entry"
+            " JOIN account a ON a.key = e.sender"
+            " WHERE o.entry BETWEEN ? AND ? ORDER BY o.entry DESC",
+            (first, last),
+        )
+        newest_first = merge(maybe, changed, key=itemgetter(0), reverse=True)
+        for position, same in groupby(newest_first, key=itemgetter(0)):
+            _, *columns = next(same)
             row = tuple(columns)
             if words.match(row[5]):
                 yield _Hit(position, place, row)
@@ -144,7 +155,10 @@ def _all_matches(db: sqlite3.Connection, words: Words) -> set[int] | None:
         "SELECT rowid FROM search WHERE search MATCH ? LIMIT ?",
         (words.expression(), FEW_MATCHES + 1),
     ).fetchall()
-    return None if len(rows) > FEW_MATCHES else {entry >> SEQ_BITS for (entry,) in rows}
+    if len(rows) > FEW_MATCHES:
+        return None
+    changed = db.execute("SELECT entry FROM outdated").fetchall()
+    return {entry >> SEQ_BITS for (entry,) in (*rows, *changed)}
 
 
 def _places(

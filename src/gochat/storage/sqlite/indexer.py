@@ -1,4 +1,8 @@
-"""Keeping the search index: it follows the log, a turn at a time, between the commits of others."""
+"""Keeping the search index: it follows the log, a turn at a time, between the commits of others.
+
+What is edited or deleted when it is in the index already is noted in the same commit, with the text
+that the index has, for only that text takes it out again; the next turns do it.
+"""
 
 from __future__ import annotations
 
@@ -44,50 +48,65 @@ class Indexer:
         self._transaction = transaction
         self._indexed, self.last_position, self._waiting = _find_waiting(transaction.db)
         self._size = 0  # of those that wait, as far as it is known
-        self._were_waiting = 0, 0
+        #: Entries that the index has as they read before, the oldest change first.
+        self._outdated = [entry for (entry,) in transaction.db.execute(_OUTDATED)]
+        self._was_update = False  # the last turn
+        self._before = 0, 0, 0
 
     @property
     def is_due(self) -> bool:
-        """True if so much waits that some of it should be indexed."""
+        """True if so much waits that some of it should be indexed, or something has changed."""
+        return bool(self._outdated) or self._has_turn
+
+    @property
+    def _has_turn(self) -> bool:
         return len(self._waiting) >= BATCH or self._size >= TURN
 
     def begin(self) -> None:
         """A transaction begins."""
-        self._were_waiting = len(self._waiting), self._size
+        self._before = len(self._waiting), self._size, len(self._outdated)
 
     def roll_back(self) -> None:
-        """What was appended since `begin` is not."""
-        count, self._size = self._were_waiting
-        del self._waiting[count:]
+        """What was appended or changed since `begin` is not."""
+        waiting, self._size, outdated = self._before
+        del self._waiting[waiting:]
+        del self._outdated[outdated:]
 
     def append(self, position: int, entry: int, size: int) -> None:
         """Index a new text of `size` characters, by and by."""
         self._waiting.append(_Waiting(position, entry, size))
         self._size += size
 
-    def replace(self, entry: int, position: int, old: str, new: str) -> None:
-        """A text is changed, or removed where `new` is empty; inside a transaction."""
+    def change(self, entry: int, position: int, old: str) -> None:
+        """A text is changed or removed, which was `old`; inside a transaction. The index is changed
+        in a later turn, for some texts take 20 ms to put in or out, and who writes next waits."""
         if position > self._indexed:
             return  # it is indexed later, as it reads then
-        search.remove(self._transaction.db, entry, old)
-        if new:
-            search.add(self._transaction.db, [(entry, new)])
+        noted = self._transaction.db.execute(
+            # Where it has changed before, the index has what it was then.
+            "INSERT INTO outdated (entry, text) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (entry, old),
+        )
+        if noted.rowcount:
+            self._outdated.append(entry)
 
     def catch_up(self, position: int) -> bool:
-        """Index what waits, one turn of it, up to the log's last `position` at most; what the
-        database can't take now waits longer. Return whether more should be indexed soon."""
-        if not self._waiting:
+        """Do one turn of what waits: index new texts, up to the log's last `position` at most, or
+        index anew those that have changed. What the database can't take now waits longer. Return
+        whether more should be done soon."""
+        if not self._waiting and not self._outdated:
             return False
+        # In turn, where both are due: neither waits for the other to end.
+        is_update = bool(self._outdated) and not (self._was_update and self._has_turn)
         transaction = self._transaction
         try:
             transaction.begin()
-            turn = self._next_turn()
-            if len(turn) < len(self._waiting):
-                position = self._waiting[len(turn) - 1].position
-            search.add(transaction.db, turn)
+            if is_update:
+                done = self._update()
+            else:
+                done, position = self._extend(position)
             search.merge(transaction.db, MERGED_PAGES)
-            transaction.db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (position,))
-            transaction.commit(len(turn))
+            transaction.commit(done)
         except sqlite3.Error as error:
             transaction.roll_back()
             raise_damage(error)
@@ -100,9 +119,13 @@ class Indexer:
             transaction.roll_back()
             raise
         else:
-            self._indexed = position
-            self._size -= sum(text.size for text in self._waiting[: len(turn)])
-            del self._waiting[: len(turn)]
+            self._was_update = is_update
+            if is_update:
+                del self._outdated[:done]
+            else:
+                self._indexed = position
+                self._size -= sum(text.size for text in self._waiting[:done])
+                del self._waiting[:done]
             return self.is_due
         return False
 
@@ -110,6 +133,37 @@ class Indexer:
         """Index all that waits, if it isn't very much."""
         for _ in range(TURNS_AT_END):
             self.catch_up(position)
+
+    def _extend(self, position: int) -> tuple[int, int]:
+        """Index some new texts. Return how many, and up to which position all are indexed then; up
+        to `position`, if no others wait."""
+        turn = self._next_turn()
+        if len(turn) < len(self._waiting):
+            position = self._waiting[len(turn) - 1].position
+        db = self._transaction.db
+        search.add(db, turn)
+        db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (position,))
+        return len(turn), position
+
+    def _update(self) -> int:
+        """Index some texts anew that have changed, as many as a turn has room for, but one at
+        least. Return how many."""
+        db = self._transaction.db
+        turn: list[tuple[int, str, str]] = []
+        left = TURN
+        for entry in self._outdated[:BATCH]:
+            row = db.execute(_CHANGE, (entry,)).fetchone()
+            old, new = required(row, f"the change of entry {entry}")
+            left -= len(old) + len(new)
+            if left < 0 and turn:
+                break
+            turn.append((entry, old, new))
+        for entry, old, new in sorted(turn):  # see search.add
+            search.remove(db, entry, old)
+            if new:
+                search.add(db, [(entry, new)])
+            db.execute("DELETE FROM outdated WHERE entry = ?", (entry,))
+        return len(turn)
 
     def _next_turn(self) -> list[tuple[int, str]]:
         """Return the entries and texts that wait for longest: one, or as many as a turn has room
@@ -129,6 +183,13 @@ class Indexer:
         row = self._transaction.db.execute(query, (entry,)).fetchone()
         text: str = required(row, f"entry {entry}")[0]
         return text
+
+
+_OUTDATED: Final = "SELECT entry FROM outdated ORDER BY entry"
+#: What the index has of a message, and what it reads now.
+_CHANGE: Final = (
+    "SELECT o.text, e.text FROM outdated o JOIN entry e ON e.id = o.entry WHERE o.entry = ?"
+)
 
 
 def _find_waiting(db: sqlite3.Connection) -> tuple[int, int, list[_Waiting]]:

@@ -16,7 +16,6 @@ from gochat.protocol.messages import Message
 from gochat.storage.log_time import ClockWarnings
 from gochat.storage.sqlite import facts, rooms, skeletons
 from gochat.storage.sqlite.connections import Connections
-from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.directory import Directory, KnownConversation
 from gochat.storage.sqlite.entries import find_by_cid, first_id
 from gochat.storage.sqlite.indexer import Indexer
@@ -176,7 +175,7 @@ class Log:
                 field="seq",
             )
         entry, position, text, mentions, edited = target
-        appended = self._insert(draft, conversation, edited if draft.kind == "edit" else None)
+        appended = self._insert(draft, conversation)
         match draft.kind:
             case "react":
                 self.db.execute(
@@ -190,29 +189,32 @@ class Log:
                     (entry, draft.text, draft.sender_key),
                 )
             case "edit":
-                self._indexer.replace(entry, position, text, draft.text)
+                self._indexer.change(entry, position, text)
                 self._unmention(entry, mentions)
+                self._erase_edit(conversation, edited)
                 self.db.execute(
                     "UPDATE entry SET text = ?, mentions = ?, edited = ? WHERE id = ?",
                     (draft.text, ",".join(draft.mentions) or None, conversation.seq, entry),
                 )
                 self._mention(entry, draft)
             case _:
-                self._indexer.replace(entry, position, text, "")
+                self._indexer.change(entry, position, text)
                 self._unmention(entry, mentions)
-                self._delete(conversation, entry, edited)
+                self._erase_edit(conversation, edited)
+                self._erase(entry)
+                self.db.execute("DELETE FROM reaction WHERE entry = ?", (entry,))
         return appended
 
-    def _delete(self, conversation: KnownConversation, entry: int, edited: int | None) -> None:
-        self.db.execute("DELETE FROM reaction WHERE entry = ?", (entry,))
-        blank = "UPDATE entry SET text = '', mentions = NULL, deleted = 1 WHERE id = ?"
-        self.db.execute(blank, (entry,))
-        while edited is not None:  # each edit knows the one before it
-            entry = first_id(conversation.id) + edited
-            self.db.execute(blank, (entry,))
-            query = "SELECT edited FROM entry WHERE id = ?"
-            row = self.db.execute(query, (entry,)).fetchone()
-            (edited,) = required(row, f"edit {entry}")
+    def _erase_edit(self, conversation: KnownConversation, edited: int | None) -> None:
+        # Of a message's edits only the last one has a text: each erases the one before it. So what
+        # a deletion has to erase doesn't grow with the number of edits.
+        if edited is not None:
+            self._erase(first_id(conversation.id) + edited)
+
+    def _erase(self, entry: int) -> None:
+        self.db.execute(
+            "UPDATE entry SET text = '', mentions = NULL, deleted = 1 WHERE id = ?", (entry,)
+        )
 
     def _append_create(self, draft: Draft, conversation: KnownConversation | None) -> Appended:
         if conversation is not None:
@@ -236,9 +238,7 @@ class Log:
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _insert(
-        self, draft: Draft, conversation: KnownConversation, edited: int | None = None
-    ) -> Appended:
+    def _insert(self, draft: Draft, conversation: KnownConversation) -> Appended:
         conversation.seq += 1
         ahead = conversation.ts - self._now
         if ahead > MAX_AHEAD:
@@ -248,8 +248,8 @@ class Log:
         self.position += 1
         mentions = draft.mentions if draft.kind in ("text", "edit") else ()
         self.db.execute(
-            "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions, edited)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 first_id(conversation.id) + conversation.seq,
                 self.position,
@@ -260,7 +260,6 @@ class Log:
                 draft.ref,
                 draft.cid,
                 ",".join(mentions) or None,
-                edited,
             ),
         )
         entry = Message(

@@ -147,6 +147,7 @@ class Writer:
 
     def _run(self) -> None:
         try:
+            self._rest()  # of what a server that was killed has left
             while (group := self._take()) is not None:
                 self._run_group(group)
                 self._rest()

@@ -6,7 +6,10 @@
 -- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
 -- conversation was too far ahead, or 0}, {"dup", epoch, seq},
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}; {"changed"}: its facts
--- are not so. The error GONE: keys of the conversation have vanished.
+-- are not so; {"again"}: nothing was appended yet, ask again. The error GONE: keys of the conversation have
+-- vanished.
+
+local STEPS = 500 -- old edits that are erased in one go: some 10 ms
 
 local state, feed, meta, log, who, members, mentions, deleted, reactions, changed, own, rooms,
   convs, said, claim = unpack(KEYS)
@@ -151,7 +154,7 @@ if facts and not hold(facts[1], facts[2], facts[3], facts[4], facts[5], facts[6]
   return { 'changed' }
 end
 
-local function add(previous_edit)
+local function add()
   seq = seq + 1
   local ahead = ts - now
   if ahead < 0 or ahead > max_ahead then
@@ -164,7 +167,7 @@ local function add(previous_edit)
   local shown = kind == 'text' or kind == 'edit'
   local names = shown and mentioned or ''
   redis.call('RPUSH', log, cmsgpack.pack({
-    ts, position, stamp, texts, previous_edit or 0, 0, sender_name, kind, ref, cid, text, names,
+    ts, position, stamp, texts, 0, 0, sender_name, kind, ref, cid, text, names,
   }))
   redis.call('XADD', feed, 'MAXLEN', '~', feed_entries, position .. '-0', 'e', cmsgpack.pack({
     conversation, seq, name or to, subject, ts, sender_name, kind, ref, cid, text, names,
@@ -212,20 +215,39 @@ local function react(is_on)
   end
 end
 
--- Take back a message: its text, its edits, its reactions.
-local function erase(target)
+local function erase(number, record)
+  record[6], record[11], record[12] = 1, '', ''
+  write(number, record)
+end
+
+-- Take back a message: its text and its reactions.
+local function take_back(target)
   redis.call(
     'ZREMRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
   )
   redis.call('ZADD', deleted, ref, ref)
   redis.call('ZREM', own, target[7] .. '\0' .. digits(ref))
-  local number, record = ref, target
-  while record do
-    local before = record[5]
-    record[6], record[11], record[12] = 1, '', ''
-    write(number, record)
-    number, record = before, before > 0 and read(before)
+  erase(ref, target)
+end
+
+-- Erase the edits before the last one, which older versions of gochat left readable: each knew the one
+-- before it. Returns whether all are.
+local function erase_old_edits(number)
+  local last = number > 0 and read(number)
+  if not last or last[5] == 0 then
+    return true
   end
+  for _ = 1, STEPS do
+    local before = read(last[5])
+    if not before then
+      last[5] = 0
+      break
+    end
+    erase(last[5], before)
+    last[5] = before[5]
+  end
+  write(number, last)
+  return last[5] == 0
 end
 
 local function append_text()
@@ -253,21 +275,31 @@ local function append_change()
   if not target or target[8] ~= 'text' or target[6] ~= 0 then
     return { 'no', 'unknown_message' }
   end
-  local reply = add(kind == 'edit' and target[5])
   if kind == 'react' or kind == 'unreact' then
+    local reply = add()
     react(kind == 'react')
     return reply
   end
+  if not erase_old_edits(target[5]) then
+    return { 'again' }
+  end
+  local reply = add()
   unmention(ref, target[12])
   if is_indexed then
     redis.call('ZADD', changed, seq, ref)
+  end
+  -- Of a message's edits only the last one has a text: so what a deletion has to erase does not grow with
+  -- the number of edits.
+  local last = read(target[5])
+  if last then
+    erase(target[5], last)
   end
   if kind == 'edit' then
     target[5], target[11], target[12] = seq, text, mentioned
     write(ref, target)
     mention(ref)
   else
-    erase(target)
+    take_back(target)
   end
   return reply
 end
