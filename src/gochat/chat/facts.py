@@ -18,7 +18,7 @@ Role: TypeAlias = Literal["nobody", "invited", "member", "operator"]
 INSIDE: Final[tuple[Role, ...]] = ("member", "operator")
 
 
-class Facts(Struct, frozen=True, kw_only=True, array_like=True):
+class Facts(Struct, frozen=True, kw_only=True):
     """What a draft was decided on, and must still be so in the commit that appends it.
 
     Only what the decision depends on is given, and of what is left out nothing is compared: people

@@ -74,9 +74,10 @@ class FeedEntry(Struct, array_like=True, frozen=True):
         return Logged(self.conversation, entry, self.subject or None)
 
 
-class PackedDraft(Struct, array_like=True, frozen=True):
+class PackedDraft(Struct, frozen=True, kw_only=True):
     """A draft as ``append.lua`` takes it. What is not there is empty or 0; `now` is 0 for the
-    clock of Redis."""
+    clock of Redis. `people` are those of a private conversation: key and name of the sender, and of
+    the other, if that is another."""
 
     now: int
     kind: str

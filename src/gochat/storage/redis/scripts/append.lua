@@ -1,8 +1,8 @@
 -- Append one entry to a conversation, with all that follows from it, or say why not.
 --
 -- KEYS: all of one partition; the last, the claim, only where the sender's is the same server.
--- ARGV: the epoch that the caller believes in; the draft (log.py: the order of its fields); the
--- digest of its cid.
+-- ARGV: the epoch that the caller believes in; the draft (PackedDraft in records.py has its
+-- fields); the digest of its cid.
 -- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
 -- conversation was too far ahead, or 0}, {"dup", epoch, seq},
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}; {"changed"}: its facts
@@ -16,13 +16,8 @@ local state, feed, meta, log, who, members, mentions, deleted, reactions, change
 local epoch = ARGV[1]
 local draft = cmsgpack.unpack(ARGV[2])
 local digest = ARGV[3]
-local now, kind, conversation, to = draft[1], draft[2], draft[3], draft[4]
-local sender, sender_name, text, ref = draft[5], draft[6], draft[7], draft[8]
-local cid, mentioned, subject, subject_name = draft[9], draft[10], draft[11], draft[12]
-local claim_memory, feed_entries, keep = draft[13], draft[14], draft[15]
-local people = draft[16] -- of a private conversation: key, name, and the other's, if it is another
-local max_ahead, max_gate = draft[17], draft[18]
-local facts = draft[19] -- as chat/facts.py says, and in that order; nil where there are none
+local now, kind, conversation, to = draft.now, draft.kind, draft.conversation, draft.to
+local sender, text, ref, cid, subject = draft.sender, draft.text, draft.ref, draft.cid, draft.subject
 
 local is_lobby = conversation == '#lobby'
 local is_private = string.sub(conversation, 1, 1) == '@'
@@ -45,7 +40,7 @@ end
 if flags[2] then
   local left = tonumber(flags[2]) - math.floor(stamp / 1000)
   -- A gate that is closed for longer was closed by a clock that was ahead.
-  if left > 0 and left <= max_gate then
+  if left > 0 and left <= draft.max_gate then
     return { 'gate', left }
   end
   redis.call('HDEL', state, 'gate')
@@ -125,7 +120,7 @@ local function other_emoji()
       seen[emoji] = true
       count = count + 1
     end
-    if emoji ~= text and name == sender_name then
+    if emoji ~= text and name == draft.sender_name then
       own = own + 1
     end
   end
@@ -140,24 +135,24 @@ local function has_room_for_emoji(max_emoji, max_own)
   return (not max_emoji or count <= max_emoji) and (not max_own or own <= max_own)
 end
 
-local function hold(sender_roles, subject_roles, operator, private, is_alone, max_emoji, max_own)
+local function hold(facts)
   return exists
-    and has_role(sender, sender_roles)
-    and has_role(subject, subject_roles)
-    and (not operator or has_role(operator, { 'operator' }))
-    and (private == nil or private == (redis.call('HGET', meta, 'private') == '1'))
-    and (not is_alone or redis.call('ZCARD', members) == 1)
-    and has_room_for_emoji(max_emoji, max_own)
+    and has_role(sender, facts.sender)
+    and has_role(subject, facts.subject)
+    and (not facts.operator or has_role(facts.operator, { 'operator' }))
+    and (facts.private == nil or facts.private == (redis.call('HGET', meta, 'private') == '1'))
+    and (not facts.is_alone or redis.call('ZCARD', members) == 1)
+    and has_room_for_emoji(facts.other_emoji, facts.own_emoji)
 end
 
-if facts and not hold(facts[1], facts[2], facts[3], facts[4], facts[5], facts[6], facts[7]) then
+if draft.facts and not hold(draft.facts) then
   return { 'changed' }
 end
 
 local function add()
   seq = seq + 1
   local ahead = ts - now
-  if ahead < 0 or ahead > max_ahead then
+  if ahead < 0 or ahead > draft.max_ahead then
     ts = now
   end
   if kind == 'text' then
@@ -165,12 +160,12 @@ local function add()
   end
   local position = redis.call('HINCRBY', state, 'pos', 1)
   local shown = kind == 'text' or kind == 'edit'
-  local names = shown and mentioned or ''
+  local names = shown and draft.mentions or ''
   redis.call('RPUSH', log, cmsgpack.pack({
-    ts, position, stamp, texts, 0, 0, sender_name, kind, ref, cid, text, names,
+    ts, position, stamp, texts, 0, 0, draft.sender_name, kind, ref, cid, text, names,
   }))
-  redis.call('XADD', feed, 'MAXLEN', '~', feed_entries, position .. '-0', 'e', cmsgpack.pack({
-    conversation, seq, name or to, subject, ts, sender_name, kind, ref, cid, text, names,
+  redis.call('XADD', feed, 'MAXLEN', '~', draft.feed_entries, position .. '-0', 'e', cmsgpack.pack({
+    conversation, seq, name or to, subject, ts, draft.sender_name, kind, ref, cid, text, names,
   }))
   redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'texts', texts, 'stamp', stamp)
   if seq == 1 then
@@ -179,15 +174,15 @@ local function add()
   if cid ~= '' then
     redis.call('HSET', said, digest, seq)
     if claim then
-      redis.call('SET', claim, conversation, 'EX', claim_memory)
+      redis.call('SET', claim, conversation, 'EX', draft.claim_memory)
     end
   end
-  return { 'ok', epoch, seq, ts, position, name or '', ahead > max_ahead and ahead or 0 }
+  return { 'ok', epoch, seq, ts, position, name or '', ahead > draft.max_ahead and ahead or 0 }
 end
 
 local function mention(number)
-  for one in string.gmatch(mentioned, '[^,]+') do
-    if one ~= sender_name then -- what one says oneself is not unread
+  for one in string.gmatch(draft.mentions, '[^,]+') do
+    if one ~= draft.sender_name then -- what one says oneself is not unread
       redis.call('ZADD', mentions, 0, one .. '\0' .. digits(number))
     end
   end
@@ -200,7 +195,7 @@ local function unmention(number, names)
 end
 
 local function react(is_on)
-  local prefix, suffix = digits(ref) .. ':', ':' .. text .. '\0' .. sender_name
+  local prefix, suffix = digits(ref) .. ':', ':' .. text .. '\0' .. draft.sender_name
   local given = redis.call('ZRANGEBYLEX', reactions, '[' .. prefix, '(' .. digits(ref) .. ';')
   for _, one in ipairs(given) do
     if string.sub(one, 26) == suffix then
@@ -255,15 +250,15 @@ local function append_text()
     return { 'no', 'unknown_conversation' }
   end
   if is_private and not exists then
-    for index = 1, #people, 2 do
-      set_row(people[index], { people[index + 1], '', 0, 0, 0, 'all' })
+    for index = 1, #draft.people, 2 do
+      set_row(draft.people[index], { draft.people[index + 1], '', 0, 0, 0, 'all' })
     end
   end
   local reply = add()
-  redis.call('ZADD', own, 0, sender_name .. '\0' .. digits(seq))
+  redis.call('ZADD', own, 0, draft.sender_name .. '\0' .. digits(seq))
   if base > 0 then
     redis.call(
-      'ZREMRANGEBYLEX', own, '[' .. sender_name .. '\0', '[' .. sender_name .. '\0' .. digits(base)
+      'ZREMRANGEBYLEX', own, '[' .. draft.sender_name .. '\0', '[' .. draft.sender_name .. '\0' .. digits(base)
     )
   end
   mention(seq)
@@ -295,7 +290,7 @@ local function append_change()
     erase(target[5], last)
   end
   if kind == 'edit' then
-    target[5], target[11], target[12] = seq, text, mentioned
+    target[5], target[11], target[12] = seq, text, draft.mentions
     write(ref, target)
     mention(ref)
   else
@@ -311,7 +306,7 @@ local function append_create()
   name = to
   redis.call('HSET', meta, 'name', name, 'private', text == 'private' and 1 or 0)
   local reply = add()
-  set_row(sender, { sender_name, 'operator', ts, seq, texts, 'all' })
+  set_row(sender, { draft.sender_name, 'operator', ts, seq, texts, 'all' })
   redis.call('ZADD', members, 0, sender)
   if text ~= 'private' then
     redis.call('ZADD', rooms, 0, name)
@@ -344,7 +339,7 @@ local change_room = {
     local row = row_of(sender)
     if not row or row[2] == 'invited' then
       local role = redis.call('ZCARD', members) == 0 and 'operator' or 'member'
-      set_row(sender, { sender_name, role, ts, seq, texts, row and row[6] or 'all' })
+      set_row(sender, { draft.sender_name, role, ts, seq, texts, row and row[6] or 'all' })
       redis.call('ZADD', members, 0, sender)
     end
   end,
@@ -356,7 +351,7 @@ local change_room = {
   end,
   invite = function()
     if not row_of(subject) then
-      set_row(subject, { subject_name, 'invited', ts, 0, 0, 'all' })
+      set_row(subject, { draft.subject_name, 'invited', ts, 0, 0, 'all' })
     end
   end,
   operator = function()
@@ -385,8 +380,8 @@ end
 
 -- Drop the oldest entries beyond those that are kept; some at a time, for each time costs.
 local function shorten()
-  local extra = seq - base - keep
-  if keep == 0 or extra < math.max(16, keep / 16) then
+  local extra = seq - base - draft.keep
+  if draft.keep == 0 or extra < math.max(16, draft.keep / 16) then
     return
   end
   local last = read(base + extra)
