@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Errors are shown, progress and warnings are not.
-INSTALL := $(PIP) install -q -q --constraint constraints.txt
+INSTALL := $(PIP) install -q -q
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` chooses another.
 PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo "$$python"; break; }; done)
 
-# In two steps: to chat, nobody needs the tools of the developers.
+# In two steps: to chat, nobody needs the tools of the developers. The constraints have the hash of each
+# file that pip may take, and allow no package that would be built by others that nobody has checked.
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
@@ -97,10 +98,11 @@ docs-write: $(DEVELOPMENT) ## Make the parts of the documentation that are made 
 pictures: $(DEVELOPMENT) ## Take the pictures of the app that the documentation shows
 	$(BIN)/python docs/pictures.py
 
-constraints: ## Resolve the newest versions of everything into constraints.txt (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
-		--no-header --no-annotate --quiet | sed 's/ *;.*//' | LC_ALL=C sort -u > constraints.new
-	mv constraints.new constraints.txt
+RESOLVE := uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --generate-hashes \
+	--only-binary :all: --emit-build-options --no-header --no-annotate --quiet
+constraints: ## Resolve the newest versions of everything into constraints*.txt (needs uv)
+	$(RESOLVE) --group dev --output-file constraints-dev.txt
+	$(RESOLVE) --group backend --constraint constraints-dev.txt --output-file constraints.txt
 
 # -- measuring ---------------------------------------------------------------------------------
 
@@ -133,12 +135,11 @@ $(RUNTIME): pyproject.toml constraints.txt
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) can't make virtual environments;" \
 		"on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@$(INSTALL) pip
-	@$(INSTALL) hatchling
-	@$(INSTALL) --no-build-isolation --editable .
+	@$(INSTALL) --require-hashes --requirement constraints.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEVELOPMENT): $(RUNTIME)
+$(DEVELOPMENT): $(RUNTIME) constraints-dev.txt
 	@echo "Installing the tools for development …"
-	@$(INSTALL) --group dev
+	@$(INSTALL) --require-hashes --requirement constraints-dev.txt
 	@touch $@

@@ -24,10 +24,14 @@ from gochat.config import KEYS
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-CONSTRAINTS = dict(
-    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line
-)
-#: The machines that constraints.txt is for, as the markers of requirements see them.
+#: What installs packages, and with it all who copy from there.
+INSTALLING = [
+    ROOT / "Makefile",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "docs" / "how-to" / "run-a-server.md",
+    *(ROOT / ".github" / "workflows").glob("*.yml"),
+]
+#: The machines that the constraints are for, as the markers of requirements see them.
 MACHINES = [
     {
         "python_version": version,
@@ -238,27 +242,71 @@ def test_a_running_server_has_loaded_no_app(tmp_path: Path) -> None:
 # -- the pinned versions -----------------------------------------------------------------------
 
 
-def test_constraints_are_plain_names_and_versions() -> None:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    for line in lines:
-        assert re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line), line
-    assert lines == sorted(set(lines))
+def pinned(file: str) -> dict[str, Requirement]:
+    """Return what a file of constraints pins, by name; checks that all have hashes."""
+    option, *lines = (ROOT / file).read_text().replace("\\\n", "").split("\n")
+    # What is not a wheel would be built, with packages that nobody has checked.
+    assert option == "--only-binary :all:"
+    found = {}
+    for line in filter(None, lines):
+        text, *hashes = re.split(r"\s+--hash=", line)
+        assert hashes, line
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes), line
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+( ;.*)?", text), line
+        assert Requirement(text).name not in found, line
+        found[Requirement(text).name] = Requirement(text)
+    return found
 
 
+def version_of(constraint: Requirement) -> str:
+    return str(constraint.specifier).removeprefix("==")
+
+
+def test_the_tools_need_the_same_of_everything_as_the_program() -> None:
+    runtime = (ROOT / "constraints.txt").read_text().split("\n")
+    assert set(runtime) <= set((ROOT / "constraints-dev.txt").read_text().split("\n"))
+
+
+def test_whatever_is_installed_has_hashes() -> None:
+    """By each command that the project runs or recommends. Only its own code has none."""
+    for path in INSTALLING:
+        text = path.read_text(encoding="utf-8")
+        commands = re.findall(r"(?:pip install|@\$\(INSTALL\)) (.*)", text)
+        assert commands, path
+        for command in commands:
+            # Both files are such that pip compares hashes, with `--require-hashes` or without.
+            from_file = r"(--require-hashes )?(--requirement|-r) constraints(-dev)?\.txt"
+            own = r"(--upgrade )?--no-deps --no-build-isolation (--editable |-e )?\."
+            assert re.fullmatch(f"{from_file}|{own}", command), f"{path}: {command}"
+
+
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-dev.txt"])
 @pytest.mark.parametrize(
-    "machine", MACHINES, ids=lambda m: f"{m['python_version']}-{m['sys_platform']}"
+    "machine",
+    MACHINES,
+    ids=lambda m: f"{m['python_version']}-{m['sys_platform']}-{m['platform_machine']}",
 )
-def test_constraints_cover_all_that_is_installed_on_any_machine(machine: dict[str, str]) -> None:
+def test_constraints_are_what_is_installed_on_any_machine(
+    file: str, machine: dict[str, str]
+) -> None:
     """Followed through the requirements of what is installed here, read as that machine would.
 
     What only other machines install can't be followed further from here; what it needs in turn
-    was resolved when constraints.txt was made.
+    was resolved when the constraints were made.
     """
     groups = PYPROJECT["dependency-groups"]
+    chosen = ["backend"] if file == "constraints.txt" else list(groups)
     texts = [
         *PYPROJECT["project"]["dependencies"],
-        *(text for group in groups.values() for text in group if isinstance(text, str)),
+        *PYPROJECT["build-system"]["requires"],
+        *(text for group in chosen for text in groups[group] if isinstance(text, str)),
     ]
+    constraints = {
+        name: version_of(constraint)
+        for name, constraint in pinned(file).items()
+        if constraint.marker is None or constraint.marker.evaluate(machine)
+    }
+    is_complete = True
     waiting = [(Requirement(text), frozenset[str]()) for text in texts]
     seen: set[tuple[str, frozenset[str]]] = set()
     while waiting:
@@ -269,9 +317,9 @@ def test_constraints_cover_all_that_is_installed_on_any_machine(machine: dict[st
         ):
             continue
         name = canonicalize_name(requirement.name)
-        assert name in CONSTRAINTS, f"{requirement} is not pinned"
-        assert requirement.specifier.contains(CONSTRAINTS[name], prereleases=True), (
-            f"{name} is pinned to {CONSTRAINTS[name]}, but {requirement} is asked for"
+        assert name in constraints, f"{requirement} is not pinned"
+        assert requirement.specifier.contains(constraints[name], prereleases=True), (
+            f"{name} is pinned to {constraints[name]}, but {requirement} is asked for"
         )
         wanted = frozenset(requirement.extras) | {""}
         if (name, wanted) in seen:
@@ -280,16 +328,18 @@ def test_constraints_cover_all_that_is_installed_on_any_machine(machine: dict[st
         try:
             further = importlib.metadata.requires(name) or []
         except importlib.metadata.PackageNotFoundError:
+            is_complete = False
             continue
         waiting += [(Requirement(text), wanted) for text in further]
+    if is_complete:  # and nothing else: who chats needs no tools of the developers
+        assert {name for name, _ in seen} == constraints.keys()
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
     """So that a green run says something about the versions that others will get."""
-    for name, version in CONSTRAINTS.items():
+    for name, constraint in pinned("constraints-dev.txt").items():
         try:
             installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-        if name != "pip":
-            assert installed == version, name
+        assert installed == version_of(constraint), name

@@ -57,8 +57,13 @@ def main(package: Path) -> None:
         venv.create(place / "venv", with_pip=True)
         bin_ = place / "venv" / ("Scripts" if os.name == "nt" else "bin")
         suffix = ".exe" if os.name == "nt" else ""
-        pip = [str(bin_ / f"python{suffix}"), "-m", "pip", "install", "-q", "-q"]
-        subprocess.run([*pip, "-c", CONSTRAINTS, package.resolve()], check=True, cwd=place)
+        pip = [str(bin_ / f"python{suffix}"), "-m", "pip", "-q", "-q"]
+        for arguments in (
+            ("install", "-r", str(CONSTRAINTS)),
+            ("install", "--no-deps", "--no-build-isolation", str(package.resolve())),
+            ("check",),  # that nothing which the package asks for is missing
+        ):
+            subprocess.run([*pip, *arguments], check=True, cwd=place)
         gochat = bin_ / f"gochat{suffix}"
         version = subprocess.run([gochat, "--version"], check=True, capture_output=True, text=True)
         assert version.stdout.split()[1] in package.name, (version.stdout, package.name)
