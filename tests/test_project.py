@@ -46,7 +46,13 @@ MACHINES = [
     }
     for version, (platform, machine) in product(
         ("3.11", "3.12", "3.13", "3.14"),
-        (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")),
+        (
+            ("linux", "x86_64"),
+            ("linux", "aarch64"),
+            ("darwin", "arm64"),
+            ("darwin", "x86_64"),
+            ("win32", "AMD64"),
+        ),
     )
 ]
 
@@ -242,8 +248,9 @@ def test_a_running_server_has_loaded_no_app(tmp_path: Path) -> None:
 # -- the pinned versions -----------------------------------------------------------------------
 
 
-def pinned(file: str) -> dict[str, Requirement]:
-    """Return what a file of constraints pins, by name; checks that all have hashes."""
+def pinned(file: str, machine: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the versions that a file of constraints has for a machine, or this one, by name;
+    checks that all have hashes."""
     option, *lines = (ROOT / file).read_text().replace("\\\n", "").split("\n")
     # What is not a wheel would be built, with packages that nobody has checked.
     assert option == "--only-binary :all:"
@@ -253,13 +260,11 @@ def pinned(file: str) -> dict[str, Requirement]:
         assert hashes, line
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes), line
         assert re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+( ;.*)?", text), line
-        assert Requirement(text).name not in found, line
-        found[Requirement(text).name] = Requirement(text)
+        constraint = Requirement(text)
+        if constraint.marker is None or constraint.marker.evaluate(machine):
+            assert constraint.name not in found, line
+            found[constraint.name] = str(constraint.specifier).removeprefix("==")
     return found
-
-
-def version_of(constraint: Requirement) -> str:
-    return str(constraint.specifier).removeprefix("==")
 
 
 def test_the_tools_need_the_same_of_everything_as_the_program() -> None:
@@ -301,11 +306,7 @@ def test_constraints_are_what_is_installed_on_any_machine(
         *PYPROJECT["build-system"]["requires"],
         *(text for group in chosen for text in groups[group] if isinstance(text, str)),
     ]
-    constraints = {
-        name: version_of(constraint)
-        for name, constraint in pinned(file).items()
-        if constraint.marker is None or constraint.marker.evaluate(machine)
-    }
+    constraints = pinned(file, machine)
     is_complete = True
     waiting = [(Requirement(text), frozenset[str]()) for text in texts]
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -337,9 +338,9 @@ def test_constraints_are_what_is_installed_on_any_machine(
 
 def test_what_is_installed_is_what_is_pinned() -> None:
     """So that a green run says something about the versions that others will get."""
-    for name, constraint in pinned("constraints-dev.txt").items():
+    for name, version in pinned("constraints-dev.txt").items():
         try:
             installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-        assert installed == version_of(constraint), name
+        assert installed == version, name
