@@ -487,6 +487,7 @@ async def test_redis_that_dies_is_noticed_also_when_nobody_asks_for_anything(
 ) -> None:
     server = start_redis("--appendonly", "yes")
     async with on(server) as mei:
+        await mei.ask(Ping(), Pong)  # what belongs to the login has been read
         server.kill()
         await until(lambda: bool(of(logs, "store unavailable")))
         assert str(server.port) in of(logs, "store unavailable")[0]["reason"]

@@ -76,7 +76,7 @@ class Peer:
             while (body := self._decoder.next_frame()) is None:
                 data = await self.stream.receive_some()
                 if not data:
-                    raise trio.EndOfChannel
+                    raise trio.EndOfChannel(f"after {self.received[-3:]}")
                 self._decoder.receive_data(bytes(data))
         message = decode_server_message(body)
         self.received.append(message)
