@@ -30,8 +30,8 @@ pytestmark = pytest.mark.trio
 
 #: So many times the input,
 STEP = 4
-#: and at most so many times the cost: in the square of the input it would be 16 times. What is linear
-#: comes to 7 where it no longer fits into a page or a cache.
+#: and at most so many times the cost: in the square of the input it would be 16 times. What is
+#: linear comes to 7 where it no longer fits into a page or a cache.
 TOLERATED = 12
 #: Of so many runs the cheapest counts, and of so many more where it seems to have cost too much: a
 #: busy machine makes some dearer, and none cheaper.
