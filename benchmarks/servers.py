@@ -47,6 +47,8 @@ LIMITS: Final[dict[str, object]] = {
     "request_budget": 1_000_000_000,
     "request_budget_per_second": 1_000_000_000,
     "rooms_per_day": 1_000_000,
+    "conversations_per_day": 1_000_000,
+    "bytes_per_day": 10**15,
 }
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 

@@ -129,6 +129,18 @@ def test_a_rate_limit_is_for_all_conversations(outbox: Outbox) -> None:
     assert texts(ready(outbox)) == []
 
 
+def test_limit_on_new_conversations_holds_up_no_others(outbox: Outbox, clock: StoppedClock) -> None:
+    (first,) = put(outbox, "one", to="@bob")
+    list(ready(outbox))
+    put(outbox, "two")
+    quota = ChatError(ErrorCode.RATE_LIMITED, "many today", field="to", retry_after=200.0)
+    assert outbox.refuse(first.cid, quota) is None
+    assert first.state is OutgoingState.PENDING
+    assert texts(ready(outbox)) == ["two"]
+    clock.time += 200
+    assert texts(ready(outbox)) == ["one"]
+
+
 def test_a_store_that_is_away_is_for_one_conversation(outbox: Outbox) -> None:
     (first,) = put(outbox, "one")
     list(ready(outbox))

@@ -45,6 +45,8 @@ LIMITS = Limits(
     request_budget=1e9,
     request_budget_per_second=1e9,
     rooms_per_day=1_000_000,
+    conversations_per_day=1_000_000,
+    bytes_per_day=10**15,
     presence_interval=0.01,
 )
 

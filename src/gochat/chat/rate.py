@@ -44,9 +44,9 @@ class TokenBucket:
             return 0.0
         return (1 - self._tokens) / self._per_second
 
-    def give_back(self) -> None:
-        """Undo one :meth:`take`: what it was taken for has turned out to cost nothing."""
-        self._tokens = min(self._burst, self._tokens + 1)
+    def give_back(self, tokens: float = 1.0) -> None:
+        """Undo one :meth:`take` or :meth:`charge`: it has turned out to cost nothing."""
+        self._tokens = min(self._burst, self._tokens + tokens)
 
     def charge(self, now: float, tokens: float = 1.0) -> None:
         """Take tokens, whether they are there or not: what is not is owed."""

@@ -61,7 +61,7 @@ class Retries:
     async def _draft(self, who: Identity, request: LogRequest, cid: str) -> Draft:
         """What the request says, whether or not it is allowed."""
         address = request.room if isinstance(request, RoomRequest) else request.to
-        kind, text, ref = _content(request)
+        kind, text, ref = content(request)
         if isinstance(request, Invite | Kick | SetOperator):
             person = names.fold(request.name.removeprefix("@"))
             text = (await self._directory.people((person,))).get(person, text)
@@ -77,8 +77,8 @@ class Retries:
         )
 
 
-def _content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
-    """The kind, text and ref of the entry that is asked for."""
+def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
+    """Return the kind, text and ref of the entry that is asked for."""
     match request:
         case Send(text=text, reply_to=ref):
             return "text", text, ref

@@ -199,7 +199,7 @@ class Outbox:
             until = self._clock.now() + (
                 DEFAULT_RETRY_AFTER if error.retry_after is None else error.retry_after
             )
-            if error.code == ErrorCode.RATE_LIMITED:
+            if error.code == ErrorCode.RATE_LIMITED and error.field is None:
                 self._pause = max(self._pause, until)  # the limit is the sender's
             else:
                 self._pauses[_key(outgoing)] = until  # another store may hold the others

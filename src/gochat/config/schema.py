@@ -222,6 +222,28 @@ class Limits(Struct, frozen=True, kw_only=True):
             "`connections_per_address` times.",
         ),
     ] = 50.0
+    bytes_per_day: Annotated[
+        int,
+        _within(
+            100_000,
+            10**15,
+            "Bytes that a person may write to the log in a day, as this server remembers it: of "
+            "texts, edits, topics and the like in UTF-8, and 100 for each entry. On SQLite's disk "
+            "they become up to twice as many, or 12 times if all of it is random. The default, 64 "
+            "MiB, is a line of 50 characters five times a second all day long, or 16,000 of the "
+            "longest messages in ASCII.",
+        ),
+    ] = 64 * 1024 * 1024
+    conversations_per_day: Annotated[
+        int,
+        _within(
+            1,
+            1_000_000,
+            "Private conversations that a person may begin in a day, as this server remembers it: "
+            "each stays in the lists of both. More than `registrations` lets in at once, so that a "
+            "bot can greet each of them.",
+        ),
+    ] = 500
     rooms_per_day: Annotated[
         int,
         _within(

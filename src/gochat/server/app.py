@@ -71,6 +71,7 @@ from gochat.server.listener import (
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.neighbours import Neighbours
+from gochat.server.quotas import Quotas
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 from gochat.server.services import Services
@@ -368,6 +369,7 @@ def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
         rooms=Rooms(store, directory),
         retries=Retries(store, directory),
         budgets=Budgets(limits, trio.current_time),
+        quotas=Quotas(limits, trio.current_time),
         connections=ConnectionLimiter(limits, max_connections(limits)),
         logins=LoginLimiter(limits),
         login_lines=LoginLines(limits.login_interval, limits.login_line),

@@ -1,6 +1,7 @@
 """What each request costs, and who pays for it.
 
-Messages and all else that is written to the log have a limit of their own. What reads, logs in or
+Messages and all else that is written to the log have a limit of their own, and quotas
+(:mod:`.quotas`). What reads, logs in or
 is only passed on is paid for from a budget: each person has one, for all devices together, and so
 has each address, for all who share it, and of IPv6 each network of 2^72 addresses, which is what a
 home is commonly given. A request is let in while anything is left in each of them, and then costs
@@ -16,7 +17,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from math import ceil
 from typing import Final
 
 from gochat.chat.names import NameKey
@@ -112,7 +112,6 @@ BUSY_SHARE: Final = 0.25
 #: Bits that name a network of IPv6; its budget is that of so many addresses.
 NETWORK_BITS: Final = 56
 PER_NETWORK: Final = 2
-_DAY: Final = 24 * 3600.0
 
 
 class OverBudget(ChatError):
@@ -156,8 +155,6 @@ class Budgets:
         self._networks: Buckets[str] = Buckets(
             PER_NETWORK * burst * many, PER_NETWORK * rate * busy, MAX_REMEMBERED
         )
-        rooms = limits.rooms_per_day
-        self._rooms: Buckets[NameKey] = Buckets(rooms, rooms / _DAY, MAX_REMEMBERED)
 
     def charge(self, address: str, person: NameKey | None, cost: float) -> None:
         """Charge for what is asked for from an address, and by a person if anybody is logged in.
@@ -179,20 +176,6 @@ class Budgets:
         now = self._clock()
         for payer in self._payers(address, person, now):
             payer.charge(now, cost)
-
-    def take_room(self, person: NameKey) -> None:
-        """Count a room that a person is about to create. Raises ChatError, ``rate_limited``, if
-        that are too many."""
-        if wait := self._rooms.of(person, now := self._clock()).take(now):
-            raise ChatError(
-                ErrorCode.RATE_LIMITED,
-                f"you have created many rooms today: try again in {ceil(wait / 60)} min",
-                retry_after=wait,
-            )
-
-    def give_room_back(self, person: NameKey) -> None:
-        """Undo :meth:`take_room`, where no room was made."""
-        self._rooms.of(person, self._clock()).give_back()
 
     def _payers(self, address: str, person: NameKey | None, now: float) -> Iterator[TokenBucket]:
         if person is not None:

@@ -1,42 +1,26 @@
-"""Requests to replies. One method for each kind, one `match` that finds it.
-
-Requests that write to the log are appended together as far as they arrived together, so that a
-client that sends many at once shares commits with itself as well as with others.
-"""
+"""Requests to replies. One method for each kind, one `match` that finds it. Those that read are in
+:mod:`.reading`, those that write to the log in :mod:`.writing`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import Final, TypeAlias, assert_never
 
 import trio
 
 from gochat.chat.accounts import Identity
-from gochat.chat.commits import MAX_TRIES, Outcome, settle
-from gochat.chat.conversations import ConversationKey
-from gochat.chat.drafts import derived_cid
 from gochat.chat.hub import OnlinePerson
 from gochat.chat.names import NameKey
 from gochat.chat.retries import LogRequest
-from gochat.chat.store import Appended, Draft
-from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
+from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import (
     Away,
-    Capability,
     ChangePassword,
     Conversations,
-    CreateRoom,
-    Delete,
-    Edit,
     History,
-    Invite,
     IsTyping,
-    Join,
-    Kick,
-    Leave,
     Login,
     Logout,
     MarkRead,
@@ -44,28 +28,24 @@ from gochat.protocol.messages import (
     Ok,
     Ping,
     Pong,
-    React,
     Register,
     Request,
     Resume,
     Rooms,
     Search,
     Send,
-    Sent,
-    SetAccess,
     SetLevel,
-    SetOperator,
-    SetTopic,
     Typing,
     Who,
 )
 from gochat.server.arrival import Arrivals
-from gochat.server.budget import REFUSED_WRITE, OverBudget, cost
+from gochat.server.budget import OverBudget, cost
 from gochat.server.reading import Reading
 from gochat.server.receipts import Seqs
 from gochat.server.services import Services
 from gochat.server.session import Session
-from gochat.server.session_log import log_change, traced
+from gochat.server.session_log import traced
+from gochat.server.writing import Writing
 
 _NOT_TRACED: Final = nullcontext()
 #: In characters.
@@ -83,6 +63,7 @@ class Handlers:
         self._limits = services.config.limits
         self._arrivals = Arrivals(services)
         self._reading = Reading(services)
+        self._writing = Writing(services)
         self._is_tracing = services.config.log_level == "debug"
 
     async def handle(self, session: Session, requests: Sequence[Request]) -> None:
@@ -197,226 +178,19 @@ class Handlers:
             ):  # fmt: skip
                 await self._reading.answer(session, who, person, request)
             case _:
-                await self._write(session, who, person, request)
-
-    # -- saying something -----------------------------------------------------------------------
+                await self._writing.answer(session, who, person, request)
 
     async def _send(self, session: Session, requests: Sequence[Send]) -> None:
-        """Append messages together; each is acknowledged or refused by itself, in order."""
         who, person = session.identity, session.person
-        if who is None or person is None:
-            for request in requests:
-                self._acknowledge(session, request, _not_logged_in())
-            return
         try:
+            if who is None or person is None:
+                raise _not_logged_in()
             await self._services.revocations.require(session)
         except (ChatError, StoreUnavailable) as error:
             for request in requests:
-                self._acknowledge(session, request, error)
+                session.refuse(error, request)
             return
-        outcomes: list[Draft | ChatError | StoreUnavailable] = []
-        for request in requests:
-            try:
-                self._take_turn(person)
-                outcomes.append(await self._services.drafts.send(who, person.rooms, request))
-            except (ChatError, StoreUnavailable) as error:
-                outcomes.append(error)
-            await session.give_way()
-        drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
-        appended = iter(await self._append(session, drafts))
-        for request, outcome in zip(requests, outcomes, strict=True):
-            result: Outcome
-            if isinstance(outcome, Draft):
-                result = self._without_turn(person, next(appended))
-                if isinstance(result, FactsChanged):
-                    result = await self._send_again(session, who, person, request)
-            elif isinstance(outcome, ChatError):  # looked up now: the first try may be one of these
-                result = await self._earlier_or(session, outcome, who, person, request)
-            else:
-                result = outcome
-            self._acknowledge(session, request, result)
-            await session.wait_for_peer()
-            await session.give_way()
-
-    async def _send_again(
-        self, session: Session, who: Identity, person: OnlinePerson, request: Send
-    ) -> Outcome:
-        """Decide again on a message whose sender was thought to be in the room."""
-        try:
-            return await self._settle(session, who, person, request, tries=MAX_TRIES - 1)
-        except StoreUnavailable as error:
-            return error
-
-    async def _write(
-        self, session: Session, who: Identity, person: OnlinePerson, request: LogRequest
-    ) -> None:
-        """Append what a request asks for; what became of its last draft is the answer."""
-        result: Outcome
-        try:
-            self._take_turn(person)
-            if isinstance(request, CreateRoom):
-                self._services.budgets.take_room(who.key)
-        except ChatError as error:
-            result = await self._earlier_or(session, error, who, person, request)
-        else:
-            result = await self._settle(session, who, person, request, rooms=person.rooms)
-            if isinstance(request, CreateRoom) and not _is_new(result):
-                self._services.budgets.give_room_back(who.key)
-        if isinstance(request, CreateRoom) and isinstance(result, Appended):
-            await self._set_first_topic(who, request)
-        self._acknowledge(session, request, result)
-        if _is_new(result):
-            log_change(session, request)
-
-    async def _settle(
-        self,
-        session: Session,
-        who: Identity,
-        person: OnlinePerson,
-        request: LogRequest,
-        *,
-        rooms: Collection[ConversationKey] = (),
-        tries: int = MAX_TRIES,
-    ) -> Outcome:
-        try:
-            result = await settle(
-                partial(self._drafts, who, request),
-                partial(self._append, session, each_acknowledged=False),
-                rooms=rooms,
-                tries=tries,
-            )
-        except ChatError as error:
-            return await self._earlier_or(session, error, who, person, request)
-        return self._without_turn(person, result)
-
-    async def _set_first_topic(self, who: Identity, request: CreateRoom) -> None:
-        """Set the topic of a new room, once, however often the room is asked for."""
-        if not request.topic:
-            return
-        topic = SetTopic(
-            room=request.room, topic=request.topic, cid=derived_cid(request.cid, "topic")
-        )
-        # An entry that nobody acknowledges: the session gets it like all others. Of a room that was
-        # made long ago, and is somebody else's now, the topic stays.
-        with suppress(ChatError):
-            await settle(partial(self._drafts, who, topic), self._services.store.append)
-
-    async def _earlier_or(
-        self,
-        session: Session,
-        refusal: ChatError,
-        who: Identity,
-        person: OnlinePerson,
-        request: LogRequest,
-    ) -> Outcome:
-        """What became of a request that is refused now: it may have been granted before."""
-        try:
-            if refusal.code is ErrorCode.RATE_LIMITED:  # it has not paid for the look
-                self._charge(session, REFUSED_WRITE)
-        except OverBudget as error:
-            return error
-        try:
-            earlier = await self._services.retries.find(who, request)
-        except StoreUnavailable as error:
-            return error
-        if earlier is None:
-            return refusal
-        if refusal.code is not ErrorCode.RATE_LIMITED:
-            self._without_turn(person, earlier)
-        return earlier
-
-    def _without_turn(self, person: OnlinePerson, result: Outcome) -> Outcome:
-        """Give the turn back that was taken for what had been granted before."""
-        if isinstance(result, Appended) and result.dup:
-            person.turns.give_back()
-        return result
-
-    async def _drafts(
-        self, who: Identity, request: LogRequest, rooms: Collection[ConversationKey]
-    ) -> Sequence[Draft]:
-        """What a request comes to; `rooms` as in :class:`~gochat.chat.drafts.Drafts`."""
-        drafts, changes = self._services.drafts, self._services.rooms
-        match request:
-            case Send():
-                return [await drafts.send(who, rooms, request)]
-            case Edit():
-                return [await drafts.edit(who, rooms, request)]
-            case Delete():
-                return [await drafts.delete(who, rooms, request)]
-            case React():
-                return [await drafts.react(who, rooms, request)]
-            case CreateRoom():
-                return await changes.create(who, request)
-            case Join():
-                return await changes.join(who, request)
-            case Leave():
-                return await changes.leave(who, request)
-            case Invite():
-                return await changes.invite(who, request)
-            case Kick():
-                return await changes.kick(who, request)
-            case SetTopic():
-                return await changes.set_topic(who, request)
-            case SetOperator():
-                return await changes.set_operator(who, request)
-            case SetAccess():
-                return await changes.set_access(who, request)
-            case _:
-                assert_never(request)
-
-    async def _append(
-        self, session: Session, drafts: Sequence[Draft], *, each_acknowledged: bool = True
-    ) -> Sequence[Outcome]:
-        """Append. What is acknowledged (each draft, or the last) is not echoed to the session."""
-        if not drafts:
-            return ()
-        hub = self._services.hub
-        for draft in drafts if each_acknowledged else drafts[-1:]:
-            assert draft.cid is not None
-            hub.expect(draft.sender_key, draft.cid, session)
-        try:
-            results = await self._services.store.append(drafts)
-        except StoreUnavailable as error:
-            for draft in drafts:
-                hub.forget(draft.sender_key, draft.cid or "")
-            return [error] * len(drafts)
-        for draft, result in zip(drafts, results, strict=True):
-            if isinstance(result, ChatError) or result.dup:
-                hub.forget(draft.sender_key, draft.cid or "")
-            elif (
-                draft.kind in ("create", "join")
-                and session.person is not None
-                # Not delivered yet: else the hub knows better, and perhaps of a removal since.
-                and hub.expects(draft.sender_key, draft.cid or "")
-            ):
-                hub.enter(session.person, (draft.conversation,))
-        return results
-
-    def _acknowledge(
-        self,
-        session: Session,
-        request: LogRequest,
-        result: Outcome,
-    ) -> None:
-        if isinstance(result, ChatError | StoreUnavailable):
-            session.refuse(result, request)
-        elif request.request_id is not None or Capability.ACKS in session.caps:
-            entry = result.entry
-            session.reply(
-                Sent(
-                    to=entry.to,
-                    epoch=entry.epoch,
-                    seq=entry.seq,
-                    ts=entry.ts,
-                    cid=request.cid,
-                    dup=result.dup,
-                    request_id=request.request_id,
-                )
-            )
-
-    def _take_turn(self, person: OnlinePerson) -> None:
-        if refused := person.turns.refused(trio.current_time()):
-            raise refused
+        await self._writing.send(session, who, person, requests)
 
     async def _typing(
         self, session: Session, who: Identity, person: OnlinePerson, request: Typing
@@ -439,10 +213,6 @@ class Handlers:
             )
         self._services.hub.set_away(who.key, request.text)
         session.reply(Ok(request_id=request.request_id))
-
-
-def _is_new(result: Outcome) -> bool:
-    return isinstance(result, Appended) and not result.dup
 
 
 def _not_logged_in() -> ChatError:

@@ -19,6 +19,7 @@ from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
+from gochat.server.quotas import Quotas
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 
@@ -38,6 +39,7 @@ class Services:
     rooms: Rooms
     retries: Retries
     budgets: Budgets
+    quotas: Quotas
     connections: ConnectionLimiter
     logins: LoginLimiter
     login_lines: LoginLines

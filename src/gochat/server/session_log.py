@@ -30,6 +30,7 @@ from gochat.protocol.messages import (
     SetTopic,
 )
 from gochat.server.journal import ACTS, REFUSALS
+from gochat.server.quotas import QuotaExceeded
 
 if TYPE_CHECKING:
     from gochat.server.session import Session
@@ -55,10 +56,13 @@ def log_refusal(
 ) -> None:
     """Log that a request, or a frame that is none, was refused with `reply`."""
     event = _REFUSED.get(type(request), "request refused") if request else "frame refused"
-    more = session.journal.admit(event, reply.code)
+    kind, fields = str(reply.code), {"code": str(reply.code)}
+    if isinstance(error, QuotaExceeded):
+        event, kind = "quota used up", error.quota
+        fields["quota"] = error.quota
+    more = session.journal.admit(event, kind)
     if more is None:
         return
-    fields: dict[str, object] = {"code": str(reply.code)}
     if request is not None:
         fields["request"] = request.msg_type
     if reply.field is not None:

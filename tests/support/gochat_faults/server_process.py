@@ -36,6 +36,8 @@ GENEROUS: Final[Mapping[str, object]] = {
     "limits.request_budget": 1_000_000,
     "limits.request_budget_per_second": 1_000_000,
     "limits.rooms_per_day": 1_000_000,
+    "limits.conversations_per_day": 1_000_000,
+    "limits.bytes_per_day": 10**15,
     # There are always some who read nothing: with the default a stop would take all of 10 s, which
     # is a third of a run.
     "limits.drain_timeout": 3,
