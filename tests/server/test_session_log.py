@@ -37,6 +37,7 @@ from gochat.protocol.messages import (
     History,
     Join,
     Kick,
+    LoggedIn,
     LoggedOut,
     Login,
     Logout,
@@ -53,7 +54,7 @@ from gochat.protocol.messages import (
     SetTopic,
     Who,
 )
-from gochat.server.journal import REFUSALS, Journal, keep
+from gochat.server.journal import ACTS, REFUSALS, Journal, keep
 from gochat.server.reading import Reading
 
 pytestmark = pytest.mark.trio
@@ -426,6 +427,61 @@ async def test_bad_tokens_at_full_speed_do_not_flood_the_log(logs: Logs) -> None
             await peer.ask(Register(name="mei", password=PASSWORD), Registered)
         assert len(of(logs, "resume refused")) <= 5
         assert len(of(logs, "session closed")) <= 5
+
+
+@pytest.mark.parametrize("loop", ["logins", "comings", "resumes", "bad tokens", "connections"])
+async def test_bytes_of_log_that_a_loop_writes_are_bounded(loop: str, logs: Logs) -> None:
+    """Each round was some 800 bytes, in which the lines of the others were lost."""
+    rounds = 1000 if loop == "bad tokens" else 250
+
+    def written() -> int:
+        return sum(len(json.dumps(line)) for line in logs if line["log_level"] != "debug")
+
+    async with running_server(config(connections_per_address=2)) as server:
+        async with server.connect() as peer:
+            await peer.log_in("mei")
+            token, login = peer.token, Login(name="mei", password=PASSWORD)
+            await peer.ask(Logout(), LoggedOut)
+            if loop == "logins":
+                await peer.send(*(login, Logout()) * rounds, Ping(request_id="last"))
+                await peer.expect_last("last")
+            elif loop == "bad tokens":
+                await peer.send(*[Resume(token="x")] * rounds, Ping(request_id="last"))
+                await peer.expect_last("last")
+        if loop in ("comings", "resumes"):
+            async with server.connect() as peer:
+                token = (await peer.log_in("mei")).token
+        for _ in range(rounds if loop in ("comings", "resumes", "connections") else 0):
+            async with server.connect() as peer:
+                if loop != "connections":
+                    await peer.ask(login if loop == "comings" else Resume(token=token), LoggedIn)
+                await peer.end()
+        await until(lambda: bool(of(logs, "session closed")) or loop == "connections")
+        assert written() <= 20_000
+        # Others still have their lines: at the same moment, from another address.
+        journal = Journal(2)
+        for _ in range(rounds):
+            journal.admit("logged in", rate=ACTS, source="10.0.0.1")
+        assert journal.admit("logged in", rate=ACTS, source="10.0.0.2") == {"left_out": rounds - 20}
+
+
+async def test_summaries_of_what_people_do_are_rare_and_have_an_address(
+    logs: Logs, autojump_clock: MockClock
+) -> None:
+    journal = Journal()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep, journal, StoreHealth())
+        for second in range(1000):
+            for address in ("2001:db8::1", f"2001:db8::{second:x}"):  # one /64
+                if journal.admit("logged in", rate=ACTS, source=address) is not None:
+                    structlog.get_logger().info("logged in")
+            await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert len(of(logs, "logged in")) == pytest.approx(10 + 1000 / 60, abs=2)
+    summaries = of(logs, "events left out")
+    assert 50 <= len(summaries) <= 101
+    assert {line["address"] for line in summaries} == {"2001:db8::"}
+    assert sum(line["left_out"] for line in summaries) <= 2000
 
 
 # -- the store ------------------------------------------------------------------------------------

@@ -375,7 +375,7 @@ def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
         login_lines=LoginLines(limits.login_interval, limits.login_line),
         markers=Markers(store, hub),
         registrations=RegistrationLimiter(limits, trio.current_time),
-        journal=journal.Journal(),
+        journal=journal.Journal(limits.connections_per_address),
         identity=Identity(config.key_file),
     )
 

@@ -94,7 +94,9 @@ class Revocations:
 
         await by.while_there(wait)
         if not is_confirmed:
-            by.log.warning("revocation not confirmed", generation=generation)
+            more = by.journal.admit("revocation not confirmed")
+            if more is not None:
+                by.log.warning("revocation not confirmed", generation=generation, **more)
         return is_confirmed
 
     def token_revoked(self, person: NameKey, digest: bytes, text: str) -> None:

@@ -232,7 +232,7 @@ class Session:
 
     def note(self, event: str, **fields: object) -> None:
         """Log what its peer did, unless too much of this kind is logged already."""
-        more = self.journal.admit(event, rate=ACTS)
+        more = self.journal.admit(event, rate=ACTS, source=self.address)
         if more is not None:
             self.log.info(event, **fields, **more)
 

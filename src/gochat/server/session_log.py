@@ -83,7 +83,8 @@ def log_end(session: Session, bye: Bye | None, end: str) -> None:
     was_somebody = session.last_name is not None
     end = end if bye is None else str(bye.reason)
     code, rate = ("", ACTS) if was_somebody else (end, REFUSALS)
-    more = session.journal.admit("session closed", code, rate=rate)
+    source = session.address if was_somebody else None
+    more = session.journal.admit("session closed", code, rate=rate, source=source)
     if more is None:
         return
     fields: dict[str, object] = {
