@@ -6,7 +6,7 @@ import pytest
 from storing import Clock
 from talking import World
 
-from gochat.chat.rooms import MAX_TOPIC
+from gochat.chat.rooms import MAX_TOPIC, Rooms
 from gochat.protocol.messages import (
     CreateRoom,
     Invite,
@@ -35,6 +35,13 @@ async def garden(world: World, *members: str, private: bool = False) -> None:
         if private:
             await world.ask("Mei", Invite(room=GARDEN, name=name))
         await world.ask(name, Join(room=GARDEN))
+
+
+async def test_reserved_rooms_and_what_looks_like_them_are_refused(world: World) -> None:
+    world.rooms = Rooms(world.store, world.directory, reserved_names=("admin", "Here"))
+    for room in ("#admin", "#ADMlN", "#admın", "#here", "#HERE"):
+        assert await world.is_refused("Mei", CreateRoom(room=room)) == ("room_exists", "room")
+    await world.ask("Mei", CreateRoom(room="#administration"))
 
 
 # -- creating -------------------------------------------------------------------------------------

@@ -244,3 +244,18 @@ async def test_lookalikes_from_before_they_were_refused_go_on_and_are_listed(pat
     assert claims["paul"] == "paul"
     assert claims["#lobby"] == "#lobby"
     assert claims["#iobby"] == "#iobby"
+
+
+async def test_names_from_before_they_were_claimed_in_capitals_are_claimed_so(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA user_version = 5")
+        db.execute("DELETE FROM skeleton")
+        add = "INSERT INTO account (key, name, password_hash, created) VALUES (?, ?, '', ?)"
+        db.executemany(add, [("allce", "ALlCE", 2), ("alice", "alice", 1), ("zil", "zil", 1)])
+        db.executemany(
+            "INSERT INTO skeleton VALUES (?, ?)", [("alice", "alice"), ("allce", "allce")]
+        )
+    async with open_store(f"sqlite:///{path}") as store:
+        with pytest.raises(ChatError, match="looks like"):
+            await store.create_account(account("ZlL"))
+    assert "ALlCE looks like alice, which was there first" in set(lookalikes(path))

@@ -63,6 +63,17 @@ async def test_names_from_before_they_were_claimed_are_claimed_by_who_was_first(
             assert client.get(claim_on(nodes, "paul")).decode() == "pɑul"
 
 
+async def test_names_from_before_they_were_claimed_in_capitals_are_claimed_so(nodes: Nodes) -> None:
+    async with nodes.open() as store:
+        assert await store.create_account(account("alice"))
+        with nodes.client() as client:
+            client.delete(claim_on(nodes, "allce"))
+            client.hset(Keys(nodes.prefix, DEFAULT_PARTITIONS).meta, "claimed", 1)
+    async with nodes.open() as store:
+        with pytest.raises(ChatError, match="looks like"):
+            await store.create_account(account("ALlCE"))
+
+
 def claim_on(nodes: Nodes, skeleton: str) -> str:
     return Keys(nodes.prefix, DEFAULT_PARTITIONS).skeleton(Skeleton(skeleton))[1]
 

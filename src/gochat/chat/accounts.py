@@ -99,11 +99,7 @@ class Accounts:
         shown = names.check(name)
         key = names.fold(name)
         if not self._reserved.isdisjoint(skeletons.skeletons(shown)):
-            raise ChatError(
-                ErrorCode.NAME_TAKEN,
-                f"the name {shown!r} is reserved, or looks like one that is: choose another name",
-                field="name",
-            )
+            raise skeletons.reserved(shown)
         self._passwords.check(password)
         if await self._store.account(key) is None:
             async with self._queue.slot(wait):

@@ -11,9 +11,10 @@ Each draft carries the facts that it was decided on, so that the rule holds in t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from gochat.chat import conversations, names
+from gochat.chat import conversations, names, skeletons
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
@@ -45,9 +46,12 @@ _OPERATES: Final = Facts(sender=("operator",))
 class Rooms:
     """Makes the drafts that change rooms. The last draft is the one that was asked for."""
 
-    def __init__(self, store: Store, directory: Directory) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, reserved_names: Iterable[str] = ()
+    ) -> None:
         self._store = store
         self._directory = directory
+        self._reserved = skeletons.of_all("#" + name for name in reserved_names)
 
     async def create(self, who: Identity, request: CreateRoom) -> list[Draft]:
         """A new room, whose topic is set once it exists."""
@@ -63,6 +67,8 @@ class Rooms:
         key = conversations.key(shown, who.key)
         if await self._directory.room(key, who.key) is not None:
             raise ChatError(ErrorCode.ROOM_EXISTS, f"there is a room {shown} already", field="room")
+        if not self._reserved.isdisjoint(skeletons.skeletons(shown)):
+            raise skeletons.reserved(shown)
         access = "private" if request.private else "public"
         room = RoomState(key=key, name=shown, topic="", private=False, members=0)
         return [_draft(who, room, "create", None, text=access, cid=request.cid)]

@@ -1,8 +1,10 @@
 """Which names look alike, by the skeletons of UTS #39, section 4.
 
-A name has one skeleton or two: of the form that is shown, and of its key, for people see the one
-and type the other. Two names look alike if they have a skeleton in common. That is known only of
-names that are taken: "сор", all Cyrillic, is a word, and is refused only where there is a "cop".
+A name has up to three skeletons: of the form that is shown, of its key, and of its key in capitals,
+for names are compared without case, and any of these may be how people read or write it: "ALlCE"
+with a small L is what "ALICE" looks like, which is "alice". Two names look alike if they have a
+skeleton in common. That is known only of names that are taken: "сор", all Cyrillic, is a word, and
+is refused only where there is a "cop".
 
 The data is that of confusables.txt. As names are compared without case, so are skeletons: "Iobby"
 and "lobby" look alike, and so do "b0b" and "bob", by way of "bOb".
@@ -26,15 +28,21 @@ Skeleton = NewType("Skeleton", str)
 
 
 def skeletons(shown: str) -> tuple[Skeleton, ...]:
-    """Return the skeletons, one or two, of a name as it is shown; of a room's with its ``#``.
+    """Return the skeletons, one to three, of a name as it is shown; of a room's with its ``#``.
 
     Never raises. Takes time linear in the length of `shown`, which callers have checked.
     """
-    return tuple(dict.fromkeys((skeleton(shown), skeleton(known(shown)))))
+    key = known(shown)
+    return tuple(dict.fromkeys(map(skeleton, (shown, key, capitals(key)))))
+
+
+def capitals(key: str) -> str:
+    """Return a key as people read it who write the name in capitals."""
+    return key.upper()
 
 
 def skeleton(form: str) -> Skeleton:
-    """Return the skeleton of one form of a name, shown or key. The skeleton of one is itself."""
+    """Return the skeleton of one form of a name. The skeleton of a skeleton is itself."""
     # Twice: a capital letter may stand for others of which none looks like the small one.
     return Skeleton(_mapped(_mapped(form)))
 
@@ -42,6 +50,16 @@ def skeleton(form: str) -> Skeleton:
 def of_all(names: Iterable[str]) -> frozenset[Skeleton]:
     """Return the skeletons of all these names."""
     return frozenset(one for name in names for one in skeletons(name))
+
+
+def reserved(shown: str) -> ChatError:
+    """Return the error for a name that is reserved, or looks like one that is."""
+    is_room = shown.startswith("#")
+    return ChatError(
+        ErrorCode.ROOM_EXISTS if is_room else ErrorCode.NAME_TAKEN,
+        f"the name {shown!r} is reserved, or looks like one that is: choose another name",
+        field="room" if is_room else "name",
+    )
 
 
 def looks_taken(shown: str) -> ChatError:

@@ -338,6 +338,14 @@ class Registration(Struct, frozen=True, kw_only=True):
             "The list takes the place of the default; an empty one reserves nothing."
         ),
     ] = ("admin", "server", "system", "nickserv", "chanserv", "everyone", "here", "gochat")
+    reserved_rooms: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=32)], ...],
+        Meta(
+            description="Names, without the `#`, of which nobody can create a room, nor one that "
+            "looks like it: rooms that people take for the server's, or for everybody's. Rooms "
+            "that have one already keep it. The list takes the place of the default."
+        ),
+    ] = ("admin", "server", "system", "everyone", "here")
 
 
 class Tls(Struct, frozen=True, kw_only=True):

@@ -366,7 +366,7 @@ def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
         accounts=accounts,
         revocations=Revocations(store, hub, accounts),
         drafts=Drafts(store, directory, limits.text_chars),
-        rooms=Rooms(store, directory),
+        rooms=Rooms(store, directory, config.registration.reserved_rooms),
         retries=Retries(store, directory),
         budgets=Budgets(limits, trio.current_time),
         quotas=Quotas(limits, trio.current_time),

@@ -51,9 +51,9 @@ async def test_room_that_looks_like_another_is_refused(chat: Chat) -> None:
 
 
 async def test_refused_room_claims_no_name(chat: Chat) -> None:
-    await chat.do("Mei", "#ian", "create", "public")
-    assert await chat.refused("Bob", "#Ian", "create", "public") == "room_exists"
-    await chat.do("Bob", "#lan", "create", "public")
+    await chat.do("Mei", "#no", "create", "public")
+    assert await chat.refused("Bob", "#νο", "create", "public") == "room_exists"  # Greek: ΝΟ
+    await chat.do("Bob", "#vo", "create", "public")
 
 
 async def test_room_that_nobody_created_is_none(chat: Chat) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.storage.lookalikes import Named, claims
-from gochat.storage.redis.source import CLAIMED, Deployment, RedisSource
+from gochat.storage.redis.source import CLAIMED, CLAIMS, Deployment, RedisSource
 
 
 def claim_existing(deployment: Deployment) -> None:
-    """Claim the names that are in the data from before names were claimed: of two that look alike
-    for the older one. Does nothing where that was done; may be interrupted, and done by several
-    nodes at once.
+    """Claim the names that are in the data from before names were claimed, or were claimed in
+    capitals, too: of two that look alike for the older one. A claim that is there stays. Does
+    nothing where that was done; may be interrupted, and done by several nodes at once.
 
     Raises as :meth:`~gochat.storage.redis.source.Deployment.ask`.
     """
     keys = deployment.keys
-    if deployment.ask_one(0, "HGET", keys.meta, CLAIMED) is not None:
+    done = deployment.ask_one(0, "HGET", keys.meta, CLAIMED)
+    if done is not None and int(done) >= CLAIMS:
         return
     source = RedisSource(deployment)
     named = [Named(who.created, who.key, who.name) for group in source.people() for who in group]
@@ -31,4 +32,4 @@ def claim_existing(deployment: Deployment) -> None:
         partition, place = keys.skeleton(skeleton)
         commands.append((partition, ("SET", place, owner, "NX")))
     deployment.ask(commands)
-    deployment.ask_one(0, "HSET", keys.meta, CLAIMED, 1)
+    deployment.ask_one(0, "HSET", keys.meta, CLAIMED, CLAIMS)

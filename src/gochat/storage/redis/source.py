@@ -43,6 +43,8 @@ T = TypeVar("T")
 COPY_OF: Final = "copy_of"
 #: In ``meta`` once all names have their claims (migration.py).
 CLAIMED: Final = "claimed"
+#: What it has there: another number where names have got other skeletons.
+CLAIMS: Final = 2
 #: Commands sent before their answers are read: a room with a hundred thousand members takes more.
 PIPELINED: Final = 10_000
 #: Keys looked at by one step of a scan.

@@ -11,7 +11,8 @@ from gochat.storage.lookalikes import Named
 
 
 def define(db: sqlite3.Connection) -> None:
-    """Let statements call ``skeleton(form)``."""
+    """Let statements call ``skeleton(form)`` and ``capitals(key)``."""
+    db.create_function("capitals", 1, skeletons.capitals, deterministic=True)
     db.create_function("skeleton", 1, skeletons.skeleton, deterministic=True)
 
 
