@@ -85,6 +85,18 @@ def test_edits_reactions_and_deletions_change_what_is_further_up() -> None:
     assert not seen.reactions
 
 
+def test_only_who_may_have_reacted_is_taken_off_a_count() -> None:
+    """Of twelve reactions ten names are known; the reader's own is not among them."""
+    timeline = Timeline("ada")
+    names = tuple(f"p{number}" for number in range(10))
+    given = Reaction(emoji="👍", count=12, names=names, me=True)
+    timeline.add_newer([entry(1, reactions=(given,))], as_of=1, newer=False)
+    (seen,) = timeline
+    for seq, who in enumerate(("tomas", "tomas", "mei", "p1", "p1", "ada", "ada"), start=2):
+        timeline.add(entry(seq, "👍", who, kind="unreact", ref=1))
+    assert (seen.reactions["👍"].count, seen.reactions["👍"].me) == (9, False)
+
+
 def test_an_edit_that_was_erased_changes_nothing() -> None:
     timeline = Timeline("ada")
     timeline.add(entry(1, "helo"))

@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+#: What a store says of a reaction that is to be taken back and was never given.
+NOT_GIVEN: Final = "you have not given message {ref} in {to} this emoji"
 #: In characters, as it was sent. The longest there are have ten, twice as many with selectors.
 MAX_EMOJI: Final = 32
 

@@ -289,7 +289,10 @@ class Store(Protocol):
         - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does,
           or that looks like another one (:mod:`gochat.chat.skeletons`): ``room_exists``;
         - ``edit``, ``delete``, ``react``, ``unreact`` of a seq that is no message, or is deleted:
-          ``unknown_message``.
+          ``unknown_message``;
+        - ``react`` with what its sender has given already: the entry that gave it, ``dup=True``,
+          with the draft's `cid`; ``unreact`` of what the sender has not given: ``bad_request``.
+          Who counts reactions by the entries counts right.
 
         Each entry's effect is part of its commit:
 

@@ -17,6 +17,8 @@ class Tally:
     count: int
     names: set[str]
     me: bool = False
+    #: Who is known to have taken it back: of others not in `names` it is not known.
+    gone: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -375,18 +375,30 @@ def _react(reactions: dict[str, Tally], emoji: str, name: str, me: str) -> None:
     if name in tally.names or (name == me and tally.me):
         return
     tally.names.add(name)
+    tally.gone.discard(name)
     tally.count += 1
     tally.me = tally.me or name == me
 
 
 def _unreact(reactions: dict[str, Tally], emoji: str, name: str, me: str) -> None:
     tally = reactions.get(emoji)
-    # Only the first ten names of a tally are known: who is not among them may be one of the rest.
-    if tally is None or (name not in tally.names and tally.count <= len(tally.names)):
+    if tally is None or not _may_have_given(tally, name, me):
         return
     tally.names.discard(name)
+    tally.gone.add(name)
     tally.count -= 1
     if name == me:
         tally.me = False
     if tally.count <= 0:
         del reactions[emoji]
+
+
+def _may_have_given(tally: Tally, name: str, me: str) -> bool:
+    """Return whether somebody is among those whom a tally counts, as far as is known: it names only
+    the first ten."""
+    if name == me:
+        return tally.me
+    if name in tally.names:
+        return True
+    unnamed = tally.count - len(tally.names) - (tally.me and me not in tally.names)
+    return unnamed > 0 and name not in tally.gone

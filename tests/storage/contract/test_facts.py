@@ -136,7 +136,10 @@ async def test_own_emoji_are_counted(chat: Chat) -> None:
         await chat.do(who, "#lobby", "react", emoji, ref=1)
     one, two = Facts(own_emoji=1), Facts(own_emoji=2)
     assert await chat.refused("Mei", "#lobby", "react", "🍀", ref=1, facts=one) == "busy"
-    await chat.do("Mei", "#lobby", "react", "🌹", ref=1, facts=one)
+    assert (
+        await chat.refused("Mei", "#lobby", "react", "🍀", ref=1, facts=Facts(own_emoji=0))
+        == "busy"
+    )
     await chat.do("Eve", "#lobby", "react", "🍀", ref=1, facts=one)
     await chat.do("Mei", "#lobby", "react", "🍀", ref=1, facts=two)
 

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.emoji import NOT_GIVEN
 from gochat.chat.names import NameKey
 from gochat.chat.skeletons import looks_taken
 from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged
@@ -47,6 +49,7 @@ MAX_LISTED: Final = 50_000
 _TEXTS: Final = {
     ErrorCode.CID_CONFLICT: ("the cid was used for something else", "cid"),
     ErrorCode.UNKNOWN_MESSAGE: ("there is no message {ref} in {to}", "seq"),
+    ErrorCode.BAD_REQUEST: (NOT_GIVEN, "emoji"),
     ErrorCode.ROOM_EXISTS: ("there is a room {to} already", "room"),
 }
 #: Where the sender's conversations get one more, and where the subject's.
@@ -203,6 +206,9 @@ class Log:
                     one.outcome = self._appended(one, reply)
                 case b"dup":
                     one.outcome = yield from self._earlier(one.draft, reply[2])
+                case b"given":
+                    one.outcome = yield from self._given(one.draft, reply[2])
+                    yield from self._release(one)
                 case b"no":
                     one.outcome = _refusal(ErrorCode(reply[1].decode()), one.draft)
                     yield from self._release(one)
@@ -369,6 +375,15 @@ class Log:
             ),
             dup=True,
         )
+
+    def _given(self, draft: Draft, seq: int) -> Steps[Appended]:
+        """Read the entry by which a reaction was given that is to be given again."""
+        page = yield from self._reading.page(
+            draft.conversation, draft.sender_key, None, seq - 1, 1, None
+        )
+        if not page.entries or not draft.is_repeated_by(page.entries[0]):
+            raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
+        return Appended(replace(page.entries[0], cid=draft.cid), dup=True)
 
     def _release(self, one: Pending) -> Steps[None]:
         """Give back the cid of a draft that was refused, so that it can be used again, and the name

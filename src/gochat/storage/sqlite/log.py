@@ -8,16 +8,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.emoji import NOT_GIVEN
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged
 from gochat.errors import ChatError, ErrorCode, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.log_time import ClockWarnings
 from gochat.storage.sqlite import facts, rooms, skeletons
 from gochat.storage.sqlite.connections import Connections
+from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.directory import Directory, KnownConversation
-from gochat.storage.sqlite.entries import find_by_cid, first_id
+from gochat.storage.sqlite.entries import COLUMNS, FROM, find_by_cid, first_id
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.transaction import Transaction
 from gochat.storage.sqlite.watch import Watch
@@ -175,19 +179,10 @@ class Log:
                 field="seq",
             )
         entry, position, text, mentions, edited = target
+        if draft.kind in ("react", "unreact"):
+            return self._append_reaction(draft, conversation, entry)
         appended = self._insert(draft, conversation)
         match draft.kind:
-            case "react":
-                self.db.execute(
-                    "INSERT INTO reaction (entry, emoji, person, seq) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT DO NOTHING",
-                    (entry, draft.text, draft.sender_key, conversation.seq),
-                )
-            case "unreact":
-                self.db.execute(
-                    "DELETE FROM reaction WHERE entry = ? AND emoji = ? AND person = ?",
-                    (entry, draft.text, draft.sender_key),
-                )
             case "edit":
                 self._indexer.change(entry, position, text)
                 self._unmention(entry, mentions)
@@ -204,6 +199,35 @@ class Log:
                 self._erase(entry)
                 self.db.execute("DELETE FROM reaction WHERE entry = ?", (entry,))
         return appended
+
+    def _append_reaction(
+        self, draft: Draft, conversation: KnownConversation, entry: int
+    ) -> Appended:
+        # A reaction is given once, and only what was given is taken back: other clients count.
+        key = (entry, draft.text, draft.sender_key)
+        given = self.db.execute(
+            "SELECT seq FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key
+        ).fetchone()
+        if draft.kind == "react":
+            if given is not None:
+                row = self.db.execute(
+                    f"SELECT {COLUMNS} FROM {FROM} WHERE e.id = ?",  # noqa: S608 - own columns
+                    (first_id(conversation.id) + given[0],),
+                ).fetchone()
+                earlier = conversation.shape.message(required(row, "the entry of a reaction"))
+                return Appended(replace(earlier, cid=draft.cid), dup=True)
+            appended = self._insert(draft, conversation)
+            self.db.execute(
+                "INSERT INTO reaction (entry, emoji, person, seq) VALUES (?, ?, ?, ?)",
+                (*key, conversation.seq),
+            )
+            return appended
+        if given is None:
+            raise ChatError(
+                ErrorCode.BAD_REQUEST, NOT_GIVEN.format(ref=draft.ref, to=draft.to), field="emoji"
+            )
+        self.db.execute("DELETE FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key)
+        return self._insert(draft, conversation)
 
     def _erase_edit(self, conversation: KnownConversation, edited: int | None) -> None:
         # Of a message's edits only the last one has a text: each erases the one before it. So what

@@ -5,6 +5,7 @@
 -- fields); the digest of its cid.
 -- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
 -- conversation was too far ahead, or 0}, {"dup", epoch, seq},
+-- {"given", epoch, seq}: this reaction is there already;
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}; {"changed"}: its facts
 -- are not so; {"again"}: nothing was appended yet, ask again. The error GONE: keys of the conversation have
 -- vanished.
@@ -194,20 +195,31 @@ local function unmention(number, names)
   end
 end
 
-local function react(is_on)
+-- A reaction is given once, and only what was given is taken back: other clients count.
+local function append_reaction()
   local prefix, suffix = digits(ref) .. ':', ':' .. text .. '\0' .. draft.sender_name
-  local given = redis.call('ZRANGEBYLEX', reactions, '[' .. prefix, '(' .. digits(ref) .. ';')
-  for _, one in ipairs(given) do
+  local given
+  for _, one in ipairs(
+    redis.call('ZRANGEBYLEX', reactions, '[' .. prefix, '(' .. digits(ref) .. ';')
+  ) do
     if string.sub(one, 26) == suffix then
-      if not is_on then
-        redis.call('ZREM', reactions, one)
-      end
-      return
+      given = one
+      break
     end
   end
-  if is_on then
+  if kind == 'react' then
+    if given then
+      return { 'given', epoch, tonumber(string.sub(given, 14, 25)) }
+    end
+    local reply = add()
     redis.call('ZADD', reactions, 0, prefix .. digits(seq) .. suffix)
+    return reply
   end
+  if not given then
+    return { 'no', 'bad_request' }
+  end
+  redis.call('ZREM', reactions, given)
+  return add()
 end
 
 local function erase(number, record)
@@ -271,9 +283,7 @@ local function append_change()
     return { 'no', 'unknown_message' }
   end
   if kind == 'react' or kind == 'unreact' then
-    local reply = add()
-    react(kind == 'react')
-    return reply
+    return append_reaction()
   end
   if not erase_old_edits(target[5]) then
     return { 'again' }
