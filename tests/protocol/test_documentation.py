@@ -87,6 +87,10 @@ def type_name(type_: mi.Type) -> str:
             return "number"
         case mi.IntType(ge=0, le=high) if high == 2**53 - 1:
             return "integer"
+        case mi.IntType(ge=1, le=high) if high == 2**53 - 1:
+            return "integer ≥ 1"
+        case mi.IntType(ge=0, le=m.MAX_TIME):
+            return "time"
         case mi.IntType(ge=low, le=high):
             return f"integer {low}…{high}"
         case mi.StrType(min_length=None, max_length=None):

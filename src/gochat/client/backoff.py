@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+
+#: What is to be sent waits for the limits that a server announced no longer than this (seconds): if
+#: it is too early, the server says so.
+MAX_PACE: Final = 60.0
 
 
 class Backoff:
@@ -47,7 +52,7 @@ class Pace:
         self._fill(now)
         if self._tokens >= 1 or self._per_second <= 0:
             return 0.0
-        return (1 - self._tokens) / self._per_second
+        return min((1 - self._tokens) / self._per_second, MAX_PACE)
 
     def spend(self, now: float) -> None:
         """Count one that goes now, whether it waited or not."""

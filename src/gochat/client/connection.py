@@ -18,7 +18,7 @@ from gochat.client import address as addresses
 from gochat.client import recognition
 from gochat.client.address import Address
 from gochat.client.options import ClientOptions
-from gochat.client.replies import checked, no_answer
+from gochat.client.replies import check_order, checked, no_answer
 from gochat.client.tasks import background
 from gochat.errors import (
     ChatError,
@@ -290,6 +290,7 @@ class Connection:
     def _take(self, body: bytes) -> None:
         try:
             payload = codec.decode_server_message(body)
+            check_order(payload)
         except UnknownMessageType as error:
             logger.debug("ignored: %s", error)
             self._fail(error.request_id, error)

@@ -18,7 +18,7 @@ from gochat.client.connection import Connection, NullReceiver, open_connection
 from gochat.client.events import ConnectionState
 from gochat.client.mailroom import Mailroom
 from gochat.client.options import ClientOptions, Clock
-from gochat.client.replies import checked, no_answer
+from gochat.client.replies import bounded, checked, no_answer
 from gochat.client.session import Session
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
 from gochat.protocol import messages as wire
@@ -370,4 +370,4 @@ class _End:
         """The seconds that the server wants us to stay away."""
         if isinstance(self.error, ChatError):
             return self.error.retry_after or 0.0
-        return (self.bye and self.bye.retry_after) or 0.0
+        return (self.bye and bounded(self.bye.retry_after)) or 0.0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from itertools import pairwise
+from typing import Final, TypeVar
 
 from gochat.client.options import ClientOptions
-from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import Error, Reply
+from gochat.errors import ChatError, ErrorCode, MalformedMessage
+from gochat.protocol.messages import Error, HistoryPage, Reply, ServerMessage
+
+#: A server is asked again after this time at the latest (seconds), whatever it says: a wrong one
+#: must not keep a program away for good.
+MAX_RETRY_AFTER: Final = 86_400.0
 
 R = TypeVar("R", bound=Reply)
 
@@ -26,9 +31,27 @@ def checked(reply: Reply, expected: type[R]) -> R:
     )
 
 
+def check_order(payload: ServerMessage) -> None:
+    """Look whether a page is what all that show one rely on.
+
+    Raises:
+        MalformedMessage: the entries of a page of history are not in the order of seq.
+    """
+    if isinstance(payload, HistoryPage) and any(
+        later.seq <= earlier.seq for earlier, later in pairwise(payload.entries)
+    ):
+        raise MalformedMessage("a page is not in order", request_id=payload.request_id)
+
+
 def refusal(reply: Error) -> ChatError:
     """Return the exception that an ``error`` reply becomes."""
-    return ChatError(reply.code, reply.text, retry_after=reply.retry_after, field=reply.field)
+    retry_after = bounded(reply.retry_after)
+    return ChatError(reply.code, reply.text, retry_after=retry_after, field=reply.field)
+
+
+def bounded(retry_after: float | None) -> float | None:
+    """Return the time (seconds) that a server wants to be left alone, as far as that is obeyed."""
+    return None if retry_after is None else min(retry_after, MAX_RETRY_AFTER)
 
 
 def no_answer(options: ClientOptions) -> str:

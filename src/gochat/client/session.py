@@ -21,6 +21,8 @@ from gochat.protocol import messages as wire
 RETRY_AFTER: Final = 1.0
 #: The most entries that the protocol lets one ask for.
 MAX_PAGE: Final = 200
+#: The least limit on a frame (bytes) that is believed: with less not even lists can be asked for.
+MIN_FRAME: Final = 16 * 1024
 
 
 class Session:
@@ -35,7 +37,7 @@ class Session:
         self._clock: Clock = options.clock
         self._name = mailroom.name
         self._page = max(1, min(MAX_PAGE, mailroom.limits.history_page))
-        connection.max_frame_size = mailroom.limits.frame_bytes
+        connection.max_frame_size = max(MIN_FRAME, mailroom.limits.frame_bytes)
 
     async def run(self) -> ConnectionLost:
         """Work until the connection ends, and return why it did."""

@@ -20,8 +20,14 @@ LOBBY: Final = "#lobby"
 
 #: Integers stay in the range that every JSON implementation keeps exactly.
 Int: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-#: A time span. Infinity and NaN are no JSON, and less than nothing is nothing to wait for.
-Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
+#: The number of an entry in its conversation: they count from 1.
+Seq: TypeAlias = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+#: A moment, in milliseconds since the Unix epoch. It ends a day before the year 9999 does, so that
+#: it is a date in every time zone.
+MAX_TIME: Final = 253_402_214_400_000
+Time: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_TIME)]
+#: A time span, at most a year. Infinity and NaN are not JSON, but 1e308 is.
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
 #: A correlation id: the client's choice, echoed.
 RequestId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 #: A client's id for one thing it says, unique per sender; a retry carries the same.
@@ -118,7 +124,7 @@ class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A member of a room, since when they are (milliseconds since the Unix epoch)."""
 
     name: str
-    since: Int
+    since: Time
     operator: bool = False
     online: bool = False
 
@@ -183,8 +189,8 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "message"
     to: str
     epoch: str
-    seq: Int
-    ts: Int
+    seq: Seq
+    ts: Time
     from_: str = field(name="from")
     kind: EntryKind = "text"
     text: str = ""
@@ -508,7 +514,7 @@ class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "logged_in"
     name: str
     token: str
-    expires: Int
+    expires: Time
     limits: Limits
     heartbeat: Seconds
     server: str
@@ -528,7 +534,7 @@ class PasswordChanged(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "password_changed"
     token: str
-    expires: Int
+    expires: Time
     others_ended: bool = True
 
 
@@ -547,8 +553,8 @@ class Sent(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "sent"
     to: str
     epoch: str
-    seq: Int
-    ts: Int
+    seq: Seq
+    ts: Time
     cid: str | None = None
     dup: bool = False
 

@@ -40,6 +40,8 @@ from gochat.tui.views import Attention, AttentionKind, Changes, Connection, Conv
 
 #: Seconds after which somebody no longer types, unless they are said to again.
 TYPING_LAPSE: Final = 6.0
+#: The longest wait for the next attempt to connect that is shown, in seconds.
+LONGEST_WAIT: Final = 7 * 86_400.0
 #: Entries that a conversation keeps while another one is shown; history brings the rest back.
 KEPT: Final = 1000
 #: With more people online than this, arrivals and departures are told by the list alone.
@@ -180,7 +182,11 @@ class Model:
             case NewLogin():
                 pass  # for the app
             case StateChanged():
-                until = None if event.retry_in is None else self._clock() + event.retry_in
+                until = (
+                    None
+                    if event.retry_in is None
+                    else self._clock() + min(event.retry_in, LONGEST_WAIT)
+                )
                 self.connection = Connection(event.state, event.reason, until)
                 self._changes.connection = True
             case Synchronised():

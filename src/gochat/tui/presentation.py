@@ -12,6 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from gochat.client import ConnectionState
+from gochat.protocol.messages import MAX_TIME
 from gochat.tui.chat_log import LogMessage, LogNotice, Reaction
 from gochat.tui.entries import Entry
 from gochat.tui.model import Model
@@ -35,9 +36,14 @@ def local_zone() -> tzinfo:
     return datetime.now().astimezone().tzinfo or UTC
 
 
+def moment(ts: int, zone: tzinfo) -> datetime:
+    """Return a time (milliseconds since the Unix epoch) as a date; a later one as the last."""
+    return datetime.fromtimestamp(min(max(ts, 0), MAX_TIME) / 1000, zone)
+
+
 def item(entry: Entry, me: str, zone: tzinfo) -> LogMessage | LogNotice:
     """Return an entry of the timeline as the log shows it."""
-    at = datetime.fromtimestamp(entry.ts / 1000, zone)
+    at = moment(entry.ts, zone)
     if entry.kind != "text":
         return _notice(entry, me, at)
     reply = None
@@ -144,4 +150,4 @@ def ago(ts: int, now: float | None = None) -> str:
         return f"{seconds // 60:.0f} min"
     if seconds < 86400:
         return f"{seconds // 3600:.0f} h"
-    return datetime.fromtimestamp(ts / 1000, local_zone()).strftime("%d %b")
+    return moment(ts, local_zone()).strftime("%d %b")

@@ -50,7 +50,11 @@ class Roster:
     def apply(self, presence: Presence) -> tuple[list[str], list[str]]:
         """Take news; return who has arrived and who has left by them."""
         online = {person.name for person in presence.online}
-        left = [name for name in presence.offline if name not in online and name in self._people]
+        left = [
+            name
+            for name in dict.fromkeys(presence.offline)
+            if name not in online and name in self._people
+        ]
         arrived = [name for name in online if name not in self._people]
         for name in left:
             del self._people[name]

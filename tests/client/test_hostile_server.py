@@ -1,0 +1,252 @@
+"""A server that sends anything: the client library and what the app shows take it, or refuse it.
+
+One generator walks all fields of all messages, and gives each the values that are extreme for its
+type, within the protocol's bounds and beyond them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, timedelta, timezone
+from typing import Any, Final, get_args
+
+import anyio
+import pytest
+from msgspec import inspect as mi
+from msgspec import structs
+from patience import PATIENCE
+from scripted_server import LIMITS, QUICK, FakeClock, Peer, Watcher, logged_in, said
+
+from gochat.client import ConnectionState, HistoryPage, StateChanged
+from gochat.client.backoff import MAX_PACE, Pace
+from gochat.client.events import ClientEvent
+from gochat.client.mailroom import Mailroom
+from gochat.client.outbox import Outbox
+from gochat.client.outgoing import Outgoing
+from gochat.client.replies import MAX_RETRY_AFTER, check_order
+from gochat.errors import ProtocolError
+from gochat.protocol import messages as wire
+from gochat.protocol.codec import decode_server_message
+from gochat.protocol.framing import frame
+from gochat.tui import presentation
+from gochat.tui.model import Model
+
+TYPES: tuple[type[wire.Payload], ...] = get_args(wire.ServerMessage)
+ZONES: Final = (UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12)))
+GOOD: Final = {
+    "to": "#lobby", "conv": "#lobby", "room": "#garden", "from": "bob", "name": "bob",
+    "epoch": "e1", "request_id": None,
+}  # fmt: skip
+WHOLE: Final = (0, 1, 2, -1, 2**31, 2**53 - 1, 2**53, 10**400, 1.5, wire.MAX_TIME, "1")
+SPANS: Final = (0, 5e-324, 0.5, -1, 86_401, 31_536_000, 1.7e308, 2**53)
+TEXTS: Final = (
+    "", "x" * 5_000, "#", "@", "@mei", "@bob", "#Lobby", "#lobby\0", "²", "\u202e", "\x1b]0;x\x07",
+    "\ud800", "mei", 7,
+)  # fmt: skip
+
+
+def good(type_: mi.Type) -> Any:
+    """A value that fits, as JSON has it."""
+    match type_:
+        case mi.UnionType(types=types):
+            return good(next(one for one in types if not isinstance(one, mi.NoneType)))
+        case mi.StructType(fields=fields):
+            return {f.encode_name: GOOD.get(f.encode_name, good(f.type)) for f in fields}
+        case mi.VarTupleType(item_type=item):
+            return [good(item)]
+        case mi.LiteralType(values=values):
+            return values[-1]
+        case mi.StrType():
+            return "x"
+        case mi.BoolType():
+            return False
+        case _:
+            return 1
+
+
+def extreme(type_: mi.Type) -> Iterator[Any]:
+    """Values that are as far out as they can be, and further."""
+    yield None
+    match type_:
+        case mi.UnionType(types=types):
+            for one in types:
+                yield from extreme(one)
+        case mi.StructType(fields=fields):
+            yield {}
+            whole = good(type_)
+            for field in fields:
+                for value in extreme(field.type):
+                    yield whole | {field.encode_name: value}
+        case mi.VarTupleType(item_type=item):
+            yield []
+            yield [good(item)] * 300
+            for value in extreme(item):
+                yield [value]
+                yield [good(item), value, good(item)]
+        case mi.LiteralType(values=values):
+            yield from (*values, "of another version")
+        case mi.IntType():
+            yield from WHOLE
+        case mi.FloatType():
+            yield from SPANS
+        case mi.StrType():
+            yield from TEXTS
+        case mi.BoolType():
+            yield from (True, False, 1)
+
+
+def bodies(cls: type[wire.Payload]) -> list[bytes]:
+    """The bodies of frames: one for each extreme value of each field."""
+    values = [*extreme(mi.type_info(cls)), good(mi.type_info(cls))]
+    return [
+        json.dumps({"msg_type": cls.msg_type, "msg_data": json.dumps(value)}).encode()
+        for value in values
+        if isinstance(value, dict)
+    ]
+
+
+class Events:
+    """Takes the place of the client's buffer: hands every event on at once."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def put(self, events: Iterable[ClientEvent]) -> None:
+        for event in events:
+            self._model.apply(event)
+
+    def hold(self) -> None:
+        """Hand on all the same."""
+
+    def release(self, events: Iterable[ClientEvent]) -> None:
+        self.put(events)
+
+
+class Person:
+    """A client without a network, and what its app shows."""
+
+    def __init__(self) -> None:
+        clock = FakeClock()
+        self.model = Model("mei", clock=clock.now, now=lambda: 1_700_000_000.0)
+        self.mailroom = Mailroom(Outbox(clock), clock)
+        self.mailroom.buffer = Events(self.model)  # type: ignore[assignment]
+        self.take(
+            wire.LoggedIn(
+                name="mei", token="t", expires=1, limits=LIMITS, heartbeat=25.0, server="s"
+            )
+        )
+        lobby = wire.Conversation(conv="#lobby", epoch="e1", head=1)
+        self.mailroom.caught_up([wire.Person(name="bob")], [lobby], set())
+        self.mailroom.send(Outgoing(to="#lobby", text="hello", cid="x"))
+
+    def take(self, payload: Any) -> None:
+        """Take a message as the connection hands it on, and show what there is then."""
+        model, mailroom = self.model, self.mailroom
+        match payload:
+            case wire.HistoryPage():
+                mailroom.replied(wire.History(conv="#lobby"), payload)
+                for conv in [*mailroom.inbox.wants(), "#lobby"]:
+                    mailroom.show(mailroom.inbox.fill(conv, payload))
+                for where in ("older", "newer", "instead", "older"):
+                    model.add_page(payload, where)
+                for view in model.conversations.values():
+                    view.timeline.trim(1)
+            case wire.ConversationList(conversations=conversations):
+                mailroom.caught_up([], conversations, mailroom.inbox.known())
+            case wire.People(people=people):
+                mailroom.caught_up(people, [], set())
+            case wire.Error() | wire.Sent():
+                mailroom.outbox.next("mei")
+                mailroom.replied(wire.Send(to="#lobby", text="hello", cid="x"), payload)
+            case _ if isinstance(payload, get_args(wire.Event)):
+                mailroom.received(payload)
+            case _:
+                mailroom.replied(wire.Who(), payload)
+        mailroom.outbox.wait("mei")
+        mailroom.inbox.positions()
+        self.show()
+
+    def show(self) -> None:
+        """Make what is drawn."""
+        model = self.model
+        model.take_changes()
+        model.lapse_typing()
+        model.ordered(), model.next_unread(), model.counts(), presentation.connection_line(model)
+        presentation.name(" ".join(model.people.names()))
+        for view in model.conversations.values():
+            presentation.typing_line(model.typists(view.conv))
+            for entry in view.timeline:
+                for zone in ZONES:
+                    presentation.item(entry, "mei", zone)
+                presentation.ago(entry.ts, 1_700_000_000.0)
+
+
+@pytest.mark.parametrize("cls", TYPES)
+def test_message_with_any_value_is_refused_or_shown(cls: type[wire.Payload]) -> None:
+    person, taken, sizes = Person(), 0, []
+    for _ in range(2):
+        for body in bodies(cls):
+            try:
+                payload = decode_server_message(body)
+                check_order(payload)
+            except ProtocolError:
+                continue
+            taken += 1
+            person.take(payload)
+        sizes.append((len(person.model.conversations), len(person.mailroom.inbox.known())))
+    assert taken
+    assert sizes[0] == sizes[1]  # nothing grows by what was sent before
+
+
+@pytest.mark.anyio
+async def test_connection_outlives_any_message() -> None:
+    async with logged_in() as (_, client, peer):
+        for cls in TYPES:
+            if cls not in (wire.Bye, wire.Ping):
+                await peer.stream.send(b"".join(map(frame, bodies(cls))))
+        await heard_all(peer)
+        assert client.state is ConnectionState.CONNECTED
+
+
+async def heard_all(peer: Peer) -> None:
+    """Wait until the client has read what was sent, whatever it asks meanwhile."""
+    await peer.send(wire.Ping(request_id="settle"))
+    with anyio.fail_after(PATIENCE):
+        while await peer.receive() != wire.Pong(request_id="settle"):
+            pass
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("seconds", [31_536_000, 1.7e308])
+async def test_client_comes_back_whatever_the_last_word_says(seconds: float) -> None:
+    clock = FakeClock()
+    options = replace(QUICK, clock=clock)
+    async with logged_in(options) as (_, client, peer):
+        watcher = Watcher(client)
+        body = {"msg_type": "bye", "msg_data": json.dumps({"reason": "x", "retry_after": seconds})}
+        await peer.stream.send(frame(json.dumps(body).encode()))
+        await peer.cut()
+        state = StateChanged(ConnectionState.CONNECTED)
+        while state.state is not ConnectionState.RECONNECTING:
+            state = await watcher.next_of(StateChanged)
+        assert state.retry_in is not None
+        assert state.retry_in <= 1.5 * MAX_RETRY_AFTER
+        model = Model("mei")
+        model.apply(StateChanged(ConnectionState.RECONNECTING, float("inf")))
+        assert model.retry_in()
+
+
+@pytest.mark.parametrize("seqs", [(2, 1), (1, 1), (1, 3, 2)])
+def test_page_out_of_order_is_refused(seqs: tuple[int, ...]) -> None:
+    page = HistoryPage(conv="#lobby", epoch="e1", head=3, entries=tuple(map(said, seqs)))
+    with pytest.raises(ProtocolError, match="order"):
+        check_order(page)
+    check_order(structs.replace(page, entries=(said(1), said(2), said(9))))
+
+
+def test_pace_waits_for_no_limit_for_ever() -> None:
+    pace = Pace(1, 5e-324, 0.0)
+    pace.spend(0.0)
+    assert pace.wait(0.0) == MAX_PACE
