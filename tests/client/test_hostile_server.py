@@ -37,7 +37,7 @@ TYPES: tuple[type[wire.Payload], ...] = get_args(wire.ServerMessage)
 ZONES: Final = (UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12)))
 GOOD: Final = {
     "to": "#lobby", "conv": "#lobby", "room": "#garden", "from": "bob", "name": "bob",
-    "epoch": "e1", "request_id": None,
+    "epoch": "e1", "request_id": None, "kind": "text",
 }  # fmt: skip
 WHOLE: Final = (0, 1, 2, -1, 2**31, 2**53 - 1, 2**53, 10**400, 1.5, wire.MAX_TIME, "1")
 SPANS: Final = (0, 5e-324, 0.5, -1, 86_401, 31_536_000, 1.7e308, 2**53)
@@ -59,7 +59,7 @@ def good(type_: mi.Type) -> Any:
         case mi.LiteralType(values=values):
             return values[-1]
         case mi.StrType():
-            return "x"
+            return "bob"
         case mi.BoolType():
             return False
         case _:
@@ -98,13 +98,26 @@ def extreme(type_: mi.Type) -> Iterator[Any]:
 
 
 def bodies(cls: type[wire.Payload]) -> list[bytes]:
-    """The bodies of frames: one for each extreme value of each field."""
-    values = [*extreme(mi.type_info(cls)), good(mi.type_info(cls))]
+    """The bodies of frames: one for each extreme value of each field, of each kind of entry."""
+    type_ = mi.type_info(cls)
+    values = [value for value in (*extreme(type_), good(type_)) if isinstance(value, dict)]
+    if cls is wire.Message:
+        assert isinstance(type_, mi.StructType)
+        fields = {field.encode_name: field.type for field in type_.fields}
+        values += [
+            good(type_) | {"kind": kind, name: value}
+            for kind in get_args(wire.EntryKind)
+            for name in ("to", "from", "text", "ref")
+            for value in extreme(fields[name])
+        ]
     return [
         json.dumps({"msg_type": cls.msg_type, "msg_data": json.dumps(value)}).encode()
         for value in values
-        if isinstance(value, dict)
     ]
+
+
+def decode_time(body: bytes) -> Any:
+    return json.loads(json.loads(body)["msg_data"]).get("ts")
 
 
 class Events:
@@ -185,19 +198,33 @@ class Person:
 
 @pytest.mark.parametrize("cls", TYPES)
 def test_message_with_any_value_is_refused_or_shown(cls: type[wire.Payload]) -> None:
-    person, taken, sizes = Person(), 0, []
+    payloads = []
+    for body in bodies(cls):
+        try:
+            payload = decode_server_message(body)
+            check_order(payload)
+        except ProtocolError:
+            continue
+        payloads.append(payload)
+        Person().take(payload)
+    # And all of them in a row, with what contradicts what came before.
+    person, sizes = Person(), []
     for _ in range(2):
-        for body in bodies(cls):
-            try:
-                payload = decode_server_message(body)
-                check_order(payload)
-            except ProtocolError:
-                continue
-            taken += 1
+        for payload in payloads:
             person.take(payload)
         sizes.append((len(person.model.conversations), len(person.mailroom.inbox.known())))
-    assert taken
+    assert payloads
     assert sizes[0] == sizes[1]  # nothing grows by what was sent before
+
+
+def test_walk_shows_messages() -> None:
+    """What is never shown can't crash what shows it."""
+    person = Person()
+    whole = {"msg_type": "message", "msg_data": json.dumps(good(mi.type_info(wire.Message)))}
+    person.take(decode_server_message(json.dumps(whole).encode()))
+    assert len(person.model.conversations["#lobby"].timeline) == 1
+    times = {decode_time(body) for body in bodies(wire.Message)}
+    assert {0, wire.MAX_TIME, 2**53 - 1} <= times
 
 
 @pytest.mark.anyio
