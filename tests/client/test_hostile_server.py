@@ -101,8 +101,14 @@ def bodies(cls: type[wire.Payload]) -> list[bytes]:
     """The bodies of frames: one for each extreme value of each field, of each kind of entry."""
     type_ = mi.type_info(cls)
     values = [value for value in (*extreme(type_), good(type_)) if isinstance(value, dict)]
+    assert isinstance(type_, mi.StructType)
+    least = {f.encode_name: good(type_)[f.encode_name] for f in type_.fields if f.required}
+    values += [
+        least | {field.encode_name: value}
+        for field in type_.fields
+        for value in extreme(field.type)
+    ]
     if cls is wire.Message:
-        assert isinstance(type_, mi.StructType)
         fields = {field.encode_name: field.type for field in type_.fields}
         values += [
             good(type_) | {"kind": kind, name: value}
