@@ -1,8 +1,9 @@
-"""How much of the processor was spent for somebody in other threads.
+"""How much of the processor was spent for somebody in other threads, or other processes.
 
-Whoever waits for a thread says so by :func:`measured`; what runs there counts itself by
-:func:`counted`. The two find each other by a context variable, which Trio takes along into its
-threads; so nothing in between has to hand it on. What nobody measures is not counted.
+Whoever waits for it says so by :func:`measured`. What runs in a thread counts itself by
+:func:`counted`; what can't be measured is estimated, and added by :func:`spent`. They find each
+other by a context variable, which Trio takes along into its threads; so nothing in between has to
+hand it on. What nobody measures is not counted.
 """
 
 from __future__ import annotations
@@ -44,5 +45,10 @@ def counted() -> Iterator[None]:
     try:
         yield
     finally:
-        if (effort := _CURRENT.get()) is not None:
-            effort.seconds += time.thread_time() - began
+        spent(time.thread_time() - began)
+
+
+def spent(seconds: float) -> None:
+    """Count what was spent elsewhere, by an estimate."""
+    if (effort := _CURRENT.get()) is not None:
+        effort.seconds += seconds

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import pytest
 from storing import Chat, draft, key, person
 
+from gochat.chat.effort import measured
+
 pytestmark = pytest.mark.trio
 
 #: What waits for an index.
@@ -209,3 +211,19 @@ async def test_somebody_with_many_conversations_finds_what_is_in_them(
         hits, cursor = await chat.store.search(person("Mei"), "needle", cursor=cursor, limit=50)
         found += [hit.text for hit in hits]
     assert found == expected
+
+
+async def test_what_is_looked_through_is_counted(chat: Chat) -> None:
+    """By words that are too short for an index, and nowhere."""
+
+    async def effort() -> float:
+        with measured() as it:
+            assert await chat.find("Bob", "zq") == []
+        return it.seconds
+
+    await chat.say("Mei", "#lobby", "-")
+    little = min([await effort() for _ in range(5)])
+    await chat.append(*(draft("Mei", "#lobby", "the quick brown fox") for _ in range(2000)))
+    much = min([await effort() for _ in range(5)])
+    assert little > 0
+    assert much > 3 * little

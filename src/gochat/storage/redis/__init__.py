@@ -23,6 +23,7 @@ from typing import Final
 import trio
 
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.effort import spent
 from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
@@ -53,7 +54,7 @@ from gochat.storage.redis.names import Names
 from gochat.storage.redis.order import Order
 from gochat.storage.redis.people import People
 from gochat.storage.redis.reading import Reading
-from gochat.storage.redis.search import Search
+from gochat.storage.redis.search import PER_ENTRY, Search
 from gochat.storage.redis.source import Deployment
 from gochat.storage.redis.url import Location, parse_url
 from gochat.storage.redis.wire import Broken, Refused
@@ -181,7 +182,9 @@ class RedisStore:
         limit: int,
     ) -> tuple[list[Message], str | None]:
         steps = self._search.search(viewer, query, conversation, cursor, limit)
-        return await self._searcher.run(steps)
+        hits, more, looked_through = await self._searcher.run(steps)
+        spent(looked_through * PER_ENTRY)
+        return hits, more
 
     # -- a person's conversations ---------------------------------------------------------------
 

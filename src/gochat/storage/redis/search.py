@@ -29,6 +29,8 @@ from gochat.storage.words import Words
 #: Entries looked at for one page of results: some 3 MB from Redis, and a tenth of a second of a
 #: core here.
 MAX_LOOKED_AT: Final = 20_000
+#: Seconds of the processor that an entry costs which is looked at: 5 µs here, and 2 in Redis.
+PER_ENTRY: Final = 7e-6
 #: Entries read at once from a conversation.
 CHUNK: Final = 250
 #: Blocks that the engine is asked for at first; each time twice as many, up to the second.
@@ -204,29 +206,31 @@ class Search:
         conversation: ConversationKey | None,
         cursor: str | None,
         limit: int,
-    ) -> Steps[tuple[list[Message], str | None]]:
-        """See :meth:`gochat.chat.store.Store.search`."""
+    ) -> Steps[tuple[list[Message], str | None, int]]:
+        """See :meth:`gochat.chat.store.Store.search`; and how much was looked through: the entries,
+        conversations and blocks that were asked for."""
         words = Words(query)
         start = _parse(cursor) if cursor is not None else None
         if not words or limit < 1 or (cursor is not None and start is None):
-            return [], None
+            return [], None, 0
         keys = yield from self._reading.conversation_keys(viewer)
         if conversation is not None:
             keys &= {conversation}
         heap = yield from self._open(sorted(keys), start, words)
         hits: list[Message] = []
         place: _Place | None = None
-        looked_at = 0
+        looked_at, asked_for = 0, len(keys)
         while heap and len(hits) < limit and looked_at < MAX_LOOKED_AT:
             first = heap[0]
             if isinstance(first, _Finder):
                 found = yield from first.find()
+                asked_for += len(found)
                 (heappop(heap) if first.is_done else heapreplace(heap, first))
                 for stretch in found:
                     heappush(heap, stretch)
                 continue
             if first.extract is None or first.position < 0:
-                yield from self._read(heap, viewer)
+                asked_for += yield from self._read(heap, viewer)
                 continue
             place = first.place
             record = first.extract.records[first.position]
@@ -234,7 +238,7 @@ class Search:
                 hits.append(first.extract.message(first.position))
             looked_at += 1
             (heapreplace(heap, first) if first.go_back() else heappop(heap))
-        return hits, str(place) if heap and place is not None else None
+        return hits, str(place) if heap and place is not None else None, asked_for
 
     def _open(
         self, keys: Sequence[ConversationKey], start: _Place | None, words: Words
@@ -277,8 +281,9 @@ class Search:
         heapify(heap)
         return heap
 
-    def _read(self, heap: list[_Stretch | _Finder], viewer: NameKey) -> Steps[None]:
-        """Read on in the first stretch, and in those that come next, as far as they are short."""
+    def _read(self, heap: list[_Stretch | _Finder], viewer: NameKey) -> Steps[int]:
+        """Read on in the first stretch, and in those that come next, as far as they are short.
+        Return how many entries that were."""
         first = nsmallest(FEW_BLOCKS, heap)
         stretches: list[_Stretch] = []
         for source in first:
@@ -297,6 +302,7 @@ class Search:
         }
         heap[:] = [source for source in heap if source not in gone]
         heapify(heap)
+        return sum(len(extract.records) for extract in extracts)
 
 
 def _bounds(key: ConversationKey, start: _Place | None) -> tuple[int | str, int, int | str]:
