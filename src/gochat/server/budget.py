@@ -8,6 +8,10 @@ home is commonly given. A request is let in while anything is left in each of th
 what the table says, also where that is more: it is owed. What turns out to cost more is charged
 afterwards.
 
+Besides, each frame costs what its size takes to be understood, whatever is in it, and each refusal
+what it takes to reply: what is refused, or not even known, must not be free. That is never refused
+itself, but owed; and whoever owes is not read from until it is paid, at most for a while each time.
+
 The unit is about a millisecond of the processor. An honest client never comes near the end of a
 budget; `tests/server/test_budget.py` has what the dearest of them do.
 """
@@ -61,7 +65,7 @@ from gochat.server.limits import MAX_REMEMBERED, subscriber
 #: here, as long as that lasts.
 COSTS: Final[Mapping[type, float]] = {
     Ping: 0.1,
-    Pong: 0.0,
+    Pong: 0.0,  # the frame
     Typing: 0.5,
     History: 1.0,
     MarkRead: 1.0,
@@ -97,11 +101,23 @@ PER_POSITION: Final = 0.02
 ARRIVING: Final = 10.0
 #: For each page that is read to catch up.
 PAGE: Final = 1.0
-#: For what is refused by the limit on writing: whether it was granted before has to be looked up.
+#: For what is refused by the limit on writing, and for what turns out to have been granted before:
+#: that has to be looked up.
 REFUSED_WRITE: Final = 1.0
 #: For each second of the processor that a search takes beyond what is paid: looking through much of
 #: the log is dear, and what everybody looks for must not be.
 PER_SECOND_OF_SEARCH: Final = 500.0
+#: For each frame, and more for each byte of it: brackets, of which no field is known, cost most.
+FRAME: Final = 0.02
+PER_BYTE: Final = 0.03 / 1024
+#: For each reply that refuses something, whatever and why.
+REFUSAL: Final = 0.1
+#: What a session may owe for frames and refusals before it is charged: so not each costs a look-up.
+UNCHARGED: Final = 0.5
+#: Seconds that a session pauses at most, each time that it is refused for its budget, or owes: long
+#: enough that refusing what it asks for costs next to nothing, and not so long that an honest
+#: client takes it for a dead server.
+MAX_PAUSE: Final = 1.0
 #: For a connection, and with TLS.
 CONNECTION: Final = 1.0
 HANDSHAKE: Final = 3.0
@@ -171,11 +187,17 @@ class Budgets:
         for payer in payers:
             payer.charge(now, cost)
 
-    def spend(self, address: str, person: NameKey | None, cost: float) -> None:
-        """Charge for what turned out to cost more, or was done already; it may be owed."""
+    def spend(self, address: str, person: NameKey | None, cost: float) -> float:
+        """Charge for what turned out to cost more, or was done already; it may be owed.
+
+        Returns the seconds until there is something left again; 0 if there is.
+        """
         now = self._clock()
+        wait = 0.0
         for payer in self._payers(address, person, now):
             payer.charge(now, cost)
+            wait = max(wait, payer.wait(now))
+        return wait
 
     def _payers(self, address: str, person: NameKey | None, now: float) -> Iterator[TokenBucket]:
         if person is not None:

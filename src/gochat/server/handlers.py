@@ -39,7 +39,7 @@ from gochat.protocol.messages import (
     Who,
 )
 from gochat.server.arrival import Arrivals
-from gochat.server.budget import OverBudget, cost
+from gochat.server.budget import cost
 from gochat.server.reading import Reading
 from gochat.server.receipts import Seqs
 from gochat.server.services import Services
@@ -50,9 +50,6 @@ from gochat.server.writing import Writing
 _NOT_TRACED: Final = nullcontext()
 #: In characters.
 MAX_AWAY: Final = 200
-#: Seconds that a session pauses at most whose budget is used up: long enough that refusing what it
-#: asks for costs next to nothing, and not so long that an honest client takes it for a dead server.
-MAX_PAUSE: Final = 1.0
 
 
 class Handlers:
@@ -71,13 +68,6 @@ class Handlers:
         posted, not flushed, unless there are so many that the peer has to read before there are
         more."""
         session.requests += len(requests)
-        wait = await self._handle(session, requests)
-        if wait and not session.is_ending:
-            await session.pause(min(wait, MAX_PAUSE))
-
-    async def _handle(self, session: Session, requests: Sequence[Request]) -> float:
-        """Handle requests; return for how long their sender is to wait after them."""
-        wait = 0.0
         for is_send, group in groupby(requests, key=lambda request: isinstance(request, Send)):
             if is_send:
                 if session.is_ending:
@@ -95,11 +85,14 @@ class Handlers:
                         await self._answer(session, request)
                     except (ChatError, StoreUnavailable) as error:
                         session.refuse(error, request)
-                        if isinstance(error, OverBudget):
-                            wait = max(wait, error.wait)
                 await session.wait_for_peer()
                 await session.give_way()
-        return wait
+
+    def settle(self, session: Session) -> None:
+        """Charge for what a session owes; where that can't be paid, hold it back."""
+        person = session.identity.key if session.identity is not None else None
+        points, session.owed = session.owed, 0.0
+        session.hold_back(self._services.budgets.spend(session.address, person, points))
 
     def _charge(self, session: Session, cost: float) -> None:
         """Charge whoever is logged in, and the address. Raises OverBudget."""
@@ -189,6 +182,8 @@ class Handlers:
         except (ChatError, StoreUnavailable) as error:
             for request in requests:
                 session.refuse(error, request)
+                await session.wait_for_peer()
+                await session.give_way()
             return
         await self._writing.send(session, who, person, requests)
 

@@ -5,7 +5,8 @@ the other, and flushes the replies together. Writing is the outlet's business
 (:mod:`gochat.chat.delivery`); where that is behind, the session waits for its peer to read before
 it reads on, handles the next request, or sends more of what it sends by itself. So what a peer
 asked for never makes it a slow consumer; only what comes unasked, to a peer that doesn't read.
-Between two requests it lets others have the loop, if it has had it for long.
+Between two requests it lets others have the loop, if it has had it for long; and where it owes more
+than its budget has, or was refused for that, it pauses there, before it understands anything more.
 While a request waits in line, the session reads on, to notice when its peer leaves.
 
 What an error does is decided here, and only here:
@@ -46,6 +47,7 @@ from gochat.protocol.codec import decode_request, encode
 from gochat.protocol.framing import HEADER_SIZE, FrameDecoder
 from gochat.protocol.messages import Bye, ByeReason, Error, Payload, Request
 from gochat.server import session_log
+from gochat.server.budget import FRAME, MAX_PAUSE, PER_BYTE, REFUSAL, UNCHARGED, OverBudget
 from gochat.server.journal import ACTS, Journal, Rate
 from gochat.server.receipts import Receipts
 from gochat.server.sockets import READ_SIZE, has_descriptor, read_some, unacknowledged, unread
@@ -100,11 +102,12 @@ class Session:
 
     __slots__ = (
         "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_read_ahead", "_is_waiting",
-        "_malformed", "_max_malformed", "_received", "_scope", "_slice_began", "_socket", "_stream",
-        "address", "anonymous_bytes", "began", "caps", "connection", "events", "identity",
-        "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened",
-        "outlet", "partial_since", "person", "pinged", "port", "receipts", "refused", "requests",
-        "token_digest", "token_expires", "token_until", "wants_log", "working_since",
+        "_malformed", "_max_malformed", "_pause", "_received", "_scope", "_slice_began", "_socket",
+        "_stream", "address", "anonymous_bytes", "began", "caps", "connection", "events",
+        "identity", "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes",
+        "opened", "outlet", "owed", "partial_since", "person", "pinged", "port", "receipts",
+        "refused", "requests", "token_digest", "token_expires", "token_until", "wants_log",
+        "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -132,6 +135,9 @@ class Session:
         self._is_waiting = False  # for its peer, or in line: closing it need not wait
         self._has_read_ahead = False
         self._slice_began = 0.0
+        self._pause = 0.0  # seconds, at the next chance
+        #: Points of the budget for frames and refusals that were not charged yet.
+        self.owed = 0.0
         self._bye: Bye | None = None
         self._malformed = 0
         self._max_malformed = malformed_frames
@@ -241,6 +247,9 @@ class Session:
     ) -> None:
         """Reply that something is refused, and why; note it in the log."""
         self.refused += 1
+        self.owed += REFUSAL
+        if isinstance(error, OverBudget):
+            self.hold_back(error.wait)
         reply = error_reply(error, request)
         self.reply(reply)
         session_log.log_refusal(self, reply, error, request)
@@ -276,21 +285,27 @@ class Session:
         if self.outlet.is_closed:
             raise trio.BrokenResourceError("the peer is gone")
 
-    async def pause(self, seconds: float) -> None:
-        """Do nothing for a while: what comes from a peer that asks for too much has to wait."""
-        self.outlet.flush()
-        if self._bye is None:
-            self._is_waiting = True
-            await trio.sleep(seconds)
-            self._is_waiting = False
+    def hold_back(self, seconds: float) -> None:
+        """Have it pause when it next gives way, up to a bound: its peer asks for too much."""
+        self._pause = max(self._pause, min(seconds, MAX_PAUSE))
 
     async def give_way(self) -> None:
-        """Let others have the loop, if this session has had it for :data:`SLICE`.
+        """Let others have the loop, if this session has had it for :data:`SLICE`; pause, if it is
+        held back, or owes more than there is.
 
         Whoever handles several requests, or several parts of one, calls this after each: what has
         arrived in one segment must not hold up everybody. A checkpoint only now and then.
         """
-        if time.perf_counter() - self._slice_began > SLICE:
+        if self.owed >= UNCHARGED:
+            self._handlers.settle(self)
+        if self._pause and self._bye is None:
+            await self.require_peer()
+            self._is_waiting = True
+            await trio.sleep(self._pause)
+            self._is_waiting = False
+            self._pause = 0.0
+            self._slice_began = time.perf_counter()
+        elif time.perf_counter() - self._slice_began > SLICE:
             await trio.lowlevel.checkpoint()
             self._slice_began = time.perf_counter()
 
@@ -496,6 +511,7 @@ class Session:
             if body is None:
                 return False
             self.partial_since = None
+            self.owed += FRAME + len(body) * PER_BYTE
             if self.identity is None:
                 self.anonymous_bytes += HEADER_SIZE + len(body)
                 self._check_allowance()

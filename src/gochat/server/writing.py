@@ -79,7 +79,7 @@ class Writing:
             else:
                 result = outcome
             if is_admitted:
-                self._charge(who, person, request, result)
+                self._charge(session, who, person, request, result)
             self.acknowledge(session, request, result)
             await session.wait_for_peer()
             await session.give_way()
@@ -95,7 +95,7 @@ class Writing:
             result = await self._earlier_or(session, error, who, request)
         else:
             result = await self._settle(session, who, request, rooms=person.rooms)
-            self._charge(who, person, request, result)
+            self._charge(session, who, person, request, result)
         if isinstance(request, CreateRoom) and isinstance(result, Appended):
             await self._set_first_topic(who, request)
         self.acknowledge(session, request, result)
@@ -114,13 +114,19 @@ class Writing:
         quotas.charge(who.key, request)
 
     def _charge(
-        self, who: Identity, person: OnlinePerson, request: LogRequest, result: Outcome
+        self,
+        session: Session,
+        who: Identity,
+        person: OnlinePerson,
+        request: LogRequest,
+        result: Outcome,
     ) -> None:
-        """Give back what was counted for a request: of what was granted before all, of what is
-        refused the quotas."""
+        """Give back what was counted for a request: of what was granted before all, but for the
+        look at it; of what is refused the quotas."""
         appended = result if isinstance(result, Appended) else None
         if appended is not None and appended.dup:
             person.turns.give_back()
+            session.owed += REFUSED_WRITE
             appended = None
         self._services.quotas.settle(who.key, request, appended)
 
