@@ -39,6 +39,7 @@ LIMITS: Final[dict[str, object]] = {
     "argon2_time": 1,
     "anonymous_max": 1_000_000,
     "connections_per_address": 1_000_000,
+    "connections_per_account": 1_000_000,
     "hashing_queue": 100_000,
     "registrations": 1_000_000,
     "registrations_per_address": 1_000_000,

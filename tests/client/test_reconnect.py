@@ -379,13 +379,16 @@ async def test_a_session_that_was_ended_by_somebody_stays_ended() -> None:
         assert client.token is None
 
 
-async def test_a_server_that_can_make_no_sense_of_the_client_is_left_alone() -> None:
+@pytest.mark.parametrize("reason", ["protocol_error", "replaced"])
+async def test_a_server_that_does_not_want_the_client_back_is_left_alone(reason: str) -> None:
+    """It can make no sense of the client; or there are newer connections of the account, and each
+    that comes back would replace another."""
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
-        await peer.send(wire.Bye(reason="protocol_error", text="too many malformed frames"))
+        await peer.send(wire.Bye(reason=reason, text="do not come back"))
         await events.next_of(Synchronised)
         changed = await events.next_of(StateChanged)
-        assert changed == StateChanged(ConnectionState.OFFLINE, reason="too many malformed frames")
+        assert changed == StateChanged(ConnectionState.OFFLINE, reason="do not come back")
         assert client.token == "token"  # good for when the program is asked to try again
         async with meanwhile(client.resume, "token") as outcome:
             await (await server.accept()).welcome()

@@ -109,7 +109,7 @@ async def test_a_malformed_frame_is_refused_and_the_connection_lives(body: bytes
 
 
 async def test_an_unknown_type_is_refused_by_its_request_id_and_the_connection_lives() -> None:
-    async with running_server() as server, server.connect() as peer:
+    async with running_server() as server, server.peer("mei") as peer:
         for _ in range(50):
             await peer.stream.send_all(envelope("dance", '{"request_id":"7"}'))
             error = await peer.expect(Error)

@@ -12,12 +12,12 @@ from peers import LIMITS, PASSWORD, config, running_server
 from gochat.config import Limits, Registration
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import Error, Register, Registered
+from gochat.server.limits import network
 from gochat.server.registrations import (
     PER_NETWORK,
     WRONG_INVITES,
     WRONG_INVITES_IN_ALL,
     RegistrationLimiter,
-    network,
 )
 
 CODES = ("blue-heron-27", "quiet-river-93")

@@ -60,7 +60,7 @@ async def test_bytes_one_at_a_time_over_a_stream_that_buffers_nothing() -> None:
 
 
 async def test_a_peer_that_does_not_read_is_not_read_from_either() -> None:
-    limits = config(mailbox_bytes=1024 * 1024, anonymous_bytes=1024**3)
+    limits = config(mailbox_bytes=1024 * 1024, anonymous_bytes=1024**3, malformed_frames=1_000_000)
     async with open_server(limits) as server:
         async with connected(server, lockstep=True) as (peer, stream):
             sent = 0

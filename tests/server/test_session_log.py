@@ -235,6 +235,11 @@ async def end_by_password(server: RunningServer) -> None:
         await other.at_end()
 
 
+async def end_by_a_newer_connection(server: RunningServer) -> None:
+    async with server.peer("mei") as one, server.peer("mei"):
+        await one.at_end()
+
+
 async def end_by_a_bug(server: RunningServer) -> None:
     async with server.peer("mei") as peer:
         await peer.send(Who())
@@ -259,6 +264,7 @@ ENDS: list[tuple[ByeReason, dict[str, Any], End]] = [
     ),
     (ByeReason.FRAME_TIMEOUT, {"frame_timeout": 0.1}, end_in_a_frame),
     (ByeReason.SLOW_CONSUMER, {"mailbox_bytes": 65536}, end_without_reading),
+    (ByeReason.REPLACED, {"connections_per_account": 1}, end_by_a_newer_connection),
     (ByeReason.SESSION_REVOKED, {}, end_by_password),
     (ByeReason.INTERNAL, {}, end_by_a_bug),
     (ByeReason.SERVER_CLOSING, {}, end_with_the_server),

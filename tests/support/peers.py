@@ -39,6 +39,7 @@ LIMITS = Limits(
     registrations=1_000_000,
     registrations_per_address=1_000_000,
     connections_per_address=100_000,
+    connections_per_account=100_000,
     anonymous_max=100_000,
     burst=1_000_000,
     per_second=1_000_000,

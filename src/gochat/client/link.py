@@ -33,8 +33,9 @@ SPREAD: Final = 0.5
 _CAPS: Final = tuple(Capability)
 
 #: The server's last words after which coming back unasked would be wrong: the session was ended,
+#: newer connections of the account have replaced this one (each would replace another for ever),
 #: or the server can't make sense of this client.
-_FINAL: Final = frozenset({ByeReason.SESSION_REVOKED, ByeReason.PROTOCOL_ERROR})
+_FINAL: Final = frozenset({ByeReason.SESSION_REVOKED, ByeReason.REPLACED, ByeReason.PROTOCOL_ERROR})
 #: And those to a client whose request to log in had not arrived in time.
 _LATE: Final = frozenset({ByeReason.LOGIN_TIMEOUT, ByeReason.FRAME_TIMEOUT})
 

@@ -138,9 +138,19 @@ class Limits(Struct, frozen=True, kw_only=True):
             1,
             10_000_000,
             "Connections at once from one address. Raise it where many people share one, "
-            "behind a proxy or a company's router.",
+            "behind a proxy or a company's router. Of IPv6 an address is a /64; a /56 can have 4 "
+            "times as many, and a /48 16 times.",
         ),
     ] = 16
+    connections_per_account: Annotated[
+        int,
+        _within(
+            1,
+            10_000_000,
+            "Connections at once of one account, on each node. With one more, its oldest ends: "
+            "`replaced`.",
+        ),
+    ] = 32
     anonymous_max: Annotated[
         int,
         _within(

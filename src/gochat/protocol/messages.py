@@ -696,6 +696,7 @@ class ByeReason(StrEnum):
     FRAME_TIMEOUT = "frame_timeout"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     SERVER_FULL = "server_full"
+    REPLACED = "replaced"
     SESSION_REVOKED = "session_revoked"
     INTERNAL = "internal"
 

@@ -117,14 +117,15 @@ class Server:
         """Serve one connection to its end, whatever happens on it."""
         address, port = peer_of(stream)
         refusal = self._services.connections.refusal(address)
-        if refusal is ErrorCode.SERVER_FULL and self._make_room(address):
-            refusal = None
-        if refusal is None:
+        if refusal is not ErrorCode.RATE_LIMITED:
+            # First: whoever comes too often is to take nobody's place.
             try:
                 cost = CONNECTION if tls is None else HANDSHAKE
                 self._services.budgets.charge(address, None, cost)
             except OverBudget:
                 refusal = ErrorCode.RATE_LIMITED
+        if refusal is ErrorCode.SERVER_FULL and self._make_room(address):
+            refusal = None
         if refusal is not None:
             more = self._services.journal.admit("connection refused", refusal)
             if more is not None:
@@ -144,7 +145,17 @@ class Server:
 
     def _make_room(self, address: str) -> bool:
         strangers = (session for session in self.sessions if session.is_stranger)
-        return crowding.make_room((*strangers, *self._handshakes), address)
+        if crowding.make_room((*strangers, *self._handshakes), address):
+            return True
+        connections = self._services.connections
+        if connections.anonymous >= self._services.config.limits.anonymous_max:
+            return False
+        members = (session for session in self.sessions if session.identity is not None)
+        leaving = crowding.choose(members, connections, address)
+        if leaving is None:
+            return False
+        leaving.make_room("the server is full, and most connections are of this account or network")
+        return True
 
     async def serve_stream(
         self, stream: trio.abc.Stream, address: str, port: int | None = None

@@ -13,6 +13,7 @@ import trio
 import gochat
 from gochat.chat import names
 from gochat.chat.accounts import Identity, IssuedToken
+from gochat.chat.hub import OnlinePerson
 from gochat.chat.names import NameKey
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import (
@@ -173,10 +174,21 @@ class Arrivals:
             return
         session.identity = session.person = session.token_digest = None
         session.opened = trio.current_time()  # from here on it has to log in again
-        session.anonymous_bytes = 0
+        session.anonymous_bytes = session.anonymous_frames = 0
         self._services.connections.logged_out()
         self._services.hub.leave(session, person)
         self._services.revocations.left(session)
+
+    def _bound(self, person: OnlinePerson) -> None:
+        """End the oldest connections of an account that has more than it may: the newest is where
+        the person is, and of those before it some may be dead."""
+        most = self._limits.connections_per_account
+        sessions = [s for s in person.sessions if isinstance(s, Session) and not s.is_ending]
+        for session in sessions[: max(0, len(sessions) - most)]:
+            session.close(
+                ByeReason.REPLACED,
+                f"newer connections of this account have replaced this one: it can have {most}",
+            )
 
     def _hold(self, session: Session, token: IssuedToken) -> None:
         """Note which token a session holds."""
@@ -215,6 +227,7 @@ class Arrivals:
             catch_up.abandon()
             await self.leave(session)
             raise
+        self._bound(session.person)
         session.last_name = who.name
         by = "password" if is_login else "token"
         session.note("logged in", by=by, **({"new_address": True} if is_new_address else {}))

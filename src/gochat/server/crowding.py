@@ -1,20 +1,35 @@
-"""Whose connection ends, when so many have not logged in that somebody else finds no room.
+"""Whose connection ends, when there are so many that somebody else finds no room.
 
 Whoever connects from a network of which fewer wait than of another takes the place of the one that
 has waited there for longest. So a crowd that never logs in, from however many addresses of one
 network, keeps out nobody but others of its own; and the more networks it comes from, the sooner
 each of its connections has to go.
+
+When the server is full of connections that are logged in, a few strangers may still come in, or
+whoever holds enough of them could keep everybody else out. For these strangers, an account with
+more connections than a person needs makes room, or a network with more than half of all.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
-from gochat.server.registrations import network
+from gochat.server.limits import ConnectionLimiter, network
+
+if TYPE_CHECKING:
+    from gochat.server.session import Session
+
+#: Connections that a person's devices need; an account keeps them however full the server is.
+DEVICES: Final = 4
+#: Connections that a network keeps: as many as an office or a school has.
+OFFICE: Final = 64
+#: The part of all connections up to which strangers come in for whom others must leave: these can
+#: be no more, so a crowd that doesn't log in takes no more from those who have.
+STRANGERS: Final = 1 / 16
 
 
 class Stranger(Protocol):
@@ -56,3 +71,27 @@ def make_room(strangers: Iterable[Stranger], address: str) -> bool:
         return False
     next(s for s in by_age if network(s.address) == largest).make_room()
     return True
+
+
+def choose(
+    members: Iterable[Session], connections: ConnectionLimiter, address: str
+) -> Session | None:
+    """Return which of the sessions that are logged in is to end for a connection from `address`;
+    None where that would not be fair."""
+    if connections.anonymous >= max(1, connections.most * STRANGERS):
+        return None
+    staying = [member for member in members if not member.is_ending]
+    accounts = Counter(member.name for member in staying)
+    if not accounts:
+        return None
+    account, most = accounts.most_common(1)[0]
+    if most > DEVICES:
+        crowd = [member for member in staying if member.name == account]
+    else:
+        largest, size = Counter(network(m.address) for m in staying).most_common(1)[0]
+        if size <= max(OFFICE, connections.most / 2):
+            return None
+        if connections.of_network(network(address)) > size / 2:
+            return None
+        crowd = [member for member in staying if network(member.address) == largest]
+    return min(crowd, key=lambda member: (-accounts[member.name], member.began))

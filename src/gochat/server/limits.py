@@ -8,7 +8,7 @@ network of 2^64 addresses, so that nobody has a fresh one for each try.
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from functools import lru_cache
 from math import ceil
 from typing import Final, TypeVar
@@ -33,6 +33,13 @@ MAX_REMEMBERED: Final = 100_000
 MAX_DOUBLINGS: Final = 40
 
 
+#: Bits of an address that name its networks, by the version of IP: what is commonly given to one
+#: institution, and to one customer.
+NETWORK_BITS: Final = {4: (24,), 6: (48, 56)}
+#: How many times what an address may have a network may: of IPv6 whoever has one has many /64s.
+PER_NETWORK: Final = {48: 16, 56: 4}
+
+
 @lru_cache(maxsize=4096)
 def subscriber(address: str) -> str:
     """Return what `address` is counted as."""
@@ -45,6 +52,23 @@ def subscriber(address: str) -> str:
     if ip.ipv4_mapped is not None:
         return str(ip.ipv4_mapped)
     return str(ipaddress.IPv6Address(int(ip) >> 64 << 64))
+
+
+@lru_cache(maxsize=4096)
+def networks(address: str) -> tuple[str, ...]:
+    """Return the networks that an address is counted to, besides by itself; the widest first."""
+    try:
+        ip = ipaddress.ip_address(subscriber(address))
+    except ValueError:
+        return (address,)
+    return tuple(
+        str(ipaddress.ip_network(f"{ip}/{bits}", strict=False)) for bits in NETWORK_BITS[ip.version]
+    )
+
+
+def network(address: str) -> str:
+    """Return the widest network that an address is counted to."""
+    return networks(address)[0]
 
 
 class _Failures:
@@ -139,29 +163,41 @@ def max_connections(limits: Limits) -> int:
 
 
 class ConnectionLimiter:
-    """Counts connections: in total, per address, and those that have not logged in."""
+    """Counts connections: in total, per address and network, and those that have not logged in."""
 
     def __init__(self, limits: Limits, max_connections: int) -> None:
         self._limits = limits
-        self._max_connections = max_connections
-        self._by_address: dict[str, int] = {}
+        #: In all.
+        self.most: Final = max_connections
+        self._by_address: Counter[str] = Counter()
+        self._by_network: Counter[str] = Counter()
         self.total = 0
         self.anonymous = 0
 
     def refusal(self, address: str) -> ErrorCode | None:
         """Return why one more connection from this address is refused, or None."""
-        if self._by_address.get(subscriber(address), 0) >= self._limits.connections_per_address:
+        most = self._limits.connections_per_address
+        if self._by_address[subscriber(address)] >= most:
             return ErrorCode.RATE_LIMITED
-        if self.total >= self._max_connections or self.anonymous >= self._limits.anonymous_max:
+        for wider in networks(address):
+            _, _, bits = wider.partition("/")
+            if ":" in wider and self._by_network[wider] >= most * PER_NETWORK[int(bits)]:
+                return ErrorCode.RATE_LIMITED
+        if self.total >= self.most or self.anonymous >= self._limits.anonymous_max:
             return ErrorCode.SERVER_FULL
         return None
+
+    def of_network(self, network: str) -> int:
+        """Return how many connections there are from a network."""
+        return self._by_network[network]
 
     def opened(self, address: str) -> None:
         """Count a connection, as not logged in."""
         address = subscriber(address)
         self.total += 1
         self.anonymous += 1
-        self._by_address[address] = self._by_address.get(address, 0) + 1
+        self._by_address[address] += 1
+        self._by_network.update(networks(address))
 
     def logged_in(self) -> None:
         """Count one connection less that has not logged in."""
@@ -176,6 +212,10 @@ class ConnectionLimiter:
         address = subscriber(address)
         self.total -= 1
         self.anonymous -= 1
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        for counts, key in (
+            (self._by_address, address),
+            *((self._by_network, wider) for wider in networks(address)),
+        ):
+            counts[key] -= 1
+            if not counts[key]:
+                del counts[key]

@@ -9,10 +9,8 @@ gives.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from math import ceil
 from typing import Final
 
@@ -21,28 +19,16 @@ import structlog
 from gochat.chat.rate import Buckets, TokenBucket
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
-from gochat.server.limits import MAX_REMEMBERED, subscriber
+from gochat.server.limits import MAX_REMEMBERED, network, subscriber
 
 log = structlog.stdlib.get_logger()
 
 #: A network may have so many times what one of its addresses may.
 PER_NETWORK: Final = 2
-#: Bits of an address that name a network: what is commonly given to one customer or institution.
-NETWORK_BITS: Final = {4: 24, 6: 48}
 #: Invite codes that may be wrong in each window, from one address and in all. At this rate a code
 #: of 8 random letters is not guessed in a thousand years, nor by thousands of addresses.
 WRONG_INVITES: Final = 10
 WRONG_INVITES_IN_ALL: Final = 300
-
-
-@lru_cache(maxsize=4096)
-def network(address: str) -> str:
-    """Return the network that an address is counted to, besides by itself."""
-    try:
-        ip = ipaddress.ip_address(subscriber(address))
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network(f"{ip}/{NETWORK_BITS[ip.version]}", strict=False))
 
 
 class _Counts:

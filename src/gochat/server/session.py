@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -45,7 +45,16 @@ from gochat.errors import (
 )
 from gochat.protocol.codec import decode_request, encode
 from gochat.protocol.framing import HEADER_SIZE, FrameDecoder
-from gochat.protocol.messages import Bye, ByeReason, Error, Payload, Request
+from gochat.protocol.messages import (
+    Bye,
+    ByeReason,
+    Error,
+    Login,
+    Payload,
+    Register,
+    Request,
+    Resume,
+)
 from gochat.server import session_log
 from gochat.server.budget import FRAME, MAX_PAUSE, PER_BYTE, REFUSAL, UNCHARGED, OverBudget
 from gochat.server.journal import ACTS, Journal, Rate
@@ -102,12 +111,12 @@ class Session:
 
     __slots__ = (
         "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_read_ahead", "_is_waiting",
-        "_malformed", "_max_malformed", "_pause", "_received", "_scope", "_slice_began", "_socket",
-        "_stream", "address", "anonymous_bytes", "began", "caps", "connection", "events",
-        "identity", "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes",
-        "opened", "outlet", "owed", "partial_since", "person", "pinged", "port", "receipts",
-        "refused", "requests", "token_digest", "token_expires", "token_until", "wants_log",
-        "working_since",
+        "_made_room", "_malformed", "_max_malformed", "_pause", "_received", "_scope",
+        "_slice_began", "_socket", "_stream", "address", "anonymous_bytes", "anonymous_frames",
+        "began", "caps", "connection", "events", "identity", "journal", "last_heard", "last_name",
+        "login_failures", "max_anonymous_bytes", "opened", "outlet", "owed", "partial_since",
+        "person", "pinged", "port", "receipts", "refused", "requests", "token_digest",
+        "token_expires", "token_until", "wants_log", "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -139,6 +148,7 @@ class Session:
         #: Points of the budget for frames and refusals that were not charged yet.
         self.owed = 0.0
         self._bye: Bye | None = None
+        self._made_room = False
         self._malformed = 0
         self._max_malformed = malformed_frames
         self.journal: Final = journal
@@ -156,8 +166,8 @@ class Session:
         #: Since when it has not listened, but done what it was asked to; None while it listens.
         self.working_since: float | None = None
         self.pinged: float | None = None
-        #: Of frames that came before the login.
-        self.anonymous_bytes = 0
+        #: Of frames that came before the login; and how many of these asked for something else.
+        self.anonymous_bytes = self.anonymous_frames = 0
         self.max_anonymous_bytes = anonymous_bytes
         self.login_failures: list[float] = []
         self.identity: Identity | None = None
@@ -192,13 +202,15 @@ class Session:
         )
         self._end_at_once()
 
-    def make_room(self) -> None:
-        """End at once, for others to log in."""
-        self._bye = Bye(
-            reason=ByeReason.SERVER_FULL, text="others want to log in", retry_after=FULL_RETRY_AFTER
-        )
+    def make_room(self, text: str = "others want to log in") -> None:
+        """End at once, for others to log in; also in the middle of a goodbye."""
+        self._made_room = True
         self.outlet.close()
-        self._end_at_once()
+        if self._bye is None:
+            self._bye = Bye(reason=ByeReason.SERVER_FULL, text=text, retry_after=FULL_RETRY_AFTER)
+            self._end_at_once()
+        else:
+            self._scope.cancel()
 
     def _end_at_once(self) -> None:
         assert self._bye is not None
@@ -217,8 +229,10 @@ class Session:
 
     @property
     def is_stranger(self) -> bool:
-        """True while nobody has logged in, and there is nothing to do for it."""
-        return self.identity is None and self.working_since is None and self._bye is None
+        """True while nobody is logged in, except while the server works for it: whatever it waits
+        for then, its peer, its turn or the end of a goodbye, it may have to make room."""
+        is_idle = self._is_waiting or self.working_since is None
+        return self.identity is None and is_idle and not self._made_room
 
     @property
     def name(self) -> str | None:
@@ -267,9 +281,8 @@ class Session:
         if self.outlet.is_behind:
             if self._bye is not None:
                 self._scope.cancel()
-            self._is_waiting = True
-            await self.outlet.drain()
-            self._is_waiting = False
+            with self._waiting_for_peer():
+                await self.outlet.drain()
             await trio.lowlevel.checkpoint_if_cancelled()
 
     async def require_peer(self) -> None:
@@ -289,6 +302,21 @@ class Session:
         """Have it pause when it next gives way, up to a bound: its peer asks for too much."""
         self._pause = max(self._pause, min(seconds, MAX_PAUSE))
 
+    @contextlib.contextmanager
+    def _waiting_for_peer(self) -> Iterator[None]:
+        """Closing the session need not wait for this; and as long as nobody is logged in, the
+        deadlines run, or whoever reads little would have for ever."""
+        worked_since = self.working_since if self.identity is None else None
+        if worked_since is not None:
+            self._listen_again(worked_since)
+        self._is_waiting = True
+        try:
+            yield
+        finally:
+            self._is_waiting = False
+            if worked_since is not None:
+                self.working_since = trio.current_time()
+
     async def give_way(self) -> None:
         """Let others have the loop, if this session has had it for :data:`SLICE`; pause, if it is
         held back, or owes more than there is.
@@ -300,9 +328,8 @@ class Session:
             self._handlers.settle(self)
         if self._pause and self._bye is None:
             await self.require_peer()
-            self._is_waiting = True
-            await trio.sleep(self._pause)
-            self._is_waiting = False
+            with self._waiting_for_peer():
+                await trio.sleep(self._pause)
             self._pause = 0.0
             self._slice_began = time.perf_counter()
         elif time.perf_counter() - self._slice_began > SLICE:
@@ -341,6 +368,7 @@ class Session:
             if more is not None:
                 self.log.exception("session failed", **more)
             self.close(ByeReason.INTERNAL, "an error in the server", retry_after=RETRY_AFTER)
+        self.working_since = None
         if self._bye is not None and not self.outlet.is_closed:
             with trio.CancelScope() as self._scope:
                 await self._say_goodbye(self._bye)
@@ -497,6 +525,8 @@ class Session:
                     raise refused
                 self._refuse(refused)
                 await self.wait_for_peer()
+            if self.identity is None and self.anonymous_frames >= self._max_malformed:
+                self.close(ByeReason.PROTOCOL_ERROR, "too many requests before logging in")
             await self.give_way()
 
     def _decode_arrived(self, requests: list[Request]) -> bool:
@@ -517,7 +547,11 @@ class Session:
                 self._check_allowance()
                 if self.is_ending:
                     return False
-            requests.append(decode_request(body))
+                self.anonymous_frames += 1
+            request = decode_request(body)
+            if self.identity is None and isinstance(request, Register | Login | Resume):
+                self.anonymous_frames -= 1
+            requests.append(request)
         return True
 
     def _refuse(self, error: ProtocolError) -> None:

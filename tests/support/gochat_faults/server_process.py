@@ -30,6 +30,7 @@ GENEROUS: Final[Mapping[str, object]] = {
     "limits.login_failures_account": 10_000,
     "limits.login_failures_address": 100_000,
     "limits.connections_per_address": 10_000,
+    "limits.connections_per_account": 10_000,
     "limits.anonymous_max": 10_000,
     "limits.burst": 1_000_000,
     "limits.per_second": 1_000_000,
