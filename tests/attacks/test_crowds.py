@@ -4,12 +4,14 @@ account, or one network, that holds as many as it gets."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import trio
 import trio.testing
+from patience import PATIENCE
 from peers import PASSWORD, Peer, config, running_server
 
 from gochat.config import Config, Limits
@@ -25,7 +27,7 @@ from gochat.protocol.messages import (
     Pong,
     Resume,
 )
-from gochat.server import crowding, handlers, session
+from gochat.server import crowding, session
 from gochat.server.app import Server, open_server
 from gochat.server.budget import Budgets, OverBudget
 from gochat.server.limits import ConnectionLimiter
@@ -47,7 +49,7 @@ def connect(server: Server, nursery: trio.Nursery, address: str, *, slow: bool =
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE):
         while not condition():
             await trio.testing.wait_all_tasks_blocked(0.001)
 
@@ -57,8 +59,17 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def read_nothing(server: Server, nursery: trio.Nursery) -> Session:
     peer = connect(server, nursery, CROWD, slow=True)
-    nursery.start_soon(peer.send, *[Ping(request_id="x" * 50)] * 1000)
-    await until(lambda: any(s.outlet.is_behind for s in server.sessions))
+
+    async def ask() -> None:
+        with suppress(trio.BrokenResourceError):
+            for _ in range(20):
+                await peer.send(*[Ping(request_id="x" * 64)] * 100)
+
+    nursery.start_soon(ask)
+    await until(lambda: any(s.requests > 50 for s in server.sessions))
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    [stranger] = server.sessions
+    assert stranger.requests < 2000, "it waits for its peer"
     return next(iter(server.sessions))
 
 
@@ -76,7 +87,7 @@ async def wait_in_the_login_line(server: Server, nursery: trio.Nursery) -> Sessi
 async def ask_for_too_much(server: Server, nursery: trio.Nursery) -> Session:
     peer = connect(server, nursery, CROWD)
     await peer.send(*[Ping(request_id="x")] * 1000)
-    await until(lambda: any(s.refused for s in server.sessions))
+    await until(lambda: any(s._pause for s in server.sessions))
     return next(iter(server.sessions))
 
 
@@ -115,7 +126,7 @@ def patient(**limits: Any) -> Config:
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever pauses, or stays after a goodbye, does so as long as the test takes."""
-    monkeypatch.setattr(handlers, "MAX_PAUSE", 3600)
+    monkeypatch.setattr(session, "MAX_PAUSE", 3600)
     monkeypatch.setattr(session, "LINGER", 3600)
 
 
@@ -172,22 +183,21 @@ async def test_an_address_over_its_budget_takes_nobodys_place(
         charge(self, address, *rest)
 
     monkeypatch.setattr(Budgets, "charge", refuse)
-    async with running_server(config(anonymous_max=2)) as server:
-        crowd = [await tcp(server.port, f"127.0.1.{host}") for host in (1, 2)]
+    async with running_server(config(anonymous_max=2)) as server, AsyncExitStack() as stack:
+        crowd = [await tcp(stack, server.port, f"127.0.1.{host}") for host in (1, 2)]
         for peer in crowd:
             await peer.ask(Ping(), Pong)
-        *_, bye = await (await tcp(server.port, "127.0.3.1")).at_end()
+        *_, bye = await (await tcp(stack, server.port, "127.0.3.1")).at_end()
         assert isinstance(bye, Bye)
         assert bye.reason == "too_many_connections"
         for peer in crowd:
             await peer.ask(Ping(), Pong)
-        await (await tcp(server.port, "127.0.4.1")).ask(Ping(), Pong)
-        for peer in crowd:
-            await peer.stream.aclose()
+        await (await tcp(stack, server.port, "127.0.4.1")).ask(Ping(), Pong)
 
 
-async def tcp(port: int, source: str) -> Peer:
-    return Peer(await trio.open_tcp_stream("127.0.0.1", port, local_address=source))
+async def tcp(stack: AsyncExitStack, port: int, source: str) -> Peer:
+    stream = await trio.open_tcp_stream("127.0.0.1", port, local_address=source)
+    return Peer(await stack.enter_async_context(stream))
 
 
 # -- who holds many --------------------------------------------------------------------------------
@@ -217,28 +227,26 @@ async def test_an_account_has_a_bounded_number_of_connections() -> None:
 
 async def test_one_account_does_not_keep_a_full_server_to_itself() -> None:
     """It makes room for people who come, and keeps what a person's devices need."""
-    async with running_server(config(max_connections=8)) as server:
-        peers = [await tcp(server.port, "127.0.1.1")]
+    async with running_server(config(max_connections=8)) as server, AsyncExitStack() as stack:
+        peers = [await tcp(stack, server.port, "127.0.1.1")]
         await peers[0].log_in("mallory")
         for number in range(5):
-            peers.append(await tcp(server.port, f"127.0.{number}.1"))
+            peers.append(await tcp(stack, server.port, f"127.0.{number}.1"))
             await peers[-1].ask(Resume(token=peers[0].token), LoggedIn)
         honest = []
         for number in range(4):
-            honest.append(await tcp(server.port, f"127.1.{number}.1"))
+            honest.append(await tcp(stack, server.port, f"127.1.{number}.1"))
             await honest[-1].log_in(f"p{number}")
         for peer in peers[:2]:
             *_, bye = await peer.at_end()
             assert isinstance(bye, Bye)
             assert (bye.reason, bye.retry_after) == ("server_full", 10)
-        last = await tcp(server.port, "127.2.0.1")
+        last = await tcp(stack, server.port, "127.2.0.1")
         *_, refusal = await last.at_end()
         assert isinstance(refusal, Bye)
         assert refusal.reason == "server_full"
         for peer in (*peers[2:], *honest):
             await peer.ask(Ping(), Pong)
-        for peer in (*peers, *honest, last):
-            await peer.stream.aclose()
 
 
 def chosen(members: Sequence[tuple[str, str]], address: str, *, strangers: int, most: int) -> str:
