@@ -166,6 +166,18 @@ class Page(Struct, frozen=True):
     is_inside: bool = True
 
 
+class Waiting(Struct, frozen=True):
+    """Messages of others in a conversation, in the order of seq.
+
+    All entries up to `read_to` were looked at, which may be many more than the messages; there are
+    more to look at while that is less than `head`.
+    """
+
+    head: int
+    read_to: int
+    messages: Sequence[Message]
+
+
 class RoomState(Struct, frozen=True, kw_only=True):
     """A room. `role` is that of the person asked about: None if not a member."""
 
@@ -350,6 +362,19 @@ class Store(Protocol):
         """
         ...
 
+    async def waiting(
+        self,
+        conversation: ConversationKey,
+        *,
+        viewer: NameKey,
+        after: int,
+        limit: int,
+        as_of: Cursor | None = None,
+    ) -> Waiting:
+        """Return the first messages after `after` that others wrote and that are not deleted: at
+        most `limit`, among a bounded number of entries. Otherwise as :meth:`page`."""
+        ...
+
     async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
         """Return the ``text`` entry with this seq as it reads now, or None if there is none."""
         ...
@@ -382,6 +407,10 @@ class Store(Protocol):
 
     async def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
         """Return the keys of all conversations of a person: lobby, rooms, private."""
+        ...
+
+    async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:
+        """Return the read marker and the newest seq of each private conversation of a person."""
         ...
 
     async def conversations(

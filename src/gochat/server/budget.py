@@ -101,6 +101,8 @@ PER_POSITION: Final = 0.02
 ARRIVING: Final = 10.0
 #: For each page that is read to catch up.
 PAGE: Final = 1.0
+#: For each read marker that is read to catch up.
+PER_MARKER: Final = 0.005
 #: For what is refused by the limit on writing, and for what turns out to have been granted before:
 #: that has to be looked up.
 REFUSED_WRITE: Final = 1.0

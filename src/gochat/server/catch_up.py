@@ -18,19 +18,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from heapq import heappop, heappush
 from typing import Final
+
+import trio
 
 from gochat.chat import conversations, names
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.hub import OnlinePerson
 from gochat.chat.mailbox import OVERHEAD
 from gochat.chat.names import NameKey
-from gochat.chat.store import Cursor, Page
+from gochat.chat.store import Cursor, Page, Waiting
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import CaughtUp, Message, Position
-from gochat.server.budget import PAGE
+from gochat.server.budget import PAGE, PER_MARKER, OverBudget
 from gochat.server.services import Services
 from gochat.server.session import NOWHERE, Session
 
@@ -38,6 +41,14 @@ from gochat.server.session import NOWHERE, Session
 NEWEST_PAGE: Final = 200
 #: Entries that are read from the log at once, and kept until the peer has read them.
 ENTRIES_AT_ONCE: Final = 100
+#: Of the messages that wait, all conversations together: what is kept, in characters, beyond one
+#: message of each.
+WAITING_KEPT: Final = 4 * 1024**2
+#: What a message takes besides its text.
+MESSAGE_SIZE: Final = 512
+#: Pages of which nothing is sent, until we look whether the peer is still there: whoever has ended
+#: only its own side of the connection still gets what it asked for.
+QUIET_PAGES: Final = 8
 
 
 class CatchUp:
@@ -64,6 +75,9 @@ class CatchUp:
         self._conversations: set[ConversationKey] = set()
         #: Private conversations that a client without the log has been sent, and up to where.
         self._sent: dict[ConversationKey, int] = {}
+        self._all_markers: dict[ConversationKey, tuple[int, int]] | None = None
+        #: What was posted before the last page, and pages that were read since.
+        self._posted = self._quiet_pages = 0
         session.events = self._held
 
     async def load_rooms(self) -> None:
@@ -123,32 +137,38 @@ class CatchUp:
         the person has not read, the oldest first; nothing to one with the log."""
         if self._receipts is None:
             return
-        queue: list[tuple[int, ConversationKey, deque[Message], int]] = []
+        queue: list[tuple[int, ConversationKey, deque[Message], int, int]] = []
 
         async def read_on(key: ConversationKey, after: int) -> None:
-            page = await self._page(key, after, self._as_of, limit=at_once)
-            if page.entries:
-                heappush(queue, (page.entries[0].ts, key, deque(page.entries), page.head))
+            while True:
+                waiting = await self._waiting(key, after)
+                kept = _fitting(waiting.messages, WAITING_KEPT // left)
+                is_all = len(kept) == len(waiting.messages)
+                after = waiting.read_to if is_all else kept[-1].seq
+                if kept:
+                    heappush(queue, (kept[0].ts, key, kept, after, waiting.head))
+                    return
+                self._session.note_sent(key, after)
+                if after >= waiting.head:
+                    return
 
-        private = [key for key in self._conversations if conversations.is_private(key)]
-        at_once = max(1, ENTRIES_AT_ONCE // max(1, len(private)))
-        for key in private:
-            read, head = await self._marker(key)
-            after = max(read, self._sent.get(key, 0))
-            if after < head:
-                await read_on(key, after)
+        markers = await self._markers_of_all()
+        starts = {key: max(marker[0], self._sent.get(key, 0)) for key, marker in markers.items()}
+        wanted = [key for key in markers if starts[key] < markers[key][1]]
+        left = max(1, len(wanted))
+        for key in wanted:
+            await read_on(key, starts[key])
         while queue:
-            _, key, entries, head = heappop(queue)
-            entry = entries.popleft()
-            is_message = entry.kind == "text" and not entry.deleted
-            if is_message and names.known(entry.from_) != self._person.key:
-                self._session.outlet.post(encode(entry))
-            self._session.note_sent(key, entry.seq)
+            left = len(queue)
+            _, key, messages, read_to, head = heappop(queue)
+            message = messages.popleft()
+            self._session.outlet.post(encode(message))
+            self._session.note_sent(key, message.seq if messages else read_to)
             await self._session.wait_for_peer()
-            if entries:
-                heappush(queue, (entries[0].ts, key, entries, head))
-            elif entry.seq < head:
-                await read_on(key, entry.seq)
+            if messages:
+                heappush(queue, (messages[0].ts, key, messages, read_to, head))
+            elif read_to < head:
+                await read_on(key, read_to)
 
     async def finish(self) -> None:
         """Send what was said meanwhile; from then on the session has its events by itself.
@@ -184,7 +204,7 @@ class CatchUp:
             is_room = key.startswith("#") and key != LOBBY_KEY
             own = self._person.rooms.get(key, self._as_of)
             start = rooms.get(key, own) if is_room else since
-            await self._session.require_peer()
+            await self._pay(PAGE)
             before = await self._store.page(key, viewer=self._person.key, limit=1, as_of=start)
             page = await self._page(key, before.head, self._as_of)
             await self._send_on(key, page, self._as_of)
@@ -207,23 +227,54 @@ class CatchUp:
                 return
             page = await self._page(key, last, as_of)
 
-    async def _page(
-        self, key: ConversationKey, after: int, as_of: Cursor, limit: int = ENTRIES_AT_ONCE
-    ) -> Page:
+    async def _page(self, key: ConversationKey, after: int, as_of: Cursor) -> Page:
         """Read a page, unless nobody is there any more to be sent it."""
-        await self._session.require_peer()
-        self._budgets.spend(self._session.address, self._person.key, PAGE)
+        await self._pay(PAGE)
         return await self._store.page(
-            key, viewer=self._person.key, after=after, limit=limit, as_of=as_of
+            key, viewer=self._person.key, after=after, limit=ENTRIES_AT_ONCE, as_of=as_of
         )
 
-    async def _marker(self, key: ConversationKey) -> tuple[int, int]:
-        """Return the person's read marker in a conversation, and its newest seq."""
+    async def _waiting(self, key: ConversationKey, after: int) -> Waiting:
+        """Read messages of others, as :meth:`_page` does."""
+        await self._pay(PAGE)
+        return await self._store.waiting(
+            key, viewer=self._person.key, after=after, limit=ENTRIES_AT_ONCE, as_of=self._as_of
+        )
+
+    async def _pay(self, cost: float) -> None:
+        """Pay for what is to be read, as soon as nothing is owed; end, if nobody is there any more.
+
+        While there is something to write, writing it shows that the peer has gone.
+        """
         await self._session.require_peer()
-        state = await self._store.conversation(self._person.key, key)
-        if state is None:
-            return 0, 0
-        return self._markers.read(self._person.key, key, state.read), state.head
+        posted = self._session.outlet.posted
+        self._quiet_pages = self._quiet_pages + 1 if posted == self._posted else 0
+        self._posted = posted
+        if self._quiet_pages > QUIET_PAGES:
+            self._session.require_not_left()
+        while True:
+            try:
+                self._budgets.charge(self._session.address, self._person.key, cost)
+            except OverBudget as error:
+                await self._session.while_there(partial(trio.sleep, error.wait))
+            else:
+                return
+
+    async def _marker(self, key: ConversationKey) -> tuple[int, int]:
+        """Return the person's read marker in a private conversation, and its newest seq."""
+        if self._all_markers is None:
+            self._all_markers = await self._markers_of_all()
+        return self._all_markers.get(key, (0, 0))
+
+    async def _markers_of_all(self) -> dict[ConversationKey, tuple[int, int]]:
+        """Return that of each private conversation that the person had as they arrived."""
+        await self._pay(PAGE + len(self._conversations) * PER_MARKER)
+        markers = await self._store.private_markers(self._person.key)
+        return {
+            key: (self._markers.read(self._person.key, key, read), head)
+            for key, (read, head) in markers.items()
+            if key in self._conversations
+        }
 
     async def _check_not_behind(self, key: ConversationKey, position: Position) -> None:
         """Raise StoreUnavailable if the client, at another node, was sent what is yet to come here.
@@ -286,3 +337,14 @@ def _removes(entry: Message, person: NameKey) -> bool:
     return (entry.kind == "leave" and names.known(entry.from_) == person) or (
         entry.kind == "kick" and names.known(entry.text) == person
     )
+
+
+def _fitting(messages: Sequence[Message], size: int) -> deque[Message]:
+    """Return the first messages, as many as have the size; at least one, if there are any."""
+    kept: deque[Message] = deque()
+    for message in messages:
+        size -= len(message.text) + MESSAGE_SIZE
+        if kept and size < 0:
+            break
+        kept.append(message)
+    return kept

@@ -59,7 +59,14 @@ from gochat.server import session_log
 from gochat.server.budget import FRAME, MAX_PAUSE, PER_BYTE, REFUSAL, UNCHARGED, OverBudget
 from gochat.server.journal import ACTS, Journal, Rate
 from gochat.server.receipts import Receipts
-from gochat.server.sockets import READ_SIZE, has_descriptor, read_some, unacknowledged, unread
+from gochat.server.sockets import (
+    READ_SIZE,
+    has_descriptor,
+    has_left,
+    read_some,
+    unacknowledged,
+    unread,
+)
 from gochat.server.tls import TlsStream
 
 if TYPE_CHECKING:
@@ -296,6 +303,12 @@ class Session:
             self._scope.cancel()
             await trio.lowlevel.checkpoint_if_cancelled()
         if self.outlet.is_closed:
+            raise trio.BrokenResourceError("the peer is gone")
+
+    def require_not_left(self) -> None:
+        """Go on only if the peer has not ended its side: who reads much for it that is not sent,
+        which would break, calls this."""
+        if self._descriptor is not None and has_left(self._descriptor):
             raise trio.BrokenResourceError("the peer is gone")
 
     def hold_back(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import sys
 from typing import Final, TypeGuard
@@ -50,6 +51,15 @@ async def read_some(descriptor: int) -> bytes:
             continue
         except OSError as error:
             raise trio.BrokenResourceError("the connection broke") from error
+
+
+def has_left(descriptor: int) -> bool:
+    """True if the peer writes nothing more, or the connection is broken."""
+    if sys.platform == "win32":
+        return False
+    poll = select.poll()
+    poll.register(descriptor, getattr(select, "POLLRDHUP", select.POLLHUP))
+    return bool(poll.poll(0))
 
 
 if sys.platform == "linux":

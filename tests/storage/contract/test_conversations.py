@@ -7,6 +7,8 @@ from storing import Chat, account, draft, key, person
 
 from gochat.chat.store import MAX_COUNTED
 from gochat.protocol.messages import Conversation
+from gochat.storage.redis import reading as redis_reading
+from gochat.storage.sqlite import reader as sqlite_reader
 
 pytestmark = pytest.mark.trio
 
@@ -197,3 +199,60 @@ async def test_one_conversation_is_the_same_as_in_the_list(chat: Chat) -> None:
     listed, _ = await chat.store.conversations(person("Mei"), after="", limit=10)
     assert listed == [await chat.seen("Mei", conversation.conv) for conversation in listed]
     assert [conversation.unread for conversation in listed] == [1, 0, 1]
+
+
+async def test_what_waits_is_what_others_wrote_and_is_there(chat: Chat) -> None:
+    await chat.say("Bob", "@Mei", "deleted")
+    await chat.say("Mei", "@Bob", "own")
+    await chat.say("Bob", "@Mei", "first")
+    await chat.do("Bob", "@Mei", "delete", ref=1)
+    await chat.do("Mei", "@Bob", "react", "👍", ref=3)
+    await chat.say("Bob", "@Mei", "second")
+    await chat.say("Mei", "@Bob", "own")
+
+    async def waiting(after: int, limit: int) -> tuple[list[str], int, int]:
+        found = await chat.store.waiting(
+            key("@Bob", "Mei"), viewer=person("Mei"), after=after, limit=limit
+        )
+        for message in found.messages:
+            assert message in await chat.entries("Mei", "@Bob")
+        return [message.text for message in found.messages], found.read_to, found.head
+
+    assert await waiting(0, 1) == (["first"], 3, 7)
+    assert await waiting(3, 1) == (["second"], 6, 7)
+    assert await waiting(6, 1) == ([], 7, 7)
+    assert await waiting(0, 100) == (["first", "second"], 7, 7)
+    nobody = await chat.store.waiting(key("@Eve", "Mei"), viewer=person("Mei"), after=0, limit=1)
+    assert (nobody.messages, nobody.head) == ([], 0)
+
+
+async def test_what_waits_is_looked_for_among_a_bounded_number_of_entries(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sqlite_reader, redis_reading):
+        monkeypatch.setattr(module, "MAX_SKIPPED", 4)
+    for number in range(9):
+        await chat.say("Mei", "@Bob", f"own {number}")
+    await chat.say("Bob", "@Mei", "hi")
+    after, seen = 0, []
+    while after < 10:
+        found = await chat.store.waiting(
+            key("@Bob", "Mei"), viewer=person("Mei"), after=after, limit=3
+        )
+        after = found.read_to
+        seen.append((after, [message.text for message in found.messages]))
+    assert seen == [(4, []), (8, []), (10, ["hi"])]
+
+
+async def test_markers_of_all_private_conversations(chat: Chat) -> None:
+    assert await chat.store.private_markers(person("Mei")) == {}
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.say("Mei", "@Mei", "note")
+    await chat.say("Bob", "@Mei", "hi")
+    await chat.say("Bob", "@Mei", "hi again")
+    await chat.mark_read("Mei", "@Bob", 1)
+    assert await chat.store.private_markers(person("Mei")) == {
+        key("@Mei", "Mei"): (0, 1),
+        key("@Bob", "Mei"): (1, 2),
+    }
+    assert await chat.store.private_markers(person("Bob")) == {key("@Mei", "Bob"): (0, 2)}

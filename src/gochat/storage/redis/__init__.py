@@ -36,6 +36,7 @@ from gochat.chat.store import (
     RoomState,
     Store,
     Token,
+    Waiting,
 )
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
@@ -159,12 +160,32 @@ class RedisStore:
         assert as_of is None or isinstance(as_of, tuple)
         steps = self._reading.page(conversation, viewer, before, after, limit, as_of)
         page = await self._reader.run(steps)
+        self._require_history(as_of, conversation, page.epoch)
+        return page
+
+    def _require_history(
+        self, as_of: tuple[int, ...] | None, conversation: ConversationKey, epoch: str
+    ) -> None:
         if as_of is not None:
             partition = self._keys.partition(conversation)
-            if not self._order.goes_on(as_of, partition, page.epoch):
+            if not self._order.goes_on(as_of, partition, epoch):
                 # Who follows is told in a moment, and begins anew.
                 raise StoreUnavailable("the store has another history")
-        return page
+
+    async def waiting(
+        self,
+        conversation: ConversationKey,
+        *,
+        viewer: NameKey,
+        after: int,
+        limit: int,
+        as_of: Cursor | None = None,
+    ) -> Waiting:
+        assert as_of is None or isinstance(as_of, tuple)
+        steps = self._reading.waiting(conversation, viewer, after, limit, as_of)
+        epoch, waiting = await self._reader.run(steps)
+        self._require_history(as_of, conversation, epoch)
+        return waiting
 
     async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
         return await self._reader.run(self._reading.message(conversation, seq))
@@ -190,6 +211,9 @@ class RedisStore:
 
     async def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
         return await self._reader.run(self._reading.conversation_keys(person))
+
+    async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:
+        return await self._reader.run(self._reading.private_markers(person))
 
     async def conversations(
         self, person: NameKey, *, after: str, limit: int

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import Page, RoomState
+from gochat.chat.store import Page, RoomState, Waiting
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Reaction, Room
 from gochat.storage.redis import scripts
@@ -25,6 +25,8 @@ from gochat.storage.redis.wire import Reply
 MAX_TRIES: Final = 3
 #: Conversations asked about in one step.
 CHUNK: Final = 100
+#: Entries that are looked at for a page of messages of others.
+MAX_SKIPPED: Final = 1000
 #: Markers of the lobby remembered; when there are more, it begins anew. A few megabytes.
 MAX_BEGAN: Final = 50_000
 
@@ -46,6 +48,8 @@ class Span(Struct, frozen=True):
     before: int | None = None
     after: int | None = None
     as_of: tuple[int, ...] | None = None
+    #: Only messages of others that are not deleted, among so many entries; 0: all entries.
+    skipped: int = 0
 
 
 class Extract(Struct, frozen=True):
@@ -133,10 +137,11 @@ class Reading:
             "" if span.as_of is None else span.as_of[partition],
             name,
             viewer if viewer is not None and _rooms(span.key) else "",
+            span.skipped,
         )
 
     def _extract(self, reply: Reply, shape: Callable[[str], Shape]) -> Extract:
-        epoch, head, first, packed, given, is_inside = reply
+        epoch, head, first, packed, given, is_inside = reply[:6]
         reactions: dict[int, list[Reaction]] = {}
         for one in given:
             seq, found = reaction(one)
@@ -144,6 +149,31 @@ class Reading:
         records = [decode_record(record) for record in packed]
         name = epoch.decode()
         return Extract(name, head, first, records, reactions, shape(name), is_inside == 1)
+
+    def waiting(
+        self,
+        key: ConversationKey,
+        viewer: NameKey,
+        after: int,
+        limit: int,
+        as_of: tuple[int, ...] | None,
+    ) -> Steps[tuple[str, Waiting]]:
+        """Read messages of others; returned with the epoch."""
+        people = _participants(key)
+        yield from self._names.look_up((*people, viewer), _rooms(key))
+        shape = self._shape(key, people)
+        span = Span(key, limit, after=after, as_of=as_of, skipped=MAX_SKIPPED)
+        command = self._page_command(span, viewer, self._names.person(viewer) or "")
+        (reply,) = yield from self._with_epochs([command])
+        extract, numbers, read_to = self._extract(reply, shape), reply[6], reply[7]
+        messages = [
+            structs.replace(
+                extract.shape.message(seq, record),
+                reactions=tuple(extract.reactions.get(seq, ())),
+            )
+            for seq, record in zip(numbers, extract.records, strict=True)
+        ]
+        return extract.epoch, Waiting(extract.head, read_to, messages)
 
     def message(self, key: ConversationKey, seq: int) -> Steps[Message | None]:
         """Read one message."""
@@ -211,6 +241,25 @@ class Reading:
             if row is not None and decode_row(row).role != "invited"
         }
         return theirs | set(listed[:1])
+
+    def private_markers(self, person: NameKey) -> Steps[dict[ConversationKey, tuple[int, int]]]:
+        """Read the markers and heads of all private conversations of a person."""
+        listed = yield from self.listed(person)
+        keys = [key for key in listed if conversations.is_private(key)]
+        commands = []
+        for key in keys:
+            meta, who = self._keys.conversation(key, "c", "w")
+            partition = self._keys.partition(key)
+            commands += [
+                Command(partition, ("HGET", meta, "seq")),
+                Command(partition, ("HGET", who, person)),
+            ]
+        replies = yield commands
+        return {
+            key: (decode_row(row).read, int(head or 0))
+            for key, head, row in zip(keys, replies[::2], replies[1::2], strict=True)
+            if row is not None
+        }
 
     def conversations(
         self, person: NameKey, after: str, limit: int

@@ -39,6 +39,7 @@ from gochat.chat.store import (
     RoomState,
     Store,
     Token,
+    Waiting,
 )
 from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
@@ -159,6 +160,20 @@ class SqliteStore:
             partial(self._reader.page, conversation, viewer, before, after, limit, as_of)
         )
 
+    async def waiting(
+        self,
+        conversation: ConversationKey,
+        *,
+        viewer: NameKey,
+        after: int,
+        limit: int,
+        as_of: Cursor | None = None,
+    ) -> Waiting:
+        assert as_of is None or isinstance(as_of, int)
+        return await self._read(
+            partial(self._reader.waiting, conversation, viewer, after, limit, as_of)
+        )
+
     async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
         return await self._read(partial(self._reader.message, conversation, seq))
 
@@ -184,6 +199,9 @@ class SqliteStore:
 
     async def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
         return await self._read(partial(self._reader.conversation_keys, person))
+
+    async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:
+        return await self._read(partial(self._reader.private_markers, person))
 
     async def conversations(
         self, person: NameKey, *, after: str, limit: int

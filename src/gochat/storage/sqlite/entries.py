@@ -121,33 +121,43 @@ def with_reactions(
     if not messages:
         return messages
     base = first_id(conversation)
-    rows = db.execute(
-        "SELECT r.entry, r.emoji, r.person, a.name FROM reaction r JOIN account a"
-        " ON a.key = r.person WHERE r.entry BETWEEN ? AND ? ORDER BY r.entry, r.seq",
-        (base + messages[0].seq, base + messages[-1].seq),
+    span = (base + messages[0].seq, base + messages[-1].seq)
+    # Most messages have none, or a few; of those that everybody reacts to, only who is named is
+    # looked up.
+    groups = db.execute(
+        "SELECT entry, emoji, count(*), max(person = ?) FROM reaction"
+        " WHERE entry BETWEEN ? AND ? GROUP BY entry, emoji ORDER BY entry, min(seq)",
+        (viewer, *span),
     ).fetchall()
-    if not rows:
+    if not groups:
         return messages
-    given: dict[int, dict[str, list[tuple[str, str]]]] = {}
-    for entry, emoji, person, name in rows:
-        given.setdefault(entry - base, {}).setdefault(emoji, []).append((person, name))
+    named: dict[tuple[int, str], list[str]] = {}
+    if max(count for _, _, count, _ in groups) <= MAX_REACTION_NAMES:
+        for entry, emoji, person in db.execute(
+            "SELECT entry, emoji, person FROM reaction WHERE entry BETWEEN ? AND ?"
+            " ORDER BY entry, seq",
+            span,
+        ):
+            named.setdefault((entry, emoji), []).append(person)
+    else:
+        for entry, emoji, _, _ in groups:
+            rows = db.execute(
+                "SELECT person FROM reaction WHERE entry = ? AND emoji = ? ORDER BY seq LIMIT ?",
+                (entry, emoji, MAX_REACTION_NAMES),
+            )
+            named[entry, emoji] = [person for (person,) in rows]
+    names: dict[str, str] = {}
+    for person in {person for people in named.values() for person in people}:
+        row = db.execute("SELECT name FROM account WHERE key = ?", (person,)).fetchone()
+        names[person] = required(row, f"the account of {person}")[0]
+    given: dict[int, list[Reaction]] = {}
+    for entry, emoji, count, me in groups:
+        people = tuple(names[person] for person in named[entry, emoji])
+        reaction = Reaction(emoji=emoji, count=count, names=people, me=bool(me))
+        given.setdefault(entry - base, []).append(reaction)
     return [
-        structs.replace(message, reactions=_reactions(given[message.seq], viewer))
+        structs.replace(message, reactions=tuple(given[message.seq]))
         if message.seq in given
         else message
         for message in messages
     ]
-
-
-def _reactions(
-    given: dict[str, list[tuple[str, str]]], viewer: NameKey | None
-) -> tuple[Reaction, ...]:
-    return tuple(
-        Reaction(
-            emoji=emoji,
-            count=len(people),
-            names=tuple(name for _, name in people[:MAX_REACTION_NAMES]),
-            me=any(person == viewer for person, _ in people),
-        )
-        for emoji, people in given.items()
-    )

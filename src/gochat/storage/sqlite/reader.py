@@ -20,6 +20,7 @@ from gochat.chat.store import (
     Page,
     RoomState,
     Token,
+    Waiting,
 )
 from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
@@ -28,6 +29,7 @@ from gochat.storage.sqlite.entries import (
     COLUMNS,
     FROM,
     MAX_SEQ,
+    SEQ_BITS,
     Shape,
     find_by_cid,
     first_id,
@@ -41,6 +43,8 @@ MAX_LOOKED_AT: Final = 4 * MAX_COUNTED
 #: How many it passes over on the way: one's own, which are none of those, may be a great many, for
 #: saying something moves no marker. Some 20 ms.
 MAX_PASSED: Final = 10 * MAX_LOOKED_AT
+#: Entries that are looked at for a page of messages of others.
+MAX_SKIPPED: Final = 4000
 #: Names asked for in one statement; SQLite's own bound on parameters was 999 for long.
 _MANY: Final = 500
 
@@ -140,6 +144,26 @@ class Reader:
                 messages = with_reactions(db, id_, map(shape.message, rows), viewer)
         return Page(self._epoch, head, messages, is_inside)
 
+    def waiting(
+        self, key: ConversationKey, viewer: NameKey, after: int, limit: int, as_of: int | None
+    ) -> Waiting:
+        """See :meth:`gochat.chat.store.Store.waiting`."""
+        with self._connections.snapshot() as db:
+            row = db.execute("SELECT id, name FROM conversation WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return Waiting(0, after, [])
+            id_, name = row
+            head = _head(db, id_, as_of)
+            last = min(head, after + MAX_SKIPPED)
+            rows = db.execute(
+                f"SELECT {COLUMNS} FROM {FROM} WHERE e.id BETWEEN ? AND ? AND e.sender <> ?"
+                " AND e.kind = 'text' AND NOT e.deleted ORDER BY e.id LIMIT ?",
+                (first_id(id_) + after + 1, first_id(id_) + last, viewer, limit),
+            ).fetchall()
+            shape = Shape(db, key, name, self._epoch)
+            messages = with_reactions(db, id_, map(shape.message, rows), viewer)
+        return Waiting(head, messages[-1].seq if len(messages) == limit else last, messages)
+
     def message(self, key: ConversationKey, seq: int) -> Message | None:
         """See :meth:`gochat.chat.store.Store.message`."""
         if not 0 < seq <= MAX_SEQ:
@@ -184,6 +208,18 @@ class Reader:
             ).fetchall()
         return {ConversationKey(key) for (key,) in rows}
 
+    def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:
+        """See :meth:`gochat.chat.store.Store.private_markers`."""
+        with self._connections.snapshot() as db:
+            rows = db.execute(
+                "SELECT c.key, m.read,"
+                " (SELECT max(id) FROM entry WHERE id BETWEEN c.id << ? AND c.id << ? | ?)"
+                " FROM participant m JOIN conversation c ON c.id = m.conversation"
+                " WHERE m.person = ? AND m.peer IS NOT NULL",
+                (SEQ_BITS, SEQ_BITS, MAX_SEQ, person),
+            ).fetchall()
+        return {ConversationKey(key): (read, (id_ or 0) & MAX_SEQ) for key, read, id_ in rows}
+
     def conversations(
         self, person: NameKey, after: str, limit: int
     ) -> tuple[list[Conversation], bool]:
@@ -205,18 +241,19 @@ class Reader:
         self,
         db: sqlite3.Connection,
         person: NameKey,
-        row: tuple[int, str, str, bool, str | None, int, Level],
+        row: tuple[int, str, str, bool, str | None, int, Level, bool | None],
     ) -> Conversation:
-        id_, address, topic, private, role, read, level = row
+        id_, address, topic, private, role, read, level, is_to_oneself = row
         head = _head(db, id_, None)
         first, last = first_id(id_) + read + 1, last_id(id_)
-        unread = db.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM (SELECT kind, deleted FROM"
-            " (SELECT kind, sender, deleted FROM entry WHERE id BETWEEN ? AND ? LIMIT ?)"
-            " WHERE sender <> ? LIMIT ?) WHERE kind = 'text' AND NOT deleted LIMIT ?)",
-            (first, last, MAX_PASSED, person, MAX_LOOKED_AT, MAX_COUNTED),
-        ).fetchone()[0]
-        mentions = 0
+        unread = mentions = 0
+        if not is_to_oneself:  # else all of it is one's own
+            unread = db.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM (SELECT kind, deleted FROM"
+                " (SELECT kind, sender, deleted FROM entry WHERE id BETWEEN ? AND ? LIMIT ?)"
+                " WHERE sender <> ? LIMIT ?) WHERE kind = 'text' AND NOT deleted LIMIT ?)",
+                (first, last, MAX_PASSED, person, MAX_LOOKED_AT, MAX_COUNTED),
+            ).fetchone()[0]
         if unread:
             mentions = db.execute(
                 "SELECT count(*) FROM (SELECT 1 FROM mention WHERE person = ?"
@@ -300,7 +337,7 @@ class Reader:
 
 
 _CONVERSATIONS: Final = (
-    f"SELECT c.id, {_ADDRESS}, c.topic, c.private, m.role, m.read, m.level"
+    f"SELECT c.id, {_ADDRESS}, c.topic, c.private, m.role, m.read, m.level, m.peer = m.person"
     " FROM participant m JOIN conversation c ON c.id = m.conversation"
     " LEFT JOIN account p ON p.key = m.peer"
     " WHERE m.person = ? AND m.role IS NOT 'invited'"

@@ -2,16 +2,19 @@
 --
 -- KEYS: state, meta, log, reactions, who. ARGV: the epoch (unused); before, after (empty: not
 -- given); limit; the position as of which the log is read (empty: now); the viewer's name; their key,
--- where it matters whether they are in the room (else empty).
--- Returns {epoch, head, seq of the first entry, records, reactions, 1 if they are in the room}: of
+-- where it matters whether they are in the room (else empty); and
+-- of how many entries only the messages of others are read that are not deleted (0: all are read).
+-- Returns {epoch, head, seq of the first entry, records, reactions, 1 if they are in the room, the
+-- seqs of the records if some are left out, the seq up to which entries were looked at}: of
 -- reactions, one after the other, {seq, emoji, count, 1 if the viewer's is among them, names …}. The
 -- error GONE: keys of the conversation have vanished.
 
 local NAMES = 10 -- enough to say who; the rest is a number
 
 local state, meta, log, reactions, who = unpack(KEYS)
-local _, before, after, limit, as_of, viewer, viewer_key = unpack(ARGV)
+local _, before, after, limit, as_of, viewer, viewer_key, skipped = unpack(ARGV)
 before, after, limit, as_of = tonumber(before), tonumber(after), tonumber(limit), tonumber(as_of)
+skipped = tonumber(skipped)
 
 local epoch = redis.call('HGET', state, 'epoch')
 local head = redis.call('HMGET', meta, 'seq', 'base')
@@ -49,15 +52,35 @@ end
 local first, last = base + 1, seq
 if after then
   first = math.max(first, after + 1)
-  last = math.min(last, first + limit - 1)
+  last = math.min(last, first + math.max(limit, skipped) - 1)
 else
   last = before and math.min(last, before - 1) or last
   first = math.max(first, last - limit + 1)
 end
 if first > last or limit < 1 then
-  return { epoch, seq, 0, {}, {}, is_inside }
+  return { epoch, seq, 0, {}, {}, is_inside, {}, seq }
 end
 local records = redis.call('LRANGE', log, first - 1 - base, last - 1 - base)
+
+local numbers = {}
+if skipped > 0 then
+  local kept = {}
+  for index, packed in ipairs(records) do
+    local record = cmsgpack.unpack(packed)
+    if record[8] == 'text' and record[6] == 0 and record[7] ~= viewer then
+      kept[#kept + 1] = packed
+      numbers[#numbers + 1] = first + index - 1
+      if #kept == limit then
+        last = first + index - 1
+        break
+      end
+    end
+  end
+  records = kept
+  if #kept == 0 then
+    return { epoch, seq, 0, {}, {}, is_inside, {}, last }
+  end
+end
 
 local given = redis.call(
   'ZRANGEBYLEX', reactions,
@@ -82,4 +105,4 @@ for _, one in ipairs(given) do
     reaction[#reaction + 1] = name
   end
 end
-return { epoch, seq, first, records, found, is_inside }
+return { epoch, seq, first, records, found, is_inside, numbers, last }
