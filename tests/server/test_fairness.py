@@ -127,7 +127,8 @@ async def test_others_get_the_loop_between_the_positions_of_a_resume(
 async def test_a_batch_that_takes_less_than_a_slice_gives_no_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with open_server(config()) as server, trio.open_nursery() as nursery:
+    limits = config(malformed_frames=1000)
+    async with open_server(limits) as server, trio.open_nursery() as nursery:
         peer = await connect(nursery, server)
         witness = Witness(monkeypatch)
         monkeypatch.setattr(session_module, "SLICE", inf)
@@ -146,7 +147,7 @@ async def test_before_the_login_exactly_what_is_allowed_is_answered(together: in
     """However it was cut into segments."""
     size = len(encode(Ping()))
     async with (
-        open_server(config(anonymous_bytes=100 * size)) as server,
+        open_server(config(anonymous_bytes=100 * size, malformed_frames=1000)) as server,
         trio.open_nursery() as nursery,
     ):
         peer = await connect(nursery, server)
