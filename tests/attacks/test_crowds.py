@@ -27,7 +27,7 @@ from gochat.protocol.messages import (
     Pong,
     Resume,
 )
-from gochat.server import crowding, session
+from gochat.server import app, crowding, session
 from gochat.server.app import Server, open_server
 from gochat.server.budget import Budgets, OverBudget
 from gochat.server.limits import ConnectionLimiter
@@ -193,6 +193,29 @@ async def test_an_address_over_its_budget_takes_nobodys_place(
         for peer in crowd:
             await peer.ask(Ping(), Pong)
         await (await tcp(stack, server.port, "127.0.4.1")).ask(Ping(), Pong)
+
+
+async def test_a_network_makes_a_full_server_look_for_room_only_so_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "LOOKS", (3, 0.001))
+    looks, make_room = [], crowding.make_room
+
+    def counted(strangers: Any, address: str) -> bool:
+        looks.append(address)
+        return make_room(strangers, address)
+
+    monkeypatch.setattr(crowding, "make_room", counted)
+    async with running_server(config(anonymous_max=1)) as server, AsyncExitStack() as stack:
+        await (await tcp(stack, server.port, "127.0.1.1")).ask(Ping(), Pong)
+        for _ in range(10):
+            *_, bye = await (await tcp(stack, server.port, "127.0.1.2")).at_end()
+            assert isinstance(bye, Bye)
+            assert bye.reason == "server_full"
+        assert looks == ["127.0.1.2"] * 3
+        # Others are not kept out by that.
+        await (await tcp(stack, server.port, "127.0.2.1")).at_end()
+        assert looks[3:] == ["127.0.2.1"]
 
 
 async def tcp(stack: AsyncExitStack, port: int, source: str) -> Peer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from time import process_time
 from typing import Any
 
@@ -14,6 +15,7 @@ from storing import Chat, draft
 from gochat.protocol.messages import LoggedIn, Message, Ping, Pong, Resume
 from gochat.server.app import Server, open_server
 from gochat.server.catch_up import QUIET_PAGES
+from gochat.server.session import Session
 from gochat.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.trio
@@ -120,13 +122,20 @@ async def test_catching_up_goes_on_as_it_is_paid_for(monkeypatch: pytest.MonkeyP
     async with open_server(limits) as server, trio.open_nursery() as nursery:
         resume = Resume(token=await token(server, nursery))
         await populate(server, friends=120, of="friends")
-        reads, ended = Reads(monkeypatch), trio.Event()
+        reads, ended, waits = Reads(monkeypatch), trio.Event(), trio.Event()
+        while_there = Session.while_there
+
+        async def noted(session: Session, turn: Callable[[], Awaitable[None]]) -> None:
+            if reads.fifty.is_set():
+                waits.set()
+            await while_there(session, turn)
+
+        monkeypatch.setattr(Session, "while_there", noted)
         peer = connection(server, nursery, ended)
         await peer.send(resume)
         await peer.expect(LoggedIn)
         with trio.fail_after(PATIENCE):
-            await reads.fifty.wait()
-        await trio.sleep(0.3)  # it would read the others in a third of that
+            await waits.wait()
         assert reads.count < 100
         assert not ended.is_set()
         await peer.stream.aclose()

@@ -478,6 +478,26 @@ def test_what_was_lost_is_said_again_by_who_was_there() -> None:
     assert rules(history) == set(), "long ago is not lately"
 
 
+def test_what_outlived_a_loss_is_not_missed_because_of_it() -> None:
+    history = history_of(EMPTIED, again=SAID)
+    history.insert(-1, Shaken(100, 101, "was emptied once more", since=0))
+    emptied: list[Event] = [event for event in history if not isinstance(event, Logged)]
+    emptied += [
+        Restarted(102, "bob.1", "#lobby", "e3", 0),
+        Said(103, "ada", "ada", "#lobby", "new", "new"),
+        Seen(104, "bob.1", "#lobby", "e3", 1, "text", "ada", "new", "new"),
+        Logged("#lobby", "e3", 1, "text", "ada", "new", "new"),
+    ]
+    assert rules(emptied) == set(), "the second loss took it, long after it was said"
+    early = [
+        replace(event, began=20, at=21)
+        if isinstance(event, Shaken) and event.what.endswith("more")
+        else event
+        for event in emptied
+    ]
+    assert rules(early) == {Rule.NOT_SAID_AGAIN}, "and here lately"
+
+
 def test_what_was_lost_keeps_its_order_but_may_come_behind_what_was_said_since() -> None:
     assert rules(history_of(EMPTIED, again=SAID, fresh_by="ada")) == set()
     swapped = history_of(EMPTIED, again=("2", "1", *SAID[2:]))

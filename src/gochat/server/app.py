@@ -48,6 +48,7 @@ from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
 from gochat.chat.hub import Hub
 from gochat.chat.passwords import Passwords
+from gochat.chat.rate import Buckets
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
@@ -61,7 +62,13 @@ from gochat.server.certificate import Certificate
 from gochat.server.crowding import Handshake
 from gochat.server.handlers import Handlers
 from gochat.server.identity import Identity
-from gochat.server.limits import ConnectionLimiter, LoginLimiter, max_connections
+from gochat.server.limits import (
+    MAX_REMEMBERED,
+    ConnectionLimiter,
+    LoginLimiter,
+    max_connections,
+    network,
+)
 from gochat.server.listener import (
     accept_for_ever,
     cannot_listen,
@@ -84,6 +91,10 @@ log = structlog.stdlib.get_logger()
 
 #: Connections that the kernel may hold until they are accepted: a reconnect storm comes at once.
 BACKLOG: Final = 4096
+#: Looks for room in a full server that a network causes: at once, and per second. Each goes through
+#: all sessions, which take milliseconds where they are many; the room for a whole office is found
+#: at once.
+LOOKS: Final = (64, 10.0)
 #: Seconds in which a client may come back to a server that is closing.
 RETRY_AFTER_CLOSING: Final = 1.0
 
@@ -96,6 +107,7 @@ class Server:
         self._handlers = Handlers(services)
         self.sessions: set[Session] = set()
         self._handshakes: set[Handshake] = set()
+        self._looks: Buckets[str] = Buckets(*LOOKS, MAX_REMEMBERED)
         self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()
         #: Set when the store is damaged; `damage` says how.
@@ -144,6 +156,9 @@ class Server:
             await self.serve_stream(encrypted, address, port)
 
     def _make_room(self, address: str) -> bool:
+        now = trio.current_time()
+        if self._looks.of(network(address), now).take(now):
+            return False
         strangers = (session for session in self.sessions if session.is_stranger)
         if crowding.make_room((*strangers, *self._handshakes), address):
             return True

@@ -1,12 +1,11 @@
 """What each request costs, and who pays for it.
 
 Messages and all else that is written to the log have a limit of their own, and quotas
-(:mod:`.quotas`). What reads, logs in or
-is only passed on is paid for from a budget: each person has one, for all devices together, and so
-has each address, for all who share it, and of IPv6 each network of 2^72 addresses, which is what a
-home is commonly given. A request is let in while anything is left in each of them, and then costs
-what the table says, also where that is more: it is owed. What turns out to cost more is charged
-afterwards.
+(:mod:`.quotas`). What reads, logs in or is only passed on is paid for from a budget: each person
+has one, for all devices together, and so has each address, for all who share it, and of IPv6 each
+network of 2^72 addresses, which is what a home is commonly given. A request is let in while
+anything is left in each of them, and then costs what the table says, also where that is more: it is
+owed. What turns out to cost more is charged afterwards.
 
 Besides, each frame costs what its size takes to be understood, whatever is in it, and each refusal
 what it takes to reply: what is refused, or not even known, must not be free. That is never refused
@@ -18,9 +17,7 @@ budget; `tests/server/test_budget.py` has what the dearest of them do.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Final
 
 from gochat.chat.names import NameKey
@@ -59,7 +56,7 @@ from gochat.protocol.messages import (
     Typing,
     Who,
 )
-from gochat.server.limits import MAX_REMEMBERED, subscriber
+from gochat.server.limits import MAX_REMEMBERED, networks, subscriber
 
 #: What a request costs, whatever is in it. What is paid from the limit on writing costs nothing
 #: here, as long as that lasts.
@@ -127,8 +124,7 @@ HANDSHAKE: Final = 3.0
 #: An address may have several people behind it. It has the budget of as many as it may have
 #: connections; but not all of them are busy all the time.
 BUSY_SHARE: Final = 0.25
-#: Bits that name a network of IPv6; its budget is that of so many addresses.
-NETWORK_BITS: Final = 56
+#: The budget of a network of IPv6 is that of so many addresses.
 PER_NETWORK: Final = 2
 
 
@@ -205,17 +201,6 @@ class Budgets:
         if person is not None:
             yield self._people.of(person, now)
         yield self._addresses.of(subscriber(address), now)
-        if (network := _network(address)) is not None:
-            yield self._networks.of(network, now)
-
-
-@lru_cache(maxsize=4096)
-def _network(address: str) -> str | None:
-    """The network of IPv6 that an address is in; None for all others."""
-    try:
-        ip = ipaddress.ip_address(subscriber(address))
-    except ValueError:
-        return None
-    return (
-        str(ipaddress.ip_network(f"{ip}/{NETWORK_BITS}", strict=False)) if ip.version == 6 else None
-    )
+        *_, narrowest = networks(address)
+        if ":" in narrowest:
+            yield self._networks.of(narrowest, now)

@@ -212,6 +212,14 @@ class _Evidence:
             for loss in self.losses
         )
 
+    def outlived(self, id_: _Id, loss: Shaken) -> bool:
+        """True if a message was there after a loss, and before another, which may have taken it."""
+        return any(
+            loss.at < known <= later.began
+            for known in self.noted[id_].values()
+            for later in self.losses
+        )
+
     def _take(self, event: Event) -> None:
         match event:
             case Acknowledged():
@@ -491,7 +499,11 @@ def _said_again(evidence: _Evidence) -> Iterator[Violation]:
             newest = sorted(lately, key=lambda id_: evidence.said[id_].at)[-MOST_SAID_AGAIN:]
             for id_ in newest:
                 # In a conversation that nobody has begun again, they may not have been told.
-                if id_ not in logged and evidence.said[id_].conversation in evidence.final:
+                if (
+                    id_ not in logged
+                    and evidence.said[id_].conversation in evidence.final
+                    and not evidence.outlived(id_, loss)
+                ):
                     yield Violation(
                         Rule.NOT_SAID_AGAIN, f"{id_} by {client}, lost when it {loss.what}"
                     )
