@@ -85,11 +85,10 @@ class Day:
             self.now += every
             for _ in range(times):
                 try:
-                    self.quotas.require(MEI, request)
+                    self.quotas.charge(MEI, request)
                 except QuotaExceeded:
                     refused = True
                     break
-                self.quotas.charge(MEI, request)
                 self.written += size(request)
         return not refused
 

@@ -66,21 +66,18 @@ class Quotas:
         self._rooms = _buckets(limits.rooms_per_day)
         self._conversations = _buckets(limits.conversations_per_day)
 
-    def require(self, person: NameKey, request: LogRequest) -> None:
-        """Raise QuotaExceeded if a person has nothing left for a request. It may cost more than
-        there is: that is owed."""
-        now = self._clock()
-        if wait := self._bytes.of(person, now).wait(now):
-            raise QuotaExceeded("bytes_per_day", "you have written very much", wait)
-        if isinstance(request, CreateRoom) and (wait := self._rooms.of(person, now).wait(now)):
-            raise QuotaExceeded("rooms_per_day", "you have created many rooms", wait)
-
     def charge(self, person: NameKey, request: LogRequest) -> None:
-        """Charge for a request that is about to be appended."""
+        """Charge for a request that is about to be appended. It may cost more than there is: that
+        is owed. Raises QuotaExceeded, and charges nothing, if nothing is left."""
         now = self._clock()
-        self._bytes.of(person, now).charge(now, size(request))
+        written = self._bytes.of(person, now)
+        if wait := written.wait(now):
+            raise QuotaExceeded("bytes_per_day", "you have written very much", wait)
         if isinstance(request, CreateRoom):
-            self._rooms.of(person, now).charge(now)
+            rooms = self._rooms.of(person, now)
+            if wait := rooms.take(now):
+                raise QuotaExceeded("rooms_per_day", "you have created many rooms", wait)
+        written.charge(now, size(request))
 
     def settle(self, person: NameKey, request: LogRequest, appended: Appended | None) -> None:
         """Note what became of a request that was charged: what is new of it, or None. Then it costs

@@ -39,6 +39,7 @@ from gochat.protocol.messages import (
     SetTopic,
 )
 from gochat.server.budget import REFUSED_WRITE, OverBudget
+from gochat.server.quotas import QuotaExceeded
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_log import log_change
@@ -107,11 +108,13 @@ class Writing:
     def _admit(self, who: Identity, person: OnlinePerson, request: LogRequest) -> None:
         """Count a request against the limits of its sender. Raises ChatError, ``rate_limited``, and
         counts nothing, if that is too much."""
-        quotas = self._services.quotas
-        quotas.require(who.key, request)
         if refused := person.turns.refused(trio.current_time()):
             raise refused
-        quotas.charge(who.key, request)
+        try:
+            self._services.quotas.charge(who.key, request)
+        except QuotaExceeded:
+            person.turns.give_back()
+            raise
 
     def _charge(
         self,
