@@ -22,9 +22,9 @@ from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, frame
 from gochat.protocol.messages import Register, Resume
 from gochat.server import logs
+from gochat.storage.common.matching import Words
 from gochat.storage.sqlite import search
 from gochat.storage.sqlite.database import migrations
-from gochat.storage.words import Words
 
 pytestmark = pytest.mark.trio
 

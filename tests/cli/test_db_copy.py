@@ -16,8 +16,8 @@ from storing import Chat, Clock, draft
 
 from gochat.cli import main
 from gochat.cli.progress import shown
-from gochat.storage import copy as copying
 from gochat.storage import open_store
+from gochat.storage.transfer import copy as copying
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from scripted_server import LIMITS, QUICK, FakeClock, Peer, Watcher, logged_in, 
 from gochat.client import ConnectionState, HistoryPage, StateChanged
 from gochat.client.backoff import MAX_PACE, Pace
 from gochat.client.events import ClientEvent
-from gochat.client.mailroom import Mailroom
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing
 from gochat.client.replies import MAX_RETRY_AFTER, check_order
+from gochat.client.sync_state import Mailroom
 from gochat.errors import ProtocolError
 from gochat.protocol import messages as wire
 from gochat.protocol.codec import decode_server_message

@@ -15,10 +15,10 @@ from gochat.chat.store import Page
 from gochat.client.connection import Connection
 from gochat.client.events import Reset
 from gochat.client.inbox import Inbox
-from gochat.client.mailroom import Mailroom
 from gochat.client.options import ClientOptions
 from gochat.client.outbox import Outbox
 from gochat.client.session import Session
+from gochat.client.sync_state import Mailroom
 from gochat.client.timeline import Newest, Timeline
 from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.protocol.messages import (

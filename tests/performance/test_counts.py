@@ -21,11 +21,11 @@ from peers import Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
 
-from gochat.chat import hub
-from gochat.chat.mailbox import Mailbox
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Message, Payload, Presence, Send, Sent
-from gochat.storage.redis.wire import Wire, Words
+from gochat.server import hub
+from gochat.server.mailbox import Mailbox
+from gochat.storage.redis.link.wire import Wire, Words
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
@@ -59,7 +59,7 @@ class Counting(trio.abc.Instrument):
 
         monkeypatch.setattr(Wire, "send", counting_send)
         monkeypatch.setattr(hub, "encode", counting_encode)
-        monkeypatch.setattr("gochat.chat.delivery.os", SimpleNamespace(write=counting_write))
+        monkeypatch.setattr("gochat.server.delivery.os", SimpleNamespace(write=counting_write))
         monkeypatch.setattr(Transaction, "commit", counting_commit)
 
     def start(self) -> None:
@@ -206,7 +206,7 @@ async def test_nothing_is_logged_for_a_message(tmp_path: Path) -> None:
 async def test_a_piece_that_is_taken_before_the_next_one_passes_through_no_channel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gochat.chat.mailbox.trio", None)  # so none can be made
+    monkeypatch.setattr("gochat.server.mailbox.trio", None)  # so none can be made
     mailbox = Mailbox()
     for number in range(10):
         mailbox.put(b"piece %d" % number)

@@ -6,7 +6,6 @@ import pytest
 from peers import Peer, running_server
 
 from gochat.chat.commits import MAX_TRIES
-from gochat.chat.hub import Hub
 from gochat.protocol.messages import (
     CaughtUp,
     CreateRoom,
@@ -32,6 +31,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
+from gochat.server.hub import Hub
 from gochat.storage.sqlite import facts
 
 pytestmark = pytest.mark.trio

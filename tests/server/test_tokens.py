@@ -40,8 +40,9 @@ from gochat.protocol.messages import (
 )
 from gochat.server import revocation
 from gochat.server.revocation import Revocations
-from gochat.storage.redis import RedisStore, exchange
-from gochat.storage.redis.exchange import RedisExchange
+from gochat.storage.redis import RedisStore
+from gochat.storage.redis.nodes import bus as exchange
+from gochat.storage.redis.nodes.bus import RedisExchange
 from gochat.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.trio

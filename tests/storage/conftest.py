@@ -20,7 +20,7 @@ from storing import Chat, Clock, OpenStore
 
 from gochat.chat.store import Store
 from gochat.storage import open_store
-from gochat.storage.redis import indexing
+from gochat.storage.redis.search import indexer as indexing
 
 #: A library is loaded before Redis, to make its disk slow: as Linux does it.
 collect_ignore = [] if sys.platform == "linux" else ["test_redis_durability.py"]

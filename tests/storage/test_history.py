@@ -17,10 +17,11 @@ from store_files import Crash, crash, epoch, kinds, opened, run_python, serving
 from structlog.testing import capture_logs
 
 from gochat.errors import StoreUnavailable
-from gochat.storage.copy import copy
 from gochat.storage.maintenance import backup, check, states
 from gochat.storage.restore import restore
-from gochat.storage.sqlite import history, place
+from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite import history
+from gochat.storage.transfer.copy import copy
 
 pytestmark = [
     pytest.mark.trio,

@@ -14,7 +14,7 @@ import trio
 from storing import Chat, draft, person
 
 from gochat.chat.store import Store
-from gochat.storage.redis import lanes
+from gochat.storage.redis.link import pipeline as lanes
 from gochat.storage.sqlite import connections
 
 #: Conversations of the one who has many, at the second look; 10,000 make 10 s more.

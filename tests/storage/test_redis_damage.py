@@ -14,7 +14,7 @@ from redis_process import RedisServer
 from storing import Chat, Following, account, draft, person
 
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.exchange import Left
+from gochat.chat.node_bus import Left
 from gochat.chat.store import Token
 from gochat.errors import StoreCorrupt
 

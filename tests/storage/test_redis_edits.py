@@ -14,11 +14,12 @@ from redis_process import RedisServer
 from storing import Chat, draft
 
 from gochat.protocol.messages import Message
-from gochat.storage import copy, open_store
+from gochat.storage import open_store
 from gochat.storage.maintenance import check
-from gochat.storage.redis.lanes import Steps
+from gochat.storage.redis.link.pipeline import Steps
 from gochat.storage.redis.log import Log, Pending
 from gochat.storage.redis.records import decode_record
+from gochat.storage.transfer import copy
 
 pytestmark = [pytest.mark.trio, pytest.mark.redis]
 

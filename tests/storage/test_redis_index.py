@@ -26,10 +26,13 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.store import Store
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
-from gochat.storage.copy import copy
-from gochat.storage.redis import index, indexing, scripts, search
-from gochat.storage.redis.lanes import Steps
-from gochat.storage.words import Words, fold
+from gochat.storage.common.matching import Words, fold
+from gochat.storage.redis import scripts
+from gochat.storage.redis.link.pipeline import Steps
+from gochat.storage.redis.search import finder as search
+from gochat.storage.redis.search import index
+from gochat.storage.redis.search import indexer as indexing
+from gochat.storage.transfer.copy import copy
 
 T = TypeVar("T")
 

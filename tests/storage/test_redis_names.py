@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from gochat.chat.conversations import ConversationKey
-from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link.epoch_tracker import Attachment
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.reading import Reading, Span
 from gochat.storage.redis.records import Record

@@ -16,7 +16,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Appended, Store
 from gochat.errors import ChatError, LogInterrupted
 from gochat.storage import open_store, wall_clock
-from gochat.storage.redis.lanes import Steps
+from gochat.storage.redis.link.pipeline import Steps
 from gochat.storage.redis.reading import Reading
 
 pytestmark = pytest.mark.trio

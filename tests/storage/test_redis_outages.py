@@ -15,7 +15,8 @@ from storing import Chat, Following, account, draft, follow, key, person
 
 from gochat.chat.store import Appended, Draft
 from gochat.errors import StoreUnavailable
-from gochat.storage.redis import attachment, log
+from gochat.storage.redis import log
+from gochat.storage.redis.link import epoch_tracker as attachment
 
 pytestmark = pytest.mark.trio
 

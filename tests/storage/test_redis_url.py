@@ -26,8 +26,8 @@ from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailab
 from gochat.protocol.messages import People, Send, Sent, Who
 from gochat.storage import REDIS_SCHEMES, open_store
 from gochat.storage.redis.keys import DEFAULT_PARTITIONS
-from gochat.storage.redis.url import SCHEMES, Host, Options, parse_url
-from gochat.storage.redis.wire import Refused
+from gochat.storage.redis.link.url import SCHEMES, Host, Options, parse_url
+from gochat.storage.redis.link.wire import Refused
 
 StartRedis = Callable[..., RedisServer]
 

@@ -15,7 +15,8 @@ from store_files import Crash, crash, epoch, opened, texts
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.maintenance import backup
 from gochat.storage.restore import restore
-from gochat.storage.sqlite import database, history, place
+from gochat.storage.sqlite import database, history
+from gochat.storage.sqlite import files as place
 
 pytestmark = [
     pytest.mark.trio,

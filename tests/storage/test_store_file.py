@@ -19,11 +19,11 @@ from store_files import crash, epoch, opened, run_python, serving, texts
 from structlog.testing import capture_logs
 
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.copy import copy
 from gochat.storage.maintenance import backup, check, states
 from gochat.storage.restore import restore
-from gochat.storage.sqlite import place
+from gochat.storage.sqlite import files as place
 from gochat.storage.sqlite.file_size import has_wal
+from gochat.storage.transfer.copy import copy
 
 pytestmark = [
     pytest.mark.trio,

@@ -17,7 +17,7 @@ from storing import Chat, Clock, Following, draft
 from gochat.chat.store import Appended, Store
 from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.storage import open_store
-from gochat.storage.redis.exchange import BEATS, RedisExchange
+from gochat.storage.redis.nodes.bus import BEATS, RedisExchange
 
 T = TypeVar("T")
 

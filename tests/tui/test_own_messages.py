@@ -24,8 +24,8 @@ from gochat.client import (
     Sent,
     Synchronised,
 )
-from gochat.client.mailroom import Mailroom
 from gochat.client.outbox import Outbox
+from gochat.client.sync_state import Mailroom
 from gochat.client.timeline import After
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire

@@ -17,8 +17,8 @@ from typing import Final
 
 import trio
 
-from gochat.chat.exchange import HERE, Node
 from gochat.chat.names import NameKey
+from gochat.chat.node_bus import HERE, Node
 from gochat.protocol.messages import Person, Presence
 
 #: People with an away notice in one frame. A name takes at most 32 characters of 4 bytes and a

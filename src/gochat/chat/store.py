@@ -38,10 +38,10 @@ import trio
 from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.exchange import Exchange
 from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
+from gochat.chat.node_bus import Exchange
 from gochat.errors import ChatError
 from gochat.protocol.messages import (
     Conversation,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gochat.storage.copy import Report
+    from gochat.storage.transfer.copy import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +107,7 @@ def _restore(args: argparse.Namespace, database: Path) -> int:
 def _copy(args: argparse.Namespace) -> int:
     from gochat.cli.progress import shown
     from gochat.errors import StoreCorrupt, StoreUnavailable
-    from gochat.storage.copy import copy
+    from gochat.storage.transfer.copy import copy
 
     has_begun = False
     try:

@@ -12,11 +12,11 @@ from typing import Final
 from gochat.client import pages
 from gochat.client.address import Security, parse, plain_text_warning
 from gochat.client.events import ClientEvent, ConnectionState
-from gochat.client.link import Link
-from gochat.client.mailroom import Mailroom
 from gochat.client.options import ClientOptions
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing, new_cid
+from gochat.client.supervisor import Link
+from gochat.client.sync_state import Mailroom
 from gochat.client.tasks import background
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import (

@@ -8,10 +8,10 @@ import anyio
 
 from gochat.client import pages
 from gochat.client.connection import Connection
-from gochat.client.mailroom import Mailroom
 from gochat.client.options import ClientOptions, Clock
 from gochat.client.outbox import RETRYABLE
 from gochat.client.replies import no_answer
+from gochat.client.sync_state import Mailroom
 from gochat.client.tasks import background
 from gochat.client.timeline import After, Want
 from gochat.errors import ChatError, ConnectionLost

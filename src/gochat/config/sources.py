@@ -27,8 +27,8 @@ _BY_VARIABLE: Final = {key.variable: key.name for key in KEYS.values()}
 #: again in the envelope, is `\\\\u0001`; and bytes for what is around the text: reactions, names.
 ESCAPED: Final = 7
 AROUND_TEXT: Final = 32 * 1024
-#: Whatever waits for the peer lets a mailbox be filled to a quarter (`SHARE` in chat/delivery.py),
-#: and then puts a frame into it.
+#: Whatever waits for the peer lets a mailbox be filled to a quarter (`SHARE` in
+#: server/delivery.py), and then puts a frame into it.
 FRAMES_IN_MAILBOX: Final = 4
 #: The file's path can't be in the file.
 CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"

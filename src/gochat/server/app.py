@@ -35,20 +35,10 @@ import structlog
 import trio
 
 from gochat.chat.accounts import Accounts
-from gochat.chat.delivery import (
-    Delivery,
-    EncryptedOutlet,
-    Outlet,
-    SocketOutlet,
-    StreamOutlet,
-    open_delivery,
-)
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
-from gochat.chat.hub import Hub
 from gochat.chat.passwords import Passwords
-from gochat.chat.rate import Buckets
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
@@ -56,11 +46,21 @@ from gochat.config import Config
 from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
-from gochat.server import crowding, deadlines, following, journal, workers
+from gochat.server import crowding, deadlines, journal, workers
+from gochat.server import log_follower as following
 from gochat.server.budget import CONNECTION, HANDSHAKE, Budgets, OverBudget
 from gochat.server.certificate import Certificate
 from gochat.server.crowding import Handshake
+from gochat.server.delivery import (
+    Delivery,
+    EncryptedOutlet,
+    Outlet,
+    SocketOutlet,
+    StreamOutlet,
+    open_delivery,
+)
 from gochat.server.handlers import Handlers
+from gochat.server.hub import Hub
 from gochat.server.identity import Identity
 from gochat.server.limits import (
     MAX_REMEMBERED,
@@ -77,8 +77,9 @@ from gochat.server.listener import (
 )
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
-from gochat.server.neighbours import Neighbours
+from gochat.server.peer_nodes import Neighbours
 from gochat.server.quotas import Quotas
+from gochat.server.rate import Buckets
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 from gochat.server.services import Services

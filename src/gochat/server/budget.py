@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from gochat.chat.names import NameKey
-from gochat.chat.rate import Buckets, TokenBucket
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
@@ -57,6 +56,7 @@ from gochat.protocol.messages import (
     Who,
 )
 from gochat.server.limits import MAX_REMEMBERED, networks, subscriber
+from gochat.server.rate import Buckets, TokenBucket
 
 #: What a request costs, whatever is in it. What is paid from the limit on writing costs nothing
 #: here, as long as that lasts.

@@ -26,14 +26,14 @@ import trio
 
 from gochat.chat import conversations, names
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.hub import OnlinePerson
-from gochat.chat.mailbox import OVERHEAD
 from gochat.chat.names import NameKey
 from gochat.chat.store import Cursor, Page, Waiting
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import CaughtUp, Message, Position
 from gochat.server.budget import PAGE, PER_MARKER, OverBudget
+from gochat.server.hub import OnlinePerson
+from gochat.server.mailbox import OVERHEAD
 from gochat.server.services import Services
 from gochat.server.session import NOWHERE, Session
 

@@ -11,7 +11,6 @@ from typing import Final, TypeAlias, assert_never
 import trio
 
 from gochat.chat.accounts import Identity
-from gochat.chat.hub import OnlinePerson
 from gochat.chat.names import NameKey
 from gochat.chat.retries import LogRequest
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
@@ -38,8 +37,9 @@ from gochat.protocol.messages import (
     Typing,
     Who,
 )
-from gochat.server.arrival import Arrivals
+from gochat.server.authentication import Arrivals
 from gochat.server.budget import cost
+from gochat.server.hub import OnlinePerson
 from gochat.server.reading import Reading
 from gochat.server.receipts import Seqs
 from gochat.server.services import Services

@@ -14,8 +14,8 @@ import structlog
 import trio
 
 from gochat.chat.health import StoreHealth
-from gochat.chat.rate import Buckets, TokenBucket
 from gochat.server.limits import MAX_REMEMBERED, subscriber
+from gochat.server.rate import Buckets, TokenBucket
 
 log = structlog.stdlib.get_logger()
 

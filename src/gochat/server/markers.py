@@ -14,12 +14,12 @@ import structlog
 import trio
 
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.exchange import MarkerMoved
-from gochat.chat.hub import Hub
 from gochat.chat.names import NameKey
+from gochat.chat.node_bus import MarkerMoved
 from gochat.chat.store import Store
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Marked
+from gochat.server.hub import Hub
 from gochat.server.receipts import Seqs
 
 log = structlog.stdlib.get_logger()

@@ -13,13 +13,13 @@ from math import ceil
 from typing import Final
 
 from gochat.chat.names import NameKey
-from gochat.chat.rate import Buckets
 from gochat.chat.retries import LogRequest, content
 from gochat.chat.store import Appended
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import CreateRoom, Send
 from gochat.server.limits import MAX_REMEMBERED
+from gochat.server.rate import Buckets
 
 #: Bytes that an entry costs besides its text: what one of a single character takes on disk.
 ENTRY: Final = 100

@@ -11,7 +11,6 @@ from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.drafts import not_inside
 from gochat.chat.effort import measured
-from gochat.chat.hub import OnlinePerson
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
     ConversationList,
@@ -30,6 +29,7 @@ from gochat.protocol.messages import (
     Who,
 )
 from gochat.server.budget import scanning
+from gochat.server.hub import OnlinePerson
 from gochat.server.pages import fitting, history_page
 from gochat.server.services import Services
 from gochat.server.session import Session

@@ -16,10 +16,10 @@ from typing import Final
 
 import structlog
 
-from gochat.chat.rate import Buckets, TokenBucket
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.server.limits import MAX_REMEMBERED, network, subscriber
+from gochat.server.rate import Buckets, TokenBucket
 
 log = structlog.stdlib.get_logger()
 

@@ -5,7 +5,7 @@ session that has joined looks at the store once more before it is logged in
 (:meth:`~gochat.chat.accounts.Accounts.require_current`), and whoever revokes changes the store
 first and then ends the sessions in the hub. Whichever comes second sees the other.
 
-Nodes send each other :class:`~gochat.chat.exchange.Revoked`, and acknowledge it when the sessions
+Nodes send each other :class:`~gochat.chat.node_bus.Revoked`, and acknowledge it when the sessions
 have ended: none of them is in the middle of a request any more. All tokens are looked at where
 something may have been missed, by a node that was cut off, or when the store did not answer whether
 it was revoked; and between nodes from time to time, for one may die before it has sent anything.
@@ -26,12 +26,12 @@ import structlog
 import trio
 
 from gochat.chat.accounts import Accounts
-from gochat.chat.exchange import Acknowledged, Revoked
-from gochat.chat.hub import Hub
 from gochat.chat.names import NameKey
+from gochat.chat.node_bus import Acknowledged, Revoked
 from gochat.chat.store import Store
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import ByeReason
+from gochat.server.hub import Hub
 from gochat.server.limits import subscriber
 from gochat.server.session import Session
 

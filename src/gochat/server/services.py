@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gochat.chat.accounts import Accounts
-from gochat.chat.delivery import Delivery
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
-from gochat.chat.hub import Hub
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import Rooms
 from gochat.chat.store import Store
 from gochat.config import Config
 from gochat.server.budget import Budgets
+from gochat.server.delivery import Delivery
+from gochat.server.hub import Hub
 from gochat.server.identity import Identity
 from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter

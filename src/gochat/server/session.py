@@ -2,7 +2,7 @@
 
 A session has one task, its reader. It reads what has arrived, handles the requests in it one after
 the other, and flushes the replies together. Writing is the outlet's business
-(:mod:`gochat.chat.delivery`); where that is behind, the session waits for its peer to read before
+(:mod:`gochat.server.delivery`); where that is behind, the session waits for its peer to read before
 it reads on, handles the next request, or sends more of what it sends by itself. So what a peer
 asked for never makes it a slow consumer; only what comes unasked, to a peer that doesn't read.
 Between two requests it lets others have the loop, if it has had it for long; and where it owes more
@@ -34,7 +34,6 @@ import structlog
 import trio
 
 from gochat.chat.accounts import Identity
-from gochat.chat.delivery import Outlet
 from gochat.errors import (
     ChatError,
     ErrorCode,
@@ -57,6 +56,7 @@ from gochat.protocol.messages import (
 )
 from gochat.server import session_log
 from gochat.server.budget import FRAME, MAX_PAUSE, PER_BYTE, REFUSAL, UNCHARGED, OverBudget
+from gochat.server.delivery import Outlet
 from gochat.server.journal import ACTS, Journal, Rate
 from gochat.server.receipts import Receipts
 from gochat.server.sockets import (
@@ -71,8 +71,8 @@ from gochat.server.tls import TlsStream
 
 if TYPE_CHECKING:
     from gochat.chat.conversations import ConversationKey
-    from gochat.chat.hub import OnlinePerson, Sink
     from gochat.server.handlers import Handlers
+    from gochat.server.hub import OnlinePerson, Sink
 
 log = structlog.stdlib.get_logger()
 

@@ -18,7 +18,6 @@ from gochat.chat.accounts import Identity
 from gochat.chat.commits import MAX_TRIES, Outcome, settle
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.drafts import derived_cid
-from gochat.chat.hub import OnlinePerson
 from gochat.chat.retries import LogRequest
 from gochat.chat.store import Appended, Draft
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
@@ -39,6 +38,7 @@ from gochat.protocol.messages import (
     SetTopic,
 )
 from gochat.server.budget import REFUSED_WRITE, OverBudget
+from gochat.server.hub import OnlinePerson
 from gochat.server.quotas import QuotaExceeded
 from gochat.server.services import Services
 from gochat.server.session import Session

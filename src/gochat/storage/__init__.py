@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from gochat.errors import ConfigError
 
-#: The schemes of :mod:`gochat.storage.redis.url`, known without loading that.
+#: The schemes of :mod:`gochat.storage.redis.link.url`, known without loading that.
 REDIS_SCHEMES: Final = frozenset(
     {"redis", "rediss", "unix", "redis+unix"}
     | {f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")}
@@ -75,6 +75,6 @@ async def wait_until_up(url: str, patience: float) -> None:
     """
     scheme, separator, _ = url.partition("://")
     if separator and scheme in REDIS_SCHEMES:
-        from gochat.storage.redis import starting
+        from gochat.storage.redis.link import starting
 
         await starting.wait_until_up(url, patience)

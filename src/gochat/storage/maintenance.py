@@ -15,9 +15,10 @@ from typing import Final
 
 from gochat.chat.store import MAX_AHEAD
 from gochat.errors import ConfigError, StoreCorrupt
-from gochat.storage.sqlite import database, history, place, search, skeletons
+from gochat.storage.sqlite import database, history, search, skeletons
+from gochat.storage.sqlite import files as place
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
-from gochat.storage.sqlite.source import opened_to_read
+from gochat.storage.transfer.sqlite_source import opened_to_read
 
 #: Findings of one kind: more of them would say nothing new.
 MAX_FINDINGS: Final = 20

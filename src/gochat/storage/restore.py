@@ -15,8 +15,9 @@ from pathlib import Path
 
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage import maintenance
-from gochat.storage.sqlite import history, lock, place
-from gochat.storage.sqlite.source import opened_to_read
+from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite import history, lock
+from gochat.storage.transfer.sqlite_source import opened_to_read
 
 
 def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:

@@ -21,12 +21,13 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gochat.chat import delivery
 from gochat.chat.store import Appended, Draft
 from gochat.cli import main
 from gochat.errors import ChatError
+from gochat.server import delivery
 from gochat.storage import redis as redis_storage
-from gochat.storage.redis import RedisStore, wire
+from gochat.storage.redis import RedisStore
+from gochat.storage.redis.link import wire
 from gochat.storage.sqlite import SqliteStore, search
 from gochat.storage.sqlite.log import Log
 

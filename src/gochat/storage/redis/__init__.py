@@ -3,13 +3,13 @@
 ::
 
     append ─▶ log.py ──┐                   ┌─▶ append.lua: entry, what follows from it, feed
-    mark_read, tokens ─▶ people.py ─▶ lanes.py: threads, all that waits in one pipeline
+    mark_read, tokens ─▶ people.py ─▶ pipeline.py: threads, all that waits in one pipeline
     page, room … ─▶ reading.py ┘           └─▶ page.lua, standing.lua …
                                                             │
     follow ◀─ order.py: one order ◀─ feed.py: XREAD ◀───────┘   of all nodes
 
-keys.py says what lies where, attachment.py when the data is another history than the one that was
-there, topology.py which server has which part of it.
+keys.py says what lies where, epoch_tracker.py when the data is another history than the one that
+was there, topology.py which server has which part of it.
 """
 
 # ruff: noqa: D102 -- what the methods do is said in the protocol, once
@@ -41,24 +41,26 @@ from gochat.chat.store import (
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage import wall_clock
-from gochat.storage.integrity import Integrity
-from gochat.storage.redis import durability, migration, starting, topology, upkeep
-from gochat.storage.redis.attachment import Attachment
-from gochat.storage.redis.exchange import RedisExchange
+from gochat.storage.common.integrity import Integrity
+from gochat.storage.redis import migration
+from gochat.storage.redis import trim as upkeep
 from gochat.storage.redis.feed import Feed
-from gochat.storage.redis.index import Index
-from gochat.storage.redis.indexing import Indexer
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.lanes import Connections, Lane, open_lane
+from gochat.storage.redis.link import durability, starting, topology
+from gochat.storage.redis.link.epoch_tracker import Attachment
+from gochat.storage.redis.link.pipeline import Connections, Lane, open_lane
+from gochat.storage.redis.link.url import Location, parse_url
+from gochat.storage.redis.link.wire import Broken, Refused
 from gochat.storage.redis.log import Log
 from gochat.storage.redis.names import Names
+from gochat.storage.redis.nodes.bus import RedisExchange
 from gochat.storage.redis.order import Order
 from gochat.storage.redis.people import People
 from gochat.storage.redis.reading import Reading
-from gochat.storage.redis.search import PER_ENTRY, Search
-from gochat.storage.redis.source import Deployment
-from gochat.storage.redis.url import Location, parse_url
-from gochat.storage.redis.wire import Broken, Refused
+from gochat.storage.redis.search.finder import PER_ENTRY, Search
+from gochat.storage.redis.search.index import Index
+from gochat.storage.redis.search.indexer import Indexer
+from gochat.storage.transfer.redis_source import Deployment
 
 #: Lanes for reading. They share the interpreter's lock, so more would only take turns.
 READERS: Final = 2

@@ -14,7 +14,7 @@ from uuid import uuid4
 from gochat.chat.skeletons import skeletons
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.lanes import Command, Steps, call
+from gochat.storage.redis.link.pipeline import Command, Steps, call
 from gochat.storage.redis.scripts import Script
 
 

@@ -5,8 +5,8 @@ of which one XREAD takes only one: there each partition has a thread, and a conn
 
 A thread that loses its connection reads on from its last positions, so nothing is missed. Nothing
 would tell it that a feed was emptied under it, or that the server was set to evict, so now and then
-it looks whether the data is still what it takes it for (attachment.py, eviction.py). Where a feed
-can't be read on, who follows the log has to start anew (:exc:`~gochat.errors.LogInterrupted`).
+it looks whether the data is still what it takes it for (epoch_tracker.py, eviction.py). Where a
+feed can't be read on, who follows the log has to start anew (:exc:`~gochat.errors.LogInterrupted`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import structlog
 import trio
 
 from gochat.errors import ConfigError, StoreCorrupt
-from gochat.storage.integrity import Integrity
-from gochat.storage.redis.attachment import Attachment, Break
+from gochat.storage.common.integrity import Integrity
 from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link.epoch_tracker import Attachment, Break
+from gochat.storage.redis.link.topology import Server, Topology
+from gochat.storage.redis.link.wire import Broken, Refused, Reply, Wire, damage_raised
 from gochat.storage.redis.order import Order, Placed
 from gochat.storage.redis.records import NEW_EPOCH, decode_feed_entry
-from gochat.storage.redis.topology import Server, Topology
-from gochat.storage.redis.wire import Broken, Refused, Reply, Wire, damage_raised
 
 log = structlog.stdlib.get_logger()
 

@@ -9,9 +9,9 @@ wholly in one partition; so is what is kept about a person, in another one.
                             making; `claimed`: all names have their claims, see
                             migration.py; only in partition 0
 ``state``            hash   `epoch`; `run`: the server process it holds for; `pos`: the
-                            position of the last entry; `gate`: see attachment.py; `index`:
+                            position of the last entry; `gate`: see epoch_tracker.py; `index`:
                             something may be in the index; `loss`: the last of keys that
-                            vanished, see attachment.py
+                            vanished, see epoch_tracker.py
 ``feed``             stream the newest entries of the partition, id = position-0
 ``convs``            set    all conversations of the partition
 ``rooms``            zset   the names of its public rooms, in order

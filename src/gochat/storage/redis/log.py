@@ -24,19 +24,19 @@ from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage import wall_clock
-from gochat.storage.log_time import ClockWarnings
+from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.redis import scripts
-from gochat.storage.redis.attachment import GATE, Attachment
 from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.lanes import Command, Steps
+from gochat.storage.redis.link.epoch_tracker import GATE, Attachment
+from gochat.storage.redis.link.pipeline import Command, Steps
+from gochat.storage.redis.link.topology import Topology
+from gochat.storage.redis.link.url import Options
+from gochat.storage.redis.link.wire import Reply, Words
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.order import Placed
 from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.records import PackedDraft
-from gochat.storage.redis.topology import Topology
-from gochat.storage.redis.url import Options
-from gochat.storage.redis.wire import Reply, Words
 
 #: Seconds for which a cid can't be used for another conversation. Within the same one it is known
 #: for ever: only that keeps retries from being said twice.

@@ -1,7 +1,7 @@
 """The names that are shown, of people and rooms, remembered.
 
 They never change while the data is the same. When its history becomes another one
-(attachment.py), everything is forgotten.
+(epoch_tracker.py), everything is forgotten.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.lanes import Command, Steps
+from gochat.storage.redis.link.pipeline import Command, Steps
 
 #: Names remembered of each kind; when there are more, it begins anew. Some ten megabytes.
 MAX_REMEMBERED: Final = 50_000

@@ -15,7 +15,7 @@ import trio
 
 from gochat.chat.store import Batch, Cursor, Logged
 from gochat.errors import LogInterrupted, StoreCorrupt
-from gochat.storage.redis.attachment import Break
+from gochat.storage.redis.link.epoch_tracker import Break
 
 #: Seconds for which an acknowledgement is held back until this node has delivered the entry. That
 #: takes a millisecond, unless following has just broken off.

@@ -17,7 +17,7 @@ from gochat.protocol.messages import Level
 from gochat.storage.redis import scripts
 from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.lanes import Command, Steps, call
+from gochat.storage.redis.link.pipeline import Command, Steps, call
 from gochat.storage.redis.reading import Reading
 
 #: Milliseconds for which a token stays after it has expired: the server's clock may be behind that

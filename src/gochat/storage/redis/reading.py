@@ -14,12 +14,12 @@ from gochat.chat.store import Page, RoomState, Waiting
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Reaction, Room
 from gochat.storage.redis import scripts
-from gochat.storage.redis.attachment import Attachment
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.lanes import Command, Steps, call
+from gochat.storage.redis.link.epoch_tracker import Attachment
+from gochat.storage.redis.link.pipeline import Command, Steps, call
+from gochat.storage.redis.link.wire import Reply
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.records import Record, Shape, decode_record, decode_row, reaction
-from gochat.storage.redis.wire import Reply
 
 #: Times that reading is tried anew when the data turns out to have another history.
 MAX_TRIES: Final = 3

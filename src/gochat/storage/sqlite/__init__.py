@@ -43,14 +43,15 @@ from gochat.chat.store import (
 )
 from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
-from gochat.storage.integrity import Integrity
-from gochat.storage.sqlite import database, history, lock, people, place
+from gochat.storage.common.integrity import Integrity
+from gochat.storage.sqlite import database, history, lock, people
+from gochat.storage.sqlite import files as place
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.database import Location, mapped_errors
+from gochat.storage.sqlite.files import Identity
 from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.followers import Followers
 from gochat.storage.sqlite.log import Log
-from gochat.storage.sqlite.place import Identity
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.watch import Watch
 from gochat.storage.sqlite.writer import Writer, open_writer

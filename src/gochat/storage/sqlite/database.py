@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl
 import structlog
 
 from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import history, place, skeletons
+from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite import history, skeletons
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
 
 log = structlog.stdlib.get_logger()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from gochat.errors import StoreCorrupt
-from gochat.storage.sqlite import place
+from gochat.storage.sqlite import files as place
 
 _HEADER_SIZE: Final = 100
 #: How a header says 65536, for which it has no room.

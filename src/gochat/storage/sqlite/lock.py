@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Final
 
 from gochat.errors import ConfigError, StoreUnavailable
-from gochat.storage.sqlite.place import Identity, beside, identity, unreadable
+from gochat.storage.sqlite.files import Identity, beside, identity, unreadable
 
 #: More than a process id, and what is around it.
 _TEXT_SIZE: Final = 32

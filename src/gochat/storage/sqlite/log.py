@@ -16,7 +16,7 @@ from gochat.chat.emoji import NOT_GIVEN
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged
 from gochat.errors import ChatError, ErrorCode, FactsChanged
 from gochat.protocol.messages import Message
-from gochat.storage.log_time import ClockWarnings
+from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.sqlite import facts, rooms, skeletons
 from gochat.storage.sqlite.connections import Connections
 from gochat.storage.sqlite.database import required

@@ -16,8 +16,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-from gochat.storage import words
-from gochat.storage.words import fold
+from gochat.storage.common import matching as words
+from gochat.storage.common.matching import fold
 
 #: Characters of a token. Two would make the lists of entries for a token too long, four the
 #: number of tokens.

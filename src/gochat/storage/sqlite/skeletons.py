@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 
 from gochat.chat import skeletons
-from gochat.storage import lookalikes
-from gochat.storage.lookalikes import Named
+from gochat.storage.common import lookalikes
+from gochat.storage.common.lookalikes import Named
 
 
 def define(db: sqlite3.Connection) -> None:

@@ -14,8 +14,8 @@ from typing import Final
 import structlog
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import place
-from gochat.storage.sqlite.place import Identity
+from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite.files import Identity
 
 log = structlog.stdlib.get_logger()
 

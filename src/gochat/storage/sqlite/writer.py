@@ -23,7 +23,7 @@ import trio
 from gochat.chat.health import StoreHealth
 from gochat.chat.store import Batch
 from gochat.errors import StoreCorrupt, StoreUnavailable
-from gochat.storage.integrity import Integrity
+from gochat.storage.common.integrity import Integrity
 from gochat.storage.sqlite.database import OWN_FAULTS, translated
 
 log = structlog.stdlib.get_logger()

@@ -1,0 +1,374 @@
+"""One login kept alive over many connections."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import anyio
+from anyio.lowlevel import checkpoint
+from msgspec import structs
+
+from gochat.client.address import Address
+from gochat.client.backoff import Backoff
+from gochat.client.connection import Connection, NullReceiver, open_connection
+from gochat.client.events import ConnectionState
+from gochat.client.options import ClientOptions, Clock
+from gochat.client.replies import bounded, checked, no_answer
+from gochat.client.session import Session
+from gochat.client.sync_state import Mailroom
+from gochat.errors import ChatError, ConnectionLost, ErrorCode
+from gochat.protocol import messages as wire
+from gochat.protocol.messages import ByeReason, Capability
+
+#: A connection that lasted so long (seconds) was a good one: the next attempts start over.
+STABLE_AFTER: Final = 10.0
+#: Of the time that the server asks for, by how much more at most: all whom it refused at once
+#: were asked for the same.
+SPREAD: Final = 0.5
+
+_CAPS: Final = tuple(Capability)
+
+#: The server's last words after which coming back unasked would be wrong: the session was ended,
+#: newer connections of the account have replaced this one (each would replace another for ever),
+#: or the server can't make sense of this client.
+_FINAL: Final = frozenset({ByeReason.SESSION_REVOKED, ByeReason.REPLACED, ByeReason.PROTOCOL_ERROR})
+#: And those to a client whose request to log in had not arrived in time.
+_LATE: Final = frozenset({ByeReason.LOGIN_TIMEOUT, ByeReason.FRAME_TIMEOUT})
+
+#: What is asked again, when the server says so, where the server has had too much of it: it changes
+#: nothing that others see, and nobody wants to see an error for having scrolled fast.
+READS: Final = (
+    wire.History,
+    wire.Search,
+    wire.Who,
+    wire.Conversations,
+    wire.Rooms,
+    wire.Members,
+    wire.MarkRead,
+    wire.SetLevel,
+)
+
+R = TypeVar("R", bound=wire.Reply)
+
+
+class _Order:
+    """The program's wish to log in, until it is known how that went."""
+
+    def __init__(self, request: wire.Login | wire.Resume) -> None:
+        self.request = request
+        self.scope = anyio.CancelScope()
+        self.error: ChatError | ConnectionLost | None = None
+        self._settled = anyio.Event()
+
+    @property
+    def is_settled(self) -> bool:
+        return self._settled.is_set()
+
+    def settle(self, error: ChatError | ConnectionLost | None) -> None:
+        self.error = error
+        self._settled.set()
+
+    async def wait(self) -> None:
+        await self._settled.wait()
+
+
+class Link:
+    """Connects, logs in, and comes back until told otherwise. :meth:`run` runs all the while."""
+
+    def __init__(
+        self,
+        address: Address,
+        mailroom: Mailroom,
+        ssl_context: ssl.SSLContext | None,
+        options: ClientOptions,
+    ) -> None:
+        self._address = address
+        self._mailroom = mailroom
+        # Made once: reading the authorities takes tens of milliseconds.
+        is_default = address.tls and ssl_context is None
+        self._ssl_context = ssl.create_default_context() if is_default else ssl_context
+        self._options = options
+        self._clock: Clock = options.clock
+        self._order: _Order | None = None
+        self._connection: Connection | None = None  # the one that is logged in
+        self._reason = "log in first"  # why there is none
+        self._pause: anyio.CancelScope | None = None  # between two attempts to connect
+        self._changed = anyio.Event()  # of the order, the state or the connection
+        self._is_closed = False
+        mailroom.buffer.on_taken = self._read_on
+
+    # -- the program's side ---------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Refuse what comes later."""
+        self._is_closed = True
+        self._reason = "the client was closed"
+        if self._order is not None and not self._order.is_settled:
+            self._order.settle(ConnectionLost(self._reason))
+        self._mailroom.close()
+        self._change()
+
+    def check_open(self) -> None:
+        """Raise ConnectionLost if the client was closed."""
+        if self._is_closed:
+            raise ConnectionLost(self._reason)
+
+    async def register(self, name: str, password: str, invite: str | None) -> str:
+        """Create an account, by a connection of its own."""
+        request = wire.Register(name=name, password=password, invite=invite)
+
+        async def register() -> wire.Registered:
+            async with open_connection(
+                self._address, self._ssl_context, NullReceiver(), self._options
+            ) as connection:
+                return await connection.ask(request, wire.Registered)
+
+        return (await self._until_not_busy(register)).name
+
+    async def log_in(self, request: wire.Login | wire.Resume) -> None:
+        """Log in, and stay so; return or raise when it is known how that went."""
+        self.check_open()
+        if self._mailroom.state is not ConnectionState.OFFLINE:
+            raise ChatError(ErrorCode.ALREADY_LOGGED_IN, "you are logged in: log out first")
+        order = self._order = _Order(request)
+        self._become(ConnectionState.CONNECTING)
+        try:
+            await order.wait()
+        finally:
+            if not order.is_settled:
+                order.scope.cancel()
+                self._end("the login was cancelled", order)
+        if order.error is not None:
+            raise order.error
+
+    async def log_out(self) -> None:
+        """Revoke the token, and be offline."""
+        order, token, connection = self._order, self._mailroom.token, self._connection
+        try:
+            if connection is not None:
+                await connection.ask(wire.Logout(), wire.LoggedOut)
+            elif token is not None:
+                raise ConnectionLost(
+                    "logged out here, but there is no connection to tell the server"
+                )
+        finally:
+            self._mailroom.log_out()
+            if order is not None:
+                order.scope.cancel()
+                self._end("logged out", order)
+
+    def reconnect_now(self) -> None:
+        """Make the next attempt to connect at once, or as soon as the server lets it."""
+        if self._pause is not None:
+            self._pause.cancel()
+
+    async def change_password(self, old: str, new: str) -> bool:
+        """Set a new password, and take the new token. Return whether all other sessions ended."""
+        request = wire.ChangePassword(old=old, new=new)
+
+        async def change() -> wire.PasswordChanged:
+            connection = None
+            with anyio.move_on_after(self._options.request_timeout):
+                connection = await self._connected()
+            if connection is None:
+                raise ConnectionLost(no_answer(self._options))
+            return await connection.ask(request, wire.PasswordChanged)
+
+        return (await self._until_not_busy(change)).others_ended
+
+    async def call(self, request: wire.Request, expected: type[R]) -> R:
+        """Return the reply to `request`, over as many connections as it takes within the time."""
+        with anyio.move_on_after(self._options.request_timeout):
+            while True:
+                connection = await self._connected()
+                try:
+                    return checked(await connection.request(request), expected)
+                except ConnectionLost:
+                    continue
+                except ChatError as error:
+                    if error.code != ErrorCode.RATE_LIMITED or not isinstance(request, READS):
+                        raise
+                    least = error.retry_after or 0.0
+                await self._clock.sleep(least + self._spread(least))
+        raise ConnectionLost(no_answer(self._options))
+
+    async def tell(self, request: wire.Request) -> None:
+        """Send what has no reply, if there is a connection."""
+        await checkpoint()
+        if self._connection is not None:
+            with suppress(ChatError):  # too long an address: nobody can be told
+                self._connection.tell(request)
+
+    # -- staying connected ----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Carry out orders to log in until cancelled."""
+        while True:
+            order = self._order
+            if order is not None and not order.scope.cancel_called:
+                with order.scope:
+                    await self._keep(order)
+                if self._order is order:
+                    self._order = None
+            else:
+                await self._changed.wait()
+
+    async def _keep(self, order: _Order) -> None:
+        """Log in, and stay logged in until the server or the program ends it."""
+        options = self._options
+        backoff = Backoff(options.backoff_base, options.backoff_cap, options.random)
+        request = order.request
+        while True:
+            end = await self._live(request, order)
+            reason = str(end.error)
+            has_to_wait = end.is_rate_limited and isinstance(request, wire.Resume)
+            was_decided = not (end.was_not_looked_at or has_to_wait)
+            if end.is_final or (was_decided and not order.is_settled):
+                if end.revokes_token:
+                    self._mailroom.token = self._mailroom.token_expires = None
+                order.settle(end.error)
+                self._end(reason, order)
+                return
+            if end.lasted >= STABLE_AFTER:
+                backoff.reset()
+            state = ConnectionState.RECONNECTING if order.is_settled else ConnectionState.CONNECTING
+            await self._wait(
+                max(backoff.next(), self._spread(end.retry_after)), end.retry_after, reason, state
+            )
+            self._become(state, None, reason)
+            if not order.is_settled:
+                continue
+            token, positions = self._mailroom.token, self._mailroom.inbox.positions()
+            assert token is not None
+            request = wire.Resume(token=token, positions=positions)
+
+    async def _wait(self, delay: float, least: float, reason: str, state: ConnectionState) -> None:
+        """Wait before the next attempt. :meth:`reconnect_now` ends that; never before `least`."""
+        begun = self._clock.now()
+        self._become(state, delay + least, reason)
+        try:
+            with anyio.CancelScope() as self._pause:
+                await self._clock.sleep(delay + least)
+                return
+        finally:
+            self._pause = None
+        if (rest := begun + least - self._clock.now()) > 0:
+            self._become(state, rest, reason)
+            await self._clock.sleep(rest)
+
+    def _spread(self, retry_after: float) -> float:
+        """Return how much later than asked to come back, so that not all do at once."""
+        return self._options.random() * retry_after * SPREAD
+
+    async def _live(self, request: wire.Login | wire.Resume, order: _Order) -> _End:
+        """Connect, log in, and stay until that ends; return how it did."""
+        connection: Connection | None = None
+        begun: float | None = None
+        try:
+            async with open_connection(
+                self._address, self._ssl_context, self._mailroom, self._options
+            ) as connection:
+                await connection.ask(structs.replace(request, caps=_CAPS), wire.LoggedIn)
+                begun = self._clock.now()
+                self._connection = connection
+                self._change()
+                order.settle(None)
+                raise await Session(connection, self._mailroom, self._options).run()
+        except (ChatError, ConnectionLost) as error:
+            now = self._clock.now()
+            bye = None if connection is None else connection.bye
+            return _End(error, bye, 0.0 if begun is None else now - begun)
+        finally:
+            self._connection = None
+            self._mailroom.connection_lost()
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    async def _until_not_busy(self, attempt: Callable[[], Awaitable[R]]) -> R:
+        """Repeat `attempt` while the server has too much to do, when it said to come back."""
+        while True:
+            try:
+                return await attempt()
+            except ChatError as error:
+                if error.code != ErrorCode.BUSY:
+                    raise
+                least = error.retry_after or 0.0
+            await self._clock.sleep(least + self._spread(least))
+
+    async def _connected(self) -> Connection:
+        """Wait for a connection that is logged in."""
+        while True:
+            if self._mailroom.state is ConnectionState.OFFLINE:
+                raise ConnectionLost(f"not connected: {self._reason}")
+            if self._connection is not None and self._connection.lost is None:
+                return self._connection
+            await self._changed.wait()
+
+    def _become(
+        self, state: ConnectionState, retry_in: float | None = None, reason: str = ""
+    ) -> None:
+        self._mailroom.become(state, retry_in, reason)
+        self._change()
+
+    def _end(self, reason: str, order: _Order) -> None:
+        """Be offline, unless another order has been given meanwhile."""
+        if not order.is_settled:
+            order.settle(ConnectionLost(reason))
+        if self._order is order:
+            self._order = None
+            self._reason = reason
+            self._become(ConnectionState.OFFLINE, None, reason)
+
+    def _read_on(self) -> None:
+        if self._connection is not None:
+            self._connection.read_on()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a connection ended; `lasted` counts from the login."""
+
+    error: ChatError | ConnectionLost
+    bye: wire.Bye | None
+    lasted: float
+
+    @property
+    def is_final(self) -> bool:
+        """Whether coming back unasked would be wrong."""
+        if isinstance(self.error, ChatError):
+            return self.error.code == ErrorCode.BAD_TOKEN
+        return self.bye is not None and self.bye.reason in _FINAL
+
+    @property
+    def was_not_looked_at(self) -> bool:
+        """Whether the server decided nothing: it had too much to do, or the request came too late,
+        as it does when this program was stopped, or starved of processor time."""
+        if isinstance(self.error, ChatError):
+            return self.error.code == ErrorCode.BUSY
+        return self.bye is not None and self.bye.reason in _LATE
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether there were too many requests. Of a login that can be too many wrong passwords,
+        which the person should know; of a token it just takes a moment."""
+        return isinstance(self.error, ChatError) and self.error.code == ErrorCode.RATE_LIMITED
+
+    @property
+    def revokes_token(self) -> bool:
+        """Whether the token is worth nothing any more."""
+        return self.is_final and (self.bye is None or self.bye.reason == ByeReason.SESSION_REVOKED)
+
+    @property
+    def retry_after(self) -> float:
+        """The seconds that the server wants us to stay away."""
+        if isinstance(self.error, ChatError):
+            return self.error.retry_after or 0.0
+        return (self.bye and bounded(self.bye.retry_after)) or 0.0

@@ -1,0 +1,281 @@
+"""Coming and going: register, log in, resume, log out. What a session is sent as it arrives is in
+:mod:`gochat.server.catch_up`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import lru_cache, partial
+from typing import Final
+
+import trio
+
+import gochat
+from gochat.chat import names
+from gochat.chat.accounts import Identity, IssuedToken
+from gochat.chat.names import NameKey
+from gochat.errors import ChatError, ErrorCode, StoreUnavailable
+from gochat.protocol.messages import (
+    ByeReason,
+    Capability,
+    ChangePassword,
+    Limits,
+    LoggedIn,
+    LoggedOut,
+    Login,
+    Logout,
+    NewLogin,
+    PasswordChanged,
+    Register,
+    Registered,
+    Resume,
+)
+from gochat.server.budget import ARRIVING
+from gochat.server.catch_up import CatchUp
+from gochat.server.hub import OnlinePerson
+from gochat.server.limits import subscriber
+from gochat.server.receipts import Receipts
+from gochat.server.services import Services
+from gochat.server.session import Session
+
+_MINUTE: Final = 60.0
+_CAPABILITIES: Final[frozenset[str]] = frozenset(Capability)
+
+
+class Arrivals:
+    """Handles the requests by which people come and go."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limits = services.config.limits
+
+    async def register(self, session: Session, request: Register) -> None:
+        """Create an account."""
+        registration, limiter = self._services.config.registration, self._services.registrations
+        if registration.mode == "closed":
+            raise ChatError(ErrorCode.REGISTRATION_CLOSED, "this server takes no new accounts")
+        if registration.mode == "invite":
+            limiter.check_invite(session.address, request.invite, registration.invites)
+        with limiter.attempt(session.address):
+            name = await self._services.accounts.register(
+                request.name, request.password, session.while_there
+            )
+        session.note("account registered", account=name)
+        session.reply(Registered(name=name, request_id=request.request_id))
+
+    async def log_in(self, session: Session, request: Login) -> None:
+        """Log in by password."""
+        session.caps = _known(request.caps)  # it may want signs of life before the reply
+        now = trio.current_time()
+        session.login_failures = [t for t in session.login_failures if t > now - _MINUTE]
+        if len(session.login_failures) >= self._limits.login_failures:
+            wait = session.login_failures[0] + _MINUTE - now
+            raise ChatError(
+                ErrorCode.RATE_LIMITED,
+                f"too many failed logins: try again in {wait:.0f} s",
+                retry_after=wait,
+            )
+        account = _fold_or_nobody(request.name)
+        accounts, logins = self._services.accounts, self._services.logins
+        logins.check(account, session.address, now)
+        origin = subscriber(session.address)
+        is_known = await accounts.has_logged_in_from(account, origin)
+        if not is_known and logins.is_over(origin, now):
+            self._services.login_lines.check(origin)
+            await session.while_there(partial(self._services.login_lines.wait, origin))
+            logins.check(account, origin, trio.current_time())  # others have tried meanwhile
+        try:
+            who = await accounts.log_in(request.name, request.password, session.while_there)
+        except ChatError as error:
+            if error.code == ErrorCode.BAD_CREDENTIALS:
+                now = trio.current_time()
+                session.login_failures.append(now)
+                logins.failed(account, origin, now, is_known=is_known)
+            raise
+        logins.succeeded(account, origin)
+        self._services.budgets.charge(session.address, who.key, ARRIVING)
+        token = await accounts.issue_token(who, origin, is_login=True)
+        async with self._arriving(session, who, token, request, is_new_address=not is_known):
+            pass
+
+    async def resume(self, session: Session, request: Resume) -> None:
+        """Log in by token and catch up."""
+        session.caps = _known(request.caps)
+        origin = subscriber(session.address)
+        who, token, is_new = await self._services.accounts.resume(request.token, origin)
+        self._services.budgets.charge(session.address, who.key, ARRIVING)
+        async with self._arriving(session, who, token, request, is_new_address=is_new) as catch_up:
+            await catch_up.send_missed(request.positions)
+
+    async def log_out(self, session: Session, request: Logout) -> None:
+        """Leave, and revoke the token, which ends the other connections that hold it."""
+        assert session.identity is not None
+        person, digest = session.identity.key, session.token_digest
+        if digest is not None:
+            try:
+                await self._services.accounts.revoke(digest)
+            except StoreUnavailable:
+                self._services.revocations.doubt()
+                raise
+        await self.leave(session)
+        if digest is not None:
+            self._services.revocations.token_revoked(
+                person, digest, "you have logged out on another connection"
+            )
+        session.note("logged out")
+        session.reply(LoggedOut(request_id=request.request_id))
+
+    async def change_password(self, session: Session, request: ChangePassword) -> None:
+        """Set a new password; the account's other sessions end, for their tokens do.
+
+        The reply waits for that, as long as it can take where all is well and somewhat longer.
+        """
+        assert session.identity is not None
+        who, revocations = session.identity, self._services.revocations
+        self._services.logins.check(who.key, session.address, trio.current_time())
+        try:
+            # With the new generation. Up to its sessions' end nothing must come in between.
+            session.identity = who = await self._services.accounts.change_password(
+                who, request.old, request.new, session.while_there
+            )
+        except ChatError as error:
+            if error.code == ErrorCode.BAD_CREDENTIALS:
+                # Not for the address: who is logged in guesses at one account only.
+                now = trio.current_time()
+                self._services.logins.failed(who.key, session.address, now, is_known=True)
+            raise
+        except StoreUnavailable:
+            revocations.doubt()  # it may have been made
+            raise
+        session.token_digest = None
+        session.note("password changed")
+        is_confirmed = await revocations.password_changed(session, who.key, who.generation)
+        try:
+            address = subscriber(session.address)
+            token = await self._services.accounts.issue_token(who, address, is_login=True)
+        except StoreUnavailable:
+            # An error would say that nothing has happened.
+            session.close(ByeReason.SESSION_REVOKED, "the password was changed: log in again")
+            return
+        self._hold(session, token)
+        session.reply(
+            PasswordChanged(
+                token=token.secret,
+                expires=token.expires,
+                others_ended=is_confirmed,
+                request_id=request.request_id,
+            )
+        )
+
+    async def leave(self, session: Session) -> None:
+        """Undo the login, if there is one. Everybody is told if it was the account's last."""
+        identity, person = session.identity, session.person
+        if identity is None or person is None:
+            return
+        session.identity = session.person = session.token_digest = None
+        session.opened = trio.current_time()  # from here on it has to log in again
+        session.anonymous_bytes = session.anonymous_frames = 0
+        self._services.connections.logged_out()
+        self._services.hub.leave(session, person)
+        self._services.revocations.left(session)
+
+    def _bound(self, person: OnlinePerson) -> None:
+        """End the oldest connections of an account that has more than it may: the newest is where
+        the person is, and of those before it some may be dead."""
+        most = self._limits.connections_per_account
+        sessions = [s for s in person.sessions if isinstance(s, Session) and not s.is_ending]
+        for session in sessions[: max(0, len(sessions) - most)]:
+            session.close(
+                ByeReason.REPLACED,
+                f"newer connections of this account have replaced this one: it can have {most}",
+            )
+
+    def _hold(self, session: Session, token: IssuedToken) -> None:
+        """Note which token a session holds."""
+        left = self._services.accounts.valid_for(token)
+        session.token_digest = token.digest
+        session.token_expires, session.token_until = token.expires, trio.current_time() + left
+
+    @asynccontextmanager
+    async def _arriving(
+        self,
+        session: Session,
+        who: Identity,
+        token: IssuedToken,
+        request: Login | Resume,
+        *,
+        is_new_address: bool,
+    ) -> AsyncIterator[CatchUp]:
+        """Log the session in; hold its events back until what comes first is sent: by the body what
+        was missed, and then what waits for a client without the log.
+
+        Raises ChatError if what was proved has been revoked meanwhile.
+        """
+        limits, is_login = self._limits, isinstance(request, Login)
+        session.identity = who
+        self._hold(session, token)
+        session.wants_log = Capability.LOG in session.caps
+        session.receipts = None if session.wants_log else Receipts(who.key)
+        session.outlet.on_progress = None if session.wants_log else session.note_written
+        session.person = self._services.hub.join(session, who.key, who.name)
+        catch_up = CatchUp(self._services, session, session.person)
+        self._services.connections.logged_in()
+        try:
+            # Now, when those who revoke can see it; see gochat.server.revocation.
+            await self._services.accounts.require_current(token.digest, is_login=is_login)
+        except (ChatError, StoreUnavailable):
+            catch_up.abandon()
+            await self.leave(session)
+            raise
+        self._bound(session.person)
+        session.last_name = who.name
+        by = "password" if is_login else "token"
+        session.note("logged in", by=by, **({"new_address": True} if is_new_address else {}))
+        if is_new_address:
+            event = NewLogin(address=subscriber(session.address), by=by)
+            self._services.hub.tell_login(who.key, event, besides=session)
+        session.reply(
+            LoggedIn(
+                name=who.name,
+                token=token.secret,
+                expires=token.expires,
+                limits=Limits(
+                    frame_bytes=limits.frame_bytes,
+                    text_chars=limits.text_chars,
+                    burst=limits.burst,
+                    per_second=limits.per_second,
+                    history_page=limits.history_page,
+                ),
+                heartbeat=limits.heartbeat_interval,
+                server=f"gochat {gochat.__version__}",
+                request_id=request.request_id,
+            )
+        )
+        try:
+            await catch_up.load_rooms()
+            yield catch_up
+            await catch_up.send_waiting()
+            await catch_up.finish()
+        except StoreUnavailable as error:
+            # It is logged in, but what it missed can't be read: it has to come again.
+            session.close(ByeReason.INTERNAL, error.public, retry_after=error.retry_after)
+        finally:
+            catch_up.abandon()
+            session.outlet.flush()
+
+
+def _fold_or_nobody(name: str) -> NameKey:
+    try:
+        return names.fold(name)
+    except ChatError:
+        return NameKey("")
+
+
+def _known(caps: Iterable[str]) -> frozenset[str]:
+    """The capabilities that this server knows; of the others nothing is kept."""
+    return _shared(_CAPABILITIES.intersection(caps))
+
+
+@lru_cache(64)  # there are few kinds of clients, each with a great many sessions
+def _shared(caps: frozenset[str]) -> frozenset[str]:
+    return caps

@@ -1,0 +1,420 @@
+"""The hub: who is connected here, and who of them gets what the log commits.
+
+The store calls :meth:`Hub.deliver` with each committed batch. The hub encodes each entry once,
+puts runs of entries with the same audience together, and posts them to the sessions of that
+audience. It holds no rules and waits for nothing: everything here happens in one step of the
+Trio thread, which is why a session that joins between two batches misses none and gets none twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import compress, groupby, islice
+from typing import Final, NoReturn, Protocol
+
+import trio
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private, participants
+from gochat.chat.names import NameKey, known
+from gochat.chat.node_bus import Arrived, AwaySet, Left, LoginSeen, Notice, PersonHere, Typed
+from gochat.chat.presence import Roster
+from gochat.chat.store import Batch, Cursor, Logged
+from gochat.chat.typing_notices import TypingNotices
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import (
+    Capability,
+    Event,
+    IsTyping,
+    Marked,
+    Message,
+    NewLogin,
+    Person,
+)
+from gochat.server.delivery import Delivery
+from gochat.server.rate import TokenBucket
+
+#: Bytes of entries that are posted to a session at once, as much as a frame has at most: between
+#: two posts what waits can be written, so that a large commit fills no mailbox of whoever reads.
+MAX_POST: Final = 64 * 1024
+#: Seconds that presence is collected at least: where somebody has to be told later, all are looked
+#: at again after this.
+LEAST_INTERVAL: Final = 0.01
+
+
+class Sink(Protocol):
+    """Where frames for a session go: its outlet, or what holds them back for a while."""
+
+    @property
+    def is_behind(self) -> bool:
+        """True while what can wait is not to be posted yet."""
+
+    def post(self, frames: bytes) -> None:
+        """Take whole frames, without blocking."""
+
+    def send(self, frames: bytes) -> None:
+        """Take whole frames that are the last for now: they may go out at once."""
+
+
+class Subscriber(Protocol):
+    """A logged-in session, as the hub sees it."""
+
+    events: Sink
+    caps: frozenset[str]
+    wants_log: bool  # entries of every kind, not just what people say
+
+    def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
+        """Called for a private message posted to a session that doesn't want the log."""
+
+
+class OnlinePerson:
+    """Somebody who is online here: their sessions and conversations.
+
+    `rooms` says for each at which cursor they came in: their sessions were posted nothing of it
+    up to there, and everything since. A session that joins later has its own cursor.
+
+    `generation` counts changes of `rooms`, so that whoever loads them from the store notices a
+    change in the meantime.
+    """
+
+    __slots__ = ("generation", "key", "name", "rooms", "sessions", "turns", "typing")
+
+    def __init__(self, key: NameKey, name: str, turns: TokenBucket) -> None:
+        self.key: Final = key
+        self.name: Final = name
+        self.sessions: dict[Subscriber, None] = {}
+        self.rooms: dict[ConversationKey, Cursor] = {}
+        self.generation = 0
+        #: How often they may write to the log, on all their devices together.
+        self.turns: Final = turns
+        #: Of the notices that they are typing.
+        self.typing = TypingNotices()
+
+
+class Hub:
+    """Delivers committed entries, presence and other events to the sessions of this node."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        *,
+        burst: float,
+        per_second: float,
+        tell_nodes: Callable[[Notice], None] = lambda _: None,
+    ) -> None:
+        self._delivery = delivery
+        #: Tells the other nodes.
+        self.tell_nodes: Final = tell_nodes
+        self._burst = burst
+        self._per_second = per_second
+        #: All sessions, and up to which change of the roster each has been told.
+        self._everyone: dict[Subscriber, int] = {}
+        self._told = 0  # the newest change that anybody has been told of
+        self._people: dict[NameKey, OnlinePerson] = {}
+        self._rooms: dict[ConversationKey, dict[Subscriber, None]] = {}
+        self._origins: dict[tuple[NameKey, str], Subscriber] = {}
+        #: Of people who have left, as long as it matters: coming back is no way to say more.
+        self._spent: dict[NameKey, TokenBucket] = {}
+        self.roster = Roster()
+        #: The position in the log up to which everything has been posted.
+        self.cursor: Cursor = None
+
+    # -- sessions ---------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._everyone)
+
+    def sessions(self) -> tuple[Subscriber, ...]:
+        """Return all sessions that are logged in here."""
+        return tuple(self._everyone)
+
+    def person(self, key: NameKey) -> OnlinePerson | None:
+        """Return who is online here under this key, or None."""
+        return self._people.get(key)
+
+    def join(self, session: Subscriber, key: NameKey, name: str) -> OnlinePerson:
+        """Add a logged-in session. From here on it gets what is committed."""
+        person = self._people.get(key)
+        if person is None:
+            person = self._people[key] = OnlinePerson(key, name, self._turns(key))
+            here = self.roster.get(key) or Person(name=name)  # perhaps they are elsewhere, too
+            self.roster.arrive(key, here)
+            self.tell_nodes(Arrived(PersonHere(key, name, here.away)))
+        person.sessions[session] = None
+        self._everyone[session] = self._told
+        for room in person.rooms:
+            self._rooms.setdefault(room, {})[session] = None
+        return person
+
+    def leave(self, session: Subscriber, person: OnlinePerson) -> None:
+        """Remove a session; with an account's last one the person is offline."""
+        del self._everyone[session]
+        del person.sessions[session]
+        for room in person.rooms:
+            self._unsubscribe(room, (session,))
+        if not person.sessions:
+            del self._people[person.key]
+            self._spent[person.key] = person.turns
+            self.roster.leave(person.key)
+            self.tell_nodes(Left(person.key))
+
+    def _turns(self, key: NameKey) -> TokenBucket:
+        now = trio.current_time()
+        turns = self._spent.pop(key, None) or TokenBucket(self._burst, self._per_second, now)
+        # Who left first is full again first, give or take what filling one takes.
+        for other in tuple(islice(self._spent, 2)):
+            if self._spent[other].full_at <= now:
+                del self._spent[other]
+        return turns
+
+    def enter(self, person: OnlinePerson, rooms: Iterable[ConversationKey]) -> None:
+        """Have a person's sessions get what is said in `rooms`."""
+        for room in rooms:
+            if room == LOBBY_KEY or is_private(room) or room in person.rooms:
+                continue
+            person.rooms[room] = self.cursor
+            person.generation += 1
+            self._rooms.setdefault(room, {}).update(person.sessions)
+
+    def _exit(self, person: OnlinePerson, room: ConversationKey) -> None:
+        person.rooms.pop(room, None)
+        person.generation += 1
+        self._unsubscribe(room, person.sessions)
+
+    def _unsubscribe(self, room: ConversationKey, sessions: Iterable[Subscriber]) -> None:
+        subscribers = self._rooms.get(room)
+        if subscribers is not None:
+            for session in sessions:
+                subscribers.pop(session, None)
+            if not subscribers:
+                del self._rooms[room]
+
+    # -- the log ----------------------------------------------------------------------------
+
+    def expect(self, sender: NameKey, cid: str, session: Subscriber) -> None:
+        """Don't echo the entry with this `cid` to `session`: it gets the acknowledgement."""
+        self._origins[sender, cid] = session
+
+    def expects(self, sender: NameKey, cid: str) -> bool:
+        """True from :meth:`expect` until the entry is delivered."""
+        return (sender, cid) in self._origins
+
+    def forget(self, sender: NameKey, cid: str) -> None:
+        """Undo :meth:`expect`, where no entry will come."""
+        self._origins.pop((sender, cid), None)
+
+    def deliver(self, batch: Batch) -> None:
+        """Post a committed batch to those whom it concerns, and flush."""
+        # Membership decides who gets what comes next: who joins gets the entry that says so; who
+        # is removed gets it, too, and nothing after it.
+        runs = [(*key, list(run)) for key, run in groupby(batch.entries, key=_run_of)]
+        for number, (conversation, is_membership, run) in enumerate(runs, 1):
+            if is_membership:
+                for one in run:
+                    self._deliver_membership(conversation, one)
+            else:
+                audience, entries = self._audience(conversation), [one.entry for one in run]
+                self._post(conversation, audience, entries, is_last=number == len(runs))
+        self.cursor = batch.cursor
+        self._delivery.flush()
+
+    def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:
+        entry = logged.entry
+        sender = self._people.get(known(entry.from_))
+        subject = self._people.get(logged.subject) if logged.subject is not None else None
+        if sender is not None and entry.kind in ("create", "join"):
+            self.enter(sender, (room,))
+        audience: dict[Subscriber, object] = dict(self._audience(room))
+        if subject is not None and entry.kind in ("invite", "kick"):
+            audience.update(subject.sessions)  # kick takes an invitation back, too
+        self._post(room, audience, (entry,))
+        if sender is not None and entry.kind == "leave":
+            self._exit(sender, room)
+        if subject is not None and entry.kind == "kick":
+            self._exit(subject, room)
+
+    def _audience(self, conversation: ConversationKey) -> Mapping[Subscriber, object]:
+        if conversation == LOBBY_KEY:
+            return self._everyone
+        if is_private(conversation):
+            sessions: dict[Subscriber, None] = {}
+            for key in participants(conversation):
+                if (person := self._people.get(key)) is not None:
+                    sessions.update(person.sessions)
+            return sessions
+        return self._rooms.get(conversation, {})
+
+    def _post(
+        self,
+        conversation: ConversationKey,
+        audience: Collection[Subscriber],
+        entries: Sequence[Message],
+        *,
+        is_last: bool = False,
+    ) -> None:
+        """Post entries to an audience, each encoded once; the last of a pass may go out with it."""
+        frames = [encode(entry) for entry in entries]
+        for piece in _pieces(frames):
+            self._post_piece(
+                conversation,
+                audience,
+                entries[piece],
+                frames[piece],
+                is_last=is_last and piece.stop == len(frames),
+            )
+
+    def _post_piece(
+        self,
+        conversation: ConversationKey,
+        audience: Collection[Subscriber],
+        entries: Sequence[Message],
+        frames: Sequence[bytes],
+        *,
+        is_last: bool,
+    ) -> None:
+        """Post entries, one post for each session.
+
+        Two kinds of sessions get less than all: those without the log get only what was said, and
+        an entry's origin doesn't get it back.
+        """
+        everything = b"".join(frames)
+        must_note = is_private(conversation)
+        said = [entry.kind == "text" for entry in entries]
+        only_said = everything if all(said) else b"".join(compress(frames, said))
+        own = self._take_origins(entries)
+        for session in audience:
+            if session not in own:
+                data = everything if session.wants_log else only_said
+                # What is to be noted as delivered is written when that is done.
+                if is_last and (session.wants_log or not must_note):
+                    session.events.send(data)
+                else:
+                    session.events.post(data)
+        for session, indexes in own.items():
+            others = (
+                frame
+                for index, frame in enumerate(frames)
+                if index not in indexes and (session.wants_log or said[index])
+            )
+            if session in audience:
+                session.events.post(b"".join(others))
+        if must_note:
+            for session in audience:
+                if not session.wants_log:
+                    session.note_delivered(conversation, entries[-1].seq)
+
+    def _take_origins(self, entries: Sequence[Message]) -> dict[Subscriber, set[int]]:
+        own: dict[Subscriber, set[int]] = {}
+        for index, entry in enumerate(entries):
+            if self._origins and entry.cid is not None:
+                origin = self._origins.pop((known(entry.from_), entry.cid), None)
+                if origin is not None:
+                    own.setdefault(origin, set()).add(index)
+        return own
+
+    # -- other events -----------------------------------------------------------------------
+
+    def tell(
+        self, sessions: Iterable[Subscriber], event: Event, capability: Capability | None = None
+    ) -> None:
+        """Post an event to those sessions that have the capability it needs; the caller flushes."""
+        frame = encode(event)
+        for session in sessions:
+            if capability is None or capability in session.caps:
+                session.events.post(frame)
+
+    def tell_typing(
+        self, conversation: ConversationKey, event: IsTyping, *, besides: OnlinePerson
+    ) -> None:
+        """Tell the others of a conversation, at all nodes, that somebody is typing there."""
+        self.show_typing(conversation, event, besides=besides.key)
+        self.tell_nodes(Typed(conversation, besides.key, event))
+
+    def show_typing(
+        self, conversation: ConversationKey, event: IsTyping, *, besides: NameKey
+    ) -> None:
+        """Tell those of a conversation who are here, and flush."""
+        audience = self._audience(conversation)
+        person = self._people.get(besides)
+        own = person.sessions if person is not None else {}
+        others = [
+            session
+            for session in audience
+            if session not in own and not session.events.is_behind  # it is only of the moment
+        ]
+        self.tell(others, event, Capability.TYPING)
+        self._delivery.flush()
+
+    def set_away(self, key: NameKey, away: str | None) -> None:
+        """Set somebody's away notice, at all nodes."""
+        self.roster.set_away(key, away)
+        self.tell_nodes(AwaySet(key, away))
+
+    def show_marked(self, person: NameKey, event: Marked) -> None:
+        """Tell a person's devices that are here how a conversation stands, and flush."""
+        here = self._people.get(person)
+        if here is not None:
+            self.tell(here.sessions, event, Capability.MARKERS)
+            self._delivery.flush()
+
+    def tell_login(self, person: NameKey, event: NewLogin, *, besides: Subscriber) -> None:
+        """Tell a person's other sessions, at all nodes, that they have logged in."""
+        self.show_login(person, event, besides=besides)
+        self.tell_nodes(LoginSeen(person, event))
+
+    def show_login(
+        self, person: NameKey, event: NewLogin, *, besides: Subscriber | None = None
+    ) -> None:
+        """Tell a person's sessions that are here, and flush."""
+        here = self._people.get(person)
+        if here is not None:
+            others = [session for session in here.sessions if session is not besides]
+            self.tell(others, event, Capability.LOGINS)
+            self._delivery.flush()
+
+    async def tell_presence(self, interval: float) -> NoReturn:
+        """Tell everybody who came and who left, at most once in `interval` seconds, for ever.
+
+        Who has much to read already is told later: nobody is evicted because many arrive.
+        """
+        while True:
+            await self.roster.wait_for_news()
+            await trio.sleep(max(interval, LEAST_INTERVAL))
+            self._tell_presence()
+            self._delivery.flush()
+
+    def _tell_presence(self) -> None:
+        # Most have been told of the same, and those that are behind of whatever it was.
+        news: dict[int, tuple[bytes, int]] = {}
+        for session, told in self._everyone.items():
+            if told == self.roster.changes or session.events.is_behind:
+                continue
+            if told not in news:
+                events, up_to = self.roster.news(told)
+                news[told] = b"".join(encode(event) for event in events), up_to
+            frames, up_to = news[told]
+            session.events.post(frames)
+            self._everyone[session] = up_to
+            self._told = max(self._told, up_to)
+        self.roster.forget(min(self._everyone.values(), default=self.roster.changes))
+        if not self._everyone:
+            self._told = self.roster.changes
+
+
+def _pieces(frames: Sequence[bytes]) -> Iterator[slice]:
+    """Cut frames into pieces of at most :data:`MAX_POST` bytes, or of one frame."""
+    start = size = 0
+    for number, frame in enumerate(frames):
+        size += len(frame)
+        if size > MAX_POST and number > start:
+            yield slice(start, number)
+            start, size = number, len(frame)
+    yield slice(start, len(frames))
+
+
+_MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick"})
+
+
+def _run_of(logged: Logged) -> tuple[ConversationKey, bool]:
+    """What entries that follow each other are posted together: of one conversation, and either all
+    or none of them changing who is in it."""
+    return logged.conversation, logged.entry.kind in _MEMBERSHIP

@@ -1,0 +1,84 @@
+"""What a crash of Redis can cost, as it is set up: said in the log, once for each start.
+
+``docs/explanation/durability.md`` says why. ``INFO`` says whether there is an append-only file, but
+how it is written only ``CONFIG GET`` does, which gochat's user need not be permitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from gochat.storage.redis.link.wire import Refused, Wire, fields_of
+
+log = structlog.stdlib.get_logger()
+
+#: What is lost of that which was acknowledged: when Redis is killed, and when its machine fails.
+#: By `appendfsync`; "off": there is no append-only file; "unknown": we may not ask.
+_LOSSES: Final = {
+    "always": ("nothing", "nothing"),
+    "everysec": ("up to 2 seconds, during a slow sync", "some 2 seconds, more if syncs are slow"),
+    "no": ("nothing", "what the system has not written yet, often 30 seconds"),
+    "off": ("all since the last snapshot", "all since the last snapshot"),
+    "unknown": ("nothing with appendfsync always; else up to 2 seconds", "depends on appendfsync"),
+}
+
+
+class _Persistence(Struct, frozen=True):
+    """How a server writes what it has. `appendfsync` is a key of the losses."""
+
+    appendfsync: str
+    can_write: bool
+    skips_syncs: bool = False  # while the file is rewritten
+
+
+def log_losses(wires: Iterable[Wire]) -> None:
+    """Log what can be lost, one line for all servers that are set up alike.
+
+    Raises Broken, Refused.
+    """
+    hosts: dict[_Persistence, list[str]] = {}
+    for wire in wires:
+        hosts.setdefault(_persistence(wire), []).append(str(wire.host))
+    for found, some in hosts.items():
+        if_killed, if_power_fails = _LOSSES[found.appendfsync]
+        if found.skips_syncs:
+            _, if_power_fails = _LOSSES["no"]
+        fields = {
+            "appendfsync": found.appendfsync,
+            "lost_if_killed": if_killed,
+            "lost_if_power_fails": if_power_fails,
+            "hosts": some,
+        }
+        if not found.can_write:
+            log.warning("Redis can't write to its disk", **fields)
+        elif found.appendfsync == "off":
+            log.warning("Redis keeps no append-only file", **fields)
+        else:
+            log.info("Redis persistence", **fields)
+
+
+def _persistence(wire: Wire) -> _Persistence:
+    (info,) = wire.ask(("INFO", "persistence"))
+    fields = fields_of(info)
+    if fields.get("aof_enabled") != "1":
+        can_write = fields.get("rdb_last_bgsave_status", "ok") == "ok"
+        return _Persistence("off", can_write=can_write)
+    policy = _setting(wire, "appendfsync")
+    skips_syncs = policy != "unknown" and _setting(wire, "no-appendfsync-on-rewrite") == "yes"
+    return _Persistence(
+        policy if policy in _LOSSES else "unknown",
+        can_write=fields.get("aof_last_write_status", "ok") == "ok",
+        skips_syncs=skips_syncs,
+    )
+
+
+def _setting(wire: Wire, name: str) -> str:
+    try:
+        (found,) = wire.ask(("CONFIG", "GET", name))
+    except Refused:
+        return "unknown"
+    return found[1].decode() if found else "unknown"

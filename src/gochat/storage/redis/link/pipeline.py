@@ -1,0 +1,417 @@
+"""Lanes: threads that carry requests to Redis, all that wait together.
+
+What is to be done is written as *steps*: a generator that yields lists of commands, gets their
+answers, and returns the result. A lane takes all steps that wait and sends the commands of all of
+them as one pipeline; with the answers it goes on with all of them, until each has its result. So
+a round trip costs the same for one caller as for a hundred, and what needs two round trips takes
+two, however many need them.
+
+A lane has a thread and connections of its own. The thread is not one of Trio's pool: measured for
+the SQLite writer, that makes half a round trip's time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+
+import msgspec
+import structlog
+import trio
+from msgspec import Struct
+
+from gochat.chat.health import StoreHealth
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.common.integrity import Integrity
+from gochat.storage.redis.link.epoch_tracker import Attachment
+from gochat.storage.redis.link.topology import Server, Topology
+from gochat.storage.redis.link.wire import Broken, Refused, Reply, Wire, Words, damaged
+from gochat.storage.redis.scripts import Script
+
+log = structlog.stdlib.get_logger()
+
+T = TypeVar("T")
+
+#: Requests that may wait in one lane; who comes when it is full is told to try again.
+MAX_WAITING: Final = 10_000
+#: Requests carried together: enough to make a round trip's cost small for each, few enough that
+#: the first one does not wait long for the last.
+MAX_GROUP: Final = 256
+
+#: Refusals that say that another server is the right one now.
+_MOVED: Final = frozenset({"MOVED", "ASK", "READONLY", "CLUSTERDOWN", "MASTERDOWN"})
+#: Refusals that pass, or that an administrator can mend.
+_TEXTS: Final = {
+    "ASK": "a slot of the cluster is being moved",
+    "BUSY": "Redis is busy with a script",
+    "CLUSTERDOWN": "the Redis cluster is down",
+    "GONE": "keys of a conversation have vanished from Redis, evicted or deleted: restore a backup",
+    "LOADING": "Redis is loading its data",
+    "MASTERDOWN": "the Redis master is down",
+    "MISCONF": "Redis can't write to its disk",
+    "MOVED": "a slot of the cluster was moved",
+    "NOAUTH": "Redis authentication failed: the user or the password has changed",
+    "NOPERM": "Redis does not permit this user what gochat needs",
+    "NOREPLICAS": "Redis has not enough replicas to write",
+    "NOSCRIPT": "Redis has forgotten gochat's scripts",
+    "OOM": "Redis is out of memory",
+    "READONLY": "this Redis is a replica",
+    "TRYAGAIN": "a slot of the cluster is being moved",
+    "UNBLOCKED": "Redis has become a replica",
+}
+
+#: What everybody may know of it; of the others, that the store can't be reached.
+_PUBLIC: Final = {
+    "LOADING": "the server's store is starting",
+    "MISCONF": "the server's store can't write to its disk",
+    "OOM": "the server's store is out of memory",
+}
+
+
+class Command(Struct, frozen=True):
+    """A command for the server of a partition; or a script, whose first argument is the epoch.
+
+    That is the one that this node believes in when it is sent, or the `epoch` given here. With
+    `may_be_refused` the answer is None if Redis does not know or not permit it, or finds it wrong,
+    and whatever else it says means that it can't now.
+    """
+
+    partition: int
+    words: Words
+    script: Script | None = None
+    keys: int = 0
+    epoch: str | None = None
+    may_be_refused: bool = False
+
+
+#: What is to be done: yields commands, is sent their answers, returns the result.
+Steps: TypeAlias = Generator[Sequence[Command], list[Reply], T]
+
+
+def call(partition: int, script: Script, keys: Sequence[str], *arguments: Any) -> Command:
+    """Return the command that runs a script. All keys must be of the partition."""
+    return Command(partition, (*keys, *arguments), script, len(keys))
+
+
+class Connections:
+    """One thread's connections."""
+
+    def __init__(self, topology: Topology, attachment: Attachment, timeout: float) -> None:
+        self._topology = topology
+        self._attachment = attachment
+        self._timeout = timeout
+        self._wires: dict[Server, Wire] = {}
+
+    def exchange(self, commands: Sequence[Command]) -> list[Reply | Exception]:
+        """Send commands, each to its server, and return their answers, or why there is none.
+
+        Commands for the same partition are carried out in their order.
+        """
+        results: list[Reply | Exception] = [None] * len(commands)
+        by_wire: dict[Wire, list[int]] = {}
+        for index, command in enumerate(commands):
+            try:
+                by_wire.setdefault(self.wire(command.partition), []).append(index)
+            except Broken as broken:
+                results[index] = StoreUnavailable(str(broken))
+            except ConfigError as error:
+                results[index] = StoreUnavailable(str(error))
+            except StoreCorrupt as damage:
+                results[index] = damage
+        sent = []
+        for wire, indexes in by_wire.items():
+            try:
+                wire.send(self._words(commands[index]) for index in indexes)
+                sent.append((wire, indexes))
+            except Broken as broken:
+                self._failed(wire, indexes, broken, results)
+        for wire, indexes in sent:
+            try:
+                replies = wire.receive(len(indexes))
+            except Broken as broken:
+                self._failed(wire, indexes, broken, results)
+            else:
+                for index, reply in zip(indexes, replies, strict=True):
+                    results[index] = self._result(wire, commands[index], reply)
+        return results
+
+    def wire(self, partition: int) -> Wire:
+        """Return a connection to the server of a partition, which is what we take it for.
+
+        Raises Broken, ConfigError.
+        """
+        server = self._topology.server(partition)
+        if server.refusal:  # who reads its feed looks whether it is right again
+            raise Broken(server.refusal)
+        wire = self._wires.get(server)
+        if wire is not None and wire.is_stale():
+            self._drop(wire)
+            wire = None
+        if wire is None:
+            wire = self._connect(server)
+        if not self._attachment.is_attached(partition, wire):
+            self._attach(server, wire)
+        return wire
+
+    def close(self) -> None:
+        """Close them all."""
+        for wire in tuple(self._wires.values()):
+            wire.close()
+        self._wires.clear()
+
+    def _connect(self, server: Server) -> Wire:
+        try:
+            wire = server.connect(self._timeout)
+        except Broken:
+            self._topology.doubt()
+            raise
+        if wire.role != "master":
+            wire.close()
+            self._topology.doubt()
+            raise Broken(f"Redis at {wire.host} is a replica")
+        self._wires[server] = wire
+        return wire
+
+    def _attach(self, server: Server, wire: Wire) -> None:
+        # All that are there, together: mostly none of them is known yet.
+        topology = self._topology
+        here = [p for p in range(topology.partitions) if topology.server(p) is server]
+        try:
+            self._attachment.ensure(here, wire)
+        except Refused as refused:
+            self._drop(wire)
+            if refused.is_damage:
+                raise damaged(wire.host, refused) from refused
+            if refused.code in _MOVED:
+                topology.doubt()
+            raise Broken(f"Redis at {wire.host}: {refused}") from refused
+        except Broken:
+            self._drop(wire)
+            server.failed()
+            raise
+
+    def _words(self, command: Command) -> Words:
+        if command.script is None:
+            return command.words
+        keys, arguments = command.words[: command.keys], command.words[command.keys :]
+        epoch = command.epoch
+        if epoch is None:
+            epoch = self._attachment.epoch(command.partition)
+        return ("EVALSHA", command.script.sha, command.keys, *keys, epoch, *arguments)
+
+    def _result(self, wire: Wire, command: Command, reply: Reply | Refused) -> Reply | Exception:
+        if not isinstance(reply, Refused):
+            return reply
+        if command.may_be_refused and reply.code in ("", "NOPERM"):
+            return None
+        if reply.code in _MOVED or reply.code in ("NOSCRIPT", "UNBLOCKED"):
+            self._topology.doubt()
+            self._drop(wire)
+        if reply.is_damage:
+            return damaged(wire.host, reply)
+        text = _TEXTS.get(reply.code, str(reply) if command.may_be_refused else None)
+        if text is None:
+            return RuntimeError(f"Redis refused a command of gochat: {reply}")
+        return StoreUnavailable(f"{text} ({wire.host})", public=_PUBLIC.get(reply.code))
+
+    def _failed(
+        self, wire: Wire, indexes: list[int], broken: Broken, results: list[Reply | Exception]
+    ) -> None:
+        for server, one in tuple(self._wires.items()):
+            if one is wire:
+                server.failed()
+        self._drop(wire)
+        self._topology.doubt()
+        for index in indexes:
+            results[index] = StoreUnavailable(str(broken))
+
+    def _drop(self, wire: Wire) -> None:
+        wire.close()
+        self._wires = {server: one for server, one in self._wires.items() if one is not wire}
+
+
+class _Job(Generic[T]):
+    __slots__ = ("error", "result", "steps", "task", "wanted")
+
+    def __init__(self, steps: Steps[T], task: trio.lowlevel.Task) -> None:
+        self.steps = steps
+        self.task: trio.lowlevel.Task | None = task  # None: nobody waits for it any more
+        self.wanted: Sequence[Command] = ()
+        self.result: T | None = None
+        self.error: Exception | None = None
+
+    def go_on(self, replies: list[Reply] | None) -> bool:
+        """Take the answers and find out what is wanted next; False if it is done."""
+        try:
+            failure = next((r for r in replies or () if isinstance(r, Exception)), None)
+            if failure is not None:
+                self.wanted = self.steps.throw(failure)
+            elif replies is None:
+                self.wanted = next(self.steps)
+            else:
+                self.wanted = self.steps.send(replies)
+        except StopIteration as stop:
+            self.result = stop.value
+            return False
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self.error = StoreCorrupt(f"the data in Redis is damaged: {error}")
+            return False
+        except Exception as error:
+            self.error = error
+            return False
+        return True
+
+
+class Lane:
+    """Carries out steps. Made by :func:`open_lane`; used in the Trio thread.
+
+    `waiting` counts the requests that are not done.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connections: Connections,
+        integrity: Integrity,
+        health: StoreHealth,
+        settled: Callable[[], None] | None,
+    ) -> None:
+        self._name = name
+        self._health = health
+        self._connections = connections
+        self._integrity = integrity
+        self._settled = settled
+        self._queue: SimpleQueue[_Job[object] | None] = SimpleQueue()
+        self.waiting = 0
+        self._is_open = True
+        self._stopped = trio.Event()
+        self._trio = trio.lowlevel.current_trio_token()
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Carry out steps, together with what others want; return their result.
+
+        When cancelled, they go on without their caller.
+
+        Raises:
+            StoreUnavailable: Redis can't be reached, or refuses; what was sent may have happened.
+            StoreCorrupt: the data is damaged. Nothing is sent from then on.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._integrity.require()
+        if not self._is_open:
+            raise StoreUnavailable("the store is closed")
+        if self.waiting >= MAX_WAITING:
+            raise StoreUnavailable("too many requests are waiting")
+        self.waiting += 1
+        job: _Job[T] = _Job(steps, trio.lowlevel.current_task())
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            job.task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._queue.put(cast("_Job[object]", job))
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        if job.error is None:
+            self._health.succeeded(self._name)
+        else:
+            if isinstance(job.error, StoreUnavailable):
+                self._health.failed(self._name, job.error)
+            raise job.error
+        return cast("T", job.result)
+
+    async def _close(self) -> None:
+        self._is_open = False
+        self._queue.put(None)
+        with trio.CancelScope(shield=True):
+            await self._stopped.wait()
+
+    def _settle(self, jobs: list[_Job[object]]) -> None:
+        self.waiting -= len(jobs)
+        if self._settled is not None:
+            self._settled()
+        for job in jobs:
+            if job.task is not None:
+                trio.lowlevel.reschedule(job.task)
+                job.task = None
+
+    # -- in the lane's thread -------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while (group := self._take()) is not None:
+                self._carry_out(group)
+        finally:
+            self._connections.close()
+            self._trio.run_sync_soon(self._stopped.set)
+
+    def _take(self) -> list[_Job[object]] | None:
+        job = self._queue.get()
+        if job is None:
+            return None
+        group = [job]
+        while len(group) < MAX_GROUP:
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                break
+            if job is None:
+                self._queue.put(None)  # it is the last one, also of the next turn
+                break
+            group.append(job)
+        return group
+
+    def _carry_out(self, group: list[_Job[object]]) -> None:
+        active = group
+        replies: list[list[Reply] | None] = [None] * len(active)
+        while active:
+            done: list[_Job[object]] = []
+            going: list[_Job[object]] = []
+            for job, answer in zip(active, replies, strict=True):
+                (going if job.go_on(answer) else done).append(job)
+                if isinstance(job.error, StoreCorrupt):
+                    self._integrity.lose(job.error)
+            if done:
+                self._trio.run_sync_soon(self._settle, done)
+            active = going
+            replies = self._exchange(active)
+
+    def _exchange(self, jobs: list[_Job[object]]) -> list[list[Reply] | None]:
+        if not jobs:
+            return []
+        try:
+            self._integrity.require()
+        except StoreCorrupt as damage:  # each its own, for each is raised in another task
+            return [[StoreCorrupt(str(damage))] for _ in jobs]
+        commands = [command for job in jobs for command in job.wanted]
+        try:
+            results = iter(self._connections.exchange(commands))
+        except Exception as error:  # a bug: those who wait must hear of it, and the lane goes on
+            log.exception("a lane to Redis failed")
+            return [[error] for _ in jobs]
+        return [[next(results) for _ in job.wanted] for job in jobs]
+
+
+@asynccontextmanager
+async def open_lane(
+    name: str,
+    connections: Connections,
+    integrity: Integrity,
+    health: StoreHealth,
+    settled: Callable[[], None] | None = None,
+) -> AsyncIterator[Lane]:
+    """Run a lane inside the block; what fails is noted in `health`, by the lane's name. Leaving
+    waits for all that was handed over.
+
+    `settled` is called in the Trio thread whenever some steps have been carried out, before those
+    who wait for them are woken.
+    """
+    lane = Lane(name, connections, integrity, health, settled)
+    # A daemon, so that an interpreter that is torn down without leaving the block still ends.
+    threading.Thread(target=lane._run, name=f"gochat redis {name}", daemon=True).start()
+    try:
+        yield lane
+    finally:
+        await lane._close()

@@ -1,0 +1,280 @@
+"""Which server has which partition: one for all, the one that sentinels name, or a cluster's.
+
+Used by several threads at once.
+"""
+
+# ruff: noqa: D102 -- what the methods do is said in Topology, once
+
+from __future__ import annotations
+
+import abc
+import threading
+import time
+from typing import Any, Final
+
+import redis
+import structlog
+from redis.crc import key_slot
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from gochat.errors import ConfigError
+from gochat.storage.redis.link import wire
+from gochat.storage.redis.link.eviction import Eviction
+from gochat.storage.redis.link.url import Host, Location
+from gochat.storage.redis.link.wire import Broken, Wire
+
+log = structlog.stdlib.get_logger()
+
+#: Seconds for which a server that failed is left alone, so that those who wait for it are told so
+#: at once, and one after the other doesn't wait for it again.
+REST: Final = 0.5
+#: Seconds between two questions who the master is, or which slots are where.
+ASK_AGAIN: Final = 0.2
+
+
+class Server:
+    """A server's address, whether it is worth trying, and whether it may be used.
+
+    `refusal` says why it must not be, and is empty if it may. `loss` names the last time that keys
+    may have vanished from it, and is empty before the first.
+    """
+
+    def __init__(self, location: Location, host: Host) -> None:
+        self._location = location
+        self.host: Final = host
+        self._lock = threading.Lock()
+        self._resting_until = 0.0
+        self._kept = Eviction()  # as it was when it evicted nothing
+        self.refusal = ""
+        self.loss = ""
+
+    def connect(self, timeout: float) -> Wire:
+        """Connect. Raises Broken, also at once where it failed just now; ConfigError: it can't be
+        used as it is set up."""
+        self.check()
+        try:
+            connection = wire.connect(self._location, self.host, timeout)
+        except Broken:
+            self.failed()
+            raise
+        self.works()
+        self.note(connection.eviction)
+        if self.refusal:
+            connection.close()
+            raise ConfigError(self.refusal)
+        return connection
+
+    def check(self) -> None:
+        """Raise Broken if it failed just now. Of those who ask after that, one may try it."""
+        with self._lock:
+            if not self._resting_until:
+                return
+            now = time.monotonic()
+            if now < self._resting_until:
+                raise Broken(f"Redis at {self.host} can't be reached")
+            self._resting_until = now + REST
+
+    def failed(self) -> None:
+        """Note that it did not answer."""
+        with self._lock:
+            self._resting_until = time.monotonic() + REST
+
+    def note(self, eviction: Eviction) -> None:
+        """Take note of what it says of evicting."""
+        with self._lock:
+            was_refused, self.refusal = bool(self.refusal), eviction.refusal
+            before = self._kept
+            if not eviction.refusal:
+                self._kept = eviction
+        if eviction.refusal:
+            if not was_refused:
+                log.error("Redis refused", host=str(self.host), reason=eviction.refusal)
+            return
+        if was_refused:
+            log.info("Redis accepted again", host=str(self.host))
+        if before.run == eviction.run:
+            has_evicted = eviction.keys > before.keys
+        else:  # what the process before has evicted after we looked, nobody knows
+            has_evicted = bool(before.run) and (was_refused or eviction.keys > 0)
+        if has_evicted:
+            self.loss = f"{eviction.run}:{eviction.keys}"
+            log.error(
+                "Redis evicted keys",
+                host=str(self.host),
+                keys=eviction.keys,
+                consequence="messages and accounts may be lost: restore a backup",
+            )
+        elif eviction.keys and not before.run:
+            log.warning(
+                "Redis evicted keys before this start",
+                host=str(self.host),
+                keys=eviction.keys,
+                consequence="messages and accounts may be lost, if they were there already",
+            )
+
+    def works(self) -> None:
+        """Note that it answered."""
+        self._resting_until = 0.0
+
+
+class Topology(abc.ABC):
+    """Finds servers."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        self._location = location
+        self.partitions: Final = partitions
+
+    @abc.abstractmethod
+    def server(self, partition: int) -> Server:
+        """Return the server that takes writes for a partition. Raises Broken: none is known."""
+
+    @abc.abstractmethod
+    def doubt(self) -> None:
+        """Note that what is known may be wrong: a server was no master, or has not what it had."""
+
+    def place(self, partition: int) -> int:
+        """Return a number that is the same for partitions that are always on one server."""
+        del partition
+        return 0
+
+
+class Standalone(Topology):
+    """One server."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        super().__init__(location, partitions)
+        self._server = Server(location, location.hosts[0])
+
+    def server(self, partition: int) -> Server:
+        return self._server
+
+    def doubt(self) -> None:
+        pass  # there is no other
+
+
+class Sentinels(Topology):
+    """The server that the sentinels say is the master."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        super().__init__(location, partitions)
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+        self._is_doubted = True
+        self._ask_at = 0.0
+        self._refusal = ""  # why the sentinels did not answer, if it is the password
+        timeout = min(1.0, location.options.timeout)
+        make: Any = Sentinel  # which has no types
+        self._sentinel = make(
+            [(host.name, host.port) for host in location.hosts],
+            sentinel_kwargs={
+                "username": location.sentinel_secret.user,
+                "password": location.sentinel_secret.password,
+                **wire.timeouts(timeout),
+                **({"ssl": True} | wire.encryption(location) if location.is_encrypted else {}),
+            },
+        )
+
+    def server(self, partition: int) -> Server:
+        with self._lock:
+            if self._is_doubted and time.monotonic() >= self._ask_at:
+                self._ask()
+            if self._server is None and self._refusal:
+                raise ConfigError(self._refusal)
+            if self._server is None:
+                raise Broken(f"no sentinel knows the master of {self._location.service!r}")
+            return self._server
+
+    def doubt(self) -> None:
+        self._is_doubted = True
+
+    def _ask(self) -> None:
+        self._ask_at = time.monotonic() + ASK_AGAIN
+        try:
+            name, port = self._sentinel.discover_master(self._location.service)
+        except (MasterNotFoundError, redis.RedisError, OSError) as error:
+            # All that is left of what each of them said is a text.
+            is_refused = isinstance(error, redis.exceptions.NoPermissionError)
+            if is_refused or "AuthenticationError" in str(error):
+                self._refusal = (
+                    "the sentinels refuse the user or the password: check sentinel_user and "
+                    "sentinel_password in the store URL"
+                )
+            return  # the one we know may be right
+        host = Host(name, int(port))
+        self._is_doubted = False
+        if self._server is None or self._server.host != host:
+            self._server = Server(self._location, host)
+
+
+class Cluster(Topology):
+    """The masters of a Redis Cluster, each with its slots."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        super().__init__(location, partitions)
+        self._lock = threading.Lock()
+        self._slots = [key_slot(str(n).encode()) for n in range(partitions)]
+        self._servers: dict[Host, Server] = {}
+        self._found: dict[int, Server] = {}
+        self._is_doubted = True
+        self._ask_at = 0.0
+
+    def server(self, partition: int) -> Server:
+        with self._lock:
+            if self._is_doubted and time.monotonic() >= self._ask_at:
+                self._ask()
+            server = self._found.get(partition)
+            if server is None:
+                raise Broken(f"no server of the cluster has slot {self._slots[partition]}")
+            return server
+
+    def doubt(self) -> None:
+        self._is_doubted = True
+
+    def place(self, partition: int) -> int:
+        return self._slots[partition]
+
+    def _ask(self) -> None:
+        # Those we know first: the hosts of the URL may be gone long since.
+        for host in dict.fromkeys((*self._servers, *self._location.hosts)):
+            try:
+                ranges = self._ask_one(host)
+            except Broken:
+                continue
+            found = {
+                partition: self._servers.setdefault(master, Server(self._location, master))
+                for partition, slot in enumerate(self._slots)
+                for first, last, master in ranges
+                if first <= slot <= last
+            }
+            self._found = found
+            used = set(found.values())
+            self._servers = {h: server for h, server in self._servers.items() if server in used}
+            self._is_doubted = False
+            break
+        self._ask_at = time.monotonic() + ASK_AGAIN
+
+    def _ask_one(self, host: Host) -> list[tuple[int, int, Host]]:
+        connection = wire.connect(self._location, host, min(1.0, self._location.options.timeout))
+        try:
+            ((ranges,)) = connection.ask(("CLUSTER", "SLOTS"))
+        except wire.Refused as error:
+            raise Broken(f"Redis at {host}: {error}") from error
+        finally:
+            connection.close()
+        return [
+            # A server that does not know its own name gives none.
+            (first, last, Host(master[0].decode() or host.name, master[1]))
+            for first, last, master, *_ in ranges
+        ]
+
+
+KINDS: Final[dict[str, type[Topology]]] = {
+    "standalone": Standalone,
+    "sentinel": Sentinels,
+    "cluster": Cluster,
+}
+
+
+def find(location: Location, partitions: int) -> Topology:
+    """Return the topology of a deployment."""
+    return KINDS[location.kind](location, partitions)

@@ -1,0 +1,319 @@
+"""One connection to one Redis process, and what its errors mean here.
+
+The one place where the `redis` package's connections and exceptions are met.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import AuthorizationError
+from redis.retry import Retry
+
+from gochat.errors import ConfigError, StoreCorrupt
+from gochat.storage.redis import scripts
+from gochat.storage.redis.link.eviction import Eviction, read_eviction
+from gochat.storage.redis.link.url import Host, Location, Secret
+
+#: What is asked of Redis; its first word is the command.
+Words: TypeAlias = Sequence[str | bytes | int | float]
+#: What Redis answers. Typed where it is taken apart.
+Reply: TypeAlias = Any
+
+#: The first with all the commands that are used here.
+OLDEST: Final = (6, 2)
+
+#: The package's connections, whose methods have no types.
+_Connection: TypeAlias = Any
+
+
+#: How a script is refused a command, to which Redis gives no code: up to version 6, and since.
+_NOT_PERMITTED: Final = ("can't run this command", "ACL failure in script")
+
+
+#: How Redis says, with no code of its own, that something else is kept than what gochat's scripts
+#: write: they can't take it apart. Not all that can go wrong in one: it may be killed, or miss a
+#: command; and no number that a peer can choose.
+_DAMAGE: Final = re.compile(
+    r"hash value is not|user_script:.*(WRONGTYPE|bad argument #|data format|[Mm]issing bytes"
+    r"|attempt to (index|perform|compare|concatenate|get length))"
+)
+
+
+class Broken(Exception):
+    """The connection, or the server behind it, is of no use now. The text is for people."""
+
+
+class Refused(Exception):
+    """Redis refused one command; the connection lives.
+
+    `code` is the error's first word, or that of the command in a script that failed; empty where
+    Redis has no code but ERR, which the `redis` package takes off.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        found = re.match(r"([A-Z]{2,})(?: |$)", text) or re.search(r": -([A-Z]{2,}) ", text)
+        self.code = found[1] if found is not None else ""
+        if any(words in text for words in _NOT_PERMITTED):
+            self.code = "NOPERM"
+        #: True if it is because of what is kept, which is not what gochat wrote.
+        self.is_damage = self.code == "WRONGTYPE" or (
+            not self.code and _DAMAGE.search(text) is not None
+        )
+
+
+class Wire:
+    """A connection, used by one thread. `run` names the server process behind it.
+
+    `eviction` is what that said of evicting when it was connected.
+    """
+
+    def __init__(self, connection: _Connection, host: Host) -> None:
+        self._connection = connection
+        self._is_closed = False
+        self.host: Final = host
+        self.run = ""
+        self.role = ""
+        self.eviction = Eviction()
+
+    def send(self, commands: Iterable[Words]) -> None:
+        """Send commands. Raises Broken."""
+        if self._is_closed:  # the package would connect again, and know nothing of what we do then
+            raise Broken(f"the connection to Redis at {self.host} is closed")
+        try:
+            self._connection.send_packed_command(self._connection.pack_commands(commands))
+        except (redis.RedisError, OSError, AttributeError) as error:
+            raise self._broken(error) from error
+
+    def receive(self, count: int) -> list[Reply | Refused]:
+        """Return as many answers, in order. Raises Broken: then none of them is known."""
+        return [self._receive() for _ in range(count)]
+
+    def ask(self, *commands: Words) -> list[Reply]:
+        """Send commands and return their answers. Raises Broken, or the first Refused."""
+        self.send(commands)
+        replies = self.receive(len(commands))
+        for reply in replies:
+            if isinstance(reply, Refused):
+                raise reply
+        return replies
+
+    def ask_eviction(self) -> Eviction:
+        """Return what the server says of evicting now. Raises Broken, Refused."""
+        memory, stats = self.ask(("INFO", "memory"), ("INFO", "stats"))
+        return read_eviction(self.host, self.run, fields_of(memory), fields_of(stats))
+
+    def is_stale(self) -> bool:
+        """True if the other side has closed the connection, or sent what nobody asked for."""
+        try:
+            return bool(self._connection.can_read(0))
+        except (redis.RedisError, OSError):
+            return True
+
+    def close(self) -> None:
+        """Close the connection. Also from another thread: whoever waits on it gets Broken."""
+        self._is_closed = True
+        self._connection.disconnect()
+
+    def _receive(self) -> Reply | Refused:
+        try:
+            return self._connection.read_response()
+        except redis.ResponseError as error:
+            return Refused(_code(error) + str(error))
+        except (redis.RedisError, OSError, AttributeError) as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> Broken:
+        if isinstance(error, AttributeError) and not self._is_closed:
+            raise error  # only closing it from another thread takes the socket away under us
+        self._is_closed = True
+        if isinstance(error, redis.TimeoutError):
+            return Broken(f"Redis at {self.host} does not answer in time")
+        return Broken(f"Redis at {self.host}: {error}")
+
+
+@contextmanager
+def damage_raised(host: Host) -> Iterator[None]:
+    """Raise :exc:`~gochat.errors.StoreCorrupt` where what is kept turns out not to be gochat's.
+
+    What is found in it has to be taken apart inside.
+    """
+    try:
+        yield
+    except Refused as refused:
+        if not refused.is_damage:
+            raise
+        raise damaged(host, refused) from refused
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise damaged(host, error) from error
+
+
+def damaged(host: Host, error: Exception) -> StoreCorrupt:
+    """Return the error for what is kept and not gochat's."""
+    return StoreCorrupt(f"the data in Redis at {host} is damaged: {error}")
+
+
+def connect(location: Location, host: Host, timeout: float) -> Wire:
+    """Connect, log in, load the scripts. `timeout` is for each step, in seconds.
+
+    Raises:
+        Broken: it can't be reached, or is not ready.
+        ConfigError: it is no Redis for gochat: too old, of another kind, or it lets us not in.
+    """
+    connection = _make(location, host, timeout)
+    wire = Wire(connection, host)
+    try:
+        connection.connect()
+        info, replication, *_ = wire.ask(
+            ("INFO", "server"),
+            ("INFO", "replication"),
+            *(("SCRIPT", "LOAD", script.source) for script in scripts.ALL),
+        )
+        _inspect(wire, location, fields_of(info), fields_of(replication))
+        wire.eviction = wire.ask_eviction()
+    except (redis.AuthenticationError, AuthorizationError) as error:
+        wire.close()
+        raise ConfigError(_unauthenticated(host, error)) from error
+    except Refused as error:
+        wire.close()
+        if error.code == "NOPERM":
+            raise ConfigError(forbidden(host, error)) from error
+        if error.code == "NOAUTH":
+            raise ConfigError(_unauthenticated(host, error)) from error
+        raise Broken(f"Redis at {host}: {error}") from error
+    except redis.TimeoutError as error:
+        wire.close()
+        raise Broken(f"Redis at {host} does not answer in time") from error
+    except (redis.RedisError, OSError) as error:
+        wire.close()
+        raise Broken(f"Redis at {host}: {error}") from error
+    except BaseException:
+        wire.close()
+        raise
+    return wire
+
+
+def is_open_to_anybody(location: Location, host: Host, timeout: float, key: str) -> bool:
+    """True if whoever connects may look for a key of gochat, without any password."""
+    connection = _make(msgspec.structs.replace(location, secret=Secret()), host, timeout)
+    try:
+        connection.connect()
+        connection.send_command("EXISTS", key)
+        connection.read_response()
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        connection.disconnect()
+    return True
+
+
+def credentials(location: Location, timeout: float) -> dict[str, Any]:
+    """Return how to get into this deployment, as the `redis` package's connections take it."""
+    arguments: dict[str, Any] = {
+        "db": location.database,
+        "username": location.secret.user,
+        "password": location.secret.password,
+        "client_name": "gochat",
+        **timeouts(timeout),
+    }
+    return arguments | encryption(location)
+
+
+def timeouts(timeout: float) -> dict[str, Any]:
+    """Return bounds for every step, and no trying again: that is decided elsewhere."""
+    return {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+
+
+def encryption(location: Location) -> dict[str, Any]:
+    """Return what TLS needs, if it is used."""
+    if not location.is_encrypted:
+        return {}
+    options = location.options
+    return {
+        "ssl_ca_certs": options.ca or None,
+        "ssl_certfile": options.cert or None,
+        "ssl_keyfile": options.key or None,
+    }
+
+
+def _make(location: Location, host: Host, timeout: float) -> _Connection:
+    arguments = credentials(location, timeout)
+    kind: Any  # they can be called, whatever the package's types say
+    if host.path:
+        kind = UnixDomainSocketConnection
+        return kind(path=host.path, **arguments)
+    kind = SSLConnection if location.is_encrypted else Connection
+    return kind(host=host.name, port=host.port, **arguments)
+
+
+def _inspect(
+    wire: Wire, location: Location, server: dict[str, str], replication: dict[str, str]
+) -> None:
+    version = server.get("redis_version", "0")
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise ConfigError(
+            f"Redis at {wire.host} is version {version}: gochat needs {oldest} or later"
+        )
+    # Valkey has a name of its own for it.
+    is_cluster = "cluster" in (server.get("redis_mode"), server.get("server_mode"))
+    if is_cluster and location.kind != "cluster":
+        raise ConfigError(f"Redis at {wire.host} is part of a cluster: write redis+cluster://…")
+    if not is_cluster and location.kind == "cluster":
+        raise ConfigError(f"Redis at {wire.host} is no part of a cluster: write redis://…")
+    wire.run, wire.role = server["run_id"], replication["role"]
+    if not wire.run:
+        raise ConfigError(f"Redis at {wire.host} does not say which process it is")
+
+
+def fields_of(info: bytes) -> dict[str, str]:
+    """Return what an answer to ``INFO`` says."""
+    lines = info.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+
+#: The `redis` package takes the first word off the errors that it knows.
+_CODES: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (redis.exceptions.MovedError, "MOVED "),
+    (redis.exceptions.AskError, "ASK "),
+    (redis.exceptions.TryAgainError, "TRYAGAIN "),
+    (redis.exceptions.ClusterDownError, "CLUSTERDOWN "),
+    (redis.exceptions.MasterDownError, "MASTERDOWN "),
+    (redis.exceptions.NoScriptError, "NOSCRIPT "),
+    (redis.exceptions.OutOfMemoryError, "OOM "),
+    (redis.exceptions.ReadOnlyError, "READONLY "),
+    (redis.exceptions.NoPermissionError, "NOPERM "),
+    (redis.exceptions.ExecAbortError, "EXECABORT "),
+)
+
+
+def _code(error: Exception) -> str:
+    return next((code for kind, code in _CODES if isinstance(error, kind)), "")
+
+
+def forbidden(where: object, error: Exception) -> str:
+    """Return what to say where this user lacks a right."""
+    return (
+        f"Redis at {where} does not permit this user what gochat needs ({error}): give it the "
+        "rights that docs/how-to/redis.md lists"
+    )
+
+
+def _unauthenticated(where: object, error: Exception) -> str:
+    return (
+        f"Redis authentication failed at {where} ({error}): check the user and the password in the "
+        "store's URL"
+    )

@@ -1,0 +1,1 @@
+"""What the nodes of a deployment tell each other, and their leases."""

@@ -1,0 +1,398 @@
+"""The exchange of nodes, in Redis: a stream of notices, and a lease for each node.
+
+``nodes`` has the end of each node's lease; ``o:NODE`` its people, for nodes that start later;
+``notices`` is the stream in which each tells what changes. All are in partition 0.
+
+A lease is prolonged several times before it would end. Who does not find a node's lease any more
+takes its people to be gone; so they are gone within `lease` seconds, and each node tells its own
+sessions, once. A node that was only slow finds its own lease gone, and tells anew whom it has.
+
+Who has told what was revoked waits until each node that had a lease after that has acknowledged it
+in the stream, or has no lease any more.
+
+When Redis itself was away, all leases may have ended although all nodes live. So a node that could
+not prolong its own in time, or finds it gone, gives the others as long as a lease before it misses
+any.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final, NoReturn, TypeVar
+
+import msgspec
+import structlog
+import trio
+
+from gochat.chat.names import NameKey
+from gochat.chat.node_bus import (
+    HERE,
+    Acknowledged,
+    Arrived,
+    AwaySet,
+    Here,
+    Left,
+    Missed,
+    Node,
+    Notice,
+    PersonHere,
+    Receive,
+    Revoked,
+)
+from gochat.errors import StoreCorrupt, StoreUnavailable
+from gochat.storage.common.integrity import Integrity
+from gochat.storage.redis import scripts
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link.pipeline import Command, Lane, Steps, call
+from gochat.storage.redis.link.topology import Topology
+from gochat.storage.redis.nodes.event_reader import NOTICES_PARTITION, NoticeReader
+
+log = structlog.stdlib.get_logger()
+
+T = TypeVar("T")
+
+#: Parts of the lease: how often it is prolonged. Two may fail.
+BEATS: Final = 5
+#: Notices that may wait to be told. Beyond it, what is of the moment is dropped, and who is here
+#: is told anew.
+MAX_WAITING: Final = 10_000
+#: Entries of the stream, each of which may hold many notices.
+MAX_NOTICES: Final = 10_000
+#: Of a lease, how long to wait for other nodes to acknowledge: the lease of one that is dead ends
+#: within one, and then the others have to notice.
+CONFIRM_WITHIN: Final = 1.5
+#: Seconds until it is looked again which nodes still have a lease.
+LOOK_AGAIN: Final = 0.5
+#: Seconds in which a node that stops says so.
+FAREWELL: Final = 1.0
+#: How often a step of the start is tried, and seconds in between: Redis was up just now, but a busy
+#: machine may let it miss its time once.
+START_TRIES: Final = 10
+TRY_AGAIN: Final = 0.5
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_person = msgspec.msgpack.Decoder(PersonHere).decode
+
+
+class RedisExchange:
+    """An :class:`~gochat.chat.node_bus.Exchange` in Redis."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        topology: Topology,
+        lane: Lane,
+        integrity: Integrity,
+        *,
+        lease: float,
+        timeout: float,
+    ) -> None:
+        self.node: Final = secrets.token_hex(6)
+        self._keys = keys
+        self._topology = topology
+        self._lane = lane
+        self._integrity = integrity
+        self._timeout = timeout
+        self._beat_every = lease / BEATS
+        # What a node finds is as old as its last beat.
+        self._lease = int((lease - self._beat_every) * 1000)
+        self._confirm_within = lease * CONFIRM_WITHIN
+        self._receipts: dict[str, _Receipt] = {}
+        self._leased_until = 0.0  # of the Trio clock
+        self._people: dict[NameKey, PersonHere] = {}
+        self._waiting: list[Notice] = []
+        self._must_republish = False
+        self._has_news = trio.Event()
+        self._has_doubts = trio.Event()
+        self._known: set[Node] = set()
+        self._trusts_from = 0.0
+        self._receive: Receive = _nobody
+
+    @property
+    def has_lease(self) -> bool:
+        """See :class:`gochat.chat.node_bus.Exchange`."""
+        return trio.current_time() < self._leased_until
+
+    def tell(self, notice: Notice) -> None:
+        """Tell the other nodes, soon."""
+        self._note(notice)
+        self._waiting.append(notice)
+        if len(self._waiting) > MAX_WAITING:
+            self._drop()
+        self._has_news.set()
+
+    async def confirm(self, revoked: Revoked) -> bool:
+        """See :meth:`gochat.chat.node_bus.Exchange.confirm`."""
+        receipt = self._receipts[revoked.receipt] = _Receipt()
+        try:
+            self.tell(revoked)
+            with trio.move_on_after(self._confirm_within):
+                await receipt.told.wait()
+                waiting: set[Node] | None = None
+                while True:
+                    with suppress(StoreUnavailable):
+                        # Who has a lease by now; from the second time on, who still has.
+                        alive = await self._prolong()
+                        waiting = alive - {self.node} if waiting is None else waiting & alive
+                    if waiting is not None and waiting <= receipt.nodes:
+                        return True
+                    receipt.changed = trio.Event()
+                    with trio.move_on_after(LOOK_AGAIN):
+                        await receipt.changed.wait()
+            return False
+        finally:
+            del self._receipts[revoked.receipt]
+
+    async def run(
+        self, receive: Receive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> NoReturn:
+        """See :meth:`gochat.chat.node_bus.Exchange.run`."""
+        self._receive = receive
+        tail = NoticeReader(
+            self._topology,
+            self._integrity,
+            self._keys.notices,
+            self._timeout,
+            take=self.take,
+            doubt=self.doubt,
+        )
+        tail.position = await _patiently(lambda: self._lane.run(self._newest()))
+        tail.start()
+        try:
+            await _patiently(self._beat)
+            await _patiently(self._resynchronise)
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_lease)
+                nursery.start_soon(self._resynchronise_for_ever)
+                await self._tell_for_ever()
+        finally:
+            tail.stop()
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(tail.join)
+                with trio.move_on_after(FAREWELL), suppress(StoreUnavailable):
+                    await self._lane.run(self._say_goodbye())
+
+    # -- telling --------------------------------------------------------------------------------
+
+    def _note(self, notice: Notice) -> None:
+        match notice:
+            case Arrived(person):
+                self._people[person.key] = person
+            case Left(key):
+                self._people.pop(key, None)
+            case AwaySet(key, away) if key in self._people:
+                self._people[key] = msgspec.structs.replace(self._people[key], away=away)
+
+    def _drop(self) -> None:
+        """Let go of what need not be told, because it is of the moment or can be told anew."""
+        self._waiting = [n for n in self._waiting if isinstance(n, Revoked | Acknowledged)]
+        self._must_republish = True
+
+    async def _tell_for_ever(self) -> NoReturn:
+        while True:
+            await self._has_news.wait()
+            self._has_news = trio.Event()
+            notices, self._waiting = self._waiting, []
+            try:
+                if self._must_republish:
+                    self._must_republish = False
+                    await self._lane.run(self._republish())
+                    # In that are all who came and left.
+                    notices = [n for n in notices if not isinstance(n, Arrived | Left)]
+                if notices:
+                    await self._lane.run(self._publish(notices))
+                    for notice in notices:
+                        if isinstance(notice, Revoked) and notice.receipt in self._receipts:
+                            self._receipts[notice.receipt].told.set()
+            except StoreUnavailable as error:
+                log.debug("the other nodes are not told", reason=str(error))
+                self._waiting = [*notices, *self._waiting]
+                self._drop()
+                await trio.sleep(error.retry_after)
+                self._has_news.set()
+
+    def _publish(self, notices: Sequence[Notice]) -> Steps[None]:
+        mine = self._mine()
+        changes: dict[NameKey, PersonHere | None] = {}
+        for notice in notices:
+            match notice:
+                case Arrived(PersonHere(key)) | Left(key) | AwaySet(key):
+                    changes[key] = self._people.get(key)
+        commands = []
+        if online := [person for person in changes.values() if person is not None]:
+            fields = [part for person in online for part in (person.key, _encode(person))]
+            commands.append(Command(NOTICES_PARTITION, ("HSET", mine, *fields)))
+            commands.append(Command(NOTICES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
+        if offline := [key for key, person in changes.items() if person is None]:
+            commands.append(Command(NOTICES_PARTITION, ("HDEL", mine, *offline)))
+        yield [*commands, self._entry(notices)]
+
+    def _republish(self) -> Steps[None]:
+        mine = self._mine()
+        fields = [part for key, person in self._people.items() for part in (key, _encode(person))]
+        commands = [Command(NOTICES_PARTITION, ("DEL", mine))]
+        if fields:
+            commands.append(Command(NOTICES_PARTITION, ("HSET", mine, *fields)))
+            commands.append(Command(NOTICES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
+        yield [*commands, self._entry([Here(tuple(self._people.values()))])]
+
+    def _say_goodbye(self) -> Steps[None]:
+        yield [
+            Command(NOTICES_PARTITION, ("HDEL", self._keys.nodes, self.node)),
+            Command(NOTICES_PARTITION, ("DEL", self._mine())),
+            self._entry([Here()]),
+        ]
+
+    def _entry(self, notices: Sequence[Notice]) -> Command:
+        words = ("XADD", self._keys.notices, "MAXLEN", "~", MAX_NOTICES, "*")
+        return Command(NOTICES_PARTITION, (*words, "n", self.node, "e", _encode(notices)))
+
+    def _mine(self) -> str:
+        return self._keys.common(NOTICES_PARTITION, f"o:{self.node}")
+
+    # -- leases ---------------------------------------------------------------------------------
+
+    async def _keep_lease(self) -> NoReturn:
+        beaten = trio.current_time()
+        while True:
+            await trio.sleep(self._beat_every)
+            now = trio.current_time()
+            if now - beaten > 2 * self._beat_every:
+                self._was_away()
+            try:
+                await self._beat()
+            except StoreUnavailable as error:
+                log.debug("the lease is not prolonged", reason=str(error))
+            else:
+                beaten = trio.current_time()
+
+    async def _beat(self) -> None:
+        alive = await self._prolong()
+        if trio.current_time() >= self._trusts_from:
+            for node in self._known - alive:
+                log.info("another node is gone", node=node)
+                self._forget(node)
+
+    def _was_away(self) -> None:
+        """Note that this node may have been missed; who knows who else was away."""
+        self._trusts_from = trio.current_time() + self._lease / 1000
+        self._must_republish = True
+        self._has_news.set()
+        self._receive(HERE, [Missed()])
+
+    async def _prolong(self) -> set[Node]:
+        """Prolong the lease; return which nodes have one."""
+        asked = trio.current_time()
+        had, alive = await self._lane.run(self._look())
+        if not had:
+            self._was_away()
+        self._leased_until = max(self._leased_until, asked + self._lease / 1000)
+        return alive
+
+    def _look(self) -> Steps[tuple[bool, set[Node]]]:
+        keys = (self._keys.nodes, self._mine())
+        ((had, *alive),) = yield [
+            call(NOTICES_PARTITION, scripts.BEAT, keys, self.node, self._lease)
+        ]
+        return bool(had), {node.decode() for node in alive}
+
+    # -- being told -----------------------------------------------------------------------------
+
+    def take(self, entries: Sequence[tuple[Node, list[Notice]]]) -> None:
+        """Take what was read from the stream. In the Trio thread."""
+        for node, notices in entries:
+            if node == self.node:
+                if own := [notice for notice in notices if isinstance(notice, AwaySet)]:
+                    self._receive(HERE, own)
+                continue
+            for notice in notices:
+                match notice:
+                    case Here():
+                        self._known.add(node)
+                    case AwaySet(key, away) if key in self._people:
+                        # For those who will read who is here.
+                        self._note(AwaySet(key, away))
+                    case Acknowledged(receipt) if receipt in self._receipts:
+                        self._receipts[receipt].add(node)
+            if node not in self._known:
+                notices = [notice for notice in notices if isinstance(notice, Revoked)]
+            if notices:
+                self._receive(node, notices)
+
+    def doubt(self) -> None:
+        """Note that something was missed. In the Trio thread."""
+        self._must_republish = True
+        self._has_news.set()
+        self._has_doubts.set()
+        self._receive(HERE, [Missed()])
+
+    async def _resynchronise_for_ever(self) -> NoReturn:
+        while True:
+            await self._has_doubts.wait()
+            self._has_doubts = trio.Event()
+            try:
+                await self._resynchronise()
+            except StoreUnavailable as error:
+                await trio.sleep(error.retry_after)
+                self._has_doubts.set()
+
+    async def _resynchronise(self) -> None:
+        people = await self._lane.run(self._everybody())
+        for node, here in people.items():
+            self._known.add(node)
+            self._receive(node, [Here(here)])
+
+    def _everybody(self) -> Steps[dict[Node, tuple[PersonHere, ...]]]:
+        (nodes,) = yield [Command(NOTICES_PARTITION, ("HKEYS", self._keys.nodes))]
+        others = [node.decode() for node in nodes if node.decode() != self.node]
+        replies = yield [
+            Command(NOTICES_PARTITION, ("HVALS", self._keys.common(NOTICES_PARTITION, f"o:{node}")))
+            for node in others
+        ]
+        return {
+            node: tuple(_decode_person(person) for person in people)
+            for node, people in zip(others, replies, strict=True)
+        }
+
+    def _newest(self) -> Steps[str]:
+        (newest,) = yield [
+            Command(NOTICES_PARTITION, ("XREVRANGE", self._keys.notices, "+", "-", "COUNT", 1))
+        ]
+        return newest[0][0].decode() if newest else "0-0"
+
+    def _forget(self, node: Node) -> None:
+        self._known.discard(node)
+        self._receive(node, [Here()])
+
+
+class _Receipt:
+    """What is known of a notice that is to be acknowledged."""
+
+    def __init__(self) -> None:
+        self.told = trio.Event()
+        self.nodes: set[Node] = set()
+        self.changed = trio.Event()
+
+    def add(self, node: Node) -> None:
+        self.nodes.add(node)
+        self.changed.set()
+
+
+def _nobody(node: Node, notices: Sequence[Notice]) -> None:
+    raise AssertionError("the exchange does not run")
+
+
+async def _patiently(step: Callable[[], Awaitable[T]]) -> T:
+    """Try a step of the start again where Redis does not answer. Raises StoreUnavailable."""
+    for _ in range(START_TRIES - 1):
+        try:
+            return await step()
+        except StoreCorrupt:
+            raise
+        except StoreUnavailable as error:
+            log.debug("the exchange is not joined", reason=str(error))
+            await trio.sleep(TRY_AGAIN)
+    return await step()

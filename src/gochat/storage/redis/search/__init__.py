@@ -1,0 +1,1 @@
+"""The index of texts, and searching in it."""

@@ -1,0 +1,324 @@
+"""Searching: looking through messages, the newest first over all conversations.
+
+With a query engine (index.py) only those blocks are looked at in which the words may be, and what
+is not in the index yet. Without one, or for words too short for it, everything is: Redis of itself
+has no index of words, and one kept in its sets would take several times the memory of the messages.
+
+Either way one page of results looks at no more than :data:`MAX_LOOKED_AT` entries: it may come with
+fewer hits than were asked for, or none, and a cursor from which to look on. So nothing is left out;
+what is far back takes more pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush, heapreplace, nsmallest
+from typing import Final, NamedTuple
+
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
+from gochat.errors import StoreUnavailable
+from gochat.protocol.messages import Message
+from gochat.storage.common.matching import Words
+from gochat.storage.redis import scripts
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link.pipeline import Steps, call
+from gochat.storage.redis.reading import Extract, Reading, Span
+from gochat.storage.redis.search import index
+from gochat.storage.redis.search.index import GROWING, Block, Index
+
+#: Entries looked at for one page of results: some 3 MB from Redis, and a tenth of a second of a
+#: core here.
+MAX_LOOKED_AT: Final = 20_000
+#: Seconds of the processor that an entry costs which is looked at: 5 µs here, and 2 in Redis.
+PER_ENTRY: Final = 7e-6
+#: Entries read at once from a conversation.
+CHUNK: Final = 250
+#: Blocks that the engine is asked for at first; each time twice as many, up to the second.
+FEW_BLOCKS: Final = 16
+MANY_BLOCKS: Final = 256
+#: Microseconds of the past that the engine looks through at first, and by how much more when there
+#: is not enough. So a word that is everywhere costs it little, and one that is nowhere nine turns.
+FIRST_WINDOW: Final = 600 * 1_000_000
+WINDOW_GROWS: Final = 8
+
+
+class _Place(NamedTuple):
+    """An entry's place in the order in which is searched: the newest first."""
+
+    backwards: int  # the stamp, negated
+    conversation: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{-self.backwards}/{self.seq}/{self.conversation}"
+
+
+class _End(NamedTuple):
+    """Where to look back from in a conversation, and what of it is in the index."""
+
+    seq: int
+    stamp: int
+    indexed: int
+    changed: Sequence[int]
+
+
+class _Source:
+    """Where entries come from. `place` is that of the next one, or newer."""
+
+    __slots__ = ("place",)
+
+    def __init__(self, place: _Place) -> None:
+        self.place = place
+
+    def __lt__(self, other: _Source) -> bool:
+        return self.place < other.place
+
+
+class _Stretch(_Source):
+    """A part of a conversation, down to `low`, searched backwards."""
+
+    __slots__ = ("extract", "key", "low", "position")
+
+    def __init__(self, key: ConversationKey, low: int, seq: int, stamp: int) -> None:
+        self.key: Final = key
+        self.low: Final = low
+        super().__init__(_Place(-stamp, key, seq))
+        self.extract: Extract | None = None
+        self.position = -1
+
+    @property
+    def span(self) -> Span:
+        """What is read next."""
+        seq = self.place.seq
+        return Span(self.key, min(CHUNK, seq - self.low + 1), before=seq + 1)
+
+    def take(self, extract: Extract) -> bool:
+        """Take what was read; False if nothing of it is there any more, or the viewer is not."""
+        self.extract = extract
+        self.position = len(extract.records) - 1 if extract.is_inside else -1
+        if self.position >= 0:
+            stamp = extract.records[self.position].stamp
+            self.place = _Place(-stamp, self.key, extract.first + self.position)
+        return self.position >= 0
+
+    def go_back(self) -> bool:
+        """Go on to the entry before; False if there is none."""
+        self.position -= 1
+        backwards = self.place.backwards
+        if self.extract is not None and self.position >= 0:
+            backwards = -self.extract.records[self.position].stamp
+        self.place = _Place(backwards, self.key, self.place.seq - 1)
+        return self.place.seq >= self.low
+
+
+class _Finder(_Source):
+    """What the query engine finds, as far as it was not asked for it yet."""
+
+    def __init__(
+        self,
+        engine: Index,
+        tokens: Sequence[str],
+        ends: Mapping[ConversationKey, _End],
+        seen: Iterable[Block],
+    ) -> None:
+        self._engine = engine
+        self._tokens = tokens
+        self._ends = ends
+        by_home: dict[int, list[ConversationKey]] = {}
+        for key in ends:
+            by_home.setdefault(engine.home(key), []).append(key)
+        #: Of each index its home, and the conversations there.
+        self._parts: Final = list(by_home.items())
+        newest = max(end.stamp for end in ends.values())
+        self._newest: Final = newest
+        # Of each part, the stamp down to which all is known.
+        self._known = [GROWING] * len(self._parts)
+        self._window = FIRST_WINDOW
+        self._floor = max(0, newest - self._window)
+        self._limit = FEW_BLOCKS
+        self._seen = set(seen)
+        super().__init__(_Place(-newest, "", 0))
+
+    @property
+    def is_done(self) -> bool:
+        """True if there is nothing more to ask for."""
+        return not any(self._known)
+
+    def find(self) -> Steps[list[_Stretch]]:
+        """Ask for more; return what is to be looked at."""
+        limit = self._limit
+        asked = [number for number, known in enumerate(self._known) if known > self._floor]
+        replies = yield [
+            self._engine.search(
+                self._parts[number][0],
+                self._tokens,
+                self._parts[number][1],
+                (self._floor, self._known[number]),
+                self._newest,
+                limit,
+            )
+            for number in asked
+        ]
+        if None in replies:
+            self._engine.is_doubted = True
+            raise StoreUnavailable("Redis has lost the index for searching")
+        stretches = []
+        self._limit = min(2 * limit, MANY_BLOCKS)
+        for number, reply in zip(asked, replies, strict=True):
+            found = self._engine.found(reply)
+            known = found[-1][1] if len(found) == limit else self._floor
+            if known == self._known[number]:
+                # As many as that have just the same stamp; there may be more of them.
+                self._limit = 2 * limit
+            self._known[number] = known
+            for block, stamp in found:
+                if block not in self._seen:
+                    self._seen.add(block)
+                    stretches += _stretches(self._ends, block, stamp)
+        if max(self._known) == self._floor:
+            self._window *= WINDOW_GROWS
+            self._floor = max(0, self._floor - self._window)
+        self.place = _Place(-max(self._known), "", 0)
+        return stretches
+
+
+def _stretches(ends: Mapping[ConversationKey, _End], block: Block, stamp: int) -> list[_Stretch]:
+    """Return what of a block is to be looked at, if anything."""
+    end = ends.get(block.key)
+    high = min(block.high, end.seq, end.indexed) if end is not None else 0
+    if end is None or high < block.low:
+        return []
+    return [_Stretch(block.key, block.low, high, min(stamp, end.stamp))]
+
+
+class Search:
+    """Makes the steps of a search."""
+
+    def __init__(self, keys: Keys, engine: Index, reading: Reading) -> None:
+        self._keys = keys
+        self._engine = engine
+        self._reading = reading
+
+    def search(
+        self,
+        viewer: NameKey,
+        query: str,
+        conversation: ConversationKey | None,
+        cursor: str | None,
+        limit: int,
+    ) -> Steps[tuple[list[Message], str | None, int]]:
+        """See :meth:`gochat.chat.store.Store.search`; and how much was looked through: the entries,
+        conversations and blocks that were asked for."""
+        words = Words(query)
+        start = _parse(cursor) if cursor is not None else None
+        if not words or limit < 1 or (cursor is not None and start is None):
+            return [], None, 0
+        keys = yield from self._reading.conversation_keys(viewer)
+        if conversation is not None:
+            keys &= {conversation}
+        heap = yield from self._open(sorted(keys), start, words)
+        hits: list[Message] = []
+        place: _Place | None = None
+        looked_at, asked_for = 0, len(keys)
+        while heap and len(hits) < limit and looked_at < MAX_LOOKED_AT:
+            first = heap[0]
+            if isinstance(first, _Finder):
+                found = yield from first.find()
+                asked_for += len(found)
+                (heappop(heap) if first.is_done else heapreplace(heap, first))
+                for stretch in found:
+                    heappush(heap, stretch)
+                continue
+            if first.extract is None or first.position < 0:
+                asked_for += yield from self._read(heap, viewer)
+                continue
+            place = first.place
+            record = first.extract.records[first.position]
+            if record.kind == "text" and not record.deleted and words.match(record.text):
+                hits.append(first.extract.message(first.position))
+            looked_at += 1
+            (heapreplace(heap, first) if first.go_back() else heappop(heap))
+        return hits, str(place) if heap and place is not None else None, asked_for
+
+    def _open(
+        self, keys: Sequence[ConversationKey], start: _Place | None, words: Words
+    ) -> Steps[list[_Stretch | _Finder]]:
+        """Return what there is to be looked at, as a heap."""
+        tokens = index.wanted(words) if self._engine.is_there else []
+        homes = sorted({self._engine.home(key) for key in keys}) if tokens else []
+        replies = yield [
+            *(question for home in homes for question in self._engine.questions(home)),
+            *(
+                call(
+                    self._keys.partition(key),
+                    scripts.SEEK,
+                    self._keys.conversation(key, "c", "l", "x"),
+                    *_bounds(key, start),
+                )
+                for key in keys
+            ),
+        ]
+        answers, seeks = replies[: 2 * len(homes)], replies[2 * len(homes) :]
+        is_used = bool(homes) and all(map(self._engine.is_ready, answers[::2], answers[1::2]))
+        ends = {
+            key: _End(seq, stamp, indexed if is_used else 0, list(map(int, changed)))
+            for key, (seq, stamp, indexed, changed) in zip(keys, seeks, strict=True)
+            if seq > 0
+        }
+        heap: list[_Stretch | _Finder] = [
+            _Stretch(key, end.indexed + 1, end.seq, end.stamp)
+            for key, end in ends.items()
+            if end.seq > end.indexed
+        ]
+        indexed = {key: end for key, end in ends.items() if end.indexed}
+        if indexed:
+            changed = {
+                index.block_of(key, seq) for key, end in indexed.items() for seq in end.changed
+            }
+            for block in changed:
+                heap += _stretches(indexed, block, GROWING)
+            heap.append(_Finder(self._engine, tokens, indexed, changed))
+        heapify(heap)
+        return heap
+
+    def _read(self, heap: list[_Stretch | _Finder], viewer: NameKey) -> Steps[int]:
+        """Read on in the first stretch, and in those that come next, as far as they are short.
+        Return how many entries that were."""
+        first = nsmallest(FEW_BLOCKS, heap)
+        stretches: list[_Stretch] = []
+        for source in first:
+            if isinstance(source, _Finder):
+                break
+            if source.position < 0:
+                stretches.append(source)
+            if sum(stretch.span.limit for stretch in stretches) >= CHUNK:
+                break
+        spans = [stretch.span for stretch in stretches]
+        extracts = yield from self._reading.extracts(viewer, spans)
+        gone = {
+            stretch
+            for stretch, extract in zip(stretches, extracts, strict=True)
+            if not stretch.take(extract)
+        }
+        heap[:] = [source for source in heap if source not in gone]
+        heapify(heap)
+        return sum(len(extract.records) for extract in extracts)
+
+
+def _bounds(key: ConversationKey, start: _Place | None) -> tuple[int | str, int, int | str]:
+    if start is None:
+        return "", 0, ""
+    if key == start.conversation:
+        return "", 0, start.seq
+    return -start.backwards, int(key > start.conversation), ""
+
+
+def _parse(cursor: str) -> _Place | None:
+    try:
+        stamp, seq, conversation = cursor.split("/", 2)
+        if len(stamp) > 20 or len(seq) > 20:
+            return None
+        return _Place(-int(stamp), conversation, int(seq))
+    except ValueError:
+        return None

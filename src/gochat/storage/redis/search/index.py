@@ -1,0 +1,242 @@
+"""The index of texts, where the server has a query engine: what lies in it, and how it is asked.
+
+Redis 8 has one, Redis Stack too. What it makes of a text by itself finds whole words of some
+languages; here words are found inside others, and 中文 in a sentence. So it is given *pieces* of
+the words: it says where all pieces of what is looked for are, which is where it *may* be, and
+:mod:`gochat.storage.common.matching` decides, from the text in the log.
+
+A hash is not a message but a *block*, :data:`BLOCK` entries that follow each other in the log:
+that takes a quarter of the memory, and a tenth of the time in the engine. The hashes are in the
+partition of their conversation, written behind the log by indexer.py. In a Cluster each partition
+has an index of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from string import ascii_letters, digits
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.storage.common.matching import Words, fold
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link.pipeline import Command, Steps
+from gochat.storage.redis.link.topology import Topology
+from gochat.storage.redis.link.wire import Reply, fields_of
+
+#: Entries of a block. Measured for English: 608 bytes a message with blocks of 1, 203 with 8, 155
+#: with 16, 121 with 32. But the larger, the more of them have the pieces and not the word. What is
+#: stored depends on it, and on the pieces: who changes them has to rename all that keys.py has of
+#: the index.
+BLOCK: Final = 16
+#: Characters of a piece.
+PIECE: Final = 3
+#: Pieces of one word that are looked up; with so many, little else is found.
+MAX_PIECES: Final = 12
+#: The stamp of a block that is not full, in place of that of its newest entry. It is behind all
+#: others: as the block grows it would go from where a search will ask to where it has asked.
+GROWING: Final = 1 << 53
+#: Of the memory that Redis may use, the part from which on the engine is not asked. When there is
+#: no more, those of Redis 8.4 and later find nothing, and say so in no way that can be seen here.
+FULL: Final = 0.99
+
+_ALPHABET: Final = digits + ascii_letters
+
+
+class Block(NamedTuple):
+    """A block's conversation and number. It has the entries from `low` to `high`."""
+
+    key: ConversationKey
+    number: int
+
+    @property
+    def low(self) -> int:
+        """The seq of the oldest entry."""
+        return self.number * BLOCK + 1
+
+    @property
+    def high(self) -> int:
+        """The seq of the newest entry, if it is there already."""
+        return (self.number + 1) * BLOCK
+
+
+def block_of(key: ConversationKey, seq: int) -> Block:
+    """Return the block of an entry."""
+    return Block(key, (seq - 1) // BLOCK)
+
+
+def pieces(texts: Iterable[str]) -> set[str]:
+    """Return the pieces of texts, as the index takes them.
+
+    Of each word every three characters in a row. Shorter ones only where they are not all ASCII:
+    a word of 中文 has one or two characters, and one of English that is as short is everywhere.
+    """
+    found: set[str] = set()
+    for word in {word for text in texts for word in fold(text).split()}:
+        sizes = (PIECE,) if word.isascii() else range(1, PIECE + 1)
+        for size in sizes:
+            for start in range(len(word) - size + 1):
+                piece = word[start : start + size]
+                if size == PIECE or not piece.isascii():
+                    found.add(_token(piece))
+    return found
+
+
+def wanted(words: Words) -> list[str]:
+    """Return the pieces that every text has in which there are `words`; none if all are short."""
+    found: set[str] = set()
+    for word in words.folded:
+        if len(word) >= PIECE:
+            starts = range(len(word) - PIECE + 1)
+            found.update(
+                _token(word[start : start + PIECE])
+                for start in starts[:: -(-len(starts) // MAX_PIECES)]
+            )
+        elif not word.isascii():
+            found.add(_token(word))
+    return sorted(found)
+
+
+@lru_cache(65_536)
+def _token(piece: str) -> str:
+    # Three digits to the base 62. Few enough that the engine's list of them stays small whatever
+    # people write, and none of them means something in a query. Two pieces may share one.
+    number = crc32(piece.encode()) % len(_ALPHABET) ** 3
+    high, low = divmod(number, len(_ALPHABET))
+    return _ALPHABET[high // len(_ALPHABET)] + _ALPHABET[high % len(_ALPHABET)] + _ALPHABET[low]
+
+
+def tag(key: ConversationKey) -> str:
+    """Return the name of a conversation in the index. Others may, by chance, have the same."""
+    return f"{crc32(key.encode()):08x}"
+
+
+class Index:
+    """Makes the commands to the query engine. Used in Trio's thread and that of the searches.
+
+    Partitions that are always on one server share an index. It has the name of the first of them,
+    its *home*: a Cluster finds the server of an index by the slot of its name.
+    """
+
+    def __init__(self, keys: Keys, topology: Topology, database: int) -> None:
+        self._keys = keys
+        # The engine knows only the first database, and takes the keys of the others for its own.
+        self._can_be_there = database == 0
+        homes: dict[int, int] = {}
+        self._homes = [
+            homes.setdefault(topology.place(partition), partition)
+            for partition in range(keys.partitions)
+        ]
+        #: True if there is an engine that we may use, as far as this node knows.
+        self.is_there = False
+        #: True if somebody has found it otherwise.
+        self.is_doubted = False
+
+    def home(self, key: ConversationKey) -> int:
+        """Return the home of the index that a conversation is in."""
+        return self._homes[self._keys.partition(key)]
+
+    def prepare(self) -> Steps[bool]:
+        """Find out whether there is an engine, and create what is missing; return `is_there`."""
+        homes = sorted(set(self._homes)) if self._can_be_there else []
+        answers = yield from self._try(homes)
+        if missing := [home for home, answer in answers.items() if answer is None]:
+            yield [Command(home, self._creation(home), may_be_refused=True) for home in missing]
+            answers |= yield from self._try(missing)
+        self.is_there = bool(homes) and None not in answers.values()
+        self.is_doubted = False
+        return self.is_there
+
+    def _try(self, homes: Sequence[int]) -> Steps[dict[int, Reply]]:
+        """Ask each index how it is, and for nothing; the answer is None if one is refused."""
+        trials = [self.search(home, [], [LOBBY_KEY], (0, 1), 1, 1) for home in homes]
+        replies = yield [*map(self._state, homes), *trials]
+        states, results = replies[: len(homes)], replies[len(homes) :]
+        return {
+            home: state if result is not None else None
+            for home, state, result in zip(homes, states, results, strict=True)
+        }
+
+    def _name(self, home: int) -> str:
+        return self._keys.common(home, "texts")
+
+    def _creation(self, home: int) -> list[str | int]:
+        prefixes = [
+            prefix
+            for prefix, other in zip(self._keys.blocks, self._homes, strict=True)
+            if other == home
+        ]
+        words: list[str | int] = ["FT.CREATE", self._name(home), "ON", "HASH"]
+        words += ["PREFIX", len(prefixes), *prefixes]
+        words += ["SCHEMA", "pieces", "TAG", "SEPARATOR", " ", "CASESENSITIVE"]
+        words += ["conversation", "TAG", "CASESENSITIVE"]
+        words += ["oldest", "NUMERIC", "newest", "NUMERIC", "SORTABLE"]
+        return words
+
+    def _state(self, home: int) -> Command:
+        return Command(home, ("FT.INFO", self._name(home)), may_be_refused=True)
+
+    def questions(self, home: int) -> tuple[Command, Command]:
+        """Return the commands whose answers say whether an index can be used."""
+        return self._state(home), Command(home, ("INFO", "memory"))
+
+    def is_ready(self, state: Reply, memory: bytes) -> bool:
+        """True if, by the answers to the questions, what is searched has all hashes that there are.
+
+        It has not while the engine goes through data that was there before the index, nor if it
+        has given that up.
+        """
+        if state is None:
+            self.is_doubted = True
+            return False
+        fields = _fields(state)
+        errors = _fields(fields.get(b"Index Errors", ()))
+        used = fields_of(memory)
+        limit = int(used.get("maxmemory", 0))
+        return (
+            int(fields[b"indexing"]) == 0
+            and int(fields.get(b"hash_indexing_failures", 0)) == 0
+            and errors.get(b"background indexing status", b"OK") == b"OK"
+            and (not limit or int(used["used_memory"]) < FULL * limit)
+        )
+
+    def search(
+        self,
+        home: int,
+        tokens: Iterable[str],
+        keys: Iterable[ConversationKey],
+        stamps: tuple[int, int],
+        before: int,
+        limit: int,
+    ) -> Command:
+        """Return the command that finds the newest blocks with all of the pieces.
+
+        Of the conversations in `keys`; their newest entry in `stamps`, of which the first does not
+        belong to it, and their oldest not behind `before`.
+        """
+        parts = [f"@pieces:{{{token}}}" for token in tokens]
+        parts.append(f"@conversation:{{{'|'.join(map(tag, keys))}}}")
+        parts.append(f"@newest:[({stamps[0]} {stamps[1]}] @oldest:[-inf {before}]")
+        query = " ".join(parts)
+        words: list[str | int] = ["FT.SEARCH", self._name(home), query, "RETURN", 1, "newest"]
+        words += ["SORTBY", "newest", "DESC", "LIMIT", 0, limit]
+        # Partial answers would look like whole ones; that it takes little is seen to by `stamps`.
+        words += ["TIMEOUT", 0, "DIALECT", 2]
+        return Command(home, words, may_be_refused=True)
+
+    def found(self, answer: Reply) -> list[tuple[Block, int]]:
+        """Return the blocks in an answer, with the stamps of their newest entries or GROWING."""
+        return [
+            (self._block(name.decode()), int(fields[1]))
+            for name, fields in zip(answer[1::2], answer[2::2], strict=True)
+        ]
+
+    def _block(self, name: str) -> Block:
+        conversation, _, number = name.partition("}:i:")[2].rpartition(":")
+        return Block(ConversationKey(conversation), int(number))
+
+
+def _fields(pairs: Sequence[Any]) -> dict[bytes, Any]:
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))

@@ -1,0 +1,296 @@
+"""Writing the index of texts (index.py), behind the log.
+
+Appending does nothing for it but to note, where an entry is in the index, that it was edited or
+deleted. Every node indexes what was appended by it, some seconds later, and when it starts, and
+now and then, what others have left. Until then a search looks through the entries by itself. Who
+comes second with the same block notices (``index.lua``), so nodes need not agree who does it.
+
+Where no engine is (any more) there shall be no index: its hashes would keep what people delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final, NoReturn
+
+import msgspec
+import structlog
+import trio
+from msgspec import Struct
+
+from gochat.chat.conversations import ConversationKey
+from gochat.errors import StoreUnavailable
+from gochat.storage.redis import scripts
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link.pipeline import Command, Lane, Steps, call
+from gochat.storage.redis.reading import Extract, Reading, Span
+from gochat.storage.redis.search import index
+from gochat.storage.redis.search.index import BLOCK, GROWING, Block, Index
+
+log = structlog.stdlib.get_logger()
+
+#: Seconds between two turns. What was said since is looked through by every search: 5,000 entries
+#: at 1,000 a second.
+EVERY: Final = 5.0
+#: Seconds between two looks at all conversations, for what a node has left that died.
+LOOK_EVERY: Final = 3600.0
+#: Conversations looked at together, and blocks put in or taken out of all of them: some 3 ms of a
+#: core for the pieces, in which a search waits; if all messages are as long as can be, 200 ms.
+CONVERSATIONS: Final = 64
+BLOCKS: Final = 16
+#: Changes of one conversation taken together.
+CHANGES: Final = 1000
+#: Conversations found at once when all are looked at.
+FIND: Final = 500
+#: Of the time, the part in which old data is indexed, so that those who chat don't notice.
+SHARE: Final = 0.2
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Lag(Struct, frozen=True):
+    """What of a conversation is not in the index yet; see ``lag.lua``."""
+
+    key: ConversationKey
+    epoch: str
+    seq: int
+    base: int
+    indexed: int
+    first: int
+    turn: int
+    changed: list[int]
+
+    def missing(self) -> Iterator[Block]:
+        """Yield the blocks that have to be put in: those that have changed, then new ones."""
+        since = max(self.indexed, self.base)
+        last = index.block_of(self.key, self.seq).number
+        fresh = index.block_of(self.key, since + 1).number if self.seq > since else last + 1
+        changed = {index.block_of(self.key, seq) for seq in self.changed}
+        yield from sorted(
+            block for block in changed if block.number < fresh and block.high > self.base
+        )
+        for number in range(fresh, last + 1):
+            yield Block(self.key, number)
+
+    def gone(self) -> Iterator[Block]:
+        """Yield the blocks that have to be taken out, for nothing of them is kept."""
+        for number in range(self.first, self.base // BLOCK):
+            yield Block(self.key, number)
+
+    def all(self) -> Iterator[Block]:
+        """Yield all blocks that may be in the index, the newest first."""
+        last = index.block_of(self.key, self.indexed).number
+        for number in range(last, self.first - 1, -1):
+            yield Block(self.key, number)
+
+
+class Indexer:
+    """Keeps the index. Used in the Trio thread."""
+
+    def __init__(self, keys: Keys, reading: Reading, engine: Index) -> None:
+        self._keys = keys
+        self._reading = reading
+        self._engine = engine
+        self._waiting: dict[ConversationKey, None] = {}
+
+    def note(self, conversations: Iterable[ConversationKey]) -> None:
+        """Note that something was appended."""
+        self._waiting.update(dict.fromkeys(conversations))
+
+    async def run(self, lane: Lane) -> NoReturn:
+        """Keep the index, for ever."""
+        was_there: bool | None = None
+        look_at = trio.current_time()
+        while True:
+            try:
+                if self._waiting or self._engine.is_doubted or trio.current_time() >= look_at:
+                    is_there = await lane.run(self._engine.prepare())
+                    if is_there is not was_there:
+                        how = "with the query engine" if is_there else "without a query engine"
+                        log.info(f"Redis is searched {how}")
+                        was_there, look_at = is_there, trio.current_time()
+                    waiting, self._waiting = self._waiting, {}
+                    if is_there:
+                        await self._work(lane, waiting)
+                    if trio.current_time() >= look_at:
+                        look_at = trio.current_time() + LOOK_EVERY
+                        await self._look_at_all(lane)
+            except StoreUnavailable as error:
+                look_at = trio.current_time()
+                log.debug("the index is not written", reason=str(error))
+            await trio.sleep(EVERY)
+
+    async def _work(self, lane: Lane, conversations: Iterable[ConversationKey]) -> None:
+        """Write the index of conversations, or take it away. What is said meanwhile has time."""
+        left = dict.fromkeys(conversations)
+        alone: list[ConversationKey] = []
+        while left or alone:
+            keys = [alone.pop()] if alone else list(islice(left, CONVERSATIONS))
+            for key in keys:
+                left.pop(key, None)
+            since = trio.current_time()
+            try:
+                steps = self._write(keys) if self._engine.is_there else self._drop(keys)
+                left |= dict.fromkeys(await lane.run(steps))
+            except StoreUnavailable:
+                self.note((*keys, *alone, *left))
+                raise
+            except Exception:
+                # There is a fault in it. Searches do without the index, and so must the server.
+                if len(keys) > 1:
+                    alone += keys
+                else:
+                    log.exception("a conversation is not in the index")
+            await trio.sleep((trio.current_time() - since) * (1 / SHARE - 1))
+
+    # -- all conversations ----------------------------------------------------------------------
+
+    async def _look_at_all(self, lane: Lane) -> None:
+        for partition in await lane.run(self._partitions()):
+            cursor = 0
+            while True:
+                cursor, found = await lane.run(self._find(partition, cursor))
+                await self._work(lane, found)
+                if not cursor:
+                    break
+            if not self._engine.is_there:
+                await lane.run(self._note_no_index(partition))
+
+    def _partitions(self) -> Steps[list[int]]:
+        """Find the partitions of which something may be in the index, or should be."""
+        if self._engine.is_there:
+            return list(range(self._keys.partitions))
+        replies = yield [
+            Command(partition, ("HGET", state, "index"))
+            for partition, state in enumerate(self._keys.states)
+        ]
+        return [partition for partition, reply in enumerate(replies) if reply is not None]
+
+    def _find(self, partition: int, cursor: int) -> Steps[tuple[int, list[ConversationKey]]]:
+        """Find conversations about which something is to be done."""
+        conversations = self._keys.common(partition, "convs")
+        ((position, names),) = yield [
+            Command(partition, ("SSCAN", conversations, cursor, "COUNT", FIND))
+        ]
+        keys = [ConversationKey(name.decode()) for name in names]
+        lags = yield from self._lags(keys)
+        if not self._engine.is_there:
+            return int(position), [lag.key for lag in lags]
+        return int(position), [lag.key for lag in lags if any(lag.missing()) or any(lag.gone())]
+
+    def _note_no_index(self, partition: int) -> Steps[None]:
+        yield [Command(partition, ("HDEL", self._keys.states[partition], "index"))]
+
+    # -- some conversations ---------------------------------------------------------------------
+
+    def _lags(self, keys: Sequence[ConversationKey]) -> Steps[list[_Lag]]:
+        replies = yield [
+            call(
+                self._keys.partition(key),
+                scripts.LAG,
+                self._keys_of(key),
+                int(self._engine.is_there),
+                BLOCK,
+                CHANGES,
+            )
+            for key in keys
+        ]
+        return [
+            _Lag(key, epoch.decode(), seq, base, indexed, first, turn, list(map(int, changed)))
+            for key, reply in zip(keys, replies, strict=True)
+            if reply
+            for epoch, seq, base, indexed, first, turn, changed in (reply,)
+        ]
+
+    def _write(self, keys: Sequence[ConversationKey]) -> Steps[set[ConversationKey]]:
+        """Put into the index what is missing; return the conversations of which not all was."""
+        lags = yield from self._lags(keys)
+        left = set()
+        missing: dict[ConversationKey, list[Block]] = {}
+        gone: dict[ConversationKey, list[Block]] = {}
+        room = BLOCKS
+        for lag in lags:
+            missing[lag.key] = list(islice(lag.missing(), room))
+            room -= len(missing[lag.key])
+            gone[lag.key] = list(islice(lag.gone(), room))
+            room -= len(gone[lag.key])
+            if not room or len(lag.changed) == CHANGES:
+                left.add(lag.key)
+        blocks = [block for lag in lags for block in missing[lag.key]]
+        seqs = {lag.key: lag.seq for lag in lags}
+        spans = [
+            Span(block.key, high - block.low + 1, before=high + 1)
+            for block in blocks
+            for high in (min(block.high, seqs[block.key]),)
+        ]
+        extracts = yield from self._reading.extracts(None, spans)
+        read = dict(zip(blocks, extracts, strict=True))
+        busy = [lag for lag in lags if missing[lag.key] or gone[lag.key] or lag.changed]
+        replies = yield [
+            self._change(lag, {block: read[block] for block in missing[lag.key]}, gone[lag.key])
+            for lag in busy
+        ]
+        left.update(lag.key for lag, reply in zip(busy, replies, strict=True) if not reply)
+        return left
+
+    def _change(self, lag: _Lag, read: Mapping[Block, Extract], gone: Sequence[Block]) -> Command:
+        written: list[tuple[str, str, str, str]] = []
+        hashes: list[str] = []
+        emptied: list[Block] = []
+        for block, extract in read.items():
+            pieces = index.pieces(
+                record.text
+                for record in extract.records
+                if record.kind == "text" and not record.deleted
+            )
+            if pieces:
+                is_full = block.high <= lag.seq
+                newest = extract.records[-1].stamp if is_full else GROWING
+                stamps = (str(extract.records[0].stamp), str(newest))
+                written.append((" ".join(sorted(pieces)), index.tag(lag.key), *stamps))
+                hashes.append(self._keys.block(*block))
+            else:
+                emptied.append(block)
+        settled = [
+            seq for seq in lag.changed if seq <= lag.base or index.block_of(lag.key, seq) in read
+        ]
+        now = max([lag.indexed, *(min(block.high, lag.seq) for block in read)])
+        first = gone[-1].number + 1 if gone else lag.first
+        hashes += [self._keys.block(*block) for block in (*emptied, *gone)]
+        return self._index(lag, now, first, hashes, written, settled)
+
+    def _drop(self, keys: Sequence[ConversationKey]) -> Steps[set[ConversationKey]]:
+        """Take all out of the index; return the conversations of which not all was."""
+        lags = yield from self._lags(keys)
+        left = set()
+        commands = []
+        for lag in lags:
+            blocks = list(islice(lag.all(), BLOCKS + 1))
+            hashes = [self._keys.block(*block) for block in blocks[:BLOCKS]]
+            is_all = len(blocks) <= BLOCKS
+            # At any moment the index has all that it is said to have.
+            now = "" if is_all else blocks[BLOCKS].high
+            commands.append(self._index(lag, now, lag.first, hashes, (), ()))
+            if not is_all:
+                left.add(lag.key)
+        yield commands
+        return left
+
+    def _index(
+        self,
+        lag: _Lag,
+        now: int | str,
+        first: int,
+        hashes: Sequence[str],
+        written: Sequence[tuple[str, str, str, str]],
+        settled: Sequence[int],
+    ) -> Command:
+        keys = (*self._keys_of(lag.key), *hashes)
+        arguments = (lag.turn, lag.seq, now, first, _encode((written, settled)))
+        partition = self._keys.partition(lag.key)
+        return Command(partition, (*keys, *arguments), scripts.INDEX, len(keys), lag.epoch)
+
+    def _keys_of(self, key: ConversationKey) -> tuple[str, ...]:
+        state = self._keys.states[self._keys.partition(key)]
+        return state, *self._keys.conversation(key, "c", "x")

@@ -1,0 +1,343 @@
+"""Copying a whole store into a new one, from any engine to any.
+
+What is copied: accounts with their password hashes, sessions, rooms with topic, access, members,
+operators and invitations, all conversations with every entry as it reads now (seq, time, sender,
+kind, text, ref, cid, edits, deletions, reactions), read markers and levels.
+
+**The source is at rest.** A server that went on would take messages that the copy never gets, so
+the copy is refused while one uses it. A SQLite file is locked against servers meanwhile. To lock a
+Redis would be to change it; there the leases of its nodes are looked at before and after, and the
+positions of all feeds: if anything was appended, the copy is not finished.
+
+**The target is a new store**, and none until it is complete: a SQLite file gets its name at the
+end, a Redis says that it is a copy in the making, and servers refuse it. So an interrupted copy
+goes on when the same command is given again: each conversation behind the last entry that is there.
+The target knows the fingerprint of its source, and goes on with no other.
+
+**The copy is compared** with its source before it is used: both are read anew, and each
+conversation must have the same entries, people and properties, by count and digest.
+
+**It has a new epoch.** The old one would let clients keep their positions. But the source stays as
+it is and can be served again, by mistake or to go back, and then there would be two histories with
+one name: a client would take what was said in one for what it has of the other. Besides, each
+partition of a Redis may have an epoch of its own, and a SQLite file has one. A new epoch costs
+each client one page per conversation that it has open; and what it says again is recognised by its
+cid, which is copied. So do backups.
+
+Redis may have dropped the oldest entries (`keep`); then the copy begins where they do, also in
+SQLite, and says so there for ``gochat db check``.
+
+Order across conversations is kept by time: what was said in two conversations within the same
+millisecond may be found by a search the other way round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from gochat.chat.store import Token
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage import REDIS_SCHEMES, wall_clock
+from gochat.storage.transfer.contents import Entry, Heading, Source, Target
+
+#: Entries carried at once: some hundred kilobytes, 16 MB if all are as long as can be. A
+#: transaction each in SQLite, a pipeline in Redis.
+BATCH: Final = 1000
+#: Conversations that differ, by name: more would say nothing new.
+MAX_NAMED: Final = 10
+
+#: Is told what is done, how far that is, and how far it goes, in entries and people.
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+COPYING: Final = "copying"
+COMPARING: Final = "comparing"
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Part(Struct, frozen=True):
+    """What was compared, and is the same on both sides."""
+
+    what: str
+    count: int
+    digest: str
+
+
+class Report(Struct, frozen=True):
+    """What became of a copy.
+
+    `found` entries were there already from an interrupted one. `kinds` counts the entries by their
+    kind. `reused_cids`: see :meth:`~gochat.storage.transfer.contents.Target.complete`.
+    """
+
+    parts: Sequence[Part]
+    kinds: dict[str, int]
+    found: int
+    reused_cids: int
+
+
+def copy(
+    source_url: str,
+    target_url: str,
+    *,
+    restart: bool = False,
+    progress: Progress = lambda *_: None,
+    clock: Callable[[], int] = wall_clock,
+) -> Report:
+    """Copy a store. `restart` drops what an interrupted copy has left in the target, and nothing
+    else. Can be killed at any moment, and goes on when called again.
+
+    Raises:
+        ConfigError: there is nothing to copy; or there is something else at the target's place, or
+            the unfinished copy of another source.
+        StoreUnavailable: a server uses the source, or has used it meanwhile; or one of the two
+            can't be reached now, or has no more space.
+        StoreCorrupt: the source is damaged, or newer than this program; or the copy is not the
+            same. The target is not to be used then, and not used by any server.
+    """
+    now = clock()
+    with _open_source(source_url) as source:
+        source.require_rest()
+        fingerprint = source.fingerprint()
+        with _open_target(target_url, fingerprint, restart=restart) as target:
+            total = _Total(source)
+            found = _carry(source, target, total, progress, now)
+            reused_cids = target.complete()
+            _require_unchanged(source, fingerprint)
+            report = _compare(source, target.contents, total, progress, now)
+            _require_unchanged(source, fingerprint)
+            target.publish()
+    return msgspec.structs.replace(report, found=found, reused_cids=reused_cids)
+
+
+def _open_source(url: str) -> AbstractContextManager[Source]:
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme == "sqlite":
+        from gochat.storage.transfer.sqlite_source import open_source
+
+        return open_source(url)
+    if separator and scheme in REDIS_SCHEMES:
+        from gochat.storage.transfer.redis_source import open_source as open_redis_source
+
+        return open_redis_source(url)
+    raise _no_store(scheme)
+
+
+def _open_target(url: str, fingerprint: str, *, restart: bool) -> AbstractContextManager[Target]:
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme == "sqlite":
+        from gochat.storage.transfer.sqlite_target import open_target
+
+        return open_target(url, fingerprint, restart=restart)
+    if separator and scheme in REDIS_SCHEMES:
+        from gochat.storage.transfer.redis_target import open_target as open_redis_target
+
+        return open_redis_target(url, fingerprint, restart=restart)
+    raise _no_store(scheme)
+
+
+def _no_store(scheme: str) -> ConfigError:
+    # Without the rest of the URL, in which there may be a password.
+    return ConfigError(
+        f"the store's URL begins with {scheme[:32]!r}, which is of no known kind: "
+        "use sqlite:///PATH (sqlite:////PATH if absolute) or redis://HOST:PORT"
+    )
+
+
+def _require_unchanged(source: Source, fingerprint: str) -> None:
+    source.require_rest()
+    if source.fingerprint() != fingerprint:
+        raise StoreUnavailable(
+            "a server has written to the source meanwhile: stop it, and copy anew with --restart"
+        )
+
+
+class _Total:
+    """How much there is to do."""
+
+    def __init__(self, source: Source) -> None:
+        self.entries = sum(_kept(heading) for group in source.headings() for heading in group)
+        self.people = sum(len(some) for some in source.people())
+        self.all = self.entries + self.people
+
+
+def _kept(heading: Heading) -> int:
+    return heading.head - heading.base
+
+
+# -- carrying ----------------------------------------------------------------------------------
+
+
+def _carry(source: Source, target: Target, total: _Total, progress: Progress, now: int) -> int:
+    """Carry everything over that is not there; return how many entries were."""
+    done = found = 0
+    progress(COPYING, 0, total.all)
+    for group in source.headings():
+        heads = target.heads(group)
+        already = sum(head - heading.base for head, heading in zip(heads, group, strict=True))
+        found += already
+        done += already
+        for pieces in _pages(source, group, heads):
+            target.extend(pieces)
+            done += sum(len(entries) for _, entries in pieces)
+            progress(COPYING, done, total.all)
+        target.describe(list(zip(group, source.participants(group), strict=True)))
+        progress(COPYING, done, total.all)
+    # Behind the conversations, for what is kept of people refers to the lobby's entries.
+    for people in source.people():
+        target.put_people(people)
+        done += len(people)
+        progress(COPYING, done, total.all)
+    target.forget_tokens()
+    for tokens in source.tokens(now):
+        target.put_tokens(tokens, now)
+    return found
+
+
+def _pages(
+    source: Source, headings: Sequence[Heading], after: Sequence[int], whose: str = "the source"
+) -> Iterator[list[tuple[Heading, list[Entry]]]]:
+    """Yield the entries of conversations, of all in turn, about :data:`BATCH` at once.
+
+    Raises:
+        StoreCorrupt: entries are missing.
+    """
+    waiting = [
+        (heading, seq) for heading, seq in zip(headings, after, strict=True) if seq < heading.head
+    ]
+    while waiting:
+        found = source.entries(waiting, max(1, BATCH // len(waiting)))
+        pieces = []
+        going_on = []
+        for (heading, seq), entries in zip(waiting, found, strict=True):
+            last = seq
+            for entry in entries:
+                last += entry.seq == last + 1
+            if last != seq + len(entries) or not entries:
+                raise StoreCorrupt(
+                    f"{whose} has not all entries of {heading.key}: there is a gap behind {last}"
+                )
+            pieces.append((heading, entries))
+            if entries[-1].seq < heading.head:
+                going_on.append((heading, entries[-1].seq))
+        yield pieces
+        waiting = going_on
+
+
+# -- comparing ---------------------------------------------------------------------------------
+
+
+class _Sum:
+    """Things counted, with a digest that doesn't depend on their order."""
+
+    def __init__(self, what: str) -> None:
+        self.what: Final = what
+        self.count = 0
+        self._value = 0
+
+    def add(self, thing: Any) -> None:
+        self.add_digest(blake2b(_encode(thing), digest_size=16).digest())
+
+    def add_digest(self, digest: bytes, count: int = 1) -> None:
+        self.count += count
+        self._value ^= int.from_bytes(digest, "big")
+
+    def part(self) -> Part:
+        return Part(self.what, self.count, f"{self._value:032x}")
+
+
+def _compare(source: Source, copied: Source, total: _Total, progress: Progress, now: int) -> Report:
+    """Read both anew. Raises StoreCorrupt if they differ."""
+    differing: list[str] = []
+    entries, memberships = _Sum("entries"), _Sum("memberships")
+    conversations = _Sum("conversations")
+    kinds: Counter[str] = Counter()
+    done = 0
+    progress(COMPARING, 0, total.all)
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(COMPARING, done, total.all)
+
+    for group in source.headings():
+        others = copied.find([heading.key for heading in group])
+        expected = _digests(source, group, kinds, advance=advance)
+        for heading, other in zip(group, others, strict=True):
+            if heading != other:
+                differing.append(f"{heading.key}, as a whole")
+        for heading, one, another in zip(
+            group, expected, _digests(copied, group, Counter(), whose="the copy"), strict=True
+        ):
+            conversations.add(heading)
+            entries.add_digest(one, _kept(heading))
+            if one != another:
+                differing.append(f"the entries of {heading.key}")
+        for heading, here, there in zip(
+            group, source.participants(group), copied.participants(group), strict=True
+        ):
+            for participant in here:
+                memberships.add((heading.key, participant))
+            if here != there:
+                differing.append(f"the people of {heading.key}")
+    there_are = sum(len(group) for group in copied.headings())
+    if there_are != conversations.count:
+        differing.append(f"there are {there_are} conversations")
+    parts = [conversations.part(), entries.part(), memberships.part()]
+    for what, all_here, all_there in (
+        ("accounts", source.people(), copied.people()),
+        ("sessions", map(_sessions, source.tokens(now)), map(_sessions, copied.tokens(now))),
+    ):
+        part = _summed(what, all_here)
+        if part != _summed(what, all_there):
+            differing.append(f"the {what}")
+        parts.append(part)
+    advance(total.people)
+    if differing:
+        more = len(differing) - MAX_NAMED
+        raise StoreCorrupt(
+            "the copy is not the same as its source, and no server will use it; different: "
+            + "; ".join(differing[:MAX_NAMED])
+            + (f"; and {more} more" if more > 0 else "")
+            + ". Copy anew with --restart"
+        )
+    return Report(parts, dict(kinds), 0, 0)
+
+
+def _summed(what: str, all_of_them: Iterable[Sequence[object]]) -> Part:
+    total = _Sum(what)
+    for some in all_of_them:
+        for one in some:
+            total.add(one)
+    return total.part()
+
+
+def _sessions(tokens: Sequence[Token]) -> list[tuple[bytes, str, int, int, str]]:
+    return [(one.digest, one.account, one.expires, one.generation, one.address) for one in tokens]
+
+
+def _digests(
+    source: Source,
+    headings: Sequence[Heading],
+    kinds: Counter[str],
+    *,
+    whose: str = "the source",
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[bytes]:
+    """Return a digest of each conversation's entries, in their order."""
+    hashes = {heading.key: blake2b(heading.key.encode(), digest_size=16) for heading in headings}
+    for pieces in _pages(source, headings, [heading.base for heading in headings], whose):
+        for heading, entries in pieces:
+            digest = hashes[heading.key]
+            for entry in entries:
+                digest.update(_encode(entry))
+                kinds[entry.kind] += 1
+        advance(sum(len(entries) for _, entries in pieces))
+    return [hashes[heading.key].digest() for heading in headings]

@@ -1,0 +1,68 @@
+"""Edits of data from older versions of gochat: all of a message's edits kept their texts.
+
+Now each edit erases the one before it, and those that are left are erased with the next edit of the
+message or with its deletion (append.lua). A copy leaves them behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec import structs
+
+from gochat.chat.conversations import ConversationKey
+from gochat.errors import StoreCorrupt
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link.wire import Reply, Words
+from gochat.storage.redis.records import decode_record
+from gochat.storage.transfer.contents import Entry, Heading
+
+
+def without_old_edits(
+    ask: Callable[[Sequence[tuple[int, Words]]], list[Reply]],
+    keys: Keys,
+    headings: Sequence[Heading],
+    found: Sequence[Sequence[Entry]],
+) -> list[list[Entry]]:
+    """Return entries of conversations, those edits erased that are not the last ones of their
+    messages. `ask` is that of a :class:`~gochat.storage.transfer.redis_source.Deployment`.
+
+    Raises:
+        StoreCorrupt: a message is damaged.
+    """
+    messages: dict[tuple[ConversationKey, int], tuple[int, Words]] = {}
+    for heading, entries in zip(headings, found, strict=True):
+        partition, (log,) = keys.partition(heading.key), keys.conversation(heading.key, "l")
+        for entry in entries:
+            if _is_readable_edit(entry) and entry.ref > heading.base:
+                place = entry.ref - 1 - heading.base
+                messages[heading.key, entry.ref] = partition, ("LINDEX", log, place)
+    if not messages:
+        return [list(entries) for entries in found]
+    last_edits = {
+        message: _last_edit(message, packed)
+        for message, packed in zip(messages, ask(list(messages.values())), strict=True)
+    }
+    return [
+        [
+            structs.replace(entry, text="", mentions="", deleted=True)
+            if _is_readable_edit(entry) and entry.seq < last_edits.get((heading.key, entry.ref), 0)
+            else entry
+            for entry in entries
+        ]
+        for heading, entries in zip(headings, found, strict=True)
+    ]
+
+
+def _is_readable_edit(entry: Entry) -> bool:
+    return entry.kind == "edit" and not entry.deleted
+
+
+def _last_edit(message: tuple[ConversationKey, int], packed: bytes | None) -> int:
+    if packed is None:
+        return 0
+    try:
+        return decode_record(packed).edited
+    except msgspec.DecodeError as error:
+        raise StoreCorrupt(f"entry {message[1]} of {message[0]} is damaged ({error})") from error

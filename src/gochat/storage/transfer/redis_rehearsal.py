@@ -1,0 +1,93 @@
+"""The commands of a copy, tried on keys of no meaning before it begins.
+
+A user that lacks a right would otherwise be refused when nearly everything is copied. Asking Redis
+what a user may do takes a right of its own, and an administrator may have renamed a command; so
+each is carried out, on every server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from gochat.errors import ConfigError, StoreUnavailable
+from gochat.storage.redis import scripts
+from gochat.storage.redis.link.wire import Words
+
+if TYPE_CHECKING:  # which rehearses its own commands
+    from gochat.storage.transfer.redis_source import Deployment
+
+#: What the keys are named, behind a partition's prefix.
+_NAME: Final = "rehearsal"
+
+
+def rehearse_reading(deployment: Deployment) -> None:
+    """Try what reading a store takes. Raises ConfigError: it is not permitted."""
+    for partition in range(deployment.keys.partitions):
+        hash_, list_, set_, zset, text = _keys(deployment, partition)
+        _rehearse(
+            deployment,
+            partition,
+            [
+                ("TIME",),
+                ("SCAN", 0, "MATCH", text, "COUNT", 1),
+                ("HGET", hash_, "seq"),
+                ("HMGET", hash_, "seq"),
+                ("HGETALL", hash_),
+                ("HVALS", hash_),
+                ("LLEN", list_),
+                ("LINDEX", list_, 0),
+                ("LRANGE", list_, 0, 0),
+                ("SMEMBERS", set_),
+                ("ZRANGEBYLEX", zset, "-", "+"),
+                ("GET", text),
+            ],
+        )
+
+
+def rehearse_writing(deployment: Deployment) -> None:
+    """Try what writing a store takes, besides reading it. Raises ConfigError: it is not permitted.
+
+    Nothing is left behind, unless that is what is not permitted.
+    """
+    for partition in range(deployment.keys.partitions):
+        hash_, list_, set_, zset, text = scratch = _keys(deployment, partition)
+        extend = ("EVALSHA", scripts.EXTEND.sha, 3, hash_, list_, set_)
+        try:
+            _rehearse(
+                deployment,
+                partition,
+                [
+                    ("EXISTS", text),
+                    (*extend, "conversation", 0, 0, 1, 0, 0, 0, b"record"),
+                    ("HSET", hash_, "name", 0),
+                    ("HDEL", hash_, "name"),
+                    ("SADD", set_, "conversation"),
+                    ("ZADD", zset, 0, "name"),
+                    ("ZREMRANGEBYLEX", zset, "[name", "[name"),
+                    ("SET", text, 0, "PX", 1000),
+                    ("UNLINK", *scratch),
+                    ("DEL", *scratch),
+                ],
+            )
+        except ConfigError:
+            with suppress(ConfigError, StoreUnavailable):
+                deployment.ask([(partition, ("DEL", *scratch))])
+            raise
+
+
+def _keys(deployment: Deployment, partition: int) -> tuple[str, str, str, str, str]:
+    """Return a key for each type of value."""
+    names = (deployment.keys.common(partition, f"{_NAME}:{kind}") for kind in "hlszt")
+    hash_, list_, set_, zset, text = names
+    return hash_, list_, set_, zset, text
+
+
+def _rehearse(deployment: Deployment, partition: int, commands: Sequence[Words]) -> None:
+    try:
+        deployment.ask([(partition, words) for words in commands])
+    except ConfigError as error:
+        raise ConfigError(
+            f"a copy needs more rights than this Redis user has, and was not begun: {error}"
+        ) from error

@@ -1,0 +1,450 @@
+"""The data in a Redis, read as a whole, to copy it into another store.
+
+Through connections of its own, and without being attached (attachment.py), for that would write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Final, TypeVar
+
+import msgspec
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import Token
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.redis.keys import VERSION, Keys
+from gochat.storage.redis.link import topology
+from gochat.storage.redis.link.topology import Server
+from gochat.storage.redis.link.url import Location, parse_url
+from gochat.storage.redis.link.wire import Broken, Refused, Reply, Wire, Words
+from gochat.storage.redis.people import decode_token
+from gochat.storage.redis.records import Record, decode_record, decode_row
+from gochat.storage.transfer.contents import (
+    GROUP,
+    MANY,
+    Entry,
+    Given,
+    Heading,
+    Participant,
+    Person,
+    Source,
+)
+from gochat.storage.transfer.redis_old_edits import without_old_edits
+from gochat.storage.transfer.redis_rehearsal import rehearse_reading
+
+T = TypeVar("T")
+
+#: In ``meta`` while the data is a copy in the making: the fingerprint of its source.
+COPY_OF: Final = "copy_of"
+#: In ``meta`` once all names have their claims (migration.py).
+CLAIMED: Final = "claimed"
+#: What it has there: another number where names have got other skeletons.
+CLAIMS: Final = 2
+#: Commands sent before their answers are read: a room with a hundred thousand members takes more.
+PIPELINED: Final = 10_000
+#: Keys looked at by one step of a scan.
+SCANNED: Final = 1000
+
+
+class Deployment:
+    """A deployment of Redis, asked directly, by one thread."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        self.location: Final = location
+        self.keys: Final = Keys(location.options.prefix, partitions)
+        self._topology = topology.find(location, partitions)
+        self._wires: dict[Server, Wire] = {}
+
+    def ask(self, commands: Sequence[tuple[int, Words]]) -> list[Reply]:
+        """Send commands, each for a partition, and return their answers. Those for the same
+        partition are carried out in their order.
+
+        Raises:
+            StoreUnavailable: not all of them were answered.
+            ConfigError: this user may not do that.
+        """
+        with mapped_errors(self.location):
+            return [
+                reply
+                for start in range(0, len(commands), PIPELINED)
+                for reply in self._exchange(commands[start : start + PIPELINED])
+            ]
+
+    def _exchange(self, commands: Sequence[tuple[int, Words]]) -> list[Reply]:
+        replies: list[Reply] = [None] * len(commands)
+        by_wire: dict[Wire, list[int]] = {}
+        for index, (partition, _) in enumerate(commands):
+            by_wire.setdefault(self._wire(partition), []).append(index)
+        for wire, indexes in by_wire.items():
+            wire.send(commands[index][1] for index in indexes)
+        for wire, indexes in by_wire.items():
+            answers = wire.receive(len(indexes))
+            for index, answer in zip(indexes, answers, strict=True):
+                if isinstance(answer, Refused):
+                    raise answer
+                replies[index] = answer
+        return replies
+
+    def ask_one(self, partition: int, *words: str | bytes | float) -> Reply:
+        """Send one command and return its answer. Raises as `ask`."""
+        (reply,) = self.ask([(partition, words)])
+        return reply
+
+    def scan(self, pattern: str) -> Iterator[list[bytes]]:
+        """Yield the keys behind the prefix and a partition's tag that match, some of them maybe
+        twice. Raises as `ask`."""
+        prefix = re.sub(r"([\\?*\[\]])", r"\\\1", self.location.options.prefix)
+        with mapped_errors(self.location):
+            places = {self._topology.server(p): p for p in range(self.keys.partitions)}
+        for partition in places.values():
+            cursor = b"0"
+            while True:
+                cursor, keys = self.ask_one(
+                    partition,
+                    *("SCAN", cursor, "MATCH", f"{prefix}:{{*}}:{pattern}", "COUNT", SCANNED),
+                )
+                yield keys
+                if cursor == b"0":
+                    break
+
+    def live_nodes(self) -> int:
+        """Return how many servers use the data now."""
+        time, leases = self.ask([(0, ("TIME",)), (0, ("HVALS", self.keys.nodes))])
+        now = int(time[0]) * 1000
+        return sum(int(end) > now for end in leases)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for wire in self._wires.values():
+            wire.close()
+
+    def _wire(self, partition: int) -> Wire:
+        server = self._topology.server(partition)
+        wire = self._wires.get(server)
+        if wire is None:
+            wire = server.connect(self.location.options.timeout)
+            if wire.role != "master":
+                wire.close()
+                raise Broken(f"Redis at {wire.host} is a replica")
+            self._wires[server] = wire
+        return wire
+
+
+@contextmanager
+def mapped_errors(location: Location) -> Iterator[None]:
+    """Raise what went wrong as gochat's errors."""
+    try:
+        yield
+    except Refused as error:
+        if error.code in ("NOPERM", "NOAUTH"):
+            raise ConfigError(f"{location}: {error}") from error
+        if error.code == "WRONGTYPE":
+            raise StoreCorrupt(f"{location}: a key has what is not gochat's: {error}") from error
+        raise StoreUnavailable(f"{location}: {error}") from error
+    except Broken as error:
+        raise StoreUnavailable(str(error)) from error
+
+
+def find_partitions(location: Location) -> tuple[int | None, str]:
+    """Return how many partitions the data has, None if there is none; and of which source it is a
+    copy in the making, if it is.
+
+    Raises:
+        StoreCorrupt: it is a newer gochat's.
+    """
+    first = Deployment(location, 1)
+    try:
+        version, partitions, copy_of = first.ask_one(
+            0, "HMGET", first.keys.meta, "version", "partitions", COPY_OF
+        )
+    finally:
+        first.close()
+    if version is not None and int(version) > VERSION:
+        raise StoreCorrupt(
+            f"the data in {location} was written by a newer gochat: "
+            "update gochat; it is left as it is"
+        )
+    return None if partitions is None else int(partitions), (copy_of or b"").decode()
+
+
+@contextmanager
+def open_source(url: str) -> Iterator[Source]:
+    """Open the data in a Redis to copy it.
+
+    Raises:
+        ConfigError: there is none, or it is itself a copy that is not finished; or the user may not
+            do all that reading it takes.
+        StoreUnavailable: it can't be reached.
+        StoreCorrupt: it is a newer gochat's.
+    """
+    location = parse_url(url)
+    partitions, copy_of = find_partitions(location)
+    if partitions is None:
+        raise ConfigError(
+            f"there is no data of gochat in {location} under the prefix {location.options.prefix!r}"
+        )
+    if copy_of:
+        raise ConfigError(f"the data in {location} is itself a copy that is not finished")
+    deployment = Deployment(location, partitions)
+    try:
+        rehearse_reading(deployment)
+        yield RedisSource(deployment)
+    finally:
+        deployment.close()
+
+
+class RedisSource:
+    """A :class:`~gochat.storage.transfer.contents.Source` in Redis."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._redis = deployment
+        self._keys = deployment.keys
+
+    def fingerprint(self) -> str:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        states = self._redis.ask(
+            [
+                (partition, ("HMGET", state, "epoch", "pos"))
+                for partition, state in enumerate(self._keys.states)
+            ]
+        )
+        digest = blake2b(repr(states).encode(), digest_size=16)
+        return f"redis {digest.hexdigest()}"
+
+    def require_rest(self) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        nodes = self._redis.live_nodes()
+        if nodes:
+            raise StoreUnavailable(
+                f"{self._redis.location} is in use by {nodes} gochat "
+                f"{'server' if nodes == 1 else 'servers'}: stop all of them first, or what people "
+                "say meanwhile is not in the copy. (One that was killed counts for some seconds.)"
+            )
+
+    def headings(self) -> Iterator[Sequence[Heading]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        yield [found for found in self.find([LOBBY_KEY]) if found is not None]
+        for partition in range(self._keys.partitions):
+            members = self._redis.ask_one(
+                partition, "SMEMBERS", self._keys.common(partition, "convs")
+            )
+            keys = sorted({ConversationKey(key.decode()) for key in members} - {LOBBY_KEY})
+            for start in range(0, len(keys), GROUP):
+                some = keys[start : start + GROUP]
+                yield [found for found in self.find(some) if found is not None]
+
+    def find(self, keys: Sequence[ConversationKey]) -> list[Heading | None]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        commands: list[tuple[int, Words]] = []
+        for key in keys:
+            about, log = self._keys.conversation(key, "c", "l")
+            fields = ("seq", "base", "name", "topic", "private")
+            partition = self._keys.partition(key)
+            commands += [(partition, ("HMGET", about, *fields)), (partition, ("LLEN", log))]
+        replies = self._redis.ask(commands)
+        return [
+            self._heading(key, about, length)
+            for key, about, length in zip(keys, replies[::2], replies[1::2], strict=True)
+        ]
+
+    def _heading(
+        self, key: ConversationKey, about: Sequence[bytes | None], length: int
+    ) -> Heading | None:
+        seq, base, name, topic, private = about
+        if seq is None and key != LOBBY_KEY:
+            return None
+        head, first = int(seq or 0), int(base or 0)
+        if head - first != length:
+            raise StoreCorrupt(
+                f"the log of {key} in {self._redis.location} says that it has {head - first} "
+                f"entries, but has {length}"
+            )
+        shown = key if key == LOBBY_KEY else (name or b"").decode()
+        return Heading(key, shown, (topic or b"").decode(), private == b"1", first, head)
+
+    def entries(self, wanted: Sequence[tuple[Heading, int]], limit: int) -> list[list[Entry]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        commands: list[tuple[int, Words]] = []
+        for heading, seq in wanted:
+            partition = self._keys.partition(heading.key)
+            log, reactions = self._keys.conversation(heading.key, "l", "r")
+            first, last = seq - heading.base, seq - heading.base + limit - 1
+            low, high = f"[{seq + 1:012d}:", f"({seq + limit:012d};"
+            commands += [
+                (partition, ("LRANGE", log, first, last)),
+                (partition, ("ZRANGEBYLEX", reactions, low, high)),
+            ]
+        replies = self._redis.ask(commands)
+        found = [
+            self._entries(heading.key, seq, records, reactions)
+            for (heading, seq), records, reactions in zip(
+                wanted, replies[::2], replies[1::2], strict=True
+            )
+        ]
+        headings = [heading for heading, _ in wanted]
+        return without_old_edits(self._redis.ask, self._keys, headings, found)
+
+    def _entries(
+        self, key: ConversationKey, seq: int, records: list[bytes], reactions: list[bytes]
+    ) -> list[Entry]:
+        given: dict[int, list[Given]] = {}
+        for one in reactions:
+            # The seq of the message, that of the reaction, the emoji, who gave it.
+            emoji, _, name = one[26:].partition(b"\0")
+            given.setdefault(int(one[:12]), []).append(
+                Given(int(one[13:25]), emoji.decode(), name.decode())
+            )
+        try:
+            return [
+                _entry(seq + place, decode_record(packed), tuple(given.get(seq + place, ())))
+                for place, packed in enumerate(records, start=1)
+            ]
+        except msgspec.DecodeError as error:
+            raise StoreCorrupt(
+                f"an entry of {key} in {self._redis.location} behind {seq} is damaged ({error})"
+            ) from error
+
+    def participants(self, headings: Sequence[Heading]) -> list[list[Participant]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        replies = self._redis.ask(
+            [
+                (
+                    self._keys.partition(heading.key),
+                    ("HGETALL", self._keys.conversation(heading.key, "w")[0]),
+                )
+                for heading in headings
+                if heading.key != LOBBY_KEY
+            ]
+        )
+        rows = iter(replies)
+        return [
+            []
+            if heading.key == LOBBY_KEY
+            else sorted(
+                (self._participant(key, row) for key, row in _pairs(next(rows))),
+                key=lambda who: who.person,
+            )
+            for heading in headings
+        ]
+
+    def people(self) -> Iterator[Sequence[Person]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        (rows,) = self._keys.conversation(LOBBY_KEY, "w")
+        for partition in range(self._keys.partitions):
+            start = "-"
+            while keys := self._redis.ask_one(
+                partition,
+                *("ZRANGEBYLEX", self._keys.common(partition, "people"), start, "+"),
+                *("LIMIT", 0, MANY),
+            ):
+                people = [NameKey(key.decode()) for key in keys]
+                fields = ("name", "hash", "created", "read", "generation")
+                *accounts, in_lobby = self._redis.ask(
+                    [
+                        *(
+                            (partition, ("HMGET", self._keys.person(who, "a"), *fields))
+                            for who in people
+                        ),
+                        (self._keys.partition(LOBBY_KEY), ("HMGET", rows, *people)),
+                    ]
+                )
+                yield [
+                    self._person(who, account, row)
+                    for who, account, row in zip(people, accounts, in_lobby, strict=True)
+                ]
+                start = f"({people[-1]}"
+
+    def _person(self, key: NameKey, account: Reply, packed: bytes | None) -> Person:
+        name, password_hash, created, read, generation = account
+        if name is None:
+            raise StoreCorrupt(f"the account of {key} is missing in {self._redis.location}")
+        row = None if packed is None else self._trusted(decode_row, packed)
+        return Person(
+            key,
+            name.decode(),
+            password_hash.decode(),
+            int(created),
+            int(read or 0) if row is None else row.read,
+            "all" if row is None else row.level,
+            int(generation or 0),
+        )
+
+    def tokens(self, now: int) -> Iterator[Sequence[Token]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        seen: set[bytes] = set()
+        for found in self.digests():
+            digests = [digest for digest in dict.fromkeys(found) if digest not in seen]
+            seen.update(digests)
+            places = map(self._keys.token, digests)
+            packed = self._redis.ask([(partition, ("GET", key)) for partition, key in places])
+            kept = [
+                (digest, self._trusted(decode_token, one))
+                for digest, one in zip(digests, packed, strict=True)
+                if one is not None
+            ]
+            generations = self._redis.ask(
+                [
+                    (
+                        self._keys.partition(token.account),
+                        ("HGET", self._keys.person(token.account, "a"), "generation"),
+                    )
+                    for _, token in kept
+                ]
+            )
+            yield [
+                Token(
+                    digest=digest,
+                    account=token.account,
+                    expires=token.expires,
+                    generation=token.generation,
+                    address=token.address,
+                )
+                for (digest, token), generation in zip(kept, generations, strict=True)
+                if generation is not None
+                and int(generation) == token.generation
+                and token.expires > now
+            ]
+
+    def _participant(self, key: bytes, packed: bytes) -> Participant:
+        row = self._trusted(decode_row, packed)
+        return Participant(
+            NameKey(key.decode()), row.name, row.role, row.since, row.read, row.level
+        )
+
+    def _trusted(self, decode: Callable[[bytes], T], packed: bytes) -> T:
+        try:
+            return decode(packed)
+        except msgspec.DecodeError as error:
+            raise StoreCorrupt(
+                f"something in {self._redis.location} is damaged ({error})"
+            ) from error
+
+    def digests(self) -> Iterator[list[bytes]]:
+        """Yield the digests of all sessions, also of those that have ended; some maybe twice."""
+        for keys in self._redis.scan("t:*"):
+            yield [bytes.fromhex(key.rpartition(b":")[2].decode()) for key in keys]
+
+
+def _entry(seq: int, record: Record, given: tuple[Given, ...]) -> Entry:
+    return Entry(
+        seq,
+        record.ts,
+        record.sender,
+        record.kind,
+        record.text,
+        record.ref,
+        record.cid,
+        record.mentions,
+        record.edited if record.kind == "text" else 0,
+        bool(record.deleted),
+        given,
+    )
+
+
+def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)

@@ -1,0 +1,351 @@
+"""A Redis that another store is copied into.
+
+While that is being done ``meta`` says so, and servers refuse it. The epoch is not set: the first
+server that comes names it, as with all new data. Positions in the feeds are 0, in front of all
+that is ever said there. A cid that was used within the last hour may be used in another
+conversation: only that is not carried over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from gochat.chat import conversations, names
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.store import Token
+from gochat.errors import ConfigError, StoreUnavailable
+from gochat.storage import wall_clock
+from gochat.storage.redis import scripts
+from gochat.storage.redis.keys import DEFAULT_PARTITIONS, VERSION
+from gochat.storage.redis.link.url import parse_url
+from gochat.storage.redis.link.wire import Words
+from gochat.storage.redis.migration import claim_existing
+from gochat.storage.redis.people import encode_token, lifetime
+from gochat.storage.redis.records import Record, Row, decode_record
+from gochat.storage.transfer.contents import Entry, Heading, Participant, Person, Source, Target
+from gochat.storage.transfer.redis_rehearsal import rehearse_reading, rehearse_writing
+from gochat.storage.transfer.redis_source import (
+    COPY_OF,
+    Deployment,
+    RedisSource,
+    find_partitions,
+)
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Tail(msgspec.Struct):
+    """Where a conversation ends: what the record of the next entry goes on from."""
+
+    seq: int
+    texts: int
+    stamp: int
+
+
+@contextmanager
+def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target]:
+    """Open what becomes the data in a Redis, to go on with it or to begin.
+
+    Raises:
+        ConfigError: there is data already, or what was begun is the copy of another source; or the
+            user has not all rights that a copy needs.
+        StoreUnavailable: it can't be reached, or a server uses it.
+        StoreCorrupt: it is a newer gochat's.
+    """
+    location = parse_url(url)
+    partitions, copy_of = find_partitions(location)
+    if partitions is None:
+        partitions = location.options.partitions or DEFAULT_PARTITIONS
+    deployment = Deployment(location, partitions)
+    try:
+        rehearse_reading(deployment)
+        rehearse_writing(deployment)
+        if copy_of and restart:
+            _drop(deployment)
+        elif copy_of and copy_of != fingerprint:
+            raise ConfigError(
+                f"the copy that was begun in {location} is of another source, or of this one "
+                "before it changed: begin anew with --restart"
+            )
+        if not copy_of:
+            _require_room(deployment)
+        if not copy_of or restart:
+            _begin(deployment, fingerprint)
+        yield RedisTarget(deployment)
+    finally:
+        deployment.close()
+
+
+def _require_room(deployment: Deployment) -> None:
+    location, keys = deployment.location, deployment.keys
+    there = deployment.ask(
+        [
+            (partition, ("EXISTS", *(keys.common(partition, what) for what in ("people", "convs"))))
+            for partition in range(keys.partitions)
+        ]
+    )
+    if any(there):
+        raise ConfigError(
+            f"there is data of gochat in {location} already, under the prefix "
+            f"{location.options.prefix!r}: a copy overwrites nothing. Take an empty Redis, or "
+            "another database or prefix"
+        )
+    if deployment.live_nodes():
+        raise StoreUnavailable(f"{location} is in use by a gochat server: stop it first")
+
+
+def _begin(deployment: Deployment, fingerprint: str) -> None:
+    keys = deployment.keys
+    deployment.ask_one(
+        0,
+        *("HSET", keys.meta, COPY_OF, fingerprint),
+        *("version", VERSION, "partitions", keys.partitions),
+    )
+    # A server that found nothing here has named an epoch, which ends now.
+    deployment.ask(
+        [
+            (partition, ("DEL", keys.states[partition], keys.feeds[partition]))
+            for partition in range(keys.partitions)
+        ]
+    )
+
+
+def _drop(deployment: Deployment) -> None:
+    """Drop all but the note that it is a copy: should this be interrupted, it still is one."""
+    keys = deployment.keys
+    for found in deployment.scan("*"):
+        deployment.ask(
+            [
+                (int(key.rpartition(b"{")[2].partition(b"}")[0]), ("UNLINK", key))
+                for key in found
+                if key.decode() != keys.meta
+            ]
+        )
+
+
+class RedisTarget:
+    """A :class:`~gochat.storage.transfer.contents.Target`."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._redis = deployment
+        self._keys = deployment.keys
+        self._tails: dict[ConversationKey, _Tail] = {}
+        self._read = RedisSource(deployment)
+        self.contents: Source = self._read
+
+    def heads(self, headings: Sequence[Heading]) -> list[int]:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        replies = self._redis.ask(
+            [
+                (
+                    self._keys.partition(heading.key),
+                    (
+                        "HMGET",
+                        self._keys.conversation(heading.key, "c")[0],
+                        *("seq", "texts", "stamp"),
+                    ),
+                )
+                for heading in headings
+            ]
+        )
+        self._tails = {
+            heading.key: _Tail(
+                heading.base if seq is None else int(seq), int(texts or 0), int(stamp or 0)
+            )
+            for heading, (seq, texts, stamp) in zip(headings, replies, strict=True)
+        }
+        return [self._tails[heading.key].seq for heading in headings]
+
+    def extend(self, pieces: Sequence[tuple[Heading, Sequence[Entry]]]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        now = wall_clock()
+        # What may be done twice comes first, so that it is there if the entries are.
+        commands: list[tuple[int, Words]] = []
+        scripted: list[tuple[int, Words]] = []
+        for heading, entries in pieces:
+            partition = self._keys.partition(heading.key)
+            commands += [(partition, words) for words in self._around(heading.key, entries)]
+            scripted.append((partition, self._extension(heading, entries, now)))
+        replies = self._redis.ask([*commands, *scripted])
+        if 0 in replies[len(commands) :]:
+            raise StoreUnavailable("another copy into the same place goes on")
+
+    def _around(self, key: ConversationKey, entries: Sequence[Entry]) -> Iterator[Words]:
+        """Yield the commands for what is kept beside the log."""
+        reactions, deleted, mentions, own = self._keys.conversation(key, "r", "d", "n", "s")
+        given: list[str] = []
+        gone: list[int] = []
+        mentioned: list[str] = []
+        said_by: list[str] = []
+        for entry in entries:
+            for one in entry.reactions:
+                given += ("0", f"{entry.seq:012d}:{one.seq:012d}:{one.emoji}\0{one.name}")
+            if entry.kind == "text":
+                if entry.deleted:
+                    gone += (entry.seq, entry.seq)
+                else:
+                    said_by += ("0", f"{entry.sender}\0{entry.seq:012d}")
+                for name in entry.mentions.split(",") if entry.mentions else ():
+                    if name != entry.sender:
+                        mentioned += ("0", f"{name}\0{entry.seq:012d}")
+            if entry.cid:
+                said = self._keys.said(key, names.known(entry.sender), entry.cid)
+                yield ("HSET", *said, entry.seq)
+        if given:
+            yield ("ZADD", reactions, *given)
+        if gone:
+            yield ("ZADD", deleted, *gone)
+        if mentioned:
+            yield ("ZADD", mentions, *mentioned)
+        if said_by:
+            yield ("ZADD", own, *said_by)
+
+    def _extension(self, heading: Heading, entries: Sequence[Entry], now: int) -> Words:
+        tail = self._tails[heading.key]
+        before = tail.seq
+        records = []
+        for entry in entries:
+            tail.texts += entry.kind == "text"
+            # Stamps order entries across conversations, and rise within one: after a time that is
+            # ahead of the clock they would stand still until then.
+            tail.stamp = max(min(entry.ts, now) * 1000, tail.stamp + 1)
+            records.append(_encode(_record(entry, tail)))
+        tail.seq = entries[-1].seq
+        about, log = self._keys.conversation(heading.key, "c", "l")
+        convs = self._keys.common(self._keys.partition(heading.key), "convs")
+        return (
+            *("EVALSHA", scripts.EXTEND.sha, 3, about, log, convs),
+            *(heading.key, before, heading.base),
+            *(tail.seq, entries[-1].ts, tail.texts, tail.stamp),
+            *records,
+        )
+
+    def describe(self, described: Sequence[tuple[Heading, Sequence[Participant]]]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        commands: list[tuple[int, Words]] = []
+        markers = self._texts_up_to(
+            [(heading, {who.read for who in participants}) for heading, participants in described]
+        )
+        for (heading, participants), texts in zip(described, markers, strict=True):
+            commands += self._description(heading)
+            rows, members, *unread = self._keys.conversation(heading.key, "w", "m", "n", "s")
+            partition = self._keys.partition(heading.key)
+            for who in participants:
+                row = Row(who.name, who.role, who.since, who.read, texts[who.read], who.level)
+                commands.append((partition, ("HSET", rows, who.person, _encode(row))))
+                if who.role in ("member", "operator"):
+                    commands.append((partition, ("ZADD", members, 0, who.person)))
+                commands += [(partition, _forget_read(key, who.name, who.read)) for key in unread]
+                listed = self._keys.person(who.person, "p")
+                commands.append((self._keys.partition(who.person), ("SADD", listed, heading.key)))
+        self._redis.ask(commands)
+
+    def _description(self, heading: Heading) -> Iterator[tuple[int, Words]]:
+        partition = self._keys.partition(heading.key)
+        (about,) = self._keys.conversation(heading.key, "c")
+        if conversations.is_private(heading.key):
+            return
+        if heading.key != LOBBY_KEY:
+            fields = ("name", heading.name, "private", int(heading.private))
+            yield partition, ("HSET", about, *fields)
+            if not heading.private:
+                rooms = self._keys.common(partition, "rooms")
+                yield partition, ("ZADD", rooms, 0, heading.name)
+        if heading.topic:
+            yield partition, ("HSET", about, "topic", heading.topic)
+
+    def _texts_up_to(
+        self, markers: Sequence[tuple[Heading, Collection[int]]]
+    ) -> list[dict[int, int]]:
+        """Return how many messages there are up to each of these markers, by conversation."""
+        commands: list[tuple[int, Words]] = []
+        asked: list[tuple[dict[int, int], int]] = []
+        found: list[dict[int, int]] = []
+        for heading, seqs in markers:
+            (log,) = self._keys.conversation(heading.key, "l")
+            texts = dict.fromkeys(seqs, 0)
+            found.append(texts)
+            for seq in seqs:
+                if heading.base < seq <= heading.head:
+                    asked.append((texts, seq))
+                    partition = self._keys.partition(heading.key)
+                    commands.append((partition, ("LINDEX", log, seq - 1 - heading.base)))
+        for (texts, seq), packed in zip(asked, self._redis.ask(commands), strict=True):
+            texts[seq] = decode_record(packed).texts
+        return found
+
+    def put_people(self, people: Sequence[Person]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        (lobby,) = self.contents.find([LOBBY_KEY])
+        assert lobby is not None
+        (texts,) = self._texts_up_to([(lobby, {who.read for who in people})])
+        there = self._keys.partition(LOBBY_KEY)
+        rows, *unread = self._keys.conversation(LOBBY_KEY, "w", "n", "s")
+        commands: list[tuple[int, Words]] = []
+        for who in people:
+            partition = self._keys.partition(who.key)
+            row = Row(who.name, "", 0, who.read, texts[who.read], who.level)
+            commands += [
+                (
+                    partition,
+                    (
+                        *("HSET", self._keys.person(who.key, "a")),
+                        *("name", who.name, "hash", who.password_hash, "created", who.created),
+                        *("read", who.read, "texts", texts[who.read]),
+                        *("generation", who.generation),
+                    ),
+                ),
+                (partition, ("ZADD", self._keys.common(partition, "people"), 0, who.key)),
+                (there, ("HSET", rows, who.key, _encode(row))),
+                *((there, _forget_read(key, who.name, who.read)) for key in unread),
+            ]
+        self._redis.ask(commands)
+
+    def forget_tokens(self) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        for digests in self._read.digests():
+            places = map(self._keys.token, digests)
+            self._redis.ask([(partition, ("UNLINK", key)) for partition, key in places])
+
+    def put_tokens(self, tokens: Sequence[Token], now: int) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        commands: list[tuple[int, Words]] = []
+        for token in tokens:
+            partition, key = self._keys.token(token.digest)
+            words = ("SET", key, encode_token(token), "PX", lifetime(token.expires, now))
+            commands.append((partition, words))
+        self._redis.ask(commands)
+
+    def complete(self) -> int:
+        """See :class:`~gochat.storage.transfer.contents.Target`. Only the claims are missing."""
+        claim_existing(self._redis)
+        return 0
+
+    def publish(self) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        self._redis.ask_one(0, "HDEL", self._keys.meta, COPY_OF)
+
+
+def _record(entry: Entry, tail: _Tail) -> Record:
+    return Record(
+        entry.ts,
+        0,
+        tail.stamp,
+        tail.texts,
+        entry.edited,
+        int(entry.deleted),
+        entry.sender,
+        entry.kind,
+        entry.ref,
+        entry.cid,
+        entry.text,
+        entry.mentions,
+    )
+
+
+def _forget_read(unread: str, name: str, read: int) -> Words:
+    """Return the command that drops of a set what somebody has read."""
+    return ("ZREMRANGEBYLEX", unread, f"[{name}\0", f"[{name}\0{read:012d}")

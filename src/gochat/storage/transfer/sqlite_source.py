@@ -1,0 +1,248 @@
+"""A database that is read as a whole: for a backup, a check, a copy into another store."""
+
+# ruff: noqa: S608 -- what goes into statements is this module's own
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import Token
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.sqlite import database, history, lock
+from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite.database import parse_url
+from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
+from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
+from gochat.storage.transfer.contents import (
+    GROUP,
+    MANY,
+    Entry,
+    Given,
+    Heading,
+    Participant,
+    Person,
+    Source,
+)
+
+
+@contextmanager
+def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open a database for reading only, whether a server has it open or not; with `alone`, only
+    if none has, and keep servers from it.
+
+    Raises:
+        ConfigError: there is no such file.
+        StoreUnavailable: it can't be read now; or a server has it, and must not, or has it under
+            another name; or it is a copy that is not finished.
+        StoreCorrupt: it is no database, another program's or newer than this program; or beside it
+            is the write-ahead log of another one.
+    """
+    path = place.real(path.absolute())
+    if not path.exists():
+        raise ConfigError(f"there is no database {path}")
+    with ExitStack() as stack:
+        is_at_rest = stack.enter_context(lock.at_rest(path))
+        if alone and not is_at_rest:
+            raise StoreUnavailable(
+                f"{path} is in use by {lock.holder(path)}: stop it first, or what people say "
+                "meanwhile is not in the copy"
+            )
+        stack.enter_context(database.mapped_errors())
+        # A reader of a database in WAL mode leaves -wal and -shm beside it, where there are none:
+        # not if it is told that nobody will change it.
+        if is_at_rest:
+            database.inspect(path)
+        access: database.Access = "ro"
+        if is_at_rest and has_wal(path):
+            history.require_own_log(path)
+        elif is_at_rest:
+            if has_journal(path):  # which only a writer may use; without it the file is torn
+                raise StoreUnavailable(
+                    f"{path} was left in the middle of a write, which {path.name}-journal undoes: "
+                    "start the server once, which does that"
+                )
+            require_whole(path)
+            access = "immutable"
+        db = database.connect(path, access=access)
+        stack.enter_context(closing(db))
+        database.require_ours(db, path)
+        history.require_finished(db, path)
+        # A backup never had a write-ahead log that could be missing: it may have more names.
+        if history.get(db, history.UNSTARTED) is None:
+            place.require_one_name(path)
+        yield db
+
+
+@contextmanager
+def open_source(url: str) -> Iterator[Source]:
+    """Open a database to copy it. No server can use it meanwhile.
+
+    Raises:
+        ConfigError: there is no such file; or it was written by an older gochat.
+        StoreUnavailable: it can't be read now, or a server has it.
+        StoreCorrupt: it is damaged, another program's or newer than this program.
+    """
+    path = parse_url(url).path
+    if path is None:
+        raise ConfigError("a database in memory has nothing to copy")
+    with opened_to_read(path, alone=True) as db:
+        if database.user_version(db) < len(database.migrations()):
+            raise ConfigError(
+                f"{path} was written by an older gochat: start the server on it once, "
+                "which brings it up to date"
+            )
+        db.execute("BEGIN")
+        findings = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
+        if findings != ["ok"]:
+            raise StoreCorrupt(f"{path} is damaged ({findings[0]}); it is left as it is")
+        yield SqliteSource(db)
+
+
+class SqliteSource:
+    """A :class:`~gochat.storage.transfer.contents.Source` in a database, through one connection."""
+
+    def __init__(self, db: sqlite3.Connection, *, reused: bool = False) -> None:
+        self._db = db
+        self._cid = "coalesce(e.cid, '')"
+        if reused:  # a copy in the making: with the cids that it can't keep
+            self._cid = "coalesce(e.cid, (SELECT r.cid FROM reused_cid r WHERE r.id = e.id), '')"
+
+    def fingerprint(self) -> str:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        (epoch,) = self._db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+        (position,) = self._db.execute(
+            "SELECT max((SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"
+            " AND (c.id << ?1) + ?2 ORDER BY e.id DESC LIMIT 1)) FROM conversation c",
+            (SEQ_BITS, MAX_SEQ),
+        ).fetchone()
+        return f"sqlite {epoch} {position or 0}"
+
+    def require_rest(self) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Source`. The lock keeps servers from it."""
+
+    def headings(self) -> Iterator[Sequence[Heading]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        last = 0
+        while rows := self._db.execute(
+            f"{_HEADINGS} WHERE c.id > ?3 ORDER BY c.id LIMIT ?4", (SEQ_BITS, MAX_SEQ, last, GROUP)
+        ).fetchall():
+            yield [_heading(*row) for row in rows]
+            last = rows[-1][0]
+
+    def find(self, keys: Sequence[ConversationKey]) -> list[Heading | None]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        found: list[Heading | None] = []
+        for key in keys:
+            row = self._db.execute(
+                f"{_HEADINGS} WHERE c.key = ?3", (SEQ_BITS, MAX_SEQ, key)
+            ).fetchone()
+            found.append(None if row is None else _heading(*row))
+        return found
+
+    def entries(self, wanted: Sequence[tuple[Heading, int]], limit: int) -> list[list[Entry]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        return [self._entries(self._id(heading.key), seq, limit) for heading, seq in wanted]
+
+    def participants(self, headings: Sequence[Heading]) -> list[list[Participant]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        return [
+            []
+            if heading.key == LOBBY_KEY
+            else [
+                Participant(*row)
+                for row in self._db.execute(
+                    "SELECT p.person, a.name, coalesce(p.role, ''), p.since, p.read, p.level"
+                    " FROM participant p JOIN account a ON a.key = p.person"
+                    " WHERE p.conversation = ? ORDER BY p.person",
+                    (self._id(heading.key),),
+                )
+            ]
+            for heading in headings
+        ]
+
+    def people(self) -> Iterator[Sequence[Person]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        last = NameKey("")
+        while rows := self._db.execute(
+            "SELECT a.key, a.name, a.password_hash, a.created, coalesce(p.read, 0),"
+            " coalesce(p.level, 'all'), a.generation FROM account a"
+            " LEFT JOIN participant p ON p.person = a.key AND p.conversation = ?"
+            " WHERE a.key > ? ORDER BY a.key LIMIT ?",
+            (self._id(LOBBY_KEY), last, MANY),
+        ).fetchall():
+            yield [Person(*row) for row in rows]
+            last = rows[-1][0]
+
+    def tokens(self, now: int) -> Iterator[Sequence[Token]]:
+        """See :class:`~gochat.storage.transfer.contents.Source`."""
+        last = b""
+        while rows := self._db.execute(
+            "SELECT t.digest, t.account, t.expires, t.generation, t.address"
+            " FROM token t JOIN account a ON a.key = t.account AND a.generation = t.generation"
+            " WHERE t.expires > ? AND t.digest > ? ORDER BY t.digest LIMIT ?",
+            (now, last, MANY),
+        ).fetchall():
+            yield [
+                Token(digest=digest, account=who, expires=end, generation=proved, address=address)
+                for digest, who, end, proved, address in rows
+            ]
+            last = rows[-1][0]
+
+    def _id(self, key: ConversationKey) -> int:
+        row = self._db.execute("SELECT id FROM conversation WHERE key = ?", (key,)).fetchone()
+        return -1 if row is None else row[0]
+
+    def _entries(self, conversation: int, seq: int, limit: int) -> list[Entry]:
+        base = first_id(conversation)
+        rows = self._db.execute(
+            f"SELECT e.id - ?1, e.ts, a.name, e.kind, e.text, coalesce(e.ref, 0), {self._cid},"
+            " coalesce(e.mentions, ''), coalesce(e.edited, 0), e.deleted"
+            " FROM entry e JOIN account a ON a.key = e.sender"
+            " WHERE e.id BETWEEN ?2 AND ?3 ORDER BY e.id LIMIT ?4",
+            (base, base + seq + 1, last_id(conversation), limit),
+        ).fetchall()
+        if not rows:
+            return []
+        given: dict[int, list[Given]] = {}
+        for target, by, emoji, name in self._db.execute(
+            "SELECT r.entry - ?1, r.seq, r.emoji, a.name FROM reaction r"
+            " JOIN account a ON a.key = r.person WHERE r.entry BETWEEN ?1 + ?2 AND ?1 + ?3"
+            " ORDER BY r.entry, r.seq",
+            (base, rows[0][0], rows[-1][0]),
+        ):
+            given.setdefault(target, []).append(Given(by, emoji, name))
+        return [
+            Entry(
+                *(seq, ts, sender, kind, text, ref, cid, mentions, edited),
+                deleted=bool(deleted),
+                reactions=tuple(given.get(seq, ())),
+            )
+            for seq, ts, sender, kind, text, ref, cid, mentions, edited, deleted in rows
+        ]
+
+
+_HEADINGS: Final = (
+    "SELECT c.id, c.key, coalesce(c.name, ''), c.topic, c.private, coalesce(b.value, 0),"
+    " (SELECT e.id FROM entry e WHERE e.id BETWEEN c.id << ?1 AND (c.id << ?1) + ?2"
+    " ORDER BY e.id DESC LIMIT 1)"
+    " FROM conversation c LEFT JOIN meta b ON b.key = 'base ' || c.id"
+)
+
+
+def _heading(
+    _: int,
+    key: ConversationKey,
+    name: str,
+    topic: str,
+    private: int,
+    base: int,
+    last: int | None,
+) -> Heading:
+    head = base if last is None else last & MAX_SEQ
+    return Heading(key, name, topic, bool(private), base, head)

@@ -1,0 +1,337 @@
+"""A new database that another store is copied into.
+
+It is written beside its place, under a name that ends with ``.copying``, and gets its own name when
+it is complete: so there is never half a database for a server to find. Nor does a server start on
+what is not complete. The first one that starts on the copy begins a new epoch (history.py).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from gochat.chat import conversations, names
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.store import Token
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.sqlite import database, history, lock, search, skeletons
+from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite.database import mapped_errors, parse_url
+from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
+from gochat.storage.transfer.contents import Entry, Heading, Participant, Person, Source, Target
+from gochat.storage.transfer.sqlite_source import SqliteSource
+
+#: Pages of the search index that are merged for each text, so that it is as it would be had they
+#: come one after the other (indexer.py).
+_MERGED_PER_TEXT: Final = 0.2
+
+
+@contextmanager
+def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target]:
+    """Open what becomes the database at `url`, to go on with it or to begin.
+
+    Raises:
+        ConfigError: there is a database at `url`; or what was begun is the copy of another source.
+        StoreUnavailable: it can't be written now; or another copy into it goes on.
+        StoreCorrupt: what was begun is damaged.
+    """
+    location = parse_url(url)
+    path = location.path
+    if path is None:
+        raise ConfigError("a copy into memory would be lost: give a file's path, sqlite:///PATH")
+    path = place.real(path)
+    if path.exists():
+        raise ConfigError(f"{path} exists already; a copy overwrites nothing")
+    partial = place.beside(path, ".copying")
+    place.make_directory(partial)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.exclusive(partial))
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"another copy into {path} goes on") from error
+        if restart:
+            place.remove(partial)
+        place.make_file(partial, exist_ok=True)
+        stack.enter_context(lock.itself(partial))
+        try:
+            db = database.open_copy(location, partial)
+        except StoreCorrupt as error:
+            raise StoreCorrupt(f"{error}. Copy anew with --restart") from error
+        stack.enter_context(closing(db))
+        stack.enter_context(mapped_errors())
+        _begin(db, fingerprint, path)
+        target = SqliteTarget(db, partial, path)
+        yield target
+        if target.is_published:
+            lock.forget(partial)
+
+
+def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
+    # All that refers to something comes after it or with it, but the lobby's people: they come
+    # last, and the senders of entries with them. `complete` looks whether all are there.
+    db.execute("PRAGMA foreign_keys = OFF")
+    db.execute("CREATE TABLE IF NOT EXISTS reused_cid (id INTEGER PRIMARY KEY, cid TEXT NOT NULL)")
+    db.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", (history.COPY_OF, fingerprint)
+    )
+    if history.get(db, history.COPY_OF) != fingerprint:
+        raise ConfigError(
+            f"the copy that was begun as {path} is of another source, or of this one before "
+            "it changed: begin anew with --restart"
+        )
+    _without_index(db)
+
+
+def _without_index(db: sqlite3.Connection) -> None:
+    """Drop the index of cids until all are there, keeping how it is made.
+
+    They are random, so each entry would change a page of its own: a copy of a million wrote seven
+    gigabytes.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(
+        "INSERT INTO meta SELECT 'index', sql FROM sqlite_schema WHERE name = 'entry_cid'"
+        " ON CONFLICT DO NOTHING"
+    )
+    db.execute("DROP INDEX IF EXISTS entry_cid")
+    db.execute("COMMIT")
+
+
+class SqliteTarget:
+    """A :class:`~gochat.storage.transfer.contents.Target`. A transaction for each call."""
+
+    def __init__(self, db: sqlite3.Connection, partial: Path, path: Path) -> None:
+        self._db = db
+        self._partial = partial
+        self._path = path
+        self._ids: dict[ConversationKey, int] = {}
+        self.is_published = False
+        self.contents: Source = SqliteSource(db, reused=True)
+
+    def heads(self, headings: Sequence[Heading]) -> list[int]:
+        """See :class:`~gochat.storage.transfer.contents.Target`. Makes the conversations."""
+        heads = []
+        self._ids = {}
+        with self._transaction() as db:
+            for heading in headings:
+                db.execute(
+                    "INSERT INTO conversation (key, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    (heading.key, heading.name or None),
+                )
+                query = "SELECT id FROM conversation WHERE key = ?"
+                (id_,) = db.execute(query, (heading.key,)).fetchone()
+                self._ids[heading.key] = id_
+                if heading.base:
+                    db.execute(
+                        "INSERT INTO meta VALUES ('base ' || ?, ?) ON CONFLICT DO NOTHING",
+                        (id_, heading.base),
+                    )
+                (last,) = db.execute(
+                    "SELECT max(id) FROM entry WHERE id BETWEEN ? AND ?",
+                    (first_id(id_), last_id(id_)),
+                ).fetchone()
+                heads.append(heading.base if last is None else last & MAX_SEQ)
+        return heads
+
+    def extend(self, pieces: Sequence[tuple[Heading, Sequence[Entry]]]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        texts: list[tuple[int, str]] = []
+        with self._transaction() as db:
+            for heading, entries in pieces:
+                base = first_id(self._ids[heading.key])
+                self._add(db, base, entries)
+                texts += [(base + e.seq, e.text) for e in entries if e.kind == "text" and e.text]
+            search.add(db, texts)
+            search.merge(db, max(1, int(len(texts) * _MERGED_PER_TEXT)))
+
+    def _add(self, db: sqlite3.Connection, base: int, entries: Sequence[Entry]) -> None:
+        # The position, among the entries of all conversations, is set when they are all there.
+        insert = (
+            "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions, edited,"
+            " deleted) VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        rows = [
+            (
+                base + entry.seq,
+                entry.ts,
+                names.known(entry.sender),
+                entry.kind,
+                entry.text,
+                entry.ref or None,
+                entry.cid or None,
+                entry.mentions or None,
+                entry.edited or None,
+                entry.deleted,
+            )
+            for entry in entries
+        ]
+        db.executemany(insert, rows)
+        db.executemany(
+            "INSERT INTO reaction (entry, emoji, person, seq) VALUES (?, ?, ?, ?)",
+            [
+                (base + entry.seq, given.emoji, names.known(given.name), given.seq)
+                for entry in entries
+                for given in entry.reactions
+            ],
+        )
+        db.executemany(
+            "INSERT INTO mention (person, entry) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [
+                (names.known(name), base + entry.seq)
+                for entry in entries
+                if entry.kind == "text" and entry.mentions
+                for name in entry.mentions.split(",")
+                if name != entry.sender
+            ],
+        )
+
+    def describe(self, described: Sequence[tuple[Heading, Sequence[Participant]]]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        with self._transaction() as db:
+            for heading, participants in described:
+                id_ = self._ids[heading.key]
+                db.execute(
+                    "UPDATE conversation SET topic = ?, private = ? WHERE id = ?",
+                    (heading.topic, heading.private, id_),
+                )
+                is_private = conversations.is_private(heading.key)
+                db.executemany(
+                    _PARTICIPANT,
+                    [
+                        (
+                            who.person,
+                            id_,
+                            who.role or None,
+                            conversations.peer(heading.key, who.person) if is_private else None,
+                            who.since,
+                            who.read,
+                            who.level,
+                        )
+                        for who in participants
+                    ],
+                )
+
+    def put_people(self, people: Sequence[Person]) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        with self._transaction() as db:
+            (lobby,) = db.execute(
+                "SELECT id FROM conversation WHERE key = ?", (LOBBY_KEY,)
+            ).fetchone()
+            db.executemany(
+                "INSERT OR REPLACE INTO account (key, name, password_hash, created, generation)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [
+                    (who.key, who.name, who.password_hash, who.created, who.generation)
+                    for who in people
+                ],
+            )
+            db.executemany(
+                _PARTICIPANT,
+                [
+                    (who.key, lobby, "member", None, who.created, who.read, who.level)
+                    for who in people
+                ],
+            )
+
+    def forget_tokens(self) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM token")
+
+    def put_tokens(self, tokens: Sequence[Token], now: int) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        del now  # each has its end
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO token (digest, account, expires, generation, address)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [
+                    (token.digest, token.account, token.expires, token.generation, token.address)
+                    for token in tokens
+                ],
+            )
+
+    def complete(self) -> int:
+        """See :class:`~gochat.storage.transfer.contents.Target`."""
+        with self._transaction() as db:
+            # Of all conversations together. Within one they must rise with seq, and times may not
+            # where the clock was wrong: such an entry takes the place of the earliest one after it.
+            db.execute("DROP TABLE IF EXISTS temp.placed")
+            db.execute(
+                "CREATE TEMP TABLE placed AS SELECT id FROM entry ORDER BY min(ts) OVER"
+                " (PARTITION BY id >> ? ORDER BY id DESC), id",
+                (SEQ_BITS,),
+            )
+            db.execute("CREATE UNIQUE INDEX temp.placed_id ON placed (id)")
+            db.execute(
+                "UPDATE entry SET position ="
+                " (SELECT p.rowid FROM temp.placed p WHERE p.id = entry.id)"
+            )
+            db.execute("DROP TABLE temp.placed")
+            self._index(db)
+            skeletons.claim_all(db)
+            db.execute("UPDATE meta SET value = (SELECT count(*) FROM entry) WHERE key = 'indexed'")
+            db.execute(
+                "UPDATE conversation SET members = (SELECT count(*) FROM participant p WHERE"
+                " p.conversation = conversation.id AND p.role IN ('member', 'operator'))"
+            )
+            broken = db.execute("PRAGMA foreign_key_check").fetchone()
+            if broken is not None:
+                raise StoreCorrupt(
+                    f"the source is not sound: something in {broken[0]} refers to "
+                    f"{broken[2]}, where it is missing"
+                )
+            (reused,) = db.execute("SELECT count(*) FROM reused_cid").fetchone()
+        return int(reused)
+
+    def _index(self, db: sqlite3.Connection) -> None:
+        (statement,) = db.execute("SELECT value FROM meta WHERE key = 'index'").fetchone()
+        try:
+            db.execute(statement)
+        except sqlite3.IntegrityError:
+            # Redis forgets cids after a time; here each is known for ever, to one entry: to the
+            # newest, for that is the one that may be said again.
+            db.execute(
+                "INSERT INTO reused_cid SELECT id, cid FROM (SELECT id, cid, row_number() OVER"
+                " (PARTITION BY sender, cid ORDER BY position DESC) AS place"
+                " FROM entry WHERE cid IS NOT NULL) WHERE place > 1"
+            )
+            db.execute("UPDATE entry SET cid = NULL WHERE id IN (SELECT id FROM reused_cid)")
+            db.execute(statement)
+
+    def publish(self) -> None:
+        """See :class:`~gochat.storage.transfer.contents.Target`.
+
+        Raises:
+            ConfigError: there is a database at its place by now.
+        """
+        with self._transaction() as db:
+            db.execute("DROP TABLE reused_cid")
+            db.execute("DELETE FROM meta WHERE key IN ('index', ?)", (history.COPY_OF,))
+            history.mark_unstarted(db, "a copy of another store")
+        database.mark_closed(self._db)
+        self._db.execute("PRAGMA journal_mode = DELETE")  # all in one file
+        self._db.close()
+        place.publish(self._partial, self._path, "a copy overwrites nothing")
+        self.is_published = True
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            raise StoreCorrupt(f"the source is not sound: {error}") from error
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+
+_PARTICIPANT: Final = (
+    "INSERT OR REPLACE INTO participant (person, conversation, role, peer, since, read, level)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)

@@ -1,0 +1,663 @@
+"""Who gets what the log commits, in how many posts, and from when on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count, pairwise
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from gochat.chat import conversations, names
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.names import NameKey
+from gochat.chat.store import Batch, Logged
+from gochat.protocol.codec import decode_server_message, encode
+from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.messages import (
+    Capability,
+    EntryKind,
+    Event,
+    IsTyping,
+    Marked,
+    Message,
+    Payload,
+    Person,
+    Presence,
+    ServerMessage,
+)
+from gochat.server.delivery import Delivery
+from gochat.server.hub import Hub, OnlinePerson, Sink
+
+pytestmark = pytest.mark.trio
+
+GARDEN = ConversationKey("#garden")
+
+
+class Flushes(Delivery):
+    """A delivery that writes nothing, and counts when it would."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def flush(self) -> None:
+        self.count += 1
+
+
+class Session:
+    """A logged-in session, as the hub sees it, and what was posted to it."""
+
+    is_behind = False
+
+    def __init__(self, *caps: str) -> None:
+        self.events: Sink = self
+        self.caps = frozenset(caps)
+        self.wants_log = Capability.LOG in self.caps
+        self.posts: list[bytes] = []
+        self.sent_at_once = 0  # of the posts
+        self.delivered: list[tuple[ConversationKey, int]] = []
+        self.person: OnlinePerson
+
+    def post(self, frames: bytes) -> None:
+        if frames:
+            self.posts.append(frames)
+
+    def send(self, frames: bytes) -> None:
+        self.post(frames)
+        self.sent_at_once += bool(frames)
+
+    def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
+        self.delivered.append((conversation, seq))
+
+    @property
+    def received(self) -> list[ServerMessage]:
+        decoder = FrameDecoder()
+        decoder.receive_data(b"".join(self.posts))
+        return [decode_server_message(body) for body in iter(decoder.next_frame, None)]
+
+    @property
+    def heard(self) -> list[str]:
+        """The log entries posted to it, in few words."""
+        return [
+            f"{entry.kind} {entry.text}".strip()
+            for entry in self.received
+            if isinstance(entry, Message)
+        ]
+
+
+class Chat:
+    """A hub, the people on it, and a log that commits what the test says."""
+
+    def __init__(self) -> None:
+        self.delivery = Flushes()
+        self.hub = Hub(self.delivery, burst=10, per_second=5)
+        self._seqs: dict[ConversationKey, Iterator[int]] = {}
+        self._cursors = count(1)
+
+    def join(self, name: str, *caps: str, rooms: Sequence[ConversationKey] = ()) -> Session:
+        session = Session(*caps)
+        session.person = self.hub.join(session, names.fold(name), name)
+        self.hub.enter(session.person, rooms)
+        return session
+
+    def leave(self, session: Session) -> None:
+        self.hub.leave(session, session.person)
+
+    def logged(self, who: str, to: str, text: str = "", **fields: Any) -> Logged:
+        """An entry; with `subject` about somebody."""
+        key = conversations.key(to, names.fold(who))
+        subject = fields.pop("subject", None)
+        seq = next(self._seqs.setdefault(key, count(1)))
+        entry = Message(to=to, epoch="e", seq=seq, ts=seq, from_=who, text=text, **fields)
+        return Logged(key, entry, None if subject is None else names.fold(subject))
+
+    def commit(self, *logged: Logged) -> None:
+        self.hub.deliver(Batch(logged, next(self._cursors)))
+
+    def say(self, who: str, to: str, text: str = "", **fields: Any) -> None:
+        self.commit(self.logged(who, to, text, **fields))
+
+
+@pytest.fixture
+async def chat() -> Chat:
+    return Chat()
+
+
+# -- audiences ------------------------------------------------------------------------------------
+
+
+async def test_only_the_last_of_a_pass_goes_out_at_once_so_that_all_of_it_is_one_write(
+    chat: Chat,
+) -> None:
+    mei, bob = chat.join("mei", rooms=[GARDEN]), chat.join("bob")
+    chat.commit(
+        chat.logged("ann", "#lobby", "one"),
+        chat.logged("ann", "#lobby", "two"),
+        chat.logged("ann", "#garden", "three"),
+    )
+    assert (len(mei.posts), mei.sent_at_once) == (2, 1)
+    assert (len(bob.posts), bob.sent_at_once) == (1, 0)
+    chat.say("ann", "#lobby", "four")
+    assert (bob.sent_at_once, chat.delivery.count) == (1, 2)
+    assert mei.heard == ["text one", "text two", "text three", "text four"]
+    assert bob.heard == ["text one", "text two", "text four"]
+
+
+async def test_everybody_hears_the_lobby(chat: Chat) -> None:
+    sessions = [chat.join(name) for name in ("mei", "bob", "eve")]
+    chat.say("ann", "#lobby", "hi")
+    assert [session.heard for session in sessions] == [["text hi"]] * 3
+
+
+async def test_only_members_hear_a_room(chat: Chat) -> None:
+    mei, bob = chat.join("mei", rooms=[GARDEN]), chat.join("bob", rooms=[GARDEN])
+    eve = chat.join("eve")
+    chat.say("mei", "#garden", "hi")
+    assert (mei.heard, bob.heard, eve.heard) == (["text hi"], ["text hi"], [])
+
+
+async def test_only_the_two_hear_a_private_conversation(chat: Chat) -> None:
+    mei, bob, eve = (chat.join(name) for name in ("mei", "bob", "eve"))
+    chat.say("mei", "@bob", "psst")
+    chat.say("bob", "@mei", "what?")
+    chat.say("eve", "@eve", "note")
+    assert mei.heard == bob.heard == ["text psst", "text what?"]
+    assert eve.heard == ["text note"]
+    chat.say("ann", "@zoë", "nobody is here")
+
+
+async def test_all_sessions_of_a_person_hear_the_same(chat: Chat) -> None:
+    laptop, phone = chat.join("mei", rooms=[GARDEN]), chat.join("mei")
+    assert laptop.person is phone.person
+    for to in ("#lobby", "#garden", "@bob"):
+        chat.say("mei", to, "hi")
+    assert laptop.heard == phone.heard == ["text hi"] * 3
+    chat.leave(laptop)
+    chat.say("bob", "#garden", "still?")
+    assert phone.heard[-1] == "text still?"
+    assert len(laptop.heard) == 3
+
+
+async def test_the_session_that_said_it_gets_no_echo_its_other_sessions_do(chat: Chat) -> None:
+    origin, other, bob = chat.join("mei"), chat.join("mei"), chat.join("bob")
+    chat.hub.expect(NameKey("mei"), "c1", origin)
+    chat.say("mei", "#lobby", "hi", cid="c1")
+    assert (origin.heard, other.heard, bob.heard) == ([], ["text hi"], ["text hi"])
+    chat.say("mei", "#lobby", "again", cid="c1")  # an expectation holds for one entry
+    assert origin.heard == ["text again"]
+
+
+async def test_only_its_own_senders_cid_marks_the_origin(chat: Chat) -> None:
+    mei = chat.join("Mei")
+    chat.hub.expect(NameKey("mei"), "c1", mei)
+    chat.say("bob", "#lobby", "same cid", cid="c1")
+    chat.say("mei", "#lobby", "no cid")
+    assert mei.heard == ["text same cid", "text no cid"]
+
+
+async def test_what_was_expected_and_never_came_is_forgotten(chat: Chat) -> None:
+    mei = chat.join("mei")
+    chat.hub.expect(NameKey("mei"), "c1", mei)
+    chat.hub.forget(NameKey("mei"), "c1")
+    chat.hub.forget(NameKey("mei"), "c1")
+    chat.say("mei", "#lobby", "from elsewhere", cid="c1")
+    assert mei.heard == ["text from elsewhere"]
+
+
+async def test_an_origin_that_has_left_is_not_posted_to(chat: Chat) -> None:
+    mei, bob = chat.join("mei"), chat.join("bob")
+    chat.hub.expect(NameKey("mei"), "c1", mei)
+    chat.leave(mei)
+    chat.commit(
+        chat.logged("mei", "#lobby", "mine", cid="c1"), chat.logged("bob", "#lobby", "theirs")
+    )
+    assert mei.posts == []
+    assert bob.heard == ["text mine", "text theirs"]
+
+
+async def test_an_origin_gets_all_of_a_run_but_its_own(chat: Chat) -> None:
+    mei = chat.join("mei", "log")
+    minimal = chat.join("mei")
+    for cid in ("c1", "c3"):
+        chat.hub.expect(NameKey("mei"), cid, mei)
+    chat.hub.expect(NameKey("mei"), "c2", minimal)
+    chat.commit(
+        chat.logged("mei", "#lobby", "1", cid="c1"),
+        chat.logged("bob", "#lobby", "2", cid="c2"),
+        chat.logged("mei", "#lobby", "3", cid="c2"),
+        chat.logged("mei", "#lobby", "4", cid="c3"),
+        chat.logged("bob", "#lobby", "👍", kind="react", ref=1),
+        chat.logged("bob", "#lobby", "5"),
+    )
+    assert mei.heard == ["text 2", "text 3", "react 👍", "text 5"]
+    assert minimal.heard == ["text 1", "text 2", "text 4", "text 5"]
+
+
+# -- with and without the log ---------------------------------------------------------------------
+
+CHANGES: list[EntryKind] = ["edit", "delete", "react", "unreact", "topic", "operator", "access"]
+
+
+@pytest.mark.parametrize("to", ["#lobby", "#garden", "@bob"])
+async def test_a_session_without_the_log_gets_only_what_was_said(chat: Chat, to: str) -> None:
+    full = chat.join("bob", "log", rooms=[GARDEN])
+    minimal = chat.join("bob")
+    for kind in CHANGES:
+        chat.say("mei", to, "x", kind=kind, ref=1)
+    assert minimal.posts == []
+    entries = [chat.logged("mei", to, "x", kind=kind, ref=1) for kind in CHANGES]
+    entries.insert(3, chat.logged("mei", to, "hello"))
+    chat.commit(*entries)
+    assert minimal.heard == ["text hello"]
+    assert len(minimal.posts) == 1
+    assert full.heard.count("text hello") == 1
+    assert len(full.heard) == 2 * len(CHANGES) + 1
+
+
+async def test_who_keeps_no_log_is_noted_to_have_got_private_messages_up_to_here(
+    chat: Chat,
+) -> None:
+    full, minimal, mine = chat.join("bob", "log"), chat.join("bob"), chat.join("mei")
+    chat.commit(*(chat.logged("mei", "@bob", str(number)) for number in range(3)))
+    chat.say("mei", "@bob", "👍", kind="react", ref=1)
+    key = conversations.private(NameKey("bob"), NameKey("mei"))
+    assert minimal.delivered == mine.delivered == [(key, 3), (key, 4)]
+    chat.say("mei", "#lobby", "hi")
+    assert len(minimal.delivered) == 2
+    assert full.delivered == []
+
+
+# -- how much work it is --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[Payload]:
+    """What the hub has encoded."""
+    done: list[Payload] = []
+
+    def counted(payload: Payload) -> bytes:
+        done.append(payload)
+        return encode(payload)
+
+    monkeypatch.setattr("gochat.server.hub.encode", counted)
+    return done
+
+
+@pytest.mark.parametrize("to", ["#lobby", "#garden", "@bob"])
+async def test_a_run_of_messages_is_one_encoding_each_and_one_post_per_session(
+    chat: Chat, encoded: list[Payload], to: str
+) -> None:
+    sessions = [chat.join("bob", *caps, rooms=[GARDEN]) for caps in (["log"], []) for _ in range(5)]
+    chat.commit(*(chat.logged("mei", to, str(number)) for number in range(50)))
+    assert len(encoded) == 50
+    assert [len(session.posts) for session in sessions] == [1] * 10
+    assert sessions[0].heard == [f"text {number}" for number in range(50)]
+    assert all(session.posts[0] is sessions[0].posts[0] for session in sessions), "the same bytes"
+    assert chat.delivery.count == 1
+
+
+async def test_presence_is_encoded_once_for_all(chat: Chat, encoded: list[Payload]) -> None:
+    sessions = [chat.join(f"p{number}") for number in range(10)]
+    chat.hub.tell(sessions, Presence(online=(Person(name="mei"),)))
+    assert len(encoded) == 1
+    assert all(len(session.posts) == 1 for session in sessions)
+
+
+async def test_runs_of_several_conversations_keep_the_order_of_the_log(chat: Chat) -> None:
+    mei = chat.join("mei", rooms=[GARDEN])
+    order = ["#lobby", "#lobby", "#garden", "@mei", "#lobby", "#garden", "#garden"]
+    chat.commit(*(chat.logged("bob", to, f"{index}") for index, to in enumerate(order)))
+    assert mei.heard == [f"text {index}" for index in range(7)]
+    assert len(mei.posts) == 5
+    assert chat.hub.cursor == 1
+
+
+# -- rooms ----------------------------------------------------------------------------------------
+
+
+async def test_who_creates_or_joins_a_room_hears_that_and_what_comes_after_it(chat: Chat) -> None:
+    mei, phone, bob = chat.join("mei", "log"), chat.join("mei", "log"), chat.join("bob", "log")
+    chat.commit(
+        chat.logged("mei", "#garden", "public", kind="create"),
+        chat.logged("mei", "#garden", "one"),
+        chat.logged("bob", "#garden", kind="join"),
+        chat.logged("mei", "#garden", "two"),
+    )
+    assert mei.heard == phone.heard == ["create public", "text one", "join", "text two"]
+    assert bob.heard == ["join", "text two"]
+    assert set(bob.person.rooms) == {GARDEN}
+
+
+async def test_who_leaves_hears_that_and_nothing_after_it(chat: Chat) -> None:
+    mei, bob = (chat.join(name, "log", rooms=[GARDEN]) for name in ("mei", "bob"))
+    chat.commit(
+        chat.logged("bob", "#garden", "bye"),
+        chat.logged("bob", "#garden", kind="leave"),
+        chat.logged("mei", "#garden", "gone"),
+    )
+    assert bob.heard == ["text bye", "leave"]
+    assert mei.heard == ["text bye", "leave", "text gone"]
+    assert not bob.person.rooms
+
+
+async def test_who_is_removed_hears_that_and_nothing_after_it(chat: Chat) -> None:
+    mei, bob, phone = (chat.join(name, "log", rooms=[GARDEN]) for name in ("mei", "bob", "bob"))
+    chat.commit(
+        chat.logged("mei", "#garden", "Bob", kind="kick", subject="Bob"),
+        chat.logged("mei", "#garden", "gone"),
+    )
+    assert bob.heard == phone.heard == ["kick Bob"]
+    assert mei.heard == ["kick Bob", "text gone"]
+    assert not bob.person.rooms
+    chat.say("bob", "#garden", kind="join")
+    assert phone.heard == ["kick Bob", "join"]
+
+
+async def test_who_is_invited_or_no_longer_hears_just_that(chat: Chat) -> None:
+    mei, bob = chat.join("mei", "log", rooms=[GARDEN]), chat.join("bob", "log")
+    chat.commit(
+        chat.logged("mei", "#garden", "before"),
+        chat.logged("mei", "#garden", "bob", kind="invite", subject="bob"),
+        chat.logged("mei", "#garden", "between"),
+        chat.logged("mei", "#garden", "bob", kind="kick", subject="bob"),
+        chat.logged("mei", "#garden", "after"),
+    )
+    assert bob.heard == ["invite bob", "kick bob"]
+    assert len(mei.heard) == 5
+    assert not bob.person.rooms
+
+
+async def test_an_invitation_to_a_room_that_nobody_here_is_in_is_taken_back(chat: Chat) -> None:
+    bob = chat.join("bob", "log")
+    chat.say("mei", "#garden", "bob", kind="kick", subject="bob")
+    assert bob.heard == ["kick bob"]
+
+
+async def test_membership_of_somebody_who_is_not_here_changes_nothing_here(chat: Chat) -> None:
+    mei = chat.join("mei", "log", rooms=[GARDEN])
+    chat.commit(
+        chat.logged("ann", "#garden", kind="join"),
+        chat.logged("mei", "#garden", "zoë", kind="invite", subject="zoë"),
+        chat.logged("mei", "#garden", "ann", kind="kick", subject="ann"),
+        chat.logged("ann", "#garden", kind="leave"),
+    )
+    assert mei.heard == ["join", "invite zoë", "kick ann", "leave"]
+    assert chat.hub.person(NameKey("ann")) is None
+
+
+async def test_a_session_without_the_log_is_in_the_room_all_the_same(chat: Chat) -> None:
+    bob = chat.join("bob")
+    chat.commit(chat.logged("bob", "#garden", kind="join"), chat.logged("mei", "#garden", "hi"))
+    chat.commit(chat.logged("bob", "#garden", kind="leave"), chat.logged("mei", "#garden", "gone"))
+    assert bob.heard == ["text hi"]
+
+
+async def test_the_origin_of_a_join_gets_no_echo_but_what_comes_after_it(chat: Chat) -> None:
+    bob = chat.join("bob", "log")
+    chat.hub.expect(NameKey("bob"), "c1", bob)
+    chat.commit(
+        chat.logged("bob", "#garden", kind="join", cid="c1"), chat.logged("mei", "#garden", "hi")
+    )
+    assert bob.heard == ["text hi"]
+
+
+async def test_the_lobby_and_private_conversations_are_not_entered_as_rooms(chat: Chat) -> None:
+    mei = chat.join("mei", rooms=[LOBBY_KEY, ConversationKey("@bob,mei"), GARDEN])
+    assert set(mei.person.rooms) == {GARDEN}
+    chat.say("bob", "#lobby", "once")
+    assert mei.heard == ["text once"]
+
+
+async def test_each_change_of_rooms_is_a_new_generation_and_no_change_is_not(chat: Chat) -> None:
+    mei = chat.join("mei", rooms=[GARDEN])
+    before = mei.person.generation
+    chat.hub.enter(mei.person, [GARDEN, LOBBY_KEY])
+    assert mei.person.generation == before
+    chat.say("mei", "#garden", kind="leave")
+    assert mei.person.generation > before
+
+
+async def test_a_room_remembers_from_which_cursor_on_it_was_posted(chat: Chat) -> None:
+    chat.say("bob", "#lobby", "1")
+    mei = chat.join("mei", rooms=[GARDEN])
+    chat.say("bob", "#lobby", "2")
+    assert mei.person.rooms[GARDEN] == 1
+    assert chat.hub.cursor == 2
+
+
+_people = st.sampled_from(["mei", "bob", "eve"])
+_changes = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), _people, _people),
+        st.tuples(st.just("join"), _people, _people),
+        st.tuples(st.just("leave"), _people, _people),
+        st.tuples(st.just("kick"), _people, _people),
+        st.tuples(st.just("commit"), _people, _people),
+        st.tuples(st.just("arrive"), _people, _people),
+        st.tuples(st.just("depart"), _people, _people),
+    ),
+    max_size=60,
+)
+
+
+@given(_changes)
+async def test_members_hear_a_room_exactly_while_they_are_in_it_and_here(
+    changes: list[tuple[str, str, str]],
+) -> None:
+    chat = Chat()
+    members: set[str] = {"mei"}
+    sessions: dict[str, list[Session]] = {"mei": [], "bob": [], "eve": []}
+    expected: dict[Session, list[str]] = {}
+    waiting: list[Logged] = []
+    texts = count()
+
+    def commit() -> None:
+        chat.commit(*waiting)
+        waiting.clear()
+
+    for what, who, whom in changes:
+        if what in ("arrive", "depart"):
+            commit()  # what was committed before concerns those who were there
+        heard = {session for name in members for session in sessions[name]}
+        match what:
+            case "say":
+                text = str(next(texts))
+                waiting.append(chat.logged(who, "#garden", text))
+            case "join" if who not in members:
+                members.add(who)
+                heard |= set(sessions[who])
+                waiting.append(chat.logged(who, "#garden", kind="join"))
+                text = "join"
+            case "leave" if who in members:
+                members.discard(who)
+                waiting.append(chat.logged(who, "#garden", kind="leave"))
+                text = "leave"
+            case "kick" if whom in members:
+                members.discard(whom)
+                waiting.append(chat.logged(who, "#garden", whom, kind="kick", subject=whom))
+                text = "kick"
+            case "arrive":
+                session = chat.join(who, "log", rooms=[GARDEN] if who in members else [])
+                sessions[who].append(session)
+                expected[session] = []
+                continue
+            case "depart" if sessions[who]:
+                chat.leave(sessions[who].pop())
+                continue
+            case _:
+                commit()
+                continue
+        for session in heard:
+            expected[session].append(text)
+    commit()
+    for session, entries in expected.items():
+        assert [line.removeprefix("text ").split()[0] for line in session.heard] == entries
+    for name in sessions:
+        for session in sessions[name]:
+            chat.leave(session)
+    assert not chat.hub._rooms, "no room is kept that nobody here is in"
+    assert len(chat.hub) == 0
+
+
+# -- coming and going -----------------------------------------------------------------------------
+
+
+async def test_a_person_is_online_from_the_first_session_to_the_last(chat: Chat) -> None:
+    laptop, phone = chat.join("Mei"), chat.join("Mei")
+    assert chat.hub.person(NameKey("mei")) is laptop.person
+    assert (len(chat.hub), len(chat.hub.roster)) == (2, 1)
+    chat.leave(laptop)
+    assert NameKey("mei") in chat.hub.roster
+    chat.leave(phone)
+    assert chat.hub.person(NameKey("mei")) is None
+    assert (len(chat.hub), len(chat.hub.roster)) == (0, 0)
+    assert chat.hub.roster.news(0) == ([Presence(offline=("Mei",))], 2)
+
+
+async def test_a_second_session_is_no_news_and_takes_no_away_notice_back(chat: Chat) -> None:
+    chat.join("mei")
+    chat.hub.roster.arrive(NameKey("mei"), Person(name="mei", away="lunch"))
+    changes = chat.hub.roster.changes
+    chat.join("mei")
+    assert chat.hub.roster.changes == changes
+    assert chat.hub.roster.page("", 1) == ((Person(name="mei", away="lunch"),), False)
+
+
+async def test_the_sessions_of_a_person_share_one_rate_limit(chat: Chat) -> None:
+    laptop, phone, bob = chat.join("mei"), chat.join("mei"), chat.join("bob")
+    assert laptop.person.turns is phone.person.turns
+    assert laptop.person.turns is not bob.person.turns
+
+
+async def test_presence_is_told_to_everybody_at_most_once_in_an_interval(
+    chat: Chat, autojump_clock: MockClock
+) -> None:
+    watcher = chat.join("watcher")
+    told: list[float] = []
+    post = watcher.post
+
+    def noted(frames: bytes) -> None:
+        told.append(trio.current_time())
+        post(frames)
+
+    watcher.post = noted  # type: ignore[method-assign]  # when, not just what
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chat.hub.tell_presence, 0.1)
+        for number in range(100):
+            chat.join(f"p{number}")
+            await trio.sleep(0.01)
+        await trio.sleep(10)
+        flushed = chat.delivery.count
+        await trio.sleep(1000)
+        assert chat.delivery.count == flushed, "where nothing happens nothing is done"
+        nursery.cancel_scope.cancel()
+    assert 8 <= len(told) <= 11
+    assert all(later - earlier >= 0.1 - 1e-9 for earlier, later in pairwise(told))
+    names_told = [
+        person.name
+        for event in watcher.received
+        if isinstance(event, Presence)
+        for person in event.online
+    ]
+    assert names_told == ["watcher", *(f"p{number}" for number in range(100))]
+    assert flushed == len(told)
+
+
+async def test_who_has_much_to_read_is_told_later_as_things_stand_then(
+    chat: Chat, autojump_clock: MockClock
+) -> None:
+    reader, slow = chat.join("reader"), chat.join("slow")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chat.hub.tell_presence, 0.1)
+        await trio.sleep(1)
+        slow.is_behind = True
+        reader.posts.clear()
+        slow.posts.clear()
+        people = [chat.join(f"p{number:04}") for number in range(1200)]
+        await trio.sleep(10)
+        assert slow.posts == []
+        assert len(reader.posts) == 3, "so many at once, and no more"
+        for session in people[:1000]:
+            chat.leave(session)
+        await trio.sleep(10)
+        slow.is_behind = False
+        await trio.sleep(10)
+        events = [event for event in slow.received if isinstance(event, Presence)]
+        assert sum(len(event.online) for event in events) == 200
+        assert sum(len(event.offline) for event in events) == 1000
+        assert not chat.hub.roster._changed, "and when all have been told it is forgotten"
+        flushed = chat.delivery.count
+        await trio.sleep(100)
+        assert chat.delivery.count == flushed
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_comes_and_goes_within_an_interval_is_told_once(
+    chat: Chat, autojump_clock: MockClock
+) -> None:
+    watcher = chat.join("watcher")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chat.hub.tell_presence, 0.1)
+        await trio.sleep(1)
+        watcher.posts.clear()
+        for _ in range(5):
+            chat.leave(chat.join("mei"))
+        await trio.sleep(1)
+        assert watcher.received == [Presence(offline=("mei",))]
+        nursery.cancel_scope.cancel()
+
+
+# -- other events ---------------------------------------------------------------------------------
+
+
+async def test_events_go_to_the_sessions_that_have_the_capability(chat: Chat) -> None:
+    with_it, without = chat.join("mei", "markers", "log"), chat.join("mei", "typing")
+    event: Event = Marked(conv="#lobby", read=3)
+    chat.hub.tell(with_it.person.sessions, event, Capability.MARKERS)
+    assert with_it.received == [event]
+    assert without.posts == []
+    chat.hub.tell(without.person.sessions, event)
+    assert without.received == [event]
+
+
+async def test_who_has_much_to_read_is_not_shown_that_somebody_is_typing(chat: Chat) -> None:
+    mei, bob, slow = (chat.join(name, "typing") for name in ("mei", "bob", "slow"))
+    slow.is_behind = True
+    event = IsTyping(to="#lobby", from_="mei")
+    chat.hub.tell_typing(LOBBY_KEY, event, besides=mei.person)
+    assert (bob.received, slow.received) == ([event], [])
+
+
+async def test_a_large_commit_is_posted_in_pieces(chat: Chat) -> None:
+    mei, phone = chat.join("mei", "log"), chat.join("mei", "log")
+    entries = [chat.logged("mei", "#lobby", "x" * 4000, cid=str(number)) for number in range(40)]
+    for number in range(0, 40, 2):
+        chat.hub.expect(NameKey("mei"), str(number), phone)
+    chat.commit(*entries, chat.logged("bob", "#lobby", "y" * 65_000), chat.logged("bob", "#lobby"))
+    assert len(mei.posts) == 4
+    assert max(map(len, mei.posts)) <= 64 * 1024
+    assert mei.sent_at_once == phone.sent_at_once == 1
+    assert [m.seq for m in mei.received if isinstance(m, Message)] == list(range(1, 43))
+    assert [m.seq for m in phone.received if isinstance(m, Message)] == [
+        *range(2, 41, 2), 41, 42
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("to", ["#lobby", "#garden", "@bob"])
+async def test_the_others_who_are_there_and_want_to_know_see_somebody_type(
+    chat: Chat, to: str
+) -> None:
+    mei, phone = chat.join("mei", "typing", rooms=[GARDEN]), chat.join("mei", "typing")
+    bob, deaf = chat.join("bob", "typing", rooms=[GARDEN]), chat.join("bob")
+    eve = chat.join("eve", "typing")
+    event = IsTyping(to=to, from_="mei")
+    key = conversations.key(to, NameKey("mei"))
+    chat.hub.tell_typing(key, event, besides=mei.person)
+    assert bob.received == [event]
+    assert mei.posts == phone.posts == deaf.posts == []
+    assert eve.received == ([event] if to == "#lobby" else [])
+    assert chat.delivery.count == 1
