@@ -31,7 +31,7 @@ from benchmarks.report import Report, Row, quantile
 from benchmarks.servers import PASSWORD, Gochat, cpu_exactly, wait_for
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import CreateRoom, LoggedIn, Login, Send, Sent
-from gochat.tui.state import Session, State
+from gochat.tui.profile.state import Session, State
 
 COLUMNS: Final = 160
 ROWS: Final = 48

@@ -218,7 +218,7 @@ def make_exceptions() -> str:
 
 def make_app_keys() -> str:
     """The keys of the app by action."""
-    from gochat.tui import keys
+    from gochat.tui.input import keys
 
     shown = keys.defaults()
     places = {
@@ -238,7 +238,7 @@ def make_app_keys() -> str:
 
 def make_app_commands() -> str:
     """The slash commands."""
-    from gochat.tui.commands import COMMANDS
+    from gochat.tui.input.commands import COMMANDS
 
     lines = ["| command | does | also |", "|---|---|---|"]
     for command in COMMANDS:
@@ -251,8 +251,8 @@ def make_app_settings() -> str:
     """The settings of the app, with their defaults."""
     import json
 
-    from gochat.tui.preferences import Settings
-    from gochat.tui.screens.settings import TEXTS
+    from gochat.tui.dialogs.settings import TEXTS
+    from gochat.tui.profile.preferences import Settings
 
     lines = ["| name | default | what it is |", "|---|---|---|"]
     for name in Settings.__struct_fields__:

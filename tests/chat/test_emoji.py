@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gochat.chat.emoji import normalise
-from gochat.tui import emoji
+from gochat.tui.input import emoji
 
 
 def test_emoji_that_the_app_offers_are_kept_as_it_spells_them() -> None:

@@ -30,8 +30,8 @@ from gochat.errors import ProtocolError
 from gochat.protocol import messages as wire
 from gochat.protocol.codec import decode_server_message
 from gochat.protocol.framing import frame
-from gochat.tui import presentation
-from gochat.tui.model import Model
+from gochat.tui.model import presentation
+from gochat.tui.model.chat import Model
 
 TYPES: tuple[type[wire.Payload], ...] = get_args(wire.ServerMessage)
 ZONES: Final = (UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12)))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from gochat.client import ConnectionState, StateChanged
 from gochat.tui.app import GochatApp
+from gochat.tui.demo.scripted_client import ScriptedClient, opener
+from gochat.tui.profile.state import State
 from gochat.tui.screens.connect import Credentials
-from gochat.tui.scripted import ScriptedClient, opener
-from gochat.tui.state import State
 
 #: Each would do something if it reached a terminal, a markup parser, or a reader's eye.
 ATTACKS = (

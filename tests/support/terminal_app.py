@@ -11,8 +11,8 @@ from unittest.mock import Mock, patch
 from textual._xterm_parser import XTermParser
 
 from gochat import cli
-from gochat.tui.scripted import ScriptedClient, opener
-from gochat.tui.state import Session, State
+from gochat.tui.demo.scripted_client import ScriptedClient, opener
+from gochat.tui.profile.state import Session, State
 
 SERVER = "gochat://127.0.0.1:8889"
 

@@ -11,8 +11,8 @@ from textual.widgets import Input
 from gochat.client import OutgoingState
 from gochat.errors import ChatError, ErrorCode
 from gochat.tui.chat_log import ChatLog, LogMessage
+from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.scripted import ScriptedClient
 from gochat.tui.widgets.message_input import MessageInput
 from gochat.tui.widgets.side_pane import SidePane
 

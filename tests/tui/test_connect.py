@@ -12,12 +12,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from gochat.errors import ChatError, ConfigError, ConnectionLost, ErrorCode, OutboxInUse
-from gochat.tui.addresses import complete
 from gochat.tui.app import GochatApp
+from gochat.tui.demo.scripted_client import ScriptedClient, opener
+from gochat.tui.profile.addresses import complete
+from gochat.tui.profile.state import Session, State
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.screens.connect import ConnectScreen, Credentials, Field
-from gochat.tui.scripted import ScriptedClient, opener
-from gochat.tui.state import Session, State
 
 pytestmark = pytest.mark.anyio
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from pilots import OpenApp, settle
 
-from gochat.tui.demo import furnish
-from gochat.tui.scripted import ScriptedClient
+from gochat.tui.demo.conversation import furnish
+from gochat.tui.demo.scripted_client import ScriptedClient
 
 #: What Textual and the app write, as a terminal reads it: CSI, private modes, cursor, OSC 2, 8, 9.
 _KNOWN = re.compile(

@@ -16,8 +16,8 @@ from textual.pilot import Pilot
 
 from gochat.client import open_client
 from gochat.tui.app import GochatApp
+from gochat.tui.profile.state import State
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.state import State
 
 pytestmark = pytest.mark.anyio
 

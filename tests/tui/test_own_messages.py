@@ -29,7 +29,7 @@ from gochat.client.sync_state import Mailroom
 from gochat.client.timeline import After
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
-from gochat.tui.model import Model
+from gochat.tui.model.chat import Model
 
 ME, LOBBY = "ada", "#lobby"
 LIMITS = wire.Limits(

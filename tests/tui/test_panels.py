@@ -17,18 +17,18 @@ from gochat.errors import ChatError, ConnectionLost, ErrorCode
 from gochat.protocol.messages import Found, Marked, NewLogin
 from gochat.tui.app import GochatApp
 from gochat.tui.chat_log import LogMessage
-from gochat.tui.keys import read
-from gochat.tui.preferences import Preferences, Settings
+from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.dialogs.confirm import Confirm
+from gochat.tui.dialogs.help import HelpScreen
+from gochat.tui.dialogs.palette import Palette
+from gochat.tui.dialogs.picker import Picker
+from gochat.tui.dialogs.search import SearchScreen
+from gochat.tui.dialogs.switcher import Switcher
+from gochat.tui.input.keys import read
+from gochat.tui.profile.preferences import Preferences, Settings
+from gochat.tui.profile.state import State
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.screens.confirm import Confirm
 from gochat.tui.screens.connect import ConnectScreen
-from gochat.tui.screens.help import HelpScreen
-from gochat.tui.screens.palette import Palette
-from gochat.tui.screens.picker import Picker
-from gochat.tui.screens.search import SearchScreen
-from gochat.tui.screens.switcher import Switcher
-from gochat.tui.scripted import ScriptedClient
-from gochat.tui.state import State
 
 pytestmark = pytest.mark.anyio
 
@@ -854,7 +854,7 @@ async def test_the_editor_gets_the_text_and_gives_it_back(
     async def edit(app: object, text: str) -> str:
         return f"{text} and more"
 
-    monkeypatch.setattr("gochat.tui.screens.writing.edit_text", edit)
+    monkeypatch.setattr("gochat.tui.actions.writing.edit_text", edit)
     async with open_app() as pilot:
         await type_text(pilot, "some")
         await pilot.press("ctrl+x")

@@ -14,10 +14,10 @@ from textual.pilot import Pilot
 
 from gochat.errors import ChatError, ErrorCode
 from gochat.tui.app import GochatApp
-from gochat.tui.demo import furnish
-from gochat.tui.preferences import Preferences, Settings
+from gochat.tui.demo.conversation import furnish
+from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.profile.preferences import Preferences, Settings
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.scripted import ScriptedClient
 
 #: The screens that are there all the time: both sizes in both themes.
 SCREENS = [

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: the configuration or the address can't be used, or the terminal.
     """
-    from gochat.tui.terminal import check_terminal, draw_soon
+    from gochat.tui.host.terminal import check_terminal, draw_soon
 
     check_terminal()
     draw_soon()

@@ -22,24 +22,25 @@ from textual.screen import ModalScreen
 from gochat.client import ConnectionState, NewLogin, StateChanged
 from gochat.client.spool import gather
 from gochat.errors import ConfigError, GochatError, OutboxInUse
-from gochat.tui import addresses, commands, keys, themes
-from gochat.tui.backend import ChatClient, OpenClient
+from gochat.tui.actions.client import ChatClient, OpenClient
+from gochat.tui.actions.controller import Controller
 from gochat.tui.chat_log import ChatLog
-from gochat.tui.collector import Collector
-from gochat.tui.controller import Controller
-from gochat.tui.keys import Keymap
-from gochat.tui.model import Model
-from gochat.tui.notifier import Notifier
-from gochat.tui.preferences import Preferences, Settings
-from gochat.tui.presentation import name as safe
-from gochat.tui.presentation import sentence
+from gochat.tui.dialogs.forms import LogInAgain
+from gochat.tui.dialogs.help import HelpScreen
+from gochat.tui.dialogs.palette import Palette
+from gochat.tui.dialogs.settings import SettingsScreen
+from gochat.tui.host.gc_pauses import Collector
+from gochat.tui.host.notifier import Notifier
+from gochat.tui.input import commands, keys
+from gochat.tui.input.keys import Keymap
+from gochat.tui.model.chat import Model
+from gochat.tui.model.presentation import name as safe
+from gochat.tui.model.presentation import sentence
+from gochat.tui.profile import addresses, themes
+from gochat.tui.profile.preferences import Preferences, Settings
+from gochat.tui.profile.state import Session, State
 from gochat.tui.screens.chat import NARROW, ChatScreen, ModelChanged
 from gochat.tui.screens.connect import ConnectScreen, Credentials
-from gochat.tui.screens.forms import LogInAgain
-from gochat.tui.screens.help import HelpScreen
-from gochat.tui.screens.palette import Palette
-from gochat.tui.screens.settings import SettingsScreen
-from gochat.tui.state import Session, State
 from gochat.tui.widgets.row_list import RowList
 
 #: Seconds between two repaints while much happens: what people see as smooth.

@@ -10,17 +10,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gochat.client import open_client
-from gochat.tui import addresses, collector, preferences
 from gochat.tui.app import GochatApp
-from gochat.tui.preferences import Preferences
-from gochat.tui.state import State, default_directory
-from gochat.tui.terminal import (
+from gochat.tui.host import gc_pauses
+from gochat.tui.host.terminal import (
     end_with_terminal,
     kept_title,
     locale_problem,
     replace_invalid_input,
     teach_legacy_keys,
 )
+from gochat.tui.profile import addresses, preferences
+from gochat.tui.profile.preferences import Preferences
+from gochat.tui.profile.state import State, default_directory
 
 
 def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path | None) -> int:
@@ -32,7 +33,7 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
     teach_legacy_keys()
     replace_invalid_input()
     if demo:
-        from gochat.tui.demo import demo_app
+        from gochat.tui.demo.conversation import demo_app
 
         with TemporaryDirectory(prefix="gochat-demo-") as directory:
             state = State(Path(directory))
@@ -71,7 +72,7 @@ def _leave(app: GochatApp, number: signal.Signals) -> None:
 
 
 def _run(app: GochatApp) -> int:
-    collector.prepare()
+    gc_pauses.prepare()
     end_with_terminal(app.keep_drafts)
     with kept_title():
         asyncio.run(_run_until_signalled(app))

@@ -1,1 +1,1 @@
-"""The screens: connecting, the chat, and what opens over it."""
+"""The two screens: connecting, and the chat."""

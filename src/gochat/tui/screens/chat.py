@@ -1,7 +1,7 @@
 """The chat: conversations and people at the left, the log, what one writes, and a status line.
 
 Long because it holds the parts together: a handler of a few lines for each of their messages. What
-takes more than that is in :mod:`~gochat.tui.screens.deeds` and :mod:`~gochat.tui.screens.writing`.
+takes more than that is in :mod:`~gochat.tui.actions.chat` and :mod:`~gochat.tui.actions.writing`.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from textual.signal import Signal
 
 from gochat.client import ConnectionState
 from gochat.protocol.messages import LOBBY
-from gochat.tui import keys
+from gochat.tui.actions.chat import Deeds
+from gochat.tui.actions.controller import Controller
+from gochat.tui.actions.writing import Writing
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.chat_log import events as log_events
-from gochat.tui.controller import Controller
-from gochat.tui.keys import Keymap
-from gochat.tui.log_feed import LogFeed
-from gochat.tui.preferences import Settings
-from gochat.tui.presentation import item, local_zone, typing_line
-from gochat.tui.screens.deeds import Deeds
-from gochat.tui.screens.writing import Writing
-from gochat.tui.views import Changes
+from gochat.tui.input import keys
+from gochat.tui.input.keys import Keymap
+from gochat.tui.model.presentation import item, local_zone, typing_line
+from gochat.tui.model.views import Changes
+from gochat.tui.profile.preferences import Settings
 from gochat.tui.widgets import hints
 from gochat.tui.widgets.completer import CompletionPopup
 from gochat.tui.widgets.composer import Composer
 from gochat.tui.widgets.conversation_header import ConversationHeader
 from gochat.tui.widgets.greeting import Greeting
+from gochat.tui.widgets.log_feed import LogFeed
 from gochat.tui.widgets.message_input import MessageInput
 from gochat.tui.widgets.row_list import RowList
 from gochat.tui.widgets.side_pane import SidePane

@@ -15,10 +15,10 @@ from textual.widgets import Button, Input, Label, Static
 
 from gochat.client.address import Security
 from gochat.errors import ChatError, ConfigError, ErrorCode, GochatError
-from gochat.tui import addresses
-from gochat.tui.presentation import name as safe
-from gochat.tui.presentation import sentence
-from gochat.tui.typable import typable
+from gochat.tui.input.typable import typable
+from gochat.tui.model.presentation import name as safe
+from gochat.tui.model.presentation import sentence
+from gochat.tui.profile import addresses
 from gochat.tui.widgets.text_field import TextField
 
 #: Which field shows an error that names none.

@@ -7,10 +7,10 @@ from typing import Final
 
 from textual.content import Content
 
-from gochat.tui import emoji
-from gochat.tui.completion import Candidate, Completions, Sources, complete
-from gochat.tui.presentation import name
-from gochat.tui.typable import typable
+from gochat.tui.input import emoji
+from gochat.tui.input.completion import Candidate, Completions, Sources, complete
+from gochat.tui.input.typable import typable
+from gochat.tui.model.presentation import name
 from gochat.tui.widgets.message_input import MessageInput
 from gochat.tui.widgets.row_list import Row, RowList
 

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from gochat.tui.presentation import name
+from gochat.tui.model.presentation import name
 from gochat.tui.widgets.message_input import MessageInput
 
 

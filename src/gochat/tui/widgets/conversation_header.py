@@ -8,8 +8,8 @@ from textual.message import Message
 from textual.widget import Widget
 
 from gochat.protocol.messages import LOBBY
-from gochat.tui.model import Model
-from gochat.tui.presentation import count, name
+from gochat.tui.model.chat import Model
+from gochat.tui.model.presentation import count, name
 
 
 class ConversationHeader(Widget):

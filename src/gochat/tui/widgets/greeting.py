@@ -6,10 +6,10 @@ from textual.content import Content
 from textual.widget import Widget
 
 from gochat.protocol.messages import LOBBY
-from gochat.tui.addresses import is_local
-from gochat.tui.keys import Keymap
-from gochat.tui.model import Model
-from gochat.tui.presentation import name
+from gochat.tui.input.keys import Keymap
+from gochat.tui.model.chat import Model
+from gochat.tui.model.presentation import name
+from gochat.tui.profile.addresses import is_local
 
 
 class Greeting(Widget):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gochat.tui.entries import Entry
-from gochat.tui.keys import Keymap
+from gochat.tui.input.keys import Keymap
+from gochat.tui.model.entries import Entry
 
 
 class Hint(NamedTuple):

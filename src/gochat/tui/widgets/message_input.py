@@ -10,8 +10,8 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
-from gochat.tui import keys
-from gochat.tui.typable import typable
+from gochat.tui.input import keys
+from gochat.tui.input.typable import typable
 
 #: A paste with more lines than this is asked about before it is inserted.
 MANY_LINES: Final = 20

@@ -11,9 +11,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from gochat.tui.model import Model
-from gochat.tui.presentation import count, name
-from gochat.tui.views import ConversationView
+from gochat.tui.model.chat import Model
+from gochat.tui.model.presentation import count, name
+from gochat.tui.model.views import ConversationView
 from gochat.tui.widgets.row_list import Row, RowList
 from gochat.tui.widgets.text_field import TextField
 

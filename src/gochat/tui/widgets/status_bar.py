@@ -11,8 +11,8 @@ from textual.widget import Widget
 
 from gochat.client import ConnectionState
 from gochat.client.address import Security
-from gochat.tui.model import Model
-from gochat.tui.presentation import connection_line, name
+from gochat.tui.model.chat import Model
+from gochat.tui.model.presentation import connection_line, name
 from gochat.tui.widgets.hints import Hint
 
 #: Columns between the state and the keys, and between one key and the next.

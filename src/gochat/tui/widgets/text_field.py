@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 from textual.widgets import Input
 
-from gochat.tui.typable import typable
+from gochat.tui.input.typable import typable
 
 
 class TextField(Input):

@@ -1,0 +1,1 @@
+"""What the person does, done: the only package that calls the client."""

@@ -1,0 +1,376 @@
+"""What commands, the palette and the keys of a message do: it asks, opens panels, and has the
+controller do the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gochat.client import ChatError, Level, Member
+from gochat.errors import ErrorCode
+from gochat.protocol.messages import LOBBY
+from gochat.tui.actions.controller import Controller
+from gochat.tui.chat_log.events import ActionName
+from gochat.tui.dialogs.confirm import Confirm
+from gochat.tui.dialogs.forms import PasswordForm, RoomForm
+from gochat.tui.dialogs.picker import Picker
+from gochat.tui.dialogs.pickers import CREATE, DeedPicker, EmojiPicker, MemberPicker, RoomPicker
+from gochat.tui.dialogs.search import SearchScreen
+from gochat.tui.dialogs.switcher import Switcher
+from gochat.tui.input import commands
+from gochat.tui.model.entries import Entry
+from gochat.tui.model.presentation import name
+from gochat.tui.text.markup import parse
+from gochat.tui.text.sanitise import copyable, sanitise
+
+if TYPE_CHECKING:
+    from gochat.tui.screens.chat import ChatScreen
+
+_EXCERPT = 200
+
+T = TypeVar("T")
+
+
+class Deeds:
+    """Does what a person asks for on one chat screen: a `Doer` of commands."""
+
+    def __init__(self, screen: ChatScreen, controller: Controller) -> None:
+        self._screen = screen
+        self._controller = controller
+        self._model = controller.model
+        self._client = controller.client
+
+    @property
+    def conv(self) -> str:
+        """The conversation that is shown."""
+        return self._model.current
+
+    def tell(self, text: str) -> None:
+        """Tell the person something."""
+        self._screen.notify(text, markup=False)
+
+    def _do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
+        self._controller.do(work, then)
+
+    def _ask(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what opens a panel and waits for its answer."""
+        self._controller.spawn(work)
+
+    def _open(self, panel: Picker, then: Callable[[str], None]) -> None:
+        """Open a panel at once, for the next key is meant for it; `then` gets what is chosen."""
+
+        def chosen(key: str | None) -> None:
+            if key is not None:
+                then(key)
+
+        self._screen.app.push_screen(panel, chosen)
+
+    def _load(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
+        """Ask the server for what an open panel shows."""
+
+        async def load() -> None:
+            then(await work)
+
+        self._controller.spawn(load())
+
+    def _is_room(self, doing: str) -> bool:
+        if self._model.shown.is_room:
+            return True
+        self.tell(f"This is no room: there is nothing to {doing} here.")
+        return False
+
+    # -- moving ---------------------------------------------------------------------------------
+
+    def open_conversation(self, conv: str) -> None:
+        """Show a conversation; of a room that one is not in, ask to join it."""
+        if conv.startswith("#") and self._model.find(conv) is None:
+            self.join(conv)
+        else:
+            self._screen.open_conversation(conv)
+
+    def switch(self) -> None:
+        """Open the switcher; the rooms that can be joined come when the server has told them."""
+        switcher = Switcher(self._model, self._controller.rooms)
+        self._open(switcher, self.open_conversation)
+        self._load(self._controller.load_rooms(), switcher.add_rooms)
+
+    def send(self, conv: str, text: str) -> None:
+        """Send a message."""
+        self._controller.send(conv, text)
+
+    # -- rooms ----------------------------------------------------------------------------------
+
+    def join(self, room: str) -> None:
+        """Become a member of a room, and show it."""
+        view = self._model.find(room)
+        if view is not None and view.joined:
+            self._screen.open_conversation(room)
+        else:
+            self._do(self._join(room), lambda: self._screen.open_conversation(room))
+
+    async def _join(self, room: str) -> None:
+        try:
+            await self._client.join(room)
+        except ChatError as error:
+            if error.code is not ErrorCode.UNKNOWN_CONVERSATION:
+                raise
+            told = f"There is no room {room} that you can join. If there is none: /create {room}"
+            raise ChatError(error.code, told) from error
+
+    def leave(self, conv: str) -> None:
+        """Leave a room after asking, or take a private conversation out of the list."""
+        view = self._model.conversations.get(conv)
+        if conv == LOBBY:
+            self.tell("#lobby is for everybody; it can't be left.")
+        elif not conv.startswith("#"):
+            self._controller.close(conv)
+        elif view is None:
+            self.tell(f"You are not in {name(conv)}.")
+        else:
+            self._ask(self._leave(conv, private=view.private))
+
+    async def _leave(self, conv: str, *, private: bool) -> None:
+        detail = "You will need an invitation to come back." if private else ""
+        question = Confirm(f"Leave {name(conv)}?", "Leave", detail=detail, dangerous=private)
+        if await self._screen.app.push_screen_wait(question):
+            await self._client.leave(conv)
+            self._controller.close(conv)
+
+    def create(self, room: str, topic: str, *, private: bool) -> None:
+        """Create a room, and show it."""
+        self._do(
+            self._client.create_room(room, topic, private),
+            lambda: self._screen.open_conversation(room),
+        )
+
+    def show_topic(self) -> None:
+        """Tell the topic of the shown room."""
+        if self._is_room("read"):
+            self.tell(name(self._model.shown.topic) or "This room has no topic.")
+
+    def set_topic(self, topic: str) -> None:
+        """Set the topic of the shown room."""
+        if self._is_room("set a topic of"):
+            self._do(self._client.set_topic(self.conv, topic))
+
+    def set_access(self, *, private: bool) -> None:
+        """Make the shown room private, or public."""
+        if self._is_room("open or close"):
+            self._do(self._client.set_access(self.conv, private))
+
+    def invite(self, person: str) -> None:
+        """Invite somebody to the shown room."""
+        if self._is_room("invite to"):
+            self._do(
+                self._client.invite(self.conv, person),
+                lambda: self.tell(f"{name(person)} is invited."),
+            )
+
+    def kick(self, person: str) -> None:
+        """Remove somebody from the shown room, after asking."""
+        if self._is_room("remove somebody from"):
+            self._ask(self._kick(self.conv, person))
+
+    async def _kick(self, room: str, person: str) -> None:
+        question = Confirm(f"Remove {name(person)} from {name(room)}?", "Remove")
+        if await self._screen.app.push_screen_wait(question):
+            await self._client.kick(room, person)
+
+    def set_operator(self, person: str, *, on: bool) -> None:
+        """Make somebody an operator of the shown room, or no longer one."""
+        if self._is_room("be an operator of"):
+            self._do(self._client.set_operator(self.conv, person, on))
+
+    # -- the person -----------------------------------------------------------------------------
+
+    def away(self, text: str | None) -> None:
+        """Set the away notice, or take it back."""
+        self._do(self._client.away(text))
+
+    def set_level(self, level: Level) -> None:
+        """Choose what to be told of in the shown conversation."""
+        self._controller.set_level(self.conv, level)
+        words = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
+        self.tell(f"You will be told of {words[level]} in {name(self.conv)}.")
+
+    def set_theme(self, theme: str) -> None:
+        """Change the colours."""
+        self._screen.chat_app.choose_theme(theme)
+
+    def log_out(self) -> None:
+        """End the session, after asking."""
+        self._ask(self._log_out())
+
+    async def _log_out(self) -> None:
+        detail = (
+            "You will need your password to come back. Other windows that came back by the same "
+            "saved session are logged out, too."
+        )
+        if await self._screen.app.push_screen_wait(Confirm("Log out?", "Log out", detail=detail)):
+            await self._screen.chat_app.log_out()
+
+    def quit(self) -> None:
+        """Leave the app."""
+        self._screen.app.exit()
+
+    # -- panels ---------------------------------------------------------------------------------
+
+    def open_panel(self, panel: str, text: str = "") -> None:
+        """Open a panel by its name."""
+        match panel:
+            case "search":
+                self._search(text)
+            case "rooms":
+                self._rooms()
+            case "members":
+                self._members()
+            case "people":
+                self._people()
+            case "password":
+                self._ask(self._password())
+            case "settings":
+                self._screen.chat_app.open_settings()
+            case _:
+                self._screen.chat_app.open_help(text)
+
+    def _search(self, query: str) -> None:
+        def show(chosen: str) -> None:
+            conv, _, seq = chosen.rpartition(" ")
+            self._screen.go_to(conv, int(seq))
+
+        clock = self._screen.chat_app.wall_clock
+        self._open(SearchScreen(self._client.search, self.conv, self._model.me, clock, query), show)
+
+    def _rooms(self) -> None:
+        picker = RoomPicker(self._controller.rooms)
+
+        def chosen(key: str) -> None:
+            if key.startswith(CREATE):
+                self._ask(self._new_room(key.removeprefix(CREATE)))
+            else:
+                self.open_conversation(key)
+
+        self._open(picker, chosen)
+        self._load(self._controller.load_rooms(), picker.show_rooms)
+
+    async def _new_room(self, name: str) -> None:
+        wanted = await self._screen.app.push_screen_wait(RoomForm(name))
+        if wanted is not None:
+            self.create(wanted.room, wanted.topic, private=wanted.private)
+
+    def _members(self) -> None:
+        view = self._model.shown
+        if not view.is_room:
+            self.tell(f"Only you and {name(view.name)} are here.")
+            return
+        members = self._controller.members.get(view.conv, ())
+        picker = MemberPicker(f"Members of {name(view.conv)}", members, self._model.me)
+
+        def chosen(key: str) -> None:
+            if view.operator and key != self._model.me:
+                self._ask(self._with_member(picker.members[key]))
+            else:
+                self._screen.open_conversation(f"@{key}")
+
+        self._open(picker, chosen)
+        self._load(self._controller.load_members(view.conv), picker.show_members)
+
+    async def _with_member(self, member: Member) -> None:
+        deeds = {"write": "Write to them"}
+        deeds["member" if member.operator else "operator"] = (
+            "Make them a simple member" if member.operator else "Make them an operator"
+        )
+        deeds["kick"] = "Remove them from this room"
+        match await self._screen.app.push_screen_wait(DeedPicker(name(member.name), deeds)):
+            case "write":
+                self._screen.open_conversation(f"@{member.name}")
+            case "operator" | "member" as role:
+                self.set_operator(member.name, on=role == "operator")
+            case "kick":
+                self.kick(member.name)
+            case _:
+                pass
+
+    def _people(self) -> None:
+        people = [
+            Member(name=person, online=True, since=0) for person in self._model.people.names()
+        ]
+        picker = MemberPicker("Online", people, self._model.me)
+        self._open(picker, lambda person: self._screen.open_conversation(f"@{person}"))
+
+    async def _password(self) -> None:
+        answer = await self._screen.app.push_screen_wait(PasswordForm())
+        if answer is not None:
+            others_ended = await self._client.change_password(*answer)
+            self._screen.chat_app.remember_session()
+            self.tell(
+                "Your password is changed. Other devices must log in again."
+                if others_ended
+                else "Your password is changed. The server could not confirm yet that all your "
+                "other devices are logged out."
+            )
+
+    # -- a message ------------------------------------------------------------------------------
+
+    def act(self, entry: Entry, action: ActionName) -> None:
+        """Do something with a message."""
+        match action:
+            case "open" if not entry.deleted:
+                self._open_link(entry)
+            case "copy":
+                self._screen.app.copy_to_clipboard(copyable(entry.text))
+                self.tell("Copied.")
+            case "retry":
+                self._controller.retry(entry.key)
+            case "delete" if entry.seq is None:
+                self._controller.discard(entry.key)
+                self._screen.composer.input.focus()
+            case _ if entry.seq is None or entry.deleted:
+                self._screen.app.bell()
+            case "reply":
+                self._screen.composer.reply(entry.seq, entry.sender, entry.text[:_EXCERPT])
+                self._screen.log_view.clear_selection()
+            case "edit" if entry.own:
+                self._screen.composer.edit(entry.seq, entry.text)
+                self._screen.log_view.clear_selection()
+            case "delete" if entry.own or self._model.shown.operator:
+                self._ask(self._delete(self.conv, entry))
+            case "react":
+                self._react(self.conv, entry.seq, entry)
+            case "edit" | "delete":
+                self.tell(f"This is {name(entry.sender)}'s message.")
+            case _:
+                pass
+
+    def _open_link(self, entry: Entry) -> None:
+        links = parse(sanitise(entry.text)).links
+        if not links:
+            self.tell("There is no link in this message.")
+        elif len(links) == 1:
+            self._screen.app.open_url(links[0])
+        else:
+            self._ask(self._choose_link(links))
+
+    async def _choose_link(self, links: Sequence[str]) -> None:
+        picker = DeedPicker("Open", {link: link for link in links})
+        if (link := await self._screen.app.push_screen_wait(picker)) is not None:
+            self._screen.app.open_url(link)
+
+    async def _delete(self, conv: str, entry: Entry) -> None:
+        text = name(entry.text)
+        detail = text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
+        question = Confirm("Delete this message for everybody?", "Delete", detail=detail)
+        if await self._screen.app.push_screen_wait(question):
+            assert entry.seq is not None
+            await self._client.delete(conv, entry.seq)
+
+    def _react(self, conv: str, seq: int, entry: Entry) -> None:
+        given = [sign for sign, tally in entry.reactions.items() if tally.me]
+        self._open(EmojiPicker(given), lambda sign: self._controller.react(conv, seq, sign))
+
+    def carry_out(self, text: str) -> bool:
+        """Do what a slash command says; False if it says nothing that can be done."""
+        problem = commands.carry_out(text, self)
+        if problem is not None:
+            self._screen.notify(problem, severity="warning", markup=False, timeout=6)
+        return problem is None

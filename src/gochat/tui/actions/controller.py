@@ -1,0 +1,262 @@
+"""What the person does, done: the one place that calls the client.
+
+Nothing here waits for the network in the caller's time. What has to be asked for runs as a task of
+its own; its result goes into the model, its failure to :attr:`Controller.report`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from gochat.client import (
+    ChatError,
+    ConnectionLost,
+    Level,
+    Member,
+    Outgoing,
+    OutgoingState,
+    Room,
+)
+from gochat.tui.actions.client import ChatClient
+from gochat.tui.model.chat import Model
+from gochat.tui.model.views import ConversationView
+
+#: Entries that are asked for at once, and how many of them have to be seen before it is enough: a
+#: page may hold nothing but reactions.
+PAGE: Final = 100
+_ENOUGH: Final = 20
+#: Pages that one scroll to the top may ask for.
+_PAGES: Final = 5
+
+#: Starts a task in the app; `key` names what it does, so that it is done once at a time.
+Spawn = Callable[[Coroutine[Any, Any, None], str], None]
+
+
+class Controller:
+    """Carries out what the person wants, on one client and one model."""
+
+    def __init__(
+        self,
+        client: ChatClient,
+        model: Model,
+        *,
+        spawn: Spawn,
+        report: Callable[[str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.client = client
+        self.model = model
+        #: Tells the person that something did not work.
+        self.report = report
+        self._spawn_task = spawn
+        self._changed = changed
+        self._busy: set[str] = set()
+        self._marking: dict[str, int] = {}
+        #: What the server has told of rooms and their members, the last time it was asked.
+        self.rooms: list[Room] = []
+        self.members: dict[str, list[Member]] = {}
+
+    @property
+    def text_limit(self) -> int:
+        """The most characters of a message."""
+        return self.client.limits.text_chars if self.client.limits else 4000
+
+    # -- tasks ----------------------------------------------------------------------------------
+
+    def spawn(self, work: Coroutine[Any, Any, None], key: str = "") -> None:
+        """Run `work` as a task; with a `key`, not while another with this key runs."""
+        if key and key in self._busy:
+            work.close()
+            return
+        if key:
+            self._busy.add(key)
+        self._spawn_task(self._carry_out(work, key), key)
+
+    async def _carry_out(self, work: Coroutine[Any, Any, None], key: str) -> None:
+        try:
+            await work
+        except (ChatError, ConnectionLost) as error:
+            self.report(str(error))
+        finally:
+            self._busy.discard(key)
+            self._changed()
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def open(self, conv: str) -> ConversationView:
+        """Show a conversation, and have its newest page loaded."""
+        view = self.model.show(conv)
+        self._changed()
+        self.load_first()
+        return view
+
+    def load_first(self) -> None:
+        """Load the newest page of the shown conversation, if too little of it is there."""
+        view = self.model.shown
+        timeline = view.timeline
+        enough = len(timeline) >= _ENOUGH or not timeline.older
+        if not enough and view.joined and self._is_known(view):
+            self.spawn(self._older(view), f"older {view.conv}")
+
+    def _is_known(self, view: ConversationView) -> bool:
+        # Of a conversation that nobody has written to the server knows nothing.
+        return view.is_room or view.head > 0
+
+    def load_older(self) -> None:
+        """Load what precedes the shown part of the log."""
+        view = self.model.shown
+        if view.timeline.older and view.joined and self._is_known(view):
+            self.spawn(self._older(view), f"older {view.conv}")
+
+    async def _older(self, view: ConversationView) -> None:
+        seen = 0
+        for _ in range(_PAGES):
+            page = await self.client.history(view.conv, before=view.timeline.first, limit=PAGE)
+            seen += self.model.add_page(page, "older")
+            self._changed()
+            if seen >= _ENOUGH or not view.timeline.older or not page.entries:
+                break
+        if not view.head:
+            view.timeline.older = False
+
+    def load_newer(self) -> None:
+        """Load what follows the shown part of the log, when that is not the present."""
+        view = self.model.shown
+        if view.timeline.newer:
+            self.spawn(self._newer(view), f"newer {view.conv}")
+
+    async def _newer(self, view: ConversationView) -> None:
+        page = await self.client.history(view.conv, after=view.timeline.last, limit=PAGE)
+        self.model.add_page(page, "newer")
+
+    def go_to_now(self) -> None:
+        """Show the present again."""
+        view = self.model.shown
+        if view.timeline.newer:
+            self.spawn(self._now(view), f"newer {view.conv}")
+
+    async def _now(self, view: ConversationView) -> None:
+        page = await self.client.history(view.conv, limit=PAGE)
+        self.model.add_page(page, "instead")
+
+    def go_to(self, conv: str, seq: int, then: Callable[[], None]) -> None:
+        """Show the place of a message; `then` is called when it is loaded."""
+        view = self.model.show(conv)
+        self._changed()
+        self.spawn(self._place(view, seq, then), f"place {conv}")
+
+    async def _place(self, view: ConversationView, seq: int, then: Callable[[], None]) -> None:
+        if view.timeline.entry(seq) is None:
+            page = await self.client.history(view.conv, around=seq, limit=PAGE)
+            self.model.add_page(page, "instead")
+        self._changed()
+        then()
+
+    def mark_read(self) -> None:
+        """The person has seen the end of the shown conversation."""
+        view = self.model.shown
+        seq = max(view.timeline.last or 0, 0)
+        if view.timeline.newer or not view.joined or (seq <= view.read and not view.unread):
+            return
+        self.model.mark_read(seq)
+        self._changed()
+        self._marking[view.conv] = seq
+        # Those that come while one is under way are one: the last.
+        self.spawn(self._mark(view.conv), f"mark {view.conv}")
+
+    async def _mark(self, conv: str) -> None:
+        while seq := self._marking.pop(conv, None):
+            try:
+                await self.client.mark_read(conv, seq)
+            except (ChatError, ConnectionLost):
+                return  # not worth a word: it is marked again with the next message
+
+    async def load_rooms(self) -> list[Room]:
+        """Ask which rooms there are."""
+        self.rooms = await self.client.rooms()
+        return self.rooms
+
+    async def load_members(self, room: str) -> list[Member]:
+        """Ask who is in a room."""
+        self.members[room] = await self.client.members(room)
+        return self.members[room]
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def send(self, conv: str, text: str, *, reply_to: int | None = None) -> bool:
+        """Send a message; False if the outbox takes no more."""
+        if view := self.model.find(conv):
+            conv = view.conv
+        try:
+            outgoing = self.client.send(conv, text, reply_to=reply_to)
+        except ChatError as error:
+            self.report(error.text)
+            return False
+        self.model.put_outgoing(outgoing)
+        self._changed()
+        return True
+
+    def outgoing(self, key: str) -> Outgoing | None:
+        """Return the message on its way that has this key in the log."""
+        return self.model.outgoing.get(key)
+
+    def retry(self, key: str) -> None:
+        """Send a refused message again."""
+        outgoing = self.outgoing(key)
+        if outgoing is not None and outgoing.state is OutgoingState.FAILED:
+            self.client.retry(outgoing)
+            self.model.put_outgoing(outgoing)
+            self._changed()
+
+    def discard(self, key: str) -> None:
+        """Forget a refused message."""
+        if outgoing := self.outgoing(key):
+            self.client.discard(outgoing)
+            self.model.drop_outgoing(key)
+            self._changed()
+
+    def typing(self, conv: str) -> None:
+        """The person is typing."""
+        self.spawn(self.client.typing(conv), "typing")
+
+    def do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
+        """Make one request of the client; what it brings comes as events. Then call `then`."""
+
+        async def request() -> None:
+            await work
+            if then is not None:
+                then()
+
+        self.spawn(request())
+
+    def set_level(self, conv: str, level: Level) -> None:
+        """Choose what to be told of in a conversation."""
+        before = self.model.conversations[conv].level
+        self.model.set_level(conv, level)
+        self._changed()
+
+        async def request() -> None:
+            try:
+                await self.client.set_level(conv, level)
+            except BaseException:
+                self.model.set_level(conv, before)
+                raise
+
+        self.spawn(request(), f"level {conv}")
+
+    def react(self, conv: str, seq: int, emoji: str) -> None:
+        """React with an emoji, or take that back if it was given."""
+        entry = self.model.conversations[conv].timeline.entry(seq)
+        tally = entry.reactions.get(emoji) if entry else None
+        on = tally is None or not tally.me
+        self.do(self.client.react(conv, seq, emoji, on=on))
+
+    def close(self, conv: str) -> None:
+        """Take a conversation out of the list until somebody writes in it again."""
+        view = self.model.find(conv)
+        if view is not None and view.timeline.unsent:
+            self.report("There is something here that is not sent: wait for it, or discard it.")
+            return
+        self.model.forget(conv)
+        self._changed()

@@ -1,0 +1,138 @@
+"""From what is typed to what is sent: completion, commands, large pastes, the editor."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from gochat.client import ChatError, ConnectionLost
+from gochat.protocol.messages import LOBBY
+from gochat.tui.actions.controller import Controller
+from gochat.tui.dialogs.confirm import Confirm
+from gochat.tui.host.editor import edit_text
+from gochat.tui.input import commands
+from gochat.tui.input.completion import Sources
+from gochat.tui.text.sanitise import sanitise
+from gochat.tui.widgets.completer import Completer, CompletionPopup
+from gochat.tui.widgets.composer import Composer
+
+if TYPE_CHECKING:
+    from gochat.tui.screens.chat import ChatScreen
+
+#: The least time between two notices that this person is typing, in seconds.
+_TYPING_INTERVAL: Final = 3.0
+#: Lines and columns of a large paste that are shown with the question about it.
+_SHOWN_LINES: Final = 4
+_SHOWN_COLUMNS: Final = 60
+
+
+class Writing:
+    """What the chat screen does with its composer. Nothing that is typed gets lost here."""
+
+    def __init__(
+        self, screen: ChatScreen, controller: Controller, composer: Composer, popup: CompletionPopup
+    ) -> None:
+        self._screen, self._controller = screen, controller
+        self._composer, self._popup = composer, popup
+        self._typed_at = float("-inf")
+        self.completer: Final = Completer(composer.input, popup, self._sources)
+
+    # -- sending --------------------------------------------------------------------------------
+
+    def send(self, conv: str, text: str, reply_to: int | None) -> None:
+        """Send a message, or do what a command says. What could not be done is written again."""
+        self.completer.close()
+        if commands.is_command(text):
+            if not self._screen.deeds.carry_out(text):
+                self._write_again(text)
+        elif self._controller.send(conv, commands.plain(text), reply_to=reply_to):
+            self._typed_at = float("-inf")
+            self._screen.go_to_now()
+        else:
+            self._write_again(text)
+        self._screen.keep_draft()
+
+    def _write_again(self, text: str) -> None:
+        since = self._composer.input.text
+        self._composer.input.write(f"{text}\n{since}" if since else text)
+
+    def edit(self, conv: str, seq: int, text: str) -> None:
+        """Change a message; if that fails it is being edited again."""
+        self._controller.spawn(self._edit(conv, seq, text))
+
+    async def _edit(self, conv: str, seq: int, text: str) -> None:
+        try:
+            await self._controller.client.edit(conv, seq, text)
+        except (ChatError, ConnectionLost):
+            composer = self._composer
+            if composer.conv == conv and not composer.input.text and composer.mode is None:
+                composer.edit(seq, text)
+            raise
+
+    # -- typing ---------------------------------------------------------------------------------
+
+    def typed(self) -> None:
+        """The text or the cursor has changed."""
+        composer = self._composer
+        composer.show_usage(self.completer.typed())
+        self._place_popup()
+        self._screen.keep_draft()
+        text = composer.input.text
+        if not text or commands.is_command(text) or composer.mode is not None:
+            return
+        now = self._screen.chat_app.time()
+        if now - self._typed_at >= _TYPING_INTERVAL:
+            self._typed_at = now
+            self._controller.typing(composer.conv)
+
+    def complete(self, step: int) -> None:
+        """Take the next completion, or the one before."""
+        self.completer.step(step)
+        self._place_popup()
+
+    def _place_popup(self) -> None:
+        # Above the field, however many lines that has; over the note, which says the same.
+        if self._popup.display:
+            self._popup.styles.margin = (0, 2, self._composer.line_height, 2)
+
+    def _sources(self) -> Sources:
+        controller, conv = self._controller, self._composer.conv
+        # The lobby has no list of members: everybody is, and who is online is known anyway.
+        if conv.startswith("#") and conv != LOBBY and conv not in controller.members:
+            controller.members[conv] = []
+            controller.spawn(self._load_members(conv), "members")
+        return Sources(
+            controller.model,
+            rooms=[room.room for room in controller.rooms],
+            themes=sorted(self._screen.app.available_themes),
+            members=[member.name for member in controller.members.get(conv, ())],
+        )
+
+    async def _load_members(self, room: str) -> None:
+        # Nobody asked for it: without it there are only fewer names to complete.
+        with suppress(ChatError, ConnectionLost):
+            await self._controller.load_members(room)
+
+    # -- from elsewhere -------------------------------------------------------------------------
+
+    def paste(self, text: str) -> None:
+        """Insert a large paste, after asking."""
+        self._controller.spawn(self._paste(text))
+
+    async def _paste(self, text: str) -> None:
+        lines = text.split("\n")
+        start = "\n".join(line[:_SHOWN_COLUMNS] for line in lines[:_SHOWN_LINES])
+        question = Confirm(
+            f"Paste {len(lines)} lines?", "Paste", detail=f"{sanitise(start)}\n…", dangerous=False
+        )
+        if await self._screen.app.push_screen_wait(question):
+            self._composer.input.insert_text(text)
+
+    def open_editor(self) -> None:
+        """Go on writing in the person's editor."""
+        self._controller.spawn(self._use_editor(), "editor")
+
+    async def _use_editor(self) -> None:
+        text = await edit_text(self._screen.app, self._composer.input.text)
+        if text is not None:
+            self._composer.input.write(text)

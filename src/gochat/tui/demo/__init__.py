@@ -1,0 +1,1 @@
+"""A chat without a server, for the demonstration and for tests."""

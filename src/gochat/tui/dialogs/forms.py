@@ -1,0 +1,172 @@
+"""Small forms over the chat: a new room, a new password, logging in again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Button, Checkbox, Input, Static
+
+from gochat.tui.dialogs.panel import Panel
+from gochat.tui.model.presentation import name as safe
+from gochat.tui.screens.connect import Field
+
+T = TypeVar("T")
+
+
+class Form(Panel[T], Generic[T]):
+    """Fields, and below them what to do with them. Returns what they say, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", show=False),
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+    ]
+
+    box: ClassVar[str] = "form"
+    heading: ClassVar[str] = ""
+    done: ClassVar[str] = ""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        """One box in the middle."""
+        with Vertical(id="form"):
+            yield Static(self.heading, id="form-title", markup=False)
+            if self._text:
+                yield Static(self._text, id="form-text", markup=False)
+            yield from self.fields()
+            with Horizontal(id="form-buttons"):
+                yield Button(self.done, id="done", compact=True, variant="primary")
+                yield Button("Cancel", id="cancel", compact=True)
+
+    def fields(self) -> ComposeResult:
+        """Yield the fields."""
+        yield from ()
+
+    def read(self) -> T | None:
+        """Return what the fields say, or None after showing what is wrong."""
+        raise AssertionError("each form reads its fields")
+
+    def value(self, field: str) -> str:
+        """Return what a field says."""
+        return self.query_one(f"#{field}", Input).value
+
+    def wrong(self, field: str, text: str) -> None:
+        """Show what is wrong with a field."""
+        for one in self.query(Field):
+            one.show_error("")
+        wrong = self.query_one(f"#field-{field}", Field)
+        wrong.show_error(safe(text))
+        wrong.input.focus()
+
+    @on(Input.Submitted)
+    def _enter(self, event: Input.Submitted) -> None:
+        event.stop()
+        fields = [field.input for field in self.query(Field)]
+        after = fields[fields.index(event.input) + 1 :]
+        empty = [field for field in after if not field.value]
+        if empty and event.input.value:
+            empty[0].focus()
+        else:
+            self.action_done()
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        if event.button.id == "done":
+            self.action_done()
+        else:
+            self.action_cancel()
+
+    def action_done(self) -> None:
+        """End with what the fields say, if nothing is wrong with it."""
+        if (result := self.read()) is not None:
+            self.answer(result)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRoom:
+    """A room to be created."""
+
+    room: str
+    topic: str
+    private: bool
+
+
+class RoomForm(Form[NewRoom]):
+    """Asks for a new room's name, topic, and who may join."""
+
+    heading: ClassVar[str] = "A new room"
+    done: ClassVar[str] = "Create"
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__()
+        self._name_text = name
+
+    def fields(self) -> ComposeResult:
+        """Yield the fields."""
+        yield Field("room", "Name", self._name_text)
+        yield Field("topic", "Topic (what it is about; can be empty)")
+        yield Checkbox("Private: only who is invited can join", id="private", compact=True)
+
+    def read(self) -> NewRoom | None:
+        """Return the room."""
+        room = self.value("room").strip().lstrip("#")
+        if not room:
+            self.wrong("room", "A room needs a name.")
+            return None
+        private = self.query_one("#private", Checkbox).value
+        return NewRoom(f"#{room}", self.value("topic").strip(), private)
+
+
+class PasswordForm(Form[tuple[str, str]]):
+    """Asks for the old password and twice for the new one."""
+
+    heading: ClassVar[str] = "Change your password"
+    done: ClassVar[str] = "Change"
+
+    def fields(self) -> ComposeResult:
+        """Yield the fields."""
+        yield Field("old", "Old password", password=True)
+        yield Field("new", "New password", password=True)
+        yield Field("again", "New password again", password=True)
+
+    def read(self) -> tuple[str, str] | None:
+        """Return the old and the new one."""
+        old, new = self.value("old"), self.value("new")
+        if not old:
+            self.wrong("old", "Please type it in.")
+        elif not new:
+            self.wrong("new", "Please choose one.")
+        elif new != self.value("again"):
+            self.wrong("again", "This is not the same as above.")
+        else:
+            return old, new
+        return None
+
+
+class LogInAgain(Form[str]):
+    """Asks for the password when the session has ended; what is on the screen stays."""
+
+    heading: ClassVar[str] = "Please log in again"
+    done: ClassVar[str] = "Log in"
+
+    def fields(self) -> ComposeResult:
+        """Yield the field."""
+        yield Field("password", "Password", password=True)
+
+    def read(self) -> str | None:
+        """Return the password."""
+        password = self.value("password")
+        if not password:
+            self.wrong("password", "Please type it in.")
+        return password or None

@@ -1,0 +1,97 @@
+"""Everything that can be done, by name; themes are shown as one moves over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.content import Content
+
+from gochat.tui.dialogs.picker import Picker, highlighted
+from gochat.tui.input import commands, fuzzy, keys
+from gochat.tui.input.keys import Keymap
+from gochat.tui.profile.themes import OWN_PREFIX
+from gochat.tui.widgets.row_list import Row
+
+#: Actions that make no sense away from where their key is pressed.
+_NOT_HERE = frozenset({
+    "palette", "back", "send", "newline", "complete", "complete_back", "up", "down", "home", "end",
+    "page_up", "page_down", "history_back", "history_forward",
+    *(action.name for action in keys.ACTIONS if action.place == "message"),
+    *(f"conversation_{n}" for n in range(1, 10)),
+})  # fmt: skip
+#: Commands that do what an action does.
+_DOUBLE = frozenset({"quit", "help", "search", "rooms", "members", "settings"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    text: str
+    hint: str = ""
+
+
+class Palette(Picker):
+    """Returns ``action:…``, ``command:…`` or ``theme:…``."""
+
+    heading: ClassVar[str] = "Commands"
+    placeholder: ClassVar[str] = "What do you want to do?"
+
+    def __init__(
+        self,
+        keymap: Keymap,
+        themes: Sequence[str],
+        theme: str,
+        preview: Callable[[str], None],
+        query: str = "",
+    ) -> None:
+        super().__init__(query)
+        self._theme, self._preview = theme, preview
+        self._entries: dict[str, _Entry] = {}
+        for action in keys.ACTIONS:
+            if action.name not in _NOT_HERE:
+                self._entries[f"action:{action.name}"] = _Entry(
+                    action.text, keymap.shown(action.name)
+                )
+        for command in commands.COMMANDS:
+            if command.name not in _DOUBLE:
+                text = command.text[:1].upper() + command.text[1:]
+                self._entries[f"command:{command.name}"] = _Entry(text, command.usage)
+        for name in themes:
+            hint = "in use" if name == theme else ""
+            self._entries[f"theme:{name}"] = _Entry(f"Theme: {name}", hint)
+
+    def find(self, query: str) -> Sequence[str]:
+        """By what it does, or by its slash command."""
+        if not query.strip():
+            return [key for key in self._entries if not key.startswith("theme:")] + [
+                key for key in self._entries if key.startswith("theme:")
+            ]
+        found = fuzzy.rank(
+            query.strip().lstrip("/"),
+            self._entries,
+            lambda key: f"{self._entries[key].text} {self._entries[key].hint}",
+        )
+        # The app's own themes first: "light" is not the one that happens to have a short name.
+        own = [key for key in found if key.startswith(f"theme:{OWN_PREFIX}")]
+        at = next((at for at, key in enumerate(found) if key.startswith("theme:")), 0)
+        return found[:at] + own + [key for key in found[at:] if key not in own]
+
+    def draw(self, key: str) -> Row:
+        """What it does, and the quicker way to it."""
+        entry = self._entries[key]
+        found = fuzzy.match(self.query_text.strip().lstrip("/"), f"{entry.text} {entry.hint}")
+        places = [place for place in (found[1] if found else ()) if place < len(entry.text)]
+        return Row(
+            Content.assemble(" ", highlighted(entry.text, places)),
+            Content.styled(f"{entry.hint} ", "$text-muted"),
+        )
+
+    def moved(self, key: str) -> None:
+        """Show the theme under the cursor; the one in use elsewhere."""
+        kind, _, name = key.partition(":")
+        self._preview(name if kind == "theme" else self._theme)
+
+    def cancelled(self) -> None:
+        """Back to the theme in use."""
+        self._preview(self._theme)

@@ -1,0 +1,155 @@
+"""Rooms, members of a room, people, reactions: lists to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from textual.content import Content
+
+from gochat.client import Member, Room
+from gochat.tui.dialogs.picker import Picker, highlighted
+from gochat.tui.input import emoji, fuzzy
+from gochat.tui.model.presentation import count, name
+from gochat.tui.widgets.row_list import Row
+
+CREATE: Final = "create:"
+
+
+class RoomPicker(Picker):
+    """All rooms that one may see. Returns a room's address, or ``create:`` and what was typed."""
+
+    heading: ClassVar[str] = "Rooms"
+    placeholder: ClassVar[str] = "Find a room, or name a new one"
+    keys_text: ClassVar[str] = "Enter join or open   ↑↓ move   Esc close"
+
+    def __init__(self, rooms: Sequence[Room]) -> None:
+        super().__init__()
+        self._rooms = {room.room: room for room in rooms}
+
+    def show_rooms(self, rooms: Sequence[Room]) -> None:
+        """Show these rooms instead."""
+        self._rooms = {room.room: room for room in rooms}
+        self.refresh_rows(to_top=not self.query_text)
+
+    def find(self, query: str) -> Sequence[str]:
+        """Rooms by name or topic, then creating one."""
+        wanted = query.strip().lstrip("#")
+        found = fuzzy.rank(wanted, self._rooms, lambda key: f"{key[1:]} {self._rooms[key].topic}")
+        if wanted and f"#{wanted}" in self._rooms:
+            return found
+        return [*found, f"{CREATE}{wanted}"]
+
+    def draw(self, key: str) -> Row:
+        """Name, topic, and how many are in it."""
+        if key.startswith(CREATE):
+            wanted = key.removeprefix(CREATE)
+            what = f"Create #{wanted}" if wanted else "Create a room"
+            return Row(Content.assemble(" ", Content.styled(f"+ {what}…", "$primary")))
+        room = self._rooms[key]
+        left = Content.assemble(
+            " ", Content.styled("#", "$text-muted"), Content.styled(name(key[1:]), "bold"),
+            Content.styled(f"  {name(room.topic)}", "$text-muted"),
+        )  # fmt: skip
+        signs = [f"{count(room.members)} {'person' if room.members == 1 else 'people'}"]
+        if room.private:
+            signs.append("private")
+        if room.joined:
+            signs.append("joined")
+        return Row(left, Content.styled(f"{' · '.join(signs)} ", "$text-muted"))
+
+
+class MemberPicker(Picker):
+    """Who is in a room, or online. Returns a name."""
+
+    placeholder: ClassVar[str] = "Find a person"
+
+    def __init__(self, title: str, members: Sequence[Member], me: str) -> None:
+        super().__init__()
+        self._title_text, self._me = title, me
+        self.members = _in_order(members)
+
+    def show_members(self, members: Sequence[Member]) -> None:
+        """Show these people instead."""
+        self.members = _in_order(members)
+        self.refresh_title()
+        self.refresh_rows(to_top=not self.query_text)
+
+    def title_text(self) -> str:
+        """Whose members, and how many."""
+        return f"{self._title_text} · {len(self.members)}"
+
+    def find(self, query: str) -> Sequence[str]:
+        """By name."""
+        return fuzzy.rank(query.strip().lstrip("@"), self.members, lambda key: key)
+
+    def draw(self, key: str) -> Row:
+        """Name, whether online, and what they are in the room."""
+        member = self.members[key]
+        sign = Content.styled("●", "$success") if member.online else Content.styled(
+            "○", "$text-disabled"
+        )  # fmt: skip
+        found = fuzzy.match(self.query_text.strip().lstrip("@"), key)
+        shown = name(key)
+        title = highlighted(shown, found[1] if found and shown == key else ())
+        signs = [text for text, true in (("operator", member.operator), ("you", key == self._me))
+                 if true]  # fmt: skip
+        return Row(
+            Content.assemble(" ", sign, " ", title),
+            Content.styled(f"{' · '.join(signs)} ", "$text-muted"),
+        )
+
+
+def _in_order(members: Sequence[Member]) -> dict[str, Member]:
+    order = sorted(members, key=lambda m: (not m.operator, not m.online, m.name.casefold()))
+    return {member.name: member for member in order}
+
+
+class DeedPicker(Picker):
+    """What can be done with a person or a message. Returns the deed's key."""
+
+    def __init__(self, title: str, deeds: dict[str, str]) -> None:
+        super().__init__()
+        self._title_text, self._deeds = title, deeds
+
+    def title_text(self) -> str:
+        """Whom or what it is about."""
+        return self._title_text
+
+    def find(self, query: str) -> Sequence[str]:
+        """By what it does."""
+        return fuzzy.rank(query.strip(), self._deeds, lambda key: self._deeds[key])
+
+    def draw(self, key: str) -> Row:
+        """What it does."""
+        return Row(Content(f" {self._deeds[key]}"))
+
+
+class EmojiPicker(Picker):
+    """Emoji to react with. Returns one."""
+
+    heading: ClassVar[str] = "React"
+    placeholder: ClassVar[str] = "Find an emoji: tada, heart, eyes …"
+
+    def __init__(self, given: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._given = given
+
+    def find(self, query: str) -> Sequence[str]:
+        """The usual ones first, by name."""
+        wanted = query.strip().strip(":").casefold()
+        if not wanted:
+            usual = [sign for sign in self._given if sign in _NAMES]
+            return list(dict.fromkeys([*usual, *(emoji.EMOJI[name] for name in emoji.USUAL)]))
+        return list(dict.fromkeys(sign for _, sign in emoji.matching(wanted)))
+
+    def draw(self, key: str) -> Row:
+        """The emoji, and its name."""
+        yours = "yours, choose to take it back " if key in self._given else ""
+        return Row(
+            Content.assemble(f" {key}  ", Content.styled(_NAMES[key], "$text-muted")),
+            Content.styled(yours, "$text-muted"),
+        )
+
+
+_NAMES: Final = {sign: name for name, sign in reversed(emoji.EMOJI.items())}

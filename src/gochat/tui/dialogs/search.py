@@ -1,0 +1,160 @@
+"""Full-text search; a hit is shown in its context."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.timer import Timer
+from textual.widgets import Input, Static
+
+from gochat.client import ChatError, ConnectionLost, Found, Message, conversation_of
+from gochat.tui.dialogs.picker import Picker
+from gochat.tui.model.presentation import ago, name
+from gochat.tui.text.sanitise import sanitise
+from gochat.tui.widgets.row_list import Row
+
+#: Seconds without a key before the server is asked, and between two questions.
+_PAUSE: Final = 0.2
+#: Rows from the end at which the next page is asked for.
+_NEAR_END: Final = 5
+#: Characters before the first match that its row shows.
+_LEAD: Final = 24
+
+#: Asks the server: query, conversation or None for all, cursor.
+Search = Callable[[str, str | None, str | None], Coroutine[Any, Any, Found]]
+
+
+class SearchScreen(Picker):
+    """Finds messages in the shown conversation or in all. Returns ``conv seq``."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+t", "scope", show=False, priority=True),
+    ]
+    placeholder: ClassVar[str] = "Words, in any order"
+    keys_text: ClassVar[str] = "Enter show it   Ctrl+T here or everywhere   Esc close"
+
+    def __init__(
+        self, search: Search, conv: str, me: str, now: Callable[[], float], query: str = ""
+    ) -> None:
+        super().__init__(query)
+        self._search, self._conv, self._me, self._now = search, conv, me, now
+        self._everywhere = True
+        self._hits: dict[str, Message] = {}
+        self._cursor: str | None = None
+        self._timer: Timer | None = None
+        self._asked = ""
+
+    def details(self) -> ComposeResult:
+        """The whole text of the hit under the cursor."""
+        with VerticalScroll(id="hit", can_focus=False):
+            yield Static("", id="hit-text", markup=False)
+
+    def on_mount(self) -> None:
+        """Search at once for what was given."""
+        if self.query_text:
+            self._ask_soon()
+
+    def title_text(self) -> str:
+        """Where is searched."""
+        return f"Search in {'everything' if self._everywhere else name(self._conv)}"
+
+    def find(self, query: str) -> Sequence[str]:
+        """What the server has found."""
+        return list(self._hits)
+
+    def draw(self, key: str) -> Row:
+        """Who, where, when, and the text around the first match."""
+        hit = self._hits[key]
+        conv = conversation_of(hit, self._me)
+        text = name(hit.text)
+        words = self._words()
+        first = min((text.casefold().find(word) for word in words if word in text.casefold()),
+                    default=0)  # fmt: skip
+        if first > _LEAD:
+            text = "…" + text[first - _LEAD :]
+        where = "" if not self._everywhere else f" {name(conv)}"
+        sender = Content.styled(name(hit.from_), "bold")
+        left = Content.assemble(
+            " ", sender, Content.styled(f"{where}  ", "$text-muted"), _marked(text, words)
+        )
+        return Row(left, Content.styled(f"{ago(hit.ts, self._now())} ", "$text-muted"))
+
+    def _words(self) -> list[str]:
+        return self.query_text.casefold().split()
+
+    def moved(self, key: str) -> None:
+        """Show the whole text, and ask for more near the end."""
+        if hit := self._hits.get(key):
+            self.query_one("#hit-text", Static).update(_marked(sanitise(hit.text), self._words()))
+        keys = list(self._hits)
+        if self._cursor and keys and keys.index(key) >= len(keys) - _NEAR_END:
+            cursor, self._cursor = self._cursor, None
+            self.run_worker(self._ask(self._asked, cursor), group="search")
+
+    @on(Input.Changed, "#picker-query")
+    def _query_typed(self) -> None:
+        self._ask_soon()
+
+    def _ask_soon(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_PAUSE, self._ask_now)
+
+    def _ask_now(self) -> None:
+        query = self.query_text.strip()
+        self._asked = query
+        self._hits, self._cursor = {}, None
+        self.workers.cancel_group(self, "search")
+        if not query:
+            self.refresh_rows()
+            self.query_one("#hit-text", Static).update("")
+            return
+        self.run_worker(self._ask(query, None), group="search")
+
+    async def _ask(self, query: str, cursor: str | None) -> None:
+        scope = None if self._everywhere else self._conv
+        text = self.query_one("#hit-text", Static)
+        is_first = cursor is None
+        while True:
+            try:
+                found = await self._search(query, scope, cursor)
+            except (ChatError, ConnectionLost) as error:
+                text.update(Content.styled(name(str(error)), "$text-error"))
+                self._cursor = cursor
+                return
+            cursor = found.cursor
+            if found.hits or cursor is None:
+                break
+            # A server without an index looks at some thousand messages for a page.
+            if not self._hits:
+                text.update(Content.styled("Looking further back…", "$text-muted"))
+            await asyncio.sleep(_PAUSE)
+        self._cursor = cursor
+        for hit in found.hits:
+            self._hits[f"{conversation_of(hit, self._me)} {hit.seq}"] = hit
+        self.refresh_rows(to_top=is_first)
+        if not self._hits:
+            text.update(Content.styled("Nothing found.", "$text-muted"))
+
+    def action_scope(self) -> None:
+        """Search here, or everywhere."""
+        self._everywhere = not self._everywhere
+        self.refresh_title()
+        self._ask_now()
+
+
+def _marked(text: str, words: Sequence[str]) -> Content:
+    """Return `text` with the words marked, whatever their case."""
+    content = Content(text)
+    for word in words:
+        for found in re.finditer(re.escape(word), text, re.IGNORECASE):
+            content = content.stylize("$accent bold", found.start(), found.end())
+    return content

@@ -1,0 +1,81 @@
+"""Going to a room or a person by a few letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.content import Content
+
+from gochat.client import Room
+from gochat.tui.dialogs.picker import Picker, highlighted
+from gochat.tui.input import fuzzy
+from gochat.tui.model.chat import Model
+from gochat.tui.model.presentation import count, name
+from gochat.tui.widgets.row_list import Row
+
+#: People who are looked through for letters that stand apart, with each key that is typed.
+_PEOPLE = 1000
+
+
+class Switcher(Picker):
+    """Conversations, then rooms to join, then people. Returns an address."""
+
+    heading: ClassVar[str] = "Go to"
+    placeholder: ClassVar[str] = "A room or a person"
+    keys_text: ClassVar[str] = "Enter go there   ↑↓ move   Esc close"
+
+    def __init__(self, model: Model, rooms: Sequence[Room] = ()) -> None:
+        super().__init__()
+        self._model = model
+        self._rooms = {room.room: room for room in rooms if not room.joined}
+
+    def add_rooms(self, rooms: Sequence[Room]) -> None:
+        """Offer rooms that can be joined, too."""
+        self._rooms = {room.room: room for room in rooms if not room.joined}
+        self.refresh_rows(to_top=False)
+
+    def find(self, query: str) -> Sequence[str]:
+        """The conversation before first, then what is unread, then the rest."""
+        model = self._model
+        wanted = query.strip()
+        known = [view.conv for view in model.ordered() if view.conv != model.current]
+        known.sort(key=self._urgency)
+        others = [room for room in self._rooms if room not in model.conversations]
+        near = model.people.matching(wanted.lstrip("#"))[:_PEOPLE]
+        people = [
+            f"@{person}"
+            for person in dict.fromkeys([*near, *model.people.names()[:_PEOPLE]])
+            if f"@{person}" not in model.conversations and person != model.me
+        ]
+        if not wanted:
+            return [*known, *others, *people]
+        sign = wanted[0] if wanted[0] in "#@" else ""
+        candidates = [key for key in (*known, *others, *people) if key.startswith(sign)]
+        return fuzzy.rank(wanted.lstrip("#@"), candidates, lambda key: key[1:])
+
+    def _urgency(self, conv: str) -> tuple[bool, bool, bool]:
+        view = self._model.conversations[conv]
+        urgent = view.badge and (view.mentions or not view.is_room)
+        return (conv != self._model.previous, not urgent, not view.badge)
+
+    def draw(self, key: str) -> Row:
+        """Name, what it is about, and what is unread."""
+        found = fuzzy.match(self.query_text.strip().lstrip("#@"), key[1:])
+        places = found[1] if found else ()
+        view = self._model.conversations.get(key)
+        title = highlighted(name(key[1:]), places if name(key[1:]) == key[1:] else ())
+        about, right = "", Content("")
+        if view is not None and view.is_room:
+            about = name(view.topic)
+        elif key in self._rooms:
+            about = f"not joined · {name(self._rooms[key].topic)}".rstrip(" ·")
+        elif key[1:] not in self._model.people:
+            about = "offline"
+        if view is not None and view.badge:
+            mention = "@" if view.mentions else ""
+            right = Content.styled(f"{mention}{count(view.badge)} ", "$accent bold")
+        sign = Content.styled(f" {key[0]}", "$text-muted")
+        return Row(
+            Content.assemble(sign, title, Content.styled(f"  {about}", "$text-muted")), right
+        )

@@ -1,0 +1,94 @@
+"""Telling a person who looks elsewhere: a bell, the desktop, the window's title.
+
+What is written here goes to the terminal as it is, around Textual; so texts of others pass through
+:func:`gochat.tui.model.presentation.name` first, and what ends a sequence is taken out of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from gochat.tui.model.presentation import name
+from gochat.tui.model.views import Attention
+from gochat.tui.profile.preferences import Settings
+
+#: Between two notifications of the desktop, in seconds. What comes in between is counted.
+INTERVAL: Final = 3.0
+_TEXT: Final = 120
+_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f;\\]")
+#: Terminals that know OSC 777 and not OSC 9.
+_OSC_777: Final = ("rxvt", "foot", "contour")
+
+
+class Notifier:
+    """Writes notifications with `write`; `clock` counts seconds."""
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        clock: Callable[[], float],
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._in_tmux = "TMUX" in environ
+        terminal = f"{environ.get('TERM', '')} {environ.get('TERM_PROGRAM', '')}"
+        self._form = 777 if any(kind in terminal for kind in _OSC_777) else 9
+        self._told_at = float("-inf")
+        self._untold = 0
+        self._title = ""
+
+    def tell(self, news: Iterable[Attention], settings: Settings) -> None:
+        """Tell of mentions, private messages and invitations; nothing else is worth a bell."""
+        worth = [one for one in news if one.kind != "message"]
+        if not worth:
+            return
+        if settings.bell:
+            self._write("\a")
+        if not settings.desktop:
+            return
+        now = self._clock()
+        self._untold += len(worth)
+        if now - self._told_at < INTERVAL:
+            return
+        last = worth[-1]
+        title, body = _words(last)
+        if self._untold > 1:
+            body = f"{self._untold} new messages, the last from {title}"
+            title = "gochat"
+        self._told_at, self._untold = now, 0
+        self._write(self._wrapped(self._notification(title, body)))
+
+    def show_title(self, unread: int, *, mentioned: bool, person: str) -> None:
+        """Have the window's title tell what is unread."""
+        count = f"({'@' if mentioned else ''}{unread}) " if unread else ""
+        title = _safe(f"{count}gochat · {name(person)}")
+        if title != self._title:
+            self._title = title
+            self._write(f"\x1b]2;{title}\x1b\\")
+
+    def _notification(self, title: str, body: str) -> str:
+        if self._form == 777:
+            return f"\x1b]777;notify;{_safe(title)};{_safe(body)}\x1b\\"
+        return f"\x1b]9;{_safe(title)}: {_safe(body)}\x1b\\"
+
+    def _wrapped(self, sequence: str) -> str:
+        """Have tmux pass a sequence on (where `allow-passthrough` lets it)."""
+        if not self._in_tmux:
+            return sequence
+        return "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"
+
+
+def _words(news: Attention) -> tuple[str, str]:
+    sender = name(news.sender)
+    if news.kind == "invite":
+        return sender, f"invites you to {name(news.conv)}"
+    where = f" in {name(news.conv)}" if news.kind == "mention" else ""
+    return f"{sender}{where}", name(news.text)
+
+
+def _safe(text: str) -> str:
+    return _UNSAFE.sub(" ", text)[:_TEXT]

@@ -1,0 +1,1 @@
+"""What can be typed: keys, commands, completions, emoji."""

@@ -1,0 +1,1 @@
+"""What this person sees, and how it is put into words. Pure."""

@@ -1,0 +1,531 @@
+"""What this person sees, in one place. Pure: no Textual, no network.
+
+The client's events go in by :meth:`Model.apply`; what is to be drawn again comes out by
+:meth:`Model.take_changes`, as often as somebody wants to draw. Between the two nothing is drawn,
+however many events there are. One class and so one long file: each event touches conversations,
+people and what changed at once, and two halves would call each other all the time.
+"""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal, assert_never
+
+from gochat.client import (
+    ClientEvent,
+    Conversation,
+    HistoryPage,
+    IsTyping,
+    Level,
+    Marked,
+    Message,
+    NewLogin,
+    Outgoing,
+    OutgoingChanged,
+    OutgoingState,
+    Presence,
+    Reset,
+    StateChanged,
+    Synchronised,
+    conversation_of,
+)
+from gochat.client.address import Security
+from gochat.protocol.messages import LOBBY
+from gochat.tui.model.entries import Entry
+from gochat.tui.model.roster import Roster
+from gochat.tui.model.timeline import Timeline
+from gochat.tui.model.views import Attention, AttentionKind, Changes, Connection, ConversationView
+
+#: Seconds after which somebody no longer types, unless they are said to again.
+TYPING_LAPSE: Final = 6.0
+#: The longest wait for the next attempt to connect that is shown, in seconds.
+LONGEST_WAIT: Final = 7 * 86_400.0
+#: Entries that a conversation keeps while another one is shown; history brings the rest back.
+KEPT: Final = 1000
+#: With more people online than this, arrivals and departures are told by the list alone.
+PRESENCE_LINES: Final = 50
+#: A message that is older than this (ms) when it arrives is history: it rings no bell.
+FRESH: Final = 120_000
+
+
+class Model:
+    """The state of the app. `me` is the person; `clock` counts seconds and never goes back."""
+
+    def __init__(
+        self,
+        me: str,
+        *,
+        security: Security = Security.THIS_MACHINE,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.me = me
+        self.conversations: dict[str, ConversationView] = {}
+        self.people = Roster()
+        self.connection = Connection()
+        #: Who can read what is sent to the server.
+        self.security = security
+        self.outgoing: dict[str, Outgoing] = {}
+        self.presence_lines = True
+        #: The conversation that is shown.
+        self.current = ""
+        #: The one before.
+        self.previous = ""
+        self._clock = clock
+        self._now = now
+        self._changes = Changes()
+        self._touched: set[str] = set()
+        self._spellings: dict[str, str] = {}  # as typed → as the server spells it
+        self._synchronised = False
+
+    # -- reading --------------------------------------------------------------------------------
+
+    @property
+    def shown(self) -> ConversationView:
+        """The conversation that is shown."""
+        return self.conversations[self.current]
+
+    @property
+    def is_synchronised(self) -> bool:
+        """True once the server has told what there is."""
+        return self._synchronised
+
+    def find(self, conv: str) -> ConversationView | None:
+        """Return the view of a conversation, also where `conv` is another spelling of it."""
+        view = self.conversations.get(self._spellings.get(conv, conv))
+        if view is None:
+            key = _folded(conv)
+            view = next((v for v in self.conversations.values() if _folded(v.conv) == key), None)
+        return view
+
+    def ordered(self) -> list[ConversationView]:
+        """Return the conversations in the order of the list: lobby, rooms, people; by name."""
+        return sorted(
+            self.conversations.values(),
+            key=lambda c: (not c.is_room, c.conv != LOBBY, c.name.casefold()),
+        )
+
+    @property
+    def badges(self) -> tuple[int, bool]:
+        """All unread that the person wants to know of, and whether they are mentioned in it."""
+        views = [view for view in self.conversations.values() if view.level != "none"]
+        return sum(v.badge for v in views), any(v.mentions for v in views)
+
+    def counts(self) -> tuple[int, int]:
+        """How many messages wait to be sent, and how many were refused."""
+        failed = sum(o.state is OutgoingState.FAILED for o in self.outgoing.values())
+        return len(self.outgoing) - failed, failed
+
+    def typists(self, conv: str) -> list[str]:
+        """Return who is typing there at this moment."""
+        view = self.conversations.get(conv)
+        if view is None:
+            return []
+        now = self._clock()
+        return sorted(name for name, until in view.typing.items() if until > now)
+
+    def retry_in(self) -> int | None:
+        """Return the whole seconds until the next attempt to connect."""
+        if self.connection.until is None:
+            return None
+        return max(0, round(self.connection.until - self._clock()))
+
+    def next_unread(self) -> str | None:
+        """Return the next conversation with something unread after the shown one; mentions first.
+
+        Messages of one person to another count as mentions.
+        """
+        order = [view for view in self.ordered() if view.conv != self.current]
+        place = next((i for i, v in enumerate(self.ordered()) if v.conv == self.current), 0)
+        turned = order[place:] + order[:place]
+        for wanted in (
+            [v for v in turned if v.level != "none" and (v.mentions or not v.is_room)],
+            [v for v in turned if v.level == "all"],
+        ):
+            for view in wanted:
+                if view.unread:
+                    return view.conv
+        return None
+
+    # -- what changed ---------------------------------------------------------------------------
+
+    @property
+    def has_changes(self) -> bool:
+        """True when there is something to draw."""
+        return bool(self._touched) or bool(self._changes)
+
+    def take_changes(self) -> Changes:
+        """Return what is to be drawn again since the last call."""
+        changes, self._changes = self._changes, Changes()
+        for conv in self._touched:
+            view = self.conversations.get(conv)
+            if view is not None and (log := view.timeline.take_changes()):
+                changes.logs[conv] = log
+        self._touched.clear()
+        return changes
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def apply(self, event: ClientEvent) -> None:
+        """Take one event of the client."""
+        match event:
+            case Message():
+                self._message(event)
+            case Presence():
+                self._presence(event)
+            case Marked():
+                self._marked(event)
+            case IsTyping():
+                self._typing(event)
+            case NewLogin():
+                pass  # for the app
+            case StateChanged():
+                until = (
+                    None
+                    if event.retry_in is None
+                    else self._clock() + min(event.retry_in, LONGEST_WAIT)
+                )
+                self.connection = Connection(event.state, event.reason, until)
+                self._changes.connection = True
+            case Synchronised():
+                self._synchronise(event)
+            case Reset():
+                self._reset(event)
+            case OutgoingChanged():
+                self.put_outgoing(event.outgoing)
+            case _:
+                assert_never(event)
+
+    def _message(self, message: Message) -> None:
+        conv = conversation_of(message, self.me)
+        if self._is_elsewhere(message, conv):
+            return
+        view = self._known(conv)
+        counted = message.seq <= view.head
+        view.head = max(view.head, message.seq)
+        view.epoch = message.epoch
+        view.typing.pop(message.from_, None)
+        entry = view.timeline.add(message)
+        self._touched.add(conv)
+        self._membership(view, message)
+        if message.from_ == self.me:
+            if message.kind == "text" and not view.unread:
+                view.read = max(view.read, message.seq)  # what one says oneself is never unread
+        elif message.kind == "text" and message.seq > view.read:
+            mention = self.me in message.mentions
+            if not counted:
+                view.unread += 1
+                view.mentions += mention
+            self._attend(view, message, mention=mention)
+        self._changes.conversations = True
+        if entry is None and view.timeline.newer:
+            # The place that is shown is not the present: the list tells that there is something.
+            return
+        if conv != self.current and len(view.timeline) > 2 * KEPT:
+            view.timeline.trim(KEPT)
+
+    def _is_elsewhere(self, message: Message, conv: str) -> bool:
+        """Take the entry of a room that one is not in: an invitation to it, or one's own going."""
+        view = self.find(conv)
+        if message.from_ == self.me:
+            return message.kind in ("leave", "kick") and view is None
+        if message.kind == "invite" and message.text == self.me:
+            if view is None or not view.joined:
+                self._changes.attention.append(Attention(conv, message.from_, "", "invite"))
+            return view is None
+        return view is None and conv.startswith("#") and message.kind in ("leave", "kick")
+
+    def _membership(self, view: ConversationView, message: Message) -> None:
+        mine = message.from_ == self.me
+        match message.kind:
+            case "topic":
+                view.topic = message.text
+            case "access":
+                view.private = message.text == "private"
+            case "operator" if message.text == self.me:
+                view.operator = True
+            case "member" if message.text == self.me:
+                view.operator = False
+            case "create" if mine:
+                view.joined, view.operator = True, True
+                view.private = message.text == "private"
+            case "join" if mine:
+                view.joined = True
+            case "leave" if mine:
+                self._gone(view)
+            case "kick" if message.text == self.me:
+                self._gone(view)
+            case _:
+                pass
+
+    def _gone(self, view: ConversationView) -> None:
+        view.joined = view.operator = False
+        view.unread = view.mentions = 0
+        self._forget_left(view)
+
+    def _forget_left(self, view: ConversationView) -> None:
+        """Forget a room that one is not in, unless it is shown or has something that is not sent:
+        the person decides what becomes of that."""
+        if not view.joined and view.conv != self.current and not view.timeline.unsent:
+            self.forget(view.conv)
+
+    def _attend(self, view: ConversationView, message: Message, *, mention: bool) -> None:
+        if self._now() * 1000 - message.ts > FRESH or view.level == "none":
+            return
+        kind: AttentionKind
+        if not view.is_room:
+            kind = "direct"
+        elif mention:
+            kind = "mention"
+        elif view.level == "all":
+            kind = "message"
+        else:
+            return
+        self._changes.attention.append(Attention(view.conv, message.from_, message.text, kind))
+
+    def _presence(self, presence: Presence) -> None:
+        arrived, left = self.people.apply(presence)
+        self._changes.people = True
+        self._changes.conversations = True  # their signs tell who is there
+        if not self.presence_lines:
+            return
+        crowd = len(self.people) > PRESENCE_LINES
+        ts = int(self._now() * 1000)
+        for names, text in ((arrived, "online"), (left, "offline")):
+            for name in names:
+                if name == self.me:
+                    continue
+                for conv in ((LOBBY,) if not crowd else ()) + (f"@{name}",):
+                    view = self.conversations.get(conv)
+                    if view is not None and (len(view.timeline) or conv == self.current):
+                        view.timeline.note("presence", name, text, ts)
+                        self._touched.add(conv)
+
+    def _marked(self, marked: Marked) -> None:
+        view = self.conversations.get(marked.conv)
+        if view is None:
+            return
+        view.read = max(view.read, marked.read)
+        view.unread, view.mentions, view.level = marked.unread, marked.mentions, marked.level
+        self._changes.conversations = True
+
+    def _typing(self, typing: IsTyping) -> None:
+        view = self.conversations.get(conversation_of(typing, self.me))
+        if view is not None and typing.from_ != self.me:
+            view.typing[typing.from_] = self._clock() + TYPING_LAPSE
+            self._changes.typing = True
+
+    def _synchronise(self, picture: Synchronised) -> None:
+        self.people.replace(picture.people)
+        known = {conversation.conv for conversation in picture.conversations}
+        for conversation in picture.conversations:
+            view = self._known(conversation.conv)
+            _describe(view, conversation)
+        for conv in [*self.conversations]:
+            view = self.conversations[conv]
+            if conv not in known and view.is_room:
+                self._gone(view)
+        if LOBBY not in self.conversations:
+            self._open(LOBBY)
+        if self.current not in self.conversations:
+            self.show(LOBBY)
+        self._synchronised = True
+        self._changes.conversations = self._changes.people = True
+
+    def _reset(self, reset: Reset) -> None:
+        view = self._known(reset.conv)
+        entries = reset.entries
+        view.epoch = reset.epoch
+        view.head = entries[-1].seq if entries else 0
+        view.read = min(view.read, view.head)
+        view.timeline.reset(entries, as_of=view.head, older=bool(entries) and entries[0].seq > 1)
+        for message in entries:
+            self._membership(view, message)
+        view.divider = None
+        self._touched.add(reset.conv)
+        self._changes.conversations = True
+
+    # -- what the person does -------------------------------------------------------------------
+
+    def show(self, conv: str) -> ConversationView:
+        """Show a conversation; one that was never used before begins."""
+        view = self.find(conv) or self._open(conv)
+        if view.conv != self.current:
+            before = self.conversations.get(self.current)
+            self.previous, self.current = self.current, view.conv
+            if before is not None:
+                self._leave(before)
+        view.divider = view.read if view.unread else None
+        self._changes.conversations = self._changes.typing = True
+        return view
+
+    def _leave(self, view: ConversationView) -> None:
+        view.divider = None
+        view.timeline.trim(KEPT)
+        view.timeline.take_changes()
+        self._forget_left(view)
+
+    def forget(self, conv: str) -> None:
+        """Take a conversation out of the list."""
+        if conv != LOBBY and conv in self.conversations:
+            del self.conversations[conv]
+            self._changes.conversations = True
+            if self.current == conv:
+                back = self.previous if self.previous in self.conversations else LOBBY
+                self.current, self.previous = "", ""
+                self.show(back)
+
+    def add_page(self, page: HistoryPage, where: Literal["older", "newer", "instead"]) -> int:
+        """Take a page of history; return how many entries of it are seen."""
+        view = self.find(page.conv)
+        if view is None:
+            return 0
+        timeline, before = view.timeline, len(view.timeline)
+        if view.epoch and page.epoch != view.epoch and timeline.last is not None:
+            return 0  # of another history of the log: the client will say so itself
+        view.epoch = page.epoch
+        view.head = max(view.head, page.head)
+        self._touched.add(page.conv)
+        match where:
+            case "older":
+                return timeline.add_older(page.entries, as_of=page.head, older=page.older)
+            case "newer":
+                timeline.add_newer(page.entries, as_of=page.head, newer=page.newer)
+            case "instead":
+                timeline.reset(page.entries, as_of=page.head, older=page.older, newer=page.newer)
+        return len(timeline) - before
+
+    def mark_read(self, seq: int) -> None:
+        """The shown conversation is read up to `seq`."""
+        view = self.shown
+        if seq > view.read or view.unread:
+            view.read = max(view.read, seq)
+            view.unread, view.mentions = view.timeline.unread_after(view.read)
+            self._changes.conversations = True
+
+    def set_level(self, conv: str, level: Level) -> None:
+        """The person wants to be told of something else."""
+        self.conversations[conv].level = level
+        self._changes.conversations = True
+
+    def put_outgoing(self, outgoing: Outgoing) -> None:
+        """Show what has become of a message on its way."""
+        self._changes.outbox = True
+        view = self.find(outgoing.to)
+        if outgoing.state is OutgoingState.SENT:
+            self.outgoing.pop(outgoing.cid, None)
+            if view is None:
+                return
+        else:
+            self.outgoing[outgoing.cid] = outgoing
+            if view is None:
+                view = self._open(outgoing.to)
+                view.joined = not view.is_room  # else it would be there
+        if outgoing.sent_as is not None:
+            view = self._respell(view, outgoing.sent_as.to)
+        self._put_line(view, outgoing)
+        self._forget_left(view)
+
+    def _put_line(self, view: ConversationView, outgoing: Outgoing) -> None:
+        sent = outgoing.sent_as
+        view.timeline.put(
+            outgoing.cid,
+            outgoing.text,
+            outgoing.created,
+            reply_to=outgoing.reply_to,
+            state=outgoing.state.value,
+            error=outgoing.error.text if outgoing.error else "",
+            place=outgoing.place,
+            seq=sent.seq if sent is not None and view.epoch in ("", sent.epoch) else None,
+        )
+        self._touched.add(view.conv)
+
+    def take_outbox(self, outbox: Iterable[Outgoing]) -> None:
+        """Show what an earlier run of the program has left in the outbox."""
+        for outgoing in outbox:
+            self.put_outgoing(outgoing)
+
+    def drop_outgoing(self, cid: str) -> None:
+        """Forget a message that was refused."""
+        if outgoing := self.outgoing.pop(cid, None):
+            if view := self.find(outgoing.to):
+                view.timeline.drop(cid)
+                self._touched.add(view.conv)
+            self._changes.outbox = True
+
+    def take_drafts(self, drafts: Mapping[str, str]) -> None:
+        """Take what an earlier run of the program had typed and not sent."""
+        for conv, text in drafts.items():
+            view = self.find(conv)
+            if view is None and conv.startswith("@"):
+                view = self._open(conv)
+            if view is not None:
+                view.draft = text
+
+    def drafts(self) -> dict[str, str]:
+        """Return what was typed and not sent, by conversation."""
+        return {v.conv: v.draft for v in self.conversations.values() if v.draft.strip()}
+
+    def lapse_typing(self) -> None:
+        """Forget who no longer types; call it now and then."""
+        now = self._clock()
+        for view in self.conversations.values():
+            for name in [name for name, until in view.typing.items() if until <= now]:
+                del view.typing[name]
+                self._changes.typing = True
+
+    def entry(self, key: str) -> Entry | None:
+        """Return an entry of the shown conversation."""
+        return self.shown.timeline.find(key)
+
+    def _known(self, conv: str) -> ConversationView:
+        """Return the view of a conversation as the server spells it; one that is new begins."""
+        view = self.find(conv)
+        return self._open(conv) if view is None else self._respell(view, conv)
+
+    def _respell(self, view: ConversationView, conv: str) -> ConversationView:
+        """Call a conversation what the server calls it: it is one with what is there already."""
+        typed = view.conv
+        if typed == conv:
+            return view
+        self._spellings[typed] = conv
+        del self.conversations[typed]
+        if (known := self.conversations.get(conv)) is None:
+            view.conv = conv
+            self.conversations[conv] = known = view
+        else:
+            known.draft = known.draft or view.draft
+            for outgoing in self.outgoing.values():
+                if outgoing.cid in view.timeline.unsent:
+                    self._put_line(known, outgoing)
+        if self.current == typed:
+            self.current = conv
+        if self.previous == typed:
+            self.previous = conv
+        self._touched.add(conv)
+        self._changes.conversations = True
+        return known
+
+    def _open(self, conv: str) -> ConversationView:
+        view = ConversationView(conv=conv, timeline=Timeline(self.me))
+        self.conversations[conv] = view
+        self._changes.conversations = True
+        return view
+
+
+def _folded(conv: str) -> str:
+    # What the server surely takes for the same name. Nothing is sent by a guess that goes further.
+    return unicodedata.normalize("NFC", conv.lower())
+
+
+def _describe(view: ConversationView, conversation: Conversation) -> None:
+    view.epoch = conversation.epoch
+    view.head = max(view.head, conversation.head) if view.epoch else conversation.head
+    view.read, view.unread, view.mentions = (
+        conversation.read, conversation.unread, conversation.mentions,
+    )  # fmt: skip
+    view.level, view.topic = conversation.level, conversation.topic
+    view.operator, view.private = conversation.operator, conversation.private
+    view.joined = True

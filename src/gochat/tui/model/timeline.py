@@ -1,0 +1,404 @@
+"""One conversation's log as one person sees it. Pure: no Textual, no network.
+
+A log holds more than lines of chat: an edit or a reaction is an entry, too, and changes a line that
+is further up. The timeline folds them in and keeps what is to be seen, in the order in which it is
+to be seen, and says what changed so that a widget need not look at everything again.
+
+What is seen is a contiguous run of the log, then what this person has said and the server has not
+yet acknowledged: it has no place in the log yet, so it stays at the end whatever else arrives. A
+message that was refused stays where it was when that became known.
+
+A message of one's own is known by its `cid`. As soon as the log is known to hold it, by an event, a
+page or an acknowledgement, its line is the log's entry and no other: :meth:`Timeline._settle` and
+:meth:`Timeline.put` see to that, whichever comes first.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Literal
+
+from gochat.protocol.messages import Message, Reaction
+from gochat.tui.model.entries import (
+    Change,
+    Entry,
+    Inserted,
+    Prepended,
+    Removed,
+    Renewed,
+    Replaced,
+    State,
+    Tally,
+)
+
+#: Entries that change others, and are not seen themselves.
+CHANGES: Final = frozenset({"edit", "delete", "react", "unreact"})
+
+
+class Timeline:
+    """The entries of one conversation. `me` is whose view it is."""
+
+    def __init__(self, me: str) -> None:
+        self.me = me
+        self.entries: list[Entry] = []
+        #: What waits for its acknowledgement, by cid, seen after all entries.
+        self.pending: dict[str, Entry] = {}
+        #: What was refused, by cid; each is among the entries, too.
+        self.refused: dict[str, Entry] = {}
+        #: The first and last seq that are loaded; both None when nothing is.
+        self.first: int | None = None
+        self.last: int | None = None
+        #: Whether the log has more before `first`, as far as is known.
+        self.older = True
+        #: Whether the log has more after `last`: only while an old place is shown.
+        self.newer = False
+        self._seqs: list[int] = []  # of the entries that have one, for looking places up
+        self._by_seq: dict[int, Entry] = {}
+        self._cids: set[str] = set()  # of the person's own entries that are loaded
+        self._replies: dict[int, list[Entry]] = {}
+        self._notices = 0
+        self._changes: list[Change] = []
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from self.entries
+        yield from self.pending.values()
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.pending)
+
+    @property
+    def unsent(self) -> set[str]:
+        """The cids of what is not in the log, as far as is known."""
+        return {*self.pending, *self.refused}
+
+    def take_changes(self) -> list[Change]:
+        """Return what changed since the last call, in order."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def entry(self, seq: int) -> Entry | None:
+        """Return what is seen of the log entry `seq`, or None if it is not loaded or not seen."""
+        return self._by_seq.get(seq)
+
+    def find(self, key: str) -> Entry | None:
+        """Return the entry with this key."""
+        logged = self._by_seq.get(int(key)) if key.isdigit() else None
+        return logged or self.pending.get(key) or self.refused.get(key)
+
+    def key_at(self, seq: int) -> str | None:
+        """Return the key of the last entry that is seen up to `seq`."""
+        index = bisect_right(self._seqs, seq)
+        return str(self._seqs[index - 1]) if index else None
+
+    def unread_after(self, seq: int) -> tuple[int, int]:
+        """Count the loaded messages of others after `seq`, and those of them that mention me."""
+        unread = mentions = 0
+        for at in self._seqs[bisect_right(self._seqs, seq) :]:
+            entry = self._by_seq[at]
+            if entry.kind == "text" and not entry.own and not entry.deleted:
+                unread += 1
+                mentions += entry.mention
+        return unread, mentions
+
+    # -- the log --------------------------------------------------------------------------------
+
+    def add(self, message: Message) -> Entry | None:
+        """Take the next entry of the log; return what is seen of it, or None.
+
+        One that is loaded already is ignored. One that would leave a gap is left to history, and
+        `newer` says that there is something to fetch; so it is while an old place is shown.
+        """
+        if self.last is not None and message.seq > self.last + 1:
+            self.newer = True
+        if self.newer or (self.last is not None and message.seq <= self.last):
+            self._settle((message,))
+            return None
+        return self._append(message, as_of=message.seq)
+
+    def add_newer(self, messages: Sequence[Message], *, as_of: int, newer: bool) -> None:
+        """Take a page of history that follows what is loaded."""
+        for message in messages:
+            if self.last is None or message.seq == self.last + 1:
+                self._append(message, as_of=as_of)
+        self.newer = newer
+
+    def add_older(self, messages: Sequence[Message], *, as_of: int, older: bool) -> int:
+        """Take a page of history that precedes what is loaded; return how many are seen of it."""
+        messages = [m for m in messages if self.first is None or m.seq < self.first]
+        self.older = older
+        if not messages:
+            return 0
+        self._settle(messages)
+        seen = [self._seen(m, as_of) for m in messages if m.kind not in CHANGES]
+        self.first = messages[0].seq
+        if self.last is None:
+            self.last = messages[-1].seq
+        self.entries[:0] = seen
+        self._seqs[:0] = [entry.seq for entry in seen if entry.seq is not None]
+        for entry in seen:
+            self._index(entry)
+        if seen:
+            self._changes.append(Prepended(tuple(seen)))
+        for entry in seen:
+            self._requote(entry)
+        return len(seen)
+
+    def reset(
+        self, messages: Sequence[Message], *, as_of: int, older: bool, newer: bool = False
+    ) -> None:
+        """Forget the log and show `messages` instead. What is pending or refused stays."""
+        self._settle(messages)
+        for cid in [cid for cid, line in self.pending.items() if line.state == "sent"]:
+            self.drop(cid)  # it is in the log; if not in this page, then before or after it
+        self.entries = [self._seen(m, as_of) for m in messages if m.kind not in CHANGES]
+        self._seqs = [entry.seq for entry in self.entries if entry.seq is not None]
+        self._by_seq, self._cids, self._replies = {}, set(), {}
+        for entry in self.entries:
+            self._index(entry)
+        for entry in self.entries:
+            self._quote(entry)
+        self.entries += self.refused.values()
+        self.first = messages[0].seq if messages else None
+        self.last = messages[-1].seq if messages else None
+        self.older, self.newer = older, newer
+        self._changes = [Renewed()]
+
+    def trim(self, keep: int) -> None:
+        """Forget all but about the last `keep` entries, which history can bring back."""
+        if len(self._seqs) <= keep:
+            return
+        first = self._seqs[-keep]
+        cut = next(i for i, entry in enumerate(self.entries) if entry.seq == first)
+        kept = [entry for entry in self.entries[:cut] if entry.cid in self.refused]
+        self.entries = kept + self.entries[cut:]
+        for seq in self._seqs[:-keep]:
+            self._cids.discard(self._by_seq.pop(seq).cid or "")
+        del self._seqs[:-keep]
+        self._replies = {}
+        for entry in self.entries:
+            if entry.reply_to is not None:
+                self._replies.setdefault(entry.reply_to, []).append(entry)
+        self.first, self.older = first, True
+        self._changes = [Renewed()]
+
+    def note(self, kind: Literal["presence"], sender: str, text: str, ts: int) -> None:
+        """Add a line that is in no log."""
+        self._notices += 1
+        self._insert(Entry(key=f"n{self._notices}", kind=kind, sender=sender, text=text, ts=ts))
+
+    def _append(self, message: Message, *, as_of: int) -> Entry | None:
+        self.last = message.seq
+        if self.first is None:
+            self.first = message.seq
+            self.older = message.seq > 1
+        if message.kind in CHANGES:
+            self._change(message)
+            return None
+        entry = self._seen(message, as_of)
+        self._index(entry)
+        self._quote(entry)
+        self._seqs.append(message.seq)
+        if entry.own and entry.cid is not None and entry.cid == next(iter(self.pending), None):
+            # The line is where it belongs, for nothing that was said before it still waits.
+            del self.pending[entry.cid]
+            self.entries.append(entry)
+            self._changes.append(Replaced(entry.cid, entry))
+        else:
+            self._settle((message,))
+            self._insert(entry)
+        return entry
+
+    def _settle(self, messages: Iterable[Message]) -> None:
+        """Forget the lines of what has turned out to be in the log: it is seen at its place."""
+        for message in messages:
+            if message.from_ == self.me and message.cid is not None:
+                self.drop(message.cid)
+
+    def _insert(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        before = next(iter(self.pending), None)
+        if self._changes:
+            match self._changes[-1]:
+                case Inserted(entries, at) if at == before:
+                    self._changes[-1] = Inserted((*entries, entry), at)
+                    return
+                case _:
+                    pass
+        self._changes.append(Inserted((entry,), before))
+
+    def _seen(self, message: Message, as_of: int) -> Entry:
+        return Entry(
+            key=str(message.seq),
+            kind=message.kind,
+            sender=message.from_,
+            text=message.text,
+            ts=message.ts,
+            seq=message.seq,
+            cid=message.cid,
+            own=message.from_ == self.me,
+            edited=message.edited,
+            deleted=message.deleted,
+            mention=self.me in message.mentions and message.from_ != self.me,
+            reply_to=message.ref if message.kind == "text" else None,
+            reactions={r.emoji: _tally(r) for r in message.reactions},
+            as_of=as_of,
+        )
+
+    def _index(self, entry: Entry) -> None:
+        if entry.seq is not None:
+            self._by_seq[entry.seq] = entry
+            if entry.own and entry.cid is not None:
+                self._cids.add(entry.cid)
+        if entry.reply_to is not None:
+            self._replies.setdefault(entry.reply_to, []).append(entry)
+
+    def _quote(self, entry: Entry) -> None:
+        if entry.reply_to is not None:
+            quoted = self._by_seq.get(entry.reply_to)
+            entry.reply = ("", "") if quoted is None else (quoted.sender, quoted.text)
+
+    def _requote(self, entry: Entry) -> None:
+        """Show what `entry` reads now wherever it is quoted, and what it quotes itself."""
+        self._quote(entry)
+        for reply in self._replies.get(entry.seq or 0, ()):
+            self._quote(reply)
+            self._changes.append(Replaced(reply.key, reply))
+
+    # -- changes --------------------------------------------------------------------------------
+
+    def _change(self, message: Message) -> None:
+        entry = self._by_seq.get(message.ref or 0)
+        # An edit that is deleted was followed by another one, or by the message's deletion.
+        if entry is None or entry.deleted or message.deleted or message.seq <= entry.as_of:
+            return
+        match message.kind:
+            case "edit":
+                entry.text = message.text
+                entry.edited = message.seq
+                entry.mention = self.me in message.mentions and not entry.own
+            case "delete":
+                entry.text = ""
+                entry.deleted = True
+                entry.reactions = {}
+            case "react":
+                _react(entry.reactions, message.text, message.from_, self.me)
+            case "unreact":
+                _unreact(entry.reactions, message.text, message.from_, self.me)
+            case _:
+                return
+        self._changes.append(Replaced(entry.key, entry))
+        if message.kind in ("edit", "delete"):
+            self._requote(entry)
+
+    # -- what is on its way -----------------------------------------------------------------------
+
+    def put(
+        self,
+        cid: str,
+        text: str,
+        ts: int,
+        *,
+        reply_to: int | None = None,
+        state: State = "pending",
+        error: str = "",
+        seq: int | None = None,
+        place: int = 0,
+    ) -> None:
+        """Show a message that is not in the log yet, or what has become of it since.
+
+        `seq` is its place in the log, once it has one. Its line stays until it is its turn there.
+        What is pending is in the order of `place`, or else of this call.
+        """
+        if cid in self._cids:
+            return  # it is in the log: the news of that came first
+        if seq is not None and (self.last is None or self.newer or seq <= self.last):
+            self.drop(cid)  # its turn has passed, or comes when that part of the log is loaded
+        elif state == "failed":
+            self._refuse(cid, text, ts, reply_to, error)
+        elif waiting := self.pending.get(cid):
+            if waiting.state != state:
+                waiting.state = state
+                self._changes.append(Replaced(cid, waiting))
+        elif state == "pending":
+            self.drop(cid)  # it was refused, and is tried again
+            entry = self._own(cid, text, ts, reply_to, state, error)
+            entry.place = place
+            later = [line for line in self.pending.values() if line.place > place]
+            self.pending[cid] = entry
+            for line in later:  # sent again, for the server has lost it: before what is new
+                self.pending[line.key] = self.pending.pop(line.key)
+            self._changes.append(Inserted((entry,), later[0].key if later else None))
+
+    def drop(self, cid: str) -> None:
+        """Forget a message that is not in the log, if it is here."""
+        if self.pending.pop(cid, None):
+            self._changes.append(Removed(cid))
+        elif refused := self.refused.pop(cid, None):
+            self.entries.remove(refused)
+            self._changes.append(Removed(cid))
+
+    def _refuse(self, cid: str, text: str, ts: int, reply_to: int | None, error: str) -> None:
+        entry = self._own(cid, text, ts, reply_to, "failed", error)
+        before, self.refused[cid] = self.refused.get(cid), entry
+        if before is not None:
+            self.entries[self.entries.index(before)] = entry
+            self._changes.append(Replaced(cid, entry))
+        elif cid == next(iter(self.pending), None):
+            del self.pending[cid]
+            self.entries.append(entry)
+            self._changes.append(Replaced(cid, entry))
+        else:
+            if self.pending.pop(cid, None):
+                self._changes.append(Removed(cid))
+            self._insert(entry)
+
+    def _own(
+        self, cid: str, text: str, ts: int, reply_to: int | None, state: State, error: str
+    ) -> Entry:
+        entry = Entry(
+            key=cid, kind="text", sender=self.me, text=text, ts=ts, cid=cid, own=True,
+            state=state, error=error, reply_to=reply_to,
+        )  # fmt: skip
+        self._quote(entry)
+        return entry
+
+
+def _tally(reaction: Reaction) -> Tally:
+    return Tally(reaction.count, set(reaction.names), reaction.me)
+
+
+def _react(reactions: dict[str, Tally], emoji: str, name: str, me: str) -> None:
+    tally = reactions.setdefault(emoji, Tally(0, set()))
+    if name in tally.names or (name == me and tally.me):
+        return
+    tally.names.add(name)
+    tally.gone.discard(name)
+    tally.count += 1
+    tally.me = tally.me or name == me
+
+
+def _unreact(reactions: dict[str, Tally], emoji: str, name: str, me: str) -> None:
+    tally = reactions.get(emoji)
+    if tally is None or not _may_have_given(tally, name, me):
+        return
+    tally.names.discard(name)
+    tally.gone.add(name)
+    tally.count -= 1
+    if name == me:
+        tally.me = False
+    if tally.count <= 0:
+        del reactions[emoji]
+
+
+def _may_have_given(tally: Tally, name: str, me: str) -> bool:
+    """Return whether somebody is among those whom a tally counts, as far as is known: it names only
+    the first ten."""
+    if name == me:
+        return tally.me
+    if name in tally.names:
+        return True
+    unnamed = tally.count - len(tally.names) - (tally.me and me not in tally.names)
+    return unnamed > 0 and name not in tally.gone

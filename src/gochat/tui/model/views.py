@@ -1,0 +1,92 @@
+"""The parts of the model: one conversation, the connection, and what is to be drawn again. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from gochat.client import ConnectionState, Level
+from gochat.tui.model.entries import Change
+from gochat.tui.model.timeline import Timeline
+
+
+@dataclass(slots=True, kw_only=True)
+class ConversationView:
+    """One conversation as this person sees it.
+
+    `conv` is its address, ``#room`` or ``@name``. `head` is the newest seq there is, as far as is
+    known. `joined` is False of a room that one has left, while it is still looked at. `divider` is
+    the seq after which the messages were unread when the conversation was opened.
+    """
+
+    conv: str
+    timeline: Timeline
+    epoch: str = ""
+    head: int = 0
+    read: int = 0
+    unread: int = 0
+    mentions: int = 0
+    level: Level = "all"
+    topic: str = ""
+    operator: bool = False
+    private: bool = False
+    joined: bool = True
+    divider: int | None = None
+    draft: str = ""
+    typing: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_room(self) -> bool:
+        """True for the lobby and rooms, False for the conversation of two people."""
+        return self.conv.startswith("#")
+
+    @property
+    def name(self) -> str:
+        """The address without its sign."""
+        return self.conv[1:]
+
+    @property
+    def badge(self) -> int:
+        """The number to show, as the person has set the level."""
+        return {"all": self.unread, "mentions": self.mentions, "none": 0}[self.level]
+
+
+AttentionKind: TypeAlias = Literal["mention", "direct", "message", "invite"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that this person may want to be told of when they look elsewhere."""
+
+    conv: str
+    sender: str
+    text: str
+    kind: AttentionKind
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be drawn again. `logs` has the changes of the timelines, by conversation."""
+
+    conversations: bool = False
+    people: bool = False
+    connection: bool = False
+    outbox: bool = False
+    typing: bool = False
+    logs: dict[str, list[Change]] = field(default_factory=dict)
+    attention: list[Attention] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.conversations or self.people or self.connection or self.outbox or self.typing
+            or self.logs or self.attention
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How the client stands with the server; `until` is when it tries again (the model's clock)."""
+
+    state: ConnectionState = ConnectionState.OFFLINE
+    reason: str = ""
+    until: float | None = None

@@ -1,0 +1,209 @@
+"""What goes wrong at real terminals: nothing typed is lost, and the terminal is left usable."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from patience import PATIENCE
+from terminal_app import SERVER
+
+from gochat.tui.profile.state import State
+
+_SCRIPT = Path(__file__).parents[2] / "support" / "terminal_app.py"
+_SEQUENCE = re.compile(rb"\x1b(\[[0-9:;<=>?]*[ !\"$']?[@-~]|\][^\x1b\x07]*(\x1b\\|\x07)|[78=>])")
+_CTRL_Q, _CTRL_X, _F4 = b"\x11", b"\x18", b"\x1bOS"
+_FOCUS_OUT = b"\x1b[O"
+
+
+class Terminal:
+    """A terminal with the app in it. What the app draws is only ever awaited, never measured."""
+
+    def __init__(self, leader: int, process: subprocess.Popen[bytes], attributes: list[object]):
+        self.leader, self.process = leader, process
+        self.written = b""
+        self._attributes = attributes
+        self._seen = 0
+
+    def press(self, keys: bytes) -> None:
+        """Send what a terminal sends for keys."""
+        os.write(self.leader, keys)
+
+    def read(self) -> None:
+        """Read what the app has written, or wait a little for it."""
+        try:
+            if select.select([self.leader], [], [], 0.02)[0]:
+                self.written += os.read(self.leader, 65536)
+        except OSError:  # the other end is closed
+            time.sleep(0.02)
+
+    def sees(self, text: str) -> None:
+        """Wait until `text` is drawn after what was seen until now."""
+        end = time.monotonic() + PATIENCE
+        while text.encode() not in (drawn := _SEQUENCE.sub(b"", self.written[self._seen :])):
+            assert self.process.poll() is None, f"the app has ended: {drawn.decode()}"
+            assert time.monotonic() < end, f"no {text!r} in {drawn.decode(errors='replace')!r}"
+            self.read()
+        self._seen = len(self.written)
+
+    def types(self, text: str) -> None:
+        """Paste a text and wait until it is drawn."""
+        self.press(b"\x1b[200~" + text.encode() + b"\x1b[201~")
+        self.sees(text)
+
+    def code(self) -> int:
+        """Wait for the end; return the exit code."""
+        end = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < end:
+            self.read()
+        assert self.process.returncode is not None
+        while select.select([self.leader], [], [], 0)[0]:
+            before = len(self.written)
+            self.read()
+            if len(self.written) == before:
+                break
+        return self.process.returncode
+
+    def hang_up(self) -> None:
+        """Close the terminal's window."""
+        os.close(self.leader)
+        self.leader = -1
+
+    def is_usable(self) -> bool:
+        """Return whether the app has left the terminal as it was: cursor, screen, echo."""
+        last = {mode: self.written.rfind(mode) for mode in (b"\x1b[?1049l", b"\x1b[?1049h")}
+        cursor = self.written.rfind(b"\x1b[?25h") > self.written.rfind(b"\x1b[?25l")
+        attributes = termios.tcgetattr(self.leader)
+        is_left = last[b"\x1b[?1049l"] > last[b"\x1b[?1049h"]
+        return is_left and cursor and attributes == self._attributes
+
+
+@contextmanager
+def app_on_terminal(
+    state: State, *, is_session: bool = False, **environ: str
+) -> Iterator[Terminal]:
+    """Run the app; with `is_session` as a shell in a terminal does, so that signals reach it."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    attributes = termios.tcgetattr(follower)
+    command = [sys.executable, str(_SCRIPT), str(state.directory)]
+    if is_session:
+        take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+        command = [sys.executable, "-c", f"{take}; os.execv(sys.argv[1], sys.argv[1:])", *command]
+    with subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=follower, start_new_session=is_session,
+        env={**os.environ, "TERM": "xterm-256color", **environ},
+    ) as process:  # fmt: skip
+        terminal = Terminal(leader, process, attributes)
+        try:
+            yield terminal
+        finally:
+            process.kill()
+            os.close(follower)
+            if terminal.leader >= 0:
+                os.close(leader)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    """The state directory, which outlives the app."""
+    return State(tmp_path / "state")
+
+
+def test_typing_reaches_the_composer_when_the_focus_was_lost_at_the_start(state: State) -> None:
+    with app_on_terminal(state) as terminal:
+        terminal.press(_FOCUS_OUT)
+        terminal.sees("Online")
+        terminal.types("pasted")
+        terminal.press(b" and typed\r")
+        terminal.sees("typed")
+        terminal.press(_CTRL_Q)
+        assert terminal.code() == 0
+        assert terminal.is_usable()
+
+
+def test_bytes_that_are_not_utf_8_are_replaced(state: State) -> None:
+    with app_on_terminal(state) as terminal:
+        terminal.sees("Online")
+        terminal.press(b"typed \xff \xc3( ")
+        terminal.sees("typed � �(")
+        terminal.press(b"\x1b[200~pasted \xe9t\xe9\x1b[201~")
+        terminal.sees("pasted �t�")
+        terminal.press(_CTRL_Q)
+        assert terminal.code() == 0
+        assert terminal.is_usable()
+
+
+def drafts(state: State) -> dict[str, str]:
+    return state.drafts(SERVER, "ada")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_keeps_the_draft_and_restores_the_terminal(
+    state: State, number: signal.Signals
+) -> None:
+    with app_on_terminal(state) as terminal:
+        terminal.sees("Online")
+        terminal.types("just typed")
+        terminal.process.send_signal(number)
+        assert terminal.code() == 128 + number
+        assert terminal.is_usable()
+    assert drafts(state) == {"#lobby": "just typed"}
+
+
+@pytest.mark.parametrize("is_session", [True, False], ids=["with SIGHUP", "without"])
+def test_a_terminal_that_goes_away_leaves_the_draft(state: State, *, is_session: bool) -> None:
+    with app_on_terminal(state, is_session=is_session) as terminal:
+        terminal.sees("Online")
+        terminal.types("just typed")
+        terminal.hang_up()
+        assert terminal.process.wait(PATIENCE) == 128 + signal.SIGHUP
+    assert drafts(state) == {"#lobby": "just typed"}
+
+
+def test_a_crash_keeps_the_draft_and_restores_the_terminal(state: State) -> None:
+    with app_on_terminal(state) as terminal:
+        terminal.sees("Online")
+        terminal.types("just typed")
+        terminal.press(_F4)
+        assert terminal.code() == 1
+        assert terminal.is_usable()
+        assert "a bug in the client" in terminal.written.decode()
+    assert drafts(state) == {"#lobby": "just typed"}
+
+
+def test_a_crash_of_the_thread_that_reads_keys_is_a_failure(state: State) -> None:
+    with app_on_terminal(state, GOCHAT_TEST_BROKEN_KEYS="1") as terminal:
+        assert terminal.code() == 1
+        assert terminal.is_usable()
+        assert "a bug in the parser" in terminal.written.decode()
+
+
+@pytest.mark.parametrize(
+    "editor", ["no-such-editor", "vi 'unbalanced", "rm", "false"],
+    ids=["missing", "unbalanced quote", "deletes its file", "fails"],
+)  # fmt: skip
+def test_an_editor_that_fails_leaves_the_text_and_the_app(state: State, editor: str) -> None:
+    with app_on_terminal(state, VISUAL="", EDITOR=editor) as terminal:
+        terminal.sees("Online")
+        terminal.types("just typed")
+        terminal.press(_CTRL_X)
+        terminal.sees("failed")
+        terminal.types(" and more")
+        terminal.press(_CTRL_Q)
+        assert terminal.code() == 0
+        assert terminal.is_usable()
+    assert drafts(state) == {"#lobby": "just typed and more"}

@@ -1,0 +1,113 @@
+"""Slash commands: what is written is what is done, and what is wrong is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gochat.tui.input import commands
+from gochat.tui.input.commands import COMMANDS, carry_out, is_command, plain
+
+
+class Recorder:
+    """Notes what it is asked to do."""
+
+    conv = "#lobby"
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def note(*args: Any, **kwargs: Any) -> None:
+            self.done.append((name, *args, *kwargs.values()))
+
+        return note
+
+
+@pytest.mark.parametrize(
+    ("text", "done"),
+    [
+        ("/msg mei hello you", [("send", "@mei", "hello you"), ("open_conversation", "@mei")]),
+        ("/msg @mei", [("open_conversation", "@mei")]),
+        ("/query mei", [("open_conversation", "@mei")]),
+        ("/join design", [("join", "#design")]),
+        ("/JOIN #design", [("join", "#design")]),
+        ("/leave", [("leave", "#lobby")]),
+        ("/leave #design", [("leave", "#design")]),
+        ("/leave @mei", [("leave", "@mei")]),
+        ("/create design How it looks", [("create", "#design", "How it looks", False)]),
+        ("/create-private x", [("create", "#x", "", True)]),
+        ("/topic", [("show_topic",)]),
+        ("/topic  New topic ", [("set_topic", "New topic")]),
+        ("/topic -", [("set_topic", "")]),
+        ("/invite @mei", [("invite", "mei")]),
+        ("/kick mei", [("kick", "mei")]),
+        ("/op mei", [("set_operator", "mei", True)]),
+        ("/deop mei", [("set_operator", "mei", False)]),
+        ("/private", [("set_access", True)]),
+        ("/away", [("away", "away")]),
+        ("/away at lunch", [("away", "at lunch")]),
+        ("/back", [("away", None)]),
+        ("/notify mentions", [("set_level", "mentions")]),
+        ("/notify loud", [("tell", "Write /notify all, /notify mentions or /notify none.")]),
+        ("/theme nord", [("set_theme", "nord")]),
+        ("/search two words", [("open_panel", "search", "two words")]),
+        ("/help topic", [("open_panel", "help", "topic")]),
+        ("/who", [("open_panel", "people")]),
+        ("/q", [("quit",)]),
+    ],
+)
+def test_a_command_does_what_it_says(text: str, done: list[tuple[Any, ...]]) -> None:
+    recorder = Recorder()
+    assert carry_out(text, recorder) is None
+    assert recorder.done == done
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("/jion x", "Did you mean /join"),
+        ("/xyzzy", "/help shows what there is"),
+        ("/xyzzy", "write //xyzzy"),
+        ("/join", "Please write /join ROOM: become a member of a room."),
+        ("/msg", "Please write /msg NAME [TEXT]"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_done(text: str, told: str) -> None:
+    recorder = Recorder()
+    assert told in (carry_out(text, recorder) or "")
+    assert recorder.done == []
+
+
+@pytest.mark.parametrize("text", ["/", "/ join", "//join", "hello /join", " /join", ""])
+def test_what_is_no_command_is_text(text: str) -> None:
+    assert not is_command(text)
+
+
+def test_two_slashes_are_one_in_the_text() -> None:
+    assert plain("//etc/passwd") == "/etc/passwd"
+    assert plain("1/2") == "1/2"
+
+
+def test_every_command_has_a_help_and_a_name_of_its_own() -> None:
+    names = [name for command in COMMANDS for name in (command.name, *command.aliases)]
+    assert len(names) == len(set(names))
+    for command in COMMANDS:
+        assert command.text
+        assert not command.text.endswith(".")
+        assert command.usage.startswith(f"/{command.name}")
+
+
+def test_the_argument_at_the_cursor_is_known() -> None:
+    def at(text: str) -> str | None:
+        there = commands.argument_at(text)
+        return there[1].name if there and there[1] else None
+
+    assert at("/msg ") == "NAME"
+    assert at("/msg mei") == "NAME"
+    assert at("/msg mei hel") == "TEXT"
+    assert at("/msg mei hello yo") == "TEXT"
+    assert at("/join a b") is None
+    assert at("/msg") is None
+    assert at("/nothing x") is None
