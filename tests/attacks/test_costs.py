@@ -22,7 +22,7 @@ from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, frame
 from gochat.protocol.messages import Register, Resume
 from gochat.server import logs
-from gochat.storage.common.matching import Words
+from gochat.storage.common.matching import SearchWords
 from gochat.storage.sqlite import search
 from gochat.storage.sqlite.database import migrations
 
@@ -80,8 +80,8 @@ def index(text: str) -> None:
 #: What is done with texts of the greatest length that is configured, some of it after the reply.
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     "index": index,
-    "match": lambda text: Words("mei 漢 a\u0301").match(text),
-    "query": lambda text: search.Words(text).expression(),
+    "match": lambda text: SearchWords("mei 漢 a\u0301").match(text),
+    "query": lambda text: search.IndexedWords(text).expression(),
     "mentions": lambda text: list(drafts._after_at_signs(text)),
     "key": names.possible_key,
     "name": names.fold,

@@ -25,17 +25,17 @@ class Questions:
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.people: list[set[NameKey]] = []
         self.rooms: list[ConversationKey] = []
-        existing, room = world.store.existing, world.store.room
+        display_names, room = world.store.display_names, world.store.room
 
-        async def counted_existing(keys: Collection[NameKey]) -> dict[NameKey, str]:
+        async def counted_names(keys: Collection[NameKey]) -> dict[NameKey, str]:
             self.people.append(set(keys))
-            return await existing(keys)
+            return await display_names(keys)
 
         async def counted_room(key: ConversationKey, person: NameKey) -> RoomState | None:
             self.rooms.append(key)
             return await room(key, person)
 
-        monkeypatch.setattr(world.store, "existing", counted_existing)
+        monkeypatch.setattr(world.store, "display_names", counted_names)
         monkeypatch.setattr(world.store, "room", counted_room)
 
 

@@ -6,7 +6,7 @@ import pytest
 from storing import Clock
 from talking import World
 
-from gochat.chat.rooms import MAX_TOPIC, Rooms
+from gochat.chat.rooms import MAX_TOPIC, RoomDrafts
 from gochat.protocol.messages import (
     CreateRoom,
     Invite,
@@ -38,7 +38,7 @@ async def garden(world: World, *members: str, private: bool = False) -> None:
 
 
 async def test_reserved_rooms_and_what_looks_like_them_are_refused(world: World) -> None:
-    world.rooms = Rooms(world.store, world.directory, reserved_names=("admin", "Here"))
+    world.rooms = RoomDrafts(world.store, world.directory, reserved_names=("admin", "Here"))
     for room in ("#admin", "#ADMlN", "#admın", "#here", "#HERE"):
         assert await world.is_refused("Mei", CreateRoom(room=room)) == ("room_exists", "room")
     await world.ask("Mei", CreateRoom(room="#administration"))

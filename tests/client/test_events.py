@@ -173,7 +173,7 @@ async def test_a_slow_taker_stops_the_reading_and_loses_nothing() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(flood)
-            connection = client._link._connection
+            connection = client._supervisor._connection
             assert connection is not None
             with anyio.fail_after(PATIENCE):
                 while connection._read_wanted is None:  # it has not stopped reading yet

@@ -60,7 +60,7 @@ async def test_a_taker_that_is_slow_is_no_dead_server() -> None:
         events = Watcher(client)
         await events.next_of(Synchronised)
         await peer.send(*(said(seq) for seq in range(1, 2 * EVENT_BUFFER)))
-        connection = client._link._connection
+        connection = client._supervisor._connection
         assert connection is not None
         with anyio.fail_after(PATIENCE):
             while connection._read_wanted is None:  # it has not stopped reading yet

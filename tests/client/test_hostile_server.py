@@ -25,7 +25,7 @@ from gochat.client.events import ClientEvent
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing
 from gochat.client.replies import MAX_RETRY_AFTER, check_order
-from gochat.client.sync_state import Mailroom
+from gochat.client.sync_state import SyncState
 from gochat.errors import ProtocolError
 from gochat.protocol import messages as wire
 from gochat.protocol.codec import decode_server_message
@@ -149,42 +149,42 @@ class Person:
     def __init__(self) -> None:
         clock = FakeClock()
         self.model = Model("mei", clock=clock.now, now=lambda: 1_700_000_000.0)
-        self.mailroom = Mailroom(Outbox(clock), clock)
-        self.mailroom.buffer = Events(self.model)  # type: ignore[assignment]
+        self.sync_state = SyncState(Outbox(clock), clock)
+        self.sync_state.buffer = Events(self.model)  # type: ignore[assignment]
         self.take(
             wire.LoggedIn(
                 name="mei", token="t", expires=1, limits=LIMITS, heartbeat=25.0, server="s"
             )
         )
         lobby = wire.Conversation(conv="#lobby", epoch="e1", head=1)
-        self.mailroom.caught_up([wire.Person(name="bob")], [lobby], set())
-        self.mailroom.send(Outgoing(to="#lobby", text="hello", cid="x"))
+        self.sync_state.caught_up([wire.Person(name="bob")], [lobby], set())
+        self.sync_state.send(Outgoing(to="#lobby", text="hello", cid="x"))
 
     def take(self, payload: Any) -> None:
         """Take a message as the connection hands it on, and show what there is then."""
-        model, mailroom = self.model, self.mailroom
+        model, sync_state = self.model, self.sync_state
         match payload:
             case wire.HistoryPage():
-                mailroom.replied(wire.History(conv="#lobby"), payload)
-                for conv in [*mailroom.inbox.wants(), "#lobby"]:
-                    mailroom.show(mailroom.inbox.fill(conv, payload))
+                sync_state.replied(wire.History(conv="#lobby"), payload)
+                for conv in [*sync_state.inbox.wants(), "#lobby"]:
+                    sync_state.show(sync_state.inbox.fill(conv, payload))
                 for where in ("older", "newer", "instead", "older"):
                     model.add_page(payload, where)
                 for view in model.conversations.values():
                     view.timeline.trim(1)
             case wire.ConversationList(conversations=conversations):
-                mailroom.caught_up([], conversations, mailroom.inbox.known())
+                sync_state.caught_up([], conversations, sync_state.inbox.known())
             case wire.People(people=people):
-                mailroom.caught_up(people, [], set())
+                sync_state.caught_up(people, [], set())
             case wire.Error() | wire.Sent():
-                mailroom.outbox.next("mei")
-                mailroom.replied(wire.Send(to="#lobby", text="hello", cid="x"), payload)
+                sync_state.outbox.next("mei")
+                sync_state.replied(wire.Send(to="#lobby", text="hello", cid="x"), payload)
             case _ if isinstance(payload, get_args(wire.Event)):
-                mailroom.received(payload)
+                sync_state.received(payload)
             case _:
-                mailroom.replied(wire.Who(), payload)
-        mailroom.outbox.wait("mei")
-        mailroom.inbox.positions()
+                sync_state.replied(wire.Who(), payload)
+        sync_state.outbox.wait("mei")
+        sync_state.inbox.positions()
         self.show()
 
     def show(self) -> None:
@@ -218,7 +218,7 @@ def test_message_with_any_value_is_refused_or_shown(cls: type[wire.Payload]) -> 
     for _ in range(2):
         for payload in payloads:
             person.take(payload)
-        sizes.append((len(person.model.conversations), len(person.mailroom.inbox.known())))
+        sizes.append((len(person.model.conversations), len(person.sync_state.inbox.known())))
     assert payloads
     assert sizes[0] == sizes[1]  # nothing grows by what was sent before
 

@@ -204,7 +204,9 @@ async def test_what_no_frame_can_hold_is_refused_without_bothering_the_server(
 
 async def test_a_request_without_an_answer_is_given_up_in_time() -> None:
     async with logged_in() as (_, client, peer):
-        client._link._options = ClientOptions(request_timeout=0.05)  # what came before had its time
+        client._supervisor._options = ClientOptions(
+            request_timeout=0.05
+        )  # what came before had its time
         async with meanwhile(client.rooms) as outcome:
             request = await peer.expect(wire.Rooms)
         with pytest.raises(ConnectionLost, match=r"no answer within 0\.05 s"):

@@ -18,7 +18,7 @@ from gochat.client.inbox import Inbox
 from gochat.client.options import ClientOptions
 from gochat.client.outbox import Outbox
 from gochat.client.session import Session
-from gochat.client.sync_state import Mailroom
+from gochat.client.sync_state import SyncState
 from gochat.client.timeline import Newest, Timeline
 from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.protocol.messages import (
@@ -306,12 +306,12 @@ def said_anew() -> Message:
 async def test_the_answer_to_an_older_question_is_not_taken_for_the_newest_page() -> None:
     """The entries after the 10th of an old history were asked for; the new one has but one."""
     options = ClientOptions()
-    mailroom = Mailroom(Outbox(options.clock), options.clock)
-    mailroom.name = "mei"
-    mailroom.limits = Limits(
+    sync_state = SyncState(Outbox(options.clock), options.clock)
+    sync_state.name = "mei"
+    sync_state.limits = Limits(
         frame_bytes=65536, text_chars=4000, burst=10, per_second=5, history_page=200
     )
-    inbox = mailroom.inbox
+    inbox = sync_state.inbox
     inbox.begin("mei")
     inbox.picture([Conversation(conv="#lobby", epoch="e1", head=10)], set())
     inbox.receive(said(10))
@@ -320,6 +320,6 @@ async def test_the_answer_to_an_older_question_is_not_taken_for_the_newest_page(
     late = HistoryPage(conv="#lobby", epoch="e2", head=1, entries=())
     asked: Any = _Asked(late, lambda: inbox.receive(said_anew()))
     connection: Connection = asked
-    await Session(connection, mailroom, options)._fetch("#lobby", want)
-    shown = [event for event in mailroom.buffer._ready if isinstance(event, Reset)]
+    await Session(connection, sync_state, options)._fetch("#lobby", want)
+    shown = [event for event in sync_state.buffer._ready if isinstance(event, Reset)]
     assert shown == [Reset("#lobby", "e2", (said_anew(),))]

@@ -25,7 +25,7 @@ from gochat.protocol.codec import encode
 from gochat.protocol.messages import Message, Payload, Presence, Send, Sent
 from gochat.server import hub
 from gochat.server.mailbox import Mailbox
-from gochat.storage.redis.link.wire import Wire, Words
+from gochat.storage.redis.link.wire import Arguments, Wire
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
@@ -52,7 +52,7 @@ class Counting(trio.abc.Instrument):
 
         send = Wire.send
 
-        def counting_send(wire: Wire, commands: Iterable[Words]) -> None:
+        def counting_send(wire: Wire, commands: Iterable[Arguments]) -> None:
             if threading.current_thread().name == "gochat redis writer":
                 self.counts["round trips"] += 1
             send(wire, commands)

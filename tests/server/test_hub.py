@@ -302,7 +302,7 @@ async def test_a_run_of_messages_is_one_encoding_each_and_one_post_per_session(
 
 async def test_presence_is_encoded_once_for_all(chat: Chat, encoded: list[Payload]) -> None:
     sessions = [chat.join(f"p{number}") for number in range(10)]
-    chat.hub.tell(sessions, Presence(online=(Person(name="mei"),)))
+    chat.hub.post_event(sessions, Presence(online=(Person(name="mei"),)))
     assert len(encoded) == 1
     assert all(len(session.posts) == 1 for session in sessions)
 
@@ -546,7 +546,7 @@ async def test_presence_is_told_to_everybody_at_most_once_in_an_interval(
 
     watcher.post = noted  # type: ignore[method-assign]  # when, not just what
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(chat.hub.tell_presence, 0.1)
+        nursery.start_soon(chat.hub.deliver_presence, 0.1)
         for number in range(100):
             chat.join(f"p{number}")
             await trio.sleep(0.01)
@@ -572,7 +572,7 @@ async def test_who_has_much_to_read_is_told_later_as_things_stand_then(
 ) -> None:
     reader, slow = chat.join("reader"), chat.join("slow")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(chat.hub.tell_presence, 0.1)
+        nursery.start_soon(chat.hub.deliver_presence, 0.1)
         await trio.sleep(1)
         slow.is_behind = True
         reader.posts.clear()
@@ -601,7 +601,7 @@ async def test_who_comes_and_goes_within_an_interval_is_told_once(
 ) -> None:
     watcher = chat.join("watcher")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(chat.hub.tell_presence, 0.1)
+        nursery.start_soon(chat.hub.deliver_presence, 0.1)
         await trio.sleep(1)
         watcher.posts.clear()
         for _ in range(5):
@@ -617,10 +617,10 @@ async def test_who_comes_and_goes_within_an_interval_is_told_once(
 async def test_events_go_to_the_sessions_that_have_the_capability(chat: Chat) -> None:
     with_it, without = chat.join("mei", "markers", "log"), chat.join("mei", "typing")
     event: Event = Marked(conv="#lobby", read=3)
-    chat.hub.tell(with_it.person.sessions, event, Capability.MARKERS)
+    chat.hub.post_event(with_it.person.sessions, event, Capability.MARKERS)
     assert with_it.received == [event]
     assert without.posts == []
-    chat.hub.tell(without.person.sessions, event)
+    chat.hub.post_event(without.person.sessions, event)
     assert without.received == [event]
 
 
@@ -628,7 +628,7 @@ async def test_who_has_much_to_read_is_not_shown_that_somebody_is_typing(chat: C
     mei, bob, slow = (chat.join(name, "typing") for name in ("mei", "bob", "slow"))
     slow.is_behind = True
     event = IsTyping(to="#lobby", from_="mei")
-    chat.hub.tell_typing(LOBBY_KEY, event, besides=mei.person)
+    chat.hub.publish_typing(LOBBY_KEY, event, besides=mei.person)
     assert (bob.received, slow.received) == ([event], [])
 
 
@@ -656,7 +656,7 @@ async def test_the_others_who_are_there_and_want_to_know_see_somebody_type(
     eve = chat.join("eve", "typing")
     event = IsTyping(to=to, from_="mei")
     key = conversations.key(to, NameKey("mei"))
-    chat.hub.tell_typing(key, event, besides=mei.person)
+    chat.hub.publish_typing(key, event, besides=mei.person)
     assert bob.received == [event]
     assert mei.posts == phone.posts == deaf.posts == []
     assert eve.received == ([event] if to == "#lobby" else [])

@@ -41,8 +41,8 @@ from gochat.protocol.messages import (
 from gochat.server import revocation
 from gochat.server.revocation import Revocations
 from gochat.storage.redis import RedisStore
-from gochat.storage.redis.nodes import bus as exchange
-from gochat.storage.redis.nodes.bus import RedisExchange
+from gochat.storage.redis.nodes import bus
+from gochat.storage.redis.nodes.bus import RedisNodeBus
 from gochat.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.trio
@@ -276,14 +276,14 @@ async def test_a_node_without_a_lease_does_nothing_for_a_session_that_was_revoke
     """Nobody waits for it any more. It looks first, and while it can't, it does nothing."""
     monkeypatch.setattr(Revocations, "receive", lambda self, revoked: None)
     monkeypatch.setattr(Revocations, "doubt", lambda self: None)
-    monkeypatch.setattr(exchange, "CONFIRM_WITHIN", 0.001)
+    monkeypatch.setattr(bus, "CONFIRM_WITHIN", 0.001)
     configuration = config(store=Nodes(redis_server).url("lease=600"))
     async with running_server(configuration) as one, running_server(configuration) as two:
         async with one.peer("mei") as mei, two.peer("mei") as thief, two.peer("mei") as other:
             request = ChangePassword(old=PASSWORD, new="new password")
             changed = await mei.ask(request, PasswordChanged)
             await thief.ask(Who(), People)
-            monkeypatch.setattr(RedisExchange, "has_lease", False)
+            monkeypatch.setattr(RedisNodeBus, "has_lease", False)
             with monkeypatch.context() as patch:
                 patch.setattr(RedisStore, "token", _unavailable)
                 assert (await thief.ask(Who(), Error)).code == "unavailable"
@@ -330,7 +330,7 @@ async def test_a_password_change_that_a_node_does_not_confirm_says_so(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Revocations, "receive", lambda self, revoked: None)
-    monkeypatch.setattr(exchange, "CONFIRM_WITHIN", 0.001)
+    monkeypatch.setattr(bus, "CONFIRM_WITHIN", 0.001)
     configuration = config(store=Nodes(redis_server).url("lease=600"))
     with structlog.testing.capture_logs() as logs:
         async with running_server(configuration) as one, running_server(configuration):
@@ -347,7 +347,7 @@ async def test_a_password_change_that_a_node_does_not_confirm_says_so(
 async def test_a_node_that_was_cut_off_ends_what_was_revoked_meanwhile(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "CONFIRM_WITHIN", PATIENCE)
+    monkeypatch.setattr(bus, "CONFIRM_WITHIN", PATIENCE)
     nodes = Nodes(redis_server)
     async with (
         open_proxy(("127.0.0.1", redis_server.port)) as proxy,

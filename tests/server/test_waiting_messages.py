@@ -46,7 +46,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
-from gochat.server.receipts import MAX_PLACES, Receipts
+from gochat.server.receipts import MAX_OFFSETS, Receipts
 
 pytestmark = pytest.mark.trio
 
@@ -480,13 +480,13 @@ async def test_what_is_held_back_is_posted_when_it_is_released() -> None:
 
 async def test_places_are_bounded_and_the_latest_count_together() -> None:
     receipts = _receipts()
-    for number in range(3 * MAX_PLACES):
+    for number in range(3 * MAX_OFFSETS):
         receipts.note(ONE if number % 2 else TWO, number, number)
-    assert len(receipts._places) == MAX_PLACES
-    receipts.acknowledge(3 * MAX_PLACES - 2)
-    assert max(receipts.take().values()) < MAX_PLACES
-    receipts.acknowledge(3 * MAX_PLACES - 1)
-    assert max(receipts.take().values()) == 3 * MAX_PLACES - 1
+    assert len(receipts._offsets) == MAX_OFFSETS
+    receipts.acknowledge(3 * MAX_OFFSETS - 2)
+    assert max(receipts.take().values()) < MAX_OFFSETS
+    receipts.acknowledge(3 * MAX_OFFSETS - 1)
+    assert max(receipts.take().values()) == 3 * MAX_OFFSETS - 1
 
 
 async def test_elsewhere_what_was_written_a_second_ago_counts_as_acknowledged() -> None:

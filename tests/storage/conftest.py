@@ -20,7 +20,7 @@ from storing import Chat, Clock, OpenStore
 
 from gochat.chat.store import Store
 from gochat.storage import open_store
-from gochat.storage.redis.search import indexer as indexing
+from gochat.storage.redis.search import indexer
 
 #: A library is loaded before Redis, to make its disk slow: as Linux does it.
 collect_ignore = [] if sys.platform == "linux" else ["test_redis_durability.py"]
@@ -80,7 +80,7 @@ _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
 def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of the test's store."""
     # So that what a test says is in the index before it ends.
-    monkeypatch.setattr(indexing, "EVERY", 0.02)
+    monkeypatch.setattr(indexer, "EVERY", 0.02)
     return _URLS[request.param](request)
 
 

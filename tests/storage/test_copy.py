@@ -565,7 +565,7 @@ async def test_target_with_data_is_refused_and_left(
     with pytest.raises(ConfigError, match="overwrites nothing"):
         await copied(source, target, restart=restart)
     async with open_store(target) as store:
-        assert await store.existing([person("Zoe"), person("Mei")]) == {person("Zoe"): "Zoe"}
+        assert await store.display_names([person("Zoe"), person("Mei")]) == {person("Zoe"): "Zoe"}
 
 
 async def test_redis_that_a_server_has_only_looked_at_is_taken(place: Places) -> None:
@@ -582,8 +582,8 @@ async def test_source_that_a_server_uses_is_refused(kind: str, place: Places) ->
     source = place(kind)
     await fill(source)
     async with open_store(source) as store, trio.open_nursery() as nursery:
-        if store.exchange is not None:
-            await nursery.start(store.exchange.run, lambda *_: None)
+        if store.node_bus is not None:
+            await nursery.start(store.node_bus.run, lambda *_: None)
         with pytest.raises(StoreUnavailable, match=r"in use by .* gochat server"):
             await copied(source, place("sqlite"))
         nursery.cancel_scope.cancel()

@@ -19,8 +19,7 @@ from structlog.testing import capture_logs
 from gochat.errors import StoreUnavailable
 from gochat.storage.maintenance import backup, check, states
 from gochat.storage.restore import restore
-from gochat.storage.sqlite import files as place
-from gochat.storage.sqlite import history
+from gochat.storage.sqlite import files, history
 from gochat.storage.transfer.copy import copy
 
 pytestmark = [
@@ -278,22 +277,22 @@ async def test_store_that_was_begun_and_interrupted_is_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "chat.db"
-    publish = place.publish
+    publish = files.publish
 
     def crash(*_: object) -> None:
-        shutil.copy(place.beside(path, ".new"), tmp_path / "left")
+        shutil.copy(files.beside(path, ".new"), tmp_path / "left")
         raise Crash
 
-    monkeypatch.setattr(place, "publish", crash)
+    monkeypatch.setattr(files, "publish", crash)
     with pytest.raises((Crash, BaseExceptionGroup)) as caught:
         await epoch(path)
     assert Crash in kinds(caught.value)
     assert not path.exists()
-    (tmp_path / "left").rename(place.beside(path, ".new"))
-    monkeypatch.setattr(place, "publish", publish)
+    (tmp_path / "left").rename(files.beside(path, ".new"))
+    monkeypatch.setattr(files, "publish", publish)
     await epoch(path)
     # Also where only the second of its names was still to go.
-    place.beside(path, ".new").hardlink_to(path)
+    files.beside(path, ".new").hardlink_to(path)
     await epoch(path)
     assert {file.name for file in tmp_path.iterdir()} == {
         "chat.db",
@@ -316,7 +315,7 @@ async def test_server_does_not_start_on_a_copy_that_is_not_finished(
     target = tmp_path / "copy.db"
     with pytest.raises(Interruption):
         copy(f"sqlite:///{path}", f"sqlite:///{target}", progress=progress)
-    unfinished = place.beside(target, ".copying")
+    unfinished = files.beside(target, ".copying")
     content = unfinished.read_bytes()
     with pytest.raises(StoreUnavailable, match="copy that is not finished"):
         async with opened(unfinished):

@@ -233,7 +233,7 @@ async def test_lookalikes_from_before_they_were_refused_go_on_and_are_listed(pat
         for taken in ("pauI", "ᴢoe", "Meі".replace("і", "ı")):
             with pytest.raises(ChatError, match="looks like"):
                 await store.create_account(account(taken))
-        found = await store.existing([person("Paul"), person("Pɑul")])
+        found = await store.display_names([person("Paul"), person("Pɑul")])
         assert set(found.values()) == {"Paul", "Pɑul"}
     assert set(lookalikes(path)) == {
         "#Iobby looks like #lobby, which was there first",

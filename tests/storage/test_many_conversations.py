@@ -14,7 +14,7 @@ import trio
 from storing import Chat, draft, person
 
 from gochat.chat.store import Store
-from gochat.storage.redis.link import pipeline as lanes
+from gochat.storage.redis.link import pipeline
 from gochat.storage.sqlite import connections
 
 #: Conversations of the one who has many, at the second look; 10,000 make 10 s more.
@@ -31,11 +31,11 @@ class Work:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps = 0
-        snapshot = connections.Connections.snapshot
-        exchange = lanes.Connections.exchange
+        snapshot = connections.ConnectionPool.snapshot
+        execute = pipeline.WorkerConnections.execute
 
         @contextmanager
-        def counted(lent: connections.Connections) -> Iterator[sqlite3.Connection]:
+        def counted(lent: connections.ConnectionPool) -> Iterator[sqlite3.Connection]:
             with snapshot(lent) as db:
                 db.set_progress_handler(self._step, 1)
                 try:
@@ -43,15 +43,15 @@ class Work:
                 finally:
                     db.set_progress_handler(None, 0)
 
-        def counted_exchange(
-            lent: lanes.Connections, commands: Sequence[lanes.Command]
+        def counted_execute(
+            lent: pipeline.WorkerConnections, commands: Sequence[pipeline.RedisCommand]
         ) -> list[Any]:
-            replies = exchange(lent, commands)
+            replies = execute(lent, commands)
             self.steps += sum(1 + _items(reply) for reply in replies)
             return replies
 
-        monkeypatch.setattr(connections.Connections, "snapshot", counted)
-        monkeypatch.setattr(lanes.Connections, "exchange", counted_exchange)
+        monkeypatch.setattr(connections.ConnectionPool, "snapshot", counted)
+        monkeypatch.setattr(pipeline.WorkerConnections, "execute", counted_execute)
 
     def _step(self) -> None:
         self.steps += 1

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gochat.storage.common import matching as words
-from gochat.storage.common.matching import MAX_MARKS, Words, fold
+from gochat.storage.common import matching
+from gochat.storage.common.matching import MAX_MARKS, SearchWords, fold
 
 MARKS = "\u0301\u0316\u0345\u0f73\uff9e"
 
@@ -17,7 +17,7 @@ MARKS = "\u0301\u0316\u0345\u0f73\uff9e"
 def test_all_that_becomes_a_mark_counts_as_one() -> None:
     for code in (*range(0x3000), *range(0xA000, 0xAC00), *range(0xF900, 0x20000)):
         char = chr(code)
-        assert words._is_mark(char) == (combining(normalize("NFKD", char)[0]) != 0), hex(code)
+        assert matching._is_mark(char) == (combining(normalize("NFKD", char)[0]) != 0), hex(code)
 
 
 @given(
@@ -34,9 +34,9 @@ def test_what_people_write_is_folded_as_unicode_says(parts: list[str]) -> None:
 @pytest.mark.parametrize("length", [MAX_MARKS, MAX_MARKS + 1, 1000])
 def test_a_text_with_many_marks_is_found_and_has_few_in_a_row(marks: str, length: int) -> None:
     text = "o" + (marks * length)[:length] + " end"
-    assert Words(text).match(f"before {text} after")
+    assert SearchWords(text).match(f"before {text} after")
     longest = run = 0
-    for char in words._stream_safe(text):
-        run = run + 1 if words._is_mark(char) else 0
+    for char in matching._stream_safe(text):
+        run = run + 1 if matching._is_mark(char) else 0
         longest = max(longest, run)
     assert longest <= MAX_MARKS

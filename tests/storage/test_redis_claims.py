@@ -58,7 +58,7 @@ async def test_names_from_before_they_were_claimed_are_claimed_by_who_was_first(
                 await store.create_account(account(twin))
         for room in ("#Gɑrden", "#Iobby"):
             assert await chat.refused("Mei", room, "create", "public") == "room_exists"
-        assert len(await store.existing([person("paul"), person("pɑul")])) == 2
+        assert len(await store.display_names([person("paul"), person("pɑul")])) == 2
         with nodes.client() as client:
             assert client.get(claim_on(nodes, "paul")).decode() == "pɑul"
 

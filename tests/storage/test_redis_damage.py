@@ -36,13 +36,13 @@ async def nothing(chat: Chat) -> None:
         await trio.sleep_forever()
 
 
-async def exchange_notices(chat: Chat) -> None:
-    """Take part in the exchange of the nodes."""
-    exchange = chat.store.exchange
-    assert exchange is not None
+async def publish_events(chat: Chat) -> None:
+    """Take part in the bus between the nodes."""
+    node_bus = chat.store.node_bus
+    assert node_bus is not None
     async with trio.open_nursery() as nursery:
-        await nursery.start(exchange.run, lambda *_: None)
-        exchange.tell(Left(person("Mei")))
+        await nursery.start(node_bus.run, lambda *_: None)
+        node_bus.publish(Left(person("Mei")))
         await nothing(chat)
 
 
@@ -78,7 +78,7 @@ DAMAGE: dict[str, tuple[tuple[Any, ...], Use]] = {
     "token": (("SET", f"t:{TOKEN.digest.hex()}", "garbage"), lambda c: c.store.token(b"t" * 32, 0)),
     "feed": (("XADD", "feed", "1000-0", "e", "garbage"), nothing),
     "feed of another type": (("SET", "feed", "garbage"), nothing),
-    "notices": (("XADD", "notices", "*", "n", "other", "e", "garbage"), exchange_notices),
+    "notices": (("XADD", "notices", "*", "n", "other", "e", "garbage"), publish_events),
 }
 
 

@@ -16,7 +16,7 @@ from storing import Chat, draft
 from gochat.protocol.messages import Message
 from gochat.storage import open_store
 from gochat.storage.maintenance import check
-from gochat.storage.redis.link.pipeline import Steps
+from gochat.storage.redis.link.pipeline import Operation
 from gochat.storage.redis.log import Log, Pending
 from gochat.storage.redis.records import decode_record
 from gochat.storage.transfer import copy
@@ -70,7 +70,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     attempt = Log._try
 
-    def counted(self: Log, waiting: Sequence[Pending]) -> Steps[None]:
+    def counted(self: Log, waiting: Sequence[Pending]) -> Operation[None]:
         found.append(len(waiting))
         return attempt(self, waiting)
 

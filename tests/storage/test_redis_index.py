@@ -26,12 +26,10 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.store import Store
 from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
-from gochat.storage.common.matching import Words, fold
+from gochat.storage.common.matching import SearchWords, fold
 from gochat.storage.redis import scripts
-from gochat.storage.redis.link.pipeline import Steps
-from gochat.storage.redis.search import finder as search
-from gochat.storage.redis.search import index
-from gochat.storage.redis.search import indexer as indexing
+from gochat.storage.redis.link.pipeline import Operation
+from gochat.storage.redis.search import finder, index, indexer
 from gochat.storage.transfer.copy import copy
 
 T = TypeVar("T")
@@ -78,18 +76,18 @@ def place(redis_engine: RedisServer) -> Place:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the index follow the log at once."""
-    monkeypatch.setattr(indexing, "EVERY", 0.02)
+    monkeypatch.setattr(indexer, "EVERY", 0.02)
 
 
 @pytest.fixture
 def look_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a page of results look at so few entries that without the index nothing is found."""
-    monkeypatch.setattr(search, "MAX_LOOKED_AT", 100)
+    monkeypatch.setattr(finder, "MAX_LOOKED_AT", 100)
 
 
 def write_nothing(
-    self: indexing.Indexer, keys: Sequence[ConversationKey]
-) -> Steps[set[ConversationKey]]:
+    self: indexer.Indexer, keys: Sequence[ConversationKey]
+) -> Operation[set[ConversationKey]]:
     """In place of what writes the index."""
     del self, keys
     yield []
@@ -151,7 +149,7 @@ def command(server: RedisServer, *words: str | int) -> Any:
 def test_a_text_has_all_pieces_that_are_looked_for(text: str, data: st.DataObject) -> None:
     folded = fold(text)
     start = data.draw(st.integers(0, len(folded)))
-    words = Words(folded[start : data.draw(st.integers(start, len(folded)))])
+    words = SearchWords(folded[start : data.draw(st.integers(start, len(folded)))])
     if words.match(text):
         assert set(index.wanted(words)) <= index.pieces([text])
 
@@ -160,7 +158,7 @@ def test_pieces_are_few_and_mean_nothing_in_a_query() -> None:
     found = index.pieces(["".join(map(chr, range(33, 0x3000)))])
     assert all(len(piece) == 3 and piece.isascii() and piece.isalnum() for piece in found)
     assert not index.pieces(["a bc d"]), "what is everywhere helps nobody"
-    assert len(index.wanted(Words("abcdefghijklmnopqrstuvw" * 50))) <= 2 * index.MAX_PIECES
+    assert len(index.wanted(SearchWords("abcdefghijklmnopqrstuvw" * 50))) <= 2 * index.MAX_PIECES
 
 
 # -- that it is used ------------------------------------------------------------------------------
@@ -245,7 +243,7 @@ async def test_damage_met_while_indexing_ends_the_store(place: Place) -> None:
 async def test_index_is_written_in_turns_however_much_is_said(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "EVERY", 0.5)
+    monkeypatch.setattr(indexer, "EVERY", 0.5)
     async with place.open() as store:
         chat = Chat(store)
         await chat.register("Mei")
@@ -256,7 +254,7 @@ async def test_index_is_written_in_turns_however_much_is_said(
     turns = int(command(place.servers[0], "HGET", f"{place.prefix}:{{1}}:c:#lobby", "turn"))
     said = int(command(place.servers[0], "HGET", f"{place.prefix}:{{1}}:c:#lobby", "seq"))
     # A turn takes as many steps as there are blocks, and no more.
-    assert turns <= said / index.BLOCK / indexing.BLOCKS + 20
+    assert turns <= said / index.BLOCK / indexer.BLOCKS + 20
 
 
 @pytest.mark.trio
@@ -269,7 +267,7 @@ async def test_what_is_not_in_the_index_yet_is_found(
         await chat.register("Mei")
         await say(chat, ["one needle"])
         await place.until_indexed()
-        monkeypatch.setattr(indexing.Indexer, "_write", write_nothing)
+        monkeypatch.setattr(indexer.Indexer, "_write", write_nothing)
         await say(chat, ["another needle"])
         assert place.lag() > 0
         assert await chat.find("Mei", "needle") == ["another needle", "one needle"]
@@ -283,10 +281,10 @@ async def test_whatever_is_said_and_changed_is_found_page_by_page(
     seed: int, server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that there are many blocks, windows and questions.
-    monkeypatch.setattr(search, "FIRST_WINDOW", 20_000)
-    monkeypatch.setattr(search, "FEW_BLOCKS", 1)
-    monkeypatch.setattr(search, "MANY_BLOCKS", 4)
-    monkeypatch.setattr(search, "CHUNK", 7)
+    monkeypatch.setattr(finder, "FIRST_WINDOW", 20_000)
+    monkeypatch.setattr(finder, "FEW_BLOCKS", 1)
+    monkeypatch.setattr(finder, "MANY_BLOCKS", 4)
+    monkeypatch.setattr(finder, "CHUNK", 7)
     deployment: RedisServer | ClusterOf3 = request.getfixturevalue(server)
     servers = deployment.servers if isinstance(deployment, ClusterOf3) else [deployment]
     place = Place(deployment.url, servers)
@@ -346,7 +344,7 @@ async def test_an_edited_message_is_found_at_once_on_every_page(
         await chat.register("Mei")
         await say(chat, [f"hay {n}" for n in range(200)])
         await place.until_indexed()
-        monkeypatch.setattr(indexing.Indexer, "_write", write_nothing)
+        monkeypatch.setattr(indexer.Indexer, "_write", write_nothing)
         for seq in (3, 90, 91, 199):
             await chat.do("Mei", "#lobby", "edit", f"needle {seq}", ref=seq)
         assert place.lag() > 0
@@ -361,23 +359,25 @@ async def test_an_edited_message_is_found_at_once_on_every_page(
 async def test_node_that_read_before_an_edit_does_not_undo_what_another_read_after_it(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_at_once = indexing.Indexer._write
+    write_at_once = indexer.Indexer._write
     token = trio.lowlevel.current_trio_token()
-    is_late: list[indexing.Indexer] = []
+    is_late: list[indexer.Indexer] = []
 
     async def overtake() -> None:
         await Chat(two).do("Mei", "#lobby", "edit", "needle", ref=1)
         await until(lambda: place.hashes()["#lobby:0"] == index.pieces(["needle"]))
 
-    def write(self: indexing.Indexer, keys: list[ConversationKey]) -> Steps[set[ConversationKey]]:
-        steps = write_at_once(self, keys)
-        wanted = next(steps)
+    def write(
+        self: indexer.Indexer, keys: list[ConversationKey]
+    ) -> Operation[set[ConversationKey]]:
+        operation = write_at_once(self, keys)
+        wanted = next(operation)
         while True:
             if wanted and wanted[0].script is scripts.INDEX and not is_late:
                 is_late.append(self)
                 trio.from_thread.run(overtake, trio_token=token)
             try:
-                wanted = steps.send((yield wanted))
+                wanted = operation.send((yield wanted))
             except StopIteration as stop:
                 found: set[ConversationKey] = stop.value
                 return found
@@ -386,8 +386,8 @@ async def test_node_that_read_before_an_edit_does_not_undo_what_another_read_aft
         await Chat(one).register("Mei")
         await say(Chat(one), ["hay", *(f"{n}" for n in range(20))])
         await place.until_indexed()
-        monkeypatch.setattr(indexing, "BLOCKS", 1)
-        monkeypatch.setattr(indexing.Indexer, "_write", write)
+        monkeypatch.setattr(indexer, "BLOCKS", 1)
+        monkeypatch.setattr(indexer.Indexer, "_write", write)
         await Chat(one).do("Mei", "#lobby", "edit", "straw", ref=1)
         await until(lambda: bool(is_late))
         await place.until_indexed()
@@ -474,7 +474,7 @@ async def test_index_is_there_after_a_restart_and_anew_after_all_was_lost(
         await place.until_indexed()
         server.kill()
         server.start()
-        monkeypatch.setattr(search, "MAX_LOOKED_AT", 100)
+        monkeypatch.setattr(finder, "MAX_LOOKED_AT", 100)
 
         await eventually(lambda: find_all(store, "Mei", "needle"), ["needle"])
         await eventually(lambda: first_page(store, "needle"), ["needle"])

@@ -9,9 +9,9 @@ import pytest
 
 from gochat.chat.conversations import ConversationKey
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.epoch_tracker import Attachment
+from gochat.storage.redis.link.epoch_tracker import EpochTracker
 from gochat.storage.redis.names import Names
-from gochat.storage.redis.reading import Reading, Span
+from gochat.storage.redis.reading import EntryRange, Reading
 from gochat.storage.redis.records import Record
 
 
@@ -24,14 +24,14 @@ def test_what_is_read_while_names_are_forgotten_has_its_names(
 ) -> None:
     keys = Keys("t", 1)
     known = Names(keys)
-    reading = Reading(keys, Attachment(keys, lambda _: None), known)
+    reading = Reading(keys, EpochTracker(keys, lambda _: None), known)
     record = Record(1, 1, 1, 1, 0, 0, "Mei", "text", 0, "", "hello", "")
-    steps: Any = reading.extracts(None, [Span(ConversationKey(key), 1)])
-    assert len(next(steps)) == len(names)
-    (command,) = steps.send(names)
+    operation: Any = reading.extracts(None, [EntryRange(ConversationKey(key), 1)])
+    assert len(next(operation)) == len(names)
+    (command,) = operation.send(names)
     assert key in command.words[1]
     known.forget()  # as another thread does that finds another history
     with pytest.raises(StopIteration) as stop:
-        steps.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], [], 1]])
+        operation.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], [], 1]])
     (extract,) = stop.value.value
     assert extract.message(0).to == to

@@ -20,13 +20,13 @@ from gochat.chat.node_bus import (
     Acknowledged,
     Arrived,
     AwaySet,
-    Exchange,
     Here,
     Left,
     MarkerMoved,
     Missed,
     Node,
-    Notice,
+    NodeBus,
+    NodeEvent,
     PersonHere,
     Revoked,
     Typed,
@@ -34,8 +34,8 @@ from gochat.chat.node_bus import (
 from gochat.chat.store import Store
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import IsTyping, Marked
-from gochat.storage.redis.nodes import bus as exchange_module
-from gochat.storage.redis.nodes.bus import RedisExchange
+from gochat.storage.redis.nodes import bus
+from gochat.storage.redis.nodes.bus import RedisNodeBus
 
 pytestmark = pytest.mark.trio
 
@@ -55,18 +55,18 @@ class Told:
     """What a node has been told, and who is where by that."""
 
     def __init__(self) -> None:
-        self.notices: list[tuple[Node, Notice]] = []
+        self.events: list[tuple[Node, NodeEvent]] = []
         self.people: dict[Node, dict[str, str | None]] = {}
 
-    def __call__(self, node: Node, notices: Sequence[Notice]) -> None:
-        for notice in notices:
-            self.notices.append((node, notice))
-            if isinstance(notice, Here):
-                self.people[node] = {person.name: person.away for person in notice.people}
+    def __call__(self, node: Node, events: Sequence[NodeEvent]) -> None:
+        for event in events:
+            self.events.append((node, event))
+            if isinstance(event, Here):
+                self.people[node] = {person.name: person.away for person in event.people}
                 continue
             if node != HERE:
                 assert node in self.people, "it was not said before who is there"
-            match notice:
+            match event:
                 case Arrived(person):
                     self.people[node][person.name] = person.away
                 case Left(key):
@@ -76,32 +76,32 @@ class Told:
     def online(self) -> set[str]:
         return {name for people in self.people.values() for name in people}
 
-    def of(self, kind: type[Notice]) -> list[Notice]:
-        return [notice for _, notice in self.notices if isinstance(notice, kind)]
+    def of(self, kind: type[NodeEvent]) -> list[NodeEvent]:
+        return [event for _, event in self.events if isinstance(event, kind)]
 
 
-def exchange(store: Store) -> Exchange:
-    assert store.exchange is not None
-    return store.exchange
+def node_bus(store: Store) -> NodeBus:
+    assert store.node_bus is not None
+    return store.node_bus
 
 
 async def join(nursery: trio.Nursery, store: Store) -> Told:
-    """Take part in the exchange in the background."""
+    """Take part in the node_bus in the background."""
     told = Told()
-    await nursery.start(exchange(store).run, told)
+    await nursery.start(node_bus(store).run, told)
     return told
 
 
 async def test_nodes_are_told_of_arrivals_and_departures_in_their_order(nodes: Nodes) -> None:
     async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
         first, second = await join(nursery, one), await join(nursery, two)
-        exchange(one).tell(Arrived(MEI))
-        exchange(two).tell(Arrived(BOB))
+        node_bus(one).publish(Arrived(MEI))
+        node_bus(two).publish(Arrived(BOB))
         await until(lambda: first.online == {"Bob"} and second.online == {"Mei"})
         for _ in range(50):
-            exchange(one).tell(Left(MEI.key))
-            exchange(one).tell(Arrived(MEI))
-        exchange(one).tell(Left(MEI.key))
+            node_bus(one).publish(Left(MEI.key))
+            node_bus(one).publish(Arrived(MEI))
+        node_bus(one).publish(Left(MEI.key))
         await until(lambda: not second.online)
         assert len(second.of(Left)) == 51
         nursery.cancel_scope.cancel()
@@ -111,9 +111,9 @@ async def test_node_that_starts_later_learns_who_is_where(nodes: Nodes) -> None:
     async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
         first = await join(nursery, one)
         for person in (MEI, BOB):
-            exchange(one).tell(Arrived(person))
-        exchange(one).tell(Left(MEI.key))
-        exchange(one).tell(AwaySet(BOB.key, "back soon"))
+            node_bus(one).publish(Arrived(person))
+        node_bus(one).publish(Left(MEI.key))
+        node_bus(one).publish(AwaySet(BOB.key, "back soon"))
         await until(lambda: bool(first.of(AwaySet)))  # its own comes back to it: all is told
         second = await join(nursery, two)
         assert list(second.people.values()) == [{"Bob": "back soon"}]
@@ -121,17 +121,17 @@ async def test_node_that_starts_later_learns_who_is_where(nodes: Nodes) -> None:
 
 
 async def test_what_is_of_the_moment_is_told_as_it_was_said(nodes: Nodes) -> None:
-    notices: list[Notice] = [
+    events: list[NodeEvent] = [
         Typed(LOBBY_KEY, MEI.key, IsTyping(to="#lobby", from_="Mei")),
         MarkerMoved(MEI.key, Marked(conv="@Bob", read=7, unread=2, level="mentions")),
         Revoked(MEI.key),
     ]
     async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
         first, second = await join(nursery, one), await join(nursery, two)
-        for notice in notices:
-            exchange(one).tell(notice)
+        for event in events:
+            node_bus(one).publish(event)
         await until(
-            lambda: [n for _, n in second.notices if not isinstance(n, Here | Missed)] == notices
+            lambda: [n for _, n in second.events if not isinstance(n, Here | Missed)] == events
         )
         assert not first.of(Typed), "nobody is told what they said themselves"
         nursery.cancel_scope.cancel()
@@ -144,7 +144,7 @@ async def test_what_was_revoked_is_confirmed_when_every_node_has_acknowledged_it
     outcomes: list[bool] = []
 
     async def confirm(store: Store) -> None:
-        outcomes.append(await exchange(store).confirm(revoked))
+        outcomes.append(await node_bus(store).confirm(revoked))
 
     async with (
         nodes.open("lease=600") as one,
@@ -158,11 +158,11 @@ async def test_what_was_revoked_is_confirmed_when_every_node_has_acknowledged_it
         others = [await join(nursery, store) for store in (two, three)]
         nursery.start_soon(confirm, one)
         await until(lambda: all(told.of(Revoked) == [revoked] for told in others))
-        exchange(two).tell(Acknowledged("r"))
-        exchange(two).tell(AwaySet(MEI.key, "a mark in the order of things"))
+        node_bus(two).publish(Acknowledged("r"))
+        node_bus(two).publish(AwaySet(MEI.key, "a mark in the order of things"))
         await until(lambda: bool(others[1].of(AwaySet)))
         assert outcomes == [True]
-        exchange(three).tell(Acknowledged("r"))
+        node_bus(three).publish(Acknowledged("r"))
         await until(lambda: outcomes == [True, True])
         nursery.cancel_scope.cancel()
 
@@ -170,19 +170,19 @@ async def test_what_was_revoked_is_confirmed_when_every_node_has_acknowledged_it
 async def test_what_was_revoked_is_not_confirmed_by_a_node_that_only_lives(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange_module, "CONFIRM_WITHIN", 0.001)
+    monkeypatch.setattr(bus, "CONFIRM_WITHIN", 0.001)
     async with nodes.open("lease=600") as one, nodes.open("lease=600") as two:
         async with trio.open_nursery() as nursery:
             await join(nursery, one)
             await join(nursery, two)
-            assert not await exchange(one).confirm(Revoked(MEI.key, 1, receipt="r"))
+            assert not await node_bus(one).confirm(Revoked(MEI.key, 1, receipt="r"))
             nursery.cancel_scope.cancel()
 
 
 async def test_what_was_revoked_needs_no_confirmation_of_a_node_that_is_dead(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange_module, "CONFIRM_WITHIN", PATIENCE)
+    monkeypatch.setattr(bus, "CONFIRM_WITHIN", PATIENCE)
     async with (
         open_proxy(("127.0.0.1", nodes.server.port)) as proxy,
         nodes.open("lease=3") as one,
@@ -193,10 +193,10 @@ async def test_what_was_revoked_needs_no_confirmation_of_a_node_that_is_dead(
         second = await join(nursery, two)
         proxy.freeze()
         missed = len(second.of(Missed))
-        assert await exchange(one).confirm(Revoked(MEI.key, 1, receipt="r"))
-        assert not exchange(two).has_lease, "it knows that nobody waits for it any more"
+        assert await node_bus(one).confirm(Revoked(MEI.key, 1, receipt="r"))
+        assert not node_bus(two).has_lease, "it knows that nobody waits for it any more"
         proxy.heal()
-        await until(lambda: exchange(two).has_lease)
+        await until(lambda: node_bus(two).has_lease)
         assert len(second.of(Missed)) > missed, "before it has a lease again"
         await until(lambda: bool(second.of(Revoked)))
         nursery.cancel_scope.cancel()
@@ -206,8 +206,8 @@ async def test_of_two_away_notices_at_once_all_nodes_end_with_the_same(nodes: No
     async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
         told = [await join(nursery, one), await join(nursery, two)]
         for number in range(20):
-            exchange(one).tell(AwaySet(MEI.key, f"one {number}"))
-            exchange(two).tell(AwaySet(MEI.key, f"two {number}"))
+            node_bus(one).publish(AwaySet(MEI.key, f"one {number}"))
+            node_bus(two).publish(AwaySet(MEI.key, f"two {number}"))
         await until(lambda: all(len(each.of(AwaySet)) == 40 for each in told))
         assert told[0].of(AwaySet) == told[1].of(AwaySet)
         nursery.cancel_scope.cancel()
@@ -218,7 +218,7 @@ async def test_node_that_stops_says_so(nodes: Nodes) -> None:
         first = await join(nursery, one)
         async with nodes.open("lease=3600") as two, trio.open_nursery() as short:
             await join(short, two)
-            exchange(two).tell(Arrived(MEI))
+            node_bus(two).publish(Arrived(MEI))
             await until(lambda: first.online == {"Mei"})
             short.cancel_scope.cancel()
         await until(lambda: not first.online)
@@ -247,16 +247,16 @@ async def test_node_that_falls_silent_is_gone_within_the_lease_and_mends_it_when
         trio.open_nursery() as nursery,
     ):
         first, second = await join(nursery, one), await join(nursery, two)
-        exchange(two).tell(Arrived(MEI))
-        exchange(one).tell(Arrived(BOB))
+        node_bus(two).publish(Arrived(MEI))
+        node_bus(one).publish(Arrived(BOB))
         await until(lambda: first.online == {"Mei"} and second.online == {"Bob"})
         proxy.freeze()
         silent_since = beats()
         await until(lambda: not first.online)
         assert beats() - silent_since <= MISSED_WITHIN
         assert second.online == {"Bob"}, "it is the one that is cut off, and misses nobody"
-        exchange(two).tell(Left(MEI.key))
-        exchange(two).tell(Arrived(PersonHere(NameKey("eve"), "Eve")))
+        node_bus(two).publish(Left(MEI.key))
+        node_bus(two).publish(Arrived(PersonHere(NameKey("eve"), "Eve")))
         proxy.heal()
         await until(lambda: first.online == {"Eve"})
         assert second.online == {"Bob"}
@@ -272,15 +272,15 @@ async def test_when_redis_was_away_nobody_is_taken_to_be_gone(nodes: Nodes) -> N
         trio.open_nursery() as nursery,
     ):
         first, second = await join(nursery, one), await join(nursery, two)
-        exchange(one).tell(Arrived(MEI))
-        exchange(two).tell(Arrived(BOB))
+        node_bus(one).publish(Arrived(MEI))
+        node_bus(two).publish(Arrived(BOB))
         await until(lambda: first.online == {"Bob"} and second.online == {"Mei"})
         proxy.freeze()
         await trio.sleep(2 * lease)  # all leases end
         proxy.heal()
         proxy.cut()
-        exchange(one).tell(AwaySet(MEI.key, "still here"))
-        exchange(two).tell(AwaySet(BOB.key, "still here"))
+        node_bus(one).publish(AwaySet(MEI.key, "still here"))
+        node_bus(two).publish(AwaySet(BOB.key, "still here"))
         for told, name in ((first, "Bob"), (second, "Mei")):
             await until(lambda: {name: "still here"} in told.people.values())  # noqa: B023 -- at once
         await trio.sleep(lease)
@@ -299,11 +299,11 @@ async def test_nodes_find_each_other_again_in_an_emptied_redis(
         trio.open_nursery() as nursery,
     ):
         first, second = await join(nursery, one), await join(nursery, two)
-        exchange(one).tell(Arrived(MEI))
+        node_bus(one).publish(Arrived(MEI))
         await until(lambda: second.online == {"Mei"})
         with nodes.client() as client:
             client.delete(*(f"{nodes.prefix}:{{0}}:{name}" for name in ("nodes", "notices")))
-        exchange(two).tell(Arrived(BOB))
+        node_bus(two).publish(Arrived(BOB))
         await until(lambda: first.online == {"Bob"})
         async with nodes.open() as three:
             third = await join(nursery, three)
@@ -315,16 +315,16 @@ async def test_node_whose_first_beat_is_late_starts_all_the_same(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis was up just now; the machine may be busy."""
-    beat, failures = RedisExchange._beat, 2
+    beat, failures = RedisNodeBus._beat, 2
 
-    async def late(self: RedisExchange) -> None:
+    async def late(self: RedisNodeBus) -> None:
         nonlocal failures
         if failures:
             failures -= 1
             raise StoreUnavailable("Redis does not answer in time")
         await beat(self)
 
-    monkeypatch.setattr(RedisExchange, "_beat", late)
+    monkeypatch.setattr(RedisNodeBus, "_beat", late)
     async with nodes.open() as store, trio.open_nursery() as nursery:
         await join(nursery, store)
         assert failures == 0

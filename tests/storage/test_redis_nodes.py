@@ -16,7 +16,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Appended, Store
 from gochat.errors import ChatError, LogInterrupted
 from gochat.storage import open_store, wall_clock
-from gochat.storage.redis.link.pipeline import Steps
+from gochat.storage.redis.link.pipeline import Operation
 from gochat.storage.redis.reading import Reading
 
 pytestmark = pytest.mark.trio
@@ -130,7 +130,7 @@ async def test_search_finds_nothing_in_a_room_that_the_viewer_was_removed_from_m
         keys = await two.conversation_keys(person("Bob"))
         await chat.do("Mei", "#den", "kick", "Bob", subject="Bob")
 
-        def before(*_: object) -> Steps[set[ConversationKey]]:
+        def before(*_: object) -> Operation[set[ConversationKey]]:
             yield []
             return keys
 

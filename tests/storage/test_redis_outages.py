@@ -16,7 +16,7 @@ from storing import Chat, Following, account, draft, follow, key, person
 from gochat.chat.store import Appended, Draft
 from gochat.errors import StoreUnavailable
 from gochat.storage.redis import log
-from gochat.storage.redis.link import epoch_tracker as attachment
+from gochat.storage.redis.link import epoch_tracker
 
 pytestmark = pytest.mark.trio
 
@@ -371,7 +371,7 @@ async def test_another_entry_in_the_place_of_one_that_was_seen_is_another_histor
 async def test_nothing_is_appended_until_the_other_nodes_have_looked_too(
     start_redis: StartRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (attachment, log):
+    for module in (epoch_tracker, log):
         monkeypatch.setattr(module, "GATE", 3000)  # longer than any pause before connecting
     nodes = Nodes(start_redis(*AOF))
     async with nodes.open() as one:

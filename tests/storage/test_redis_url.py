@@ -313,7 +313,7 @@ async def test_data_of_other_partitions_or_of_a_newer_gochat_is_left_alone(
         async with nodes.open("partitions=8"):
             pass
     async with nodes.open() as store:  # as it is
-        assert await store.existing([person("Mei")])
+        assert await store.display_names([person("Mei")])
     with nodes.client() as client:
         client.hset(f"{nodes.prefix}:{{0}}:meta", "version", 99)
     with pytest.raises(StoreCorrupt, match="newer gochat"):

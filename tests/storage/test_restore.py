@@ -15,8 +15,7 @@ from store_files import Crash, crash, epoch, opened, texts
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.maintenance import backup
 from gochat.storage.restore import restore
-from gochat.storage.sqlite import database, history
-from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite import database, files, history
 
 pytestmark = [
     pytest.mark.trio,
@@ -54,7 +53,7 @@ async def test_restore_over_a_store_keeps_that_one_whole_if_told_to_replace_it(
     assert _files(path.parent) == before
     old = await epoch(path)
     crash(path)  # so that there is a write-ahead log to keep, too
-    place.beside(path, ".restoring").write_bytes(b"of a restore that was killed")
+    files.beside(path, ".restoring").write_bytes(b"of a restore that was killed")
     kept = restore(saved, path, replace=True)
     assert kept is not None
     assert await texts(path) == ["hello"]

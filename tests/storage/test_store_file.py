@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.maintenance import backup, check, states
 from gochat.storage.restore import restore
-from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite import files
 from gochat.storage.sqlite.file_size import has_wal
 from gochat.storage.transfer.copy import copy
 
@@ -380,4 +380,4 @@ async def test_no_right_to_read_a_file_is_permanent_and_a_failing_disk_is_not(
 ) -> None:
     """A service manager starts a server again for the one, and not for the other."""
     kind = StoreUnavailable if number == errno.EIO else ConfigError
-    assert isinstance(place.unreadable(tmp_path, OSError(number, "why")), kind)
+    assert isinstance(files.unreadable(tmp_path, OSError(number, "why")), kind)

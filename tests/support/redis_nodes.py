@@ -17,7 +17,7 @@ from storing import Chat, Clock, Following, draft
 from gochat.chat.store import Appended, Store
 from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.storage import open_store
-from gochat.storage.redis.nodes.bus import BEATS, RedisExchange
+from gochat.storage.redis.nodes.bus import BEATS, RedisNodeBus
 
 T = TypeVar("T")
 
@@ -76,14 +76,14 @@ async def until(condition: Callable[[], bool]) -> None:
 def counted_beats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Count how often nodes here prolong their leases, and see who else has one."""
     beats = 0
-    beat = RedisExchange._beat
+    beat = RedisNodeBus._beat
 
-    async def counted(self: RedisExchange) -> None:
+    async def counted(self: RedisNodeBus) -> None:
         nonlocal beats
         await beat(self)
         beats += 1
 
-    monkeypatch.setattr(RedisExchange, "_beat", counted)
+    monkeypatch.setattr(RedisNodeBus, "_beat", counted)
     return lambda: beats
 
 

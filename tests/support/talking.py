@@ -13,7 +13,7 @@ from gochat.chat.accounts import Identity
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
-from gochat.chat.rooms import Rooms
+from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Appended, Draft, Store
 from gochat.errors import ChatError
 from gochat.protocol.messages import Message, Send
@@ -26,7 +26,7 @@ class World(Chat):
         super().__init__(store)
         self.directory = Directory(store)
         self.drafts = Drafts(store, self.directory)
-        self.rooms = Rooms(store, self.directory)
+        self.rooms = RoomDrafts(store, self.directory)
 
     async def draft(
         self, who: str, request: Any, rooms: Collection[ConversationKey] | None = None

@@ -1,6 +1,6 @@
 """What a person says shows once, by whatever way and in whatever order the news of it come.
 
-The whole of the client but its sockets: the real outbox, inbox, mailroom and model, on a server
+The whole of the client but its sockets: the real outbox, inbox, sync_state and model, on a server
 that is a list. The person's requests and the server's frames are under way until the test lets
 them arrive; pages reach the app beside the events, as they do in the real one.
 """
@@ -25,7 +25,7 @@ from gochat.client import (
     Synchronised,
 )
 from gochat.client.outbox import Outbox
-from gochat.client.sync_state import Mailroom
+from gochat.client.sync_state import SyncState
 from gochat.client.timeline import After
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
@@ -72,7 +72,7 @@ class World:
         self.outbox = Outbox(clock)
         for outgoing in spooled:
             self.outbox.add(outgoing)
-        self.room = Mailroom(self.outbox, clock)
+        self.room = SyncState(self.outbox, clock)
         self.model = Model(ME, clock=lambda: 0.0, now=lambda: 0.0)
         self.began = False
         # Under way: to the server, and from it, with the request that a frame answers.

@@ -35,7 +35,7 @@ class Directory:
         found = {key: self._people[key] for key in keys if key in self._people}
         unknown = [key for key in keys if key not in found]
         if unknown:
-            new = await self._store.existing(unknown)
+            new = await self._store.display_names(unknown)
             self._people.update(new)
             self._shorten(self._people)
             found.update(new)

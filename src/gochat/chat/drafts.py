@@ -46,7 +46,7 @@ _IS_INSIDE: Final = Facts(sender=INSIDE)
 _MENTION: Final = re.compile(r"(?<![0-9A-Za-z_@])@(?=\w)")
 
 
-class Address:
+class Destination:
     """A conversation that somebody may write to: its key, and its address as it is shown."""
 
     __slots__ = ("key", "shown")
@@ -70,7 +70,7 @@ class Drafts:
 
     async def address(
         self, who: Identity, rooms: Collection[ConversationKey], to: str, field: str = "to"
-    ) -> Address:
+    ) -> Destination:
         """Return what `to`, which came in the request's `field`, means to this person.
 
         That they may read it is only thought so: what is read says whether it was so.
@@ -84,7 +84,7 @@ class Drafts:
             shown = (await self._directory.people((peer,))).get(peer)
             if shown is None:
                 raise conversations.nobody(to[1:], field)
-            return Address(key, "@" + shown)
+            return Destination(key, "@" + shown)
         name = await self._directory.room(key, who.key)
         if name is None:
             raise conversations.unknown(to, field)
@@ -94,7 +94,7 @@ class Drafts:
                 raise conversations.unknown(to, field)
             if not room.is_inside:
                 raise not_inside(name, field)
-        return Address(key, name)
+        return Destination(key, name)
 
     async def send(self, who: Identity, rooms: Collection[ConversationKey], request: Send) -> Draft:
         """A message, perhaps in reply to another one."""
@@ -202,7 +202,7 @@ class Drafts:
                 field="text",
             )
 
-    async def _said(self, address: Address, seq: int) -> Message:
+    async def _said(self, address: Destination, seq: int) -> Message:
         message = await self._store.message(address.key, seq)
         if message is None or message.deleted:
             raise ChatError(
@@ -212,7 +212,7 @@ class Drafts:
             )
         return message
 
-    async def _own_reactions(self, who: Identity, address: Address, seq: int) -> list[str]:
+    async def _own_reactions(self, who: Identity, address: Destination, seq: int) -> list[str]:
         page = await self._store.page(address.key, viewer=who.key, after=seq - 1, limit=1)
         return [one.emoji for entry in page.entries for one in entry.reactions if one.me]
 
@@ -250,7 +250,7 @@ def not_inside(room: str, field: str) -> ChatError:
     return ChatError(ErrorCode.NOT_A_MEMBER, f"you are not in {room}: join it first", field=field)
 
 
-def _inside(address: Address) -> Facts | None:
+def _inside(address: Destination) -> Facts | None:
     """What somebody who writes to an address was found to be: in the room, if it is one that people
     join."""
     is_joined = address.key != LOBBY_KEY and not conversations.is_private(address.key)
@@ -272,7 +272,7 @@ def derived_cid(cid: str | None, part: str) -> str:
 
 def _draft(
     who: Identity,
-    address: Address,
+    address: Destination,
     kind: EntryKind,
     facts: Facts | None,
     *,

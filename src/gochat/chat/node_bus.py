@@ -24,11 +24,11 @@ from gochat.protocol.messages import IsTyping, Marked, NewLogin
 #: A node's name for as long as its process lives.
 Node: TypeAlias = str
 
-#: What this node is called in what it is told: its own notices come back to it in their turn.
+#: What this node is called in what it receives: its own events come back to it in their turn.
 HERE: Final = ""
 
 
-class _Notice(Struct, frozen=True, array_like=True, tag=True):
+class _NodeEvent(Struct, frozen=True, array_like=True, tag=True):
     pass
 
 
@@ -40,32 +40,32 @@ class PersonHere(Struct, frozen=True, array_like=True):
     away: str | None = None
 
 
-class Here(_Notice, frozen=True, array_like=True, tag=True):
+class Here(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Just these people are online at the node. None: it has stopped, or is taken to be dead."""
 
     people: tuple[PersonHere, ...] = ()
 
 
-class Arrived(_Notice, frozen=True, array_like=True, tag=True):
+class Arrived(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Somebody's first session at the node has begun."""
 
     person: PersonHere
 
 
-class Left(_Notice, frozen=True, array_like=True, tag=True):
+class Left(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Somebody's last session at the node has ended."""
 
     key: NameKey
 
 
-class AwaySet(_Notice, frozen=True, array_like=True, tag=True):
+class AwaySet(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Somebody has another away notice. Of two at once, the last one in the exchange counts."""
 
     key: NameKey
     away: str | None
 
 
-class Typed(_Notice, frozen=True, array_like=True, tag=True):
+class Typed(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Somebody is typing."""
 
     conversation: ConversationKey
@@ -73,21 +73,21 @@ class Typed(_Notice, frozen=True, array_like=True, tag=True):
     event: IsTyping
 
 
-class MarkerMoved(_Notice, frozen=True, array_like=True, tag=True):
+class MarkerMoved(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Somebody has read something, or set a level: for their devices at other nodes."""
 
     person: NameKey
     event: Marked
 
 
-class LoginSeen(_Notice, frozen=True, array_like=True, tag=True):
+class LoginSeen(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Somebody has logged in from a new address: for their sessions at other nodes."""
 
     person: NameKey
     event: NewLogin
 
 
-class Revoked(_Notice, frozen=True, array_like=True, tag=True):
+class Revoked(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Sessions of somebody end: those that hold the token with this `digest`; or, if that is None,
     those whose password or token is of a generation before `generation`.
 
@@ -100,26 +100,26 @@ class Revoked(_Notice, frozen=True, array_like=True, tag=True):
     receipt: str = ""
 
 
-class Acknowledged(_Notice, frozen=True, array_like=True, tag=True):
-    """The node has done what a notice with this `receipt` says."""
+class Acknowledged(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """The node has done what an event with this `receipt` says."""
 
     receipt: str
 
 
-class Missed(_Notice, frozen=True, array_like=True, tag=True):
+class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
     """This node may have missed a :class:`Revoked`. Never told, only received, as :data:`HERE`."""
 
 
-Notice: TypeAlias = (
+NodeEvent: TypeAlias = (
     Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen
     | Revoked | Acknowledged | Missed
 )  # fmt: skip
 
 #: Takes what a node tells, in its order.
-Receive: TypeAlias = Callable[[Node, Sequence[Notice]], None]
+Receive: TypeAlias = Callable[[Node, Sequence[NodeEvent]], None]
 
 
-class Exchange(Protocol):
+class NodeBus(Protocol):
     """How a node talks to the others."""
 
     @property
@@ -128,7 +128,7 @@ class Exchange(Protocol):
         After having had none it is sent :class:`Missed` before it has one again."""
         ...
 
-    def tell(self, notice: Notice) -> None:
+    def publish(self, event: NodeEvent) -> None:
         """Tell the other nodes, soon. Never blocks, never raises."""
         ...
 

@@ -43,7 +43,7 @@ _PAGE: Final = 1000
 _OPERATES: Final = Facts(sender=("operator",))
 
 
-class Rooms:
+class RoomDrafts:
     """Makes the drafts that change rooms. The last draft is the one that was asked for."""
 
     def __init__(

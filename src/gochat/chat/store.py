@@ -41,7 +41,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
-from gochat.chat.node_bus import Exchange
+from gochat.chat.node_bus import NodeBus
 from gochat.errors import ChatError
 from gochat.protocol.messages import (
     Conversation,
@@ -209,7 +209,7 @@ class Store(Protocol):
     """What gochat keeps. See the module's docstring for what holds for all methods."""
 
     @property
-    def exchange(self) -> Exchange | None:
+    def node_bus(self) -> NodeBus | None:
         """How the nodes that share this store talk to each other; None if there is only one."""
         ...
 
@@ -235,7 +235,7 @@ class Store(Protocol):
         """Return the account, or None."""
         ...
 
-    async def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
+    async def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         """Return those of `keys` that are accounts, each with the name that is shown."""
         ...
 

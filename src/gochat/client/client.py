@@ -15,8 +15,8 @@ from gochat.client.events import ClientEvent, ConnectionState
 from gochat.client.options import ClientOptions
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing, new_cid
-from gochat.client.supervisor import Link
-from gochat.client.sync_state import Mailroom
+from gochat.client.supervisor import ConnectionSupervisor
+from gochat.client.sync_state import SyncState
 from gochat.client.tasks import background
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import (
@@ -71,14 +71,14 @@ async def open_client(
     if address.security is Security.PLAIN_TEXT:
         logger.warning("%s", plain_text_warning(address))
     with Outbox.open(outbox, clock=options.clock) as box:
-        mailroom = Mailroom(box, options.clock)
-        link = Link(address, mailroom, ssl_context, options)
+        sync_state = SyncState(box, options.clock)
+        supervisor = ConnectionSupervisor(address, sync_state, ssl_context, options)
         async with background() as tasks:
-            tasks.start_soon(link.run)
+            tasks.start_soon(supervisor.run)
             try:
-                yield Client(link, mailroom)
+                yield Client(supervisor, sync_state)
             finally:
-                link.close()
+                supervisor.close()
 
 
 class Client:
@@ -107,21 +107,21 @@ class Client:
     **Conversations** are named as the person sees them: ``#lobby``, ``#room``, or ``@name``.
     """
 
-    def __init__(self, link: Link, mailroom: Mailroom) -> None:
-        self._link = link
-        self._mailroom = mailroom
+    def __init__(self, supervisor: ConnectionSupervisor, sync_state: SyncState) -> None:
+        self._supervisor = supervisor
+        self._sync_state = sync_state
 
     # -- the session ----------------------------------------------------------------------------
 
     @property
     def state(self) -> ConnectionState:
         """How the client stands with its server; :class:`StateChanged` tells of changes."""
-        return self._mailroom.state
+        return self._sync_state.state
 
     @property
     def name(self) -> str | None:
         """The name of the account, as others see it, from the first login on."""
-        return self._mailroom.name
+        return self._sync_state.name
 
     @property
     def token(self) -> str | None:
@@ -130,29 +130,29 @@ class Client:
         It may be another after every reconnect and change of password: save it again whenever
         :class:`StateChanged` says CONNECTED.
         """
-        return self._mailroom.token
+        return self._sync_state.token
 
     @property
     def token_expires(self) -> int | None:
         """When the token ends, in milliseconds since the Unix epoch."""
-        return self._mailroom.token_expires
+        return self._sync_state.token_expires
 
     @property
     def limits(self) -> Limits | None:
         """The server's limits, from the first login on."""
-        return self._mailroom.limits
+        return self._sync_state.limits
 
     @property
     def server(self) -> str | None:
         """The server's software and version, from the first login on."""
-        return self._mailroom.server
+        return self._sync_state.server
 
     async def register(self, name: str, password: str, invite: str | None = None) -> str:
         """Create an account, and return its name as others will see it. Does not log in.
 
         Uses a connection of its own, in any state of the client. Not repeated after a cut.
         """
-        return await self._link.register(name, password, invite)
+        return await self._supervisor.register(name, password, invite)
 
     async def log_in(self, name: str, password: str) -> None:
         """Connect, and log in. The password is not kept: reconnecting uses the token.
@@ -164,7 +164,7 @@ class Client:
             ChatError: ``bad_credentials``, ``already_logged_in``, ``rate_limited`` …
             ConnectionLost: the server can't be reached; the text says what to look at.
         """
-        await self._link.log_in(wire.Login(name=name, password=password))
+        await self._supervisor.log_in(wire.Login(name=name, password=password))
 
     async def resume(self, token: str) -> None:
         """Connect, and log in by a token of an earlier session. As :meth:`log_in` otherwise, and
@@ -173,7 +173,7 @@ class Client:
         Raises:
             ChatError: ``bad_token``: it has expired or was revoked; log in by password.
         """
-        await self._link.log_in(wire.Resume(token=token))
+        await self._supervisor.log_in(wire.Resume(token=token))
 
     async def log_out(self) -> None:
         """Log out: the token is revoked, and the client is offline until the next login.
@@ -184,7 +184,7 @@ class Client:
             ConnectionLost: the server could not be told, so the token is valid until it expires.
                 The client is logged out all the same.
         """
-        await self._link.log_out()
+        await self._supervisor.log_out()
 
     def reconnect_now(self) -> None:
         """Try to reconnect at once, instead of when the wait for it ends.
@@ -192,7 +192,7 @@ class Client:
         Not before the time at which the server said that one may come back. Does nothing unless the
         client waits for its next attempt.
         """
-        self._link.reconnect_now()
+        self._supervisor.reconnect_now()
 
     async def change_password(self, old: str, new: str) -> bool:
         """Set a new password. All other sessions of the account end; this one gets a new token.
@@ -202,7 +202,7 @@ class Client:
 
         Not repeated after a cut: try to log in with the new password then.
         """
-        return await self._link.change_password(old, new)
+        return await self._supervisor.change_password(old, new)
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class Client:
         Raises:
             RuntimeError: another task waits for the next event.
         """
-        return self._mailroom.buffer
+        return self._sync_state.buffer
 
     # -- the outbox -----------------------------------------------------------------------------
 
@@ -241,23 +241,23 @@ class Client:
             ChatError: ``busy``: 1000 messages wait already.
             ConnectionLost: the client was closed.
         """
-        self._link.check_open()
+        self._supervisor.check_open()
         outgoing = Outgoing(to=to, text=text, reply_to=reply_to)
-        self._mailroom.send(outgoing)
+        self._sync_state.send(outgoing)
         return outgoing
 
     @property
     def outbox(self) -> tuple[Outgoing, ...]:
         """The messages that are PENDING or FAILED, in their order."""
-        return self._mailroom.outbox.of(self.name)
+        return self._sync_state.outbox.of(self.name)
 
     def retry(self, outgoing: Outgoing) -> None:
         """Send a FAILED message again, after those that wait now. Otherwise does nothing."""
-        self._mailroom.retry(outgoing)
+        self._sync_state.retry(outgoing)
 
     def discard(self, outgoing: Outgoing) -> None:
         """Forget a FAILED message. Otherwise does nothing: it may be there already."""
-        self._mailroom.outbox.discard(outgoing)
+        self._sync_state.outbox.discard(outgoing)
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -286,7 +286,7 @@ class Client:
         Give one of `before`, `after` (both exclusive) and `around`, or none for the newest page.
         A page may end early; its `older` and `newer` say whether there is more.
         """
-        return await self._link.call(
+        return await self._supervisor.call(
             wire.History(conv=conv, before=before, after=after, around=around, limit=limit),
             HistoryPage,
         )
@@ -299,46 +299,46 @@ class Client:
         `cursor` is that of the page before; `limit` is at most 50. While the answer has a cursor,
         there may be more, also behind a page with few hits or none.
         """
-        return await self._link.call(
+        return await self._supervisor.call(
             wire.Search(query=query, conv=conv, cursor=cursor, limit=limit), Found
         )
 
     async def mark_read(self, conv: str, seq: int) -> None:
         """Move the person's read marker forward to `seq`, for all their devices."""
-        await self._link.call(wire.MarkRead(conv=conv, seq=seq), wire.Ok)
+        await self._supervisor.call(wire.MarkRead(conv=conv, seq=seq), wire.Ok)
 
     async def set_level(self, conv: str, level: Level) -> None:
         """Choose what to be told of in a conversation: ``all``, ``mentions`` or ``none``."""
-        await self._link.call(wire.SetLevel(conv=conv, level=level), wire.Ok)
+        await self._supervisor.call(wire.SetLevel(conv=conv, level=level), wire.Ok)
 
     async def typing(self, to: str) -> None:
         """Tell the others that the person is typing. Call it as often as they do.
 
         Does not wait for an answer, and raises nothing: without a connection nobody is told.
         """
-        await self._link.tell(wire.Typing(to=to))
+        await self._supervisor.send(wire.Typing(to=to))
 
     # -- people and conversations ---------------------------------------------------------------
 
     async def who(self) -> list[Person]:
         """Return everybody who is online, by name."""
-        return await pages.people(self._link.call)
+        return await pages.people(self._supervisor.call)
 
     async def away(self, text: str | None) -> None:
         """Set the away notice, or take it back with None."""
-        await self._link.call(wire.Away(text=text), wire.Ok)
+        await self._supervisor.call(wire.Away(text=text), wire.Ok)
 
     async def conversations(self) -> list[Conversation]:
         """Return the person's conversations, by name."""
-        return await pages.conversations(self._link.call)
+        return await pages.conversations(self._supervisor.call)
 
     async def rooms(self) -> list[Room]:
         """Return the public rooms and one's own, by name."""
-        return await pages.rooms(self._link.call)
+        return await pages.rooms(self._supervisor.call)
 
     async def members(self, room: str) -> list[Member]:
         """Return the members of a room, by name."""
-        return await pages.members(self._link.call, room)
+        return await pages.members(self._supervisor.call, room)
 
     # -- rooms ----------------------------------------------------------------------------------
 
@@ -378,4 +378,4 @@ class Client:
 
     async def _say(self, request: wire.Request) -> Sent:
         # Safe to repeat after a cut: its `cid` makes the server take it once.
-        return await self._link.call(request, Sent)
+        return await self._supervisor.call(request, Sent)

@@ -188,7 +188,7 @@ class Connection:
         self._write(frame)
         self.read_on()
 
-    def tell(self, request: Request) -> None:
+    def send(self, request: Request) -> None:
         """Send what has no reply; dropped if the connection is lost or too much waits."""
         if self.lost is None and len(self._unwritten) < MAX_UNWRITTEN:
             self._write(self._frame(request))
@@ -265,7 +265,7 @@ class Connection:
             if quiet < options.heartbeat_interval:
                 await clock.sleep(options.heartbeat_interval - quiet)
                 continue
-            self.tell(Ping())
+            self.send(Ping())
             if self._read_wanted is not None:
                 # Nobody reads, so nothing can be heard: the ping only shows that we live.
                 await clock.sleep(options.heartbeat_interval)
@@ -302,7 +302,7 @@ class Connection:
 
     def _dispatch(self, payload: ServerMessage) -> None:
         if isinstance(payload, Ping):
-            self.tell(Pong(request_id=payload.request_id))
+            self.send(Pong(request_id=payload.request_id))
         elif isinstance(payload, Bye):
             self.bye = payload
             self.end(payload.text or f"the server closed the connection: {payload.reason}")

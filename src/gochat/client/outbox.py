@@ -58,14 +58,14 @@ class Outbox:
         self._waiting: dict[str, Outgoing] = {}  # by cid, in order; PENDING and FAILED
         self._in_flight: dict[str, float] = {}  # cid → when it was sent
         self._recent: deque[tuple[float, Outgoing]] = deque(maxlen=MAX_RECENT)
-        self._places = count(1)
+        self._indexes = count(1)
         self._pauses: dict[str, float] = {}  # conversation → not before
         self._pause = 0.0
         self._pace: Pace | None = None
         if spool is not None:
             self._waiting = {outgoing.cid: outgoing for outgoing in spool.load()}
             for outgoing in self._waiting.values():
-                outgoing.place = next(self._places)
+                outgoing.outbox_index = next(self._indexes)
             spool.messages = lambda: self._waiting.values()
 
     @classmethod
@@ -98,7 +98,7 @@ class Outbox:
             raise ChatError(
                 ErrorCode.BUSY, f"{MAX_OUTBOX} messages wait to be sent: wait until some are"
             )
-        outgoing.place = next(self._places)
+        outgoing.outbox_index = next(self._indexes)
         self._waiting[outgoing.cid] = outgoing
         if self._spool is not None:
             self._spool.add(outgoing)
@@ -109,7 +109,7 @@ class Outbox:
             return False
         del self._waiting[outgoing.cid]
         outgoing.become_pending()
-        outgoing.place = next(self._places)
+        outgoing.outbox_index = next(self._indexes)
         self._waiting[outgoing.cid] = outgoing
         self._rewrite()
         return True
@@ -235,7 +235,7 @@ class Outbox:
             for outgoing in again:
                 outgoing.become_pending()
             # Some of what waits may be there because it was lost before.
-            ordered = sorted((*again, *self._waiting.values()), key=attrgetter("place"))
+            ordered = sorted((*again, *self._waiting.values()), key=attrgetter("outbox_index"))
             self._waiting = {outgoing.cid: outgoing for outgoing in ordered}
             self._rewrite()
         return again

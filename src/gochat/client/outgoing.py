@@ -54,7 +54,7 @@ class Outgoing:
     error: ChatError | None = None
     sent_as: Sent | None = None
     #: (The client's) Its place among all that is said, higher for what comes later.
-    place: int = field(default=0, init=False, repr=False)
+    outbox_index: int = field(default=0, init=False, repr=False)
     _is_abandoned: bool = field(default=False, init=False, repr=False)
     _settled: anyio.Event | None = field(default=None, init=False, repr=False)
 

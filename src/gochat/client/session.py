@@ -11,7 +11,7 @@ from gochat.client.connection import Connection
 from gochat.client.options import ClientOptions, Clock
 from gochat.client.outbox import RETRYABLE
 from gochat.client.replies import no_answer
-from gochat.client.sync_state import Mailroom
+from gochat.client.sync_state import SyncState
 from gochat.client.tasks import background
 from gochat.client.timeline import After, Want
 from gochat.errors import ChatError, ConnectionLost
@@ -28,16 +28,18 @@ MIN_FRAME: Final = 16 * 1024
 class Session:
     """A logged-in connection at work; :meth:`run` returns why it ended."""
 
-    def __init__(self, connection: Connection, mailroom: Mailroom, options: ClientOptions) -> None:
-        assert mailroom.name is not None
-        assert mailroom.limits is not None
+    def __init__(
+        self, connection: Connection, sync_state: SyncState, options: ClientOptions
+    ) -> None:
+        assert sync_state.name is not None
+        assert sync_state.limits is not None
         self._connection = connection
-        self._mailroom = mailroom
+        self._sync_state = sync_state
         self._options = options
         self._clock: Clock = options.clock
-        self._name = mailroom.name
-        self._page = max(1, min(MAX_PAGE, mailroom.limits.history_page))
-        connection.max_frame_size = max(MIN_FRAME, mailroom.limits.frame_bytes)
+        self._name = sync_state.name
+        self._page = max(1, min(MAX_PAGE, sync_state.limits.history_page))
+        connection.max_frame_size = max(MIN_FRAME, sync_state.limits.frame_bytes)
 
     async def run(self) -> ConnectionLost:
         """Work until the connection ends, and return why it did."""
@@ -51,7 +53,7 @@ class Session:
         try:
             await self._synchronise()
             while True:
-                self._mailroom.outbox_changed = anyio.Event()
+                self._sync_state.outbox_changed = anyio.Event()
                 self._send_waiting()
                 await self._wait_for_outbox()
         except ConnectionLost:
@@ -61,28 +63,28 @@ class Session:
         # Before the outbox: a conversation with a new history is known by then, so that what is
         # sent again goes before what is new.
         while True:
-            known = self._mailroom.inbox.known()
+            known = self._sync_state.inbox.known()
             try:
                 conversations = await pages.conversations(self._connection.ask)
                 people = await pages.people(self._connection.ask)
             except ChatError as error:
                 await self._clock.sleep(error.retry_after or RETRY_AFTER)
             else:
-                self._mailroom.caught_up(people, conversations, known)
+                self._sync_state.caught_up(people, conversations, known)
                 return
 
     def _send_waiting(self) -> None:
-        while (outgoing := self._mailroom.outbox.next(self._name)) is not None:
+        while (outgoing := self._sync_state.outbox.next(self._name)) is not None:
             request = wire.Send(
                 to=outgoing.to, text=outgoing.text, reply_to=outgoing.reply_to, cid=outgoing.cid
             )
             try:
                 self._connection.post(request)
             except ChatError as error:
-                self._mailroom.refuse(outgoing.cid, error)
+                self._sync_state.refuse(outgoing.cid, error)
 
     async def _wait_for_outbox(self) -> None:
-        outbox = self._mailroom.outbox
+        outbox = self._sync_state.outbox
         since, wait = outbox.waiting_since(), outbox.wait(self._name)
         if since is not None:
             left = since + self._options.request_timeout - self._clock.now()
@@ -91,16 +93,16 @@ class Session:
                 self._connection.end(late)
                 raise ConnectionLost(late)  # and don't wait: there is no negative time to sleep
             wait = left if wait is None else min(wait, left)
-        await wait_at_most(self._mailroom.outbox_changed, wait, self._clock)
+        await wait_at_most(self._sync_state.outbox_changed, wait, self._clock)
 
     async def _fill_gaps(self) -> None:
         """Fetch what is missing, until the connection ends."""
         try:
             while True:
-                self._mailroom.gap_found = anyio.Event()
-                wants = self._mailroom.inbox.wants()
+                self._sync_state.gap_found = anyio.Event()
+                wants = self._sync_state.inbox.wants()
                 if not wants:
-                    await self._mailroom.gap_found.wait()
+                    await self._sync_state.gap_found.wait()
                     continue
                 await self._clock.sleep(self._options.gap_grace)
                 for conv, want in wants.items():
@@ -110,7 +112,7 @@ class Session:
 
     async def _fetch(self, conv: str, want: Want | None) -> None:
         """Fetch pages for `conv` as long as `want` is what it wants, and each changes that."""
-        inbox = self._mailroom.inbox
+        inbox = self._sync_state.inbox
         while want is not None and inbox.wants().get(conv) == want:
             after = want.seq if isinstance(want, After) else None
             request = wire.History(conv=conv, after=after, limit=self._page)
@@ -121,17 +123,17 @@ class Session:
                     await self._clock.sleep(error.retry_after or RETRY_AFTER)
                     return
                 if self._still_wants(conv, want):
-                    self._mailroom.show(inbox.skip(conv))
+                    self._sync_state.show(inbox.skip(conv))
             else:
                 # What answers another question than the one by now would be taken for its answer.
                 if self._still_wants(conv, want):
-                    self._mailroom.show(inbox.fill(conv, page))
+                    self._sync_state.show(inbox.fill(conv, page))
             before, want = want, inbox.wants().get(conv)
             if want == before:
                 return
 
     def _still_wants(self, conv: str, want: Want) -> bool:
-        return type(self._mailroom.inbox.wants().get(conv)) is type(want)
+        return type(self._sync_state.inbox.wants().get(conv)) is type(want)
 
 
 async def wait_at_most(event: anyio.Event, seconds: float | None, clock: Clock) -> None:

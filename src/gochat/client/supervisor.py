@@ -19,7 +19,7 @@ from gochat.client.events import ConnectionState
 from gochat.client.options import ClientOptions, Clock
 from gochat.client.replies import bounded, checked, no_answer
 from gochat.client.session import Session
-from gochat.client.sync_state import Mailroom
+from gochat.client.sync_state import SyncState
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import ByeReason, Capability
@@ -55,7 +55,7 @@ READS: Final = (
 R = TypeVar("R", bound=wire.Reply)
 
 
-class _Order:
+class _LoginAttempt:
     """The program's wish to log in, until it is known how that went."""
 
     def __init__(self, request: wire.Login | wire.Resume) -> None:
@@ -76,30 +76,30 @@ class _Order:
         await self._settled.wait()
 
 
-class Link:
+class ConnectionSupervisor:
     """Connects, logs in, and comes back until told otherwise. :meth:`run` runs all the while."""
 
     def __init__(
         self,
         address: Address,
-        mailroom: Mailroom,
+        sync_state: SyncState,
         ssl_context: ssl.SSLContext | None,
         options: ClientOptions,
     ) -> None:
         self._address = address
-        self._mailroom = mailroom
+        self._sync_state = sync_state
         # Made once: reading the authorities takes tens of milliseconds.
         is_default = address.tls and ssl_context is None
         self._ssl_context = ssl.create_default_context() if is_default else ssl_context
         self._options = options
         self._clock: Clock = options.clock
-        self._order: _Order | None = None
+        self._login: _LoginAttempt | None = None
         self._connection: Connection | None = None  # the one that is logged in
         self._reason = "log in first"  # why there is none
         self._pause: anyio.CancelScope | None = None  # between two attempts to connect
-        self._changed = anyio.Event()  # of the order, the state or the connection
+        self._changed = anyio.Event()  # of the login, the state or the connection
         self._is_closed = False
-        mailroom.buffer.on_taken = self._read_on
+        sync_state.buffer.on_taken = self._read_on
 
     # -- the program's side ---------------------------------------------------------------------
 
@@ -107,9 +107,9 @@ class Link:
         """Refuse what comes later."""
         self._is_closed = True
         self._reason = "the client was closed"
-        if self._order is not None and not self._order.is_settled:
-            self._order.settle(ConnectionLost(self._reason))
-        self._mailroom.close()
+        if self._login is not None and not self._login.is_settled:
+            self._login.settle(ConnectionLost(self._reason))
+        self._sync_state.close()
         self._change()
 
     def check_open(self) -> None:
@@ -132,22 +132,22 @@ class Link:
     async def log_in(self, request: wire.Login | wire.Resume) -> None:
         """Log in, and stay so; return or raise when it is known how that went."""
         self.check_open()
-        if self._mailroom.state is not ConnectionState.OFFLINE:
+        if self._sync_state.state is not ConnectionState.OFFLINE:
             raise ChatError(ErrorCode.ALREADY_LOGGED_IN, "you are logged in: log out first")
-        order = self._order = _Order(request)
+        login = self._login = _LoginAttempt(request)
         self._become(ConnectionState.CONNECTING)
         try:
-            await order.wait()
+            await login.wait()
         finally:
-            if not order.is_settled:
-                order.scope.cancel()
-                self._end("the login was cancelled", order)
-        if order.error is not None:
-            raise order.error
+            if not login.is_settled:
+                login.scope.cancel()
+                self._end("the login was cancelled", login)
+        if login.error is not None:
+            raise login.error
 
     async def log_out(self) -> None:
         """Revoke the token, and be offline."""
-        order, token, connection = self._order, self._mailroom.token, self._connection
+        login, token, connection = self._login, self._sync_state.token, self._connection
         try:
             if connection is not None:
                 await connection.ask(wire.Logout(), wire.LoggedOut)
@@ -156,10 +156,10 @@ class Link:
                     "logged out here, but there is no connection to tell the server"
                 )
         finally:
-            self._mailroom.log_out()
-            if order is not None:
-                order.scope.cancel()
-                self._end("logged out", order)
+            self._sync_state.log_out()
+            if login is not None:
+                login.scope.cancel()
+                self._end("logged out", login)
 
     def reconnect_now(self) -> None:
         """Make the next attempt to connect at once, or as soon as the server lets it."""
@@ -196,53 +196,53 @@ class Link:
                 await self._clock.sleep(least + self._spread(least))
         raise ConnectionLost(no_answer(self._options))
 
-    async def tell(self, request: wire.Request) -> None:
+    async def send(self, request: wire.Request) -> None:
         """Send what has no reply, if there is a connection."""
         await checkpoint()
         if self._connection is not None:
             with suppress(ChatError):  # too long an address: nobody can be told
-                self._connection.tell(request)
+                self._connection.send(request)
 
     # -- staying connected ----------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Carry out orders to log in until cancelled."""
+        """Log in when asked to, until cancelled."""
         while True:
-            order = self._order
-            if order is not None and not order.scope.cancel_called:
-                with order.scope:
-                    await self._keep(order)
-                if self._order is order:
-                    self._order = None
+            login = self._login
+            if login is not None and not login.scope.cancel_called:
+                with login.scope:
+                    await self._keep(login)
+                if self._login is login:
+                    self._login = None
             else:
                 await self._changed.wait()
 
-    async def _keep(self, order: _Order) -> None:
+    async def _keep(self, login: _LoginAttempt) -> None:
         """Log in, and stay logged in until the server or the program ends it."""
         options = self._options
         backoff = Backoff(options.backoff_base, options.backoff_cap, options.random)
-        request = order.request
+        request = login.request
         while True:
-            end = await self._live(request, order)
+            end = await self._live(request, login)
             reason = str(end.error)
             has_to_wait = end.is_rate_limited and isinstance(request, wire.Resume)
             was_decided = not (end.was_not_looked_at or has_to_wait)
-            if end.is_final or (was_decided and not order.is_settled):
+            if end.is_final or (was_decided and not login.is_settled):
                 if end.revokes_token:
-                    self._mailroom.token = self._mailroom.token_expires = None
-                order.settle(end.error)
-                self._end(reason, order)
+                    self._sync_state.token = self._sync_state.token_expires = None
+                login.settle(end.error)
+                self._end(reason, login)
                 return
             if end.lasted >= STABLE_AFTER:
                 backoff.reset()
-            state = ConnectionState.RECONNECTING if order.is_settled else ConnectionState.CONNECTING
+            state = ConnectionState.RECONNECTING if login.is_settled else ConnectionState.CONNECTING
             await self._wait(
                 max(backoff.next(), self._spread(end.retry_after)), end.retry_after, reason, state
             )
             self._become(state, None, reason)
-            if not order.is_settled:
+            if not login.is_settled:
                 continue
-            token, positions = self._mailroom.token, self._mailroom.inbox.positions()
+            token, positions = self._sync_state.token, self._sync_state.inbox.positions()
             assert token is not None
             request = wire.Resume(token=token, positions=positions)
 
@@ -256,35 +256,37 @@ class Link:
                 return
         finally:
             self._pause = None
-        if (rest := begun + least - self._clock.now()) > 0:
-            self._become(state, rest, reason)
-            await self._clock.sleep(rest)
+        if (remainder := begun + least - self._clock.now()) > 0:
+            self._become(state, remainder, reason)
+            await self._clock.sleep(remainder)
 
     def _spread(self, retry_after: float) -> float:
         """Return how much later than asked to come back, so that not all do at once."""
         return self._options.random() * retry_after * SPREAD
 
-    async def _live(self, request: wire.Login | wire.Resume, order: _Order) -> _End:
+    async def _live(
+        self, request: wire.Login | wire.Resume, login: _LoginAttempt
+    ) -> _ConnectionEnd:
         """Connect, log in, and stay until that ends; return how it did."""
         connection: Connection | None = None
         begun: float | None = None
         try:
             async with open_connection(
-                self._address, self._ssl_context, self._mailroom, self._options
+                self._address, self._ssl_context, self._sync_state, self._options
             ) as connection:
                 await connection.ask(structs.replace(request, caps=_CAPS), wire.LoggedIn)
                 begun = self._clock.now()
                 self._connection = connection
                 self._change()
-                order.settle(None)
-                raise await Session(connection, self._mailroom, self._options).run()
+                login.settle(None)
+                raise await Session(connection, self._sync_state, self._options).run()
         except (ChatError, ConnectionLost) as error:
             now = self._clock.now()
             bye = None if connection is None else connection.bye
-            return _End(error, bye, 0.0 if begun is None else now - begun)
+            return _ConnectionEnd(error, bye, 0.0 if begun is None else now - begun)
         finally:
             self._connection = None
-            self._mailroom.connection_lost()
+            self._sync_state.connection_lost()
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -302,7 +304,7 @@ class Link:
     async def _connected(self) -> Connection:
         """Wait for a connection that is logged in."""
         while True:
-            if self._mailroom.state is ConnectionState.OFFLINE:
+            if self._sync_state.state is ConnectionState.OFFLINE:
                 raise ConnectionLost(f"not connected: {self._reason}")
             if self._connection is not None and self._connection.lost is None:
                 return self._connection
@@ -311,15 +313,15 @@ class Link:
     def _become(
         self, state: ConnectionState, retry_in: float | None = None, reason: str = ""
     ) -> None:
-        self._mailroom.become(state, retry_in, reason)
+        self._sync_state.become(state, retry_in, reason)
         self._change()
 
-    def _end(self, reason: str, order: _Order) -> None:
-        """Be offline, unless another order has been given meanwhile."""
-        if not order.is_settled:
-            order.settle(ConnectionLost(reason))
-        if self._order is order:
-            self._order = None
+    def _end(self, reason: str, login: _LoginAttempt) -> None:
+        """Be offline, unless another login has been given meanwhile."""
+        if not login.is_settled:
+            login.settle(ConnectionLost(reason))
+        if self._login is login:
+            self._login = None
             self._reason = reason
             self._become(ConnectionState.OFFLINE, None, reason)
 
@@ -333,7 +335,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class _ConnectionEnd:
     """How a connection ended; `lasted` counts from the login."""
 
     error: ChatError | ConnectionLost

@@ -22,7 +22,7 @@ from gochat.protocol import messages as wire
 from gochat.protocol.messages import Conversation, Limits, Message, Person
 
 
-class Mailroom:
+class SyncState:
     """Who the client is, its inbox, its outbox, and the events that come of both."""
 
     def __init__(self, outbox: Outbox, clock: Clock) -> None:

@@ -7,9 +7,9 @@ The tree of tasks::
      │    ├── the store's own tasks (open_store)
      │    ├── delivery: what sockets did not take at once (open_delivery)
      │    ├── Server.follow: store.follow ─▶ hub.deliver
-     │    ├── hub.tell_presence
+     │    ├── hub.deliver_presence
      │    ├── markers.run
-     │    ├── store.exchange.run ─▶ neighbours, where there are other nodes
+     │    ├── store.node_bus.run ─▶ neighbours, where there are other nodes
      │    ├── deadlines.watch
      │    └── journal.keep
      ├── one session per connection
@@ -40,14 +40,13 @@ from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
 from gochat.chat.passwords import Passwords
 from gochat.chat.retries import Retries
-from gochat.chat.rooms import Rooms
+from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
 from gochat.config import Config
 from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
-from gochat.server import crowding, deadlines, journal, workers
-from gochat.server import log_follower as following
+from gochat.server import crowding, deadlines, journal, log_follower, workers
 from gochat.server.budget import CONNECTION, HANDSHAKE, Budgets, OverBudget
 from gochat.server.certificate import Certificate
 from gochat.server.crowding import Handshake
@@ -61,7 +60,7 @@ from gochat.server.delivery import (
 )
 from gochat.server.handlers import Handlers
 from gochat.server.hub import Hub
-from gochat.server.identity import Identity
+from gochat.server.identity import ServerIdentity
 from gochat.server.limits import (
     MAX_REMEMBERED,
     ConnectionLimiter,
@@ -77,7 +76,7 @@ from gochat.server.listener import (
 )
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
-from gochat.server.peer_nodes import Neighbours
+from gochat.server.peer_nodes import PeerNodes
 from gochat.server.quotas import Quotas
 from gochat.server.rate import Buckets
 from gochat.server.registrations import RegistrationLimiter
@@ -120,7 +119,7 @@ class Server:
     ) -> None:
         """Follow the log until the store turns out to be damaged."""
         try:
-            await following.follow(self._services, self.sessions, task_status=task_status)
+            await log_follower.follow(self._services, self.sessions, task_status=task_status)
         except StoreCorrupt as error:
             log.critical("store damaged: the server stops", reason=str(error))
             self.damage = error
@@ -220,7 +219,7 @@ class Server:
                 self._ended.set()
 
     def published(self) -> contextlib.AbstractContextManager[None]:
-        """Be known to programs of this user: :meth:`.Identity.published`."""
+        """Be known to programs of this user: :meth:`.ServerIdentity.published`."""
         return self._services.identity.published()
 
     async def drain(self) -> None:
@@ -349,11 +348,11 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         services = _compose(config, store, delivery)
         server = Server(services)
         await nursery.start(server.follow)
-        nursery.start_soon(services.hub.tell_presence, config.limits.presence_interval)
+        nursery.start_soon(services.hub.deliver_presence, config.limits.presence_interval)
         nursery.start_soon(services.markers.run)
         nursery.start_soon(services.revocations.run)
-        if store.exchange is not None:
-            await nursery.start(store.exchange.run, Neighbours(services).receive)
+        if store.node_bus is not None:
+            await nursery.start(store.node_bus.run, PeerNodes(services).receive)
         nursery.start_soon(deadlines.watch, server.sessions, config.limits)
         nursery.start_soon(journal.keep, services.journal, store.health)
         yield server
@@ -367,7 +366,7 @@ def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
         delivery,
         burst=limits.burst,
         per_second=limits.per_second,
-        tell_nodes=store.exchange.tell if store.exchange is not None else lambda _: None,
+        publish=store.node_bus.publish if store.node_bus is not None else lambda _: None,
     )
     accounts = Accounts(
         store,
@@ -393,7 +392,7 @@ def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
         accounts=accounts,
         revocations=Revocations(store, hub, accounts),
         drafts=Drafts(store, directory, limits.text_chars),
-        rooms=Rooms(store, directory, config.registration.reserved_rooms),
+        rooms=RoomDrafts(store, directory, config.registration.reserved_rooms),
         retries=Retries(store, directory),
         budgets=Budgets(limits, trio.current_time),
         quotas=Quotas(limits, trio.current_time),
@@ -403,7 +402,7 @@ def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
         markers=Markers(store, hub),
         registrations=RegistrationLimiter(limits, trio.current_time),
         journal=journal.Journal(limits.connections_per_address),
-        identity=Identity(config.key_file),
+        identity=ServerIdentity(config.key_file),
     )
 
 

@@ -42,7 +42,7 @@ _MINUTE: Final = 60.0
 _CAPABILITIES: Final[frozenset[str]] = frozenset(Capability)
 
 
-class Arrivals:
+class Authentication:
     """Handles the requests by which people come and go."""
 
     def __init__(self, services: Services) -> None:
@@ -233,7 +233,7 @@ class Arrivals:
         session.note("logged in", by=by, **({"new_address": True} if is_new_address else {}))
         if is_new_address:
             event = NewLogin(address=subscriber(session.address), by=by)
-            self._services.hub.tell_login(who.key, event, besides=session)
+            self._services.hub.publish_login(who.key, event, besides=session)
         session.reply(
             LoggedIn(
                 name=who.name,

@@ -81,7 +81,7 @@ class Delivery:
 
     def start(self, outlet: Outlet) -> None:
         """Run the task that writes what the outlet's peer has not taken."""
-        self._nursery.start_soon(outlet.write_rest)
+        self._nursery.start_soon(outlet.write_remaining)
 
 
 @contextlib.asynccontextmanager
@@ -212,10 +212,10 @@ class Outlet(abc.ABC):
                 self._drained = trio.Event()
             await self._drained.wait()
 
-    async def write_rest(self) -> None:
+    async def write_remaining(self) -> None:
         """The task: write until nothing waits. Started by flush, one at a time."""
         try:
-            await self._write_rest()
+            await self._write_remaining()
         except trio.TooSlowError:
             self.evict()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -258,7 +258,7 @@ class Outlet(abc.ABC):
         """Write what waits without blocking; return False if something is left to write."""
 
     @abc.abstractmethod
-    async def _write_rest(self) -> None:
+    async def _write_remaining(self) -> None:
         """Write until nothing waits. Raises TooSlowError if the peer takes nothing in time."""
 
     @abc.abstractmethod
@@ -320,7 +320,7 @@ class SocketOutlet(Outlet):
             self._is_mid_frame = False
         return True
 
-    async def _write_rest(self) -> None:
+    async def _write_remaining(self) -> None:
         while self._mailbox.size:  # none once it is closed: then the descriptor may be another's
             with trio.fail_after(self._stall):
                 await trio.lowlevel.wait_writable(self._fd)
@@ -382,7 +382,7 @@ class EncryptedOutlet(Outlet):
             self.close()
         return True
 
-    async def _write_rest(self) -> None:
+    async def _write_remaining(self) -> None:
         while self._records or self._mailbox.size:  # neither once it is closed
             with trio.fail_after(self._stall):
                 await trio.lowlevel.wait_writable(self._fd)
@@ -416,7 +416,7 @@ class StreamOutlet(Outlet):
     def _write_now(self) -> bool:
         return False
 
-    async def _write_rest(self) -> None:
+    async def _write_remaining(self) -> None:
         while data := memoryview(self._mailbox.take(PIECE)):
             self._taken += len(data)
             self._unsent = len(data)

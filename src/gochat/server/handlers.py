@@ -37,7 +37,7 @@ from gochat.protocol.messages import (
     Typing,
     Who,
 )
-from gochat.server.authentication import Arrivals
+from gochat.server.authentication import Authentication
 from gochat.server.budget import cost
 from gochat.server.hub import OnlinePerson
 from gochat.server.reading import Reading
@@ -58,7 +58,7 @@ class Handlers:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._limits = services.config.limits
-        self._arrivals = Arrivals(services)
+        self._authentication = Authentication(services)
         self._reading = Reading(services)
         self._writing = Writing(services)
         self._is_tracing = services.config.log_level == "debug"
@@ -107,7 +107,7 @@ class Handlers:
 
     async def leave(self, session: Session) -> None:
         """Log the session out, if it is logged in; its token stays valid."""
-        await self._arrivals.leave(session)
+        await self._authentication.leave(session)
 
     def delivered(self, person: NameKey, seqs: Seqs) -> None:
         """Note that a client without the log has received messages."""
@@ -140,11 +140,11 @@ class Handlers:
     async def _arrive(self, session: Session, request: Register | Login | Resume) -> None:
         match request:
             case Register():
-                await self._arrivals.register(session, request)
+                await self._authentication.register(session, request)
             case Login():
-                await self._arrivals.log_in(session, request)
+                await self._authentication.log_in(session, request)
             case Resume():
-                await self._arrivals.resume(session, request)
+                await self._authentication.resume(session, request)
             case _:
                 assert_never(request)
 
@@ -158,9 +158,9 @@ class Handlers:
         await self._services.revocations.require(session)
         match request:
             case Logout():
-                await self._arrivals.log_out(session, request)
+                await self._authentication.log_out(session, request)
             case ChangePassword():
-                await self._arrivals.change_password(session, request)
+                await self._authentication.change_password(session, request)
             case Away():
                 self._away(session, who, request)
             case Typing():
@@ -193,7 +193,7 @@ class Handlers:
         address = await self._services.drafts.address(who, person.rooms, request.to)
         now = trio.current_time()
         if person.typing.admit(address.key, self._limits.typing_interval, now):
-            self._services.hub.tell_typing(
+            self._services.hub.publish_typing(
                 address.key, IsTyping(to=address.shown, from_=who.name), besides=person
             )
         if request.request_id is not None:

@@ -16,7 +16,7 @@ import trio
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private, participants
 from gochat.chat.names import NameKey, known
-from gochat.chat.node_bus import Arrived, AwaySet, Left, LoginSeen, Notice, PersonHere, Typed
+from gochat.chat.node_bus import Arrived, AwaySet, Left, LoginSeen, NodeEvent, PersonHere, Typed
 from gochat.chat.presence import Roster
 from gochat.chat.store import Batch, Cursor, Logged
 from gochat.chat.typing_notices import TypingNotices
@@ -99,11 +99,11 @@ class Hub:
         *,
         burst: float,
         per_second: float,
-        tell_nodes: Callable[[Notice], None] = lambda _: None,
+        publish: Callable[[NodeEvent], None] = lambda _: None,
     ) -> None:
         self._delivery = delivery
         #: Tells the other nodes.
-        self.tell_nodes: Final = tell_nodes
+        self.publish: Final = publish
         self._burst = burst
         self._per_second = per_second
         #: All sessions, and up to which change of the roster each has been told.
@@ -138,7 +138,7 @@ class Hub:
             person = self._people[key] = OnlinePerson(key, name, self._turns(key))
             here = self.roster.get(key) or Person(name=name)  # perhaps they are elsewhere, too
             self.roster.arrive(key, here)
-            self.tell_nodes(Arrived(PersonHere(key, name, here.away)))
+            self.publish(Arrived(PersonHere(key, name, here.away)))
         person.sessions[session] = None
         self._everyone[session] = self._told
         for room in person.rooms:
@@ -155,7 +155,7 @@ class Hub:
             del self._people[person.key]
             self._spent[person.key] = person.turns
             self.roster.leave(person.key)
-            self.tell_nodes(Left(person.key))
+            self.publish(Left(person.key))
 
     def _turns(self, key: NameKey) -> TokenBucket:
         now = trio.current_time()
@@ -313,7 +313,7 @@ class Hub:
 
     # -- other events -----------------------------------------------------------------------
 
-    def tell(
+    def post_event(
         self, sessions: Iterable[Subscriber], event: Event, capability: Capability | None = None
     ) -> None:
         """Post an event to those sessions that have the capability it needs; the caller flushes."""
@@ -322,14 +322,14 @@ class Hub:
             if capability is None or capability in session.caps:
                 session.events.post(frame)
 
-    def tell_typing(
+    def publish_typing(
         self, conversation: ConversationKey, event: IsTyping, *, besides: OnlinePerson
     ) -> None:
         """Tell the others of a conversation, at all nodes, that somebody is typing there."""
-        self.show_typing(conversation, event, besides=besides.key)
-        self.tell_nodes(Typed(conversation, besides.key, event))
+        self.deliver_typing(conversation, event, besides=besides.key)
+        self.publish(Typed(conversation, besides.key, event))
 
-    def show_typing(
+    def deliver_typing(
         self, conversation: ConversationKey, event: IsTyping, *, besides: NameKey
     ) -> None:
         """Tell those of a conversation who are here, and flush."""
@@ -341,37 +341,37 @@ class Hub:
             for session in audience
             if session not in own and not session.events.is_behind  # it is only of the moment
         ]
-        self.tell(others, event, Capability.TYPING)
+        self.post_event(others, event, Capability.TYPING)
         self._delivery.flush()
 
     def set_away(self, key: NameKey, away: str | None) -> None:
         """Set somebody's away notice, at all nodes."""
         self.roster.set_away(key, away)
-        self.tell_nodes(AwaySet(key, away))
+        self.publish(AwaySet(key, away))
 
-    def show_marked(self, person: NameKey, event: Marked) -> None:
+    def deliver_marked(self, person: NameKey, event: Marked) -> None:
         """Tell a person's devices that are here how a conversation stands, and flush."""
         here = self._people.get(person)
         if here is not None:
-            self.tell(here.sessions, event, Capability.MARKERS)
+            self.post_event(here.sessions, event, Capability.MARKERS)
             self._delivery.flush()
 
-    def tell_login(self, person: NameKey, event: NewLogin, *, besides: Subscriber) -> None:
+    def publish_login(self, person: NameKey, event: NewLogin, *, besides: Subscriber) -> None:
         """Tell a person's other sessions, at all nodes, that they have logged in."""
-        self.show_login(person, event, besides=besides)
-        self.tell_nodes(LoginSeen(person, event))
+        self.deliver_login(person, event, besides=besides)
+        self.publish(LoginSeen(person, event))
 
-    def show_login(
+    def deliver_login(
         self, person: NameKey, event: NewLogin, *, besides: Subscriber | None = None
     ) -> None:
         """Tell a person's sessions that are here, and flush."""
         here = self._people.get(person)
         if here is not None:
             others = [session for session in here.sessions if session is not besides]
-            self.tell(others, event, Capability.LOGINS)
+            self.post_event(others, event, Capability.LOGINS)
             self._delivery.flush()
 
-    async def tell_presence(self, interval: float) -> NoReturn:
+    async def deliver_presence(self, interval: float) -> NoReturn:
         """Tell everybody who came and who left, at most once in `interval` seconds, for ever.
 
         Who has much to read already is told later: nobody is evicted because many arrive.
@@ -379,10 +379,10 @@ class Hub:
         while True:
             await self.roster.wait_for_news()
             await trio.sleep(max(interval, LEAST_INTERVAL))
-            self._tell_presence()
+            self._deliver_presence()
             self._delivery.flush()
 
-    def _tell_presence(self) -> None:
+    def _deliver_presence(self) -> None:
         # Most have been told of the same, and those that are behind of whatever it was.
         news: dict[int, tuple[bytes, int]] = {}
         for session, told in self._everyone.items():

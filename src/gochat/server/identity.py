@@ -11,7 +11,7 @@ from gochat.errors import ConfigError
 from gochat.protocol import proof
 
 
-class Identity:
+class ServerIdentity:
     """A server's key, new with each start; without a file to keep it in, it proves nothing."""
 
     def __init__(self, file: str) -> None:

@@ -43,11 +43,11 @@ def log_start(config: Config, sources: Mapping[str, str], *, workers: int) -> No
 
 def _without_credentials(url: str) -> str:
     """Return a store's URL without user, password and options, among which there may be others."""
-    scheme, separator, place = url.partition("://")
-    place = place.partition("?")[0]
+    scheme, separator, location = url.partition("://")
+    location = location.partition("?")[0]
     if scheme != "sqlite":  # in whose paths there may be an @
-        place = place.rpartition("@")[2]
-    return scheme + separator + place
+        location = location.rpartition("@")[2]
+    return scheme + separator + location
 
 
 class _Lossy:

@@ -108,7 +108,7 @@ class Mailbox:
         self.size -= taken
         return b"".join(parts)
 
-    def put_back(self, rest: bytes) -> None:
+    def put_back(self, remainder: bytes) -> None:
         """Put what was taken but not written in front of everything. It fits: it was in here."""
-        self._front = rest + self._front
-        self.size += len(rest)
+        self._front = remainder + self._front
+        self.size += len(remainder)

@@ -80,8 +80,8 @@ class Markers:
                 mentions=state.mentions,
                 level=state.level,
             )
-            self._hub.show_marked(person, marked)
-            self._hub.tell_nodes(MarkerMoved(person, marked))
+            self._hub.deliver_marked(person, marked)
+            self._hub.publish(MarkerMoved(person, marked))
 
     async def _move_some(self) -> None:
         async with trio.open_nursery() as nursery:

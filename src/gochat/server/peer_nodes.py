@@ -1,4 +1,4 @@
-"""What the other nodes of the deployment tell, done here."""
+"""Handles what the other nodes of the deployment publish."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gochat.chat.node_bus import (
     MarkerMoved,
     Missed,
     Node,
-    Notice,
+    NodeEvent,
     PersonHere,
     Revoked,
     Typed,
@@ -24,21 +24,21 @@ from gochat.protocol.messages import Person
 from gochat.server.services import Services
 
 
-class Neighbours:
-    """Takes notices of other nodes: see :class:`~gochat.chat.node_bus.Exchange`."""
+class PeerNodes:
+    """Takes events of other nodes: see :class:`~gochat.chat.node_bus.NodeBus`."""
 
     def __init__(self, services: Services) -> None:
         self._hub = services.hub
         self._revocations = services.revocations
 
-    def receive(self, node: Node, notices: Sequence[Notice]) -> None:
+    def receive(self, node: Node, events: Sequence[NodeEvent]) -> None:
         """Do what follows here from what a node tells. In the Trio thread; never blocks."""
-        for notice in notices:
-            self._receive(node, notice)
+        for event in events:
+            self._receive(node, event)
 
-    def _receive(self, node: Node, notice: Notice) -> None:
+    def _receive(self, node: Node, event: NodeEvent) -> None:
         roster = self._hub.roster
-        match notice:
+        match event:
             case Here(people):
                 roster.replace(node, {person.key: _shown(person) for person in people})
             case Arrived(person):
@@ -47,20 +47,20 @@ class Neighbours:
                 roster.leave(key, node)
             case AwaySet(key, away):
                 roster.set_away(key, away)
-            case Typed(conversation, key, event):
-                self._hub.show_typing(conversation, event, besides=key)
+            case Typed(conversation, key, typing):
+                self._hub.deliver_typing(conversation, typing, besides=key)
             case MarkerMoved(key, marked):
-                self._hub.show_marked(key, marked)
+                self._hub.deliver_marked(key, marked)
             case LoginSeen(key, login):
-                self._hub.show_login(key, login)
+                self._hub.deliver_login(key, login)
             case Revoked():
-                self._revocations.receive(notice)
+                self._revocations.receive(event)
             case Missed():
                 self._revocations.doubt()
             case Acknowledged():
                 pass  # the exchange's own
             case _:
-                assert_never(notice)
+                assert_never(event)
 
 
 def _shown(person: PersonHere) -> Person:

@@ -87,7 +87,7 @@ class Revocations:
 
         async def wait() -> None:
             nonlocal is_confirmed
-            elsewhere = self._store.exchange is None or await self._store.exchange.confirm(revoked)
+            elsewhere = self._store.node_bus is None or await self._store.node_bus.confirm(revoked)
             with trio.move_on_after(END_WITHIN):
                 await here.wait()
             is_confirmed = elsewhere and here.is_set()
@@ -103,14 +103,14 @@ class Revocations:
         """End all sessions that hold a token: those here at once, those elsewhere soon."""
         revoked = Revoked(person, digest=digest)
         self._end(revoked, text, _nothing)
-        self._hub.tell_nodes(revoked)
+        self._hub.publish(revoked)
 
     def receive(self, revoked: Revoked) -> None:
         """End what another node has revoked, and acknowledge that."""
 
         def acknowledge() -> None:
             if revoked.receipt:
-                self._hub.tell_nodes(Acknowledged(revoked.receipt))
+                self._hub.publish(Acknowledged(revoked.receipt))
 
         self._end(revoked, CHANGED if revoked.digest is None else ENDED, acknowledge)
 
@@ -132,8 +132,8 @@ class Revocations:
             ChatError: ``not_logged_in``: it was revoked, and the session is ending.
             StoreUnavailable: that can't be known now.
         """
-        exchange = self._store.exchange
-        if not self._is_in_doubt and (exchange is None or exchange.has_lease):
+        node_bus = self._store.node_bus
+        if not self._is_in_doubt and (node_bus is None or node_bus.has_lease):
             return
         identity, digest = session.identity, session.token_digest
         if identity is None or digest is None or await self._store.token(digest, 0) is not None:
@@ -150,7 +150,7 @@ class Revocations:
             with trio.move_on_after(pause):
                 await self._must_look.wait()
             self._must_look = trio.Event()
-            must_ask = self._is_in_doubt or self._store.exchange is not None
+            must_ask = self._is_in_doubt or self._store.node_bus is not None
             by_token: dict[tuple[NameKey, bytes], list[Session]] = {}
             for session in self._hub.sessions():
                 if isinstance(session, Session) and session.identity and session.token_digest:
@@ -200,7 +200,7 @@ class Revocations:
         if account is not None:
             revoked = Revoked(person, account.generation)
             self._end(revoked, CHANGED, _nothing)
-            self._hub.tell_nodes(revoked)
+            self._hub.publish(revoked)
 
     def _end(self, revoked: Revoked, text: str, done: Callable[[], None]) -> None:
         """Close the sessions that are meant; call `done` when all have left the hub."""

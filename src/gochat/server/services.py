@@ -8,13 +8,13 @@ from gochat.chat.accounts import Accounts
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.retries import Retries
-from gochat.chat.rooms import Rooms
+from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
 from gochat.config import Config
 from gochat.server.budget import Budgets
 from gochat.server.delivery import Delivery
 from gochat.server.hub import Hub
-from gochat.server.identity import Identity
+from gochat.server.identity import ServerIdentity
 from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.login_line import LoginLines
@@ -36,7 +36,7 @@ class Services:
     accounts: Accounts
     revocations: Revocations
     drafts: Drafts
-    rooms: Rooms
+    rooms: RoomDrafts
     retries: Retries
     budgets: Budgets
     quotas: Quotas
@@ -46,4 +46,4 @@ class Services:
     markers: Markers
     registrations: RegistrationLimiter
     journal: Journal
-    identity: Identity
+    identity: ServerIdentity

@@ -71,9 +71,9 @@ class TlsStream(trio.abc.HalfCloseableStream):
     def encrypt(self, data: bytes) -> bytes:
         """Return the records that carry `data`. Raises ssl.SSLError: the connection is broken."""
         records = []
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._tls.write(rest[:RECORD]) :]
+        remainder = memoryview(data)
+        while remainder:
+            remainder = remainder[self._tls.write(remainder[:RECORD]) :]
             records.append(self._outgoing.read())  # each time: what it grows to, it keeps
         return b"".join(records)
 

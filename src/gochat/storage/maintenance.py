@@ -15,8 +15,7 @@ from typing import Final
 
 from gochat.chat.store import MAX_AHEAD
 from gochat.errors import ConfigError, StoreCorrupt
-from gochat.storage.sqlite import database, history, search, skeletons
-from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite import database, files, history, search, skeletons
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
 from gochat.storage.transfer.sqlite_source import opened_to_read
 
@@ -39,9 +38,9 @@ def backup(source: Path, target: Path) -> None:
     """
     if target.exists():
         raise ConfigError(f"{target} exists already; a backup overwrites nothing")
-    with opened_to_read(source) as db, place.in_the_making(target.absolute(), ".partial") as new:
+    with opened_to_read(source) as db, files.in_the_making(target.absolute(), ".partial") as new:
         copy(db, new)
-        place.publish(new, target.absolute(), "a backup overwrites nothing")
+        files.publish(new, target.absolute(), "a backup overwrites nothing")
 
 
 def copy(db: sqlite3.Connection, new: Path) -> None:
@@ -138,7 +137,7 @@ def states(path: Path) -> list[str]:
     with opened_to_read(path) as db:
         epoch, mark = history.get(db, history.EPOCH), history.get(db, history.UNSTARTED)
         generation = history.get(db, history.GENERATION)
-        real = place.real(path.absolute())
+        real = files.real(path.absolute())
         foreign = history.look(real).foreign(db)
         is_older = _is_older(db)
     found = []
@@ -152,7 +151,7 @@ def states(path: Path) -> list[str]:
             found.append(f"{foreign}; the next start begins a new epoch")
     if is_older:
         found.append("of an older gochat; the first server that starts on it upgrades it for good")
-    if (rights := place.rights_of_others(real)) is not None:
+    if (rights := files.rights_of_others(real)) is not None:
         found.append(f"open to all users of this machine (mode {rights:04o})")
     return found
 

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage import maintenance
-from gochat.storage.sqlite import files as place
-from gochat.storage.sqlite import history, lock
+from gochat.storage.sqlite import files, history, lock
 from gochat.storage.transfer.sqlite_source import opened_to_read
 
 
@@ -33,13 +32,13 @@ def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:
         StoreUnavailable: a server uses one of them; or the disk is full. Nothing is changed then.
         StoreCorrupt: the backup is damaged. Nothing is changed.
     """
-    target = place.real(target)
+    target = files.real(target)
     if not backup.exists():
         raise ConfigError(f"there is no backup {backup}")
-    place.make_directory(target)
+    files.make_directory(target)
     with ExitStack() as stack:
         stack.enter_context(lock.exclusive(target))
-        _give_to_owner(place.beside(target, ".lock"), target)
+        _give_to_owner(files.beside(target, ".lock"), target)
         exists = target.exists()
         if exists:
             if backup.samefile(target):
@@ -51,17 +50,17 @@ def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:
                 )
             stack.enter_context(lock.itself(target))
         db = stack.enter_context(opened_to_read(backup, alone=True))
-        place.remove(place.beside(target, ".restoring"))  # of one that was killed: the lock is held
-        new = stack.enter_context(place.in_the_making(target, ".restoring"))
+        files.remove(files.beside(target, ".restoring"))  # of one that was killed: the lock is held
+        new = stack.enter_context(files.in_the_making(target, ".restoring"))
         maintenance.copy(db, new)
         try:
             _give_to_owner(new, target)
-            place.sync(new)
+            files.sync(new)
             if exists:
                 return _take_place(new, target)
         except OSError as error:
             raise StoreUnavailable(f"{target} can't be replaced: {error.strerror}") from error
-        place.publish(new, target, "another process has made it")
+        files.publish(new, target, "another process has made it")
         return None
 
 
@@ -73,11 +72,11 @@ def _take_place(new: Path, target: Path) -> Path:
     history.forget(target)
     if not kept.exists():
         os.link(target, kept)  # overwrites nothing; from here on no server starts on the old file
-    for suffix in place.COMPANIONS:
-        if place.beside(target, suffix).exists():
-            place.beside(target, suffix).replace(place.beside(kept, suffix))
+    for suffix in files.COMPANIONS:
+        if files.beside(target, suffix).exists():
+            files.beside(target, suffix).replace(files.beside(kept, suffix))
     new.replace(target)
-    place.sync_directory(target)
+    files.sync_directory(target)
     return kept
 
 
@@ -87,7 +86,7 @@ def _name_to_keep(target: Path) -> Path:
         if path.samefile(target):
             return path
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return place.beside(target, f".replaced-{now}")
+    return files.beside(target, f".replaced-{now}")
 
 
 def _give_to_owner(path: Path, target: Path) -> None:

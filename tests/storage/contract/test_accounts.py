@@ -93,14 +93,14 @@ async def test_of_twins_who_register_at_once_at_most_one_is_kept(store: Store) -
 
 async def test_existing_finds_shown_names_of_those_who_have_accounts(chat: Chat) -> None:
     keys = [person(name) for name in ("mei", "nobody", "BOB")]
-    assert await chat.store.existing(keys) == {"mei": "Mei", "bob": "Bob"}
-    assert await chat.store.existing([]) == {}
+    assert await chat.store.display_names(keys) == {"mei": "Mei", "bob": "Bob"}
+    assert await chat.store.display_names([]) == {}
 
 
 async def test_existing_answers_for_thousands(store: Store) -> None:
     await store.create_account(account("Mei"))
     keys = [person(f"p{number}") for number in range(3000)]
-    assert await store.existing([*keys, person("mei")]) == {"mei": "Mei"}
+    assert await store.display_names([*keys, person("mei")]) == {"mei": "Mei"}
 
 
 async def test_password_hash_can_be_replaced(chat: Chat) -> None:

@@ -77,7 +77,7 @@ def _around(store: type[SqliteStore | RedisStore], bomb: Bomb) -> None:
 def _around_redis(bomb: Bomb) -> None:
     send, settled = wire.Wire.send, redis_storage._Parts.settled
 
-    def send_and_die(self: wire.Wire, commands: Iterable[wire.Words]) -> None:
+    def send_and_die(self: wire.Wire, commands: Iterable[wire.Arguments]) -> None:
         send(self, commands)
         if threading.current_thread().name == "gochat redis writer":
             bomb.at("sent")  # Redis was told; nobody will hear what it says

@@ -43,7 +43,7 @@ def _is_mark(char: str) -> bool:
     return combining(char) != 0 or char in _MARKS_TO_BE
 
 
-class Words:
+class SearchWords:
     """What somebody looks for: words, of which all must be in a text, also inside others."""
 
     def __init__(self, query: str) -> None:

@@ -42,27 +42,30 @@ from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage import wall_clock
 from gochat.storage.common.integrity import Integrity
-from gochat.storage.redis import migration
-from gochat.storage.redis import trim as upkeep
+from gochat.storage.redis import migration, trim
 from gochat.storage.redis.feed import Feed
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link import durability, starting, topology
-from gochat.storage.redis.link.epoch_tracker import Attachment
-from gochat.storage.redis.link.pipeline import Connections, Lane, open_lane
+from gochat.storage.redis.link.epoch_tracker import EpochTracker
+from gochat.storage.redis.link.pipeline import (
+    PipelineWorker,
+    WorkerConnections,
+    open_pipeline_worker,
+)
 from gochat.storage.redis.link.url import Location, parse_url
 from gochat.storage.redis.link.wire import Broken, Refused
 from gochat.storage.redis.log import Log
 from gochat.storage.redis.names import Names
-from gochat.storage.redis.nodes.bus import RedisExchange
+from gochat.storage.redis.nodes.bus import RedisNodeBus
 from gochat.storage.redis.order import Order
-from gochat.storage.redis.people import People
+from gochat.storage.redis.people import PeopleOperations
 from gochat.storage.redis.reading import Reading
-from gochat.storage.redis.search.finder import PER_ENTRY, Search
+from gochat.storage.redis.search.finder import PER_ENTRY, Searcher
 from gochat.storage.redis.search.index import Index
 from gochat.storage.redis.search.indexer import Indexer
 from gochat.storage.transfer.redis_source import Deployment
 
-#: Lanes for reading. They share the interpreter's lock, so more would only take turns.
+#: Workers for reading. They share the interpreter's lock, so more would only take turns.
 READERS: Final = 2
 
 
@@ -73,19 +76,19 @@ class RedisStore:
         self,
         *,
         keys: Keys,
-        writer: Lane,
-        readers: Sequence[Lane],
-        searcher: Lane,
+        writer: PipelineWorker,
+        readers: Sequence[PipelineWorker],
+        searcher: PipelineWorker,
         log: Log,
         reading: Reading,
-        people: People,
-        search: Search,
+        people: PeopleOperations,
+        search: Searcher,
         order: Order,
-        exchange: RedisExchange,
+        node_bus: RedisNodeBus,
         clock: Callable[[], int] | None,
         health: StoreHealth,
     ) -> None:
-        self.exchange: Final = exchange
+        self.node_bus: Final = node_bus
         self.health: Final = health
         self._keys = keys
         self._writer = writer
@@ -106,8 +109,8 @@ class RedisStore:
     async def account(self, key: NameKey) -> Account | None:
         return await self._reader.run(self._people.account(key))
 
-    async def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
-        return await self._reader.run(self._people.existing(keys))
+    async def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
+        return await self._reader.run(self._people.display_names(keys))
 
     async def change_password(self, proved: Account, password_hash: str) -> bool:
         return await self._writer.run(self._people.change_password(proved, password_hash))
@@ -160,8 +163,8 @@ class RedisStore:
         as_of: Cursor | None = None,
     ) -> Page:
         assert as_of is None or isinstance(as_of, tuple)
-        steps = self._reading.page(conversation, viewer, before, after, limit, as_of)
-        page = await self._reader.run(steps)
+        operation = self._reading.page(conversation, viewer, before, after, limit, as_of)
+        page = await self._reader.run(operation)
         self._require_history(as_of, conversation, page.epoch)
         return page
 
@@ -184,8 +187,8 @@ class RedisStore:
         as_of: Cursor | None = None,
     ) -> Waiting:
         assert as_of is None or isinstance(as_of, tuple)
-        steps = self._reading.waiting(conversation, viewer, after, limit, as_of)
-        epoch, waiting = await self._reader.run(steps)
+        operation = self._reading.waiting(conversation, viewer, after, limit, as_of)
+        epoch, waiting = await self._reader.run(operation)
         self._require_history(as_of, conversation, epoch)
         return waiting
 
@@ -204,8 +207,8 @@ class RedisStore:
         cursor: str | None = None,
         limit: int,
     ) -> tuple[list[Message], str | None]:
-        steps = self._search.search(viewer, query, conversation, cursor, limit)
-        hits, more, looked_through = await self._searcher.run(steps)
+        operation = self._search.search(viewer, query, conversation, cursor, limit)
+        hits, more, looked_through = await self._searcher.run(operation)
         spent(looked_through * PER_ENTRY)
         return hits, more
 
@@ -247,8 +250,8 @@ class RedisStore:
         return await self._reader.run(self._reading.members(key, after, limit))
 
     @property
-    def _reader(self) -> Lane:
-        return min(self._readers, key=lambda lane: lane.waiting)
+    def _reader(self) -> PipelineWorker:
+        return min(self._readers, key=lambda worker: worker.waiting)
 
 
 class _Parts:
@@ -262,10 +265,10 @@ class _Parts:
         self.keys: Final = Keys(options.prefix, partitions)
         self.topology: Final = topology.find(location, self.keys.partitions)
         self.names: Final = Names(self.keys)
-        self.attachment: Final = Attachment(self.keys, self.lost)
-        self.reading: Final = Reading(self.keys, self.attachment, self.names)
+        self.epoch_tracker: Final = EpochTracker(self.keys, self.lost)
+        self.reading: Final = Reading(self.keys, self.epoch_tracker, self.names)
         self.log: Final = Log(
-            self.keys, self.topology, self.attachment, self.names, self.reading, options, clock
+            self.keys, self.topology, self.epoch_tracker, self.names, self.reading, options, clock
         )
         self.engine: Final = Index(self.keys, self.topology, location.database)
         self.indexer: Final = Indexer(self.keys, self.reading, self.engine)
@@ -279,8 +282,8 @@ class _Parts:
         finally:
             connections.close()
 
-    def connections(self) -> Connections:
-        return Connections(self.topology, self.attachment, self.options.timeout)
+    def connections(self) -> WorkerConnections:
+        return WorkerConnections(self.topology, self.epoch_tracker, self.options.timeout)
 
     def lost(self, partition: int) -> None:
         """What is remembered of the data may not be so any more. In any thread."""
@@ -316,33 +319,35 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
         raise StoreUnavailable(str(error)) from error
     partitions = range(parts.keys.partitions)
     order = Order(
-        [parts.attachment.epoch(partition) for partition in partitions],
-        [parts.attachment.position(partition) for partition in partitions],
+        [parts.epoch_tracker.epoch(partition) for partition in partitions],
+        [parts.epoch_tracker.position(partition) for partition in partitions],
     )
     integrity = Integrity(order.fail)
     feed = Feed(
-        parts.keys, parts.topology, parts.attachment, order, integrity, location.options.timeout
+        parts.keys, parts.topology, parts.epoch_tracker, order, integrity, location.options.timeout
     )
     parts.feed = feed
     health = StoreHealth()
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         writer = await stack.enter_async_context(
-            open_lane("writer", parts.connections(), integrity, health, parts.settled)
+            open_pipeline_worker("writer", parts.connections(), integrity, health, parts.settled)
         )
         readers = [
             await stack.enter_async_context(
-                open_lane("reader", parts.connections(), integrity, health)
+                open_pipeline_worker("reader", parts.connections(), integrity, health)
             )
             for _ in range(READERS)
         ]
         talker, searcher = [
-            await stack.enter_async_context(open_lane(name, parts.connections(), integrity, health))
+            await stack.enter_async_context(
+                open_pipeline_worker(name, parts.connections(), integrity, health)
+            )
             for name in ("exchange", "searcher")
         ]
         nursery.start_soon(feed.run)
         nursery.start_soon(parts.indexer.run, searcher)
         nursery.start_soon(
-            upkeep.shorten_feeds, searcher, parts.keys, location.options.feed_time, order.positions
+            trim.shorten_feeds, searcher, parts.keys, location.options.feed_time, order.positions
         )
         yield RedisStore(
             keys=parts.keys,
@@ -351,10 +356,10 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
             searcher=searcher,
             log=parts.log,
             reading=parts.reading,
-            people=People(parts.keys, parts.reading),
-            search=Search(parts.keys, parts.engine, parts.reading),
+            people=PeopleOperations(parts.keys, parts.reading),
+            search=Searcher(parts.keys, parts.engine, parts.reading),
             order=order,
-            exchange=RedisExchange(
+            node_bus=RedisNodeBus(
                 parts.keys,
                 parts.topology,
                 talker,

@@ -14,7 +14,7 @@ from uuid import uuid4
 from gochat.chat.skeletons import skeletons
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.pipeline import Command, Steps, call
+from gochat.storage.redis.link.pipeline import Operation, RedisCommand, call
 from gochat.storage.redis.scripts import Script
 
 
@@ -22,11 +22,11 @@ class Claim:
     """An attempt to have a name, shown as `shown`, for the account or the room with this key."""
 
     def __init__(self, keys: Keys, key: str, shown: str) -> None:
-        self._places: Final = [keys.skeleton(one) for one in skeletons(shown)]
+        self._claim_keys: Final = [keys.skeleton(one) for one in skeletons(shown)]
         self._owner: Final = key
         self._attempt: Final = uuid4().hex
 
-    def make(self) -> Steps[bool]:
+    def make(self) -> Operation[bool]:
         """Claim the name. Return False, and claim nothing, if it looks like another one."""
         made = yield self._commands(scripts.CLAIM)
         if all(made):
@@ -34,12 +34,12 @@ class Claim:
         yield from self.release()
         return False
 
-    def release(self) -> Steps[None]:
+    def release(self) -> Operation[None]:
         """Give back what only this attempt has claimed."""
         yield self._commands(scripts.RELEASE)
 
-    def _commands(self, script: Script) -> Sequence[Command]:
+    def _commands(self, script: Script) -> Sequence[RedisCommand]:
         return [
-            call(partition, script, (place,), self._owner, self._attempt)
-            for partition, place in self._places
+            call(partition, script, (key,), self._owner, self._attempt)
+            for partition, key in self._claim_keys
         ]

@@ -23,8 +23,8 @@ import trio
 from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.epoch_tracker import Attachment, Break
-from gochat.storage.redis.link.topology import Server, Topology
+from gochat.storage.redis.link.epoch_tracker import Break, EpochTracker
+from gochat.storage.redis.link.topology import RedisProcess, Topology
 from gochat.storage.redis.link.wire import Broken, Refused, Reply, Wire, damage_raised
 from gochat.storage.redis.order import Order, Placed
 from gochat.storage.redis.records import NEW_EPOCH, decode_feed_entry
@@ -50,33 +50,33 @@ class Feed:
         self,
         keys: Keys,
         topology: Topology,
-        attachment: Attachment,
+        epoch_tracker: EpochTracker,
         order: Order,
         integrity: Integrity,
         timeout: float,
     ) -> None:
         self.keys: Final = keys
         self.topology: Final = topology
-        self.attachment: Final = attachment
+        self.epoch_tracker: Final = epoch_tracker
         self.timeout: Final = timeout
         self.order: Final = order
         self.integrity: Final = integrity
         self._trio = trio.lowlevel.current_trio_token()
         self._limiter = trio.CapacityLimiter(1)
-        self._threads: dict[tuple[Server, int], _Reader] = {}
+        self._threads: dict[tuple[RedisProcess, int], _Reader] = {}
         #: For each partition, the position up to which it was read.
-        self.positions: Final = [attachment.position(p) for p in range(keys.partitions)]
+        self.positions: Final = [epoch_tracker.position(p) for p in range(keys.partitions)]
 
     async def run(self) -> None:
-        """Have a thread read each place of each server that there is, until cancelled."""
+        """Have a thread read each slot of each server that there is, until cancelled."""
         try:
             while True:
                 self._threads = {at: one for at, one in self._threads.items() if one.is_alive()}
-                for server, place in await trio.to_thread.run_sync(
-                    self._places, limiter=self._limiter, abandon_on_cancel=True
+                for server, slot in await trio.to_thread.run_sync(
+                    self._slots, limiter=self._limiter, abandon_on_cancel=True
                 ):
-                    if (server, place) not in self._threads:
-                        self._threads[server, place] = thread = _Reader(self, server, place)
+                    if (server, slot) not in self._threads:
+                        self._threads[server, slot] = thread = _Reader(self, server, slot)
                         thread.start()
                 await trio.sleep(WATCH_EVERY)
         finally:
@@ -88,9 +88,9 @@ class Feed:
 
     def interrupt(self, partition: int) -> None:
         """Have who reads it look at once, for something may have been lost. In any thread."""
-        wanted = self.topology.place(partition)
-        for (_, place), thread in tuple(self._threads.items()):
-            if place == wanted:
+        wanted = self.topology.slot(partition)
+        for (_, slot), thread in tuple(self._threads.items()):
+            if slot == wanted:
                 thread.interrupt()
 
     def deliver(self, entries: Sequence[Placed]) -> None:
@@ -105,23 +105,23 @@ class Feed:
         with suppress(trio.RunFinishedError):
             self._trio.run_sync_soon(self.order.skip, breaks)
 
-    def _places(self) -> list[tuple[Server, int]]:
+    def _slots(self) -> list[tuple[RedisProcess, int]]:
         topology = self.topology
-        places: dict[tuple[Server, int], None] = {}
+        slots: dict[tuple[RedisProcess, int], None] = {}
         for partition in range(self.keys.partitions):
             with suppress(Broken):
-                places[topology.server(partition), topology.place(partition)] = None
-        return list(places)
+                slots[topology.server(partition), topology.slot(partition)] = None
+        return list(slots)
 
 
 class _Reader(threading.Thread):
-    """Reads the feeds of a server's partitions in one place; ends when it has none of them."""
+    """Reads the feeds of a server's partitions in one slot; ends when it has none of them."""
 
-    def __init__(self, feed: Feed, server: Server, place: int) -> None:
+    def __init__(self, feed: Feed, server: RedisProcess, slot: int) -> None:
         super().__init__(name="gochat redis feed", daemon=True)
         self._feed = feed
         self._server = server
-        self._place = place
+        self._slot = slot
         self._wire: Wire | None = None
         self._looked = 0.0
         self._loss = ""  # the last that was dealt with
@@ -162,14 +162,13 @@ class _Reader(threading.Thread):
         return [
             partition
             for partition in range(topology.partitions)
-            if topology.place(partition) == self._place
-            and topology.server(partition) is self._server
+            if topology.slot(partition) == self._slot and topology.server(partition) is self._server
         ]
 
     def _read(self, partitions: list[int]) -> None:
         wire = self._connected(partitions)
-        attachment = self._feed.attachment
-        breaks = attachment.take_breaks(partitions)
+        epoch_tracker = self._feed.epoch_tracker
+        breaks = epoch_tracker.take_breaks(partitions)
         if breaks:
             self._feed.skip(breaks)
         keys = [self._feed.keys.feeds[partition] for partition in partitions]
@@ -182,10 +181,10 @@ class _Reader(threading.Thread):
         if time.monotonic() - self._looked > LOOK_EVERY:
             self._looked = time.monotonic()
             self._server.note(wire.ask_eviction())
-            attachment.look_again(partitions, wire)
+            epoch_tracker.look_again(partitions, wire)
         if self._loss != self._server.loss:
             self._loss = self._server.loss
-            attachment.renew(partitions, wire, self._loss)
+            epoch_tracker.renew(partitions, wire, self._loss)
 
     def _connected(self, partitions: list[int]) -> Wire:
         wire = self._wire
@@ -195,23 +194,23 @@ class _Reader(threading.Thread):
             self._wire = wire
             if wire.role != "master":
                 raise Broken(f"Redis at {wire.host} is a replica")
-        self._feed.attachment.ensure(partitions, wire)
+        self._feed.epoch_tracker.ensure(partitions, wire)
         return wire
 
     def _take(self, partitions: dict[str, int], reply: Reply) -> None:
         placed: list[Placed] = []
         for key, entries in reply:
             partition = partitions[key.decode()]
-            epoch = self._feed.attachment.epoch(partition)
+            epoch = self._feed.epoch_tracker.epoch(partition)
             position = self._feed.positions[partition]
             for id_, (_, packed) in entries:
                 found = int(id_.partition(b"-")[0])
                 if found != position + 1:
                     # The feed was shortened beyond where we are.
-                    self._feed.attachment.lose(partition, found - 1)
+                    self._feed.epoch_tracker.lose(partition, found - 1)
                     break
                 if packed.startswith(_CONTROL):
-                    self._feed.attachment.doubt(partition)
+                    self._feed.epoch_tracker.doubt(partition)
                     break
                 position = found
                 if not self._feed.order.has(partition, epoch, found):  # it was appended here
@@ -220,7 +219,7 @@ class _Reader(threading.Thread):
             self._feed.positions[partition] = position
         if placed:
             for one in placed:
-                self._feed.attachment.note(*one)
+                self._feed.epoch_tracker.note(*one)
             self._feed.deliver(placed)
 
     def _close(self) -> None:

@@ -80,7 +80,7 @@ class Keys:
         self._prefixes: Final = tuple(f"{prefix}:{{{n}}}:" for n in range(partitions))
         self.meta: Final = self._prefixes[0] + "meta"
         self.nodes: Final = self._prefixes[0] + "nodes"
-        self.notices: Final = self._prefixes[0] + "notices"
+        self.node_events: Final = self._prefixes[0] + "notices"
         self.states: Final = tuple(prefix + "state" for prefix in self._prefixes)
         #: What the keys of all blocks of a partition begin with.
         self.blocks: Final = tuple(prefix + "i:" for prefix in self._prefixes)
@@ -118,7 +118,7 @@ class Keys:
         partition = self.partition(skeleton)
         return partition, f"{self._prefixes[partition]}y:{skeleton}"
 
-    def said(self, conversation: ConversationKey, sender: NameKey, cid: str) -> tuple[str, bytes]:
+    def by_cid(self, conversation: ConversationKey, sender: NameKey, cid: str) -> tuple[str, bytes]:
         """Return the key and the field by which a cid is known in a conversation."""
         prefix = self._prefixes[self.partition(conversation)]
         digest = _digest(conversation, sender, cid)

@@ -28,11 +28,11 @@ from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.redis import scripts
 from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.epoch_tracker import GATE, Attachment
-from gochat.storage.redis.link.pipeline import Command, Steps
+from gochat.storage.redis.link.epoch_tracker import GATE, EpochTracker
+from gochat.storage.redis.link.pipeline import Operation, RedisCommand
 from gochat.storage.redis.link.topology import Topology
 from gochat.storage.redis.link.url import Options
-from gochat.storage.redis.link.wire import Reply, Words
+from gochat.storage.redis.link.wire import Arguments, Reply
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.order import Placed
 from gochat.storage.redis.reading import Reading
@@ -78,13 +78,13 @@ class Pending:
 
 
 class Log:
-    """Makes the steps that append. What they appended is put into `appended`, in its order."""
+    """Makes the operations that append. What they appended is put into `appended`, in its order."""
 
     def __init__(
         self,
         keys: Keys,
         topology: Topology,
-        attachment: Attachment,
+        epoch_tracker: EpochTracker,
         names: Names,
         reading: Reading,
         options: Options,
@@ -92,7 +92,7 @@ class Log:
     ) -> None:
         self._keys = keys
         self._topology = topology
-        self._attachment = attachment
+        self._epoch_tracker = epoch_tracker
         self._names = names
         self._reading = reading
         self._options = options
@@ -105,7 +105,7 @@ class Log:
         """Forget what is remembered of the data."""
         self._listed = set()
 
-    def append(self, drafts: Sequence[Draft]) -> Steps[list[Pending]]:
+    def append(self, drafts: Sequence[Draft]) -> Operation[list[Pending]]:
         """Append each draft, or say why not. See :meth:`gochat.chat.store.Store.append`."""
         pending = [self._pending(draft) for draft in drafts]
         yield from self._names.look_up(key for one in pending for key in _people(one.draft))
@@ -124,11 +124,11 @@ class Log:
 
     def _pending(self, draft: Draft) -> Pending:
         partition = self._keys.partition(draft.conversation)
-        return Pending(draft, partition, self._attachment.epoch(partition))
+        return Pending(draft, partition, self._epoch_tracker.epoch(partition))
 
     # -- before the entry -----------------------------------------------------------------------
 
-    def _list(self, drafts: Iterable[Draft]) -> Steps[None]:
+    def _list(self, drafts: Iterable[Draft]) -> Operation[None]:
         """Have conversations listed among their people's."""
         unlisted: dict[tuple[NameKey, ConversationKey], None] = {}
         for draft in drafts:
@@ -148,7 +148,7 @@ class Log:
         if not unlisted:
             return
         yield [
-            Command(
+            RedisCommand(
                 self._keys.partition(person),
                 ("SADD", self._keys.person(person, "p"), conversation),
             )
@@ -158,7 +158,7 @@ class Log:
             self._listed = set()
         self._listed.update(unlisted)
 
-    def _claim_names(self, pending: Sequence[Pending]) -> Steps[None]:
+    def _claim_names(self, pending: Sequence[Pending]) -> Operation[None]:
         for one in pending:
             if one.outcome is None and one.draft.kind == "create":
                 claim = Claim(self._keys, one.draft.conversation, one.draft.to)
@@ -167,7 +167,7 @@ class Log:
                 else:
                     one.outcome = looks_taken(one.draft.to)
 
-    def _claim(self, pending: Sequence[Pending]) -> Steps[None]:
+    def _claim(self, pending: Sequence[Pending]) -> Operation[None]:
         """Reserve the cids of those drafts whose sender is kept on another server."""
         far = [one for one in pending if one.outcome is None and self._is_claimed_apart(one)]
         if not far:
@@ -178,8 +178,8 @@ class Log:
             key = self._keys.claim(one.draft.sender_key, one.draft.cid or "")
             conversation = one.draft.conversation
             commands += [
-                Command(partition, ("SET", key, conversation, "NX", "EX", CLAIM_MEMORY)),
-                Command(partition, ("GET", key)),
+                RedisCommand(partition, ("SET", key, conversation, "NX", "EX", CLAIM_MEMORY)),
+                RedisCommand(partition, ("GET", key)),
             ]
         replies = yield commands
         for one, holder in zip(far, replies[1::2], strict=True):
@@ -188,15 +188,15 @@ class Log:
 
     def _is_far(self, one: Pending) -> bool:
         """True if the sender's keys may be on another server than the conversation's."""
-        place = self._topology.place
-        return place(one.partition) != place(self._keys.partition(one.draft.sender_key))
+        slot = self._topology.slot
+        return slot(one.partition) != slot(self._keys.partition(one.draft.sender_key))
 
     def _is_claimed_apart(self, one: Pending) -> bool:
         return one.draft.cid is not None and self._is_far(one)
 
     # -- the entry ------------------------------------------------------------------------------
 
-    def _try(self, waiting: Sequence[Pending]) -> Steps[None]:
+    def _try(self, waiting: Sequence[Pending]) -> Operation[None]:
         now = self._clock() if self._clock is not None else 0
         replies = yield [self._command(one, now) for one in waiting]
         again = []
@@ -225,23 +225,23 @@ class Log:
                 case _:
                     # Who exists, and what is listed, we took from what was remembered of the old
                     # history. So it begins from there, which is what the client does anyhow.
-                    self._attachment.doubt(one.partition)
+                    self._epoch_tracker.doubt(one.partition)
                     raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
         if again:
             yield from self._try(again)
 
-    def _wait(self, pending: Sequence[Pending]) -> Steps[None]:
+    def _wait(self, pending: Sequence[Pending]) -> Operation[None]:
         """Wait for the replicas: once for each server, in a round trip of its own.
 
         Behind the entries of all who share that round trip, for a server carries out nothing
         behind a WAIT on the same connection.
         """
-        places = {self._topology.place(one.partition): one.partition for one in pending}
+        places = {self._topology.slot(one.partition): one.partition for one in pending}
         milliseconds = int(self._options.wait_timeout * 1000)
         replicas = min(
             (
                 yield [
-                    Command(partition, ("WAIT", self._options.wait, milliseconds))
+                    RedisCommand(partition, ("WAIT", self._options.wait, milliseconds))
                     for partition in places.values()
                 ]
             )
@@ -251,11 +251,11 @@ class Log:
                 f"only {replicas} of {self._options.wait} replicas have it so far"
             )
 
-    def _command(self, one: Pending, now: int) -> Command:
+    def _command(self, one: Pending, now: int) -> RedisCommand:
         draft, options = one.draft, self._options
         key = draft.conversation
         cid = draft.cid or ""
-        said, digest = self._keys.said(key, draft.sender_key, cid)
+        said, digest = self._keys.by_cid(key, draft.sender_key, cid)
         keys = [
             self._keys.states[one.partition],
             self._keys.feeds[one.partition],
@@ -294,8 +294,8 @@ class Log:
             max_gate=GATE,
             facts=draft.facts,
         )
-        words: Words = (*keys, _encode(packed), digest)
-        return Command(one.partition, words, scripts.APPEND, len(keys), one.epoch)
+        words: Arguments = (*keys, _encode(packed), digest)
+        return RedisCommand(one.partition, words, scripts.APPEND, len(keys), one.epoch)
 
     def _to(self, draft: Draft) -> str:
         if not conversations.is_private(draft.conversation):
@@ -323,21 +323,21 @@ class Log:
         )
         logged = Logged(draft.conversation, entry, draft.subject)
         placed = Placed(one.partition, entry.epoch, position, logged)
-        self._attachment.note(*placed)
+        self._epoch_tracker.note(*placed)
         self.appended.append(placed)
         one.placed = placed
         return Appended(entry)
 
-    def find_by_cid(self, draft: Draft) -> Steps[Appended | ChatError | None]:
+    def find_by_cid(self, draft: Draft) -> Operation[Appended | ChatError | None]:
         """Find an earlier try. See :meth:`gochat.chat.store.Store.find_by_cid`."""
         cid = draft.cid or ""
         claim = self._keys.claim(draft.sender_key, cid)
         seq, holder = yield [
-            Command(
+            RedisCommand(
                 self._keys.partition(draft.conversation),
-                ("HGET", *self._keys.said(draft.conversation, draft.sender_key, cid)),
+                ("HGET", *self._keys.by_cid(draft.conversation, draft.sender_key, cid)),
             ),
-            Command(self._keys.partition(draft.sender_key), ("GET", claim)),
+            RedisCommand(self._keys.partition(draft.sender_key), ("GET", claim)),
         ]
         if seq is not None:
             return (yield from self._earlier(draft, int(seq)))
@@ -345,7 +345,7 @@ class Log:
             return _refusal(ErrorCode.CID_CONFLICT, draft)
         return None
 
-    def _earlier(self, draft: Draft, seq: int) -> Steps[Appended | ChatError]:
+    def _earlier(self, draft: Draft, seq: int) -> Operation[Appended | ChatError]:
         """Read the entry that has the `cid` of a draft."""
         page = yield from self._reading.page(
             draft.conversation, draft.sender_key, None, seq - 1, 1, None
@@ -354,8 +354,8 @@ class Log:
         if is_there and draft.is_repeated_by(page.entries[0]):
             return Appended(page.entries[0], dup=True)
         # The page may be of another history than what said where the entry is: ask again.
-        said = self._keys.said(draft.conversation, draft.sender_key, draft.cid or "")
-        (again,) = yield [Command(self._keys.partition(draft.conversation), ("HGET", *said))]
+        said = self._keys.by_cid(draft.conversation, draft.sender_key, draft.cid or "")
+        (again,) = yield [RedisCommand(self._keys.partition(draft.conversation), ("HGET", *said))]
         if again is None or int(again) != seq:
             raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
         if is_there:
@@ -376,7 +376,7 @@ class Log:
             dup=True,
         )
 
-    def _given(self, draft: Draft, seq: int) -> Steps[Appended]:
+    def _given(self, draft: Draft, seq: int) -> Operation[Appended]:
         """Read the entry by which a reaction was given that is to be given again."""
         page = yield from self._reading.page(
             draft.conversation, draft.sender_key, None, seq - 1, 1, None
@@ -385,7 +385,7 @@ class Log:
             raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
         return Appended(replace(page.entries[0], cid=draft.cid), dup=True)
 
-    def _release(self, one: Pending) -> Steps[None]:
+    def _release(self, one: Pending) -> Operation[None]:
         """Give back the cid of a draft that was refused, so that it can be used again, and the name
         of the room that it did not make."""
         if one.claim is not None:
@@ -393,7 +393,7 @@ class Log:
         if self._is_claimed_apart(one):
             partition = self._keys.partition(one.draft.sender_key)
             key = self._keys.claim(one.draft.sender_key, one.draft.cid or "")
-            yield [Command(partition, ("DEL", key))]
+            yield [RedisCommand(partition, ("DEL", key))]
 
 
 def _people(draft: Draft) -> list[NameKey]:

@@ -20,7 +20,7 @@ def claim_existing(deployment: Deployment) -> None:
         return
     source = RedisSource(deployment)
     named = [Named(who.created, who.key, who.name) for group in source.people() for who in group]
-    for group in source.headings():
+    for group in source.conversations():
         rooms = [heading for heading in group if heading.name]
         oldest = source.entries([(room, room.base) for room in rooms], 1)
         named += [
@@ -29,7 +29,7 @@ def claim_existing(deployment: Deployment) -> None:
         ]
     commands = []
     for skeleton, owner in claims(named):
-        partition, place = keys.skeleton(skeleton)
-        commands.append((partition, ("SET", place, owner, "NX")))
+        partition, key = keys.skeleton(skeleton)
+        commands.append((partition, ("SET", key, owner, "NX")))
     deployment.ask(commands)
     deployment.ask_one(0, "HSET", keys.meta, CLAIMED, CLAIMS)

@@ -12,7 +12,7 @@ from typing import Final
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.pipeline import Command, Steps
+from gochat.storage.redis.link.pipeline import Operation, RedisCommand
 
 #: Names remembered of each kind; when there are more, it begins anew. Some ten megabytes.
 MAX_REMEMBERED: Final = 50_000
@@ -46,7 +46,7 @@ class Names:
 
     def look_up(
         self, people: Iterable[NameKey] = (), rooms: Iterable[ConversationKey] = ()
-    ) -> Steps[None]:
+    ) -> Operation[None]:
         """Find out those that are not remembered; no step if all are."""
         persons = [key for key in dict.fromkeys(people) if key not in self._people]
         others = [key for key in dict.fromkeys(rooms) if key not in self._rooms]
@@ -54,11 +54,13 @@ class Names:
             return
         replies = yield [
             *(
-                Command(self._keys.partition(key), ("HGET", self._keys.person(key, "a"), "name"))
+                RedisCommand(
+                    self._keys.partition(key), ("HGET", self._keys.person(key, "a"), "name")
+                )
                 for key in persons
             ),
             *(
-                Command(
+                RedisCommand(
                     self._keys.partition(key),
                     ("HGET", self._keys.conversation(key, "c")[0], "name"),
                 )

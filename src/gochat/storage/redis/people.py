@@ -17,7 +17,7 @@ from gochat.protocol.messages import Level
 from gochat.storage.redis import scripts
 from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.pipeline import Command, Steps, call
+from gochat.storage.redis.link.pipeline import Operation, RedisCommand, call
 from gochat.storage.redis.reading import Reading
 
 #: Milliseconds for which a token stays after it has expired: the server's clock may be behind that
@@ -50,8 +50,8 @@ def lifetime(expires: int, now: int) -> int:
     return max(0, expires - now) + TOKEN_SLACK
 
 
-class People:
-    """Makes the steps. See :class:`~gochat.chat.store.Store` for what they do."""
+class PeopleOperations:
+    """Makes the operations. See :class:`~gochat.chat.store.Store` for what they do."""
 
     def __init__(self, keys: Keys, reading: Reading) -> None:
         self._keys = keys
@@ -59,7 +59,7 @@ class People:
 
     # -- accounts -------------------------------------------------------------------------------
 
-    def create_account(self, account: Account) -> Steps[bool]:
+    def create_account(self, account: Account) -> Operation[bool]:
         """Keep a new account."""
         claim = Claim(self._keys, account.key, account.name)
         if not (yield from claim.make()):
@@ -68,7 +68,7 @@ class People:
             raise looks_taken(account.name)
         # First where the lobby stands: what is said while the account is made is unread, no more.
         ((read, texts),) = yield [
-            Command(
+            RedisCommand(
                 self._keys.partition(LOBBY_KEY),
                 ("HMGET", self._keys.conversation(LOBBY_KEY, "c")[0], "seq", "texts"),
             )
@@ -93,7 +93,7 @@ class People:
             yield from claim.release()
         return bool(is_new)
 
-    def account(self, key: NameKey) -> Steps[Account | None]:
+    def account(self, key: NameKey) -> Operation[Account | None]:
         """Find an account."""
         ((name, password_hash, created, generation),) = yield [
             self._about(key, "HMGET", "name", "hash", "created", "generation")
@@ -108,7 +108,7 @@ class People:
             generation=int(generation or 0),
         )
 
-    def existing(self, keys: Collection[NameKey]) -> Steps[dict[NameKey, str]]:
+    def display_names(self, keys: Collection[NameKey]) -> Operation[dict[NameKey, str]]:
         """Find the names of those that are accounts."""
         wanted = list(keys)
         found: dict[NameKey, str] = {}
@@ -122,15 +122,15 @@ class People:
             )
         return found
 
-    def change_password(self, proved: Account, password_hash: str) -> Steps[bool]:
+    def change_password(self, proved: Account, password_hash: str) -> Operation[bool]:
         """Replace a password, if it is still the one that was proved."""
         return (yield from self._set_hash(proved, "", password_hash, 1))
 
-    def rehash_password(self, proved: Account, password_hash: str) -> Steps[bool]:
+    def rehash_password(self, proved: Account, password_hash: str) -> Operation[bool]:
         """Replace the hash of the same password."""
         return (yield from self._set_hash(proved, proved.password_hash, password_hash, 0))
 
-    def _set_hash(self, proved: Account, before: str, after: str, count: int) -> Steps[bool]:
+    def _set_hash(self, proved: Account, before: str, after: str, count: int) -> Operation[bool]:
         partition = self._keys.partition(proved.key)
         keys = self._keys.person(proved.key, "a"), self._keys.person(proved.key, "f")
         (is_set,) = yield [
@@ -144,51 +144,51 @@ class People:
     # revoke all of an account by deleting them would leave one that is just being added. So each
     # has the generation that was proved for it, and revoking all is counting the account's up.
 
-    def add_token(self, token: Token, address: str | None, now: int) -> Steps[None]:
+    def add_token(self, token: Token, address: str | None, now: int) -> Operation[None]:
         """Keep a token until some time after it has expired."""
         partition, key = self._keys.token(token.digest)
         expiry = lifetime(token.expires, now)
-        yield [Command(partition, ("SET", key, encode_token(token), "PX", expiry))]
+        yield [RedisCommand(partition, ("SET", key, encode_token(token), "PX", expiry))]
         yield from self._note_token(token, now)
         if address is not None:
             yield from self._note_login(token.account, address, now)
 
-    def _note_token(self, token: Token, now: int) -> Steps[None]:
+    def _note_token(self, token: Token, now: int) -> Operation[None]:
         """Count a token, and revoke those that are too many."""
         partition, key = self._keys.partition(token.account), self._keys.person(token.account, "g")
         _, _, oldest = yield [
-            Command(partition, ("ZADD", key, token.expires, token.digest.hex())),
-            Command(partition, ("PEXPIRE", key, lifetime(token.expires, now))),
-            Command(partition, ("ZRANGE", key, 0, -MAX_TOKENS - 1)),
+            RedisCommand(partition, ("ZADD", key, token.expires, token.digest.hex())),
+            RedisCommand(partition, ("PEXPIRE", key, lifetime(token.expires, now))),
+            RedisCommand(partition, ("ZRANGE", key, 0, -MAX_TOKENS - 1)),
         ]
         digests = {bytes.fromhex(one.decode()) for one in oldest} - {token.digest}
         if digests:
             places = map(self._keys.token, digests)
-            yield [Command(at, ("DEL", one)) for at, one in places]
-            yield [Command(partition, ("ZREM", key, *(digest.hex() for digest in digests)))]
+            yield [RedisCommand(at, ("DEL", one)) for at, one in places]
+            yield [RedisCommand(partition, ("ZREM", key, *(digest.hex() for digest in digests)))]
 
-    def _note_login(self, account: NameKey, address: str, now: int) -> Steps[None]:
+    def _note_login(self, account: NameKey, address: str, now: int) -> Operation[None]:
         partition, key = self._keys.partition(account), self._keys.person(account, "f")
         _, _, oldest = yield [
-            Command(partition, ("ZADD", key, now, address)),
-            Command(partition, ("PEXPIRE", key, LOGIN_MEMORY)),
-            Command(partition, ("ZRANGE", key, 0, -LOGIN_ADDRESSES - 1)),
+            RedisCommand(partition, ("ZADD", key, now, address)),
+            RedisCommand(partition, ("PEXPIRE", key, LOGIN_MEMORY)),
+            RedisCommand(partition, ("ZRANGE", key, 0, -LOGIN_ADDRESSES - 1)),
         ]
         if oldest:
-            yield [Command(partition, ("ZREM", key, *oldest))]
+            yield [RedisCommand(partition, ("ZREM", key, *oldest))]
 
-    def last_login(self, account: NameKey, address: str) -> Steps[int | None]:
+    def last_login(self, account: NameKey, address: str) -> Operation[int | None]:
         """Find when somebody last logged in from an address."""
         partition, key = self._keys.partition(account), self._keys.person(account, "f")
-        (at,) = yield [Command(partition, ("ZSCORE", key, address))]
+        (at,) = yield [RedisCommand(partition, ("ZSCORE", key, address))]
         return None if at is None else int(float(at))
 
-    def token(self, digest: bytes, now: int) -> Steps[Token | None]:
+    def token(self, digest: bytes, now: int) -> Operation[Token | None]:
         """Find a token that is valid."""
         token = yield from self._current(digest)
         return token if token is not None and token.expires > now else None
 
-    def renew_token(self, digest: bytes, expires: int, address: str, now: int) -> Steps[bool]:
+    def renew_token(self, digest: bytes, expires: int, address: str, now: int) -> Operation[bool]:
         """Move the end of a token forward."""
         token = yield from self._current(digest)
         if token is None:
@@ -198,15 +198,15 @@ class People:
         expiry = lifetime(renewed.expires, now)
         # One that was revoked meanwhile stays away.
         words = ("SET", key, encode_token(renewed), "XX", "PX", expiry)
-        (is_renewed,) = yield [Command(partition, words)]
+        (is_renewed,) = yield [RedisCommand(partition, words)]
         if is_renewed is not None:
             yield from self._note_token(renewed, now)
         return is_renewed is not None
 
-    def _current(self, digest: bytes) -> Steps[Token | None]:
+    def _current(self, digest: bytes) -> Operation[Token | None]:
         """Find a token of the account's generation, expired or not."""
         partition, key = self._keys.token(digest)
-        (packed,) = yield [Command(partition, ("GET", key))]
+        (packed,) = yield [RedisCommand(partition, ("GET", key))]
         if packed is None:
             return None
         kept = decode_token(packed)
@@ -222,28 +222,31 @@ class People:
             address=kept.address,
         )
 
-    def revoke_token(self, digest: bytes) -> Steps[None]:
+    def revoke_token(self, digest: bytes) -> Operation[None]:
         """Forget a token, and count it no more."""
         partition, key = self._keys.token(digest)
-        packed, _ = yield [Command(partition, ("GET", key)), Command(partition, ("DEL", key))]
+        packed, _ = yield [
+            RedisCommand(partition, ("GET", key)),
+            RedisCommand(partition, ("DEL", key)),
+        ]
         if packed is not None:
             account = decode_token(packed).account
             at, counted = self._keys.partition(account), self._keys.person(account, "g")
-            yield [Command(at, ("ZREM", counted, digest.hex()))]
+            yield [RedisCommand(at, ("ZREM", counted, digest.hex()))]
 
     # -- markers --------------------------------------------------------------------------------
 
-    def mark_read(self, person: NameKey, key: ConversationKey, seq: int) -> Steps[bool]:
+    def mark_read(self, person: NameKey, key: ConversationKey, seq: int) -> Operation[bool]:
         """Move a read marker forward."""
         return (yield from self._change(person, key, "read", seq))
 
-    def set_level(self, person: NameKey, key: ConversationKey, level: Level) -> Steps[bool]:
+    def set_level(self, person: NameKey, key: ConversationKey, level: Level) -> Operation[bool]:
         """Set what somebody wants to be told of."""
         return (yield from self._change(person, key, "level", level))
 
     def _change(
         self, person: NameKey, key: ConversationKey, what: str, value: int | str
-    ) -> Steps[bool]:
+    ) -> Operation[bool]:
         began = (yield from self._reading.began(person)) if key == LOBBY_KEY else None
         (changed,) = yield [
             call(
@@ -259,6 +262,6 @@ class People:
         ]
         return bool(changed)
 
-    def _about(self, person: NameKey, command: str, *arguments: str | int) -> Command:
+    def _about(self, person: NameKey, command: str, *arguments: str | int) -> RedisCommand:
         key = self._keys.person(person, "a")
-        return Command(self._keys.partition(person), (command, key, *arguments))
+        return RedisCommand(self._keys.partition(person), (command, key, *arguments))

@@ -15,8 +15,8 @@ from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Reaction, Room
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.epoch_tracker import Attachment
-from gochat.storage.redis.link.pipeline import Command, Steps, call
+from gochat.storage.redis.link.epoch_tracker import EpochTracker
+from gochat.storage.redis.link.pipeline import Operation, RedisCommand, call
 from gochat.storage.redis.link.wire import Reply
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.records import Record, Shape, decode_record, decode_row, reaction
@@ -39,7 +39,7 @@ _ROLES: Final[dict[bytes, Literal["member", "operator", "invited"]]] = {
 _LEVELS: Final[dict[bytes, Level]] = {b"all": "all", b"mentions": "mentions", b"none": "none"}
 
 
-class Span(Struct, frozen=True):
+class EntryRange(Struct, frozen=True):
     """Which entries of a conversation are read: the newest in front of `before`, or the oldest
     behind `after`; `as_of` the positions up to which each partition's log is read."""
 
@@ -74,11 +74,12 @@ class Extract(Struct, frozen=True):
 
 
 class Reading:
-    """Makes the steps that read. See :class:`~gochat.chat.store.Store` for what they return."""
+    """Makes the operations that read. See :class:`~gochat.chat.store.Store` for what they
+    return."""
 
-    def __init__(self, keys: Keys, attachment: Attachment, names: Names) -> None:
+    def __init__(self, keys: Keys, epoch_tracker: EpochTracker, names: Names) -> None:
         self._keys = keys
-        self._attachment = attachment
+        self._epoch_tracker = epoch_tracker
         self._names = names
         #: The lobby's marker that each account began with; it never changes.
         self._began: dict[NameKey, tuple[int, int]] = {}
@@ -97,13 +98,17 @@ class Reading:
         after: int | None,
         limit: int,
         as_of: tuple[int, ...] | None,
-    ) -> Steps[Page]:
+    ) -> Operation[Page]:
         """Read contiguous entries, as they read now."""
-        (extract,) = yield from self.extracts(viewer, [Span(key, limit, before, after, as_of)])
+        (extract,) = yield from self.extracts(
+            viewer, [EntryRange(key, limit, before, after, as_of)]
+        )
         entries = [extract.message(index) for index in range(len(extract.records))]
         return Page(extract.epoch, extract.head, entries, extract.is_inside)
 
-    def extracts(self, viewer: NameKey | None, spans: Sequence[Span]) -> Steps[list[Extract]]:
+    def extracts(
+        self, viewer: NameKey | None, spans: Sequence[EntryRange]
+    ) -> Operation[list[Extract]]:
         """Read contiguous entries, of each span, but make no messages of them yet."""
         keys = dict.fromkeys(span.key for span in spans)
         people = {key: _participants(key) for key in keys}
@@ -121,7 +126,7 @@ class Reading:
             for span, reply in zip(spans, replies, strict=True)
         ]
 
-    def _page_command(self, span: Span, viewer: NameKey | None, name: str) -> Command:
+    def _page_command(self, span: EntryRange, viewer: NameKey | None, name: str) -> RedisCommand:
         partition = self._keys.partition(span.key)
         keys = (
             self._keys.states[partition],
@@ -157,12 +162,12 @@ class Reading:
         after: int,
         limit: int,
         as_of: tuple[int, ...] | None,
-    ) -> Steps[tuple[str, Waiting]]:
+    ) -> Operation[tuple[str, Waiting]]:
         """Read messages of others; returned with the epoch."""
         people = _participants(key)
         yield from self._names.look_up((*people, viewer), _rooms(key))
         shape = self._shape(key, people)
-        span = Span(key, limit, after=after, as_of=as_of, skipped=MAX_SKIPPED)
+        span = EntryRange(key, limit, after=after, as_of=as_of, skipped=MAX_SKIPPED)
         command = self._page_command(span, viewer, self._names.person(viewer) or "")
         (reply,) = yield from self._with_epochs([command])
         extract, numbers, read_to = self._extract(reply, shape), reply[6], reply[7]
@@ -175,7 +180,7 @@ class Reading:
         ]
         return extract.epoch, Waiting(extract.head, read_to, messages)
 
-    def message(self, key: ConversationKey, seq: int) -> Steps[Message | None]:
+    def message(self, key: ConversationKey, seq: int) -> Operation[Message | None]:
         """Read one message."""
         if seq < 1:
             return None
@@ -193,7 +198,7 @@ class Reading:
         shown = {person: self._names.person(person) or person for person in people}
         return lambda epoch: Shape(key, epoch, room, lambda person: shown.get(person, person))
 
-    def _with_epochs(self, commands: Sequence[Command]) -> Steps[list[Reply]]:
+    def _with_epochs(self, commands: Sequence[RedisCommand]) -> Operation[list[Reply]]:
         """Return the answers of scripts that begin with the epoch.
 
         There is none where all was emptied a moment ago and nobody has noticed. So we do: what is
@@ -209,27 +214,27 @@ class Reading:
             if not emptied:
                 return replies
             for partition in emptied:
-                self._attachment.doubt(partition)
+                self._epoch_tracker.doubt(partition)
         raise StoreUnavailable("the store's history is changing")
 
     # -- a person's conversations ---------------------------------------------------------------
 
-    def listed(self, person: NameKey) -> Steps[list[ConversationKey]]:
+    def listed(self, person: NameKey) -> Operation[list[ConversationKey]]:
         """Find the conversations that may be a person's: they are if their row says so."""
         partition = self._keys.partition(person)
         account, found = yield [
-            Command(partition, ("EXISTS", self._keys.person(person, "a"))),
-            Command(partition, ("SMEMBERS", self._keys.person(person, "p"))),
+            RedisCommand(partition, ("EXISTS", self._keys.person(person, "a"))),
+            RedisCommand(partition, ("SMEMBERS", self._keys.person(person, "p"))),
         ]
         keys = [ConversationKey(key.decode()) for key in found]
         return [LOBBY_KEY, *sorted(keys)] if account else []
 
-    def conversation_keys(self, person: NameKey) -> Steps[set[ConversationKey]]:
+    def conversation_keys(self, person: NameKey) -> Operation[set[ConversationKey]]:
         """Find the keys of a person's conversations."""
         listed = yield from self.listed(person)
         others = [key for key in listed if key != LOBBY_KEY]
         rows = yield [
-            Command(
+            RedisCommand(
                 self._keys.partition(key),
                 ("HGET", self._keys.conversation(key, "w")[0], person),
             )
@@ -242,7 +247,7 @@ class Reading:
         }
         return theirs | set(listed[:1])
 
-    def private_markers(self, person: NameKey) -> Steps[dict[ConversationKey, tuple[int, int]]]:
+    def private_markers(self, person: NameKey) -> Operation[dict[ConversationKey, tuple[int, int]]]:
         """Read the markers and heads of all private conversations of a person."""
         listed = yield from self.listed(person)
         keys = [key for key in listed if conversations.is_private(key)]
@@ -251,8 +256,8 @@ class Reading:
             meta, who = self._keys.conversation(key, "c", "w")
             partition = self._keys.partition(key)
             commands += [
-                Command(partition, ("HGET", meta, "seq")),
-                Command(partition, ("HGET", who, person)),
+                RedisCommand(partition, ("HGET", meta, "seq")),
+                RedisCommand(partition, ("HGET", who, person)),
             ]
         replies = yield commands
         return {
@@ -263,7 +268,7 @@ class Reading:
 
     def conversations(
         self, person: NameKey, after: str, limit: int
-    ) -> Steps[tuple[list[Conversation], bool]]:
+    ) -> Operation[tuple[list[Conversation], bool]]:
         """Read a page of a person's conversations, by address."""
         listed = yield from self.listed(person)
         yield from self._names.look_up(
@@ -283,14 +288,14 @@ class Reading:
             found += [state for state in states if state is not None]
         return found[:limit], len(found) > limit
 
-    def conversation(self, person: NameKey, key: ConversationKey) -> Steps[Conversation | None]:
+    def conversation(self, person: NameKey, key: ConversationKey) -> Operation[Conversation | None]:
         """Read how one conversation stands."""
         (state,) = yield from self.standings(person, [key])
         return state
 
     def standings(
         self, person: NameKey, keys: list[ConversationKey]
-    ) -> Steps[list[Conversation | None]]:
+    ) -> Operation[list[Conversation | None]]:
         """Read how conversations stand for a person; None for those that are not theirs."""
         yield from self._names.look_up(
             (conversations.peer(key, person) for key in keys if conversations.is_private(key)),
@@ -313,14 +318,14 @@ class Reading:
             self._conversation(key, person, reply) for key, reply in zip(keys, replies, strict=True)
         ]
 
-    def began(self, person: NameKey) -> Steps[tuple[int, int] | None]:
+    def began(self, person: NameKey) -> Operation[tuple[int, int] | None]:
         """Find the lobby's marker that an account began with: seq, and messages up to it; None
         if there is no such account."""
         known = self._began.get(person)
         if known is not None:
             return known
         yield from self._names.look_up((person,))
-        command = Command(
+        command = RedisCommand(
             self._keys.partition(person),
             ("HMGET", self._keys.person(person, "a"), "read", "texts"),
         )
@@ -373,14 +378,14 @@ class Reading:
 
     # -- rooms ----------------------------------------------------------------------------------
 
-    def room(self, key: ConversationKey, person: NameKey) -> Steps[RoomState | None]:
+    def room(self, key: ConversationKey, person: NameKey) -> Operation[RoomState | None]:
         """Read a room, with the role of a person."""
         (state,) = yield from self.room_states([key], person)
         return state
 
     def room_states(
         self, keys: list[ConversationKey], person: NameKey
-    ) -> Steps[list[RoomState | None]]:
+    ) -> Operation[list[RoomState | None]]:
         """Read rooms, with the roles of a person."""
         began = (yield from self.began(person)) if LOBBY_KEY in keys else None
         commands = []
@@ -395,12 +400,12 @@ class Reading:
                     "",
                     *self.initial_marker(key, began),
                 ),
-                Command(partition, ("ZCARD", self._keys.conversation(key, "m")[0])),
+                RedisCommand(partition, ("ZCARD", self._keys.conversation(key, "m")[0])),
             ]
         everybody = []
         if LOBBY_KEY in keys:
             everybody = [
-                Command(p, ("ZCARD", self._keys.common(p, "people")))
+                RedisCommand(p, ("ZCARD", self._keys.common(p, "people")))
                 for p in range(self._keys.partitions)
             ]
         replies = yield [*commands, *everybody]
@@ -426,7 +431,7 @@ class Reading:
             role=found,
         )
 
-    def rooms(self, person: NameKey, after: str, limit: int) -> Steps[tuple[list[Room], bool]]:
+    def rooms(self, person: NameKey, after: str, limit: int) -> Operation[tuple[list[Room], bool]]:
         """Read a page of the public rooms and a person's own, by address."""
         listed = yield from self.listed(person)
         own = [key for key in listed if not conversations.is_private(key)]
@@ -436,7 +441,7 @@ class Reading:
         while len(found) <= limit:
             wanted = limit + 1 - len(found)
             replies = yield [
-                Command(
+                RedisCommand(
                     partition,
                     (
                         "ZRANGEBYLEX",
@@ -473,20 +478,20 @@ class Reading:
 
     def members(
         self, key: ConversationKey, after: str, limit: int
-    ) -> Steps[tuple[list[Member], int, bool]]:
+    ) -> Operation[tuple[list[Member], int, bool]]:
         """Read a page of a room's members, by key."""
         if key == LOBBY_KEY:
             return (yield from self._everybody(after, limit))
         partition = self._keys.partition(key)
         members, who = self._keys.conversation(key, "m", "w")
         total, found = yield [
-            Command(partition, ("ZCARD", members)),
-            Command(partition, _range(members, after, limit + 1)),
+            RedisCommand(partition, ("ZCARD", members)),
+            RedisCommand(partition, _range(members, after, limit + 1)),
         ]
         page = found[:limit]
         if not page:
             return [], total, False
-        (rows,) = yield [Command(partition, ("HMGET", who, *page))]
+        (rows,) = yield [RedisCommand(partition, ("HMGET", who, *page))]
         rows = [decode_row(row) for row in rows if row is not None]
         return (
             [
@@ -497,20 +502,20 @@ class Reading:
             len(found) > limit,
         )
 
-    def _everybody(self, after: str, limit: int) -> Steps[tuple[list[Member], int, bool]]:
+    def _everybody(self, after: str, limit: int) -> Operation[tuple[list[Member], int, bool]]:
         partitions = range(self._keys.partitions)
         commands = []
         for partition in partitions:
             people = self._keys.common(partition, "people")
             commands += [
-                Command(partition, ("ZCARD", people)),
-                Command(partition, _range(people, after, limit + 1)),
+                RedisCommand(partition, ("ZCARD", people)),
+                RedisCommand(partition, _range(people, after, limit + 1)),
             ]
         replies = yield commands
         found = sorted(NameKey(key.decode()) for reply in replies[1::2] for key in reply)
         page = found[:limit]
         accounts = yield [
-            Command(
+            RedisCommand(
                 self._keys.partition(person),
                 ("HMGET", self._keys.person(person, "a"), "name", "created"),
             )

@@ -100,7 +100,7 @@ class PackedDraft(Struct, frozen=True, kw_only=True):
     facts: Facts | None
 
 
-class Row(Struct, array_like=True, frozen=True):
+class ParticipantRow(Struct, array_like=True, frozen=True):
     """A participant of a conversation. The scripts write these.
 
     `role` is empty where nobody has one; `read` is the seq of the read marker, and `texts` how many
@@ -115,7 +115,7 @@ class Row(Struct, array_like=True, frozen=True):
     level: Level
 
 
-decode_row = msgspec.msgpack.Decoder(Row).decode
+decode_row = msgspec.msgpack.Decoder(ParticipantRow).decode
 decode_record = msgspec.msgpack.Decoder(Record).decode
 decode_feed_entry = msgspec.msgpack.Decoder(FeedEntry).decode
 

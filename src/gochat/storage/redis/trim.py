@@ -16,7 +16,7 @@ import trio
 
 from gochat.errors import StoreUnavailable
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.pipeline import Command, Lane, Steps
+from gochat.storage.redis.link.pipeline import Operation, PipelineWorker, RedisCommand
 
 log = structlog.stdlib.get_logger()
 
@@ -25,7 +25,7 @@ LOOKS: Final = 10
 
 
 async def shorten_feeds(
-    lane: Lane, keys: Keys, feed_time: float, positions: Callable[[], tuple[int, ...]]
+    worker: PipelineWorker, keys: Keys, feed_time: float, positions: Callable[[], tuple[int, ...]]
 ) -> NoReturn:
     """Drop from the feeds what is older than `feed_time` seconds, for ever."""
     looks: deque[tuple[int, ...]] = deque([positions()], maxlen=LOOKS + 1)
@@ -35,14 +35,14 @@ async def shorten_feeds(
         if len(looks) <= LOOKS:
             continue
         try:
-            await lane.run(_shorten(keys, looks[0]))
+            await worker.run(_shorten(keys, looks[0]))
         except StoreUnavailable as error:
             log.debug("the feeds are not shortened", reason=str(error))
 
 
-def _shorten(keys: Keys, positions: tuple[int, ...]) -> Steps[None]:
+def _shorten(keys: Keys, positions: tuple[int, ...]) -> Operation[None]:
     # Without "~": that would keep up to a hundred entries of each, which is what this is about.
     yield [
-        Command(partition, ("XTRIM", feed, "MINID", f"{position + 1}-0"))
+        RedisCommand(partition, ("XTRIM", feed, "MINID", f"{position + 1}-0"))
         for partition, (feed, position) in enumerate(zip(keys.feeds, positions, strict=True))
     ]

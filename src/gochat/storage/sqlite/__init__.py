@@ -44,11 +44,10 @@ from gochat.chat.store import (
 from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage.common.integrity import Integrity
-from gochat.storage.sqlite import database, history, lock, people
-from gochat.storage.sqlite import files as place
-from gochat.storage.sqlite.connections import Connections
+from gochat.storage.sqlite import database, files, history, lock, people
+from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import Location, mapped_errors
-from gochat.storage.sqlite.files import Identity
+from gochat.storage.sqlite.files import FileIdentity
 from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.followers import Followers
 from gochat.storage.sqlite.log import Log
@@ -81,7 +80,7 @@ class SqliteStore:
         clock: Callable[[], int],
         health: StoreHealth,
     ) -> None:
-        self.exchange: Final = None  # a file has one server
+        self.node_bus: Final = None  # a file has one server
         self.health: Final = health
         self._writer = writer
         self._log = log
@@ -101,8 +100,8 @@ class SqliteStore:
     async def account(self, key: NameKey) -> Account | None:
         return await self._read(partial(self._reader.account, key))
 
-    async def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
-        return await self._read(partial(self._reader.existing, keys))
+    async def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
+        return await self._read(partial(self._reader.display_names, keys))
 
     async def change_password(self, proved: Account, password_hash: str) -> bool:
         return await self._writer.write(
@@ -253,23 +252,25 @@ class SqliteStore:
 class _Parts:
     """What is opened in a worker thread, for it reads and writes files."""
 
-    def __init__(self, location: Location, held: Identity | None, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, location: Location, held: FileIdentity | None, clock: Callable[[], int]
+    ) -> None:
         db = database.open_database(location)
         opened = [db]
         try:
             with mapped_errors():
                 (self.epoch,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-                writing = Connections(db)
+                writing = ConnectionPool(db)
                 watch = None
                 if location.path is None or held is None:
                     self.reading = self.searching = writing
                 else:
                     path = location.path
                     opened.extend(database.connect(path, "ro") for _ in range(READERS + SEARCHERS))
-                    self.reading = Connections(*opened[1 : READERS + 1])
-                    self.searching = Connections(*opened[READERS + 1 :])
+                    self.reading = ConnectionPool(*opened[1 : READERS + 1])
+                    self.searching = ConnectionPool(*opened[READERS + 1 :])
                     watch = Watch(path, held)
-                    place.close_to_others(path)
+                    files.close_to_others(path)
                 self.log = Log(writing, self.epoch, clock, watch)
         except BaseException:
             for one in opened:
@@ -278,18 +279,18 @@ class _Parts:
 
 
 @contextmanager
-def _reserved(path: Path) -> Iterator[Identity]:
+def _reserved(path: Path) -> Iterator[FileIdentity]:
     """Hold a database, and make it if it is missing; yield which file it is.
 
     Beside a file that is not a database of gochat nothing is made.
     """
     if path.exists():
-        place.remove_unfinished_names(path)
-        place.require_one_name(path)
+        files.remove_unfinished_names(path)
+        files.require_one_name(path)
         if not lock.is_known(path):  # not while this process may have it open (lock.py)
             database.inspect(path)
     else:
-        place.make_directory(path)
+        files.make_directory(path)
     with lock.exclusive(path):
         if not path.exists():
             database.create(path)
@@ -304,7 +305,7 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
     location = database.parse_url(url)
     held = None
     if location.path is not None:
-        location = replace(location, path=place.real(location.path))
+        location = replace(location, path=files.real(location.path))
     with ExitStack() as stack:
         if location.path is not None:
             held = stack.enter_context(_reserved(location.path))

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from gochat.storage.sqlite.database import mapped_errors
 
 
-class Connections:
+class ConnectionPool:
     """Connections that are lent to one thread at a time."""
 
     def __init__(self, *connections: sqlite3.Connection) -> None:

@@ -16,8 +16,7 @@ from urllib.parse import parse_qsl
 import structlog
 
 from gochat.errors import ConfigError, GochatError, StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import files as place
-from gochat.storage.sqlite import history, skeletons
+from gochat.storage.sqlite import files, history, skeletons
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
 
 log = structlog.stdlib.get_logger()
@@ -182,7 +181,7 @@ def inspect(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(_HEADER_SIZE)
     except OSError as error:
-        raise place.unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
     if not header:
         raise StoreCorrupt(
             f"{path} is empty: a store was lost there, or something else made the file. To begin a "
@@ -295,19 +294,19 @@ def create(path: Path) -> None:
         StoreUnavailable: the disk is full.
         StoreCorrupt: the write-ahead log of another one is there, which SQLite would replay.
     """
-    place.make_directory(path)
+    files.make_directory(path)
     if has_wal(path):
         raise StoreCorrupt(
             f"{path} is not there, but its write-ahead log is, {path.name}-wal: bring the file "
             "back, or, for a new store, move the log to where it is kept, for it may have what was "
             "said last. Nothing was changed"
         )
-    place.remove(place.beside(path, ".new"))  # the lock is held: nobody is at it
+    files.remove(files.beside(path, ".new"))  # the lock is held: nobody is at it
     history.forget(path)
-    with place.in_the_making(path, ".new") as new:
+    with files.in_the_making(path, ".new") as new:
         with mapped_errors(), closing(connect(new)) as db:
             _migrate(db)
-        place.publish(new, path, "another process has made it")
+        files.publish(new, path, "another process has made it")
 
 
 def examine(path: Path) -> None:

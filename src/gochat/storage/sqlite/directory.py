@@ -34,7 +34,7 @@ class KnownConversation:
         self.has_people = False
 
 
-class Directory:
+class ConversationCache:
     """Finds and makes conversations, and finds people."""
 
     def __init__(self, transaction: Transaction, epoch: str) -> None:

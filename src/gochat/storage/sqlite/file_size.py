@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from gochat.errors import StoreCorrupt
-from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite import files
 
 _HEADER_SIZE: Final = 100
 #: How a header says 65536, for which it has no room.
@@ -20,13 +20,13 @@ _LARGEST_PAGE: Final = 1
 
 def has_wal(path: Path) -> bool:
     """True if there is something in the database's write-ahead log."""
-    wal = place.beside(path, "-wal")
+    wal = files.beside(path, "-wal")
     return wal.exists() and wal.stat().st_size > 0
 
 
 def has_journal(path: Path) -> bool:
     """True if a transaction outside of WAL mode was cut short: SQLite will set the file back."""
-    return place.beside(path, "-journal").exists()
+    return files.beside(path, "-journal").exists()
 
 
 def require_whole(path: Path) -> None:
@@ -43,7 +43,7 @@ def require_whole(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(_HEADER_SIZE)
     except OSError as error:
-        raise place.unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
     page_size = int.from_bytes(header[16:18], "big")
     if page_size == _LARGEST_PAGE:
         page_size = 65536

@@ -19,7 +19,7 @@ log = structlog.stdlib.get_logger()
 
 #: Which file something is, whatever its names: device and inode. Good while somebody has the file
 #: open; later the inode may be another file's, and the device another number.
-Identity: TypeAlias = tuple[int, int]
+FileIdentity: TypeAlias = tuple[int, int]
 
 #: What SQLite keeps beside a database, by its name.
 COMPANIONS: Final = ("-journal", "-wal", "-shm")
@@ -71,7 +71,7 @@ def real(path: Path) -> Path:
     return found
 
 
-def identity(path: Path | str) -> Identity:
+def identity(path: Path | str) -> FileIdentity:
     """Return which file has this name now. Raises OSError."""
     status = os.stat(path)  # noqa: PTH116 - before each commit, and Path makes it twice as long
     return status.st_dev, status.st_ino

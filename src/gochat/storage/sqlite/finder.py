@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.protocol.messages import Message
-from gochat.storage.sqlite.connections import Connections
+from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.entries import (
     COLUMNS,
@@ -27,7 +27,7 @@ from gochat.storage.sqlite.entries import (
     last_id,
     with_reactions,
 )
-from gochat.storage.sqlite.search import Words
+from gochat.storage.sqlite.search import IndexedWords
 
 #: Asking the index about one conversation takes 0.3 ms. Somebody with more of them than this is
 #: better served by asking once about all of them,
@@ -37,7 +37,7 @@ MANY_PLACES: Final = 32
 FEW_MATCHES: Final = 1000
 
 
-class _Place(NamedTuple):
+class _SearchedConversation(NamedTuple):
     """A conversation that is searched; `newest` is the position of its last entry."""
 
     id: int
@@ -48,14 +48,14 @@ class _Place(NamedTuple):
 
 class _Hit(NamedTuple):
     position: int
-    place: _Place
+    searched: _SearchedConversation
     row: Row
 
 
 class Finder:
     """Finds messages, in any thread."""
 
-    def __init__(self, connections: Connections, epoch: str) -> None:
+    def __init__(self, connections: ConnectionPool, epoch: str) -> None:
         self._connections = connections
         self._epoch = epoch
 
@@ -68,22 +68,26 @@ class Finder:
         limit: int,
     ) -> tuple[list[Message], str | None]:
         """See :meth:`gochat.chat.store.Store.search`. A cursor is the position of the last hit."""
-        words = Words(query)
+        words = IndexedWords(query)
         before = _position(cursor)
         if not words or limit < 1:
             return [], None
         with self._connections.snapshot() as db:
             row = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
             (indexed,) = required(row, "the position of the index")
-            places = _places(db, viewer, conversation)
-            matching = _all_matches(db, words) if len(places) > MANY_PLACES else None
+            conversations = _searched(db, viewer, conversation)
+            matching = _all_matches(db, words) if len(conversations) > MANY_PLACES else None
             hits: list[_Hit] = []  # a heap: the oldest in front
-            for place in places:
-                if len(hits) > limit and place.newest < hits[0].position:
-                    break  # and so are all others: the places come newest first
-                if matching is not None and place.id not in matching and place.newest <= indexed:
+            for searched in conversations:
+                if len(hits) > limit and searched.newest < hits[0].position:
+                    break  # and so are all others: the conversations come newest first
+                if (
+                    matching is not None
+                    and searched.id not in matching
+                    and searched.newest <= indexed
+                ):
                     continue
-                for hit in self._hits(db, place, words, before, indexed):
+                for hit in self._hits(db, searched, words, before, indexed):
                     if len(hits) <= limit:
                         heappush(hits, hit)
                     elif hit.position > hits[0].position:
@@ -92,20 +96,25 @@ class Finder:
                         break
             hits.sort(reverse=True)
             messages = [
-                with_reactions(db, hit.place.id, [self._message(db, hit)], viewer)[0]
+                with_reactions(db, hit.searched.id, [self._message(db, hit)], viewer)[0]
                 for hit in hits[:limit]
             ]
         return messages, str(hits[limit - 1].position) if len(hits) > limit else None
 
     def _hits(
-        self, db: sqlite3.Connection, place: _Place, words: Words, before: int, indexed: int
+        self,
+        db: sqlite3.Connection,
+        searched: _SearchedConversation,
+        words: IndexedWords,
+        before: int,
+        indexed: int,
     ) -> Iterator[_Hit]:
-        """Yield a place's hits from before a position, newest first."""
-        last = last_id(place.id)
-        if place.newest >= before:
-            last = _last_before(db, place.id, before)
-        first = first_id(place.id) + 1
-        if place.newest > indexed:
+        """Yield a conversation's hits from before a position, newest first."""
+        last = last_id(searched.id)
+        if searched.newest >= before:
+            last = _last_before(db, searched.id, before)
+        first = first_id(searched.id) + 1
+        if searched.newest > indexed:
             unindexed = db.execute(
                 f"SELECT e.position, {COLUMNS} FROM {FROM} WHERE e.id BETWEEN ? AND ?"
                 " ORDER BY e.id DESC",
@@ -117,7 +126,7 @@ class Finder:
                     break
                 last = row[0] - 1
                 if row[4] == "text" and words.match(row[5]):
-                    yield _Hit(position, place, row)
+                    yield _Hit(position, searched, row)
         maybe = db.execute(
             f"SELECT e.position, {COLUMNS} FROM search CROSS JOIN entry e ON e.id = search.rowid"
             " JOIN account a ON a.key = e.sender"
@@ -136,10 +145,10 @@ class Finder:
             _, *columns = next(same)
             row = tuple(columns)
             if words.match(row[5]):
-                yield _Hit(position, place, row)
+                yield _Hit(position, searched, row)
 
     def _message(self, db: sqlite3.Connection, hit: _Hit) -> Message:
-        return Shape(db, hit.place.key, hit.place.room, self._epoch).message(hit.row)
+        return Shape(db, hit.searched.key, hit.searched.room, self._epoch).message(hit.row)
 
 
 def _position(cursor: str | None) -> int:
@@ -149,7 +158,7 @@ def _position(cursor: str | None) -> int:
         return 0  # no cursor of ours: nothing is before it
 
 
-def _all_matches(db: sqlite3.Connection, words: Words) -> set[int] | None:
+def _all_matches(db: sqlite3.Connection, words: IndexedWords) -> set[int] | None:
     """Return the conversations with entries that may match; None if there are too many entries."""
     rows = db.execute(
         "SELECT rowid FROM search WHERE search MATCH ? LIMIT ?",
@@ -161,9 +170,9 @@ def _all_matches(db: sqlite3.Connection, words: Words) -> set[int] | None:
     return {entry >> SEQ_BITS for (entry,) in (*rows, *changed)}
 
 
-def _places(
+def _searched(
     db: sqlite3.Connection, viewer: NameKey, conversation: ConversationKey | None
-) -> list[_Place]:
+) -> list[_SearchedConversation]:
     rows = db.execute(
         "SELECT c.id, c.key, c.name, (SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"
         " AND (c.id << ?1) + ?2 ORDER BY e.id DESC LIMIT 1) AS newest"
@@ -172,7 +181,7 @@ def _places(
         " AND newest > 0 ORDER BY newest DESC",
         (SEQ_BITS, MAX_SEQ, viewer, conversation),
     )
-    return [_Place(*row) for row in rows]
+    return [_SearchedConversation(*row) for row in rows]
 
 
 def _last_before(db: sqlite3.Connection, conversation: int, position: int) -> int:

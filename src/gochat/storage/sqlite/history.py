@@ -58,8 +58,8 @@ import structlog
 from msgspec import Struct, structs
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import files as place
-from gochat.storage.sqlite.files import Identity
+from gochat.storage.sqlite import files
+from gochat.storage.sqlite.files import FileIdentity
 
 log = structlog.stdlib.get_logger()
 
@@ -95,7 +95,7 @@ class Beside(Struct, frozen=True, omit_defaults=True):
     is_starting: bool = False
 
 
-class Found(Struct, frozen=True):
+class FileState(Struct, frozen=True):
     """What a database file was found to be, before anything opened it."""
 
     beside: Beside | None
@@ -125,7 +125,7 @@ class Found(Struct, frozen=True):
         return None
 
 
-def look(path: Path) -> Found:
+def look(path: Path) -> FileState:
     """Look at a database and at what is beside it, without opening it.
 
     Raises:
@@ -133,10 +133,10 @@ def look(path: Path) -> Found:
     """
     status, beside = path.stat(), _read(path)
     beside_changed = None if beside is None else _beside_changed(path)
-    return Found(beside, status.st_ino, status.st_ctime_ns, beside_changed)
+    return FileState(beside, status.st_ino, status.st_ctime_ns, beside_changed)
 
 
-def opening(path: Path) -> Found:
+def opening(path: Path) -> FileState:
     """Look at a database that a server is about to open, which changes it, and note that.
 
     Raises:
@@ -202,7 +202,7 @@ def _in_file(path: Path) -> tuple[str, str | None] | None:
 
 
 def begin(
-    db: sqlite3.Connection, path: Path, found: Found, boot: str | None, *, is_durable: bool
+    db: sqlite3.Connection, path: Path, found: FileState, boot: str | None, *, is_durable: bool
 ) -> None:
     """Note in a database that a server starts on it, and begin a new history if need be.
 
@@ -235,7 +235,7 @@ def begin(
         log.warning("new epoch", path=str(path), epoch=get(db, EPOCH), reason=reason)
 
 
-def _reason(db: sqlite3.Connection, found: Found, boot: str | None) -> str | None:
+def _reason(db: sqlite3.Connection, found: FileState, boot: str | None) -> str | None:
     """Return why a new history must begin, None if the one that is there goes on."""
     mark = get(db, UNSTARTED)
     if mark is not None:
@@ -245,9 +245,9 @@ def _reason(db: sqlite3.Connection, found: Found, boot: str | None) -> str | Non
     return found.foreign(db)
 
 
-def close(path: Path, held: Identity) -> None:
+def close(path: Path, held: FileIdentity) -> None:
     """Note how a database was left that this process has closed."""
-    if place.beside(path, "-wal").exists():
+    if files.beside(path, "-wal").exists():
         return  # another process has it open, and will tidy up
     with suppress(OSError, StoreUnavailable):  # then copies of it are told by their inode only
         known = _read(path)
@@ -272,7 +272,7 @@ def _set(db: sqlite3.Connection, key: str, value: str) -> None:
 
 
 def _file(path: Path) -> Path:
-    return place.beside(path, ".generation")
+    return files.beside(path, ".generation")
 
 
 def _beside_changed(path: Path) -> int | None:
@@ -291,7 +291,7 @@ def _read(path: Path) -> Beside | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise place.unreadable(_file(path), error) from error
+        raise files.unreadable(_file(path), error) from error
     try:
         return msgspec.json.decode(text, type=Beside)
     except msgspec.DecodeError:
@@ -301,7 +301,7 @@ def _read(path: Path) -> Beside | None:
 def _write(path: Path, content: Beside) -> None:
     """Write it as a whole, and to the disk."""
     target = _file(path)
-    new = place.beside(target, ".new")
+    new = files.beside(target, ".new")
     try:
         new.unlink(missing_ok=True)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -310,7 +310,7 @@ def _write(path: Path, content: Beside) -> None:
             file.flush()
             os.fsync(file.fileno())
         new.replace(target)
-        place.sync_directory(target)
+        files.sync_directory(target)
     except OSError as error:
         with suppress(OSError):
             new.unlink(missing_ok=True)

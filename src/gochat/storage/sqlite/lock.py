@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Final
 
 from gochat.errors import ConfigError, StoreUnavailable
-from gochat.storage.sqlite.files import Identity, beside, identity, unreadable
+from gochat.storage.sqlite.files import FileIdentity, beside, identity, unreadable
 
 #: More than a process id, and what is around it.
 _TEXT_SIZE: Final = 32
@@ -66,7 +66,7 @@ else:
 
 
 #: The databases that this process has locked.
-_held_here: Final[set[Identity]] = set()
+_held_here: Final[set[FileIdentity]] = set()
 _changing: Final = threading.Lock()
 
 
@@ -103,7 +103,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def itself(path: Path, *, shared: bool = False) -> Iterator[Identity]:
+def itself(path: Path, *, shared: bool = False) -> Iterator[FileIdentity]:
     """Hold the file of a database, whatever its names, where the system can; yield which it is.
 
     It must be held for as long as SQLite has the file open in this process.

@@ -18,9 +18,9 @@ from gochat.errors import ChatError, ErrorCode, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.sqlite import facts, rooms, skeletons
-from gochat.storage.sqlite.connections import Connections
+from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import required
-from gochat.storage.sqlite.directory import Directory, KnownConversation
+from gochat.storage.sqlite.directory import ConversationCache, KnownConversation
 from gochat.storage.sqlite.entries import COLUMNS, FROM, find_by_cid, first_id
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.transaction import Transaction
@@ -32,13 +32,13 @@ class Log:
 
     def __init__(
         self,
-        connections: Connections,
+        connections: ConnectionPool,
         epoch: str,
         clock: Callable[[], int],
         watch: Watch | None = None,
     ) -> None:
         self._transaction = Transaction(connections, watch)
-        self._directory = Directory(self._transaction, epoch)
+        self._directory = ConversationCache(self._transaction, epoch)
         self._indexer = Indexer(self._transaction)
         self._epoch = epoch
         self._clock = clock
@@ -80,7 +80,7 @@ class Log:
         self.position = self._position_before
         self._appended = []
 
-    def rest(self) -> bool:
+    def run_deferred(self) -> bool:
         """Do what could wait for the commit: index, and write back the WAL, if it is time to.
         Return whether more of that is left."""
         is_due = self._indexer.is_due and self._indexer.catch_up(self.position)

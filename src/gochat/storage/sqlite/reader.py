@@ -24,7 +24,7 @@ from gochat.chat.store import (
 )
 from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
-from gochat.storage.sqlite.connections import Connections
+from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.entries import (
     COLUMNS,
     FROM,
@@ -54,7 +54,7 @@ _ADDRESS: Final = "coalesce(c.name, '@' || p.name)"
 class Reader:
     """Answers questions, in any thread."""
 
-    def __init__(self, connections: Connections, epoch: str) -> None:
+    def __init__(self, connections: ConnectionPool, epoch: str) -> None:
         self._connections = connections
         self._epoch = epoch
 
@@ -73,8 +73,8 @@ class Reader:
             key=key, name=name, password_hash=password_hash, created=created, generation=generation
         )
 
-    def existing(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
-        """See :meth:`gochat.chat.store.Store.existing`."""
+    def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
+        """See :meth:`gochat.chat.store.Store.display_names`."""
         wanted = list(keys)
         found: dict[NameKey, str] = {}
         with self._connections.snapshot() as db:

@@ -16,8 +16,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-from gochat.storage.common import matching as words
-from gochat.storage.common.matching import fold
+from gochat.storage.common.matching import SearchWords, fold
 
 #: Characters of a token. Two would make the lists of entries for a token too long, four the
 #: number of tokens.
@@ -40,7 +39,7 @@ def grams(text: str) -> str:
     return " ".join(tokens)
 
 
-class Words(words.Words):
+class IndexedWords(SearchWords):
     """What somebody looks for, also as the index takes it."""
 
     def expression(self) -> str:

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import suppress
 from typing import Final
 
-from gochat.storage.sqlite.connections import Connections
+from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import mark_closed, raise_damage
 from gochat.storage.sqlite.watch import Watch
 
@@ -22,7 +22,7 @@ _ENTRIES_PER_PAGE: Final = 4
 class Transaction:
     """A transaction after the other, on one connection."""
 
-    def __init__(self, connections: Connections, watch: Watch | None) -> None:
+    def __init__(self, connections: ConnectionPool, watch: Watch | None) -> None:
         self._connections = connections
         self._watch = watch
         #: For use inside a transaction only: in memory it is the readers' connection, too.

@@ -14,8 +14,8 @@ from typing import Final
 import structlog
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import files as place
-from gochat.storage.sqlite.files import Identity
+from gochat.storage.sqlite import files
+from gochat.storage.sqlite.files import FileIdentity
 
 log = structlog.stdlib.get_logger()
 
@@ -26,11 +26,11 @@ _PARTS: Final = ("", "-wal", "-shm")
 class Watch:
     """Knows which files a database consists of. Made when SQLite has opened them all."""
 
-    def __init__(self, path: Path, held: Identity) -> None:
+    def __init__(self, path: Path, held: FileIdentity) -> None:
         self._path = path
         self._held = held
-        self._parts = [str(place.beside(path, suffix)) for suffix in _PARTS]
-        self._expected = [held, *map(place.identity, self._parts[1:])]
+        self._parts = [str(files.beside(path, suffix)) for suffix in _PARTS]
+        self._expected = [held, *map(files.identity, self._parts[1:])]
         self._finding: str | None = None
         self.require_in_place()
 
@@ -56,14 +56,14 @@ class Watch:
     def is_in_place(self) -> bool:
         """True if the database itself, of which SQLite may tidy up, is where it was."""
         try:
-            return place.identity(self._path) == self._held
+            return files.identity(self._path) == self._held
         except OSError:
             return False
 
 
-def _finding(path: str, expected: Identity) -> str | None:
+def _finding(path: str, expected: FileIdentity) -> str | None:
     try:
-        found = place.identity(path)
+        found = files.identity(path)
     except (FileNotFoundError, NotADirectoryError):
         return f"{path} was moved or removed"
     except OSError as error:

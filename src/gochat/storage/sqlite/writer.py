@@ -50,7 +50,7 @@ class Transactions(Protocol):
     def roll_back(self) -> None:
         """Undo what was done since `begin`, also in memory. Raises nothing."""
 
-    def rest(self) -> bool:
+    def run_deferred(self) -> bool:
         """Do what could wait until those who wrote were answered, for some milliseconds at most.
         Return whether there is more to do."""
 
@@ -147,18 +147,18 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            self._rest()  # of what a server that was killed has left
+            self._run_deferred()  # of what a server that was killed has left
             while (group := self._take()) is not None:
                 self._run_group(group)
-                self._rest()
+                self._run_deferred()
         finally:
             is_lost = self._integrity.is_lost
             self._guard(self._transactions.abandon if is_lost else self._transactions.close)
             self._trio.run_sync_soon(self._stopped.set)
 
-    def _rest(self) -> None:
+    def _run_deferred(self) -> None:
         """Do what could wait, until somebody wants to write."""
-        while not self._integrity.is_lost and self._guard(self._transactions.rest):
+        while not self._integrity.is_lost and self._guard(self._transactions.run_deferred):
             if not self._queue.empty():
                 break
 

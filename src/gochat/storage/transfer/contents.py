@@ -31,7 +31,7 @@ MANY: Final = 500
 GROUP: Final = 100
 
 
-class Person(Struct, array_like=True, frozen=True):
+class AccountRecord(Struct, array_like=True, frozen=True):
     """An account, and how its owner stands in the lobby, where everybody is."""
 
     key: NameKey
@@ -43,7 +43,7 @@ class Person(Struct, array_like=True, frozen=True):
     generation: int = 0
 
 
-class Heading(Struct, array_like=True, frozen=True):
+class ConversationRecord(Struct, array_like=True, frozen=True):
     """A conversation. Its entries are those from seq `base` + 1 to `head`; `name` is empty where it
     is private, and `private` also says that a room is by invitation."""
 
@@ -55,7 +55,7 @@ class Heading(Struct, array_like=True, frozen=True):
     head: int
 
 
-class Participant(Struct, array_like=True, frozen=True):
+class ParticipantRecord(Struct, array_like=True, frozen=True):
     """Somebody in a conversation; `role` is empty where nobody has one."""
 
     person: NameKey
@@ -66,7 +66,7 @@ class Participant(Struct, array_like=True, frozen=True):
     level: Level
 
 
-class Given(Struct, array_like=True, frozen=True):
+class ReactionRecord(Struct, array_like=True, frozen=True):
     """A reaction that somebody has given, by the entry with this seq."""
 
     seq: int
@@ -74,7 +74,7 @@ class Given(Struct, array_like=True, frozen=True):
     name: str
 
 
-class Entry(Struct, array_like=True, frozen=True):
+class EntryRecord(Struct, array_like=True, frozen=True):
     """An entry of the log as it reads now. `sender` and `mentions`, between commas, are names as
     they are shown. `edited`: of a text, the seq of its last edit, the only one that is not
     `deleted`. What is not there is empty or 0."""
@@ -89,7 +89,7 @@ class Entry(Struct, array_like=True, frozen=True):
     mentions: str
     edited: int
     deleted: bool
-    reactions: tuple[Given, ...] = ()
+    reactions: tuple[ReactionRecord, ...] = ()
 
 
 class Source(Protocol):
@@ -99,27 +99,29 @@ class Source(Protocol):
         """Return what is the same only while nothing is appended."""
         ...
 
-    def require_rest(self) -> None:
+    def require_idle(self) -> None:
         """Raise :exc:`~gochat.errors.StoreUnavailable` if a server uses it."""
         ...
 
-    def headings(self) -> Iterator[Sequence[Heading]]:
+    def conversations(self) -> Iterator[Sequence[ConversationRecord]]:
         """Yield all conversations, at most :data:`GROUP` at once. The lobby is always there."""
         ...
 
-    def find(self, keys: Sequence[ConversationKey]) -> list[Heading | None]:
+    def find(self, keys: Sequence[ConversationKey]) -> list[ConversationRecord | None]:
         """Return these conversations, None for each that there isn't."""
         ...
 
-    def entries(self, wanted: Sequence[tuple[Heading, int]], limit: int) -> list[list[Entry]]:
+    def entries(
+        self, wanted: Sequence[tuple[ConversationRecord, int]], limit: int
+    ) -> list[list[EntryRecord]]:
         """Return the first entries, at most `limit`, behind a seq; for each conversation."""
         ...
 
-    def participants(self, headings: Sequence[Heading]) -> list[list[Participant]]:
+    def participants(self, records: Sequence[ConversationRecord]) -> list[list[ParticipantRecord]]:
         """Return who is in each of these, in the order of their keys; of the lobby nobody."""
         ...
 
-    def people(self) -> Iterator[Sequence[Person]]:
+    def people(self) -> Iterator[Sequence[AccountRecord]]:
         """Yield everybody, at most :data:`MANY` at once."""
         ...
 
@@ -135,19 +137,21 @@ class Target(Protocol):
     #: The new store so far; read to go on, and to compare.
     contents: Source
 
-    def heads(self, headings: Sequence[Heading]) -> list[int]:
+    def heads(self, records: Sequence[ConversationRecord]) -> list[int]:
         """Return the seq of the last entry that is there already, `base` if there is none."""
         ...
 
-    def extend(self, pieces: Sequence[tuple[Heading, Sequence[Entry]]]) -> None:
+    def extend(self, pieces: Sequence[tuple[ConversationRecord, Sequence[EntryRecord]]]) -> None:
         """Add the next entries of these conversations."""
         ...
 
-    def describe(self, described: Sequence[tuple[Heading, Sequence[Participant]]]) -> None:
+    def describe(
+        self, described: Sequence[tuple[ConversationRecord, Sequence[ParticipantRecord]]]
+    ) -> None:
         """Set what else there is of conversations, whose entries are all there."""
         ...
 
-    def put_people(self, people: Sequence[Person]) -> None:
+    def put_people(self, people: Sequence[AccountRecord]) -> None:
         """Set accounts. All conversations are there."""
         ...
 

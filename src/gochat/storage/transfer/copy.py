@@ -45,7 +45,7 @@ from msgspec import Struct
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import REDIS_SCHEMES, wall_clock
-from gochat.storage.transfer.contents import Entry, Heading, Source, Target
+from gochat.storage.transfer.contents import ConversationRecord, EntryRecord, Source, Target
 
 #: Entries carried at once: some hundred kilobytes, 16 MB if all are as long as can be. A
 #: transaction each in SQLite, a pipeline in Redis.
@@ -104,7 +104,7 @@ def copy(
     """
     now = clock()
     with _open_source(source_url) as source:
-        source.require_rest()
+        source.require_idle()
         fingerprint = source.fingerprint()
         with _open_target(target_url, fingerprint, restart=restart) as target:
             total = _Total(source)
@@ -152,7 +152,7 @@ def _no_store(scheme: str) -> ConfigError:
 
 
 def _require_unchanged(source: Source, fingerprint: str) -> None:
-    source.require_rest()
+    source.require_idle()
     if source.fingerprint() != fingerprint:
         raise StoreUnavailable(
             "a server has written to the source meanwhile: stop it, and copy anew with --restart"
@@ -163,13 +163,13 @@ class _Total:
     """How much there is to do."""
 
     def __init__(self, source: Source) -> None:
-        self.entries = sum(_kept(heading) for group in source.headings() for heading in group)
+        self.entries = sum(_kept(record) for group in source.conversations() for record in group)
         self.people = sum(len(some) for some in source.people())
         self.all = self.entries + self.people
 
 
-def _kept(heading: Heading) -> int:
-    return heading.head - heading.base
+def _kept(record: ConversationRecord) -> int:
+    return record.head - record.base
 
 
 # -- carrying ----------------------------------------------------------------------------------
@@ -179,9 +179,9 @@ def _carry(source: Source, target: Target, total: _Total, progress: Progress, no
     """Carry everything over that is not there; return how many entries were."""
     done = found = 0
     progress(COPYING, 0, total.all)
-    for group in source.headings():
+    for group in source.conversations():
         heads = target.heads(group)
-        already = sum(head - heading.base for head, heading in zip(heads, group, strict=True))
+        already = sum(head - record.base for head, record in zip(heads, group, strict=True))
         found += already
         done += already
         for pieces in _pages(source, group, heads):
@@ -202,31 +202,34 @@ def _carry(source: Source, target: Target, total: _Total, progress: Progress, no
 
 
 def _pages(
-    source: Source, headings: Sequence[Heading], after: Sequence[int], whose: str = "the source"
-) -> Iterator[list[tuple[Heading, list[Entry]]]]:
+    source: Source,
+    records: Sequence[ConversationRecord],
+    after: Sequence[int],
+    whose: str = "the source",
+) -> Iterator[list[tuple[ConversationRecord, list[EntryRecord]]]]:
     """Yield the entries of conversations, of all in turn, about :data:`BATCH` at once.
 
     Raises:
         StoreCorrupt: entries are missing.
     """
     waiting = [
-        (heading, seq) for heading, seq in zip(headings, after, strict=True) if seq < heading.head
+        (record, seq) for record, seq in zip(records, after, strict=True) if seq < record.head
     ]
     while waiting:
         found = source.entries(waiting, max(1, BATCH // len(waiting)))
         pieces = []
         going_on = []
-        for (heading, seq), entries in zip(waiting, found, strict=True):
+        for (record, seq), entries in zip(waiting, found, strict=True):
             last = seq
             for entry in entries:
                 last += entry.seq == last + 1
             if last != seq + len(entries) or not entries:
                 raise StoreCorrupt(
-                    f"{whose} has not all entries of {heading.key}: there is a gap behind {last}"
+                    f"{whose} has not all entries of {record.key}: there is a gap behind {last}"
                 )
-            pieces.append((heading, entries))
-            if entries[-1].seq < heading.head:
-                going_on.append((heading, entries[-1].seq))
+            pieces.append((record, entries))
+            if entries[-1].seq < record.head:
+                going_on.append((record, entries[-1].seq))
         yield pieces
         waiting = going_on
 
@@ -267,27 +270,27 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
         done += count
         progress(COMPARING, done, total.all)
 
-    for group in source.headings():
-        others = copied.find([heading.key for heading in group])
+    for group in source.conversations():
+        others = copied.find([record.key for record in group])
         expected = _digests(source, group, kinds, advance=advance)
-        for heading, other in zip(group, others, strict=True):
-            if heading != other:
-                differing.append(f"{heading.key}, as a whole")
-        for heading, one, another in zip(
+        for record, other in zip(group, others, strict=True):
+            if record != other:
+                differing.append(f"{record.key}, as a whole")
+        for record, one, another in zip(
             group, expected, _digests(copied, group, Counter(), whose="the copy"), strict=True
         ):
-            conversations.add(heading)
-            entries.add_digest(one, _kept(heading))
+            conversations.add(record)
+            entries.add_digest(one, _kept(record))
             if one != another:
-                differing.append(f"the entries of {heading.key}")
-        for heading, here, there in zip(
+                differing.append(f"the entries of {record.key}")
+        for record, here, there in zip(
             group, source.participants(group), copied.participants(group), strict=True
         ):
             for participant in here:
-                memberships.add((heading.key, participant))
+                memberships.add((record.key, participant))
             if here != there:
-                differing.append(f"the people of {heading.key}")
-    there_are = sum(len(group) for group in copied.headings())
+                differing.append(f"the people of {record.key}")
+    there_are = sum(len(group) for group in copied.conversations())
     if there_are != conversations.count:
         differing.append(f"there are {there_are} conversations")
     parts = [conversations.part(), entries.part(), memberships.part()]
@@ -325,19 +328,19 @@ def _sessions(tokens: Sequence[Token]) -> list[tuple[bytes, str, int, int, str]]
 
 def _digests(
     source: Source,
-    headings: Sequence[Heading],
+    records: Sequence[ConversationRecord],
     kinds: Counter[str],
     *,
     whose: str = "the source",
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[bytes]:
     """Return a digest of each conversation's entries, in their order."""
-    hashes = {heading.key: blake2b(heading.key.encode(), digest_size=16) for heading in headings}
-    for pieces in _pages(source, headings, [heading.base for heading in headings], whose):
-        for heading, entries in pieces:
-            digest = hashes[heading.key]
+    hashes = {record.key: blake2b(record.key.encode(), digest_size=16) for record in records}
+    for pieces in _pages(source, records, [record.base for record in records], whose):
+        for record, entries in pieces:
+            digest = hashes[record.key]
             for entry in entries:
                 digest.update(_encode(entry))
                 kinds[entry.kind] += 1
         advance(sum(len(entries) for _, entries in pieces))
-    return [hashes[heading.key].digest() for heading in headings]
+    return [hashes[record.key].digest() for record in records]

@@ -14,30 +14,30 @@ from msgspec import structs
 from gochat.chat.conversations import ConversationKey
 from gochat.errors import StoreCorrupt
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.wire import Reply, Words
+from gochat.storage.redis.link.wire import Arguments, Reply
 from gochat.storage.redis.records import decode_record
-from gochat.storage.transfer.contents import Entry, Heading
+from gochat.storage.transfer.contents import ConversationRecord, EntryRecord
 
 
 def without_old_edits(
-    ask: Callable[[Sequence[tuple[int, Words]]], list[Reply]],
+    ask: Callable[[Sequence[tuple[int, Arguments]]], list[Reply]],
     keys: Keys,
-    headings: Sequence[Heading],
-    found: Sequence[Sequence[Entry]],
-) -> list[list[Entry]]:
+    records: Sequence[ConversationRecord],
+    found: Sequence[Sequence[EntryRecord]],
+) -> list[list[EntryRecord]]:
     """Return entries of conversations, those edits erased that are not the last ones of their
     messages. `ask` is that of a :class:`~gochat.storage.transfer.redis_source.Deployment`.
 
     Raises:
         StoreCorrupt: a message is damaged.
     """
-    messages: dict[tuple[ConversationKey, int], tuple[int, Words]] = {}
-    for heading, entries in zip(headings, found, strict=True):
-        partition, (log,) = keys.partition(heading.key), keys.conversation(heading.key, "l")
+    messages: dict[tuple[ConversationKey, int], tuple[int, Arguments]] = {}
+    for record, entries in zip(records, found, strict=True):
+        partition, (log,) = keys.partition(record.key), keys.conversation(record.key, "l")
         for entry in entries:
-            if _is_readable_edit(entry) and entry.ref > heading.base:
-                place = entry.ref - 1 - heading.base
-                messages[heading.key, entry.ref] = partition, ("LINDEX", log, place)
+            if _is_readable_edit(entry) and entry.ref > record.base:
+                index = entry.ref - 1 - record.base
+                messages[record.key, entry.ref] = partition, ("LINDEX", log, index)
     if not messages:
         return [list(entries) for entries in found]
     last_edits = {
@@ -47,15 +47,15 @@ def without_old_edits(
     return [
         [
             structs.replace(entry, text="", mentions="", deleted=True)
-            if _is_readable_edit(entry) and entry.seq < last_edits.get((heading.key, entry.ref), 0)
+            if _is_readable_edit(entry) and entry.seq < last_edits.get((record.key, entry.ref), 0)
             else entry
             for entry in entries
         ]
-        for heading, entries in zip(headings, found, strict=True)
+        for record, entries in zip(records, found, strict=True)
     ]
 
 
-def _is_readable_edit(entry: Entry) -> bool:
+def _is_readable_edit(entry: EntryRecord) -> bool:
     return entry.kind == "edit" and not entry.deleted
 
 

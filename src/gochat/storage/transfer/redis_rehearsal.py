@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.redis import scripts
-from gochat.storage.redis.link.wire import Words
+from gochat.storage.redis.link.wire import Arguments
 
 if TYPE_CHECKING:  # which rehearses its own commands
     from gochat.storage.transfer.redis_source import Deployment
@@ -84,7 +84,7 @@ def _keys(deployment: Deployment, partition: int) -> tuple[str, str, str, str, s
     return hash_, list_, set_, zset, text
 
 
-def _rehearse(deployment: Deployment, partition: int, commands: Sequence[Words]) -> None:
+def _rehearse(deployment: Deployment, partition: int, commands: Sequence[Arguments]) -> None:
     try:
         deployment.ask([(partition, words) for words in commands])
     except ConfigError as error:

@@ -1,6 +1,6 @@
 """The data in a Redis, read as a whole, to copy it into another store.
 
-Through connections of its own, and without being attached (attachment.py), for that would write.
+Through connections of its own, and without being attached (epoch_tracker.py), for that would write.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.redis.keys import VERSION, Keys
 from gochat.storage.redis.link import topology
-from gochat.storage.redis.link.topology import Server
+from gochat.storage.redis.link.topology import RedisProcess
 from gochat.storage.redis.link.url import Location, parse_url
-from gochat.storage.redis.link.wire import Broken, Refused, Reply, Wire, Words
+from gochat.storage.redis.link.wire import Arguments, Broken, Refused, Reply, Wire
 from gochat.storage.redis.people import decode_token
 from gochat.storage.redis.records import Record, decode_record, decode_row
 from gochat.storage.transfer.contents import (
     GROUP,
     MANY,
-    Entry,
-    Given,
-    Heading,
-    Participant,
-    Person,
+    AccountRecord,
+    ConversationRecord,
+    EntryRecord,
+    ParticipantRecord,
+    ReactionRecord,
     Source,
 )
 from gochat.storage.transfer.redis_old_edits import without_old_edits
@@ -58,9 +58,9 @@ class Deployment:
         self.location: Final = location
         self.keys: Final = Keys(location.options.prefix, partitions)
         self._topology = topology.find(location, partitions)
-        self._wires: dict[Server, Wire] = {}
+        self._wires: dict[RedisProcess, Wire] = {}
 
-    def ask(self, commands: Sequence[tuple[int, Words]]) -> list[Reply]:
+    def ask(self, commands: Sequence[tuple[int, Arguments]]) -> list[Reply]:
         """Send commands, each for a partition, and return their answers. Those for the same
         partition are carried out in their order.
 
@@ -72,10 +72,10 @@ class Deployment:
             return [
                 reply
                 for start in range(0, len(commands), PIPELINED)
-                for reply in self._exchange(commands[start : start + PIPELINED])
+                for reply in self._execute(commands[start : start + PIPELINED])
             ]
 
-    def _exchange(self, commands: Sequence[tuple[int, Words]]) -> list[Reply]:
+    def _execute(self, commands: Sequence[tuple[int, Arguments]]) -> list[Reply]:
         replies: list[Reply] = [None] * len(commands)
         by_wire: dict[Wire, list[int]] = {}
         for index, (partition, _) in enumerate(commands):
@@ -216,7 +216,7 @@ class RedisSource:
         digest = blake2b(repr(states).encode(), digest_size=16)
         return f"redis {digest.hexdigest()}"
 
-    def require_rest(self) -> None:
+    def require_idle(self) -> None:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         nodes = self._redis.live_nodes()
         if nodes:
@@ -226,7 +226,7 @@ class RedisSource:
                 "say meanwhile is not in the copy. (One that was killed counts for some seconds.)"
             )
 
-    def headings(self) -> Iterator[Sequence[Heading]]:
+    def conversations(self) -> Iterator[Sequence[ConversationRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         yield [found for found in self.find([LOBBY_KEY]) if found is not None]
         for partition in range(self._keys.partitions):
@@ -238,9 +238,9 @@ class RedisSource:
                 some = keys[start : start + GROUP]
                 yield [found for found in self.find(some) if found is not None]
 
-    def find(self, keys: Sequence[ConversationKey]) -> list[Heading | None]:
+    def find(self, keys: Sequence[ConversationKey]) -> list[ConversationRecord | None]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
-        commands: list[tuple[int, Words]] = []
+        commands: list[tuple[int, Arguments]] = []
         for key in keys:
             about, log = self._keys.conversation(key, "c", "l")
             fields = ("seq", "base", "name", "topic", "private")
@@ -248,13 +248,13 @@ class RedisSource:
             commands += [(partition, ("HMGET", about, *fields)), (partition, ("LLEN", log))]
         replies = self._redis.ask(commands)
         return [
-            self._heading(key, about, length)
+            self._conversation(key, about, length)
             for key, about, length in zip(keys, replies[::2], replies[1::2], strict=True)
         ]
 
-    def _heading(
+    def _conversation(
         self, key: ConversationKey, about: Sequence[bytes | None], length: int
-    ) -> Heading | None:
+    ) -> ConversationRecord | None:
         seq, base, name, topic, private = about
         if seq is None and key != LOBBY_KEY:
             return None
@@ -265,15 +265,17 @@ class RedisSource:
                 f"entries, but has {length}"
             )
         shown = key if key == LOBBY_KEY else (name or b"").decode()
-        return Heading(key, shown, (topic or b"").decode(), private == b"1", first, head)
+        return ConversationRecord(key, shown, (topic or b"").decode(), private == b"1", first, head)
 
-    def entries(self, wanted: Sequence[tuple[Heading, int]], limit: int) -> list[list[Entry]]:
+    def entries(
+        self, wanted: Sequence[tuple[ConversationRecord, int]], limit: int
+    ) -> list[list[EntryRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
-        commands: list[tuple[int, Words]] = []
-        for heading, seq in wanted:
-            partition = self._keys.partition(heading.key)
-            log, reactions = self._keys.conversation(heading.key, "l", "r")
-            first, last = seq - heading.base, seq - heading.base + limit - 1
+        commands: list[tuple[int, Arguments]] = []
+        for record, seq in wanted:
+            partition = self._keys.partition(record.key)
+            log, reactions = self._keys.conversation(record.key, "l", "r")
+            first, last = seq - record.base, seq - record.base + limit - 1
             low, high = f"[{seq + 1:012d}:", f"({seq + limit:012d};"
             commands += [
                 (partition, ("LRANGE", log, first, last)),
@@ -281,58 +283,58 @@ class RedisSource:
             ]
         replies = self._redis.ask(commands)
         found = [
-            self._entries(heading.key, seq, records, reactions)
-            for (heading, seq), records, reactions in zip(
+            self._entries(record.key, seq, records, reactions)
+            for (record, seq), records, reactions in zip(
                 wanted, replies[::2], replies[1::2], strict=True
             )
         ]
-        headings = [heading for heading, _ in wanted]
-        return without_old_edits(self._redis.ask, self._keys, headings, found)
+        records = [record for record, _ in wanted]
+        return without_old_edits(self._redis.ask, self._keys, records, found)
 
     def _entries(
         self, key: ConversationKey, seq: int, records: list[bytes], reactions: list[bytes]
-    ) -> list[Entry]:
-        given: dict[int, list[Given]] = {}
+    ) -> list[EntryRecord]:
+        given: dict[int, list[ReactionRecord]] = {}
         for one in reactions:
             # The seq of the message, that of the reaction, the emoji, who gave it.
             emoji, _, name = one[26:].partition(b"\0")
             given.setdefault(int(one[:12]), []).append(
-                Given(int(one[13:25]), emoji.decode(), name.decode())
+                ReactionRecord(int(one[13:25]), emoji.decode(), name.decode())
             )
         try:
             return [
-                _entry(seq + place, decode_record(packed), tuple(given.get(seq + place, ())))
-                for place, packed in enumerate(records, start=1)
+                _entry(seq + index, decode_record(packed), tuple(given.get(seq + index, ())))
+                for index, packed in enumerate(records, start=1)
             ]
         except msgspec.DecodeError as error:
             raise StoreCorrupt(
                 f"an entry of {key} in {self._redis.location} behind {seq} is damaged ({error})"
             ) from error
 
-    def participants(self, headings: Sequence[Heading]) -> list[list[Participant]]:
+    def participants(self, records: Sequence[ConversationRecord]) -> list[list[ParticipantRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         replies = self._redis.ask(
             [
                 (
-                    self._keys.partition(heading.key),
-                    ("HGETALL", self._keys.conversation(heading.key, "w")[0]),
+                    self._keys.partition(record.key),
+                    ("HGETALL", self._keys.conversation(record.key, "w")[0]),
                 )
-                for heading in headings
-                if heading.key != LOBBY_KEY
+                for record in records
+                if record.key != LOBBY_KEY
             ]
         )
         rows = iter(replies)
         return [
             []
-            if heading.key == LOBBY_KEY
+            if record.key == LOBBY_KEY
             else sorted(
                 (self._participant(key, row) for key, row in _pairs(next(rows))),
                 key=lambda who: who.person,
             )
-            for heading in headings
+            for record in records
         ]
 
-    def people(self) -> Iterator[Sequence[Person]]:
+    def people(self) -> Iterator[Sequence[AccountRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         (rows,) = self._keys.conversation(LOBBY_KEY, "w")
         for partition in range(self._keys.partitions):
@@ -359,12 +361,12 @@ class RedisSource:
                 ]
                 start = f"({people[-1]}"
 
-    def _person(self, key: NameKey, account: Reply, packed: bytes | None) -> Person:
+    def _person(self, key: NameKey, account: Reply, packed: bytes | None) -> AccountRecord:
         name, password_hash, created, read, generation = account
         if name is None:
             raise StoreCorrupt(f"the account of {key} is missing in {self._redis.location}")
         row = None if packed is None else self._trusted(decode_row, packed)
-        return Person(
+        return AccountRecord(
             key,
             name.decode(),
             password_hash.decode(),
@@ -410,9 +412,9 @@ class RedisSource:
                 and token.expires > now
             ]
 
-    def _participant(self, key: bytes, packed: bytes) -> Participant:
+    def _participant(self, key: bytes, packed: bytes) -> ParticipantRecord:
         row = self._trusted(decode_row, packed)
-        return Participant(
+        return ParticipantRecord(
             NameKey(key.decode()), row.name, row.role, row.since, row.read, row.level
         )
 
@@ -430,8 +432,8 @@ class RedisSource:
             yield [bytes.fromhex(key.rpartition(b":")[2].decode()) for key in keys]
 
 
-def _entry(seq: int, record: Record, given: tuple[Given, ...]) -> Entry:
-    return Entry(
+def _entry(seq: int, record: Record, given: tuple[ReactionRecord, ...]) -> EntryRecord:
+    return EntryRecord(
         seq,
         record.ts,
         record.sender,

@@ -21,11 +21,18 @@ from gochat.storage import wall_clock
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import DEFAULT_PARTITIONS, VERSION
 from gochat.storage.redis.link.url import parse_url
-from gochat.storage.redis.link.wire import Words
+from gochat.storage.redis.link.wire import Arguments
 from gochat.storage.redis.migration import claim_existing
 from gochat.storage.redis.people import encode_token, lifetime
-from gochat.storage.redis.records import Record, Row, decode_record
-from gochat.storage.transfer.contents import Entry, Heading, Participant, Person, Source, Target
+from gochat.storage.redis.records import ParticipantRow, Record, decode_record
+from gochat.storage.transfer.contents import (
+    AccountRecord,
+    ConversationRecord,
+    EntryRecord,
+    ParticipantRecord,
+    Source,
+    Target,
+)
 from gochat.storage.transfer.redis_rehearsal import rehearse_reading, rehearse_writing
 from gochat.storage.transfer.redis_source import (
     COPY_OF,
@@ -136,44 +143,44 @@ class RedisTarget:
         self._read = RedisSource(deployment)
         self.contents: Source = self._read
 
-    def heads(self, headings: Sequence[Heading]) -> list[int]:
+    def heads(self, records: Sequence[ConversationRecord]) -> list[int]:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         replies = self._redis.ask(
             [
                 (
-                    self._keys.partition(heading.key),
+                    self._keys.partition(record.key),
                     (
                         "HMGET",
-                        self._keys.conversation(heading.key, "c")[0],
+                        self._keys.conversation(record.key, "c")[0],
                         *("seq", "texts", "stamp"),
                     ),
                 )
-                for heading in headings
+                for record in records
             ]
         )
         self._tails = {
-            heading.key: _Tail(
-                heading.base if seq is None else int(seq), int(texts or 0), int(stamp or 0)
+            record.key: _Tail(
+                record.base if seq is None else int(seq), int(texts or 0), int(stamp or 0)
             )
-            for heading, (seq, texts, stamp) in zip(headings, replies, strict=True)
+            for record, (seq, texts, stamp) in zip(records, replies, strict=True)
         }
-        return [self._tails[heading.key].seq for heading in headings]
+        return [self._tails[record.key].seq for record in records]
 
-    def extend(self, pieces: Sequence[tuple[Heading, Sequence[Entry]]]) -> None:
+    def extend(self, pieces: Sequence[tuple[ConversationRecord, Sequence[EntryRecord]]]) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         now = wall_clock()
         # What may be done twice comes first, so that it is there if the entries are.
-        commands: list[tuple[int, Words]] = []
-        scripted: list[tuple[int, Words]] = []
-        for heading, entries in pieces:
-            partition = self._keys.partition(heading.key)
-            commands += [(partition, words) for words in self._around(heading.key, entries)]
-            scripted.append((partition, self._extension(heading, entries, now)))
+        commands: list[tuple[int, Arguments]] = []
+        scripted: list[tuple[int, Arguments]] = []
+        for record, entries in pieces:
+            partition = self._keys.partition(record.key)
+            commands += [(partition, words) for words in self._around(record.key, entries)]
+            scripted.append((partition, self._extension(record, entries, now)))
         replies = self._redis.ask([*commands, *scripted])
         if 0 in replies[len(commands) :]:
             raise StoreUnavailable("another copy into the same place goes on")
 
-    def _around(self, key: ConversationKey, entries: Sequence[Entry]) -> Iterator[Words]:
+    def _around(self, key: ConversationKey, entries: Sequence[EntryRecord]) -> Iterator[Arguments]:
         """Yield the commands for what is kept beside the log."""
         reactions, deleted, mentions, own = self._keys.conversation(key, "r", "d", "n", "s")
         given: list[str] = []
@@ -192,7 +199,7 @@ class RedisTarget:
                     if name != entry.sender:
                         mentioned += ("0", f"{name}\0{entry.seq:012d}")
             if entry.cid:
-                said = self._keys.said(key, names.known(entry.sender), entry.cid)
+                said = self._keys.by_cid(key, names.known(entry.sender), entry.cid)
                 yield ("HSET", *said, entry.seq)
         if given:
             yield ("ZADD", reactions, *given)
@@ -203,8 +210,10 @@ class RedisTarget:
         if said_by:
             yield ("ZADD", own, *said_by)
 
-    def _extension(self, heading: Heading, entries: Sequence[Entry], now: int) -> Words:
-        tail = self._tails[heading.key]
+    def _extension(
+        self, record: ConversationRecord, entries: Sequence[EntryRecord], now: int
+    ) -> Arguments:
+        tail = self._tails[record.key]
         before = tail.seq
         records = []
         for entry in entries:
@@ -214,80 +223,84 @@ class RedisTarget:
             tail.stamp = max(min(entry.ts, now) * 1000, tail.stamp + 1)
             records.append(_encode(_record(entry, tail)))
         tail.seq = entries[-1].seq
-        about, log = self._keys.conversation(heading.key, "c", "l")
-        convs = self._keys.common(self._keys.partition(heading.key), "convs")
+        about, log = self._keys.conversation(record.key, "c", "l")
+        convs = self._keys.common(self._keys.partition(record.key), "convs")
         return (
             *("EVALSHA", scripts.EXTEND.sha, 3, about, log, convs),
-            *(heading.key, before, heading.base),
+            *(record.key, before, record.base),
             *(tail.seq, entries[-1].ts, tail.texts, tail.stamp),
             *records,
         )
 
-    def describe(self, described: Sequence[tuple[Heading, Sequence[Participant]]]) -> None:
+    def describe(
+        self, described: Sequence[tuple[ConversationRecord, Sequence[ParticipantRecord]]]
+    ) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
-        commands: list[tuple[int, Words]] = []
+        commands: list[tuple[int, Arguments]] = []
         markers = self._texts_up_to(
-            [(heading, {who.read for who in participants}) for heading, participants in described]
+            [(record, {who.read for who in participants}) for record, participants in described]
         )
-        for (heading, participants), texts in zip(described, markers, strict=True):
-            commands += self._description(heading)
-            rows, members, *unread = self._keys.conversation(heading.key, "w", "m", "n", "s")
-            partition = self._keys.partition(heading.key)
+        for (record, participants), texts in zip(described, markers, strict=True):
+            commands += self._description(record)
+            rows, members, *unread = self._keys.conversation(record.key, "w", "m", "n", "s")
+            partition = self._keys.partition(record.key)
             for who in participants:
-                row = Row(who.name, who.role, who.since, who.read, texts[who.read], who.level)
+                row = ParticipantRow(
+                    who.name, who.role, who.since, who.read, texts[who.read], who.level
+                )
                 commands.append((partition, ("HSET", rows, who.person, _encode(row))))
                 if who.role in ("member", "operator"):
                     commands.append((partition, ("ZADD", members, 0, who.person)))
                 commands += [(partition, _forget_read(key, who.name, who.read)) for key in unread]
                 listed = self._keys.person(who.person, "p")
-                commands.append((self._keys.partition(who.person), ("SADD", listed, heading.key)))
+                commands.append((self._keys.partition(who.person), ("SADD", listed, record.key)))
         self._redis.ask(commands)
 
-    def _description(self, heading: Heading) -> Iterator[tuple[int, Words]]:
-        partition = self._keys.partition(heading.key)
-        (about,) = self._keys.conversation(heading.key, "c")
-        if conversations.is_private(heading.key):
+    def _description(self, record: ConversationRecord) -> Iterator[tuple[int, Arguments]]:
+        partition = self._keys.partition(record.key)
+        (about,) = self._keys.conversation(record.key, "c")
+        if conversations.is_private(record.key):
             return
-        if heading.key != LOBBY_KEY:
-            fields = ("name", heading.name, "private", int(heading.private))
+        if record.key != LOBBY_KEY:
+            fields = ("name", record.name, "private", int(record.private))
             yield partition, ("HSET", about, *fields)
-            if not heading.private:
+            if not record.private:
                 rooms = self._keys.common(partition, "rooms")
-                yield partition, ("ZADD", rooms, 0, heading.name)
-        if heading.topic:
-            yield partition, ("HSET", about, "topic", heading.topic)
+                yield partition, ("ZADD", rooms, 0, record.name)
+        if record.topic:
+            yield partition, ("HSET", about, "topic", record.topic)
 
     def _texts_up_to(
-        self, markers: Sequence[tuple[Heading, Collection[int]]]
+        self, markers: Sequence[tuple[ConversationRecord, Collection[int]]]
     ) -> list[dict[int, int]]:
         """Return how many messages there are up to each of these markers, by conversation."""
-        commands: list[tuple[int, Words]] = []
+        commands: list[tuple[int, Arguments]] = []
         asked: list[tuple[dict[int, int], int]] = []
         found: list[dict[int, int]] = []
-        for heading, seqs in markers:
-            (log,) = self._keys.conversation(heading.key, "l")
+        for record, seqs in markers:
+            (log,) = self._keys.conversation(record.key, "l")
             texts = dict.fromkeys(seqs, 0)
             found.append(texts)
             for seq in seqs:
-                if heading.base < seq <= heading.head:
+                if record.base < seq <= record.head:
                     asked.append((texts, seq))
-                    partition = self._keys.partition(heading.key)
-                    commands.append((partition, ("LINDEX", log, seq - 1 - heading.base)))
+                    partition = self._keys.partition(record.key)
+                    commands.append((partition, ("LINDEX", log, seq - 1 - record.base)))
         for (texts, seq), packed in zip(asked, self._redis.ask(commands), strict=True):
             texts[seq] = decode_record(packed).texts
         return found
 
-    def put_people(self, people: Sequence[Person]) -> None:
+    def put_people(self, people: Sequence[AccountRecord]) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         (lobby,) = self.contents.find([LOBBY_KEY])
         assert lobby is not None
         (texts,) = self._texts_up_to([(lobby, {who.read for who in people})])
         there = self._keys.partition(LOBBY_KEY)
         rows, *unread = self._keys.conversation(LOBBY_KEY, "w", "n", "s")
-        commands: list[tuple[int, Words]] = []
+        commands: list[tuple[int, Arguments]] = []
         for who in people:
             partition = self._keys.partition(who.key)
-            row = Row(who.name, "", 0, who.read, texts[who.read], who.level)
+            row = ParticipantRow(who.name, "", 0, who.read, texts[who.read], who.level)
             commands += [
                 (
                     partition,
@@ -312,7 +325,7 @@ class RedisTarget:
 
     def put_tokens(self, tokens: Sequence[Token], now: int) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
-        commands: list[tuple[int, Words]] = []
+        commands: list[tuple[int, Arguments]] = []
         for token in tokens:
             partition, key = self._keys.token(token.digest)
             words = ("SET", key, encode_token(token), "PX", lifetime(token.expires, now))
@@ -329,7 +342,7 @@ class RedisTarget:
         self._redis.ask_one(0, "HDEL", self._keys.meta, COPY_OF)
 
 
-def _record(entry: Entry, tail: _Tail) -> Record:
+def _record(entry: EntryRecord, tail: _Tail) -> Record:
     return Record(
         entry.ts,
         0,
@@ -346,6 +359,6 @@ def _record(entry: Entry, tail: _Tail) -> Record:
     )
 
 
-def _forget_read(unread: str, name: str, read: int) -> Words:
+def _forget_read(unread: str, name: str, read: int) -> Arguments:
     """Return the command that drops of a set what somebody has read."""
     return ("ZREMRANGEBYLEX", unread, f"[{name}\0", f"[{name}\0{read:012d}")

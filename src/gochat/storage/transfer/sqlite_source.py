@@ -14,19 +14,18 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import database, history, lock
-from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite import database, files, history, lock
 from gochat.storage.sqlite.database import parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
 from gochat.storage.transfer.contents import (
     GROUP,
     MANY,
-    Entry,
-    Given,
-    Heading,
-    Participant,
-    Person,
+    AccountRecord,
+    ConversationRecord,
+    EntryRecord,
+    ParticipantRecord,
+    ReactionRecord,
     Source,
 )
 
@@ -43,7 +42,7 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
         StoreCorrupt: it is no database, another program's or newer than this program; or beside it
             is the write-ahead log of another one.
     """
-    path = place.real(path.absolute())
+    path = files.real(path.absolute())
     if not path.exists():
         raise ConfigError(f"there is no database {path}")
     with ExitStack() as stack:
@@ -75,7 +74,7 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
         history.require_finished(db, path)
         # A backup never had a write-ahead log that could be missing: it may have more names.
         if history.get(db, history.UNSTARTED) is None:
-            place.require_one_name(path)
+            files.require_one_name(path)
         yield db
 
 
@@ -123,50 +122,52 @@ class SqliteSource:
         ).fetchone()
         return f"sqlite {epoch} {position or 0}"
 
-    def require_rest(self) -> None:
+    def require_idle(self) -> None:
         """See :class:`~gochat.storage.transfer.contents.Source`. The lock keeps servers from it."""
 
-    def headings(self) -> Iterator[Sequence[Heading]]:
+    def conversations(self) -> Iterator[Sequence[ConversationRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         last = 0
         while rows := self._db.execute(
             f"{_HEADINGS} WHERE c.id > ?3 ORDER BY c.id LIMIT ?4", (SEQ_BITS, MAX_SEQ, last, GROUP)
         ).fetchall():
-            yield [_heading(*row) for row in rows]
+            yield [_conversation(*row) for row in rows]
             last = rows[-1][0]
 
-    def find(self, keys: Sequence[ConversationKey]) -> list[Heading | None]:
+    def find(self, keys: Sequence[ConversationKey]) -> list[ConversationRecord | None]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
-        found: list[Heading | None] = []
+        found: list[ConversationRecord | None] = []
         for key in keys:
             row = self._db.execute(
                 f"{_HEADINGS} WHERE c.key = ?3", (SEQ_BITS, MAX_SEQ, key)
             ).fetchone()
-            found.append(None if row is None else _heading(*row))
+            found.append(None if row is None else _conversation(*row))
         return found
 
-    def entries(self, wanted: Sequence[tuple[Heading, int]], limit: int) -> list[list[Entry]]:
+    def entries(
+        self, wanted: Sequence[tuple[ConversationRecord, int]], limit: int
+    ) -> list[list[EntryRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
-        return [self._entries(self._id(heading.key), seq, limit) for heading, seq in wanted]
+        return [self._entries(self._id(record.key), seq, limit) for record, seq in wanted]
 
-    def participants(self, headings: Sequence[Heading]) -> list[list[Participant]]:
+    def participants(self, records: Sequence[ConversationRecord]) -> list[list[ParticipantRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         return [
             []
-            if heading.key == LOBBY_KEY
+            if record.key == LOBBY_KEY
             else [
-                Participant(*row)
+                ParticipantRecord(*row)
                 for row in self._db.execute(
                     "SELECT p.person, a.name, coalesce(p.role, ''), p.since, p.read, p.level"
                     " FROM participant p JOIN account a ON a.key = p.person"
                     " WHERE p.conversation = ? ORDER BY p.person",
-                    (self._id(heading.key),),
+                    (self._id(record.key),),
                 )
             ]
-            for heading in headings
+            for record in records
         ]
 
-    def people(self) -> Iterator[Sequence[Person]]:
+    def people(self) -> Iterator[Sequence[AccountRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         last = NameKey("")
         while rows := self._db.execute(
@@ -176,7 +177,7 @@ class SqliteSource:
             " WHERE a.key > ? ORDER BY a.key LIMIT ?",
             (self._id(LOBBY_KEY), last, MANY),
         ).fetchall():
-            yield [Person(*row) for row in rows]
+            yield [AccountRecord(*row) for row in rows]
             last = rows[-1][0]
 
     def tokens(self, now: int) -> Iterator[Sequence[Token]]:
@@ -198,7 +199,7 @@ class SqliteSource:
         row = self._db.execute("SELECT id FROM conversation WHERE key = ?", (key,)).fetchone()
         return -1 if row is None else row[0]
 
-    def _entries(self, conversation: int, seq: int, limit: int) -> list[Entry]:
+    def _entries(self, conversation: int, seq: int, limit: int) -> list[EntryRecord]:
         base = first_id(conversation)
         rows = self._db.execute(
             f"SELECT e.id - ?1, e.ts, a.name, e.kind, e.text, coalesce(e.ref, 0), {self._cid},"
@@ -209,16 +210,16 @@ class SqliteSource:
         ).fetchall()
         if not rows:
             return []
-        given: dict[int, list[Given]] = {}
+        given: dict[int, list[ReactionRecord]] = {}
         for target, by, emoji, name in self._db.execute(
             "SELECT r.entry - ?1, r.seq, r.emoji, a.name FROM reaction r"
             " JOIN account a ON a.key = r.person WHERE r.entry BETWEEN ?1 + ?2 AND ?1 + ?3"
             " ORDER BY r.entry, r.seq",
             (base, rows[0][0], rows[-1][0]),
         ):
-            given.setdefault(target, []).append(Given(by, emoji, name))
+            given.setdefault(target, []).append(ReactionRecord(by, emoji, name))
         return [
-            Entry(
+            EntryRecord(
                 *(seq, ts, sender, kind, text, ref, cid, mentions, edited),
                 deleted=bool(deleted),
                 reactions=tuple(given.get(seq, ())),
@@ -235,7 +236,7 @@ _HEADINGS: Final = (
 )
 
 
-def _heading(
+def _conversation(
     _: int,
     key: ConversationKey,
     name: str,
@@ -243,6 +244,6 @@ def _heading(
     private: int,
     base: int,
     last: int | None,
-) -> Heading:
+) -> ConversationRecord:
     head = base if last is None else last & MAX_SEQ
-    return Heading(key, name, topic, bool(private), base, head)
+    return ConversationRecord(key, name, topic, bool(private), base, head)

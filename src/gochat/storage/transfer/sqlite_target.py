@@ -17,11 +17,17 @@ from gochat.chat import conversations, names
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.sqlite import database, history, lock, search, skeletons
-from gochat.storage.sqlite import files as place
+from gochat.storage.sqlite import database, files, history, lock, search, skeletons
 from gochat.storage.sqlite.database import mapped_errors, parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
-from gochat.storage.transfer.contents import Entry, Heading, Participant, Person, Source, Target
+from gochat.storage.transfer.contents import (
+    AccountRecord,
+    ConversationRecord,
+    EntryRecord,
+    ParticipantRecord,
+    Source,
+    Target,
+)
 from gochat.storage.transfer.sqlite_source import SqliteSource
 
 #: Pages of the search index that are merged for each text, so that it is as it would be had they
@@ -42,19 +48,19 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
     path = location.path
     if path is None:
         raise ConfigError("a copy into memory would be lost: give a file's path, sqlite:///PATH")
-    path = place.real(path)
+    path = files.real(path)
     if path.exists():
         raise ConfigError(f"{path} exists already; a copy overwrites nothing")
-    partial = place.beside(path, ".copying")
-    place.make_directory(partial)
+    partial = files.beside(path, ".copying")
+    files.make_directory(partial)
     with ExitStack() as stack:
         try:
             stack.enter_context(lock.exclusive(partial))
         except StoreUnavailable as error:
             raise StoreUnavailable(f"another copy into {path} goes on") from error
         if restart:
-            place.remove(partial)
-        place.make_file(partial, exist_ok=True)
+            files.remove(partial)
+        files.make_file(partial, exist_ok=True)
         stack.enter_context(lock.itself(partial))
         try:
             db = database.open_copy(location, partial)
@@ -111,43 +117,43 @@ class SqliteTarget:
         self.is_published = False
         self.contents: Source = SqliteSource(db, reused=True)
 
-    def heads(self, headings: Sequence[Heading]) -> list[int]:
+    def heads(self, records: Sequence[ConversationRecord]) -> list[int]:
         """See :class:`~gochat.storage.transfer.contents.Target`. Makes the conversations."""
         heads = []
         self._ids = {}
         with self._transaction() as db:
-            for heading in headings:
+            for record in records:
                 db.execute(
                     "INSERT INTO conversation (key, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    (heading.key, heading.name or None),
+                    (record.key, record.name or None),
                 )
                 query = "SELECT id FROM conversation WHERE key = ?"
-                (id_,) = db.execute(query, (heading.key,)).fetchone()
-                self._ids[heading.key] = id_
-                if heading.base:
+                (id_,) = db.execute(query, (record.key,)).fetchone()
+                self._ids[record.key] = id_
+                if record.base:
                     db.execute(
                         "INSERT INTO meta VALUES ('base ' || ?, ?) ON CONFLICT DO NOTHING",
-                        (id_, heading.base),
+                        (id_, record.base),
                     )
                 (last,) = db.execute(
                     "SELECT max(id) FROM entry WHERE id BETWEEN ? AND ?",
                     (first_id(id_), last_id(id_)),
                 ).fetchone()
-                heads.append(heading.base if last is None else last & MAX_SEQ)
+                heads.append(record.base if last is None else last & MAX_SEQ)
         return heads
 
-    def extend(self, pieces: Sequence[tuple[Heading, Sequence[Entry]]]) -> None:
+    def extend(self, pieces: Sequence[tuple[ConversationRecord, Sequence[EntryRecord]]]) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         texts: list[tuple[int, str]] = []
         with self._transaction() as db:
-            for heading, entries in pieces:
-                base = first_id(self._ids[heading.key])
+            for record, entries in pieces:
+                base = first_id(self._ids[record.key])
                 self._add(db, base, entries)
                 texts += [(base + e.seq, e.text) for e in entries if e.kind == "text" and e.text]
             search.add(db, texts)
             search.merge(db, max(1, int(len(texts) * _MERGED_PER_TEXT)))
 
-    def _add(self, db: sqlite3.Connection, base: int, entries: Sequence[Entry]) -> None:
+    def _add(self, db: sqlite3.Connection, base: int, entries: Sequence[EntryRecord]) -> None:
         # The position, among the entries of all conversations, is set when they are all there.
         insert = (
             "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions, edited,"
@@ -188,16 +194,18 @@ class SqliteTarget:
             ],
         )
 
-    def describe(self, described: Sequence[tuple[Heading, Sequence[Participant]]]) -> None:
+    def describe(
+        self, described: Sequence[tuple[ConversationRecord, Sequence[ParticipantRecord]]]
+    ) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         with self._transaction() as db:
-            for heading, participants in described:
-                id_ = self._ids[heading.key]
+            for record, participants in described:
+                id_ = self._ids[record.key]
                 db.execute(
                     "UPDATE conversation SET topic = ?, private = ? WHERE id = ?",
-                    (heading.topic, heading.private, id_),
+                    (record.topic, record.private, id_),
                 )
-                is_private = conversations.is_private(heading.key)
+                is_private = conversations.is_private(record.key)
                 db.executemany(
                     _PARTICIPANT,
                     [
@@ -205,7 +213,7 @@ class SqliteTarget:
                             who.person,
                             id_,
                             who.role or None,
-                            conversations.peer(heading.key, who.person) if is_private else None,
+                            conversations.peer(record.key, who.person) if is_private else None,
                             who.since,
                             who.read,
                             who.level,
@@ -214,7 +222,7 @@ class SqliteTarget:
                     ],
                 )
 
-    def put_people(self, people: Sequence[Person]) -> None:
+    def put_people(self, people: Sequence[AccountRecord]) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         with self._transaction() as db:
             (lobby,) = db.execute(
@@ -315,7 +323,7 @@ class SqliteTarget:
         database.mark_closed(self._db)
         self._db.execute("PRAGMA journal_mode = DELETE")  # all in one file
         self._db.close()
-        place.publish(self._partial, self._path, "a copy overwrites nothing")
+        files.publish(self._partial, self._path, "a copy overwrites nothing")
         self.is_published = True
 
     @contextmanager

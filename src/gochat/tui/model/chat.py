@@ -437,7 +437,7 @@ class Model:
             reply_to=outgoing.reply_to,
             state=outgoing.state.value,
             error=outgoing.error.text if outgoing.error else "",
-            place=outgoing.place,
+            place=outgoing.outbox_index,
             seq=sent.seq if sent is not None and view.epoch in ("", sent.epoch) else None,
         )
         self._touched.add(view.conv)

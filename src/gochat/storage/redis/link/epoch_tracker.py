@@ -37,7 +37,7 @@ from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.store import Logged
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import VERSION, Keys
-from gochat.storage.redis.link.wire import Reply, Wire, Words
+from gochat.storage.redis.link.wire import Arguments, Reply, Wire
 from gochat.storage.redis.records import decode_record
 
 log = structlog.stdlib.get_logger()
@@ -71,7 +71,7 @@ class Break(Struct, frozen=True):
     position: int
 
 
-class Attachment:
+class EpochTracker:
     """What this node knows of the data. Used by several threads at once.
 
     `lost` is called, in any thread, with a partition of which something that this node knows may be
@@ -178,7 +178,7 @@ class Attachment:
                 self._break(partition, position)
             known.run = wire.run
 
-    def _question(self, partition: int, wire: Wire, fresh: str) -> Words:
+    def _question(self, partition: int, wire: Wire, fresh: str) -> Arguments:
         known = self._partitions[partition]
         seen = known.seen
         conversation = seen.conversation if seen is not None else LOBBY_KEY

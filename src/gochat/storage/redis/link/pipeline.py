@@ -1,12 +1,12 @@
-"""Lanes: threads that carry requests to Redis, all that wait together.
+"""Pipeline workers: threads that carry requests to Redis, all that wait together.
 
-What is to be done is written as *steps*: a generator that yields lists of commands, gets their
-answers, and returns the result. A lane takes all steps that wait and sends the commands of all of
-them as one pipeline; with the answers it goes on with all of them, until each has its result. So
-a round trip costs the same for one caller as for a hundred, and what needs two round trips takes
-two, however many need them.
+What is to be done is written as an *operation*: a generator that yields lists of commands, gets
+their answers, and returns the result. A worker takes all operations that wait and sends the
+commands of all of them as one pipeline; with the answers it goes on with all of them, until each
+has its result. So a round trip costs the same for one caller as for a hundred, and what needs two
+round trips takes two, however many need them.
 
-A lane has a thread and connections of its own. The thread is not one of Trio's pool: measured for
+A worker has a thread and connections of its own. The thread is not one of Trio's pool: measured for
 the SQLite writer, that makes half a round trip's time.
 """
 
@@ -26,16 +26,16 @@ from msgspec import Struct
 from gochat.chat.health import StoreHealth
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
-from gochat.storage.redis.link.epoch_tracker import Attachment
-from gochat.storage.redis.link.topology import Server, Topology
-from gochat.storage.redis.link.wire import Broken, Refused, Reply, Wire, Words, damaged
+from gochat.storage.redis.link.epoch_tracker import EpochTracker
+from gochat.storage.redis.link.topology import RedisProcess, Topology
+from gochat.storage.redis.link.wire import Arguments, Broken, Refused, Reply, Wire, damaged
 from gochat.storage.redis.scripts import Script
 
 log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
 
-#: Requests that may wait in one lane; who comes when it is full is told to try again.
+#: Requests that may wait in one worker; who comes when it is full is told to try again.
 MAX_WAITING: Final = 10_000
 #: Requests carried together: enough to make a round trip's cost small for each, few enough that
 #: the first one does not wait long for the last.
@@ -71,7 +71,7 @@ _PUBLIC: Final = {
 }
 
 
-class Command(Struct, frozen=True):
+class RedisCommand(Struct, frozen=True):
     """A command for the server of a partition; or a script, whose first argument is the epoch.
 
     That is the one that this node believes in when it is sent, or the `epoch` given here. With
@@ -80,7 +80,7 @@ class Command(Struct, frozen=True):
     """
 
     partition: int
-    words: Words
+    words: Arguments
     script: Script | None = None
     keys: int = 0
     epoch: str | None = None
@@ -88,24 +88,24 @@ class Command(Struct, frozen=True):
 
 
 #: What is to be done: yields commands, is sent their answers, returns the result.
-Steps: TypeAlias = Generator[Sequence[Command], list[Reply], T]
+Operation: TypeAlias = Generator[Sequence[RedisCommand], list[Reply], T]
 
 
-def call(partition: int, script: Script, keys: Sequence[str], *arguments: Any) -> Command:
+def call(partition: int, script: Script, keys: Sequence[str], *arguments: Any) -> RedisCommand:
     """Return the command that runs a script. All keys must be of the partition."""
-    return Command(partition, (*keys, *arguments), script, len(keys))
+    return RedisCommand(partition, (*keys, *arguments), script, len(keys))
 
 
-class Connections:
+class WorkerConnections:
     """One thread's connections."""
 
-    def __init__(self, topology: Topology, attachment: Attachment, timeout: float) -> None:
+    def __init__(self, topology: Topology, epoch_tracker: EpochTracker, timeout: float) -> None:
         self._topology = topology
-        self._attachment = attachment
+        self._epoch_tracker = epoch_tracker
         self._timeout = timeout
-        self._wires: dict[Server, Wire] = {}
+        self._wires: dict[RedisProcess, Wire] = {}
 
-    def exchange(self, commands: Sequence[Command]) -> list[Reply | Exception]:
+    def execute(self, commands: Sequence[RedisCommand]) -> list[Reply | Exception]:
         """Send commands, each to its server, and return their answers, or why there is none.
 
         Commands for the same partition are carried out in their order.
@@ -152,7 +152,7 @@ class Connections:
             wire = None
         if wire is None:
             wire = self._connect(server)
-        if not self._attachment.is_attached(partition, wire):
+        if not self._epoch_tracker.is_attached(partition, wire):
             self._attach(server, wire)
         return wire
 
@@ -162,7 +162,7 @@ class Connections:
             wire.close()
         self._wires.clear()
 
-    def _connect(self, server: Server) -> Wire:
+    def _connect(self, server: RedisProcess) -> Wire:
         try:
             wire = server.connect(self._timeout)
         except Broken:
@@ -175,12 +175,12 @@ class Connections:
         self._wires[server] = wire
         return wire
 
-    def _attach(self, server: Server, wire: Wire) -> None:
+    def _attach(self, server: RedisProcess, wire: Wire) -> None:
         # All that are there, together: mostly none of them is known yet.
         topology = self._topology
         here = [p for p in range(topology.partitions) if topology.server(p) is server]
         try:
-            self._attachment.ensure(here, wire)
+            self._epoch_tracker.ensure(here, wire)
         except Refused as refused:
             self._drop(wire)
             if refused.is_damage:
@@ -193,16 +193,18 @@ class Connections:
             server.failed()
             raise
 
-    def _words(self, command: Command) -> Words:
+    def _words(self, command: RedisCommand) -> Arguments:
         if command.script is None:
             return command.words
         keys, arguments = command.words[: command.keys], command.words[command.keys :]
         epoch = command.epoch
         if epoch is None:
-            epoch = self._attachment.epoch(command.partition)
+            epoch = self._epoch_tracker.epoch(command.partition)
         return ("EVALSHA", command.script.sha, command.keys, *keys, epoch, *arguments)
 
-    def _result(self, wire: Wire, command: Command, reply: Reply | Refused) -> Reply | Exception:
+    def _result(
+        self, wire: Wire, command: RedisCommand, reply: Reply | Refused
+    ) -> Reply | Exception:
         if not isinstance(reply, Refused):
             return reply
         if command.may_be_refused and reply.code in ("", "NOPERM"):
@@ -234,12 +236,12 @@ class Connections:
 
 
 class _Job(Generic[T]):
-    __slots__ = ("error", "result", "steps", "task", "wanted")
+    __slots__ = ("error", "operation", "result", "task", "wanted")
 
-    def __init__(self, steps: Steps[T], task: trio.lowlevel.Task) -> None:
-        self.steps = steps
+    def __init__(self, operation: Operation[T], task: trio.lowlevel.Task) -> None:
+        self.operation = operation
         self.task: trio.lowlevel.Task | None = task  # None: nobody waits for it any more
-        self.wanted: Sequence[Command] = ()
+        self.wanted: Sequence[RedisCommand] = ()
         self.result: T | None = None
         self.error: Exception | None = None
 
@@ -248,11 +250,11 @@ class _Job(Generic[T]):
         try:
             failure = next((r for r in replies or () if isinstance(r, Exception)), None)
             if failure is not None:
-                self.wanted = self.steps.throw(failure)
+                self.wanted = self.operation.throw(failure)
             elif replies is None:
-                self.wanted = next(self.steps)
+                self.wanted = next(self.operation)
             else:
-                self.wanted = self.steps.send(replies)
+                self.wanted = self.operation.send(replies)
         except StopIteration as stop:
             self.result = stop.value
             return False
@@ -265,8 +267,8 @@ class _Job(Generic[T]):
         return True
 
 
-class Lane:
-    """Carries out steps. Made by :func:`open_lane`; used in the Trio thread.
+class PipelineWorker:
+    """Carries out operations. Made by :func:`open_pipeline_worker`; used in the Trio thread.
 
     `waiting` counts the requests that are not done.
     """
@@ -274,7 +276,7 @@ class Lane:
     def __init__(
         self,
         name: str,
-        connections: Connections,
+        connections: WorkerConnections,
         integrity: Integrity,
         health: StoreHealth,
         settled: Callable[[], None] | None,
@@ -290,8 +292,8 @@ class Lane:
         self._stopped = trio.Event()
         self._trio = trio.lowlevel.current_trio_token()
 
-    async def run(self, steps: Steps[T]) -> T:
-        """Carry out steps, together with what others want; return their result.
+    async def run(self, operation: Operation[T]) -> T:
+        """Carry out operations, together with what others want; return their result.
 
         When cancelled, they go on without their caller.
 
@@ -306,7 +308,7 @@ class Lane:
         if self.waiting >= MAX_WAITING:
             raise StoreUnavailable("too many requests are waiting")
         self.waiting += 1
-        job: _Job[T] = _Job(steps, trio.lowlevel.current_task())
+        job: _Job[T] = _Job(operation, trio.lowlevel.current_task())
 
         def abort(_: object) -> trio.lowlevel.Abort:
             job.task = None
@@ -337,7 +339,7 @@ class Lane:
                 trio.lowlevel.reschedule(job.task)
                 job.task = None
 
-    # -- in the lane's thread -------------------------------------------------------------------
+    # -- in the worker's thread -------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
@@ -376,9 +378,9 @@ class Lane:
             if done:
                 self._trio.run_sync_soon(self._settle, done)
             active = going
-            replies = self._exchange(active)
+            replies = self._execute(active)
 
-    def _exchange(self, jobs: list[_Job[object]]) -> list[list[Reply] | None]:
+    def _execute(self, jobs: list[_Job[object]]) -> list[list[Reply] | None]:
         if not jobs:
             return []
         try:
@@ -387,31 +389,31 @@ class Lane:
             return [[StoreCorrupt(str(damage))] for _ in jobs]
         commands = [command for job in jobs for command in job.wanted]
         try:
-            results = iter(self._connections.exchange(commands))
-        except Exception as error:  # a bug: those who wait must hear of it, and the lane goes on
-            log.exception("a lane to Redis failed")
+            results = iter(self._connections.execute(commands))
+        except Exception as error:  # a bug: those who wait must hear of it, and the worker goes on
+            log.exception("a worker to Redis failed")
             return [[error] for _ in jobs]
         return [[next(results) for _ in job.wanted] for job in jobs]
 
 
 @asynccontextmanager
-async def open_lane(
+async def open_pipeline_worker(
     name: str,
-    connections: Connections,
+    connections: WorkerConnections,
     integrity: Integrity,
     health: StoreHealth,
     settled: Callable[[], None] | None = None,
-) -> AsyncIterator[Lane]:
-    """Run a lane inside the block; what fails is noted in `health`, by the lane's name. Leaving
+) -> AsyncIterator[PipelineWorker]:
+    """Run a worker inside the block; what fails is noted in `health`, by the worker's name. Leaving
     waits for all that was handed over.
 
-    `settled` is called in the Trio thread whenever some steps have been carried out, before those
-    who wait for them are woken.
+    `settled` is called in the Trio thread whenever some operations have been carried out, before
+    those who wait for them are woken.
     """
-    lane = Lane(name, connections, integrity, health, settled)
+    worker = PipelineWorker(name, connections, integrity, health, settled)
     # A daemon, so that an interpreter that is torn down without leaving the block still ends.
-    threading.Thread(target=lane._run, name=f"gochat redis {name}", daemon=True).start()
+    threading.Thread(target=worker._run, name=f"gochat redis {name}", daemon=True).start()
     try:
-        yield lane
+        yield worker
     finally:
-        await lane._close()
+        await worker._close()

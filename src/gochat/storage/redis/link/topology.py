@@ -27,12 +27,12 @@ log = structlog.stdlib.get_logger()
 
 #: Seconds for which a server that failed is left alone, so that those who wait for it are told so
 #: at once, and one after the other doesn't wait for it again.
-REST: Final = 0.5
+BACKOFF: Final = 0.5
 #: Seconds between two questions who the master is, or which slots are where.
 ASK_AGAIN: Final = 0.2
 
 
-class Server:
+class RedisProcess:
     """A server's address, whether it is worth trying, and whether it may be used.
 
     `refusal` says why it must not be, and is empty if it may. `loss` names the last time that keys
@@ -43,7 +43,7 @@ class Server:
         self._location = location
         self.host: Final = host
         self._lock = threading.Lock()
-        self._resting_until = 0.0
+        self._backoff_until = 0.0
         self._kept = Eviction()  # as it was when it evicted nothing
         self.refusal = ""
         self.loss = ""
@@ -67,17 +67,17 @@ class Server:
     def check(self) -> None:
         """Raise Broken if it failed just now. Of those who ask after that, one may try it."""
         with self._lock:
-            if not self._resting_until:
+            if not self._backoff_until:
                 return
             now = time.monotonic()
-            if now < self._resting_until:
+            if now < self._backoff_until:
                 raise Broken(f"Redis at {self.host} can't be reached")
-            self._resting_until = now + REST
+            self._backoff_until = now + BACKOFF
 
     def failed(self) -> None:
         """Note that it did not answer."""
         with self._lock:
-            self._resting_until = time.monotonic() + REST
+            self._backoff_until = time.monotonic() + BACKOFF
 
     def note(self, eviction: Eviction) -> None:
         """Take note of what it says of evicting."""
@@ -114,7 +114,7 @@ class Server:
 
     def works(self) -> None:
         """Note that it answered."""
-        self._resting_until = 0.0
+        self._backoff_until = 0.0
 
 
 class Topology(abc.ABC):
@@ -125,14 +125,14 @@ class Topology(abc.ABC):
         self.partitions: Final = partitions
 
     @abc.abstractmethod
-    def server(self, partition: int) -> Server:
+    def server(self, partition: int) -> RedisProcess:
         """Return the server that takes writes for a partition. Raises Broken: none is known."""
 
     @abc.abstractmethod
     def doubt(self) -> None:
         """Note that what is known may be wrong: a server was no master, or has not what it had."""
 
-    def place(self, partition: int) -> int:
+    def slot(self, partition: int) -> int:
         """Return a number that is the same for partitions that are always on one server."""
         del partition
         return 0
@@ -143,9 +143,9 @@ class Standalone(Topology):
 
     def __init__(self, location: Location, partitions: int) -> None:
         super().__init__(location, partitions)
-        self._server = Server(location, location.hosts[0])
+        self._server = RedisProcess(location, location.hosts[0])
 
-    def server(self, partition: int) -> Server:
+    def server(self, partition: int) -> RedisProcess:
         return self._server
 
     def doubt(self) -> None:
@@ -158,7 +158,7 @@ class Sentinels(Topology):
     def __init__(self, location: Location, partitions: int) -> None:
         super().__init__(location, partitions)
         self._lock = threading.Lock()
-        self._server: Server | None = None
+        self._server: RedisProcess | None = None
         self._is_doubted = True
         self._ask_at = 0.0
         self._refusal = ""  # why the sentinels did not answer, if it is the password
@@ -174,7 +174,7 @@ class Sentinels(Topology):
             },
         )
 
-    def server(self, partition: int) -> Server:
+    def server(self, partition: int) -> RedisProcess:
         with self._lock:
             if self._is_doubted and time.monotonic() >= self._ask_at:
                 self._ask()
@@ -203,22 +203,22 @@ class Sentinels(Topology):
         host = Host(name, int(port))
         self._is_doubted = False
         if self._server is None or self._server.host != host:
-            self._server = Server(self._location, host)
+            self._server = RedisProcess(self._location, host)
 
 
-class Cluster(Topology):
+class ClusterTopology(Topology):
     """The masters of a Redis Cluster, each with its slots."""
 
     def __init__(self, location: Location, partitions: int) -> None:
         super().__init__(location, partitions)
         self._lock = threading.Lock()
         self._slots = [key_slot(str(n).encode()) for n in range(partitions)]
-        self._servers: dict[Host, Server] = {}
-        self._found: dict[int, Server] = {}
+        self._servers: dict[Host, RedisProcess] = {}
+        self._found: dict[int, RedisProcess] = {}
         self._is_doubted = True
         self._ask_at = 0.0
 
-    def server(self, partition: int) -> Server:
+    def server(self, partition: int) -> RedisProcess:
         with self._lock:
             if self._is_doubted and time.monotonic() >= self._ask_at:
                 self._ask()
@@ -230,7 +230,7 @@ class Cluster(Topology):
     def doubt(self) -> None:
         self._is_doubted = True
 
-    def place(self, partition: int) -> int:
+    def slot(self, partition: int) -> int:
         return self._slots[partition]
 
     def _ask(self) -> None:
@@ -241,7 +241,7 @@ class Cluster(Topology):
             except Broken:
                 continue
             found = {
-                partition: self._servers.setdefault(master, Server(self._location, master))
+                partition: self._servers.setdefault(master, RedisProcess(self._location, master))
                 for partition, slot in enumerate(self._slots)
                 for first, last, master in ranges
                 if first <= slot <= last
@@ -271,7 +271,7 @@ class Cluster(Topology):
 KINDS: Final[dict[str, type[Topology]]] = {
     "standalone": Standalone,
     "sentinel": Sentinels,
-    "cluster": Cluster,
+    "cluster": ClusterTopology,
 }
 
 

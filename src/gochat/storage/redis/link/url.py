@@ -118,19 +118,19 @@ def parse_url(url: str) -> Location:
     Raises:
         ConfigError: it says nothing that can be done; the text doesn't repeat it.
     """
-    scheme, _, rest = url.partition("://")
+    scheme, _, remainder = url.partition("://")
     kind, is_encrypted = SCHEMES[scheme]
-    rest, _, query = rest.partition("?")
+    remainder, _, query = remainder.partition("?")
     options, extra = _options(scheme, query)
-    userinfo, at, rest = rest.rpartition("@")
+    userinfo, at, remainder = remainder.rpartition("@")
     secret = _secret(userinfo) if at else Secret()
     if scheme in ("unix", "redis+unix"):
-        if not rest.startswith("/"):
+        if not remainder.startswith("/"):
             raise ConfigError(f"a {scheme}:// URL needs the socket's absolute path")
-        hosts: tuple[Host, ...] = (Host(path=unquote(rest)),)
+        hosts: tuple[Host, ...] = (Host(path=unquote(remainder)),)
         path: list[str] = []
     else:
-        addresses, _, behind = rest.partition("/")
+        addresses, _, behind = remainder.partition("/")
         port = DEFAULT_SENTINEL_PORT if kind == "sentinel" else DEFAULT_PORT
         hosts = tuple(_host(address, port) for address in addresses.split(","))
         path = [unquote(part) for part in behind.split("/") if part]

@@ -23,7 +23,7 @@ from gochat.storage.redis.link.eviction import Eviction, read_eviction
 from gochat.storage.redis.link.url import Host, Location, Secret
 
 #: What is asked of Redis; its first word is the command.
-Words: TypeAlias = Sequence[str | bytes | int | float]
+Arguments: TypeAlias = Sequence[str | bytes | int | float]
 #: What Redis answers. Typed where it is taken apart.
 Reply: TypeAlias = Any
 
@@ -84,7 +84,7 @@ class Wire:
         self.role = ""
         self.eviction = Eviction()
 
-    def send(self, commands: Iterable[Words]) -> None:
+    def send(self, commands: Iterable[Arguments]) -> None:
         """Send commands. Raises Broken."""
         if self._is_closed:  # the package would connect again, and know nothing of what we do then
             raise Broken(f"the connection to Redis at {self.host} is closed")
@@ -97,7 +97,7 @@ class Wire:
         """Return as many answers, in order. Raises Broken: then none of them is known."""
         return [self._receive() for _ in range(count)]
 
-    def ask(self, *commands: Words) -> list[Reply]:
+    def ask(self, *commands: Arguments) -> list[Reply]:
         """Send commands and return their answers. Raises Broken, or the first Refused."""
         self.send(commands)
         replies = self.receive(len(commands))

@@ -1,4 +1,4 @@
-"""The exchange of nodes, in Redis: a stream of notices, and a lease for each node.
+"""The bus between nodes, in Redis: a stream of events, and a lease for each node.
 
 ``nodes`` has the end of each node's lease; ``o:NODE`` its people, for nodes that start later;
 ``notices`` is the stream in which each tells what changes. All are in partition 0.
@@ -36,7 +36,7 @@ from gochat.chat.node_bus import (
     Left,
     Missed,
     Node,
-    Notice,
+    NodeEvent,
     PersonHere,
     Receive,
     Revoked,
@@ -45,9 +45,9 @@ from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.pipeline import Command, Lane, Steps, call
+from gochat.storage.redis.link.pipeline import Operation, PipelineWorker, RedisCommand, call
 from gochat.storage.redis.link.topology import Topology
-from gochat.storage.redis.nodes.event_reader import NOTICES_PARTITION, NoticeReader
+from gochat.storage.redis.nodes.event_reader import NODES_PARTITION, NodeEventReader
 
 log = structlog.stdlib.get_logger()
 
@@ -55,11 +55,11 @@ T = TypeVar("T")
 
 #: Parts of the lease: how often it is prolonged. Two may fail.
 BEATS: Final = 5
-#: Notices that may wait to be told. Beyond it, what is of the moment is dropped, and who is here
-#: is told anew.
+#: Events that may wait to be published. Beyond it, what is of the moment is dropped, and who is
+#: here is published anew.
 MAX_WAITING: Final = 10_000
-#: Entries of the stream, each of which may hold many notices.
-MAX_NOTICES: Final = 10_000
+#: Entries of the stream, each of which may hold many events.
+MAX_ENTRIES: Final = 10_000
 #: Of a lease, how long to wait for other nodes to acknowledge: the lease of one that is dead ends
 #: within one, and then the others have to notice.
 CONFIRM_WITHIN: Final = 1.5
@@ -76,14 +76,14 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_person = msgspec.msgpack.Decoder(PersonHere).decode
 
 
-class RedisExchange:
-    """An :class:`~gochat.chat.node_bus.Exchange` in Redis."""
+class RedisNodeBus:
+    """An :class:`~gochat.chat.node_bus.NodeBus` in Redis."""
 
     def __init__(
         self,
         keys: Keys,
         topology: Topology,
-        lane: Lane,
+        worker: PipelineWorker,
         integrity: Integrity,
         *,
         lease: float,
@@ -92,7 +92,7 @@ class RedisExchange:
         self.node: Final = secrets.token_hex(6)
         self._keys = keys
         self._topology = topology
-        self._lane = lane
+        self._worker = worker
         self._integrity = integrity
         self._timeout = timeout
         self._beat_every = lease / BEATS
@@ -102,7 +102,7 @@ class RedisExchange:
         self._receipts: dict[str, _Receipt] = {}
         self._leased_until = 0.0  # of the Trio clock
         self._people: dict[NameKey, PersonHere] = {}
-        self._waiting: list[Notice] = []
+        self._waiting: list[NodeEvent] = []
         self._must_republish = False
         self._has_news = trio.Event()
         self._has_doubts = trio.Event()
@@ -112,24 +112,24 @@ class RedisExchange:
 
     @property
     def has_lease(self) -> bool:
-        """See :class:`gochat.chat.node_bus.Exchange`."""
+        """See :class:`gochat.chat.node_bus.NodeBus`."""
         return trio.current_time() < self._leased_until
 
-    def tell(self, notice: Notice) -> None:
+    def publish(self, event: NodeEvent) -> None:
         """Tell the other nodes, soon."""
-        self._note(notice)
-        self._waiting.append(notice)
+        self._note(event)
+        self._waiting.append(event)
         if len(self._waiting) > MAX_WAITING:
             self._drop()
         self._has_news.set()
 
     async def confirm(self, revoked: Revoked) -> bool:
-        """See :meth:`gochat.chat.node_bus.Exchange.confirm`."""
+        """See :meth:`gochat.chat.node_bus.NodeBus.confirm`."""
         receipt = self._receipts[revoked.receipt] = _Receipt()
         try:
-            self.tell(revoked)
+            self.publish(revoked)
             with trio.move_on_after(self._confirm_within):
-                await receipt.told.wait()
+                await receipt.published.wait()
                 waiting: set[Node] | None = None
                 while True:
                     with suppress(StoreUnavailable):
@@ -148,17 +148,17 @@ class RedisExchange:
     async def run(
         self, receive: Receive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> NoReturn:
-        """See :meth:`gochat.chat.node_bus.Exchange.run`."""
+        """See :meth:`gochat.chat.node_bus.NodeBus.run`."""
         self._receive = receive
-        tail = NoticeReader(
+        tail = NodeEventReader(
             self._topology,
             self._integrity,
-            self._keys.notices,
+            self._keys.node_events,
             self._timeout,
             take=self.take,
             doubt=self.doubt,
         )
-        tail.position = await _patiently(lambda: self._lane.run(self._newest()))
+        tail.position = await _patiently(lambda: self._worker.run(self._newest()))
         tail.start()
         try:
             await _patiently(self._beat)
@@ -167,18 +167,18 @@ class RedisExchange:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_lease)
                 nursery.start_soon(self._resynchronise_for_ever)
-                await self._tell_for_ever()
+                await self._publish_for_ever()
         finally:
             tail.stop()
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(tail.join)
                 with trio.move_on_after(FAREWELL), suppress(StoreUnavailable):
-                    await self._lane.run(self._say_goodbye())
+                    await self._worker.run(self._say_goodbye())
 
     # -- telling --------------------------------------------------------------------------------
 
-    def _note(self, notice: Notice) -> None:
-        match notice:
+    def _note(self, event: NodeEvent) -> None:
+        match event:
             case Arrived(person):
                 self._people[person.key] = person
             case Left(key):
@@ -191,67 +191,67 @@ class RedisExchange:
         self._waiting = [n for n in self._waiting if isinstance(n, Revoked | Acknowledged)]
         self._must_republish = True
 
-    async def _tell_for_ever(self) -> NoReturn:
+    async def _publish_for_ever(self) -> NoReturn:
         while True:
             await self._has_news.wait()
             self._has_news = trio.Event()
-            notices, self._waiting = self._waiting, []
+            events, self._waiting = self._waiting, []
             try:
                 if self._must_republish:
                     self._must_republish = False
-                    await self._lane.run(self._republish())
+                    await self._worker.run(self._republish())
                     # In that are all who came and left.
-                    notices = [n for n in notices if not isinstance(n, Arrived | Left)]
-                if notices:
-                    await self._lane.run(self._publish(notices))
-                    for notice in notices:
-                        if isinstance(notice, Revoked) and notice.receipt in self._receipts:
-                            self._receipts[notice.receipt].told.set()
+                    events = [n for n in events if not isinstance(n, Arrived | Left)]
+                if events:
+                    await self._worker.run(self._append(events))
+                    for event in events:
+                        if isinstance(event, Revoked) and event.receipt in self._receipts:
+                            self._receipts[event.receipt].published.set()
             except StoreUnavailable as error:
                 log.debug("the other nodes are not told", reason=str(error))
-                self._waiting = [*notices, *self._waiting]
+                self._waiting = [*events, *self._waiting]
                 self._drop()
                 await trio.sleep(error.retry_after)
                 self._has_news.set()
 
-    def _publish(self, notices: Sequence[Notice]) -> Steps[None]:
+    def _append(self, events: Sequence[NodeEvent]) -> Operation[None]:
         mine = self._mine()
         changes: dict[NameKey, PersonHere | None] = {}
-        for notice in notices:
-            match notice:
+        for event in events:
+            match event:
                 case Arrived(PersonHere(key)) | Left(key) | AwaySet(key):
                     changes[key] = self._people.get(key)
         commands = []
         if online := [person for person in changes.values() if person is not None]:
             fields = [part for person in online for part in (person.key, _encode(person))]
-            commands.append(Command(NOTICES_PARTITION, ("HSET", mine, *fields)))
-            commands.append(Command(NOTICES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
+            commands.append(RedisCommand(NODES_PARTITION, ("HSET", mine, *fields)))
+            commands.append(RedisCommand(NODES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
         if offline := [key for key, person in changes.items() if person is None]:
-            commands.append(Command(NOTICES_PARTITION, ("HDEL", mine, *offline)))
-        yield [*commands, self._entry(notices)]
+            commands.append(RedisCommand(NODES_PARTITION, ("HDEL", mine, *offline)))
+        yield [*commands, self._entry(events)]
 
-    def _republish(self) -> Steps[None]:
+    def _republish(self) -> Operation[None]:
         mine = self._mine()
         fields = [part for key, person in self._people.items() for part in (key, _encode(person))]
-        commands = [Command(NOTICES_PARTITION, ("DEL", mine))]
+        commands = [RedisCommand(NODES_PARTITION, ("DEL", mine))]
         if fields:
-            commands.append(Command(NOTICES_PARTITION, ("HSET", mine, *fields)))
-            commands.append(Command(NOTICES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
+            commands.append(RedisCommand(NODES_PARTITION, ("HSET", mine, *fields)))
+            commands.append(RedisCommand(NODES_PARTITION, ("PEXPIRE", mine, 2 * self._lease)))
         yield [*commands, self._entry([Here(tuple(self._people.values()))])]
 
-    def _say_goodbye(self) -> Steps[None]:
+    def _say_goodbye(self) -> Operation[None]:
         yield [
-            Command(NOTICES_PARTITION, ("HDEL", self._keys.nodes, self.node)),
-            Command(NOTICES_PARTITION, ("DEL", self._mine())),
+            RedisCommand(NODES_PARTITION, ("HDEL", self._keys.nodes, self.node)),
+            RedisCommand(NODES_PARTITION, ("DEL", self._mine())),
             self._entry([Here()]),
         ]
 
-    def _entry(self, notices: Sequence[Notice]) -> Command:
-        words = ("XADD", self._keys.notices, "MAXLEN", "~", MAX_NOTICES, "*")
-        return Command(NOTICES_PARTITION, (*words, "n", self.node, "e", _encode(notices)))
+    def _entry(self, events: Sequence[NodeEvent]) -> RedisCommand:
+        words = ("XADD", self._keys.node_events, "MAXLEN", "~", MAX_ENTRIES, "*")
+        return RedisCommand(NODES_PARTITION, (*words, "n", self.node, "e", _encode(events)))
 
     def _mine(self) -> str:
-        return self._keys.common(NOTICES_PARTITION, f"o:{self.node}")
+        return self._keys.common(NODES_PARTITION, f"o:{self.node}")
 
     # -- leases ---------------------------------------------------------------------------------
 
@@ -286,30 +286,28 @@ class RedisExchange:
     async def _prolong(self) -> set[Node]:
         """Prolong the lease; return which nodes have one."""
         asked = trio.current_time()
-        had, alive = await self._lane.run(self._look())
+        had, alive = await self._worker.run(self._look())
         if not had:
             self._was_away()
         self._leased_until = max(self._leased_until, asked + self._lease / 1000)
         return alive
 
-    def _look(self) -> Steps[tuple[bool, set[Node]]]:
+    def _look(self) -> Operation[tuple[bool, set[Node]]]:
         keys = (self._keys.nodes, self._mine())
-        ((had, *alive),) = yield [
-            call(NOTICES_PARTITION, scripts.BEAT, keys, self.node, self._lease)
-        ]
+        ((had, *alive),) = yield [call(NODES_PARTITION, scripts.BEAT, keys, self.node, self._lease)]
         return bool(had), {node.decode() for node in alive}
 
     # -- being told -----------------------------------------------------------------------------
 
-    def take(self, entries: Sequence[tuple[Node, list[Notice]]]) -> None:
+    def take(self, entries: Sequence[tuple[Node, list[NodeEvent]]]) -> None:
         """Take what was read from the stream. In the Trio thread."""
-        for node, notices in entries:
+        for node, events in entries:
             if node == self.node:
-                if own := [notice for notice in notices if isinstance(notice, AwaySet)]:
+                if own := [event for event in events if isinstance(event, AwaySet)]:
                     self._receive(HERE, own)
                 continue
-            for notice in notices:
-                match notice:
+            for event in events:
+                match event:
                     case Here():
                         self._known.add(node)
                     case AwaySet(key, away) if key in self._people:
@@ -318,9 +316,9 @@ class RedisExchange:
                     case Acknowledged(receipt) if receipt in self._receipts:
                         self._receipts[receipt].add(node)
             if node not in self._known:
-                notices = [notice for notice in notices if isinstance(notice, Revoked)]
-            if notices:
-                self._receive(node, notices)
+                events = [event for event in events if isinstance(event, Revoked)]
+            if events:
+                self._receive(node, events)
 
     def doubt(self) -> None:
         """Note that something was missed. In the Trio thread."""
@@ -340,16 +338,18 @@ class RedisExchange:
                 self._has_doubts.set()
 
     async def _resynchronise(self) -> None:
-        people = await self._lane.run(self._everybody())
+        people = await self._worker.run(self._everybody())
         for node, here in people.items():
             self._known.add(node)
             self._receive(node, [Here(here)])
 
-    def _everybody(self) -> Steps[dict[Node, tuple[PersonHere, ...]]]:
-        (nodes,) = yield [Command(NOTICES_PARTITION, ("HKEYS", self._keys.nodes))]
+    def _everybody(self) -> Operation[dict[Node, tuple[PersonHere, ...]]]:
+        (nodes,) = yield [RedisCommand(NODES_PARTITION, ("HKEYS", self._keys.nodes))]
         others = [node.decode() for node in nodes if node.decode() != self.node]
         replies = yield [
-            Command(NOTICES_PARTITION, ("HVALS", self._keys.common(NOTICES_PARTITION, f"o:{node}")))
+            RedisCommand(
+                NODES_PARTITION, ("HVALS", self._keys.common(NODES_PARTITION, f"o:{node}"))
+            )
             for node in others
         ]
         return {
@@ -357,9 +357,11 @@ class RedisExchange:
             for node, people in zip(others, replies, strict=True)
         }
 
-    def _newest(self) -> Steps[str]:
+    def _newest(self) -> Operation[str]:
         (newest,) = yield [
-            Command(NOTICES_PARTITION, ("XREVRANGE", self._keys.notices, "+", "-", "COUNT", 1))
+            RedisCommand(
+                NODES_PARTITION, ("XREVRANGE", self._keys.node_events, "+", "-", "COUNT", 1)
+            )
         ]
         return newest[0][0].decode() if newest else "0-0"
 
@@ -369,10 +371,10 @@ class RedisExchange:
 
 
 class _Receipt:
-    """What is known of a notice that is to be acknowledged."""
+    """What is known of an event that is to be acknowledged."""
 
     def __init__(self) -> None:
-        self.told = trio.Event()
+        self.published = trio.Event()
         self.nodes: set[Node] = set()
         self.changed = trio.Event()
 
@@ -381,8 +383,8 @@ class _Receipt:
         self.changed.set()
 
 
-def _nobody(node: Node, notices: Sequence[Notice]) -> None:
-    raise AssertionError("the exchange does not run")
+def _nobody(node: Node, events: Sequence[NodeEvent]) -> None:
+    raise AssertionError("the node bus is not running")
 
 
 async def _patiently(step: Callable[[], Awaitable[T]]) -> T:

@@ -1,4 +1,4 @@
-"""Reading what other nodes tell: a thread that follows the stream of notices (bus.py)."""
+"""Reading what other nodes publish: a thread that follows the stream of events (bus.py)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final
 import msgspec
 import trio
 
-from gochat.chat.node_bus import Node, Notice
+from gochat.chat.node_bus import Node, NodeEvent
 from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.redis.link.topology import Topology
 from gochat.storage.redis.link.wire import Broken, Refused, Wire, damage_raised
 
 #: Where the stream is, and all else that nodes know of each other.
-NOTICES_PARTITION: Final = 0
+NODES_PARTITION: Final = 0
 #: Seconds for which one XREAD waits; then the thread sees whether it is still wanted.
 BLOCK: Final = 1.0
 #: Seconds until a server is tried again.
@@ -26,11 +26,11 @@ PAUSE: Final = 0.25
 #: Seconds without reading the stream after which something may have been dropped from it.
 RESYNC_AFTER: Final = 5.0
 
-_decode = msgspec.msgpack.Decoder(list[Notice]).decode
+_decode = msgspec.msgpack.Decoder(list[NodeEvent]).decode
 
 
-class NoticeReader(threading.Thread):
-    """Reads the stream of notices, blocked in ``XREAD`` until there is one.
+class NodeEventReader(threading.Thread):
+    """Reads the stream of events, blocked in ``XREAD`` until there is one.
 
     Calls, in the Trio thread in which it is made, `take` with what was read, and `doubt` where
     something may have been dropped from the stream before it was read.
@@ -43,10 +43,10 @@ class NoticeReader(threading.Thread):
         stream: str,
         timeout: float,
         *,
-        take: Callable[[Sequence[tuple[Node, list[Notice]]]], None],
+        take: Callable[[Sequence[tuple[Node, list[NodeEvent]]]], None],
         doubt: Callable[[], None],
     ) -> None:
-        super().__init__(name="gochat redis exchange", daemon=True)
+        super().__init__(name="gochat redis node bus", daemon=True)
         self._take = take
         self._doubt = doubt
         self._topology = topology
@@ -84,7 +84,7 @@ class NoticeReader(threading.Thread):
 
     def _connected(self) -> Wire:
         if self._wire is None:
-            wire = self._topology.server(NOTICES_PARTITION).connect(self._timeout + BLOCK)
+            wire = self._topology.server(NODES_PARTITION).connect(self._timeout + BLOCK)
             self._wire = wire
             if wire.role != "master":
                 raise Broken(f"Redis at {wire.host} is a replica")
@@ -113,6 +113,6 @@ class NoticeReader(threading.Thread):
             wire.close()
 
 
-def _unpack(entry: list[bytes]) -> tuple[Node, list[Notice]]:
-    _, node, _, notices = entry
-    return node.decode(), _decode(notices)
+def _unpack(entry: list[bytes]) -> tuple[Node, list[NodeEvent]]:
+    _, node, _, events = entry
+    return node.decode(), _decode(events)

@@ -19,13 +19,13 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Message
-from gochat.storage.common.matching import Words
+from gochat.storage.common.matching import SearchWords
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.pipeline import Steps, call
-from gochat.storage.redis.reading import Extract, Reading, Span
+from gochat.storage.redis.link.pipeline import Operation, call
+from gochat.storage.redis.reading import EntryRange, Extract, Reading
 from gochat.storage.redis.search import index
-from gochat.storage.redis.search.index import GROWING, Block, Index
+from gochat.storage.redis.search.index import GROWING, Index, IndexBlock
 
 #: Entries looked at for one page of results: some 3 MB from Redis, and a tenth of a second of a
 #: core here.
@@ -43,7 +43,7 @@ FIRST_WINDOW: Final = 600 * 1_000_000
 WINDOW_GROWS: Final = 8
 
 
-class _Place(NamedTuple):
+class _Cursor(NamedTuple):
     """An entry's place in the order in which is searched: the newest first."""
 
     backwards: int  # the stamp, negated
@@ -54,7 +54,7 @@ class _Place(NamedTuple):
         return f"{-self.backwards}/{self.seq}/{self.conversation}"
 
 
-class _End(NamedTuple):
+class _SearchStart(NamedTuple):
     """Where to look back from in a conversation, and what of it is in the index."""
 
     seq: int
@@ -64,15 +64,15 @@ class _End(NamedTuple):
 
 
 class _Source:
-    """Where entries come from. `place` is that of the next one, or newer."""
+    """Where entries come from. `cursor` is that of the next one, or newer."""
 
-    __slots__ = ("place",)
+    __slots__ = ("cursor",)
 
-    def __init__(self, place: _Place) -> None:
-        self.place = place
+    def __init__(self, cursor: _Cursor) -> None:
+        self.cursor = cursor
 
     def __lt__(self, other: _Source) -> bool:
-        return self.place < other.place
+        return self.cursor < other.cursor
 
 
 class _Stretch(_Source):
@@ -83,15 +83,15 @@ class _Stretch(_Source):
     def __init__(self, key: ConversationKey, low: int, seq: int, stamp: int) -> None:
         self.key: Final = key
         self.low: Final = low
-        super().__init__(_Place(-stamp, key, seq))
+        super().__init__(_Cursor(-stamp, key, seq))
         self.extract: Extract | None = None
         self.position = -1
 
     @property
-    def span(self) -> Span:
+    def span(self) -> EntryRange:
         """What is read next."""
-        seq = self.place.seq
-        return Span(self.key, min(CHUNK, seq - self.low + 1), before=seq + 1)
+        seq = self.cursor.seq
+        return EntryRange(self.key, min(CHUNK, seq - self.low + 1), before=seq + 1)
 
     def take(self, extract: Extract) -> bool:
         """Take what was read; False if nothing of it is there any more, or the viewer is not."""
@@ -99,17 +99,17 @@ class _Stretch(_Source):
         self.position = len(extract.records) - 1 if extract.is_inside else -1
         if self.position >= 0:
             stamp = extract.records[self.position].stamp
-            self.place = _Place(-stamp, self.key, extract.first + self.position)
+            self.cursor = _Cursor(-stamp, self.key, extract.first + self.position)
         return self.position >= 0
 
     def go_back(self) -> bool:
         """Go on to the entry before; False if there is none."""
         self.position -= 1
-        backwards = self.place.backwards
+        backwards = self.cursor.backwards
         if self.extract is not None and self.position >= 0:
             backwards = -self.extract.records[self.position].stamp
-        self.place = _Place(backwards, self.key, self.place.seq - 1)
-        return self.place.seq >= self.low
+        self.cursor = _Cursor(backwards, self.key, self.cursor.seq - 1)
+        return self.cursor.seq >= self.low
 
 
 class _Finder(_Source):
@@ -119,8 +119,8 @@ class _Finder(_Source):
         self,
         engine: Index,
         tokens: Sequence[str],
-        ends: Mapping[ConversationKey, _End],
-        seen: Iterable[Block],
+        ends: Mapping[ConversationKey, _SearchStart],
+        seen: Iterable[IndexBlock],
     ) -> None:
         self._engine = engine
         self._tokens = tokens
@@ -138,14 +138,14 @@ class _Finder(_Source):
         self._floor = max(0, newest - self._window)
         self._limit = FEW_BLOCKS
         self._seen = set(seen)
-        super().__init__(_Place(-newest, "", 0))
+        super().__init__(_Cursor(-newest, "", 0))
 
     @property
     def is_done(self) -> bool:
         """True if there is nothing more to ask for."""
         return not any(self._known)
 
-    def find(self) -> Steps[list[_Stretch]]:
+    def find(self) -> Operation[list[_Stretch]]:
         """Ask for more; return what is to be looked at."""
         limit = self._limit
         asked = [number for number, known in enumerate(self._known) if known > self._floor]
@@ -179,11 +179,13 @@ class _Finder(_Source):
         if max(self._known) == self._floor:
             self._window *= WINDOW_GROWS
             self._floor = max(0, self._floor - self._window)
-        self.place = _Place(-max(self._known), "", 0)
+        self.cursor = _Cursor(-max(self._known), "", 0)
         return stretches
 
 
-def _stretches(ends: Mapping[ConversationKey, _End], block: Block, stamp: int) -> list[_Stretch]:
+def _stretches(
+    ends: Mapping[ConversationKey, _SearchStart], block: IndexBlock, stamp: int
+) -> list[_Stretch]:
     """Return what of a block is to be looked at, if anything."""
     end = ends.get(block.key)
     high = min(block.high, end.seq, end.indexed) if end is not None else 0
@@ -192,8 +194,8 @@ def _stretches(ends: Mapping[ConversationKey, _End], block: Block, stamp: int) -
     return [_Stretch(block.key, block.low, high, min(stamp, end.stamp))]
 
 
-class Search:
-    """Makes the steps of a search."""
+class Searcher:
+    """Makes the operation of a search."""
 
     def __init__(self, keys: Keys, engine: Index, reading: Reading) -> None:
         self._keys = keys
@@ -207,10 +209,10 @@ class Search:
         conversation: ConversationKey | None,
         cursor: str | None,
         limit: int,
-    ) -> Steps[tuple[list[Message], str | None, int]]:
+    ) -> Operation[tuple[list[Message], str | None, int]]:
         """See :meth:`gochat.chat.store.Store.search`; and how much was looked through: the entries,
         conversations and blocks that were asked for."""
-        words = Words(query)
+        words = SearchWords(query)
         start = _parse(cursor) if cursor is not None else None
         if not words or limit < 1 or (cursor is not None and start is None):
             return [], None, 0
@@ -219,7 +221,7 @@ class Search:
             keys &= {conversation}
         heap = yield from self._open(sorted(keys), start, words)
         hits: list[Message] = []
-        place: _Place | None = None
+        last: _Cursor | None = None
         looked_at, asked_for = 0, len(keys)
         while heap and len(hits) < limit and looked_at < MAX_LOOKED_AT:
             first = heap[0]
@@ -233,17 +235,17 @@ class Search:
             if first.extract is None or first.position < 0:
                 asked_for += yield from self._read(heap, viewer)
                 continue
-            place = first.place
+            last = first.cursor
             record = first.extract.records[first.position]
             if record.kind == "text" and not record.deleted and words.match(record.text):
                 hits.append(first.extract.message(first.position))
             looked_at += 1
             (heapreplace(heap, first) if first.go_back() else heappop(heap))
-        return hits, str(place) if heap and place is not None else None, asked_for
+        return hits, str(last) if heap and last is not None else None, asked_for
 
     def _open(
-        self, keys: Sequence[ConversationKey], start: _Place | None, words: Words
-    ) -> Steps[list[_Stretch | _Finder]]:
+        self, keys: Sequence[ConversationKey], start: _Cursor | None, words: SearchWords
+    ) -> Operation[list[_Stretch | _Finder]]:
         """Return what there is to be looked at, as a heap."""
         tokens = index.wanted(words) if self._engine.is_there else []
         homes = sorted({self._engine.home(key) for key in keys}) if tokens else []
@@ -262,7 +264,7 @@ class Search:
         answers, seeks = replies[: 2 * len(homes)], replies[2 * len(homes) :]
         is_used = bool(homes) and all(map(self._engine.is_ready, answers[::2], answers[1::2]))
         ends = {
-            key: _End(seq, stamp, indexed if is_used else 0, list(map(int, changed)))
+            key: _SearchStart(seq, stamp, indexed if is_used else 0, list(map(int, changed)))
             for key, (seq, stamp, indexed, changed) in zip(keys, seeks, strict=True)
             if seq > 0
         }
@@ -282,7 +284,7 @@ class Search:
         heapify(heap)
         return heap
 
-    def _read(self, heap: list[_Stretch | _Finder], viewer: NameKey) -> Steps[int]:
+    def _read(self, heap: list[_Stretch | _Finder], viewer: NameKey) -> Operation[int]:
         """Read on in the first stretch, and in those that come next, as far as they are short.
         Return how many entries that were."""
         first = nsmallest(FEW_BLOCKS, heap)
@@ -306,7 +308,7 @@ class Search:
         return sum(len(extract.records) for extract in extracts)
 
 
-def _bounds(key: ConversationKey, start: _Place | None) -> tuple[int | str, int, int | str]:
+def _bounds(key: ConversationKey, start: _Cursor | None) -> tuple[int | str, int, int | str]:
     if start is None:
         return "", 0, ""
     if key == start.conversation:
@@ -314,11 +316,11 @@ def _bounds(key: ConversationKey, start: _Place | None) -> tuple[int | str, int,
     return -start.backwards, int(key > start.conversation), ""
 
 
-def _parse(cursor: str) -> _Place | None:
+def _parse(cursor: str) -> _Cursor | None:
     try:
         stamp, seq, conversation = cursor.split("/", 2)
         if len(stamp) > 20 or len(seq) > 20:
             return None
-        return _Place(-int(stamp), conversation, int(seq))
+        return _Cursor(-int(stamp), conversation, int(seq))
     except ValueError:
         return None

@@ -20,9 +20,9 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.storage.common.matching import Words, fold
+from gochat.storage.common.matching import SearchWords, fold
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.pipeline import Command, Steps
+from gochat.storage.redis.link.pipeline import Operation, RedisCommand
 from gochat.storage.redis.link.topology import Topology
 from gochat.storage.redis.link.wire import Reply, fields_of
 
@@ -45,7 +45,7 @@ FULL: Final = 0.99
 _ALPHABET: Final = digits + ascii_letters
 
 
-class Block(NamedTuple):
+class IndexBlock(NamedTuple):
     """A block's conversation and number. It has the entries from `low` to `high`."""
 
     key: ConversationKey
@@ -62,9 +62,9 @@ class Block(NamedTuple):
         return (self.number + 1) * BLOCK
 
 
-def block_of(key: ConversationKey, seq: int) -> Block:
+def block_of(key: ConversationKey, seq: int) -> IndexBlock:
     """Return the block of an entry."""
-    return Block(key, (seq - 1) // BLOCK)
+    return IndexBlock(key, (seq - 1) // BLOCK)
 
 
 def pieces(texts: Iterable[str]) -> set[str]:
@@ -84,7 +84,7 @@ def pieces(texts: Iterable[str]) -> set[str]:
     return found
 
 
-def wanted(words: Words) -> list[str]:
+def wanted(words: SearchWords) -> list[str]:
     """Return the pieces that every text has in which there are `words`; none if all are short."""
     found: set[str] = set()
     for word in words.folded:
@@ -126,7 +126,7 @@ class Index:
         self._can_be_there = database == 0
         homes: dict[int, int] = {}
         self._homes = [
-            homes.setdefault(topology.place(partition), partition)
+            homes.setdefault(topology.slot(partition), partition)
             for partition in range(keys.partitions)
         ]
         #: True if there is an engine that we may use, as far as this node knows.
@@ -138,18 +138,20 @@ class Index:
         """Return the home of the index that a conversation is in."""
         return self._homes[self._keys.partition(key)]
 
-    def prepare(self) -> Steps[bool]:
+    def prepare(self) -> Operation[bool]:
         """Find out whether there is an engine, and create what is missing; return `is_there`."""
         homes = sorted(set(self._homes)) if self._can_be_there else []
         answers = yield from self._try(homes)
         if missing := [home for home, answer in answers.items() if answer is None]:
-            yield [Command(home, self._creation(home), may_be_refused=True) for home in missing]
+            yield [
+                RedisCommand(home, self._creation(home), may_be_refused=True) for home in missing
+            ]
             answers |= yield from self._try(missing)
         self.is_there = bool(homes) and None not in answers.values()
         self.is_doubted = False
         return self.is_there
 
-    def _try(self, homes: Sequence[int]) -> Steps[dict[int, Reply]]:
+    def _try(self, homes: Sequence[int]) -> Operation[dict[int, Reply]]:
         """Ask each index how it is, and for nothing; the answer is None if one is refused."""
         trials = [self.search(home, [], [LOBBY_KEY], (0, 1), 1, 1) for home in homes]
         replies = yield [*map(self._state, homes), *trials]
@@ -175,12 +177,12 @@ class Index:
         words += ["oldest", "NUMERIC", "newest", "NUMERIC", "SORTABLE"]
         return words
 
-    def _state(self, home: int) -> Command:
-        return Command(home, ("FT.INFO", self._name(home)), may_be_refused=True)
+    def _state(self, home: int) -> RedisCommand:
+        return RedisCommand(home, ("FT.INFO", self._name(home)), may_be_refused=True)
 
-    def questions(self, home: int) -> tuple[Command, Command]:
+    def questions(self, home: int) -> tuple[RedisCommand, RedisCommand]:
         """Return the commands whose answers say whether an index can be used."""
-        return self._state(home), Command(home, ("INFO", "memory"))
+        return self._state(home), RedisCommand(home, ("INFO", "memory"))
 
     def is_ready(self, state: Reply, memory: bytes) -> bool:
         """True if, by the answers to the questions, what is searched has all hashes that there are.
@@ -210,7 +212,7 @@ class Index:
         stamps: tuple[int, int],
         before: int,
         limit: int,
-    ) -> Command:
+    ) -> RedisCommand:
         """Return the command that finds the newest blocks with all of the pieces.
 
         Of the conversations in `keys`; their newest entry in `stamps`, of which the first does not
@@ -224,18 +226,18 @@ class Index:
         words += ["SORTBY", "newest", "DESC", "LIMIT", 0, limit]
         # Partial answers would look like whole ones; that it takes little is seen to by `stamps`.
         words += ["TIMEOUT", 0, "DIALECT", 2]
-        return Command(home, words, may_be_refused=True)
+        return RedisCommand(home, words, may_be_refused=True)
 
-    def found(self, answer: Reply) -> list[tuple[Block, int]]:
+    def found(self, answer: Reply) -> list[tuple[IndexBlock, int]]:
         """Return the blocks in an answer, with the stamps of their newest entries or GROWING."""
         return [
             (self._block(name.decode()), int(fields[1]))
             for name, fields in zip(answer[1::2], answer[2::2], strict=True)
         ]
 
-    def _block(self, name: str) -> Block:
+    def _block(self, name: str) -> IndexBlock:
         conversation, _, number = name.partition("}:i:")[2].rpartition(":")
-        return Block(ConversationKey(conversation), int(number))
+        return IndexBlock(ConversationKey(conversation), int(number))
 
 
 def _fields(pairs: Sequence[Any]) -> dict[bytes, Any]:

@@ -23,10 +23,10 @@ from gochat.chat.conversations import ConversationKey
 from gochat.errors import StoreUnavailable
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
-from gochat.storage.redis.link.pipeline import Command, Lane, Steps, call
-from gochat.storage.redis.reading import Extract, Reading, Span
+from gochat.storage.redis.link.pipeline import Operation, PipelineWorker, RedisCommand, call
+from gochat.storage.redis.reading import EntryRange, Extract, Reading
 from gochat.storage.redis.search import index
-from gochat.storage.redis.search.index import BLOCK, GROWING, Block, Index
+from gochat.storage.redis.search.index import BLOCK, GROWING, Index, IndexBlock
 
 log = structlog.stdlib.get_logger()
 
@@ -61,7 +61,7 @@ class _Lag(Struct, frozen=True):
     turn: int
     changed: list[int]
 
-    def missing(self) -> Iterator[Block]:
+    def missing(self) -> Iterator[IndexBlock]:
         """Yield the blocks that have to be put in: those that have changed, then new ones."""
         since = max(self.indexed, self.base)
         last = index.block_of(self.key, self.seq).number
@@ -71,18 +71,18 @@ class _Lag(Struct, frozen=True):
             block for block in changed if block.number < fresh and block.high > self.base
         )
         for number in range(fresh, last + 1):
-            yield Block(self.key, number)
+            yield IndexBlock(self.key, number)
 
-    def gone(self) -> Iterator[Block]:
+    def gone(self) -> Iterator[IndexBlock]:
         """Yield the blocks that have to be taken out, for nothing of them is kept."""
         for number in range(self.first, self.base // BLOCK):
-            yield Block(self.key, number)
+            yield IndexBlock(self.key, number)
 
-    def all(self) -> Iterator[Block]:
+    def all(self) -> Iterator[IndexBlock]:
         """Yield all blocks that may be in the index, the newest first."""
         last = index.block_of(self.key, self.indexed).number
         for number in range(last, self.first - 1, -1):
-            yield Block(self.key, number)
+            yield IndexBlock(self.key, number)
 
 
 class Indexer:
@@ -98,30 +98,30 @@ class Indexer:
         """Note that something was appended."""
         self._waiting.update(dict.fromkeys(conversations))
 
-    async def run(self, lane: Lane) -> NoReturn:
+    async def run(self, worker: PipelineWorker) -> NoReturn:
         """Keep the index, for ever."""
         was_there: bool | None = None
         look_at = trio.current_time()
         while True:
             try:
                 if self._waiting or self._engine.is_doubted or trio.current_time() >= look_at:
-                    is_there = await lane.run(self._engine.prepare())
+                    is_there = await worker.run(self._engine.prepare())
                     if is_there is not was_there:
                         how = "with the query engine" if is_there else "without a query engine"
                         log.info(f"Redis is searched {how}")
                         was_there, look_at = is_there, trio.current_time()
                     waiting, self._waiting = self._waiting, {}
                     if is_there:
-                        await self._work(lane, waiting)
+                        await self._work(worker, waiting)
                     if trio.current_time() >= look_at:
                         look_at = trio.current_time() + LOOK_EVERY
-                        await self._look_at_all(lane)
+                        await self._look_at_all(worker)
             except StoreUnavailable as error:
                 look_at = trio.current_time()
                 log.debug("the index is not written", reason=str(error))
             await trio.sleep(EVERY)
 
-    async def _work(self, lane: Lane, conversations: Iterable[ConversationKey]) -> None:
+    async def _work(self, worker: PipelineWorker, conversations: Iterable[ConversationKey]) -> None:
         """Write the index of conversations, or take it away. What is said meanwhile has time."""
         left = dict.fromkeys(conversations)
         alone: list[ConversationKey] = []
@@ -131,8 +131,8 @@ class Indexer:
                 left.pop(key, None)
             since = trio.current_time()
             try:
-                steps = self._write(keys) if self._engine.is_there else self._drop(keys)
-                left |= dict.fromkeys(await lane.run(steps))
+                operation = self._write(keys) if self._engine.is_there else self._drop(keys)
+                left |= dict.fromkeys(await worker.run(operation))
             except StoreUnavailable:
                 self.note((*keys, *alone, *left))
                 raise
@@ -146,32 +146,32 @@ class Indexer:
 
     # -- all conversations ----------------------------------------------------------------------
 
-    async def _look_at_all(self, lane: Lane) -> None:
-        for partition in await lane.run(self._partitions()):
+    async def _look_at_all(self, worker: PipelineWorker) -> None:
+        for partition in await worker.run(self._partitions()):
             cursor = 0
             while True:
-                cursor, found = await lane.run(self._find(partition, cursor))
-                await self._work(lane, found)
+                cursor, found = await worker.run(self._find(partition, cursor))
+                await self._work(worker, found)
                 if not cursor:
                     break
             if not self._engine.is_there:
-                await lane.run(self._note_no_index(partition))
+                await worker.run(self._note_no_index(partition))
 
-    def _partitions(self) -> Steps[list[int]]:
+    def _partitions(self) -> Operation[list[int]]:
         """Find the partitions of which something may be in the index, or should be."""
         if self._engine.is_there:
             return list(range(self._keys.partitions))
         replies = yield [
-            Command(partition, ("HGET", state, "index"))
+            RedisCommand(partition, ("HGET", state, "index"))
             for partition, state in enumerate(self._keys.states)
         ]
         return [partition for partition, reply in enumerate(replies) if reply is not None]
 
-    def _find(self, partition: int, cursor: int) -> Steps[tuple[int, list[ConversationKey]]]:
+    def _find(self, partition: int, cursor: int) -> Operation[tuple[int, list[ConversationKey]]]:
         """Find conversations about which something is to be done."""
         conversations = self._keys.common(partition, "convs")
         ((position, names),) = yield [
-            Command(partition, ("SSCAN", conversations, cursor, "COUNT", FIND))
+            RedisCommand(partition, ("SSCAN", conversations, cursor, "COUNT", FIND))
         ]
         keys = [ConversationKey(name.decode()) for name in names]
         lags = yield from self._lags(keys)
@@ -179,12 +179,12 @@ class Indexer:
             return int(position), [lag.key for lag in lags]
         return int(position), [lag.key for lag in lags if any(lag.missing()) or any(lag.gone())]
 
-    def _note_no_index(self, partition: int) -> Steps[None]:
-        yield [Command(partition, ("HDEL", self._keys.states[partition], "index"))]
+    def _note_no_index(self, partition: int) -> Operation[None]:
+        yield [RedisCommand(partition, ("HDEL", self._keys.states[partition], "index"))]
 
     # -- some conversations ---------------------------------------------------------------------
 
-    def _lags(self, keys: Sequence[ConversationKey]) -> Steps[list[_Lag]]:
+    def _lags(self, keys: Sequence[ConversationKey]) -> Operation[list[_Lag]]:
         replies = yield [
             call(
                 self._keys.partition(key),
@@ -203,12 +203,12 @@ class Indexer:
             for epoch, seq, base, indexed, first, turn, changed in (reply,)
         ]
 
-    def _write(self, keys: Sequence[ConversationKey]) -> Steps[set[ConversationKey]]:
+    def _write(self, keys: Sequence[ConversationKey]) -> Operation[set[ConversationKey]]:
         """Put into the index what is missing; return the conversations of which not all was."""
         lags = yield from self._lags(keys)
         left = set()
-        missing: dict[ConversationKey, list[Block]] = {}
-        gone: dict[ConversationKey, list[Block]] = {}
+        missing: dict[ConversationKey, list[IndexBlock]] = {}
+        gone: dict[ConversationKey, list[IndexBlock]] = {}
         room = BLOCKS
         for lag in lags:
             missing[lag.key] = list(islice(lag.missing(), room))
@@ -220,7 +220,7 @@ class Indexer:
         blocks = [block for lag in lags for block in missing[lag.key]]
         seqs = {lag.key: lag.seq for lag in lags}
         spans = [
-            Span(block.key, high - block.low + 1, before=high + 1)
+            EntryRange(block.key, high - block.low + 1, before=high + 1)
             for block in blocks
             for high in (min(block.high, seqs[block.key]),)
         ]
@@ -234,10 +234,12 @@ class Indexer:
         left.update(lag.key for lag, reply in zip(busy, replies, strict=True) if not reply)
         return left
 
-    def _change(self, lag: _Lag, read: Mapping[Block, Extract], gone: Sequence[Block]) -> Command:
+    def _change(
+        self, lag: _Lag, read: Mapping[IndexBlock, Extract], gone: Sequence[IndexBlock]
+    ) -> RedisCommand:
         written: list[tuple[str, str, str, str]] = []
         hashes: list[str] = []
-        emptied: list[Block] = []
+        emptied: list[IndexBlock] = []
         for block, extract in read.items():
             pieces = index.pieces(
                 record.text
@@ -260,7 +262,7 @@ class Indexer:
         hashes += [self._keys.block(*block) for block in (*emptied, *gone)]
         return self._index(lag, now, first, hashes, written, settled)
 
-    def _drop(self, keys: Sequence[ConversationKey]) -> Steps[set[ConversationKey]]:
+    def _drop(self, keys: Sequence[ConversationKey]) -> Operation[set[ConversationKey]]:
         """Take all out of the index; return the conversations of which not all was."""
         lags = yield from self._lags(keys)
         left = set()
@@ -285,11 +287,11 @@ class Indexer:
         hashes: Sequence[str],
         written: Sequence[tuple[str, str, str, str]],
         settled: Sequence[int],
-    ) -> Command:
+    ) -> RedisCommand:
         keys = (*self._keys_of(lag.key), *hashes)
         arguments = (lag.turn, lag.seq, now, first, _encode((written, settled)))
         partition = self._keys.partition(lag.key)
-        return Command(partition, (*keys, *arguments), scripts.INDEX, len(keys), lag.epoch)
+        return RedisCommand(partition, (*keys, *arguments), scripts.INDEX, len(keys), lag.epoch)
 
     def _keys_of(self, key: ConversationKey) -> tuple[str, ...]:
         state = self._keys.states[self._keys.partition(key)]
