@@ -16,15 +16,11 @@ from typing import Final
 import trio
 
 from benchmarks import servers
+from benchmarks.appending import SPEAKER, append
 from benchmarks.report import Report, Row
 from benchmarks.servers import PATIENCE, Redis, cpu_exactly
-from gochat.chat.names import fold
-from gochat.chat.store import Account, Batch
+from gochat.chat.store import Batch
 from gochat.storage import open_store
-
-SPEAKER: Final = Account(
-    key=fold("speaker"), name="speaker", password_hash="-", created=1_700_000_000_000
-)
 
 
 def run(report: Report, directory: Path, messages: int, rounds: int, crowds: Sequence[int]) -> None:
@@ -94,8 +90,6 @@ async def _follow(redis: Redis, followers: int, callers: int, messages: int) -> 
 
 
 async def _speak(url: str, callers: int, messages: int) -> None:
-    from benchmarks.nodes import append
-
     async with open_store(url) as store:
         await store.create_account(SPEAKER)
         await append(store, callers, messages)

@@ -9,7 +9,6 @@ that have machines of their own.
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +20,11 @@ from typing import Final, NamedTuple
 import trio
 
 from benchmarks import servers
+from benchmarks.appending import SPEAKER, append
 from benchmarks.audience import Audience
-from benchmarks.following import SPEAKER
 from benchmarks.report import Report, Row, quantile
 from benchmarks.servers import Gochat, Redis, Server, cpu_exactly
-from gochat.chat import conversations
-from gochat.chat.store import Appended, Draft, Store
+from gochat.chat.store import Store
 from gochat.storage import open_store
 
 #: Messages a second: so few that none waits for another, and each is written for itself.
@@ -232,25 +230,3 @@ async def _compare(
                         (messages / seconds, own / messages, (after - before) / messages)
                     )
     return found
-
-
-async def append(store: Store, callers: int, messages: int) -> None:
-    """Have so many callers append so many messages of the one speaker."""
-    left = iter(range(messages))
-
-    async def say() -> None:
-        for number in left:
-            draft = Draft(
-                conversation=conversations.LOBBY_KEY,
-                to="#lobby",
-                sender_key=SPEAKER.key,
-                sender=SPEAKER.name,
-                text=f"message {number:07} and this is what somebody has to say",
-                cid=secrets.token_hex(8),
-            )
-            (result,) = await store.append((draft,))
-            assert isinstance(result, Appended)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(callers):
-            nursery.start_soon(say)

@@ -20,7 +20,6 @@ from patience import PATIENCE
 from scripted_server import LIMITS, QUICK, FakeClock, Peer, Watcher, logged_in, said
 
 from gochat.client import ConnectionState, HistoryPage, StateChanged
-from gochat.client.backoff import MAX_PACE, Pace
 from gochat.client.events import ClientEvent
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing
@@ -277,9 +276,3 @@ def test_page_out_of_order_is_refused(seqs: tuple[int, ...]) -> None:
     with pytest.raises(ProtocolError, match="order"):
         check_order(page)
     check_order(structs.replace(page, entries=(said(1), said(2), said(9))))
-
-
-def test_pace_waits_for_no_limit_for_ever() -> None:
-    pace = Pace(1, 5e-324, 0.0)
-    pace.spend(0.0)
-    assert pace.wait(0.0) == MAX_PACE

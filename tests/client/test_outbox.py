@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gochat.client.outbox import (
     DEFAULT_RETRY_AFTER,
     MAX_OUTBOX,
+    MAX_RATE_WAIT,
     MAX_RECENT,
     RECENT_SECONDS,
     WINDOW,
@@ -215,6 +216,18 @@ def test_it_keeps_to_the_limits_that_the_server_announced(clock: StoppedClock) -
     assert outbox.wait(ME) == pytest.approx(0.25)
     clock.time += 0.25
     assert texts(ready(outbox)) == ["2"]
+
+
+@pytest.mark.parametrize(("per_second", "wait"), [(5e-324, MAX_RATE_WAIT), (0.0, 0.0)])
+def test_no_limit_of_a_server_is_waited_for_for_ever(
+    per_second: float, wait: float, outbox: Outbox
+) -> None:
+    limits = Limits(frame_bytes=1, text_chars=1, burst=1, per_second=per_second, history_page=1)
+    outbox.begin(ME, limits)
+    put(outbox, "one", to="#lobby")
+    put(outbox, "two", to="#garden")
+    assert outbox.next(ME) is not None
+    assert outbox.wait(ME) == wait
 
 
 def test_what_the_server_lost_is_sent_again_first_and_in_order(

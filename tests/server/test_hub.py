@@ -32,6 +32,7 @@ from gochat.protocol.messages import (
 )
 from gochat.server.delivery import Delivery
 from gochat.server.hub import Hub, OnlinePerson, Sink
+from gochat.server.limits import WriteLimiter
 
 pytestmark = pytest.mark.trio
 
@@ -94,7 +95,7 @@ class Chat:
 
     def __init__(self) -> None:
         self.delivery = Flushes()
-        self.hub = Hub(self.delivery, burst=10, per_second=5)
+        self.hub = Hub(self.delivery, write_limiter=WriteLimiter(10, 5))
         self._seqs: dict[ConversationKey, Iterator[int]] = {}
         self._cursors = count(1)
 
@@ -529,8 +530,8 @@ async def test_a_second_session_is_no_news_and_takes_no_away_notice_back(chat: C
 
 async def test_the_sessions_of_a_person_share_one_rate_limit(chat: Chat) -> None:
     laptop, phone, bob = chat.join("mei"), chat.join("mei"), chat.join("bob")
-    assert laptop.person.turns is phone.person.turns
-    assert laptop.person.turns is not bob.person.turns
+    assert laptop.person.rate_limit is phone.person.rate_limit
+    assert laptop.person.rate_limit is not bob.person.rate_limit
 
 
 async def test_presence_is_told_to_everybody_at_most_once_in_an_interval(

@@ -28,7 +28,8 @@ from storing import NOON, Chat, Clock, account, draft, key, person
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.store import Appended, Token
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage import open_store, wall_clock
+from gochat.storage import open_store
+from gochat.storage.common.clock import wall_clock
 from gochat.storage.maintenance import check
 from gochat.storage.transfer import copy as copying
 from gochat.storage.transfer.copy import COMPARING, Report, copy

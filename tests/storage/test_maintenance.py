@@ -16,7 +16,8 @@ import trio
 from storing import Chat, account, draft, person
 
 from gochat.errors import ChatError, ConfigError, StoreCorrupt
-from gochat.storage import open_store, wall_clock
+from gochat.storage import open_store
+from gochat.storage.common.clock import wall_clock
 from gochat.storage.maintenance import backup, check, lookalikes, wrong_times
 
 pytestmark = pytest.mark.trio

@@ -15,7 +15,8 @@ from storing import Chat, Following, draft, follow, key, person
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Appended, Store
 from gochat.errors import ChatError, LogInterrupted
-from gochat.storage import open_store, wall_clock
+from gochat.storage import open_store
+from gochat.storage.common.clock import wall_clock
 from gochat.storage.redis.link.pipeline import Operation
 from gochat.storage.redis.reading import Reading
 

@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
         return _copy(args)
     from gochat.config import load_store_url
     from gochat.errors import StoreCorrupt
-    from gochat.storage import maintenance, wall_clock
+    from gochat.storage import maintenance
+    from gochat.storage.common.clock import wall_clock
 
     database = _database(load_store_url(args.config, flag=args.store))
     if args.action == "restore":

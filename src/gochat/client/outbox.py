@@ -23,13 +23,16 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-from gochat.client.backoff import Pace
 from gochat.client.options import Clock
 from gochat.client.outgoing import Outgoing, OutgoingState
 from gochat.client.spool import Spool
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Limits, Message, Sent
+from gochat.token_bucket import TokenBucket
 
+#: What is to be sent waits for the limits that a server announced no longer than this (seconds): if
+#: it is too early, the server says so.
+MAX_RATE_WAIT: Final = 60.0
 #: So many messages may be on their way at once, each of another conversation.
 WINDOW: Final = 32
 #: So many messages may wait or have failed. Far more than a person leaves behind in a day offline;
@@ -61,7 +64,10 @@ class Outbox:
         self._indexes = count(1)
         self._pauses: dict[str, float] = {}  # conversation → not before
         self._pause = 0.0
-        self._pace: Pace | None = None
+        #: To stay within the server's limit instead of being refused. The server's word is what
+        #: counts: other sessions of the account use the same limit. None where there is none.
+        self._bucket: TokenBucket | None = None
+        self._max_debt = 0.0
         if spool is not None:
             self._waiting = {outgoing.cid: outgoing for outgoing in spool.load()}
             for outgoing in self._waiting.values():
@@ -128,7 +134,9 @@ class Outbox:
         now = self._clock.now()
         if any(outgoing.sender != sender for _, outgoing in self._recent):
             self._recent.clear()
-        self._pace = Pace(limits.burst, limits.per_second, now)
+        burst = self._max_debt = float(max(limits.burst, 1))
+        has_rate = limits.per_second > 0
+        self._bucket = TokenBucket(burst, limits.per_second, now) if has_rate else None
         for outgoing in self._waiting.values():
             if outgoing.sender is None:
                 outgoing.sender = sender
@@ -146,7 +154,7 @@ class Outbox:
         now = self._clock.now()
         if now < self._pause or len(self._in_flight) >= WINDOW:
             return None
-        if self._pace is not None and self._pace.wait(now) > 0:
+        if self._bucket is not None and self._bucket.wait(now) > 0:
             return None
         for outgoing in self._heads(sender):
             if outgoing.cid not in self._in_flight and now >= self._pauses.get(_key(outgoing), 0):
@@ -167,8 +175,8 @@ class Outbox:
         ]
         if not starts:
             return None
-        pace = self._pace.wait(now) if self._pace is not None else 0.0
-        return max(min(starts) - now, self._pause - now, pace, 0.0)
+        wait = self._bucket.wait(now) if self._bucket is not None else 0.0
+        return max(min(starts) - now, self._pause - now, min(wait, MAX_RATE_WAIT), 0.0)
 
     def waiting_since(self) -> float | None:
         """Return when the oldest that is on its way was sent, or None."""
@@ -176,8 +184,8 @@ class Outbox:
 
     def spend(self) -> None:
         """Count something said against the server's limit."""
-        if self._pace is not None:
-            self._pace.spend(self._clock.now())
+        if self._bucket is not None:
+            self._bucket.charge(self._clock.now(), max_debt=self._max_debt)
 
     def acknowledge(self, cid: str, sent: Sent) -> Outgoing | None:
         """The server has it. Return the message, or None if that was known."""

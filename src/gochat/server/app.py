@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from itertools import count
@@ -65,6 +64,7 @@ from gochat.server.limits import (
     MAX_REMEMBERED,
     ConnectionLimiter,
     LoginLimiter,
+    WriteLimiter,
     max_connections,
     network,
 )
@@ -78,7 +78,6 @@ from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.peer_nodes import PeerNodes
 from gochat.server.quotas import Quotas
-from gochat.server.rate import Buckets
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 from gochat.server.services import Services
@@ -86,6 +85,8 @@ from gochat.server.session import Session
 from gochat.server.sockets import has_descriptor, keep_alive
 from gochat.server.tls import TlsStream
 from gochat.storage import open_store
+from gochat.storage.common.clock import wall_clock
+from gochat.token_bucket import Buckets
 
 log = structlog.stdlib.get_logger()
 
@@ -364,13 +365,12 @@ def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
     directory = Directory(store)
     hub = Hub(
         delivery,
-        burst=limits.burst,
-        per_second=limits.per_second,
+        write_limiter=WriteLimiter(limits.burst, limits.per_second),
         publish=store.node_bus.publish if store.node_bus is not None else lambda _: None,
     )
     accounts = Accounts(
         store,
-        _wall_clock,
+        wall_clock,
         passwords=Passwords(
             argon2.PasswordHasher(
                 time_cost=limits.argon2_time,
@@ -439,7 +439,3 @@ async def _refuse(stream: trio.SocketStream, code: ErrorCode, *, encrypted: bool
         with trio.move_on_after(0.1), contextlib.suppress(trio.BrokenResourceError):
             await stream.send_all(encode(Error(code=code, text=bye.text)) + encode(bye))
     await trio.aclose_forcefully(stream)
-
-
-def _wall_clock() -> int:
-    return time.time_ns() // 1_000_000

@@ -56,7 +56,7 @@ from gochat.protocol.messages import (
     Who,
 )
 from gochat.server.limits import MAX_REMEMBERED, networks, subscriber
-from gochat.server.rate import Buckets, TokenBucket
+from gochat.token_bucket import Buckets, TokenBucket
 
 #: What a request costs, whatever is in it. What is paid from the limit on writing costs nothing
 #: here, as long as that lasts.

@@ -9,7 +9,7 @@ Trio thread, which is why a session that joins between two batches misses none a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import compress, groupby, islice
+from itertools import compress, groupby
 from typing import Final, NoReturn, Protocol
 
 import trio
@@ -31,7 +31,8 @@ from gochat.protocol.messages import (
     Person,
 )
 from gochat.server.delivery import Delivery
-from gochat.server.rate import TokenBucket
+from gochat.server.limits import WriteLimiter
+from gochat.token_bucket import TokenBucket
 
 #: Bytes of entries that are posted to a session at once, as much as a frame has at most: between
 #: two posts what waits can be written, so that a large commit fills no mailbox of whoever reads.
@@ -76,16 +77,16 @@ class OnlinePerson:
     change in the meantime.
     """
 
-    __slots__ = ("generation", "key", "name", "rooms", "sessions", "turns", "typing")
+    __slots__ = ("generation", "key", "name", "rate_limit", "rooms", "sessions", "typing")
 
-    def __init__(self, key: NameKey, name: str, turns: TokenBucket) -> None:
+    def __init__(self, key: NameKey, name: str, rate_limit: TokenBucket) -> None:
         self.key: Final = key
         self.name: Final = name
         self.sessions: dict[Subscriber, None] = {}
         self.rooms: dict[ConversationKey, Cursor] = {}
         self.generation = 0
         #: How often they may write to the log, on all their devices together.
-        self.turns: Final = turns
+        self.rate_limit: Final = rate_limit
         #: Of the notices that they are typing.
         self.typing = TypingNotices()
 
@@ -97,23 +98,19 @@ class Hub:
         self,
         delivery: Delivery,
         *,
-        burst: float,
-        per_second: float,
+        write_limiter: WriteLimiter,
         publish: Callable[[NodeEvent], None] = lambda _: None,
     ) -> None:
         self._delivery = delivery
         #: Tells the other nodes.
         self.publish: Final = publish
-        self._burst = burst
-        self._per_second = per_second
+        self._write_limiter = write_limiter
         #: All sessions, and up to which change of the roster each has been told.
         self._everyone: dict[Subscriber, int] = {}
         self._told = 0  # the newest change that anybody has been told of
         self._people: dict[NameKey, OnlinePerson] = {}
         self._rooms: dict[ConversationKey, dict[Subscriber, None]] = {}
         self._origins: dict[tuple[NameKey, str], Subscriber] = {}
-        #: Of people who have left, as long as it matters: coming back is no way to say more.
-        self._spent: dict[NameKey, TokenBucket] = {}
         self.roster = Roster()
         #: The position in the log up to which everything has been posted.
         self.cursor: Cursor = None
@@ -135,7 +132,8 @@ class Hub:
         """Add a logged-in session. From here on it gets what is committed."""
         person = self._people.get(key)
         if person is None:
-            person = self._people[key] = OnlinePerson(key, name, self._turns(key))
+            rate_limit = self._write_limiter.joined(key, trio.current_time())
+            person = self._people[key] = OnlinePerson(key, name, rate_limit)
             here = self.roster.get(key) or Person(name=name)  # perhaps they are elsewhere, too
             self.roster.arrive(key, here)
             self.publish(Arrived(PersonHere(key, name, here.away)))
@@ -153,18 +151,9 @@ class Hub:
             self._unsubscribe(room, (session,))
         if not person.sessions:
             del self._people[person.key]
-            self._spent[person.key] = person.turns
+            self._write_limiter.left(person.key, person.rate_limit)
             self.roster.leave(person.key)
             self.publish(Left(person.key))
-
-    def _turns(self, key: NameKey) -> TokenBucket:
-        now = trio.current_time()
-        turns = self._spent.pop(key, None) or TokenBucket(self._burst, self._per_second, now)
-        # Who left first is full again first, give or take what filling one takes.
-        for other in tuple(islice(self._spent, 2)):
-            if self._spent[other].full_at <= now:
-                del self._spent[other]
-        return turns
 
     def enter(self, person: OnlinePerson, rooms: Iterable[ConversationKey]) -> None:
         """Have a person's sessions get what is said in `rooms`."""

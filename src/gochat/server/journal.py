@@ -15,7 +15,7 @@ import trio
 
 from gochat.chat.health import StoreHealth
 from gochat.server.limits import MAX_REMEMBERED, subscriber
-from gochat.server.rate import Buckets, TokenBucket
+from gochat.token_bucket import Buckets, TokenBucket
 
 log = structlog.stdlib.get_logger()
 

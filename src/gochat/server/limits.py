@@ -1,4 +1,4 @@
-"""Limits that hold between requests: failed logins, connections.
+"""Limits that hold between requests: failed logins, writes, connections.
 
 Pure bookkeeping: what depends on time takes the present one, in seconds of a monotonic clock. What
 is remembered is bounded. An address is counted as what one subscriber has: of IPv6 that is a
@@ -10,12 +10,14 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter, OrderedDict
 from functools import lru_cache
+from itertools import islice
 from math import ceil
 from typing import Final, TypeVar
 
 from gochat.chat.names import NameKey
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
+from gochat.token_bucket import TokenBucket
 
 K = TypeVar("K")
 
@@ -160,6 +162,32 @@ def max_connections(limits: Limits) -> int:
     if soft == resource.RLIM_INFINITY:
         return 1_000_000
     return max(1, int(soft * DESCRIPTORS_FOR_CONNECTIONS))
+
+
+class WriteLimiter:
+    """Keeps how often each person may write to the log, on all their devices together.
+
+    What somebody has used up is remembered after they have left, until it would be full again:
+    coming back is no way to say more.
+    """
+
+    def __init__(self, burst: float, per_second: float) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._left: dict[NameKey, TokenBucket] = {}
+
+    def joined(self, key: NameKey, now: float) -> TokenBucket:
+        """Return the bucket of somebody who comes online."""
+        bucket = self._left.pop(key, None) or TokenBucket(self._burst, self._per_second, now)
+        # Who left first is full again first, give or take what filling one takes.
+        for other in tuple(islice(self._left, 2)):
+            if self._left[other].full_at <= now:
+                del self._left[other]
+        return bucket
+
+    def left(self, key: NameKey, bucket: TokenBucket) -> None:
+        """Keep the bucket of somebody who goes offline."""
+        self._left[key] = bucket
 
 
 class ConnectionLimiter:

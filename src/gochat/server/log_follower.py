@@ -35,16 +35,16 @@ async def follow(
     Raises:
         StoreCorrupt: the store is damaged.
     """
-    beginning = _Beginning(services, sessions, task_status)
+    status = _FollowStatus(services, sessions, task_status)
     while True:
         try:
-            await services.store.follow(services.hub.deliver, task_status=beginning)
+            await services.store.follow(services.hub.deliver, task_status=status)
         except LogInterrupted as error:
             log.warning("the log was interrupted", reason=str(error), sessions=len(sessions))
 
 
-class _Beginning:
-    """Takes the cursor from which on the log is followed, in the same step."""
+class _FollowStatus:
+    """The task status of :meth:`Store.follow`: takes the cursor before the first batch can come."""
 
     def __init__(
         self, services: Services, sessions: Collection[Session], status: trio.TaskStatus[None]

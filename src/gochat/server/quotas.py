@@ -19,7 +19,7 @@ from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import CreateRoom, Send
 from gochat.server.limits import MAX_REMEMBERED
-from gochat.server.rate import Buckets
+from gochat.token_bucket import Buckets
 
 #: Bytes that an entry costs besides its text: what one of a single character takes on disk.
 ENTRY: Final = 100

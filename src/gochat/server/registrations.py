@@ -19,7 +19,7 @@ import structlog
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.server.limits import MAX_REMEMBERED, network, subscriber
-from gochat.server.rate import Buckets, TokenBucket
+from gochat.token_bucket import Buckets, TokenBucket
 
 log = structlog.stdlib.get_logger()
 

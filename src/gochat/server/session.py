@@ -26,14 +26,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import structlog
 import trio
 
 from gochat.chat.accounts import Identity
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.names import NameKey
 from gochat.errors import (
     ChatError,
     ErrorCode,
@@ -57,8 +59,9 @@ from gochat.protocol.messages import (
 from gochat.server import session_log
 from gochat.server.budget import FRAME, MAX_PAUSE, PER_BYTE, REFUSAL, UNCHARGED, OverBudget
 from gochat.server.delivery import Outlet
+from gochat.server.hub import OnlinePerson, Sink
 from gochat.server.journal import ACTS, Journal, Rate
-from gochat.server.receipts import Receipts
+from gochat.server.receipts import Receipts, Seqs
 from gochat.server.sockets import (
     READ_SIZE,
     has_descriptor,
@@ -68,11 +71,6 @@ from gochat.server.sockets import (
     unread,
 )
 from gochat.server.tls import TlsStream
-
-if TYPE_CHECKING:
-    from gochat.chat.conversations import ConversationKey
-    from gochat.server.handlers import Handlers
-    from gochat.server.hub import OnlinePerson, Sink
 
 log = structlog.stdlib.get_logger()
 
@@ -109,6 +107,25 @@ class _Nowhere:
 NOWHERE: Final = _Nowhere()
 
 
+class RequestHandler(Protocol):
+    """What a session hands its requests to: see :class:`gochat.server.handlers.Handlers`."""
+
+    async def handle(self, session: Session, requests: Sequence[Request]) -> None:
+        """Handle what arrived together, in its order."""
+
+    def settle(self, session: Session) -> None:
+        """Charge for what a session owes."""
+
+    def delivered(self, person: NameKey, seqs: Seqs) -> None:
+        """Note that a client without the log has received messages."""
+
+    async def leave(self, session: Session) -> None:
+        """Log the session out, if it is logged in."""
+
+    async def disconnected(self, session: Session) -> None:
+        """Note that a session has ended."""
+
+
 class Session:
     """One connection and who speaks through it.
 
@@ -132,7 +149,7 @@ class Session:
         connection: int,
         address: str,
         port: int | None,
-        handlers: Handlers,
+        handlers: RequestHandler,
         journal: Journal,
         *,
         frame_bytes: int,

@@ -10,8 +10,9 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
+import structlog
 import trio
 
 from gochat.errors import ChatError, ErrorCode, ProtocolError, StoreUnavailable
@@ -29,14 +30,39 @@ from gochat.protocol.messages import (
     SetOperator,
     SetTopic,
 )
-from gochat.server.journal import ACTS, REFUSALS
+from gochat.server.journal import ACTS, REFUSALS, Journal
 from gochat.server.quotas import QuotaExceeded
-
-if TYPE_CHECKING:
-    from gochat.server.session import Session
 
 #: Characters of a name that somebody has tried.
 MAX_SHOWN: Final = 64
+
+
+class LoggedSession(Protocol):
+    """What is logged of a :class:`gochat.server.session.Session`."""
+
+    last_name: str | None
+    requests: int
+    refused: int
+
+    @property
+    def journal(self) -> Journal:
+        """What bounds the rate of lines."""
+
+    @property
+    def address(self) -> str:
+        """Where the connection comes from."""
+
+    @property
+    def began(self) -> float:
+        """When it began, by the Trio clock."""
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A log whose lines have the connection."""
+
+    def note(self, event: str, **fields: object) -> None:
+        """Log what its peer did, unless too much of this kind is logged already."""
+
 
 _REFUSED: Final[Mapping[type, str]] = {
     Register: "registration refused",
@@ -49,7 +75,7 @@ _SHORT_OF_SOMETHING: Final = frozenset({ErrorCode.BUSY, ErrorCode.UNAVAILABLE})
 
 
 def log_refusal(
-    session: Session,
+    session: LoggedSession,
     reply: Error,
     error: ProtocolError | ChatError | StoreUnavailable,
     request: Request | None,
@@ -75,7 +101,7 @@ def log_refusal(
     session.log.log(level, event, **fields, **more)
 
 
-def log_end(session: Session, bye: Bye | None, end: str) -> None:
+def log_end(session: LoggedSession, bye: Bye | None, end: str) -> None:
     """Log the end of a connection: the reason is the goodbye's, if there was one, or `end`.
 
     At `debug` where nobody had logged in and nothing was refused, as in a balancer's checks.
@@ -99,7 +125,7 @@ def log_end(session: Session, bye: Bye | None, end: str) -> None:
     session.log.log(logging.DEBUG if is_noise else logging.INFO, "session closed", **fields, **more)
 
 
-def log_change(session: Session, request: Request) -> None:
+def log_change(session: LoggedSession, request: Request) -> None:
     """Log what administrators ask about later: who made a room, and who changed what it is."""
     match request:
         case CreateRoom():
@@ -119,7 +145,7 @@ def log_change(session: Session, request: Request) -> None:
 
 
 @contextmanager
-def traced(session: Session, kind: type[Request], times: int) -> Iterator[None]:
+def traced(session: LoggedSession, kind: type[Request], times: int) -> Iterator[None]:
     """Log, at `debug`, what was requested, how often, and how long it took."""
     began, refused = time.perf_counter(), session.refused
     try:

@@ -108,12 +108,12 @@ class Writing:
     def _admit(self, who: Identity, person: OnlinePerson, request: LogRequest) -> None:
         """Count a request against the limits of its sender. Raises ChatError, ``rate_limited``, and
         counts nothing, if that is too much."""
-        if refused := person.turns.refused(trio.current_time()):
+        if refused := person.rate_limit.refused(trio.current_time()):
             raise refused
         try:
             self._services.quotas.charge(who.key, request)
         except QuotaExceeded:
-            person.turns.give_back()
+            person.rate_limit.give_back()
             raise
 
     def _charge(
@@ -128,7 +128,7 @@ class Writing:
         look at it; of what is refused the quotas."""
         appended = result if isinstance(result, Appended) else None
         if appended is not None and appended.dup:
-            person.turns.give_back()
+            person.rate_limit.give_back()
             session.owed += REFUSED_WRITE
             appended = None
         self._services.quotas.settle(who.key, request, appended)

@@ -16,12 +16,12 @@ What can stand behind the ``?`` of a Redis URL is said in ``docs/how-to/redis.md
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final
 
 from gochat.errors import ConfigError
+from gochat.storage.common.clock import wall_clock
 
 #: The schemes of :mod:`gochat.storage.redis.link.url`, known without loading that.
 REDIS_SCHEMES: Final = frozenset(
@@ -31,11 +31,6 @@ REDIS_SCHEMES: Final = frozenset(
 
 if TYPE_CHECKING:  # imported when called: an app that only connects needs no store
     from gochat.chat.store import Store
-
-
-def wall_clock() -> int:
-    """Return the time in milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def open_store(

@@ -40,12 +40,13 @@ from gochat.chat.store import (
 )
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
-from gochat.storage import wall_clock
+from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.redis import migration, trim
 from gochat.storage.redis.feed import Feed
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link import durability, starting, topology
+from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.epoch_tracker import EpochTracker
 from gochat.storage.redis.link.pipeline import (
     PipelineWorker,
@@ -63,7 +64,6 @@ from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search.finder import PER_ENTRY, Searcher
 from gochat.storage.redis.search.index import Index
 from gochat.storage.redis.search.indexer import Indexer
-from gochat.storage.transfer.redis_source import Deployment
 
 #: Workers for reading. They share the interpreter's lock, so more would only take turns.
 READERS: Final = 2

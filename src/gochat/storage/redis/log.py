@@ -23,7 +23,7 @@ from gochat.chat.skeletons import looks_taken
 from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import Message
-from gochat.storage import wall_clock
+from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.redis import scripts
 from gochat.storage.redis.claims import Claim

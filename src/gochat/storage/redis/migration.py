@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.storage.common.lookalikes import Named, claims
-from gochat.storage.transfer.redis_source import CLAIMED, CLAIMS, Deployment, RedisSource
+from gochat.storage.redis.link.deployment import Deployment
+from gochat.storage.transfer.redis_source import CLAIMED, CLAIMS, RedisSource
 
 
 def claim_existing(deployment: Deployment) -> None:
@@ -12,7 +13,7 @@ def claim_existing(deployment: Deployment) -> None:
     capitals, too: of two that look alike for the older one. A claim that is there stays. Does
     nothing where that was done; may be interrupted, and done by several nodes at once.
 
-    Raises as :meth:`~gochat.storage.transfer.redis_source.Deployment.ask`.
+    Raises as :meth:`~gochat.storage.redis.link.deployment.Deployment.ask`.
     """
     keys = deployment.keys
     done = deployment.ask_one(0, "HGET", keys.meta, CLAIMED)

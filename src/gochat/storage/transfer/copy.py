@@ -44,7 +44,8 @@ from msgspec import Struct
 
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage import REDIS_SCHEMES, wall_clock
+from gochat.storage import REDIS_SCHEMES
+from gochat.storage.common.clock import wall_clock
 from gochat.storage.transfer.contents import ConversationRecord, EntryRecord, Source, Target
 
 #: Entries carried at once: some hundred kilobytes, 16 MB if all are as long as can be. A

@@ -26,7 +26,7 @@ def without_old_edits(
     found: Sequence[Sequence[EntryRecord]],
 ) -> list[list[EntryRecord]]:
     """Return entries of conversations, those edits erased that are not the last ones of their
-    messages. `ask` is that of a :class:`~gochat.storage.transfer.redis_source.Deployment`.
+    messages. `ask` is that of a :class:`~gochat.storage.redis.link.deployment.Deployment`.
 
     Raises:
         StoreCorrupt: a message is damaged.

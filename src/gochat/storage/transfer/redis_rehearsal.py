@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.redis import scripts
+from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.wire import Arguments
-
-if TYPE_CHECKING:  # which rehearses its own commands
-    from gochat.storage.transfer.redis_source import Deployment
 
 #: What the keys are named, behind a partition's prefix.
 _NAME: Final = "rehearsal"

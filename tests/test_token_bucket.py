@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gochat.server.rate import TokenBucket
+from gochat.token_bucket import TokenBucket
 
 
 def test_burst_goes_through_at_once_and_the_next_must_wait() -> None:
@@ -78,3 +78,31 @@ def test_it_tells_when_it_will_be_full_again() -> None:
     assert bucket.full_at == 14.0
     bucket.take(12.0)
     assert bucket.full_at == 16.0
+
+
+@given(
+    burst=st.integers(1, 20),
+    per_second=st.floats(0.1, 100),
+    pauses=st.lists(st.floats(0, 5), max_size=60),
+)
+def test_who_waits_before_each_never_exceeds_the_limit(
+    burst: int, per_second: float, pauses: list[float]
+) -> None:
+    """In any stretch of time, no more go than the burst and what the rate adds."""
+    bucket = TokenBucket(burst, per_second, now=0.0)
+    now, times = 0.0, []
+    for pause in pauses:
+        now += pause
+        now += bucket.wait(now)
+        bucket.charge(now)
+        times.append(now)
+    for start, first in enumerate(times):
+        for count, last in enumerate(times[start:], start=1):
+            assert count <= burst + (last - first) * per_second + 2e-3
+
+
+def test_what_is_owed_has_a_bound() -> None:
+    bucket = TokenBucket(2, 1, now=0.0)
+    for _ in range(100):
+        bucket.charge(0.0, max_debt=2)
+    assert bucket.wait(0.0) == pytest.approx(3.0)

@@ -1,4 +1,4 @@
-"""How often something may be done: a token bucket.
+"""How often something may be done: a token bucket, for the server's limits and the client's pace.
 
 Pure bookkeeping: the present time is given, in seconds of a monotonic clock.
 """
@@ -6,6 +6,7 @@ Pure bookkeeping: the present time is given, in seconds of a monotonic clock.
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 from typing import Final, Generic, TypeVar
 
 from gochat.errors import ChatError, ErrorCode
@@ -48,10 +49,10 @@ class TokenBucket:
         """Undo one :meth:`take` or :meth:`charge`: it has turned out to cost nothing."""
         self._tokens = min(self._burst, self._tokens + tokens)
 
-    def charge(self, now: float, tokens: float = 1.0) -> None:
-        """Take tokens, whether they are there or not: what is not is owed."""
+    def charge(self, now: float, tokens: float = 1.0, *, max_debt: float = inf) -> None:
+        """Take tokens, whether they are there or not: what is not is owed, up to `max_debt`."""
         self.wait(now)
-        self._tokens -= tokens
+        self._tokens = max(self._tokens - tokens, -max_debt)
 
     @property
     def full_at(self) -> float:

@@ -1,0 +1,119 @@
+"""A deployment of Redis, asked directly: without an epoch, and by one thread."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link import topology
+from gochat.storage.redis.link.topology import RedisProcess
+from gochat.storage.redis.link.url import Location
+from gochat.storage.redis.link.wire import Arguments, Broken, Refused, Reply, Wire
+
+#: Commands sent before their answers are read: a room with a hundred thousand members takes more.
+PIPELINED: Final = 10_000
+#: Keys looked at by one step of a scan.
+SCANNED: Final = 1000
+
+
+class Deployment:
+    """A deployment of Redis, asked directly, by one thread."""
+
+    def __init__(self, location: Location, partitions: int) -> None:
+        self.location: Final = location
+        self.keys: Final = Keys(location.options.prefix, partitions)
+        self._topology = topology.find(location, partitions)
+        self._wires: dict[RedisProcess, Wire] = {}
+
+    def ask(self, commands: Sequence[tuple[int, Arguments]]) -> list[Reply]:
+        """Send commands, each for a partition, and return their answers. Those for the same
+        partition are carried out in their order.
+
+        Raises:
+            StoreUnavailable: not all of them were answered.
+            ConfigError: this user may not do that.
+        """
+        with mapped_errors(self.location):
+            return [
+                reply
+                for start in range(0, len(commands), PIPELINED)
+                for reply in self._execute(commands[start : start + PIPELINED])
+            ]
+
+    def _execute(self, commands: Sequence[tuple[int, Arguments]]) -> list[Reply]:
+        replies: list[Reply] = [None] * len(commands)
+        by_wire: dict[Wire, list[int]] = {}
+        for index, (partition, _) in enumerate(commands):
+            by_wire.setdefault(self._wire(partition), []).append(index)
+        for wire, indexes in by_wire.items():
+            wire.send(commands[index][1] for index in indexes)
+        for wire, indexes in by_wire.items():
+            answers = wire.receive(len(indexes))
+            for index, answer in zip(indexes, answers, strict=True):
+                if isinstance(answer, Refused):
+                    raise answer
+                replies[index] = answer
+        return replies
+
+    def ask_one(self, partition: int, *words: str | bytes | float) -> Reply:
+        """Send one command and return its answer. Raises as `ask`."""
+        (reply,) = self.ask([(partition, words)])
+        return reply
+
+    def scan(self, pattern: str) -> Iterator[list[bytes]]:
+        """Yield the keys behind the prefix and a partition's tag that match, some of them maybe
+        twice. Raises as `ask`."""
+        prefix = re.sub(r"([\\?*\[\]])", r"\\\1", self.location.options.prefix)
+        with mapped_errors(self.location):
+            places = {self._topology.server(p): p for p in range(self.keys.partitions)}
+        for partition in places.values():
+            cursor = b"0"
+            while True:
+                cursor, keys = self.ask_one(
+                    partition,
+                    *("SCAN", cursor, "MATCH", f"{prefix}:{{*}}:{pattern}", "COUNT", SCANNED),
+                )
+                yield keys
+                if cursor == b"0":
+                    break
+
+    def live_nodes(self) -> int:
+        """Return how many servers use the data now."""
+        time, leases = self.ask([(0, ("TIME",)), (0, ("HVALS", self.keys.nodes))])
+        now = int(time[0]) * 1000
+        return sum(int(end) > now for end in leases)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for wire in self._wires.values():
+            wire.close()
+
+    def _wire(self, partition: int) -> Wire:
+        server = self._topology.server(partition)
+        wire = self._wires.get(server)
+        if wire is None:
+            wire = server.connect(self.location.options.timeout)
+            if wire.role != "master":
+                wire.close()
+                raise Broken(f"Redis at {wire.host} is a replica")
+            self._wires[server] = wire
+        return wire
+
+
+@contextmanager
+def mapped_errors(location: Location) -> Iterator[None]:
+    """Raise what went wrong as gochat's errors."""
+    try:
+        yield
+    except Refused as error:
+        if error.code in ("NOPERM", "NOAUTH"):
+            raise ConfigError(f"{location}: {error}") from error
+        if error.code == "WRONGTYPE":
+            raise StoreCorrupt(f"{location}: a key has what is not gochat's: {error}") from error
+        raise StoreUnavailable(f"{location}: {error}") from error
+    except Broken as error:
+        raise StoreUnavailable(str(error)) from error
