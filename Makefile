@@ -62,16 +62,11 @@ imports: $(DEVELOPMENT)
 docs: $(DEVELOPMENT) ## Only check the documentation: links, and the parts made from the code
 	$(BIN)/python docs/check.py
 
-# Some at a time, then the fault runs one after the other: clients that are starved of processor time
-# forget what they had said before a run's faults are over. Chosen tests all in one go.
-FAULT_RUNS := tests/faults/test_invariant.py
+# Chosen tests one after the other.
 MARKED := -m 'not (nothing$(WITHOUT:%= or %))'
 tests: $(DEVELOPMENT) ## Only run the tests; ARGS='tests/protocol -k frame' for some of them
 ifeq ($(strip $(ARGS)),)
-	@status=0; \
-	$(PYTEST) -n $(JOBS) --dist worksteal $(MARKED) --ignore=$(FAULT_RUNS) || status=$$?; \
-	$(PYTEST) $(MARKED) $(FAULT_RUNS) || status=$$?; \
-	exit $$status
+	@$(PYTEST) -n $(JOBS) --dist worksteal $(MARKED)
 else
 	@$(PYTEST) $(ARGS)
 endif

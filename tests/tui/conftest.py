@@ -16,6 +16,7 @@ from textual.app import App
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
@@ -57,6 +58,24 @@ def _styles_are_parsed_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stylesheet, "_parse_rules", parse_once)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _painting_is_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at these screens: they are painted where a test reads them.
+
+    That is a third of the work otherwise. A dialog is painted over the screens below it, which
+    need it. What a real terminal gets is in test_terminal.py.
+    """
+    refresh = Screen._compositor_refresh
+
+    def refresh_dialogs(self: Screen[object]) -> None:
+        if self is self.app.screen and not self.app._background_screens:
+            self._dirty_widgets.clear()
+        else:
+            refresh(self)
+
+    monkeypatch.setattr(Screen, "_compositor_refresh", refresh_dialogs)
 
 
 @pytest.fixture(autouse=True)

@@ -96,6 +96,9 @@ class GochatApp(App[None]):
         self._collector = Collector()
         for theme in themes.OWN:
             self.register_theme(theme)
+        # Before it runs, or all the styles would be applied a second time.
+        wanted = self.preferences.settings.theme
+        self.theme = wanted if wanted in self.available_themes else themes.DARK.name
 
     @property
     def keymap(self) -> Keymap:
@@ -118,8 +121,6 @@ class GochatApp(App[None]):
 
     async def on_mount(self) -> None:
         """Show the form, or go on where the last session was."""
-        wanted = self.preferences.settings.theme
-        self.theme = wanted if wanted in self.available_themes else themes.DARK.name
         self.animation_level = "full" if self.preferences.settings.animations else "none"
         self.set_keymap(self.keymap.overrides)
         session = self.state.session(self._server)
