@@ -17,7 +17,8 @@ from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile.addresses import complete
 from gochat.tui.profile.state import Session, State
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.screens.connect import ConnectScreen, Credentials, Field
+from gochat.tui.screens.connect import ConnectScreen, Credentials
+from gochat.tui.widgets.field import Field
 
 pytestmark = pytest.mark.anyio
 

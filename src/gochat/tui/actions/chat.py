@@ -4,12 +4,13 @@ controller do the rest."""
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from gochat.client import ChatError, Level, Member
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.controller import Controller
+from gochat.tui.actions.view import ChatView
 from gochat.tui.chat_log.events import ActionName
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.forms import PasswordForm, RoomForm
@@ -23,9 +24,6 @@ from gochat.tui.model.presentation import name
 from gochat.tui.text.markup import parse
 from gochat.tui.text.sanitise import copyable, sanitise
 
-if TYPE_CHECKING:
-    from gochat.tui.screens.chat import ChatScreen
-
 _EXCERPT = 200
 
 T = TypeVar("T")
@@ -34,8 +32,8 @@ T = TypeVar("T")
 class Deeds:
     """Does what a person asks for on one chat screen: a `Doer` of commands."""
 
-    def __init__(self, screen: ChatScreen, controller: Controller) -> None:
-        self._screen = screen
+    def __init__(self, view: ChatView, controller: Controller) -> None:
+        self._view = view
         self._controller = controller
         self._model = controller.model
         self._client = controller.client
@@ -47,7 +45,7 @@ class Deeds:
 
     def tell(self, text: str) -> None:
         """Tell the person something."""
-        self._screen.notify(text, markup=False)
+        self._view.app.notify(text, markup=False)
 
     def _do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
         self._controller.do(work, then)
@@ -63,7 +61,7 @@ class Deeds:
             if key is not None:
                 then(key)
 
-        self._screen.app.push_screen(panel, chosen)
+        self._view.app.push_screen(panel, chosen)
 
     def _load(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
         """Ask the server for what an open panel shows."""
@@ -86,7 +84,7 @@ class Deeds:
         if conv.startswith("#") and self._model.find(conv) is None:
             self.join(conv)
         else:
-            self._screen.open_conversation(conv)
+            self._view.open_conversation(conv)
 
     def switch(self) -> None:
         """Open the switcher; the rooms that can be joined come when the server has told them."""
@@ -104,9 +102,9 @@ class Deeds:
         """Become a member of a room, and show it."""
         view = self._model.find(room)
         if view is not None and view.joined:
-            self._screen.open_conversation(room)
+            self._view.open_conversation(room)
         else:
-            self._do(self._join(room), lambda: self._screen.open_conversation(room))
+            self._do(self._join(room), lambda: self._view.open_conversation(room))
 
     async def _join(self, room: str) -> None:
         try:
@@ -132,7 +130,7 @@ class Deeds:
     async def _leave(self, conv: str, *, private: bool) -> None:
         detail = "You will need an invitation to come back." if private else ""
         question = Confirm(f"Leave {name(conv)}?", "Leave", detail=detail, dangerous=private)
-        if await self._screen.app.push_screen_wait(question):
+        if await self._view.app.push_screen_wait(question):
             await self._client.leave(conv)
             self._controller.close(conv)
 
@@ -140,7 +138,7 @@ class Deeds:
         """Create a room, and show it."""
         self._do(
             self._client.create_room(room, topic, private),
-            lambda: self._screen.open_conversation(room),
+            lambda: self._view.open_conversation(room),
         )
 
     def show_topic(self) -> None:
@@ -173,7 +171,7 @@ class Deeds:
 
     async def _kick(self, room: str, person: str) -> None:
         question = Confirm(f"Remove {name(person)} from {name(room)}?", "Remove")
-        if await self._screen.app.push_screen_wait(question):
+        if await self._view.app.push_screen_wait(question):
             await self._client.kick(room, person)
 
     def set_operator(self, person: str, *, on: bool) -> None:
@@ -195,7 +193,7 @@ class Deeds:
 
     def set_theme(self, theme: str) -> None:
         """Change the colours."""
-        self._screen.chat_app.choose_theme(theme)
+        self._view.chat_app.choose_theme(theme)
 
     def log_out(self) -> None:
         """End the session, after asking."""
@@ -206,12 +204,12 @@ class Deeds:
             "You will need your password to come back. Other windows that came back by the same "
             "saved session are logged out, too."
         )
-        if await self._screen.app.push_screen_wait(Confirm("Log out?", "Log out", detail=detail)):
-            await self._screen.chat_app.log_out()
+        if await self._view.app.push_screen_wait(Confirm("Log out?", "Log out", detail=detail)):
+            await self._view.chat_app.log_out()
 
     def quit(self) -> None:
         """Leave the app."""
-        self._screen.app.exit()
+        self._view.app.exit()
 
     # -- panels ---------------------------------------------------------------------------------
 
@@ -229,16 +227,16 @@ class Deeds:
             case "password":
                 self._ask(self._password())
             case "settings":
-                self._screen.chat_app.open_settings()
+                self._view.chat_app.open_settings()
             case _:
-                self._screen.chat_app.open_help(text)
+                self._view.chat_app.open_help(text)
 
     def _search(self, query: str) -> None:
         def show(chosen: str) -> None:
             conv, _, seq = chosen.rpartition(" ")
-            self._screen.go_to(conv, int(seq))
+            self._view.go_to(conv, int(seq))
 
-        clock = self._screen.chat_app.wall_clock
+        clock = self._view.chat_app.wall_clock
         self._open(SearchScreen(self._client.search, self.conv, self._model.me, clock, query), show)
 
     def _rooms(self) -> None:
@@ -254,7 +252,7 @@ class Deeds:
         self._load(self._controller.load_rooms(), picker.show_rooms)
 
     async def _new_room(self, name: str) -> None:
-        wanted = await self._screen.app.push_screen_wait(RoomForm(name))
+        wanted = await self._view.app.push_screen_wait(RoomForm(name))
         if wanted is not None:
             self.create(wanted.room, wanted.topic, private=wanted.private)
 
@@ -270,7 +268,7 @@ class Deeds:
             if view.operator and key != self._model.me:
                 self._ask(self._with_member(picker.members[key]))
             else:
-                self._screen.open_conversation(f"@{key}")
+                self._view.open_conversation(f"@{key}")
 
         self._open(picker, chosen)
         self._load(self._controller.load_members(view.conv), picker.show_members)
@@ -281,9 +279,9 @@ class Deeds:
             "Make them a simple member" if member.operator else "Make them an operator"
         )
         deeds["kick"] = "Remove them from this room"
-        match await self._screen.app.push_screen_wait(DeedPicker(name(member.name), deeds)):
+        match await self._view.app.push_screen_wait(DeedPicker(name(member.name), deeds)):
             case "write":
-                self._screen.open_conversation(f"@{member.name}")
+                self._view.open_conversation(f"@{member.name}")
             case "operator" | "member" as role:
                 self.set_operator(member.name, on=role == "operator")
             case "kick":
@@ -296,13 +294,13 @@ class Deeds:
             Member(name=person, online=True, since=0) for person in self._model.people.names()
         ]
         picker = MemberPicker("Online", people, self._model.me)
-        self._open(picker, lambda person: self._screen.open_conversation(f"@{person}"))
+        self._open(picker, lambda person: self._view.open_conversation(f"@{person}"))
 
     async def _password(self) -> None:
-        answer = await self._screen.app.push_screen_wait(PasswordForm())
+        answer = await self._view.app.push_screen_wait(PasswordForm())
         if answer is not None:
             others_ended = await self._client.change_password(*answer)
-            self._screen.chat_app.remember_session()
+            self._view.chat_app.remember_session()
             self.tell(
                 "Your password is changed. Other devices must log in again."
                 if others_ended
@@ -318,21 +316,21 @@ class Deeds:
             case "open" if not entry.deleted:
                 self._open_link(entry)
             case "copy":
-                self._screen.app.copy_to_clipboard(copyable(entry.text))
+                self._view.app.copy_to_clipboard(copyable(entry.text))
                 self.tell("Copied.")
             case "retry":
                 self._controller.retry(entry.key)
             case "delete" if entry.seq is None:
                 self._controller.discard(entry.key)
-                self._screen.composer.input.focus()
+                self._view.composer.input.focus()
             case _ if entry.seq is None or entry.deleted:
-                self._screen.app.bell()
+                self._view.app.bell()
             case "reply":
-                self._screen.composer.reply(entry.seq, entry.sender, entry.text[:_EXCERPT])
-                self._screen.log_view.clear_selection()
+                self._view.composer.reply(entry.seq, entry.sender, entry.text[:_EXCERPT])
+                self._view.log_view.clear_selection()
             case "edit" if entry.own:
-                self._screen.composer.edit(entry.seq, entry.text)
-                self._screen.log_view.clear_selection()
+                self._view.composer.edit(entry.seq, entry.text)
+                self._view.log_view.clear_selection()
             case "delete" if entry.own or self._model.shown.operator:
                 self._ask(self._delete(self.conv, entry))
             case "react":
@@ -347,20 +345,20 @@ class Deeds:
         if not links:
             self.tell("There is no link in this message.")
         elif len(links) == 1:
-            self._screen.app.open_url(links[0])
+            self._view.app.open_url(links[0])
         else:
             self._ask(self._choose_link(links))
 
     async def _choose_link(self, links: Sequence[str]) -> None:
         picker = DeedPicker("Open", {link: link for link in links})
-        if (link := await self._screen.app.push_screen_wait(picker)) is not None:
-            self._screen.app.open_url(link)
+        if (link := await self._view.app.push_screen_wait(picker)) is not None:
+            self._view.app.open_url(link)
 
     async def _delete(self, conv: str, entry: Entry) -> None:
         text = name(entry.text)
         detail = text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
         question = Confirm("Delete this message for everybody?", "Delete", detail=detail)
-        if await self._screen.app.push_screen_wait(question):
+        if await self._view.app.push_screen_wait(question):
             assert entry.seq is not None
             await self._client.delete(conv, entry.seq)
 
@@ -372,5 +370,5 @@ class Deeds:
         """Do what a slash command says; False if it says nothing that can be done."""
         problem = commands.carry_out(text, self)
         if problem is not None:
-            self._screen.notify(problem, severity="warning", markup=False, timeout=6)
+            self._view.app.notify(problem, severity="warning", markup=False, timeout=6)
         return problem is None

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gochat.client import ChatError, ConnectionLost
 from gochat.protocol.messages import LOBBY
+from gochat.tui.actions.chat import Deeds
 from gochat.tui.actions.controller import Controller
+from gochat.tui.actions.view import ChatView
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.host.editor import edit_text
 from gochat.tui.input import commands
 from gochat.tui.input.completion import Sources
 from gochat.tui.text.sanitise import sanitise
 from gochat.tui.widgets.completer import Completer, CompletionPopup
-from gochat.tui.widgets.composer import Composer
-
-if TYPE_CHECKING:
-    from gochat.tui.screens.chat import ChatScreen
 
 #: The least time between two notices that this person is typing, in seconds.
 _TYPING_INTERVAL: Final = 3.0
@@ -30,12 +28,12 @@ class Writing:
     """What the chat screen does with its composer. Nothing that is typed gets lost here."""
 
     def __init__(
-        self, screen: ChatScreen, controller: Controller, composer: Composer, popup: CompletionPopup
+        self, view: ChatView, deeds: Deeds, controller: Controller, popup: CompletionPopup
     ) -> None:
-        self._screen, self._controller = screen, controller
-        self._composer, self._popup = composer, popup
+        self._view, self._deeds, self._controller = view, deeds, controller
+        self._composer, self._popup = view.composer, popup
         self._typed_at = float("-inf")
-        self.completer: Final = Completer(composer.input, popup, self._sources)
+        self.completer: Final = Completer(self._composer.input, popup, self._sources)
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -43,14 +41,14 @@ class Writing:
         """Send a message, or do what a command says. What could not be done is written again."""
         self.completer.close()
         if commands.is_command(text):
-            if not self._screen.deeds.carry_out(text):
+            if not self._deeds.carry_out(text):
                 self._write_again(text)
         elif self._controller.send(conv, commands.plain(text), reply_to=reply_to):
             self._typed_at = float("-inf")
-            self._screen.go_to_now()
+            self._view.go_to_now()
         else:
             self._write_again(text)
-        self._screen.keep_draft()
+        self._view.keep_draft()
 
     def _write_again(self, text: str) -> None:
         since = self._composer.input.text
@@ -76,11 +74,11 @@ class Writing:
         composer = self._composer
         composer.show_usage(self.completer.typed())
         self._place_popup()
-        self._screen.keep_draft()
+        self._view.keep_draft()
         text = composer.input.text
         if not text or commands.is_command(text) or composer.mode is not None:
             return
-        now = self._screen.chat_app.time()
+        now = self._view.chat_app.time()
         if now - self._typed_at >= _TYPING_INTERVAL:
             self._typed_at = now
             self._controller.typing(composer.conv)
@@ -104,7 +102,7 @@ class Writing:
         return Sources(
             controller.model,
             rooms=[room.room for room in controller.rooms],
-            themes=sorted(self._screen.app.available_themes),
+            themes=sorted(self._view.app.available_themes),
             members=[member.name for member in controller.members.get(conv, ())],
         )
 
@@ -125,7 +123,7 @@ class Writing:
         question = Confirm(
             f"Paste {len(lines)} lines?", "Paste", detail=f"{sanitise(start)}\n…", dangerous=False
         )
-        if await self._screen.app.push_screen_wait(question):
+        if await self._view.app.push_screen_wait(question):
             self._composer.input.insert_text(text)
 
     def open_editor(self) -> None:
@@ -133,6 +131,6 @@ class Writing:
         self._controller.spawn(self._use_editor(), "editor")
 
     async def _use_editor(self) -> None:
-        text = await edit_text(self._screen.app, self._composer.input.text)
+        text = await edit_text(self._view.app, self._composer.input.text)
         if text is not None:
             self._composer.input.write(text)

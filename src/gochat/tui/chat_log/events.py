@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from textual.message import Message
-
-if TYPE_CHECKING:
-    from gochat.tui.chat_log.widget import ChatLog
+from textual.widget import Widget
 
 ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "retry"]
 
@@ -15,12 +13,12 @@ ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "retry"
 class LogEvent(Message, namespace="chat_log"):
     """Something happened in a chat log."""
 
-    def __init__(self, log: ChatLog) -> None:
+    def __init__(self, log: Widget) -> None:
         super().__init__()
         self.log = log
 
     @property
-    def control(self) -> ChatLog:
+    def control(self) -> Widget:
         """The log, for selectors of `on`."""
         return self.log
 
@@ -36,7 +34,7 @@ class BottomReached(LogEvent, namespace="chat_log"):
 class Action(LogEvent, namespace="chat_log"):
     """The reader wants something done with the message `key`."""
 
-    def __init__(self, log: ChatLog, key: str, action: ActionName) -> None:
+    def __init__(self, log: Widget, key: str, action: ActionName) -> None:
         super().__init__(log)
         self.key = key
         self.action = action
@@ -45,7 +43,7 @@ class Action(LogEvent, namespace="chat_log"):
 class LinkActivated(LogEvent, namespace="chat_log"):
     """The reader wants to see an address: http or https, in ASCII."""
 
-    def __init__(self, log: ChatLog, url: str) -> None:
+    def __init__(self, log: Widget, url: str) -> None:
         super().__init__(log)
         self.url = url
 
@@ -53,7 +51,7 @@ class LinkActivated(LogEvent, namespace="chat_log"):
 class SenderClicked(LogEvent, namespace="chat_log"):
     """The reader clicked a name; `name` is as in the message."""
 
-    def __init__(self, log: ChatLog, name: str) -> None:
+    def __init__(self, log: Widget, name: str) -> None:
         super().__init__(log)
         self.name = name
 
@@ -61,7 +59,7 @@ class SenderClicked(LogEvent, namespace="chat_log"):
 class ReactionClicked(LogEvent, namespace="chat_log"):
     """The reader clicked an emoji under a message, to add theirs or take it back."""
 
-    def __init__(self, log: ChatLog, key: str, emoji: str) -> None:
+    def __init__(self, log: Widget, key: str, emoji: str) -> None:
         super().__init__(log)
         self.key = key
         self.emoji = emoji
@@ -70,7 +68,7 @@ class ReactionClicked(LogEvent, namespace="chat_log"):
 class SelectionChanged(LogEvent, namespace="chat_log"):
     """Another message is selected, or none; `left` by Escape or by going below the last."""
 
-    def __init__(self, log: ChatLog, key: str | None, *, left: bool = False) -> None:
+    def __init__(self, log: Widget, key: str | None, *, left: bool = False) -> None:
         super().__init__(log)
         self.key = key
         self.left = left

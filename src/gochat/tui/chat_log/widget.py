@@ -22,7 +22,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
-from gochat.tui.chat_log import events as told
+from gochat.tui.chat_log import events as log_events
 from gochat.tui.chat_log.events import ActionName
 from gochat.tui.chat_log.frame import FramePainter, Marks
 from gochat.tui.chat_log.index import Entry
@@ -76,13 +76,13 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("shift+end", "extend('end')", "Select to the row's end", show=False),
     ]
 
-    TopReached: TypeAlias = told.TopReached
-    BottomReached: TypeAlias = told.BottomReached
-    Action: TypeAlias = told.Action
-    LinkActivated: TypeAlias = told.LinkActivated
-    SenderClicked: TypeAlias = told.SenderClicked
-    ReactionClicked: TypeAlias = told.ReactionClicked
-    SelectionChanged: TypeAlias = told.SelectionChanged
+    TopReached: TypeAlias = log_events.TopReached
+    BottomReached: TypeAlias = log_events.BottomReached
+    Action: TypeAlias = log_events.Action
+    LinkActivated: TypeAlias = log_events.LinkActivated
+    SenderClicked: TypeAlias = log_events.SenderClicked
+    ReactionClicked: TypeAlias = log_events.ReactionClicked
+    SelectionChanged: TypeAlias = log_events.SelectionChanged
 
     def __init__(
         self,

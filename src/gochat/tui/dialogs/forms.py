@@ -13,7 +13,7 @@ from textual.widgets import Button, Checkbox, Input, Static
 
 from gochat.tui.dialogs.panel import Panel
 from gochat.tui.model.presentation import name as safe
-from gochat.tui.screens.connect import Field
+from gochat.tui.widgets.field import Field
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from gochat.tui.model.presentation import name
 _DEFAULT: Final = "vi"
 
 
-async def edit_text(app: App[None], text: str) -> str | None:
+async def edit_text(app: App[object], text: str) -> str | None:
     """Let the person edit `text`; return what it became, or None if that failed.
 
     The app lets go of the terminal meanwhile, but lives on: the connection is kept. A failure is
@@ -35,7 +35,7 @@ async def edit_text(app: App[None], text: str) -> str | None:
     return None
 
 
-async def _edit(app: App[None], command: list[str], text: str) -> str:
+async def _edit(app: App[object], command: list[str], text: str) -> str:
     file = _write(text)
     try:
         failure: OSError | None = None

@@ -6,7 +6,7 @@ takes more than that is in :mod:`~gochat.tui.actions.chat` and :mod:`~gochat.tui
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -20,11 +20,11 @@ from gochat.client import ConnectionState
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.chat import Deeds
 from gochat.tui.actions.controller import Controller
+from gochat.tui.actions.view import ChatApp
 from gochat.tui.actions.writing import Writing
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.chat_log import events as log_events
 from gochat.tui.input import keys
-from gochat.tui.input.keys import Keymap
 from gochat.tui.model.presentation import item, local_zone, typing_line
 from gochat.tui.model.views import Changes
 from gochat.tui.profile.preferences import Settings
@@ -41,35 +41,6 @@ from gochat.tui.widgets.status_bar import StatusBar
 
 #: Below this many columns the side pane is folded away, and opens over the log.
 NARROW: Final = 80
-
-
-class ChatApp(Protocol):
-    """What the chat needs of the app that shows it."""
-
-    keymap: Keymap
-    server_address: str
-    is_in_front: bool
-
-    def time(self) -> float:
-        """Return seconds that never go back."""
-
-    def wall_clock(self) -> float:
-        """Return the time of day, in seconds since the Unix epoch."""
-
-    def choose_theme(self, theme: str) -> None:
-        """Change the colours, for good."""
-
-    def open_settings(self) -> None:
-        """Show the settings."""
-
-    def open_help(self, command: str = "") -> None:
-        """Show help."""
-
-    def remember_session(self) -> None:
-        """Keep the session's token."""
-
-    async def log_out(self) -> None:
-        """End the session."""
 
 
 class ModelChanged(Message):
@@ -102,7 +73,7 @@ class ChatScreen(Screen[None]):
         self._greeting = Greeting(self.model, id="greeting")
         self._popup = CompletionPopup(id="completions")
         self._status = StatusBar(self.model, id="status")
-        self._writing = Writing(self, controller, self.composer, self._popup)
+        self._writing = Writing(self, self.deeds, controller, self._popup)
         zone = local_zone()
         self._feed = LogFeed(self.log_view, lambda entry: item(entry, self.model.me, zone))
         #: Tells that changes of the model have been drawn.

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Button, Input, Static
 
 from gochat.client.address import Security
 from gochat.errors import ChatError, ConfigError, ErrorCode, GochatError
@@ -19,7 +19,7 @@ from gochat.tui.input.typable import typable
 from gochat.tui.model.presentation import name as safe
 from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses
-from gochat.tui.widgets.text_field import TextField
+from gochat.tui.widgets.field import Field
 
 #: Which field shows an error that names none.
 _FIELDS: Final = {
@@ -42,36 +42,6 @@ class Credentials:
     password: str
     register: bool = False
     invite: str | None = None
-
-
-class Field(Vertical):
-    """A label, an input, and the place for what is wrong with it."""
-
-    DEFAULT_CSS = "Field { height: auto; }"
-
-    def __init__(self, name: str, label: str, value: str = "", *, password: bool = False) -> None:
-        super().__init__(id=f"field-{name}")
-        self._label, self._value, self._password = label, value, password
-        self._input_id = name
-
-    def compose(self) -> ComposeResult:
-        """Stack the three."""
-        yield Label(self._label, classes="field-label")
-        yield TextField(
-            self._value, password=self._password, compact=True, id=self._input_id,
-            select_on_focus=False,
-        )  # fmt: skip
-        yield Static("", classes="field-error", markup=False)
-
-    @property
-    def input(self) -> Input:
-        """The input."""
-        return self.query_one(Input)
-
-    def show_error(self, text: str) -> None:
-        """Show what is wrong, or nothing."""
-        self.set_class(bool(text), "-wrong")
-        self.query_one(".field-error", Static).update(text)
 
 
 class ConnectScreen(Screen[None]):
