@@ -93,7 +93,7 @@ docs-write: $(DEVELOPMENT) ## Make the parts of the documentation that are made 
 pictures: $(DEVELOPMENT) ## Take the pictures of the app that the documentation shows
 	$(BIN)/python docs/pictures.py
 
-RESOLVE := uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --generate-hashes \
+RESOLVE := uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
 	--only-binary :all: --emit-build-options --no-header --no-annotate --quiet
 constraints: ## Resolve the newest versions of everything into constraints*.txt (needs uv)
 	$(RESOLVE) --group dev --output-file constraints-dev.txt

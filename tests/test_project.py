@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import product
 from pathlib import Path
@@ -186,12 +187,103 @@ def test_the_version_is_the_same_everywhere() -> None:
 def test_what_is_imported_is_declared() -> None:
     """A package that is only there because another one needs it can be gone tomorrow."""
     providers = importlib.metadata.packages_distributions()
-    declared = {
-        canonicalize_name(Requirement(text).name) for text in PYPROJECT["project"]["dependencies"]
-    }
     for path in (ROOT / "src").rglob("*.py"):
+        part = path.relative_to(ROOT / "src" / "gochat").parts[0]
+        declared = {Requirement(text).name for text in requirements(*NEEDED_BY.get(part, ()))}
         for name in set(_imported(path)) - sys.stdlib_module_names - {"gochat"}:
             assert declared & {canonicalize_name(p) for p in providers[name]}, f"{path}: {name}"
+
+
+#: The extras that a package of the source may use; any other one is of the client.
+NEEDED_BY = {
+    "chat": ("server",),
+    "cli": ("server", "tui"),
+    "config": ("server",),
+    "server": ("server",),
+    "storage": ("server", "redis"),
+    "tui": ("tui",),
+}
+
+
+def requirements(*extras: str) -> list[str]:
+    """Return what the package requires, with these extras, without those that are its own."""
+    optional = PYPROJECT["project"]["optional-dependencies"]
+    texts = [
+        *PYPROJECT["project"]["dependencies"],
+        *(t for extra in extras for t in optional[extra]),
+    ]
+    return [text for text in texts if Requirement(text).name != "gochat"]
+
+
+def others_than(*extras: str) -> set[str]:
+    """Return the modules, of packages that are installed here, that these extras don't bring."""
+    brought, waiting = set[str](), requirements(*extras)
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        name = canonicalize_name(requirement.name)
+        if name not in brought and (requirement.marker is None or requirement.marker.evaluate()):
+            brought.add(name)
+            # With all its extras: too much, but none of it is of another extra of ours.
+            waiting += importlib.metadata.requires(name) or []
+    return {
+        module
+        for module, packages in importlib.metadata.packages_distributions().items()
+        if module != "gochat" and not brought & {canonicalize_name(p) for p in packages}
+    }
+
+
+def run_with_only(extras: Sequence[str], code: str, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run `code` as where only these extras are installed: nothing else can be imported."""
+    program = (
+        "import sys\n"
+        f"others = {others_than(*extras)!r}\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in others:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program + code], stderr=subprocess.PIPE, text=True, timeout=60, **how
+    )
+
+
+@pytest.mark.parametrize(
+    ("extras", "module"), [((), "gochat.client"), (("tui",), "gochat.tui.start")]
+)
+def test_a_bot_and_the_app_need_no_server(extras: tuple[str, ...], module: str) -> None:
+    result = run_with_only(extras, f"import {module}\n")
+    assert not result.returncode, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("extras", "arguments", "missing"),
+    [
+        ((), ("tui",), "tui"),
+        ((), ("serve",), "server"),
+        ((), ("db", "check"), "server"),
+        ((), ("chat",), "server,tui"),
+        ((), ("check", "127.0.0.1:1", "--timeout", "0.1"), None),
+        (("tui",), ("serve",), "server"),
+        (("server",), ("tui",), "tui"),
+        (("server",), ("db", "check"), None),
+        (("server",), ("serve", "--store", "redis://127.0.0.1:1"), "redis"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_the_extra_that_brings_it(
+    tmp_path: Path, extras: tuple[str, ...], arguments: tuple[str, ...], missing: str | None
+) -> None:
+    main = f"from gochat.cli import main\nsys.exit(main({list(arguments)!r}))\n"
+    app_side, program_side = os.openpty()  # the app looks for its terminal first
+    result = run_with_only(extras, main, cwd=tmp_path, stdin=program_side, stdout=program_side)
+    os.close(app_side)
+    os.close(program_side)
+    assert "Traceback" not in result.stderr
+    if missing is None:
+        assert "installed" not in result.stderr
+    else:
+        assert f"install 'gochat[{missing}]'" in result.stderr
+        assert result.returncode == 2
 
 
 def _imported(path: Path) -> Iterator[str]:
@@ -302,7 +394,7 @@ def test_constraints_are_what_is_installed_on_any_machine(
     groups = PYPROJECT["dependency-groups"]
     chosen = ["backend"] if file == "constraints.txt" else list(groups)
     texts = [
-        *PYPROJECT["project"]["dependencies"],
+        *requirements("tui", "server", "redis"),
         *PYPROJECT["build-system"]["requires"],
         *(text for group in chosen for text in groups[group] if isinstance(text, str)),
     ]

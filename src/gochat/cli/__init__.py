@@ -29,6 +29,9 @@ COMMANDS: Final = {
     "db": "back up, check, restore and copy the store",
 }
 
+#: The extras of the package that a command needs; a client alone needs none.
+EXTRAS: Final = {"chat": "server,tui", "tui": "tui", "serve": "server", "db": "server"}
+
 OK: Final = 0
 FAILED: Final = 1  # no server or store answers, the store or the port is in use: it may pass
 USAGE: Final = 2  # argparse's own code too: the command or the configuration is wrong
@@ -40,6 +43,7 @@ INTERRUPTED: Final = SIGNALLED + signal.SIGINT
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    command = _command(argv)
     _open_standard_streams()
     try:
         with _signals_unwind():
@@ -47,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: int = args.run(args)
             return code
     except BaseException as error:
-        leaves = list(_leaves(error))
+        leaves = [_explain_missing(leaf, command) for leaf in _leaves(error)]
         expected = (GochatError, OSError, KeyboardInterrupt, SystemExit)
         if not all(isinstance(leaf, expected) for leaf in leaves):
             raise  # a bug: its traceback is what helps
@@ -111,8 +115,8 @@ def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gochat {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     # Only the module of the command that is asked for is loaded: `gochat serve` reads no line of
-    # the app, and the app none of the server. No option before the command takes a value.
-    asked_for = next((word for word in argv if not word.startswith("-")), None)
+    # the app, and the app none of the server.
+    asked_for = _command(argv)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:], allow_abbrev=False
@@ -122,6 +126,25 @@ def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser
+
+
+def _command(argv: Sequence[str]) -> str:
+    """Return the command that is asked for, or nothing. No option before it takes a value."""
+    return next((word for word in argv if not word.startswith("-")), "")
+
+
+def _explain_missing(error: BaseException, command: str) -> BaseException:
+    """Return what to install, where `error` is that a package of an extra is missing."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return error
+    package = error.name.partition(".")[0]
+    extra = "redis" if package in ("redis", "hiredis") else EXTRAS.get(command)
+    if extra is None or package == "gochat" or package in sys.stdlib_module_names:
+        return error
+    return ConfigError(
+        f"the Python package '{package}' is not installed: gochat {command} needs more than a"
+        f" client, install 'gochat[{extra}]'"
+    )
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
