@@ -59,6 +59,24 @@ async def test_certificate_of_a_server_that_runs_for_long_is_warned_of_each_day(
     assert [line["event"] for line in lines] == ["certificate expired"] * 3
 
 
+@pytest.mark.parametrize(("new", "kept"), [(-1, True), (0, False), (1, False)])
+def test_expired_certificate_does_not_replace_one_that_expires_later(
+    tls: Tls, new: int, kept: bool
+) -> None:
+    """A script that renews copied the wrong file. The same one again, though expired, is loaded."""
+    loaded = Certificate(tls, lambda: EXPIRES + timedelta(days=30))
+    before = loaded.context
+    path = Path(tls.cert)
+    issued = trustme.CA().issue_cert("127.0.0.1", not_after=EXPIRES + timedelta(days=new))
+    issued.private_key_and_cert_chain_pem.write_to_path(str(path))
+    with structlog.testing.capture_logs() as lines:
+        loaded.reload()
+    assert (loaded.context is before) is kept
+    assert loaded.expires == EXPIRES + timedelta(days=max(0, new))
+    assert lines[0]["event"] == ("certificate not reloaded" if kept else "certificate reloaded")
+    assert ("expired at 2040-05-31" in lines[0].get("reason", "")) is kept
+
+
 @pytest.mark.parametrize("key", ["tls.cert", "tls.key"])
 def test_file_that_is_missing_is_named(tls: Tls, key: str, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.pem")

@@ -186,7 +186,7 @@ async def test_check_finds_damage_and_then_there_is_no_backup(path: Path, tmp_pa
     with path.open("r+b") as file:
         file.seek((root - 1) * 4096)
         file.write(b"\xa5" * 4096)
-    assert any("damaged" in finding for finding in check(path))
+    assert any(f"{path} is damaged" in finding for finding in check(path))
     with pytest.raises(StoreCorrupt, match="there is no backup"):
         backup(path, tmp_path / "copy.db")
     assert {file.name for file in tmp_path.iterdir()} == STORE

@@ -45,9 +45,18 @@ class Certificate:
         self.context, self.expires = _load(tls)
 
     def reload(self) -> None:
-        """Load both files again. If they can't be used, the server goes on with those it has."""
+        """Load both files again. If they can't be used, the server goes on with those it has.
+
+        So it does if the certificate has expired and the one that it has expires later.
+        """
         try:
-            self.context, self.expires = _load(self._tls)
+            context, expires = _load(self._tls)
+            if expires is not None and expires <= self._now():
+                if self.expires is None or expires < self.expires:
+                    raise ConfigError(
+                        f"tls.cert {self._tls.cert!r} expired at {expires:%Y-%m-%dT%H:%M:%SZ}"
+                    )
+            self.context, self.expires = context, expires
         except ConfigError as error:
             log.error(
                 "certificate not reloaded",

@@ -50,7 +50,7 @@ def copy(db: sqlite3.Connection, new: Path) -> None:
         StoreUnavailable: the disk is full, or the database can't be read now.
         StoreCorrupt: it is damaged.
     """
-    with database.mapped_errors(), closing(database.connect(new)) as target:
+    with database.mapped_errors(new), closing(database.connect(new)) as target:
         db.backup(target)  # in one step: the server's commits don't make it begin anew
         target.execute("PRAGMA journal_mode = DELETE")  # all in one file
         if history.get(target, history.UNSTARTED) is None:
@@ -79,7 +79,7 @@ def check(path: Path) -> list[str]:
                 findings += _contradictions(db)
                 findings += _search_index(db)
         except sqlite3.Error as error:
-            translated = database.translated(error)
+            translated = database.translated(error, path)
             if not isinstance(translated, StoreCorrupt):
                 raise translated from error
             findings.append(str(translated))
@@ -92,7 +92,7 @@ def wrong_times(path: Path, now: int) -> list[str]:
 
     They do no harm, for entries are ordered by seq. Raises as :func:`check` does.
     """
-    with opened_to_read(path) as db, database.mapped_errors():
+    with opened_to_read(path) as db, database.mapped_errors(path):
         db.execute("BEGIN")
         ahead = db.execute(_AHEAD, (SEQ_BITS, now + MAX_AHEAD)).fetchmany(MAX_FINDINGS)
         back = db.execute(_BACK, (SEQ_BITS, MAX_SEQ)).fetchmany(MAX_FINDINGS)
@@ -111,7 +111,7 @@ def lookalikes(path: Path) -> list[str]:
 
     Raises as :func:`check` does.
     """
-    with opened_to_read(path) as db, database.mapped_errors():
+    with opened_to_read(path) as db, database.mapped_errors(path):
         return list(islice(skeletons.collisions(db), MAX_FINDINGS))
 
 

@@ -258,7 +258,7 @@ class _Parts:
         db = database.open_database(location)
         opened = [db]
         try:
-            with mapped_errors():
+            with mapped_errors(location.path):
                 (self.epoch,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
                 writing = ConnectionPool(db)
                 watch = None

@@ -114,21 +114,23 @@ def parse_url(url: str) -> Location:
 
 
 @contextmanager
-def mapped_errors() -> Iterator[None]:
-    """Raise what SQLite says of the database as gochat's errors; let this program's own pass."""
+def mapped_errors(path: Path | None = None) -> Iterator[None]:
+    """Raise what SQLite says of the database as gochat's errors, which name the file if its `path`
+    is given; let this program's own pass.
+    """
     try:
         yield
     except OWN_FAULTS:
         raise
     except sqlite3.Error as error:
-        raise translated(error) from error
+        raise translated(error, path) from error
 
 
-def translated(error: sqlite3.Error) -> GochatError:
-    """Return what a database error means here."""
+def translated(error: sqlite3.Error, path: Path | None = None) -> GochatError:
+    """Return what an error of the database, at `path`, means here."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGE or str(error).startswith(_NO_TEXT):
-        return StoreCorrupt(f"the database is damaged: {error}")
+        return StoreCorrupt(f"{path or 'the database'} is damaged: {error}")
     texts = {
         sqlite3.SQLITE_BUSY: "the database is locked by another process",
         sqlite3.SQLITE_LOCKED: "the database is locked",
@@ -139,7 +141,8 @@ def translated(error: sqlite3.Error) -> GochatError:
     }
     text = texts.get(code, "the database reports an error")
     public = _PUBLIC.get(code, "the server can't use its database now")
-    return StoreUnavailable(f"{text} ({error})", public=public)
+    where = "" if path is None else f"{path}: "
+    return StoreUnavailable(f"{where}{text} ({error})", public=public)
 
 
 def raise_damage(error: sqlite3.Error) -> None:

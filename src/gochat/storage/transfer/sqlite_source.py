@@ -52,7 +52,7 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
                 f"{path} is in use by {lock.holder(path)}: stop it first, or what people say "
                 "meanwhile is not in the copy"
             )
-        stack.enter_context(database.mapped_errors())
+        stack.enter_context(database.mapped_errors(path))
         # A reader of a database in WAL mode leaves -wal and -shm beside it, where there are none:
         # not if it is told that nobody will change it.
         if is_at_rest:

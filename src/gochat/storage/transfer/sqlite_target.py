@@ -67,7 +67,7 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
         except StoreCorrupt as error:
             raise StoreCorrupt(f"{error}. Copy anew with --restart") from error
         stack.enter_context(closing(db))
-        stack.enter_context(mapped_errors())
+        stack.enter_context(mapped_errors(partial))
         _begin(db, fingerprint, path)
         target = SqliteTarget(db, partial, path)
         yield target
