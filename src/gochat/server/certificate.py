@@ -51,11 +51,11 @@ class Certificate:
         """
         try:
             context, expires = _load(self._tls)
-            if expires is not None and expires <= self._now():
-                if self.expires is None or expires < self.expires:
-                    raise ConfigError(
-                        f"tls.cert {self._tls.cert!r} expired at {expires:%Y-%m-%dT%H:%M:%SZ}"
-                    )
+            has_expired = expires is not None and expires <= self._now()
+            if expires and has_expired and (self.expires is None or expires < self.expires):
+                raise ConfigError(
+                    f"tls.cert {self._tls.cert!r} expired at {expires:%Y-%m-%dT%H:%M:%SZ}"
+                )
             self.context, self.expires = context, expires
         except ConfigError as error:
             log.error(
