@@ -270,6 +270,54 @@ async def test_client_comes_back_whatever_the_last_word_says(seconds: float) -> 
         assert model.retry_in()
 
 
+def named(n: int) -> tuple[wire.Payload, ...]:
+    """All messages by which a server can name a conversation and a person, with new names."""
+    entry = said(1, to=f"#room{n}")
+    return (
+        entry,
+        structs.replace(entry, to="@mei", from_=f"p{n}"),
+        wire.CaughtUp(conv=f"#other{n}", epoch="e1", seq=1, head=1),
+        wire.ConversationList(
+            conversations=(wire.Conversation(conv=f"#l{n}", epoch="e1", head=1),)
+        ),
+        wire.Presence(online=(wire.Person(name=f"q{n}"),)),
+        wire.People(people=(wire.Person(name=f"r{n}"),), total=1),
+        wire.Marked(conv=f"#m{n}", read=1),
+        wire.IsTyping(to=f"#t{n}", from_=f"s{n}"),
+    )
+
+
+def test_names_that_do_not_end_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gochat.client.inbox.MAX_CONVERSATIONS", 50)
+    monkeypatch.setattr("gochat.tui.model.roster.MAX_PEOPLE", 50)
+    person, refused = Person(), 0
+    for n in range(200):
+        for payload in named(n):
+            try:
+                person.take(payload)
+            except ProtocolError:  # for which the connection is closed
+                refused += 1
+    assert refused
+    assert len(person.sync_state.inbox.known()) <= 50
+    assert len(person.model.conversations) <= 50
+    assert len(person.model.people) <= 50
+
+
+@pytest.mark.anyio
+async def test_connection_to_a_server_that_names_too_much_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gochat.client.inbox.MAX_CONVERSATIONS", 5)
+    async with logged_in() as (_, client, peer):
+        watcher = Watcher(client)
+        for n in range(9):
+            await peer.send(said(1, to=f"#room{n}"))
+        state = StateChanged(ConnectionState.CONNECTED)
+        while state.state is not ConnectionState.RECONNECTING:
+            state = await watcher.next_of(StateChanged)
+        assert "conversations" in state.reason
+
+
 @pytest.mark.parametrize("seqs", [(2, 1), (1, 1), (1, 3, 2)])
 def test_page_out_of_order_is_refused(seqs: tuple[int, ...]) -> None:
     page = HistoryPage(conv="#lobby", epoch="e1", head=3, entries=tuple(map(said, seqs)))

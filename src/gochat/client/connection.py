@@ -26,6 +26,7 @@ from gochat.errors import (
     ErrorCode,
     FrameError,
     MalformedMessage,
+    ProtocolError,
     UnknownMessageType,
 )
 from gochat.protocol import codec
@@ -298,7 +299,11 @@ class Connection:
             logger.warning("the server sent what can't be read: %s", error)
             self._fail(error.request_id, error)
         else:
-            self._dispatch(payload)
+            try:
+                self._dispatch(payload)
+            except ProtocolError as error:
+                logger.warning("the connection is closed: %s", error)
+                self.end(str(error))
 
     def _dispatch(self, payload: ServerMessage) -> None:
         if isinstance(payload, Ping):

@@ -11,6 +11,7 @@ from gochat.client.buffer import EVENT_BUFFER_BEFORE_REPLY
 from gochat.client.entries import entry_of
 from gochat.client.events import Reset, conversation_of
 from gochat.client.timeline import Timeline, Want
+from gochat.errors import ProtocolError
 from gochat.protocol.messages import (
     LOBBY,
     CaughtUp,
@@ -29,6 +30,8 @@ MAX_EARLY: Final = EVENT_BUFFER_BEFORE_REPLY
 #: the others is seen from their heads and fetched. 150 positions with the longest names fit in a
 #: frame.
 MAX_POSITIONS: Final = 150
+#: Far more than anybody has; lists end there, too. A server that names more fills the memory.
+MAX_CONVERSATIONS: Final = 100_000
 #: Rooms that one has left whose end is remembered: far more than anybody leaves.
 MAX_GONE: Final = 1000
 
@@ -89,7 +92,8 @@ class Inbox:
             listed.add(conversation.conv)
             timeline = self._timelines.get(conversation.conv)
             if timeline is None:
-                timeline = self._timelines[conversation.conv] = self._start_listed(conversation)
+                timeline = self._start_listed(conversation)
+                self._keep(timeline)
             timeline.announce(conversation.epoch, conversation.head)
             self._shown(timeline, [])
         self._has_picture = True
@@ -109,7 +113,7 @@ class Inbox:
             self._early.append(entry)
             return []
         timeline = self._timelines.pop(conv, None) or self._start(conv, entry)
-        self._timelines[conv] = timeline  # to the end
+        self._keep(timeline)  # at the end
         if entry.from_ == self.me and entry.kind in ("create", "join"):
             return self._shown(timeline, timeline.begin(entry))
         return self._shown(timeline, timeline.add(entry))
@@ -124,7 +128,7 @@ class Inbox:
         timeline = self._timelines.get(event.conv)
         if timeline is None:
             timeline = Timeline(event.conv, event.epoch, event.seq)
-            self._timelines[event.conv] = timeline
+            self._keep(timeline)
         return self._shown(timeline, timeline.catch_up(event))
 
     def wants(self) -> dict[str, Want]:
@@ -150,9 +154,14 @@ class Inbox:
         for entry in early:
             conv = conversation_of(entry, self.me)
             if conv not in self._timelines:  # it began, or was left, since the list was made
-                self._timelines[conv] = Timeline(conv, entry.epoch, entry.seq - 1)
+                self._keep(Timeline(conv, entry.epoch, entry.seq - 1))
             shown += self.receive(entry)
         return shown
+
+    def _keep(self, timeline: Timeline) -> None:
+        if len(self._timelines) >= MAX_CONVERSATIONS and timeline.conv not in self._timelines:
+            raise ProtocolError(f"the server named more than {MAX_CONVERSATIONS:,} conversations")
+        self._timelines[timeline.conv] = timeline
 
     def _start(self, conv: str, entry: Message) -> Timeline:
         """Return the timeline of a conversation that is not known yet, of which this came."""

@@ -14,7 +14,7 @@ from gochat.client.replies import no_answer
 from gochat.client.sync_state import SyncState
 from gochat.client.tasks import background
 from gochat.client.timeline import After, Want
-from gochat.errors import ChatError, ConnectionLost
+from gochat.errors import ChatError, ConnectionLost, ProtocolError
 from gochat.protocol import messages as wire
 
 #: How long to wait (seconds) before asking again after a refusal that doesn't say.
@@ -70,7 +70,11 @@ class Session:
             except ChatError as error:
                 await self._clock.sleep(error.retry_after or RETRY_AFTER)
             else:
-                self._sync_state.caught_up(people, conversations, known)
+                try:
+                    self._sync_state.caught_up(people, conversations, known)
+                except ProtocolError as error:
+                    self._connection.end(str(error))
+                    raise ConnectionLost(str(error)) from error
                 return
 
     def _send_waiting(self) -> None:

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import islice
+from typing import Final
 
 from gochat.protocol.messages import Person, Presence
+
+#: Far more than anybody looks through. A server that names more fills the memory.
+MAX_PEOPLE: Final = 100_000
 
 
 class Roster:
@@ -44,7 +49,7 @@ class Roster:
 
     def replace(self, people: Iterable[Person]) -> None:
         """Forget everybody, and start again with `people`."""
-        self._people = {person.name: person for person in people}
+        self._people = {person.name: person for person in islice(people, MAX_PEOPLE)}
         self._order = sorted(_place(name) for name in self._people)
 
     def apply(self, presence: Presence) -> tuple[list[str], list[str]]:
@@ -55,11 +60,14 @@ class Roster:
             for name in dict.fromkeys(presence.offline)
             if name not in online and name in self._people
         ]
-        arrived = [name for name in online if name not in self._people]
         for name in left:
             del self._people[name]
+        arrived = [name for name in online if name not in self._people]
+        arrived = arrived[: MAX_PEOPLE - len(self._people)]
+        welcome = set(arrived)
         for person in presence.online:
-            self._people[person.name] = person
+            if person.name in welcome or person.name in self._people:
+                self._people[person.name] = person
         if len(arrived) + len(left) > 32:
             self._order = sorted(_place(name) for name in self._people)
         else:
