@@ -19,13 +19,13 @@ from typing import Final
 
 from textual.pilot import Pilot
 
+from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.conversation import furnish
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile.preferences import Preferences, Settings
 from gochat.tui.profile.state import State
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.screens.connect import Credentials
 
 IMAGES: Final = Path(__file__).resolve().parent / "images"
 #: Friday 27 November 2026, 10:30 UTC.

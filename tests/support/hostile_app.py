@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from gochat.client import ConnectionState, StateChanged
+from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile.state import State
-from gochat.tui.screens.connect import Credentials
 
 #: Each would do something if it reached a terminal, a markup parser, or a reader's eye.
 ATTACKS = (

@@ -18,12 +18,12 @@ from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile.preferences import Preferences
 from gochat.tui.profile.state import State
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.screens.connect import Credentials
 
 #: Monday 23 November 2026, 12:00 UTC.
 NOON = 1_795_435_200.0

@@ -12,12 +12,13 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from gochat.errors import ChatError, ConfigError, ConnectionLost, ErrorCode, OutboxInUse
+from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile.addresses import complete
 from gochat.tui.profile.state import Session, State
 from gochat.tui.screens.chat import ChatScreen
-from gochat.tui.screens.connect import ConnectScreen, Credentials
+from gochat.tui.screens.connect import ConnectScreen
 from gochat.tui.widgets.field import Field
 
 pytestmark = pytest.mark.anyio

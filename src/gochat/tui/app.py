@@ -19,11 +19,9 @@ from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.screen import ModalScreen
 
-from gochat.client import ConnectionState, NewLogin, StateChanged
-from gochat.client.spool import gather
-from gochat.errors import ConfigError, GochatError, OutboxInUse
-from gochat.tui.actions.client import ChatClient, OpenClient
-from gochat.tui.actions.controller import Controller
+from gochat.errors import GochatError
+from gochat.tui.actions.client import OpenClient
+from gochat.tui.actions.session import ChatSession, Credentials, log_in
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.dialogs.forms import LogInAgain
 from gochat.tui.dialogs.help import HelpScreen
@@ -33,14 +31,13 @@ from gochat.tui.host.gc_pauses import Collector
 from gochat.tui.host.notifier import Notifier
 from gochat.tui.input import commands, keys
 from gochat.tui.input.keys import Keymap
-from gochat.tui.model.chat import Model
 from gochat.tui.model.presentation import name as safe
 from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses, themes
 from gochat.tui.profile.preferences import Preferences, Settings
-from gochat.tui.profile.state import Session, State
+from gochat.tui.profile.state import State
 from gochat.tui.screens.chat import NARROW, ChatScreen, ModelChanged
-from gochat.tui.screens.connect import ConnectScreen, Credentials
+from gochat.tui.screens.connect import ConnectScreen
 from gochat.tui.widgets.row_list import RowList
 
 #: Seconds between two repaints while much happens: what people see as smooth.
@@ -83,13 +80,9 @@ class GochatApp(App[None]):
         self._open_client = open_client
         self._server = server
         self._credentials = credentials
-        self._controller: Controller | None = None
+        self._session: ChatSession | None = None
         self._flush_due = False
         self._flushed_at = 0.0
-        self._session = ""  # the server's address
-        self._leaving = False
-        self._is_asking = False  # for the password, after the session has ended
-        self._kept_drafts: dict[str, str] = {}
         #: False while the terminal says that another window or pane has the focus.
         self.is_in_front = True
         self._notifier = Notifier(self._write, clock)
@@ -108,7 +101,7 @@ class GochatApp(App[None]):
     @property
     def server_address(self) -> str:
         """The address of the server, as people write it."""
-        return addresses.shorten(self._session)
+        return addresses.shorten(self._session.server) if self._session is not None else ""
 
     @property
     def is_drawing_due(self) -> bool:
@@ -129,9 +122,9 @@ class GochatApp(App[None]):
             server, session.name if session else "", has_account=session is not None
         )
         await self.push_screen(form)
-        self.state.report = self._report
+        self.state.report = self.report
         for problem in self.preferences.problems:
-            self.notify(problem, title="Configuration", severity="warning", markup=False, timeout=8)
+            self.warn(problem, title="Configuration", seconds=8)
         self.set_interval(_DRAFTS_INTERVAL, self.keep_drafts)
         self.set_interval(1.0, self._collector.look)
         if self._credentials is not None:
@@ -181,163 +174,60 @@ class GochatApp(App[None]):
         form.show_progress(f"Connecting to {addresses.shorten(wanted.server)}…")
         async with AsyncExitStack() as stack:
             try:
-                client = await self._enter(stack, wanted.server)
-                if token is not None:
-                    await client.resume(token)
-                else:
-                    if wanted.register:
-                        await client.register(wanted.name, wanted.password, wanted.invite)
-                    await client.log_in(wanted.name, wanted.password)
+                session = await log_in(stack, self._open_client, self, wanted, token)
             except GochatError as error:
                 form.show_error(error)
                 return
-            await self._chat(client, wanted.server)
+            await self._chat(session)
 
-    async def _enter(self, stack: AsyncExitStack, server: str) -> ChatClient:
-        outboxes = self.state.outboxes(server)
-        gather(outboxes)  # what other apps have left there
-        problem: ConfigError | None = None
-        for outbox in outboxes:
-            try:
-                return await stack.enter_async_context(self._open_client(server, outbox=outbox))
-            except OutboxInUse as error:
-                problem = error
-            except ConfigError as error:
-                problem = error
-                break
-        client = await stack.enter_async_context(self._open_client(server))
-        self.notify(f"What is not sent is lost when the app is closed: {safe(str(problem))}.",
-                    severity="warning", markup=False, timeout=10)  # fmt: skip
-        return client
-
-    async def _chat(self, client: ChatClient, server: str) -> None:
-        model = Model(
-            client.name or "",
-            security=addresses.security(server),
-            clock=self.time,
-            now=self._now,
-        )
-        self._session = server
-        controller = self._controller = Controller(
-            client, model, spawn=self._start, report=self._report, changed=self._changed
-        )
-        drafts = self.state.drafts(server, model.me)
-        self.remember_session()
-        screen = ChatScreen(controller)
+    async def _chat(self, session: ChatSession) -> None:
+        self._session = session
+        screen = ChatScreen(session.controller)
         screen.apply_settings(self.preferences.settings)
-        began = False
         try:
-            async for event in client.events():
-                model.apply(event)
-                if not began and model.is_synchronised:
-                    began = True
-                    model.take_outbox(client.outbox)
-                    model.take_drafts(drafts)
-                    await self.switch_screen(screen)
-                if isinstance(event, StateChanged):
-                    self._connection_changed(event)
-                elif isinstance(event, NewLogin):
-                    self._show_login(event)
-                self._changed()
+            await session.follow(lambda: self.switch_screen(screen))
         finally:
             self.keep_drafts()
 
-    def _connection_changed(self, event: StateChanged) -> None:
-        if event.state is ConnectionState.CONNECTED:
-            self.remember_session()
-        elif event.state is ConnectionState.OFFLINE:
-            self._ask_to_log_in(event.reason)
-
-    def _show_login(self, login: NewLogin) -> None:
-        """Say that somebody has logged in as this person elsewhere; for long, as it may matter."""
-        how = "with your password" if login.by == "password" else "with your saved session"
-        self.notify(
-            f"Logged in {how} from a new address: {safe(login.address)}. "
-            "If it was not you, change your password.",
-            title="New login", severity="warning", markup=False, timeout=60,
-        )  # fmt: skip
-
-    def _ask_to_log_in(self, reason: str = "") -> None:
-        # Each failed attempt ends offline, too: one question at a time.
-        if not self._leaving and not self._is_asking:
-            self._is_asking = True
-            self._start(self._log_in_again(reason), "log in again")
-
-    async def _log_in_again(self, reason: str) -> None:
-        """The server has ended the session: ask for the password; all that is there stays."""
-        assert self._controller is not None
-        client, me = self._controller.client, self._controller.model.me
-        text = f"Your session has ended: {safe(reason)}." if reason else "Your session has ended."
-        try:
-            while client.state is ConnectionState.OFFLINE:
-                password = await self.push_screen_wait(LogInAgain(f"{text}\nYou are {safe(me)}."))
-                if password is None:
-                    key = self.keymap.shown("reconnect")
-                    self._report(f"You are logged out. {key} logs you in again.")
-                    return
-                try:
-                    await client.log_in(me, password)
-                except GochatError as error:
-                    text = sentence(safe(str(error)))
-        finally:
-            self._is_asking = False
+    async def ask_password(self, text: str) -> str | None:
+        """Show `text` and ask for the password; return None if the person gives none."""
+        return await self.push_screen_wait(LogInAgain(text))
 
     def action_reconnect(self) -> None:
         """Try to connect at once; after the session has ended, log in again."""
-        if self._controller is None:
-            return
-        if self._controller.client.state is ConnectionState.OFFLINE:
-            self._ask_to_log_in()
-        else:
-            self._controller.client.reconnect_now()
+        if self._session is not None:
+            self._session.reconnect()
 
     async def log_out(self) -> None:
         """End the session for good, and show the first screen."""
-        if self._controller is None:
+        if (session := self._session) is None:
             return
-        client, me = self._controller.client, self._controller.model.me
-        self._leaving = True
-        try:
-            await client.log_out()
-        except GochatError as error:
-            self._report(str(error))
-        self.state.remember(Session(server=self._session, name=me))
+        await session.log_out()
         self.workers.cancel_group(self, "session")
-        self._controller, self._leaving = None, False
-        form = ConnectScreen(self._session, me, notice="You are logged out.", has_account=True)
+        self._session = None
+        form = ConnectScreen(
+            session.server, session.model.me, notice="You are logged out.", has_account=True
+        )
         await self.switch_screen(form)
 
     def remember_session(self) -> None:
         """Keep the session's token, with which the next start logs in."""
-        if self._controller is None:
-            return
-        client = self._controller.client
-        self.state.remember(
-            Session(
-                server=self._session,
-                name=client.name or "",
-                token=client.token,
-                expires=client.token_expires or 0,
-            )
-        )
+        if self._session is not None:
+            self._session.remember()
 
     def keep_drafts(self) -> None:
         """Write what is typed and not sent to the state directory. For any thread, at any time."""
-        if self._controller is None:
+        if self._session is None:
             return
         for screen in self._screen_stacks[self._current_mode]:
             if isinstance(screen, ChatScreen):
                 screen.keep_draft()  # the model learns a moment later what the field has
-        drafts = self._controller.model.drafts()
-        if drafts != self._kept_drafts and self.state.keep_drafts(
-            self._session, self._controller.model.me, drafts
-        ):
-            self._kept_drafts = drafts
+        self._session.keep_drafts()
 
     # -- from the model to the screen ------------------------------------------------------------
 
-    def _changed(self) -> None:
-        """Have the changes of the model drawn: at once, or with the next frame."""
+    def model_changed(self) -> None:
+        """Draw the changes of the model: at once, or with the next frame."""
         if self._flush_due:
             return
         self._flush_due = True
@@ -351,9 +241,9 @@ class GochatApp(App[None]):
         self._flush_due = False
         self._flushed_at = time.monotonic()
         screen = next((s for s in self.screen_stack if isinstance(s, ChatScreen)), None)
-        if screen is None or self._controller is None or not screen.is_mounted:
+        if screen is None or self._session is None or not screen.is_mounted:
             return
-        model = self._controller.model
+        model = self._session.model
         changes = model.take_changes()
         if not changes:
             return
@@ -370,11 +260,17 @@ class GochatApp(App[None]):
         unread, mentioned = model.badges
         self._notifier.show_title(unread, mentioned=mentioned, person=model.me)
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run `work` as a task of the app; an unexpected exception ends the app."""
         self.run_worker(work, name=name, group="requests", exit_on_error=True)
 
-    def _report(self, text: str) -> None:
+    def report(self, text: str) -> None:
+        """Show what has failed."""
         self.notify(sentence(safe(text)), severity="error", markup=False)
+
+    def warn(self, text: str, *, title: str = "", seconds: float) -> None:
+        """Show a warning for so many seconds."""
+        self.notify(text, title=title, severity="warning", markup=False, timeout=seconds)
 
     def _painted(self) -> None:
         """Count the next frame from here: however long painting takes, keys get as long, too."""
@@ -390,7 +286,7 @@ class GochatApp(App[None]):
     def choose_theme(self, theme: str) -> None:
         """Change the colours, for good."""
         if theme not in self.available_themes:
-            self._report(f"There is no theme {theme}.")
+            self.report(f"There is no theme {theme}.")
             return
         self._apply(msgspec.structs.replace(self.preferences.settings, theme=theme))
 
@@ -406,9 +302,9 @@ class GochatApp(App[None]):
 
     def open_settings(self) -> None:
         """Show the settings."""
-        if self._controller is None:
+        if self._session is None:
             return
-        controller = self._controller
+        controller = self._session.controller
         view = controller.model.shown
         self.push_screen(
             SettingsScreen(
@@ -440,7 +336,7 @@ class GochatApp(App[None]):
             self.available_themes, key=lambda t: (not t.startswith(themes.OWN_PREFIX), t)
         )
         palette = Palette(self.keymap, names, self.theme, self._preview)
-        self._start(self._choose(palette), "palette")
+        self.start(self._choose(palette), "palette")
 
     def _preview(self, theme: str) -> None:
         self.theme = theme

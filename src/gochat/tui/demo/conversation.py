@@ -14,12 +14,12 @@ from typing import Final
 
 from gochat.client import ClientEvent, Outgoing
 from gochat.protocol.messages import LOBBY
+from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile import addresses
 from gochat.tui.profile.preferences import Preferences
 from gochat.tui.profile.state import State
-from gochat.tui.screens.connect import Credentials
 
 _RESTART: Final = (
     "I noticed. My client said *reconnecting*, and by the time I had read it, it was back."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from textual import on
@@ -15,6 +14,7 @@ from textual.widgets import Button, Input, Static
 
 from gochat.client.address import Security
 from gochat.errors import ChatError, ConfigError, ErrorCode, GochatError
+from gochat.tui.actions.session import Credentials
 from gochat.tui.input.typable import typable
 from gochat.tui.model.presentation import name as safe
 from gochat.tui.model.presentation import sentence
@@ -31,17 +31,6 @@ _FIELDS: Final = {
 }
 
 _PLAIN_TEXT: Final = "Not encrypted: others on the network can read it all, your password, too."
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What the form says. With `register` the account is created first."""
-
-    server: str
-    name: str
-    password: str
-    register: bool = False
-    invite: str | None = None
 
 
 class ConnectScreen(Screen[None]):

@@ -1,0 +1,218 @@
+"""A person's session on a server, from logging in to logging out: its client, model and drafts.
+
+The session survives its connections: after a cut the client resumes it. When the server ends it,
+the person is asked for the password, and all that is on the screen stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gochat.client import ConnectionState, NewLogin, StateChanged
+from gochat.client.spool import gather
+from gochat.errors import ConfigError, GochatError, OutboxInUse
+from gochat.tui.actions.client import ChatClient, OpenClient
+from gochat.tui.actions.controller import Controller
+from gochat.tui.input.keys import Keymap
+from gochat.tui.model.chat import Model
+from gochat.tui.model.presentation import name, sentence
+from gochat.tui.profile import addresses
+from gochat.tui.profile.state import Session, State
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """With what a person logs in. With `register` the account is created first."""
+
+    server: str
+    name: str
+    password: str
+    register: bool = False
+    invite: str | None = None
+
+
+class SessionApp(Protocol):
+    """What a session needs of the app."""
+
+    state: State
+
+    @property
+    def keymap(self) -> Keymap:
+        """The keys of all actions."""
+
+    def time(self) -> float:
+        """Return seconds that never go back."""
+
+    def wall_clock(self) -> float:
+        """Return the time of day, in seconds since the Unix epoch."""
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run `work` as a task of the app."""
+
+    def report(self, text: str) -> None:
+        """Show what has failed."""
+
+    def warn(self, text: str, *, title: str = "", seconds: float) -> None:
+        """Show a warning for so many seconds."""
+
+    async def ask_password(self, text: str) -> str | None:
+        """Show `text` and ask for the password; return None if the person gives none."""
+
+    def model_changed(self) -> None:
+        """Draw the changes of the model soon."""
+
+
+async def log_in(
+    stack: AsyncExitStack,
+    open_client: OpenClient,
+    app: SessionApp,
+    credentials: Credentials,
+    token: str | None = None,
+) -> ChatSession:
+    """Open a client that lives as long as `stack`, and log in; a `token` replaces the password.
+
+    Raises:
+        GochatError: the server can't be reached, or it refused.
+    """
+    client = await _open(stack, open_client, app, credentials.server)
+    if token is not None:
+        await client.resume(token)
+    else:
+        if credentials.register:
+            await client.register(credentials.name, credentials.password, credentials.invite)
+        await client.log_in(credentials.name, credentials.password)
+    return ChatSession(client, credentials.server, app)
+
+
+async def _open(
+    stack: AsyncExitStack, open_client: OpenClient, app: SessionApp, server: str
+) -> ChatClient:
+    outboxes = app.state.outboxes(server)
+    gather(outboxes)  # what other apps have left there
+    problem: ConfigError | None = None
+    for outbox in outboxes:
+        try:
+            return await stack.enter_async_context(open_client(server, outbox=outbox))
+        except OutboxInUse as error:
+            problem = error
+        except ConfigError as error:
+            problem = error
+            break
+    client = await stack.enter_async_context(open_client(server))
+    app.warn(f"What is not sent is lost when the app is closed: {name(str(problem))}.", seconds=10)
+    return client
+
+
+class ChatSession:
+    """One session: `server` is the URL, `model` what is known, `controller` does what is asked."""
+
+    def __init__(self, client: ChatClient, server: str, app: SessionApp) -> None:
+        self.server = server
+        self.model = Model(
+            client.name or "",
+            security=addresses.security(server),
+            clock=app.time,
+            now=app.wall_clock,
+        )
+        self.controller = Controller(
+            client, self.model, spawn=app.start, report=app.report, changed=app.model_changed
+        )
+        self._client, self._app = client, app
+        self._drafts = app.state.drafts(server, self.model.me)
+        self._kept_drafts: dict[str, str] = {}
+        self._is_leaving = False
+        self._is_asking = False  # for the password, after the session has ended
+        self.remember()
+
+    async def follow(self, show: Callable[[], Awaitable[object]]) -> None:
+        """Feed the model from the client's events; `show` it once there is a snapshot."""
+        has_begun = False
+        async for event in self._client.events():
+            self.model.apply(event)
+            if not has_begun and self.model.is_synchronised:
+                has_begun = True
+                self.model.take_outbox(self._client.outbox)
+                self.model.take_drafts(self._drafts)
+                await show()
+            if isinstance(event, StateChanged):
+                self._connection_changed(event)
+            elif isinstance(event, NewLogin):
+                self._show_login(event)
+            self._app.model_changed()
+
+    def remember(self) -> None:
+        """Keep the session's token, with which the next start logs in."""
+        self._app.state.remember(
+            Session(
+                server=self.server,
+                name=self._client.name or "",
+                token=self._client.token,
+                expires=self._client.token_expires or 0,
+            )
+        )
+
+    def keep_drafts(self) -> None:
+        """Write what is typed and not sent to the state directory, if it has changed."""
+        drafts = self.model.drafts()
+        if drafts != self._kept_drafts and self._app.state.keep_drafts(
+            self.server, self.model.me, drafts
+        ):
+            self._kept_drafts = drafts
+
+    def reconnect(self) -> None:
+        """Connect without further waiting; after the session has ended, ask for the password."""
+        if self._client.state is ConnectionState.OFFLINE:
+            self._ask_to_log_in()
+        else:
+            self._client.reconnect_now()
+
+    async def log_out(self) -> None:
+        """End the session for good, and forget its token."""
+        self._is_leaving = True
+        try:
+            await self._client.log_out()
+        except GochatError as error:
+            self._app.report(str(error))
+        self._app.state.remember(Session(server=self.server, name=self.model.me))
+
+    def _connection_changed(self, event: StateChanged) -> None:
+        if event.state is ConnectionState.CONNECTED:
+            self.remember()
+        elif event.state is ConnectionState.OFFLINE:
+            self._ask_to_log_in(event.reason)
+
+    def _show_login(self, login: NewLogin) -> None:
+        """Show that somebody has logged in as this person elsewhere; for long, as it may matter."""
+        how = "with your password" if login.by == "password" else "with your saved session"
+        self._app.warn(
+            f"Logged in {how} from a new address: {name(login.address)}. "
+            "If it was not you, change your password.",
+            title="New login",
+            seconds=60,
+        )
+
+    def _ask_to_log_in(self, reason: str = "") -> None:
+        # Each failed attempt ends offline, too: one question at a time.
+        if not self._is_leaving and not self._is_asking:
+            self._is_asking = True
+            self._app.start(self._log_in_again(reason), "log in again")
+
+    async def _log_in_again(self, reason: str) -> None:
+        client, me = self._client, self.model.me
+        text = f"Your session has ended: {name(reason)}." if reason else "Your session has ended."
+        try:
+            while client.state is ConnectionState.OFFLINE:
+                password = await self._app.ask_password(f"{text}\nYou are {name(me)}.")
+                if password is None:
+                    key = self._app.keymap.shown("reconnect")
+                    self._app.report(f"You are logged out. {key} logs you in again.")
+                    return
+                try:
+                    await client.log_in(me, password)
+                except GochatError as error:
+                    text = sentence(name(str(error)))
+        finally:
+            self._is_asking = False
