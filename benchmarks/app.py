@@ -31,7 +31,7 @@ from benchmarks.report import Report, Row, quantile
 from benchmarks.servers import PASSWORD, Gochat, cpu_exactly, wait_for
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import CreateRoom, LoggedIn, Login, Send, Sent
-from gochat.tui.profile.state import Session, State
+from gochat.tui.profile.state import SavedSession, StateDirectory
 
 COLUMNS: Final = 160
 ROWS: Final = 48
@@ -149,11 +149,11 @@ def _remember(server: Gochat, name: str, directory: Path) -> None:
         connection.sendall(server.greeting(name))
         logged_in = wait_for(connection, LoggedIn)
     assert isinstance(logged_in, LoggedIn)
-    session = Session(
+    session = SavedSession(
         server=f"gochat://127.0.0.1:{server.port}", name=name, token=logged_in.token,
         expires=logged_in.expires,
     )  # fmt: skip
-    State(directory).remember(session)
+    StateDirectory(directory).remember(session)
 
 
 # -- opening ---------------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ def make_app_keys() -> str:
     for action in keys.ACTIONS:
         name = "*fixed*" if action.fixed else f"`{action.name}`"
         lines.append(
-            f"| {shown.all_shown(action.name)} | {action.text} | {places[action.place]} | {name} |"
+            f"| {shown.all_shown(action.name)} | {action.text} | {places[action.scope]} | {name} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -24,7 +24,7 @@ from gochat.tui.app import GochatApp
 from gochat.tui.demo.conversation import furnish
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile.preferences import Preferences, Settings
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 
 IMAGES: Final = Path(__file__).resolve().parent / "images"
@@ -147,7 +147,7 @@ async def take(name: str) -> str:
         furnish(client)
     with TemporaryDirectory() as directory:
         app = GochatApp(
-            state=State(Path(directory)),
+            state=StateDirectory(Path(directory)),
             open_client=opener(client),
             preferences=Preferences(Settings(animations=False)),
             server=_SERVER,

@@ -30,7 +30,8 @@ from gochat.protocol import messages as wire
 from gochat.protocol.codec import decode_server_message
 from gochat.protocol.framing import frame
 from gochat.tui.model import presentation
-from gochat.tui.model.chat import Model
+from gochat.tui.model.chat import ChatModel
+from gochat.tui.text.sanitise import one_line
 
 TYPES: tuple[type[wire.Payload], ...] = get_args(wire.ServerMessage)
 ZONES: Final = (UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12)))
@@ -128,7 +129,7 @@ def decode_time(body: bytes) -> Any:
 class Events:
     """Takes the place of the client's buffer: hands every event on at once."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: ChatModel) -> None:
         self._model = model
 
     def put(self, events: Iterable[ClientEvent]) -> None:
@@ -147,7 +148,7 @@ class Person:
 
     def __init__(self) -> None:
         clock = FakeClock()
-        self.model = Model("mei", clock=clock.now, now=lambda: 1_700_000_000.0)
+        self.model = ChatModel("mei", clock=clock.now, now=lambda: 1_700_000_000.0)
         self.sync_state = SyncState(Outbox(clock), clock)
         self.sync_state.buffer = Events(self.model)  # type: ignore[assignment]
         self.take(
@@ -192,7 +193,7 @@ class Person:
         model.take_changes()
         model.lapse_typing()
         model.ordered(), model.next_unread(), model.counts(), presentation.connection_line(model)
-        presentation.name(" ".join(model.people.names()))
+        one_line(" ".join(model.people.names()))
         for view in model.conversations.values():
             presentation.typing_line(model.typists(view.conv))
             for entry in view.timeline:
@@ -265,7 +266,7 @@ async def test_client_comes_back_whatever_the_last_word_says(seconds: float) -> 
             state = await watcher.next_of(StateChanged)
         assert state.retry_in is not None
         assert state.retry_in <= 1.5 * MAX_RETRY_AFTER
-        model = Model("mei")
+        model = ChatModel("mei")
         model.apply(StateChanged(ConnectionState.RECONNECTING, float("inf")))
         assert model.retry_in()
 

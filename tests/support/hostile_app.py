@@ -9,7 +9,7 @@ from gochat.client import ConnectionState, StateChanged
 from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 
 #: Each would do something if it reached a terminal, a markup parser, or a reader's eye.
 ATTACKS = (
@@ -40,9 +40,9 @@ def main() -> None:
         )
         client.record("#lobby", "mei", attack, kind="topic")
         client.record(f"@p{number}{attack}"[:33], f"p{number}{attack}"[:32], attack)
-        client.tell(StateChanged(ConnectionState.RECONNECTING, None, attack))
+        client.emit(StateChanged(ConnectionState.RECONNECTING, None, attack))
     app = GochatApp(
-        state=State(Path(sys.argv[1])),
+        state=StateDirectory(Path(sys.argv[1])),
         open_client=opener(client),
         credentials=Credentials("gochat://127.0.0.1:8889", "ada", "a good password"),
     )

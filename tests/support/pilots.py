@@ -25,7 +25,7 @@ OpenApp = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 _SOON: Final = 0.04
 
 
-async def rest(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
+async def wait_until_idle(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
     """Wait until nothing is left to run now, or soon.
 
     In the place of Textual's ``wait_for_idle``, which takes at least 20 ms each time, twice for

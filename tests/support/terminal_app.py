@@ -12,7 +12,7 @@ from textual._xterm_parser import XTermParser
 
 from gochat import cli
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
-from gochat.tui.profile.state import Session, State
+from gochat.tui.profile.state import SavedSession, StateDirectory
 
 SERVER = "gochat://127.0.0.1:8889"
 
@@ -28,7 +28,7 @@ class BrokenClient(ScriptedClient):
 def main() -> int:
     """Run the app as ada, who is logged in, with a state directory; return its exit code."""
     directory = Path(sys.argv[1])
-    State(directory).remember(Session(server=SERVER, name="ada", token="token"))
+    StateDirectory(directory).remember(SavedSession(server=SERVER, name="ada", token="token"))
     if "GOCHAT_TEST_BROKEN_KEYS" in os.environ:
         XTermParser.tick = Mock(side_effect=RuntimeError("a bug in the parser"))  # type: ignore[method-assign]  # on purpose
     with patch("gochat.tui.start.open_client", opener(BrokenClient())):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from patience import PATIENCE
-from pilots import OpenApp, rest, settle, until
+from pilots import OpenApp, settle, until, wait_until_idle
 from textual.app import App
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
@@ -22,7 +22,7 @@ from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile.preferences import Preferences
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 
 #: Monday 23 November 2026, 12:00 UTC.
@@ -39,8 +39,8 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def _rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys are pressed as soon as there is nothing left to do."""
-    monkeypatch.setattr("textual.app.wait_for_idle", rest)
-    monkeypatch.setattr("textual.pilot.wait_for_idle", rest)
+    monkeypatch.setattr("textual.app.wait_for_idle", wait_until_idle)
+    monkeypatch.setattr("textual.pilot.wait_for_idle", wait_until_idle)
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -129,13 +129,15 @@ def client(clock: Clock) -> ScriptedClient:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
+def state(tmp_path: Path) -> StateDirectory:
     """A state directory of the test's own."""
-    return State(tmp_path / "state")
+    return StateDirectory(tmp_path / "state")
 
 
 @pytest.fixture
-def make_app(client: ScriptedClient, state: State, clock: Clock) -> Callable[..., GochatApp]:
+def make_app(
+    client: ScriptedClient, state: StateDirectory, clock: Clock
+) -> Callable[..., GochatApp]:
     """Make an app on the scripted client; logged in as ada unless told otherwise."""
 
     def make(

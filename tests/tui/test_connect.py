@@ -16,7 +16,7 @@ from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile.addresses import complete
-from gochat.tui.profile.state import Session, State
+from gochat.tui.profile.state import SavedSession, StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.screens.connect import ConnectScreen
 from gochat.tui.widgets.field import Field
@@ -36,7 +36,7 @@ def notice(pilot: Pilot[None]) -> str:
 
 
 async def test_name_and_password_and_enter_log_in(
-    open_app: OpenApp, client: ScriptedClient, state: State
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
 ) -> None:
     client.accounts["ada"] = "a good password"
     async with open_app(credentials=None) as pilot:
@@ -54,7 +54,7 @@ async def test_name_and_password_and_enter_log_in(
 
 
 async def test_the_password_is_kept_nowhere(
-    open_app: OpenApp, client: ScriptedClient, state: State
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
 ) -> None:
     async with open_app(credentials=None) as pilot:
         await typed(pilot, "ada")
@@ -123,19 +123,19 @@ async def test_what_is_missing_is_asked_for(open_app: OpenApp) -> None:
 
 
 async def test_a_remembered_session_is_resumed_without_asking(
-    open_app: OpenApp, client: ScriptedClient, state: State
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
 ) -> None:
-    state.remember(Session(server="gochat://chat.example:8889", name="ada", token="t"))
+    state.remember(SavedSession(server="gochat://chat.example:8889", name="ada", token="t"))
     async with open_app(credentials=None) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
     assert client.requests[:2] == [("open", "gochat://chat.example:8889"), ("resume", "t")]
 
 
 async def test_a_session_that_has_ended_asks_for_the_password_only(
-    open_app: OpenApp, client: ScriptedClient, state: State
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
 ) -> None:
     client.token_is_good = False
-    state.remember(Session(server="gochat://chat.example:8889", name="ada", token="t"))
+    state.remember(SavedSession(server="gochat://chat.example:8889", name="ada", token="t"))
     async with open_app(credentials=None) as pilot:
         await until(pilot, lambda: bool(error_at(pilot, "password")))
         screen = pilot.app.screen
@@ -146,11 +146,11 @@ async def test_a_session_that_has_ended_asks_for_the_password_only(
 
 
 async def test_own_server_stays_it_while_the_form_is_as_it_was(
-    open_app: OpenApp, client: ScriptedClient, state: State
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
 ) -> None:
     """It is shown by its address alone, and that by hand would be whoever has the port."""
     own = "gochat://127.0.0.1:8889?key_file=/state/server-8889.key"
-    state.remember(Session(server="gochat://127.0.0.1:8889", name="ada", token="of another"))
+    state.remember(SavedSession(server="gochat://127.0.0.1:8889", name="ada", token="of another"))
     async with open_app(size=(80, 24), credentials=None, server=own) as pilot:
         assert pilot.app.screen.query_one("#server", Input).value == "127.0.0.1:8889"
         await typed(pilot, "ada")
@@ -245,7 +245,7 @@ async def test_a_state_directory_that_cannot_be_written_is_said_and_ends_nothing
     client: ScriptedClient, tmp_path: Path
 ) -> None:
     (tmp_path / "state").write_text("a file where the directory should be")
-    state = State(tmp_path / "state")
+    state = StateDirectory(tmp_path / "state")
     app = GochatApp(state=state, open_client=opener(client), credentials=LOGIN)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await until(pilot, lambda: isinstance(app.screen, ChatScreen))
@@ -266,7 +266,7 @@ async def test_a_state_directory_that_cannot_be_written_is_said_and_ends_nothing
     ids=["in use", "unusable"],
 )
 async def test_an_outbox_that_cannot_be_used_is_done_without_and_said(
-    client: ScriptedClient, state: State, problem: ConfigError, tries: int
+    client: ScriptedClient, state: StateDirectory, problem: ConfigError, tries: int
 ) -> None:
     tried: list[Path] = []
 

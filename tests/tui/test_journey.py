@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 
 from gochat.client import open_client
 from gochat.tui.app import GochatApp
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,9 @@ PASSWORD = "a good password"
 async def person(server: Running, directory: Path) -> AsyncIterator[Pilot[None]]:
     """Open the app as one person has it: with a state directory of their own."""
     app = GochatApp(
-        state=State(directory), open_client=open_client, server=f"gochat://127.0.0.1:{server.port}"
+        state=StateDirectory(directory),
+        open_client=open_client,
+        server=f"gochat://127.0.0.1:{server.port}",
     )
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)

@@ -18,7 +18,7 @@ from textual.pilot import Pilot
 
 from gochat.client import Client, open_client
 from gochat.tui.app import GochatApp
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 
 pytestmark = pytest.mark.anyio
@@ -203,7 +203,7 @@ async def test_a_newcomer_finds_everything(tmp_path: Path, kind: type[Hands]) ->
         async with AsyncExitStack() as stack:
             mei = await stack.enter_async_context(mei_online(server))
             app = GochatApp(
-                state=State(tmp_path / "ada"),
+                state=StateDirectory(tmp_path / "ada"),
                 open_client=open_client,
                 server=f"gochat://127.0.0.1:{server.port}",
             )

@@ -29,7 +29,7 @@ from gochat.client.sync_state import SyncState
 from gochat.client.timeline import After
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
-from gochat.tui.model.chat import Model
+from gochat.tui.model.chat import ChatModel
 
 ME, LOBBY = "ada", "#lobby"
 LIMITS = wire.Limits(
@@ -73,7 +73,7 @@ class World:
         for outgoing in spooled:
             self.outbox.add(outgoing)
         self.room = SyncState(self.outbox, clock)
-        self.model = Model(ME, clock=lambda: 0.0, now=lambda: 0.0)
+        self.model = ChatModel(ME, clock=lambda: 0.0, now=lambda: 0.0)
         self.began = False
         # Under way: to the server, and from it, with the request that a frame answers.
         self.requests = deque[wire.Request]()

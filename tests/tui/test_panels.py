@@ -26,7 +26,7 @@ from gochat.tui.dialogs.search import SearchScreen
 from gochat.tui.dialogs.switcher import Switcher
 from gochat.tui.input.keys import read
 from gochat.tui.profile.preferences import Preferences, Settings
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.screens.connect import ConnectScreen
 
@@ -171,7 +171,7 @@ async def test_light_is_first_the_light_theme_of_the_app(open_app: OpenApp) -> N
 
 
 async def test_themes_are_shown_while_moving_and_only_kept_when_chosen(
-    open_app: OpenApp, client: ScriptedClient, state: State
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
 ) -> None:
     async with open_app() as pilot:
         await pilot.press("ctrl+p")
@@ -559,7 +559,7 @@ async def test_a_level_is_set_and_taken_back_when_it_fails(
         client.refusals["set_level"] = ConnectionLost("there is no connection")
         await typed(pilot, "/notify all")
         await until(pilot, lambda: level() == "none")
-        client.tell(Marked(conv="#lobby", read=0, level="mentions"))
+        client.emit(Marked(conv="#lobby", read=0, level="mentions"))
         await until(pilot, lambda: level() == "mentions")
 
 
@@ -678,7 +678,7 @@ async def test_help_begins_with_what_has_the_focus(
 
 
 async def test_settings_hold_at_once_and_are_kept(
-    open_app: OpenApp, client: ScriptedClient, state: State
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
 ) -> None:
     async with open_app() as pilot:
         await pilot.press("f5")
@@ -791,7 +791,7 @@ async def test_a_session_that_the_server_ends_asks_for_the_password_and_loses_no
 
 
 async def test_logging_out_asks_and_forgets_the_token(
-    open_app: OpenApp, client: ScriptedClient, state: State
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
 ) -> None:
     async with open_app() as pilot:
         await typed(pilot, "/logout")
@@ -839,7 +839,7 @@ async def test_a_login_from_a_new_address_is_shown_and_what_it_says_is_harmless(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
     async with open_app() as pilot:
-        client.tell(NewLogin(address="192.0.2.1\x1b[2J", by="token"))
+        client.emit(NewLogin(address="192.0.2.1\x1b[2J", by="token"))
         await until(pilot, lambda: "192.0.2.1" in screen_text(pilot))
         assert "\x1b" not in screen_text(pilot)
         assert "saved session" in screen_text(pilot).replace("\n", " ")
@@ -854,7 +854,7 @@ async def test_the_editor_gets_the_text_and_gives_it_back(
     async def edit(app: object, text: str) -> str:
         return f"{text} and more"
 
-    monkeypatch.setattr("gochat.tui.actions.writing.edit_text", edit)
+    monkeypatch.setattr("gochat.tui.actions.composer.edit_text", edit)
     async with open_app() as pilot:
         await type_text(pilot, "some")
         await pilot.press("ctrl+x")

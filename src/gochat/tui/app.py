@@ -27,17 +27,17 @@ from gochat.tui.dialogs.forms import LogInAgain
 from gochat.tui.dialogs.help import HelpScreen
 from gochat.tui.dialogs.palette import Palette
 from gochat.tui.dialogs.settings import SettingsScreen
-from gochat.tui.host.gc_pauses import Collector
+from gochat.tui.host.gc_pauses import IdleCollector
 from gochat.tui.host.notifier import Notifier
 from gochat.tui.input import commands, keys
 from gochat.tui.input.keys import Keymap
-from gochat.tui.model.presentation import name as safe
 from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses, themes
 from gochat.tui.profile.preferences import Preferences, Settings
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import NARROW, ChatScreen, ModelChanged
 from gochat.tui.screens.connect import ConnectScreen
+from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.row_list import RowList
 
 #: Seconds between two repaints while much happens: what people see as smooth.
@@ -64,7 +64,7 @@ class GochatApp(App[None]):
     def __init__(
         self,
         *,
-        state: State,
+        state: StateDirectory,
         open_client: OpenClient,
         preferences: Preferences | None = None,
         server: str | None = None,
@@ -86,7 +86,7 @@ class GochatApp(App[None]):
         #: False while the terminal says that another window or pane has the focus.
         self.is_in_front = True
         self._notifier = Notifier(self._write, clock)
-        self._collector = Collector()
+        self._collector = IdleCollector()
         for theme in themes.OWN:
             self.register_theme(theme)
         # Before it runs, or all the styles would be applied a second time.
@@ -251,12 +251,11 @@ class GochatApp(App[None]):
         screen.call_after_refresh(self._painted)
         for news in changes.attention:
             if news.kind == "invite":
-                text = (
-                    f"{safe(news.sender)} invites you to {safe(news.conv)}: /join {safe(news.conv)}"
-                )
+                room = one_line(news.conv)
+                text = f"{one_line(news.sender)} invites you to {room}: /join {room}"
                 self.notify(text, markup=False, timeout=10)
         if not self.is_in_front:
-            self._notifier.tell(changes.attention, self.preferences.settings)
+            self._notifier.notify(changes.attention, self.preferences.settings)
         unread, mentioned = model.badges
         self._notifier.show_title(unread, mentioned=mentioned, person=model.me)
 
@@ -266,7 +265,7 @@ class GochatApp(App[None]):
 
     def report(self, text: str) -> None:
         """Show what has failed."""
-        self.notify(sentence(safe(text)), severity="error", markup=False)
+        self.notify(sentence(one_line(text)), severity="error", markup=False)
 
     def warn(self, text: str, *, title: str = "", seconds: float) -> None:
         """Show a warning for so many seconds."""
@@ -351,8 +350,8 @@ class GochatApp(App[None]):
             self.choose_theme(name)
         elif kind == "action":
             action = keys.BY_NAME[name]
-            namespace: DOMNode = self if action.place == "app" else screen
-            if action.place == "input" and isinstance(screen, ChatScreen):
+            namespace: DOMNode = self if action.scope == "app" else screen
+            if action.scope == "input" and isinstance(screen, ChatScreen):
                 namespace = screen.composer.input
             await self.run_action(action.run, namespace)
         elif isinstance(screen, ChatScreen):
@@ -362,7 +361,7 @@ class GochatApp(App[None]):
                 screen.composer.input.write(f"/{name} ")
                 screen.composer.input.focus()
             else:
-                screen.deeds.carry_out(f"/{name}")
+                screen.actions.carry_out(f"/{name}")
 
     def action_help_quit(self) -> None:
         """Ctrl+C, where nothing is selected: say what it does, and what quits."""

@@ -21,7 +21,7 @@ from gochat.tui.host.terminal import (
 )
 from gochat.tui.profile import addresses, preferences
 from gochat.tui.profile.preferences import Preferences
-from gochat.tui.profile.state import State, default_directory
+from gochat.tui.profile.state import StateDirectory, default_directory
 
 
 def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path | None) -> int:
@@ -36,9 +36,9 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
         from gochat.tui.demo.conversation import demo_app
 
         with TemporaryDirectory(prefix="gochat-demo-") as directory:
-            state = State(Path(directory))
+            state = StateDirectory(Path(directory))
             return _run(demo_app(state, _preferences(state, config)))
-    state = State(state_dir or default_directory())
+    state = StateDirectory(state_dir or default_directory())
     server = addresses.complete(url) if url else None
     app = GochatApp(
         state=state,
@@ -49,7 +49,7 @@ def run_app(url: str | None, *, demo: bool, state_dir: Path | None, config: Path
     return _run(app)
 
 
-def _preferences(state: State, config: Path | None) -> Preferences:
+def _preferences(state: StateDirectory, config: Path | None) -> Preferences:
     problems = [problem for problem in (locale_problem(), state.secure()) if problem]
     found = preferences.load(state, config)
     return dataclasses.replace(found, problems=(*problems, *found.problems))

@@ -22,20 +22,20 @@ def filled(count: int) -> ItemIndex:
 
 
 def keys(index: ItemIndex) -> list[str]:
-    return [entry.item.key for entry in index]
+    return [node.item.key for node in index]
 
 
 def assert_sums_hold(index: ItemIndex) -> None:
     offset = 0
     previous = None
-    for entry in index:
-        assert index.offset_of(entry) == offset
-        assert index.at_offset(offset) == (entry, 0)
-        assert index.at_order(entry.order) is entry
-        assert previous is None or previous.order < entry.order
-        assert entry.previous is previous
-        offset += entry.height
-        previous = entry
+    for node in index:
+        assert index.offset_of(node) == offset
+        assert index.at_offset(offset) == (node, 0)
+        assert index.at_order(node.order) is node
+        assert previous is None or previous.order < node.order
+        assert node.previous is previous
+        offset += node.height
+        previous = node
     assert offset == index.total
     assert index.last is previous
 
@@ -71,22 +71,22 @@ def test_there_is_always_room_between_two() -> None:
 
 def test_heights_are_those_that_were_measured() -> None:
     index = filled(1000)
-    entry = index.get("500")
-    assert entry is not None
-    index.set_height(entry, 7)
-    assert index.is_exact(entry)
+    node = index.get("500")
+    assert node is not None
+    index.set_height(node, 7)
+    assert index.is_exact(node)
     assert_sums_hold(index)
     index.set_columns(40)
-    assert not index.is_exact(entry)
+    assert not index.is_exact(node)
     assert_sums_hold(index)
 
 
 def test_an_item_that_leaves_is_not_found() -> None:
     index = filled(10)
-    entry = index.get("5")
-    assert entry is not None
-    order = entry.order
-    index.remove(entry)
+    node = index.get("5")
+    assert node is not None
+    order = node.order
+    index.remove(node)
     found = index.at_order(order)
     assert found is not None
     assert found.item.key == "6"
@@ -99,9 +99,9 @@ def test_an_item_that_leaves_is_not_found() -> None:
 
 def test_an_empty_index_has_no_rows() -> None:
     index = filled(1)
-    entry = index.first
-    assert entry is not None
-    index.remove(entry)
+    node = index.first
+    assert node is not None
+    index.remove(node)
     assert index.at_offset(0) is None
     assert (len(index), index.total, index.first, index.last) == (0, 0, None, None)
 

@@ -35,8 +35,8 @@ def log(*items: LogItem, width: int = 80, height: int = 100) -> LogModel:
 def shown(model: LogModel) -> list[str]:
     """The visible rows as text."""
     return [
-        "".join(piece.text for piece in model.laid(entry).rows[row].pieces).rstrip()
-        for entry, row in model.window.rows()
+        "".join(piece.text for piece in model.layout(node).rows[row].pieces).rstrip()
+        for node, row in model.window.rows()
     ]
 
 
@@ -166,11 +166,11 @@ def test_runs_grow_at_both_ends() -> None:
 
 def test_a_run_is_cut_by_what_takes_the_place_of_one_of_it() -> None:
     model = log(*(notice(number, who) for number, who in enumerate(["anna", "bo", "li", "tom"])))
-    entry = model.get("n1")
-    assert entry is not None
-    model.replace(entry, message(1))
+    node = model.get("n1")
+    assert node is not None
+    model.replace(node, message(1))
     assert texts(model)[1:] == ["anna joined", "mei", "text 1", "li and tom joined"]
-    model.remove(entry)
+    model.remove(node)
     assert texts(model)[1:] == ["anna, li and tom joined"]
 
 
@@ -252,12 +252,12 @@ def test_an_item_with_a_known_key_takes_its_place() -> None:
 
 def test_a_pending_message_becomes_the_sent_one() -> None:
     model = log(message(1), replace(message(2), key="cid", state="pending"), message(3))
-    entry = model.get("cid")
-    assert entry is not None
-    model.replace(entry, message(2))
+    node = model.get("cid")
+    assert node is not None
+    model.replace(node, message(2))
     assert texts(model)[2:] == ["text 1", "text 2", "text 3"]
     assert model.get("cid") is None
-    assert model.get("m2") is entry
+    assert model.get("m2") is node
 
 
 def test_what_comes_before_a_pending_message_is_put_there() -> None:
@@ -280,9 +280,9 @@ def test_a_removed_message_takes_its_place_in_the_count_of_new_ones() -> None:
     model = log(*many(50), height=5)
     model.window.scroll(-20)
     model.append(many(3, 50))
-    entry = model.get("m51")
-    assert entry is not None
-    model.remove(entry)
+    node = model.get("m51")
+    assert node is not None
+    model.remove(node)
     assert model.unseen == 2
 
 
@@ -357,14 +357,14 @@ def test_what_happens_above_moves_nothing(change: str) -> None:
     model = log(*many(50), height=5)
     model.window.scroll(-10)
     before = shown(model)
-    entry = model.get("m5")
-    assert entry is not None
+    node = model.get("m5")
+    assert node is not None
     if change == "replace":
-        model.replace(entry, message(5, "longer\n" * 20))
+        model.replace(node, message(5, "longer\n" * 20))
     elif change == "remove":
-        model.remove(entry)
+        model.remove(node)
     else:
-        model.insert_before(entry, many(5, 100))
+        model.insert_before(node, many(5, 100))
     assert shown(model) == before
 
 
@@ -400,11 +400,11 @@ def test_a_higher_window_than_log_shows_all() -> None:
 def test_the_row_at_the_top_may_go() -> None:
     model = log(*many(50), height=5)
     model.window.scroll(-10)
-    key = model.window.rows()[0].entry.item.key
-    entry = model.get(key)
-    assert entry is not None
+    key = model.window.rows()[0].node.item.key
+    node = model.get(key)
+    assert node is not None
     following = texts(model)[1]
-    model.remove(entry)
+    model.remove(node)
     assert texts(model)[0] == following
 
 
@@ -433,9 +433,9 @@ def test_dragging_the_scroll_bar_goes_there() -> None:
 def test_all_of_a_message_comes_into_view() -> None:
     model = log(*many(50), height=6)
     for key in ("m10", "m40", "m11"):
-        entry = model.get(key)
-        assert entry is not None
-        model.window.show(entry)
+        node = model.get(key)
+        assert node is not None
+        model.window.show(node)
         assert f"text {key[1:]}" in texts(model)
 
 

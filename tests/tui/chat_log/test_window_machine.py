@@ -62,20 +62,22 @@ class LogMachine(RuleBasedStateMachine):
         rows = self.model.window.rows()
         if not rows or self.model.window.at_end:
             return None
-        entry, row = rows[0]
-        return entry.item.key, self.model.laid(entry).rows[row].place
+        node, row = rows[0]
+        return node.item.key, self.model.layout(node).rows[row].position
 
     def assert_top(self, before: tuple[str, tuple[int, int]] | None) -> None:
         """The row that was at the top is there, unless the end of the log pushed it down."""
         rows = self.model.window.rows()
         if before is None or self.model.window.at_end:
             return
-        entry, row = rows[0]
-        laid = self.model.laid(entry).rows
+        node, row = rows[0]
+        layout = self.model.layout(node).rows
         key, place = before
-        assert entry.item.key == key
+        assert node.item.key == key
         # The same place, or what holds it: its row may have vanished, or begin further left.
-        assert row == max((n for n, other in enumerate(laid) if other.place <= place), default=0)
+        assert row == max(
+            (n for n, other in enumerate(layout) if other.position <= place), default=0
+        )
 
     @rule(parts=st.lists(st.tuples(_KINDS, _TEXTS), min_size=1, max_size=6))
     def append(self, parts: list[tuple[str, str]]) -> None:
@@ -93,8 +95,8 @@ class LogMachine(RuleBasedStateMachine):
     @rule(parts=st.lists(st.tuples(_KINDS, _TEXTS), min_size=1, max_size=6))
     def prepend(self, parts: list[tuple[str, str]]) -> None:
         rows = self.model.window.rows()
-        before = (rows[0].entry, rows[0].row) if rows else None
-        place = self.model.place(*before) if before else None
+        before = (rows[0].node, rows[0].row) if rows else None
+        place = self.model.position(*before) if before else None
         new = []
         for kind, text in reversed(parts):
             self.first -= 1
@@ -102,7 +104,7 @@ class LogMachine(RuleBasedStateMachine):
         new.reverse()
         self.items = new + self.items
         self.model.prepend(new)
-        if before and before[0].is_told and place is not None and not self.model.window.at_end:
+        if before and before[0].is_rendered and place is not None and not self.model.window.at_end:
             self.assert_top((before[0].item.key, place))
 
     @precondition(lambda self: self.items)
@@ -110,22 +112,22 @@ class LogMachine(RuleBasedStateMachine):
     def replace(self, data: st.DataObject, kind: str, text: str) -> None:
         number = data.draw(st.integers(0, len(self.items) - 1))
         old = self.items[number]
-        entry = self.model.get(old.key)
-        assert entry is not None
+        node = self.model.get(old.key)
+        assert node is not None
         item = self.item(kind, text, number, old.key if data.draw(st.booleans()) else None)
         if old.key == self.unread and item.key != old.key:
             self.unread = None
             self.model.set_unread_after(None)
         self.items[number] = item
-        self.model.replace(entry, item)
+        self.model.replace(node, item)
 
     @precondition(lambda self: self.items)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
         item = self.items.pop(data.draw(st.integers(0, len(self.items) - 1)))
-        entry = self.model.get(item.key)
-        assert entry is not None
-        self.model.remove(entry)
+        node = self.model.get(item.key)
+        assert node is not None
+        self.model.remove(node)
 
     @precondition(lambda self: self.items)
     @rule(data=st.data(), kind=_KINDS, text=_TEXTS)
@@ -182,11 +184,11 @@ class LogMachine(RuleBasedStateMachine):
     def told(model: LogModel) -> list[tuple[str, tuple[int, int], str]]:
         return [
             (
-                entry.item.key,
-                model.laid(entry).rows[row].place,
-                "".join(piece.text for piece in model.laid(entry).rows[row].pieces),
+                node.item.key,
+                model.layout(node).rows[row].position,
+                "".join(piece.text for piece in model.layout(node).rows[row].pieces),
             )
-            for entry, row in model.window.rows()
+            for node, row in model.window.rows()
         ]
 
     def position(self, everything: list[tuple[str, tuple[int, int], str]]) -> int:
@@ -205,15 +207,15 @@ class LogMachine(RuleBasedStateMachine):
         model = self.model
         total = model.total
         offset = 0
-        entry = model.first
+        node = model.first
         assert 0 <= model.window.offset <= max(0, total - 1)
-        while entry is not None:
+        while node is not None:
             found = model.index.at_offset(offset)
-            if entry.height and found is not None:
-                assert found == (entry, 0)
-                assert model.index.offset_of(entry) == offset
-            offset += entry.height
-            entry = entry.next
+            if node.height and found is not None:
+                assert found == (node, 0)
+                assert model.index.offset_of(node) == offset
+            offset += node.height
+            node = node.next
         assert offset == model.total
 
 

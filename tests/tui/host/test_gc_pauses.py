@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from gochat.tui.host import gc_pauses
-from gochat.tui.host.gc_pauses import DUE, IDLE, OVERDUE, Collector
+from gochat.tui.host.gc_pauses import DUE, IDLE, OVERDUE, IdleCollector
 
 
 class Heap:
@@ -19,7 +19,7 @@ class Heap:
         self.now = 100.0
         self.grown = 0
         self.collections = 0
-        self.collector = Collector(lambda: self.now, lambda: (0, 0, self.grown), self._collect)
+        self.collector = IdleCollector(lambda: self.now, lambda: (0, 0, self.grown), self._collect)
 
     def _collect(self) -> None:
         self.collections += 1
@@ -74,5 +74,5 @@ def test_no_full_collection_is_made_unasked() -> None:
     while gc.get_count()[2] < 2 * DUE:  # ten times of what Python makes one after
         kept.append([[] for _ in range(1000)])
     assert gc.get_stats()[2]["collections"] == full
-    Collector(clock=iter([0.0, 10 * IDLE]).__next__).look()
+    IdleCollector(clock=iter([0.0, 10 * IDLE]).__next__).look()
     assert gc.get_stats()[2]["collections"] == full + 1

@@ -21,7 +21,7 @@ import pytest
 from patience import PATIENCE
 from terminal_app import SERVER
 
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 
 _SCRIPT = Path(__file__).parents[2] / "support" / "terminal_app.py"
 _SEQUENCE = re.compile(rb"\x1b(\[[0-9:;<=>?]*[ !\"$']?[@-~]|\][^\x1b\x07]*(\x1b\\|\x07)|[78=>])")
@@ -93,7 +93,7 @@ class Terminal:
 
 @contextmanager
 def app_on_terminal(
-    state: State, *, is_session: bool = False, **environ: str
+    state: StateDirectory, *, is_session: bool = False, **environ: str
 ) -> Iterator[Terminal]:
     """Run the app; with `is_session` as a shell in a terminal does, so that signals reach it."""
     leader, follower = pty.openpty()
@@ -118,12 +118,14 @@ def app_on_terminal(
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
+def state(tmp_path: Path) -> StateDirectory:
     """The state directory, which outlives the app."""
-    return State(tmp_path / "state")
+    return StateDirectory(tmp_path / "state")
 
 
-def test_typing_reaches_the_composer_when_the_focus_was_lost_at_the_start(state: State) -> None:
+def test_typing_reaches_the_composer_when_the_focus_was_lost_at_the_start(
+    state: StateDirectory,
+) -> None:
     with app_on_terminal(state) as terminal:
         terminal.press(_FOCUS_OUT)
         terminal.sees("Online")
@@ -135,7 +137,7 @@ def test_typing_reaches_the_composer_when_the_focus_was_lost_at_the_start(state:
         assert terminal.is_usable()
 
 
-def test_bytes_that_are_not_utf_8_are_replaced(state: State) -> None:
+def test_bytes_that_are_not_utf_8_are_replaced(state: StateDirectory) -> None:
     with app_on_terminal(state) as terminal:
         terminal.sees("Online")
         terminal.press(b"typed \xff \xc3( ")
@@ -147,13 +149,13 @@ def test_bytes_that_are_not_utf_8_are_replaced(state: State) -> None:
         assert terminal.is_usable()
 
 
-def drafts(state: State) -> dict[str, str]:
+def drafts(state: StateDirectory) -> dict[str, str]:
     return state.drafts(SERVER, "ada")
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_signal_keeps_the_draft_and_restores_the_terminal(
-    state: State, number: signal.Signals
+    state: StateDirectory, number: signal.Signals
 ) -> None:
     with app_on_terminal(state) as terminal:
         terminal.sees("Online")
@@ -165,7 +167,9 @@ def test_a_signal_keeps_the_draft_and_restores_the_terminal(
 
 
 @pytest.mark.parametrize("is_session", [True, False], ids=["with SIGHUP", "without"])
-def test_a_terminal_that_goes_away_leaves_the_draft(state: State, *, is_session: bool) -> None:
+def test_a_terminal_that_goes_away_leaves_the_draft(
+    state: StateDirectory, *, is_session: bool
+) -> None:
     with app_on_terminal(state, is_session=is_session) as terminal:
         terminal.sees("Online")
         terminal.types("just typed")
@@ -174,7 +178,7 @@ def test_a_terminal_that_goes_away_leaves_the_draft(state: State, *, is_session:
     assert drafts(state) == {"#lobby": "just typed"}
 
 
-def test_a_crash_keeps_the_draft_and_restores_the_terminal(state: State) -> None:
+def test_a_crash_keeps_the_draft_and_restores_the_terminal(state: StateDirectory) -> None:
     with app_on_terminal(state) as terminal:
         terminal.sees("Online")
         terminal.types("just typed")
@@ -185,7 +189,7 @@ def test_a_crash_keeps_the_draft_and_restores_the_terminal(state: State) -> None
     assert drafts(state) == {"#lobby": "just typed"}
 
 
-def test_a_crash_of_the_thread_that_reads_keys_is_a_failure(state: State) -> None:
+def test_a_crash_of_the_thread_that_reads_keys_is_a_failure(state: StateDirectory) -> None:
     with app_on_terminal(state, GOCHAT_TEST_BROKEN_KEYS="1") as terminal:
         assert terminal.code() == 1
         assert terminal.is_usable()
@@ -196,7 +200,9 @@ def test_a_crash_of_the_thread_that_reads_keys_is_a_failure(state: State) -> Non
     "editor", ["no-such-editor", "vi 'unbalanced", "rm", "false"],
     ids=["missing", "unbalanced quote", "deletes its file", "fails"],
 )  # fmt: skip
-def test_an_editor_that_fails_leaves_the_text_and_the_app(state: State, editor: str) -> None:
+def test_an_editor_that_fails_leaves_the_text_and_the_app(
+    state: StateDirectory, editor: str
+) -> None:
     with app_on_terminal(state, VISUAL="", EDITOR=editor) as terminal:
         terminal.sees("Online")
         terminal.types("just typed")

@@ -50,7 +50,7 @@ class Recorder:
         ("/away at lunch", [("away", "at lunch")]),
         ("/back", [("away", None)]),
         ("/notify mentions", [("set_level", "mentions")]),
-        ("/notify loud", [("tell", "Write /notify all, /notify mentions or /notify none.")]),
+        ("/notify loud", [("notify", "Write /notify all, /notify mentions or /notify none.")]),
         ("/theme nord", [("set_theme", "nord")]),
         ("/search two words", [("open_panel", "search", "two words")]),
         ("/help topic", [("open_panel", "help", "topic")]),

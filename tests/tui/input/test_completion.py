@@ -9,12 +9,12 @@ import pytest
 from gochat.client import Conversation, Message, Person, Synchronised
 from gochat.tui.input import emoji, fuzzy
 from gochat.tui.input.completion import Sources, complete
-from gochat.tui.model.chat import Model
+from gochat.tui.model.chat import ChatModel
 
 
 @pytest.fixture
 def sources() -> Sources:
-    model = Model("ada")
+    model = ChatModel("ada")
     model.apply(
         Synchronised(
             tuple(Person(name=name) for name in ("ada", "mei", "Melanie", "tomas", "小林")),

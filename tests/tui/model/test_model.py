@@ -23,7 +23,7 @@ from gochat.client import (
     StateChanged,
     Synchronised,
 )
-from gochat.tui.model.chat import FRESH, KEPT, Model
+from gochat.tui.model.chat import FRESH, KEPT, ChatModel
 from gochat.tui.model.views import Attention
 
 NOW = 1_795_435_200.0
@@ -40,8 +40,8 @@ def message(seq: int, sender: str = "mei", to: str = "#lobby", **fields: Any) ->
 
 
 @pytest.fixture
-def model() -> Model:
-    model = Model("ada", clock=lambda: NOW, now=lambda: NOW)
+def model() -> ChatModel:
+    model = ChatModel("ada", clock=lambda: NOW, now=lambda: NOW)
     people = tuple(Person(name=name) for name in ("ada", "mei", "tomas"))
     model.apply(
         Synchronised(
@@ -57,7 +57,7 @@ def model() -> Model:
     return model
 
 
-def badges(model: Model) -> dict[str, tuple[int, int]]:
+def badges(model: ChatModel) -> dict[str, tuple[int, int]]:
     return {
         view.conv: (view.unread, view.mentions)
         for view in model.ordered()
@@ -65,25 +65,25 @@ def badges(model: Model) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_the_lobby_is_shown_first_and_heads_the_list(model: Model) -> None:
+def test_the_lobby_is_shown_first_and_heads_the_list(model: ChatModel) -> None:
     assert model.current == "#lobby"
     assert [view.conv for view in model.ordered()] == ["#lobby", "#design", "@mei"]
 
 
-def test_messages_of_others_are_counted_and_mentions_marked(model: Model) -> None:
+def test_messages_of_others_are_counted_and_mentions_marked(model: ChatModel) -> None:
     model.apply(message(6, to="#design"))
     model.apply(message(7, to="#design", mentions=("ada",)))
     model.apply(message(4, to="@ada"))
     assert badges(model) == {"#design": (2, 1), "@mei": (1, 0)}
 
 
-def test_entries_that_are_no_messages_are_not_counted(model: Model) -> None:
+def test_entries_that_are_no_messages_are_not_counted(model: ChatModel) -> None:
     model.apply(message(6, to="#design", kind="join", text=""))
     model.apply(message(7, to="#design", kind="react", ref=5, text="👍"))
     assert badges(model) == {}
 
 
-def test_what_the_picture_counts_already_is_not_counted_again(model: Model) -> None:
+def test_what_the_picture_counts_already_is_not_counted_again(model: ChatModel) -> None:
     model.apply(
         Synchronised((), (conversation("#lobby", 10), conversation("#design", 7, unread=2)))
     )
@@ -93,7 +93,7 @@ def test_what_the_picture_counts_already_is_not_counted_again(model: Model) -> N
     assert badges(model) == {"#design": (3, 0)}
 
 
-def test_what_one_says_oneself_is_not_unread_and_hides_nothing_that_is(model: Model) -> None:
+def test_what_one_says_oneself_is_not_unread_and_hides_nothing_that_is(model: ChatModel) -> None:
     model.apply(message(6, sender="ada", to="#design"))
     assert badges(model) == {}
     assert model.conversations["#design"].read == 6
@@ -103,7 +103,7 @@ def test_what_one_says_oneself_is_not_unread_and_hides_nothing_that_is(model: Mo
     assert model.conversations["#design"].read == 6
 
 
-def test_another_device_reads_and_the_counts_follow(model: Model) -> None:
+def test_another_device_reads_and_the_counts_follow(model: ChatModel) -> None:
     model.apply(message(6, to="#design"))
     model.apply(Marked(conv="#design", read=6))
     assert badges(model) == {}
@@ -111,13 +111,13 @@ def test_another_device_reads_and_the_counts_follow(model: Model) -> None:
     assert model.conversations["#design"].level == "none"
 
 
-def test_a_first_private_message_opens_its_conversation(model: Model) -> None:
+def test_a_first_private_message_opens_its_conversation(model: ChatModel) -> None:
     model.apply(message(1, sender="tomas", to="@ada"))
     assert "@tomas" in model.conversations
     assert badges(model) == {"@tomas": (1, 0)}
 
 
-def test_a_level_hides_counts_but_not_mentions(model: Model) -> None:
+def test_a_level_hides_counts_but_not_mentions(model: ChatModel) -> None:
     model.set_level("#design", "mentions")
     model.apply(message(6, to="#design"))
     assert model.conversations["#design"].badge == 0
@@ -127,7 +127,7 @@ def test_a_level_hides_counts_but_not_mentions(model: Model) -> None:
     assert model.conversations["#design"].badge == 0
 
 
-def test_next_unread_takes_mentions_and_private_messages_first(model: Model) -> None:
+def test_next_unread_takes_mentions_and_private_messages_first(model: ChatModel) -> None:
     assert model.next_unread() is None
     model.apply(message(6, to="#design"))
     assert model.next_unread() == "#design"
@@ -135,7 +135,7 @@ def test_next_unread_takes_mentions_and_private_messages_first(model: Model) -> 
     assert model.next_unread() == "@mei"
 
 
-def test_the_divider_is_where_one_had_read_to(model: Model) -> None:
+def test_the_divider_is_where_one_had_read_to(model: ChatModel) -> None:
     model.apply(message(6, to="#design"))
     view = model.show("#design")
     assert view.divider == 5
@@ -146,7 +146,7 @@ def test_the_divider_is_where_one_had_read_to(model: Model) -> None:
     assert model.show("#design").divider is None
 
 
-def test_arrivals_and_departures_are_told_in_the_lobby_and_in_private(model: Model) -> None:
+def test_arrivals_and_departures_are_told_in_the_lobby_and_in_private(model: ChatModel) -> None:
     model.show("@mei")
     model.apply(message(11))
     model.apply(message(4, sender="ada", to="@mei"))
@@ -157,14 +157,14 @@ def test_arrivals_and_departures_are_told_in_the_lobby_and_in_private(model: Mod
     assert [e.text for e in model.conversations["@mei"].timeline][1:] == ["offline"]
 
 
-def test_someone_who_left_and_came_back_is_simply_online(model: Model) -> None:
+def test_someone_who_left_and_came_back_is_simply_online(model: ChatModel) -> None:
     model.apply(Presence(online=(Person(name="mei", away="lunch"),), offline=("mei",)))
     person = model.people.get("mei")
     assert person is not None
     assert person.away == "lunch"
 
 
-def test_thousands_arrive_without_a_line_each(model: Model) -> None:
+def test_thousands_arrive_without_a_line_each(model: ChatModel) -> None:
     model.apply(message(11))
     model.apply(Presence(online=tuple(Person(name=f"p{n:04}") for n in range(3000))))
     assert len(model.people) == 3003
@@ -172,7 +172,7 @@ def test_thousands_arrive_without_a_line_each(model: Model) -> None:
     assert model.people.matching("p29")[:2] == ["p2900", "p2901"]
 
 
-def test_joining_leaving_and_being_removed_change_the_list(model: Model) -> None:
+def test_joining_leaving_and_being_removed_change_the_list(model: ChatModel) -> None:
     model.apply(message(1, sender="ada", to="#music", kind="join", text=""))
     assert model.conversations["#music"].joined
     model.apply(message(2, sender="ada", to="#music", kind="leave", text=""))
@@ -184,7 +184,7 @@ def test_joining_leaving_and_being_removed_change_the_list(model: Model) -> None
     assert "#design" not in model.conversations
 
 
-def test_topic_access_and_operators_follow_the_log(model: Model) -> None:
+def test_topic_access_and_operators_follow_the_log(model: ChatModel) -> None:
     model.apply(message(6, to="#design", kind="topic", text="New looks"))
     model.apply(message(7, to="#design", kind="access", text="private"))
     model.apply(message(8, to="#design", kind="operator", text="ada"))
@@ -194,7 +194,7 @@ def test_topic_access_and_operators_follow_the_log(model: Model) -> None:
     assert not view.operator
 
 
-def test_an_invitation_is_told_and_adds_no_room(model: Model) -> None:
+def test_an_invitation_is_told_and_adds_no_room(model: ChatModel) -> None:
     model.apply(message(9, to="#secret", kind="invite", text="ada"))
     assert model.take_changes().attention == [Attention("#secret", "mei", "", "invite")]
     assert "#secret" not in model.conversations
@@ -208,24 +208,24 @@ def test_an_invitation_is_told_and_adds_no_room(model: Model) -> None:
         (message(6, to="#design"), "message"),
     ],
 )
-def test_what_may_want_attention_is_told(model: Model, event: Message, kind: str) -> None:
+def test_what_may_want_attention_is_told(model: ChatModel, event: Message, kind: str) -> None:
     model.apply(event)
     (attention,) = model.take_changes().attention
     assert attention.kind == kind
 
 
-def test_history_never_wants_attention(model: Model) -> None:
+def test_history_never_wants_attention(model: ChatModel) -> None:
     model.apply(message(4, to="@ada", ts=int(NOW * 1000) - FRESH - 1))
     assert model.take_changes().attention == []
 
 
-def test_a_muted_conversation_wants_no_attention(model: Model) -> None:
+def test_a_muted_conversation_wants_no_attention(model: ChatModel) -> None:
     model.set_level("#design", "none")
     model.apply(message(6, to="#design", mentions=("ada",)))
     assert model.take_changes().attention == []
 
 
-def test_typing_lapses(model: Model) -> None:
+def test_typing_lapses(model: ChatModel) -> None:
     now = NOW
     model._clock = lambda: now
     model.apply(IsTyping(to="@ada", from_="mei"))
@@ -237,13 +237,13 @@ def test_typing_lapses(model: Model) -> None:
     assert model.typists("@mei") == []
 
 
-def test_a_message_ends_the_typing(model: Model) -> None:
+def test_a_message_ends_the_typing(model: ChatModel) -> None:
     model.apply(IsTyping(to="@ada", from_="mei"))
     model.apply(message(4, to="@ada"))
     assert model.typists("@mei") == []
 
 
-def test_a_message_of_ones_own_is_pending_then_sent(model: Model) -> None:
+def test_a_message_of_ones_own_is_pending_then_sent(model: ChatModel) -> None:
     outgoing = Outgoing(to="#lobby", text="hello")
     model.put_outgoing(outgoing)
     assert model.counts() == (1, 0)
@@ -254,7 +254,7 @@ def test_a_message_of_ones_own_is_pending_then_sent(model: Model) -> None:
     assert [(e.key, e.state) for e in model.shown.timeline] == [("11", "sent")]
 
 
-def test_a_refused_message_stays_with_its_reason(model: Model) -> None:
+def test_a_refused_message_stays_with_its_reason(model: ChatModel) -> None:
     outgoing = Outgoing(to="@nobody", text="hello")
     model.put_outgoing(outgoing)
     outgoing.become_failed(ChatError("unknown_person", "there is no nobody"))
@@ -266,7 +266,7 @@ def test_a_refused_message_stays_with_its_reason(model: Model) -> None:
     assert model.counts() == (0, 0)
 
 
-def test_what_waits_for_a_room_that_one_was_removed_from_stays_in_sight(model: Model) -> None:
+def test_what_waits_for_a_room_that_one_was_removed_from_stays_in_sight(model: ChatModel) -> None:
     """It was written before, and the app was left; it is refused, and the person decides."""
     outgoing = Outgoing(to="#gone", text="hello")
     model.take_outbox([outgoing])
@@ -285,14 +285,14 @@ def test_what_waits_for_a_room_that_one_was_removed_from_stays_in_sight(model: M
     assert "#gone" not in model.conversations
 
 
-def test_a_conversation_is_one_however_its_name_is_typed(model: Model) -> None:
+def test_a_conversation_is_one_however_its_name_is_typed(model: ChatModel) -> None:
     outgoing = Outgoing(to="@Mei", text="hello")
     model.put_outgoing(outgoing)
     assert [e.text for e in model.show("@MEI").timeline] == ["hello"]
     assert model.current == "@mei"
 
 
-def test_a_conversation_takes_the_spelling_of_the_server(model: Model) -> None:
+def test_a_conversation_takes_the_spelling_of_the_server(model: ChatModel) -> None:
     """The app can't know that the server takes the two for the same: full-width letters."""
     typed, other = Outgoing(to="@ｋｏｆｉ", text="hello"), Outgoing(to="@ｋｏｆｉ", text="again")
     model.show("@ｋｏｆｉ").draft = "and"
@@ -311,7 +311,7 @@ def test_a_conversation_takes_the_spelling_of_the_server(model: Model) -> None:
     assert [e.state for e in model.shown.timeline] == ["sent", "sent", "failed"]
 
 
-def test_a_reset_replaces_what_is_shown(model: Model) -> None:
+def test_a_reset_replaces_what_is_shown(model: ChatModel) -> None:
     model.apply(message(11))
     model.apply(Reset("#lobby", "e2", (message(700), message(701))))
     view = model.conversations["#lobby"]
@@ -321,21 +321,21 @@ def test_a_reset_replaces_what_is_shown(model: Model) -> None:
     assert view.timeline.last == 702
 
 
-def test_a_page_of_another_epoch_is_not_mixed_in(model: Model) -> None:
+def test_a_page_of_another_epoch_is_not_mixed_in(model: ChatModel) -> None:
     model.apply(message(11))
     page = HistoryPage(conv="#lobby", epoch="old", head=10, entries=(message(10),))
     assert model.add_page(page, "older") == 0
     assert [e.key for e in model.shown.timeline] == ["11"]
 
 
-def test_the_connection_counts_down(model: Model) -> None:
+def test_the_connection_counts_down(model: ChatModel) -> None:
     model.apply(StateChanged(ConnectionState.RECONNECTING, 4.2, "cut"))
     assert model.retry_in() == 4
     model.apply(StateChanged(ConnectionState.CONNECTED))
     assert model.retry_in() is None
 
 
-def test_changes_are_told_once_and_only_of_what_changed(model: Model) -> None:
+def test_changes_are_told_once_and_only_of_what_changed(model: ChatModel) -> None:
     model.apply(message(11))
     changes = model.take_changes()
     assert list(changes.logs) == ["#lobby"]
@@ -345,13 +345,13 @@ def test_changes_are_told_once_and_only_of_what_changed(model: Model) -> None:
     assert not model.take_changes()
 
 
-def test_a_conversation_that_nobody_looks_at_does_not_grow_without_end(model: Model) -> None:
+def test_a_conversation_that_nobody_looks_at_does_not_grow_without_end(model: ChatModel) -> None:
     for seq in range(6, 6 + 3 * KEPT):
         model.apply(message(seq, to="#design"))
     assert len(model.conversations["#design"].timeline) <= 2 * KEPT
     assert model.conversations["#design"].unread == 3 * KEPT
 
 
-def test_drafts_come_and_go_by_conversation(model: Model) -> None:
+def test_drafts_come_and_go_by_conversation(model: ChatModel) -> None:
     model.take_drafts({"#design": "half a sent", "#gone": "x", "@new": "hi"})
     assert model.drafts() == {"#design": "half a sent", "@new": "hi"}

@@ -223,9 +223,9 @@ def test_what_is_in_the_log_beyond_what_is_loaded_is_not_pending_any_more() -> N
 
 def test_what_the_server_has_lost_waits_before_what_is_new() -> None:
     timeline = Timeline("ada")
-    timeline.put("c2", "new", 2000, place=2)
-    timeline.put("c1", "lost", 1000, place=1)
-    timeline.put("c3", "newer", 2000, place=3)
+    timeline.put("c2", "new", 2000, outbox_index=2)
+    timeline.put("c1", "lost", 1000, outbox_index=1)
+    timeline.put("c3", "newer", 2000, outbox_index=3)
     assert texts(timeline) == ["lost", "new", "newer"]
 
 

@@ -12,13 +12,13 @@ import pytest
 from gochat.errors import ConfigError
 from gochat.tui.profile import addresses, preferences
 from gochat.tui.profile.preferences import Settings
-from gochat.tui.profile.state import Session, State, default_directory
+from gochat.tui.profile.state import SavedSession, StateDirectory, default_directory
 
 
-def test_the_last_session_comes_first_and_one_is_kept_per_server(state: State) -> None:
-    state.remember(Session(server="gochat://a:1", name="ada", token="t1"))
-    state.remember(Session(server="gochat://b:1", name="bob", token="t2"))
-    state.remember(Session(server="gochat://a:1", name="ada", token="t3"))
+def test_the_last_session_comes_first_and_one_is_kept_per_server(state: StateDirectory) -> None:
+    state.remember(SavedSession(server="gochat://a:1", name="ada", token="t1"))
+    state.remember(SavedSession(server="gochat://b:1", name="bob", token="t2"))
+    state.remember(SavedSession(server="gochat://a:1", name="ada", token="t3"))
     assert [(s.server, s.token) for s in state.sessions()] == [
         ("gochat://a:1", "t3"),
         ("gochat://b:1", "t2"),
@@ -29,10 +29,10 @@ def test_the_last_session_comes_first_and_one_is_kept_per_server(state: State) -
     assert state.session("gochat://c:1") is None
 
 
-def test_nobody_else_can_read_the_token(state: State) -> None:
+def test_nobody_else_can_read_the_token(state: StateDirectory) -> None:
     before = os.umask(0)
     try:
-        state.remember(Session(server="gochat://a:1", name="ada", token="secret"))
+        state.remember(SavedSession(server="gochat://a:1", name="ada", token="secret"))
     finally:
         os.umask(before)
     (file,) = state.directory.iterdir()
@@ -41,45 +41,45 @@ def test_nobody_else_can_read_the_token(state: State) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
-def test_directory_that_others_could_use_is_tightened_and_reported(state: State) -> None:
+def test_directory_that_others_could_use_is_tightened_and_reported(state: StateDirectory) -> None:
     assert state.secure() == ""  # there is none yet
-    state.remember(Session(server="gochat://a:1", name="ada", token="secret"))
+    state.remember(SavedSession(server="gochat://a:1", name="ada", token="secret"))
     assert state.secure() == ""
     state.directory.chmod(0o770)
     assert f"others could use {state.directory}" in state.secure()
     assert stat.S_IMODE(state.directory.stat().st_mode) == 0o700
     assert state.secure() == ""
     state.directory.chmod(0o755)
-    state.remember(Session(server="gochat://b:1"))
+    state.remember(SavedSession(server="gochat://b:1"))
     assert stat.S_IMODE(state.directory.stat().st_mode) == 0o700
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such owners")
 def test_what_belongs_to_another_user_is_neither_used_nor_read(
-    state: State, monkeypatch: pytest.MonkeyPatch
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who can put a session there has the app connect where they like."""
-    state.remember(Session(server="gochat://a:1", name="ada", token="secret"))
+    state.remember(SavedSession(server="gochat://a:1", name="ada", token="secret"))
     monkeypatch.setattr("os.geteuid", lambda: state.directory.stat().st_uid + 1)
     with pytest.raises(ConfigError, match="belongs to another user: choose another"):
         state.secure()
     assert state.sessions() == []
     problems: list[str] = []
     state.report = problems.append
-    state.remember(Session(server="gochat://b:1"))
+    state.remember(SavedSession(server="gochat://b:1"))
     assert problems == [f"nothing can be kept in {state.directory}: it belongs to another user"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b'{"sessions": 5}', b"[]"])
-def test_a_damaged_file_is_as_good_as_none(state: State, damage: bytes) -> None:
+def test_a_damaged_file_is_as_good_as_none(state: StateDirectory, damage: bytes) -> None:
     state.directory.mkdir(parents=True)
     (state.directory / "sessions.json").write_bytes(damage)
     assert state.sessions() == []
-    state.remember(Session(server="gochat://a:1"))
+    state.remember(SavedSession(server="gochat://a:1"))
     assert len(state.sessions()) == 1
 
 
-def test_drafts_are_kept_by_server_and_name(state: State) -> None:
+def test_drafts_are_kept_by_server_and_name(state: StateDirectory) -> None:
     state.keep_drafts("gochat://a:1", "ada", {"#lobby": "half"})
     assert state.drafts("gochat://a:1", "ada") == {"#lobby": "half"}
     assert state.drafts("gochat://a:1", "bob") == {}
@@ -109,7 +109,9 @@ def test_server_is_written_in_short_and_what_is_shown_means_the_same(
     assert addresses.complete(shown) == url
 
 
-def test_sessions_from_when_a_bare_name_meant_plain_text_are_forgotten(state: State) -> None:
+def test_sessions_from_when_a_bare_name_meant_plain_text_are_forgotten(
+    state: StateDirectory,
+) -> None:
     """It isn't known whether plain text was chosen: its token must not be sent that way again."""
     state.directory.mkdir(mode=0o700)
     (state.directory / "sessions.json").write_text(
@@ -119,11 +121,13 @@ def test_sessions_from_when_a_bare_name_meant_plain_text_are_forgotten(state: St
         ]}"""
     )
     assert [session.token for session in state.sessions()] == ["t2"]
-    state.remember(Session(server="gochat://chat.example:8889", name="ada", token="t3"))
-    assert [session.token for session in State(state.directory).sessions()] == ["t3", "t2"]
+    state.remember(SavedSession(server="gochat://chat.example:8889", name="ada", token="t3"))
+    assert [session.token for session in StateDirectory(state.directory).sessions()] == ["t3", "t2"]
 
 
-def test_the_file_wins_over_what_was_chosen_in_the_app(state: State, tmp_path: Path) -> None:
+def test_the_file_wins_over_what_was_chosen_in_the_app(
+    state: StateDirectory, tmp_path: Path
+) -> None:
     state.save_settings(Settings(theme="nord", clock="12h"))
     config = tmp_path / "tui.toml"
     config.write_text('theme = "gochat-light"\n[keys]\nsearch = "ctrl+t"\n')
@@ -135,7 +139,9 @@ def test_the_file_wins_over_what_was_chosen_in_the_app(state: State, tmp_path: P
     assert not loaded.problems
 
 
-def test_mistakes_in_the_file_are_reported_and_change_nothing(state: State, tmp_path: Path) -> None:
+def test_mistakes_in_the_file_are_reported_and_change_nothing(
+    state: StateDirectory, tmp_path: Path
+) -> None:
     config = tmp_path / "tui.toml"
     config.write_text('them = "x"\nclock = "13h"\nbell = "loud"\n[keys]\nserch = "f9"\n')
     loaded = preferences.load(state, config)
@@ -148,7 +154,7 @@ def test_mistakes_in_the_file_are_reported_and_change_nothing(state: State, tmp_
     ]
 
 
-def test_a_file_that_is_no_toml_stops_the_start(state: State, tmp_path: Path) -> None:
+def test_a_file_that_is_no_toml_stops_the_start(state: StateDirectory, tmp_path: Path) -> None:
     config = tmp_path / "tui.toml"
     config.write_text("theme = ")
     with pytest.raises(ConfigError, match=r"tui\.toml"):

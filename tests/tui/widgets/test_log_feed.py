@@ -58,7 +58,7 @@ def test_the_log_shows_the_order_of_the_timeline(seed: int) -> None:
         match chance.choice(["mine", "theirs", "acknowledged", "told first", "again", "refused"]):
             case "mine":
                 waiting.append(f"c{step}")
-                timeline.put(waiting[-1], "text", step, place=step)
+                timeline.put(waiting[-1], "text", step, outbox_index=step)
             case "theirs":
                 logged("mei", f"x{step}")
             case "acknowledged" if waiting:
@@ -68,7 +68,7 @@ def test_the_log_shows_the_order_of_the_timeline(seed: int) -> None:
                 told.add(waiting[0])
             case "again" if told:  # the server has lost it
                 cid = told.pop()
-                timeline.put(cid, "text", step, place=int(cid[1:]))
+                timeline.put(cid, "text", step, outbox_index=int(cid[1:]))
             case "refused" if waiting and waiting[0] not in told:
                 timeline.put(waiting.pop(0), "text", step, state="failed", error="no")
         if chance.random() < 0.3:

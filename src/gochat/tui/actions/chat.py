@@ -15,22 +15,21 @@ from gochat.tui.chat_log.events import ActionName
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.forms import PasswordForm, RoomForm
 from gochat.tui.dialogs.picker import Picker
-from gochat.tui.dialogs.pickers import CREATE, DeedPicker, EmojiPicker, MemberPicker, RoomPicker
+from gochat.tui.dialogs.pickers import CREATE, ActionMenu, EmojiPicker, MemberPicker, RoomPicker
 from gochat.tui.dialogs.search import SearchScreen
 from gochat.tui.dialogs.switcher import Switcher
 from gochat.tui.input import commands
-from gochat.tui.model.entries import Entry
-from gochat.tui.model.presentation import name
+from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.text.markup import parse
-from gochat.tui.text.sanitise import copyable, sanitise
+from gochat.tui.text.sanitise import copyable, one_line, sanitise
 
 _EXCERPT = 200
 
 T = TypeVar("T")
 
 
-class Deeds:
-    """Does what a person asks for on one chat screen: a `Doer` of commands."""
+class ChatActions:
+    """Does what a person asks for on one chat screen: a `CommandContext` of commands."""
 
     def __init__(self, view: ChatView, controller: Controller) -> None:
         self._view = view
@@ -43,8 +42,8 @@ class Deeds:
         """The conversation that is shown."""
         return self._model.current
 
-    def tell(self, text: str) -> None:
-        """Tell the person something."""
+    def notify(self, text: str) -> None:
+        """Show the person a notification."""
         self._view.app.notify(text, markup=False)
 
     def _do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
@@ -74,7 +73,7 @@ class Deeds:
     def _is_room(self, doing: str) -> bool:
         if self._model.shown.is_room:
             return True
-        self.tell(f"This is no room: there is nothing to {doing} here.")
+        self.notify(f"This is no room: there is nothing to {doing} here.")
         return False
 
     # -- moving ---------------------------------------------------------------------------------
@@ -119,17 +118,17 @@ class Deeds:
         """Leave a room after asking, or take a private conversation out of the list."""
         view = self._model.conversations.get(conv)
         if conv == LOBBY:
-            self.tell("#lobby is for everybody; it can't be left.")
+            self.notify("#lobby is for everybody; it can't be left.")
         elif not conv.startswith("#"):
             self._controller.close(conv)
         elif view is None:
-            self.tell(f"You are not in {name(conv)}.")
+            self.notify(f"You are not in {one_line(conv)}.")
         else:
             self._ask(self._leave(conv, private=view.private))
 
     async def _leave(self, conv: str, *, private: bool) -> None:
         detail = "You will need an invitation to come back." if private else ""
-        question = Confirm(f"Leave {name(conv)}?", "Leave", detail=detail, dangerous=private)
+        question = Confirm(f"Leave {one_line(conv)}?", "Leave", detail=detail, dangerous=private)
         if await self._view.app.push_screen_wait(question):
             await self._client.leave(conv)
             self._controller.close(conv)
@@ -144,7 +143,7 @@ class Deeds:
     def show_topic(self) -> None:
         """Tell the topic of the shown room."""
         if self._is_room("read"):
-            self.tell(name(self._model.shown.topic) or "This room has no topic.")
+            self.notify(one_line(self._model.shown.topic) or "This room has no topic.")
 
     def set_topic(self, topic: str) -> None:
         """Set the topic of the shown room."""
@@ -161,7 +160,7 @@ class Deeds:
         if self._is_room("invite to"):
             self._do(
                 self._client.invite(self.conv, person),
-                lambda: self.tell(f"{name(person)} is invited."),
+                lambda: self.notify(f"{one_line(person)} is invited."),
             )
 
     def kick(self, person: str) -> None:
@@ -170,7 +169,7 @@ class Deeds:
             self._ask(self._kick(self.conv, person))
 
     async def _kick(self, room: str, person: str) -> None:
-        question = Confirm(f"Remove {name(person)} from {name(room)}?", "Remove")
+        question = Confirm(f"Remove {one_line(person)} from {one_line(room)}?", "Remove")
         if await self._view.app.push_screen_wait(question):
             await self._client.kick(room, person)
 
@@ -189,7 +188,7 @@ class Deeds:
         """Choose what to be told of in the shown conversation."""
         self._controller.set_level(self.conv, level)
         words = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
-        self.tell(f"You will be told of {words[level]} in {name(self.conv)}.")
+        self.notify(f"You will be told of {words[level]} in {one_line(self.conv)}.")
 
     def set_theme(self, theme: str) -> None:
         """Change the colours."""
@@ -259,10 +258,10 @@ class Deeds:
     def _members(self) -> None:
         view = self._model.shown
         if not view.is_room:
-            self.tell(f"Only you and {name(view.name)} are here.")
+            self.notify(f"Only you and {one_line(view.name)} are here.")
             return
         members = self._controller.members.get(view.conv, ())
-        picker = MemberPicker(f"Members of {name(view.conv)}", members, self._model.me)
+        picker = MemberPicker(f"Members of {one_line(view.conv)}", members, self._model.me)
 
         def chosen(key: str) -> None:
             if view.operator and key != self._model.me:
@@ -274,12 +273,12 @@ class Deeds:
         self._load(self._controller.load_members(view.conv), picker.show_members)
 
     async def _with_member(self, member: Member) -> None:
-        deeds = {"write": "Write to them"}
-        deeds["member" if member.operator else "operator"] = (
+        actions = {"write": "Write to them"}
+        actions["member" if member.operator else "operator"] = (
             "Make them a simple member" if member.operator else "Make them an operator"
         )
-        deeds["kick"] = "Remove them from this room"
-        match await self._view.app.push_screen_wait(DeedPicker(name(member.name), deeds)):
+        actions["kick"] = "Remove them from this room"
+        match await self._view.app.push_screen_wait(ActionMenu(one_line(member.name), actions)):
             case "write":
                 self._view.open_conversation(f"@{member.name}")
             case "operator" | "member" as role:
@@ -301,7 +300,7 @@ class Deeds:
         if answer is not None:
             others_ended = await self._client.change_password(*answer)
             self._view.chat_app.remember_session()
-            self.tell(
+            self.notify(
                 "Your password is changed. Other devices must log in again."
                 if others_ended
                 else "Your password is changed. The server could not confirm yet that all your "
@@ -310,14 +309,14 @@ class Deeds:
 
     # -- a message ------------------------------------------------------------------------------
 
-    def act(self, entry: Entry, action: ActionName) -> None:
+    def act(self, entry: TimelineEntry, action: ActionName) -> None:
         """Do something with a message."""
         match action:
             case "open" if not entry.deleted:
                 self._open_link(entry)
             case "copy":
                 self._view.app.copy_to_clipboard(copyable(entry.text))
-                self.tell("Copied.")
+                self.notify("Copied.")
             case "retry":
                 self._controller.retry(entry.key)
             case "delete" if entry.seq is None:
@@ -336,33 +335,33 @@ class Deeds:
             case "react":
                 self._react(self.conv, entry.seq, entry)
             case "edit" | "delete":
-                self.tell(f"This is {name(entry.sender)}'s message.")
+                self.notify(f"This is {one_line(entry.sender)}'s message.")
             case _:
                 pass
 
-    def _open_link(self, entry: Entry) -> None:
+    def _open_link(self, entry: TimelineEntry) -> None:
         links = parse(sanitise(entry.text)).links
         if not links:
-            self.tell("There is no link in this message.")
+            self.notify("There is no link in this message.")
         elif len(links) == 1:
             self._view.app.open_url(links[0])
         else:
             self._ask(self._choose_link(links))
 
     async def _choose_link(self, links: Sequence[str]) -> None:
-        picker = DeedPicker("Open", {link: link for link in links})
+        picker = ActionMenu("Open", {link: link for link in links})
         if (link := await self._view.app.push_screen_wait(picker)) is not None:
             self._view.app.open_url(link)
 
-    async def _delete(self, conv: str, entry: Entry) -> None:
-        text = name(entry.text)
+    async def _delete(self, conv: str, entry: TimelineEntry) -> None:
+        text = one_line(entry.text)
         detail = text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
         question = Confirm("Delete this message for everybody?", "Delete", detail=detail)
         if await self._view.app.push_screen_wait(question):
             assert entry.seq is not None
             await self._client.delete(conv, entry.seq)
 
-    def _react(self, conv: str, seq: int, entry: Entry) -> None:
+    def _react(self, conv: str, seq: int, entry: TimelineEntry) -> None:
         given = [sign for sign, tally in entry.reactions.items() if tally.me]
         self._open(EmojiPicker(given), lambda sign: self._controller.react(conv, seq, sign))
 

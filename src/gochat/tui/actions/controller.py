@@ -19,7 +19,7 @@ from gochat.client import (
     Room,
 )
 from gochat.tui.actions.client import ChatClient
-from gochat.tui.model.chat import Model
+from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.views import ConversationView
 
 #: Entries that are asked for at once, and how many of them have to be seen before it is enough: a
@@ -39,7 +39,7 @@ class Controller:
     def __init__(
         self,
         client: ChatClient,
-        model: Model,
+        model: ChatModel,
         *,
         spawn: Spawn,
         report: Callable[[str], None],
@@ -144,9 +144,11 @@ class Controller:
         """Show the place of a message; `then` is called when it is loaded."""
         view = self.model.show(conv)
         self._changed()
-        self.spawn(self._place(view, seq, then), f"place {conv}")
+        self.spawn(self._load_around(view, seq, then), f"around {conv}")
 
-    async def _place(self, view: ConversationView, seq: int, then: Callable[[], None]) -> None:
+    async def _load_around(
+        self, view: ConversationView, seq: int, then: Callable[[], None]
+    ) -> None:
         if view.timeline.entry(seq) is None:
             page = await self.client.history(view.conv, around=seq, limit=PAGE)
             self.model.add_page(page, "instead")

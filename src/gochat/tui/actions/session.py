@@ -17,10 +17,11 @@ from gochat.errors import ConfigError, GochatError, OutboxInUse
 from gochat.tui.actions.client import ChatClient, OpenClient
 from gochat.tui.actions.controller import Controller
 from gochat.tui.input.keys import Keymap
-from gochat.tui.model.chat import Model
-from gochat.tui.model.presentation import name, sentence
+from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses
-from gochat.tui.profile.state import Session, State
+from gochat.tui.profile.state import SavedSession, StateDirectory
+from gochat.tui.text.sanitise import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Credentials:
 class SessionApp(Protocol):
     """What a session needs of the app."""
 
-    state: State
+    state: StateDirectory
 
     @property
     def keymap(self) -> Keymap:
@@ -102,7 +103,9 @@ async def _open(
             problem = error
             break
     client = await stack.enter_async_context(open_client(server))
-    app.warn(f"What is not sent is lost when the app is closed: {name(str(problem))}.", seconds=10)
+    app.warn(
+        f"What is not sent is lost when the app is closed: {one_line(str(problem))}.", seconds=10
+    )
     return client
 
 
@@ -111,7 +114,7 @@ class ChatSession:
 
     def __init__(self, client: ChatClient, server: str, app: SessionApp) -> None:
         self.server = server
-        self.model = Model(
+        self.model = ChatModel(
             client.name or "",
             security=addresses.security(server),
             clock=app.time,
@@ -146,7 +149,7 @@ class ChatSession:
     def remember(self) -> None:
         """Keep the session's token, with which the next start logs in."""
         self._app.state.remember(
-            Session(
+            SavedSession(
                 server=self.server,
                 name=self._client.name or "",
                 token=self._client.token,
@@ -176,7 +179,7 @@ class ChatSession:
             await self._client.log_out()
         except GochatError as error:
             self._app.report(str(error))
-        self._app.state.remember(Session(server=self.server, name=self.model.me))
+        self._app.state.remember(SavedSession(server=self.server, name=self.model.me))
 
     def _connection_changed(self, event: StateChanged) -> None:
         if event.state is ConnectionState.CONNECTED:
@@ -188,7 +191,7 @@ class ChatSession:
         """Show that somebody has logged in as this person elsewhere; for long, as it may matter."""
         how = "with your password" if login.by == "password" else "with your saved session"
         self._app.warn(
-            f"Logged in {how} from a new address: {name(login.address)}. "
+            f"Logged in {how} from a new address: {one_line(login.address)}. "
             "If it was not you, change your password.",
             title="New login",
             seconds=60,
@@ -202,10 +205,12 @@ class ChatSession:
 
     async def _log_in_again(self, reason: str) -> None:
         client, me = self._client, self.model.me
-        text = f"Your session has ended: {name(reason)}." if reason else "Your session has ended."
+        text = (
+            f"Your session has ended: {one_line(reason)}." if reason else "Your session has ended."
+        )
         try:
             while client.state is ConnectionState.OFFLINE:
-                password = await self._app.ask_password(f"{text}\nYou are {name(me)}.")
+                password = await self._app.ask_password(f"{text}\nYou are {one_line(me)}.")
                 if password is None:
                     key = self._app.keymap.shown("reconnect")
                     self._app.report(f"You are logged out. {key} logs you in again.")
@@ -213,6 +218,6 @@ class ChatSession:
                 try:
                     await client.log_in(me, password)
                 except GochatError as error:
-                    text = sentence(name(str(error)))
+                    text = sentence(one_line(str(error)))
         finally:
             self._is_asking = False

@@ -14,9 +14,9 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from gochat.tui.chat_log import toolbar
-from gochat.tui.chat_log.index import Entry
+from gochat.tui.chat_log.index import ItemNode
 from gochat.tui.chat_log.items import LogMessage
-from gochat.tui.chat_log.model import Laid, LogModel
+from gochat.tui.chat_log.model import Layout, LogModel
 from gochat.tui.chat_log.paint import Painting, Palette, Pinned
 from gochat.tui.chat_log.selecting import TextSelector
 from gochat.tui.chat_log.window import VisibleRow
@@ -57,7 +57,7 @@ class FramePainter:
     def __init__(self, model: LogModel, selector: TextSelector) -> None:
         self._model = model
         self._selector = selector
-        self._painted: LRUCache[Entry, tuple[Laid, _Look, list[Strip]]] = LRUCache(_PAINTED)
+        self._painted: LRUCache[ItemNode, tuple[Layout, _Look, list[Strip]]] = LRUCache(_PAINTED)
 
     def forget(self) -> None:
         """Let go of what was painted: it is of another conversation."""
@@ -69,11 +69,11 @@ class FramePainter:
         width, height = self._model.geometry.width, self._model.window.height
         self._painted.grow(max(_PAINTED, 2 * height))
         frame: list[Strip] = []
-        for entry, group in groupby(rows, key=attrgetter("entry")):
+        for node, group in groupby(rows, key=attrgetter("node")):
             visible = list(group)
-            strips = self._strips(entry, palette, width, marks)
+            strips = self._strips(node, palette, width, marks)
             shown = [strips[row] for _, row in visible]
-            if entry.item.key == marks.hovered:
+            if node.item.key == marks.hovered:
                 self._add_toolbar(shown, visible, palette, width)
             frame += shown
         if rows and (new := self._model.unseen):
@@ -81,36 +81,36 @@ class FramePainter:
             frame[-1] = toolbar.over(frame[-1], Strip([Segment(f" {new} new ↓ ", style)]), width)
         return [_blank(width, palette, rows)] * (height - len(rows)) + frame
 
-    def _strips(self, entry: Entry, palette: Palette, width: int, marks: Marks) -> list[Strip]:
-        laid = self._model.laid(entry)
+    def _strips(self, node: ItemNode, palette: Palette, width: int, marks: Marks) -> list[Strip]:
+        layout = self._model.layout(node)
         look = _Look(
             palette=palette,
             width=width,
-            order=entry.order,
-            backdrop=marks.backdrop(entry.item.key),
-            selected=self._selector.within(entry, marks.text),
+            order=node.order,
+            backdrop=marks.backdrop(node.item.key),
+            selected=self._selector.within(node, marks.text),
         )
-        known = self._painted.get(entry)
-        if known is not None and known[0] is laid and known[1] == look:
+        known = self._painted.get(node)
+        if known is not None and known[0] is layout and known[1] == look:
             return known[2]
         painting = Painting(
             palette=palette,
-            order=entry.order,
+            order=node.order,
             width=width,
-            sender=entry.item.sender if isinstance(entry.item, LogMessage) else "",
+            sender=node.item.sender if isinstance(node.item, LogMessage) else "",
             backdrop=look.backdrop,
             selected=look.selected,
         )
-        strips = painting.rows(laid.rows)
-        self._painted[entry] = (laid, look, strips)
+        strips = painting.rows(layout.rows)
+        self._painted[node] = (layout, look, strips)
         return strips
 
     def _add_toolbar(
         self, strips: list[Strip], visible: Sequence[VisibleRow], palette: Palette, width: int
     ) -> None:
-        entry = visible[0].entry
-        bar = toolbar.toolbar(entry.item, palette.style("toolbar", ""))
-        at = toolbar.row_for(bar, visible, self._model.laid(entry).rows, width)
+        node = visible[0].node
+        bar = toolbar.toolbar(node.item, palette.style("toolbar", ""))
+        at = toolbar.row_for(bar, visible, self._model.layout(node).rows, width)
         if at >= 0 and bar.cell_length:
             strips[at] = toolbar.over(strips[at], bar, width)
 
@@ -119,5 +119,5 @@ def _blank(width: int, palette: Palette, rows: Sequence[VisibleRow]) -> Strip:
     """Return a row above a short log; a selection from there starts with the log."""
     if not rows:
         return Strip.blank(width, palette.base)
-    place = Style.from_meta({"offset": (Pinned(0), rows[0].entry.order)})
-    return Strip([Segment(" " * width, palette.base + place)], width)
+    meta = Style.from_meta({"offset": (Pinned(0), rows[0].node.order)})
+    return Strip([Segment(" " * width, palette.base + meta)], width)

@@ -31,25 +31,25 @@ class Run:
 
     __slots__ = ("last", "leader", "verbs")
 
-    def __init__(self, leader: Entry) -> None:
+    def __init__(self, leader: ItemNode) -> None:
         self.leader = leader
         self.last = leader
         self.verbs: dict[str, dict[str, int]] = {}
         """What happened: to whom, and the order of the first notice that says so."""
 
-    def join(self, entry: Entry, verb: str, who: str) -> None:
-        """Take in `entry`, which says that `who` did `verb`."""
-        entry.run = self
+    def join(self, node: ItemNode, verb: str, who: str) -> None:
+        """Take in `node`, which says that `who` did `verb`."""
+        node.run = self
         people = self.verbs.setdefault(verb, {})
-        people[who] = min(entry.order, people.get(who, entry.order))
+        people[who] = min(node.order, people.get(who, node.order))
 
-    def told(self) -> list[tuple[str, list[str]]]:
+    def summary(self) -> list[tuple[str, list[str]]]:
         """Return who did what, what happened first coming first."""
         verbs = sorted(self.verbs.items(), key=lambda item: min(item[1].values()))
         return [(verb, sorted(people, key=people.__getitem__)) for verb, people in verbs]
 
 
-class Entry:
+class ItemNode:
     """An item in the log, and what the log knows about it."""
 
     __slots__ = (
@@ -71,8 +71,8 @@ class Entry:
         self.item = item
         self.order = order
         self.local = local
-        self.previous: Entry | None = None
-        self.next: Entry | None = None
+        self.previous: ItemNode | None = None
+        self.next: ItemNode | None = None
         self.run: Run | None = None
         self.height = 0
         self.exact = False
@@ -81,11 +81,11 @@ class Entry:
         self.weigh()
 
     @property
-    def is_told(self) -> bool:
+    def is_rendered(self) -> bool:
         """Whether it is shown by itself, not by the leader of its run."""
         return self.run is None or self.run.leader is self
 
-    def guess_frame(self, neighbour: Entry | None) -> None:
+    def guess_frame(self, neighbour: ItemNode | None) -> None:
         """Guess whether a header stands between this and `neighbour`, on whichever side."""
         if not isinstance(self.item, LogMessage):
             return
@@ -102,167 +102,167 @@ class Entry:
 
     def estimate(self, columns: int) -> int:
         """Guess the rows at so many columns of text, from the length of the text alone."""
-        if not self.is_told:
+        if not self.is_rendered:
             return 0
         return 1 + self.breaks + self.cells // columns
 
 
 class Block:
-    """Some hundred entries; `settled` says whether their heights are of the columns in use."""
+    """Some hundred nodes; `settled` says whether their heights are of the columns in use."""
 
-    __slots__ = ("breaks", "cells", "entries", "settled", "total")
+    __slots__ = ("breaks", "cells", "nodes", "settled", "total")
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.nodes: list[ItemNode] = []
         self.total = 0
         self.cells = 0
         self.breaks = 0
         self.settled = True
 
-    def weigh(self, entry: Entry, sign: int) -> None:
-        """Add what `entry` counts for, or take it away if `sign` is -1."""
-        self.total += sign * entry.height
-        self.cells += sign * entry.cells
-        self.breaks += sign * entry.breaks
+    def weigh(self, node: ItemNode, sign: int) -> None:
+        """Add what `node` counts for, or take it away if `sign` is -1."""
+        self.total += sign * node.height
+        self.cells += sign * node.cells
+        self.breaks += sign * node.breaks
 
 
 class ItemIndex:
-    """All entries, first to last."""
+    """All nodes, first to last."""
 
     def __init__(self) -> None:
         self._blocks: list[Block] = []
-        self._by_key: dict[str, Entry] = {}
+        self._by_key: dict[str, ItemNode] = {}
         self._columns = 80
-        self.first: Entry | None = None
-        self.last: Entry | None = None
+        self.first: ItemNode | None = None
+        self.last: ItemNode | None = None
         self.total = 0
         """The sum of all heights, in rows."""
 
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def __iter__(self) -> Iterator[Entry]:
-        entry = self.first
-        while entry is not None:
-            yield entry
-            entry = entry.next
+    def __iter__(self) -> Iterator[ItemNode]:
+        node = self.first
+        while node is not None:
+            yield node
+            node = node.next
 
-    def get(self, key: str) -> Entry | None:
-        """Return the entry of `key`, if it is there."""
+    def get(self, key: str) -> ItemNode | None:
+        """Return the node of `key`, if it is there."""
         return self._by_key.get(key)
 
-    def at_order(self, order: int) -> Entry | None:
-        """Return the entry with this order, or the next one that is left."""
+    def at_order(self, order: int) -> ItemNode | None:
+        """Return the node with this order, or the next one that is left."""
         for block in self._blocks:
-            if block.entries[-1].order >= order:
-                at = bisect_left(block.entries, order, key=lambda entry: entry.order)
-                return block.entries[at]
+            if block.nodes[-1].order >= order:
+                at = bisect_left(block.nodes, order, key=lambda node: node.order)
+                return block.nodes[at]
         return None
 
-    def append(self, item: LogItem, local: datetime) -> Entry:
+    def append(self, item: LogItem, local: datetime) -> ItemNode:
         """Add `item` at the end. Its key must be new."""
         order = ORDER_ORIGIN if self.last is None else self.last.order + ORDER_STEP
-        entry = Entry(item, order, local)
-        entry.guess_frame(self.last)
-        if not self._blocks or len(self._blocks[-1].entries) >= BLOCK_SIZE:
+        node = ItemNode(item, order, local)
+        node.guess_frame(self.last)
+        if not self._blocks or len(self._blocks[-1].nodes) >= BLOCK_SIZE:
             self._blocks.append(Block())
-        entry.previous = self.last
+        node.previous = self.last
         if self.last is not None:
-            self.last.next = entry
+            self.last.next = node
         else:
-            self.first = entry
-        self.last = entry
-        self._put(entry, self._blocks[-1], len(self._blocks[-1].entries))
-        return entry
+            self.first = node
+        self.last = node
+        self._put(node, self._blocks[-1], len(self._blocks[-1].nodes))
+        return node
 
-    def prepend(self, item: LogItem, local: datetime) -> Entry:
+    def prepend(self, item: LogItem, local: datetime) -> ItemNode:
         """Add `item` before all others. Its key must be new."""
         order = ORDER_ORIGIN if self.first is None else self.first.order - ORDER_STEP
-        entry = Entry(item, order, local)
-        entry.guess_frame(self.first)
-        if not self._blocks or len(self._blocks[0].entries) >= BLOCK_SIZE:
+        node = ItemNode(item, order, local)
+        node.guess_frame(self.first)
+        if not self._blocks or len(self._blocks[0].nodes) >= BLOCK_SIZE:
             self._blocks.insert(0, Block())
-        entry.next = self.first
+        node.next = self.first
         if self.first is not None:
-            self.first.previous = entry
+            self.first.previous = node
         else:
-            self.last = entry
-        self.first = entry
-        self._put(entry, self._blocks[0], 0)
-        return entry
+            self.last = node
+        self.first = node
+        self._put(node, self._blocks[0], 0)
+        return node
 
-    def insert_before(self, following: Entry, item: LogItem, local: datetime) -> Entry:
+    def insert_before(self, following: ItemNode, item: LogItem, local: datetime) -> ItemNode:
         """Add `item` right before `following`. Its key must be new."""
         previous = following.previous
         if previous is None:
             return self.prepend(item, local)
         if previous.order + 1 == following.order:
             self._spread(following)
-        entry = Entry(item, previous.order + 1, local)
-        entry.guess_frame(previous)
-        entry.previous, entry.next = previous, following
-        previous.next = following.previous = entry
+        node = ItemNode(item, previous.order + 1, local)
+        node.guess_frame(previous)
+        node.previous, node.next = previous, following
+        previous.next = following.previous = node
         block = following.block
-        self._put(entry, block, block.entries.index(following))
-        if len(block.entries) > 2 * BLOCK_SIZE:
+        self._put(node, block, block.nodes.index(following))
+        if len(block.nodes) > 2 * BLOCK_SIZE:
             self._split(block)
-        return entry
+        return node
 
-    def _spread(self, entry: Entry) -> None:
-        """Make room before `entry`. Walks to the end, after a million inserts at one place."""
-        current: Entry | None = entry
+    def _spread(self, node: ItemNode) -> None:
+        """Make room before `node`. Walks to the end, after a million inserts at one place."""
+        current: ItemNode | None = node
         while current is not None:
             current.order += ORDER_STEP
             current = current.next
 
     def _split(self, block: Block) -> None:
         self._settle(block)
-        rest = Block()
-        rest.entries = block.entries[BLOCK_SIZE:]
-        del block.entries[BLOCK_SIZE:]
-        for entry in rest.entries:
-            entry.block = rest
-            rest.weigh(entry, 1)
-            block.weigh(entry, -1)
-        self._blocks.insert(self._blocks.index(block) + 1, rest)
+        second = Block()
+        second.nodes = block.nodes[BLOCK_SIZE:]
+        del block.nodes[BLOCK_SIZE:]
+        for node in second.nodes:
+            node.block = second
+            second.weigh(node, 1)
+            block.weigh(node, -1)
+        self._blocks.insert(self._blocks.index(block) + 1, second)
 
-    def _put(self, entry: Entry, block: Block, at: int) -> None:
-        block.entries.insert(at, entry)
-        entry.block = block
-        entry.height = entry.estimate(self._columns)
-        block.weigh(entry, 1)
-        self.total += entry.height
-        self._by_key[entry.item.key] = entry
+    def _put(self, node: ItemNode, block: Block, at: int) -> None:
+        block.nodes.insert(at, node)
+        node.block = block
+        node.height = node.estimate(self._columns)
+        block.weigh(node, 1)
+        self.total += node.height
+        self._by_key[node.item.key] = node
 
-    def remove(self, entry: Entry) -> None:
-        """Take `entry` out; it keeps its neighbours for whoever walks there just now."""
-        self._settle(entry.block)
-        block = entry.block
-        block.entries.remove(entry)
-        block.weigh(entry, -1)
-        self.total -= entry.height
-        if not block.entries:
+    def remove(self, node: ItemNode) -> None:
+        """Take `node` out; it keeps its neighbours for whoever walks there just now."""
+        self._settle(node.block)
+        block = node.block
+        block.nodes.remove(node)
+        block.weigh(node, -1)
+        self.total -= node.height
+        if not block.nodes:
             self._blocks.remove(block)
-        if entry.previous is not None:
-            entry.previous.next = entry.next
+        if node.previous is not None:
+            node.previous.next = node.next
         else:
-            self.first = entry.next
-        if entry.next is not None:
-            entry.next.previous = entry.previous
+            self.first = node.next
+        if node.next is not None:
+            node.next.previous = node.previous
         else:
-            self.last = entry.previous
-        del self._by_key[entry.item.key]
+            self.last = node.previous
+        del self._by_key[node.item.key]
 
-    def replace(self, entry: Entry, item: LogItem, local: datetime) -> None:
-        """Put `item` where `entry` is; its height stays until it is measured again."""
-        block = entry.block
-        del self._by_key[entry.item.key]
-        self._by_key[item.key] = entry
-        block.weigh(entry, -1)
-        entry.item, entry.local = item, local
-        entry.weigh()
-        block.weigh(entry, 1)
-        entry.exact = False
+    def replace(self, node: ItemNode, item: LogItem, local: datetime) -> None:
+        """Put `item` where `node` is; its height stays until it is measured again."""
+        block = node.block
+        del self._by_key[node.item.key]
+        self._by_key[item.key] = node
+        block.weigh(node, -1)
+        node.item, node.local = item, local
+        node.weigh()
+        block.weigh(node, 1)
+        node.exact = False
 
     def set_columns(self, columns: int) -> None:
         """Forget all heights: text has `columns` cells in a row from now on."""
@@ -270,50 +270,50 @@ class ItemIndex:
         self.total = 0
         for block in self._blocks:
             block.settled = False
-            block.total = len(block.entries) + block.breaks + block.cells // self._columns
+            block.total = len(block.nodes) + block.breaks + block.cells // self._columns
             self.total += block.total
 
     def _settle(self, block: Block) -> None:
-        """Give the entries of `block` heights of the columns in use."""
+        """Give the nodes of `block` heights of the columns in use."""
         if block.settled:
             return
         total = 0
-        for entry in block.entries:
-            entry.exact = False
-            entry.height = entry.estimate(self._columns)
-            total += entry.height
+        for node in block.nodes:
+            node.exact = False
+            node.height = node.estimate(self._columns)
+            total += node.height
         self.total += total - block.total
         block.total = total
         block.settled = True
 
-    def is_exact(self, entry: Entry) -> bool:
-        """Say whether the height of `entry` was measured, at this width."""
-        return entry.exact and entry.block.settled
+    def is_exact(self, node: ItemNode) -> bool:
+        """Say whether the height of `node` was measured, at this width."""
+        return node.exact and node.block.settled
 
-    def set_height(self, entry: Entry, height: int) -> None:
-        """Note that `entry` was measured."""
-        self._settle(entry.block)
-        entry.block.total += height - entry.height
-        self.total += height - entry.height
-        entry.height = height
-        entry.exact = True
+    def set_height(self, node: ItemNode, height: int) -> None:
+        """Note that `node` was measured."""
+        self._settle(node.block)
+        node.block.total += height - node.height
+        self.total += height - node.height
+        node.height = height
+        node.exact = True
 
-    def offset_of(self, entry: Entry) -> int:
-        """Return the sum of the heights above `entry`."""
-        self._settle(entry.block)
+    def offset_of(self, node: ItemNode) -> int:
+        """Return the sum of the heights above `node`."""
+        self._settle(node.block)
         offset = 0
         for block in self._blocks:
-            if block is entry.block:
+            if block is node.block:
                 break
             offset += block.total
-        for other in entry.block.entries:
-            if other is entry:
+        for other in node.block.nodes:
+            if other is node:
                 break
             offset += other.height
         return offset
 
-    def at_offset(self, offset: int) -> tuple[Entry, int] | None:
-        """Return the entry that covers row `offset`, and which of its rows; the nearest if none."""
+    def at_offset(self, offset: int) -> tuple[ItemNode, int] | None:
+        """Return the node that covers row `offset`, and which of its rows; the nearest if none."""
         if self.first is None or self.last is None:
             return None
         offset = max(0, offset)
@@ -326,8 +326,8 @@ class ItemIndex:
             if block.total != before and offset >= block.total:
                 offset -= block.total  # rough was too high
                 continue
-            for entry in block.entries:
-                if offset < entry.height:
-                    return entry, offset
-                offset -= entry.height
+            for node in block.nodes:
+                if offset < node.height:
+                    return node, offset
+                offset -= node.height
         return self.last, max(0, self.last.height - 1)

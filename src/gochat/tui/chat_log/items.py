@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-State = Literal["sent", "pending", "failed"]
+MessageState = Literal["sent", "pending", "failed"]
 
 #: How the log tells the time of a message: 14:30, 2:30p, or not at all (a tip tells it).
 Clock = Literal["24h", "12h", "off"]
@@ -33,7 +33,7 @@ class LogMessage:
     text: str
     time: datetime
     own: bool = False
-    state: State = "sent"
+    state: MessageState = "sent"
     edited: bool = False
     deleted: bool = False
     mention: bool = False

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
 
-from gochat.tui.chat_log.index import Entry, ItemIndex, Run
+from gochat.tui.chat_log.index import ItemIndex, ItemNode, Run
 from gochat.tui.chat_log.items import Clock, LogItem, LogMessage, LogNotice
 from gochat.tui.chat_log.rows import Context, Geometry, Row, layout_message, layout_notice
-from gochat.tui.chat_log.window import Place, Window
+from gochat.tui.chat_log.window import RowPosition, Window
 from gochat.tui.text.markup import Document, Line, LineKind, parse
 from gochat.tui.text.sanitise import sanitise, sanitise_line
 
@@ -25,13 +25,13 @@ DELETED: Final = "message deleted"
 
 
 class TextPoint(NamedTuple):
-    """A place in the log's text: the order of the item, and the character in it."""
+    """A position in the log's text: the order of the item, and the character in it."""
 
     order: int
     at: int
 
 
-class Laid(NamedTuple):
+class Layout(NamedTuple):
     """An item laid out at the present width."""
 
     document: Document
@@ -46,9 +46,9 @@ class LogModel:
         self.index = ItemIndex()
         self._geometry = Geometry(80)
         self._clock: Clock = "24h"
-        self._laid: OrderedDict[Entry, Laid] = OrderedDict()
+        self._layouts: OrderedDict[ItemNode, Layout] = OrderedDict()
         self._unread_after: str | None = None
-        self._unseen: deque[Entry] = deque()
+        self._unseen: deque[ItemNode] = deque()
         self.window = Window(self.index, self)
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ class LogModel:
         return self._geometry
 
     @property
-    def first(self) -> Entry | None:
+    def first(self) -> ItemNode | None:
         """The oldest item."""
         return self.index.first
 
@@ -77,13 +77,13 @@ class LogModel:
         if not rows or self.window.at_end:
             self._unseen.clear()
         else:
-            bottom = rows[-1].entry.order
+            bottom = rows[-1].node.order
             while self._unseen and self._unseen[0].order <= bottom:
                 self._unseen.popleft()
         return len(self._unseen)
 
-    def get(self, key: str) -> Entry | None:
-        """Return the entry of `key`, if it is there."""
+    def get(self, key: str) -> ItemNode | None:
+        """Return the node of `key`, if it is there."""
         return self.index.get(key)
 
     # Changing
@@ -96,14 +96,14 @@ class LogModel:
                 self.replace(known, item)
                 continue
             last = self.index.last
-            entry = self.index.append(item, self._local(item.time))
-            if last is not None and self._belongs(last, entry):
+            node = self.index.append(item, self._local(item.time))
+            if last is not None and self._belongs(last, node):
                 run = last.run or self._new_run(last)
-                self._join(run, entry)
-                run.last = entry
-                self._soil(run.leader)
+                self._join(run, node)
+                run.last = node
+                self._invalidate(run.leader)
             if not sticks and isinstance(item, LogMessage) and not item.own:
-                self._unseen.append(entry)
+                self._unseen.append(node)
         self.window.changed()
 
     def prepend(self, items: Sequence[LogItem]) -> None:
@@ -113,45 +113,45 @@ class LogModel:
                 self.replace(known, item)
                 continue
             first = self.index.first
-            entry = self.index.prepend(item, self._local(item.time))
+            node = self.index.prepend(item, self._local(item.time))
             if first is None:
                 continue
-            if self._belongs(entry, first):
+            if self._belongs(node, first):
                 run = first.run or self._new_run(first)
-                self._join(run, entry)
-                run.leader = entry
-            self._soil(first)
+                self._join(run, node)
+                run.leader = node
+            self._invalidate(first)
         self.window.changed()
 
-    def insert_before(self, following: Entry, items: Iterable[LogItem]) -> None:
+    def insert_before(self, following: ItemNode, items: Iterable[LogItem]) -> None:
         """Add `items` right before `following`."""
         for item in items:
             if (known := self.index.get(item.key)) is not None:
                 self.replace(known, item)
                 continue
-            entry = self.index.insert_before(following, item, self._local(item.time))
-            self._regroup_around(entry.previous, entry, entry.next)
+            node = self.index.insert_before(following, item, self._local(item.time))
+            self._regroup_around(node.previous, node, node.next)
             if isinstance(item, LogMessage) and not item.own and not self.window.sticks:
-                self._unseen.append(entry)
+                self._unseen.append(node)
         self.window.changed()
 
-    def replace(self, entry: Entry, item: LogItem) -> None:
-        """Put `item` where `entry` is; another entry that had its key goes."""
+    def replace(self, node: ItemNode, item: LogItem) -> None:
+        """Put `item` where `node` is; another node that had its key goes."""
         other = self.index.get(item.key)
-        if other is not None and other is not entry:
+        if other is not None and other is not node:
             self.remove(other)
-        self.index.replace(entry, item, self._local(item.time))
-        self._regroup_around(entry.previous, entry, entry.next)
+        self.index.replace(node, item, self._local(item.time))
+        self._regroup_around(node.previous, node, node.next)
         self.window.changed()
 
-    def remove(self, entry: Entry) -> None:
-        """Remove `entry`; what was above it and below it may now be one run or group."""
-        previous, following = entry.previous, entry.next
-        self.window.removed(entry)
-        if entry in self._unseen:
-            self._unseen.remove(entry)
-        self.index.remove(entry)
-        self._laid.pop(entry, None)
+    def remove(self, node: ItemNode) -> None:
+        """Remove `node`; what was above it and below it may now be one run or group."""
+        previous, following = node.previous, node.next
+        self.window.removed(node)
+        if node in self._unseen:
+            self._unseen.remove(node)
+        self.index.remove(node)
+        self._layouts.pop(node, None)
         self._regroup_around(previous, following)
         self.window.changed()
 
@@ -159,7 +159,7 @@ class LogModel:
         """Begin again with `items`, at the end."""
         self.index = ItemIndex()
         self.index.set_columns(self._geometry.text)
-        self._laid.clear()
+        self._layouts.clear()
         self._unseen.clear()
         live, height = self.window.live, self.window.height
         self.window = Window(self.index, self)
@@ -171,9 +171,9 @@ class LogModel:
         """Put the divider behind the item `key`."""
         before, self._unread_after = self._unread_after, key
         for marked in {before, key} - {None}:
-            entry = self.index.get(marked) if marked is not None else None
-            if entry is not None:
-                self._regroup_around(entry, entry.next)
+            node = self.index.get(marked) if marked is not None else None
+            if node is not None:
+                self._regroup_around(node, node.next)
         self.window.changed()
 
     def resize(self, width: int, height: int) -> None:
@@ -182,7 +182,7 @@ class LogModel:
         if width != self._geometry.width:
             self.window.rows()
             self._geometry = Geometry(width)
-            self._laid.clear()
+            self._layouts.clear()
             self.index.set_columns(self._geometry.text)
             self.window.changed()
 
@@ -190,70 +190,70 @@ class LogModel:
         """Tell the time in another way."""
         if clock != self._clock:
             self._clock = clock
-            self._laid.clear()
+            self._layouts.clear()
             self.window.changed()
 
     # Reading
 
-    def at_order(self, order: int) -> Entry | None:
-        """Return the entry with this order, or the next one that is left."""
+    def at_order(self, order: int) -> ItemNode | None:
+        """Return the node with this order, or the next one that is left."""
         return self.index.at_order(order)
 
-    def text(self, entry: Entry) -> str:
-        """Return the text of `entry` as it can be selected: nothing if another one tells it."""
-        return self.laid(entry).document.plain
+    def text(self, node: ItemNode) -> str:
+        """Return the text of `node` as it can be selected: nothing if another one tells it."""
+        return self.layout(node).document.plain
 
     # Laying out
 
-    def height(self, entry: Entry) -> int:
-        """Return the number of rows of `entry`; 0 for one that another one tells."""
-        return len(self.laid(entry).rows)
+    def height(self, node: ItemNode) -> int:
+        """Return the number of rows of `node`; 0 for one that another one tells."""
+        return len(self.layout(node).rows)
 
-    def place(self, entry: Entry, row: int) -> Place:
+    def position(self, node: ItemNode, row: int) -> RowPosition:
         """Return where a row is, whatever the width."""
-        return self.laid(entry).rows[row].place
+        return self.layout(node).rows[row].position
 
-    def row_at(self, entry: Entry, place: Place) -> int:
-        """Return the row that holds `place`: the last that doesn't begin behind it."""
+    def row_at(self, node: ItemNode, position: RowPosition) -> int:
+        """Return the row that holds `position`: the last that doesn't begin behind it."""
         found = 0
-        for number, row in enumerate(self.laid(entry).rows):
-            if row.place > place:
+        for number, row in enumerate(self.layout(node).rows):
+            if row.position > position:
                 break
             found = number
         return found
 
-    def laid(self, entry: Entry) -> Laid:
-        """Return the document and the rows of `entry`."""
-        laid = self._laid.get(entry)
-        if laid is not None and entry.exact:
-            self._laid.move_to_end(entry)
-            return laid
-        laid = self._lay_out(entry)
-        self._laid[entry] = laid
-        if len(self._laid) > _KEPT * self.window.height:
-            self._laid.popitem(last=False)
-        return laid
+    def layout(self, node: ItemNode) -> Layout:
+        """Return the document and the rows of `node`."""
+        layout = self._layouts.get(node)
+        if layout is not None and node.exact:
+            self._layouts.move_to_end(node)
+            return layout
+        layout = self._lay_out(node)
+        self._layouts[node] = layout
+        if len(self._layouts) > _KEPT * self.window.height:
+            self._layouts.popitem(last=False)
+        return layout
 
-    def _lay_out(self, entry: Entry) -> Laid:
-        item = entry.item
+    def _lay_out(self, node: ItemNode) -> Layout:
+        item = node.item
         if isinstance(item, LogMessage):
             document = _plain(DELETED) if item.deleted else parse(sanitise(item.text))
-            return Laid(
-                document, layout_message(item, document, self._context(entry), self._geometry)
+            return Layout(
+                document, layout_message(item, document, self._context(node), self._geometry)
             )
-        if not entry.is_told:
-            return Laid(_plain(""), ())
-        document = _plain(_told(entry.run) if entry.run is not None else sanitise(item.text))
-        return Laid(document, layout_notice(item, document, self._context(entry), self._geometry))
+        if not node.is_rendered:
+            return Layout(_plain(""), ())
+        document = _plain(_summary(node.run) if node.run is not None else sanitise(item.text))
+        return Layout(document, layout_notice(item, document, self._context(node), self._geometry))
 
-    def _context(self, entry: Entry) -> Context:
-        previous = entry.previous
-        clock = self._time(entry.local)
+    def _context(self, node: ItemNode) -> Context:
+        previous = node.previous
+        clock = self._time(node.local)
         if previous is None:
-            return Context(clock, day=entry.local.date(), first=True)
-        day = entry.local.date() if previous.local.date() != entry.local.date() else None
+            return Context(clock, day=node.local.date(), first=True)
+        day = node.local.date() if previous.local.date() != node.local.date() else None
         unread = previous.item.key == self._unread_after
-        grouped = day is None and not unread and _goes_on(previous, entry)
+        grouped = day is None and not unread and _goes_on(previous, node)
         return Context(
             clock,
             day=day,
@@ -261,7 +261,7 @@ class LogModel:
             grouped=grouped,
             shows_time=clock != self._time(previous.local),
             gap=not grouped
-            and not (isinstance(entry.item, LogNotice) and isinstance(previous.item, LogNotice)),
+            and not (isinstance(node.item, LogNotice) and isinstance(previous.item, LogNotice)),
         )
 
     def _time(self, local: datetime) -> str:
@@ -276,52 +276,52 @@ class LogModel:
     def _local(self, time: datetime) -> datetime:
         return time.astimezone(self._zone)
 
-    def _soil(self, entry: Entry) -> None:
-        """Have `entry` laid out again when it is next seen."""
-        entry.exact = False
+    def _invalidate(self, node: ItemNode) -> None:
+        """Have `node` laid out again when it is next seen."""
+        node.exact = False
 
     # Runs of notices
 
-    def _belongs(self, previous: Entry, entry: Entry) -> bool:
-        """Say whether `entry` is told in one line with `previous`."""
+    def _belongs(self, previous: ItemNode, node: ItemNode) -> bool:
+        """Say whether `node` is told in one line with `previous`."""
         return (
             isinstance(previous.item, LogNotice)
-            and isinstance(entry.item, LogNotice)
+            and isinstance(node.item, LogNotice)
             and previous.item.group is not None
-            and entry.item.group is not None
+            and node.item.group is not None
             and previous.item.key != self._unread_after
-            and previous.local.date() == entry.local.date()
+            and previous.local.date() == node.local.date()
         )
 
-    def _new_run(self, leader: Entry) -> Run:
+    def _new_run(self, leader: ItemNode) -> Run:
         run = Run(leader)
         self._join(run, leader)
         return run
 
-    def _join(self, run: Run, entry: Entry) -> None:
-        assert isinstance(entry.item, LogNotice)
-        run.join(entry, entry.item.group or "", entry.item.who)
-        self._soil(entry)
+    def _join(self, run: Run, node: ItemNode) -> None:
+        assert isinstance(node.item, LogNotice)
+        run.join(node, node.item.group or "", node.item.who)
+        self._invalidate(node)
 
-    def _regroup_around(self, *entries: Entry | None) -> None:
-        for entry in entries:
-            if entry is not None:
-                self._regroup(entry)
+    def _regroup_around(self, *nodes: ItemNode | None) -> None:
+        for node in nodes:
+            if node is not None:
+                self._regroup(node)
 
-    def _regroup(self, entry: Entry) -> None:
-        """Find the run of `entry` again, and have its surroundings laid out again."""
-        first = last = entry
+    def _regroup(self, node: ItemNode) -> None:
+        """Find the run of `node` again, and have its surroundings laid out again."""
+        first = last = node
         while first.previous is not None and self._belongs(first.previous, first):
             first = first.previous
         while last.next is not None and self._belongs(last, last.next):
             last = last.next
         run = self._new_run(first) if first is not last else None
-        current: Entry | None = first
+        current: ItemNode | None = first
         while current is not None:
             current.run = run
             if run is not None:
                 self._join(run, current)
-            self._soil(current)
+            self._invalidate(current)
             if current is last:
                 break
             current = current.next
@@ -329,7 +329,7 @@ class LogModel:
             run.last = last
         for neighbour in (first.previous, last.next):
             if neighbour is not None:
-                self._soil(neighbour)
+                self._invalidate(neighbour)
 
 
 def _plain(text: str) -> Document:
@@ -341,9 +341,9 @@ def _plain(text: str) -> Document:
     return Document(text, tuple(lines), ())
 
 
-def _goes_on(previous: Entry, entry: Entry) -> bool:
-    """Say whether `entry` needs no header: `previous` has the same sender and came just before."""
-    one, other = previous.item, entry.item
+def _goes_on(previous: ItemNode, node: ItemNode) -> bool:
+    """Say whether `node` needs no header: `previous` has the same sender and came just before."""
+    one, other = previous.item, node.item
     return (
         isinstance(one, LogMessage)
         and isinstance(other, LogMessage)
@@ -353,9 +353,9 @@ def _goes_on(previous: Entry, entry: Entry) -> bool:
     )
 
 
-def _told(run: Run) -> str:
+def _summary(run: Run) -> str:
     parts = []
-    for verb, people in run.told():
+    for verb, people in run.summary():
         names = [sanitise_line(name) for name in people[:NAMED]]
         if len(people) > NAMED:
             who = f"{len(people)} people"
@@ -374,13 +374,13 @@ class Items(Mapping[str, LogItem]):
         self._model = model
 
     def __getitem__(self, key: str) -> LogItem:
-        entry = self._model.get(key)
-        if entry is None:
+        node = self._model.get(key)
+        if node is None:
             raise KeyError(key)
-        return entry.item
+        return node.item
 
     def __iter__(self) -> Iterator[str]:
-        return (entry.item.key for entry in self._model.index)
+        return (node.item.key for node in self._model.index)
 
     def __len__(self) -> int:
         return len(self._model)

@@ -80,7 +80,7 @@ class Painting:
     def _row(self, row: Row) -> Strip:
         backdrop = self.backdrop or row.backdrop
         pieces = row.pieces
-        if row.place[0] < HEADER:
+        if row.position[0] < HEADER:
             backdrop = ""  # what stands above an item is not the item
         elif backdrop == "selected" and pieces:
             pieces = (Piece(BAR, "selected-bar"), *pieces[1:])
@@ -99,8 +99,8 @@ class Painting:
         # One strip, not one and another that is filled: each has half a dozen caches of its own.
         width = sum(cell_len(segment.text) for segment in segments)
         if width < self.width:
-            place = Style.from_meta({"offset": (Pinned(row.stop), self.order)})
-            style = place + self.palette.style("text", backdrop)
+            meta = Style.from_meta({"offset": (Pinned(row.stop), self.order)})
+            style = meta + self.palette.style("text", backdrop)
             segments.append(Segment(" " * (self.width - width), style))
             width = self.width
         strip = Strip(segments, width)

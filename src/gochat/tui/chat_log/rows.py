@@ -25,7 +25,7 @@ COMPACT_BELOW: Final = 64
 MAX_TEXT_WIDTH: Final = 120
 MIN_TEXT_WIDTH: Final = 8
 
-#: The parts of an item, top to bottom: the first number of a place.
+#: The parts of an item, top to bottom: the first number of a position.
 GAP, DAY, UNREAD, HEADER, REPLY, TEXT, REACTIONS, STATE = range(8)
 
 #: In the first column: of the selected message, of one that mentions the reader.
@@ -43,9 +43,9 @@ class Piece(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: `place` is the same at every width, `at` to `stop` its text, frames at its ends."""
+    """A row: `position` is the same at every width, `at` to `stop` its text, frames at its ends."""
 
-    place: tuple[int, int]
+    position: tuple[int, int]
     pieces: tuple[Piece, ...]
     at: int
     stop: int
@@ -184,8 +184,8 @@ class _MessageLayout:
             rows.append(self._failure())
         return rows
 
-    def _row(self, place: tuple[int, int], pieces: Sequence[Piece], at: int, stop: int) -> Row:
-        return Row(place, tuple(pieces), at, stop, self._backdrop)
+    def _row(self, position: tuple[int, int], pieces: Sequence[Piece], at: int, stop: int) -> Row:
+        return Row(position, tuple(pieces), at, stop, self._backdrop)
 
     def _header(self) -> Row:
         name = sanitise_line(self._item.sender)

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from textual.geometry import Offset
 from textual.selection import Selection
 
-from gochat.tui.chat_log.index import ORDER_ORIGIN, Entry
+from gochat.tui.chat_log.index import ORDER_ORIGIN, ItemNode
 from gochat.tui.chat_log.model import LogModel, TextPoint
 from gochat.tui.chat_log.rows import TEXT, Row
 from gochat.tui.chat_log.window import VisibleRow
@@ -34,15 +34,15 @@ class TextSelector:
         """Return the row with the end that keys move."""
         if self._head is None:
             return None
-        entry = self._model.at_order(self._head.order)
-        if entry is None or not entry.is_told:
+        node = self._model.at_order(self._head.order)
+        if node is None or not node.is_rendered:
             return None
         found = 0
-        for number, row in enumerate(self._model.laid(entry).rows):
-            if row.place[0] > TEXT or (row.place[0] == TEXT and row.at > self._head.at):
+        for number, row in enumerate(self._model.layout(node).rows):
+            if row.position[0] > TEXT or (row.position[0] == TEXT and row.at > self._head.at):
                 break
             found = number
-        return VisibleRow(entry, found)
+        return VisibleRow(node, found)
 
     def points(self, selection: Selection) -> tuple[TextPoint, TextPoint]:
         """Return the places between which text is selected, the first one first."""
@@ -59,52 +59,52 @@ class TextSelector:
         if not rows:
             return _START
         number = offset.y - (window.height - len(rows))
-        entry, row = rows[min(max(number, 0), len(rows) - 1)]
-        return TextPoint(entry.order, self._model.laid(entry).rows[row].at)
+        node, row = rows[min(max(number, 0), len(rows) - 1)]
+        return TextPoint(node.order, self._model.layout(node).rows[row].at)
 
-    def within(self, entry: Entry, selection: Selection | None) -> tuple[int, int] | None:
-        """Return which part of the text of `entry` is selected, in whole clusters."""
+    def within(self, node: ItemNode, selection: Selection | None) -> tuple[int, int] | None:
+        """Return which part of the text of `node` is selected, in whole clusters."""
         if selection is None:
             return None
         start, stop = self.points(selection)
-        if not start.order <= entry.order <= stop.order:
+        if not start.order <= node.order <= stop.order:
             return None
-        text = self._model.text(entry)
-        first = snap(text, start.at, up=False) if start.order == entry.order else 0
-        last = snap(text, stop.at, up=True) if stop.order == entry.order else len(text)
+        text = self._model.text(node)
+        first = snap(text, start.at, up=False) if start.order == node.order else 0
+        last = snap(text, stop.at, up=True) if stop.order == node.order else len(text)
         return (first, last) if first < last else None
 
     def text(self, selection: Selection) -> str:
         """Return the selected text, a line per item, without frames and wrapping."""
         start, stop = self.points(selection)
         parts: list[str] = []
-        entry = self._model.at_order(start.order)
-        while entry is not None and entry.order <= stop.order:
-            if entry.is_told:
-                text = self._model.text(entry)
-                first = snap(text, start.at, up=False) if entry.order == start.order else 0
-                last = snap(text, stop.at, up=True) if entry.order == stop.order else len(text)
+        node = self._model.at_order(start.order)
+        while node is not None and node.order <= stop.order:
+            if node.is_rendered:
+                text = self._model.text(node)
+                first = snap(text, start.at, up=False) if node.order == start.order else 0
+                last = snap(text, stop.at, up=True) if node.order == stop.order else len(text)
                 parts.append(text[first:last])
-            entry = entry.next
+            node = node.next
         return "\n".join(parts)
 
     def forget(self) -> None:
         """Begin anew with the next key: the selection was made otherwise."""
         self._anchor = self._head = self.made = None
 
-    def whole(self, entry: Entry) -> Selection:
+    def whole(self, node: ItemNode) -> Selection:
         """Select all of one item."""
         return self._between(
-            TextPoint(entry.order, 0), TextPoint(entry.order, len(self._model.text(entry)))
+            TextPoint(node.order, 0), TextPoint(node.order, len(self._model.text(node)))
         )
 
     def word(self, point: Offset) -> Selection | None:
         """Select the word at a place, or the one character there if that is no word."""
         at = self._point(point)
-        entry = self._model.at_order(at.order)
-        if entry is None or entry.order != at.order:
+        node = self._model.at_order(at.order)
+        if node is None or node.order != at.order:
             return None
-        text = self._model.text(entry)
+        text = self._model.text(node)
         first = snap(text, at.at, up=False)
         last = snap(text, min(at.at + 1, len(text)), up=True)
         if text[first:last].isalnum():
@@ -112,9 +112,9 @@ class TextSelector:
                 first -= 1
             while last < len(text) and _in_word(text[last]):
                 last += 1
-        return self._between(TextPoint(entry.order, first), TextPoint(entry.order, last))
+        return self._between(TextPoint(node.order, first), TextPoint(node.order, last))
 
-    def extend(self, selection: Selection | None, step: Step, start: Entry) -> Selection:
+    def extend(self, selection: Selection | None, step: Step, start: ItemNode) -> Selection:
         """Move the end of the selection; without one, it begins at the start of `start`."""
         if step == "all":
             return self.whole(start)
@@ -134,58 +134,58 @@ class TextSelector:
         return self.made
 
     def _moved(self, point: TextPoint, step: Step) -> TextPoint:
-        entry = self._model.at_order(point.order)
-        if entry is None:
+        node = self._model.at_order(point.order)
+        if node is None:
             return point
-        text = self._model.text(entry)
+        text = self._model.text(node)
         match step:
             case "left" | "word_left":
                 if point.at == 0:
-                    above = _told(entry.previous, back=True)
+                    above = _rendered(node.previous, back=True)
                     return point if above is None else self._at_end(above)
                 at = snap(text, point.at - 1, up=False)
                 if step == "word_left":
                     at = _word_start(text, at)
-                return TextPoint(entry.order, at)
+                return TextPoint(node.order, at)
             case "right" | "word_right":
                 if point.at >= len(text):
-                    below = _told(entry.next)
+                    below = _rendered(node.next)
                     return point if below is None else TextPoint(below.order, 0)
                 at = snap(text, point.at + 1, up=True)
                 if step == "word_right":
                     at = _word_end(text, at)
-                return TextPoint(entry.order, at)
+                return TextPoint(node.order, at)
             case "up" | "down":
-                return self._other_row(entry, point, down=step == "down")
+                return self._other_row(node, point, down=step == "down")
             case "home" | "end":
-                row = _row_of(self._text_rows(entry), point.at)
+                row = _row_of(self._text_rows(node), point.at)
                 if row is None:
                     return point
-                return TextPoint(entry.order, row.at if step == "home" else row.stop)
+                return TextPoint(node.order, row.at if step == "home" else row.stop)
             case "all":
-                return self._at_end(entry)
+                return self._at_end(node)
 
-    def _at_end(self, entry: Entry) -> TextPoint:
-        return TextPoint(entry.order, len(self._model.text(entry)))
+    def _at_end(self, node: ItemNode) -> TextPoint:
+        return TextPoint(node.order, len(self._model.text(node)))
 
-    def _text_rows(self, entry: Entry) -> list[Row]:
-        return [row for row in self._model.laid(entry).rows if row.place[0] == TEXT]
+    def _text_rows(self, node: ItemNode) -> list[Row]:
+        return [row for row in self._model.layout(node).rows if row.position[0] == TEXT]
 
-    def _other_row(self, entry: Entry, point: TextPoint, *, down: bool) -> TextPoint:
+    def _other_row(self, node: ItemNode, point: TextPoint, *, down: bool) -> TextPoint:
         """Go to the row above or below, in the same column as far as it is that long."""
-        rows = self._text_rows(entry)
+        rows = self._text_rows(node)
         row = _row_of(rows, point.at)
         if row is None:
             return point
-        text = self._model.text(entry)
+        text = self._model.text(node)
         column = cell_len(text[row.at : point.at])
         number = rows.index(row) + (1 if down else -1)
         if not 0 <= number < len(rows):
-            other = _told(entry.next) if down else _told(entry.previous, back=True)
+            other = _rendered(node.next) if down else _rendered(node.previous, back=True)
             if other is None:
-                return self._at_end(entry) if down else TextPoint(entry.order, 0)
-            entry, text = other, self._model.text(other)
-            rows = self._text_rows(entry)
+                return self._at_end(node) if down else TextPoint(node.order, 0)
+            node, text = other, self._model.text(other)
+            rows = self._text_rows(node)
             number = 0 if down else len(rows) - 1
         target = rows[number]
         at, cells = target.at, 0
@@ -194,14 +194,14 @@ class TextSelector:
             if cells > column:
                 break
             at = cluster.end
-        return TextPoint(entry.order, at)
+        return TextPoint(node.order, at)
 
 
-def _told(entry: Entry | None, *, back: bool = False) -> Entry | None:
-    """Return `entry` or the nearest one behind it that has rows of its own."""
-    while entry is not None and not entry.is_told:
-        entry = entry.previous if back else entry.next
-    return entry
+def _rendered(node: ItemNode | None, *, back: bool = False) -> ItemNode | None:
+    """Return `node` or the nearest one behind it that has rows of its own."""
+    while node is not None and not node.is_rendered:
+        node = node.previous if back else node.next
+    return node
 
 
 def _row_of(rows: list[Row], at: int) -> Row | None:

@@ -41,7 +41,7 @@ def row_for(bar: Strip, visible: Sequence[VisibleRow], rows: Sequence[Row], widt
     """Return on which of the `visible` rows of an item its words hide nothing, or the first."""
     first = -1
     for number, (_, row) in enumerate(visible):
-        if rows[row].place[0] < HEADER:
+        if rows[row].position[0] < HEADER:
             continue
         if first < 0:
             first = number

@@ -25,7 +25,7 @@ from textual.widget import Widget
 from gochat.tui.chat_log import events as log_events
 from gochat.tui.chat_log.events import ActionName
 from gochat.tui.chat_log.frame import FramePainter, Marks
-from gochat.tui.chat_log.index import Entry
+from gochat.tui.chat_log.index import ItemNode
 from gochat.tui.chat_log.items import Clock, LogItem, LogMessage
 from gochat.tui.chat_log.model import Items, LogModel
 from gochat.tui.chat_log.paint import Palette
@@ -163,10 +163,10 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     def replace(self, key: str, item: LogItem) -> None:
         """Put `item` in the place of `key`; does nothing if that isn't there (any more)."""
-        entry = self._model.get(key)
-        if entry is None:
+        node = self._model.get(key)
+        if node is None:
             return
-        self._model.replace(entry, item)
+        self._model.replace(node, item)
         if self._selected == key:
             self._selected = item.key
         self._changed()
@@ -179,8 +179,8 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         """Remove an item, if it is there; without a key, the widget, as every widget does."""
         if key is None:
             return super().remove()
-        if (entry := self._model.get(key)) is not None:
-            self._model.remove(entry)
+        if (node := self._model.get(key)) is not None:
+            self._model.remove(node)
             if self._selected == key:
                 self._select(None)
             self._changed()
@@ -235,11 +235,11 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
         With `highlight` it is marked for two seconds.
         """
-        entry = self._model.get(key)
-        if entry is None:
+        node = self._model.get(key)
+        if node is None:
             return False
         self._fit()
-        self._model.window.show_at(entry, 0, self._model.window.height // 3)
+        self._model.window.show_at(node, 0, self._model.window.height // 3)
         if highlight:
             self._highlighted = key
             if self._highlight_timer is not None:
@@ -262,12 +262,12 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     def select_previous(self) -> None:
         """Select the message above, or the last visible one if none is selected."""
         self._fit()
-        entry = self._entry(self._selected)
-        if entry is not None:
-            above = entry.previous
+        node = self._node(self._selected)
+        if node is not None:
+            above = node.previous
         else:
             rows = self._model.window.rows()
-            above = rows[-1].entry if rows else None
+            above = rows[-1].node if rows else None
         while above is not None and not isinstance(above.item, LogMessage):
             above = above.previous
         if above is not None:
@@ -278,10 +278,10 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
 
     def select_next(self) -> None:
         """Select the message below; below the last one none, back at the end."""
-        entry = self._entry(self._selected)
-        if entry is None:
+        node = self._node(self._selected)
+        if node is None:
             return
-        below = entry.next
+        below = node.next
         while below is not None and not isinstance(below.item, LogMessage):
             below = below.next
         if below is not None:
@@ -294,16 +294,16 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         """Select no message."""
         self._select(None)
 
-    def _entry(self, key: str | None) -> Entry | None:
+    def _node(self, key: str | None) -> ItemNode | None:
         return self._model.get(key) if key is not None else None
 
     def _select(self, key: str | None, *, left: bool = False) -> None:
         if key == self._selected:
             return
         self._selected = key
-        if (entry := self._entry(key)) is not None:
+        if (node := self._node(key)) is not None:
             self._fit()
-            self._model.window.show(entry)
+            self._model.window.show(node)
         self.post_message(self.SelectionChanged(self, key, left=left))
         self._changed()
 
@@ -345,7 +345,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     def action_extend(self, step: Step) -> None:
         """Select text: from the selected message on, or from the first that is visible."""
         rows = self._model.window.rows()
-        start = self._entry(self._selected) or (rows[0].entry if rows else None)
+        start = self._node(self._selected) or (rows[0].node if rows else None)
         if start is None:
             raise SkipAction
         selection = self._selector.extend(self.text_selection, step, start)
@@ -486,48 +486,48 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         event.prevent_default()  # a double click would select the whole log
         if self.text_selection is not None:
             return  # the end of a drag
-        entry = self._entry_at(event)
+        node = self._node_at(event)
         chat = event.style.meta.get("chat", ("", ""))
         if event.style.link:
             self.post_message(self.LinkActivated(self, event.style.link))
-        elif event.chain > 1 and entry is not None and chat[0] in {"", "time"}:
-            self._select_text(event, entry)
+        elif event.chain > 1 and node is not None and chat[0] in {"", "time"}:
+            self._select_text(event, node)
         elif chat[0] == "bottom":
             self.scroll_to_bottom()
         elif chat[0] == "sender":
             self.post_message(self.SenderClicked(self, chat[1]))
-        elif chat[0] == "reaction" and entry is not None:
-            self.post_message(self.ReactionClicked(self, entry.item.key, chat[1]))
-        elif chat[0] == "act" and entry is not None:
-            self._act(entry.item.key, chat[1])
+        elif chat[0] == "reaction" and node is not None:
+            self.post_message(self.ReactionClicked(self, node.item.key, chat[1]))
+        elif chat[0] == "act" and node is not None:
+            self._act(node.item.key, chat[1])
 
-    def _select_text(self, event: events.Click, entry: Entry) -> None:
+    def _select_text(self, event: events.Click, node: ItemNode) -> None:
         """Select a word after two clicks, a message after three."""
-        _, place = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
-        if event.chain == 2 and place is not None:
-            selection = self._selector.word(place)
+        _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
+        if event.chain == 2 and offset is not None:
+            selection = self._selector.word(offset)
         else:
-            selection = self._selector.whole(entry)
+            selection = self._selector.whole(node)
         if selection is not None:
             self.screen.selections = {self: selection}
 
-    def _entry_at(self, event: events.MouseEvent) -> Entry | None:
-        place = event.get_content_offset(self)
-        return self._entry_in(place.y) if place is not None else None
+    def _node_at(self, event: events.MouseEvent) -> ItemNode | None:
+        offset = event.get_content_offset(self)
+        return self._node_in(offset.y) if offset is not None else None
 
-    def _entry_in(self, y: int) -> Entry | None:
+    def _node_in(self, y: int) -> ItemNode | None:
         """Return what is shown in row `y` of the content."""
         rows = self._model.window.rows()
         number = y - (self._model.window.height - len(rows))
-        return rows[number].entry if 0 <= number < len(rows) else None
+        return rows[number].node if 0 <= number < len(rows) else None
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Tell more about what is hovered, and what can be done with it."""
-        place = event.get_content_offset(self)
-        self._mouse_row = place.y if place is not None and not event.button else None
+        offset = event.get_content_offset(self)
+        self._mouse_row = offset.y if offset is not None and not event.button else None
         self._hover()
-        entry = self._entry_at(event)
-        told_more = tip(entry, event.style) if entry is not None else ""
+        node = self._node_at(event)
+        told_more = tip(node, event.style) if node is not None else ""
         self.tooltip = Text(told_more) if told_more else None
 
     def on_leave(self, event: events.Leave) -> None:
@@ -537,8 +537,8 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self.tooltip = None
 
     def _hover(self) -> None:
-        entry = self._entry_in(self._mouse_row) if self._mouse_row is not None else None
-        key = entry.item.key if entry is not None else None
+        node = self._node_in(self._mouse_row) if self._mouse_row is not None else None
+        key = node.item.key if node is not None else None
         if key != self._hovered:
             self._hovered = key
             self._repaint()

@@ -11,31 +11,31 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from gochat.tui.chat_log.index import Entry, ItemIndex
+from gochat.tui.chat_log.index import ItemIndex, ItemNode
 
 
 class VisibleRow(NamedTuple):
-    """A row of the window: which row of which entry."""
+    """A row of the window: which row of which node."""
 
-    entry: Entry
+    node: ItemNode
     row: int
 
 
 #: Where a row is within its item, whatever the width: the part, and the character it starts with.
-Place = tuple[int, int]
+RowPosition = tuple[int, int]
 
 
 class Ruler(Protocol):
-    """What knows the rows of an entry at the present width."""
+    """What knows the rows of a node at the present width."""
 
-    def height(self, entry: Entry) -> int:
+    def height(self, node: ItemNode) -> int:
         """Return the number of rows; 0 for one that is told by another."""
 
-    def place(self, entry: Entry, row: int) -> Place:
+    def position(self, node: ItemNode, row: int) -> RowPosition:
         """Return the place of a row; places ascend with the rows."""
 
-    def row_at(self, entry: Entry, place: Place) -> int:
-        """Return the row that holds `place`."""
+    def row_at(self, node: ItemNode, position: RowPosition) -> int:
+        """Return the row that holds `position`."""
 
 
 class Window:
@@ -45,9 +45,9 @@ class Window:
         self._index = index
         self._ruler = ruler
         self._rows: list[VisibleRow] | None = None
-        self._anchor: Entry | None = None
+        self._anchor: ItemNode | None = None
         self._row = 0
-        self._place: Place | None = None  # of the anchor, once it was shown
+        self._position: RowPosition | None = None  # of the anchor, once it was shown
         self._height = 1
         self._follow = True
         self._live = True
@@ -77,13 +77,13 @@ class Window:
         if not rows:
             return True
         last = rows[-1]
-        return last.row == last.entry.height - 1 and self._below(last.entry) is None
+        return last.row == last.node.height - 1 and self._below(last.node) is None
 
     @property
     def at_start(self) -> bool:
         """Whether the first row of the log is visible."""
         rows = self.rows()
-        return not rows or (rows[0].row == 0 and self._above(rows[0].entry) is None)
+        return not rows or (rows[0].row == 0 and self._above(rows[0].node) is None)
 
     @property
     def height(self) -> int:
@@ -100,53 +100,53 @@ class Window:
     def offset(self) -> int:
         """How many rows are above the window, as far as they are known."""
         rows = self.rows()
-        return self._index.offset_of(rows[0].entry) + rows[0].row if rows else 0
+        return self._index.offset_of(rows[0].node) + rows[0].row if rows else 0
 
     def changed(self) -> None:
         """Take into account that items or heights changed."""
         self._rows = None
 
-    def removed(self, entry: Entry) -> None:
-        """Let go of `entry`, which is about to leave the index."""
-        if self._anchor is entry:
-            self._anchor, self._row, self._place = entry.next or entry.previous, 0, None
+    def removed(self, node: ItemNode) -> None:
+        """Let go of `node`, which is about to leave the index."""
+        if self._anchor is node:
+            self._anchor, self._row, self._position = node.next or node.previous, 0, None
         self._rows = None
 
     def to_end(self) -> None:
         """Show the last rows, and stick to them."""
         self._follow, self._rows = True, None
 
-    def to(self, entry: Entry, row: int = 0) -> None:
+    def to(self, node: ItemNode, row: int = 0) -> None:
         """Put this row at the top, or as near to it as the log's end allows."""
-        self._anchor, self._row, self._place = entry, row, None
+        self._anchor, self._row, self._position = node, row, None
         self._follow, self._rows = False, None
 
-    def show_at(self, entry: Entry, row: int, down: int) -> None:
+    def show_at(self, node: ItemNode, row: int, down: int) -> None:
         """Put this row so many rows down from the top, as far as the log's ends allow."""
-        self._measured(entry)
+        self._measured(node)
         row -= down
-        while row < 0 and (above := self._above(entry)) is not None:
-            entry = above
-            row += entry.height
-        self.to(entry, max(row, 0))
+        while row < 0 and (above := self._above(node)) is not None:
+            node = above
+            row += node.height
+        self.to(node, max(row, 0))
 
-    def show(self, entry: Entry) -> None:
-        """Scroll as little as brings all of `entry` into view, or its beginning."""
+    def show(self, node: ItemNode) -> None:
+        """Scroll as little as brings all of `node` into view, or its beginning."""
         rows = self.rows()
-        visible = sum(1 for row in rows if row.entry is entry)
-        if not rows or (visible and visible == entry.height):
+        visible = sum(1 for row in rows if row.node is node)
+        if not rows or (visible and visible == node.height):
             return
-        if entry.order <= rows[0].entry.order or self._measured(entry) >= self._height:
-            self.to(entry)
+        if node.order <= rows[0].node.order or self._measured(node) >= self._height:
+            self.to(node)
         else:
-            self.show_at(entry, entry.height - 1, self._height - 1)
+            self.show_at(node, node.height - 1, self._height - 1)
 
     def show_row(self, row: VisibleRow) -> None:
         """Scroll as little as brings `row` into view."""
         rows = self.rows()
         if not rows or row in rows:
             return
-        if (row.entry.order, row.row) < (rows[0].entry.order, rows[0].row):
+        if (row.node.order, row.row) < (rows[0].node.order, rows[0].row):
             self.to(*row)
         else:
             self.show_at(*row, self._height - 1)
@@ -163,22 +163,22 @@ class Window:
         visible = self.rows()
         if not visible or not rows:
             return
-        entry, row = visible[0].entry, visible[0].row + rows
+        node, row = visible[0].node, visible[0].row + rows
         while row < 0:
-            above = self._above(entry)
+            above = self._above(node)
             if above is None:
                 row = 0
                 break
-            entry = above
-            row += entry.height
-        while row >= entry.height:
-            below = self._below(entry)
+            node = above
+            row += node.height
+        while row >= node.height:
+            below = self._below(node)
             if below is None:
-                row = max(0, entry.height - 1)
+                row = max(0, node.height - 1)
                 break
-            row -= entry.height
-            entry = below
-        self.to(entry, row)
+            row -= node.height
+            node = below
+        self.to(node, row)
 
     def rows(self) -> list[VisibleRow]:
         """Return the visible rows, top to bottom; fewer than the height if the log is shorter."""
@@ -186,7 +186,7 @@ class Window:
             self._rows = self._settled()
             if self._rows:
                 self._anchor, self._row = self._rows[0]
-                self._place = self._ruler.place(self._anchor, self._row)
+                self._position = self._ruler.position(self._anchor, self._row)
         return self._rows
 
     def _settled(self) -> list[VisibleRow]:
@@ -206,20 +206,20 @@ class Window:
 
         A window that its rows fill exactly, down to the last one, sticks to the end.
         """
-        entry = self._anchor
-        if entry is None:
+        node = self._anchor
+        if node is None:
             return None
-        moved = not self._index.is_exact(entry)
-        height = self._measured(entry)
-        if moved and height and self._place is not None:
-            self._row = self._ruler.row_at(entry, self._place)
-        if entry.run is not None and entry.run.leader is not entry:
-            entry = entry.run.leader
-            height = self._measured(entry)
+        moved = not self._index.is_exact(node)
+        height = self._measured(node)
+        if moved and height and self._position is not None:
+            self._row = self._ruler.row_at(node, self._position)
+        if node.run is not None and node.run.leader is not node:
+            node = node.run.leader
+            height = self._measured(node)
         self._row = min(self._row, height - 1)
         rows: list[VisibleRow] = []
         row = self._row
-        current: Entry | None = entry
+        current: ItemNode | None = node
         while current is not None:
             while row < current.height:
                 rows.append(VisibleRow(current, row))
@@ -234,38 +234,37 @@ class Window:
 
     def _to_last(self) -> list[VisibleRow]:
         rows: list[VisibleRow] = []
-        entry = self._index.last
-        if entry is not None:
-            if entry.run is not None:
-                entry = entry.run.leader
-            self._measured(entry)
-        while entry is not None and len(rows) < self._height:
-            taken = min(entry.height, self._height - len(rows))
+        node = self._index.last
+        if node is not None:
+            if node.run is not None:
+                node = node.run.leader
+            self._measured(node)
+        while node is not None and len(rows) < self._height:
+            taken = min(node.height, self._height - len(rows))
             rows.extend(
-                VisibleRow(entry, row)
-                for row in range(entry.height - 1, entry.height - 1 - taken, -1)
+                VisibleRow(node, row) for row in range(node.height - 1, node.height - 1 - taken, -1)
             )
-            entry = self._above(entry)
+            node = self._above(node)
         rows.reverse()
         return rows
 
-    def _measured(self, entry: Entry) -> int:
-        if not self._index.is_exact(entry):
-            self._index.set_height(entry, self._ruler.height(entry))
-        return entry.height
+    def _measured(self, node: ItemNode) -> int:
+        if not self._index.is_exact(node):
+            self._index.set_height(node, self._ruler.height(node))
+        return node.height
 
-    def _above(self, entry: Entry) -> Entry | None:
-        """Return the nearest entry above that has rows, measured."""
-        above = entry.run.leader.previous if entry.run else entry.previous
+    def _above(self, node: ItemNode) -> ItemNode | None:
+        """Return the nearest node above that has rows, measured."""
+        above = node.run.leader.previous if node.run else node.previous
         if above is not None and above.run:
             above = above.run.leader
         if above is not None:
             self._measured(above)
         return above
 
-    def _below(self, entry: Entry) -> Entry | None:
-        """Return the nearest entry below that has rows, measured."""
-        below = entry.run.last.next if entry.run else entry.next
+    def _below(self, node: ItemNode) -> ItemNode | None:
+        """Return the nearest node below that has rows, measured."""
+        below = node.run.last.next if node.run else node.next
         if below is not None:
             self._measured(below)
         return below

@@ -19,7 +19,7 @@ from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile import addresses
 from gochat.tui.profile.preferences import Preferences
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 
 _RESTART: Final = (
     "I noticed. My client said *reconnecting*, and by the time I had read it, it was back."
@@ -125,7 +125,7 @@ class DemoClient(ScriptedClient):
         self.say(to, name, next(self._answers))
 
 
-def demo_app(state: State, preferences: Preferences) -> GochatApp:
+def demo_app(state: StateDirectory, preferences: Preferences) -> GochatApp:
     """Return the app on a scripted client that talks by itself."""
     client = DemoClient()
     furnish(client)

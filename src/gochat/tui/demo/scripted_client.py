@@ -175,13 +175,13 @@ class ScriptedClient:
         self._name = name
         self._people[name] = Person(name=name)
         self._move(ConnectionState.CONNECTED)
-        self.tell(Synchronised(tuple(self._people.values()), tuple(self._conversations())))
+        self.emit(Synchronised(tuple(self._people.values()), tuple(self._conversations())))
 
     def _move(
         self, state: ConnectionState, retry_in: float | None = None, reason: str = ""
     ) -> None:
         self._state = state
-        self.tell(StateChanged(state, retry_in, reason))
+        self.emit(StateChanged(state, retry_in, reason))
 
     def _check(self, method: str, *args: object) -> None:
         self.requests.append((method, *args))
@@ -206,7 +206,7 @@ class ScriptedClient:
         if refusal := self.refusals.pop("send", None):
             assert isinstance(refusal, ChatError)
             outgoing.become_failed(refusal)
-            self.tell(OutgoingChanged(outgoing))
+            self.emit(OutgoingChanged(outgoing))
             return
         self._outbox.remove(outgoing)
         message = self._log(
@@ -214,14 +214,14 @@ class ScriptedClient:
         )
         self._read[outgoing.to] = message.seq
         outgoing.become_sent(Sent(to=outgoing.to, epoch=EPOCH, seq=message.seq, ts=message.ts))
-        self.tell(OutgoingChanged(outgoing))
-        self.tell(message)
+        self.emit(OutgoingChanged(outgoing))
+        self.emit(message)
 
     def retry(self, outgoing: Outgoing) -> None:
         """Send a refused message again."""
         self.requests.append(("retry", outgoing.cid))
         outgoing.become_pending()
-        self.tell(OutgoingChanged(outgoing))
+        self.emit(OutgoingChanged(outgoing))
         if self._state is ConnectionState.CONNECTED:
             self.deliver(outgoing)
 
@@ -284,13 +284,13 @@ class ScriptedClient:
             if entry.kind == "text" and conv in (None, name)
         ]  # fmt: skip
         texts.sort(key=lambda text: (text.ts, text.seq), reverse=True)
-        start = place = int(cursor or 0)
+        start = index = int(cursor or 0)
         hits: list[Message] = []
-        while place < min(len(texts), start + self.looks_at) and len(hits) < limit:
-            if all(word in texts[place].text.casefold() for word in words):
-                hits.append(texts[place])
-            place += 1
-        return Found(hits=tuple(hits), cursor=str(place) if place < len(texts) else None)
+        while index < min(len(texts), start + self.looks_at) and len(hits) < limit:
+            if all(word in texts[index].text.casefold() for word in words):
+                hits.append(texts[index])
+            index += 1
+        return Found(hits=tuple(hits), cursor=str(index) if index < len(texts) else None)
 
     async def mark_read(self, conv: str, seq: int) -> None:
         """Move the marker."""
@@ -315,7 +315,7 @@ class ScriptedClient:
     async def away(self, text: str | None) -> None:
         """Go away, or come back."""
         self._check("away", text)
-        self.tell(Presence(online=(Person(name=self.me, away=text),)))
+        self.emit(Presence(online=(Person(name=self.me, away=text),)))
 
     async def conversations(self) -> list[Conversation]:
         """Return the conversations."""
@@ -388,7 +388,7 @@ class ScriptedClient:
 
     # -- the script's part ----------------------------------------------------------------------
 
-    def tell(self, event: ClientEvent) -> None:
+    def emit(self, event: ClientEvent) -> None:
         """Have the app receive an event."""
         self._events.put_nowait(event)
 
@@ -417,32 +417,32 @@ class ScriptedClient:
     ) -> Message:  # fmt: skip
         """Have somebody say something now."""
         message = self.record(conv, sender, text, kind=kind, ref=ref, mentions=mentions)
-        self.tell(message)
+        self.emit(message)
         return message
 
     def type(self, conv: str, sender: str) -> None:
         """Have somebody begin to type."""
         to = conv if conv.startswith("#") else f"@{self.me}"
-        self.tell(IsTyping(to=to, from_=sender))
+        self.emit(IsTyping(to=to, from_=sender))
 
     def arrive(self, *names: str) -> None:
         """Have people come online."""
         people = tuple(Person(name=name) for name in names)
         self._people.update({person.name: person for person in people})
         if self._name:
-            self.tell(Presence(online=people))
+            self.emit(Presence(online=people))
 
     def depart(self, *names: str) -> None:
         """Have people leave."""
         for name in names:
             self._people.pop(name, None)
-        self.tell(Presence(offline=names))
+        self.emit(Presence(offline=names))
 
     def read(self, conv: str, seq: int | None = None) -> None:
         """Have the person have read a conversation, to its end or to `seq`."""
         self._read[conv] = len(self._log_of(conv)) if seq is None else seq
         if self._name:
-            self.tell(Marked(conv=conv, read=self._read[conv]))
+            self.emit(Marked(conv=conv, read=self._read[conv]))
 
     def cut(self, retry_in: float | None = 4.0, reason: str = "the connection was lost") -> None:
         """Have the connection cut."""
@@ -451,7 +451,7 @@ class ScriptedClient:
     def restore(self) -> None:
         """Have the connection back; what waited is sent."""
         self._move(ConnectionState.CONNECTED)
-        self.tell(Synchronised(tuple(self._people.values()), tuple(self._conversations())))
+        self.emit(Synchronised(tuple(self._people.values()), tuple(self._conversations())))
         for outgoing in [o for o in self._outbox if o.state is OutgoingState.PENDING]:
             self.deliver(outgoing)
 
@@ -494,7 +494,7 @@ class ScriptedClient:
         self, conv: str, sender: str, kind: EntryKind, text: str = "", *, ref: int | None = None
     ) -> Sent:
         message = self._log(conv, sender, kind, text, ref=ref)
-        self.tell(message)
+        self.emit(message)
         return Sent(to=conv, epoch=EPOCH, seq=message.seq, ts=message.ts)
 
     def _as_it_reads(self, conv: str, entry: Message) -> Message:

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Checkbox, Input, Static
 
 from gochat.tui.dialogs.panel import Panel
-from gochat.tui.model.presentation import name as safe
+from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.field import Field
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Form(Panel[T], Generic[T]):
         for one in self.query(Field):
             one.show_error("")
         wrong = self.query_one(f"#field-{field}", Field)
-        wrong.show_error(safe(text))
+        wrong.show_error(one_line(text))
         wrong.input.focus()
 
     @on(Input.Submitted)

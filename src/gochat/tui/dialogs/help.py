@@ -102,15 +102,15 @@ class HelpScreen(Panel[None]):
         sections.append(section("Mouse", MOUSE))
         return Content("\n\n").join(sections)
 
-    def _actions(self, place: str) -> list[tuple[str, str]]:
+    def _actions(self, scope: str) -> list[tuple[str, str]]:
         rows = [
             (self._keymap.all_shown(action.name), action.text)
             for action in sorted(keys.ACTIONS, key=lambda action: action.name in _SCROLLING)
-            if action.place == place
+            if action.scope == scope
             and not action.name.startswith("conversation_")
             and action.name not in ("down", "complete_back")
         ]
-        if place == "chat":
+        if scope == "chat":
             rows.insert(5, ("Alt+1 … Alt+9", "the first nine conversations"))
         return rows
 
@@ -121,7 +121,7 @@ def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Content
     lines = [Content.styled(title, "bold $primary")]
     for key, told in rows:
         text = told[:1].lower() + told[1:] if not told[:2].isupper() else told
-        first, *rest = wrap(text, max(16, width - column - 2)) or [""]
+        first, *more = wrap(text, max(16, width - column - 2)) or [""]
         if len(key) >= column - 1:
             lines.append(Content.assemble("  ", Content.styled(key, "bold")))
             gap = " " * (column + 2)
@@ -133,5 +133,5 @@ def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Content
                     "  ", Content.styled(key, "bold"), gap, Content.styled(first, "$text-muted")
                 )
             )
-        lines += [Content.styled(f"{' ' * (column + 2)}{line}", "$text-muted") for line in rest]
+        lines += [Content.styled(f"{' ' * (column + 2)}{line}", "$text-muted") for line in more]
     return Content("\n").join(lines)

@@ -12,13 +12,13 @@ from gochat.tui.dialogs.picker import Picker, highlighted
 from gochat.tui.input import commands, fuzzy, keys
 from gochat.tui.input.keys import Keymap
 from gochat.tui.profile.themes import OWN_PREFIX
-from gochat.tui.widgets.row_list import Row
+from gochat.tui.widgets.row_list import ListRow
 
 #: Actions that make no sense away from where their key is pressed.
 _NOT_HERE = frozenset({
     "palette", "back", "send", "newline", "complete", "complete_back", "up", "down", "home", "end",
     "page_up", "page_down", "history_back", "history_forward",
-    *(action.name for action in keys.ACTIONS if action.place == "message"),
+    *(action.name for action in keys.ACTIONS if action.scope == "message"),
     *(f"conversation_{n}" for n in range(1, 10)),
 })  # fmt: skip
 #: Commands that do what an action does.
@@ -26,7 +26,7 @@ _DOUBLE = frozenset({"quit", "help", "search", "rooms", "members", "settings"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _Choice:
     text: str
     hint: str = ""
 
@@ -47,44 +47,46 @@ class Palette(Picker):
     ) -> None:
         super().__init__(query)
         self._theme, self._preview = theme, preview
-        self._entries: dict[str, _Entry] = {}
+        self._choices: dict[str, _Choice] = {}
         for action in keys.ACTIONS:
             if action.name not in _NOT_HERE:
-                self._entries[f"action:{action.name}"] = _Entry(
+                self._choices[f"action:{action.name}"] = _Choice(
                     action.text, keymap.shown(action.name)
                 )
         for command in commands.COMMANDS:
             if command.name not in _DOUBLE:
                 text = command.text[:1].upper() + command.text[1:]
-                self._entries[f"command:{command.name}"] = _Entry(text, command.usage)
+                self._choices[f"command:{command.name}"] = _Choice(text, command.usage)
         for name in themes:
             hint = "in use" if name == theme else ""
-            self._entries[f"theme:{name}"] = _Entry(f"Theme: {name}", hint)
+            self._choices[f"theme:{name}"] = _Choice(f"Theme: {name}", hint)
 
     def find(self, query: str) -> Sequence[str]:
         """By what it does, or by its slash command."""
         if not query.strip():
-            return [key for key in self._entries if not key.startswith("theme:")] + [
-                key for key in self._entries if key.startswith("theme:")
+            return [key for key in self._choices if not key.startswith("theme:")] + [
+                key for key in self._choices if key.startswith("theme:")
             ]
         found = fuzzy.rank(
             query.strip().lstrip("/"),
-            self._entries,
-            lambda key: f"{self._entries[key].text} {self._entries[key].hint}",
+            self._choices,
+            lambda key: f"{self._choices[key].text} {self._choices[key].hint}",
         )
         # The app's own themes first: "light" is not the one that happens to have a short name.
         own = [key for key in found if key.startswith(f"theme:{OWN_PREFIX}")]
         at = next((at for at, key in enumerate(found) if key.startswith("theme:")), 0)
         return found[:at] + own + [key for key in found[at:] if key not in own]
 
-    def draw(self, key: str) -> Row:
+    def draw(self, key: str) -> ListRow:
         """What it does, and the quicker way to it."""
-        entry = self._entries[key]
-        found = fuzzy.match(self.query_text.strip().lstrip("/"), f"{entry.text} {entry.hint}")
-        places = [place for place in (found[1] if found else ()) if place < len(entry.text)]
-        return Row(
-            Content.assemble(" ", highlighted(entry.text, places)),
-            Content.styled(f"{entry.hint} ", "$text-muted"),
+        choice = self._choices[key]
+        found = fuzzy.match(self.query_text.strip().lstrip("/"), f"{choice.text} {choice.hint}")
+        positions = [
+            position for position in (found[1] if found else ()) if position < len(choice.text)
+        ]
+        return ListRow(
+            Content.assemble(" ", highlighted(choice.text, positions)),
+            Content.styled(f"{choice.hint} ", "$text-muted"),
         )
 
     def moved(self, key: str) -> None:

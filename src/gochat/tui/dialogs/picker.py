@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from gochat.tui.dialogs.panel import Panel
-from gochat.tui.widgets.row_list import Row, RowList
+from gochat.tui.widgets.row_list import ListRow, RowList
 from gochat.tui.widgets.text_field import TextField
 
 #: Rows that are shown at most, and what stands around them.
@@ -101,9 +101,9 @@ class Picker(Panel[str]):
         """Return the keys of what matches, the best first."""
         raise AssertionError("each kind of picker says what there is")
 
-    def draw(self, key: str) -> Row:
+    def draw(self, key: str) -> ListRow:
         """Return how one looks."""
-        return Row(Content(key))
+        return ListRow(Content(key))
 
     def moved(self, key: str) -> None:
         """The cursor is on `key`: show what choosing it would do."""
@@ -172,9 +172,9 @@ class Picker(Panel[str]):
         super().action_cancel()
 
 
-def highlighted(text: str, places: Sequence[int], style: str = "$primary bold") -> Content:
-    """Return `text` with the letters at `places` marked."""
+def highlighted(text: str, positions: Sequence[int], style: str = "$primary bold") -> Content:
+    """Return `text` with the letters at `positions` marked."""
     content = Content(text)
-    for place in places:
-        content = content.stylize(style, place, place + 1)
+    for position in positions:
+        content = content.stylize(style, position, position + 1)
     return content

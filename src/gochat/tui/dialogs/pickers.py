@@ -10,8 +10,9 @@ from textual.content import Content
 from gochat.client import Member, Room
 from gochat.tui.dialogs.picker import Picker, highlighted
 from gochat.tui.input import emoji, fuzzy
-from gochat.tui.model.presentation import count, name
-from gochat.tui.widgets.row_list import Row
+from gochat.tui.model.presentation import count
+from gochat.tui.text.sanitise import one_line
+from gochat.tui.widgets.row_list import ListRow
 
 CREATE: Final = "create:"
 
@@ -40,23 +41,23 @@ class RoomPicker(Picker):
             return found
         return [*found, f"{CREATE}{wanted}"]
 
-    def draw(self, key: str) -> Row:
+    def draw(self, key: str) -> ListRow:
         """Name, topic, and how many are in it."""
         if key.startswith(CREATE):
             wanted = key.removeprefix(CREATE)
             what = f"Create #{wanted}" if wanted else "Create a room"
-            return Row(Content.assemble(" ", Content.styled(f"+ {what}…", "$primary")))
+            return ListRow(Content.assemble(" ", Content.styled(f"+ {what}…", "$primary")))
         room = self._rooms[key]
         left = Content.assemble(
-            " ", Content.styled("#", "$text-muted"), Content.styled(name(key[1:]), "bold"),
-            Content.styled(f"  {name(room.topic)}", "$text-muted"),
+            " ", Content.styled("#", "$text-muted"), Content.styled(one_line(key[1:]), "bold"),
+            Content.styled(f"  {one_line(room.topic)}", "$text-muted"),
         )  # fmt: skip
         signs = [f"{count(room.members)} {'person' if room.members == 1 else 'people'}"]
         if room.private:
             signs.append("private")
         if room.joined:
             signs.append("joined")
-        return Row(left, Content.styled(f"{' · '.join(signs)} ", "$text-muted"))
+        return ListRow(left, Content.styled(f"{' · '.join(signs)} ", "$text-muted"))
 
 
 class MemberPicker(Picker):
@@ -83,18 +84,18 @@ class MemberPicker(Picker):
         """By name."""
         return fuzzy.rank(query.strip().lstrip("@"), self.members, lambda key: key)
 
-    def draw(self, key: str) -> Row:
+    def draw(self, key: str) -> ListRow:
         """Name, whether online, and what they are in the room."""
         member = self.members[key]
         sign = Content.styled("●", "$success") if member.online else Content.styled(
             "○", "$text-disabled"
         )  # fmt: skip
         found = fuzzy.match(self.query_text.strip().lstrip("@"), key)
-        shown = name(key)
+        shown = one_line(key)
         title = highlighted(shown, found[1] if found and shown == key else ())
         signs = [text for text, true in (("operator", member.operator), ("you", key == self._me))
                  if true]  # fmt: skip
-        return Row(
+        return ListRow(
             Content.assemble(" ", sign, " ", title),
             Content.styled(f"{' · '.join(signs)} ", "$text-muted"),
         )
@@ -105,12 +106,12 @@ def _in_order(members: Sequence[Member]) -> dict[str, Member]:
     return {member.name: member for member in order}
 
 
-class DeedPicker(Picker):
-    """What can be done with a person or a message. Returns the deed's key."""
+class ActionMenu(Picker):
+    """What can be done with a person or a message. Returns the key of an action."""
 
-    def __init__(self, title: str, deeds: dict[str, str]) -> None:
+    def __init__(self, title: str, actions: dict[str, str]) -> None:
         super().__init__()
-        self._title_text, self._deeds = title, deeds
+        self._title_text, self._actions = title, actions
 
     def title_text(self) -> str:
         """Whom or what it is about."""
@@ -118,11 +119,11 @@ class DeedPicker(Picker):
 
     def find(self, query: str) -> Sequence[str]:
         """By what it does."""
-        return fuzzy.rank(query.strip(), self._deeds, lambda key: self._deeds[key])
+        return fuzzy.rank(query.strip(), self._actions, lambda key: self._actions[key])
 
-    def draw(self, key: str) -> Row:
+    def draw(self, key: str) -> ListRow:
         """What it does."""
-        return Row(Content(f" {self._deeds[key]}"))
+        return ListRow(Content(f" {self._actions[key]}"))
 
 
 class EmojiPicker(Picker):
@@ -143,10 +144,10 @@ class EmojiPicker(Picker):
             return list(dict.fromkeys([*usual, *(emoji.EMOJI[name] for name in emoji.USUAL)]))
         return list(dict.fromkeys(sign for _, sign in emoji.matching(wanted)))
 
-    def draw(self, key: str) -> Row:
+    def draw(self, key: str) -> ListRow:
         """The emoji, and its name."""
         yours = "yours, choose to take it back " if key in self._given else ""
-        return Row(
+        return ListRow(
             Content.assemble(f" {key}  ", Content.styled(_NAMES[key], "$text-muted")),
             Content.styled(yours, "$text-muted"),
         )

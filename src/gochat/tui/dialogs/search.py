@@ -17,9 +17,9 @@ from textual.widgets import Input, Static
 
 from gochat.client import ChatError, ConnectionLost, Found, Message, conversation_of
 from gochat.tui.dialogs.picker import Picker
-from gochat.tui.model.presentation import ago, name
-from gochat.tui.text.sanitise import sanitise
-from gochat.tui.widgets.row_list import Row
+from gochat.tui.model.presentation import ago
+from gochat.tui.text.sanitise import one_line, sanitise
+from gochat.tui.widgets.row_list import ListRow
 
 #: Seconds without a key before the server is asked, and between two questions.
 _PAUSE: Final = 0.2
@@ -64,28 +64,28 @@ class SearchScreen(Picker):
 
     def title_text(self) -> str:
         """Where is searched."""
-        return f"Search in {'everything' if self._everywhere else name(self._conv)}"
+        return f"Search in {'everything' if self._everywhere else one_line(self._conv)}"
 
     def find(self, query: str) -> Sequence[str]:
         """What the server has found."""
         return list(self._hits)
 
-    def draw(self, key: str) -> Row:
+    def draw(self, key: str) -> ListRow:
         """Who, where, when, and the text around the first match."""
         hit = self._hits[key]
         conv = conversation_of(hit, self._me)
-        text = name(hit.text)
+        text = one_line(hit.text)
         words = self._words()
         first = min((text.casefold().find(word) for word in words if word in text.casefold()),
                     default=0)  # fmt: skip
         if first > _LEAD:
             text = "…" + text[first - _LEAD :]
-        where = "" if not self._everywhere else f" {name(conv)}"
-        sender = Content.styled(name(hit.from_), "bold")
+        where = "" if not self._everywhere else f" {one_line(conv)}"
+        sender = Content.styled(one_line(hit.from_), "bold")
         left = Content.assemble(
             " ", sender, Content.styled(f"{where}  ", "$text-muted"), _marked(text, words)
         )
-        return Row(left, Content.styled(f"{ago(hit.ts, self._now())} ", "$text-muted"))
+        return ListRow(left, Content.styled(f"{ago(hit.ts, self._now())} ", "$text-muted"))
 
     def _words(self) -> list[str]:
         return self.query_text.casefold().split()
@@ -127,7 +127,7 @@ class SearchScreen(Picker):
             try:
                 found = await self._search(query, scope, cursor)
             except (ChatError, ConnectionLost) as error:
-                text.update(Content.styled(name(str(error)), "$text-error"))
+                text.update(Content.styled(one_line(str(error)), "$text-error"))
                 self._cursor = cursor
                 return
             cursor = found.cursor

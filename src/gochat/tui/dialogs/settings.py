@@ -12,9 +12,9 @@ from textual.content import Content
 from gochat.client import Level
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.input import commands, fuzzy, keys
-from gochat.tui.model.presentation import name
 from gochat.tui.profile.preferences import Preferences, Settings
-from gochat.tui.widgets.row_list import Row
+from gochat.tui.text.sanitise import one_line
+from gochat.tui.widgets.row_list import ListRow
 
 #: The settings, what they are called, and what each value is called.
 TEXTS: Final[dict[str, tuple[str, dict[Any, str]]]] = {
@@ -64,7 +64,7 @@ class SettingsScreen(Picker):
 
     def _label(self, key: str) -> str:
         if key == _LEVEL:
-            return f"Tell me of what is said in {name(self._conv)}"
+            return f"Tell me of what is said in {one_line(self._conv)}"
         if key.startswith(_KEY):
             action = keys.BY_NAME[key.removeprefix(_KEY)]
             return f"Key: {action.text}"
@@ -78,14 +78,14 @@ class SettingsScreen(Picker):
         value = getattr(self._settings, key)
         return TEXTS[key][1].get(value, str(value))
 
-    def draw(self, key: str) -> Row:
+    def draw(self, key: str) -> ListRow:
         """What it is, and how it is set."""
         value = Content.styled(f"{self._value(key)} ", "bold")
         if key.startswith(_KEY):
             value = Content.styled(f"{self._value(key)} ", "$text-muted")
         elif key in self._preferences.fixed:
             value = Content.assemble(value, Content.styled("in tui.toml ", "$text-muted"))
-        return Row(Content(f" {self._label(key)}"), value)
+        return ListRow(Content(f" {self._label(key)}"), value)
 
     def choose(self, key: str) -> None:
         """Change it."""

@@ -10,9 +10,10 @@ from textual.content import Content
 from gochat.client import Room
 from gochat.tui.dialogs.picker import Picker, highlighted
 from gochat.tui.input import fuzzy
-from gochat.tui.model.chat import Model
-from gochat.tui.model.presentation import count, name
-from gochat.tui.widgets.row_list import Row
+from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.presentation import count
+from gochat.tui.text.sanitise import one_line
+from gochat.tui.widgets.row_list import ListRow
 
 #: People who are looked through for letters that stand apart, with each key that is typed.
 _PEOPLE = 1000
@@ -25,7 +26,7 @@ class Switcher(Picker):
     placeholder: ClassVar[str] = "A room or a person"
     keys_text: ClassVar[str] = "Enter go there   ↑↓ move   Esc close"
 
-    def __init__(self, model: Model, rooms: Sequence[Room] = ()) -> None:
+    def __init__(self, model: ChatModel, rooms: Sequence[Room] = ()) -> None:
         super().__init__()
         self._model = model
         self._rooms = {room.room: room for room in rooms if not room.joined}
@@ -59,23 +60,23 @@ class Switcher(Picker):
         urgent = view.badge and (view.mentions or not view.is_room)
         return (conv != self._model.previous, not urgent, not view.badge)
 
-    def draw(self, key: str) -> Row:
+    def draw(self, key: str) -> ListRow:
         """Name, what it is about, and what is unread."""
         found = fuzzy.match(self.query_text.strip().lstrip("#@"), key[1:])
-        places = found[1] if found else ()
+        positions = found[1] if found else ()
         view = self._model.conversations.get(key)
-        title = highlighted(name(key[1:]), places if name(key[1:]) == key[1:] else ())
+        title = highlighted(one_line(key[1:]), positions if one_line(key[1:]) == key[1:] else ())
         about, right = "", Content("")
         if view is not None and view.is_room:
-            about = name(view.topic)
+            about = one_line(view.topic)
         elif key in self._rooms:
-            about = f"not joined · {name(self._rooms[key].topic)}".rstrip(" ·")
+            about = f"not joined · {one_line(self._rooms[key].topic)}".rstrip(" ·")
         elif key[1:] not in self._model.people:
             about = "offline"
         if view is not None and view.badge:
             mention = "@" if view.mentions else ""
             right = Content.styled(f"{mention}{count(view.badge)} ", "$accent bold")
         sign = Content.styled(f" {key[0]}", "$text-muted")
-        return Row(
+        return ListRow(
             Content.assemble(sign, title, Content.styled(f"  {about}", "$text-muted")), right
         )

@@ -11,7 +11,7 @@ from typing import Final
 
 from textual.app import App, SuspendNotSupported
 
-from gochat.tui.model.presentation import name
+from gochat.tui.text.sanitise import one_line
 
 #: The one that every system has.
 _DEFAULT: Final = "vi"
@@ -30,7 +30,7 @@ async def edit_text(app: App[object], text: str) -> str | None:
         problem = "This terminal can't be lent to an editor."
     except (OSError, ValueError) as error:  # ValueError: a quotation mark is missing
         reason = getattr(error, "strerror", None) or str(error)
-        problem = f"The editor {command!r} failed: {name(reason)}. Check VISUAL and EDITOR."
+        problem = f"The editor {command!r} failed: {one_line(reason)}. Check VISUAL and EDITOR."
     app.notify(f"{problem} The text is as it was.", severity="error", markup=False)
     return None
 

@@ -34,7 +34,7 @@ def prepare() -> None:
     gc.set_threshold(young, middle, _NEVER)
 
 
-class Collector:
+class IdleCollector:
     """Makes full collections when they are due. :meth:`look` is to be called every second."""
 
     def __init__(

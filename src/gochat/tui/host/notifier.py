@@ -1,7 +1,7 @@
 """Telling a person who looks elsewhere: a bell, the desktop, the window's title.
 
 What is written here goes to the terminal as it is, around Textual; so texts of others pass through
-:func:`gochat.tui.model.presentation.name` first, and what ends a sequence is taken out of them.
+:func:`gochat.tui.text.sanitise.one_line` first, and what ends a sequence is taken out of them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from gochat.tui.model.presentation import name
 from gochat.tui.model.views import Attention
 from gochat.tui.profile.preferences import Settings
+from gochat.tui.text.sanitise import one_line
 
 #: Between two notifications of the desktop, in seconds. What comes in between is counted.
 INTERVAL: Final = 3.0
@@ -37,11 +37,11 @@ class Notifier:
         self._in_tmux = "TMUX" in environ
         terminal = f"{environ.get('TERM', '')} {environ.get('TERM_PROGRAM', '')}"
         self._form = 777 if any(kind in terminal for kind in _OSC_777) else 9
-        self._told_at = float("-inf")
-        self._untold = 0
+        self._notified_at = float("-inf")
+        self._waiting = 0
         self._title = ""
 
-    def tell(self, news: Iterable[Attention], settings: Settings) -> None:
+    def notify(self, news: Iterable[Attention], settings: Settings) -> None:
         """Tell of mentions, private messages and invitations; nothing else is worth a bell."""
         worth = [one for one in news if one.kind != "message"]
         if not worth:
@@ -51,21 +51,21 @@ class Notifier:
         if not settings.desktop:
             return
         now = self._clock()
-        self._untold += len(worth)
-        if now - self._told_at < INTERVAL:
+        self._waiting += len(worth)
+        if now - self._notified_at < INTERVAL:
             return
         last = worth[-1]
         title, body = _words(last)
-        if self._untold > 1:
-            body = f"{self._untold} new messages, the last from {title}"
+        if self._waiting > 1:
+            body = f"{self._waiting} new messages, the last from {title}"
             title = "gochat"
-        self._told_at, self._untold = now, 0
+        self._notified_at, self._waiting = now, 0
         self._write(self._wrapped(self._notification(title, body)))
 
     def show_title(self, unread: int, *, mentioned: bool, person: str) -> None:
         """Have the window's title tell what is unread."""
         count = f"({'@' if mentioned else ''}{unread}) " if unread else ""
-        title = _safe(f"{count}gochat · {name(person)}")
+        title = _safe(f"{count}gochat · {one_line(person)}")
         if title != self._title:
             self._title = title
             self._write(f"\x1b]2;{title}\x1b\\")
@@ -83,11 +83,11 @@ class Notifier:
 
 
 def _words(news: Attention) -> tuple[str, str]:
-    sender = name(news.sender)
+    sender = one_line(news.sender)
     if news.kind == "invite":
-        return sender, f"invites you to {name(news.conv)}"
-    where = f" in {name(news.conv)}" if news.kind == "mention" else ""
-    return f"{sender}{where}", name(news.text)
+        return sender, f"invites you to {one_line(news.conv)}"
+    where = f" in {one_line(news.conv)}" if news.kind == "mention" else ""
+    return f"{sender}{where}", one_line(news.text)
 
 
 def _safe(text: str) -> str:

@@ -1,7 +1,7 @@
 """What can be written after a slash: one table, for doing, hints, completion and help. Pure.
 
-A command asks :class:`Doer` to do something; the chat screen is one. Texts that go to people begin
-with ``//`` where their first character is a slash.
+A command asks a :class:`CommandContext` to do something. Texts that go to people begin with ``//``
+where their first character is a slash.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Kind: TypeAlias = Literal["person", "room", "text", "level", "theme", "command"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 
-class Doer(Protocol):
+class CommandContext(Protocol):
     """What commands ask for. `conv` is always the conversation that is shown."""
 
     @property
     def conv(self) -> str: ...  # noqa: D102 – see above
-    def tell(self, text: str) -> None:
-        """Tell the person something."""
+    def notify(self, text: str) -> None:
+        """Show the person a notification."""
 
     def open_conversation(self, conv: str) -> None:
         """Show a conversation."""
@@ -100,7 +100,7 @@ class Command:
     name: str
     arguments: tuple[Argument, ...]
     text: str
-    run: Callable[[Doer, list[str]], None]
+    run: Callable[[CommandContext, list[str]], None]
     aliases: tuple[str, ...] = ()
 
     @property
@@ -113,11 +113,11 @@ _PERSON: Final = Argument("NAME", "person")
 _ROOM: Final = Argument("ROOM", "room")
 
 
-def _message(do: Doer, given: list[str]) -> None:
+def _message(context: CommandContext, given: list[str]) -> None:
     conv, text = f"@{given[0].lstrip('@')}", given[1]
     if text:
-        do.send(conv, text)
-    do.open_conversation(conv)
+        context.send(conv, text)
+    context.open_conversation(conv)
 
 
 def _room(text: str) -> str:
@@ -128,73 +128,77 @@ def _name(text: str) -> str:
     return text.lstrip("@")
 
 
-def _leave(do: Doer, given: list[str]) -> None:
-    do.leave(_room(given[0]) if given[0] and not given[0].startswith("@") else given[0] or do.conv)
+def _leave(context: CommandContext, given: list[str]) -> None:
+    context.leave(
+        _room(given[0]) if given[0] and not given[0].startswith("@") else given[0] or context.conv
+    )
 
 
-def _topic(do: Doer, given: list[str]) -> None:
+def _topic(context: CommandContext, given: list[str]) -> None:
     if not given[0]:
-        do.show_topic()
+        context.show_topic()
     else:
-        do.set_topic("" if given[0] == "-" else given[0])
+        context.set_topic("" if given[0] == "-" else given[0])
 
 
-def _level(do: Doer, given: list[str]) -> None:
+def _level(context: CommandContext, given: list[str]) -> None:
     level = next((level for level in LEVELS if level == given[0]), None)
     if level is None:
-        do.tell("Write /notify all, /notify mentions or /notify none.")
+        context.notify("Write /notify all, /notify mentions or /notify none.")
     else:
-        do.set_level(level)
+        context.set_level(level)
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
     Command("msg", (_PERSON, Argument("TEXT", "text", optional=True)), "write to one person",
             _message, ("query", "dm")),
-    Command("join", (_ROOM,), "become a member of a room", lambda do, a: do.join(_room(a[0]))),
+    Command("join", (_ROOM,), "become a member of a room",
+            lambda context, a: context.join(_room(a[0]))),
     Command("leave", (Argument("ROOM", "room", optional=True),),
             "leave this room, or close this conversation", _leave, ("part", "close")),
     Command("create", (_ROOM, Argument("TOPIC", "text", optional=True)), "create a public room",
-            lambda do, a: do.create(_room(a[0]), a[1], private=False)),
+            lambda context, a: context.create(_room(a[0]), a[1], private=False)),
     Command("create-private", (_ROOM, Argument("TOPIC", "text", optional=True)),
             "create a room that people must be invited to",
-            lambda do, a: do.create(_room(a[0]), a[1], private=True)),
+            lambda context, a: context.create(_room(a[0]), a[1], private=True)),
     Command("topic", (Argument("TOPIC", "text", optional=True),),
             "set what this room is about; - takes it away", _topic),
     Command("invite", (_PERSON,), "invite somebody to this room",
-            lambda do, a: do.invite(_name(a[0]))),
+            lambda context, a: context.invite(_name(a[0]))),
     Command("kick", (_PERSON,), "remove somebody from this room",
-            lambda do, a: do.kick(_name(a[0]))),
+            lambda context, a: context.kick(_name(a[0]))),
     Command("op", (_PERSON,), "make somebody an operator of this room",
-            lambda do, a: do.set_operator(_name(a[0]), on=True)),
+            lambda context, a: context.set_operator(_name(a[0]), on=True)),
     Command("deop", (_PERSON,), "make an operator a simple member again",
-            lambda do, a: do.set_operator(_name(a[0]), on=False)),
+            lambda context, a: context.set_operator(_name(a[0]), on=False)),
     Command("private", (), "let only invited people join this room",
-            lambda do, a: do.set_access(private=True)),
+            lambda context, a: context.set_access(private=True)),
     Command("public", (), "let everybody join this room",
-            lambda do, a: do.set_access(private=False)),
+            lambda context, a: context.set_access(private=False)),
     Command("rooms", (), "all rooms, to join or create one",
-            lambda do, a: do.open_panel("rooms"), ("list",)),
-    Command("members", (), "who is in this room", lambda do, a: do.open_panel("members"),
+            lambda context, a: context.open_panel("rooms"), ("list",)),
+    Command("members", (), "who is in this room", lambda context, a: context.open_panel("members"),
             ("names",)),
-    Command("who", (), "who is online", lambda do, a: do.open_panel("people")),
+    Command("who", (), "who is online", lambda context, a: context.open_panel("people")),
     Command("search", (Argument("TEXT", "text", optional=True),), "search messages",
-            lambda do, a: do.open_panel("search", a[0]), ("find",)),
+            lambda context, a: context.open_panel("search", a[0]), ("find",)),
     Command("away", (Argument("TEXT", "text", optional=True),), "tell that you are away",
-            lambda do, a: do.away(a[0] or "away")),
-    Command("back", (), "tell that you are back", lambda do, a: do.away(None)),
+            lambda context, a: context.away(a[0] or "away")),
+    Command("back", (), "tell that you are back", lambda context, a: context.away(None)),
     Command("notify", (Argument("LEVEL", "level"),),
             "what to be told of here: all, mentions or none", _level),
     Command("theme", (Argument("THEME", "theme"),), "change the colours",
-            lambda do, a: do.set_theme(a[0])),
+            lambda context, a: context.set_theme(a[0])),
     Command("settings", (), "how the app looks and behaves",
-            lambda do, a: do.open_panel("settings")),
-    Command("password", (), "change your password", lambda do, a: do.open_panel("password")),
+            lambda context, a: context.open_panel("settings")),
+    Command("password", (), "change your password",
+            lambda context, a: context.open_panel("password")),
     Command("help", (Argument("COMMAND", "command", optional=True),), "keys and commands",
-            lambda do, a: do.open_panel("help", a[0].lstrip("/")), ("h", "?")),
+            lambda context, a: context.open_panel("help", a[0].lstrip("/")), ("h", "?")),
     Command("logout", (), "end this session, and go to the first screen",
-            lambda do, a: do.log_out()),
+            lambda context, a: context.log_out()),
     Command("quit", (), "leave the app; you stay logged in for next time",
-            lambda do, a: do.quit(), ("exit", "q")),
+            lambda context, a: context.quit(), ("exit", "q")),
 )  # fmt: skip
 
 _BY_NAME: Final = {
@@ -217,9 +221,9 @@ def plain(text: str) -> str:
     return text[1:] if text.startswith("//") else text
 
 
-def carry_out(text: str, do: Doer) -> str | None:
+def carry_out(text: str, context: CommandContext) -> str | None:
     """Do what `text` says; return None, or what is wrong with it: then nothing was done."""
-    word, _, rest = text[1:].partition(" ")
+    word, _, remainder = text[1:].partition(" ")
     command = find(word)
     if command is None:
         near = difflib.get_close_matches(word.casefold(), _BY_NAME, n=2, cutoff=0.5)
@@ -227,21 +231,21 @@ def carry_out(text: str, do: Doer) -> str | None:
             "/help shows what there is."
         )  # fmt: skip
         return f"There is no command /{word}. {hint} To send it as text, write //{word}."
-    given, missing = _given(command, rest.strip())
+    given, missing = _given(command, remainder.strip())
     if missing:
         return f"Please write {command.usage}: {command.text}."
-    command.run(do, given)
+    command.run(context, given)
     return None
 
 
-def _given(command: Command, rest: str) -> tuple[list[str], bool]:
+def _given(command: Command, remainder: str) -> tuple[list[str], bool]:
     given: list[str] = []
     for argument in command.arguments:
         if argument.kind == "text":
-            value, rest = rest, ""
+            value, remainder = remainder, ""
         else:
-            value, _, rest = rest.partition(" ")
-            rest = rest.strip()
+            value, _, remainder = remainder.partition(" ")
+            remainder = remainder.strip()
         if not value and not argument.optional:
             return given, True
         given.append(value)
@@ -252,12 +256,12 @@ def argument_at(text: str) -> tuple[Command, Argument | None] | None:
     """Return the command that `text` begins with, and the argument that its end is in."""
     if not is_command(text):
         return None
-    word, space, rest = text[1:].partition(" ")
+    word, space, remainder = text[1:].partition(" ")
     command = find(word)
     if command is None or not space:
         return None
-    index = len(rest.split(" ")) - 1
-    for place, argument in enumerate(command.arguments):
-        if place == index or argument.kind == "text":
+    index = len(remainder.split(" ")) - 1
+    for number, argument in enumerate(command.arguments):
+        if number == index or argument.kind == "text":
             return command, argument
     return command, None

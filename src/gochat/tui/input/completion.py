@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gochat.tui.input import commands, emoji
-from gochat.tui.model.chat import Model
+from gochat.tui.model.chat import ChatModel
 
 #: More than anybody looks through.
 LIMIT: Final = 50
@@ -42,7 +42,7 @@ class Completions:
 class Sources:
     """What can be completed, besides what the model knows."""
 
-    model: Model
+    model: ChatModel
     rooms: Sequence[str] = ()
     themes: Sequence[str] = ()
     members: Sequence[str] = field(default=())

@@ -90,10 +90,10 @@ def matching(start: str, limit: int = 50) -> list[tuple[str, str]]:
     start = start.casefold()
     first = [(name, sign) for name, sign in EMOJI.items() if name.startswith(start)]
     first.sort(key=lambda pair: len(pair[0]))
-    rest = [
+    others = [
         (name, sign) for name, sign in EMOJI.items() if start in name and not name.startswith(start)
     ]
-    return (first + rest)[:limit]
+    return (first + others)[:limit]
 
 
 def just_named(text: str) -> tuple[int, str] | None:

@@ -20,7 +20,7 @@ def match(query: str, candidate: str) -> tuple[float, tuple[int, ...]] | None:
     """Return how well `candidate` matches, and where, or None if it doesn't."""
     needle = [char for char in query.casefold() if not char.isspace()]
     hay = candidate.casefold()
-    if len(hay) != len(candidate):  # folding changed the places of letters
+    if len(hay) != len(candidate):  # folding changed the positions of letters
         hay = candidate.lower() if len(candidate.lower()) == len(candidate) else candidate
     if not needle:
         return 0.0, ()
@@ -30,12 +30,12 @@ def match(query: str, candidate: str) -> tuple[float, tuple[int, ...]] | None:
         start = hay.find(needle[0], start + 1)
         if start < 0:
             break
-        places = _follow(needle, hay, start)
-        if places is None:
+        positions = _follow(needle, hay, start)
+        if positions is None:
             break
-        score = _score(places, hay)
+        score = _score(positions, hay)
         if best is None or score > best[0]:
-            best = score, places
+            best = score, positions
     return best
 
 
@@ -47,36 +47,36 @@ def rank(query: str, items: Iterable[T], text: Callable[[T], str]) -> list[T]:
 
 
 def _follow(needle: list[str], hay: str, start: int) -> tuple[int, ...] | None:
-    places = [start]
+    positions = [start]
     for char in needle[1:]:
-        place = hay.find(char, places[-1] + 1)
-        if place < 0:
+        position = hay.find(char, positions[-1] + 1)
+        if position < 0:
             return None
-        # A place at the begin of a word is better than the first one, if it is not far.
-        if place != places[-1] + 1:
-            later = place
-            while 0 <= later <= place + 24 and not _begins_word(hay, later):
+        # A position at the begin of a word is better than the first one, if it is not far.
+        if position != positions[-1] + 1:
+            later = position
+            while 0 <= later <= position + 24 and not _begins_word(hay, later):
                 later = hay.find(char, later + 1)
-            if 0 <= later <= place + 24:
-                place = later
-        places.append(place)
-    return tuple(places)
+            if 0 <= later <= position + 24:
+                position = later
+        positions.append(position)
+    return tuple(positions)
 
 
-def _begins_word(text: str, place: int) -> bool:
-    return place == 0 or not text[place - 1].isalnum()
+def _begins_word(text: str, position: int) -> bool:
+    return position == 0 or not text[position - 1].isalnum()
 
 
-def _score(places: tuple[int, ...], hay: str) -> float:
+def _score(positions: tuple[int, ...], hay: str) -> float:
     score = 0.0
     before = -2
-    for place in places:
+    for position in positions:
         score += 1.0
-        if place == before + 1:
+        if position == before + 1:
             score += 1.5
-        if _begins_word(hay, place):
+        if _begins_word(hay, position):
             score += 1.0
-        before = place
-    if places[0] == 0:
+        before = position
+    if positions[0] == 0:
         score += 2.0
     return score - len(hay) / 100

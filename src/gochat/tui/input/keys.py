@@ -6,7 +6,7 @@ A person rebinds an action by its name, in the configuration file::
     switcher = "ctrl+t"
     newline = ["ctrl+j", "alt+enter"]
 
-What can't be used (an action or a key that doesn't exist, a key that two actions of one place
+What can't be used (an action or a key that doesn't exist, a key that two actions of one scope
 want) is reported and left as it was: a typing error must not take somebody's keys away.
 """
 
@@ -22,10 +22,10 @@ from textual.binding import Binding
 from textual.keys import Keys, format_key
 
 #: Where an action's keys work. Two actions may share a key unless both can be meant at once.
-Place: TypeAlias = Literal["app", "chat", "input", "message", "list"]
+Scope: TypeAlias = Literal["app", "chat", "input", "message", "list"]
 
-#: The places whose keys work at the same time as those of a place.
-_TOGETHER: Final[dict[Place, frozenset[Place]]] = {
+#: The scopes whose keys work at the same time as those of a scope.
+_TOGETHER: Final[dict[Scope, frozenset[Scope]]] = {
     "app": frozenset({"app", "chat", "input", "message", "list"}),
     "chat": frozenset({"app", "chat", "input", "message", "list"}),
     "input": frozenset({"app", "chat", "input"}),
@@ -35,7 +35,7 @@ _TOGETHER: Final[dict[Place, frozenset[Place]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class KeyAction:
     """Something a key does. `run` is the Textual action; `keys` the defaults, most usual first.
 
     `fixed` actions are not for the configuration: what they mean is the terminal's or everybody's
@@ -43,66 +43,68 @@ class Action:
     """
 
     name: str
-    place: Place
+    scope: Scope
     keys: tuple[str, ...]
     run: str
     text: str
     fixed: bool = False
 
 
-def _conversation(n: int) -> Action:
-    return Action(
+def _conversation(n: int) -> KeyAction:
+    return KeyAction(
         f"conversation_{n}", "chat", (f"alt+{n}",), f"conversation({n})", f"Conversation {n}"
     )
 
 
-ACTIONS: Final[tuple[Action, ...]] = (
-    Action("help", "app", ("f1",), "help", "Help for what you are doing"),
-    Action("palette", "app", ("ctrl+p",), "palette", "All commands by name"),
-    Action("quit", "app", ("ctrl+q",), "quit", "Quit"),
-    Action("switcher", "chat", ("ctrl+k", "ctrl+g"), "switcher", "Go to a room or person"),
-    Action("search", "chat", ("ctrl+f",), "search", "Search messages"),
-    Action("next_unread", "chat", ("f6", "alt+a"), "next_unread", "Next unread, mentions first"),
-    Action("previous", "chat", ("alt+slash", "f7"), "previous", "The conversation before"),
-    Action("side_pane", "chat", ("f2",), "side_pane", "Rooms and people"),
-    Action("members", "chat", ("f3",), "members", "Members of this room"),
-    Action("rooms", "chat", ("f4",), "rooms", "All rooms"),
-    Action("settings", "chat", ("f5",), "settings", "Settings"),
-    Action("reconnect", "app", ("f9",), "reconnect", "Connect now; log in again"),
+ACTIONS: Final[tuple[KeyAction, ...]] = (
+    KeyAction("help", "app", ("f1",), "help", "Help for what you are doing"),
+    KeyAction("palette", "app", ("ctrl+p",), "palette", "All commands by name"),
+    KeyAction("quit", "app", ("ctrl+q",), "quit", "Quit"),
+    KeyAction("switcher", "chat", ("ctrl+k", "ctrl+g"), "switcher", "Go to a room or person"),
+    KeyAction("search", "chat", ("ctrl+f",), "search", "Search messages"),
+    KeyAction("next_unread", "chat", ("f6", "alt+a"), "next_unread", "Next unread, mentions first"),
+    KeyAction("previous", "chat", ("alt+slash", "f7"), "previous", "The conversation before"),
+    KeyAction("side_pane", "chat", ("f2",), "side_pane", "Rooms and people"),
+    KeyAction("members", "chat", ("f3",), "members", "Members of this room"),
+    KeyAction("rooms", "chat", ("f4",), "rooms", "All rooms"),
+    KeyAction("settings", "chat", ("f5",), "settings", "Settings"),
+    KeyAction("reconnect", "app", ("f9",), "reconnect", "Connect now; log in again"),
     *(_conversation(n) for n in range(1, 10)),
-    Action("page_up", "input", ("pageup",), "page_up", "Scroll up"),
-    Action("page_down", "input", ("pagedown",), "page_down", "Scroll down"),
-    Action("oldest", "input", ("ctrl+home",), "oldest", "The oldest message that is loaded"),
-    Action("now", "input", ("ctrl+end",), "now", "Back to now"),
-    Action("back", "chat", ("escape",), "back", "Close, or back to the input", fixed=True),
-    Action("send", "input", ("enter",), "send", "Send"),
-    Action(
+    KeyAction("page_up", "input", ("pageup",), "page_up", "Scroll up"),
+    KeyAction("page_down", "input", ("pagedown",), "page_down", "Scroll down"),
+    KeyAction("oldest", "input", ("ctrl+home",), "oldest", "The oldest message that is loaded"),
+    KeyAction("now", "input", ("ctrl+end",), "now", "Back to now"),
+    KeyAction("back", "chat", ("escape",), "back", "Close, or back to the input", fixed=True),
+    KeyAction("send", "input", ("enter",), "send", "Send"),
+    KeyAction(
         "newline", "input", ("alt+enter", "shift+enter", "ctrl+j"), "newline", "Begin a new line"
     ),
-    Action(
+    KeyAction(
         "complete", "input", ("tab",), "complete(1)", "Complete names, rooms, commands, :emoji:"
     ),
-    Action("complete_back", "input", ("shift+tab",), "complete(-1)", "The completion before"),
-    Action("history_back", "input", ("ctrl+up",), "history(-1)", "What you sent before"),
-    Action("history_forward", "input", ("ctrl+down",), "history(1)", "What you sent after that"),
-    Action("editor", "input", ("ctrl+x",), "editor", "Write in $EDITOR"),
-    Action("up", "input", ("up",), "up", "Select a message, when the input is empty", fixed=True),
-    Action("down", "input", ("down",), "down", "Down", fixed=True),
-    Action("message_reply", "message", ("r",), "act('reply')", "Reply"),
-    Action("message_react", "message", ("plus",), "act('react')", "React"),
-    Action("message_edit", "message", ("e",), "act('edit')", "Edit your own"),
-    Action(
+    KeyAction("complete_back", "input", ("shift+tab",), "complete(-1)", "The completion before"),
+    KeyAction("history_back", "input", ("ctrl+up",), "history(-1)", "What you sent before"),
+    KeyAction("history_forward", "input", ("ctrl+down",), "history(1)", "What you sent after that"),
+    KeyAction("editor", "input", ("ctrl+x",), "editor", "Write in $EDITOR"),
+    KeyAction(
+        "up", "input", ("up",), "up", "Select a message, when the input is empty", fixed=True
+    ),
+    KeyAction("down", "input", ("down",), "down", "Down", fixed=True),
+    KeyAction("message_reply", "message", ("r",), "act('reply')", "Reply"),
+    KeyAction("message_react", "message", ("plus",), "act('react')", "React"),
+    KeyAction("message_edit", "message", ("e",), "act('edit')", "Edit your own"),
+    KeyAction(
         "message_delete",
         "message",
         ("d",),
         "act('delete')",
         "Delete your own; discard one that was not sent",
     ),
-    Action("message_copy", "message", ("y",), "act('copy')", "Copy its text"),
-    Action("message_open", "message", ("o",), "act('open')", "Open its link"),
-    Action("message_retry", "message", ("R",), "act('retry')", "Send again what was not sent"),
-    Action("home", "input", ("home",), "home", "Begin of the line; top, when empty", fixed=True),
-    Action("end", "input", ("end",), "end", "End of the line; now, when empty", fixed=True),
+    KeyAction("message_copy", "message", ("y",), "act('copy')", "Copy its text"),
+    KeyAction("message_open", "message", ("o",), "act('open')", "Open its link"),
+    KeyAction("message_retry", "message", ("R",), "act('retry')", "Send again what was not sent"),
+    KeyAction("home", "input", ("home",), "home", "Begin of the line; top, when empty", fixed=True),
+    KeyAction("end", "input", ("end",), "end", "End of the line; now, when empty", fixed=True),
 )
 
 BY_NAME: Final = {action.name: action for action in ACTIONS}
@@ -116,17 +118,17 @@ _SIGNS: Final = {"/": "slash", "\\": "backslash", "-": "minus", "+": "plus", "."
 _TYPED: Final = frozenset(_SIGNS.values()) | {"space", "comma", "underscore"}
 
 
-def bindings(place: Place) -> list[Binding]:
-    """Return the default bindings of a place. The keymap changes them by their ids."""
+def bindings(scope: Scope) -> list[Binding]:
+    """Return the default bindings of a scope. The keymap changes them by their ids."""
     return [
         Binding(
             ",".join(action.keys), action.run, action.text, show=False, id=action.name,
             # Before the widget that has the focus: else a text field takes them for editing. The
             # field's own keys are different: they have to wait for what was typed before them.
-            priority=place == "chat" and action.name != "back",
+            priority=scope == "chat" and action.name != "back",
         )
         for action in ACTIONS
-        if action.place == place
+        if action.scope == scope
     ]  # fmt: skip
 
 
@@ -176,7 +178,7 @@ def read(configured: Mapping[str, object]) -> Keymap:
             problems.append(f"keys: {name!r} can't be changed")
         elif (chosen := _chosen(value)) is None:
             problems.append(f"keys: {name!r} must be a key or a list of keys")
-        elif bad := [key for key in chosen if not _is_key(key, action.place)]:
+        elif bad := [key for key in chosen if not _is_key(key, action.scope)]:
             problems.append(f"keys: {name!r}: there is no key {bad[0]!r}; write it as ctrl+k")
         else:
             wanted[name] = chosen
@@ -246,11 +248,11 @@ def _normal(key: str) -> str:
     return "+".join([*sorted(modifiers), _SIGNS.get(last, last)])
 
 
-def _is_key(key: str, place: Place) -> bool:
+def _is_key(key: str, scope: Scope) -> bool:
     *modifiers, last = key.split("+")
     if not all(modifier in _MODIFIERS for modifier in modifiers):
         return False
-    if place == "message":
+    if scope == "message":
         return len(last) == 1 or last in _NAMED
     if len(last) == 1:
         # A bare letter is for typing, and so is a sign.
@@ -259,4 +261,4 @@ def _is_key(key: str, place: Place) -> bool:
 
 
 def _meet(one: str, other: str) -> bool:
-    return BY_NAME[other].place in _TOGETHER[BY_NAME[one].place]
+    return BY_NAME[other].scope in _TOGETHER[BY_NAME[one].scope]

@@ -1,8 +1,8 @@
 """What this person sees, in one place. Pure: no Textual, no network.
 
-The client's events go in by :meth:`Model.apply`; what is to be drawn again comes out by
-:meth:`Model.take_changes`, as often as somebody wants to draw. Between the two nothing is drawn,
-however many events there are. One class and so one long file: each event touches conversations,
+The client's events go in by :meth:`ChatModel.apply`; what must be drawn again comes out by
+:meth:`ChatModel.take_changes`, as often as the app draws. Between the two nothing is drawn, however
+many events there are. One class and so one long file: each event touches conversations,
 people and what changed at once, and two halves would call each other all the time.
 """
 
@@ -33,7 +33,7 @@ from gochat.client import (
 )
 from gochat.client.address import Security
 from gochat.protocol.messages import LOBBY
-from gochat.tui.model.entries import Entry
+from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.roster import Roster
 from gochat.tui.model.timeline import Timeline
 from gochat.tui.model.views import Attention, AttentionKind, Changes, Connection, ConversationView
@@ -50,7 +50,7 @@ PRESENCE_LINES: Final = 50
 FRESH: Final = 120_000
 
 
-class Model:
+class ChatModel:
     """The state of the app. `me` is the person; `clock` counts seconds and never goes back."""
 
     def __init__(
@@ -138,8 +138,8 @@ class Model:
         Messages of one person to another count as mentions.
         """
         order = [view for view in self.ordered() if view.conv != self.current]
-        place = next((i for i, v in enumerate(self.ordered()) if v.conv == self.current), 0)
-        turned = order[place:] + order[:place]
+        start = next((i for i, v in enumerate(self.ordered()) if v.conv == self.current), 0)
+        turned = order[start:] + order[:start]
         for wanted in (
             [v for v in turned if v.level != "none" and (v.mentions or not v.is_room)],
             [v for v in turned if v.level == "all"],
@@ -317,10 +317,10 @@ class Model:
             view.typing[typing.from_] = self._clock() + TYPING_LAPSE
             self._changes.typing = True
 
-    def _synchronise(self, picture: Synchronised) -> None:
-        self.people.replace(picture.people)
-        known = {conversation.conv for conversation in picture.conversations}
-        for conversation in picture.conversations:
+    def _synchronise(self, snapshot: Synchronised) -> None:
+        self.people.replace(snapshot.people)
+        known = {conversation.conv for conversation in snapshot.conversations}
+        for conversation in snapshot.conversations:
             view = self._known(conversation.conv)
             _describe(view, conversation)
         for conv in [*self.conversations]:
@@ -437,7 +437,7 @@ class Model:
             reply_to=outgoing.reply_to,
             state=outgoing.state.value,
             error=outgoing.error.text if outgoing.error else "",
-            place=outgoing.outbox_index,
+            outbox_index=outgoing.outbox_index,
             seq=sent.seq if sent is not None and view.epoch in ("", sent.epoch) else None,
         )
         self._touched.add(view.conv)
@@ -476,7 +476,7 @@ class Model:
                 del view.typing[name]
                 self._changes.typing = True
 
-    def entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> TimelineEntry | None:
         """Return an entry of the shown conversation."""
         return self.shown.timeline.find(key)
 

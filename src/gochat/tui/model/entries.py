@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from gochat.protocol.messages import EntryKind
 
-State: TypeAlias = Literal["sent", "pending", "failed"]
+MessageState: TypeAlias = Literal["sent", "pending", "failed"]
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Tally:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Entry:
+class TimelineEntry:
     """What is seen of one log entry, or of one message on its way there.
 
     `key` is unique in the timeline. It is the seq, or the `cid` of what has no seq yet, or for what
@@ -37,7 +37,7 @@ class Entry:
     seq: int | None = None
     cid: str | None = None
     own: bool = False
-    state: State = "sent"
+    state: MessageState = "sent"
     error: str = ""
     edited: int | None = None
     deleted: bool = False
@@ -46,7 +46,7 @@ class Entry:
     reply: tuple[str, str] | None = None
     reactions: dict[str, Tally] = field(default_factory=dict)
     #: Of what is pending: its place among all that the person said, in which it is sent.
-    place: int = 0
+    outbox_index: int = 0
     #: What the log held when the server described this entry: changes up to there are in it.
     as_of: int = 0
 
@@ -55,7 +55,7 @@ class Entry:
 class Inserted:
     """`entries` are new, before the one with the key `before`, or at the end."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[TimelineEntry, ...]
     before: str | None = None
 
 
@@ -63,7 +63,7 @@ class Inserted:
 class Prepended:
     """`entries` are new, before all others: older history."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[TimelineEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Replaced:
     """What had the key `key` is now `entry`, in the same place."""
 
     key: str
-    entry: Entry
+    entry: TimelineEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the model holds, in the words and forms in which it is shown. Pure but for the log's items.
 
 Names and texts of others go to the log as they are: it makes them safe. Everything else that shows
-them goes through :func:`name` here.
+them goes through :func:`~gochat.tui.text.sanitise.one_line`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,11 @@ from typing import Final
 from gochat.client import ConnectionState
 from gochat.protocol.messages import MAX_TIME
 from gochat.tui.chat_log import LogMessage, LogNotice, Reaction
-from gochat.tui.model.chat import Model
-from gochat.tui.model.entries import Entry
-from gochat.tui.text.sanitise import sanitise
+from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.text.sanitise import one_line
 
 _EXCERPT: Final = 120
-
-
-def name(text: str) -> str:
-    """Return a name, topic or address of somebody else, safe to show on one line."""
-    return " ".join(sanitise(text).split())
 
 
 def sentence(text: str) -> str:
@@ -41,7 +36,7 @@ def moment(ts: int, zone: tzinfo) -> datetime:
     return datetime.fromtimestamp(min(max(ts, 0), MAX_TIME) / 1000, zone)
 
 
-def item(entry: Entry, me: str, zone: tzinfo) -> LogMessage | LogNotice:
+def item(entry: TimelineEntry, me: str, zone: tzinfo) -> LogMessage | LogNotice:
     """Return an entry of the timeline as the log shows it."""
     at = moment(entry.ts, zone)
     if entry.kind != "text":
@@ -68,7 +63,7 @@ def item(entry: Entry, me: str, zone: tzinfo) -> LogMessage | LogNotice:
     )
 
 
-def _notice(entry: Entry, me: str, at: datetime) -> LogNotice:
+def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
     who = "you" if entry.sender == me else entry.sender
     subject = "you" if entry.text == me else entry.text
     group: str | None = None
@@ -101,7 +96,7 @@ def _notice(entry: Entry, me: str, at: datetime) -> LogNotice:
     return LogNotice(key=entry.key, time=at, text=text, group=group, who=entry.sender)
 
 
-def connection_line(model: Model, *, short: bool = False) -> tuple[str, str, str]:
+def connection_line(model: ChatModel, *, short: bool = False) -> tuple[str, str, str]:
     """Return how the connection is: a sign, a text, and ``good``, ``busy`` or ``bad``.
 
     The `short` text leaves out who is connected. Who can read what is sent is added by
@@ -110,7 +105,7 @@ def connection_line(model: Model, *, short: bool = False) -> tuple[str, str, str
     connection = model.connection
     match connection.state:
         case ConnectionState.CONNECTED:
-            return "●", "" if short else f"connected as {name(model.me)}", "good"
+            return "●", "" if short else f"connected as {one_line(model.me)}", "good"
         case ConnectionState.CONNECTING:
             return "◌", "connecting…", "busy"
         case ConnectionState.RECONNECTING:
@@ -124,7 +119,7 @@ def connection_line(model: Model, *, short: bool = False) -> tuple[str, str, str
 
 def typing_line(names: Sequence[str]) -> str:
     """Return who is typing, in words."""
-    shown = [name(one) for one in names]
+    shown = [one_line(one) for one in names]
     match shown:
         case []:
             return ""

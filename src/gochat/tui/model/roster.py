@@ -44,13 +44,13 @@ class Roster:
         if not needle:
             return self.names()
         first = [name for key, name in self._order if key.startswith(needle)]
-        rest = [name for key, name in self._order if key.find(needle) > 0]
-        return first + rest
+        others = [name for key, name in self._order if key.find(needle) > 0]
+        return first + others
 
     def replace(self, people: Iterable[Person]) -> None:
         """Forget everybody, and start again with `people`."""
         self._people = {person.name: person for person in islice(people, MAX_PEOPLE)}
-        self._order = sorted(_place(name) for name in self._people)
+        self._order = sorted(_sort_key(name) for name in self._people)
 
     def apply(self, presence: Presence) -> tuple[list[str], list[str]]:
         """Take news; return who has arrived and who has left by them."""
@@ -69,14 +69,14 @@ class Roster:
             if person.name in welcome or person.name in self._people:
                 self._people[person.name] = person
         if len(arrived) + len(left) > 32:
-            self._order = sorted(_place(name) for name in self._people)
+            self._order = sorted(_sort_key(name) for name in self._people)
         else:
             for name in left:
-                del self._order[bisect_left(self._order, _place(name))]
+                del self._order[bisect_left(self._order, _sort_key(name))]
             for name in arrived:
-                self._order.insert(bisect_left(self._order, _place(name)), _place(name))
-        return sorted(arrived, key=_place), sorted(left, key=_place)
+                self._order.insert(bisect_left(self._order, _sort_key(name)), _sort_key(name))
+        return sorted(arrived, key=_sort_key), sorted(left, key=_sort_key)
 
 
-def _place(name: str) -> tuple[str, str]:
+def _sort_key(name: str) -> tuple[str, str]:
     return name.casefold(), name

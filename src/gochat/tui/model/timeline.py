@@ -22,14 +22,14 @@ from typing import Final, Literal
 from gochat.protocol.messages import Message, Reaction
 from gochat.tui.model.entries import (
     Change,
-    Entry,
     Inserted,
+    MessageState,
     Prepended,
     Removed,
     Renewed,
     Replaced,
-    State,
     Tally,
+    TimelineEntry,
 )
 
 #: Entries that change others, and are not seen themselves.
@@ -41,11 +41,11 @@ class Timeline:
 
     def __init__(self, me: str) -> None:
         self.me = me
-        self.entries: list[Entry] = []
+        self.entries: list[TimelineEntry] = []
         #: What waits for its acknowledgement, by cid, seen after all entries.
-        self.pending: dict[str, Entry] = {}
+        self.pending: dict[str, TimelineEntry] = {}
         #: What was refused, by cid; each is among the entries, too.
-        self.refused: dict[str, Entry] = {}
+        self.refused: dict[str, TimelineEntry] = {}
         #: The first and last seq that are loaded; both None when nothing is.
         self.first: int | None = None
         self.last: int | None = None
@@ -54,13 +54,13 @@ class Timeline:
         #: Whether the log has more after `last`: only while an old place is shown.
         self.newer = False
         self._seqs: list[int] = []  # of the entries that have one, for looking places up
-        self._by_seq: dict[int, Entry] = {}
+        self._by_seq: dict[int, TimelineEntry] = {}
         self._cids: set[str] = set()  # of the person's own entries that are loaded
-        self._replies: dict[int, list[Entry]] = {}
+        self._replies: dict[int, list[TimelineEntry]] = {}
         self._notices = 0
         self._changes: list[Change] = []
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TimelineEntry]:
         yield from self.entries
         yield from self.pending.values()
 
@@ -79,11 +79,11 @@ class Timeline:
 
     # -- reading --------------------------------------------------------------------------------
 
-    def entry(self, seq: int) -> Entry | None:
+    def entry(self, seq: int) -> TimelineEntry | None:
         """Return what is seen of the log entry `seq`, or None if it is not loaded or not seen."""
         return self._by_seq.get(seq)
 
-    def find(self, key: str) -> Entry | None:
+    def find(self, key: str) -> TimelineEntry | None:
         """Return the entry with this key."""
         logged = self._by_seq.get(int(key)) if key.isdigit() else None
         return logged or self.pending.get(key) or self.refused.get(key)
@@ -105,7 +105,7 @@ class Timeline:
 
     # -- the log --------------------------------------------------------------------------------
 
-    def add(self, message: Message) -> Entry | None:
+    def add(self, message: Message) -> TimelineEntry | None:
         """Take the next entry of the log; return what is seen of it, or None.
 
         One that is loaded already is ignored. One that would leave a gap is left to history, and
@@ -187,9 +187,11 @@ class Timeline:
     def note(self, kind: Literal["presence"], sender: str, text: str, ts: int) -> None:
         """Add a line that is in no log."""
         self._notices += 1
-        self._insert(Entry(key=f"n{self._notices}", kind=kind, sender=sender, text=text, ts=ts))
+        self._insert(
+            TimelineEntry(key=f"n{self._notices}", kind=kind, sender=sender, text=text, ts=ts)
+        )
 
-    def _append(self, message: Message, *, as_of: int) -> Entry | None:
+    def _append(self, message: Message, *, as_of: int) -> TimelineEntry | None:
         self.last = message.seq
         if self.first is None:
             self.first = message.seq
@@ -217,7 +219,7 @@ class Timeline:
             if message.from_ == self.me and message.cid is not None:
                 self.drop(message.cid)
 
-    def _insert(self, entry: Entry) -> None:
+    def _insert(self, entry: TimelineEntry) -> None:
         self.entries.append(entry)
         before = next(iter(self.pending), None)
         if self._changes:
@@ -229,8 +231,8 @@ class Timeline:
                     pass
         self._changes.append(Inserted((entry,), before))
 
-    def _seen(self, message: Message, as_of: int) -> Entry:
-        return Entry(
+    def _seen(self, message: Message, as_of: int) -> TimelineEntry:
+        return TimelineEntry(
             key=str(message.seq),
             kind=message.kind,
             sender=message.from_,
@@ -247,7 +249,7 @@ class Timeline:
             as_of=as_of,
         )
 
-    def _index(self, entry: Entry) -> None:
+    def _index(self, entry: TimelineEntry) -> None:
         if entry.seq is not None:
             self._by_seq[entry.seq] = entry
             if entry.own and entry.cid is not None:
@@ -255,12 +257,12 @@ class Timeline:
         if entry.reply_to is not None:
             self._replies.setdefault(entry.reply_to, []).append(entry)
 
-    def _quote(self, entry: Entry) -> None:
+    def _quote(self, entry: TimelineEntry) -> None:
         if entry.reply_to is not None:
             quoted = self._by_seq.get(entry.reply_to)
             entry.reply = ("", "") if quoted is None else (quoted.sender, quoted.text)
 
-    def _requote(self, entry: Entry) -> None:
+    def _requote(self, entry: TimelineEntry) -> None:
         """Show what `entry` reads now wherever it is quoted, and what it quotes itself."""
         self._quote(entry)
         for reply in self._replies.get(entry.seq or 0, ()):
@@ -302,15 +304,15 @@ class Timeline:
         ts: int,
         *,
         reply_to: int | None = None,
-        state: State = "pending",
+        state: MessageState = "pending",
         error: str = "",
         seq: int | None = None,
-        place: int = 0,
+        outbox_index: int = 0,
     ) -> None:
         """Show a message that is not in the log yet, or what has become of it since.
 
         `seq` is its place in the log, once it has one. Its line stays until it is its turn there.
-        What is pending is in the order of `place`, or else of this call.
+        What is pending is in the order of `outbox_index`, or else of this call.
         """
         if cid in self._cids:
             return  # it is in the log: the news of that came first
@@ -325,8 +327,8 @@ class Timeline:
         elif state == "pending":
             self.drop(cid)  # it was refused, and is tried again
             entry = self._own(cid, text, ts, reply_to, state, error)
-            entry.place = place
-            later = [line for line in self.pending.values() if line.place > place]
+            entry.outbox_index = outbox_index
+            later = [line for line in self.pending.values() if line.outbox_index > outbox_index]
             self.pending[cid] = entry
             for line in later:  # sent again, for the server has lost it: before what is new
                 self.pending[line.key] = self.pending.pop(line.key)
@@ -356,9 +358,9 @@ class Timeline:
             self._insert(entry)
 
     def _own(
-        self, cid: str, text: str, ts: int, reply_to: int | None, state: State, error: str
-    ) -> Entry:
-        entry = Entry(
+        self, cid: str, text: str, ts: int, reply_to: int | None, state: MessageState, error: str
+    ) -> TimelineEntry:
+        entry = TimelineEntry(
             key=cid, kind="text", sender=self.me, text=text, ts=ts, cid=cid, own=True,
             state=state, error=error, reply_to=reply_to,
         )  # fmt: skip

@@ -25,7 +25,7 @@ from gochat.errors import ConfigError
 from gochat.tui.chat_log.items import Clock
 from gochat.tui.input import keys
 from gochat.tui.input.keys import Keymap
-from gochat.tui.profile.state import State
+from gochat.tui.profile.state import StateDirectory
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -61,7 +61,7 @@ def default_config() -> Path:
     return platformdirs.user_config_path("gochat", appauthor=False) / "tui.toml"
 
 
-def load(state: State, config: Path | None = None) -> Preferences:
+def load(state: StateDirectory, config: Path | None = None) -> Preferences:
     """Read the preferences.
 
     A mistake in a value is a problem that is reported, and the value stays as it was.

@@ -28,7 +28,7 @@ _APPS: Final = 8
 _VERSION: Final = 2
 
 
-class Session(msgspec.Struct, kw_only=True, omit_defaults=True):
+class SavedSession(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One account on one server. `expires` is in milliseconds since the Unix epoch."""
 
     server: str
@@ -41,7 +41,7 @@ class _Sessions(msgspec.Struct):
     """`version` 2: plain text to another machine was written out. Before, a bare name meant it."""
 
     version: int = 1
-    sessions: list[Session] = []
+    sessions: list[SavedSession] = []
 
 
 class _Drafts(msgspec.Struct):
@@ -58,7 +58,7 @@ def default_directory() -> Path:
     return platformdirs.user_state_path("gochat", appauthor=False)
 
 
-class State:
+class StateDirectory:
     """The directory. Nothing is read or written before it is asked for."""
 
     def __init__(self, directory: Path) -> None:
@@ -88,21 +88,21 @@ class State:
 
     # -- sessions -------------------------------------------------------------------------------
 
-    def sessions(self) -> list[Session]:
+    def sessions(self) -> list[SavedSession]:
         """Return the remembered sessions, the last one used first."""
         kept = self._load("sessions.json", _Sessions)
         if kept.version >= _VERSION:
             return kept.sessions
         return [s for s in kept.sessions if not s.server.startswith("gochat://")]
 
-    def session(self, server: str | None = None) -> Session | None:
+    def session(self, server: str | None = None) -> SavedSession | None:
         """Return the last session on `server`, or on any."""
         return next((s for s in self.sessions() if server is None or s.server == server), None)
 
-    def remember(self, session: Session) -> None:
+    def remember(self, session: SavedSession) -> None:
         """Keep a session as the last one used, instead of an earlier one on the same server."""
-        rest = [s for s in self.sessions() if s.server != session.server]
-        self._save("sessions.json", _Sessions(_VERSION, [session, *rest][:_SERVERS]))
+        others = [s for s in self.sessions() if s.server != session.server]
+        self._save("sessions.json", _Sessions(_VERSION, [session, *others][:_SERVERS]))
 
     # -- drafts ---------------------------------------------------------------------------------
 

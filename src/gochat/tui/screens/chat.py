@@ -1,7 +1,7 @@
 """The chat: conversations and people at the left, the log, what one writes, and a status line.
 
 Long because it holds the parts together: a handler of a few lines for each of their messages. What
-takes more than that is in :mod:`~gochat.tui.actions.chat` and :mod:`~gochat.tui.actions.writing`.
+takes more than that is in :mod:`~gochat.tui.actions.chat` and :mod:`~gochat.tui.actions.composer`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from textual.signal import Signal
 
 from gochat.client import ConnectionState
 from gochat.protocol.messages import LOBBY
-from gochat.tui.actions.chat import Deeds
+from gochat.tui.actions.chat import ChatActions
+from gochat.tui.actions.composer import ComposerActions
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.view import ChatApp
-from gochat.tui.actions.writing import Writing
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.chat_log import events as log_events
 from gochat.tui.input import keys
@@ -65,7 +65,7 @@ class ChatScreen(Screen[None]):
         self._shown = ""
         self._has_begun = False
         self._goal: tuple[str, int] | None = None  # a message to be shown
-        self.deeds = Deeds(self, controller)
+        self.actions = ChatActions(self, controller)
         self.side = SidePane(self.model, id="side")
         self.header = ConversationHeader(self.model, id="header")
         self.log_view = ChatLog(id="log")
@@ -73,7 +73,7 @@ class ChatScreen(Screen[None]):
         self._greeting = Greeting(self.model, id="greeting")
         self._popup = CompletionPopup(id="completions")
         self._status = StatusBar(self.model, id="status")
-        self._writing = Writing(self, self.deeds, controller, self._popup)
+        self._composer_actions = ComposerActions(self, self.actions, controller, self._popup)
         zone = local_zone()
         self._feed = LogFeed(self.log_view, lambda entry: item(entry, self.model.me, zone))
         #: Tells that changes of the model have been drawn.
@@ -232,7 +232,7 @@ class ChatScreen(Screen[None]):
     @on(log_events.Action)
     def _act(self, event: log_events.Action) -> None:
         if (entry := self.model.entry(event.key)) is not None:
-            self.deeds.act(entry, event.action)
+            self.actions.act(entry, event.action)
 
     def go_to(self, conv: str, seq: int) -> None:
         """Show a message where it was said."""
@@ -254,32 +254,32 @@ class ChatScreen(Screen[None]):
 
     @on(Composer.Sent)
     def _send(self, event: Composer.Sent) -> None:
-        self._writing.send(event.conv, event.text, event.reply_to)
+        self._composer_actions.send(event.conv, event.text, event.reply_to)
 
     @on(Composer.Edited)
     def _edit(self, event: Composer.Edited) -> None:
-        self._writing.edit(event.conv, event.seq, event.text)
+        self._composer_actions.edit(event.conv, event.seq, event.text)
 
     @on(MessageInput.Typed)
     def _typed(self) -> None:
-        self._writing.typed()
+        self._composer_actions.typed()
 
     @on(MessageInput.Complete)
     def _complete(self, event: MessageInput.Complete) -> None:
-        self._writing.complete(event.step)
+        self._composer_actions.complete(event.step)
 
     @on(RowList.Chosen, "#completions")
     def _completion_clicked(self, event: RowList.Chosen) -> None:
         event.stop()
-        self._writing.completer.take(int(event.key))
+        self._composer_actions.completer.take(int(event.key))
 
     @on(MessageInput.LargePaste)
     def _large_paste(self, event: MessageInput.LargePaste) -> None:
-        self._writing.paste(event.text)
+        self._composer_actions.paste(event.text)
 
     @on(MessageInput.EditorWanted)
     def _editor(self) -> None:
-        self._writing.open_editor()
+        self._composer_actions.open_editor()
 
     @on(MessageInput.SelectionWanted)
     def _select(self) -> None:
@@ -343,7 +343,7 @@ class ChatScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Close what is open, or go back to the input."""
-        if self._writing.completer.close():
+        if self._composer_actions.completer.close():
             return
         if self.has_class("-narrow") and not self.side.has_class("-folded"):
             self._fold(folded=True)
@@ -356,24 +356,24 @@ class ChatScreen(Screen[None]):
 
     def action_switcher(self) -> None:
         """Open the switcher."""
-        self.deeds.switch()
+        self.actions.switch()
 
     def action_search(self) -> None:
         """Open the search."""
-        self.deeds.open_panel("search")
+        self.actions.open_panel("search")
 
     def action_members(self) -> None:
         """Show who is in this room."""
-        self.deeds.open_panel("people" if self._shown == LOBBY else "members")
+        self.actions.open_panel("people" if self._shown == LOBBY else "members")
 
     @on(SidePane.RoomsWanted)
     def action_rooms(self) -> None:
         """Show all rooms."""
-        self.deeds.open_panel("rooms")
+        self.actions.open_panel("rooms")
 
     def action_settings(self) -> None:
         """Open the settings."""
-        self.deeds.open_panel("settings")
+        self.actions.open_panel("settings")
 
     @on(ConversationHeader.DetailsWanted)
     def _details(self) -> None:

@@ -16,9 +16,9 @@ from gochat.client.address import Security
 from gochat.errors import ChatError, ConfigError, ErrorCode, GochatError
 from gochat.tui.actions.session import Credentials
 from gochat.tui.input.typable import typable
-from gochat.tui.model.presentation import name as safe
 from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses
+from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.field import Field
 
 #: Which field shows an error that names none.
@@ -118,12 +118,12 @@ class ConnectScreen(Screen[None]):
     def _wrong(self, field: str, text: str) -> None:
         matches = self.query(f"#field-{field}") if field else None
         if not matches:
-            self._say(safe(text), "-bad")
+            self._say(one_line(text), "-bad")
             self.query_one("#password", Input).focus()
             return
         wrong = matches.first(Field)
         wrong.display = True
-        wrong.show_error(safe(text))
+        wrong.show_error(one_line(text))
         wrong.input.focus()
 
     def _clear(self) -> None:

@@ -363,5 +363,5 @@ def ascii_address(url: str) -> str:
         return ""
     if ":" in host:
         host = f"[{host}]"
-    rest = urlunsplit(("", "", parts.path, parts.query, parts.fragment))
-    return f"{parts.scheme}://{host}{port}{quote(rest, safe=_ASCII)}"
+    tail = urlunsplit(("", "", parts.path, parts.query, parts.fragment))
+    return f"{parts.scheme}://{host}{port}{quote(tail, safe=_ASCII)}"

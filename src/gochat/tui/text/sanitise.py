@@ -83,6 +83,11 @@ def sanitise_line(text: str) -> str:
     return sanitise(text.replace("\r\n", "\n")).replace("\n", "␊")
 
 
+def one_line(text: str) -> str:
+    """Return `text` as `sanitise` does, on one line, each run of white space as one space."""
+    return " ".join(sanitise(text).split())
+
+
 def _replaced(text: str) -> str:
     out: list[str] = []
     marks = 0  # zero-width characters since the last base

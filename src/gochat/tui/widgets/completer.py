@@ -10,9 +10,9 @@ from textual.content import Content
 from gochat.tui.input import emoji
 from gochat.tui.input.completion import Candidate, Completions, Sources, complete
 from gochat.tui.input.typable import typable
-from gochat.tui.model.presentation import name
+from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.message_input import MessageInput
-from gochat.tui.widgets.row_list import Row, RowList
+from gochat.tui.widgets.row_list import ListRow, RowList
 
 #: Rows of the popup.
 _ROWS: Final = 8
@@ -36,11 +36,11 @@ class CompletionPopup(RowList):
         self.display = True
         self.refresh(layout=True)
 
-    def _candidate(self, key: str) -> Row:
+    def _candidate(self, key: str) -> ListRow:
         candidate = self.candidates[int(key)]
-        return Row(
-            Content(f" {name(candidate.label)}"),
-            Content.styled(f"{name(candidate.hint)} ", "$text-muted"),
+        return ListRow(
+            Content(f" {one_line(candidate.label)}"),
+            Content.styled(f"{one_line(candidate.hint)} ", "$text-muted"),
         )
 
 

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from gochat.tui.model.presentation import name
+from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.message_input import MessageInput
 
 
@@ -97,7 +97,7 @@ class Composer(Vertical):
         """Write to `conv`, where `draft` was begun."""
         self.conv, self.mode = conv, None
         self.input.change_conversation(conv, draft)
-        self._prompt.update(f"{name(conv)} ›")
+        self._prompt.update(f"{one_line(conv)} ›")
         self._show_note()
 
     def show_typists(self, text: str) -> None:
@@ -154,8 +154,8 @@ class Composer(Vertical):
             case Reply(sender=sender, excerpt=excerpt):
                 content = Content.assemble(
                     Content.styled("↩ replying to ", "$text-muted"),
-                    Content.styled(name(sender), "bold"),
-                    Content.styled(f"  {name(excerpt)}", "$text-muted"),
+                    Content.styled(one_line(sender), "bold"),
+                    Content.styled(f"  {one_line(excerpt)}", "$text-muted"),
                 )
                 ending = "Esc: not a reply"
             case Editing():

@@ -8,8 +8,9 @@ from textual.message import Message
 from textual.widget import Widget
 
 from gochat.protocol.messages import LOBBY
-from gochat.tui.model.chat import Model
-from gochat.tui.model.presentation import count, name
+from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.presentation import count
+from gochat.tui.text.sanitise import one_line
 
 
 class ConversationHeader(Widget):
@@ -21,7 +22,7 @@ class ConversationHeader(Widget):
     class DetailsWanted(Message):
         """The person clicked what stands at the right: members, or who it is."""
 
-    def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
+    def __init__(self, model: ChatModel, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
         super().__init__(id=id)
         self._model = model
         self.is_pane_folded = False
@@ -53,12 +54,14 @@ class ConversationHeader(Widget):
                 Content.styled("☰", "$text-muted"), Content.styled(badge, style), "  "
             )
         sign = Content.styled(view.conv[0], "$text-muted")
-        title = Content.assemble(pane, sign, Content.styled(name(view.name), "bold"))
+        title = Content.assemble(pane, sign, Content.styled(one_line(view.name), "bold"))
         right = Content.styled(self._about(), "$text-muted")
         room = width - title.cell_length - right.cell_length - 4
         topic = Content("")
         if room > 3 and view.topic:
-            topic = Content.styled(name(view.topic), "$text-muted").truncate(room, ellipsis=True)
+            topic = Content.styled(one_line(view.topic), "$text-muted").truncate(
+                room, ellipsis=True
+            )
         left = Content.assemble(title, "  ", topic)
         left = left.truncate(max(0, width - right.cell_length - 1), ellipsis=True)
         self._left = pane.cell_length
@@ -81,7 +84,7 @@ class ConversationHeader(Widget):
             return "notes to yourself"
         if person is None:
             return "offline · will read it later"
-        return f"away: {name(person.away)}" if person.away else "online"
+        return f"away: {one_line(person.away)}" if person.away else "online"
 
     def on_click(self, event: events.Click) -> None:
         """The two ends can be clicked."""

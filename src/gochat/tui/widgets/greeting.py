@@ -7,15 +7,15 @@ from textual.widget import Widget
 
 from gochat.protocol.messages import LOBBY
 from gochat.tui.input.keys import Keymap
-from gochat.tui.model.chat import Model
-from gochat.tui.model.presentation import name
+from gochat.tui.model.chat import ChatModel
 from gochat.tui.profile.addresses import is_local
+from gochat.tui.text.sanitise import one_line
 
 
 class Greeting(Widget):
     """Stands in the place of the log while nobody has said anything there."""
 
-    def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
+    def __init__(self, model: ChatModel, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
         super().__init__(id=id)
         self._model = model
         self.keymap: Keymap | None = None
@@ -52,17 +52,17 @@ class Greeting(Widget):
                 who = "Others on this machine" if is_local(self.server) else "Others"
                 alone = (
                     "You are the first one here.\n"
-                    f"{who} get in with: gochat tui {name(self.server)}"
+                    f"{who} get in with: gochat tui {one_line(self.server)}"
                 )
-                return f"Welcome, {name(self._model.me)}.", alone
+                return f"Welcome, {one_line(self._model.me)}.", alone
             return (
-                f"Welcome, {name(self._model.me)}.",
+                f"Welcome, {one_line(self._model.me)}.",
                 "Say hello: what you write here, all can read.",
             )
         if conv.startswith("#"):
-            return name(
+            return one_line(
                 conv
             ), "A new room. /invite NAME asks somebody in; /topic says what it is for."
         if conv[1:] == self._model.me:
             return "Notes to yourself", "Only you can read what you write here."
-        return name(conv[1:]), "Only the two of you can read what is written here."
+        return one_line(conv[1:]), "Only the two of you can read what is written here."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gochat.tui.input.keys import Keymap
-from gochat.tui.model.entries import Entry
+from gochat.tui.model.entries import TimelineEntry
 
 
 class Hint(NamedTuple):
@@ -35,7 +35,7 @@ def for_list() -> tuple[Hint, ...]:
     return Hint("Enter", "open", "enter"), Hint("Tab", "next list", "tab"), _BACK
 
 
-def for_message(keymap: Keymap, entry: Entry | None) -> tuple[Hint, ...]:
+def for_message(keymap: Keymap, entry: TimelineEntry | None) -> tuple[Hint, ...]:
     """With a message selected."""
     if entry is not None and entry.state == "failed":
         texts = {"retry": "send again", "delete": "discard", "copy": "copy"}

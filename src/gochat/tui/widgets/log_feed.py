@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from gochat.tui.chat_log import ChatLog, LogMessage, LogNotice
-from gochat.tui.model.entries import Change, Entry, Inserted, Prepended, Removed, Renewed, Replaced
+from gochat.tui.model.entries import (
+    Change,
+    Inserted,
+    Prepended,
+    Removed,
+    Renewed,
+    Replaced,
+    TimelineEntry,
+)
 from gochat.tui.model.timeline import Timeline
 
 
@@ -18,10 +26,12 @@ class LogFeed:
     again after it.
     """
 
-    def __init__(self, log: ChatLog, draw: Callable[[Entry], LogMessage | LogNotice]) -> None:
+    def __init__(
+        self, log: ChatLog, draw: Callable[[TimelineEntry], LogMessage | LogNotice]
+    ) -> None:
         self._log = log
         self._draw = draw
-        self._waiting: list[Entry] = []
+        self._waiting: list[TimelineEntry] = []
 
     def show(self, timeline: Timeline) -> None:
         """Show all of a timeline."""
@@ -55,7 +65,7 @@ class LogFeed:
         if self._log.newer_exhausted == timeline.newer:
             self._log.newer_exhausted = not timeline.newer
 
-    def _insert(self, entries: Sequence[Entry], before: str | None) -> None:
+    def _insert(self, entries: Sequence[TimelineEntry], before: str | None) -> None:
         place = next((i for i, entry in enumerate(self._waiting) if entry.key == before), None)
         if place is None:
             self._waiting += [entry for entry in entries if _is_waiting(entry)]
@@ -73,6 +83,6 @@ class LogFeed:
         self._waiting = [entry for entry in self._waiting if entry.key != key]
 
 
-def _is_waiting(entry: Entry) -> bool:
+def _is_waiting(entry: TimelineEntry) -> bool:
     # Not its state: a message that is acknowledged waits for its turn in the log all the same.
     return entry.cid is not None and entry.seq is None and entry.state != "failed"

@@ -69,7 +69,7 @@ class MessageInput(TextArea):
                          compact=True, highlight_cursor_line=False)  # fmt: skip
         self._sent: dict[str, list[str]] = {}
         self._conversation = ""
-        self._place: int | None = None  # in what was sent, while walking through it
+        self._history_index: int | None = None  # in what was sent, while walking through it
         self._unsent = ""  # what was typed before the walk
         #: Characters that can be sent at once.
         self.text_limit = 4000
@@ -81,7 +81,7 @@ class MessageInput(TextArea):
     def change_conversation(self, conversation: str, draft: str) -> None:
         """Write in another conversation, with what was typed there before."""
         self._conversation = conversation
-        self._place = None
+        self._history_index = None
         self.write(draft)
 
     def write(self, text: str) -> None:
@@ -97,7 +97,7 @@ class MessageInput(TextArea):
         if text.strip() and (not sent or sent[-1] != text):
             sent.append(text)
             del sent[:-_HISTORY]
-        self._place = None
+        self._history_index = None
 
     # -- the keys -------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class MessageInput(TextArea):
         """Select a message from the empty input; walk back through what was sent at its top."""
         if self.is_completing:
             self.post_message(self.Complete(-1))
-        elif not self.text and self._place is None:
+        elif not self.text and self._history_index is None:
             self.post_message(self.SelectionWanted())
         elif self.cursor_at_first_line:
             self.action_history(-1)
@@ -172,7 +172,7 @@ class MessageInput(TextArea):
         """Walk forward through what was sent."""
         if self.is_completing:
             self.post_message(self.Complete(1))
-        elif self._place is not None and self.cursor_at_last_line:
+        elif self._history_index is not None and self.cursor_at_last_line:
             self.action_history(1)
         else:
             raise SkipAction
@@ -180,19 +180,19 @@ class MessageInput(TextArea):
     def action_history(self, step: int) -> None:
         """Walk through what was sent; the end of the walk is what was typed before it."""
         sent = self._sent.get(self._conversation, [])
-        if self._place is None:
+        if self._history_index is None:
             if step > 0 or not sent:
                 return
-            self._unsent, self._place = self.text, len(sent)
-        place = self._place + step
-        if place < 0:
+            self._unsent, self._history_index = self.text, len(sent)
+        index = self._history_index + step
+        if index < 0:
             return
-        if place >= len(sent):
+        if index >= len(sent):
             self.write(self._unsent)
-            self._place = None
+            self._history_index = None
             return
-        self.write(sent[place])
-        self._place = place
+        self.write(sent[index])
+        self._history_index = index
 
     def action_home(self) -> None:
         """Show the oldest messages, from the empty input."""

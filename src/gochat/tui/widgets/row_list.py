@@ -20,7 +20,7 @@ _NOTHING: Final = Content("")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ListRow:
     """How one row looks: `left` gives way to `right`. One that is not `enabled` is a heading."""
 
     left: Content
@@ -94,7 +94,7 @@ class RowList(ScrollView, can_focus=True):
 
     def __init__(
         self,
-        draw: Callable[[str], Row],
+        draw: Callable[[str], ListRow],
         *,
         id: str | None = None,  # noqa: A002 – the widgets' word for it
         classes: str | None = None,
@@ -147,7 +147,7 @@ class RowList(ScrollView, can_focus=True):
         at = min(index, len(self._keys) - 1)
         return at if at >= 0 and self._row(at).enabled else self._next(at, 1)
 
-    def _row(self, index: int) -> Row:
+    def _row(self, index: int) -> ListRow:
         return self._draw(self._keys[index])
 
     def _next(self, index: int, step: int) -> int | None:

@@ -11,10 +11,11 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from gochat.tui.model.chat import Model
-from gochat.tui.model.presentation import count, name
+from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.presentation import count
 from gochat.tui.model.views import ConversationView
-from gochat.tui.widgets.row_list import Row, RowList
+from gochat.tui.text.sanitise import one_line
+from gochat.tui.widgets.row_list import ListRow, RowList
 from gochat.tui.widgets.text_field import TextField
 
 _ROOMS = "= rooms"
@@ -37,7 +38,7 @@ class SidePane(Vertical):
     class RoomsWanted(Message):
         """The person wants to see all rooms."""
 
-    def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
+    def __init__(self, model: ChatModel, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
         super().__init__(id=id)
         self._model = model
         #: The upper list, the lower one, and the field that searches it.
@@ -83,15 +84,15 @@ class SidePane(Vertical):
         has_draft = bool(view.draft.strip())
         return (view.conv, view.badge, view.mentions, view.level, view.joined, has_draft, person)
 
-    def _draw_conversation(self, key: str) -> Row:
+    def _draw_conversation(self, key: str) -> ListRow:
         if key in _HEADINGS:
-            return Row(Content.styled(_HEADINGS[key], "$text-muted"), enabled=False)
+            return ListRow(Content.styled(_HEADINGS[key], "$text-muted"), enabled=False)
         if key == _MORE:
-            return Row(Content.styled(" + more rooms", "$text-muted"))
+            return ListRow(Content.styled(" + more rooms", "$text-muted"))
         view = self._model.conversations.get(key)
         if view is None:
-            return Row(Content(name(key)))
-        return Row(self._title(view), self._badge(view))
+            return ListRow(Content(one_line(key)))
+        return ListRow(self._title(view), self._badge(view))
 
     def _title(self, view: ConversationView) -> Content:
         style = "$text-muted" if not view.joined or view.level == "none" else "$foreground"
@@ -101,7 +102,7 @@ class SidePane(Vertical):
             sign = Content.styled("#", "$text-muted")
         else:
             sign = _presence(self._model, view.name) + " "
-        return Content.assemble(" ", sign, Content.styled(name(view.name), style))
+        return Content.assemble(" ", sign, Content.styled(one_line(view.name), style))
 
     def _badge(self, view: ConversationView) -> Content:
         if view.mentions and view.level != "none":
@@ -113,17 +114,17 @@ class SidePane(Vertical):
             return Content.styled("✎ ", "$text-muted")
         return Content("")
 
-    def _draw_person(self, key: str) -> Row:
+    def _draw_person(self, key: str) -> ListRow:
         me = key == self._model.me
         left = Content.assemble(
-            " ", _presence(self._model, key), " ", Content.styled(name(key), "$foreground")
+            " ", _presence(self._model, key), " ", Content.styled(one_line(key), "$foreground")
         )
         person = self._model.people.get(key)
         if me:
-            return Row(left, Content.styled("you ", "$text-muted"))
+            return ListRow(left, Content.styled("you ", "$text-muted"))
         if person is not None and person.away is not None:
-            return Row(left, Content.styled("away ", "$text-muted"))
-        return Row(left)
+            return ListRow(left, Content.styled("away ", "$text-muted"))
+        return ListRow(left)
 
     @on(Input.Changed, "#people-filter")
     def _filter(self, event: Input.Changed) -> None:
@@ -151,7 +152,7 @@ class SidePane(Vertical):
         self.post_message(self.ConversationChosen(conv))
 
 
-def _presence(model: Model, person: str) -> Content:
+def _presence(model: ChatModel, person: str) -> Content:
     online = model.people.get(person)
     if online is None:
         return Content.styled("○", "$text-disabled")

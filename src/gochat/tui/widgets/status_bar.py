@@ -11,8 +11,9 @@ from textual.widget import Widget
 
 from gochat.client import ConnectionState
 from gochat.client.address import Security
-from gochat.tui.model.chat import Model
-from gochat.tui.model.presentation import connection_line, name
+from gochat.tui.model.chat import ChatModel
+from gochat.tui.model.presentation import connection_line
+from gochat.tui.text.sanitise import one_line
 from gochat.tui.widgets.hints import Hint
 
 #: Columns between the state and the keys, and between one key and the next.
@@ -26,7 +27,7 @@ class StatusBar(Widget):
     #: Keys and what they do, the most useful first.
     hints: reactive[tuple[Hint, ...]] = reactive((), layout=False)
 
-    def __init__(self, model: Model, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
+    def __init__(self, model: ChatModel, *, id: str | None = None) -> None:  # noqa: A002 – as widgets say
         super().__init__(id=id)
         self._model = model
         self._spans: list[tuple[int, int]] = []
@@ -86,7 +87,7 @@ class StatusBar(Widget):
             parts.append(Content.styled(f"   {waiting} waiting{for_what}", "$warning"))
         if failed:
             parts.append(Content.styled(f"   {failed} not sent", "$error"))
-        reason = name(self._model.connection.reason)
+        reason = one_line(self._model.connection.reason)
         if kind != "good" and reason:
             parts.append(Content.styled(f"   {reason}", "$text-muted"))
         return Content.assemble(*parts)

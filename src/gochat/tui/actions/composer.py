@@ -7,7 +7,7 @@ from typing import Final
 
 from gochat.client import ChatError, ConnectionLost
 from gochat.protocol.messages import LOBBY
-from gochat.tui.actions.chat import Deeds
+from gochat.tui.actions.chat import ChatActions
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.view import ChatView
 from gochat.tui.dialogs.confirm import Confirm
@@ -24,13 +24,13 @@ _SHOWN_LINES: Final = 4
 _SHOWN_COLUMNS: Final = 60
 
 
-class Writing:
+class ComposerActions:
     """What the chat screen does with its composer. Nothing that is typed gets lost here."""
 
     def __init__(
-        self, view: ChatView, deeds: Deeds, controller: Controller, popup: CompletionPopup
+        self, view: ChatView, actions: ChatActions, controller: Controller, popup: CompletionPopup
     ) -> None:
-        self._view, self._deeds, self._controller = view, deeds, controller
+        self._view, self._actions, self._controller = view, actions, controller
         self._composer, self._popup = view.composer, popup
         self._typed_at = float("-inf")
         self.completer: Final = Completer(self._composer.input, popup, self._sources)
@@ -41,7 +41,7 @@ class Writing:
         """Send a message, or do what a command says. What could not be done is written again."""
         self.completer.close()
         if commands.is_command(text):
-            if not self._deeds.carry_out(text):
+            if not self._actions.carry_out(text):
                 self._write_again(text)
         elif self._controller.send(conv, commands.plain(text), reply_to=reply_to):
             self._typed_at = float("-inf")
