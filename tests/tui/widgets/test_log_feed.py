@@ -29,10 +29,15 @@ class Log:
     def prepend(self, keys: list[str]) -> None:
         self.keys[:0] = keys
 
+    def insert_before(self, key: str, *keys: str) -> None:
+        assert not set(keys) & set(self.keys)
+        index = self.keys.index(key)
+        self.keys[index:index] = keys
+
     def replace(self, key: str, new: str) -> None:
-        place = self.keys.index(key)
+        index = self.keys.index(key)
         assert new == key or new not in self.keys
-        self.keys[place] = new
+        self.keys[index] = new
 
     def remove(self, key: str) -> None:
         self.keys.remove(key)
