@@ -11,7 +11,7 @@ from gochat.errors import ErrorCode
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.view import ChatView
-from gochat.tui.chat_log.events import ActionName
+from gochat.tui.chat_log.message_actions import ActionName
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.forms import PasswordForm, RoomForm
 from gochat.tui.dialogs.picker import Picker

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from textual.message import Message
 from textual.widget import Widget
 
-ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "retry"]
+from gochat.tui.chat_log.message_actions import ActionName
 
 
 class LogEvent(Message, namespace="chat_log"):

@@ -9,29 +9,18 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from gochat.tui.chat_log.events import ActionName
 from gochat.tui.chat_log.items import LogItem, LogMessage
+from gochat.tui.chat_log.message_actions import offered
 from gochat.tui.chat_log.rows import HEADER, Row
 from gochat.tui.chat_log.window import VisibleRow
 
 _MARGIN: Final = 1
 
 
-def actions(item: LogItem) -> tuple[ActionName, ...]:
-    """Return what the reader may want done with `item`."""
-    if not isinstance(item, LogMessage) or item.deleted:
-        return ()
-    if item.state == "failed":
-        return ("retry", "copy", "delete")
-    if item.state == "pending":
-        return ("copy",)
-    return ("reply", "react", "copy", "edit", "delete") if item.own else ("reply", "react", "copy")
-
-
 def toolbar(item: LogItem, style: Style) -> Strip:
     """Return the words for `item`, each of which can be clicked."""
     segments: list[Segment] = []
-    for action in actions(item):
+    for action in offered(item) if isinstance(item, LogMessage) else ():
         meta = Style.from_meta({"chat": ("act", action)})
         segments += [Segment(" ", style), Segment(action, style + meta), Segment(" ", style)]
     return Strip(segments)

@@ -23,10 +23,10 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from gochat.tui.chat_log import events as log_events
-from gochat.tui.chat_log.events import ActionName
 from gochat.tui.chat_log.frame import FramePainter, Marks
 from gochat.tui.chat_log.index import ItemNode
 from gochat.tui.chat_log.items import Clock, LogItem, LogMessage
+from gochat.tui.chat_log.message_actions import MESSAGE_ACTIONS, ActionName
 from gochat.tui.chat_log.model import Items, LogModel
 from gochat.tui.chat_log.paint import Palette
 from gochat.tui.chat_log.palette import COMPONENT_CLASSES, STYLES, new_palette
@@ -58,13 +58,10 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("home", "scroll_home", "Oldest", show=False),
         Binding("end", "scroll_end", "Now", show=False),
         Binding("escape", "leave", "Back", show=False),
-        Binding("r", "act('reply')", "Reply", id="message_reply"),
-        Binding("e", "act('edit')", "Edit", id="message_edit"),
-        Binding("d", "act('delete')", "Delete", id="message_delete"),
-        Binding("y", "act('copy')", "Copy", id="message_copy"),
-        Binding("plus", "act('react')", "React", key_display="+", id="message_react"),
-        Binding("o", "act('open')", "Open link", id="message_open"),
-        Binding("R", "act('retry')", "Send again", id="message_retry"),
+        *(
+            Binding(action.key, action.run, action.label, id=action.id)
+            for action in MESSAGE_ACTIONS
+        ),
         Binding("ctrl+a", "extend('all')", "Select the text", show=False),
         Binding("shift+left", "extend('left')", "Select text", show=False),
         Binding("shift+right", "extend('right')", "Select text", show=False),

@@ -21,6 +21,8 @@ from typing import Final, Literal, TypeAlias
 from textual.binding import Binding
 from textual.keys import Keys, format_key
 
+from gochat.tui.chat_log.message_actions import MESSAGE_ACTIONS
+
 #: Where an action's keys work. Two actions may share a key unless both can be meant at once.
 Scope: TypeAlias = Literal["app", "chat", "input", "message", "list"]
 
@@ -90,19 +92,10 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
         "up", "input", ("up",), "up", "Select a message, when the input is empty", fixed=True
     ),
     KeyAction("down", "input", ("down",), "down", "Down", fixed=True),
-    KeyAction("message_reply", "message", ("r",), "act('reply')", "Reply"),
-    KeyAction("message_react", "message", ("plus",), "act('react')", "React"),
-    KeyAction("message_edit", "message", ("e",), "act('edit')", "Edit your own"),
-    KeyAction(
-        "message_delete",
-        "message",
-        ("d",),
-        "act('delete')",
-        "Delete your own; discard one that was not sent",
+    *(
+        KeyAction(action.id, "message", (action.key,), action.run, action.text)
+        for action in MESSAGE_ACTIONS
     ),
-    KeyAction("message_copy", "message", ("y",), "act('copy')", "Copy its text"),
-    KeyAction("message_open", "message", ("o",), "act('open')", "Open its link"),
-    KeyAction("message_retry", "message", ("R",), "act('retry')", "Send again what was not sent"),
     KeyAction("home", "input", ("home",), "home", "Begin of the line; top, when empty", fixed=True),
     KeyAction("end", "input", ("end",), "end", "End of the line; now, when empty", fixed=True),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gochat.tui.chat_log.message_actions import MESSAGE_ACTIONS, offered
 from gochat.tui.input.keys import Keymap
 from gochat.tui.model.entries import TimelineEntry
 
@@ -37,13 +38,13 @@ def for_list() -> tuple[Hint, ...]:
 
 def for_message(keymap: Keymap, entry: TimelineEntry | None) -> tuple[Hint, ...]:
     """With a message selected."""
-    if entry is not None and entry.state == "failed":
-        texts = {"retry": "send again", "delete": "discard", "copy": "copy"}
-    else:
-        texts = {"reply": "reply", "react": "react", "copy": "copy"}
-        if entry is not None and entry.own and not entry.deleted:
-            texts |= {"edit": "edit", "delete": "delete"}
-    return (*_of(keymap, {f"message_{name}": text for name, text in texts.items()}), _BACK)
+    texts: dict[str, str] = {}
+    if entry is not None:
+        actions = {action.name: action for action in MESSAGE_ACTIONS}
+        texts = {actions[name].id: actions[name].label.lower() for name in offered(entry)}
+        if entry.state == "failed":
+            texts[actions["delete"].id] = "discard"
+    return (*_of(keymap, texts), _BACK)
 
 
 def _of(keymap: Keymap, texts: dict[str, str]) -> tuple[Hint, ...]:

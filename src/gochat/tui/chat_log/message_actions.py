@@ -1,0 +1,73 @@
+"""What can be done with a message, by a key or with the mouse: one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from gochat.tui.chat_log.items import MessageState
+
+ActionName = Literal["edit", "delete", "reply", "copy", "react", "open", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAction:
+    """An action: `key` asks for it by default, `label` is its short name, `text` explains it."""
+
+    name: ActionName
+    key: str
+    label: str
+    text: str
+
+    @property
+    def id(self) -> str:
+        """The name of its binding, by which a keymap gives it another key."""
+        return f"message_{self.name}"
+
+    @property
+    def run(self) -> str:
+        """The action in Textual's form."""
+        return f"act({self.name!r})"
+
+
+MESSAGE_ACTIONS: Final[tuple[MessageAction, ...]] = (
+    MessageAction("reply", "r", "Reply", "Reply"),
+    MessageAction("react", "plus", "React", "React"),
+    MessageAction("edit", "e", "Edit", "Edit your own"),
+    MessageAction("delete", "d", "Delete", "Delete your own; discard one that was not sent"),
+    MessageAction("copy", "y", "Copy", "Copy its text"),
+    MessageAction("open", "o", "Open link", "Open its link"),
+    MessageAction("retry", "R", "Send again", "Send again what was not sent"),
+)
+
+
+class ActionTarget(Protocol):
+    """What decides which actions a message has."""
+
+    @property
+    def own(self) -> bool:
+        """Whether the reader has written it."""
+
+    @property
+    def state(self) -> MessageState:
+        """Whether it is sent."""
+
+    @property
+    def deleted(self) -> bool:
+        """Whether only its place is left."""
+
+
+def offered(message: ActionTarget) -> tuple[ActionName, ...]:
+    """Return the actions to offer for `message`, the most usual first.
+
+    Opening a link is never offered: the link itself can be clicked. An operator may delete
+    messages of others, too, which the log does not know.
+    """
+    if message.deleted:
+        return ()
+    if message.state == "failed":
+        return ("retry", "delete", "copy")
+    if message.state == "pending":
+        return ("copy",)
+    own: tuple[ActionName, ...] = ("edit", "delete") if message.own else ()
+    return ("reply", "react", "copy", *own)
