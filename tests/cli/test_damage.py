@@ -56,7 +56,7 @@ async def test_server_says_goodbye_acknowledges_nothing_more_and_exits(tmp_path:
         assert running.finish() == CORRUPT
     *events, last = running.log
     critical = [e for e in map(json.loads, events) if e["level"] == "critical"]
-    assert [e["event"] for e in critical] == ["store damaged: the server stops"]
+    assert [e["event"] for e in critical] == ["store damaged"]
     assert last.startswith("gochat: the database is damaged: ")
     assert "`gochat db check`" in last
     assert not any(e["level"] == "error" for e in map(json.loads, events))
@@ -98,8 +98,8 @@ async def test_all_workers_stop_and_none_is_started_again(redis_server: RedisSer
         lines = await trio.to_thread.run_sync(process.stderr.readlines)
         assert process.wait() == CORRUPT
     events = [json.loads(line)["event"] for line in lines if line.startswith("{")]
-    assert events.count("store damaged: the server stops") == 1
-    assert events.count("worker stopped for good: all stop") == 1
+    assert events.count("store damaged") == 1
+    assert events.count("worker failed permanently") == 1
     assert not {"worker died", "worker ready"} & set(events)
     assert [line for line in lines if line.startswith("gochat: the data in Redis")]
 

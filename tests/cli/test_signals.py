@@ -79,7 +79,7 @@ async def test_hangup_reloads_the_certificate_and_keeps_the_old_one_where_it_is_
         async with speak(running.port, old, "mei") as mei:
             pem.write_text("not a certificate")
             running.process.send_signal(signal.SIGHUP)
-            line = read_until(running, "certificate not reloaded")
+            line = read_until(running, "certificate reload failed")
             assert line["level"] == "error"
             assert str(pem) in line["reason"]
             assert "SIGHUP" in line["advice"]
@@ -113,7 +113,7 @@ async def test_key_with_a_passphrase_is_refused_without_asking(tmp_path: Path) -
             )
         )
         running.process.send_signal(signal.SIGHUP)
-        assert "passphrase" in read_until(running, "certificate not reloaded")["reason"]
+        assert "passphrase" in read_until(running, "certificate reload failed")["reason"]
         async with speak(running.port, trust, "mei"):
             pass
         running.process.terminate()
@@ -131,7 +131,7 @@ async def test_without_a_certificate_there_is_nothing_to_reload(tmp_path: Path) 
             running.process.send_signal(getattr(signal, name))
             async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
                 await Peer(stream).log_in("mei")
-        read_until(running, "nothing to reload")
+        read_until(running, "reload ignored")
         running.process.terminate()
         assert running.finish() == 0
 
@@ -189,9 +189,9 @@ async def test_server_stops_with_the_terminal_it_was_started_in(tmp_path: Path, 
 
         await until(lambda: logged("listening"))
         os.kill(pid, signal.SIGHUP)
-        await until(lambda: logged("nothing to reload"))
+        await until(lambda: logged("reload ignored"))
     if how == "nohup":
-        await until(lambda: sum(e["event"] == "nothing to reload" for e in lines(log)) == 2)
+        await until(lambda: sum(e["event"] == "reload ignored" for e in lines(log)) == 2)
         assert not logged("stopping")
         os.kill(pid, signal.SIGTERM)
     await until(lambda: logged("stopped"))

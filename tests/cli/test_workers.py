@@ -167,14 +167,14 @@ async def test_hangup_is_passed_on_and_other_signals_do_no_harm(nodes: Nodes) ->
         asked: set[int] = set()
         while len(running.pids) < COUNT or not asked >= {1}:
             event = await running.wait_for(lambda _: True)
-            if event["event"] == "nothing to reload":
+            if event["event"] == "reload ignored":
                 asked.add(event["worker"])
         for pid in running.pids.values():
             os.kill(pid, signal.SIGUSR1)
         asked.clear()
         running.process.send_signal(signal.SIGHUP)
         while asked != {1, 2, 3}:
-            event = await running.wait_for(lambda e: e["event"] == "nothing to reload")
+            event = await running.wait_for(lambda e: e["event"] == "reload ignored")
             asked.add(event["worker"])
         peer = await connected(running)
         await peer.log_in("mei")
@@ -228,7 +228,7 @@ async def test_stopping_while_they_start_is_no_error(nodes: Nodes) -> None:
     with supervised(nodes, ready=1) as running:
         running.process.send_signal(signal.SIGTERM)
         assert running.finish() == 0
-    of_the_store = "Redis keeps no append-only file"  # as that of the tests
+    of_the_store = "Redis append-only file disabled"  # as that of the tests
     assert {e["level"] for e in running.log if e["event"] != of_the_store} == {"info"}
 
 
@@ -369,7 +369,7 @@ async def test_command_that_can_not_be_run_ends_it_only_at_the_start(
     with structlog.testing.capture_logs() as logged:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervise, [str(program)], 1, stop)
-            await until_logged(logged, "worker can't be started", 2)
+            await until_logged(logged, "worker start failed", 2)
             stop.set()
 
 

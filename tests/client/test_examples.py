@@ -100,7 +100,7 @@ def test_two_minimal_clients_do_the_six_functions(tmp_path: Path) -> None:
         tell(bob, "msg mei only to you: \x1b[2J你好")
         expect(mei, "bob to @mei: only to you: �[2J你好")
         tell(bob, "msg nobody hello")
-        expect(bob, "error: there is nobody called 'nobody'")
+        expect(bob, "error: no account is named 'nobody'")
         tell(bob, "logout")
         expect(bob, "logged out")
         expect(mei, "bob is offline")

@@ -48,7 +48,7 @@ async def test_without_a_sign_of_life_the_connection_is_lost_and_made_anew() -> 
         await peer.expect(wire.Ping)
         await clock.pass_sleep(8)
         assert await events.next() == StateChanged(
-            ConnectionState.RECONNECTING, 0.0, "the server gave no sign of life for 33 s"
+            ConnectionState.RECONNECTING, 0.0, "no answer from the server for 33 s"
         )
         await (await server.accept()).welcome()
 

@@ -402,7 +402,7 @@ async def test_logging_out_while_reconnecting_ends_the_attempts() -> None:
         await peer.cut()
         while (await events.next_of(StateChanged)).state is not RECONNECTING:
             pass
-        with pytest.raises(ConnectionLost, match="no connection to tell"):
+        with pytest.raises(ConnectionLost, match="the server was not notified"):
             await client.log_out()
         assert client.state is ConnectionState.OFFLINE
         assert client.token is None

@@ -200,9 +200,9 @@ async def test_what_is_refused_fails_and_what_follows_goes_on() -> None:
         events = Watcher(client)
         first, second = client.send("@nobody", "one"), client.send("@nobody", "two")
         request = await peer.expect(wire.Send)
-        error = wire.Error(code="unknown_person", text="there is nobody called nobody", field="to")
+        error = wire.Error(code="unknown_person", text="no account is named nobody", field="to")
         await peer.reply(request, error)
-        with pytest.raises(ChatError, match="nobody called nobody") as caught:
+        with pytest.raises(ChatError, match="no account is named nobody") as caught:
             await first.sent()
         assert (caught.value.code, caught.value.field) == ("unknown_person", "to")
         assert await events.next_of(OutgoingChanged) == OutgoingChanged(first)
@@ -221,7 +221,7 @@ async def test_what_is_refused_fails_and_what_follows_goes_on() -> None:
 async def test_a_failed_message_can_be_forgotten() -> None:
     async with logged_in() as (_, client, peer):
         outgoing = client.send("@nobody", "one")
-        error = wire.Error(code="unknown_person", text="there is nobody called nobody")
+        error = wire.Error(code="unknown_person", text="no account is named nobody")
         await peer.reply(await peer.expect(wire.Send), error)
         with pytest.raises(ChatError):
             await outgoing.sent()

@@ -312,7 +312,7 @@ async def test_a_server_that_gives_no_sign_of_life_during_the_login_is_given_up(
     async with opened(options) as (server, client):
         async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
             await (await server.accept()).expect(wire.Login)
-        with pytest.raises(ConnectionLost, match="no sign of life"):
+        with pytest.raises(ConnectionLost, match="no answer from the server"):
             outcome.result()
 
 
@@ -345,7 +345,7 @@ async def test_a_login_that_came_too_late_is_made_again(reason: str) -> None:
     options = ClientOptions(clock=clock, random=lambda: 0.5)
     async with opened(options) as (server, client):
         async with meanwhile(client.resume, "token") as outcome:
-            await (await server.accept()).send(wire.Bye(reason=reason, text="nobody logged in"))
+            await (await server.accept()).send(wire.Bye(reason=reason, text="no login in time"))
             await clock.pass_sleep(options.backoff_base / 2)
             await (await server.accept()).welcome()
         outcome.result()

@@ -173,7 +173,7 @@ def test_what_several_programs_have_left_comes_together(path: Path, tmp_path: Pa
 def test_another_file_is_refused_and_left_as_it_is(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"this is my shopping list" * 100)
-    with pytest.raises(ConfigError, match="no outbox"), opened(path):
+    with pytest.raises(ConfigError, match="not an outbox"), opened(path):
         pass
     assert path.read_bytes() == b"this is my shopping list" * 100
 

@@ -342,7 +342,7 @@ EXCHANGE: list[tuple[Side, m.Payload]] = [
     ("C", m.Send(to="@ann", text="are you there?")),
     (
         "S",
-        m.Error(code="unknown_person", text="there is nobody called 'ann'", field="to"),
+        m.Error(code="unknown_person", text="no account is named 'ann'", field="to"),
     ),
     ("S", m.Presence(offline=("bob",))),
     ("C", m.Logout()),

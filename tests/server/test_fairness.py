@@ -159,7 +159,7 @@ async def test_before_the_login_exactly_what_is_allowed_is_answered(together: in
         nursery.start_soon(send)
         *pongs, bye = await peer.at_end()
         assert isinstance(bye, Bye)
-        assert bye.text == "too much was sent before logging in"
+        assert bye.text == "too many bytes before the login"
         assert [type(pong) for pong in pongs] == [Pong] * 100
         nursery.cancel_scope.cancel()
 

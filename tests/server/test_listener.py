@@ -58,7 +58,7 @@ async def accept(listener: Listener, connected: Callable[[trio.SocketStream], No
 
 
 def refusals(logs: list[EventDict]) -> int:
-    return sum("out of file descriptors" in str(entry["event"]) for entry in logs)
+    return sum("file descriptors exhausted" in str(entry["event"]) for entry in logs)
 
 
 @pytest.fixture

@@ -411,7 +411,7 @@ async def test_flood_of_refusals_is_one_line_and_a_count(
         await keep(journal, health)
     [line] = logs
     assert (line["event"], line["of"], line["code"], line["left_out"]) == (
-        "events left out",
+        "events omitted",
         "login refused",
         "bad_credentials",
         5,
@@ -484,7 +484,7 @@ async def test_summaries_of_what_people_do_are_rare_and_have_an_address(
             await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert len(of(logs, "logged in")) == pytest.approx(10 + 1000 / 60, abs=2)
-    summaries = of(logs, "events left out")
+    summaries = of(logs, "events omitted")
     assert 50 <= len(summaries) <= 101
     assert {line["address"] for line in summaries} == {"2001:db8::"}
     assert sum(line["left_out"] for line in summaries) <= 2000

@@ -613,7 +613,7 @@ async def test_source_that_is_written_to_meanwhile_is_not_taken_for_copied(place
     [
         ("sqlite:///missing.db", ConfigError, "there is no database"),
         ("sqlite:///:memory:", ConfigError, "in memory"),
-        ("mysql://localhost/secret", ConfigError, "of no known kind"),
+        ("mysql://localhost/secret", ConfigError, "unsupported store URL scheme"),
     ],
 )
 async def test_source_that_is_none_is_refused(
@@ -672,7 +672,7 @@ async def test_row_that_can_not_be_is_refused(
         prefix = source.partition("=")[2]
         (rows,) = client.scan_iter(f"{prefix}:*:w:#garden", count=10_000)
         client.hset(rows, "bob", row)
-    with pytest.raises(StoreCorrupt, match=r"damaged|not sound"):
+    with pytest.raises(StoreCorrupt, match="damaged"):
         await copied(source, target)
     assert not path_of(target).exists()
 

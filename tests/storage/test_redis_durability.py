@@ -149,7 +149,7 @@ async def test_start_says_what_a_crash_can_cost(start_redis: StartRedis) -> None
         (line,) = await lines_of_a_start(nodes.url(), "Redis persistence")
         assert (line["appendfsync"], line["lost_if_power_fails"] == "nothing") == ("always", False)
         client.config_set("appendonly", "no")
-        (line,) = await lines_of_a_start(nodes.url(), "Redis keeps no append-only file")
+        (line,) = await lines_of_a_start(nodes.url(), "Redis append-only file disabled")
         assert (line["log_level"], line["lost_if_killed"]) == (
             "warning",
             "all since the last snapshot",
@@ -169,7 +169,7 @@ async def test_start_says_what_a_crash_can_cost(start_redis: StartRedis) -> None
 async def test_servers_of_a_cluster_that_are_set_up_alike_get_one_line(
     redis_cluster: ClusterOf3,
 ) -> None:
-    (line,) = await lines_of_a_start(redis_cluster.url, "Redis keeps no append-only file")
+    (line,) = await lines_of_a_start(redis_cluster.url, "Redis append-only file disabled")
     assert sorted(line["hosts"]) == sorted(f"127.0.0.1:{s.port}" for s in redis_cluster.servers)
 
 

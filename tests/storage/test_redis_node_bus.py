@@ -321,7 +321,7 @@ async def test_node_whose_first_beat_is_late_starts_all_the_same(
         nonlocal failures
         if failures:
             failures -= 1
-            raise StoreUnavailable("Redis does not answer in time")
+            raise StoreUnavailable("Redis did not answer in time")
         await beat(self)
 
     monkeypatch.setattr(RedisNodeBus, "_beat", late)

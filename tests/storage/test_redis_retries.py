@@ -36,5 +36,5 @@ async def test_cid_of_another_history_is_not_taken_for_said(
             await chat.register("Mei")
             await chat.say("Mei", "#lobby", "hello", cid="c")
             monkeypatch.setattr(Reading, "page", page_of_another_history)
-            with pytest.raises(StoreUnavailable, match="another history"):
+            with pytest.raises(StoreUnavailable, match="history of the store has changed"):
                 await store.find_by_cid(draft("Mei", "#lobby", "hello", cid="c"))

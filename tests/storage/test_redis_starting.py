@@ -48,7 +48,7 @@ async def test_node_waits_for_a_redis_that_comes_up_and_loads(start_redis: Start
             nursery.start_soon(trio.to_thread.run_sync, server.start)
     assert "refused" in reasons(logs)[0]
     assert any("loading" in reason for reason in reasons(logs))
-    assert logs[-1]["event"] == "Redis is up"
+    assert logs[-1]["event"] == "Redis available"
     assert len(reasons(logs)) == len(set(reasons(logs)))  # once each
 
 

@@ -257,9 +257,9 @@ async def test_slot_that_moves_to_another_server_takes_its_conversations_along(
 async def test_wrong_kind_of_url_says_which_one_is_right(
     redis_server: RedisServer, redis_cluster: ClusterOf3
 ) -> None:
-    with pytest.raises(ConfigError, match=r"part of a cluster: write redis\+cluster://"):
+    with pytest.raises(ConfigError, match=r"part of a cluster: use redis\+cluster://"):
         async with opened(redis_cluster.servers[0].url):
             pass
-    with pytest.raises(ConfigError, match="no part of a cluster: write redis://"):
+    with pytest.raises(ConfigError, match="not part of a cluster: use redis://"):
         async with opened(redis_server.url.replace("redis://", "redis+cluster://")):
             pass

@@ -96,7 +96,7 @@ def test_options_are_taken_from_the_url() -> None:
         ("redis://:{}@a?prefix=%7Bx%7D", "prefix takes"),
         ("redis://:{}@a?wait=1&wait_timeout=5", "wait_timeout must be less"),
         ("redis://:{}@a?cert=x", "cert and key go together"),
-        ("redsi://:{}@a", "no known kind"),
+        ("redsi://:{}@a", "unsupported store URL scheme"),
     ],
 )
 def test_what_is_wrong_is_said_without_the_secret(rest: str, text: str) -> None:
@@ -233,7 +233,7 @@ async def test_what_is_not_permitted_to_a_script_is_said_so(redis_server: RedisS
         await chat.register("Mei")
         with nodes.client() as client:
             client.execute_command("ACL", "SETUSER", userinfo.partition(":")[0], "-rpush")
-        with pytest.raises(StoreUnavailable, match="does not permit this user"):
+        with pytest.raises(StoreUnavailable, match="lacks a permission that gochat needs"):
             await chat.say("Mei", "#lobby", "hello")
 
 

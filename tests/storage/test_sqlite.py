@@ -473,8 +473,8 @@ async def _good(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (_text, "no database"),
-        (_beginning, "no database"),
+        (_text, "not a database"),
+        (_beginning, "not a database"),
         (_empty, "is empty"),
         (_other_programs, "another program's"),
         (_newer, r"newer gochat \(schema 999"),

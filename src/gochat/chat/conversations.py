@@ -72,4 +72,4 @@ def unknown(address: str, field: str = "to") -> ChatError:
 
 def nobody(name: str, field: str = "to") -> ChatError:
     """The error for a name that nobody has; it came in the request's `field`."""
-    return ChatError(ErrorCode.UNKNOWN_PERSON, f"there is nobody called {name[:64]!r}", field=field)
+    return ChatError(ErrorCode.UNKNOWN_PERSON, f"no account is named {name[:64]!r}", field=field)

@@ -194,7 +194,7 @@ class Drafts:
 
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():
-            raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to say", field="text")
+            raise ChatError(ErrorCode.TEXT_EMPTY, "the message is empty", field="text")
         if len(text) > self._max_text:
             raise ChatError(
                 ErrorCode.TEXT_TOO_LONG,
@@ -240,9 +240,7 @@ def _is_of_name(char: str) -> bool:
 
 
 def _not_an_emoji() -> ChatError:
-    return ChatError(
-        ErrorCode.BAD_REQUEST, "a reaction is one emoji, and this is not one", field="emoji"
-    )
+    return ChatError(ErrorCode.BAD_REQUEST, "invalid reaction: expected one emoji", field="emoji")
 
 
 def not_inside(room: str, field: str) -> ChatError:

@@ -75,7 +75,7 @@ class HashingQueue:
             seconds = min(max(self.delay, RETRY_AFTER[0]), RETRY_AFTER[1])
             raise ChatError(
                 ErrorCode.BUSY,
-                f"too many people are logging in: try again in {seconds:.0f} s",
+                f"too many logins at once: try again in {seconds:.0f} s",
                 retry_after=seconds,
             )
         self.waiting += 1

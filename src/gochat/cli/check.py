@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: there is no such address, or no password was given.
-        ConnectionLost: the server can't be reached, or does not answer in time.
+        ConnectionLost: the server can't be reached, or did not answer in time.
         ChatError: it refused the login or the message.
     """
     import anyio

@@ -84,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
     for finding in findings:
         print(f"{database}: {finding}")
     if findings:
-        raise StoreCorrupt(f"{database} is not sound: start no server on it, restore a backup")
+        raise StoreCorrupt(
+            f"{database} is damaged: restore a backup, and start no server on it before"
+        )
     for remark in maintenance.wrong_times(database, wall_clock()):
         print(f"{database}: {remark}")
     for remark in maintenance.lookalikes(database):

@@ -215,6 +215,7 @@ def _warn_if_exposed(config: Config) -> None:
         is_local = config.host == "localhost"
     if not is_local and not config.tls.cert:
         structlog.get_logger().warning(
-            "passwords and messages cross the network unencrypted: use --tls-cert and --tls-key",
+            "network traffic unencrypted",
             host=config.host,
+            advice="use --tls-cert and --tls-key, or passwords and messages can be read on the way",
         )

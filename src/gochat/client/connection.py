@@ -237,7 +237,7 @@ class Connection:
                 while (body := decoder.next_frame()) is not None and self.lost is None:
                     self._take(body)
         except FrameError:
-            self.end("the other side does not speak gochat: is it a TLS port? try gochats://")
+            self.end("the server does not speak gochat: if it uses TLS, use gochats://")
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             self.end("the server closed the connection")
 
@@ -274,7 +274,7 @@ class Connection:
             heard = self._last_heard
             await clock.sleep(options.heartbeat_grace)
             if self._last_heard == heard and self._read_wanted is None:
-                self.end(f"the server gave no sign of life for {clock.now() - heard:.0f} s")
+                self.end(f"no answer from the server for {clock.now() - heard:.0f} s")
                 return
 
     # -- inside ---------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ class Connection:
 
     def _fail(self, request_id: str | None, error: UnknownMessageType | MalformedMessage) -> None:
         if request_id is not None:
-            text = f"the server's answer can't be read: {error}"
+            text = f"invalid answer from the server: {error}"
             self._reply(Error(request_id=request_id, code=ErrorCode.MALFORMED, text=text))
 
     def _answer(self, waiter: _Waiter | None, reply: Reply | None) -> None:
@@ -343,7 +343,9 @@ class Connection:
         except MalformedMessage as error:
             raise ChatError(ErrorCode.MALFORMED, str(error)) from error
         if len(frame) - HEADER_SIZE > self.max_frame_size:
-            raise ChatError(ErrorCode.FRAME_TOO_LARGE, "this is more than the server takes at once")
+            raise ChatError(
+                ErrorCode.FRAME_TOO_LARGE, "the request exceeds the server's frame limit"
+            )
         return frame
 
     def _write(self, frame: bytes) -> None:

@@ -26,9 +26,7 @@ def checked(reply: Reply, expected: type[R]) -> R:
         return reply
     if isinstance(reply, Error):
         raise refusal(reply)
-    raise ChatError(
-        ErrorCode.MALFORMED, f"the server answered with {reply.msg_type!r}, which is no answer"
-    )
+    raise ChatError(ErrorCode.MALFORMED, f"unexpected answer from the server: {reply.msg_type!r}")
 
 
 def check_order(payload: ServerMessage) -> None:

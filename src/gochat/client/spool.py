@@ -83,8 +83,8 @@ class Spool:
                 raise ConfigError(f"the outbox {path} can't be used: {error}") from error
             except sqlite3.DatabaseError as error:
                 raise ConfigError(
-                    f"the outbox {path} is damaged or no outbox: {error}; move it away to start "
-                    "with an empty one"
+                    f"the outbox {path} is damaged or not an outbox: {error}; move it away to "
+                    "start with an empty one"
                 ) from error
             yield cls(database)
 

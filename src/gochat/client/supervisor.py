@@ -153,7 +153,7 @@ class ConnectionSupervisor:
                 await connection.ask(wire.Logout(), wire.LoggedOut)
             elif token is not None:
                 raise ConnectionLost(
-                    "logged out here, but there is no connection to tell the server"
+                    "logged out here only: not connected, so the server was not notified"
                 )
         finally:
             self._sync_state.log_out()

@@ -69,7 +69,9 @@ class _Codec(Generic[P]):
             _check_depth(body)
             envelope = _envelope_decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MalformedMessage(f"the frame is no valid envelope: {_reason(error)}") from error
+            raise MalformedMessage(
+                f"the frame is not a valid envelope: {_reason(error)}"
+            ) from error
         data = envelope.msg_data.encode()
         _check_depth(data)
         decoder = self._decoders.get(envelope.msg_type)

@@ -122,7 +122,7 @@ class Server:
         try:
             await log_follower.follow(self._services, self.sessions, task_status=task_status)
         except StoreCorrupt as error:
-            log.critical("store damaged: the server stops", reason=str(error))
+            log.critical("store damaged", reason=str(error))
             self.damage = error
             self.has_failed.set()
 
@@ -186,7 +186,9 @@ class Server:
                 with handshake.scope, trio.fail_after(limits.tls_handshake_timeout):
                     await stream.do_handshake()
                 if handshake.scope.cancelled_caught:
-                    raise trio.BrokenResourceError("others want to log in")
+                    raise trio.BrokenResourceError(
+                        "the server is full of connections that are not logged in"
+                    )
             except (trio.BrokenResourceError, trio.TooSlowError) as error:
                 more = self._services.journal.admit("TLS handshake failed")
                 if more is not None:
@@ -229,7 +231,9 @@ class Server:
             for session in tuple(self.sessions):
                 session.close(
                     ByeReason.SERVER_CLOSING,
-                    "the server is closing" if self.damage is None else "the server has failed",
+                    "the server is closing"
+                    if self.damage is None
+                    else "the server's store has failed",
                     retry_after=RETRY_AFTER_CLOSING,
                 )
             while self.sessions:
@@ -422,7 +426,7 @@ async def _reload_when_asked(
         if certificate is not None:
             certificate.reload()
         else:
-            log.info("nothing to reload", reason="the server uses no certificate")
+            log.info("reload ignored", reason="the server uses no certificate")
 
 
 async def _refuse(stream: trio.SocketStream, code: ErrorCode, *, encrypted: bool) -> None:

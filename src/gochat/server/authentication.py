@@ -53,7 +53,7 @@ class Authentication:
         """Create an account."""
         registration, limiter = self._services.config.registration, self._services.registrations
         if registration.mode == "closed":
-            raise ChatError(ErrorCode.REGISTRATION_CLOSED, "this server takes no new accounts")
+            raise ChatError(ErrorCode.REGISTRATION_CLOSED, "registration is closed on this server")
         if registration.mode == "invite":
             limiter.check_invite(session.address, request.invite, registration.invites)
         with limiter.attempt(session.address):
@@ -187,7 +187,7 @@ class Authentication:
         for session in sessions[: max(0, len(sessions) - most)]:
             session.close(
                 ByeReason.REPLACED,
-                f"newer connections of this account have replaced this one: it can have {most}",
+                f"replaced by a newer connection of this account: {most} are allowed",
             )
 
     def _hold(self, session: Session, token: IssuedToken) -> None:

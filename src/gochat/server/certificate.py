@@ -59,7 +59,7 @@ class Certificate:
             self.context, self.expires = context, expires
         except ConfigError as error:
             log.error(
-                "certificate not reloaded",
+                "certificate reload failed",
                 reason=str(error),
                 advice="the old one stays in use: correct the files and send SIGHUP again",
             )

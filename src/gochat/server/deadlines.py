@@ -57,7 +57,7 @@ def check(session: Session, limits: Limits, now: float) -> None:
         session.close(ByeReason.FRAME_TIMEOUT, "a frame took too long to arrive")
     elif session.identity is None:
         if now - session.opened > limits.anonymous_timeout:
-            session.close(ByeReason.LOGIN_TIMEOUT, "nobody logged in")
+            session.close(ByeReason.LOGIN_TIMEOUT, "no login in time")
     elif Capability.HEARTBEAT in session.caps:
         if session.pinged is not None:
             if now - session.pinged > limits.heartbeat_timeout:

@@ -221,7 +221,7 @@ class Outlet(abc.ABC):
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             self.close()  # the peer is gone, which the session's reader notices, too
         except Exception:  # a bug, but then of one connection: here, it would end the server
-            log.exception("writing failed")
+            log.exception("write failed")
             self.evict()
         finally:
             self._is_writing = False

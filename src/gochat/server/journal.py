@@ -88,9 +88,7 @@ class Journal:
                 continue
             kind.summaries.take(now)
             where = {} if kind.source is None else {"address": kind.source}
-            log.info(
-                "events left out", of=event, code=code or None, left_out=kind.left_out, **where
-            )
+            log.info("events omitted", of=event, code=code or None, left_out=kind.left_out, **where)
             kind.left_out, kind.source = 0, None
 
 

@@ -132,7 +132,7 @@ class _Reserve:
         """Accept a connection and close it; return soon, whether that worked or not."""
         if trio.current_time() - self._warned >= WARN_EVERY:
             self._warned = trio.current_time()
-            log.error("out of file descriptors: refusing connections")
+            log.error("file descriptors exhausted")
         self._give_up()
         try:
             with trio.move_on_after(PAUSE), contextlib.suppress(OSError):

@@ -40,7 +40,7 @@ async def follow(
         try:
             await services.store.follow(services.hub.deliver, task_status=status)
         except LogInterrupted as error:
-            log.warning("the log was interrupted", reason=str(error), sessions=len(sessions))
+            log.warning("log interrupted", reason=str(error), sessions=len(sessions))
 
 
 class _FollowStatus:

@@ -95,6 +95,6 @@ class Markers:
             if await self._store.mark_read(person, conversation, seq):
                 await self.publish(person, conversation)
         except StoreUnavailable as error:
-            log.debug("read marker not moved", reason=str(error))
+            log.debug("read marker update failed", reason=str(error))
         if self._waiting[person, conversation] == seq:  # else there is more to move
             del self._waiting[person, conversation]

@@ -109,7 +109,9 @@ class Reading:
         self, session: Session, who: Identity, person: OnlinePerson, request: Search
     ) -> None:
         if not request.query.strip():
-            raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to look for", field="query")
+            raise ChatError(
+                ErrorCode.TEXT_EMPTY, "the search is empty: give a word to look for", field="query"
+            )
         key = None
         if request.conv is not None:
             key = (await self._services.drafts.address(who, person.rooms, request.conv, "conv")).key
@@ -163,7 +165,7 @@ class Reading:
         if address.key == LOBBY_KEY or conversations.is_private(address.key):
             raise ChatError(
                 ErrorCode.BAD_REQUEST,
-                f"{address.shown} is no room: ask who is online",
+                f"{address.shown} is not a room: ask who is online",
                 field="room",
             )
         roster = self._services.hub.roster

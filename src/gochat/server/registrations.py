@@ -123,6 +123,4 @@ class RegistrationLimiter:
 
 
 def _bad_invite() -> ChatError:
-    return ChatError(
-        ErrorCode.BAD_INVITE, "to register here you need an invite code", field="invite"
-    )
+    return ChatError(ErrorCode.BAD_INVITE, "an invite code is required to register", field="invite")

@@ -221,12 +221,14 @@ class Session:
         """Called by the outlet: the peer is too slow. End at once."""
         self._bye = Bye(
             reason=ByeReason.SLOW_CONSUMER,
-            text="this connection reads too slowly",
+            text="the connection reads too slowly",
             retry_after=RETRY_AFTER,
         )
         self._end_at_once()
 
-    def make_room(self, text: str = "others want to log in") -> None:
+    def make_room(
+        self, text: str = "the server is full of connections that are not logged in"
+    ) -> None:
         """End at once, for others to log in; also in the middle of a goodbye."""
         self._made_room = True
         self.outlet.close()
@@ -397,7 +399,7 @@ class Session:
             more = self.journal.admit("session failed", rate=FAILURES)
             if more is not None:
                 self.log.exception("session failed", **more)
-            self.close(ByeReason.INTERNAL, "an error in the server", retry_after=RETRY_AFTER)
+            self.close(ByeReason.INTERNAL, "internal server error", retry_after=RETRY_AFTER)
         self.working_since = None
         if self._bye is not None and not self.outlet.is_closed:
             with trio.CancelScope() as self._scope:
@@ -522,7 +524,7 @@ class Session:
         """End the session if more has come before the login than may: frames that were taken, and
         so many bytes that wait to be."""
         if self.identity is None and self.anonymous_bytes + waiting > self.max_anonymous_bytes:
-            self.close(ByeReason.PROTOCOL_ERROR, "too much was sent before logging in")
+            self.close(ByeReason.PROTOCOL_ERROR, "too many bytes before the login")
 
     def _listen_again(self, worked_since: float) -> None:
         """Hold the peer to its deadlines again, of which none has run while it was not heard."""
@@ -556,7 +558,7 @@ class Session:
                 self._refuse(refused)
                 await self.wait_for_peer()
             if self.identity is None and self.anonymous_frames >= self._max_malformed:
-                self.close(ByeReason.PROTOCOL_ERROR, "too many requests before logging in")
+                self.close(ByeReason.PROTOCOL_ERROR, "too many requests before the login")
             await self.give_way()
 
     def _decode_arrived(self, requests: list[Request]) -> bool:
@@ -590,7 +592,7 @@ class Session:
             return  # from a newer client, which may go on
         self._malformed += 1
         if self._malformed >= self._max_malformed:
-            self.close(ByeReason.PROTOCOL_ERROR, "too many frames that are no valid messages")
+            self.close(ByeReason.PROTOCOL_ERROR, "too many invalid frames")
 
     async def _say_goodbye(self, bye: Bye) -> None:
         self.reply(bye)

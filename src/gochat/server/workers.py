@@ -225,13 +225,13 @@ class _Supervisor:
             began = trio.current_time()
             was_ready, code = await self._run(worker)
             if code == self._final_code:
-                log.critical("worker stopped for good: all stop", worker=worker, code=code)
+                log.critical("worker failed permanently", worker=worker, code=code)
                 self.exit_code = code
                 self._failed.set()
                 return
             if self._stopping.is_set():
                 if was_ready and code != 0:
-                    log.warning("worker did not end well", worker=worker, code=code)
+                    log.warning("worker exited abnormally", worker=worker, code=code)
                 return
             if not self._is_proven:
                 self.exit_code = code if code > 0 else 1
@@ -256,7 +256,7 @@ class _Supervisor:
                 start_new_session=True,
             )
         except OSError as error:  # no memory, no descriptors: no reason to end the others
-            log.error("worker can't be started", worker=worker, reason=error.strerror)
+            log.error("worker start failed", worker=worker, reason=error.strerror)
             return False, 1
         assert process.stdin is not None
         assert process.stdout is not None
@@ -288,7 +288,7 @@ class _Supervisor:
         """When all are to end, don't wait for it for ever."""
         await self._stopping.wait()
         await trio.sleep(self._drain_timeout + GRACE)
-        log.error("worker does not end: killed", worker=worker, pid=process.pid)
+        log.error("worker killed", worker=worker, pid=process.pid)
         process.kill()
 
 

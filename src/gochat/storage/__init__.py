@@ -58,7 +58,7 @@ def open_store(
         return redis.open_redis(url, clock=clock)
     # Without the rest of the URL, in which there may be a password.
     raise ConfigError(
-        f"the store's URL begins with {scheme[:32]!r}, which is of no known kind: "
+        f"unsupported store URL scheme {scheme[:32]!r}: "
         "use sqlite:///PATH (sqlite:////PATH if absolute) or redis://HOST:PORT"
     )
 

@@ -175,7 +175,7 @@ class RedisStore:
             partition = self._keys.partition(conversation)
             if not self._order.goes_on(as_of, partition, epoch):
                 # Who follows is told in a moment, and begins anew.
-                raise StoreUnavailable("the store has another history")
+                raise StoreUnavailable("the history of the store has changed")
 
     async def waiting(
         self,

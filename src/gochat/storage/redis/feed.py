@@ -153,7 +153,7 @@ class _Reader(threading.Thread):
                 self._close()
                 self._feed.topology.doubt()
                 if not self._stopping.is_set():
-                    log.debug("following is interrupted", reason=str(error))
+                    log.debug("feed interrupted", reason=str(error))
                     self._stopping.wait(PAUSE)
         self._close()
 

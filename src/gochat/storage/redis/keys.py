@@ -61,6 +61,12 @@ from gochat.chat.skeletons import Skeleton
 
 #: Of this layout.
 VERSION: Final = 1
+#: In ``meta`` while the data is a copy in the making: the fingerprint of its source.
+COPY_OF: Final = "copy_of"
+#: In ``meta`` once all names have their claims (migration.py).
+CLAIMED: Final = "claimed"
+#: What it has there: another number where names have got other skeletons.
+CLAIMS: Final = 2
 #: Parts that the conversations of new data are spread over: enough for a cluster of a dozen
 #: masters, and few enough that asking all of them costs little.
 DEFAULT_PARTITIONS: Final = 16

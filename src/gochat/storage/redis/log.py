@@ -112,7 +112,7 @@ class Log:
         for one in pending:
             if any(self._names.person(key) is None for key in _people(one.draft)):
                 one.outcome = ChatError(
-                    ErrorCode.UNKNOWN_PERSON, "there is nobody of this name", field="to"
+                    ErrorCode.UNKNOWN_PERSON, "no account has this name", field="to"
                 )
         yield from self._list(one.draft for one in pending if one.outcome is None)
         yield from self._claim_names(pending)
@@ -226,7 +226,9 @@ class Log:
                     # Who exists, and what is listed, we took from what was remembered of the old
                     # history. So it begins from there, which is what the client does anyhow.
                     self._epoch_tracker.doubt(one.partition)
-                    raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
+                    raise StoreUnavailable(
+                        "the history of the store has changed", retry_after=TRY_AGAIN
+                    )
         if again:
             yield from self._try(again)
 
@@ -357,7 +359,7 @@ class Log:
         said = self._keys.by_cid(draft.conversation, draft.sender_key, draft.cid or "")
         (again,) = yield [RedisCommand(self._keys.partition(draft.conversation), ("HGET", *said))]
         if again is None or int(again) != seq:
-            raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
+            raise StoreUnavailable("the history of the store has changed", retry_after=TRY_AGAIN)
         if is_there:
             return _refusal(ErrorCode.CID_CONFLICT, draft)
         # So old that its text is no longer kept; but it was said.
@@ -382,7 +384,7 @@ class Log:
             draft.conversation, draft.sender_key, None, seq - 1, 1, None
         )
         if not page.entries or not draft.is_repeated_by(page.entries[0]):
-            raise StoreUnavailable("the store has another history", retry_after=TRY_AGAIN)
+            raise StoreUnavailable("the history of the store has changed", retry_after=TRY_AGAIN)
         return Appended(replace(page.entries[0], cid=draft.cid), dup=True)
 
     def _release(self, one: Pending) -> Operation[None]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from gochat.chat.conversations import LOBBY_KEY
+from collections.abc import Iterator
+
+import msgspec
+
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private
+from gochat.chat.names import NameKey
+from gochat.errors import StoreCorrupt
 from gochat.storage.common.lookalikes import Named, claims
+from gochat.storage.redis.keys import CLAIMED, CLAIMS
 from gochat.storage.redis.link.deployment import Deployment
-from gochat.storage.transfer.redis_source import CLAIMED, CLAIMS, RedisSource
+from gochat.storage.redis.link.wire import Arguments
+from gochat.storage.redis.records import decode_record
+from gochat.storage.transfer.contents import GROUP, MANY
 
 
 def claim_existing(deployment: Deployment) -> None:
@@ -13,24 +22,61 @@ def claim_existing(deployment: Deployment) -> None:
     capitals, too: of two that look alike for the older one. A claim that is there stays. Does
     nothing where that was done; may be interrupted, and done by several nodes at once.
 
-    Raises as :meth:`~gochat.storage.redis.link.deployment.Deployment.ask`.
+    Raises as :meth:`~gochat.storage.redis.link.deployment.Deployment.ask`, and StoreCorrupt.
     """
     keys = deployment.keys
     done = deployment.ask_one(0, "HGET", keys.meta, CLAIMED)
     if done is not None and int(done) >= CLAIMS:
         return
-    source = RedisSource(deployment)
-    named = [Named(who.created, who.key, who.name) for group in source.people() for who in group]
-    for group in source.conversations():
-        rooms = [heading for heading in group if heading.name]
-        oldest = source.entries([(room, room.base) for room in rooms], 1)
-        named += [
-            Named(entries[0].ts if entries and room.key != LOBBY_KEY else 0, room.key, room.name)
-            for room, entries in zip(rooms, oldest, strict=True)
-        ]
     commands = []
-    for skeleton, owner in claims(named):
+    for skeleton, owner in claims([*_people(deployment), *_rooms(deployment)]):
         partition, key = keys.skeleton(skeleton)
         commands.append((partition, ("SET", key, owner, "NX")))
     deployment.ask(commands)
     deployment.ask_one(0, "HSET", keys.meta, CLAIMED, CLAIMS)
+
+
+def _people(deployment: Deployment) -> Iterator[Named]:
+    keys = deployment.keys
+    for partition in range(keys.partitions):
+        start = "-"
+        while found := deployment.ask_one(
+            partition,
+            *("ZRANGEBYLEX", keys.common(partition, "people"), start, "+", "LIMIT", 0, MANY),
+        ):
+            people = [NameKey(key.decode()) for key in found]
+            accounts = deployment.ask(
+                [(partition, ("HMGET", keys.person(who, "a"), "name", "created")) for who in people]
+            )
+            for who, (name, created) in zip(people, accounts, strict=True):
+                if name is None:
+                    raise StoreCorrupt(f"the account of {who} is missing in {deployment.location}")
+                yield Named(int(created), who, name.decode())
+            start = f"({people[-1]}"
+
+
+def _rooms(deployment: Deployment) -> Iterator[Named]:
+    """The rooms, from when their oldest entry is; the lobby is older than all."""
+    keys = deployment.keys
+    yield Named(0, LOBBY_KEY, LOBBY_KEY)
+    for partition in range(keys.partitions):
+        members = deployment.ask_one(partition, "SMEMBERS", keys.common(partition, "convs"))
+        found = {ConversationKey(key.decode()) for key in members} - {LOBBY_KEY}
+        rooms = sorted(key for key in found if not is_private(key))
+        for start in range(0, len(rooms), GROUP):
+            some = rooms[start : start + GROUP]
+            commands: list[tuple[int, Arguments]] = []
+            for room in some:
+                meta, log = keys.conversation(room, "c", "l")
+                commands += [(partition, ("HGET", meta, "name")), (partition, ("LINDEX", log, 0))]
+            replies = deployment.ask(commands)
+            for room, name, packed in zip(some, replies[::2], replies[1::2], strict=True):
+                if not name:
+                    continue
+                try:
+                    since = decode_record(packed).ts if packed is not None else 0
+                except msgspec.DecodeError as error:
+                    raise StoreCorrupt(
+                        f"the first entry of {room} in {deployment.location} is damaged ({error})"
+                    ) from error
+                yield Named(since, room, name.decode())

@@ -37,7 +37,7 @@ async def shorten_feeds(
         try:
             await worker.run(_shorten(keys, looks[0]))
         except StoreUnavailable as error:
-            log.debug("the feeds are not shortened", reason=str(error))
+            log.debug("feed trim failed", reason=str(error))
 
 
 def _shorten(keys: Keys, positions: tuple[int, ...]) -> Operation[None]:

@@ -191,7 +191,7 @@ def inspect(path: Path) -> None:
             "new store, remove it"
         )
     if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
-        raise StoreCorrupt(f"{path} is no database; it is left as it is")
+        raise StoreCorrupt(f"{path} is not a database; it was left as it is")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise StoreCorrupt(f"{path} is another program's database; it is left as it is")
     _check_version(path, int.from_bytes(header[60:64], "big"))

@@ -94,7 +94,7 @@ class ConversationCache:
             query = "SELECT name FROM account WHERE key = ?"
             row = self._transaction.db.execute(query, (person,)).fetchone()
             if row is None:
-                raise ChatError(ErrorCode.UNKNOWN_PERSON, f"there is nobody called {person!r}")
+                raise ChatError(ErrorCode.UNKNOWN_PERSON, f"no account is named {person!r}")
             name = self._names[person] = row[0]
         return name
 

@@ -154,7 +154,7 @@ def close_to_others(path: Path) -> None:
             with suppress(PermissionError):
                 part.chmod(mode & ~stat.S_IRWXO)
             is_open = rights_of_others(part) is not None
-            event = "store is open to all users" if is_open else "store closed to other users"
+            event = "store open to all users" if is_open else "store closed to other users"
             log.warning(event, path=str(part), mode=f"{mode:04o}")
 
 

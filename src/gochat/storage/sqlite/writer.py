@@ -170,7 +170,7 @@ class Writer:
         except StoreCorrupt as error:
             self._integrity.lose(error)
         except Exception:
-            log.exception("the store's housekeeping failed")
+            log.exception("store maintenance failed")
         return None
 
     def _take(self) -> list[_Write[object]] | None:

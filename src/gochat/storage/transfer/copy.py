@@ -147,7 +147,7 @@ def _open_target(url: str, fingerprint: str, *, restart: bool) -> AbstractContex
 def _no_store(scheme: str) -> ConfigError:
     # Without the rest of the URL, in which there may be a password.
     return ConfigError(
-        f"the store's URL begins with {scheme[:32]!r}, which is of no known kind: "
+        f"unsupported store URL scheme {scheme[:32]!r}: "
         "use sqlite:///PATH (sqlite:////PATH if absolute) or redis://HOST:PORT"
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -16,7 +16,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.redis.keys import VERSION
+from gochat.storage.redis.keys import COPY_OF, VERSION
 from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.url import Location, parse_url
 from gochat.storage.redis.link.wire import Arguments, Reply
@@ -36,13 +36,6 @@ from gochat.storage.transfer.redis_old_edits import without_old_edits
 from gochat.storage.transfer.redis_rehearsal import rehearse_reading
 
 T = TypeVar("T")
-
-#: In ``meta`` while the data is a copy in the making: the fingerprint of its source.
-COPY_OF: Final = "copy_of"
-#: In ``meta`` once all names have their claims (migration.py).
-CLAIMED: Final = "claimed"
-#: What it has there: another number where names have got other skeletons.
-CLAIMS: Final = 2
 
 
 def find_partitions(location: Location) -> tuple[int | None, str]:

@@ -19,7 +19,7 @@ from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.redis import scripts
-from gochat.storage.redis.keys import DEFAULT_PARTITIONS, VERSION
+from gochat.storage.redis.keys import COPY_OF, DEFAULT_PARTITIONS, VERSION
 from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.url import parse_url
 from gochat.storage.redis.link.wire import Arguments
@@ -35,7 +35,7 @@ from gochat.storage.transfer.contents import (
     Target,
 )
 from gochat.storage.transfer.redis_rehearsal import rehearse_reading, rehearse_writing
-from gochat.storage.transfer.redis_source import COPY_OF, RedisSource, find_partitions
+from gochat.storage.transfer.redis_source import RedisSource, find_partitions
 
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -289,7 +289,7 @@ class SqliteTarget:
             broken = db.execute("PRAGMA foreign_key_check").fetchone()
             if broken is not None:
                 raise StoreCorrupt(
-                    f"the source is not sound: something in {broken[0]} refers to "
+                    f"the source is damaged: something in {broken[0]} refers to "
                     f"{broken[2]}, where it is missing"
                 )
             (reused,) = db.execute("SELECT count(*) FROM reused_cid").fetchone()
@@ -333,7 +333,7 @@ class SqliteTarget:
             yield self._db
             self._db.execute("COMMIT")
         except sqlite3.IntegrityError as error:
-            raise StoreCorrupt(f"the source is not sound: {error}") from error
+            raise StoreCorrupt(f"the source is damaged: {error}") from error
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")

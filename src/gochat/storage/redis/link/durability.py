@@ -54,9 +54,9 @@ def log_losses(wires: Iterable[Wire]) -> None:
             "hosts": some,
         }
         if not found.can_write:
-            log.warning("Redis can't write to its disk", **fields)
+            log.warning("Redis disk writes failing", **fields)
         elif found.appendfsync == "off":
-            log.warning("Redis keeps no append-only file", **fields)
+            log.warning("Redis append-only file disabled", **fields)
         else:
             log.info("Redis persistence", **fields)
 

@@ -224,7 +224,7 @@ class EpochTracker:
             self._lost(partition)
         known.epoch, known.seen = epoch, None
         if had:
-            log.warning("the store has another history", partition=partition, epoch=epoch)
+            log.warning("epoch changed", partition=partition, epoch=epoch)
             self._break(partition, position)
         else:
             known.position = position

@@ -54,7 +54,7 @@ _TEXTS: Final = {
     "MISCONF": "Redis can't write to its disk",
     "MOVED": "a slot of the cluster was moved",
     "NOAUTH": "Redis authentication failed: the user or the password has changed",
-    "NOPERM": "Redis does not permit this user what gochat needs",
+    "NOPERM": "the Redis user lacks a permission that gochat needs",
     "NOREPLICAS": "Redis has not enough replicas to write",
     "NOSCRIPT": "Redis has forgotten gochat's scripts",
     "OOM": "Redis is out of memory",
@@ -391,7 +391,7 @@ class PipelineWorker:
         try:
             results = iter(self._connections.execute(commands))
         except Exception as error:  # a bug: those who wait must hear of it, and the worker goes on
-            log.exception("a worker to Redis failed")
+            log.exception("pipeline worker failed")
             return [[error] for _ in jobs]
         return [[next(results) for _ in job.wanted] for job in jobs]
 

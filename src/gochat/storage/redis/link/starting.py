@@ -13,11 +13,10 @@ import structlog
 import trio
 
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from gochat.storage.redis.keys import DEFAULT_PARTITIONS, VERSION, Keys
+from gochat.storage.redis.keys import COPY_OF, DEFAULT_PARTITIONS, VERSION, Keys
 from gochat.storage.redis.link import topology, wire
 from gochat.storage.redis.link.url import Location, parse_url
 from gochat.storage.redis.link.wire import Broken, Refused, Wire
-from gochat.storage.transfer.redis_source import COPY_OF
 
 log = structlog.stdlib.get_logger()
 
@@ -54,7 +53,7 @@ async def wait_until_up(url: str, patience: float) -> None:
             log.warning("waiting for Redis", reason=reason, seconds_left=left)
         await trio.sleep(LOOK_EVERY)
     if logged:
-        log.info("Redis is up")
+        log.info("Redis available")
 
 
 def _look(location: Location) -> None:

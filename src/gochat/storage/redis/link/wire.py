@@ -136,7 +136,7 @@ class Wire:
             raise error  # only closing it from another thread takes the socket away under us
         self._is_closed = True
         if isinstance(error, redis.TimeoutError):
-            return Broken(f"Redis at {self.host} does not answer in time")
+            return Broken(f"Redis at {self.host} did not answer in time")
         return Broken(f"Redis at {self.host}: {error}")
 
 
@@ -191,7 +191,7 @@ def connect(location: Location, host: Host, timeout: float) -> Wire:
         raise Broken(f"Redis at {host}: {error}") from error
     except redis.TimeoutError as error:
         wire.close()
-        raise Broken(f"Redis at {host} does not answer in time") from error
+        raise Broken(f"Redis at {host} did not answer in time") from error
     except (redis.RedisError, OSError) as error:
         wire.close()
         raise Broken(f"Redis at {host}: {error}") from error
@@ -271,9 +271,9 @@ def _inspect(
     # Valkey has a name of its own for it.
     is_cluster = "cluster" in (server.get("redis_mode"), server.get("server_mode"))
     if is_cluster and location.kind != "cluster":
-        raise ConfigError(f"Redis at {wire.host} is part of a cluster: write redis+cluster://…")
+        raise ConfigError(f"Redis at {wire.host} is part of a cluster: use redis+cluster://…")
     if not is_cluster and location.kind == "cluster":
-        raise ConfigError(f"Redis at {wire.host} is no part of a cluster: write redis://…")
+        raise ConfigError(f"Redis at {wire.host} is not part of a cluster: use redis://…")
     wire.run, wire.role = server["run_id"], replication["role"]
     if not wire.run:
         raise ConfigError(f"Redis at {wire.host} does not say which process it is")

@@ -208,7 +208,7 @@ class RedisNodeBus:
                         if isinstance(event, Revoked) and event.receipt in self._receipts:
                             self._receipts[event.receipt].published.set()
             except StoreUnavailable as error:
-                log.debug("the other nodes are not told", reason=str(error))
+                log.debug("node events not published", reason=str(error))
                 self._waiting = [*events, *self._waiting]
                 self._drop()
                 await trio.sleep(error.retry_after)
@@ -265,7 +265,7 @@ class RedisNodeBus:
             try:
                 await self._beat()
             except StoreUnavailable as error:
-                log.debug("the lease is not prolonged", reason=str(error))
+                log.debug("lease renewal failed", reason=str(error))
             else:
                 beaten = trio.current_time()
 
@@ -273,7 +273,7 @@ class RedisNodeBus:
         alive = await self._prolong()
         if trio.current_time() >= self._trusts_from:
             for node in self._known - alive:
-                log.info("another node is gone", node=node)
+                log.info("node lost", node=node)
                 self._forget(node)
 
     def _was_away(self) -> None:
@@ -395,6 +395,6 @@ async def _patiently(step: Callable[[], Awaitable[T]]) -> T:
         except StoreCorrupt:
             raise
         except StoreUnavailable as error:
-            log.debug("the exchange is not joined", reason=str(error))
+            log.debug("node bus unavailable", reason=str(error))
             await trio.sleep(TRY_AGAIN)
     return await step()

@@ -107,8 +107,7 @@ class Indexer:
                 if self._waiting or self._engine.is_doubted or trio.current_time() >= look_at:
                     is_there = await worker.run(self._engine.prepare())
                     if is_there is not was_there:
-                        how = "with the query engine" if is_there else "without a query engine"
-                        log.info(f"Redis is searched {how}")
+                        log.info("Redis search ready", query_engine=is_there)
                         was_there, look_at = is_there, trio.current_time()
                     waiting, self._waiting = self._waiting, {}
                     if is_there:
@@ -118,7 +117,7 @@ class Indexer:
                         await self._look_at_all(worker)
             except StoreUnavailable as error:
                 look_at = trio.current_time()
-                log.debug("the index is not written", reason=str(error))
+                log.debug("index update failed", reason=str(error))
             await trio.sleep(EVERY)
 
     async def _work(self, worker: PipelineWorker, conversations: Iterable[ConversationKey]) -> None:
@@ -141,7 +140,7 @@ class Indexer:
                 if len(keys) > 1:
                     alone += keys
                 else:
-                    log.exception("a conversation is not in the index")
+                    log.exception("conversation indexing failed")
             await trio.sleep((trio.current_time() - since) * (1 / SHARE - 1))
 
     # -- all conversations ----------------------------------------------------------------------
