@@ -25,6 +25,7 @@ from gochat.protocol.messages import (
     React,
     Send,
     SetAccess,
+    SetHistory,
     SetOperator,
     SetTopic,
 )
@@ -182,6 +183,28 @@ async def test_nobody_joins_a_room_that_has_become_private(world: World) -> None
     to_private = ("Mei", SetAccess(room=GARDEN, private=True))
     join = Join(room=GARDEN)
     assert await late(world, "Eve", join, to_private) == ("unknown_conversation", "room")
+
+
+async def test_room_goes_public_only_with_the_history_that_was_chosen(world: World) -> None:
+    await garden(world)
+    await world.ask("Mei", SetAccess(room=GARDEN, private=True))
+    shown = SetAccess(room=GARDEN, private=False, history="shown")
+    hidden = SetAccess(room=GARDEN, private=False, history="hidden")
+    to_hidden = ("Bob", SetHistory(room=GARDEN, history="hidden"))
+    assert await late(world, "Mei", shown, to_hidden) == ("bad_request", "history")
+    to_shown = ("Bob", SetHistory(room=GARDEN, history="shown"))
+    assert await late(world, "Mei", hidden, to_shown) == ("access", "public")
+    to_private = ("Bob", SetAccess(room=GARDEN, private=True))
+    public = SetAccess(room=GARDEN, private=False)
+    assert await late(world, "Mei", public, to_private) == ("bad_request", "history")
+
+
+async def test_history_of_a_room_that_has_become_public_is_not_hidden(world: World) -> None:
+    await garden(world)
+    await world.ask("Mei", SetAccess(room=GARDEN, private=True))
+    public = ("Bob", SetAccess(room=GARDEN, private=False, history="shown"))
+    hidden = SetHistory(room=GARDEN, history="hidden")
+    assert await late(world, "Mei", hidden, public) == ("bad_request", "room")
 
 
 async def test_nobody_joins_after_the_invitation_was_withdrawn(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 from storing import Clock
 from talking import World
 
@@ -15,6 +16,7 @@ from gochat.protocol.messages import (
     Leave,
     Message,
     SetAccess,
+    SetHistory,
     SetOperator,
     SetTopic,
 )
@@ -118,6 +120,7 @@ async def test_the_lobby_and_what_is_no_room_stay_as_they_are(
         SetTopic(room=room, topic="x"),
         SetOperator(room=room, name="bob"),
         SetAccess(room=room, private=True),
+        SetHistory(room=room, history="hidden"),
     ):
         assert await world.is_refused("Mei", request) == (code, "room")
 
@@ -132,6 +135,7 @@ async def test_who_is_not_in_a_room_changes_nothing_there(world: World) -> None:
         SetTopic(room=GARDEN, topic="x"),
         SetOperator(room=GARDEN, name="Bob"),
         SetAccess(room=GARDEN, private=True),
+        SetHistory(room=GARDEN, history="hidden"),
     ):
         assert await world.is_refused("Eve", request) == ("not_a_member", "room")
 
@@ -144,6 +148,7 @@ async def test_members_who_are_no_operators_only_invite_to_a_public_room(world: 
         SetOperator(room=GARDEN, name="Bob"),
         SetOperator(room=GARDEN, name="Mei", on=False),
         SetAccess(room=GARDEN, private=True),
+        SetHistory(room=GARDEN, history="hidden"),
     ):
         assert await world.is_refused("Bob", request) == ("not_permitted", "room")
     await world.ask("Bob", Invite(room=GARDEN, name="Eve"))
@@ -247,9 +252,55 @@ async def test_access_can_be_changed_both_ways(world: World) -> None:
     [entry] = await world.ask("Mei", SetAccess(room=GARDEN, private=True))
     assert said(entry) == ("access", "private")
     assert await world.is_refused("Bob", Join(room=GARDEN)) == ("unknown_conversation", "room")
-    [entry] = await world.ask("Mei", SetAccess(room=GARDEN, private=False))
+    [entry] = await world.ask("Mei", SetAccess(room=GARDEN, private=False, history="shown"))
     assert said(entry) == ("access", "public")
     await world.ask("Bob", Join(room=GARDEN))
+
+
+async def test_history_of_a_private_room_can_be_hidden_and_shown(world: World) -> None:
+    await garden(world)
+    await world.ask("Mei", SetAccess(room=GARDEN, private=True))
+    for setting in ("hidden", "shown", "shown"):
+        [entry] = await world.ask("Mei", SetHistory(room=GARDEN, history=setting))
+        assert said(entry) == ("history", setting)
+
+
+async def test_history_of_a_public_room_is_shown(world: World) -> None:
+    await garden(world)
+    for setting in ("hidden", "shown"):
+        request = SetHistory(room=GARDEN, history=setting)
+        assert await world.is_refused("Mei", request) == ("bad_request", "room")
+
+
+async def test_going_public_asks_for_the_history(world: World) -> None:
+    await garden(world)
+    await world.ask("Mei", SetAccess(room=GARDEN, private=True))
+    public = SetAccess(room=GARDEN, private=False)
+    assert await world.is_refused("Mei", public) == ("bad_request", "history")
+    [first, entry] = await world.ask("Mei", structs.replace(public, history="hidden"))
+    assert (said(first), said(entry)) == (("history", "hidden"), ("access", "public"))
+
+
+async def test_going_public_shows_nothing_that_was_written_while_it_was_hidden(
+    world: World,
+) -> None:
+    await garden(world)
+    await world.ask("Mei", SetAccess(room=GARDEN, private=True))
+    await world.ask("Mei", SetHistory(room=GARDEN, history="hidden"))
+    public = SetAccess(room=GARDEN, private=False, history="shown")
+    assert await world.is_refused("Mei", public) == ("bad_request", "history")
+    [entry] = await world.ask("Mei", structs.replace(public, history="hidden"))
+    assert said(entry) == ("access", "public")
+
+
+@pytest.mark.parametrize("private", [True, False])
+async def test_history_is_asked_for_only_where_a_private_room_becomes_public(
+    world: World, private: bool
+) -> None:
+    await garden(world)
+    request = SetAccess(room=GARDEN, private=private, history="shown")
+    assert await world.is_refused("Mei", request) == ("bad_request", "history")
+    await world.ask("Mei", SetAccess(room=GARDEN, private=private))
 
 
 # -- leaving --------------------------------------------------------------------------------------

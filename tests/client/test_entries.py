@@ -31,6 +31,7 @@ SENT = wire.Sent(to="#garden", epoch="e1", seq=7, ts=1234, cid="c1")
         (wire.SetOperator(room="#garden", name="bob", on=False, cid="c1"), "member", "bob", None),
         (wire.SetAccess(room="#garden", private=True, cid="c1"), "access", "private", None),
         (wire.SetAccess(room="#garden", private=False, cid="c1"), "access", "public", None),
+        (wire.SetHistory(room="#garden", history="hidden", cid="c1"), "history", "hidden", None),
     ],
 )
 def test_an_acknowledged_request_is_the_entry_it_became(

@@ -71,6 +71,18 @@ SENT = Sent(to="#garden", epoch="e1", seq=7, ts=9)
             SENT,
         ),
         (
+            lambda c: c.set_access("#g", private=False, history="hidden"),
+            wire.SetAccess(room="#g", private=False, history="hidden"),
+            SENT,
+            SENT,
+        ),
+        (
+            lambda c: c.set_history("#g", "hidden"),
+            wire.SetHistory(room="#g", history="hidden"),
+            SENT,
+            SENT,
+        ),
+        (
             lambda c: c.history("#lobby", before=9, limit=2),
             wire.History(conv="#lobby", before=9, limit=2),
             HistoryPage(conv="#lobby", epoch="e1", head=9, entries=(said(7), said(8))),

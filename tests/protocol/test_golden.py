@@ -111,7 +111,15 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         m.SetOperator(room="#garden", name="bob", on=False),
         '{"room":"#garden","name":"bob","on":false}',
     ),
-    (m.SetAccess(room="#garden", private=False), '{"room":"#garden","private":false}'),
+    (m.SetAccess(room="#garden", private=True), '{"room":"#garden","private":true}'),
+    (
+        m.SetAccess(room="#garden", private=False, history="hidden"),
+        '{"room":"#garden","private":false,"history":"hidden"}',
+    ),
+    (
+        m.SetHistory(room="#garden", history="shown"),
+        '{"room":"#garden","history":"shown"}',
+    ),
     (m.Rooms(after="#a", limit=10), '{"after":"#a","limit":10}'),
     (m.Members(room="#garden"), '{"room":"#garden"}'),
     (m.Ping(request_id="1"), '{"request_id":"1"}'),

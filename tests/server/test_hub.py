@@ -10,6 +10,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from trio.testing import MockClock
 
 from gochat.chat import conversations, names
@@ -99,10 +100,12 @@ class Chat:
         self._seqs: dict[ConversationKey, Iterator[int]] = {}
         self._cursors = count(1)
 
-    def join(self, name: str, *caps: str, rooms: Sequence[ConversationKey] = ()) -> Session:
+    def join(
+        self, name: str, *caps: str, rooms: Sequence[ConversationKey] = (), floor: int = 0
+    ) -> Session:
         session = Session(*caps)
         session.person = self.hub.join(session, names.fold(name), name)
-        self.hub.enter(session.person, rooms)
+        self.hub.enter(session.person, dict.fromkeys(rooms, floor))
         return session
 
     def leave(self, session: Session) -> None:
@@ -240,7 +243,16 @@ async def test_an_origin_gets_all_of_a_run_but_its_own(chat: Chat) -> None:
 
 # -- with and without the log ---------------------------------------------------------------------
 
-CHANGES: list[EntryKind] = ["edit", "delete", "react", "unreact", "topic", "operator", "access"]
+CHANGES: list[EntryKind] = [
+    "edit",
+    "delete",
+    "react",
+    "unreact",
+    "topic",
+    "operator",
+    "access",
+    "history",
+]
 
 
 @pytest.mark.parametrize("to", ["#lobby", "#garden", "@bob"])
@@ -416,7 +428,7 @@ async def test_the_lobby_and_private_conversations_are_not_entered_as_rooms(chat
 async def test_each_change_of_rooms_is_a_new_generation_and_no_change_is_not(chat: Chat) -> None:
     mei = chat.join("mei", rooms=[GARDEN])
     before = mei.person.generation
-    chat.hub.enter(mei.person, [GARDEN, LOBBY_KEY])
+    chat.hub.enter(mei.person, {GARDEN: 0, LOBBY_KEY: 0})
     assert mei.person.generation == before
     chat.say("mei", "#garden", kind="leave")
     assert mei.person.generation > before
@@ -662,3 +674,69 @@ async def test_the_others_who_are_there_and_want_to_know_see_somebody_type(
     assert mei.posts == phone.posts == deaf.posts == []
     assert eve.received == ([event] if to == "#lobby" else [])
     assert chat.delivery.count == 1
+
+
+# -- history before one's joining -----------------------------------------------------------------
+
+
+async def test_changes_of_hidden_messages_lose_their_text_for_those_from_whom_they_are_hidden(
+    chat: Chat,
+) -> None:
+    old = chat.join("mei", "log", rooms=[GARDEN])
+    ann = chat.join("ann", "log", rooms=[GARDEN], floor=1)
+    bob = chat.join("bob", "log", rooms=[GARDEN], floor=2)
+    for _ in range(3):
+        chat.logged("eve", "#garden", "before")
+    chat.commit(
+        chat.logged("eve", "#garden", "psst, @bob", kind="edit", ref=2, mentions=("bob",)),
+        chat.logged("eve", "#garden", "🌹", kind="react", ref=1),
+        chat.logged("eve", "#garden", "as I said", ref=1),
+        chat.logged("eve", "#garden", kind="delete", ref=2),
+        chat.logged("eve", "#garden", "🌹", kind="unreact", ref=3),
+    )
+    assert old.heard == ["edit psst, @bob", "react 🌹", "text as I said", "delete", "unreact 🌹"]
+    assert ann.heard == ["edit psst, @bob", "react", "text as I said", "delete", "unreact 🌹"]
+    assert bob.heard == ["edit", "react", "text as I said", "delete", "unreact 🌹"]
+    edit = bob.received[0]
+    assert isinstance(edit, Message)
+    assert (edit.seq, edit.ref, edit.mentions, edit.deleted) == (4, 2, (), True)
+
+
+async def test_origin_gets_no_entry_back_when_others_see_less_of_them(chat: Chat) -> None:
+    bob = chat.join("bob", "log", rooms=[GARDEN], floor=1)
+    mei = chat.join("mei", "log", rooms=[GARDEN])
+    chat.logged("mei", "#garden", "before")
+    for session, who, cid in ((mei, "mei", "a"), (bob, "bob", "b")):
+        chat.hub.expect(names.fold(who), cid, session)
+    chat.commit(
+        chat.logged("mei", "#garden", "x", kind="edit", ref=1, cid="a"),
+        chat.logged("bob", "#garden", "hello", cid="b"),
+    )
+    assert mei.heard == ["text hello"]
+    assert bob.heard == ["edit"]
+
+
+async def test_entries_up_to_the_floor_are_not_delivered_by_a_node_that_is_behind(
+    chat: Chat,
+) -> None:
+    """The store has Bob in the room, but the hub has not been told so far."""
+    bob = chat.join("bob", "log", rooms=[GARDEN], floor=2)
+    chat.say("mei", "#garden", "secret")
+    chat.commit(
+        chat.logged("mei", "#garden", "secret"),
+        chat.logged("mei", "#garden", "hello"),
+    )
+    assert bob.heard == ["text hello"]
+
+
+async def test_who_joins_again_has_the_floor_of_that(chat: Chat) -> None:
+    bob = chat.join("bob", "log", rooms=[GARDEN])
+    chat.say("mei", "#garden", "before")
+    chat.say("bob", "#garden", kind="leave")
+    joined = structs.replace(chat.logged("bob", "#garden", kind="join"), floor=2)
+    chat.commit(joined)
+    chat.say("mei", "#garden", "again", kind="edit", ref=1)
+    again = chat.join("bob", "log")
+    chat.say("mei", "#garden", "🌹", kind="react", ref=1)
+    assert bob.heard == ["text before", "leave", "join", "edit", "react"]
+    assert again.heard == ["react"]

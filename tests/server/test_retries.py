@@ -27,6 +27,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
     SetAccess,
+    SetHistory,
     SetOperator,
     SetTopic,
 )
@@ -70,6 +71,7 @@ OF_BOB: Final[dict[str, Any]] = {
     "operator": SetOperator(room="#mine", name="Mei"),
     "kick": Kick(room="#mine", name="eve"),
     "access": SetAccess(room="#mine", private=True),
+    "history": SetHistory(room="#mine", history="hidden"),
     "demoted": SetOperator(room="#mine", name="bob", on=False),
 }
 

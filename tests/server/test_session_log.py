@@ -50,6 +50,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
     SetAccess,
+    SetHistory,
     SetOperator,
     SetTopic,
     Who,
@@ -355,16 +356,20 @@ async def test_what_administrators_ask_about_is_logged_with_who_did_it(logs: Log
         await mei.ask(SetOperator(room="#tea", name="bob", on=False), Sent)
         await mei.ask(SetTopic(room="#tea", topic="private matters"), Sent)
         await mei.ask(SetAccess(room="#tea", private=True), Sent)
+        await mei.ask(SetHistory(room="#tea", history="hidden"), Sent)
+        await mei.ask(SetAccess(room="#tea", private=False, history="hidden"), Sent)
         await mei.ask(Kick(room="#tea", name="bob"), Sent)
         await mei.ask(ChangePassword(old="wrong horse", new="another horse"), Error)
         await mei.ask(ChangePassword(old=PASSWORD, new="another horse"), PasswordChanged)
         hers = [line for line in logs if line.get("name") == "mei"]
-    assert [line["event"] for line in hers][:9] == [
+    assert [line["event"] for line in hers][:11] == [
         "logged in",
         "room created",
         "room operator changed",
         "room operator changed",
         "room topic changed",
+        "room access changed",
+        "room history changed",
         "room access changed",
         "member kicked",
         "password change refused",
@@ -372,7 +377,10 @@ async def test_what_administrators_ask_about_is_logged_with_who_did_it(logs: Log
     ]
     assert [line["on"] for line in of(logs, "room operator changed")] == [True, False]
     assert of(logs, "member kicked")[0]["person"] == "bob"
-    assert of(logs, "room access changed")[0]["private"] is True
+    private, public = of(logs, "room access changed")
+    assert (private["private"], private.get("history")) == (True, None)
+    assert (public["private"], public["history"]) == (False, "hidden")
+    assert of(logs, "room history changed")[0]["history"] == "hidden"
     assert {line["account"] for line in of(logs, "account registered")} == {"mei", "bob"}
     assert "private matters" not in json.dumps(logs)
 

@@ -131,7 +131,7 @@ async def test_search_finds_nothing_in_a_room_that_the_viewer_was_removed_from_m
         keys = await two.conversation_keys(person("Bob"))
         await chat.do("Mei", "#den", "kick", "Bob", subject="Bob")
 
-        def before(*_: object) -> Operation[set[ConversationKey]]:
+        def before(*_: object) -> Operation[dict[ConversationKey, int]]:
             yield []
             return keys
 
@@ -246,7 +246,7 @@ async def test_only_the_newest_entries_are_kept_if_so_configured(nodes: Nodes) -
         assert newest.entries[-1].text == "needle 499"
         assert (await chat.page("Bob", "#lobby", before=seqs[0])).entries == []
         assert (await chat.page("Bob", "#lobby", after=0, limit=3)).entries[0].seq == seqs[0]
-        assert await store.message(key("#lobby", "Bob"), 1) is None
+        assert await store.message(key("#lobby", "Bob"), 1, viewer=person("Bob")) is None
         assert await chat.refused("Mei", "#lobby", "delete", ref=1) == "unknown_message"
         await chat.do("Mei", "#lobby", "edit", "needle new", ref=502)
         assert (await chat.entries("Bob", "#lobby"))[-2].text == "needle new"

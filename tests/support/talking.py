@@ -78,4 +78,5 @@ _ROOM_REQUESTS = {
     "SetTopic": "set_topic",
     "SetOperator": "set_operator",
     "SetAccess": "set_access",
+    "SetHistory": "set_history",
 }

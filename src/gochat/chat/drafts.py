@@ -101,7 +101,7 @@ class Drafts:
         self._check_text(request.text)
         address = await self.address(who, rooms, request.to)
         if request.reply_to is not None:
-            await self._said(address, request.reply_to)
+            await self._said(who, address, request.reply_to)
         mentioned = await self._mentioned(address.key, request.text)
         return _draft(
             who,
@@ -118,7 +118,7 @@ class Drafts:
         """A new text for one's own message."""
         self._check_text(request.text)
         address = await self.address(who, rooms, request.to)
-        said = await self._said(address, request.seq)
+        said = await self._said(who, address, request.seq)
         if names.known(said.from_) != who.key:
             raise ChatError(
                 ErrorCode.NOT_PERMITTED, "only its author can edit a message", field="seq"
@@ -140,7 +140,7 @@ class Drafts:
     ) -> Draft:
         """Take back one's own message, or as an operator anybody's in the room."""
         address = await self.address(who, rooms, request.to)
-        said = await self._said(address, request.seq)
+        said = await self._said(who, address, request.seq)
         facts = _inside(address)
         if names.known(said.from_) != who.key:
             room = await self._store.room(address.key, who.key)
@@ -161,7 +161,7 @@ class Drafts:
         if emoji is None and (request.on or len(request.emoji) > MAX_EMOJI):
             raise _not_an_emoji()
         address = await self.address(who, rooms, request.to)
-        said = await self._said(address, request.seq)
+        said = await self._said(who, address, request.seq)
         # In the spelling that is there, which may be from before there was one for each.
         there = [one.emoji for one in said.reactions]
         if request.emoji in there:
@@ -202,8 +202,8 @@ class Drafts:
                 field="text",
             )
 
-    async def _said(self, address: Destination, seq: int) -> Message:
-        message = await self._store.message(address.key, seq)
+    async def _said(self, who: Identity, address: Destination, seq: int) -> Message:
+        message = await self._store.message(address.key, seq, viewer=who.key)
         if message is None or message.deleted:
             raise ChatError(
                 ErrorCode.UNKNOWN_MESSAGE,

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from gochat.chat.names import NameKey
+from gochat.protocol.messages import HistorySetting
 
 #: What somebody is in a room.
 Role: TypeAlias = Literal["nobody", "invited", "member", "operator"]
@@ -21,8 +22,9 @@ INSIDE: Final[tuple[Role, ...]] = ("member", "operator")
 class Facts(Struct, frozen=True, kw_only=True):
     """What a draft was decided on, and must still be so in the commit that appends it.
 
-    Only what the decision depends on is given, and of what is left out nothing is compared: people
-    who come and go don't get in the way of those who talk.
+    With any facts, the message `ref` of the draft is not hidden from its sender. Only what the
+    decision depends on is given, and of what is left out nothing is compared: people who come and
+    go don't get in the way of those who talk.
     """
 
     #: The sender has one of these roles; and the draft's subject one of those.
@@ -32,6 +34,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     operator: NameKey | None = None
     #: The room is private, or it is public.
     private: bool | None = None
+    #: Its history is shown to those who join, or it is hidden.
+    history: HistorySetting | None = None
     #: Nobody besides the sender is in the room.
     is_alone: bool = False
     #: The message `ref` has at most so many different emoji besides the draft's own.

@@ -27,13 +27,14 @@ from gochat.protocol.messages import (
     React,
     Send,
     SetAccess,
+    SetHistory,
     SetOperator,
     SetTopic,
 )
 
 #: The requests that append an entry.
 RoomRequest: TypeAlias = (
-    CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess
+    CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
 )  # fmt: skip
 LogRequest: TypeAlias = Send | Edit | Delete | React | RoomRequest
 
@@ -104,5 +105,7 @@ def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
             return ("operator" if on else "member"), name, None
         case SetAccess(private=private):
             return "access", "private" if private else "public", None
+        case SetHistory(history=history):
+            return "history", history, None
         case _:
             assert_never(request)

@@ -6,6 +6,9 @@ the last one leaves, the one of the others who has been there longest is made on
 public room that nobody is in becomes its operator. With the last member of a private room its
 invitations lapse: nobody can join it any more, and its name stays taken.
 
+Operators of a private room choose whether those who join read what was written before. Those who
+join a public one do, but for what was hidden when it became public (:mod:`gochat.chat.history`).
+
 Each draft carries the facts that it was decided on, so that the rule holds in the commit, too.
 """
 
@@ -32,6 +35,7 @@ from gochat.protocol.messages import (
     Leave,
     Member,
     SetAccess,
+    SetHistory,
     SetOperator,
     SetTopic,
 )
@@ -41,6 +45,7 @@ MAX_TOPIC: Final = 200
 _PAGE: Final = 1000
 
 _OPERATES: Final = Facts(sender=("operator",))
+_OPERATES_PRIVATE: Final = Facts(sender=("operator",), private=True)
 
 
 class RoomDrafts:
@@ -162,10 +167,45 @@ class RoomDrafts:
         return [_draft(who, room, kind, facts, text=name, subject=key, cid=request.cid)]
 
     async def set_access(self, who: Identity, request: SetAccess) -> list[Draft]:
-        """Make the room private or public."""
+        """Make the room private or public. Who makes it public says whether those who join read
+        what was written before: what was hidden stays so, what was shown may be hidden first."""
         room = await self._own_room(who, request.room, operators_only="change who may join")
-        access = "private" if request.private else "public"
-        return [_draft(who, room, "access", _OPERATES, text=access, cid=request.cid)]
+        if request.private or not room.private:
+            if request.history is not None:
+                raise _wrong_history(f"{room.name} does not become public by this: leave it out")
+            # Public it stays: if it has become private meanwhile, the choice is missing.
+            facts = _OPERATES if request.private else Facts(sender=("operator",), private=False)
+            access = "private" if request.private else "public"
+            return [_draft(who, room, "access", facts, text=access, cid=request.cid)]
+        if request.history is None:
+            raise _wrong_history(
+                f"{room.name} becomes public: say whether those who join read what was written "
+                "before: shown or hidden"
+            )
+        if request.history == "shown" and room.history == "hidden":
+            raise _wrong_history(
+                f"what was written while the history of {room.name} was hidden stays hidden: "
+                "say hidden"
+            )
+        drafts = []
+        if request.history != room.history:
+            drafts.append(_draft(who, room, "history", _OPERATES_PRIVATE, text=request.history))
+        facts = Facts(sender=("operator",), private=True, history=request.history)
+        return [*drafts, _draft(who, room, "access", facts, text="public", cid=request.cid)]
+
+    async def set_history(self, who: Identity, request: SetHistory) -> list[Draft]:
+        """Show what was written before to those who join from now on, or hide it from them."""
+        room = await self._own_room(
+            who, request.room, operators_only="choose what those who join read"
+        )
+        if not room.private:
+            raise ChatError(
+                ErrorCode.BAD_REQUEST,
+                f"{room.name} is public, and its history is shown: make it private first",
+                field="room",
+            )
+        cid, text = request.cid, request.history
+        return [_draft(who, room, "history", _OPERATES_PRIVATE, text=text, cid=cid)]
 
     # -- what has to be so ------------------------------------------------------------------
 
@@ -232,6 +272,10 @@ def _check_topic(topic: str) -> None:
         raise ChatError(
             ErrorCode.TEXT_TOO_LONG, f"a topic has at most {MAX_TOPIC} characters", field="topic"
         )
+
+
+def _wrong_history(text: str) -> ChatError:
+    return ChatError(ErrorCode.BAD_REQUEST, text, field="history")
 
 
 def _operators_only(what: str) -> ChatError:

@@ -46,6 +46,7 @@ from gochat.errors import ChatError
 from gochat.protocol.messages import (
     Conversation,
     EntryKind,
+    HistorySetting,
     Level,
     Member,
     Message,
@@ -139,11 +140,15 @@ class Appended(Struct, frozen=True):
 
 
 class Logged(Struct, frozen=True):
-    """An entry with the key of its conversation; `subject` as in :class:`Draft`."""
+    """An entry with the key of its conversation; `subject` as in :class:`Draft`.
+
+    `floor`, of a ``join``: the floor of who joins (:mod:`gochat.chat.history`).
+    """
 
     conversation: ConversationKey
     entry: Message
     subject: NameKey | None = None
+    floor: int = 0
 
 
 class Batch(Struct, frozen=True):
@@ -156,14 +161,16 @@ class Batch(Struct, frozen=True):
 class Page(Struct, frozen=True):
     """Contiguous entries in the order of seq; `head` is the newest seq there is.
 
-    `is_inside`: whether the viewer was in the room in the moment in which it was read. Of the lobby
-    and of private conversations it is always true.
+    `floor` is the viewer's: no entry up to it is among them. `is_inside`: whether the viewer was in
+    the room in the moment in which it was read. Of the lobby and of private conversations it is
+    always true.
     """
 
     epoch: str
     head: int
     entries: Sequence[Message]
     is_inside: bool = True
+    floor: int = 0
 
 
 class Waiting(Struct, frozen=True):
@@ -187,6 +194,7 @@ class RoomState(Struct, frozen=True, kw_only=True):
     private: bool
     members: int
     role: Literal["member", "operator", "invited"] | None = None
+    history: HistorySetting = "shown"
 
     @property
     def standing(self) -> Role:
@@ -318,8 +326,10 @@ class Store(Protocol):
         - ``create`` makes the room (text ``private`` or ``public``) with the sender as member and
           operator; ``join``, ``leave``, ``invite``, ``kick``, ``topic``, ``operator``, ``member``
           and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. Who joins
-          has "read" what was before; who joins a room that nobody is in becomes its operator. An
-          invitation is used up by joining, and taken back by ``kick``; with the last member who
+          has "read" what was before, and gets their floor (:mod:`gochat.chat.history`); who joins a
+          room that nobody is in becomes its operator. ``history`` says what floor those who join
+          get; where it was hidden, ``access`` with ``public`` shows it again, from that entry on.
+          An invitation is used up by joining, and taken back by ``kick``; with the last member who
           leaves a private room all invitations to it lapse. The lobby keeps everybody.
         """
         ...
@@ -353,8 +363,9 @@ class Store(Protocol):
         limit: int,
         as_of: Cursor | None = None,
     ) -> Page:
-        """Return at most `limit` entries: the last ones before `before`, or the first ones after
-        `after`, or the newest; each as it reads now, with its reactions as `viewer` sees them.
+        """Return at most `limit` entries after the floor of `viewer`: the last ones before
+        `before`, or the first ones after `after`, or the newest; each as it reads now and as
+        `viewer` sees it (:func:`gochat.chat.history.as_seen`), with its reactions.
 
         With `as_of`, the log as it was at that cursor (for `head`, and for which entries there
         are, not for how they read): what comes later comes by `follow`. A conversation that
@@ -375,14 +386,18 @@ class Store(Protocol):
         most `limit`, among a bounded number of entries. Otherwise as :meth:`page`."""
         ...
 
-    async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
-        """Return the ``text`` entry with this seq as it reads now, or None if there is none."""
+    async def message(
+        self, conversation: ConversationKey, seq: int, *, viewer: NameKey
+    ) -> Message | None:
+        """Return the ``text`` entry with this seq as it reads now, or None if there is none, or it
+        is not after the floor of `viewer`."""
         ...
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
         """Return what :meth:`append` would if the `cid` of `draft` was used before, or None.
 
-        For a retry that a rule refuses. A draft that is still on its way is not found.
+        For a retry that a rule refuses. A draft that is still on its way is not found. Also what
+        is not after the floor of its sender is found: whoever said it knows it.
         """
         ...
 
@@ -397,16 +412,18 @@ class Store(Protocol):
     ) -> tuple[list[Message], str | None]:
         """Return messages that contain `query`, newest first, and the next page's cursor.
 
-        Looks only in the conversations of `viewer`. All words of `query` must be there, in any
-        order, compared without case; a word of any script is found also inside another. A cursor
-        goes on behind the last hit of its page; with one that is none of ours nothing is found.
+        Looks only in the conversations of `viewer`, after their floor in each. All words of `query`
+        must be there, in any order, compared without case; a word of any script is found also
+        inside another. A cursor goes on behind the last hit of its page; with one that is none of
+        ours nothing is found.
         """
         ...
 
     # -- a person's conversations ---------------------------------------------------------------
 
-    async def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
-        """Return the keys of all conversations of a person: lobby, rooms, private."""
+    async def conversation_keys(self, person: NameKey) -> dict[ConversationKey, int]:
+        """Return the keys of all conversations of a person: lobby, rooms, private; each with the
+        person's floor in it."""
         ...
 
     async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:

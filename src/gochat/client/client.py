@@ -23,6 +23,7 @@ from gochat.protocol.messages import (
     Conversation,
     Found,
     HistoryPage,
+    HistorySetting,
     Level,
     Limits,
     Member,
@@ -372,9 +373,23 @@ class Client:
         """Make a member an operator, or with ``on=False`` no longer one (operators)."""
         return await self._say(wire.SetOperator(room=room, name=name, on=on, cid=new_cid()))
 
-    async def set_access(self, room: str, private: bool) -> Sent:
-        """Make a room private (by invitation only) or public (operators)."""
-        return await self._say(wire.SetAccess(room=room, private=private, cid=new_cid()))
+    async def set_access(
+        self, room: str, private: bool, history: HistorySetting | None = None
+    ) -> Sent:
+        """Make a room private (by invitation only) or public (operators).
+
+        To make a private room public, `history` is required: whether those who join then read what
+        was written before (``shown``), or only what comes (``hidden``). What was written while the
+        history of the room was hidden can't be shown.
+        """
+        return await self._say(
+            wire.SetAccess(room=room, private=private, history=history, cid=new_cid())
+        )
+
+    async def set_history(self, room: str, history: HistorySetting) -> Sent:
+        """Choose whether those who join a private room from now on read what was written before, as
+        an operator: ``shown`` or ``hidden``."""
+        return await self._say(wire.SetHistory(room=room, history=history, cid=new_cid()))
 
     async def _say(self, request: wire.Request) -> Sent:
         # Safe to repeat after a cut: its `cid` makes the server take it once.

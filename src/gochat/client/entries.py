@@ -19,6 +19,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
     SetAccess,
+    SetHistory,
     SetOperator,
     SetTopic,
 )
@@ -27,6 +28,7 @@ from gochat.protocol.messages import (
 Saying: TypeAlias = (
     Send | Edit | Delete | React
     | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess
+    | SetHistory
 )  # fmt: skip
 
 
@@ -61,6 +63,8 @@ def entry_of(request: Request, sent: Sent, me: str) -> Message | None:
             return _entry(request, sent, me, "operator" if on else "member", name)
         case SetAccess(private=private):
             return _entry(request, sent, me, "access", _access(private))
+        case SetHistory(history=history):
+            return _entry(request, sent, me, "history", history)
         case _:
             return None
 

@@ -70,6 +70,8 @@ class _Reply(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
 #: What a person wants to be told of in a conversation.
 Level: TypeAlias = Literal["all", "mentions", "none"]
+#: Whether those who join a room read what was written before.
+HistorySetting: TypeAlias = Literal["shown", "hidden"]
 
 
 # -- parts -------------------------------------------------------------------------------------
@@ -95,7 +97,8 @@ class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `head` is the newest seq in the log, `read` the person's read marker, `unread` the messages of
     others after it and `mentions` those that name the person. `level` is what the person wants to
-    be told of. `topic`, `operator` and `private` are of rooms.
+    be told of. `topic`, `operator`, `private`, `history` and `floor` are of rooms: entries up to
+    `floor` are hidden from the person.
     """
 
     conv: str
@@ -108,6 +111,8 @@ class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     topic: str = ""
     operator: bool = False
     private: bool = False
+    history: HistorySetting = "shown"
+    floor: Int = 0
 
 
 class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -143,6 +148,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 EntryKind: TypeAlias = Literal[
     "text", "edit", "delete", "react", "unreact",
     "create", "join", "leave", "invite", "kick", "topic", "operator", "member", "access",
+    "history",
 ]  # fmt: skip
 
 
@@ -178,12 +184,16 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     operator   –                    the name of who becomes an operator
     member     –                    the name of the operator who no longer is one
     access     –                    ``public`` or ``private``
+    history    –                    ``shown`` or ``hidden``
     ========== ==================== ============================================
 
     In replies to `History`, `Search` and after `Resume` a ``text`` entry is given as it reads now:
     `edited` is the seq of the edit whose text it has, `deleted` says that it was taken back, and
     `reactions` are those at that moment. An ``edit`` that is `deleted` has lost its text: a later
     one, or a deletion, follows. `cid` is the sender's, for their own devices.
+
+    An ``edit``, ``react`` or ``unreact`` of a message that is hidden from the reader, for they
+    joined after it, is `deleted`, and has no text.
     """
 
     msg_type: ClassVar[str] = "message"
@@ -431,11 +441,26 @@ class SetOperator(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SetAccess(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Make a room private (by invitation only) or public (operators). Answered by `Sent`."""
+    """Make a room private (by invitation only) or public (operators). Answered by `Sent`.
+
+    `history` is required to make a private room public: whether those who join then read what was
+    written before.
+    """
 
     msg_type: ClassVar[str] = "set_access"
     room: ShortText
     private: bool
+    history: HistorySetting | None = None
+    cid: Cid | None = None
+
+
+class SetHistory(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Choose whether those who join a private room from now on read what was written before
+    (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "set_history"
+    room: ShortText
+    history: HistorySetting
     cid: Cid | None = None
 
 
@@ -562,8 +587,8 @@ class Sent(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """Entries in the order of `seq`, contiguous. `head` is the newest seq of the log.
 
-    `older` and `newer` say whether the log has more on that side. A page ends early where the
-    next entry would not fit the frame.
+    `older` and `newer` say whether there is more on that side. A page ends early where the
+    next entry would not fit the frame. Entries up to `floor` are hidden from the person.
     """
 
     msg_type: ClassVar[str] = "history_page"
@@ -573,6 +598,7 @@ class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     entries: tuple[Message, ...]
     older: bool = False
     newer: bool = False
+    floor: Int = 0
 
 
 class Found(_Reply, frozen=True, kw_only=True, omit_defaults=True):
@@ -705,7 +731,7 @@ Request: TypeAlias = (
     Register | Login | Resume | Logout | ChangePassword
     | Who | Away | Send | Edit | Delete | React | Typing
     | History | Search | Conversations | MarkRead | SetLevel
-    | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess
+    | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
     | Rooms | Members
     | Ping | Pong
 )  # fmt: skip

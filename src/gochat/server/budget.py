@@ -49,6 +49,7 @@ from gochat.protocol.messages import (
     Search,
     Send,
     SetAccess,
+    SetHistory,
     SetLevel,
     SetOperator,
     SetTopic,
@@ -90,6 +91,7 @@ COSTS: Final[Mapping[type, float]] = {
     SetTopic: 0.0,
     SetOperator: 0.0,
     SetAccess: 0.0,
+    SetHistory: 0.0,
 }
 #: More for each entry that a page of history may have, and for each position of a resume.
 PER_ENTRY: Final = 0.01

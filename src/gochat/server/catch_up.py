@@ -72,7 +72,8 @@ class CatchUp:
         #: The session has all events from this cursor on; of a room from its own.
         self._as_of = services.hub.cursor
         self._rooms: dict[ConversationKey, Cursor] = dict.fromkeys(person.rooms, self._as_of)
-        self._conversations: set[ConversationKey] = set()
+        #: The person's, with their floors.
+        self._conversations: dict[ConversationKey, int] = {}
         #: Private conversations that a client without the log has been sent, and up to where.
         self._sent: dict[ConversationKey, int] = {}
         self._all_markers: dict[ConversationKey, tuple[int, int]] | None = None
@@ -112,6 +113,8 @@ class CatchUp:
         recovered = (
             page.epoch == position.epoch
             and 0 <= page.head - position.seq <= self._limits.resume_max
+            # What is hidden by now, for they have joined again, is not what they have.
+            and position.seq >= page.floor
             # A store may keep only the newest entries.
             and (not page.entries or page.entries[0].seq == position.seq + 1)
         )
@@ -200,7 +203,7 @@ class CatchUp:
         if self._receipts is not None:
             self._receipts.drop_held()
         self._conversations = await self._store.conversation_keys(self._person.key)
-        for key in sorted(self._conversations.union(rooms)):
+        for key in sorted({*self._conversations, *rooms}):
             is_room = key.startswith("#") and key != LOBBY_KEY
             own = self._person.rooms.get(key, self._as_of)
             start = rooms.get(key, own) if is_room else since

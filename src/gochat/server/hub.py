@@ -15,6 +15,7 @@ from typing import Final, NoReturn, Protocol
 import trio
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private, participants
+from gochat.chat.history import views
 from gochat.chat.names import NameKey, known
 from gochat.chat.node_bus import Arrived, AwaySet, Left, LoginSeen, NodeEvent, PersonHere, Typed
 from gochat.chat.presence import Roster
@@ -71,19 +72,23 @@ class OnlinePerson:
     """Somebody who is online here: their sessions and conversations.
 
     `rooms` says for each at which cursor they came in: their sessions were posted nothing of it
-    up to there, and everything since. A session that joins later has its own cursor.
+    up to there, and everything since. A session that joins later has its own cursor. `floors` are
+    theirs in the same rooms (:mod:`gochat.chat.history`).
 
     `generation` counts changes of `rooms`, so that whoever loads them from the store notices a
     change in the meantime.
     """
 
-    __slots__ = ("generation", "key", "name", "rate_limit", "rooms", "sessions", "typing")
+    __slots__ = (
+        "floors", "generation", "key", "name", "rate_limit", "rooms", "sessions", "typing",
+    )  # fmt: skip
 
     def __init__(self, key: NameKey, name: str, rate_limit: TokenBucket) -> None:
         self.key: Final = key
         self.name: Final = name
         self.sessions: dict[Subscriber, None] = {}
         self.rooms: dict[ConversationKey, Cursor] = {}
+        self.floors: dict[ConversationKey, int] = {}
         self.generation = 0
         #: How often they may write to the log, on all their devices together.
         self.rate_limit: Final = rate_limit
@@ -109,7 +114,9 @@ class Hub:
         self._everyone: dict[Subscriber, int] = {}
         self._told = 0  # the newest change that anybody has been told of
         self._people: dict[NameKey, OnlinePerson] = {}
-        self._rooms: dict[ConversationKey, dict[Subscriber, None]] = {}
+        #: Of each room the sessions of those in it, with their floors; and the highest of these.
+        self._rooms: dict[ConversationKey, dict[Subscriber, int]] = {}
+        self._highest: dict[ConversationKey, int] = {}
         self._origins: dict[tuple[NameKey, str], Subscriber] = {}
         self.roster = Roster()
         #: The position in the log up to which everything has been posted.
@@ -140,7 +147,7 @@ class Hub:
         person.sessions[session] = None
         self._everyone[session] = self._told
         for room in person.rooms:
-            self._rooms.setdefault(room, {})[session] = None
+            self._subscribe(room, (session,), person.floors[room])
         return person
 
     def leave(self, session: Subscriber, person: OnlinePerson) -> None:
@@ -155,19 +162,26 @@ class Hub:
             self.roster.leave(person.key)
             self.publish(Left(person.key))
 
-    def enter(self, person: OnlinePerson, rooms: Iterable[ConversationKey]) -> None:
-        """Have a person's sessions get what is said in `rooms`."""
-        for room in rooms:
+    def enter(self, person: OnlinePerson, floors: Mapping[ConversationKey, int]) -> None:
+        """Have a person's sessions get what is said in rooms, after their floor in each."""
+        for room, floor in floors.items():
             if room == LOBBY_KEY or is_private(room) or room in person.rooms:
                 continue
             person.rooms[room] = self.cursor
+            person.floors[room] = floor
             person.generation += 1
-            self._rooms.setdefault(room, {}).update(person.sessions)
+            self._subscribe(room, person.sessions, floor)
 
     def _exit(self, person: OnlinePerson, room: ConversationKey) -> None:
         person.rooms.pop(room, None)
+        person.floors.pop(room, None)
         person.generation += 1
         self._unsubscribe(room, person.sessions)
+
+    def _subscribe(self, room: ConversationKey, sessions: Iterable[Subscriber], floor: int) -> None:
+        self._rooms.setdefault(room, {}).update(dict.fromkeys(sessions, floor))
+        if floor > self._highest.get(room, 0):
+            self._highest[room] = floor
 
     def _unsubscribe(self, room: ConversationKey, sessions: Iterable[Subscriber]) -> None:
         subscribers = self._rooms.get(room)
@@ -176,16 +190,13 @@ class Hub:
                 subscribers.pop(session, None)
             if not subscribers:
                 del self._rooms[room]
+                self._highest.pop(room, None)
 
     # -- the log ----------------------------------------------------------------------------
 
     def expect(self, sender: NameKey, cid: str, session: Subscriber) -> None:
         """Don't echo the entry with this `cid` to `session`: it gets the acknowledgement."""
         self._origins[sender, cid] = session
-
-    def expects(self, sender: NameKey, cid: str) -> bool:
-        """True from :meth:`expect` until the entry is delivered."""
-        return (sender, cid) in self._origins
 
     def forget(self, sender: NameKey, cid: str) -> None:
         """Undo :meth:`expect`, where no entry will come."""
@@ -211,7 +222,7 @@ class Hub:
         sender = self._people.get(known(entry.from_))
         subject = self._people.get(logged.subject) if logged.subject is not None else None
         if sender is not None and entry.kind in ("create", "join"):
-            self.enter(sender, (room,))
+            self.enter(sender, {room: logged.floor})
         audience: dict[Subscriber, object] = dict(self._audience(room))
         if subject is not None and entry.kind in ("invite", "kick"):
             audience.update(subject.sessions)  # kick takes an invitation back, too
@@ -240,16 +251,24 @@ class Hub:
         *,
         is_last: bool = False,
     ) -> None:
-        """Post entries to an audience, each encoded once; the last of a pass may go out with it."""
-        frames = [encode(entry) for entry in entries]
-        for piece in _pieces(frames):
-            self._post_piece(
-                conversation,
-                audience,
-                entries[piece],
-                frames[piece],
-                is_last=is_last and piece.stop == len(frames),
-            )
+        """Post entries to an audience, each encoded once, unless some see less of it than others;
+        the last of a pass may go out with it."""
+        own = self._take_origins(entries)
+        parts: Iterable[tuple[Collection[Subscriber], Sequence[Message]]] = ((audience, entries),)
+        highest = self._highest.get(conversation, 0)
+        if highest and any(min(entry.seq, entry.ref or entry.seq) <= highest for entry in entries):
+            parts = views(entries, audience, self._rooms[conversation])
+        for some, seen in parts:
+            frames = [encode(entry) for entry in seen]
+            for piece in _pieces(frames):
+                self._post_piece(
+                    conversation,
+                    some,
+                    seen[piece],
+                    frames[piece],
+                    own,
+                    is_last=is_last and piece.stop == len(frames),
+                )
 
     def _post_piece(
         self,
@@ -257,6 +276,7 @@ class Hub:
         audience: Collection[Subscriber],
         entries: Sequence[Message],
         frames: Sequence[bytes],
+        origins: Mapping[Subscriber, set[int]],
         *,
         is_last: bool,
     ) -> None:
@@ -269,7 +289,11 @@ class Hub:
         must_note = is_private(conversation)
         said = [entry.kind == "text" for entry in entries]
         only_said = everything if all(said) else b"".join(compress(frames, said))
-        own = self._take_origins(entries)
+        own = {
+            session: seqs
+            for session, seqs in origins.items()
+            if session in audience and not seqs.isdisjoint(entry.seq for entry in entries)
+        }
         for session in audience:
             if session not in own:
                 data = everything if session.wants_log else only_said
@@ -278,26 +302,26 @@ class Hub:
                     session.events.send(data)
                 else:
                     session.events.post(data)
-        for session, indexes in own.items():
+        for session, seqs in own.items():
             others = (
                 frame
-                for index, frame in enumerate(frames)
-                if index not in indexes and (session.wants_log or said[index])
+                for entry, frame in zip(entries, frames, strict=True)
+                if entry.seq not in seqs and (session.wants_log or entry.kind == "text")
             )
-            if session in audience:
-                session.events.post(b"".join(others))
+            session.events.post(b"".join(others))
         if must_note:
             for session in audience:
                 if not session.wants_log:
                     session.note_delivered(conversation, entries[-1].seq)
 
     def _take_origins(self, entries: Sequence[Message]) -> dict[Subscriber, set[int]]:
+        """Return the sessions that some of the entries came from, with the seqs of these."""
         own: dict[Subscriber, set[int]] = {}
-        for index, entry in enumerate(entries):
+        for entry in entries:
             if self._origins and entry.cid is not None:
                 origin = self._origins.pop((known(entry.from_), entry.cid), None)
                 if origin is not None:
-                    own.setdefault(origin, set()).add(index)
+                    own.setdefault(origin, set()).add(entry.seq)
         return own
 
     # -- other events -----------------------------------------------------------------------

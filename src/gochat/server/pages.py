@@ -29,10 +29,10 @@ def history_page(request: History, address: str, page: Page, frame_bytes: int) -
     else:
         entries = fitting(reversed(entries), frame_bytes)[::-1]
     if entries:
-        older, newer = entries[0].seq > 1, entries[-1].seq < page.head
+        older, newer = entries[0].seq > page.floor + 1, entries[-1].seq < page.head
     else:  # then all that there is lies on the other side of where it was asked for
-        older = page.head > 0 and request.before is None
-        newer = page.head > 0 and request.before is not None
+        older = page.head > page.floor and request.before is None
+        newer = page.head > page.floor and request.before is not None
     return HistoryPage(
         request_id=request.request_id,
         conv=address,
@@ -41,6 +41,7 @@ def history_page(request: History, address: str, page: Page, frame_bytes: int) -
         entries=tuple(entries),
         older=older,
         newer=newer,
+        floor=page.floor,
     )
 
 

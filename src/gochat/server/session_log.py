@@ -27,6 +27,7 @@ from gochat.protocol.messages import (
     Request,
     Resume,
     SetAccess,
+    SetHistory,
     SetOperator,
     SetTopic,
 )
@@ -131,7 +132,12 @@ def log_change(session: LoggedSession, request: Request) -> None:
         case CreateRoom():
             session.note("room created", room=request.room, private=request.private)
         case SetAccess():
-            session.note("room access changed", room=request.room, private=request.private)
+            chosen = {} if request.history is None else {"history": request.history}
+            session.note(
+                "room access changed", room=request.room, private=request.private, **chosen
+            )
+        case SetHistory():
+            session.note("room history changed", room=request.room, history=request.history)
         case SetTopic():
             session.note("room topic changed", room=request.room)
         case SetOperator():

@@ -34,6 +34,7 @@ from gochat.protocol.messages import (
     Send,
     Sent,
     SetAccess,
+    SetHistory,
     SetOperator,
     SetTopic,
 )
@@ -224,6 +225,8 @@ class Writing:
                 return await changes.set_operator(who, request)
             case SetAccess():
                 return await changes.set_access(who, request)
+            case SetHistory():
+                return await changes.set_history(who, request)
             case _:
                 assert_never(request)
 
@@ -246,13 +249,6 @@ class Writing:
         for draft, result in zip(drafts, results, strict=True):
             if isinstance(result, ChatError) or result.dup:
                 hub.forget(draft.sender_key, draft.cid or "")
-            elif (
-                draft.kind in ("create", "join")
-                and session.person is not None
-                # Not delivered yet: else the hub knows better, and perhaps of a removal since.
-                and hub.expects(draft.sender_key, draft.cid or "")
-            ):
-                hub.enter(session.person, (draft.conversation,))
         return results
 
     def acknowledge(

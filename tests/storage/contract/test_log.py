@@ -7,7 +7,7 @@ from collections import defaultdict
 import pytest
 import structlog.testing
 import trio
-from storing import NOON, Chat, Clock, Following, draft, follow, key
+from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Store
 from gochat.errors import ChatError
@@ -594,12 +594,12 @@ async def test_message_is_found_as_it_reads_now(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "helo")
     await chat.do("Mei", "@Bob", "edit", "hello", ref=1)
     await chat.do("Bob", "@Mei", "react", "👍", ref=1)
-    message = await chat.store.message(key("@Bob", "Mei"), 1)
+    message = await chat.store.message(key("@Bob", "Mei"), 1, viewer=person("Mei"))
     assert message is not None
     assert (message.text, message.edited, message.to, message.from_) == ("hello", 2, "@Bob", "Mei")
     assert [reaction.emoji for reaction in message.reactions] == ["👍"]
     await chat.do("Mei", "@Bob", "delete", ref=1)
-    deleted = await chat.store.message(key("@Bob", "Mei"), 1)
+    deleted = await chat.store.message(key("@Bob", "Mei"), 1, viewer=person("Mei"))
     assert deleted is not None
     assert (deleted.deleted, deleted.text) == (True, "")
 
@@ -608,8 +608,8 @@ async def test_only_text_is_a_message(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "helo")
     await chat.do("Mei", "#lobby", "edit", "hello", ref=1)
     for seq in (0, 2, 3, 2**40):
-        assert await chat.store.message(key("#lobby", "Mei"), seq) is None
-    assert await chat.store.message(key("#nowhere", "Mei"), 1) is None
+        assert await chat.store.message(key("#lobby", "Mei"), seq, viewer=person("Mei")) is None
+    assert await chat.store.message(key("#nowhere", "Mei"), 1, viewer=person("Mei")) is None
 
 
 async def test_private_entries_name_whom_each_side_writes_to(chat: Chat) -> None:

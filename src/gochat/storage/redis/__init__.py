@@ -192,8 +192,10 @@ class RedisStore:
         self._require_history(as_of, conversation, epoch)
         return waiting
 
-    async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
-        return await self._reader.run(self._reading.message(conversation, seq))
+    async def message(
+        self, conversation: ConversationKey, seq: int, *, viewer: NameKey
+    ) -> Message | None:
+        return await self._reader.run(self._reading.message(conversation, seq, viewer))
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
         return await self._reader.run(self._log.find_by_cid(draft))
@@ -214,7 +216,7 @@ class RedisStore:
 
     # -- a person's conversations ---------------------------------------------------------------
 
-    async def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
+    async def conversation_keys(self, person: NameKey) -> dict[ConversationKey, int]:
         return await self._reader.run(self._reading.conversation_keys(person))
 
     async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:

@@ -16,7 +16,8 @@ wholly in one partition; so is what is kept about a person, in another one.
 ``convs``            set    all conversations of the partition
 ``rooms``            zset   the names of its public rooms, in order
 ``people``           zset   the keys of its people, in order
-``c:CONVERSATION``   hash   seq, ts, texts of the last entry; name, topic, private; base:
+``c:CONVERSATION``   hash   seq, ts, texts of the last entry; name, topic, private; history and
+                            floor, see chat/history.py, where they were ever set; base:
                             how many of the oldest entries are no longer kept; `indexed`:
                             up to where entries are in the index, `first`: its first block,
                             `turn`: how often it was written

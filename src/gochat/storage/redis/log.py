@@ -306,7 +306,7 @@ class Log:
         return "@" + (self._names.person(peer) or peer)
 
     def _appended(self, one: Pending, reply: Reply) -> Appended:
-        _, epoch, seq, ts, position, room, was_ahead = reply
+        _, epoch, seq, ts, position, room, was_ahead, floor = reply
         if was_ahead:
             self._clock_warnings.note(was_ahead)
         draft = one.draft
@@ -323,7 +323,7 @@ class Log:
             cid=draft.cid,
             mentions=draft.mentions if has_mentions else (),
         )
-        logged = Logged(draft.conversation, entry, draft.subject)
+        logged = Logged(draft.conversation, entry, draft.subject, floor)
         placed = Placed(one.partition, entry.epoch, position, logged)
         self._epoch_tracker.note(*placed)
         self.appended.append(placed)
@@ -350,7 +350,7 @@ class Log:
     def _earlier(self, draft: Draft, seq: int) -> Operation[Appended | ChatError]:
         """Read the entry that has the `cid` of a draft."""
         page = yield from self._reading.page(
-            draft.conversation, draft.sender_key, None, seq - 1, 1, None
+            draft.conversation, draft.sender_key, None, seq - 1, 1, None, is_own=True
         )
         is_there = bool(page.entries) and page.entries[0].seq == seq
         if is_there and draft.is_repeated_by(page.entries[0]):

@@ -9,10 +9,19 @@ from msgspec import Struct, structs
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.history import as_seen
 from gochat.chat.names import NameKey
 from gochat.chat.store import Page, RoomState, Waiting
 from gochat.errors import StoreUnavailable
-from gochat.protocol.messages import Conversation, Level, Member, Message, Reaction, Room
+from gochat.protocol.messages import (
+    Conversation,
+    HistorySetting,
+    Level,
+    Member,
+    Message,
+    Reaction,
+    Room,
+)
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.epoch_tracker import EpochTracker
@@ -36,6 +45,7 @@ _ROLES: Final[dict[bytes, Literal["member", "operator", "invited"]]] = {
     b"operator": "operator",
     b"invited": "invited",
 }
+_HISTORY: Final[dict[bytes, HistorySetting]] = {b"shown": "shown", b"hidden": "hidden"}
 _LEVELS: Final[dict[bytes, Level]] = {b"all": "all", b"mentions": "mentions", b"none": "none"}
 
 
@@ -50,6 +60,8 @@ class EntryRange(Struct, frozen=True):
     as_of: tuple[int, ...] | None = None
     #: Only messages of others that are not deleted, among so many entries; 0: all entries.
     skipped: int = 0
+    #: It is what the viewer has said, and is read whatever their floor is.
+    is_own: bool = False
 
 
 class Extract(Struct, frozen=True):
@@ -63,11 +75,12 @@ class Extract(Struct, frozen=True):
     shape: Shape
     #: Whether the viewer was in the room, where it is one.
     is_inside: bool
+    floor: int
 
     def message(self, index: int) -> Message:
-        """Return the message of a record, with its reactions."""
+        """Return the message of a record, as the viewer sees it, with its reactions."""
         seq = self.first + index
-        message = self.shape.message(seq, self.records[index])
+        message = as_seen(self.shape.message(seq, self.records[index]), self.floor)
         if seq in self.reactions:
             return structs.replace(message, reactions=tuple(self.reactions[seq]))
         return message
@@ -98,13 +111,14 @@ class Reading:
         after: int | None,
         limit: int,
         as_of: tuple[int, ...] | None,
+        *,
+        is_own: bool = False,
     ) -> Operation[Page]:
         """Read contiguous entries, as they read now."""
-        (extract,) = yield from self.extracts(
-            viewer, [EntryRange(key, limit, before, after, as_of)]
-        )
+        span = EntryRange(key, limit, before, after, as_of, is_own=is_own)
+        (extract,) = yield from self.extracts(viewer, [span])
         entries = [extract.message(index) for index in range(len(extract.records))]
-        return Page(extract.epoch, extract.head, entries, extract.is_inside)
+        return Page(extract.epoch, extract.head, entries, extract.is_inside, extract.floor)
 
     def extracts(
         self, viewer: NameKey | None, spans: Sequence[EntryRange]
@@ -141,19 +155,19 @@ class Reading:
             span.limit,
             "" if span.as_of is None else span.as_of[partition],
             name,
-            viewer if viewer is not None and _rooms(span.key) else "",
+            viewer if viewer is not None and _rooms(span.key) and not span.is_own else "",
             span.skipped,
         )
 
     def _extract(self, reply: Reply, shape: Callable[[str], Shape]) -> Extract:
-        epoch, head, first, packed, given, is_inside = reply[:6]
+        epoch, head, first, packed, given, is_inside, floor = reply[:7]
         reactions: dict[int, list[Reaction]] = {}
         for one in given:
             seq, found = reaction(one)
             reactions.setdefault(seq, []).append(found)
         records = [decode_record(record) for record in packed]
         name = epoch.decode()
-        return Extract(name, head, first, records, reactions, shape(name), is_inside == 1)
+        return Extract(name, head, first, records, reactions, shape(name), is_inside == 1, floor)
 
     def waiting(
         self,
@@ -170,7 +184,7 @@ class Reading:
         span = EntryRange(key, limit, after=after, as_of=as_of, skipped=MAX_SKIPPED)
         command = self._page_command(span, viewer, self._names.person(viewer) or "")
         (reply,) = yield from self._with_epochs([command])
-        extract, numbers, read_to = self._extract(reply, shape), reply[6], reply[7]
+        extract, numbers, read_to = self._extract(reply, shape), reply[7], reply[8]
         messages = [
             structs.replace(
                 extract.shape.message(seq, record),
@@ -180,11 +194,11 @@ class Reading:
         ]
         return extract.epoch, Waiting(extract.head, read_to, messages)
 
-    def message(self, key: ConversationKey, seq: int) -> Operation[Message | None]:
+    def message(self, key: ConversationKey, seq: int, viewer: NameKey) -> Operation[Message | None]:
         """Read one message."""
         if seq < 1:
             return None
-        page = yield from self.page(key, None, None, seq - 1, 1, None)
+        page = yield from self.page(key, viewer, None, seq - 1, 1, None)
         found = next((entry for entry in page.entries if entry.seq == seq), None)
         return found if found is not None and found.kind == "text" else None
 
@@ -229,8 +243,8 @@ class Reading:
         keys = [ConversationKey(key.decode()) for key in found]
         return [LOBBY_KEY, *sorted(keys)] if account else []
 
-    def conversation_keys(self, person: NameKey) -> Operation[set[ConversationKey]]:
-        """Find the keys of a person's conversations."""
+    def conversation_keys(self, person: NameKey) -> Operation[dict[ConversationKey, int]]:
+        """Find the keys of a person's conversations, each with their floor."""
         listed = yield from self.listed(person)
         others = [key for key in listed if key != LOBBY_KEY]
         rows = yield [
@@ -240,12 +254,11 @@ class Reading:
             )
             for key in others
         ]
-        theirs = {
-            key
-            for key, row in zip(others, rows, strict=True)
-            if row is not None and decode_row(row).role != "invited"
+        found = {
+            key: decode_row(row) for key, row in zip(others, rows, strict=True) if row is not None
         }
-        return theirs | set(listed[:1])
+        theirs = {key: row.floor for key, row in found.items() if row.role != "invited"}
+        return dict.fromkeys(listed[:1], 0) | theirs
 
     def private_markers(self, person: NameKey) -> Operation[dict[ConversationKey, tuple[int, int]]]:
         """Read the markers and heads of all private conversations of a person."""
@@ -362,7 +375,7 @@ class Reading:
         address = self._address(key, person)
         if address is None or not _is_theirs(reply):
             return None
-        epoch, head, _, topic, private, role, read, level, unread, mentions = reply
+        epoch, head, _, topic, private, history, role, read, level, unread, mentions, floor = reply
         return Conversation(
             conv=address,
             epoch=epoch.decode(),
@@ -374,6 +387,8 @@ class Reading:
             topic=topic.decode(),
             operator=role == b"operator",
             private=private == b"1",
+            history=_HISTORY[history],
+            floor=floor,
         )
 
     # -- rooms ----------------------------------------------------------------------------------
@@ -418,7 +433,7 @@ class Reading:
         ]
 
     def _room(self, key: ConversationKey, reply: Reply, members: int) -> RoomState | None:
-        _, _, name, topic, private, role, *_ = reply
+        _, _, name, topic, private, history, role, *_ = reply
         if not name and key != LOBBY_KEY:
             return None
         found = "member" if key == LOBBY_KEY and role is not None else _ROLES.get(role)
@@ -429,6 +444,7 @@ class Reading:
             private=private == b"1",
             members=members,
             role=found,
+            history=_HISTORY[history],
         )
 
     def rooms(self, person: NameKey, after: str, limit: int) -> Operation[tuple[list[Room], bool]]:
@@ -548,4 +564,4 @@ def _participants(key: ConversationKey) -> tuple[NameKey, ...]:
 
 
 def _is_theirs(reply: Reply) -> bool:
-    return reply[5] is not None and reply[5] != b"invited"
+    return reply[6] is not None and reply[6] != b"invited"

@@ -56,6 +56,7 @@ class FeedEntry(Struct, array_like=True, frozen=True):
     cid: str
     text: str
     mentions: str
+    floor: int = 0
 
     def logged(self, epoch: str) -> Logged:
         """Return the entry as followers get it."""
@@ -71,7 +72,7 @@ class FeedEntry(Struct, array_like=True, frozen=True):
             cid=self.cid or None,
             mentions=_names(self.mentions),
         )
-        return Logged(self.conversation, entry, self.subject or None)
+        return Logged(self.conversation, entry, self.subject or None, self.floor)
 
 
 class PackedDraft(Struct, frozen=True, kw_only=True):
@@ -104,7 +105,8 @@ class ParticipantRow(Struct, array_like=True, frozen=True):
     """A participant of a conversation. The scripts write these.
 
     `role` is empty where nobody has one; `read` is the seq of the read marker, and `texts` how many
-    messages there are up to it.
+    messages there are up to it. `floor`: see :mod:`gochat.chat.history`; rows from before there was
+    one have none.
     """
 
     name: str
@@ -113,6 +115,7 @@ class ParticipantRow(Struct, array_like=True, frozen=True):
     read: int
     texts: int
     level: Level
+    floor: int = 0
 
 
 decode_row = msgspec.msgpack.Decoder(ParticipantRow).decode

@@ -174,8 +174,10 @@ class SqliteStore:
             partial(self._reader.waiting, conversation, viewer, after, limit, as_of)
         )
 
-    async def message(self, conversation: ConversationKey, seq: int) -> Message | None:
-        return await self._read(partial(self._reader.message, conversation, seq))
+    async def message(
+        self, conversation: ConversationKey, seq: int, *, viewer: NameKey
+    ) -> Message | None:
+        return await self._read(partial(self._reader.message, conversation, seq, viewer))
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
         return await self._read(partial(self._reader.find_by_cid, draft))
@@ -197,7 +199,7 @@ class SqliteStore:
 
     # -- a person's conversations ---------------------------------------------------------------
 
-    async def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
+    async def conversation_keys(self, person: NameKey) -> dict[ConversationKey, int]:
         return await self._read(partial(self._reader.conversation_keys, person))
 
     async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:

@@ -31,16 +31,21 @@ def hold(
     """True if the facts of a draft are so now."""
     if room is None:
         return False
-    if facts.sender and _role(db, room, draft.sender_key) not in facts.sender:
+    role, floor = _standing(db, room, draft.sender_key)
+    if facts.sender and role not in facts.sender:
         return False
-    if facts.subject and _role(db, room, draft.subject) not in facts.subject:
+    if draft.ref is not None and draft.ref <= floor:
         return False
-    if facts.operator is not None and _role(db, room, facts.operator) != "operator":
+    if facts.subject and _standing(db, room, draft.subject)[0] not in facts.subject:
         return False
-    if facts.private is not None or facts.is_alone:
-        query = "SELECT private, members FROM conversation WHERE id = ?"
-        private, members = db.execute(query, (room.id,)).fetchone()
+    if facts.operator is not None and _standing(db, room, facts.operator)[0] != "operator":
+        return False
+    if facts.private is not None or facts.history is not None or facts.is_alone:
+        query = "SELECT private, history, members FROM conversation WHERE id = ?"
+        private, history, members = db.execute(query, (room.id,)).fetchone()
         if facts.private is not None and facts.private != bool(private):
+            return False
+        if facts.history is not None and facts.history != history:
             return False
         if facts.is_alone and members != 1:
             return False
@@ -52,8 +57,12 @@ def hold(
     return all(most is None or count <= most for count, most in zip(found, allowed, strict=True))
 
 
-def _role(db: sqlite3.Connection, room: KnownConversation, person: NameKey | None) -> str:
+def _standing(
+    db: sqlite3.Connection, room: KnownConversation, person: NameKey | None
+) -> tuple[str, int]:
+    """Return somebody's role and floor."""
     row = db.execute(
-        "SELECT role FROM participant WHERE person = ? AND conversation = ?", (person, room.id)
+        "SELECT role, floor FROM participant WHERE person = ? AND conversation = ?",
+        (person, room.id),
     ).fetchone()
-    return "nobody" if row is None else str(row[0])
+    return ("nobody", 0) if row is None else (str(row[0]), row[1])

@@ -38,11 +38,13 @@ FEW_MATCHES: Final = 1000
 
 
 class _SearchedConversation(NamedTuple):
-    """A conversation that is searched; `newest` is the position of its last entry."""
+    """A conversation that is searched, after the floor of whoever searches; `newest` is the
+    position of its last entry."""
 
     id: int
     key: ConversationKey
     room: str | None
+    floor: int
     newest: int
 
 
@@ -113,7 +115,7 @@ class Finder:
         last = last_id(searched.id)
         if searched.newest >= before:
             last = _last_before(db, searched.id, before)
-        first = first_id(searched.id) + 1
+        first = first_id(searched.id) + searched.floor + 1
         if searched.newest > indexed:
             unindexed = db.execute(
                 f"SELECT e.position, {COLUMNS} FROM {FROM} WHERE e.id BETWEEN ? AND ?"
@@ -174,8 +176,9 @@ def _searched(
     db: sqlite3.Connection, viewer: NameKey, conversation: ConversationKey | None
 ) -> list[_SearchedConversation]:
     rows = db.execute(
-        "SELECT c.id, c.key, c.name, (SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1"
-        " AND (c.id << ?1) + ?2 ORDER BY e.id DESC LIMIT 1) AS newest"
+        "SELECT c.id, c.key, c.name, m.floor,"
+        " (SELECT e.position FROM entry e WHERE e.id BETWEEN c.id << ?1 AND (c.id << ?1) + ?2"
+        " ORDER BY e.id DESC LIMIT 1) AS newest"
         " FROM participant m JOIN conversation c ON c.id = m.conversation"
         " WHERE m.person = ?3 AND m.role IS NOT 'invited' AND (?4 IS NULL OR c.key = ?4)"
         " AND newest > 0 ORDER BY newest DESC",

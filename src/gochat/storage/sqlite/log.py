@@ -257,7 +257,8 @@ class Log:
         if conversation is None:
             raise conversations.unknown(draft.to)
         appended = self._insert(draft, conversation)
-        rooms.apply(self.db, draft, conversation)
+        if floor := rooms.apply(self.db, draft, conversation):
+            self._appended[-1] = replace(self._appended[-1], floor=floor)
         return appended
 
     # -- parts ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Final
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.facts import INSIDE
+from gochat.chat.history import as_seen
 from gochat.chat.names import NameKey
 from gochat.chat.store import (
     MAX_COUNTED,
@@ -23,7 +24,7 @@ from gochat.chat.store import (
     Waiting,
 )
 from gochat.errors import ChatError
-from gochat.protocol.messages import Conversation, Level, Member, Message, Room
+from gochat.protocol.messages import Conversation, HistorySetting, Level, Member, Message, Room
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.entries import (
     COLUMNS,
@@ -126,9 +127,9 @@ class Reader:
             if row is None:
                 return Page(self._epoch, 0, [])
             id_, name = row
-            is_inside = _is_inside(db, id_, key, viewer)
+            is_inside, floor = _standing(db, id_, key, viewer)
             head = _head(db, id_, as_of)
-            first = 1 if after is None else after + 1
+            first = floor + 1 if after is None else max(after, floor) + 1
             last = head if before is None else min(head, before - 1)
             messages: list[Message] = []
             if first <= last and limit > 0:
@@ -141,8 +142,11 @@ class Reader:
                 ).fetchall()
                 if after is None:
                     rows.reverse()
-                messages = with_reactions(db, id_, map(shape.message, rows), viewer)
-        return Page(self._epoch, head, messages, is_inside)
+                messages = [
+                    as_seen(message, floor)
+                    for message in with_reactions(db, id_, map(shape.message, rows), viewer)
+                ]
+        return Page(self._epoch, head, messages, is_inside, floor)
 
     def waiting(
         self, key: ConversationKey, viewer: NameKey, after: int, limit: int, as_of: int | None
@@ -154,6 +158,7 @@ class Reader:
                 return Waiting(0, after, [])
             id_, name = row
             head = _head(db, id_, as_of)
+            after = max(after, _standing(db, id_, key, viewer)[1])
             last = min(head, after + MAX_SKIPPED)
             rows = db.execute(
                 f"SELECT {COLUMNS} FROM {FROM} WHERE e.id BETWEEN ? AND ? AND e.sender <> ?"
@@ -164,7 +169,7 @@ class Reader:
             messages = with_reactions(db, id_, map(shape.message, rows), viewer)
         return Waiting(head, messages[-1].seq if len(messages) == limit else last, messages)
 
-    def message(self, key: ConversationKey, seq: int) -> Message | None:
+    def message(self, key: ConversationKey, seq: int, viewer: NameKey) -> Message | None:
         """See :meth:`gochat.chat.store.Store.message`."""
         if not 0 < seq <= MAX_SEQ:
             return None
@@ -173,6 +178,8 @@ class Reader:
             if row is None:
                 return None
             id_, name = row
+            if seq <= _standing(db, id_, key, viewer)[1]:
+                return None
             entry = db.execute(
                 f"SELECT {COLUMNS} FROM {FROM} WHERE e.id = ? AND e.kind = 'text'",
                 (first_id(id_) + seq,),
@@ -198,15 +205,16 @@ class Reader:
 
     # -- a person's conversations ---------------------------------------------------------------
 
-    def conversation_keys(self, person: NameKey) -> set[ConversationKey]:
+    def conversation_keys(self, person: NameKey) -> dict[ConversationKey, int]:
         """See :meth:`gochat.chat.store.Store.conversation_keys`."""
         with self._connections.snapshot() as db:
             rows = db.execute(
-                "SELECT c.key FROM participant m JOIN conversation c ON c.id = m.conversation"
+                "SELECT c.key, m.floor FROM participant m"
+                " JOIN conversation c ON c.id = m.conversation"
                 " WHERE m.person = ? AND m.role IS NOT 'invited'",
                 (person,),
             ).fetchall()
-        return {ConversationKey(key) for (key,) in rows}
+        return {ConversationKey(key): floor for key, floor in rows}
 
     def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:
         """See :meth:`gochat.chat.store.Store.private_markers`."""
@@ -241,9 +249,9 @@ class Reader:
         self,
         db: sqlite3.Connection,
         person: NameKey,
-        row: tuple[int, str, str, bool, str | None, int, Level, bool | None],
+        row: tuple[int, str, str, bool, HistorySetting, str | None, int, Level, int, bool | None],
     ) -> Conversation:
-        id_, address, topic, private, role, read, level, is_to_oneself = row
+        id_, address, topic, private, history, role, read, level, floor, is_to_oneself = row
         head = _head(db, id_, None)
         first, last = first_id(id_) + read + 1, last_id(id_)
         unread = mentions = 0
@@ -271,6 +279,8 @@ class Reader:
             topic=topic,
             operator=role == "operator",
             private=bool(private),
+            history=history,
+            floor=floor,
         )
 
     # -- rooms ----------------------------------------------------------------------------------
@@ -281,16 +291,23 @@ class Reader:
             return None
         with self._connections.snapshot() as db:
             row = db.execute(
-                "SELECT c.name, c.topic, c.private, c.members, m.role FROM conversation c"
+                "SELECT c.name, c.topic, c.private, c.members, m.role, c.history"
+                " FROM conversation c"
                 " LEFT JOIN participant m ON m.conversation = c.id AND m.person = ?"
                 " WHERE c.key = ?",
                 (person, key),
             ).fetchone()
         if row is None:
             return None
-        name, topic, private, members, role = row
+        name, topic, private, members, role, history = row
         return RoomState(
-            key=key, name=name, topic=topic, private=bool(private), members=members, role=role
+            key=key,
+            name=name,
+            topic=topic,
+            private=bool(private),
+            members=members,
+            role=role,
+            history=history,
         )
 
     def rooms(self, person: NameKey, after: str, limit: int) -> tuple[list[Room], bool]:
@@ -337,23 +354,25 @@ class Reader:
 
 
 _CONVERSATIONS: Final = (
-    f"SELECT c.id, {_ADDRESS}, c.topic, c.private, m.role, m.read, m.level, m.peer = m.person"
+    f"SELECT c.id, {_ADDRESS}, c.topic, c.private, c.history, m.role, m.read, m.level, m.floor,"
+    " m.peer = m.person"
     " FROM participant m JOIN conversation c ON c.id = m.conversation"
     " LEFT JOIN account p ON p.key = m.peer"
     " WHERE m.person = ? AND m.role IS NOT 'invited'"
 )
 
 
-def _is_inside(
+def _standing(
     db: sqlite3.Connection, conversation: int, key: ConversationKey, viewer: NameKey
-) -> bool:
+) -> tuple[bool, int]:
+    """Return whether somebody is in a conversation, and their floor."""
     if key == LOBBY_KEY or conversations.is_private(key):
-        return True
+        return True, 0
     row = db.execute(
-        "SELECT role FROM participant WHERE person = ? AND conversation = ?",
+        "SELECT role, floor FROM participant WHERE person = ? AND conversation = ?",
         (viewer, conversation),
     ).fetchone()
-    return row is not None and row[0] in INSIDE
+    return (False, 0) if row is None else (row[0] in INSIDE, row[1])
 
 
 def _head(db: sqlite3.Connection, conversation: int, as_of: int | None) -> int:

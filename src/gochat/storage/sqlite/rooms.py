@@ -10,8 +10,9 @@ from gochat.chat.store import Draft
 from gochat.storage.sqlite.directory import KnownConversation
 
 
-def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> None:
-    """Make the change that an entry, just appended to `room`, says."""
+def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> int:
+    """Make the change that an entry, just appended to `room`, says. Return the floor of who joins,
+    else 0."""
     subject = draft.subject
     match draft.kind:
         case "topic":
@@ -19,10 +20,16 @@ def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> None
         case "access":
             is_private = draft.text == "private"
             db.execute("UPDATE conversation SET private = ? WHERE id = ?", (is_private, room.id))
+            if not is_private:
+                _show_history(db, room)
         case _ if room.key == LOBBY_KEY:
             pass  # everybody is in it, always
+        case "history" if draft.text == "shown":
+            _show_history(db, room)
+        case "history":
+            db.execute("UPDATE conversation SET history = 'hidden' WHERE id = ?", (room.id,))
         case "create" | "join":
-            _add(db, room, draft.sender_key)
+            return _add(db, room, draft.sender_key)
         case "leave":
             _remove(db, room, draft.sender_key)
         case "kick" if subject is not None:
@@ -39,19 +46,33 @@ def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> None
                 " AND role IN ('member', 'operator')",
                 (draft.kind, subject, room.id),
             )
+    return 0
 
 
-def _add(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> None:
-    """Make a person a member, or the operator of a room that nobody is in."""
+def _add(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> int:
+    """Make a person a member, or the operator of a room that nobody is in. Return their floor."""
     added = db.execute(
-        "INSERT INTO participant (person, conversation, role, since, read)"
-        " VALUES (?1, ?2, (SELECT CASE members WHEN 0 THEN 'operator' ELSE 'member' END"
-        " FROM conversation WHERE id = ?2), ?3, ?4)"
+        "INSERT INTO participant (person, conversation, role, since, read, floor)"
+        " SELECT ?1, id, CASE members WHEN 0 THEN 'operator' ELSE 'member' END, ?3, ?4,"
+        " CASE history WHEN 'hidden' THEN ?4 - 1 ELSE floor END FROM conversation WHERE id = ?2"
         " ON CONFLICT DO UPDATE SET role = excluded.role, since = excluded.since,"
-        " read = excluded.read WHERE role = 'invited'",
+        " read = excluded.read, floor = excluded.floor WHERE role = 'invited'",
         (person, room.id, room.ts, room.seq),
     ).rowcount
     _count(db, room, added)
+    (floor,) = db.execute(
+        "SELECT floor FROM participant WHERE person = ? AND conversation = ?", (person, room.id)
+    ).fetchone()
+    return int(floor)
+
+
+def _show_history(db: sqlite3.Connection, room: KnownConversation) -> None:
+    """Show the history to those who join, from the entry on that was just appended, if it was
+    hidden."""
+    db.execute(
+        "UPDATE conversation SET history = 'shown', floor = ? WHERE id = ? AND history = 'hidden'",
+        (room.seq - 1, room.id),
+    )
 
 
 def _remove(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> None:

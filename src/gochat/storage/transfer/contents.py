@@ -23,7 +23,7 @@ from msgspec import Struct
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
-from gochat.protocol.messages import EntryKind, Level
+from gochat.protocol.messages import EntryKind, HistorySetting, Level
 
 #: People, and sessions, that come together.
 MANY: Final = 500
@@ -45,7 +45,8 @@ class AccountRecord(Struct, array_like=True, frozen=True):
 
 class ConversationRecord(Struct, array_like=True, frozen=True):
     """A conversation. Its entries are those from seq `base` + 1 to `head`; `name` is empty where it
-    is private, and `private` also says that a room is by invitation."""
+    is private, and `private` also says that a room is by invitation. `history` and `floor` are of
+    rooms (:mod:`gochat.chat.history`)."""
 
     key: ConversationKey
     name: str
@@ -53,6 +54,8 @@ class ConversationRecord(Struct, array_like=True, frozen=True):
     private: bool
     base: int
     head: int
+    history: HistorySetting = "shown"
+    floor: int = 0
 
 
 class ParticipantRecord(Struct, array_like=True, frozen=True):
@@ -64,6 +67,7 @@ class ParticipantRecord(Struct, array_like=True, frozen=True):
     since: int
     read: int
     level: Level
+    floor: int = 0
 
 
 class ReactionRecord(Struct, array_like=True, frozen=True):

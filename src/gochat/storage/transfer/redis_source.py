@@ -131,7 +131,7 @@ class RedisSource:
         commands: list[tuple[int, Arguments]] = []
         for key in keys:
             about, log = self._keys.conversation(key, "c", "l")
-            fields = ("seq", "base", "name", "topic", "private")
+            fields = ("seq", "base", "name", "topic", "private", "history", "floor")
             partition = self._keys.partition(key)
             commands += [(partition, ("HMGET", about, *fields)), (partition, ("LLEN", log))]
         replies = self._redis.ask(commands)
@@ -143,7 +143,7 @@ class RedisSource:
     def _conversation(
         self, key: ConversationKey, about: Sequence[bytes | None], length: int
     ) -> ConversationRecord | None:
-        seq, base, name, topic, private = about
+        seq, base, name, topic, private, history, floor = about
         if seq is None and key != LOBBY_KEY:
             return None
         head, first = int(seq or 0), int(base or 0)
@@ -153,7 +153,11 @@ class RedisSource:
                 f"entries, but has {length}"
             )
         shown = key if key == LOBBY_KEY else (name or b"").decode()
-        return ConversationRecord(key, shown, (topic or b"").decode(), private == b"1", first, head)
+        return ConversationRecord(
+            *(key, shown, (topic or b"").decode(), private == b"1", first, head),
+            history="hidden" if history == b"hidden" else "shown",
+            floor=int(floor or 0),
+        )
 
     def entries(
         self, wanted: Sequence[tuple[ConversationRecord, int]], limit: int
@@ -303,7 +307,7 @@ class RedisSource:
     def _participant(self, key: bytes, packed: bytes) -> ParticipantRecord:
         row = self._trusted(decode_row, packed)
         return ParticipantRecord(
-            NameKey(key.decode()), row.name, row.role, row.since, row.read, row.level
+            *(NameKey(key.decode()), row.name, row.role, row.since, row.read, row.level, row.floor)
         )
 
     def _trusted(self, decode: Callable[[bytes], T], packed: bytes) -> T:

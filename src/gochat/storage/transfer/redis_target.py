@@ -242,7 +242,8 @@ class RedisTarget:
             partition = self._keys.partition(record.key)
             for who in participants:
                 row = ParticipantRow(
-                    who.name, who.role, who.since, who.read, texts[who.read], who.level
+                    *(who.name, who.role, who.since, who.read, texts[who.read], who.level),
+                    who.floor,
                 )
                 commands.append((partition, ("HSET", rows, who.person, _encode(row))))
                 if who.role in ("member", "operator"):
@@ -259,7 +260,8 @@ class RedisTarget:
             return
         if record.key != LOBBY_KEY:
             fields = ("name", record.name, "private", int(record.private))
-            yield partition, ("HSET", about, *fields)
+            since = ("history", record.history, "floor", record.floor)
+            yield partition, ("HSET", about, *fields, *since)
             if not record.private:
                 rooms = self._keys.common(partition, "rooms")
                 yield partition, ("ZADD", rooms, 0, record.name)

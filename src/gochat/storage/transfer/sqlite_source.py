@@ -14,6 +14,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.protocol.messages import HistorySetting
 from gochat.storage.sqlite import database, files, history, lock
 from gochat.storage.sqlite.database import parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
@@ -158,8 +159,8 @@ class SqliteSource:
             else [
                 ParticipantRecord(*row)
                 for row in self._db.execute(
-                    "SELECT p.person, a.name, coalesce(p.role, ''), p.since, p.read, p.level"
-                    " FROM participant p JOIN account a ON a.key = p.person"
+                    "SELECT p.person, a.name, coalesce(p.role, ''), p.since, p.read, p.level,"
+                    " p.floor FROM participant p JOIN account a ON a.key = p.person"
                     " WHERE p.conversation = ? ORDER BY p.person",
                     (self._id(record.key),),
                 )
@@ -231,7 +232,7 @@ class SqliteSource:
 _HEADINGS: Final = (
     "SELECT c.id, c.key, coalesce(c.name, ''), c.topic, c.private, coalesce(b.value, 0),"
     " (SELECT e.id FROM entry e WHERE e.id BETWEEN c.id << ?1 AND (c.id << ?1) + ?2"
-    " ORDER BY e.id DESC LIMIT 1)"
+    " ORDER BY e.id DESC LIMIT 1), c.history, c.floor"
     " FROM conversation c LEFT JOIN meta b ON b.key = 'base ' || c.id"
 )
 
@@ -244,6 +245,8 @@ def _conversation(
     private: int,
     base: int,
     last: int | None,
+    setting: HistorySetting,
+    floor: int,
 ) -> ConversationRecord:
     head = base if last is None else last & MAX_SEQ
-    return ConversationRecord(key, name, topic, bool(private), base, head)
+    return ConversationRecord(key, name, topic, bool(private), base, head, setting, floor)

@@ -202,8 +202,9 @@ class SqliteTarget:
             for record, participants in described:
                 id_ = self._ids[record.key]
                 db.execute(
-                    "UPDATE conversation SET topic = ?, private = ? WHERE id = ?",
-                    (record.topic, record.private, id_),
+                    "UPDATE conversation SET topic = ?, private = ?, history = ?, floor = ?"
+                    " WHERE id = ?",
+                    (record.topic, record.private, record.history, record.floor, id_),
                 )
                 is_private = conversations.is_private(record.key)
                 db.executemany(
@@ -217,6 +218,7 @@ class SqliteTarget:
                             who.since,
                             who.read,
                             who.level,
+                            who.floor,
                         )
                         for who in participants
                     ],
@@ -239,7 +241,7 @@ class SqliteTarget:
             db.executemany(
                 _PARTICIPANT,
                 [
-                    (who.key, lobby, "member", None, who.created, who.read, who.level)
+                    (who.key, lobby, "member", None, who.created, who.read, who.level, 0)
                     for who in people
                 ],
             )
@@ -340,6 +342,7 @@ class SqliteTarget:
 
 
 _PARTICIPANT: Final = (
-    "INSERT OR REPLACE INTO participant (person, conversation, role, peer, since, read, level)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO participant"
+    " (person, conversation, role, peer, since, read, level, floor)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )

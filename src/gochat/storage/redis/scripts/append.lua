@@ -4,7 +4,7 @@
 -- ARGV: the epoch that the caller believes in; the draft (PackedDraft in records.py has its
 -- fields); the digest of its cid.
 -- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
--- conversation was too far ahead, or 0}, {"dup", epoch, seq},
+-- conversation was too far ahead, or 0, the floor of who joins, or 0}, {"dup", epoch, seq},
 -- {"given", epoch, seq}: this reaction is there already;
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}; {"changed"}: its facts
 -- are not so; {"again"}: nothing was appended yet, ask again. The error GONE: keys of the conversation have
@@ -47,13 +47,16 @@ if flags[2] then
   redis.call('HDEL', state, 'gate')
 end
 
-local head = redis.call('HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp', 'indexed')
+local head = redis.call(
+  'HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp', 'indexed', 'history', 'floor'
+)
 local seq, ts, texts = tonumber(head[1] or 0), tonumber(head[2] or 0), tonumber(head[3] or 0)
 local base = tonumber(head[4] or 0)
 local name = head[5] or (is_lobby and '#lobby')
 stamp = math.max(stamp, tonumber(head[6] or 0) + 1)
 local exists = name or seq > 0
 local is_indexed = head[7]
+local history, floor = head[8] or 'shown', tonumber(head[9] or 0)
 if
   redis.call('LLEN', log) ~= seq - base
   or (seq == 0 and redis.call('SISMEMBER', convs, conversation) == 1)
@@ -136,12 +139,20 @@ local function has_room_for_emoji(max_emoji, max_own)
   return (not max_emoji or count <= max_emoji) and (not max_own or own <= max_own)
 end
 
+-- Whether the message that the draft is about is hidden from its sender.
+local function is_below_floor()
+  local row = ref > 0 and row_of(sender)
+  return row and ref <= (row[7] or 0)
+end
+
 local function hold(facts)
   return exists
     and has_role(sender, facts.sender)
+    and not is_below_floor()
     and has_role(subject, facts.subject)
     and (not facts.operator or has_role(facts.operator, { 'operator' }))
     and (facts.private == nil or facts.private == (redis.call('HGET', meta, 'private') == '1'))
+    and (not facts.history or facts.history == history)
     and (not facts.is_alone or redis.call('ZCARD', members) == 1)
     and has_room_for_emoji(facts.other_emoji, facts.own_emoji)
 end
@@ -150,8 +161,14 @@ if draft.facts and not hold(draft.facts) then
   return { 'changed' }
 end
 
+-- Up to where entries are hidden from whoever joins by the entry `seq`.
+local function floor_of_joining()
+  return history == 'hidden' and seq - 1 or floor
+end
+
 local function add()
   seq = seq + 1
+  local new_floor = kind == 'join' and floor_of_joining() or 0
   local ahead = ts - now
   if ahead < 0 or ahead > draft.max_ahead then
     ts = now
@@ -166,7 +183,7 @@ local function add()
     ts, position, stamp, texts, 0, 0, draft.sender_name, kind, ref, cid, text, names,
   }))
   redis.call('XADD', feed, 'MAXLEN', '~', draft.feed_entries, position .. '-0', 'e', cmsgpack.pack({
-    conversation, seq, name or to, subject, ts, draft.sender_name, kind, ref, cid, text, names,
+    conversation, seq, name or to, subject, ts, draft.sender_name, kind, ref, cid, text, names, new_floor,
   }))
   redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'texts', texts, 'stamp', stamp)
   if seq == 1 then
@@ -178,7 +195,8 @@ local function add()
       redis.call('SET', claim, conversation, 'EX', draft.claim_memory)
     end
   end
-  return { 'ok', epoch, seq, ts, position, name or '', ahead > draft.max_ahead and ahead or 0 }
+  local was_ahead = ahead > draft.max_ahead and ahead or 0
+  return { 'ok', epoch, seq, ts, position, name or '', was_ahead, new_floor }
 end
 
 local function mention(number)
@@ -335,6 +353,13 @@ local function remove(person)
   end
 end
 
+-- Show the history to those who join, from the entry `seq` on, if it was hidden.
+local function show_history()
+  if history == 'hidden' then
+    redis.call('HSET', meta, 'history', 'shown', 'floor', seq - 1)
+  end
+end
+
 local change_room = {
   topic = function()
     redis.call('HSET', meta, 'topic', text)
@@ -344,12 +369,24 @@ local change_room = {
     redis.call(text == 'private' and 'ZREM' or 'ZADD', rooms, unpack(
       text == 'private' and { name } or { 0, name }
     ))
+    if text ~= 'private' then
+      show_history()
+    end
+  end,
+  history = function()
+    if text == 'shown' then
+      show_history()
+    else
+      redis.call('HSET', meta, 'history', 'hidden')
+    end
   end,
   join = function()
     local row = row_of(sender)
     if not row or row[2] == 'invited' then
       local role = redis.call('ZCARD', members) == 0 and 'operator' or 'member'
-      set_row(sender, { draft.sender_name, role, ts, seq, texts, row and row[6] or 'all' })
+      set_row(sender, {
+        draft.sender_name, role, ts, seq, texts, row and row[6] or 'all', floor_of_joining(),
+      })
       redis.call('ZADD', members, 0, sender)
     end
   end,

@@ -4,8 +4,8 @@
 -- given); limit; the position as of which the log is read (empty: now); the viewer's name; their key,
 -- where it matters whether they are in the room (else empty); and
 -- of how many entries only the messages of others are read that are not deleted (0: all are read).
--- Returns {epoch, head, seq of the first entry, records, reactions, 1 if they are in the room, the
--- seqs of the records if some are left out, the seq up to which entries were looked at}: of
+-- Returns {epoch, head, seq of the first entry, records, reactions, 1 if they are in the room, their
+-- floor, up to which nothing is read, the seqs of the records if some are left out, the seq up to which entries were looked at}: of
 -- reactions, one after the other, {seq, emoji, count, 1 if the viewer's is among them, names …}. The
 -- error GONE: keys of the conversation have vanished.
 
@@ -24,11 +24,13 @@ if redis.call('LLEN', log) ~= seq - base then
   return redis.error_reply('GONE entries of a conversation have vanished')
 end
 
-local is_inside = 1
+local is_inside, floor = 1, 0
 if viewer_key ~= '' then
-  local row = redis.call('HGET', who, viewer_key)
-  local role = row and cmsgpack.unpack(row)[2]
+  local packed = redis.call('HGET', who, viewer_key)
+  local row = packed and cmsgpack.unpack(packed)
+  local role = row and row[2]
   is_inside = (role == 'member' or role == 'operator') and 1 or 0
+  floor = row and row[7] or 0
 end
 
 local function position(number)
@@ -49,7 +51,7 @@ if as_of and seq > base and position(seq) > as_of then
   seq = low
 end
 
-local first, last = base + 1, seq
+local first, last = math.max(base, floor) + 1, seq
 if after then
   first = math.max(first, after + 1)
   last = math.min(last, first + math.max(limit, skipped) - 1)
@@ -58,7 +60,7 @@ else
   first = math.max(first, last - limit + 1)
 end
 if first > last or limit < 1 then
-  return { epoch, seq, 0, {}, {}, is_inside, {}, seq }
+  return { epoch, seq, 0, {}, {}, is_inside, floor, {}, seq }
 end
 local records = redis.call('LRANGE', log, first - 1 - base, last - 1 - base)
 
@@ -78,7 +80,7 @@ if skipped > 0 then
   end
   records = kept
   if #kept == 0 then
-    return { epoch, seq, 0, {}, {}, is_inside, {}, last }
+    return { epoch, seq, 0, {}, {}, is_inside, floor, {}, last }
   end
 end
 
@@ -105,4 +107,4 @@ for _, one in ipairs(given) do
     reaction[#reaction + 1] = name
   end
 end
-return { epoch, seq, first, records, found, is_inside, numbers, last }
+return { epoch, seq, first, records, found, is_inside, floor, numbers, last }

@@ -2,8 +2,8 @@
 --
 -- KEYS: state, meta, who, mentions, deleted, own. ARGV: the epoch (unused); the person's key and name;
 -- seq and texts of the read marker that they have while there is no row of theirs.
--- Returns {epoch, seq, name, topic, private, role, read, level, unread, mentions}; role is false
--- where they have no row, and none was given.
+-- Returns {epoch, seq, name, topic, private, history, role, read, level, unread, mentions, floor}; role is
+-- false where they have no row, and none was given.
 
 local COUNTED = 1000 -- as chat/store.py says: counts stop here
 
@@ -12,12 +12,16 @@ local _, person, name, read, texts_read = unpack(ARGV)
 
 local epoch = redis.call('HGET', state, 'epoch')
 local head =
-  redis.call('HMGET', meta, 'seq', 'texts', 'base_texts', 'name', 'topic', 'private', 'base')
+  redis.call('HMGET', meta, 'seq', 'texts', 'base_texts', 'name', 'topic', 'private', 'base', 'history')
 local packed = redis.call('HGET', who, person)
 local row = packed and cmsgpack.unpack(packed)
   or (read ~= '' and { name, '', 0, tonumber(read), tonumber(texts_read), 'all' })
+local about = {
+  epoch, tonumber(head[1] or 0), head[4] or '', head[5] or '', head[6] or '', head[8] or 'shown',
+}
 if not row then
-  return { epoch, tonumber(head[1] or 0), head[4] or '', head[5] or '', head[6] or '', false }
+  about[7] = false
+  return about
 end
 
 -- Of a set whose members are the person's name, NUL and a seq: how many are after that seq.
@@ -36,7 +40,7 @@ local named = 0
 if unread > 0 then
   named = count_after(mentions, row[4])
 end
-return {
-  epoch, tonumber(head[1] or 0), head[4] or '', head[5] or '', head[6] or '',
-  row[2], row[4], row[6], unread, math.min(named, COUNTED),
-}
+for _, one in ipairs({ row[2], row[4], row[6], unread, math.min(named, COUNTED), row[7] or 0 }) do
+  about[#about + 1] = one
+end
+return about

@@ -61,6 +61,7 @@ class _SearchStart(NamedTuple):
     stamp: int
     indexed: int
     changed: Sequence[int]
+    floor: int  # of whoever searches
 
 
 class _Source:
@@ -188,10 +189,10 @@ def _stretches(
 ) -> list[_Stretch]:
     """Return what of a block is to be looked at, if anything."""
     end = ends.get(block.key)
-    high = min(block.high, end.seq, end.indexed) if end is not None else 0
-    if end is None or high < block.low:
+    if end is None:
         return []
-    return [_Stretch(block.key, block.low, high, min(stamp, end.stamp))]
+    low, high = max(block.low, end.floor + 1), min(block.high, end.seq, end.indexed)
+    return [_Stretch(block.key, low, high, min(stamp, end.stamp))] if low <= high else []
 
 
 class Searcher:
@@ -216,13 +217,13 @@ class Searcher:
         start = _parse(cursor) if cursor is not None else None
         if not words or limit < 1 or (cursor is not None and start is None):
             return [], None, 0
-        keys = yield from self._reading.conversation_keys(viewer)
+        floors = yield from self._reading.conversation_keys(viewer)
         if conversation is not None:
-            keys &= {conversation}
-        heap = yield from self._open(sorted(keys), start, words)
+            floors = {key: floor for key, floor in floors.items() if key == conversation}
+        heap = yield from self._open(floors, start, words)
         hits: list[Message] = []
         last: _Cursor | None = None
-        looked_at, asked_for = 0, len(keys)
+        looked_at, asked_for = 0, len(floors)
         while heap and len(hits) < limit and looked_at < MAX_LOOKED_AT:
             first = heap[0]
             if isinstance(first, _Finder):
@@ -244,9 +245,10 @@ class Searcher:
         return hits, str(last) if heap and last is not None else None, asked_for
 
     def _open(
-        self, keys: Sequence[ConversationKey], start: _Cursor | None, words: SearchWords
+        self, floors: Mapping[ConversationKey, int], start: _Cursor | None, words: SearchWords
     ) -> Operation[list[_Stretch | _Finder]]:
         """Return what there is to be looked at, as a heap."""
+        keys = sorted(floors)
         tokens = index.wanted(words) if self._engine.is_there else []
         homes = sorted({self._engine.home(key) for key in keys}) if tokens else []
         replies = yield [
@@ -264,12 +266,14 @@ class Searcher:
         answers, seeks = replies[: 2 * len(homes)], replies[2 * len(homes) :]
         is_used = bool(homes) and all(map(self._engine.is_ready, answers[::2], answers[1::2]))
         ends = {
-            key: _SearchStart(seq, stamp, indexed if is_used else 0, list(map(int, changed)))
+            key: _SearchStart(
+                seq, stamp, indexed if is_used else 0, list(map(int, changed)), floors[key]
+            )
             for key, (seq, stamp, indexed, changed) in zip(keys, seeks, strict=True)
-            if seq > 0
+            if seq > floors[key]
         }
         heap: list[_Stretch | _Finder] = [
-            _Stretch(key, end.indexed + 1, end.seq, end.stamp)
+            _Stretch(key, max(end.indexed, end.floor) + 1, end.seq, end.stamp)
             for key, end in ends.items()
             if end.seq > end.indexed
         ]
