@@ -89,6 +89,15 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.do("Eve", "#Cellar", "invite", subject="Mei")
         await chat.do("Eve", "#Cellar", "invite", subject="Bob")
         await chat.do("Bob", "#Cellar", "join")
+        # Two histories that were hidden: one is shown again, and is public; one is not.
+        for room in ("#Attic", "#Vault"):
+            await chat.do("Eve", room, "create", "private")
+            await chat.do("Eve", room, "history", "hidden")
+            await chat.say("Eve", room, "hidden")
+            await chat.do("Eve", room, "invite", subject="Bob")
+            await chat.do("Bob", room, "join")
+        await chat.do("Eve", "#Attic", "access", "public")
+        await chat.do("Mei", "#Attic", "join")
         await chat.do("Mei", "#Empty", "create", "public")
         await chat.do("Mei", "#Empty", "leave")
         clock.now += 1000
@@ -114,7 +123,10 @@ async def everything(url: str) -> dict[str, Any]:
             found[f"{who}: account"] = await store.account(me)
             theirs, _ = await store.conversations(me, after="", limit=100)
             found[f"{who}: conversations"] = [
-                (c.conv, c.head, c.read, c.unread, c.mentions, c.level, c.topic, c.operator)
+                (
+                    *(c.conv, c.head, c.read, c.unread, c.mentions, c.level, c.topic, c.operator),
+                    *(c.history, c.floor),
+                )
                 for c in theirs
             ]
             found[f"{who}: rooms"] = await store.rooms(me, after="", limit=100)
@@ -128,7 +140,7 @@ async def everything(url: str) -> dict[str, Any]:
                     for e in await chat.entries(who, one.conv)
                 ]
             found[f"{who}: search"] = sorted(await chat.find(who, "h"))
-            for room in ("#Garden", "#Cellar", "#Empty", "#lobby"):
+            for room in ("#Garden", "#Cellar", "#Empty", "#Attic", "#Vault", "#lobby"):
                 found[f"{who}: role in {room}"] = await store.room(key(room, who), me)
         for room in ("#Garden", "#Cellar", "#Empty", "#lobby"):
             found[f"members of {room}"] = await store.members(key(room, "Mei"), after="", limit=9)
@@ -235,6 +247,13 @@ async def go_on(url: str) -> None:
         await chat.do("Mei", "#lobby", "delete", ref=1)
         await chat.do("Eve", "#Cellar", "kick", subject="Bob")
         await chat.do("Mei", "#Cellar", "join")
+        for room, floor in (("#Attic", 5), ("#Vault", 6)):  # 5: where it became public
+            await chat.do("Eve", room, "invite", subject="Straße")
+            joined = await chat.do("Straße", room, "join")
+            page = await chat.page("Straße", room)
+            assert (page.floor, page.entries[0].seq) == (floor, floor + 1)
+            assert joined.seq == (9 if room == "#Attic" else 7)
+            assert await chat.find("Straße", "hidden") == []
         assert await chat.refused("Bob", "#Gɑrden", "create", "public") == "room_exists"
         with pytest.raises(ChatError, match="looks like"):
             await store.create_account(account("b0b"))
@@ -719,9 +738,12 @@ PLANTED = {
         "UPDATE participant SET read = read + 1 WHERE peer IS NOT NULL",
         "the people of @",
     ),
+    "a floor": ("UPDATE participant SET floor = 0", "the people of #"),
+    "the floor of a room": ("UPDATE conversation SET floor = 0", "#attic, as a whole"),
+    "a setting": ("UPDATE conversation SET history = 'shown'", "#vault, as a whole"),
     "a password": ("UPDATE account SET password_hash = '' WHERE key = 'bob'", "the accounts"),
     "a session": ("UPDATE token SET expires = expires + 1", "the sessions"),
-    "a room": ("INSERT INTO conversation (key, name) VALUES ('#x', '#x')", "there are 8"),
+    "a room": ("INSERT INTO conversation (key, name) VALUES ('#x', '#x')", "there are 10"),
 }
 
 

@@ -623,6 +623,50 @@ async def test_edits_that_kept_their_texts_are_erased_but_for_the_last(
     )
 
 
+async def test_members_of_a_schema_without_floors_keep_all_they_could_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        before = database.migrations()[:6]
+        patch.setattr(database, "migrations", lambda: before)
+        database.create(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executemany(
+            "INSERT INTO account VALUES (?, ?, '', 0, 0)",
+            [("mei", "Mei"), ("bob", "Bob"), ("eve", "Eve")],
+        )
+        db.execute(
+            "INSERT INTO conversation (id, key, name, private, members)"
+            " VALUES (2, '#den', '#den', 1, 2)"
+        )
+        db.executemany(
+            "INSERT INTO participant (person, conversation, role, since, read)"
+            " VALUES (?, 2, ?, 0, ?)",
+            [("mei", "operator", 1), ("bob", "member", 3), ("eve", "invited", 0)],
+        )
+        db.executemany(
+            "INSERT INTO entry (id, position, ts, sender, kind, text)"
+            " VALUES ((2 << 32) + ?1, ?1, 0, 'mei', ?2, ?3)",
+            [(1, "create", "private"), (2, "text", "hello"), (3, "join", "")],
+        )
+    async with opened(path) as chat:
+        for who in ("Mei", "Bob"):
+            page = await chat.page(who, "#den")
+            assert (page.floor, [entry.seq for entry in page.entries]) == (0, [1, 2, 3])
+            assert await chat.find(who, "hello") == ["hello"]
+            seen = await chat.seen(who, "#den")
+            assert (seen.history, seen.floor) == ("shown", 0)
+        await chat.do("Eve", "#den", "join")
+        assert (await chat.page("Eve", "#den")).floor == 0
+        await chat.do("Eve", "#den", "leave")
+        await chat.do("Mei", "#den", "history", "hidden")
+        await chat.do("Mei", "#den", "invite", "Eve", subject="Eve")
+        await chat.do("Eve", "#den", "join")
+        assert (await chat.page("Eve", "#den")).floor == 7
+        assert (await chat.page("Bob", "#den")).floor == 0
+    assert check(path) == []
+
+
 async def test_migration_that_fails_changes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,42 @@
+"""Rows of participants in Redis that an older gochat has left: they have no floor."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from redis_nodes import Nodes
+from redis_process import RedisServer
+from storing import Chat, key, person
+
+pytestmark = [pytest.mark.trio, pytest.mark.redis]
+
+DEN = "#den"
+
+
+async def test_who_has_a_row_without_a_floor_reads_all(redis_server: RedisServer) -> None:
+    nodes = Nodes(redis_server)
+    async with nodes.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob", "Eve")
+        await chat.do("Mei", DEN, "create", "private")
+        await chat.say("Mei", DEN, "hello")
+        await chat.do("Mei", DEN, "history", "hidden")
+        for who in ("Bob", "Eve"):
+            await chat.do("Mei", DEN, "invite", who, subject=who)
+            await chat.do(who, DEN, "join")
+            assert (await chat.page(who, DEN)).floor > 0
+        (rows,) = nodes.keys("{*}:w:#den")
+        with nodes.client() as client:
+            for who in ("mei", "bob"):
+                row = msgspec.msgpack.decode(client.hget(rows, who))
+                assert len(row) == 6 if who == "mei" else 7
+                client.hset(rows, who, msgspec.msgpack.encode(row[:6]))
+        for who in ("Mei", "Bob"):
+            page = await chat.page(who, DEN)
+            assert (page.floor, len(page.entries)) == (0, 7)
+            assert await chat.find(who, "hello") == ["hello"]
+            assert (await chat.seen(who, DEN)).floor == 0
+            assert (await store.conversation_keys(person(who)))[key(DEN, who)] == 0
+        assert await chat.mark_read("Bob", DEN, 7)
+        await chat.do("Bob", DEN, "react", "🌹", ref=2)
+        assert await chat.find("Eve", "hello") == []
