@@ -130,7 +130,8 @@ class Scene:
         """What Bob requests, of every kind of request."""
         seqs = range(self.floor + 1)
         bounds: list[dict[str, Any]] = [
-            {name: seq} for name in ("before", "after", "around") for seq in seqs]
+            {name: seq} for name in ("before", "after", "around") for seq in seqs
+        ]
         bounds += [{}, {"after": self.floor}, {"before": self.floor + 1}, {"before": 99}]
         caps: tuple[tuple[str, ...], ...] = (CAPS, ())
         return {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from peers import Peer, running_server
 
 from gochat.chat.commits import MAX_TRIES
+from gochat.chat.store import Page
 from gochat.protocol.messages import (
     CaughtUp,
     CreateRoom,
@@ -30,9 +33,11 @@ from gochat.protocol.messages import (
     Search,
     Send,
     Sent,
+    SetHistory,
 )
 from gochat.server.hub import Hub
 from gochat.storage.sqlite import facts
+from gochat.storage.sqlite.reader import Reader
 
 pytestmark = pytest.mark.trio
 
@@ -100,6 +105,36 @@ async def test_who_was_removed_is_sent_nothing_at_resuming(monkeypatch: pytest.M
             await again.ask(resume, LoggedIn)
             await again.ask(Ping(), Pong)
             assert not [m for m in again.received if isinstance(m, Message | CaughtUp)]
+
+
+async def test_who_has_joined_again_is_not_told_to_have_what_is_hidden_by_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
+        said = await den(mei, bob)
+        page: Any = Reader.page
+
+        def read_so_far(self: Reader, *asked: Any) -> Page:
+            *what, as_of = asked
+            # Nothing else is in the log, so that the position is the seq.
+            read: Page = page(self, *what, None if as_of is None else said.seq)
+            return read
+
+        monkeypatch.setattr(Reader, "page", read_so_far)
+        await mei.ask(SetHistory(room=DEN, history="hidden"), Sent)
+        await mei.ask(Kick(room=DEN, name="bob"), Sent)
+        await mei.ask(Invite(room=DEN, name="bob"), Sent)
+        await bob.ask(Join(room=DEN), Sent)
+        async with server.connect() as again:
+            # Bob lacks two entries that this node has, and may read them no more.
+            positions = (Position(conv=DEN, epoch=said.epoch, seq=said.seq - 2),)
+            resume = Resume(token=bob.token, caps=("log",), positions=positions)
+            await again.ask(resume, LoggedIn)
+            await again.ask(Ping(), Pong)
+            (caught,) = [m for m in again.received if isinstance(m, CaughtUp)]
+            assert (caught.seq, caught.head, caught.recovered) == (said.seq, said.seq, False)
+            seqs = [m.seq for m in again.received if isinstance(m, Message) and m.seq <= said.seq]
+            assert seqs == []
 
 
 async def test_who_has_joined_elsewhere_may_write_and_read(monkeypatch: pytest.MonkeyPatch) -> None:

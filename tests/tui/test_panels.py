@@ -539,6 +539,58 @@ async def test_being_removed_shows_it_and_what_was_said_stays(
         assert chat(pilot).composer.input.text == "I think"
 
 
+def public(client: ScriptedClient) -> list[tuple[Any, ...]]:
+    return said(client, "set_access")
+
+
+async def test_making_a_room_public_asks_what_becomes_of_its_history(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#den", private=True, joined=True)
+    async with open_app() as pilot:
+        await pilot.press("alt+2")
+        await settle(pilot)
+        chat(pilot).model.shown.private = True
+        for answer, history in (("hide", "hidden"), ("show", "shown")):
+            await typed(pilot, "/public")
+            await opened(pilot, Picker)
+            assert "#den becomes public" in screen_text(pilot)
+            await typed(pilot, answer)
+            await until(pilot, lambda: bool(public(client)))
+            assert public(client) == [("#den", False, history)]
+            client.requests.clear()
+            chat(pilot).model.shown.private = True
+        await typed(pilot, "/public")
+        await opened(pilot, Picker)
+        await pilot.press("escape")
+        await in_chat(pilot)
+        assert public(client) == []
+        # What can't be shown is not asked about.
+        await typed(pilot, "/history hidden")
+        await typed(pilot, "/public")
+        await until(pilot, lambda: public(client) == [("#den", False, "hidden")])
+
+
+async def test_history_before_joining_is_hidden_and_the_log_says_so(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#den", private=True, joined=True)
+    client.record("#den", "mei", "secret")
+    client.record("#den", "mei", "hello")
+    client.floors["#den"] = 1
+    async with open_app() as pilot:
+        await pilot.press("alt+2")
+        await until(pilot, lambda: texts(pilot) == ["hello"])
+        assert "Messages before you joined are hidden" in screen_text(pilot)
+        await typed(pilot, "/history")
+        await until(pilot, lambda: "reads what was written before" in screen_text(pilot))
+        await typed(pilot, "/history hidden")
+        assert said(client, "set_history") == [("#den", "hidden")]
+        await until(pilot, lambda: "you hid earlier messages" in screen_text(pilot))
+        await typed(pilot, "/history")
+        await until(pilot, lambda: "what is written from then on" in screen_text(pilot))
+
+
 async def test_an_invitation_is_shown(open_app: OpenApp, client: ScriptedClient) -> None:
     async with open_app() as pilot:
         client.say("#secret", "mei", "ada", kind="invite")

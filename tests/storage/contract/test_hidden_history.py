@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 from patience import PATIENCE
-from storing import Chat, Following, draft, follow, key, person
+from storing import Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.store import Appended
@@ -194,7 +194,7 @@ async def test_setting_is_a_fact(chat: Chat) -> None:
     await chat.do("Mei", DEN, "topic", "y", facts=shown)
 
 
-async def test_who_joins_again_reads_from_there(chat: Chat) -> None:
+async def test_who_joins_again_reads_from_there(chat: Chat, clock: Clock) -> None:
     await den(chat)
     first = await chat.say("Bob", DEN, "mine", cid="mine")
     assert first.seq == 7
@@ -204,6 +204,8 @@ async def test_who_joins_again_reads_from_there(chat: Chat) -> None:
     await chat.do("Mei", DEN, "kick", "Bob", subject="Bob")
     assert await join(chat, "Bob") == 13
     # A retry gets to know what became of the first try, whoever may read it now.
+    clock.now += 1000
+    assert await chat.refused("Bob", DEN, "text", "not mine", cid="mine") == "cid_conflict"
     for again in (
         *(await chat.append(draft("Bob", DEN, "mine", cid="mine"))),
         await chat.store.find_by_cid(draft("Bob", DEN, "mine", cid="mine")),

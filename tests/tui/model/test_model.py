@@ -194,6 +194,55 @@ def test_topic_access_and_operators_follow_the_log(model: ChatModel) -> None:
     assert not view.operator
 
 
+def test_whether_history_is_hidden_follows_the_log(model: ChatModel) -> None:
+    changes = [
+        ("access", "private", "shown"),
+        ("history", "hidden", "hidden"),
+        ("history", "shown", "shown"),
+        ("history", "hidden", "hidden"),
+        ("access", "public", "shown"),
+    ]
+    for seq, (kind, text, history) in enumerate(changes, start=6):
+        model.apply(message(seq, to="#design", kind=kind, text=text))
+        assert model.conversations["#design"].history == history
+
+
+def page(*seqs: int, head: int, floor: int, older: bool = False) -> HistoryPage:
+    entries = tuple(message(seq, to="#design", text=f"text {seq}") for seq in seqs)
+    return HistoryPage(
+        conv="#design", epoch="e", head=head, entries=entries, older=older, floor=floor
+    )
+
+
+def lines(model: ChatModel) -> list[str]:
+    timeline = model.conversations["#design"].timeline
+    return [entry.kind if entry.kind == "hidden" else entry.text for entry in timeline]
+
+
+def test_line_at_the_top_says_that_what_was_before_is_hidden(model: ChatModel) -> None:
+    model.add_page(page(8, 9, head=9, floor=6, older=True), "older")
+    assert lines(model) == ["text 8", "text 9"]
+    model.add_page(page(7, head=9, floor=6), "older")
+    assert lines(model) == ["hidden", "text 7", "text 8", "text 9"]
+    model.add_page(page(head=9, floor=6), "older")
+    assert lines(model) == ["hidden", "text 7", "text 8", "text 9"]
+
+
+def test_nothing_says_so_where_nothing_is_hidden(model: ChatModel) -> None:
+    model.add_page(page(1, 2, head=2, floor=0), "older")
+    assert lines(model) == ["text 1", "text 2"]
+
+
+def test_who_has_joined_again_sees_what_follows(model: ChatModel) -> None:
+    model.add_page(page(1, 2, head=2, floor=0), "older")
+    model.apply(message(9, to="#design", text="text 9"))  # after what is hidden by now
+    assert model.conversations["#design"].timeline.newer
+    model.add_page(page(8, 9, head=9, floor=7), "newer")
+    assert lines(model) == ["hidden", "text 8", "text 9"]
+    model.apply(message(10, to="#design", text="text 10"))
+    assert lines(model)[-1] == "text 10"
+
+
 def test_an_invitation_is_told_and_adds_no_room(model: ChatModel) -> None:
     model.apply(message(9, to="#secret", kind="invite", text="ada"))
     assert model.take_changes().attention == [Attention("#secret", "mei", "", "invite")]

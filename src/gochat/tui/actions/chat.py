@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from gochat.client import ChatError, Level, Member
+from gochat.client import ChatError, HistorySetting, Level, Member
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.controller import Controller
@@ -150,10 +150,43 @@ class ChatActions:
         if self._is_room("set a topic of"):
             self._do(self._client.set_topic(self.conv, topic))
 
-    def set_access(self, *, private: bool) -> None:
-        """Make the shown room private, or public."""
-        if self._is_room("open or close"):
-            self._do(self._client.set_access(self.conv, private))
+    def set_access(self, *, private: bool, history: HistorySetting | None = None) -> None:
+        """Make the shown room private, or public; what becomes of its history is asked for where it
+        has to be known."""
+        view = self._model.shown
+        if not self._is_room("open or close"):
+            return
+        if private or not view.private or history is not None:
+            self._do(self._client.set_access(self.conv, private, history))
+        elif view.history == "hidden":  # it can't be shown
+            self._do(self._client.set_access(self.conv, private, "hidden"))
+        else:
+            self._ask(self._make_public(self.conv))
+
+    async def _make_public(self, room: str) -> None:
+        question = ActionMenu(
+            f"{one_line(room)} becomes public. What was written until now:",
+            {"shown": "Show it to those who join", "hidden": "Hide it from those who join"},
+        )
+        match await self._view.app.push_screen_wait(question):
+            case "shown" | "hidden" as history:
+                await self._client.set_access(room, private=False, history=history)
+            case _:
+                pass
+
+    def show_history_setting(self) -> None:
+        """Tell whether those who join the shown room read what was written before."""
+        if self._is_room("hide"):
+            self.notify(
+                "Who joins this room reads what is written from then on."
+                if self._model.shown.history == "hidden"
+                else "Who joins this room reads what was written before, unless that was hidden."
+            )
+
+    def set_history(self, history: HistorySetting) -> None:
+        """Choose whether those who join the shown room read what was written before."""
+        if self._is_room("hide"):
+            self._do(self._client.set_history(self.conv, history))
 
     def invite(self, person: str) -> None:
         """Invite somebody to the shown room."""

@@ -18,6 +18,7 @@ from gochat.client import (
     Conversation,
     Found,
     HistoryPage,
+    HistorySetting,
     Level,
     Limits,
     Member,
@@ -88,7 +89,10 @@ class ChatClient(Protocol):
     async def kick(self, room: str, name: str) -> Sent: ...
     async def set_topic(self, room: str, topic: str) -> Sent: ...
     async def set_operator(self, room: str, name: str, on: bool = True) -> Sent: ...
-    async def set_access(self, room: str, private: bool) -> Sent: ...
+    async def set_access(
+        self, room: str, private: bool, history: HistorySetting | None = None
+    ) -> Sent: ...
+    async def set_history(self, room: str, history: HistorySetting) -> Sent: ...
 
 
 class OpenClient(Protocol):

@@ -24,6 +24,7 @@ from gochat.client import (
     Conversation,
     Found,
     HistoryPage,
+    HistorySetting,
     IsTyping,
     Level,
     Limits,
@@ -70,6 +71,8 @@ class ScriptedClient:
         self.refusals: dict[str, ChatError | ConnectionLost] = {}
         #: Messages looked at for one page of what a search finds.
         self.looks_at = 20_000
+        #: Of rooms: entries up to this seq are hidden.
+        self.floors: dict[str, int] = {}
         #: What was asked for, for tests to look at.
         self.requests: list[tuple[Any, ...]] = []
         self.token_is_good = True
@@ -266,8 +269,11 @@ class ScriptedClient:
             end = min(len(log), start + limit)
         else:
             start, end = max(0, len(log) - limit), len(log)
+        floor = self.floors.get(conv, 0)
+        start, end = max(start, floor), max(end, floor)
         return HistoryPage(
-            conv=conv, epoch=EPOCH, head=len(log), older=start > 0, newer=end < len(log),
+            conv=conv, epoch=EPOCH, head=len(log), older=start > floor, newer=end < len(log),
+            floor=floor,
             entries=tuple(self._as_it_reads(conv, entry) for entry in log[start:end]),
         )  # fmt: skip
 
@@ -381,10 +387,17 @@ class ScriptedClient:
         self._check("set_operator", room, name, on)
         return self._say(room, self.me, "operator" if on else "member", name)
 
-    async def set_access(self, room: str, private: bool) -> Sent:
+    async def set_access(
+        self, room: str, private: bool, history: HistorySetting | None = None
+    ) -> Sent:
         """Make a room private or public."""
-        self._check("set_access", room, private)
+        self._check("set_access", room, private, history)
         return self._say(room, self.me, "access", "private" if private else "public")
+
+    async def set_history(self, room: str, history: HistorySetting) -> Sent:
+        """Hide a room's history, or show it."""
+        self._check("set_history", room, history)
+        return self._say(room, self.me, "history", history)
 
     # -- the script's part ----------------------------------------------------------------------
 

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias, get_args
 
-from gochat.client import Level
+from gochat.client import HistorySetting, Level
 
 #: What an argument is, for completing it. ``text`` is the rest of the line.
-Kind: TypeAlias = Literal["person", "room", "text", "level", "theme", "command"]
+Kind: TypeAlias = Literal["person", "room", "text", "level", "history", "theme", "command"]
 
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+HISTORY: Final[tuple[HistorySetting, ...]] = get_args(HistorySetting)
 
 
 class CommandContext(Protocol):
@@ -48,8 +49,15 @@ class CommandContext(Protocol):
     def show_topic(self) -> None:
         """Tell the topic of the shown room."""
 
-    def set_access(self, *, private: bool) -> None:
-        """Make the shown room private, or public."""
+    def set_access(self, *, private: bool, history: HistorySetting | None = None) -> None:
+        """Make the shown room private, or public; what becomes of its history is asked for where it
+        has to be known."""
+
+    def show_history_setting(self) -> None:
+        """Tell whether those who join the shown room read what was written before."""
+
+    def set_history(self, history: HistorySetting) -> None:
+        """Choose whether those who join the shown room read what was written before."""
 
     def invite(self, person: str) -> None:
         """Invite somebody to the shown room."""
@@ -149,6 +157,28 @@ def _level(context: CommandContext, given: list[str]) -> None:
         context.set_level(level)
 
 
+def _history_setting(text: str) -> HistorySetting | None:
+    return next((setting for setting in HISTORY if setting == text), None)
+
+
+def _public(context: CommandContext, given: list[str]) -> None:
+    setting = _history_setting(given[0])
+    if given[0] and setting is None:
+        context.notify("Write /public, /public shown or /public hidden.")
+    else:
+        context.set_access(private=False, history=setting)
+
+
+def _history(context: CommandContext, given: list[str]) -> None:
+    setting = _history_setting(given[0])
+    if not given[0]:
+        context.show_history_setting()
+    elif setting is None:
+        context.notify("Write /history, /history shown or /history hidden.")
+    else:
+        context.set_history(setting)
+
+
 COMMANDS: Final[tuple[Command, ...]] = (
     Command("msg", (_PERSON, Argument("TEXT", "text", optional=True)), "write to one person",
             _message, ("query", "dm")),
@@ -173,8 +203,10 @@ COMMANDS: Final[tuple[Command, ...]] = (
             lambda context, a: context.set_operator(_name(a[0]), on=False)),
     Command("private", (), "let only invited people join this room",
             lambda context, a: context.set_access(private=True)),
-    Command("public", (), "let everybody join this room",
-            lambda context, a: context.set_access(private=False)),
+    Command("public", (Argument("HISTORY", "history", optional=True),),
+            "let everybody join this room; shown or hidden: what was written before", _public),
+    Command("history", (Argument("HISTORY", "history", optional=True),),
+            "whether those who join read what was written before: shown or hidden", _history),
     Command("rooms", (), "all rooms, to join or create one",
             lambda context, a: context.open_panel("rooms"), ("list",)),
     Command("members", (), "who is in this room", lambda context, a: context.open_panel("members"),

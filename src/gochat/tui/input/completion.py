@@ -103,6 +103,8 @@ def _command(before: str, sources: Sources) -> Completions:
             candidates = _rooms(value.lstrip("#"), sources)
         case "level":
             candidates = _words(value, commands.LEVELS)
+        case "history":
+            candidates = _words(value, commands.HISTORY)
         case "theme":
             candidates = _words(value, sources.themes)
         case "command":

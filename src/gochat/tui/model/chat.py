@@ -244,6 +244,10 @@ class ChatModel:
                 view.topic = message.text
             case "access":
                 view.private = message.text == "private"
+                if not view.private:
+                    view.history = "shown"
+            case "history":
+                view.history = "hidden" if message.text == "hidden" else "shown"
             case "operator" if message.text == self.me:
                 view.operator = True
             case "member" if message.text == self.me:
@@ -388,14 +392,19 @@ class ChatModel:
         view.epoch = page.epoch
         view.head = max(view.head, page.head)
         self._touched.add(page.conv)
+        if where == "newer" and page.entries and page.entries[0].seq > (timeline.last or 0) + 1:
+            where = "instead"  # what lies between is hidden: the person has joined again
+        seen = None
         match where:
             case "older":
-                return timeline.add_older(page.entries, as_of=page.head, older=page.older)
+                seen = timeline.add_older(page.entries, as_of=page.head, older=page.older)
             case "newer":
                 timeline.add_newer(page.entries, as_of=page.head, newer=page.newer)
             case "instead":
                 timeline.reset(page.entries, as_of=page.head, older=page.older, newer=page.newer)
-        return len(timeline) - before
+        if page.floor and not timeline.older:
+            timeline.note_hidden()
+        return len(timeline) - before if seen is None else seen
 
     def mark_read(self, seq: int) -> None:
         """The shown conversation is read up to `seq`."""
@@ -528,4 +537,5 @@ def _describe(view: ConversationView, conversation: Conversation) -> None:
     )  # fmt: skip
     view.level, view.topic = conversation.level, conversation.topic
     view.operator, view.private = conversation.operator, conversation.private
+    view.history = conversation.history
     view.joined = True

@@ -26,11 +26,12 @@ class TimelineEntry:
     """What is seen of one log entry, or of one message on its way there.
 
     `key` is unique in the timeline. It is the seq, or the `cid` of what has no seq yet, or for what
-    is in no log (somebody came online) a name of its own. `kind` is ``presence`` for the last.
+    is in no log a name of its own. That is what has the `kind` ``presence`` (somebody came online)
+    or ``hidden``: what was written before is hidden from this person.
     """
 
     key: str
-    kind: EntryKind | Literal["presence"]
+    kind: EntryKind | Literal["presence", "hidden"]
     sender: str
     text: str
     ts: int

@@ -91,6 +91,12 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
             text = f"{who} made {subject} a member without operator rights"
         case "access":
             text = f"{who} made this room {entry.text}"
+        case "history" if entry.text == "hidden":
+            text = f"{who} hid earlier messages from those who join from now on"
+        case "history":
+            text = f"{who} let those who join read messages from here on"
+        case "hidden":
+            text = "Messages before you joined are hidden"
         case _:
             text = entry.text
     return LogNotice(key=entry.key, time=at, text=text, group=group, who=entry.sender)

@@ -191,6 +191,15 @@ class Timeline:
             TimelineEntry(key=f"n{self._notices}", kind=kind, sender=sender, text=text, ts=ts)
         )
 
+    def note_hidden(self) -> None:
+        """Have a line at the top that says that what was before is hidden from this person."""
+        first = next(iter(self.entries), None)
+        if first is None or first.kind != "hidden":
+            ts = first.ts if first is not None else 0
+            entry = TimelineEntry(key="hidden", kind="hidden", sender="", text="", ts=ts)
+            self.entries.insert(0, entry)
+            self._changes.append(Prepended((entry,)))
+
     def _append(self, message: Message, *, as_of: int) -> TimelineEntry | None:
         self.last = message.seq
         if self.first is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from gochat.client import ConnectionState, Level
+from gochat.client import ConnectionState, HistorySetting, Level
 from gochat.tui.model.entries import Change
 from gochat.tui.model.timeline import Timeline
 
@@ -15,8 +15,9 @@ class ConversationView:
     """One conversation as this person sees it.
 
     `conv` is its address, ``#room`` or ``@name``. `head` is the newest seq there is, as far as is
-    known. `joined` is False of a room that one has left, while it is still looked at. `divider` is
-    the seq after which the messages were unread when the conversation was opened.
+    known. `history` says whether those who join a room read what was written before. `joined` is
+    False of a room that one has left, while it is still looked at. `divider` is the seq after which
+    the messages were unread when the conversation was opened.
     """
 
     conv: str
@@ -30,6 +31,7 @@ class ConversationView:
     topic: str = ""
     operator: bool = False
     private: bool = False
+    history: HistorySetting = "shown"
     joined: bool = True
     divider: int | None = None
     draft: str = ""
