@@ -73,7 +73,7 @@ def test_expired_certificate_does_not_replace_one_that_expires_later(
         loaded.reload()
     assert (loaded.context is before) is kept
     assert loaded.expires == EXPIRES + timedelta(days=max(0, new))
-    assert lines[0]["event"] == ("certificate not reloaded" if kept else "certificate reloaded")
+    assert lines[0]["event"] == ("certificate reload failed" if kept else "certificate reloaded")
     assert ("expired at 2040-05-31" in lines[0].get("reason", "")) is kept
 
 

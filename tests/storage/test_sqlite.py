@@ -24,8 +24,9 @@ from storing import NOON, Chat, Following, account, draft, follow
 from gochat.chat.store import Appended, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
+from gochat.storage.common import worker
 from gochat.storage.maintenance import check, states
-from gochat.storage.sqlite import SqliteStore, database, indexer, search, writer
+from gochat.storage.sqlite import SqliteStore, database, indexer, search
 from gochat.storage.sqlite.transaction import Transaction
 
 pytestmark = pytest.mark.trio
@@ -55,7 +56,7 @@ def writer_held_up(chat: Chat) -> Iterator[Callable[[], None]]:
     is_held, may_go_on = threading.Event(), threading.Event()
     held = _Held(is_held, may_go_on)
     inside(chat)._writer._queue.put(held)  # type: ignore[arg-type]  # a write's double
-    inside(chat)._writer._waiting += 1
+    inside(chat)._writer.waiting += 1
     # Before that, it would take what comes next into the same transaction.
     assert is_held.wait(PATIENCE)
     try:
@@ -242,7 +243,7 @@ async def test_all_who_wait_for_a_locked_database_wait_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.3)
-    monkeypatch.setattr(writer, "MAX_GROUP", 1)
+    monkeypatch.setattr(worker, "MAX_GROUP", 1)
     waits = 0
     begin = Transaction.begin
 
@@ -406,7 +407,7 @@ async def test_writes_that_wait_when_damage_is_met_are_refused(path: Path) -> No
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.start_soon(meet)
                 await trio.testing.wait_all_tasks_blocked()
-                for number in range(1, 2 * writer.MAX_GROUP):
+                for number in range(1, 2 * worker.MAX_GROUP):
                     nursery.start_soon(write, number)
                 await trio.testing.wait_all_tasks_blocked()
                 let_go()
@@ -800,7 +801,7 @@ async def test_one_callers_fault_is_not_the_others(path: Path) -> None:
 async def test_too_many_waiting_writes_are_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "MAX_WAITING", 3)
+    monkeypatch.setattr(worker, "MAX_WAITING", 3)
     async with opened(path) as chat:
         await chat.register("Mei")
         async with trio.open_nursery() as nursery:

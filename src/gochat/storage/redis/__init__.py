@@ -104,41 +104,41 @@ class RedisStore:
     # -- accounts and tokens --------------------------------------------------------------------
 
     async def create_account(self, account: Account) -> bool:
-        return await self._writer.run(self._people.create_account(account))
+        return await self._writer.carry_out(self._people.create_account(account))
 
     async def account(self, key: NameKey) -> Account | None:
-        return await self._reader.run(self._people.account(key))
+        return await self._reader.carry_out(self._people.account(key))
 
     async def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
-        return await self._reader.run(self._people.display_names(keys))
+        return await self._reader.carry_out(self._people.display_names(keys))
 
     async def change_password(self, proved: Account, password_hash: str) -> bool:
-        return await self._writer.run(self._people.change_password(proved, password_hash))
+        return await self._writer.carry_out(self._people.change_password(proved, password_hash))
 
     async def rehash_password(self, proved: Account, password_hash: str) -> bool:
-        return await self._writer.run(self._people.rehash_password(proved, password_hash))
+        return await self._writer.carry_out(self._people.rehash_password(proved, password_hash))
 
     async def add_token(self, token: Token, address: str | None = None) -> None:
-        await self._writer.run(self._people.add_token(token, address, self._clock()))
+        await self._writer.carry_out(self._people.add_token(token, address, self._clock()))
 
     async def last_login(self, account: NameKey, address: str) -> int | None:
-        return await self._reader.run(self._people.last_login(account, address))
+        return await self._reader.carry_out(self._people.last_login(account, address))
 
     async def token(self, digest: bytes, now: int) -> Token | None:
-        return await self._reader.run(self._people.token(digest, now))
+        return await self._reader.carry_out(self._people.token(digest, now))
 
     async def renew_token(self, digest: bytes, expires: int, address: str) -> bool:
-        return await self._writer.run(
+        return await self._writer.carry_out(
             self._people.renew_token(digest, expires, address, self._clock())
         )
 
     async def revoke_token(self, digest: bytes) -> None:
-        await self._writer.run(self._people.revoke_token(digest))
+        await self._writer.carry_out(self._people.revoke_token(digest))
 
     # -- the log --------------------------------------------------------------------------------
 
     async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
-        done = await self._writer.run(self._log.append(drafts))
+        done = await self._writer.carry_out(self._log.append(drafts))
         last = {one.placed.partition: one.placed for one in done if one.placed is not None}
         for placed in last.values():
             await self._order.delivered(placed.partition, placed.epoch, placed.position)
@@ -164,7 +164,7 @@ class RedisStore:
     ) -> Page:
         assert as_of is None or isinstance(as_of, tuple)
         operation = self._reading.page(conversation, viewer, before, after, limit, as_of)
-        page = await self._reader.run(operation)
+        page = await self._reader.carry_out(operation)
         self._require_history(as_of, conversation, page.epoch)
         return page
 
@@ -188,17 +188,17 @@ class RedisStore:
     ) -> Waiting:
         assert as_of is None or isinstance(as_of, tuple)
         operation = self._reading.waiting(conversation, viewer, after, limit, as_of)
-        epoch, waiting = await self._reader.run(operation)
+        epoch, waiting = await self._reader.carry_out(operation)
         self._require_history(as_of, conversation, epoch)
         return waiting
 
     async def message(
         self, conversation: ConversationKey, seq: int, *, viewer: NameKey
     ) -> Message | None:
-        return await self._reader.run(self._reading.message(conversation, seq, viewer))
+        return await self._reader.carry_out(self._reading.message(conversation, seq, viewer))
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
-        return await self._reader.run(self._log.find_by_cid(draft))
+        return await self._reader.carry_out(self._log.find_by_cid(draft))
 
     async def search(
         self,
@@ -210,46 +210,46 @@ class RedisStore:
         limit: int,
     ) -> tuple[list[Message], str | None]:
         operation = self._search.search(viewer, query, conversation, cursor, limit)
-        hits, more, looked_through = await self._searcher.run(operation)
+        hits, more, looked_through = await self._searcher.carry_out(operation)
         spent(looked_through * PER_ENTRY)
         return hits, more
 
     # -- a person's conversations ---------------------------------------------------------------
 
     async def conversation_keys(self, person: NameKey) -> dict[ConversationKey, int]:
-        return await self._reader.run(self._reading.conversation_keys(person))
+        return await self._reader.carry_out(self._reading.conversation_keys(person))
 
     async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:
-        return await self._reader.run(self._reading.private_markers(person))
+        return await self._reader.carry_out(self._reading.private_markers(person))
 
     async def conversations(
         self, person: NameKey, *, after: str, limit: int
     ) -> tuple[list[Conversation], bool]:
-        return await self._reader.run(self._reading.conversations(person, after, limit))
+        return await self._reader.carry_out(self._reading.conversations(person, after, limit))
 
     async def conversation(
         self, person: NameKey, conversation: ConversationKey
     ) -> Conversation | None:
-        return await self._reader.run(self._reading.conversation(person, conversation))
+        return await self._reader.carry_out(self._reading.conversation(person, conversation))
 
     async def mark_read(self, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
-        return await self._writer.run(self._people.mark_read(person, conversation, seq))
+        return await self._writer.carry_out(self._people.mark_read(person, conversation, seq))
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
-        await self._writer.run(self._people.set_level(person, conversation, level))
+        await self._writer.carry_out(self._people.set_level(person, conversation, level))
 
     # -- rooms ----------------------------------------------------------------------------------
 
     async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
-        return await self._reader.run(self._reading.room(key, person))
+        return await self._reader.carry_out(self._reading.room(key, person))
 
     async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
-        return await self._reader.run(self._reading.rooms(person, after, limit))
+        return await self._reader.carry_out(self._reading.rooms(person, after, limit))
 
     async def members(
         self, key: ConversationKey, *, after: str, limit: int
     ) -> tuple[list[Member], int, bool]:
-        return await self._reader.run(self._reading.members(key, after, limit))
+        return await self._reader.carry_out(self._reading.members(key, after, limit))
 
     @property
     def _reader(self) -> PipelineWorker:

@@ -15,6 +15,7 @@ import trio
 
 from gochat.chat.store import Batch, Cursor, Logged
 from gochat.errors import LogInterrupted, StoreCorrupt
+from gochat.storage.common.followers import Followers
 from gochat.storage.redis.link.epoch_tracker import Break
 
 #: Seconds for which an acknowledgement is held back until this node has delivered the entry. That
@@ -31,19 +32,6 @@ class Placed(NamedTuple):
     entry: Logged
 
 
-class _Follower:
-    __slots__ = ("deliver", "failure", "has_failed")
-
-    def __init__(self, deliver: Callable[[Batch], None]) -> None:
-        self.deliver = deliver
-        self.failure: Exception | None = None
-        self.has_failed = trio.Event()
-
-    def fail(self, error: Exception) -> None:
-        self.failure = error
-        self.has_failed.set()
-
-
 class Order:
     """Delivers entries in the order of their positions. Used in the Trio thread."""
 
@@ -51,18 +39,14 @@ class Order:
         self._epochs = list(epochs)
         self._positions = list(positions)
         self._histories = 0  # how often it went on elsewhere
-        self._followers: dict[_Follower, None] = {}
+        self._followers = Followers(self.cursor())
         self._progress = trio.Event()
         self._has_watchers = False
-        self._damage: StoreCorrupt | None = None
 
     def fail(self, damage: StoreCorrupt) -> None:
         """Give up: who follows, now or later, gets the reason."""
-        self._damage = damage
-        followers, self._followers = self._followers, {}
-        for follower in followers:
-            follower.fail(damage)
-        self._tell_watchers()
+        self._followers.fail(damage)
+        self._wake_watchers()
 
     def cursor(self) -> tuple[int, ...]:
         """Return where all has been delivered: :meth:`positions`, and a number of their history."""
@@ -90,14 +74,8 @@ class Order:
                 fresh.append(entry)
         if not fresh:
             return
-        batch = Batch(fresh, self.cursor())
-        for follower in tuple(self._followers):
-            try:
-                follower.deliver(batch)
-            except Exception as error:  # its own fault, which must not be the writers'
-                self._followers.pop(follower, None)
-                follower.fail(error)
-        self._tell_watchers()
+        self._followers.deliver(Batch(fresh, self.cursor()))
+        self._wake_watchers()
 
     def skip(self, breaks: Iterable[Break]) -> None:
         """Go on at other positions: those who followed have to start anew."""
@@ -105,10 +83,11 @@ class Order:
         for one in breaks:
             self._epochs[one.partition] = one.epoch
             self._positions[one.partition] = one.position
-        followers, self._followers = self._followers, {}
-        for follower in followers:
-            follower.fail(LogInterrupted("the log can't be followed on: its history is another"))
-        self._tell_watchers()
+        self._followers.cursor = self.cursor()
+        self._followers.interrupt(
+            lambda: LogInterrupted("the log can't be followed further: its history has changed")
+        )
+        self._wake_watchers()
 
     async def delivered(self, partition: int, epoch: str, position: int) -> None:
         """Wait until an entry was delivered; but not for long."""
@@ -125,19 +104,9 @@ class Order:
         self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[Cursor]
     ) -> None:
         """See :meth:`gochat.chat.store.Store.follow`. Raises what `deliver` raised, too."""
-        if self._damage is not None:
-            raise self._damage
-        follower = _Follower(deliver)
-        self._followers[follower] = None
-        task_status.started(self.cursor())
-        try:
-            await follower.has_failed.wait()
-            assert follower.failure is not None
-            raise follower.failure
-        finally:
-            self._followers.pop(follower, None)
+        await self._followers.follow(deliver, task_status)
 
-    def _tell_watchers(self) -> None:
+    def _wake_watchers(self) -> None:
         if self._has_watchers:
             self._has_watchers = False
             self._progress.set()

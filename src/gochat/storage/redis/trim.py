@@ -35,7 +35,7 @@ async def shorten_feeds(
         if len(looks) <= LOOKS:
             continue
         try:
-            await worker.run(_shorten(keys, looks[0]))
+            await worker.carry_out(_shorten(keys, looks[0]))
         except StoreUnavailable as error:
             log.debug("feed trim failed", reason=str(error))
 

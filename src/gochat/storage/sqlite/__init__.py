@@ -43,13 +43,13 @@ from gochat.chat.store import (
 )
 from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
+from gochat.storage.common.followers import Followers
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.sqlite import database, files, history, lock, people
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import Location, mapped_errors
 from gochat.storage.sqlite.files import FileIdentity
 from gochat.storage.sqlite.finder import Finder
-from gochat.storage.sqlite.followers import Followers
 from gochat.storage.sqlite.log import Log
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.watch import Watch

@@ -6,26 +6,23 @@ commands of all of them as one pipeline; with the answers it goes on with all of
 has its result. So a round trip costs the same for one caller as for a hundred, and what needs two
 round trips takes two, however many need them.
 
-A worker has a thread and connections of its own. The thread is not one of Trio's pool: measured for
-the SQLite writer, that makes half a round trip's time.
+A worker has a thread and connections of its own (:mod:`gochat.storage.common.worker`).
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
-from queue import Empty, SimpleQueue
-from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 import structlog
-import trio
 from msgspec import Struct
 
 from gochat.chat.health import StoreHealth
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
+from gochat.storage.common.worker import Job, Worker, running
 from gochat.storage.redis.link.epoch_tracker import EpochTracker
 from gochat.storage.redis.link.topology import RedisProcess, Topology
 from gochat.storage.redis.link.wire import Arguments, Broken, Refused, Reply, Wire, damaged
@@ -34,12 +31,6 @@ from gochat.storage.redis.scripts import Script
 log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
-
-#: Requests that may wait in one worker; who comes when it is full is told to try again.
-MAX_WAITING: Final = 10_000
-#: Requests carried together: enough to make a round trip's cost small for each, few enough that
-#: the first one does not wait long for the last.
-MAX_GROUP: Final = 256
 
 #: Refusals that say that another server is the right one now.
 _MOVED: Final = frozenset({"MOVED", "ASK", "READONLY", "CLUSTERDOWN", "MASTERDOWN"})
@@ -235,15 +226,13 @@ class WorkerConnections:
         self._wires = {server: one for server, one in self._wires.items() if one is not wire}
 
 
-class _Job(Generic[T]):
-    __slots__ = ("error", "operation", "result", "task", "wanted")
+class _Job(Job[T]):
+    __slots__ = ("operation", "wanted")
 
-    def __init__(self, operation: Operation[T], task: trio.lowlevel.Task) -> None:
+    def __init__(self, operation: Operation[T]) -> None:
+        super().__init__()
         self.operation = operation
-        self.task: trio.lowlevel.Task | None = task  # None: nobody waits for it any more
         self.wanted: Sequence[RedisCommand] = ()
-        self.result: T | None = None
-        self.error: Exception | None = None
 
     def go_on(self, replies: list[Reply] | None) -> bool:
         """Take the answers and find out what is wanted next; False if it is done."""
@@ -267,11 +256,8 @@ class _Job(Generic[T]):
         return True
 
 
-class PipelineWorker:
-    """Carries out operations. Made by :func:`open_pipeline_worker`; used in the Trio thread.
-
-    `waiting` counts the requests that are not done.
-    """
+class PipelineWorker(Worker[_Job[object]]):
+    """Carries out operations. Made by :func:`open_pipeline_worker`; used in the Trio thread."""
 
     def __init__(
         self,
@@ -281,18 +267,11 @@ class PipelineWorker:
         health: StoreHealth,
         settled: Callable[[], None] | None,
     ) -> None:
-        self._name = name
-        self._health = health
+        super().__init__(name, integrity, health)
         self._connections = connections
-        self._integrity = integrity
         self._settled = settled
-        self._queue: SimpleQueue[_Job[object] | None] = SimpleQueue()
-        self.waiting = 0
-        self._is_open = True
-        self._stopped = trio.Event()
-        self._trio = trio.lowlevel.current_trio_token()
 
-    async def run(self, operation: Operation[T]) -> T:
+    async def carry_out(self, operation: Operation[T]) -> T:
         """Carry out operations, together with what others want; return their result.
 
         When cancelled, they go on without their caller.
@@ -301,69 +280,22 @@ class PipelineWorker:
             StoreUnavailable: Redis can't be reached, or refuses; what was sent may have happened.
             StoreCorrupt: the data is damaged. Nothing is sent from then on.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self._integrity.require()
-        if not self._is_open:
-            raise StoreUnavailable("the store is closed")
-        if self.waiting >= MAX_WAITING:
-            raise StoreUnavailable("too many requests are waiting")
-        self.waiting += 1
-        job: _Job[T] = _Job(operation, trio.lowlevel.current_task())
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            job.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self._queue.put(cast("_Job[object]", job))
-        await trio.lowlevel.wait_task_rescheduled(abort)
-        if job.error is None:
-            self._health.succeeded(self._name)
-        else:
-            if isinstance(job.error, StoreUnavailable):
-                self._health.failed(self._name, job.error)
-            raise job.error
-        return cast("T", job.result)
-
-    async def _close(self) -> None:
-        self._is_open = False
-        self._queue.put(None)
-        with trio.CancelScope(shield=True):
-            await self._stopped.wait()
+        await self.require_open()
+        return await self.submit(_Job(operation))
 
     def _settle(self, jobs: list[_Job[object]]) -> None:
-        self.waiting -= len(jobs)
         if self._settled is not None:
             self._settled()
-        for job in jobs:
-            if job.task is not None:
-                trio.lowlevel.reschedule(job.task)
-                job.task = None
+        self._finish(jobs)
 
     # -- in the worker's thread -------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         try:
             while (group := self._take()) is not None:
                 self._carry_out(group)
         finally:
             self._connections.close()
-            self._trio.run_sync_soon(self._stopped.set)
-
-    def _take(self) -> list[_Job[object]] | None:
-        job = self._queue.get()
-        if job is None:
-            return None
-        group = [job]
-        while len(group) < MAX_GROUP:
-            try:
-                job = self._queue.get_nowait()
-            except Empty:
-                break
-            if job is None:
-                self._queue.put(None)  # it is the last one, also of the next turn
-                break
-            group.append(job)
-        return group
 
     def _carry_out(self, group: list[_Job[object]]) -> None:
         active = group
@@ -411,9 +343,5 @@ async def open_pipeline_worker(
     those who wait for them are woken.
     """
     worker = PipelineWorker(name, connections, integrity, health, settled)
-    # A daemon, so that an interpreter that is torn down without leaving the block still ends.
-    threading.Thread(target=worker._run, name=f"gochat redis {name}", daemon=True).start()
-    try:
+    async with running(worker, f"gochat redis {name}"):
         yield worker
-    finally:
-        await worker._close()

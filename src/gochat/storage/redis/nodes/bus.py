@@ -158,7 +158,7 @@ class RedisNodeBus:
             take=self.take,
             doubt=self.doubt,
         )
-        tail.position = await _patiently(lambda: self._worker.run(self._newest()))
+        tail.position = await _patiently(lambda: self._worker.carry_out(self._newest()))
         tail.start()
         try:
             await _patiently(self._beat)
@@ -173,7 +173,7 @@ class RedisNodeBus:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(tail.join)
                 with trio.move_on_after(FAREWELL), suppress(StoreUnavailable):
-                    await self._worker.run(self._say_goodbye())
+                    await self._worker.carry_out(self._say_goodbye())
 
     # -- telling --------------------------------------------------------------------------------
 
@@ -199,11 +199,11 @@ class RedisNodeBus:
             try:
                 if self._must_republish:
                     self._must_republish = False
-                    await self._worker.run(self._republish())
+                    await self._worker.carry_out(self._republish())
                     # In that are all who came and left.
                     events = [n for n in events if not isinstance(n, Arrived | Left)]
                 if events:
-                    await self._worker.run(self._append(events))
+                    await self._worker.carry_out(self._append(events))
                     for event in events:
                         if isinstance(event, Revoked) and event.receipt in self._receipts:
                             self._receipts[event.receipt].published.set()
@@ -286,7 +286,7 @@ class RedisNodeBus:
     async def _prolong(self) -> set[Node]:
         """Prolong the lease; return which nodes have one."""
         asked = trio.current_time()
-        had, alive = await self._worker.run(self._look())
+        had, alive = await self._worker.carry_out(self._look())
         if not had:
             self._was_away()
         self._leased_until = max(self._leased_until, asked + self._lease / 1000)
@@ -338,7 +338,7 @@ class RedisNodeBus:
                 self._has_doubts.set()
 
     async def _resynchronise(self) -> None:
-        people = await self._worker.run(self._everybody())
+        people = await self._worker.carry_out(self._everybody())
         for node, here in people.items():
             self._known.add(node)
             self._receive(node, [Here(here)])

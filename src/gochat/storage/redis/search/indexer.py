@@ -105,7 +105,7 @@ class Indexer:
         while True:
             try:
                 if self._waiting or self._engine.is_doubted or trio.current_time() >= look_at:
-                    is_there = await worker.run(self._engine.prepare())
+                    is_there = await worker.carry_out(self._engine.prepare())
                     if is_there is not was_there:
                         log.info("Redis search ready", query_engine=is_there)
                         was_there, look_at = is_there, trio.current_time()
@@ -131,7 +131,7 @@ class Indexer:
             since = trio.current_time()
             try:
                 operation = self._write(keys) if self._engine.is_there else self._drop(keys)
-                left |= dict.fromkeys(await worker.run(operation))
+                left |= dict.fromkeys(await worker.carry_out(operation))
             except StoreUnavailable:
                 self.note((*keys, *alone, *left))
                 raise
@@ -146,15 +146,15 @@ class Indexer:
     # -- all conversations ----------------------------------------------------------------------
 
     async def _look_at_all(self, worker: PipelineWorker) -> None:
-        for partition in await worker.run(self._partitions()):
+        for partition in await worker.carry_out(self._partitions()):
             cursor = 0
             while True:
-                cursor, found = await worker.run(self._find(partition, cursor))
+                cursor, found = await worker.carry_out(self._find(partition, cursor))
                 await self._work(worker, found)
                 if not cursor:
                     break
             if not self._engine.is_there:
-                await worker.run(self._note_no_index(partition))
+                await worker.carry_out(self._note_no_index(partition))
 
     def _partitions(self) -> Operation[list[int]]:
         """Find the partitions of which something may be in the index, or should be."""
