@@ -1,8 +1,4 @@
-"""The app: it opens a client, feeds the model from its events, and shows one of two screens.
-
-Longer than most: it is the one place that knows client, model, settings and screens. What can be
-told apart from these four is elsewhere.
-"""
+"""The app: it shows one of two screens, draws the changes of the model, and keeps the settings."""
 
 from __future__ import annotations
 
@@ -42,14 +38,14 @@ from gochat.tui.widgets.row_list import RowList
 
 #: Seconds between two repaints while much happens: what people see as smooth.
 FRAME: Final = 1 / 30
-#: Seconds after which a draft is kept that the power may end.
+#: Seconds after which a draft is saved, for when the power fails.
 _DRAFTS_INTERVAL: Final = 5.0
 
 
 class GochatApp(App[None]):
     """The chat in a terminal.
 
-    `server` is the address to begin with, or None for the one used last. `open_client` opens a
+    `server` is the address to offer, or None for the one used last. `open_client` opens a
     client; a scripted one in tests and in the demo. `credentials` log in without asking.
     """
 
@@ -83,7 +79,7 @@ class GochatApp(App[None]):
         self._session: ChatSession | None = None
         self._flush_due = False
         self._flushed_at = 0.0
-        #: False while the terminal says that another window or pane has the focus.
+        #: False while another window or pane has the focus, where the terminal reports it.
         self.is_in_front = True
         self._notifier = Notifier(self._write, clock)
         self._collector = IdleCollector()
@@ -113,7 +109,7 @@ class GochatApp(App[None]):
         return self._now()
 
     async def on_mount(self) -> None:
-        """Show the form, or go on where the last session was."""
+        """Show the form, or resume the last session."""
         self.animation_level = "full" if self.preferences.settings.animations else "none"
         self.set_keymap(self.keymap.overrides)
         session = self.state.session(self._server)
@@ -133,7 +129,7 @@ class GochatApp(App[None]):
             self.log_in(form, Credentials(server, session.name, ""), session.token)
 
     async def on_event(self, event: events.Event) -> None:
-        """Make the collector wait while somebody types, which is also a sign of being here."""
+        """Delay collections while the person types; typing also shows that the app is in front."""
         if isinstance(event, events.InputEvent):
             self._collector.touched()
             if isinstance(event, (events.Key, events.MouseDown)):
@@ -156,7 +152,7 @@ class GochatApp(App[None]):
         if isinstance(self.screen, ChatScreen):
             self.screen.look()
 
-    # -- the session ----------------------------------------------------------------------------
+    # -- the session ------------------------------------------------------------------------------
 
     @on(ConnectScreen.Submitted)
     def _submitted(self, event: ConnectScreen.Submitted) -> None:
@@ -170,7 +166,7 @@ class GochatApp(App[None]):
 
     @work(exclusive=True, group="session")
     async def log_in(self, form: ConnectScreen, wanted: Credentials, token: str | None) -> None:
-        """Log in as the form says, and stay until the session ends."""
+        """Log in with what the form holds, and follow the session until it ends."""
         form.show_progress(f"Connecting to {addresses.shorten(wanted.server)}…")
         async with AsyncExitStack() as stack:
             try:
@@ -224,7 +220,7 @@ class GochatApp(App[None]):
                 screen.keep_draft()  # the model learns a moment later what the field has
         self._session.keep_drafts()
 
-    # -- from the model to the screen ------------------------------------------------------------
+    # -- from the model to the screen -------------------------------------------------------------
 
     def model_changed(self) -> None:
         """Draw the changes of the model: at once, or with the next frame."""
@@ -272,15 +268,15 @@ class GochatApp(App[None]):
         self.notify(text, title=title, severity="warning", markup=False, timeout=seconds)
 
     def _painted(self) -> None:
-        """Count the next frame from here: however long painting takes, keys get as long, too."""
+        """Count the next frame from here, so that keys get as much time as painting takes."""
         self._flushed_at = time.monotonic()
 
     def _write(self, sequence: str) -> None:
-        """Send a sequence to the terminal that Textual has no word for."""
+        """Send a control sequence that Textual does not support to the terminal."""
         if self._driver is not None and not self.is_headless and not self._batch_count:
             self._driver.write(sequence)
 
-    # -- what holds everywhere ------------------------------------------------------------------
+    # -- settings, help and the palette -----------------------------------------------------------
 
     def choose_theme(self, theme: str) -> None:
         """Change the colours, for good."""
@@ -290,7 +286,7 @@ class GochatApp(App[None]):
         self._apply(msgspec.structs.replace(self.preferences.settings, theme=theme))
 
     def _apply(self, settings: Settings) -> None:
-        """Have the app look and behave as `settings` say, and keep them."""
+        """Apply `settings`, and keep them."""
         self.preferences = dataclasses.replace(self.preferences, settings=settings)
         self.theme = settings.theme
         self.animation_level = "full" if settings.animations else "none"
@@ -364,6 +360,6 @@ class GochatApp(App[None]):
                 screen.actions.carry_out(f"/{name}")
 
     def action_help_quit(self) -> None:
-        """Ctrl+C, where nothing is selected: say what it does, and what quits."""
+        """Ctrl+C, where nothing is selected: show what it does, and what quits."""
         self.notify(f"Ctrl+C copies what is selected. {self.keymap.shown('quit')} quits.",
                     markup=False, timeout=3)  # fmt: skip

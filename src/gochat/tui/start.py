@@ -76,5 +76,5 @@ def _run(app: GochatApp) -> int:
     end_with_terminal(app.keep_drafts)
     with kept_title():
         asyncio.run(_run_until_signalled(app))
-    # None: nobody left it, and it was no exception in a task: one in Textual's thread for keys.
+    # None: neither left nor failed in a task, so Textual's thread for keys has failed.
     return 1 if app.return_code is None else app.return_code

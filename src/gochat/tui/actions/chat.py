@@ -1,5 +1,7 @@
-"""What commands, the palette and the keys of a message do: it asks, opens panels, and has the
-controller do the rest."""
+"""What commands, the palette and the keys of a message do.
+
+What needs a question or a dialog begins here; the controller does what follows.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +52,11 @@ class ChatActions:
         self._controller.do(work, then)
 
     def _ask(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run what opens a panel and waits for its answer."""
+        """Run a task that opens a dialog and waits for its answer."""
         self._controller.spawn(work)
 
     def _open(self, panel: Picker, then: Callable[[str], None]) -> None:
-        """Open a panel at once, for the next key is meant for it; `then` gets what is chosen."""
+        """Open a picker at once, since the next key is meant for it; `then` gets the choice."""
 
         def chosen(key: str | None) -> None:
             if key is not None:
@@ -63,7 +65,7 @@ class ChatActions:
         self._view.app.push_screen(panel, chosen)
 
     def _load(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
-        """Ask the server for what an open panel shows."""
+        """Request what an open picker shows."""
 
         async def load() -> None:
             then(await work)
@@ -73,20 +75,20 @@ class ChatActions:
     def _is_room(self, doing: str) -> bool:
         if self._model.shown.is_room:
             return True
-        self.notify(f"This is no room: there is nothing to {doing} here.")
+        self.notify(f"This is not a room: there is nothing to {doing} here.")
         return False
 
-    # -- moving ---------------------------------------------------------------------------------
+    # -- moving -----------------------------------------------------------------------------------
 
     def open_conversation(self, conv: str) -> None:
-        """Show a conversation; of a room that one is not in, ask to join it."""
+        """Show a conversation, or join the room if the person is not in it."""
         if conv.startswith("#") and self._model.find(conv) is None:
             self.join(conv)
         else:
             self._view.open_conversation(conv)
 
     def switch(self) -> None:
-        """Open the switcher; the rooms that can be joined come when the server has told them."""
+        """Open the switcher; rooms to join are added when the server's list arrives."""
         switcher = Switcher(self._model, self._controller.rooms)
         self._open(switcher, self.open_conversation)
         self._load(self._controller.load_rooms(), switcher.add_rooms)
@@ -95,7 +97,7 @@ class ChatActions:
         """Send a message."""
         self._controller.send(conv, text)
 
-    # -- rooms ----------------------------------------------------------------------------------
+    # -- rooms ------------------------------------------------------------------------------------
 
     def join(self, room: str) -> None:
         """Become a member of a room, and show it."""
@@ -111,8 +113,8 @@ class ChatActions:
         except ChatError as error:
             if error.code is not ErrorCode.UNKNOWN_CONVERSATION:
                 raise
-            told = f"There is no room {room} that you can join. If there is none: /create {room}"
-            raise ChatError(error.code, told) from error
+            text = f"There is no room {room} that you can join. If there is none: /create {room}"
+            raise ChatError(error.code, text) from error
 
     def leave(self, conv: str) -> None:
         """Leave a room after asking, or take a private conversation out of the list."""
@@ -141,7 +143,7 @@ class ChatActions:
         )
 
     def show_topic(self) -> None:
-        """Tell the topic of the shown room."""
+        """Show the topic of the shown room."""
         if self._is_room("read"):
             self.notify(one_line(self._model.shown.topic) or "This room has no topic.")
 
@@ -189,7 +191,7 @@ class ChatActions:
             self._do(self._client.set_history(self.conv, history))
 
     def invite(self, person: str) -> None:
-        """Invite somebody to the shown room."""
+        """Invite a person to the shown room."""
         if self._is_room("invite to"):
             self._do(
                 self._client.invite(self.conv, person),
@@ -197,7 +199,7 @@ class ChatActions:
             )
 
     def kick(self, person: str) -> None:
-        """Remove somebody from the shown room, after asking."""
+        """Remove a person from the shown room, after asking."""
         if self._is_room("remove somebody from"):
             self._ask(self._kick(self.conv, person))
 
@@ -207,18 +209,18 @@ class ChatActions:
             await self._client.kick(room, person)
 
     def set_operator(self, person: str, *, on: bool) -> None:
-        """Make somebody an operator of the shown room, or no longer one."""
+        """Make a person an operator of the shown room, or an ordinary member again."""
         if self._is_room("be an operator of"):
             self._do(self._client.set_operator(self.conv, person, on))
 
-    # -- the person -----------------------------------------------------------------------------
+    # -- the person -------------------------------------------------------------------------------
 
     def away(self, text: str | None) -> None:
         """Set the away notice, or take it back."""
         self._do(self._client.away(text))
 
     def set_level(self, level: Level) -> None:
-        """Choose what to be told of in the shown conversation."""
+        """Choose which messages of the shown conversation notify the person."""
         self._controller.set_level(self.conv, level)
         words = {"all": "everything", "mentions": "mentions only", "none": "nothing"}
         self.notify(f"You will be told of {words[level]} in {one_line(self.conv)}.")
@@ -243,7 +245,7 @@ class ChatActions:
         """Leave the app."""
         self._view.app.exit()
 
-    # -- panels ---------------------------------------------------------------------------------
+    # -- panels -----------------------------------------------------------------------------------
 
     def open_panel(self, panel: str, text: str = "") -> None:
         """Open a panel by its name."""
@@ -340,7 +342,7 @@ class ChatActions:
                 "other devices are logged out."
             )
 
-    # -- a message ------------------------------------------------------------------------------
+    # -- a message --------------------------------------------------------------------------------
 
     def act(self, entry: TimelineEntry, action: ActionName) -> None:
         """Do something with a message."""
@@ -399,7 +401,7 @@ class ChatActions:
         self._open(EmojiPicker(given), lambda sign: self._controller.react(conv, seq, sign))
 
     def carry_out(self, text: str) -> bool:
-        """Do what a slash command says; False if it says nothing that can be done."""
+        """Run a slash command; return False if it is invalid."""
         problem = commands.carry_out(text, self)
         if problem is not None:
             self._view.app.notify(problem, severity="warning", markup=False, timeout=6)

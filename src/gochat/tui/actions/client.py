@@ -1,7 +1,7 @@
 # ruff: noqa: D102 – each method does what the method of gochat.client.Client does
 """What the app needs of a client: the part of :class:`gochat.client.Client` that it uses.
 
-The app is written against this, so that a scripted client can take the real one's place, in
+The app is written against this, so that a scripted client can replace it in
 ``gochat tui --demo`` and in tests.
 """
 

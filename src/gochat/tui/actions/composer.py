@@ -1,4 +1,4 @@
-"""From what is typed to what is sent: completion, commands, large pastes, the editor."""
+"""From typing to sending: completion, commands, large pastes, the editor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHOWN_COLUMNS: Final = 60
 
 
 class ComposerActions:
-    """What the chat screen does with its composer. Nothing that is typed gets lost here."""
+    """What the chat screen does with its composer. Nothing that is typed is lost."""
 
     def __init__(
         self, view: ChatView, actions: ChatActions, controller: Controller, popup: CompletionPopup
@@ -35,10 +35,10 @@ class ComposerActions:
         self._typed_at = float("-inf")
         self.completer: Final = Completer(self._composer.input, popup, self._sources)
 
-    # -- sending --------------------------------------------------------------------------------
+    # -- sending ----------------------------------------------------------------------------------
 
     def send(self, conv: str, text: str, reply_to: int | None) -> None:
-        """Send a message, or do what a command says. What could not be done is written again."""
+        """Send a message, or run a command; if that fails, put the text back into the field."""
         self.completer.close()
         if commands.is_command(text):
             if not self._actions.carry_out(text):
@@ -55,7 +55,7 @@ class ComposerActions:
         self._composer.input.write(f"{text}\n{since}" if since else text)
 
     def edit(self, conv: str, seq: int, text: str) -> None:
-        """Change a message; if that fails it is being edited again."""
+        """Change a message; if that fails, go on editing it."""
         self._controller.spawn(self._edit(conv, seq, text))
 
     async def _edit(self, conv: str, seq: int, text: str) -> None:
@@ -67,7 +67,7 @@ class ComposerActions:
                 composer.edit(seq, text)
             raise
 
-    # -- typing ---------------------------------------------------------------------------------
+    # -- typing -----------------------------------------------------------------------------------
 
     def typed(self) -> None:
         """The text or the cursor has changed."""
@@ -89,13 +89,13 @@ class ComposerActions:
         self._place_popup()
 
     def _place_popup(self) -> None:
-        # Above the field, however many lines that has; over the note, which says the same.
+        # Above the field, however many lines it has; over the note, which repeats it.
         if self._popup.display:
             self._popup.styles.margin = (0, 2, self._composer.line_height, 2)
 
     def _sources(self) -> Sources:
         controller, conv = self._controller, self._composer.conv
-        # The lobby has no list of members: everybody is, and who is online is known anyway.
+        # The lobby has no list of members: everybody is one, and who is online is known anyway.
         if conv.startswith("#") and conv != LOBBY and conv not in controller.members:
             controller.members[conv] = []
             controller.spawn(self._load_members(conv), "members")
@@ -107,11 +107,11 @@ class ComposerActions:
         )
 
     async def _load_members(self, room: str) -> None:
-        # Nobody asked for it: without it there are only fewer names to complete.
+        # Not reported: without it there are only fewer names to complete.
         with suppress(ChatError, ConnectionLost):
             await self._controller.load_members(room)
 
-    # -- from elsewhere -------------------------------------------------------------------------
+    # -- pastes and the editor --------------------------------------------------------------------
 
     def paste(self, text: str) -> None:
         """Insert a large paste, after asking."""

@@ -1,7 +1,7 @@
-"""What the person does, done: the one place that calls the client.
+"""Requests to the server, and the pages of history that the log needs.
 
-Nothing here waits for the network in the caller's time. What has to be asked for runs as a task of
-its own; its result goes into the model, its failure to :attr:`Controller.report`.
+No method makes its caller wait for the network. A request runs as a task of its own; its result
+goes into the model, its failure to :attr:`Controller.report`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from gochat.tui.actions.client import ChatClient
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.model.views import ConversationView
 
-#: Entries that are asked for at once, and how many of them have to be seen before it is enough: a
-#: page may hold nothing but reactions.
+#: Entries per page, and how many of them must be visible for a page to be enough: a page may
+#: hold nothing but reactions.
 PAGE: Final = 100
 _ENOUGH: Final = 20
-#: Pages that one scroll to the top may ask for.
+#: Pages that one scroll to the top may request.
 _PAGES: Final = 5
 
 #: Starts a task in the app; `key` names what it does, so that it is done once at a time.
@@ -34,7 +34,7 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], None]
 
 
 class Controller:
-    """Carries out what the person wants, on one client and one model."""
+    """Carries out requests on one client, and keeps one model up to date."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class Controller:
     ) -> None:
         self.client = client
         self.model = model
-        #: Tells the person that something did not work.
+        #: Shows the person an error.
         self.report = report
         self._spawn_task = spawn
         self._changed = changed
         self._busy: set[str] = set()
         self._marking: dict[str, int] = {}
-        #: What the server has told of rooms and their members, the last time it was asked.
+        #: Rooms and their members, as of the last request.
         self.rooms: list[Room] = []
         self.members: dict[str, list[Member]] = {}
 
@@ -62,7 +62,7 @@ class Controller:
         """The most characters of a message."""
         return self.client.limits.text_chars if self.client.limits else 4000
 
-    # -- tasks ----------------------------------------------------------------------------------
+    # -- tasks ------------------------------------------------------------------------------------
 
     def spawn(self, work: Coroutine[Any, Any, None], key: str = "") -> None:
         """Run `work` as a task; with a `key`, not while another with this key runs."""
@@ -82,10 +82,10 @@ class Controller:
             self._busy.discard(key)
             self._changed()
 
-    # -- reading --------------------------------------------------------------------------------
+    # -- reading ----------------------------------------------------------------------------------
 
     def open(self, conv: str) -> ConversationView:
-        """Show a conversation, and have its newest page loaded."""
+        """Show a conversation, and load its newest page."""
         view = self.model.show(conv)
         self._changed()
         self.load_first()
@@ -100,7 +100,7 @@ class Controller:
             self.spawn(self._older(view), f"older {view.conv}")
 
     def _is_known(self, view: ConversationView) -> bool:
-        # Of a conversation that nobody has written to the server knows nothing.
+        # The server knows a private conversation only once it has a message.
         return view.is_room or view.head > 0
 
     def load_older(self) -> None:
@@ -141,7 +141,7 @@ class Controller:
         self.model.add_page(page, "instead")
 
     def go_to(self, conv: str, seq: int, then: Callable[[], None]) -> None:
-        """Show the place of a message; `then` is called when it is loaded."""
+        """Show the part of the log around a message; call `then` when it is loaded."""
         view = self.model.show(conv)
         self._changed()
         self.spawn(self._load_around(view, seq, then), f"around {conv}")
@@ -164,7 +164,7 @@ class Controller:
         self.model.mark_read(seq)
         self._changed()
         self._marking[view.conv] = seq
-        # Those that come while one is under way are one: the last.
+        # Of those that come while a request is under way, only the last is sent.
         self.spawn(self._mark(view.conv), f"mark {view.conv}")
 
     async def _mark(self, conv: str) -> None:
@@ -172,19 +172,19 @@ class Controller:
             try:
                 await self.client.mark_read(conv, seq)
             except (ChatError, ConnectionLost):
-                return  # not worth a word: it is marked again with the next message
+                return  # not reported: the next message marks it again
 
     async def load_rooms(self) -> list[Room]:
-        """Ask which rooms there are."""
+        """Request the list of rooms."""
         self.rooms = await self.client.rooms()
         return self.rooms
 
     async def load_members(self, room: str) -> list[Member]:
-        """Ask who is in a room."""
+        """Request the members of a room."""
         self.members[room] = await self.client.members(room)
         return self.members[room]
 
-    # -- writing --------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------
 
     def send(self, conv: str, text: str, *, reply_to: int | None = None) -> bool:
         """Send a message; False if the outbox takes no more."""
@@ -223,7 +223,7 @@ class Controller:
         self.spawn(self.client.typing(conv), "typing")
 
     def do(self, work: Coroutine[Any, Any, Any], then: Callable[[], None] | None = None) -> None:
-        """Make one request of the client; what it brings comes as events. Then call `then`."""
+        """Make a request whose effects come as events; call `then` when it is done."""
 
         async def request() -> None:
             await work
@@ -233,7 +233,7 @@ class Controller:
         self.spawn(request())
 
     def set_level(self, conv: str, level: Level) -> None:
-        """Choose what to be told of in a conversation."""
+        """Choose which messages of a conversation notify the person."""
         before = self.model.conversations[conv].level
         self.model.set_level(conv, level)
         self._changed()
@@ -255,7 +255,7 @@ class Controller:
         self.do(self.client.react(conv, seq, emoji, on=on))
 
     def close(self, conv: str) -> None:
-        """Take a conversation out of the list until somebody writes in it again."""
+        """Take a conversation out of the list until a message arrives in it."""
         view = self.model.find(conv)
         if view is not None and view.timeline.unsent:
             self.report("There is something here that is not sent: wait for it, or discard it.")

@@ -92,7 +92,7 @@ async def _open(
     stack: AsyncExitStack, open_client: OpenClient, app: SessionApp, server: str
 ) -> ChatClient:
     outboxes = app.state.outboxes(server)
-    gather(outboxes)  # what other apps have left there
+    gather(outboxes)  # unsent messages that other apps have left
     problem: ConfigError | None = None
     for outbox in outboxes:
         try:
@@ -188,7 +188,7 @@ class ChatSession:
             self._ask_to_log_in(event.reason)
 
     def _show_login(self, login: NewLogin) -> None:
-        """Show that somebody has logged in as this person elsewhere; for long, as it may matter."""
+        """Warn of a login from a new address; for a minute, since it may be an intruder."""
         how = "with your password" if login.by == "password" else "with your saved session"
         self._app.warn(
             f"Logged in {how} from a new address: {one_line(login.address)}. "

@@ -1,4 +1,4 @@
-"""What actions need of the chat screen, and the screen of the app: actions import neither."""
+"""What actions need of the chat screen and the app, as protocols: actions import neither."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gochat.tui.widgets.composer import Composer
 
 
 class ChatApp(Protocol):
-    """The app."""
+    """The app that shows the chat."""
 
     keymap: Keymap
     server_address: str
@@ -52,16 +52,16 @@ class ChatView(Protocol):
 
     @property
     def chat_app(self) -> ChatApp:
-        """The app, for what only this one can do."""
+        """The app, for what is its own."""
 
     def open_conversation(self, conv: str) -> None:
         """Show a conversation, ready to write in it."""
 
     def go_to(self, conv: str, seq: int) -> None:
-        """Show a message where it was said."""
+        """Show a message in its context."""
 
     def go_to_now(self) -> None:
         """Return to the newest message."""
 
     def keep_draft(self) -> None:
-        """Have the model know what is typed."""
+        """Copy the text in the field to the model."""

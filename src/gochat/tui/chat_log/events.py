@@ -1,4 +1,4 @@
-"""What a chat log tells the app; in reach as ``ChatLog.TopReached`` and so on."""
+"""The messages of a chat log to the app; also available as ``ChatLog.TopReached`` and so on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BottomReached(LogEvent, namespace="chat_log"):
 
 
 class Action(LogEvent, namespace="chat_log"):
-    """The reader wants something done with the message `key`."""
+    """The reader asks for `action` on the message `key`."""
 
     def __init__(self, log: Widget, key: str, action: ActionName) -> None:
         super().__init__(log)
@@ -39,7 +39,7 @@ class Action(LogEvent, namespace="chat_log"):
 
 
 class LinkActivated(LogEvent, namespace="chat_log"):
-    """The reader wants to see an address: http or https, in ASCII."""
+    """The reader follows a link to `url`: http or https, in ASCII."""
 
     def __init__(self, log: Widget, url: str) -> None:
         super().__init__(log)

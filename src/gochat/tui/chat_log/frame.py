@@ -35,7 +35,7 @@ class Marks(NamedTuple):
     text: Selection | None = None
 
     def backdrop(self, key: str) -> str:
-        """Return what is behind the message `key`, other than its own."""
+        """Return the backdrop of the message `key`, if it is not its own."""
         if key == self.selected:
             return "selected"
         return "highlight" if key == self.highlighted else ""

@@ -3,7 +3,7 @@
 100,000 items must cost no more than a screenful, so no operation walks over all of them. The items
 are a linked list, cut into blocks of some hundreds; a block knows the sum of its heights. A new
 width makes every height wrong at once: each block then gets a rough sum from the length of its
-texts, and its items get theirs when somebody looks there. A Fenwick tree would find offsets faster,
+texts, and its items get theirs when that part is shown. A Fenwick tree would find offsets faster,
 but items come at both ends and leave anywhere, and the sum over a few hundred blocks takes some
 microseconds.
 """
@@ -35,10 +35,10 @@ class Run:
         self.leader = leader
         self.last = leader
         self.verbs: dict[str, dict[str, int]] = {}
-        """What happened: to whom, and the order of the first notice that says so."""
+        """By verb, whom it is about, and the order of the first such notice."""
 
     def join(self, node: ItemNode, verb: str, who: str) -> None:
-        """Take in `node`, which says that `who` did `verb`."""
+        """Add `node`, a notice that `who` did `verb`."""
         node.run = self
         people = self.verbs.setdefault(verb, {})
         people[who] = min(node.order, people.get(who, node.order))
@@ -76,13 +76,13 @@ class ItemNode:
         self.run: Run | None = None
         self.height = 0
         self.exact = False
-        self.frame = 0  # the rows of a header and a gap, as far as one can guess
+        self.frame = 0  # the rows of a header and a gap, as a guess
         self.block: Block
         self.weigh()
 
     @property
     def is_rendered(self) -> bool:
-        """Whether it is shown by itself, not by the leader of its run."""
+        """Whether it has rows of its own, not those of its run's leader."""
         return self.run is None or self.run.leader is self
 
     def guess_frame(self, neighbour: ItemNode | None) -> None:
@@ -108,7 +108,7 @@ class ItemNode:
 
 
 class Block:
-    """Some hundred nodes; `settled` says whether their heights are of the columns in use."""
+    """Some hundred nodes; `settled` if their heights are for the columns in use."""
 
     __slots__ = ("breaks", "cells", "nodes", "settled", "total")
 
@@ -235,7 +235,7 @@ class ItemIndex:
         self._by_key[node.item.key] = node
 
     def remove(self, node: ItemNode) -> None:
-        """Take `node` out; it keeps its neighbours for whoever walks there just now."""
+        """Take `node` out; it keeps its links, for a walk that is under way."""
         self._settle(node.block)
         block = node.block
         block.nodes.remove(node)

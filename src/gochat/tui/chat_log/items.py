@@ -8,7 +8,7 @@ from typing import Literal
 
 MessageState = Literal["sent", "pending", "failed"]
 
-#: How the log tells the time of a message: 14:30, 2:30p, or not at all (a tip tells it).
+#: How the log shows the time of a message: 14:30, 2:30p, or only in a tip.
 Clock = Literal["24h", "12h", "off"]
 
 
@@ -44,10 +44,10 @@ class LogMessage:
 
 @dataclass(frozen=True, slots=True)
 class LogNotice:
-    """A line that nobody wrote. `time` is aware.
+    """A line that no person wrote. `time` is aware.
 
-    Notices with a `group` tell what `who` did, in the past tense ("joined", "left"); consecutive
-    ones are told in one line: "4 people joined".
+    In a notice with a `group`, that is what `who` did, in the past tense ("joined", "left");
+    consecutive ones are shown in one line: "4 people joined".
     """
 
     key: str

@@ -16,9 +16,9 @@ from gochat.tui.text.sanitise import sanitise, sanitise_line
 
 #: Messages of one person within this time of each other stand under one header.
 GROUPED_WITHIN: Final = timedelta(minutes=5)
-#: So many people a line names; of more it tells the number.
+#: The most people whom a line names; of more it shows the number.
 NAMED: Final = 3
-#: Laid out items that are kept: so many screenfuls, if each item had one row.
+#: Layouts that are kept: so many screenfuls, if each item had one row.
 _KEPT: Final = 5
 
 DELETED: Final = "message deleted"
@@ -168,7 +168,7 @@ class LogModel:
         self._unseen.clear()
 
     def set_unread_after(self, key: str | None) -> None:
-        """Put the divider behind the item `key`."""
+        """Put the divider after the item `key`."""
         before, self._unread_after = self._unread_after, key
         for marked in {before, key} - {None}:
             node = self.index.get(marked) if marked is not None else None
@@ -200,13 +200,13 @@ class LogModel:
         return self.index.at_order(order)
 
     def text(self, node: ItemNode) -> str:
-        """Return the text of `node` as it can be selected: nothing if another one tells it."""
+        """Return the text of `node` as it can be selected: empty if another node shows it."""
         return self.layout(node).document.plain
 
     # Laying out
 
     def height(self, node: ItemNode) -> int:
-        """Return the number of rows of `node`; 0 for one that another one tells."""
+        """Return the number of rows of `node`; 0 if another node shows it."""
         return len(self.layout(node).rows)
 
     def position(self, node: ItemNode, row: int) -> RowPosition:
@@ -214,7 +214,7 @@ class LogModel:
         return self.layout(node).rows[row].position
 
     def row_at(self, node: ItemNode, position: RowPosition) -> int:
-        """Return the row that holds `position`: the last that doesn't begin behind it."""
+        """Return the row that holds `position`: the last that doesn't begin after it."""
         found = 0
         for number, row in enumerate(self.layout(node).rows):
             if row.position > position:
@@ -277,13 +277,13 @@ class LogModel:
         return time.astimezone(self._zone)
 
     def _invalidate(self, node: ItemNode) -> None:
-        """Have `node` laid out again when it is next seen."""
+        """Lay `node` out again when it is next shown."""
         node.exact = False
 
     # Runs of notices
 
     def _belongs(self, previous: ItemNode, node: ItemNode) -> bool:
-        """Say whether `node` is told in one line with `previous`."""
+        """Return whether `node` is shown in one line with `previous`."""
         return (
             isinstance(previous.item, LogNotice)
             and isinstance(node.item, LogNotice)
@@ -309,7 +309,7 @@ class LogModel:
                 self._regroup(node)
 
     def _regroup(self, node: ItemNode) -> None:
-        """Find the run of `node` again, and have its surroundings laid out again."""
+        """Find the run of `node` again, and invalidate it and its neighbours."""
         first = last = node
         while first.previous is not None and self._belongs(first.previous, first):
             first = first.previous
@@ -342,7 +342,7 @@ def _plain(text: str) -> Document:
 
 
 def _goes_on(previous: ItemNode, node: ItemNode) -> bool:
-    """Say whether `node` needs no header: `previous` has the same sender and came just before."""
+    """Return whether `node` needs no header: `previous` has the same sender and is recent."""
     one, other = previous.item, node.item
     return (
         isinstance(one, LogMessage)

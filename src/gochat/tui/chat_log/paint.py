@@ -2,7 +2,7 @@
 
 Each segment carries in its meta data what Textual's text selection asks for: ``offset``, which is a
 place in the text and the order of the item. So a selection means the same text whatever is added,
-removed, or wrapped anew while it lives. Pieces of the frame carry the place of their row's start or
+removed, or rewrapped while it lives. Pieces of the frame carry the place of their row's start or
 end, which doesn't move with the pointer: see `Pinned`.
 """
 

@@ -101,13 +101,13 @@ _EMPHASIS: Final = {
     "italic": Style(italic=True),
     "strike": Style(strike=True),
 }
-#: What is behind a text if that is the terminal's secret: both extremes.
+#: Possible backgrounds where only the terminal knows its own: both extremes.
 _UNKNOWN: Final = (RGB(0, 0, 0), RGB(255, 255, 255))
 _ON_CODE: Final = frozenset({"keyword", "string", "number", "comment", "function", "removed"})
 
 
 def new_palette(widget: Widget) -> Palette:
-    """Return the palette of the theme in use; every text in it is readable on what is behind it."""
+    """Return the palette of the theme in use; every text is readable on its background."""
     base = widget.rich_style
     if base.bgcolor is None or base.bgcolor.type is ColorType.DEFAULT:
         return _of_terminal(widget, base)
@@ -141,8 +141,8 @@ def new_palette(widget: Widget) -> Palette:
 def _of_terminal(widget: Widget, base: Style) -> Palette:
     """Return the palette of a theme that leaves the colours to the terminal.
 
-    Nothing can be tinted then: a tint of yellow would be yellow. What is behind the text stays the
-    terminal's, and attributes tell what a tint does elsewhere.
+    Nothing can be tinted then: a tint of yellow would be yellow. The background stays the
+    terminal's, and attributes replace tints.
     """
     roles = dict(_EMPHASIS)
     for role in (*ROLES, *LINES):
@@ -162,7 +162,7 @@ def _of_terminal(widget: Widget, base: Style) -> Palette:
 
 
 def _selection(widget: Widget) -> Style:
-    """Return the style of selected text: one colour for all of it, readable on the one behind."""
+    """Return the style of selected text: one colour for all of it, readable on its background."""
     background = widget.selection_style.bgcolor
     if background is None:
         return Style(reverse=True)
@@ -177,7 +177,7 @@ def _grounds(style: Style) -> tuple[RGB, ...]:
 def _readable(style: Style, grounds: tuple[RGB, ...]) -> Style:
     """Return `style`, its colour made lighter or darker as far as needed."""
     if style.color is None or style.color.type is not ColorType.TRUECOLOR:
-        return style  # one of the terminal's own colours, of which nobody knows what it looks like
+        return style  # one of the terminal's own colours, whose look is unknown
     red, green, blue = style.color.get_truecolor()
     if all(contrast(RGB(red, green, blue), ground) >= MIN_CONTRAST for ground in grounds):
         return style

@@ -89,7 +89,7 @@ class TextSelector:
         return "\n".join(parts)
 
     def forget(self) -> None:
-        """Begin anew with the next key: the selection was made otherwise."""
+        """Start a new selection with the next key: this one was not made here."""
         self._anchor = self._head = self.made = None
 
     def whole(self, node: ItemNode) -> Selection:
@@ -99,7 +99,7 @@ class TextSelector:
         )
 
     def word(self, point: Offset) -> Selection | None:
-        """Select the word at a place, or the one character there if that is no word."""
+        """Select the word at a place, or the one character there if that is not a word."""
         at = self._point(point)
         node = self._model.at_order(at.order)
         if node is None or node.order != at.order:
@@ -198,7 +198,7 @@ class TextSelector:
 
 
 def _rendered(node: ItemNode | None, *, back: bool = False) -> ItemNode | None:
-    """Return `node` or the nearest one behind it that has rows of its own."""
+    """Return `node` or the nearest after it (with `back`, before it) that has rows of its own."""
     while node is not None and not node.is_rendered:
         node = node.previous if back else node.next
     return node

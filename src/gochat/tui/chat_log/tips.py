@@ -1,4 +1,4 @@
-"""What is told about a place that the mouse is over."""
+"""The tooltip for what is under the mouse."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rich.style import Style
 from gochat.tui.chat_log.index import ItemNode
 from gochat.tui.text.sanitise import sanitise_line
 
-#: Names in one tip; of a crowd the rest is counted.
+#: Names in one tip; the others are counted.
 _NAMED: Final = 20
 
 
 def tip(node: ItemNode, style: Style) -> str:
-    """Return an address, the full time, the people of a run; nothing if nothing is left to tell."""
+    """Return an address, the full time, the people of a run; or an empty string."""
     if style.link:
         return style.link
     role = style.meta.get("chat", ("", ""))[0]

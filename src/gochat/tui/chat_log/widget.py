@@ -43,8 +43,8 @@ _HIGHLIGHT: Final = 2.0
 class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     """Messages and notices, oldest first. Its docs are in docs/explanation/chat-log.md.
 
-    Keys act on it while it has the focus, which a click doesn't give: whoever selects text or
-    follows a link goes on writing.
+    Keys act on it while it has the focus, which a click doesn't give: after selecting
+    text or following a link, a person goes on writing.
     """
 
     FOCUS_ON_CLICK = False
@@ -200,7 +200,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._changed()
 
     def set_clock(self, clock: Clock) -> None:
-        """Tell the time of messages in another way."""
+        """Show the times of messages in another way."""
         self._model.set_clock(clock)
         self._repaint()
         self._changed()
@@ -228,7 +228,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._changed()
 
     def scroll_to_key(self, key: str, *, highlight: bool = False) -> bool:
-        """Bring an item into view, a third from the top; say whether it is there.
+        """Bring an item into view, a third from the top; return whether it is there.
 
         With `highlight` it is marked for two seconds.
         """
@@ -369,7 +369,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
             self._scroll_to(y=y, animate=False)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Follow whoever set the offset: wheel, scroll bar, a selection dragged over the edge."""
+        """Follow an offset set by wheel, scroll bar, or a selection dragged over the edge."""
         rows = round(new_value) - round(old_value)
         if rows:
             self._fit()
@@ -388,7 +388,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
     # Keeping Textual up to date
 
     def _changed(self) -> None:
-        """Have everything shown anew; many changes in one pass cost one time."""
+        """Show everything again; many changes in one pass of the loop cost as much as one."""
         if self.is_mounted and not self._publishing:
             self._publishing = True
             self.call_next(self._publish)
@@ -421,7 +421,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         self._repaint()
 
     def _report(self) -> None:
-        """Tell the app that the reader came to an end."""
+        """Post that the reader came to an end."""
         window = self._model.window
         if not len(self._model):
             return
@@ -519,16 +519,16 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         return rows[number].node if 0 <= number < len(rows) else None
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Tell more about what is hovered, and what can be done with it."""
+        """Show a tip for what is hovered, and what can be done with it."""
         offset = event.get_content_offset(self)
         self._mouse_row = offset.y if offset is not None and not event.button else None
         self._hover()
         node = self._node_at(event)
-        told_more = tip(node, event.style) if node is not None else ""
-        self.tooltip = Text(told_more) if told_more else None
+        text = tip(node, event.style) if node is not None else ""
+        self.tooltip = Text(text) if text else None
 
     def on_leave(self, event: events.Leave) -> None:
-        """Tell nothing."""
+        """Show neither."""
         self._mouse_row = None
         self._hover()
         self.tooltip = None

@@ -21,7 +21,7 @@ class VisibleRow(NamedTuple):
     row: int
 
 
-#: Where a row is within its item, whatever the width: the part, and the character it starts with.
+#: Where a row is in its item, at any width: the part, and the character it starts with.
 RowPosition = tuple[int, int]
 
 
@@ -29,7 +29,7 @@ class Ruler(Protocol):
     """What knows the rows of a node at the present width."""
 
     def height(self, node: ItemNode) -> int:
-        """Return the number of rows; 0 for one that is told by another."""
+        """Return the number of rows; 0 if another node shows it."""
 
     def position(self, node: ItemNode, row: int) -> RowPosition:
         """Return the place of a row; places ascend with the rows."""

@@ -1,8 +1,8 @@
 """A lively conversation without a server: what ``gochat tui --demo`` shows.
 
-Some people have talked before; then they go on, a line every few seconds, and answer what one
-writes. The pictures of the documentation are taken of it, so what :func:`furnish` tells must look
-as a good day in a chat looks.
+Some people have talked before; then they go on, a line every few seconds, and answer
+the person. The pictures of the documentation are taken of it, so :func:`furnish` must look like a
+good day in a chat.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _ANSWERS: Final = (
 
 
 class DemoClient(ScriptedClient):
-    """A scripted client whose people go on talking once somebody looks."""
+    """A scripted client whose people go on talking once the app listens."""
 
     def __init__(self, *, now: Callable[[], float] | None = None) -> None:
         super().__init__() if now is None else super().__init__(now=now)
@@ -85,7 +85,7 @@ class DemoClient(ScriptedClient):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def events(self) -> AsyncIterator[ClientEvent]:
-        """Yield what happens, and have it go on happening."""
+        """Yield events, and make people go on talking."""
         self._go(self._go_on())
         try:
             async for event in super().events():
@@ -95,7 +95,7 @@ class DemoClient(ScriptedClient):
                 task.cancel()
 
     def send(self, to: str, text: str, *, reply_to: int | None = None) -> Outgoing:
-        """Send a message, to which somebody answers."""
+        """Send a message, which gets an answer."""
         outgoing = super().send(to, text, reply_to=reply_to)
         self._go(self._answer(to))
         return outgoing
@@ -139,7 +139,7 @@ def demo_app(state: StateDirectory, preferences: Preferences) -> GochatApp:
 
 
 def furnish(client: ScriptedClient) -> None:
-    """Have people, rooms and what was said before."""
+    """Add people, rooms and earlier messages."""
     client.add_room("#design", "How it looks and feels", members=["mei", "tomas"], joined=True)
     client.add_room("#release-1.0", "Friday, if the soak test holds", members=["kofi"], joined=True)
     client.add_room("#music", "What are you listening to?", members=["zoë", "bruno"])

@@ -1,7 +1,7 @@
-"""A client without a server: what it answers is kept in memory, what happens is told by a script.
+"""A client without a server: its answers are kept in memory, and a script makes things happen.
 
 It satisfies :class:`~gochat.tui.actions.client.ChatClient` and behaves as a client on a real server
-does, as far as one person can tell. ``gochat tui --demo`` and the tests run on it. It is as long as
+does, as far as one person can see. ``gochat tui --demo`` and the tests run on it. It is as long as
 the client's interface: some forty methods of a few lines.
 """
 
@@ -77,7 +77,7 @@ class ScriptedClient:
         self.requests: list[tuple[Any, ...]] = []
         self.token_is_good = True
 
-    # -- the protocol's part: state -------------------------------------------------------------
+    # -- the protocol's part: state ---------------------------------------------------------------
 
     @property
     def state(self) -> ConnectionState:
@@ -91,12 +91,12 @@ class ScriptedClient:
 
     @property
     def me(self) -> str:
-        """Who is logged in, once somebody is."""
+        """Who is logged in, if anybody."""
         return self._name or ""
 
     @property
     def token(self) -> str | None:
-        """A token that is as good as any."""
+        """A token, which no server checks."""
         return "demo-token" if self._name else None
 
     @property
@@ -122,11 +122,11 @@ class ScriptedClient:
         return tuple(self._outbox)
 
     async def events(self) -> AsyncIterator[ClientEvent]:
-        """Yield what the script tells."""
+        """Yield the events of the script."""
         while True:
             yield await self._events.get()
 
-    # -- the protocol's part: identity ----------------------------------------------------------
+    # -- the protocol's part: identity ------------------------------------------------------------
 
     async def register(self, name: str, password: str, invite: str | None = None) -> str:
         """Create an account."""
@@ -161,7 +161,7 @@ class ScriptedClient:
         self._move(ConnectionState.OFFLINE)
 
     def reconnect_now(self) -> None:
-        """Have the connection back, if it was cut."""
+        """Connect again, if the connection was cut."""
         self._check("reconnect_now")
         if self._state is ConnectionState.RECONNECTING:
             self.restore()
@@ -191,7 +191,7 @@ class ScriptedClient:
         if refusal := self.refusals.pop(method, None):
             raise refusal
 
-    # -- the protocol's part: messages ----------------------------------------------------------
+    # -- the protocol's part: messages ------------------------------------------------------------
 
     def send(self, to: str, text: str, *, reply_to: int | None = None) -> Outgoing:
         """Take a message; it is acknowledged at once unless the connection is cut."""
@@ -234,7 +234,7 @@ class ScriptedClient:
         self._outbox.remove(outgoing)
 
     async def edit(self, to: str, seq: int, text: str) -> Sent:
-        """Change a message of one's own."""
+        """Change a message of this person."""
         self._check("edit", to, seq, text)
         return self._say(to, self.me, "edit", text, ref=seq)
 
@@ -304,15 +304,15 @@ class ScriptedClient:
         self._read[conv] = max(seq, self._read.get(conv, 0))
 
     async def set_level(self, conv: str, level: Level) -> None:
-        """Choose what to be told of."""
+        """Choose which messages notify the person."""
         self._check("set_level", conv, level)
         self._levels[conv] = level
 
     async def typing(self, to: str) -> None:
-        """Tell nobody."""
+        """Do nothing: nobody else is there to see it."""
         self.requests.append(("typing", to))
 
-    # -- the protocol's part: people and rooms --------------------------------------------------
+    # -- the protocol's part: people and rooms ----------------------------------------------------
 
     async def who(self) -> list[Person]:
         """Return who is online."""
@@ -367,12 +367,12 @@ class ScriptedClient:
         return self._say(room, self.me, "leave")
 
     async def invite(self, room: str, name: str) -> Sent:
-        """Invite somebody."""
+        """Invite a person."""
         self._check("invite", room, name)
         return self._say(room, self.me, "invite", name)
 
     async def kick(self, room: str, name: str) -> Sent:
-        """Remove somebody."""
+        """Remove a person."""
         self._check("kick", room, name)
         return self._say(room, self.me, "kick", name)
 
@@ -383,7 +383,7 @@ class ScriptedClient:
         return self._say(room, self.me, "topic", topic)
 
     async def set_operator(self, room: str, name: str, on: bool = True) -> Sent:
-        """Make somebody an operator, or no longer one."""
+        """Make a person an operator, or an ordinary member again."""
         self._check("set_operator", room, name, on)
         return self._say(room, self.me, "operator" if on else "member", name)
 
@@ -399,17 +399,17 @@ class ScriptedClient:
         self._check("set_history", room, history)
         return self._say(room, self.me, "history", history)
 
-    # -- the script's part ----------------------------------------------------------------------
+    # -- the script's part ------------------------------------------------------------------------
 
     def emit(self, event: ClientEvent) -> None:
-        """Have the app receive an event."""
+        """Send the app an event."""
         self._events.put_nowait(event)
 
     def add_room(
         self, room: str, topic: str = "", *, private: bool = False, members: Iterable[str] = (),
         joined: bool = False,
     ) -> None:  # fmt: skip
-        """Have a room, before or after the login."""
+        """Add a room, before or after the login."""
         self._rooms[room] = Room(room=room, topic=topic, private=private)
         self._members[room] = [Member(name=name, since=0) for name in members]
         if joined:
@@ -419,7 +419,7 @@ class ScriptedClient:
         self, conv: str, sender: str, text: str, *, ago: float = 0.0, kind: EntryKind = "text",
         ref: int | None = None, mentions: Iterable[str] = (),
     ) -> Message:  # fmt: skip
-        """Have something in the log that nobody is told of: it was said `ago` seconds before."""
+        """Add an entry to the log without an event: it is from `ago` seconds before now."""
         if not conv.startswith("#"):
             self._mine.add(conv)
         return self._log(conv, sender, kind, text, ref=ref, ago=ago, mentions=tuple(mentions))
@@ -428,51 +428,51 @@ class ScriptedClient:
         self, conv: str, sender: str, text: str, *, kind: EntryKind = "text",
         ref: int | None = None, mentions: Iterable[str] = (),
     ) -> Message:  # fmt: skip
-        """Have somebody say something now."""
+        """Make a person send a message now."""
         message = self.record(conv, sender, text, kind=kind, ref=ref, mentions=mentions)
         self.emit(message)
         return message
 
     def type(self, conv: str, sender: str) -> None:
-        """Have somebody begin to type."""
+        """Make a person begin to type."""
         to = conv if conv.startswith("#") else f"@{self.me}"
         self.emit(IsTyping(to=to, from_=sender))
 
     def arrive(self, *names: str) -> None:
-        """Have people come online."""
+        """Make people come online."""
         people = tuple(Person(name=name) for name in names)
         self._people.update({person.name: person for person in people})
         if self._name:
             self.emit(Presence(online=people))
 
     def depart(self, *names: str) -> None:
-        """Have people leave."""
+        """Make people go offline."""
         for name in names:
             self._people.pop(name, None)
         self.emit(Presence(offline=names))
 
     def read(self, conv: str, seq: int | None = None) -> None:
-        """Have the person have read a conversation, to its end or to `seq`."""
+        """Mark a conversation as read, to its end or to `seq`."""
         self._read[conv] = len(self._log_of(conv)) if seq is None else seq
         if self._name:
             self.emit(Marked(conv=conv, read=self._read[conv]))
 
     def cut(self, retry_in: float | None = 4.0, reason: str = "the connection was lost") -> None:
-        """Have the connection cut."""
+        """Cut the connection."""
         self._move(ConnectionState.RECONNECTING, retry_in, reason)
 
     def restore(self) -> None:
-        """Have the connection back; what waited is sent."""
+        """Restore the connection; what waited is sent."""
         self._move(ConnectionState.CONNECTED)
         self.emit(Synchronised(tuple(self._people.values()), tuple(self._conversations())))
         for outgoing in [o for o in self._outbox if o.state is OutgoingState.PENDING]:
             self.deliver(outgoing)
 
     def end(self, reason: str) -> None:
-        """Have the session ended by the server."""
+        """End the session, as the server does."""
         self._move(ConnectionState.OFFLINE, None, reason)
 
-    # -- the world ------------------------------------------------------------------------------
+    # -- the world --------------------------------------------------------------------------------
 
     def _ts(self) -> int:
         return int(self._now() * 1000)

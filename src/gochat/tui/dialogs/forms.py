@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Form(Panel[T], Generic[T]):
-    """Fields, and below them what to do with them. Returns what they say, or None."""
+    """Fields, and below them two buttons. Returns the values of the fields, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", show=False),
@@ -53,17 +53,17 @@ class Form(Panel[T], Generic[T]):
         yield from ()
 
     def read(self) -> T | None:
-        """Return what the fields say, or None after showing what is wrong."""
+        """Return the values of the fields, or None after showing what is wrong."""
         raise AssertionError("each form reads its fields")
 
     def value(self, field: str) -> str:
-        """Return what a field says."""
+        """Return the value of a field."""
         return self.query_one(f"#{field}", Input).value
 
     def wrong(self, field: str, text: str) -> None:
         """Show what is wrong with a field."""
-        for one in self.query(Field):
-            one.show_error("")
+        for other in self.query(Field):
+            other.show_error("")
         wrong = self.query_one(f"#field-{field}", Field)
         wrong.show_error(one_line(text))
         wrong.input.focus()
@@ -88,7 +88,7 @@ class Form(Panel[T], Generic[T]):
             self.action_cancel()
 
     def action_done(self) -> None:
-        """End with what the fields say, if nothing is wrong with it."""
+        """Close with the values of the fields, if they are valid."""
         if (result := self.read()) is not None:
             self.answer(result)
 

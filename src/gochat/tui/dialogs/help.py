@@ -1,4 +1,4 @@
-"""Help for what one is doing: its keys first, then everything else."""
+"""Help for what the person is doing: its keys first, then everything else."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> Content
     """Return a heading and rows of two columns; what is too long for one goes on below."""
     column = 26 if width > 60 else 16
     lines = [Content.styled(title, "bold $primary")]
-    for key, told in rows:
-        text = told[:1].lower() + told[1:] if not told[:2].isupper() else told
+    for key, meaning in rows:
+        text = meaning if meaning[:2].isupper() else meaning[:1].lower() + meaning[1:]
         first, *more = wrap(text, max(16, width - column - 2)) or [""]
         if len(key) >= column - 1:
             lines.append(Content.assemble("  ", Content.styled(key, "bold")))

@@ -1,4 +1,4 @@
-"""Everything that can be done, by name; themes are shown as one moves over them."""
+"""Everything that can be done, by name; themes are shown as the cursor moves over them."""
 
 from __future__ import annotations
 

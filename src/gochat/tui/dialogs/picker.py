@@ -24,8 +24,8 @@ _AROUND: Final = 12
 class Picker(Panel[str]):
     """A field, and below it what matches. Returns the key of what was chosen, or None.
 
-    A kind of picker says what there is (:meth:`find`), how it looks (:meth:`draw`) and, where it
-    can tell before the choice, what it means (:meth:`moved`).
+    A kind of picker defines what there is (:meth:`find`), how it looks (:meth:`draw`) and, where
+    it can be shown before the choice, what it does (:meth:`moved`).
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -66,7 +66,7 @@ class Picker(Panel[str]):
             yield Static(self.keys_text, id="picker-keys", markup=False)
 
     def on_mount(self) -> None:
-        """Show what there is to begin with."""
+        """Show all choices."""
         self.refresh_title()
         self.refresh_rows()
         self.field.cursor_position = len(self.field.value)
@@ -79,7 +79,7 @@ class Picker(Panel[str]):
             self.rows.styles.max_height = max(3, min(_MOST_ROWS, event.size.height - _AROUND))
 
     def on_key(self, event: events.Key) -> None:
-        """Take what is typed before the field has the focus: who knows what comes types on."""
+        """Take keys before the field has the focus: people type on without waiting for it."""
         if self.focused is not None:
             return
         if event.key == "enter":
@@ -87,7 +87,7 @@ class Picker(Panel[str]):
         elif event.is_printable and event.character:
             self.field.value += event.character
 
-    # -- what a kind of picker says ---------------------------------------------------------------
+    # -- what a kind of picker defines ------------------------------------------------------------
 
     def title_text(self) -> str:
         """Return what stands above the field."""
@@ -111,7 +111,7 @@ class Picker(Panel[str]):
     def cancelled(self) -> None:
         """Nothing is chosen: take back what was shown."""
 
-    # -- what it does ---------------------------------------------------------------------------
+    # -- what it does -----------------------------------------------------------------------------
 
     @property
     def query_text(self) -> str:

@@ -18,7 +18,7 @@ CREATE: Final = "create:"
 
 
 class RoomPicker(Picker):
-    """All rooms that one may see. Returns a room's address, or ``create:`` and what was typed."""
+    """The rooms that the person may see. Returns an address, or ``create:`` and what was typed."""
 
     heading: ClassVar[str] = "Rooms"
     placeholder: ClassVar[str] = "Find a room, or name a new one"

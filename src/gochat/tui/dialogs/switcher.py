@@ -37,7 +37,7 @@ class Switcher(Picker):
         self.refresh_rows(to_top=False)
 
     def find(self, query: str) -> Sequence[str]:
-        """The conversation before first, then what is unread, then the rest."""
+        """The previous conversation first, then what is unread, then all others."""
         model = self._model
         wanted = query.strip()
         known = [view.conv for view in model.ordered() if view.conv != model.current]

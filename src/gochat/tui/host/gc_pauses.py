@@ -1,9 +1,9 @@
-"""The garbage collector's long pauses, put where nobody waits for the app.
+"""Puts the garbage collector's long pauses where the person does not notice them.
 
 A full collection looks at every object: 60 to 90 ms with a full log, and while 500 messages a
 second arrive Python would make one every 0.7 s, in the middle of a key press as likely as not.
-What leaves the log is in no cycle and is freed without it. So full collections wait until nobody
-has pressed anything for a moment; only after very many young ones they wait no longer.
+What leaves the log is in no cycle and is freed without it. So full collections wait until no key
+was pressed for a moment; after very many young ones they wait no longer.
 
 A Python that collects in increments (3.14) counts no such collections: there nothing is done here.
 
@@ -53,7 +53,7 @@ class IdleCollector:
         self._touched_at = self._clock()
 
     def look(self) -> None:
-        """Collect, if it is due and nobody presses anything, or overdue."""
+        """Collect, if that is due and no key was pressed for a moment, or if it is overdue."""
         grown = self._count()[2]
         is_idle = self._clock() - self._touched_at >= IDLE
         if grown >= (DUE if is_idle else OVERDUE):

@@ -1,4 +1,4 @@
-"""Telling a person who looks elsewhere: a bell, the desktop, the window's title.
+"""Notifications for a person who looks elsewhere: bell, desktop, the window's title.
 
 What is written here goes to the terminal as it is, around Textual; so texts of others pass through
 :func:`gochat.tui.text.sanitise.one_line` first, and what ends a sequence is taken out of them.
@@ -42,8 +42,8 @@ class Notifier:
         self._title = ""
 
     def notify(self, news: Iterable[Attention], settings: Settings) -> None:
-        """Tell of mentions, private messages and invitations; nothing else is worth a bell."""
-        worth = [one for one in news if one.kind != "message"]
+        """Notify of mentions, private messages and invitations; of nothing else."""
+        worth = [event for event in news if event.kind != "message"]
         if not worth:
             return
         if settings.bell:
@@ -63,7 +63,7 @@ class Notifier:
         self._write(self._wrapped(self._notification(title, body)))
 
     def show_title(self, unread: int, *, mentioned: bool, person: str) -> None:
-        """Have the window's title tell what is unread."""
+        """Show what is unread in the window's title."""
         count = f"({'@' if mentioned else ''}{unread}) " if unread else ""
         title = _safe(f"{count}gochat · {one_line(person)}")
         if title != self._title:
@@ -76,7 +76,7 @@ class Notifier:
         return f"\x1b]9;{_safe(title)}: {_safe(body)}\x1b\\"
 
     def _wrapped(self, sequence: str) -> str:
-        """Have tmux pass a sequence on (where `allow-passthrough` lets it)."""
+        """Make tmux pass a sequence on (where `allow-passthrough` is set)."""
         if not self._in_tmux:
             return sequence
         return "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"

@@ -1,6 +1,6 @@
 """The terminal: whether it can show the app, and what it sends for some keys.
 
-Nothing here needs Textual to be loaded, except where a function says so.
+Nothing here loads Textual, except where a docstring says so.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ LOOKS_PER_SECOND: Final = 240
 
 
 def draw_soon() -> None:
-    """Have what a key changes drawn at once. To be called before Textual is loaded."""
+    """Make Textual draw soon after a key. To be called before Textual is loaded."""
     os.environ.setdefault("TEXTUAL_FPS", str(LOOKS_PER_SECOND))
 
 
 def check_terminal() -> None:
-    """See that the app can be shown here.
+    """Check that the app can run in this terminal.
 
     Raises:
-        ConfigError: no terminal, or one that can't be sent UTF-8; the text says what to do.
+        ConfigError: no terminal, or one that can't be sent UTF-8; the message is about what to do.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("the app needs a terminal: its input or output is something else here")
@@ -58,19 +58,19 @@ def locale_problem() -> str:
 
     In the locale C, and so where none is set at all, Python takes UTF-8 nevertheless. That is
     mostly right: many containers and ssh sessions have no locale, and their terminal knows UTF-8.
-    So the app goes on; but tmux and the like replace each sign then, and nothing would say why.
+    So the app goes on; but tmux and the like then replace such characters, without a reason shown.
     """
     if not sys.flags.utf8_mode or os.environ.get("PYTHONUTF8") or "utf8" in sys._xoptions:
         return ""
     # Not LC_CTYPE: Python has set it to UTF-8 itself.
     wanted = os.environ.get("LC_ALL") or os.environ.get("LANG")
-    told = f"The locale {wanted} is not UTF-8 here" if wanted else "No locale is set"
-    return f"{told}. If signs look wrong, start with LC_ALL=C.UTF-8 before the command."
+    reason = f"The locale {wanted} is not UTF-8 here" if wanted else "No locale is set"
+    return f"{reason}. If signs look wrong, start with LC_ALL=C.UTF-8 before the command."
 
 
 @contextmanager
 def kept_title() -> Iterator[None]:
-    """Have the window's title as it was when the app has ended. Terminals that can't, don't."""
+    """Restore the window's title at the end, where the terminal can."""
     sys.stdout.write("\x1b[22;2t")
     sys.stdout.flush()
     try:
@@ -92,8 +92,8 @@ def end_with_terminal(keep: Callable[[], None]) -> None:
 
     def watch() -> None:
         terminal = select.poll()
-        terminal.register(sys.stdin.fileno(), 0)  # a hang-up is told without being asked for
-        if any(told & select.POLLHUP for _, told in terminal.poll()):
+        terminal.register(sys.stdin.fileno(), 0)  # a hang-up is always reported
+        if any(event & select.POLLHUP for _, event in terminal.poll()):
             try:
                 keep()
             finally:
@@ -135,7 +135,7 @@ class LegacyKey(StrEnum):
 
 
 def teach_legacy_keys() -> None:
-    """Have Textual know the keys with Alt that it takes for others. Loads Textual.
+    """Teach Textual the keys with Alt that it takes for others. Loads Textual.
 
     Without this Alt+Enter, where it is sent as ESC CR, is Enter and so sends what was to go on;
     Alt+1 is "¡", as on a Mac's keyboard of one country; Alt+/ is "/". Textual has no public way

@@ -47,7 +47,7 @@ class CommandContext(Protocol):
         """Set the topic of the shown room."""
 
     def show_topic(self) -> None:
-        """Tell the topic of the shown room."""
+        """Show the topic of the shown room."""
 
     def set_access(self, *, private: bool, history: HistorySetting | None = None) -> None:
         """Make the shown room private, or public; what becomes of its history is asked for where it
@@ -60,19 +60,19 @@ class CommandContext(Protocol):
         """Choose whether those who join the shown room read what was written before."""
 
     def invite(self, person: str) -> None:
-        """Invite somebody to the shown room."""
+        """Invite a person to the shown room."""
 
     def kick(self, person: str) -> None:
-        """Remove somebody from the shown room."""
+        """Remove a person from the shown room."""
 
     def set_operator(self, person: str, *, on: bool) -> None:
-        """Make somebody an operator of the shown room, or no longer one."""
+        """Make a person an operator of the shown room, or an ordinary member again."""
 
     def away(self, text: str | None) -> None:
         """Set the away notice, or take it back."""
 
     def set_level(self, level: Level) -> None:
-        """Choose what to be told of in the shown conversation."""
+        """Choose which messages of the shown conversation notify the person."""
 
     def set_theme(self, theme: str) -> None:
         """Change the colours."""
@@ -244,17 +244,17 @@ def find(name: str) -> Command | None:
 
 
 def is_command(text: str) -> bool:
-    """Return whether `text` is meant for the app: one slash at its begin, and then a word."""
+    """Return whether `text` is a command: one slash, and then a word."""
     return text.startswith("/") and not text.startswith("//") and text[1:2].strip() != ""
 
 
 def plain(text: str) -> str:
-    """Return a text that is no command as it is meant: of two slashes at its begin one stays."""
+    """Return a text that is not a command as it is sent: two slashes at its start become one."""
     return text[1:] if text.startswith("//") else text
 
 
 def carry_out(text: str, context: CommandContext) -> str | None:
-    """Do what `text` says; return None, or what is wrong with it: then nothing was done."""
+    """Run the command in `text`; return None, or what is wrong with it if nothing was done."""
     word, _, remainder = text[1:].partition(" ")
     command = find(word)
     if command is None:

@@ -9,7 +9,7 @@ from typing import Final
 from gochat.tui.input import commands, emoji
 from gochat.tui.model.chat import ChatModel
 
-#: More than anybody looks through.
+#: The most candidates that are shown.
 LIMIT: Final = 50
 #: Letters of an emoji's name, before the popup comes by itself: ``:)`` and ``10:30`` are none.
 _EMOJI_LETTERS: Final = 2

@@ -52,7 +52,7 @@ def _follow(needle: list[str], hay: str, start: int) -> tuple[int, ...] | None:
         position = hay.find(char, positions[-1] + 1)
         if position < 0:
             return None
-        # A position at the begin of a word is better than the first one, if it is not far.
+        # The start of a word is better than the first match, if it is not far.
         if position != positions[-1] + 1:
             later = position
             while 0 <= later <= position + 24 and not _begins_word(hay, later):

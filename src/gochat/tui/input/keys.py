@@ -7,7 +7,7 @@ A person rebinds an action by its name, in the configuration file::
     newline = ["ctrl+j", "alt+enter"]
 
 What can't be used (an action or a key that doesn't exist, a key that two actions of one scope
-want) is reported and left as it was: a typing error must not take somebody's keys away.
+want) is reported and left as it was: a typing error must not take a person's keys away.
 """
 
 from __future__ import annotations

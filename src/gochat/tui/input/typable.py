@@ -2,7 +2,7 @@
 
 Fields show what is in them as it is, so this is for everything that comes into one other than by
 keys: pastes, names that are completed, files from an editor. (What is only shown is made safe by
-:mod:`gochat.tui.text.sanitise`, which also tells what it found; a field is for going on writing.)
+:mod:`gochat.tui.text.sanitise`, which also shows what it found; a field is for going on writing.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What this person sees, in one place. Pure: no Textual, no network.
+"""The state of the app: all that this person sees. Pure: no Textual, no network.
 
 The client's events go in by :meth:`ChatModel.apply`; what must be drawn again comes out by
 :meth:`ChatModel.take_changes`, as often as the app draws. Between the two nothing is drawn, however
@@ -38,13 +38,13 @@ from gochat.tui.model.roster import Roster
 from gochat.tui.model.timeline import Timeline
 from gochat.tui.model.views import Attention, AttentionKind, Changes, Connection, ConversationView
 
-#: Seconds after which somebody no longer types, unless they are said to again.
+#: Seconds after which a person no longer counts as typing, without a new event.
 TYPING_LAPSE: Final = 6.0
 #: The longest wait for the next attempt to connect that is shown, in seconds.
 LONGEST_WAIT: Final = 7 * 86_400.0
-#: Entries that a conversation keeps while another one is shown; history brings the rest back.
+#: Entries that a conversation keeps while another one is shown; history brings the others back.
 KEPT: Final = 1000
-#: With more people online than this, arrivals and departures are told by the list alone.
+#: With more people online than this, only the list shows arrivals and departures.
 PRESENCE_LINES: Final = 50
 #: A message that is older than this (ms) when it arrives is history: it rings no bell.
 FRESH: Final = 120_000
@@ -80,7 +80,7 @@ class ChatModel:
         self._spellings: dict[str, str] = {}  # as typed → as the server spells it
         self._synchronised = False
 
-    # -- reading --------------------------------------------------------------------------------
+    # -- reading ----------------------------------------------------------------------------------
 
     @property
     def shown(self) -> ConversationView:
@@ -89,7 +89,7 @@ class ChatModel:
 
     @property
     def is_synchronised(self) -> bool:
-        """True once the server has told what there is."""
+        """True once a snapshot of the server has arrived."""
         return self._synchronised
 
     def find(self, conv: str) -> ConversationView | None:
@@ -109,7 +109,7 @@ class ChatModel:
 
     @property
     def badges(self) -> tuple[int, bool]:
-        """All unread that the person wants to know of, and whether they are mentioned in it."""
+        """How much is unread in conversations that are not muted, and whether it has mentions."""
         views = [view for view in self.conversations.values() if view.level != "none"]
         return sum(v.badge for v in views), any(v.mentions for v in views)
 
@@ -149,7 +149,7 @@ class ChatModel:
                     return view.conv
         return None
 
-    # -- what changed ---------------------------------------------------------------------------
+    # -- what changed -----------------------------------------------------------------------------
 
     @property
     def has_changes(self) -> bool:
@@ -166,7 +166,7 @@ class ChatModel:
         self._touched.clear()
         return changes
 
-    # -- events ---------------------------------------------------------------------------------
+    # -- events -----------------------------------------------------------------------------------
 
     def apply(self, event: ClientEvent) -> None:
         """Take one event of the client."""
@@ -212,7 +212,7 @@ class ChatModel:
         self._membership(view, message)
         if message.from_ == self.me:
             if message.kind == "text" and not view.unread:
-                view.read = max(view.read, message.seq)  # what one says oneself is never unread
+                view.read = max(view.read, message.seq)  # a person's own messages are never unread
         elif message.kind == "text" and message.seq > view.read:
             mention = self.me in message.mentions
             if not counted:
@@ -221,13 +221,13 @@ class ChatModel:
             self._attend(view, message, mention=mention)
         self._changes.conversations = True
         if entry is None and view.timeline.newer:
-            # The place that is shown is not the present: the list tells that there is something.
+            # An older part of the log is shown: only the list shows that there is something new.
             return
         if conv != self.current and len(view.timeline) > 2 * KEPT:
             view.timeline.trim(KEPT)
 
     def _is_elsewhere(self, message: Message, conv: str) -> bool:
-        """Take the entry of a room that one is not in: an invitation to it, or one's own going."""
+        """Take an entry of a room that the person is not in: an invitation, or that they left."""
         view = self.find(conv)
         if message.from_ == self.me:
             return message.kind in ("leave", "kick") and view is None
@@ -270,8 +270,8 @@ class ChatModel:
         self._forget_left(view)
 
     def _forget_left(self, view: ConversationView) -> None:
-        """Forget a room that one is not in, unless it is shown or has something that is not sent:
-        the person decides what becomes of that."""
+        """Forget a room that the person has left, unless it is shown or has messages that are not
+        sent, for which they decide."""
         if not view.joined and view.conv != self.current and not view.timeline.unsent:
             self.forget(view.conv)
 
@@ -292,7 +292,7 @@ class ChatModel:
     def _presence(self, presence: Presence) -> None:
         arrived, left = self.people.apply(presence)
         self._changes.people = True
-        self._changes.conversations = True  # their signs tell who is there
+        self._changes.conversations = True  # their signs show who is online
         if not self.presence_lines:
             return
         crowd = len(self.people) > PRESENCE_LINES
@@ -351,10 +351,10 @@ class ChatModel:
         self._touched.add(reset.conv)
         self._changes.conversations = True
 
-    # -- what the person does -------------------------------------------------------------------
+    # -- what the person does ---------------------------------------------------------------------
 
     def show(self, conv: str) -> ConversationView:
-        """Show a conversation; one that was never used before begins."""
+        """Show a conversation; begin it if it is new."""
         view = self.find(conv) or self._open(conv)
         if view.conv != self.current:
             before = self.conversations.get(self.current)
@@ -388,7 +388,7 @@ class ChatModel:
             return 0
         timeline, before = view.timeline, len(view.timeline)
         if view.epoch and page.epoch != view.epoch and timeline.last is not None:
-            return 0  # of another history of the log: the client will say so itself
+            return 0  # of another history of the log: the client will send a Reset
         view.epoch = page.epoch
         view.head = max(view.head, page.head)
         self._touched.add(page.conv)
@@ -415,7 +415,7 @@ class ChatModel:
             self._changes.conversations = True
 
     def set_level(self, conv: str, level: Level) -> None:
-        """The person wants to be told of something else."""
+        """Set which messages of a conversation notify the person."""
         self.conversations[conv].level = level
         self._changes.conversations = True
 
@@ -465,7 +465,7 @@ class ChatModel:
             self._changes.outbox = True
 
     def take_drafts(self, drafts: Mapping[str, str]) -> None:
-        """Take what an earlier run of the program had typed and not sent."""
+        """Take the drafts that an earlier run of the program has kept."""
         for conv, text in drafts.items():
             view = self.find(conv)
             if view is None and conv.startswith("@"):
@@ -478,7 +478,7 @@ class ChatModel:
         return {v.conv: v.draft for v in self.conversations.values() if v.draft.strip()}
 
     def lapse_typing(self) -> None:
-        """Forget who no longer types; call it now and then."""
+        """Forget who has stopped typing; to be called about every second."""
         now = self._clock()
         for view in self.conversations.values():
             for name in [name for name, until in view.typing.items() if until <= now]:
@@ -490,7 +490,7 @@ class ChatModel:
         return self.shown.timeline.find(key)
 
     def _known(self, conv: str) -> ConversationView:
-        """Return the view of a conversation as the server spells it; one that is new begins."""
+        """Return the view of a conversation as the server spells it; begin it if it is new."""
         view = self.find(conv)
         return self._open(conv) if view is None else self._respell(view, conv)
 
@@ -525,7 +525,7 @@ class ChatModel:
 
 
 def _folded(conv: str) -> str:
-    # What the server surely takes for the same name. Nothing is sent by a guess that goes further.
+    # What the server certainly takes for the same name, and no guess beyond that.
     return unicodedata.normalize("NFC", conv.lower())
 
 

@@ -46,7 +46,7 @@ class TimelineEntry:
     reply_to: int | None = None
     reply: tuple[str, str] | None = None
     reactions: dict[str, Tally] = field(default_factory=dict)
-    #: Of what is pending: its place among all that the person said, in which it is sent.
+    #: Of a pending message: its index in the outbox, in whose order messages are sent.
     outbox_index: int = 0
     #: What the log held when the server described this entry: changes up to there are in it.
     as_of: int = 0

@@ -22,7 +22,7 @@ _EXCERPT: Final = 120
 
 
 def sentence(text: str) -> str:
-    """Return what a server or an exception says as people write it."""
+    """Return an error's text as a sentence: a capital at its start, a full stop at its end."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
@@ -125,14 +125,14 @@ def connection_line(model: ChatModel, *, short: bool = False) -> tuple[str, str,
 
 def typing_line(names: Sequence[str]) -> str:
     """Return who is typing, in words."""
-    shown = [one_line(one) for one in names]
+    shown = [one_line(name) for name in names]
     match shown:
         case []:
             return ""
-        case [one]:
-            return f"{one} is typing…"
-        case [one, two]:
-            return f"{one} and {two} are typing…"
+        case [first]:
+            return f"{first} is typing…"
+        case [first, second]:
+            return f"{first} and {second} are typing…"
         case _:
             return f"{shown[0]} and {len(shown) - 1} others are typing…"
 

@@ -1,7 +1,7 @@
 """Who is online, in order. Pure.
 
-Thousands come and go, so the order is kept, not made anew: one arrival costs a search and an
-insertion, and a list that shows twenty of them asks for twenty.
+Thousands come and go, so the list is kept in order, not sorted again: an arrival costs a search and
+an insertion, and a list that shows twenty of them asks for twenty.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Roster:
         return first + others
 
     def replace(self, people: Iterable[Person]) -> None:
-        """Forget everybody, and start again with `people`."""
+        """Replace everybody by `people`."""
         self._people = {person.name: person for person in islice(people, MAX_PEOPLE)}
         self._order = sorted(_sort_key(name) for name in self._people)
 
     def apply(self, presence: Presence) -> tuple[list[str], list[str]]:
-        """Take news; return who has arrived and who has left by them."""
+        """Apply an event; return who has arrived and who has left with it."""
         online = {person.name for person in presence.online}
         left = [
             name

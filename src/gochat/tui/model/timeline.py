@@ -2,15 +2,15 @@
 
 A log holds more than lines of chat: an edit or a reaction is an entry, too, and changes a line that
 is further up. The timeline folds them in and keeps what is to be seen, in the order in which it is
-to be seen, and says what changed so that a widget need not look at everything again.
+to be seen, and reports what changed, so that a widget need not compare everything.
 
-What is seen is a contiguous run of the log, then what this person has said and the server has not
-yet acknowledged: it has no place in the log yet, so it stays at the end whatever else arrives. A
+What is seen is a contiguous run of the log, then this person's messages that the server has not
+yet acknowledged: they have no seq yet, so they stay at the end whatever else arrives. A
 message that was refused stays where it was when that became known.
 
-A message of one's own is known by its `cid`. As soon as the log is known to hold it, by an event, a
-page or an acknowledgement, its line is the log's entry and no other: :meth:`Timeline._settle` and
-:meth:`Timeline.put` see to that, whichever comes first.
+This person's own messages are recognised by their `cid`. As soon as the log is known to hold one,
+by an event, a page or an acknowledgement, its line is the log's entry and no other:
+:meth:`Timeline._settle` and :meth:`Timeline.put` see to that, whichever comes first.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Timeline:
         self.last: int | None = None
         #: Whether the log has more before `first`, as far as is known.
         self.older = True
-        #: Whether the log has more after `last`: only while an old place is shown.
+        #: Whether the log has more after `last`: only while an older part is shown.
         self.newer = False
         self._seqs: list[int] = []  # of the entries that have one, for looking places up
         self._by_seq: dict[int, TimelineEntry] = {}
@@ -77,7 +77,7 @@ class Timeline:
         changes, self._changes = self._changes, []
         return changes
 
-    # -- reading --------------------------------------------------------------------------------
+    # -- reading ----------------------------------------------------------------------------------
 
     def entry(self, seq: int) -> TimelineEntry | None:
         """Return what is seen of the log entry `seq`, or None if it is not loaded or not seen."""
@@ -103,13 +103,13 @@ class Timeline:
                 mentions += entry.mention
         return unread, mentions
 
-    # -- the log --------------------------------------------------------------------------------
+    # -- the log ----------------------------------------------------------------------------------
 
     def add(self, message: Message) -> TimelineEntry | None:
         """Take the next entry of the log; return what is seen of it, or None.
 
         One that is loaded already is ignored. One that would leave a gap is left to history, and
-        `newer` says that there is something to fetch; so it is while an old place is shown.
+        `newer` says that there is something to fetch; so it is while an older part is shown.
         """
         if self.last is not None and message.seq > self.last + 1:
             self.newer = True
@@ -213,7 +213,7 @@ class Timeline:
         self._quote(entry)
         self._seqs.append(message.seq)
         if entry.own and entry.cid is not None and entry.cid == next(iter(self.pending), None):
-            # The line is where it belongs, for nothing that was said before it still waits.
+            # The line is where it belongs, for nothing that was sent before it still waits.
             del self.pending[entry.cid]
             self.entries.append(entry)
             self._changes.append(Replaced(entry.cid, entry))
@@ -223,7 +223,7 @@ class Timeline:
         return entry
 
     def _settle(self, messages: Iterable[Message]) -> None:
-        """Forget the lines of what has turned out to be in the log: it is seen at its place."""
+        """Forget the lines of what has turned out to be in the log: its entry is shown instead."""
         for message in messages:
             if message.from_ == self.me and message.cid is not None:
                 self.drop(message.cid)
@@ -278,7 +278,7 @@ class Timeline:
             self._quote(reply)
             self._changes.append(Replaced(reply.key, reply))
 
-    # -- changes --------------------------------------------------------------------------------
+    # -- changes ----------------------------------------------------------------------------------
 
     def _change(self, message: Message) -> None:
         entry = self._by_seq.get(message.ref or 0)
@@ -320,7 +320,7 @@ class Timeline:
     ) -> None:
         """Show a message that is not in the log yet, or what has become of it since.
 
-        `seq` is its place in the log, once it has one. Its line stays until it is its turn there.
+        `seq` is its number in the log, once it has one. Its line stays until it is its turn there.
         What is pending is in the order of `outbox_index`, or else of this call.
         """
         if cid in self._cids:
@@ -405,8 +405,7 @@ def _unreact(reactions: dict[str, Tally], emoji: str, name: str, me: str) -> Non
 
 
 def _may_have_given(tally: Tally, name: str, me: str) -> bool:
-    """Return whether somebody is among those whom a tally counts, as far as is known: it names only
-    the first ten."""
+    """Return whether a tally may count this person: it names only the first ten."""
     if name == me:
         return tally.me
     if name in tally.names:

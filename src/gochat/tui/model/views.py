@@ -15,9 +15,9 @@ class ConversationView:
     """One conversation as this person sees it.
 
     `conv` is its address, ``#room`` or ``@name``. `head` is the newest seq there is, as far as is
-    known. `history` says whether those who join a room read what was written before. `joined` is
-    False of a room that one has left, while it is still looked at. `divider` is the seq after which
-    the messages were unread when the conversation was opened.
+    known. `history` is whether those who join a room can read what was written before. `joined` is
+    False for a room that the person has left, while it is still shown. `divider` is the seq after
+    which the messages were unread when the conversation was opened.
     """
 
     conv: str
@@ -58,7 +58,7 @@ AttentionKind: TypeAlias = Literal["mention", "direct", "message", "invite"]
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Something that this person may want to be told of when they look elsewhere."""
+    """An event that may notify this person while they look elsewhere."""
 
     conv: str
     sender: str
@@ -68,7 +68,7 @@ class Attention:
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be drawn again. `logs` has the changes of the timelines, by conversation."""
+    """What must be drawn again. `logs` has the changes of the timelines, by conversation."""
 
     conversations: bool = False
     people: bool = False

@@ -22,7 +22,7 @@ def complete(text: str) -> str:
 def shorten(url: str) -> str:
     """Return a URL as it is shown: only what is not usual, and no file.
 
-    :func:`complete` gives it back, but for the key of one's own server.
+    :func:`complete` reverses this, except for the key file of the user's own server.
     """
     address = dataclasses.replace(parse(url), key_file=None)
     return str(address) if parse(str(address)) == address else address.url

@@ -31,8 +31,8 @@ from gochat.tui.profile.state import StateDirectory
 class Settings(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What can be chosen.
 
-    `clock` is how the log tells the time. `notify` is for mentions and private messages: a bell,
-    the desktop, both or neither. `presence` are the lines that tell who comes and goes.
+    `clock` is how the log shows times. `notify` is for mentions and private messages: a bell,
+    the desktop, both or neither. `presence` is whether the log has lines for who comes and goes.
     """
 
     theme: str = "gochat-dark"
@@ -67,7 +67,7 @@ def load(state: StateDirectory, config: Path | None = None) -> Preferences:
     A mistake in a value is a problem that is reported, and the value stays as it was.
 
     Raises:
-        ConfigError: `config` was asked for and can't be read, or the file is no TOML.
+        ConfigError: `config` was asked for and can't be read, or the file is not valid TOML.
     """
     chosen = state.load_settings(Settings)
     tables = _read(config or default_config(), must_exist=config is not None)

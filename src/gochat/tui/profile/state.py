@@ -2,8 +2,8 @@
 
 ``sessions.json`` has the servers, the names used there and their session tokens; never a password.
 ``drafts.json`` has what was typed and not sent. ``settings.json`` has what was chosen in the app.
-A file that is damaged or missing is as good as empty: nothing here is worth not starting for. What
-can't be written is said once, and tried again with the next change.
+A file that is damaged or missing counts as empty: nothing here is worth not starting for. A failure
+to write is reported once, and writing is tried again with the next change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gochat.errors import ConfigError
 
 #: Servers that are remembered; the one not used for longest is forgotten.
 _SERVERS: Final = 20
-#: Apps on one server that each have an outbox: more than anybody has windows open.
+#: Apps on one server that each have an outbox: more than a person has windows open.
 _APPS: Final = 8
 #: Of what `sessions.json` means.
 _VERSION: Final = 2
@@ -86,7 +86,7 @@ class StateDirectory:
             return ""
         return f"others could use {self.directory}, where sessions are kept: now only you can"
 
-    # -- sessions -------------------------------------------------------------------------------
+    # -- sessions ---------------------------------------------------------------------------------
 
     def sessions(self) -> list[SavedSession]:
         """Return the remembered sessions, the last one used first."""
@@ -104,7 +104,7 @@ class StateDirectory:
         others = [s for s in self.sessions() if s.server != session.server]
         self._save("sessions.json", _Sessions(_VERSION, [session, *others][:_SERVERS]))
 
-    # -- drafts ---------------------------------------------------------------------------------
+    # -- drafts -----------------------------------------------------------------------------------
 
     def drafts(self, server: str, name: str) -> dict[str, str]:
         """Return what was typed and not sent, by conversation."""
@@ -114,7 +114,7 @@ class StateDirectory:
         """Keep what was typed and not sent; return whether that was possible."""
         return self._save(self._of("drafts", server, name), _Drafts(drafts))
 
-    # -- the rest -------------------------------------------------------------------------------
+    # -- outboxes and settings --------------------------------------------------------------------
 
     def outboxes(self, server: str) -> list[Path]:
         """Return the files in which clients keep what they have not sent yet.

@@ -1,4 +1,4 @@
-"""The chat: conversations and people at the left, the log, what one writes, and a status line.
+"""The chat: conversations and people at the left, the log, the composer, and a status line.
 
 Long because it holds the parts together: a handler of a few lines for each of their messages. What
 takes more than that is in :mod:`~gochat.tui.actions.chat` and :mod:`~gochat.tui.actions.composer`.
@@ -109,14 +109,14 @@ class ChatScreen(Screen[None]):
         self._set_hints()
         self._show_conversation()
 
-    # -- its parts ------------------------------------------------------------------------------
+    # -- its parts --------------------------------------------------------------------------------
 
     @property
     def chat_app(self) -> ChatApp:
         """The app, as far as the chat needs it."""
         return self.app  # type: ignore[return-value]  # only GochatApp shows this screen
 
-    # -- the model has changed ------------------------------------------------------------------
+    # -- the model has changed --------------------------------------------------------------------
 
     @on(ModelChanged)
     def _apply(self, message: ModelChanged) -> None:
@@ -197,7 +197,7 @@ class ChatScreen(Screen[None]):
         if is_seen and self._has_begun:
             self.controller.mark_read()
 
-    # -- the log --------------------------------------------------------------------------------
+    # -- the log ----------------------------------------------------------------------------------
 
     @on(log_events.TopReached)
     def _older(self) -> None:
@@ -235,7 +235,7 @@ class ChatScreen(Screen[None]):
             self.actions.act(entry, event.action)
 
     def go_to(self, conv: str, seq: int) -> None:
-        """Show a message where it was said."""
+        """Show a message in its context."""
         self.keep_draft()
         self._goal = (conv, seq)
         self.controller.go_to(conv, seq, self._reach_goal)
@@ -250,7 +250,7 @@ class ChatScreen(Screen[None]):
             self._goal = None
             self.log_view.scroll_to_key(key, highlight=True)
 
-    # -- writing --------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------
 
     @on(Composer.Sent)
     def _send(self, event: Composer.Sent) -> None:
@@ -304,7 +304,7 @@ class ChatScreen(Screen[None]):
         self.controller.go_to_now()
         self.log_view.scroll_to_bottom()
 
-    # -- moving ---------------------------------------------------------------------------------
+    # -- moving -----------------------------------------------------------------------------------
 
     @on(SidePane.ConversationChosen)
     def _chosen(self, event: SidePane.ConversationChosen) -> None:
@@ -319,7 +319,7 @@ class ChatScreen(Screen[None]):
         self.composer.input.focus()
 
     def keep_draft(self) -> None:
-        """Have the model know what is typed."""
+        """Copy the text in the field to the model."""
         if view := self.model.conversations.get(self._shown):
             view.draft = self.composer.draft
 
@@ -379,7 +379,7 @@ class ChatScreen(Screen[None]):
     def _details(self) -> None:
         self.action_members()
 
-    # -- the side pane --------------------------------------------------------------------------
+    # -- the side pane ----------------------------------------------------------------------------
 
     @on(ConversationHeader.PaneWanted)
     def action_side_pane(self) -> None:
@@ -395,7 +395,7 @@ class ChatScreen(Screen[None]):
             self.side.conversations.focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fold or unfold with the width, until the person has said which they want."""
+        """Fold or unfold with the width, until the person has chosen."""
         narrow = event.size.width < NARROW
         if narrow:
             self._is_folded = None

@@ -87,7 +87,7 @@ class ConnectScreen(Screen[None]):
         """Begin in the first field that is to be filled in."""
         self.query_one("#password" if self._known_name else "#name", Input).focus()
 
-    # -- what the app tells ---------------------------------------------------------------------
+    # -- what the app shows -----------------------------------------------------------------------
 
     def show_progress(self, text: str) -> None:
         """Say what is being waited for; nothing can be changed meanwhile."""
@@ -139,7 +139,7 @@ class ConnectScreen(Screen[None]):
         notice.set_classes(kind)
         notice.update(text)
 
-    # -- what the person does -------------------------------------------------------------------
+    # -- what the person does ---------------------------------------------------------------------
 
     @on(Input.Changed, "#server")
     def _server_changed(self, event: Input.Changed) -> None:
@@ -216,7 +216,7 @@ class ConnectScreen(Screen[None]):
             )
 
     def _url(self, server: str) -> str:
-        # What is shown of one's own server is not all that makes it one's own.
+        # The shown address of the user's own server lacks the key file that proves it.
         if server == addresses.shorten(self._server):
             return self._server
         return addresses.complete(server)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 #: WCAG 2, level AA, for text.
 MIN_CONTRAST: Final = 4.5
-#: More would be told apart by nobody.
+#: People can't distinguish more.
 HUES: Final = 24
 #: Dark colours look greyer than light ones of the same saturation.
 _SATURATION_ON_DARK: Final = 0.62
@@ -78,7 +78,7 @@ def readable(hue_share: float, saturation: float, backgrounds: tuple[RGB, ...]) 
     dark = _are_dark(backgrounds)
     first = _LIGHTEST_START if dark else _DARKEST_START
     shares = [step / _STEPS for step in range(_STEPS + 1)]
-    # From the preferred lightness away from the backgrounds; the rest only if all of that fails.
+    # From the preferred lightness away from the backgrounds; the others only if all of those fail.
     order = sorted(
         shares, key=lambda share: (share < first, share) if dark else (share > first, -share)
     )

@@ -1,4 +1,4 @@
-"""Colours for fenced code: Pygments' tokens, told as roles of the palette.
+"""Colours for fenced code: Pygments' tokens as roles of the palette.
 
 Only for languages asked for by name and listed here: guessing is slow, and mostly wrong on a few
 lines. A lexer is a pile of regular expressions, and some take quadratic time on what nobody writes

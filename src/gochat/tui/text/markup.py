@@ -1,6 +1,6 @@
 """The light Markdown of messages: bold, italic, strike, code, quotes, links, mentions.
 
-A parser of our own, since a chat is no document: a line is a line, ``snake_case`` and ``2*3*4``
+A parser of its own, since a chat is not a document: a line is a line, ``snake_case`` and ``2*3*4``
 stay as they are, nothing nests deeper than emphasis, and time is linear in the length of the text,
 whatever it says. Rich's and Textual's markup mean nothing here. Input is sanitised text; output is
 the text as shown, without the signs, and what each range of it is.

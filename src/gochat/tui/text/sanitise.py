@@ -12,8 +12,9 @@ The rules, in the order in which a character meets them:
   and everything Unicode calls default-ignorable become ``⟨U+…⟩``.
 - A zero-width joiner stays between emoji, a zero-width non-joiner between letters that join, a
   variation selector after a character, tags in the flag of a region.
-- At most `MAX_MARKS` zero-width characters stay on one base, the rest is dropped ("zalgo"); a line
-  that begins with one gets a dotted circle to carry it, lest it lands on what stands left of it.
+- At most `MAX_MARKS` zero-width characters stay on one base, the others are dropped ("zalgo"); a
+  line that begins with one gets a dotted circle to carry it, so that it does not combine with what
+  stands left of it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The parts of the chat screen. They show the model and say what the person wants; no more."""
+"""The parts of the chat screen. They show the model, and post what the person asks for."""

@@ -112,7 +112,7 @@ class Composer(Vertical):
             self._usage = text
             self._show_note()
 
-    # -- modes ----------------------------------------------------------------------------------
+    # -- modes ------------------------------------------------------------------------------------
 
     def reply(self, seq: int, sender: str, excerpt: str) -> None:
         """Answer a message with what is written."""

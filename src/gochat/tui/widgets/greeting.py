@@ -1,4 +1,4 @@
-"""What an empty conversation says instead of nothing."""
+"""What an empty conversation shows instead of its log."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class MessageInput(TextArea):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("input")]
 
     class Submitted(Message):
-        """The person wants to send `text` to `conversation`, which was shown when they said so."""
+        """The person wants to send `text` to `conversation`, which was shown at that moment."""
 
         def __init__(self, text: str, conversation: str) -> None:
             super().__init__()
@@ -76,7 +76,7 @@ class MessageInput(TextArea):
         #: True while a popup takes Up and Down.
         self.is_completing = False
 
-    # -- conversations --------------------------------------------------------------------------
+    # -- conversations ----------------------------------------------------------------------------
 
     def change_conversation(self, conversation: str, draft: str) -> None:
         """Write in another conversation, with what was typed there before."""
@@ -85,7 +85,7 @@ class MessageInput(TextArea):
         self.write(draft)
 
     def write(self, text: str) -> None:
-        """Have `text` in the field, the cursor at its end."""
+        """Put `text` into the field, the cursor at its end."""
         text = typable(text)
         if text != self.text:
             self.load_text(text)
@@ -99,7 +99,7 @@ class MessageInput(TextArea):
             del sent[:-_HISTORY]
         self._history_index = None
 
-    # -- the keys -------------------------------------------------------------------------------
+    # -- the keys ---------------------------------------------------------------------------------
 
     def _on_focus(self, event: events.Focus) -> None:
         self.cursor_blink = self.app.animation_level != "none"
@@ -229,7 +229,7 @@ class MessageInput(TextArea):
         else:
             self.post_message(self.EditorWanted())
 
-    # -- what is typed --------------------------------------------------------------------------
+    # -- what is typed ----------------------------------------------------------------------------
 
     async def _on_paste(self, event: events.Paste) -> None:
         text = typable(event.text)
@@ -246,7 +246,7 @@ class MessageInput(TextArea):
             self.move_cursor(result.end_location)
 
     def on_text_area_changed(self) -> None:
-        """Tell who listens; the message of TextArea itself says less."""
+        """Post a message; TextArea's own is not posted for all changes."""
         self.post_message(self.Typed())
 
     def on_text_area_selection_changed(self) -> None:

@@ -104,7 +104,7 @@ class RowList(ScrollView, can_focus=True):
         self._keys: Sequence[str] = ()
         self._current: str | None = None
 
-    # -- what is shown --------------------------------------------------------------------------
+    # -- what is shown ----------------------------------------------------------------------------
 
     @property
     def keys(self) -> Sequence[str]:
@@ -138,7 +138,7 @@ class RowList(ScrollView, can_focus=True):
             self.cursor = self._keys.index(key)
 
     def clear_cursor(self) -> None:
-        """Have the cursor on no row."""
+        """Put the cursor on no row."""
         self.cursor = None
 
     def _near(self, index: int | None) -> int | None:
@@ -158,7 +158,7 @@ class RowList(ScrollView, can_focus=True):
             at += step
         return None
 
-    # -- drawing --------------------------------------------------------------------------------
+    # -- drawing ----------------------------------------------------------------------------------
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many lines as there are rows."""
@@ -191,7 +191,7 @@ class RowList(ScrollView, can_focus=True):
     # -- moving and choosing ----------------------------------------------------------------------
 
     def watch_cursor(self, old: int | None, new: int | None) -> None:
-        """Draw the two rows again, and have the new one visible."""
+        """Draw the two rows again, and scroll to the new one."""
         for index in (old, new):
             if index is not None:
                 self.refresh_line(index)
@@ -237,7 +237,7 @@ class RowList(ScrollView, can_focus=True):
             self.post_message(self.Chosen(self, key))
 
     def on_focus(self) -> None:
-        """Have a row to begin with: the current one, or the first."""
+        """Put the cursor on the current row, or the first."""
         if self.cursor is None:
             if self._current in self._keys:
                 self.put_cursor(self._current or "")

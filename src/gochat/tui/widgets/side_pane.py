@@ -26,7 +26,7 @@ _HEADINGS: Final = {_ROOMS: "Rooms", _DIRECT: "Private", _GAP: ""}
 
 
 class SidePane(Vertical):
-    """Shows the conversations and the people of a model; says which is chosen."""
+    """Shows the conversations and the people of a model; posts which is chosen."""
 
     class ConversationChosen(Message):
         """The person wants to see this conversation."""

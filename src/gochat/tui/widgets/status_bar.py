@@ -38,7 +38,7 @@ class StatusBar(Widget):
         left, hints = self._state(), self._hints()
         needed = hints[:1] if self._is_cut else hints
         if left.cell_length + _GAP + _width(needed) > width:
-            # Who one is can be seen elsewhere, what the keys do nowhere.
+            # The person's name is shown elsewhere, what the keys do is not.
             left = self._state(short=True)
         if hints and self._is_cut:
             left = left.truncate(max(1, width - _GAP - hints[0].cell_length), ellipsis=True)
