@@ -32,6 +32,7 @@ from gochat.protocol.framing import frame
 from gochat.tui.model import presentation
 from gochat.tui.model.chat import ChatModel
 from gochat.tui.text.sanitise import one_line
+from gochat.tui.widgets.log_items import log_item
 
 TYPES: tuple[type[wire.Payload], ...] = get_args(wire.ServerMessage)
 ZONES: Final = (UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12)))
@@ -198,7 +199,7 @@ class Person:
             presentation.typing_line(model.typists(view.conv))
             for entry in view.timeline:
                 for zone in ZONES:
-                    presentation.item(entry, "mei", zone)
+                    log_item(entry, "mei", zone)
                 presentation.ago(entry.ts, 1_700_000_000.0)
 
 

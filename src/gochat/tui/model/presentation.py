@@ -1,7 +1,7 @@
-"""What the model holds, in the words and forms in which it is shown. Pure but for the log's items.
+"""What the model holds, in words.
 
-Names and texts of others go to the log as they are: it makes them safe. Everything else that shows
-them goes through :func:`~gochat.tui.text.sanitise.one_line`.
+Names and texts of other people are shown as :func:`~gochat.tui.text.sanitise.one_line` returns
+them; the log makes its own safe.
 """
 
 from __future__ import annotations
@@ -9,16 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Final
 
 from gochat.client import ConnectionState
 from gochat.protocol.messages import MAX_TIME
-from gochat.tui.chat_log import LogMessage, LogNotice, Reaction
 from gochat.tui.model.chat import ChatModel
-from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.text.sanitise import one_line
-
-_EXCERPT: Final = 120
 
 
 def sentence(text: str) -> str:
@@ -34,72 +29,6 @@ def local_zone() -> tzinfo:
 def moment(ts: int, zone: tzinfo) -> datetime:
     """Return a time (milliseconds since the Unix epoch) as a date; a later one as the last."""
     return datetime.fromtimestamp(min(max(ts, 0), MAX_TIME) / 1000, zone)
-
-
-def item(entry: TimelineEntry, me: str, zone: tzinfo) -> LogMessage | LogNotice:
-    """Return an entry of the timeline as the log shows it."""
-    at = moment(entry.ts, zone)
-    if entry.kind != "text":
-        return _notice(entry, me, at)
-    reply = None
-    if entry.reply is not None:
-        sender, text = entry.reply
-        reply = (sender, text[:_EXCERPT]) if sender else ("", "an earlier message")
-    return LogMessage(
-        key=entry.key,
-        sender=entry.sender,
-        text=entry.text,
-        time=at,
-        own=entry.own,
-        state=entry.state,
-        edited=entry.edited is not None,
-        deleted=entry.deleted,
-        mention=entry.mention,
-        reactions=tuple(
-            Reaction(emoji, tally.count, tally.me) for emoji, tally in entry.reactions.items()
-        ),
-        reply=reply,
-        error=entry.error,
-    )
-
-
-def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
-    who = "you" if entry.sender == me else entry.sender
-    subject = "you" if entry.text == me else entry.text
-    group: str | None = None
-    match entry.kind:
-        case "presence":
-            group = "came online" if entry.text == "online" else "went offline"
-            text = f"{who} {group}"
-        case "join" | "leave":
-            group = "joined" if entry.kind == "join" else "left"
-            text = f"{who} {group}"
-        case "create":
-            kind = "private " if entry.text == "private" else ""
-            text = f"{who} created this {kind}room"
-        case "invite":
-            text = f"{who} invited {subject}"
-        case "kick":
-            text = f"{who} removed {subject}"
-        case "topic":
-            text = (
-                f"{who} set the topic: {entry.text}" if entry.text else f"{who} took the topic away"
-            )
-        case "operator":
-            text = f"{who} made {subject} an operator"
-        case "member":
-            text = f"{who} made {subject} a member without operator rights"
-        case "access":
-            text = f"{who} made this room {entry.text}"
-        case "history" if entry.text == "hidden":
-            text = f"{who} hid earlier messages from those who join from now on"
-        case "history":
-            text = f"{who} let those who join read messages from here on"
-        case "hidden":
-            text = "Messages before you joined are hidden"
-        case _:
-            text = entry.text
-    return LogNotice(key=entry.key, time=at, text=text, group=group, who=entry.sender)
 
 
 def connection_line(model: ChatModel, *, short: bool = False) -> tuple[str, str, str]:

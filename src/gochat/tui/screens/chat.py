@@ -25,7 +25,7 @@ from gochat.tui.actions.view import ChatApp
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.chat_log import events as log_events
 from gochat.tui.input import keys
-from gochat.tui.model.presentation import item, local_zone, typing_line
+from gochat.tui.model.presentation import local_zone, typing_line
 from gochat.tui.model.views import Changes
 from gochat.tui.profile.preferences import Settings
 from gochat.tui.widgets import hints
@@ -34,6 +34,7 @@ from gochat.tui.widgets.composer import Composer
 from gochat.tui.widgets.conversation_header import ConversationHeader
 from gochat.tui.widgets.greeting import Greeting
 from gochat.tui.widgets.log_feed import LogFeed
+from gochat.tui.widgets.log_items import log_item
 from gochat.tui.widgets.message_input import MessageInput
 from gochat.tui.widgets.row_list import RowList
 from gochat.tui.widgets.side_pane import SidePane
@@ -75,7 +76,7 @@ class ChatScreen(Screen[None]):
         self._status = StatusBar(self.model, id="status")
         self._composer_actions = ComposerActions(self, self.actions, controller, self._popup)
         zone = local_zone()
-        self._feed = LogFeed(self.log_view, lambda entry: item(entry, self.model.me, zone))
+        self._feed = LogFeed(self.log_view, lambda entry: log_item(entry, self.model.me, zone))
         #: Tells that changes of the model have been drawn.
         self.changes_drawn: Signal[Changes] = Signal(self, "changes_drawn")
 

@@ -1,0 +1,81 @@
+"""Entries of a timeline as items of the chat log."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+from typing import Final
+
+from gochat.tui.chat_log import LogMessage, LogNotice, Reaction
+from gochat.tui.model.entries import TimelineEntry
+from gochat.tui.model.presentation import moment
+
+_EXCERPT: Final = 120
+
+
+def log_item(entry: TimelineEntry, me: str, zone: tzinfo) -> LogMessage | LogNotice:
+    """Return an entry of the timeline as the log shows it to `me`, with times of `zone`.
+
+    Names and texts are as they were received: the log makes them safe.
+    """
+    at = moment(entry.ts, zone)
+    if entry.kind != "text":
+        return _notice(entry, me, at)
+    reply = None
+    if entry.reply is not None:
+        sender, text = entry.reply
+        reply = (sender, text[:_EXCERPT]) if sender else ("", "an earlier message")
+    return LogMessage(
+        key=entry.key,
+        sender=entry.sender,
+        text=entry.text,
+        time=at,
+        own=entry.own,
+        state=entry.state,
+        edited=entry.edited is not None,
+        deleted=entry.deleted,
+        mention=entry.mention,
+        reactions=tuple(
+            Reaction(emoji, tally.count, tally.me) for emoji, tally in entry.reactions.items()
+        ),
+        reply=reply,
+        error=entry.error,
+    )
+
+
+def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
+    who = "you" if entry.sender == me else entry.sender
+    subject = "you" if entry.text == me else entry.text
+    group: str | None = None
+    match entry.kind:
+        case "presence":
+            group = "came online" if entry.text == "online" else "went offline"
+            text = f"{who} {group}"
+        case "join" | "leave":
+            group = "joined" if entry.kind == "join" else "left"
+            text = f"{who} {group}"
+        case "create":
+            kind = "private " if entry.text == "private" else ""
+            text = f"{who} created this {kind}room"
+        case "invite":
+            text = f"{who} invited {subject}"
+        case "kick":
+            text = f"{who} removed {subject}"
+        case "topic":
+            text = (
+                f"{who} set the topic: {entry.text}" if entry.text else f"{who} took the topic away"
+            )
+        case "operator":
+            text = f"{who} made {subject} an operator"
+        case "member":
+            text = f"{who} made {subject} a member without operator rights"
+        case "access":
+            text = f"{who} made this room {entry.text}"
+        case "history" if entry.text == "hidden":
+            text = f"{who} hid earlier messages from those who join from now on"
+        case "history":
+            text = f"{who} let those who join read messages from here on"
+        case "hidden":
+            text = "Messages before you joined are hidden"
+        case _:
+            text = entry.text
+    return LogNotice(key=entry.key, time=at, text=text, group=group, who=entry.sender)
