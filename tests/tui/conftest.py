@@ -122,7 +122,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def client(clock: Clock) -> ScriptedClient:
-    """A client with a few people online, and nothing said."""
+    """A client with a few people online, and no messages."""
     client = ScriptedClient(now=clock)
     client.arrive("mei", "tomas")
     return client
@@ -138,7 +138,7 @@ def state(tmp_path: Path) -> StateDirectory:
 def make_app(
     client: ScriptedClient, state: StateDirectory, clock: Clock
 ) -> Callable[..., GochatApp]:
-    """Make an app on the scripted client; logged in as ada unless told otherwise."""
+    """Make an app on the scripted client; logged in as ada by default."""
 
     def make(
         *, credentials: Credentials | None = LOGIN, preferences: Preferences | None = None,

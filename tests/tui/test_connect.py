@@ -148,7 +148,7 @@ async def test_a_session_that_has_ended_asks_for_the_password_only(
 async def test_own_server_stays_it_while_the_form_is_as_it_was(
     open_app: OpenApp, client: ScriptedClient, state: StateDirectory
 ) -> None:
-    """It is shown by its address alone, and that by hand would be whoever has the port."""
+    """Only its address is shown, and that alone would be any process on the port."""
     own = "gochat://127.0.0.1:8889?key_file=/state/server-8889.key"
     state.remember(SavedSession(server="gochat://127.0.0.1:8889", name="ada", token="of another"))
     async with open_app(size=(80, 24), credentials=None, server=own) as pilot:

@@ -167,7 +167,7 @@ async def test_two_apps_with_one_memory_are_two_sessions_of_one_person(tmp_path:
 
 
 async def test_what_a_second_app_has_not_sent_is_sent_by_the_next(tmp_path: Path) -> None:
-    """Each has an outbox of its own; what one leaves behind is not lost, and is there once."""
+    """Each has an outbox of its own; what one leaves unsent is not lost, and is sent once."""
     with serve(tmp_path / "chat.db") as server:
         port = server.port
         async with person(server, tmp_path / "ada") as one:
@@ -235,7 +235,7 @@ async def test_what_waited_over_a_restart_of_server_and_app_shows_once(tmp_path:
 
 
 async def test_what_is_in_flight_when_the_app_is_left_shows_once(tmp_path: Path) -> None:
-    """The server commits it, and nobody is there any more who takes its acknowledgement."""
+    """The server commits it after the app that sent it has ended."""
     with serve(tmp_path / "chat.db") as server:
         async with person(server, tmp_path / "ada") as ada:
             await register(ada, "ada")

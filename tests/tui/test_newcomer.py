@@ -186,7 +186,7 @@ class Mouse(Hands):
 
 @asynccontextmanager
 async def mei_online(server: Running) -> AsyncIterator[Client]:
-    """Have somebody else there, who made a room and has said things."""
+    """Add another person, who has made a room and written in it."""
     async with open_client(f"gochat://127.0.0.1:{server.port}") as client:
         await client.register("mei", PASSWORD)
         await client.log_in("mei", PASSWORD)

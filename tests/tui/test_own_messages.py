@@ -1,4 +1,4 @@
-"""What a person says shows once, by whatever way and in whatever order the news of it come.
+"""A person's own message is shown once, in whatever way and order news of it arrives.
 
 The whole of the client but its sockets: the real outbox, inbox, sync_state and model, on a server
 that is a list. The person's requests and the server's frames are under way until the test lets

@@ -50,7 +50,7 @@ async def in_chat(pilot: Pilot[None]) -> ChatScreen:
     return screen
 
 
-def said(client: ScriptedClient, method: str) -> list[tuple[Any, ...]]:
+def requested(client: ScriptedClient, method: str) -> list[tuple[Any, ...]]:
     return [request[1:] for request in client.requests if request[0] == method]
 
 
@@ -110,7 +110,7 @@ async def test_a_room_that_one_is_not_in_is_joined(
         await until(pilot, lambda: "#music" in switcher.rows.keys)
         await typed(pilot, "mus")
         await until(pilot, lambda: chat(pilot).model.current == "#music")
-        assert said(client, "join") == [("#music",)]
+        assert requested(client, "join") == [("#music",)]
 
 
 async def test_escape_and_a_click_beside_it_close_a_panel(
@@ -286,7 +286,7 @@ async def test_the_search_goes_on_by_itself_where_a_page_is_empty(
         await until(pilot, lambda: "Looking further back…" not in screen_text(pilot))
 
 
-async def test_a_search_that_was_narrowed_while_it_went_on_finds_only_what_is_there(
+async def test_a_search_narrowed_under_way_finds_only_what_matches(
     open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold_pages(monkeypatch, client, None, after=2)
@@ -342,7 +342,7 @@ async def test_ones_own_message_is_edited(open_app: OpenApp, client: ScriptedCli
         chat(pilot).composer.input.write("hello")
         await pilot.press("enter")
         await until(pilot, lambda: texts(pilot) == ["hello"])
-        assert said(client, "edit") == [("#lobby", 1, "hello")]
+        assert requested(client, "edit") == [("#lobby", 1, "hello")]
         assert "edited" in screen_text(pilot)
 
 
@@ -381,13 +381,13 @@ async def test_deleting_asks_first(open_app: OpenApp, client: ScriptedClient) ->
         await opened(pilot, Confirm)
         await pilot.press("enter")  # on the harmless answer
         await in_chat(pilot)
-        assert said(client, "delete") == []
+        assert requested(client, "delete") == []
         chat(pilot).composer.input.focus()
         await pilot.press("up", "d")
         await opened(pilot, Confirm)
         await pilot.press("y")
         await in_chat(pilot)
-        await until(pilot, lambda: said(client, "delete") == [("#lobby", 1)])
+        await until(pilot, lambda: requested(client, "delete") == [("#lobby", 1)])
         await settle(pilot)
         assert "oops" not in screen_text(pilot)
 
@@ -413,11 +413,11 @@ async def test_a_reaction_is_given_and_taken_back(
         await pilot.press("up", "plus")
         await opened(pilot, Picker)
         await typed(pilot, "tada")
-        await until(pilot, lambda: said(client, "react") == [("#lobby", 1, "🎉", True)])
+        await until(pilot, lambda: requested(client, "react") == [("#lobby", 1, "🎉", True)])
         await settle(pilot)
         assert "🎉" in screen_text(pilot)
         chat(pilot).controller.react("#lobby", 1, "🎉")
-        await until(pilot, lambda: said(client, "react")[-1] == ("#lobby", 1, "🎉", False))
+        await until(pilot, lambda: requested(client, "react")[-1] == ("#lobby", 1, "🎉", False))
 
 
 async def test_a_message_is_copied(open_app: OpenApp, client: ScriptedClient) -> None:
@@ -479,7 +479,7 @@ async def test_a_room_is_created_from_the_list_of_rooms(
         await pilot.press("tab")
         await typed(pilot, "How it looks")
         await until(pilot, lambda: chat(pilot).model.current == "#design")
-        assert said(client, "create_room") == [("#design", "How it looks", False)]
+        assert requested(client, "create_room") == [("#design", "How it looks", False)]
         assert "you created this room" in screen_text(pilot)
 
 
@@ -493,7 +493,7 @@ async def test_a_room_is_left_after_asking(open_app: OpenApp, client: ScriptedCl
         await pilot.press("y")
         await in_chat(pilot)
         await until(pilot, lambda: chat(pilot).model.current == "#lobby")
-        assert said(client, "leave") == [("#design",)]
+        assert requested(client, "leave") == [("#design",)]
         assert "#design" not in chat(pilot).model.conversations
 
 
@@ -519,7 +519,7 @@ async def test_members_are_listed_and_an_operator_can_remove_one(
         await typed(pilot, "remove")
         await opened(pilot, Confirm)
         await pilot.press("y")
-        await until(pilot, lambda: said(client, "kick") == [("#design", "mei")])
+        await until(pilot, lambda: requested(client, "kick") == [("#design", "mei")])
 
 
 async def test_being_removed_shows_it_and_what_was_said_stays(
@@ -606,7 +606,7 @@ async def test_a_level_is_set_and_taken_back_when_it_fails(
 
     async with open_app() as pilot:
         await typed(pilot, "/notify none")
-        assert said(client, "set_level") == [("#lobby", "none")]
+        assert requested(client, "set_level") == [("#lobby", "none")]
         assert level() == "none"
         client.refusals["set_level"] = ConnectionLost("there is no connection")
         await typed(pilot, "/notify all")
@@ -627,7 +627,7 @@ async def test_a_command_that_is_wrong_stays_to_be_mended(
 async def test_two_slashes_send_one(open_app: OpenApp, client: ScriptedClient) -> None:
     async with open_app() as pilot:
         await typed(pilot, "//etc/hosts")
-        assert said(client, "send") == [("#lobby", "/etc/hosts", None)]
+        assert requested(client, "send") == [("#lobby", "/etc/hosts", None)]
 
 
 # -- completion ------------------------------------------------------------------------------------
@@ -650,7 +650,7 @@ async def test_tab_completes_and_goes_round(open_app: OpenApp, client: ScriptedC
         assert field.text == "hi @melanie "
         await pilot.press("enter")
         await settle(pilot)
-        assert said(client, "send") == [("#lobby", "hi @melanie ", None)]
+        assert requested(client, "send") == [("#lobby", "hi @melanie ", None)]
 
 
 async def test_the_popup_shows_commands_and_escape_closes_it(
@@ -677,7 +677,7 @@ async def test_an_emoji_appears_as_its_name_ends(open_app: OpenApp, client: Scri
         assert chat(pilot).composer.input.text == "yes 🎉 "
 
 
-# -- the rest --------------------------------------------------------------------------------------
+# -- other panels ----------------------------------------------------------------------------------
 
 
 async def test_a_large_paste_is_asked_about(open_app: OpenApp, client: ScriptedClient) -> None:
@@ -703,7 +703,7 @@ async def test_a_paste_keeps_its_lines_and_is_not_sent(
         await type_text(pilot, "one\r\ntwo\rthree\n")
         await settle(pilot)
         assert chat(pilot).composer.input.text == "one\ntwo\nthree\n"
-        assert said(client, "send") == []
+        assert requested(client, "send") == []
 
 
 @pytest.mark.parametrize(
@@ -795,7 +795,7 @@ async def test_keys_of_the_configuration_work_and_the_old_ones_do_not(
         await type_text(pilot, "two")
         await pilot.press("ctrl+s")
         await settle(pilot)
-        assert said(client, "send") == [("#lobby", "one\ntwo", None)]
+        assert requested(client, "send") == [("#lobby", "one\ntwo", None)]
 
 
 async def test_the_keys_of_a_message_can_be_changed(
@@ -822,7 +822,7 @@ async def test_mistakes_in_the_configuration_are_told(
         assert "did you mean 'search'?" in screen_text(pilot).replace("\n", " ")
 
 
-async def test_a_session_that_the_server_ends_asks_for_the_password_and_loses_nothing(
+async def test_an_ended_session_asks_for_the_password_and_loses_nothing(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
     client.accounts["ada"] = "a good password"

@@ -1,4 +1,4 @@
-"""The pictures of the documentation show the app as it is. ``make pictures`` takes them anew."""
+"""The pictures of the documentation show the app as it is. ``make pictures`` takes them again."""
 
 from __future__ import annotations
 

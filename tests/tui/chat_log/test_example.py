@@ -44,7 +44,7 @@ async def test_what_is_written_is_pending_and_then_sent() -> None:
         assert log.at_bottom
 
 
-async def test_older_entries_come_when_one_scrolls_up_to_them_until_there_are_none() -> None:
+async def test_scrolling_up_loads_older_entries_until_there_are_none() -> None:
     app = load().Diary()
     async with app.run_test(size=(80, 24)) as pilot:
         log = app.query_one(ChatLog)

@@ -348,7 +348,7 @@ def test_the_day_above_the_first_goes_without_a_jump() -> None:
     model.window.scroll(-1000)
     assert "March" in shown(model)[0]
     model.prepend(many(50))
-    # The header and the day above it are gone, the rest is where it was.
+    # The header and the day above it are gone, all else is where it was.
     assert texts(model) == [f"text {number}" for number in range(50, 55)]
 
 

@@ -1,4 +1,4 @@
-"""The widget in an app: what keys and mouse do, what it tells the app and sends the terminal."""
+"""The widget in an app: keys and mouse, its messages, and what it sends to the terminal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def right(place: Offset, cells: int) -> Offset:
 
 
 class LogApp(App[None]):
-    """A log and an input; collects what the log tells."""
+    """A log and an input; collects the log's messages."""
 
     CSS = "Input { dock: bottom; }"
 
@@ -247,7 +247,7 @@ async def test_fractions_of_rows_add_up() -> None:
         }
 
 
-# What it tells the app
+# Its messages to the app
 
 
 async def test_the_top_is_told_once_until_older_ones_came() -> None:

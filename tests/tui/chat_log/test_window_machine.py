@@ -72,11 +72,11 @@ class LogMachine(RuleBasedStateMachine):
             return
         node, row = rows[0]
         layout = self.model.layout(node).rows
-        key, place = before
+        key, position = before
         assert node.item.key == key
-        # The same place, or what holds it: its row may have vanished, or begin further left.
+        # The same position, or what holds it: its row may be gone, or begin further left.
         assert row == max(
-            (n for n, other in enumerate(layout) if other.position <= place), default=0
+            (n for n, other in enumerate(layout) if other.position <= position), default=0
         )
 
     @rule(parts=st.lists(st.tuples(_KINDS, _TEXTS), min_size=1, max_size=6))
@@ -96,7 +96,7 @@ class LogMachine(RuleBasedStateMachine):
     def prepend(self, parts: list[tuple[str, str]]) -> None:
         rows = self.model.window.rows()
         before = (rows[0].node, rows[0].row) if rows else None
-        place = self.model.position(*before) if before else None
+        position = self.model.position(*before) if before else None
         new = []
         for kind, text in reversed(parts):
             self.first -= 1
@@ -104,8 +104,13 @@ class LogMachine(RuleBasedStateMachine):
         new.reverse()
         self.items = new + self.items
         self.model.prepend(new)
-        if before and before[0].is_rendered and place is not None and not self.model.window.at_end:
-            self.assert_top((before[0].item.key, place))
+        if (
+            before
+            and before[0].is_rendered
+            and position is not None
+            and not self.model.window.at_end
+        ):
+            self.assert_top((before[0].item.key, position))
 
     @precondition(lambda self: self.items)
     @rule(data=st.data(), kind=_KINDS, text=_TEXTS)

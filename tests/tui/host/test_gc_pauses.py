@@ -1,4 +1,4 @@
-"""The garbage collector waits while somebody types, but not for ever."""
+"""Full collections wait while the person types, but not for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The terminal: what can't show the app says so, and keys with Alt are what they are."""
+"""The terminal: one that can't show the app is refused, and keys with Alt are recognised."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_without_a_terminal_there_is_no_app(capsys: pytest.CaptureFixture[str]) 
 
 
 def locale_told(**environ: str) -> str:
-    """Return what a new Python says of the locale that `environ` asks for."""
+    """Return a new Python's verdict on the locale that `environ` sets."""
     cleared = {n: v for n, v in os.environ.items() if n != "LANG" and not n.startswith("LC_")}
     code = "from gochat.tui.host.terminal import locale_problem; print(locale_problem())"
     return subprocess.run(

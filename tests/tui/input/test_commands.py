@@ -1,4 +1,4 @@
-"""Slash commands: what is written is what is done, and what is wrong is told."""
+"""Slash commands: what is written is done, or reported if it is wrong."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_command_does_what_it_says(text: str, done: list[tuple[Any, ...]]) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("/jion x", "Did you mean /join"),
         ("/xyzzy", "/help shows what there is"),
@@ -80,9 +80,9 @@ def test_a_command_does_what_it_says(text: str, done: list[tuple[Any, ...]]) -> 
         ("/msg", "Please write /msg NAME [TEXT]"),
     ],
 )
-def test_what_is_wrong_is_told_and_nothing_is_done(text: str, told: str) -> None:
+def test_what_is_wrong_is_reported_and_nothing_is_done(text: str, reported: str) -> None:
     recorder = Recorder()
-    assert told in (carry_out(text, recorder) or "")
+    assert reported in (carry_out(text, recorder) or "")
     assert recorder.done == []
 
 

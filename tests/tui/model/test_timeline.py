@@ -131,7 +131,7 @@ def test_older_history_goes_before_and_its_changes_are_not_applied_again() -> No
     assert not timeline.older
 
 
-def test_a_reply_quotes_what_it_answers_once_that_is_loaded_and_as_it_reads_now() -> None:
+def test_a_reply_quotes_the_current_text_once_that_is_loaded() -> None:
     timeline = Timeline("ada")
     timeline.add(entry(5, "yes", "tomas", ref=2))
     reply = timeline.entry(5)
@@ -143,7 +143,7 @@ def test_a_reply_quotes_what_it_answers_once_that_is_loaded_and_as_it_reads_now(
     assert reply.reply == ("mei", "lunch at one?")
 
 
-def test_what_is_pending_stays_at_the_end_and_becomes_the_logs_entry_in_its_place() -> None:
+def test_a_pending_message_stays_at_the_end_until_the_log_has_it() -> None:
     timeline = Timeline("ada")
     timeline.add(entry(1))
     timeline.put("c1", "mine", 2000)
@@ -155,7 +155,7 @@ def test_what_is_pending_stays_at_the_end_and_becomes_the_logs_entry_in_its_plac
     assert not timeline.pending
 
 
-def test_a_refused_message_stays_where_it_is_and_goes_to_the_end_when_tried_again() -> None:
+def test_a_refused_message_stays_and_moves_to_the_end_when_retried() -> None:
     timeline = Timeline("ada")
     timeline.put("c1", "mine", 1000)
     timeline.put("c1", "mine", 1000, state="failed", error="too long")

@@ -58,7 +58,7 @@ def test_directory_that_others_could_use_is_tightened_and_reported(state: StateD
 def test_what_belongs_to_another_user_is_neither_used_nor_read(
     state: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who can put a session there has the app connect where they like."""
+    """Whoever can write a session there decides where the app connects."""
     state.remember(SavedSession(server="gochat://a:1", name="ada", token="secret"))
     monkeypatch.setattr("os.geteuid", lambda: state.directory.stat().st_uid + 1)
     with pytest.raises(ConfigError, match="belongs to another user: choose another"):

@@ -161,7 +161,7 @@ def test_lines_are_the_text_and_spans_lie_within(text: str) -> None:
 
 @given(_MARKED)
 def test_letters_are_never_lost(text: str) -> None:
-    fenced = "```" in text  # what stands behind a fence names a language
+    fenced = "```" in text  # what follows a fence names a language
     plain = parse(text).plain
     if not fenced:
         assert plain.count("好") >= text.count("好")

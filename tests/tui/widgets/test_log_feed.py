@@ -1,4 +1,4 @@
-"""Whatever arrives while one's own messages wait, the log shows the timeline's order."""
+"""Whatever arrives while a person's own messages wait, the log shows the timeline's order."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_log_shows_the_order_of_the_timeline(seed: int) -> None:
     feed = LogFeed(log, lambda entry: entry.key)  # type: ignore[arg-type, return-value] # keys will do
     feed.show(timeline)
     waiting: list[str] = []
-    told: set[str] = set()
+    sent: set[str] = set()
     seq = 0
 
     def logged(sender: str, cid: str) -> None:
@@ -60,7 +60,7 @@ def test_the_log_shows_the_order_of_the_timeline(seed: int) -> None:
         timeline.add(Message(from_=sender, cid=cid, text=cid, **fields))
 
     for step in range(200):
-        match chance.choice(["mine", "theirs", "acknowledged", "told first", "again", "refused"]):
+        match chance.choice(["mine", "theirs", "acknowledged", "sent first", "again", "refused"]):
             case "mine":
                 waiting.append(f"c{step}")
                 timeline.put(waiting[-1], "text", step, outbox_index=step)
@@ -68,13 +68,13 @@ def test_the_log_shows_the_order_of_the_timeline(seed: int) -> None:
                 logged("mei", f"x{step}")
             case "acknowledged" if waiting:
                 logged("me", waiting.pop(0))
-            case "told first" if waiting:
+            case "sent first" if waiting:
                 timeline.put(waiting[0], "text", step, state="sent")
-                told.add(waiting[0])
-            case "again" if told:  # the server has lost it
-                cid = told.pop()
+                sent.add(waiting[0])
+            case "again" if sent:  # the server has lost it
+                cid = sent.pop()
                 timeline.put(cid, "text", step, outbox_index=int(cid[1:]))
-            case "refused" if waiting and waiting[0] not in told:
+            case "refused" if waiting and waiting[0] not in sent:
                 timeline.put(waiting.pop(0), "text", step, state="failed", error="no")
         if chance.random() < 0.3:
             feed.apply(timeline, timeline.take_changes())
