@@ -723,8 +723,8 @@ async def test_help_begins_with_what_has_the_focus(
         await opened(pilot, HelpScreen)
         headings = ("Writing", "Everywhere", "Rooms and people", "The selected message")
         lines = screen_text(pilot).splitlines()
-        told = [heading for line in lines for heading in headings if line.endswith(heading)]
-        assert told[0] == first
+        found = [heading for line in lines for heading in headings if line.endswith(heading)]
+        assert found[0] == first
         await pilot.press("escape")
         await in_chat(pilot)
 

@@ -30,4 +30,4 @@ pictures = _load()
 @pytest.mark.parametrize("name", pictures.SCENES)
 async def test_a_picture_shows_the_app_as_it_is(name: str) -> None:
     kept = (DOCS / "images" / f"{name}.svg").read_text(encoding="utf-8")
-    assert await pictures.take(name) == kept, "`make pictures` takes it anew; look at it then"
+    assert await pictures.take(name) == kept, "`make pictures` takes it again; look at it then"

@@ -51,7 +51,7 @@ class LogApp(App[None]):
         self.stylesheet.add_source(css)
         self.log_widget = ChatLog(zone=UTC)
         self.log_widget.append(*items)
-        self.told: list[LogEvent] = []
+        self.posted: list[LogEvent] = []
 
     def compose(self) -> ComposeResult:
         yield self.log_widget
@@ -61,28 +61,28 @@ class LogApp(App[None]):
         self.query_one(Input).focus()
 
     def on_chat_log_top_reached(self, event: ChatLog.TopReached) -> None:
-        self.told.append(event)
+        self.posted.append(event)
 
     def on_chat_log_bottom_reached(self, event: ChatLog.BottomReached) -> None:
-        self.told.append(event)
+        self.posted.append(event)
 
     def on_chat_log_action(self, event: ChatLog.Action) -> None:
-        self.told.append(event)
+        self.posted.append(event)
 
     def on_chat_log_link_activated(self, event: ChatLog.LinkActivated) -> None:
-        self.told.append(event)
+        self.posted.append(event)
 
     def on_chat_log_sender_clicked(self, event: ChatLog.SenderClicked) -> None:
-        self.told.append(event)
+        self.posted.append(event)
 
     def on_chat_log_reaction_clicked(self, event: ChatLog.ReactionClicked) -> None:
-        self.told.append(event)
+        self.posted.append(event)
 
     def on_chat_log_selection_changed(self, event: ChatLog.SelectionChanged) -> None:
-        self.told.append(event)
+        self.posted.append(event)
 
     def heard(self, kind: type[Event]) -> list[Event]:
-        return [event for event in self.told if isinstance(event, kind)]
+        return [event for event in self.posted if isinstance(event, kind)]
 
     def acts(self) -> list[tuple[str, str]]:
         return [(event.key, event.action) for event in self.heard(ChatLog.Action)]
@@ -252,7 +252,7 @@ async def test_fractions_of_rows_add_up() -> None:
 
 async def test_the_top_is_told_once_until_older_ones_came() -> None:
     async with scene(*many(100, 100)) as it:
-        it.app.told.clear()
+        it.app.posted.clear()
         it.log.scroll_home()
         await it.pilot.pause()
         await it.press("pageup", "pagedown", "pageup")
@@ -281,7 +281,7 @@ async def test_a_log_that_fills_no_window_wants_older_ones() -> None:
 
 async def test_an_empty_log_wants_nothing() -> None:
     async with scene() as it:
-        assert it.app.told == []
+        assert it.app.posted == []
 
 
 async def test_the_bottom_is_told_when_it_is_reached_again() -> None:
@@ -533,7 +533,7 @@ async def test_hovering_tells_the_full_time_the_people_and_where_a_link_leads() 
     people = [LogNotice(f"n{n}", T0, "", "joined", who) for n, who in enumerate("abcde")]
     items: list[LogItem] = [message(1, "[docs](https://example.org/a) ok"), *people]
     async with scene(*items) as it:
-        for place, told in [
+        for place, expected in [
             ("12:00", "Friday, 13 March 2026, 12:00:01 UTC"),
             ("docs", "https://example.org/a"),
             ("5 people", "joined: a, b, c, d, e"),
@@ -541,7 +541,7 @@ async def test_hovering_tells_the_full_time_the_people_and_where_a_link_leads() 
         ]:
             await it.pilot.hover(it.log, offset=it.where(place))
             await it.pilot.pause()
-            assert str(it.log.tooltip) == told
+            assert str(it.log.tooltip) == expected
 
 
 # Selecting text

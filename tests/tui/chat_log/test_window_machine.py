@@ -183,10 +183,10 @@ class LogMachine(RuleBasedStateMachine):
         fresh.resize(self.size[0], 100_000)
         fresh.append(self.items)
         fresh.set_unread_after(self.unread)
-        return self.told(fresh)
+        return self.rows_of(fresh)
 
     @staticmethod
-    def told(model: LogModel) -> list[tuple[str, tuple[int, int], str]]:
+    def rows_of(model: LogModel) -> list[tuple[str, tuple[int, int], str]]:
         return [
             (
                 node.item.key,
@@ -197,12 +197,12 @@ class LogMachine(RuleBasedStateMachine):
         ]
 
     def position(self, everything: list[tuple[str, tuple[int, int], str]]) -> int:
-        visible = self.told(self.model)
+        visible = self.rows_of(self.model)
         return everything.index(visible[0]) if visible else 0
 
     @invariant()
     def the_window_is_a_part_of_the_log(self) -> None:
-        everything, visible = self.everything(), self.told(self.model)
+        everything, visible = self.everything(), self.rows_of(self.model)
         assert len(visible) == min(self.size[1], len(everything))
         start = self.position(everything)
         assert everything[start : start + len(visible)] == visible

@@ -60,9 +60,9 @@ def test_many_messages_are_one_notification() -> None:
 
 @pytest.mark.parametrize("terminal", ["rxvt-unicode-256color", "foot"])
 def test_a_terminal_that_knows_the_other_form_gets_it(terminal: str) -> None:
-    told = Terminal(TERM=terminal)
-    told.notifier.notify([DIRECT], Settings(bell=False))
-    assert told.written == ["\x1b]777;notify;mei;hello\x1b\\"]
+    shown = Terminal(TERM=terminal)
+    shown.notifier.notify([DIRECT], Settings(bell=False))
+    assert shown.written == ["\x1b]777;notify;mei;hello\x1b\\"]
 
 
 def test_tmux_is_asked_to_pass_it_on() -> None:

@@ -86,7 +86,7 @@ def test_without_a_terminal_there_is_no_app(capsys: pytest.CaptureFixture[str]) 
     assert "needs a terminal" in capsys.readouterr().err
 
 
-def locale_told(**environ: str) -> str:
+def locale_reported(**environ: str) -> str:
     """Return a new Python's verdict on the locale that `environ` sets."""
     cleared = {n: v for n, v in os.environ.items() if n != "LANG" and not n.startswith("LC_")}
     code = "from gochat.tui.host.terminal import locale_problem; print(locale_problem())"
@@ -107,16 +107,16 @@ def locale_told(**environ: str) -> str:
 def test_a_locale_in_which_python_only_assumes_utf_8_is_told(
     environ: dict[str, str], start: str
 ) -> None:
-    told = locale_told(**environ)
-    assert told.startswith(start)
-    assert "LC_ALL=C.UTF-8" in told
+    problem = locale_reported(**environ)
+    assert problem.startswith(start)
+    assert "LC_ALL=C.UTF-8" in problem
 
 
 @pytest.mark.parametrize("environ", [{"LC_ALL": "C.UTF-8"}, {"LANG": "C", "PYTHONUTF8": "1"}])
 def test_a_locale_with_utf_8_and_one_that_was_overruled_need_no_word(
     environ: dict[str, str],
 ) -> None:
-    assert locale_told(**environ) == ""
+    assert locale_reported(**environ) == ""
 
 
 def test_the_app_ends_with_its_terminal_also_if_no_signal_tells_it(tmp_path: Path) -> None:
