@@ -6,19 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from gochat.protocol.messages import EntryKind
+from gochat.tui.model.reactions import Tally
 
 MessageState: TypeAlias = Literal["sent", "pending", "failed"]
-
-
-@dataclass(slots=True)
-class Tally:
-    """How often one emoji was given, and by whom as far as is known."""
-
-    count: int
-    names: set[str]
-    me: bool = False
-    #: Who is known to have taken it back: of others not in `names` it is not known.
-    gone: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
-from gochat.protocol.messages import Message, Reaction
+from gochat.protocol.messages import Message
 from gochat.tui.model.entries import (
     Change,
     Inserted,
@@ -28,9 +28,9 @@ from gochat.tui.model.entries import (
     Removed,
     Renewed,
     Replaced,
-    Tally,
     TimelineEntry,
 )
+from gochat.tui.model.reactions import react, tally_of, unreact
 
 #: Entries that change others, and are not seen themselves.
 CHANGES: Final = frozenset({"edit", "delete", "react", "unreact"})
@@ -254,7 +254,7 @@ class Timeline:
             deleted=message.deleted,
             mention=self.me in message.mentions and message.from_ != self.me,
             reply_to=message.ref if message.kind == "text" else None,
-            reactions={r.emoji: _tally(r) for r in message.reactions},
+            reactions={r.emoji: tally_of(r) for r in message.reactions},
             as_of=as_of,
         )
 
@@ -295,9 +295,9 @@ class Timeline:
                 entry.deleted = True
                 entry.reactions = {}
             case "react":
-                _react(entry.reactions, message.text, message.from_, self.me)
+                react(entry.reactions, message.text, message.from_, self.me)
             case "unreact":
-                _unreact(entry.reactions, message.text, message.from_, self.me)
+                unreact(entry.reactions, message.text, message.from_, self.me)
             case _:
                 return
         self._changes.append(Replaced(entry.key, entry))
@@ -375,40 +375,3 @@ class Timeline:
         )  # fmt: skip
         self._quote(entry)
         return entry
-
-
-def _tally(reaction: Reaction) -> Tally:
-    return Tally(reaction.count, set(reaction.names), reaction.me)
-
-
-def _react(reactions: dict[str, Tally], emoji: str, name: str, me: str) -> None:
-    tally = reactions.setdefault(emoji, Tally(0, set()))
-    if name in tally.names or (name == me and tally.me):
-        return
-    tally.names.add(name)
-    tally.gone.discard(name)
-    tally.count += 1
-    tally.me = tally.me or name == me
-
-
-def _unreact(reactions: dict[str, Tally], emoji: str, name: str, me: str) -> None:
-    tally = reactions.get(emoji)
-    if tally is None or not _may_have_given(tally, name, me):
-        return
-    tally.names.discard(name)
-    tally.gone.add(name)
-    tally.count -= 1
-    if name == me:
-        tally.me = False
-    if tally.count <= 0:
-        del reactions[emoji]
-
-
-def _may_have_given(tally: Tally, name: str, me: str) -> bool:
-    """Return whether a tally may count this person: it names only the first ten."""
-    if name == me:
-        return tally.me
-    if name in tally.names:
-        return True
-    unnamed = tally.count - len(tally.names) - (tally.me and me not in tally.names)
-    return unnamed > 0 and name not in tally.gone
