@@ -20,7 +20,7 @@ from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
 from gochat.tui.dialogs.confirm import Confirm
 from gochat.tui.dialogs.help import HelpScreen
-from gochat.tui.dialogs.palette import Palette
+from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.dialogs.search import SearchScreen
 from gochat.tui.dialogs.switcher import Switcher
@@ -146,7 +146,7 @@ async def test_the_palette_runs_an_action_by_its_name(
 ) -> None:
     async with open_app() as pilot:
         await pilot.press("ctrl+p")
-        await opened(pilot, Palette)
+        await opened(pilot, CommandPalette)
         await typed(pilot, "search mess")
         await opened(pilot, SearchScreen)
 
@@ -156,7 +156,7 @@ async def test_the_palette_begins_a_command_that_needs_more(
 ) -> None:
     async with open_app() as pilot:
         await pilot.press("ctrl+p")
-        await opened(pilot, Palette)
+        await opened(pilot, CommandPalette)
         await typed(pilot, "invite somebody")
         await in_chat(pilot)
         assert chat(pilot).composer.input.text == "/invite "
@@ -165,7 +165,7 @@ async def test_the_palette_begins_a_command_that_needs_more(
 async def test_light_is_first_the_light_theme_of_the_app(open_app: OpenApp) -> None:
     async with open_app() as pilot:
         await pilot.press("ctrl+p")
-        await opened(pilot, Palette)
+        await opened(pilot, CommandPalette)
         await type_text(pilot, "light")
         await until(pilot, lambda: pilot.app.theme == "gochat-light", "the preview")
 
@@ -175,7 +175,7 @@ async def test_themes_are_shown_while_moving_and_only_kept_when_chosen(
 ) -> None:
     async with open_app() as pilot:
         await pilot.press("ctrl+p")
-        await opened(pilot, Palette)
+        await opened(pilot, CommandPalette)
         await type_text(pilot, "theme gochat-light")
         await settle(pilot)
         assert pilot.app.theme == "gochat-light"
@@ -183,7 +183,7 @@ async def test_themes_are_shown_while_moving_and_only_kept_when_chosen(
         await in_chat(pilot)
         assert pilot.app.theme == "gochat-dark"
         await pilot.press("ctrl+p")
-        await opened(pilot, Palette)
+        await opened(pilot, CommandPalette)
         await typed(pilot, "theme gochat-light")
         await in_chat(pilot)
         assert pilot.app.theme == "gochat-light"

@@ -21,7 +21,7 @@ from gochat.tui.actions.session import ChatSession, Credentials, log_in
 from gochat.tui.chat_log import ChatLog
 from gochat.tui.dialogs.forms import LogInAgain
 from gochat.tui.dialogs.help import HelpScreen
-from gochat.tui.dialogs.palette import Palette
+from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.dialogs.settings import SettingsScreen
 from gochat.tui.host.gc_pauses import IdleCollector
 from gochat.tui.host.notifier import Notifier
@@ -330,13 +330,13 @@ class GochatApp(App[None]):
         names = sorted(
             self.available_themes, key=lambda t: (not t.startswith(themes.OWN_PREFIX), t)
         )
-        palette = Palette(self.keymap, names, self.theme, self._preview)
+        palette = CommandPalette(self.keymap, names, self.theme, self._preview)
         self.start(self._choose(palette), "palette")
 
     def _preview(self, theme: str) -> None:
         self.theme = theme
 
-    async def _choose(self, palette: Palette) -> None:
+    async def _choose(self, palette: CommandPalette) -> None:
         chosen = await self.push_screen_wait(palette)
         if chosen is None:
             return

@@ -31,7 +31,7 @@ class _Choice:
     hint: str = ""
 
 
-class Palette(Picker):
+class CommandPalette(Picker):
     """Returns ``action:…``, ``command:…`` or ``theme:…``."""
 
     heading: ClassVar[str] = "Commands"
