@@ -48,7 +48,7 @@ class Roster:
         return first + others
 
     def replace(self, people: Iterable[Person]) -> None:
-        """Replace everybody by `people`."""
+        """Replace everybody by the first `MAX_PEOPLE` of `people`."""
         self._people = {person.name: person for person in islice(people, MAX_PEOPLE)}
         self._order = sorted(_sort_key(name) for name in self._people)
 
