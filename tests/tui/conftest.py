@@ -37,7 +37,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def _keys_wait_until_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys are pressed as soon as there is nothing left to do."""
     monkeypatch.setattr("textual.app.wait_for_idle", wait_until_idle)
     monkeypatch.setattr("textual.pilot.wait_for_idle", wait_until_idle)

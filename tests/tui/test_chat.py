@@ -424,14 +424,14 @@ async def test_ctrl_q_quits(open_app: OpenApp, client: ScriptedClient) -> None:
         await until(pilot, lambda: not pilot.app.is_running or pilot.app._exit)
 
 
-@pytest.mark.parametrize("place", ["the message", "a field"])
+@pytest.mark.parametrize("pasted_into", ["the message", "a field"])
 async def test_a_paste_brings_no_sequence_into_a_field(
-    open_app: OpenApp, client: ScriptedClient, place: str
+    open_app: OpenApp, client: ScriptedClient, pasted_into: str
 ) -> None:
     async with open_app() as pilot:
-        if place == "a field":
+        if pasted_into == "a field":
             chat(pilot).side.filter.focus()
         await type_text(pilot, "a\x1b]52;c;ZXZpbA==\x07b\x9b31m\u202ec\t👩‍💻🏴󠁧󠁢󠁥󠁮󠁧󠁿")
         await settle(pilot)
-        text = chat(pilot).side.filter.value if place == "a field" else field(pilot).text
+        text = chat(pilot).side.filter.value if pasted_into == "a field" else field(pilot).text
         assert text == "a]52;c;ZXZpbA==b31mc\t👩‍💻🏴󠁧󠁢󠁥󠁮󠁧󠁿"

@@ -53,8 +53,8 @@ class Hands:
         await self.pilot.press(*keys)
         await settle(self.pilot)
 
-    def place(self, text: str, *, last: bool = False) -> tuple[int, int]:
-        """Find `text` on the screen; the first place, or the last."""
+    def position(self, text: str, *, last: bool = False) -> tuple[int, int]:
+        """Find `text` on the screen; the first occurrence, or the last."""
         lines = list(enumerate(screen_text(self.pilot).splitlines()))
         for y, line in reversed(lines) if last else lines:
             if (x := line.find(text)) >= 0:
@@ -63,7 +63,7 @@ class Hands:
 
     async def click(self, text: str, *, last: bool = False) -> None:
         """Click on `text`."""
-        await self.pilot.click(offset=self.place(text, last=last))
+        await self.pilot.click(offset=self.position(text, last=last))
         await settle(self.pilot)
 
     # What is done differently.
@@ -139,7 +139,7 @@ class Mouse(Hands):
 
     async def register(self) -> None:
         await self.click("Name")
-        x, y = self.place("Name")
+        x, y = self.position("Name")
         for row, text in ((y + 1, "ada"), (y + 4, PASSWORD)):
             await self.pilot.click(offset=(x, row))
             await self.types(text)
@@ -165,7 +165,7 @@ class Mouse(Hands):
         await self.click("24 bottles")
 
     async def _over(self, message: str, word: str) -> None:
-        x, y = self.place(message, last=True)
+        x, y = self.position(message, last=True)
         await self.pilot.hover(offset=(x, y))
         await settle(self.pilot)
         await self.click(f" {word}", last=True)

@@ -37,8 +37,8 @@ def many(count: int, start: int = 0) -> list[LogMessage]:
     return [message(number) for number in range(start, start + count)]
 
 
-def right(place: Offset, cells: int) -> Offset:
-    return Offset(place.x + cells, place.y)
+def right(offset: Offset, cells: int) -> Offset:
+    return Offset(offset.x + cells, offset.y)
 
 
 class LogApp(App[None]):
@@ -533,13 +533,13 @@ async def test_hovering_tells_the_full_time_the_people_and_where_a_link_leads() 
     people = [LogNotice(f"n{n}", T0, "", "joined", who) for n, who in enumerate("abcde")]
     items: list[LogItem] = [message(1, "[docs](https://example.org/a) ok"), *people]
     async with scene(*items) as it:
-        for place, expected in [
+        for text, expected in [
             ("12:00", "Friday, 13 March 2026, 12:00:01 UTC"),
             ("docs", "https://example.org/a"),
             ("5 people", "joined: a, b, c, d, e"),
             ("ok", "None"),
         ]:
-            await it.pilot.hover(it.log, offset=it.where(place))
+            await it.pilot.hover(it.log, offset=it.where(text))
             await it.pilot.pause()
             assert str(it.log.tooltip) == expected
 

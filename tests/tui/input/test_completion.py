@@ -116,7 +116,7 @@ def test_the_places_of_the_letters_are_told() -> None:
     assert found is not None
     assert found[1] == (0, 2)
     matched = fuzzy.match("ẞ", "Straße")
-    assert matched is None or all(place < 6 for place in matched[1])
+    assert matched is None or all(position < 6 for position in matched[1])
 
 
 def test_a_hostile_name_costs_no_time() -> None:
