@@ -540,7 +540,7 @@ async def test_being_removed_shows_it_and_what_was_said_stays(
 
 
 def public(client: ScriptedClient) -> list[tuple[Any, ...]]:
-    return said(client, "set_access")
+    return requested(client, "set_access")
 
 
 async def test_making_a_room_public_asks_what_becomes_of_its_history(
@@ -585,7 +585,7 @@ async def test_history_before_joining_is_hidden_and_the_log_says_so(
         await typed(pilot, "/history")
         await until(pilot, lambda: "reads what was written before" in screen_text(pilot))
         await typed(pilot, "/history hidden")
-        assert said(client, "set_history") == [("#den", "hidden")]
+        assert requested(client, "set_history") == [("#den", "hidden")]
         await until(pilot, lambda: "you hid earlier messages" in screen_text(pilot))
         await typed(pilot, "/history")
         await until(pilot, lambda: "what is written from then on" in screen_text(pilot))
