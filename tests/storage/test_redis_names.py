@@ -10,8 +10,9 @@ import pytest
 from gochat.chat.conversations import ConversationKey
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.epoch_tracker import EpochTracker
+from gochat.storage.redis.log_reading import EntryRange
 from gochat.storage.redis.names import Names
-from gochat.storage.redis.reading import EntryRange, Reading
+from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.records import Record
 
 
@@ -32,6 +33,6 @@ def test_what_is_read_while_names_are_forgotten_has_its_names(
     assert key in command.words[1]
     known.forget()  # as another thread does that finds another history
     with pytest.raises(StopIteration) as stop:
-        operation.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], [], 1]])
+        operation.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], [], 1, 0]])
     (extract,) = stop.value.value
     assert extract.message(0).to == to

@@ -22,8 +22,8 @@ async def test_cid_of_another_history_is_not_taken_for_said(
     """Redis is emptied between the look-up of the cid and that of its entry."""
     page = Reading.page
 
-    def page_of_another_history(self: Reading, *arguments: Any) -> Any:
-        found = yield from page(self, *arguments)
+    def page_of_another_history(self: Reading, *arguments: Any, **more: Any) -> Any:
+        found = yield from page(self, *arguments, **more)
         for key in client.scan_iter(f"{nodes.prefix}:*:k:*"):
             client.delete(key)
         other = [structs.replace(entry, text="another") for entry in found.entries]

@@ -25,7 +25,7 @@ from gochat.chat.directory import Directory
 from gochat.chat.emoji import MAX_EMOJI, normalise
 from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.names import NameKey
-from gochat.chat.store import Draft, Store
+from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Send
 
@@ -54,6 +54,11 @@ class Destination:
     def __init__(self, key: ConversationKey, shown: str) -> None:
         self.key: Final = key
         self.shown: Final = shown
+
+    @classmethod
+    def of(cls, room: RoomState) -> Destination:
+        """Return a room as what is written to."""
+        return cls(room.key, room.name)
 
 
 class Drafts:
@@ -103,7 +108,7 @@ class Drafts:
         if request.reply_to is not None:
             await self._said(who, address, request.reply_to)
         mentioned = await self._mentioned(address.key, request.text)
-        return _draft(
+        return make_draft(
             who,
             address,
             "text",
@@ -124,7 +129,7 @@ class Drafts:
                 ErrorCode.NOT_PERMITTED, "only its author can edit a message", field="seq"
             )
         mentioned = await self._mentioned(address.key, request.text)
-        return _draft(
+        return make_draft(
             who,
             address,
             "edit",
@@ -151,7 +156,7 @@ class Drafts:
                     field="seq",
                 )
             facts = Facts(sender=("operator",))
-        return _draft(who, address, "delete", facts, ref=request.seq, cid=request.cid)
+        return make_draft(who, address, "delete", facts, ref=request.seq, cid=request.cid)
 
     async def react(
         self, who: Identity, rooms: Collection[ConversationKey], request: React
@@ -190,7 +195,7 @@ class Drafts:
                 facts or Facts(), other_emoji=MAX_REACTIONS - 1, own_emoji=MAX_OWN_REACTIONS - 1
             )
         kind: EntryKind = "react" if request.on else "unreact"
-        return _draft(who, address, kind, facts, text=emoji, ref=request.seq, cid=request.cid)
+        return make_draft(who, address, kind, facts, text=emoji, ref=request.seq, cid=request.cid)
 
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():
@@ -268,21 +273,23 @@ def derived_cid(cid: str | None, part: str) -> str:
     return "~" + urlsafe_b64encode(sha256(f"{part} {cid}".encode()).digest()[:18]).decode()
 
 
-def _draft(
+def make_draft(
     who: Identity,
-    address: Destination,
+    to: Destination,
     kind: EntryKind,
     facts: Facts | None,
     *,
     text: str = "",
     ref: int | None = None,
-    cid: str | None,
+    subject: NameKey | None = None,
     mentioned: dict[NameKey, str] | None = None,
+    cid: str | None = None,
 ) -> Draft:
+    """Return a draft of what somebody says to a conversation; without a `cid` it gets one."""
     mentioned = mentioned or {}
     return Draft(
-        conversation=address.key,
-        to=address.shown,
+        conversation=to.key,
+        to=to.shown,
         sender_key=who.key,
         sender=who.name,
         kind=kind,
@@ -291,5 +298,6 @@ def _draft(
         cid=cid or new_cid(),
         mentions=tuple(mentioned.values()),
         mentioned=tuple(mentioned),
+        subject=subject,
         facts=facts,
     )

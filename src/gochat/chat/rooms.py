@@ -19,9 +19,9 @@ from typing import Final
 
 from gochat.chat import conversations, names, skeletons
 from gochat.chat.accounts import Identity
-from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.directory import Directory
-from gochat.chat.drafts import new_cid
+from gochat.chat.drafts import Destination, make_draft
 from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.names import NameKey
 from gochat.chat.store import Draft, RoomState, Store
@@ -76,7 +76,7 @@ class RoomDrafts:
             raise skeletons.reserved(shown)
         access = "private" if request.private else "public"
         room = RoomState(key=key, name=shown, topic="", private=False, members=0)
-        return [_draft(who, room, "create", None, text=access, cid=request.cid)]
+        return [make_draft(who, Destination.of(room), "create", None, text=access, cid=request.cid)]
 
     async def join(self, who: Identity, request: Join) -> list[Draft]:
         """Become a member."""
@@ -92,7 +92,7 @@ class RoomDrafts:
         # Who is invited may join, whatever the room becomes.
         private = None if room.role == "invited" else False
         facts = Facts(sender=(room.standing,), private=private)
-        return [_draft(who, room, "join", facts, cid=request.cid)]
+        return [make_draft(who, Destination.of(room), "join", facts, cid=request.cid)]
 
     async def leave(self, who: Identity, request: Leave) -> list[Draft]:
         """Stop being a member; the last operator hands over first."""
@@ -109,9 +109,16 @@ class RoomDrafts:
                     # A cid of its own at each try: it is appended only while they are a member.
                     is_member = Facts(sender=(room.standing,), subject=("member",))
                     drafts.append(
-                        _draft(who, room, "operator", is_member, text=heir.name, subject=subject)
+                        make_draft(
+                            who,
+                            Destination.of(room),
+                            "operator",
+                            is_member,
+                            text=heir.name,
+                            subject=subject,
+                        )
                     )
-        return [*drafts, _draft(who, room, "leave", facts, cid=request.cid)]
+        return [*drafts, make_draft(who, Destination.of(room), "leave", facts, cid=request.cid)]
 
     async def invite(self, who: Identity, request: Invite) -> list[Draft]:
         """Invite somebody: to a public room any member may, to a private one an operator."""
@@ -129,7 +136,11 @@ class RoomDrafts:
             subject=("nobody", "invited"),
             private=None if room.role == "operator" else False,
         )
-        return [_draft(who, room, "invite", facts, text=name, subject=key, cid=request.cid)]
+        return [
+            make_draft(
+                who, Destination.of(room), "invite", facts, text=name, subject=key, cid=request.cid
+            )
+        ]
 
     async def kick(self, who: Identity, request: Kick) -> list[Draft]:
         """Remove somebody else, or take an invitation back."""
@@ -140,13 +151,21 @@ class RoomDrafts:
                 ErrorCode.BAD_REQUEST, f"to go yourself, leave {room.name}", field="name"
             )
         facts = Facts(sender=("operator",), subject=(role,))
-        return [_draft(who, room, "kick", facts, text=name, subject=key, cid=request.cid)]
+        return [
+            make_draft(
+                who, Destination.of(room), "kick", facts, text=name, subject=key, cid=request.cid
+            )
+        ]
 
     async def set_topic(self, who: Identity, request: SetTopic) -> list[Draft]:
         """A new topic, perhaps empty."""
         _check_topic(request.topic)
         room = await self._own_room(who, request.room, operators_only="set the topic")
-        return [_draft(who, room, "topic", _OPERATES, text=request.topic, cid=request.cid)]
+        return [
+            make_draft(
+                who, Destination.of(room), "topic", _OPERATES, text=request.topic, cid=request.cid
+            )
+        ]
 
     async def set_operator(self, who: Identity, request: SetOperator) -> list[Draft]:
         """Make a member an operator, or an operator a member."""
@@ -164,7 +183,11 @@ class RoomDrafts:
             other = names.known(successor.name)
         kind: EntryKind = "operator" if request.on else "member"
         facts = Facts(sender=("operator",), subject=INSIDE, operator=other)
-        return [_draft(who, room, kind, facts, text=name, subject=key, cid=request.cid)]
+        return [
+            make_draft(
+                who, Destination.of(room), kind, facts, text=name, subject=key, cid=request.cid
+            )
+        ]
 
     async def set_access(self, who: Identity, request: SetAccess) -> list[Draft]:
         """Make the room private or public. Who makes it public says whether those who join read
@@ -176,7 +199,9 @@ class RoomDrafts:
             # Public it stays: if it has become private meanwhile, the choice is missing.
             facts = _OPERATES if request.private else Facts(sender=("operator",), private=False)
             access = "private" if request.private else "public"
-            return [_draft(who, room, "access", facts, text=access, cid=request.cid)]
+            return [
+                make_draft(who, Destination.of(room), "access", facts, text=access, cid=request.cid)
+            ]
         if request.history is None:
             raise _wrong_history(
                 f"{room.name} becomes public: say whether those who join read what was written "
@@ -189,9 +214,16 @@ class RoomDrafts:
             )
         drafts = []
         if request.history != room.history:
-            drafts.append(_draft(who, room, "history", _OPERATES_PRIVATE, text=request.history))
+            drafts.append(
+                make_draft(
+                    who, Destination.of(room), "history", _OPERATES_PRIVATE, text=request.history
+                )
+            )
         facts = Facts(sender=("operator",), private=True, history=request.history)
-        return [*drafts, _draft(who, room, "access", facts, text="public", cid=request.cid)]
+        return [
+            *drafts,
+            make_draft(who, Destination.of(room), "access", facts, text="public", cid=request.cid),
+        ]
 
     async def set_history(self, who: Identity, request: SetHistory) -> list[Draft]:
         """Show what was written before to those who join from now on, or hide it from them."""
@@ -205,7 +237,9 @@ class RoomDrafts:
                 field="room",
             )
         cid, text = request.cid, request.history
-        return [_draft(who, room, "history", _OPERATES_PRIVATE, text=text, cid=cid)]
+        return [
+            make_draft(who, Destination.of(room), "history", _OPERATES_PRIVATE, text=text, cid=cid)
+        ]
 
     # -- what has to be so ------------------------------------------------------------------
 
@@ -280,26 +314,3 @@ def _wrong_history(text: str) -> ChatError:
 
 def _operators_only(what: str) -> ChatError:
     return ChatError(ErrorCode.NOT_PERMITTED, f"only operators can {what}", field="room")
-
-
-def _draft(
-    who: Identity,
-    room: RoomState,
-    kind: EntryKind,
-    facts: Facts | None,
-    *,
-    text: str = "",
-    subject: NameKey | None = None,
-    cid: str | None = None,
-) -> Draft:
-    return Draft(
-        conversation=ConversationKey(room.key),
-        to=room.name,
-        sender_key=who.key,
-        sender=who.name,
-        kind=kind,
-        text=text,
-        cid=cid or new_cid(),
-        subject=subject,
-        facts=facts,
-    )

@@ -7,7 +7,7 @@ from storing import Chat, account, draft, key, person
 
 from gochat.chat.store import MAX_COUNTED
 from gochat.protocol.messages import Conversation
-from gochat.storage.redis import reading as redis_reading
+from gochat.storage.redis import log_reading as redis_reading
 from gochat.storage.sqlite import reader as sqlite_reader
 
 pytestmark = pytest.mark.trio

@@ -11,7 +11,6 @@ feed can't be read on, who follows the log has to start anew (:exc:`~gochat.erro
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,23 +19,19 @@ from typing import Final
 import structlog
 import trio
 
-from gochat.errors import ConfigError, StoreCorrupt
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.epoch_tracker import Break, EpochTracker
+from gochat.storage.redis.link.stream_reader import BLOCK, StreamReader
 from gochat.storage.redis.link.topology import RedisProcess, Topology
-from gochat.storage.redis.link.wire import Broken, Refused, Reply, Wire, damage_raised
+from gochat.storage.redis.link.wire import Broken, Reply, damage_raised
 from gochat.storage.redis.order import Order, Placed
 from gochat.storage.redis.records import NEW_EPOCH, decode_feed_entry
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds for which one XREAD waits; then the thread sees whether it is still wanted.
-BLOCK: Final = 1.0
 #: Seconds between two looks whether the data is still the same.
 LOOK_EVERY: Final = 2.0
-#: Seconds until a server is tried again.
-PAUSE: Final = 0.25
 #: Entries of each feed in one answer: some hundred kilobytes, decoded in a few milliseconds.
 MAX_READ: Final = 512
 #: Seconds between two looks whether there are servers without a thread.
@@ -63,7 +58,7 @@ class Feed:
         self.integrity: Final = integrity
         self._trio = trio.lowlevel.current_trio_token()
         self._limiter = trio.CapacityLimiter(1)
-        self._threads: dict[tuple[RedisProcess, int], _Reader] = {}
+        self._threads: dict[tuple[RedisProcess, int], _FeedReader] = {}
         #: For each partition, the position up to which it was read.
         self.positions: Final = [epoch_tracker.position(p) for p in range(keys.partitions)]
 
@@ -76,7 +71,7 @@ class Feed:
                     self._slots, limiter=self._limiter, abandon_on_cancel=True
                 ):
                     if (server, slot) not in self._threads:
-                        self._threads[server, slot] = thread = _Reader(self, server, slot)
+                        self._threads[server, slot] = thread = _FeedReader(self, server, slot)
                         thread.start()
                 await trio.sleep(WATCH_EVERY)
         finally:
@@ -114,48 +109,28 @@ class Feed:
         return list(slots)
 
 
-class _Reader(threading.Thread):
+class _FeedReader(StreamReader):
     """Reads the feeds of a server's partitions in one slot; ends when it has none of them."""
 
     def __init__(self, feed: Feed, server: RedisProcess, slot: int) -> None:
-        super().__init__(name="gochat redis feed", daemon=True)
+        super().__init__("gochat redis feed", feed.topology, feed.integrity, feed.timeout)
         self._feed = feed
         self._server = server
         self._slot = slot
-        self._wire: Wire | None = None
         self._looked = 0.0
         self._loss = ""  # the last that was dealt with
-        self._stopping = threading.Event()
 
-    def stop(self) -> None:
-        """End soon, also while it waits for Redis."""
-        self._stopping.set()
-        self.interrupt()
+    def read_some(self) -> bool:
+        """Read what was added to the feeds."""
+        partitions = self._partitions()
+        if partitions:
+            with damage_raised(self._server.host):
+                self._read(partitions)
+        return bool(partitions)
 
-    def interrupt(self) -> None:
-        """Stop waiting, and look."""
-        wire = self._wire
-        if wire is not None and threading.current_thread() is not self:
-            wire.close()
-
-    def run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                partitions = self._partitions()
-                if not partitions:
-                    break
-                with damage_raised(self._server.host):
-                    self._read(partitions)
-            except StoreCorrupt as damage:
-                self._feed.integrity.lose(damage)
-                self._stopping.wait()  # or another one would be started in its place
-            except (Broken, Refused, ConfigError) as error:
-                self._close()
-                self._feed.topology.doubt()
-                if not self._stopping.is_set():
-                    log.debug("feed interrupted", reason=str(error))
-                    self._stopping.wait(PAUSE)
-        self._close()
+    def interrupted(self, error: Exception) -> None:
+        """Note why reading was interrupted."""
+        log.debug("feed interrupted", reason=str(error))
 
     def _partitions(self) -> list[int]:
         topology = self._feed.topology
@@ -166,8 +141,8 @@ class _Reader(threading.Thread):
         ]
 
     def _read(self, partitions: list[int]) -> None:
-        wire = self._connected(partitions)
-        epoch_tracker = self._feed.epoch_tracker
+        wire, epoch_tracker = self.connect(lambda: self._server), self._feed.epoch_tracker
+        epoch_tracker.ensure(partitions, wire)
         breaks = epoch_tracker.take_breaks(partitions)
         if breaks:
             self._feed.skip(breaks)
@@ -185,17 +160,6 @@ class _Reader(threading.Thread):
         if self._loss != self._server.loss:
             self._loss = self._server.loss
             epoch_tracker.renew(partitions, wire, self._loss)
-
-    def _connected(self, partitions: list[int]) -> Wire:
-        wire = self._wire
-        if wire is None:
-            # It waits for longer than the others, in XREAD.
-            wire = self._server.connect(self._feed.timeout + BLOCK)
-            self._wire = wire
-            if wire.role != "master":
-                raise Broken(f"Redis at {wire.host} is a replica")
-        self._feed.epoch_tracker.ensure(partitions, wire)
-        return wire
 
     def _take(self, partitions: dict[str, int], reply: Reply) -> None:
         placed: list[Placed] = []
@@ -221,11 +185,6 @@ class _Reader(threading.Thread):
             for one in placed:
                 self._feed.epoch_tracker.note(*one)
             self._feed.deliver(placed)
-
-    def _close(self) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
 
 
 #: How an entry of the feed begins that says that a new epoch does: a list of two, and its first.

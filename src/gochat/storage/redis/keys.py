@@ -78,6 +78,22 @@ _DIGEST_SIZE: Final = 8
 #: takes a sixth of what a key of its own for each cid does.
 _BUCKET_DIGITS: Final = 3
 
+#: The letters of a conversation's keys; the table above says what each has.
+META: Final = "c"
+LOG: Final = "l"
+PARTICIPANTS: Final = "w"
+MEMBERS: Final = "m"
+MENTIONS: Final = "n"
+UNREAD: Final = "s"
+DELETED: Final = "d"
+REACTIONS: Final = "r"
+CHANGED: Final = "x"
+#: And of a person's.
+ACCOUNT: Final = "a"
+CONVERSATIONS: Final = "p"
+ADDRESSES: Final = "f"
+TOKENS: Final = "g"
+
 
 class Keys:
     """Names keys."""
@@ -102,7 +118,7 @@ class Keys:
         return self._prefixes[partition] + what
 
     def conversation(self, key: ConversationKey, *kinds: str) -> tuple[str, ...]:
-        """Return keys of a conversation, by their letters."""
+        """Return keys of a conversation, by their letters: :data:`META`, :data:`LOG` and so on."""
         prefix = self._prefixes[self.partition(key)]
         return tuple(f"{prefix}{kind}:{key}" for kind in kinds)
 
@@ -111,7 +127,7 @@ class Keys:
         return f"{self.blocks[self.partition(key)]}{key}:{number}"
 
     def person(self, key: NameKey, kind: str) -> str:
-        """Return a key of a person, by its letter."""
+        """Return a key of a person, by its letter: :data:`ACCOUNT` and so on."""
         return f"{self._prefixes[self.partition(key)]}{kind}:{key}"
 
     def token(self, digest: bytes) -> tuple[int, str]:

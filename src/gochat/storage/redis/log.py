@@ -25,6 +25,7 @@ from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.log_time import ClockWarnings
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
@@ -150,7 +151,7 @@ class Log:
         yield [
             RedisCommand(
                 self._keys.partition(person),
-                ("SADD", self._keys.person(person, "p"), conversation),
+                ("SADD", self._keys.person(person, key_kinds.CONVERSATIONS), conversation),
             )
             for person, conversation in unlisted
         ]
@@ -261,7 +262,18 @@ class Log:
         keys = [
             self._keys.states[one.partition],
             self._keys.feeds[one.partition],
-            *self._keys.conversation(key, "c", "l", "w", "m", "n", "d", "r", "x", "s"),
+            *self._keys.conversation(
+                key,
+                key_kinds.META,
+                key_kinds.LOG,
+                key_kinds.PARTICIPANTS,
+                key_kinds.MEMBERS,
+                key_kinds.MENTIONS,
+                key_kinds.DELETED,
+                key_kinds.REACTIONS,
+                key_kinds.CHANGED,
+                key_kinds.UNREAD,
+            ),
             self._keys.common(one.partition, "rooms"),
             self._keys.common(one.partition, "convs"),
             said,

@@ -10,6 +10,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private
 from gochat.chat.names import NameKey
 from gochat.errors import StoreCorrupt
 from gochat.storage.common.lookalikes import Named, claims
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.keys import CLAIMED, CLAIMS
 from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.wire import Arguments
@@ -46,7 +47,10 @@ def _people(deployment: Deployment) -> Iterator[Named]:
         ):
             people = [NameKey(key.decode()) for key in found]
             accounts = deployment.ask(
-                [(partition, ("HMGET", keys.person(who, "a"), "name", "created")) for who in people]
+                [
+                    (partition, ("HMGET", keys.person(who, key_kinds.ACCOUNT), "name", "created"))
+                    for who in people
+                ]
             )
             for who, (name, created) in zip(people, accounts, strict=True):
                 if name is None:
@@ -67,7 +71,7 @@ def _rooms(deployment: Deployment) -> Iterator[Named]:
             some = rooms[start : start + GROUP]
             commands: list[tuple[int, Arguments]] = []
             for room in some:
-                meta, log = keys.conversation(room, "c", "l")
+                meta, log = keys.conversation(room, key_kinds.META, key_kinds.LOG)
                 commands += [(partition, ("HGET", meta, "name")), (partition, ("LINDEX", log, 0))]
             replies = deployment.ask(commands)
             for room, name, packed in zip(some, replies[::2], replies[1::2], strict=True):

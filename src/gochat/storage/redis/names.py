@@ -11,6 +11,7 @@ from typing import Final
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand
 
@@ -55,14 +56,15 @@ class Names:
         replies = yield [
             *(
                 RedisCommand(
-                    self._keys.partition(key), ("HGET", self._keys.person(key, "a"), "name")
+                    self._keys.partition(key),
+                    ("HGET", self._keys.person(key, key_kinds.ACCOUNT), "name"),
                 )
                 for key in persons
             ),
             *(
                 RedisCommand(
                     self._keys.partition(key),
-                    ("HGET", self._keys.conversation(key, "c")[0], "name"),
+                    ("HGET", self._keys.conversation(key, key_kinds.META)[0], "name"),
                 )
                 for key in others
             ),

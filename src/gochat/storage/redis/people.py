@@ -14,6 +14,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.skeletons import looks_taken
 from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, MAX_TOKENS, Account, Token
 from gochat.protocol.messages import Level
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.claims import Claim
 from gochat.storage.redis.keys import Keys
@@ -70,11 +71,14 @@ class PeopleOperations:
         ((read, texts),) = yield [
             RedisCommand(
                 self._keys.partition(LOBBY_KEY),
-                ("HMGET", self._keys.conversation(LOBBY_KEY, "c")[0], "seq", "texts"),
+                ("HMGET", self._keys.conversation(LOBBY_KEY, key_kinds.META)[0], "seq", "texts"),
             )
         ]
         partition = self._keys.partition(account.key)
-        keys = (self._keys.person(account.key, "a"), self._keys.common(partition, "people"))
+        keys = (
+            self._keys.person(account.key, key_kinds.ACCOUNT),
+            self._keys.common(partition, "people"),
+        )
         (is_new,) = yield [
             call(
                 partition,
@@ -132,7 +136,10 @@ class PeopleOperations:
 
     def _set_hash(self, proved: Account, before: str, after: str, count: int) -> Operation[bool]:
         partition = self._keys.partition(proved.key)
-        keys = self._keys.person(proved.key, "a"), self._keys.person(proved.key, "f")
+        keys = (
+            self._keys.person(proved.key, key_kinds.ACCOUNT),
+            self._keys.person(proved.key, key_kinds.ADDRESSES),
+        )
         (is_set,) = yield [
             call(partition, scripts.PASSWORD, keys, proved.generation, before, after, count)
         ]
@@ -155,7 +162,10 @@ class PeopleOperations:
 
     def _note_token(self, token: Token, now: int) -> Operation[None]:
         """Count a token, and revoke those that are too many."""
-        partition, key = self._keys.partition(token.account), self._keys.person(token.account, "g")
+        partition, key = (
+            self._keys.partition(token.account),
+            self._keys.person(token.account, key_kinds.TOKENS),
+        )
         _, _, oldest = yield [
             RedisCommand(partition, ("ZADD", key, token.expires, token.digest.hex())),
             RedisCommand(partition, ("PEXPIRE", key, lifetime(token.expires, now))),
@@ -168,7 +178,10 @@ class PeopleOperations:
             yield [RedisCommand(partition, ("ZREM", key, *(digest.hex() for digest in digests)))]
 
     def _note_login(self, account: NameKey, address: str, now: int) -> Operation[None]:
-        partition, key = self._keys.partition(account), self._keys.person(account, "f")
+        partition, key = (
+            self._keys.partition(account),
+            self._keys.person(account, key_kinds.ADDRESSES),
+        )
         _, _, oldest = yield [
             RedisCommand(partition, ("ZADD", key, now, address)),
             RedisCommand(partition, ("PEXPIRE", key, LOGIN_MEMORY)),
@@ -179,7 +192,10 @@ class PeopleOperations:
 
     def last_login(self, account: NameKey, address: str) -> Operation[int | None]:
         """Find when somebody last logged in from an address."""
-        partition, key = self._keys.partition(account), self._keys.person(account, "f")
+        partition, key = (
+            self._keys.partition(account),
+            self._keys.person(account, key_kinds.ADDRESSES),
+        )
         (at,) = yield [RedisCommand(partition, ("ZSCORE", key, address))]
         return None if at is None else int(float(at))
 
@@ -231,7 +247,10 @@ class PeopleOperations:
         ]
         if packed is not None:
             account = decode_token(packed).account
-            at, counted = self._keys.partition(account), self._keys.person(account, "g")
+            at, counted = (
+                self._keys.partition(account),
+                self._keys.person(account, key_kinds.TOKENS),
+            )
             yield [RedisCommand(at, ("ZREM", counted, digest.hex()))]
 
     # -- markers --------------------------------------------------------------------------------
@@ -252,7 +271,14 @@ class PeopleOperations:
             call(
                 self._keys.partition(key),
                 scripts.MARK,
-                self._keys.conversation(key, "c", "l", "w", "n", "s"),
+                self._keys.conversation(
+                    key,
+                    key_kinds.META,
+                    key_kinds.LOG,
+                    key_kinds.PARTICIPANTS,
+                    key_kinds.MENTIONS,
+                    key_kinds.UNREAD,
+                ),
                 what,
                 person,
                 self._reading.name(person),
@@ -263,5 +289,5 @@ class PeopleOperations:
         return bool(changed)
 
     def _about(self, person: NameKey, command: str, *arguments: str | int) -> RedisCommand:
-        key = self._keys.person(person, "a")
+        key = self._keys.person(person, key_kinds.ACCOUNT)
         return RedisCommand(self._keys.partition(person), (command, key, *arguments))

@@ -1,41 +1,32 @@
-"""Reading conversations: pages, messages, and how they stand for a person."""
+"""Reading conversations: which are a person's, how they stand, rooms and their members."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal
-
-from msgspec import Struct, structs
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.history import as_seen
 from gochat.chat.names import NameKey
-from gochat.chat.store import Page, RoomState, Waiting
-from gochat.errors import StoreUnavailable
+from gochat.chat.store import RoomState
 from gochat.protocol.messages import (
     Conversation,
     HistorySetting,
     Level,
     Member,
-    Message,
-    Reaction,
     Room,
 )
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.epoch_tracker import EpochTracker
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand, call
 from gochat.storage.redis.link.wire import Reply
+from gochat.storage.redis.log_reading import LogReading, rooms_to_name
 from gochat.storage.redis.names import Names
-from gochat.storage.redis.records import Record, Shape, decode_record, decode_row, reaction
+from gochat.storage.redis.records import decode_row
 
-#: Times that reading is tried anew when the data turns out to have another history.
-MAX_TRIES: Final = 3
 #: Conversations asked about in one step.
 CHUNK: Final = 100
-#: Entries that are looked at for a page of messages of others.
-MAX_SKIPPED: Final = 1000
 #: Markers of the lobby remembered; when there are more, it begins anew. A few megabytes.
 MAX_BEGAN: Final = 50_000
 
@@ -49,51 +40,12 @@ _HISTORY: Final[dict[bytes, HistorySetting]] = {b"shown": "shown", b"hidden": "h
 _LEVELS: Final[dict[bytes, Level]] = {b"all": "all", b"mentions": "mentions", b"none": "none"}
 
 
-class EntryRange(Struct, frozen=True):
-    """Which entries of a conversation are read: the newest in front of `before`, or the oldest
-    behind `after`; `as_of` the positions up to which each partition's log is read."""
-
-    key: ConversationKey
-    limit: int
-    before: int | None = None
-    after: int | None = None
-    as_of: tuple[int, ...] | None = None
-    #: Only messages of others that are not deleted, among so many entries; 0: all entries.
-    skipped: int = 0
-    #: It is what the viewer has said, and is read whatever their floor is.
-    is_own: bool = False
-
-
-class Extract(Struct, frozen=True):
-    """Contiguous entries, of which messages can be made."""
-
-    epoch: str
-    head: int
-    first: int
-    records: list[Record]
-    reactions: dict[int, list[Reaction]]
-    shape: Shape
-    #: Whether the viewer was in the room, where it is one.
-    is_inside: bool
-    floor: int
-
-    def message(self, index: int) -> Message:
-        """Return the message of a record, as the viewer sees it, with its reactions."""
-        seq = self.first + index
-        message = as_seen(self.shape.message(seq, self.records[index]), self.floor)
-        if seq in self.reactions:
-            return structs.replace(message, reactions=tuple(self.reactions[seq]))
-        return message
-
-
-class Reading:
+class Reading(LogReading):
     """Makes the operations that read. See :class:`~gochat.chat.store.Store` for what they
     return."""
 
     def __init__(self, keys: Keys, epoch_tracker: EpochTracker, names: Names) -> None:
-        self._keys = keys
-        self._epoch_tracker = epoch_tracker
-        self._names = names
+        super().__init__(keys, epoch_tracker, names)
         #: The lobby's marker that each account began with; it never changes.
         self._began: dict[NameKey, tuple[int, int]] = {}
 
@@ -101,144 +53,16 @@ class Reading:
         """Forget what is remembered of the data."""
         self._began = {}
 
-    # -- the log --------------------------------------------------------------------------------
-
-    def page(
-        self,
-        key: ConversationKey,
-        viewer: NameKey | None,
-        before: int | None,
-        after: int | None,
-        limit: int,
-        as_of: tuple[int, ...] | None,
-        *,
-        is_own: bool = False,
-    ) -> Operation[Page]:
-        """Read contiguous entries, as they read now."""
-        span = EntryRange(key, limit, before, after, as_of, is_own=is_own)
-        (extract,) = yield from self.extracts(viewer, [span])
-        entries = [extract.message(index) for index in range(len(extract.records))]
-        return Page(extract.epoch, extract.head, entries, extract.is_inside, extract.floor)
-
-    def extracts(
-        self, viewer: NameKey | None, spans: Sequence[EntryRange]
-    ) -> Operation[list[Extract]]:
-        """Read contiguous entries, of each span, but make no messages of them yet."""
-        keys = dict.fromkeys(span.key for span in spans)
-        people = {key: _participants(key) for key in keys}
-        rooms = [room for key in keys for room in _rooms(key)]
-        everybody = [person for these in people.values() for person in these]
-        yield from self._names.look_up((*everybody, *((viewer,) if viewer else ())), rooms)
-        # Now, for while we read another thread may find that all names have to be looked up anew.
-        shapes = {key: self._shape(key, people[key]) for key in keys}
-        name = (self._names.person(viewer) or "") if viewer else ""
-        replies = yield from self._with_epochs(
-            [self._page_command(span, viewer, name) for span in spans]
-        )
-        return [
-            self._extract(reply, shapes[span.key])
-            for span, reply in zip(spans, replies, strict=True)
-        ]
-
-    def _page_command(self, span: EntryRange, viewer: NameKey | None, name: str) -> RedisCommand:
-        partition = self._keys.partition(span.key)
-        keys = (
-            self._keys.states[partition],
-            *self._keys.conversation(span.key, "c", "l", "r", "w"),
-        )
-        return call(
-            partition,
-            scripts.PAGE,
-            keys,
-            "" if span.before is None else span.before,
-            "" if span.after is None else span.after,
-            span.limit,
-            "" if span.as_of is None else span.as_of[partition],
-            name,
-            viewer if viewer is not None and _rooms(span.key) and not span.is_own else "",
-            span.skipped,
-        )
-
-    def _extract(self, reply: Reply, shape: Callable[[str], Shape]) -> Extract:
-        epoch, head, first, packed, given, is_inside, floor = reply[:7]
-        reactions: dict[int, list[Reaction]] = {}
-        for one in given:
-            seq, found = reaction(one)
-            reactions.setdefault(seq, []).append(found)
-        records = [decode_record(record) for record in packed]
-        name = epoch.decode()
-        return Extract(name, head, first, records, reactions, shape(name), is_inside == 1, floor)
-
-    def waiting(
-        self,
-        key: ConversationKey,
-        viewer: NameKey,
-        after: int,
-        limit: int,
-        as_of: tuple[int, ...] | None,
-    ) -> Operation[tuple[str, Waiting]]:
-        """Read messages of others; returned with the epoch."""
-        people = _participants(key)
-        yield from self._names.look_up((*people, viewer), _rooms(key))
-        shape = self._shape(key, people)
-        span = EntryRange(key, limit, after=after, as_of=as_of, skipped=MAX_SKIPPED)
-        command = self._page_command(span, viewer, self._names.person(viewer) or "")
-        (reply,) = yield from self._with_epochs([command])
-        extract, numbers, read_to = self._extract(reply, shape), reply[7], reply[8]
-        messages = [
-            structs.replace(
-                extract.shape.message(seq, record),
-                reactions=tuple(extract.reactions.get(seq, ())),
-            )
-            for seq, record in zip(numbers, extract.records, strict=True)
-        ]
-        return extract.epoch, Waiting(extract.head, read_to, messages)
-
-    def message(self, key: ConversationKey, seq: int, viewer: NameKey) -> Operation[Message | None]:
-        """Read one message."""
-        if seq < 1:
-            return None
-        page = yield from self.page(key, viewer, None, seq - 1, 1, None)
-        found = next((entry for entry in page.entries if entry.seq == seq), None)
-        return found if found is not None and found.kind == "text" else None
-
-    def name(self, person: NameKey) -> str:
-        """Return the name of somebody who was looked up."""
-        return self._names.person(person) or ""
-
-    def _shape(self, key: ConversationKey, people: Sequence[NameKey]) -> Callable[[str], Shape]:
-        """Return how entries of a conversation look in an epoch; its names have been looked up."""
-        room = self._names.room(key) or (key if key == LOBBY_KEY else "")
-        shown = {person: self._names.person(person) or person for person in people}
-        return lambda epoch: Shape(key, epoch, room, lambda person: shown.get(person, person))
-
-    def _with_epochs(self, commands: Sequence[RedisCommand]) -> Operation[list[Reply]]:
-        """Return the answers of scripts that begin with the epoch.
-
-        There is none where all was emptied a moment ago and nobody has noticed. So we do: what is
-        not there any more must not be told as the end of the history that people know.
-        """
-        for _ in range(MAX_TRIES):
-            replies = yield commands
-            emptied = [
-                command.partition
-                for command, reply in zip(commands, replies, strict=True)
-                if reply[0] is None
-            ]
-            if not emptied:
-                return replies
-            for partition in emptied:
-                self._epoch_tracker.doubt(partition)
-        raise StoreUnavailable("the store's history is changing")
-
     # -- a person's conversations ---------------------------------------------------------------
 
     def listed(self, person: NameKey) -> Operation[list[ConversationKey]]:
         """Find the conversations that may be a person's: they are if their row says so."""
         partition = self._keys.partition(person)
         account, found = yield [
-            RedisCommand(partition, ("EXISTS", self._keys.person(person, "a"))),
-            RedisCommand(partition, ("SMEMBERS", self._keys.person(person, "p"))),
+            RedisCommand(partition, ("EXISTS", self._keys.person(person, key_kinds.ACCOUNT))),
+            RedisCommand(
+                partition, ("SMEMBERS", self._keys.person(person, key_kinds.CONVERSATIONS))
+            ),
         ]
         keys = [ConversationKey(key.decode()) for key in found]
         return [LOBBY_KEY, *sorted(keys)] if account else []
@@ -250,7 +74,7 @@ class Reading:
         rows = yield [
             RedisCommand(
                 self._keys.partition(key),
-                ("HGET", self._keys.conversation(key, "w")[0], person),
+                ("HGET", self._keys.conversation(key, key_kinds.PARTICIPANTS)[0], person),
             )
             for key in others
         ]
@@ -266,7 +90,7 @@ class Reading:
         keys = [key for key in listed if conversations.is_private(key)]
         commands = []
         for key in keys:
-            meta, who = self._keys.conversation(key, "c", "w")
+            meta, who = self._keys.conversation(key, key_kinds.META, key_kinds.PARTICIPANTS)
             partition = self._keys.partition(key)
             commands += [
                 RedisCommand(partition, ("HGET", meta, "seq")),
@@ -286,7 +110,7 @@ class Reading:
         listed = yield from self.listed(person)
         yield from self._names.look_up(
             (conversations.peer(key, person) for key in listed if conversations.is_private(key)),
-            (room for key in listed for room in _rooms(key)),
+            (room for key in listed for room in rooms_to_name(key)),
         )
         found: list[Conversation] = []
         ahead = sorted(
@@ -312,7 +136,7 @@ class Reading:
         """Read how conversations stand for a person; None for those that are not theirs."""
         yield from self._names.look_up(
             (conversations.peer(key, person) for key in keys if conversations.is_private(key)),
-            (room for key in keys for room in _rooms(key)),
+            (room for key in keys for room in rooms_to_name(key)),
         )
         began = (yield from self.began(person)) if LOBBY_KEY in keys else None
         commands = [
@@ -326,7 +150,7 @@ class Reading:
             )
             for key in keys
         ]
-        replies = yield from self._with_epochs(commands)
+        replies = yield from self.with_epochs(commands)
         return [
             self._conversation(key, person, reply) for key, reply in zip(keys, replies, strict=True)
         ]
@@ -340,7 +164,7 @@ class Reading:
         yield from self._names.look_up((person,))
         command = RedisCommand(
             self._keys.partition(person),
-            ("HMGET", self._keys.person(person, "a"), "read", "texts"),
+            ("HMGET", self._keys.person(person, key_kinds.ACCOUNT), "read", "texts"),
         )
         ((read, texts),) = yield [command]
         if read is None:
@@ -360,7 +184,14 @@ class Reading:
         partition = self._keys.partition(key)
         return (
             self._keys.states[partition],
-            *self._keys.conversation(key, "c", "w", "n", "d", "s"),
+            *self._keys.conversation(
+                key,
+                key_kinds.META,
+                key_kinds.PARTICIPANTS,
+                key_kinds.MENTIONS,
+                key_kinds.DELETED,
+                key_kinds.UNREAD,
+            ),
         )
 
     def _address(self, key: ConversationKey, person: NameKey) -> str | None:
@@ -415,7 +246,9 @@ class Reading:
                     "",
                     *self.initial_marker(key, began),
                 ),
-                RedisCommand(partition, ("ZCARD", self._keys.conversation(key, "m")[0])),
+                RedisCommand(
+                    partition, ("ZCARD", self._keys.conversation(key, key_kinds.MEMBERS)[0])
+                ),
             ]
         everybody = []
         if LOBBY_KEY in keys:
@@ -451,7 +284,7 @@ class Reading:
         """Read a page of the public rooms and a person's own, by address."""
         listed = yield from self.listed(person)
         own = [key for key in listed if not conversations.is_private(key)]
-        yield from self._names.look_up((), (room for key in own for room in _rooms(key)))
+        yield from self._names.look_up((), (room for key in own for room in rooms_to_name(key)))
         theirs = {name: key for key in own if (name := self._address(key, person)) is not None}
         found: list[Room] = []
         while len(found) <= limit:
@@ -499,7 +332,7 @@ class Reading:
         if key == LOBBY_KEY:
             return (yield from self._everybody(after, limit))
         partition = self._keys.partition(key)
-        members, who = self._keys.conversation(key, "m", "w")
+        members, who = self._keys.conversation(key, key_kinds.MEMBERS, key_kinds.PARTICIPANTS)
         total, found = yield [
             RedisCommand(partition, ("ZCARD", members)),
             RedisCommand(partition, _range(members, after, limit + 1)),
@@ -533,7 +366,7 @@ class Reading:
         accounts = yield [
             RedisCommand(
                 self._keys.partition(person),
-                ("HMGET", self._keys.person(person, "a"), "name", "created"),
+                ("HMGET", self._keys.person(person, key_kinds.ACCOUNT), "name", "created"),
             )
             for person in page
         ]
@@ -551,16 +384,6 @@ class Reading:
 def _range(key: str, after: str, count: int) -> tuple[str | int, ...]:
     start = f"({after}" if after else "-"
     return ("ZRANGEBYLEX", key, start, "+", "LIMIT", 0, count)
-
-
-def _rooms(key: ConversationKey) -> Iterable[ConversationKey]:
-    """The room that a conversation is, whose name has to be looked up."""
-    return () if key == LOBBY_KEY or conversations.is_private(key) else (key,)
-
-
-def _participants(key: ConversationKey) -> tuple[NameKey, ...]:
-    """The people of a private conversation, whose names have to be looked up."""
-    return tuple(conversations.participants(key)) if conversations.is_private(key) else ()
 
 
 def _is_theirs(reply: Reply) -> bool:

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from gochat.chat.conversations import ConversationKey
 from gochat.errors import StoreCorrupt
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.wire import Arguments, Reply
 from gochat.storage.redis.records import decode_record
@@ -33,7 +34,7 @@ def without_old_edits(
     """
     messages: dict[tuple[ConversationKey, int], tuple[int, Arguments]] = {}
     for record, entries in zip(records, found, strict=True):
-        partition, (log,) = keys.partition(record.key), keys.conversation(record.key, "l")
+        partition, (log,) = keys.partition(record.key), keys.conversation(record.key, key_kinds.LOG)
         for entry in entries:
             if _is_readable_edit(entry) and entry.ref > record.base:
                 index = entry.ref - 1 - record.base

@@ -16,6 +16,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.keys import COPY_OF, VERSION
 from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.url import Location, parse_url
@@ -130,7 +131,7 @@ class RedisSource:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         commands: list[tuple[int, Arguments]] = []
         for key in keys:
-            about, log = self._keys.conversation(key, "c", "l")
+            about, log = self._keys.conversation(key, key_kinds.META, key_kinds.LOG)
             fields = ("seq", "base", "name", "topic", "private", "history", "floor")
             partition = self._keys.partition(key)
             commands += [(partition, ("HMGET", about, *fields)), (partition, ("LLEN", log))]
@@ -166,7 +167,7 @@ class RedisSource:
         commands: list[tuple[int, Arguments]] = []
         for record, seq in wanted:
             partition = self._keys.partition(record.key)
-            log, reactions = self._keys.conversation(record.key, "l", "r")
+            log, reactions = self._keys.conversation(record.key, key_kinds.LOG, key_kinds.REACTIONS)
             first, last = seq - record.base, seq - record.base + limit - 1
             low, high = f"[{seq + 1:012d}:", f"({seq + limit:012d};"
             commands += [
@@ -209,7 +210,7 @@ class RedisSource:
             [
                 (
                     self._keys.partition(record.key),
-                    ("HGETALL", self._keys.conversation(record.key, "w")[0]),
+                    ("HGETALL", self._keys.conversation(record.key, key_kinds.PARTICIPANTS)[0]),
                 )
                 for record in records
                 if record.key != LOBBY_KEY
@@ -228,7 +229,7 @@ class RedisSource:
 
     def people(self) -> Iterator[Sequence[AccountRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
-        (rows,) = self._keys.conversation(LOBBY_KEY, "w")
+        (rows,) = self._keys.conversation(LOBBY_KEY, key_kinds.PARTICIPANTS)
         for partition in range(self._keys.partitions):
             start = "-"
             while keys := self._redis.ask_one(
@@ -241,7 +242,10 @@ class RedisSource:
                 *accounts, in_lobby = self._redis.ask(
                     [
                         *(
-                            (partition, ("HMGET", self._keys.person(who, "a"), *fields))
+                            (
+                                partition,
+                                ("HMGET", self._keys.person(who, key_kinds.ACCOUNT), *fields),
+                            )
                             for who in people
                         ),
                         (self._keys.partition(LOBBY_KEY), ("HMGET", rows, *people)),
@@ -285,7 +289,7 @@ class RedisSource:
                 [
                     (
                         self._keys.partition(token.account),
-                        ("HGET", self._keys.person(token.account, "a"), "generation"),
+                        ("HGET", self._keys.person(token.account, key_kinds.ACCOUNT), "generation"),
                     )
                     for _, token in kept
                 ]

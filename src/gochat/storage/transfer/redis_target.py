@@ -18,6 +18,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.common.clock import wall_clock
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import COPY_OF, DEFAULT_PARTITIONS, VERSION
 from gochat.storage.redis.link.deployment import Deployment
@@ -147,7 +148,7 @@ class RedisTarget:
                     self._keys.partition(record.key),
                     (
                         "HMGET",
-                        self._keys.conversation(record.key, "c")[0],
+                        self._keys.conversation(record.key, key_kinds.META)[0],
                         *("seq", "texts", "stamp"),
                     ),
                 )
@@ -178,7 +179,9 @@ class RedisTarget:
 
     def _around(self, key: ConversationKey, entries: Sequence[EntryRecord]) -> Iterator[Arguments]:
         """Yield the commands for what is kept beside the log."""
-        reactions, deleted, mentions, own = self._keys.conversation(key, "r", "d", "n", "s")
+        reactions, deleted, mentions, own = self._keys.conversation(
+            key, key_kinds.REACTIONS, key_kinds.DELETED, key_kinds.MENTIONS, key_kinds.UNREAD
+        )
         given: list[str] = []
         gone: list[int] = []
         mentioned: list[str] = []
@@ -219,7 +222,7 @@ class RedisTarget:
             tail.stamp = max(min(entry.ts, now) * 1000, tail.stamp + 1)
             records.append(_encode(_record(entry, tail)))
         tail.seq = entries[-1].seq
-        about, log = self._keys.conversation(record.key, "c", "l")
+        about, log = self._keys.conversation(record.key, key_kinds.META, key_kinds.LOG)
         convs = self._keys.common(self._keys.partition(record.key), "convs")
         return (
             *("EVALSHA", scripts.EXTEND.sha, 3, about, log, convs),
@@ -238,7 +241,13 @@ class RedisTarget:
         )
         for (record, participants), texts in zip(described, markers, strict=True):
             commands += self._description(record)
-            rows, members, *unread = self._keys.conversation(record.key, "w", "m", "n", "s")
+            rows, members, *unread = self._keys.conversation(
+                record.key,
+                key_kinds.PARTICIPANTS,
+                key_kinds.MEMBERS,
+                key_kinds.MENTIONS,
+                key_kinds.UNREAD,
+            )
             partition = self._keys.partition(record.key)
             for who in participants:
                 row = ParticipantRow(
@@ -249,13 +258,13 @@ class RedisTarget:
                 if who.role in ("member", "operator"):
                     commands.append((partition, ("ZADD", members, 0, who.person)))
                 commands += [(partition, _forget_read(key, who.name, who.read)) for key in unread]
-                listed = self._keys.person(who.person, "p")
+                listed = self._keys.person(who.person, key_kinds.CONVERSATIONS)
                 commands.append((self._keys.partition(who.person), ("SADD", listed, record.key)))
         self._redis.ask(commands)
 
     def _description(self, record: ConversationRecord) -> Iterator[tuple[int, Arguments]]:
         partition = self._keys.partition(record.key)
-        (about,) = self._keys.conversation(record.key, "c")
+        (about,) = self._keys.conversation(record.key, key_kinds.META)
         if conversations.is_private(record.key):
             return
         if record.key != LOBBY_KEY:
@@ -276,7 +285,7 @@ class RedisTarget:
         asked: list[tuple[dict[int, int], int]] = []
         found: list[dict[int, int]] = []
         for record, seqs in markers:
-            (log,) = self._keys.conversation(record.key, "l")
+            (log,) = self._keys.conversation(record.key, key_kinds.LOG)
             texts = dict.fromkeys(seqs, 0)
             found.append(texts)
             for seq in seqs:
@@ -294,7 +303,9 @@ class RedisTarget:
         assert lobby is not None
         (texts,) = self._texts_up_to([(lobby, {who.read for who in people})])
         there = self._keys.partition(LOBBY_KEY)
-        rows, *unread = self._keys.conversation(LOBBY_KEY, "w", "n", "s")
+        rows, *unread = self._keys.conversation(
+            LOBBY_KEY, key_kinds.PARTICIPANTS, key_kinds.MENTIONS, key_kinds.UNREAD
+        )
         commands: list[tuple[int, Arguments]] = []
         for who in people:
             partition = self._keys.partition(who.key)
@@ -303,7 +314,7 @@ class RedisTarget:
                 (
                     partition,
                     (
-                        *("HSET", self._keys.person(who.key, "a")),
+                        *("HSET", self._keys.person(who.key, key_kinds.ACCOUNT)),
                         *("name", who.name, "hash", who.password_hash, "created", who.created),
                         *("read", who.read, "texts", texts[who.read]),
                         *("generation", who.generation),

@@ -20,10 +20,12 @@ from gochat.chat.names import NameKey
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage.common.matching import SearchWords
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, call
-from gochat.storage.redis.reading import EntryRange, Extract, Reading
+from gochat.storage.redis.log_reading import EntryRange, Extract
+from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search import index
 from gochat.storage.redis.search.index import GROWING, Index, IndexBlock
 
@@ -257,7 +259,7 @@ class Searcher:
                 call(
                     self._keys.partition(key),
                     scripts.SEEK,
-                    self._keys.conversation(key, "c", "l", "x"),
+                    self._keys.conversation(key, key_kinds.META, key_kinds.LOG, key_kinds.CHANGED),
                     *_bounds(key, start),
                 )
                 for key in keys

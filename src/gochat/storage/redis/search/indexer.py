@@ -21,10 +21,12 @@ from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
 from gochat.errors import StoreUnavailable
+from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis import scripts
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, PipelineWorker, RedisCommand, call
-from gochat.storage.redis.reading import EntryRange, Extract, Reading
+from gochat.storage.redis.log_reading import EntryRange, Extract
+from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search import index
 from gochat.storage.redis.search.index import BLOCK, GROWING, Index, IndexBlock
 
@@ -294,4 +296,4 @@ class Indexer:
 
     def _keys_of(self, key: ConversationKey) -> tuple[str, ...]:
         state = self._keys.states[self._keys.partition(key)]
-        return state, *self._keys.conversation(key, "c", "x")
+        return state, *self._keys.conversation(key, key_kinds.META, key_kinds.CHANGED)

@@ -1,0 +1,219 @@
+"""Reading the log: pages, the messages of others, one message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct, structs
+
+from gochat.chat import conversations
+from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.history import as_seen
+from gochat.chat.names import NameKey
+from gochat.chat.store import Page, Waiting
+from gochat.errors import StoreUnavailable
+from gochat.protocol.messages import (
+    Message,
+    Reaction,
+)
+from gochat.storage.redis import keys as key_kinds
+from gochat.storage.redis import scripts
+from gochat.storage.redis.keys import Keys
+from gochat.storage.redis.link.epoch_tracker import EpochTracker
+from gochat.storage.redis.link.pipeline import Operation, RedisCommand, call
+from gochat.storage.redis.link.wire import Reply
+from gochat.storage.redis.names import Names
+from gochat.storage.redis.records import Record, Shape, decode_record, reaction
+
+#: Times that reading is tried anew when the data turns out to have another history.
+MAX_TRIES: Final = 3
+#: Entries that are looked at for a page of messages of others.
+MAX_SKIPPED: Final = 1000
+
+
+class EntryRange(Struct, frozen=True):
+    """Which entries of a conversation are read: the newest in front of `before`, or the oldest
+    behind `after`; `as_of` the positions up to which each partition's log is read."""
+
+    key: ConversationKey
+    limit: int
+    before: int | None = None
+    after: int | None = None
+    as_of: tuple[int, ...] | None = None
+    #: Only messages of others that are not deleted, among so many entries; 0: all entries.
+    skipped: int = 0
+    #: It is what the viewer has said, and is read whatever their floor is.
+    is_own: bool = False
+
+
+class Extract(Struct, frozen=True):
+    """Contiguous entries, of which messages can be made."""
+
+    epoch: str
+    head: int
+    first: int
+    records: list[Record]
+    reactions: dict[int, list[Reaction]]
+    shape: Shape
+    #: Whether the viewer was in the room, where it is one.
+    is_inside: bool
+    floor: int
+
+    def message(self, index: int) -> Message:
+        """Return the message of a record, as the viewer sees it, with its reactions."""
+        seq = self.first + index
+        message = as_seen(self.shape.message(seq, self.records[index]), self.floor)
+        if seq in self.reactions:
+            return structs.replace(message, reactions=tuple(self.reactions[seq]))
+        return message
+
+
+class LogReading:
+    """Makes the operations that read entries. See :class:`~gochat.chat.store.Store` for what they
+    return."""
+
+    def __init__(self, keys: Keys, epoch_tracker: EpochTracker, names: Names) -> None:
+        self._keys = keys
+        self._epoch_tracker = epoch_tracker
+        self._names = names
+
+    def page(
+        self,
+        key: ConversationKey,
+        viewer: NameKey | None,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        as_of: tuple[int, ...] | None,
+        *,
+        is_own: bool = False,
+    ) -> Operation[Page]:
+        """Read contiguous entries, as they read now."""
+        span = EntryRange(key, limit, before, after, as_of, is_own=is_own)
+        (extract,) = yield from self.extracts(viewer, [span])
+        entries = [extract.message(index) for index in range(len(extract.records))]
+        return Page(extract.epoch, extract.head, entries, extract.is_inside, extract.floor)
+
+    def extracts(
+        self, viewer: NameKey | None, spans: Sequence[EntryRange]
+    ) -> Operation[list[Extract]]:
+        """Read contiguous entries, of each span, but make no messages of them yet."""
+        keys = dict.fromkeys(span.key for span in spans)
+        people = {key: people_to_name(key) for key in keys}
+        rooms = [room for key in keys for room in rooms_to_name(key)]
+        everybody = [person for these in people.values() for person in these]
+        yield from self._names.look_up((*everybody, *((viewer,) if viewer else ())), rooms)
+        # Now, for while we read another thread may find that all names have to be looked up anew.
+        shapes = {key: self._shape(key, people[key]) for key in keys}
+        name = (self._names.person(viewer) or "") if viewer else ""
+        replies = yield from self.with_epochs(
+            [self._page_command(span, viewer, name) for span in spans]
+        )
+        return [
+            self._extract(reply, shapes[span.key])
+            for span, reply in zip(spans, replies, strict=True)
+        ]
+
+    def _page_command(self, span: EntryRange, viewer: NameKey | None, name: str) -> RedisCommand:
+        partition = self._keys.partition(span.key)
+        keys = (
+            self._keys.states[partition],
+            *self._keys.conversation(
+                span.key, key_kinds.META, key_kinds.LOG, key_kinds.REACTIONS, key_kinds.PARTICIPANTS
+            ),
+        )
+        return call(
+            partition,
+            scripts.PAGE,
+            keys,
+            "" if span.before is None else span.before,
+            "" if span.after is None else span.after,
+            span.limit,
+            "" if span.as_of is None else span.as_of[partition],
+            name,
+            viewer if viewer is not None and rooms_to_name(span.key) and not span.is_own else "",
+            span.skipped,
+        )
+
+    def _extract(self, reply: Reply, shape: Callable[[str], Shape]) -> Extract:
+        epoch, head, first, packed, given, is_inside, floor = reply[:7]
+        reactions: dict[int, list[Reaction]] = {}
+        for one in given:
+            seq, found = reaction(one)
+            reactions.setdefault(seq, []).append(found)
+        records = [decode_record(record) for record in packed]
+        name = epoch.decode()
+        return Extract(name, head, first, records, reactions, shape(name), is_inside == 1, floor)
+
+    def waiting(
+        self,
+        key: ConversationKey,
+        viewer: NameKey,
+        after: int,
+        limit: int,
+        as_of: tuple[int, ...] | None,
+    ) -> Operation[tuple[str, Waiting]]:
+        """Read messages of others; returned with the epoch."""
+        people = people_to_name(key)
+        yield from self._names.look_up((*people, viewer), rooms_to_name(key))
+        shape = self._shape(key, people)
+        span = EntryRange(key, limit, after=after, as_of=as_of, skipped=MAX_SKIPPED)
+        command = self._page_command(span, viewer, self._names.person(viewer) or "")
+        (reply,) = yield from self.with_epochs([command])
+        extract, numbers, read_to = self._extract(reply, shape), reply[7], reply[8]
+        messages = [
+            structs.replace(
+                extract.shape.message(seq, record),
+                reactions=tuple(extract.reactions.get(seq, ())),
+            )
+            for seq, record in zip(numbers, extract.records, strict=True)
+        ]
+        return extract.epoch, Waiting(extract.head, read_to, messages)
+
+    def message(self, key: ConversationKey, seq: int, viewer: NameKey) -> Operation[Message | None]:
+        """Read one message."""
+        if seq < 1:
+            return None
+        page = yield from self.page(key, viewer, None, seq - 1, 1, None)
+        found = next((entry for entry in page.entries if entry.seq == seq), None)
+        return found if found is not None and found.kind == "text" else None
+
+    def name(self, person: NameKey) -> str:
+        """Return the name of somebody who was looked up."""
+        return self._names.person(person) or ""
+
+    def _shape(self, key: ConversationKey, people: Sequence[NameKey]) -> Callable[[str], Shape]:
+        """Return how entries of a conversation look in an epoch; its names have been looked up."""
+        room = self._names.room(key) or (key if key == LOBBY_KEY else "")
+        shown = {person: self._names.person(person) or person for person in people}
+        return lambda epoch: Shape(key, epoch, room, lambda person: shown.get(person, person))
+
+    def with_epochs(self, commands: Sequence[RedisCommand]) -> Operation[list[Reply]]:
+        """Return the answers of scripts that begin with the epoch.
+
+        There is none where all was emptied a moment ago and nobody has noticed. So we do: what is
+        not there any more must not be told as the end of the history that people know.
+        """
+        for _ in range(MAX_TRIES):
+            replies = yield commands
+            emptied = [
+                command.partition
+                for command, reply in zip(commands, replies, strict=True)
+                if reply[0] is None
+            ]
+            if not emptied:
+                return replies
+            for partition in emptied:
+                self._epoch_tracker.doubt(partition)
+        raise StoreUnavailable("the store's history is changing")
+
+
+def rooms_to_name(key: ConversationKey) -> Iterable[ConversationKey]:
+    """The room that a conversation is, whose name has to be looked up."""
+    return () if key == LOBBY_KEY or conversations.is_private(key) else (key,)
+
+
+def people_to_name(key: ConversationKey) -> tuple[NameKey, ...]:
+    """The people of a private conversation, whose names have to be looked up."""
+    return tuple(conversations.participants(key)) if conversations.is_private(key) else ()
