@@ -64,7 +64,7 @@ class Resumed(NamedTuple):
 
 
 class Accounts:
-    """Registers people and tells who they are.
+    """Registers people and authenticates them.
 
     `clock` returns milliseconds since the Unix epoch. All methods may raise
     :exc:`~gochat.errors.StoreUnavailable`, and :exc:`~gochat.errors.ChatError` as they say. What

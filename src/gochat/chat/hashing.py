@@ -112,6 +112,6 @@ class HashingQueue:
 def _stand_back() -> None:
     """Lower the priority of the calling thread, where threads have one of their own."""
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a sandbox may forbid it, which is no reason to fail
+        with contextlib.suppress(OSError):  # a sandbox may forbid it, and that must not fail
             now = os.getpriority(os.PRIO_PROCESS, 0)
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), now + NICENESS)

@@ -1,12 +1,12 @@
-"""What the nodes of one deployment tell each other besides the log: who is where, who is typing.
+"""What the nodes of one deployment publish besides the log: who is where, who is typing.
 
 The log says what was said, and loses nothing. This is what passes: it may come late, and in an
 outage what is only of the moment (typing) may be lost. Who is online mends itself: each node keeps
-a lease and tells anew what it has when it was away; a node whose lease ends is taken to be gone,
-and its people with it.
+a lease and publishes again what it has when it was away; a node whose lease ends is taken to be
+gone, and its people with it.
 
-What was revoked must not be late or lost: who tells it can wait until all nodes have acted on it. A
-node that may have missed something is notified (:class:`Missed`), and looks at the store.
+What was revoked must not be late or lost: who publishes it can wait until all nodes have acted on
+it. A node that may have missed something is notified (:class:`Missed`), and looks at the store.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ class Acknowledged(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 
 class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """This node may have missed a :class:`Revoked`. Never told, only received, as :data:`HERE`."""
+    """This node may have missed a :class:`Revoked`. Never published, only received, as
+    :data:`HERE`."""
 
 
 NodeEvent: TypeAlias = (
@@ -115,7 +116,7 @@ NodeEvent: TypeAlias = (
     | Revoked | Acknowledged | Missed
 )  # fmt: skip
 
-#: Takes what a node tells, in its order.
+#: Takes what a node publishes, in its order.
 Receive: TypeAlias = Callable[[Node, Sequence[NodeEvent]], None]
 
 

@@ -63,7 +63,7 @@ class Passwords:
         )
         self._length = length
         self._max_typed = PARTS * length[-1]
-        # An unknown name must cost as much as a wrong password, or it tells who has an account.
+        # An unknown name must cost as much as a wrong password, or it reveals who has an account.
         self._dummy = self._hasher.hash(secrets.token_hex(16))
 
     def check(self, password: str) -> None:

@@ -34,7 +34,7 @@ MAX_FRAMES_AT_ONCE: Final = 2
 class Roster:
     """Who is online, in the order of their keys, and the changes of that, numbered.
 
-    Somebody is online as long as they are at any node. Where that is, is only counted, never told.
+    Somebody is online as long as they are at any node. The nodes are only counted, never shown.
     `changes` is the number of the last change.
     """
 
@@ -117,8 +117,8 @@ class Roster:
         await self._news.wait()
 
     def news(self, after: int) -> tuple[list[Presence], int]:
-        """Return events that tell of the changes after number `after`, as things stand now, and the
-        number up to which they do: there may be too many to tell at once."""
+        """Return events with the changes after number `after`, as things stand now, and the
+        number up to which they do: there may be too many for one post."""
         online: list[Person] = []
         offline: list[str] = []
         room = float(MAX_FRAMES_AT_ONCE)
@@ -137,7 +137,7 @@ class Roster:
         return list(_events(online, offline)), after
 
     def forget(self, up_to: int) -> None:
-        """Forget the changes that everybody has been told of."""
+        """Forget the changes that everybody was sent."""
         told = takewhile(lambda key: self._changed[key][0] <= up_to, tuple(self._changed))
         for key in told:
             del self._changed[key]

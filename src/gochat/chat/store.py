@@ -308,7 +308,8 @@ class Store(Protocol):
           ``unknown_person``;
         - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does,
           or that looks like another one (:mod:`gochat.chat.skeletons`): ``room_exists``;
-        - ``edit``, ``delete``, ``react``, ``unreact`` of a seq that is no message, or is deleted:
+        - ``edit``, ``delete``, ``react``, ``unreact`` of a seq that is not a message, or is
+          deleted:
           ``unknown_message``;
         - ``react`` with what its sender has given already: the entry that gave it, ``dup=True``,
           with the draft's `cid`; ``unreact`` of what the sender has not given: ``bad_request``.
@@ -453,7 +454,7 @@ class Store(Protocol):
         ...
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
-        """Set what the person wants to be told of; nothing, where it is not one of theirs."""
+        """Set what the person wants to be notified of; nothing, where it is not one of theirs."""
         ...
 
     # -- rooms ----------------------------------------------------------------------------------

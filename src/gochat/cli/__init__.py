@@ -84,7 +84,7 @@ def _open_standard_streams() -> None:
 
 @contextmanager
 def _signals_unwind() -> Iterator[None]:
-    """Have the signals that end a process run its ``finally`` blocks first.
+    """Make the signals that end a process run its ``finally`` blocks first.
 
     By default they run none: the terminal would be left as the app had set it up. A command can
     set handlers of its own meanwhile. What is ignored stays so (``nohup``).

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     copy.add_argument(
         "--restart",
         action="store_true",
-        help="begin anew: drop what an interrupted copy has left at TO, and nothing else",
+        help="start over: drop what an interrupted copy has left at TO, and nothing else",
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
-#: Is told what is done, how far that is, and how far it goes.
+#: Is called with what is done, how far that is, and how far it goes.
 Advance: TypeAlias = Callable[[str, int, int], None]
 
 #: Per cent between two lines.

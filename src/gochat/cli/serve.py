@@ -1,4 +1,4 @@
-"""``gochat serve``: run a server until it is told to stop."""
+"""``gochat serve``: run a server until it is stopped."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ async def _supervise(
 
 
 def _calm_the_collector() -> None:
-    """Have Python look for unreachable cycles less often: it stops everybody while it looks.
+    """Make Python look for unreachable cycles less often: everything stops while it looks.
 
     A server keeps nearly all that it makes for as long as a connection lives, and its messages are
     in no cycles. Measured with 1,000 sessions: 0.1 s of collecting instead of 0.3 s, of 5 s.

@@ -97,7 +97,7 @@ class Client:
       `ClientOptions.request_timeout` (30 s), which includes waiting for a connection that was
       lost; or at once while the client is offline. It is not known then whether it happened.
 
-    Unless told otherwise a request is repeated after a cut, so that a short one goes unnoticed.
+    Unless stated otherwise a request is repeated after a cut, so that a short one goes unnoticed.
     What writes carries a `cid`, so it is carried out once; but the repetition can meet the effect
     of the first try, and raise ``room_exists``, ``not_a_member`` or ``bad_request``.
 
@@ -116,7 +116,7 @@ class Client:
 
     @property
     def state(self) -> ConnectionState:
-        """How the client stands with its server; :class:`StateChanged` tells of changes."""
+        """How the client stands with its server; :class:`StateChanged` reports changes."""
         return self._sync_state.state
 
     @property
@@ -182,7 +182,8 @@ class Client:
         What is in the outbox stays there for the next login of the same account.
 
         Raises:
-            ConnectionLost: the server could not be told, so the token is valid until it expires.
+            ConnectionLost: the server could not be notified, so the token is valid until it
+            expires.
                 The client is logged out all the same.
         """
         await self._supervisor.log_out()
@@ -309,13 +310,13 @@ class Client:
         await self._supervisor.call(wire.MarkRead(conv=conv, seq=seq), wire.Ok)
 
     async def set_level(self, conv: str, level: Level) -> None:
-        """Choose what to be told of in a conversation: ``all``, ``mentions`` or ``none``."""
+        """Choose what to be notified of in a conversation: ``all``, ``mentions`` or ``none``."""
         await self._supervisor.call(wire.SetLevel(conv=conv, level=level), wire.Ok)
 
     async def typing(self, to: str) -> None:
         """Tell the others that the person is typing. Call it as often as they do.
 
-        Does not wait for an answer, and raises nothing: without a connection nobody is told.
+        Does not wait for an answer, and raises nothing: without a connection it is dropped.
         """
         await self._supervisor.send(wire.Typing(to=to))
 

@@ -1,4 +1,4 @@
-"""What a client tells its program: the events of :meth:`gochat.client.Client.events`.
+"""What a client reports to its program: the events of :meth:`gochat.client.Client.events`.
 
 Five come from the server as they are (:class:`Message`, :class:`Presence`, :class:`Marked`,
 :class:`IsTyping`, :class:`NewLogin`); the others are the client's own.

@@ -18,7 +18,7 @@ class OutgoingState(StrEnum):
 
     #: Waits to be sent, or for the answer; will be sent again after a cut.
     PENDING = "pending"
-    #: Committed by the server, at the place that `sent_as` tells.
+    #: Committed by the server, at the position in `sent_as`.
     SENT = "sent"
     #: Refused by the server for the reason in `error`. Nothing happens until
     #: :meth:`~gochat.client.Client.retry` or :meth:`~gochat.client.Client.discard`.

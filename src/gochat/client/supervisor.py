@@ -77,7 +77,7 @@ class _LoginAttempt:
 
 
 class ConnectionSupervisor:
-    """Connects, logs in, and comes back until told otherwise. :meth:`run` runs all the while."""
+    """Connects, logs in, and reconnects until closed. :meth:`run` runs all the while."""
 
     def __init__(
         self,

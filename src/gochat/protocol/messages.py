@@ -68,7 +68,7 @@ class _Reply(Payload, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str | None = None
 
 
-#: What a person wants to be told of in a conversation.
+#: What a person wants to be notified of in a conversation.
 Level: TypeAlias = Literal["all", "mentions", "none"]
 #: Whether those who join a room read what was written before.
 HistorySetting: TypeAlias = Literal["shown", "hidden"]
@@ -362,7 +362,7 @@ class MarkRead(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SetLevel(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Choose what to be told of in a conversation. Answered by `Ok`."""
+    """Choose what to be notified of in a conversation. Answered by `Ok`."""
 
     msg_type: ClassVar[str] = "set_level"
     conv: ShortText

@@ -271,7 +271,7 @@ async def serve(
     Starts with the addresses that it listens on, once it accepts connections. What comes from
     `reloads` makes it load its certificate again, for new connections. A worker
     (:mod:`gochat.server.workers`) shares its address with others. Cancelling it ends
-    it at once: what was acknowledged is kept, but nobody is told.
+    it at once: what was acknowledged is kept, but nobody is notified.
 
     Raises:
         AddressUnavailable: an address can't be listened on now.

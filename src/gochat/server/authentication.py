@@ -168,7 +168,7 @@ class Authentication:
         )
 
     async def leave(self, session: Session) -> None:
-        """Undo the login, if there is one. Everybody is told if it was the account's last."""
+        """Undo the login, if there is one. If it was the account's last, everybody is notified."""
         identity, person = session.identity, session.person
         if identity is None or person is None:
             return

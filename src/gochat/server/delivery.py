@@ -71,7 +71,7 @@ class Delivery:
             outlet.write()
 
     def mark(self, outlet: Outlet) -> None:
-        """Have `outlet` written at the next flush."""
+        """Write `outlet` at the next flush."""
         self._dirty[outlet] = None
 
     def unmark(self, outlet: Outlet) -> None:
@@ -228,7 +228,7 @@ class Outlet(abc.ABC):
             self._wake()
 
     def evict(self) -> None:
-        """Drop what waits and tell the session's owner, once."""
+        """Drop what waits and notify the session's owner, once."""
         if self._is_open:
             self.close()
             self._on_evict()

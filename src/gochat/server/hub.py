@@ -38,7 +38,7 @@ from gochat.token_bucket import TokenBucket
 #: Bytes of entries that are posted to a session at once, as much as a frame has at most: between
 #: two posts what waits can be written, so that a large commit fills no mailbox of whoever reads.
 MAX_POST: Final = 64 * 1024
-#: Seconds that presence is collected at least: where somebody has to be told later, all are looked
+#: Seconds that presence is collected at least: where somebody is sent it later, all are looked
 #: at again after this.
 LEAST_INTERVAL: Final = 0.01
 
@@ -110,9 +110,9 @@ class Hub:
         #: Tells the other nodes.
         self.publish: Final = publish
         self._write_limiter = write_limiter
-        #: All sessions, and up to which change of the roster each has been told.
+        #: All sessions, and the number of the last change of the roster that each was sent.
         self._everyone: dict[Subscriber, int] = {}
-        self._told = 0  # the newest change that anybody has been told of
+        self._told = 0  # the newest change that anybody was sent
         self._people: dict[NameKey, OnlinePerson] = {}
         #: Of each room the sessions of those in it, with their floors; and the highest of these.
         self._rooms: dict[ConversationKey, dict[Subscriber, int]] = {}
@@ -163,7 +163,7 @@ class Hub:
             self.publish(Left(person.key))
 
     def enter(self, person: OnlinePerson, floors: Mapping[ConversationKey, int]) -> None:
-        """Have a person's sessions get what is said in rooms, after their floor in each."""
+        """Subscribe a person's sessions to rooms: they get what comes after their floor in each."""
         for room, floor in floors.items():
             if room == LOBBY_KEY or is_private(room) or room in person.rooms:
                 continue
@@ -387,7 +387,7 @@ class Hub:
     async def deliver_presence(self, interval: float) -> NoReturn:
         """Tell everybody who came and who left, at most once in `interval` seconds, for ever.
 
-        Who has much to read already is told later: nobody is evicted because many arrive.
+        Who has much to read already is sent it later: nobody is evicted because many arrive.
         """
         while True:
             await self.roster.wait_for_news()
@@ -396,7 +396,7 @@ class Hub:
             self._delivery.flush()
 
     def _deliver_presence(self) -> None:
-        # Most have been told of the same, and those that are behind of whatever it was.
+        # Most were sent the same, and those that are behind whatever it was.
         news: dict[int, tuple[bytes, int]] = {}
         for session, told in self._everyone.items():
             if told == self.roster.changes or session.events.is_behind:

@@ -27,7 +27,7 @@ class Rate(NamedTuple):
     per_second: float
 
 
-#: What goes wrong for a peer: one example tells what it is, the count how often.
+#: What goes wrong for a peer: one example says what it is, the count how often.
 REFUSALS: Final = Rate(1, 0.1)
 #: What people do. All of a reconnect storm of so many; after it, a few kilobytes per second.
 ACTS: Final = Rate(1000, 20)

@@ -168,7 +168,7 @@ class WriteLimiter:
     """Keeps how often each person may write to the log, on all their devices together.
 
     What somebody has used up is remembered after they have left, until it would be full again:
-    coming back is no way to say more.
+    logging in again does not refill it.
     """
 
     def __init__(self, burst: float, per_second: float) -> None:

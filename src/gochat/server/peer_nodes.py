@@ -32,7 +32,7 @@ class PeerNodes:
         self._revocations = services.revocations
 
     def receive(self, node: Node, events: Sequence[NodeEvent]) -> None:
-        """Do what follows here from what a node tells. In the Trio thread; never blocks."""
+        """Apply what a node has published. In the Trio thread; never blocks."""
         for event in events:
             self._receive(node, event)
 

@@ -209,7 +209,7 @@ class Session:
     # -- what others ask of it ----------------------------------------------------------------
 
     def close(self, reason: ByeReason, text: str = "", *, retry_after: float | None = None) -> None:
-        """Have the session finish the request that it is handling, say goodbye and end. It handles
+        """Make the session finish the request that it is handling, say goodbye and end. It handles
         no more of those that have arrived, and doesn't wait for the peer to read what comes before.
         The first counts."""
         if self._bye is None:
@@ -331,7 +331,7 @@ class Session:
             raise trio.BrokenResourceError("the peer is gone")
 
     def hold_back(self, seconds: float) -> None:
-        """Have it pause when it next gives way, up to a bound: its peer asks for too much."""
+        """Pause it when it next gives way, up to a bound: its peer asks for too much."""
         self._pause = max(self._pause, min(seconds, MAX_PAUSE))
 
     @contextlib.contextmanager
@@ -379,7 +379,7 @@ class Session:
             if self.last_name is not None and self.identity is None:
                 self._end = "logged_out"
             with trio.CancelScope(shield=True):
-                # Leaving is told to everybody, whatever ended the session.
+                # Everybody is notified of leaving, whatever ended the session.
                 await self._handlers.disconnected(self)
                 await trio.aclose_forcefully(self._stream)
             session_log.log_end(self, self._bye, self._end)
@@ -514,7 +514,7 @@ class Session:
 
     def _take_receipts(self, *, has_ended: bool = False) -> None:
         """Something has arrived, or the peer has ended the connection: note what is delivered."""
-        # After writing has failed, what looks like an end is none: the error is told only once.
+        # After writing has failed, what looks like an end is not: the error is reported only once.
         if self.receipts and not self.outlet.is_closed:
             self._look()
             if delivered := self.receipts.take(inf if has_ended else self._arrived()):

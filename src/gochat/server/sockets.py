@@ -24,7 +24,7 @@ KEEP_ALIVE: Final = (120, 30, 4)
 
 
 def keep_alive(stream: trio.SocketStream) -> None:
-    """Have the system notice when a peer's host is gone, and break the connection then."""
+    """Make the system notice when a peer's host is gone, and break the connection then."""
     with contextlib.suppress(OSError):  # it has gone already
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")  # not everywhere, or not all
@@ -73,7 +73,7 @@ if sys.platform == "linux":
         return _count(descriptor, termios.TIOCOUTQ)
 
     def unread(descriptor: int) -> int:
-        """Return how many bytes have arrived and were not read; 0 where the system doesn't tell."""
+        """Return how many bytes have arrived and were not read; 0 where the system doesn't say."""
         return _count(descriptor, termios.FIONREAD)
 
     def _count(descriptor: int, request: int) -> int:

@@ -44,7 +44,7 @@ GRACE: Final = 5.0
 
 
 def number() -> int | None:
-    """Return this worker's number, from 1; None in a server that is no worker."""
+    """Return this worker's number, from 1; None in a server that is not a worker."""
     text = os.environ.get(VARIABLE, "")
     return int(text) if text.isascii() and text.isdigit() else None
 
@@ -208,7 +208,7 @@ class _Supervisor:
                 process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
-        """Have all workers drain and end."""
+        """Make all workers drain and end."""
         self._stopping.set()
         self._go_on.set()
         if self._workers:
@@ -217,7 +217,7 @@ class _Supervisor:
             process.terminate()
 
     async def keep(self, worker: int) -> None:
-        """Have one worker run, again and again, until it is time to end."""
+        """Run one worker, again and again, until it is time to end."""
         if worker > 1:
             await self._go_on.wait()
         pause = FIRST_PAUSE

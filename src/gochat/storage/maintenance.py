@@ -68,7 +68,7 @@ def check(path: Path) -> list[str]:
     Raises:
         ConfigError: there is no such file.
         StoreUnavailable: it can't be read now.
-        StoreCorrupt: it is no database, another program's or newer than this program.
+        StoreCorrupt: it is not a database, another program's or newer than this program.
     """
     with opened_to_read(path) as db:
         findings: list[str] = []

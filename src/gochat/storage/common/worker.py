@@ -24,7 +24,7 @@ T = TypeVar("T")
 J = TypeVar("J", bound="Job[object]")
 
 #: Requests that may wait. Each session waits for its own, so this many sessions wait at once; one
-#: more is told to try again, which is better than to wait for seconds.
+#: more is asked to try again, which is better than to wait for seconds.
 MAX_WAITING: Final = 10_000
 #: Requests carried out together: enough to make a commit's or a round trip's cost small for each,
 #: few enough that the first one does not wait long for the last.

@@ -174,7 +174,7 @@ class RedisStore:
         if as_of is not None:
             partition = self._keys.partition(conversation)
             if not self._order.goes_on(as_of, partition, epoch):
-                # Who follows is told in a moment, and begins anew.
+                # Followers are interrupted in a moment, and start over.
                 raise StoreUnavailable("the history of the store has changed")
 
     async def waiting(

@@ -4,9 +4,9 @@ One thread reads all feeds that are always on one server. Those of a Cluster are
 of which one XREAD takes only one: there each partition has a thread, and a connection, of its own.
 
 A thread that loses its connection reads on from its last positions, so nothing is missed. Nothing
-would tell it that a feed was emptied under it, or that the server was set to evict, so now and then
-it looks whether the data is still what it takes it for (epoch_tracker.py, eviction.py). Where a
-feed can't be read on, who follows the log has to start anew (:exc:`~gochat.errors.LogInterrupted`).
+would show it that a feed was emptied, or that the server was set to evict, so now and then it looks
+whether the data is still what it takes it for (epoch_tracker.py, eviction.py). Where a feed can't
+be read on, followers of the log have to start over (:exc:`~gochat.errors.LogInterrupted`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Feed:
         self.positions: Final = [epoch_tracker.position(p) for p in range(keys.partitions)]
 
     async def run(self) -> None:
-        """Have a thread read each slot of each server that there is, until cancelled."""
+        """Run a thread for each slot of each server, until cancelled."""
         try:
             while True:
                 self._threads = {at: one for at, one in self._threads.items() if one.is_alive()}
@@ -82,7 +82,8 @@ class Feed:
                     await trio.to_thread.run_sync(thread.join, limiter=self._limiter)
 
     def interrupt(self, partition: int) -> None:
-        """Have who reads it look at once, for something may have been lost. In any thread."""
+        """Make the thread that reads a partition look at once: something may be lost. In any
+        thread."""
         wanted = self.topology.slot(partition)
         for (_, slot), thread in tuple(self._threads.items()):
             if slot == wanted:
@@ -94,7 +95,7 @@ class Feed:
             self._trio.run_sync_soon(self.order.offer, entries)
 
     def skip(self, breaks: Sequence[Break]) -> None:
-        """Go on elsewhere, and have those who follow start anew."""
+        """Go on elsewhere, and make those who follow start over."""
         for one in breaks:
             self.positions[one.partition] = one.position
         with suppress(trio.RunFinishedError):

@@ -42,7 +42,7 @@ wholly in one partition; so is what is kept about a person, in another one.
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
 ``nodes``            hash   when each node's lease ends; only in partition 0
 ``o:NODE``           hash   the people that are online at a node; expires; in partition 0
-``notices``          stream what nodes tell each other; only in partition 0
+``notices``          stream what nodes publish; only in partition 0
 ==================== ====== ===========================================================
 
 The log is a list and not a stream because what people delete must be gone. An element of a list is

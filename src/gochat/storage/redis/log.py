@@ -42,9 +42,9 @@ from gochat.storage.redis.records import PackedDraft
 #: Seconds for which a cid can't be used for another conversation. Within the same one it is known
 #: for ever: only that keeps retries from being said twice.
 CLAIM_MEMORY: Final = 3600
-#: Seconds after which appending is tried anew when the data turns out to have another history.
+#: Seconds after which appending is tried again when the data turns out to have another history.
 TRY_AGAIN: Final = 0.2
-#: Lists of conversations remembered to be written; when there are more, it begins anew.
+#: Lists of conversations remembered to be written; when there are more, it starts over.
 MAX_LISTED: Final = 50_000
 
 _TEXTS: Final = {
@@ -130,7 +130,7 @@ class Log:
     # -- before the entry -----------------------------------------------------------------------
 
     def _list(self, drafts: Iterable[Draft]) -> Operation[None]:
-        """Have conversations listed among their people's."""
+        """List conversations among those of their people."""
         unlisted: dict[tuple[NameKey, ConversationKey], None] = {}
         for draft in drafts:
             people: tuple[NameKey, ...] = ()

@@ -26,7 +26,7 @@ from gochat.storage.redis.link.wire import Reply
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.records import Record, Shape, decode_record, reaction
 
-#: Times that reading is tried anew when the data turns out to have another history.
+#: Times that reading is tried again when the data turns out to have another history.
 MAX_TRIES: Final = 3
 #: Entries that are looked at for a page of messages of others.
 MAX_SKIPPED: Final = 1000
@@ -193,7 +193,7 @@ class LogReading:
         """Return the answers of scripts that begin with the epoch.
 
         There is none where all was emptied a moment ago and nobody has noticed. So we do: what is
-        not there any more must not be told as the end of the history that people know.
+        not there any more must not be reported as the end of the history that people know.
         """
         for _ in range(MAX_TRIES):
             replies = yield commands

@@ -15,7 +15,7 @@ from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand
 
-#: Names remembered of each kind; when there are more, it begins anew. Some ten megabytes.
+#: Names remembered of each kind; when there are more, it starts over. Some ten megabytes.
 MAX_REMEMBERED: Final = 50_000
 
 

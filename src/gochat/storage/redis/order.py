@@ -78,7 +78,7 @@ class Order:
         self._wake_watchers()
 
     def skip(self, breaks: Iterable[Break]) -> None:
-        """Go on at other positions: those who followed have to start anew."""
+        """Go on at other positions: those who follow have to start over."""
         self._histories += 1
         for one in breaks:
             self._epochs[one.partition] = one.epoch

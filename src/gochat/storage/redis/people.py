@@ -260,7 +260,7 @@ class PeopleOperations:
         return (yield from self._change(person, key, "read", seq))
 
     def set_level(self, person: NameKey, key: ConversationKey, level: Level) -> Operation[bool]:
-        """Set what somebody wants to be told of."""
+        """Set what somebody wants to be notified of."""
         return (yield from self._change(person, key, "level", level))
 
     def _change(

@@ -27,7 +27,7 @@ from gochat.storage.redis.records import decode_row
 
 #: Conversations asked about in one step.
 CHUNK: Final = 100
-#: Markers of the lobby remembered; when there are more, it begins anew. A few megabytes.
+#: Markers of the lobby remembered; when there are more, it starts over. A few megabytes.
 MAX_BEGAN: Final = 50_000
 
 _MEMBERS: Final = ("member", "operator")

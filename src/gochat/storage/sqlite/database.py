@@ -177,7 +177,7 @@ def inspect(path: Path) -> None:
     """Look at an existing file before SQLite does, which would write beside it.
 
     Raises:
-        StoreCorrupt: it is no database, or another program's, or a newer gochat's.
+        StoreCorrupt: it is not a database, or another program's, or a newer gochat's.
         StoreUnavailable: it can't be read.
     """
     try:
@@ -387,7 +387,7 @@ def mark_closed(db: sqlite3.Connection) -> None:
 
 
 def boot_id() -> str | None:
-    """Return what names this start of the machine, or None where the system doesn't tell."""
+    """Return what names this start of the machine, or None where the system doesn't say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

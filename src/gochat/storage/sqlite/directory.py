@@ -15,7 +15,7 @@ from gochat.errors import ChatError, ErrorCode
 from gochat.storage.sqlite.entries import MAX_SEQ, Shape, first_id, last_id
 from gochat.storage.sqlite.transaction import Transaction
 
-#: Conversations and people remembered; when there are more, it begins anew. A few megabytes.
+#: Conversations and people remembered; when there are more, it starts over. A few megabytes.
 MAX_REMEMBERED: Final = 20_000
 
 

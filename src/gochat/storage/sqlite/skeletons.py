@@ -32,7 +32,7 @@ def claim(db: sqlite3.Connection, key: str, shown: str) -> None:
 
 
 def claim_all(db: sqlite3.Connection) -> None:
-    """Claim all names there are anew: who came first keeps the claim."""
+    """Claim all names again: who came first keeps the claim."""
     db.execute("DELETE FROM skeleton")
     db.executemany(
         "INSERT INTO skeleton (skeleton, key) VALUES (?, ?)", lookalikes.claims(_named(db))

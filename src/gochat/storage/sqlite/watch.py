@@ -39,7 +39,7 @@ class Watch:
         after; the first time, log it.
 
         Raises:
-            StoreUnavailable: it can't be told now.
+            StoreUnavailable: it can't be known now.
         """
         if self._finding is None:
             for part, expected in zip(self._parts, self._expected, strict=True):

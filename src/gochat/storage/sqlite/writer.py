@@ -110,7 +110,7 @@ class Writer(Worker[_Write[object]]):
                 break
 
     def _guard(self, function: Callable[[], T]) -> T | None:
-        """A fault in what nobody waits for is told to nobody but the log; writing goes on, unless
+        """A fault in what nobody waits for is only logged; writing goes on, unless
         it is damage."""
         try:
             return function()

@@ -160,7 +160,7 @@ class Target(Protocol):
         ...
 
     def forget_tokens(self) -> None:
-        """Drop all sessions: they come anew."""
+        """Drop all sessions: they are copied again."""
         ...
 
     def put_tokens(self, tokens: Sequence[Token], now: int) -> None:

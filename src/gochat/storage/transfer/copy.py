@@ -14,7 +14,7 @@ end, a Redis says that it is a copy in the making, and servers refuse it. So an 
 goes on when the same command is given again: each conversation behind the last entry that is there.
 The target knows the fingerprint of its source, and goes on with no other.
 
-**The copy is compared** with its source before it is used: both are read anew, and each
+**The copy is compared** with its source before it is used: both are read again, and each
 conversation must have the same entries, people and properties, by count and digest.
 
 **It has a new epoch.** The old one would let clients keep their positions. But the source stays as
@@ -54,7 +54,7 @@ BATCH: Final = 1000
 #: Conversations that differ, by name: more would say nothing new.
 MAX_NAMED: Final = 10
 
-#: Is told what is done, how far that is, and how far it goes, in entries and people.
+#: Is called with what is done, how far that is, and how far it goes, in entries and people.
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 COPYING: Final = "copying"
@@ -156,7 +156,7 @@ def _require_unchanged(source: Source, fingerprint: str) -> None:
     source.require_idle()
     if source.fingerprint() != fingerprint:
         raise StoreUnavailable(
-            "a server has written to the source meanwhile: stop it, and copy anew with --restart"
+            "a server has written to the source meanwhile: stop it, and copy again with --restart"
         )
 
 
@@ -258,7 +258,7 @@ class _Sum:
 
 
 def _compare(source: Source, copied: Source, total: _Total, progress: Progress, now: int) -> Report:
-    """Read both anew. Raises StoreCorrupt if they differ."""
+    """Read both again. Raises StoreCorrupt if they differ."""
     differing: list[str] = []
     entries, memberships = _Sum("entries"), _Sum("memberships")
     conversations = _Sum("conversations")
@@ -310,7 +310,7 @@ def _compare(source: Source, copied: Source, total: _Total, progress: Progress, 
             "the copy is not the same as its source, and no server will use it; different: "
             + "; ".join(differing[:MAX_NAMED])
             + (f"; and {more} more" if more > 0 else "")
-            + ". Copy anew with --restart"
+            + ". Copy again with --restart"
         )
     return Report(parts, dict(kinds), 0, 0)
 

@@ -72,7 +72,7 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
         elif copy_of and copy_of != fingerprint:
             raise ConfigError(
                 f"the copy that was begun in {location} is of another source, or of this one "
-                "before it changed: begin anew with --restart"
+                "before it changed: start over with --restart"
             )
         if not copy_of:
             _require_room(deployment)

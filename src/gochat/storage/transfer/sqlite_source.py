@@ -40,7 +40,8 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
         ConfigError: there is no such file.
         StoreUnavailable: it can't be read now; or a server has it, and must not, or has it under
             another name; or it is a copy that is not finished.
-        StoreCorrupt: it is no database, another program's or newer than this program; or beside it
+        StoreCorrupt: it is not a database, another program's or newer than this program; or beside
+        it
             is the write-ahead log of another one.
     """
     path = files.real(path.absolute())

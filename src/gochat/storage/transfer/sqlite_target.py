@@ -65,7 +65,7 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
         try:
             db = database.open_copy(location, partial)
         except StoreCorrupt as error:
-            raise StoreCorrupt(f"{error}. Copy anew with --restart") from error
+            raise StoreCorrupt(f"{error}. Copy again with --restart") from error
         stack.enter_context(closing(db))
         stack.enter_context(mapped_errors(partial))
         _begin(db, fingerprint, path)
@@ -86,7 +86,7 @@ def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
     if history.get(db, history.COPY_OF) != fingerprint:
         raise ConfigError(
             f"the copy that was begun as {path} is of another source, or of this one before "
-            "it changed: begin anew with --restart"
+            "it changed: start over with --restart"
         )
     _without_index(db)
 

@@ -18,7 +18,7 @@ first compares what it has seen of each partition, the last entry, with what is 
 A process that evicts keys (eviction.py) loses data and stays the same. So a new epoch begins, too,
 when it is found to have evicted some.
 
-Beginning an epoch is atomic, so it happens once, whoever comes first; the others are told by an
+Beginning an epoch is atomic, so it happens once, whoever comes first; the others learn of it by an
 entry in the feed, and appending in the old epoch is refused by ``append.lua``.
 """
 
@@ -97,7 +97,7 @@ class EpochTracker:
         return self._partitions[partition].run == wire.run
 
     def doubt(self, partition: int) -> None:
-        """Have the partition looked at again."""
+        """Look at the partition again."""
         self._partitions[partition].run = ""
 
     def note(self, partition: int, epoch: str, position: int, entry: Logged) -> None:

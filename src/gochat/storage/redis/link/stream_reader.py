@@ -38,7 +38,7 @@ class StreamReader(threading.Thread, abc.ABC):
         self.interrupt()
 
     def interrupt(self) -> None:
-        """Stop waiting, and connect anew. In any thread; in its own it does nothing."""
+        """Stop waiting, and connect again. In any thread; in its own it does nothing."""
         wire = self._wire
         if wire is not None and threading.current_thread() is not self:
             wire.close()

@@ -1,1 +1,1 @@
-"""What the nodes of a deployment tell each other, and their leases."""
+"""What the nodes of a deployment publish, and their leases."""

@@ -1,13 +1,13 @@
 """The bus between nodes, in Redis: a stream of events, and a lease for each node.
 
 ``nodes`` has the end of each node's lease; ``o:NODE`` its people, for nodes that start later;
-``notices`` is the stream in which each tells what changes. All are in partition 0.
+``notices`` is the stream in which each publishes what changes. All are in partition 0.
 
 A lease is prolonged several times before it would end. Who does not find a node's lease any more
-takes its people to be gone; so they are gone within `lease` seconds, and each node tells its own
-sessions, once. A node that was only slow finds its own lease gone, and tells anew whom it has.
+takes its people to be gone; so they are gone within `lease` seconds, and each node notifies its own
+sessions, once. A node that was only slow finds its own lease gone, and publishes again whom it has.
 
-Who has told what was revoked waits until each node that had a lease after that has acknowledged it
+Whoever publishes a revocation waits until each node that had a lease after that has acknowledged it
 in the stream, or has no lease any more.
 
 When Redis itself was away, all leases may have ended although all nodes live. So a node that could
@@ -175,7 +175,7 @@ class RedisNodeBus:
                 with trio.move_on_after(FAREWELL), suppress(StoreUnavailable):
                     await self._worker.carry_out(self._say_goodbye())
 
-    # -- telling --------------------------------------------------------------------------------
+    # -- publishing -----------------------------------------------------------------------------
 
     def _note(self, event: NodeEvent) -> None:
         match event:
@@ -187,7 +187,8 @@ class RedisNodeBus:
                 self._people[key] = msgspec.structs.replace(self._people[key], away=away)
 
     def _drop(self) -> None:
-        """Let go of what need not be told, because it is of the moment or can be told anew."""
+        """Drop what need not be published, because it is of the moment or can be published
+        again."""
         self._waiting = [n for n in self._waiting if isinstance(n, Revoked | Acknowledged)]
         self._must_republish = True
 
@@ -297,7 +298,7 @@ class RedisNodeBus:
         ((had, *alive),) = yield [call(NODES_PARTITION, scripts.BEAT, keys, self.node, self._lease)]
         return bool(had), {node.decode() for node in alive}
 
-    # -- being told -----------------------------------------------------------------------------
+    # -- receiving ------------------------------------------------------------------------------
 
     def take(self, entries: Sequence[tuple[Node, list[NodeEvent]]]) -> None:
         """Take what was read from the stream. In the Trio thread."""
