@@ -12,9 +12,12 @@ from gochat.client import OutgoingState
 from gochat.errors import ChatError, ErrorCode
 from gochat.tui.chat_log import ChatLog, LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.widgets.message_input import MessageInput
 from gochat.tui.widgets.side_pane import SidePane
+
+SERVER = "gochat://127.0.0.1:8889"
 
 pytestmark = pytest.mark.anyio
 
@@ -140,6 +143,32 @@ async def test_drafts_survive_the_program(open_app: OpenApp, client: ScriptedCli
     async with open_app() as pilot:
         await settle(pilot)
         assert field(pilot).text == "half a sentence"
+
+
+async def test_a_draft_that_is_deleted_at_once_does_not_come_back(
+    open_app: OpenApp, state: StateDirectory
+) -> None:
+    """Before the drafts were kept for the first time in this run."""
+    state.keep_drafts(SERVER, "ada", {"#lobby": "half a sentence", "#elsewhere": "kept"})
+    async with open_app() as pilot:
+        await settle(pilot)
+        assert field(pilot).text == "half a sentence"
+        field(pilot).clear()
+        await settle(pilot)
+    assert state.drafts(SERVER, "ada") == {"#elsewhere": "kept"}
+
+
+async def test_drafts_of_two_apps_of_one_person_are_kept_side_by_side(
+    open_app: OpenApp, client: ScriptedClient, state: StateDirectory
+) -> None:
+    client.record("@mei", "mei", "hello")
+    async with open_app() as pilot:
+        await type_text(pilot, "half a sentence")
+        state.keep_drafts(SERVER, "ada", {"@mei": "of the other app"})
+    assert state.drafts(SERVER, "ada") == {
+        "#lobby": "half a sentence",
+        "@mei": "of the other app",
+    }
 
 
 async def test_what_was_sent_is_walked_through_and_the_draft_comes_back(

@@ -124,7 +124,6 @@ class ChatSession:
             client, self.model, spawn=app.start, report=app.report, changed=app.model_changed
         )
         self._client, self._app = client, app
-        self._drafts = app.state.drafts(server, self.model.me)
         self._kept_drafts: dict[str, str] = {}
         self._is_leaving = False
         self._is_asking = False  # for the password, after the session has ended
@@ -138,7 +137,8 @@ class ChatSession:
             if not has_begun and self.model.is_synchronised:
                 has_begun = True
                 self.model.take_outbox(self._client.outbox)
-                self.model.take_drafts(self._drafts)
+                self.model.take_drafts(self._app.state.drafts(self.server, self.model.me))
+                self._kept_drafts = self.model.drafts()
                 await show()
             if isinstance(event, StateChanged):
                 self._connection_changed(event)
@@ -158,11 +158,17 @@ class ChatSession:
         )
 
     def keep_drafts(self) -> None:
-        """Write what is typed and not sent to the state directory, if it has changed."""
-        drafts = self.model.drafts()
-        if drafts != self._kept_drafts and self._app.state.keep_drafts(
-            self.server, self.model.me, drafts
-        ):
+        """Write what is typed and not sent to the state directory, as far as it has changed.
+
+        What another app of the same person has typed elsewhere stays there.
+        """
+        drafts, kept = self.model.drafts(), self._kept_drafts
+        changes = {
+            conv: drafts.get(conv, "")
+            for conv in drafts.keys() | kept.keys()
+            if drafts.get(conv) != kept.get(conv)
+        }
+        if changes and self._app.state.keep_drafts(self.server, self.model.me, changes):
             self._kept_drafts = drafts
 
     def reconnect(self) -> None:

@@ -110,9 +110,13 @@ class StateDirectory:
         """Return what was typed and not sent, by conversation."""
         return self._load(self._of("drafts", server, name), _Drafts).drafts
 
-    def keep_drafts(self, server: str, name: str, drafts: dict[str, str]) -> bool:
-        """Keep what was typed and not sent; return whether that was possible."""
-        return self._save(self._of("drafts", server, name), _Drafts(drafts))
+    def keep_drafts(self, server: str, name: str, changes: dict[str, str]) -> bool:
+        """Keep what was typed and not sent in the conversations of `changes`, nothing where that
+        is empty; return whether that was possible.
+        """
+        drafts = self.drafts(server, name) | changes
+        kept = {conv: text for conv, text in drafts.items() if text}
+        return self._save(self._of("drafts", server, name), _Drafts(kept))
 
     # -- outboxes and settings --------------------------------------------------------------------
 
