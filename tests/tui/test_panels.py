@@ -914,7 +914,7 @@ async def test_the_editor_gets_the_text_and_gives_it_back(
 
 
 async def test_an_empty_server_says_what_to_do(open_app: OpenApp, client: ScriptedClient) -> None:
-    client._people.clear()
+    client.depart("mei", "tomas")
     async with open_app() as pilot:
         text = screen_text(pilot)
         assert "You are the first one here" in text

@@ -1,0 +1,332 @@
+"""The conversations, rooms and people that a scripted client is shown, and the rules for them.
+
+Only as one person sees them, in memory. What an entry changes is changed as it is appended, whoever
+says it; what the person may not do is refused with the code and the field that a server gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from gochat.client import ChatError, Conversation, Level, Member, Message, Person, Reaction, Room
+from gochat.errors import ErrorCode
+from gochat.protocol.messages import LOBBY, EntryKind
+
+EPOCH = "demo"
+
+
+@dataclass(slots=True)
+class _Room:
+    topic: str = ""
+    private: bool = False
+    members: dict[str, Member] = field(default_factory=dict)  # in the order in which they joined
+    invited: set[str] = field(default_factory=set)
+
+
+class ScriptedChat:
+    """A chat as `me` sees it. `now` gives the time in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.me = ""
+        #: Who is online.
+        self.people: dict[str, Person] = {}
+        self.read: dict[str, int] = {}
+        self.levels: dict[str, Level] = {}
+        self._known: set[str] = set()  # who has an account
+        self._logs: dict[str, list[Message]] = {LOBBY: []}
+        self._rooms: dict[str, _Room] = {}
+
+    def enter(self, name: str) -> None:
+        """Be the chat of `name`: rooms that were made before had a member without a name."""
+        for room in self._rooms.values():
+            if (member := room.members.pop(self.me, None)) is not None:
+                room.members[name] = replace(member, name=name)
+        self.me = name
+        self.know(name)
+        self.people[name] = Person(name=name)
+
+    def know(self, *names: str) -> None:
+        """Take note of who has an account."""
+        self._known.update(names)
+
+    def add_room(self, room: str, topic: str, *, private: bool, members: Iterable[Member]) -> None:
+        """Have a room."""
+        self._rooms[room] = _Room(topic, private, {member.name: member for member in members})
+        self.know(*(name for name in self._rooms[room].members if name))
+
+    def time(self) -> int:
+        """Return the time in milliseconds."""
+        return int(self._now() * 1000)
+
+    # -- who and where --------------------------------------------------------------------------
+
+    def person(self, name: str, field: str = "name") -> str:
+        """Return how somebody's name is spelled."""
+        key = name.removeprefix("@").casefold()
+        found = next((known for known in self._known if known.casefold() == key), None)
+        if found is None:
+            raise ChatError(
+                ErrorCode.UNKNOWN_PERSON, f"there is nobody called {name!r}", field=field
+            )
+        return found
+
+    def address(self, to: str, field: str = "to") -> str:
+        """Return the conversation that `to` names, which the person may read and write."""
+        if to.startswith("@"):
+            return "@" + self.person(to, field)
+        if to.casefold() == LOBBY:
+            return LOBBY
+        name = self.room(to, field)
+        if self.me not in self._rooms[name].members:
+            raise ChatError(
+                ErrorCode.NOT_A_MEMBER, f"you are not in {name}: join it first", field=field
+            )
+        return name
+
+    def room(self, address: str, field: str = "room") -> str:
+        """Return how a room that the person may know of is spelled."""
+        if address.casefold() == LOBBY:
+            raise ChatError(
+                ErrorCode.NOT_PERMITTED, "#lobby is everybody's: it stays as it is", field=field
+            )
+        key = address.casefold()
+        name = next((name for name in self._rooms if name.casefold() == key), None)
+        if name is None or not (self._is_listed(name) or self.me in self._rooms[name].invited):
+            raise ChatError(
+                ErrorCode.UNKNOWN_CONVERSATION, f"there is no room {address!r}", field=field
+            )
+        return name
+
+    def own_room(self, address: str, *, to: str = "") -> str:
+        """Return how a room is spelled that the person is in, and an operator of if need be: `to`
+        says what for."""
+        name = self.room(address)
+        member = self._rooms[name].members.get(self.me)
+        if member is None:
+            raise ChatError(ErrorCode.NOT_A_MEMBER, f"you are not in {name}", field="room")
+        if to and not member.operator:
+            raise ChatError(ErrorCode.NOT_PERMITTED, f"only operators can {to}", field="room")
+        return name
+
+    def is_private(self, room: str) -> bool:
+        """Return whether only who is invited can join a room."""
+        return self._rooms[room].private
+
+    def has_room(self, room: str) -> bool:
+        """Return whether the name of a room is taken."""
+        return any(name.casefold() == room.casefold() for name in (LOBBY, *self._rooms))
+
+    def is_member(self, room: str, name: str) -> bool:
+        """Return whether somebody is in a room."""
+        return name in self._rooms[room].members
+
+    def member(self, room: str, name: str, *, or_invited: bool = False) -> str:
+        """Return how the name of a member, or of who is invited, is spelled."""
+        person = self.person(name)
+        is_there = self.is_member(room, person)
+        if not is_there and not (or_invited and person in self._rooms[room].invited):
+            raise ChatError(ErrorCode.NOT_A_MEMBER, f"{person} is not in {room}", field="name")
+        return person
+
+    def is_only_operator(self, room: str) -> bool:
+        """Return whether the person is the one operator of a room."""
+        operators = [m.name for m in self._rooms[room].members.values() if m.operator]
+        return operators == [self.me]
+
+    def heir(self, room: str) -> str | None:
+        """Return who has to be made an operator before the person leaves: who is there longest."""
+        others = (name for name in self._rooms[room].members if name != self.me)
+        return next(others, None) if self.is_only_operator(room) else None
+
+    def sees(self, conv: str) -> bool:
+        """Return whether the person is told what is said in a conversation."""
+        is_joined = conv.startswith("#") and conv != LOBBY
+        return not is_joined or (conv in self._rooms and self.is_member(conv, self.me))
+
+    def _is_listed(self, room: str) -> bool:
+        return not self._rooms[room].private or self.me in self._rooms[room].members
+
+    # -- the log --------------------------------------------------------------------------------
+
+    def log(self, conv: str) -> list[Message]:
+        """Return all entries of a conversation, as they were said."""
+        return self._logs.setdefault(conv, [])
+
+    def append(
+        self, conv: str, sender: str, kind: EntryKind, text: str = "", *, ref: int | None = None,
+        cid: str | None = None, ago: float = 0.0, mentions: tuple[str, ...] = (),
+    ) -> Message:  # fmt: skip
+        """Append an entry, said `ago` seconds before now, and change what it changes."""
+        log = self.log(conv)
+        is_room = conv.startswith("#")
+        message = Message(
+            to=conv if is_room or sender == self.me else f"@{self.me}",
+            epoch=EPOCH,
+            seq=len(log) + 1,
+            ts=self.time() - int(ago * 1000),
+            from_=sender,
+            kind=kind,
+            text=text,
+            ref=ref,
+            cid=cid,
+            mentions=mentions,
+        )
+        log.append(message)
+        self.know(sender, *(() if is_room else (conv[1:],)))
+        if is_room and conv != LOBBY:
+            self._change(self._rooms.setdefault(conv, _Room()), message)
+        return message
+
+    def _change(self, room: _Room, entry: Message) -> None:
+        sender, text = entry.from_, entry.text
+        match entry.kind:
+            case "create" | "join":
+                is_first = not room.members
+                room.invited.discard(sender)
+                room.members[sender] = Member(name=sender, since=entry.ts, operator=is_first)
+                if entry.kind == "create":
+                    room.private = text == "private"
+                if sender == self.me:
+                    self.read[entry.to] = entry.seq
+            case "leave":
+                room.members.pop(sender, None)
+            case "kick":
+                room.members.pop(text, None)
+                room.invited.discard(text)
+            case "invite":
+                room.invited.add(text)
+            case "topic":
+                room.topic = text
+            case "access":
+                room.private = text == "private"
+            case "operator" | "member" if text in room.members:
+                is_operator = entry.kind == "operator"
+                room.members[text] = replace(room.members[text], operator=is_operator)
+            case _:
+                pass
+
+    def message(self, conv: str, seq: int) -> Message:
+        """Return a message as it reads now, which was not taken back."""
+        log = self.log(conv)
+        entry = self.as_it_reads(conv, log[seq - 1]) if 0 < seq <= len(log) else None
+        if entry is None or entry.kind != "text" or entry.deleted:
+            raise ChatError(
+                ErrorCode.UNKNOWN_MESSAGE, f"there is no message {seq} in {conv}", field="seq"
+            )
+        return entry
+
+    def as_it_reads(self, conv: str, entry: Message) -> Message:
+        """Return an entry with what was changed since."""
+        changes = self.log(conv)[entry.seq :]
+        if entry.kind == "edit":
+            is_over = any(c.ref == entry.ref and c.kind in ("edit", "delete") for c in changes)
+            return replace(entry, text="", deleted=True) if is_over else entry
+        if entry.kind != "text":
+            return entry
+        reactions: dict[str, list[str]] = {}
+        for change in changes:
+            if change.ref != entry.seq:
+                continue
+            names = reactions.setdefault(change.text, [])
+            match change.kind:
+                case "edit":
+                    entry = replace(
+                        entry, text=change.text, edited=change.seq, mentions=change.mentions
+                    )
+                case "delete":
+                    return replace(entry, text="", mentions=(), deleted=True)
+                case "react" if change.from_ not in names:
+                    names.append(change.from_)
+                case "unreact" if change.from_ in names:
+                    names.remove(change.from_)
+                case _:
+                    pass
+        return replace(
+            entry,
+            reactions=tuple(
+                Reaction(emoji=emoji, count=len(names), names=tuple(names), me=self.me in names)
+                for emoji, names in reactions.items()
+                if names
+            ),
+        )
+
+    # -- lists ----------------------------------------------------------------------------------
+
+    def online(self) -> list[Person]:
+        """Return who is online, by name."""
+        return [person for _, person in sorted(self.people.items())]
+
+    def conversations(self) -> list[Conversation]:
+        """Return the person's conversations, by name."""
+        own = {LOBBY} | {name for name, room in self._rooms.items() if self.me in room.members}
+        own |= {conv for conv, log in self._logs.items() if conv.startswith("@") and log}
+        return [self.conversation(conv) for conv in sorted(own)]
+
+    def conversation(self, conv: str) -> Conversation:
+        """Return one of them."""
+        log, read = self.log(conv), self.read.get(conv, 0)
+        unread = [
+            m
+            for m in (self.as_it_reads(conv, entry) for entry in log[read:])
+            if m.kind == "text" and not m.deleted and m.from_ != self.me
+        ]
+        room = self._rooms.get(conv, _Room())
+        member = room.members.get(self.me)
+        return Conversation(
+            conv=conv,
+            epoch=EPOCH,
+            head=len(log),
+            read=read,
+            unread=len(unread),
+            mentions=sum(self.me in m.mentions for m in unread),
+            level=self.levels.get(conv, "all"),
+            topic=room.topic,
+            operator=member is not None and member.operator,
+            private=room.private,
+        )
+
+    def rooms(self) -> list[Room]:
+        """Return the public rooms and the person's own, by name."""
+        lobby = Room(room=LOBBY, members=len(self._known), joined=True)
+        return [lobby] + [
+            Room(
+                room=name,
+                topic=room.topic,
+                members=len(room.members),
+                private=room.private,
+                joined=self.me in room.members,
+            )
+            for name, room in sorted(self._rooms.items())
+            if self._is_listed(name)
+        ]
+
+    def members(self, room: str) -> list[Member]:
+        """Return who is in a room, by name."""
+        return [
+            replace(member, online=name in self.people)
+            for name, member in sorted(self._rooms[room].members.items())
+        ]
+
+    def search(
+        self, query: str, conv: str | None, start: int, looks_at: int, limit: int
+    ) -> tuple[list[Message], int | None]:
+        """Return messages with all words of `query`, newest first, from the `start`-th on, and
+        where to go on, if there is more than `looks_at` messages or `limit` hits."""
+        words = query.casefold().split()
+        texts = [
+            self.as_it_reads(name, entry)
+            for name in ([conv] if conv else [c.conv for c in self.conversations()])
+            for entry in self.log(name)
+            if entry.kind == "text"
+        ]
+        texts.sort(key=lambda text: (text.ts, text.seq), reverse=True)
+        at, hits = start, list[Message]()
+        while at < min(len(texts), start + looks_at) and len(hits) < limit:
+            if not texts[at].deleted and all(w in texts[at].text.casefold() for w in words):
+                hits.append(texts[at])
+            at += 1
+        return hits, at if at < len(texts) else None

@@ -1,0 +1,386 @@
+"""A session without a server: logging in, cuts, and the outbox, as a script tells.
+
+The half of :class:`~gochat.tui.demo.scripted_client.ScriptedClient` that is about the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from itertools import count
+from typing import Any, Final
+
+from gochat.client import (
+    ChatError,
+    ClientEvent,
+    ConnectionLost,
+    ConnectionState,
+    Limits,
+    Message,
+    Outgoing,
+    OutgoingChanged,
+    OutgoingState,
+    Reset,
+    Sent,
+    StateChanged,
+    Synchronised,
+    conversation_of,
+)
+from gochat.client.outbox import MAX_OUTBOX
+from gochat.client.timeline import MAX_MISSED
+from gochat.errors import ErrorCode
+from gochat.tui.demo.scripted_chat import EPOCH, ScriptedChat
+
+#: What the server allows.
+LIMITS: Final = Limits(
+    frame_bytes=65536, text_chars=4000, burst=10, per_second=5.0, history_page=200
+)
+_MAX_TOPIC: Final = 200
+#: Seconds that a request waits for a connection that was lost.
+_PATIENCE: Final = 30.0
+#: What a name looks like. A server looks closer.
+NAME: Final = re.compile(r"[^\W_]([\w.-]{0,30}[^\W_])?")
+
+
+class ScriptedConnection:
+    """One person's session and outbox on a chat of its own. `now` gives the time in seconds."""
+
+    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
+        self._chat = ScriptedChat(now)
+        self._events: asyncio.Queue[ClientEvent] = asyncio.Queue()
+        self._state = ConnectionState.OFFLINE
+        self._reason = "log in first"
+        self._is_decided = asyncio.Event()  # whether there is a connection; not while it is cut
+        self._is_decided.set()
+        self._name: str | None = None
+        self._token: str | None = None
+        self._numbers = count(1)
+        self._revoked: set[str] = set()
+        self._outbox: list[Outgoing] = []
+        self._missed: list[Message] = []  # said while the connection was cut
+        #: Names with their passwords; empty: everybody may log in with anything.
+        self.accounts: dict[str, str] = {}
+        #: What the next requests of these methods raise, instead of being done.
+        self.refusals: dict[str, ChatError | ConnectionLost] = {}
+        #: Messages looked at for one page of what a search finds.
+        self.looks_at = 20_000
+        #: What was asked for, for tests to look at.
+        self.requests: list[tuple[Any, ...]] = []
+        self.token_is_good = True
+
+    # -- state -------------------------------------------------------------
+
+    @property
+    def state(self) -> ConnectionState:
+        """How the client stands."""
+        return self._state
+
+    @property
+    def name(self) -> str | None:
+        """Who is logged in."""
+        return self._name
+
+    @property
+    def me(self) -> str:
+        """Who is logged in, or was last."""
+        return self._chat.me
+
+    @property
+    def token(self) -> str | None:
+        """A token that is as good as any, until it is revoked."""
+        return self._token
+
+    @property
+    def token_expires(self) -> int | None:
+        """Far away."""
+        return 2**47 if self._token else None
+
+    @property
+    def limits(self) -> Limits | None:
+        """The usual limits, from the first login on."""
+        return LIMITS if self.me else None
+
+    @property
+    def server(self) -> str | None:
+        """What answers, from the first login on."""
+        return "gochat demo" if self.me else None
+
+    @property
+    def outbox(self) -> tuple[Outgoing, ...]:
+        """What waits or was refused."""
+        return tuple(
+            o for o in self._outbox if self._name is None or o.sender in (None, self._name)
+        )
+
+    async def events(self) -> AsyncIterator[ClientEvent]:
+        """Yield what the script tells."""
+        while True:
+            yield await self._events.get()
+
+    # -- identity ----------------------------------------------------------
+
+    async def register(self, name: str, password: str, invite: str | None = None) -> str:
+        """Create an account."""
+        self._check("register", name, password, invite)
+        if not NAME.fullmatch(name):
+            raise ChatError(
+                ErrorCode.BAD_NAME, "a name has letters, digits and - _ . only", field="name"
+            )
+        _check_password(password)
+        if name.casefold() in map(str.casefold, self.accounts):
+            raise ChatError(ErrorCode.NAME_TAKEN, f"the name {name} is taken", field="name")
+        self.accounts[name] = password
+        return name
+
+    async def log_in(self, name: str, password: str) -> None:
+        """Log in."""
+        self._connect()
+        try:
+            self._check("log_in", name, password)
+            if self.accounts:
+                key = name.casefold()
+                name = next((known for known in self.accounts if known.casefold() == key), name)
+                if self.accounts.get(name) != password:
+                    raise _wrong()
+        except (ChatError, ConnectionLost) as error:
+            self._end(str(error))
+            raise
+        self._begin(name, self._new_token())
+
+    async def resume(self, token: str) -> None:
+        """Log in by a token, as who was remembered."""
+        self._connect()
+        try:
+            self._check("resume", token)
+            if not self.token_is_good or token in self._revoked:
+                raise ChatError(
+                    ErrorCode.BAD_TOKEN, "the session has ended: log in again", field="token"
+                )
+        except (ChatError, ConnectionLost) as error:
+            self._end(str(error))
+            raise
+        self._begin(self.me or next(iter(self.accounts), "ada"), token)
+
+    async def log_out(self) -> None:
+        """Log out: the token is revoked."""
+        try:
+            self._check("log_out")
+            if self._state is ConnectionState.RECONNECTING:
+                raise ConnectionLost(
+                    "logged out here, but there is no connection to tell the server"
+                )
+            self._revoke()
+        finally:
+            self._name = self._token = None
+            self._missed.clear()
+            self._end("logged out")
+
+    def reconnect_now(self) -> None:
+        """Have the connection back, if it was cut."""
+        self.requests.append(("reconnect_now",))
+        if self._state is ConnectionState.RECONNECTING:
+            self.restore()
+
+    async def change_password(self, old: str, new: str) -> bool:
+        """Set a new password."""
+        await self._request("change_password", old, new)
+        _check_password(new)
+        if self.accounts.get(self.me, old) != old:
+            raise _wrong()
+        self.accounts[self.me] = new
+        self._revoke()
+        self._token = self._new_token()
+        return True
+
+    def _connect(self) -> None:
+        if self._state is not ConnectionState.OFFLINE:
+            raise ChatError(ErrorCode.ALREADY_LOGGED_IN, "you are logged in: log out first")
+        self._move(ConnectionState.CONNECTING)
+
+    def _begin(self, name: str, token: str) -> None:
+        self._name, self._token = name, token
+        self._chat.enter(name)
+        for outgoing in self._outbox:
+            outgoing.sender = outgoing.sender or name
+        self._synchronise()
+
+    def _synchronise(self) -> None:
+        self._move(ConnectionState.CONNECTED)
+        self.emit(Synchronised(tuple(self._chat.online()), tuple(self._chat.conversations())))
+        missed, self._missed = self._missed, []
+        for conv in dict.fromkeys(conversation_of(entry, self.me) for entry in missed):
+            entries = [entry for entry in missed if conversation_of(entry, self.me) == conv]
+            if len(entries) > MAX_MISSED:
+                entries = self._chat.log(conv)[-LIMITS.history_page :]
+                newest = tuple(self._chat.as_it_reads(conv, entry) for entry in entries)
+                self.emit(Reset(conv, EPOCH, newest))
+            else:
+                for entry in entries:
+                    self.emit(entry)
+        self._send_waiting()
+
+    def _end(self, reason: str) -> None:
+        self._reason = reason
+        self._move(ConnectionState.OFFLINE, None, reason)
+
+    def _move(
+        self, state: ConnectionState, retry_in: float | None = None, reason: str = ""
+    ) -> None:
+        self._state = state
+        if state in (ConnectionState.CONNECTED, ConnectionState.OFFLINE):
+            self._is_decided.set()
+        else:
+            self._is_decided.clear()
+        self.emit(StateChanged(state, retry_in, reason))
+
+    def _new_token(self) -> str:
+        return f"demo-token-{next(self._numbers)}"
+
+    def _revoke(self) -> None:
+        if self._token is not None:
+            self._revoked.add(self._token)
+
+    def _check(self, method: str, *args: object) -> None:
+        self.requests.append((method, *args))
+        if refusal := self.refusals.pop(method, None):
+            raise refusal
+
+    async def _request(self, method: str, *args: object) -> None:
+        self._check(method, *args)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._is_decided.wait()
+        except TimeoutError:
+            raise ConnectionLost(f"there was no answer within {_PATIENCE:g} s") from None
+        if self._state is not ConnectionState.CONNECTED:
+            raise ConnectionLost(f"not connected: {self._reason}")
+
+    # -- messages ----------------------------------------------------------
+
+    def send(self, to: str, text: str, *, reply_to: int | None = None) -> Outgoing:
+        """Take a message; it is acknowledged a moment later unless the connection is cut."""
+        if len(self._outbox) >= MAX_OUTBOX:
+            raise ChatError(ErrorCode.BUSY, f"{MAX_OUTBOX} messages wait to be sent")
+        self.requests.append(("send", to, text, reply_to))
+        outgoing = Outgoing(
+            to=to, text=text, reply_to=reply_to, created=self._chat.time(),
+            cid=self._new_cid(), sender=self._name,
+        )  # fmt: skip
+        self._outbox.append(outgoing)
+        self._send_soon()
+        return outgoing
+
+    def _new_cid(self) -> str:
+        return f"c{next(self._numbers)}"
+
+    def _send_soon(self) -> None:
+        if self._state is ConnectionState.CONNECTED:
+            asyncio.get_running_loop().call_soon(self._send_waiting)
+
+    def _send_waiting(self) -> None:
+        if self._state is ConnectionState.CONNECTED:
+            for outgoing in self.outbox:
+                if outgoing.state is OutgoingState.PENDING:
+                    self._deliver(outgoing)
+
+    def _deliver(self, outgoing: Outgoing) -> None:
+        try:
+            if refusal := self.refusals.pop("send", None):
+                raise refusal
+            to = self._chat.address(outgoing.to)
+            check_text(outgoing.text)
+            if outgoing.reply_to is not None:
+                self._chat.message(to, outgoing.reply_to)
+        except ChatError as error:
+            outgoing.become_failed(error)
+            self.emit(OutgoingChanged(outgoing))
+            return
+        self._outbox.remove(outgoing)
+        message = self._chat.append(
+            to, self.me, "text", outgoing.text, ref=outgoing.reply_to, cid=outgoing.cid
+        )
+        outgoing.become_sent(sent(message))
+        self.emit(OutgoingChanged(outgoing))
+        self.emit(message)
+
+    def retry(self, outgoing: Outgoing) -> None:
+        """Send a refused message again, after those that wait."""
+        self.requests.append(("retry", outgoing.cid))
+        if outgoing.state is OutgoingState.FAILED and outgoing in self._outbox:
+            self._outbox.remove(outgoing)
+            self._outbox.append(outgoing)
+            outgoing.become_pending()
+            self.emit(OutgoingChanged(outgoing))
+            self._send_soon()
+
+    def discard(self, outgoing: Outgoing) -> None:
+        """Forget a refused message."""
+        self.requests.append(("discard", outgoing.cid))
+        if outgoing.state is OutgoingState.FAILED and outgoing in self._outbox:
+            self._outbox.remove(outgoing)
+
+    # -- the script's part ----------------------------------------------------------------------
+
+    def emit(self, event: ClientEvent) -> None:
+        """Have the app receive an event."""
+        self._events.put_nowait(event)
+
+    def _notify(self, event: ClientEvent) -> None:
+        if self._state is ConnectionState.CONNECTED:
+            self.emit(event)
+
+    def cut(self, retry_in: float | None = 4.0, reason: str = "the connection was lost") -> None:
+        """Have the connection cut."""
+        self._reason = reason
+        self._move(ConnectionState.RECONNECTING, retry_in, reason)
+
+    def restore(self) -> None:
+        """Have the connection back: what was missed is told, what waited is sent."""
+        self._move(ConnectionState.RECONNECTING, None, self._reason)
+        self._synchronise()
+
+    def end(self, reason: str) -> None:
+        """Have the session ended by the server."""
+        self._revoke()
+        self._token = None
+        self._end(reason)
+
+
+def sent(message: Message) -> Sent:
+    """Return the acknowledgement of an entry."""
+    return Sent(to=message.to, epoch=message.epoch, seq=message.seq, ts=message.ts, cid=message.cid)
+
+
+def _wrong() -> ChatError:
+    return ChatError(
+        ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field="password"
+    )
+
+
+def _check_password(password: str) -> None:
+    if not 8 <= len(password) <= 128:
+        raise ChatError(
+            ErrorCode.BAD_PASSWORD, "a password has 8 to 128 characters", field="password"
+        )
+
+
+def check_topic(topic: str) -> None:
+    """Raise ChatError, ``text_too_long``, if a room can't have this topic."""
+    if len(topic) > _MAX_TOPIC:
+        raise ChatError(
+            ErrorCode.TEXT_TOO_LONG, f"a topic has at most {_MAX_TOPIC} characters", field="topic"
+        )
+
+
+def check_text(text: str) -> None:
+    """Raise ChatError, ``text_empty`` or ``text_too_long``, if this can't be said."""
+    if not text or text.isspace():
+        raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to say", field="text")
+    if len(text) > LIMITS.text_chars:
+        raise ChatError(
+            ErrorCode.TEXT_TOO_LONG,
+            f"a message has at most {LIMITS.text_chars} characters, this one has {len(text)}",
+            field="text",
+        )

@@ -1,0 +1,54 @@
+"""Nothing that the app uses is without a test here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from gochat.client import ClientEvent
+from gochat.tui.actions.client import ChatClient
+
+TREES = [
+    ast.parse(file.read_text(encoding="utf-8"))
+    for file in Path(__file__).parent.glob("test_*.py")
+    if file.name != Path(__file__).name
+]
+
+
+def is_ada(node: ast.expr) -> bool:
+    """Return whether an expression is ada's client: `ada` or `world.ada`."""
+    return (isinstance(node, ast.Name) and node.id == "ada") or (
+        isinstance(node, ast.Attribute) and node.attr == "ada"
+    )
+
+
+USED = {
+    node.attr
+    for tree in TREES
+    for node in ast.walk(tree)
+    if isinstance(node, ast.Attribute) and is_ada(node.value)
+}
+#: Types whose next event a test waits for, or compares.
+LOOKED_AT = {
+    node.args[0].id
+    for tree in TREES
+    for node in ast.walk(tree)
+    if isinstance(node, ast.Call)
+    and isinstance(node.func, ast.Attribute)
+    and node.func.attr == "next_of"
+    and isinstance(node.args[0], ast.Name)
+}
+METHODS = sorted(name for name in vars(ChatClient) if not name.startswith("_"))
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "events"])
+def test_each_method_and_property_is_used_by_a_test(method: str) -> None:
+    assert method in USED
+
+
+@pytest.mark.parametrize("event", get_args(ClientEvent))
+def test_each_event_is_waited_for_by_a_test(event: type) -> None:
+    assert event.__name__ in LOOKED_AT

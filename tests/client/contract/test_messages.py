@@ -1,0 +1,392 @@
+"""What is said: sending, changing, reading, finding."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from chat_worlds import World, own
+
+from gochat.client import (
+    ChatError,
+    IsTyping,
+    Level,
+    Marked,
+    Message,
+    Outgoing,
+    OutgoingChanged,
+    OutgoingState,
+)
+from gochat.errors import ErrorCode
+from gochat.protocol.messages import EntryKind
+from gochat.tui.actions.client import ChatClient
+
+pytestmark = pytest.mark.anyio
+
+
+async def refused(request: Awaitable[object]) -> tuple[str, str | None]:
+    """Return code and field of what is refused."""
+    with pytest.raises(ChatError) as caught:
+        await request
+    return str(caught.value.code), caught.value.field
+
+
+def state(outgoing: Outgoing) -> OutgoingState:
+    """Return the state now: mypy believes that it stays."""
+    return outgoing.state
+
+
+async def said(world: World, text: str, to: str = "#lobby") -> Message:
+    """Have ada say something, and return its entry."""
+    world.ada.send(to, text)
+    return await world.events.next_of(Message, own)
+
+
+# -- sending ---------------------------------------------------------------------------------------
+
+
+async def test_a_message_is_pending_acknowledged_and_then_among_the_events(chat: World) -> None:
+    ada = chat.ada
+    outgoing = ada.send("#lobby", "hello @mei")
+    assert (outgoing.state, outgoing.sender) == (OutgoingState.PENDING, "ada")
+    assert list(ada.outbox) == [outgoing]
+    sent = await outgoing.sent()
+    assert (sent.to, sent.cid, sent.dup) == ("#lobby", outgoing.cid, False)
+    changed = await chat.events.next_of(OutgoingChanged)
+    assert changed.outgoing is outgoing
+    assert (outgoing.state, outgoing.sent_as) == (OutgoingState.SENT, sent)
+    entry = await chat.events.next()
+    assert entry == Message(
+        to="#lobby", epoch=sent.epoch, seq=sent.seq, ts=sent.ts, from_="ada", text="hello @mei",
+        cid=outgoing.cid,
+    )  # fmt: skip
+    assert list(ada.outbox) == []
+
+
+async def test_messages_are_sent_in_their_order(chat: World) -> None:
+    for number in range(5):
+        chat.ada.send("#lobby", str(number))
+    texts = [(await chat.events.next_of(Message)).text for _ in range(5)]
+    assert texts == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_reply_says_to_what(chat: World) -> None:
+    seq = chat.say("#lobby", "mei", "a question")
+    await chat.events.next_of(Message)
+    chat.ada.send("#lobby", "an answer", reply_to=seq)
+    assert (await chat.events.next_of(Message)).ref == seq
+
+
+async def test_an_address_is_spelled_as_the_server_has_it(chat: World) -> None:
+    assert (await chat.ada.send("@MEI", "hello").sent()).to == "@mei"
+    assert (await chat.events.next_of(Message)).to == "@mei"
+
+
+@pytest.mark.parametrize(
+    ("to", "text", "reply_to", "code", "field"),
+    [
+        ("#nowhere", "hello", None, ErrorCode.UNKNOWN_CONVERSATION, "to"),
+        ("#music", "hello", None, ErrorCode.NOT_A_MEMBER, "to"),
+        ("@nobody", "hello", None, ErrorCode.UNKNOWN_PERSON, "to"),
+        ("#lobby", " \n", None, ErrorCode.TEXT_EMPTY, "text"),
+        ("#lobby", "x" * 4001, None, ErrorCode.TEXT_TOO_LONG, "text"),
+        ("#lobby", "hello", 99, ErrorCode.UNKNOWN_MESSAGE, "seq"),
+    ],
+)
+async def test_a_refused_message_fails_and_the_next_one_is_sent(
+    chat: World, to: str, text: str, reply_to: int | None, code: ErrorCode, field: str
+) -> None:
+    chat.room("#music", operator="mei")
+    outgoing = chat.ada.send(to, text, reply_to=reply_to)
+    following = chat.ada.send("#lobby", "next")
+    assert await refused(outgoing.sent()) == (code, field)
+    assert outgoing.state is OutgoingState.FAILED
+    assert outgoing.error is not None
+    await following.sent()
+    changed = [(await chat.events.next_of(OutgoingChanged)).outgoing for _ in range(2)]
+    assert set(map(id, changed)) == {id(outgoing), id(following)}
+    assert chat.ada.outbox == (outgoing,)
+
+
+async def test_a_refused_message_is_sent_again(chat: World) -> None:
+    ada = chat.ada
+    chat.room("#music", operator="mei")
+    outgoing = ada.send("#music", "hello")
+    await chat.events.next_of(OutgoingChanged)
+    await ada.join("#music")
+    ada.retry(outgoing)
+    assert state(outgoing) is OutgoingState.PENDING
+    assert (await chat.events.next_of(OutgoingChanged)).outgoing is outgoing
+    assert (await outgoing.sent()).to == "#music"
+    assert (await chat.events.next_of(Message, lambda m: m.kind == "text")).cid == outgoing.cid
+    ada.retry(outgoing)  # it is sent: nothing happens
+    assert state(outgoing) is OutgoingState.SENT
+
+
+async def test_only_a_refused_message_is_discarded(chat: World) -> None:
+    ada = chat.ada
+    refused = ada.send("@nobody", "hello")
+    await chat.events.next_of(OutgoingChanged)
+    ada.discard(refused)
+    assert list(ada.outbox) == []
+    waiting = ada.send("#lobby", "hello")
+    ada.discard(waiting)
+    assert list(ada.outbox) == [waiting]
+    await waiting.sent()
+
+
+async def test_what_others_say_comes_as_they_sent_it(chat: World) -> None:
+    seq = chat.say("#lobby", "mei", "hello @ada")
+    entry = await chat.events.next_of(Message)
+    assert (entry.to, entry.from_, entry.kind, entry.text) == (
+        "#lobby", "mei", "text", "hello @ada",
+    )  # fmt: skip
+    assert (entry.seq, entry.mentions) == (seq, ("ada",))
+    chat.say("@mei", "mei", "psst @ada")
+    private = await chat.events.next_of(Message)
+    assert (private.to, private.from_, private.mentions) == ("@ada", "mei", ())
+
+
+# -- changing --------------------------------------------------------------------------------------
+
+
+async def test_a_message_is_edited(chat: World) -> None:
+    seq = (await said(chat, "helo")).seq
+    sent = await chat.ada.edit("#lobby", seq, "hello")
+    entry = await chat.events.next_of(Message)
+    assert (entry.kind, entry.text, entry.ref) == ("edit", "hello", seq)
+    assert (entry.seq, entry.cid) == (sent.seq, sent.cid)
+    assert sent.cid
+    again = await chat.ada.edit("#lobby", seq, "hello!")
+    page = await chat.ada.history("#lobby")
+    assert [(e.kind, e.text, e.edited, e.deleted) for e in page.entries] == [
+        ("text", "hello!", again.seq, False),
+        ("edit", "", None, True),
+        ("edit", "hello!", None, False),
+    ]
+
+
+async def test_a_message_is_taken_back_with_all_its_texts(chat: World) -> None:
+    seq = (await said(chat, "a secret")).seq
+    await chat.ada.edit("#lobby", seq, "the secret")
+    chat.say("#lobby", "mei", "👍", kind="react", ref=seq)
+    sent = await chat.ada.delete("#lobby", seq)
+    entry = await chat.events.next_of(Message, lambda m: m.kind == "delete")
+    assert (entry.text, entry.ref, entry.seq, entry.cid) == ("", seq, sent.seq, sent.cid)
+    page = await chat.ada.history("#lobby")
+    assert [(e.kind, e.text, e.deleted, e.reactions) for e in page.entries] == [
+        ("text", "", True, ()),
+        ("edit", "", True, ()),
+        ("react", "👍", False, ()),
+        ("delete", "", False, ()),
+    ]
+
+
+async def test_reactions_are_counted_once_for_each_person(chat: World) -> None:
+    seq = chat.say("#lobby", "mei", "lunch?")
+    chat.say("#lobby", "tomas", "👍", kind="react", ref=seq)
+    chat.say("#lobby", "tomas", "👍", kind="react", ref=seq)
+    sent = await chat.ada.react("#lobby", seq, "👍")
+    entry = await chat.events.next_of(Message, own)
+    assert (entry.kind, entry.text, entry.ref) == ("react", "👍", seq)
+    assert (entry.seq, entry.cid) == (sent.seq, sent.cid)
+    reaction = (await chat.ada.history("#lobby")).entries[0].reactions[0]
+    assert (reaction.emoji, reaction.count, reaction.me) == ("👍", 2, True)
+    assert set(reaction.names) == {"ada", "tomas"}
+    await chat.ada.react("#lobby", seq, "👍", on=False)
+    entry = await chat.events.next_of(Message, own)
+    assert (entry.kind, entry.text) == ("unreact", "👍")
+    reaction = (await chat.ada.history("#lobby")).entries[0].reactions[0]
+    assert (reaction.count, reaction.me, reaction.names) == (1, False, ("tomas",))
+
+
+async def test_changes_of_others_arrive(chat: World) -> None:
+    seq = chat.say("#lobby", "mei", "helo")
+    changed: list[tuple[EntryKind, str]] = [
+        ("edit", "hello"),
+        ("react", "🎉"),
+        ("unreact", "🎉"),
+        ("delete", ""),
+    ]
+    for kind, text in changed:
+        chat.say("#lobby", "mei", text, kind=kind, ref=seq)
+    await chat.events.next_of(Message)
+    changes = [await chat.events.next_of(Message) for _ in range(4)]
+    assert [(c.kind, c.text, c.ref) for c in changes] == [
+        ("edit", "hello", seq), ("react", "🎉", seq), ("unreact", "🎉", seq), ("delete", "", seq),
+    ]  # fmt: skip
+
+
+Request = Callable[[ChatClient, int], Awaitable[object]]
+
+
+#: What is asked for after mei has said something in the lobby, and how it is refused.
+REFUSED: list[tuple[Request, ErrorCode, str]] = [
+    (lambda ada, seq: ada.edit("#lobby", seq, "mine"), ErrorCode.NOT_PERMITTED, "seq"),
+    (lambda ada, seq: ada.delete("#lobby", seq), ErrorCode.NOT_PERMITTED, "seq"),
+    (lambda ada, _: ada.edit("#lobby", 99, "x"), ErrorCode.UNKNOWN_MESSAGE, "seq"),
+    (lambda ada, seq: ada.edit("#lobby", seq, " "), ErrorCode.TEXT_EMPTY, "text"),
+    (lambda ada, _: ada.delete("#lobby", 99), ErrorCode.UNKNOWN_MESSAGE, "seq"),
+    (lambda ada, _: ada.react("#lobby", 99, "👍"), ErrorCode.UNKNOWN_MESSAGE, "seq"),
+    (lambda ada, seq: ada.react("#lobby", seq, "ok"), ErrorCode.BAD_REQUEST, "emoji"),
+    (lambda ada, _: ada.history("#nowhere"), ErrorCode.UNKNOWN_CONVERSATION, "conv"),
+    (lambda ada, _: ada.history("#music"), ErrorCode.NOT_A_MEMBER, "conv"),
+    (lambda ada, _: ada.history("@nobody"), ErrorCode.UNKNOWN_PERSON, "conv"),
+    (lambda ada, _: ada.history("#lobby", 1, 1), ErrorCode.BAD_REQUEST, "before"),
+    (lambda ada, _: ada.search(" "), ErrorCode.TEXT_EMPTY, "query"),
+    (lambda ada, _: ada.search("x", "#music"), ErrorCode.NOT_A_MEMBER, "conv"),
+    (lambda ada, _: ada.mark_read("#music", 1), ErrorCode.NOT_A_MEMBER, "conv"),
+    (lambda ada, _: ada.set_level("#music", "none"), ErrorCode.NOT_A_MEMBER, "conv"),
+]
+
+
+async def test_requests_are_refused_with_code_and_field(chat: World) -> None:
+    chat.room("#music", operator="mei")
+    seq = chat.say("#lobby", "mei", "hers")
+    answers = [await refused(request(chat.ada, seq)) for request, _, _ in REFUSED]
+    assert answers == [(code, field) for _, code, field in REFUSED]
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+#: Of a log of nine: which page is asked for, what is in it, and whether there is more.
+PAGES: list[tuple[dict[str, int], list[int], bool, bool]] = [
+    ({}, [6, 7, 8, 9], True, False),
+    ({"before": 6}, [2, 3, 4, 5], True, True),
+    ({"before": 3}, [1, 2], False, True),
+    ({"before": 1}, [], False, True),
+    ({"after": 0}, [1, 2, 3, 4], False, True),
+    ({"after": 7}, [8, 9], True, False),
+    ({"after": 9}, [], True, False),
+    ({"around": 5}, [3, 4, 5, 6], True, True),
+    ({"around": 1}, [1, 2, 3, 4], False, True),
+]
+
+
+async def test_history_comes_in_pages(chat: World) -> None:
+    for number in range(9):
+        chat.say("#lobby", "mei", str(number))
+    for bounds, seqs, older, newer in PAGES:
+        page = await chat.ada.history("#lobby", **bounds, limit=4)
+        assert [entry.seq for entry in page.entries] == seqs, bounds
+        assert (page.older, page.newer) == (older, newer), bounds
+        assert (page.conv, page.head) == ("#lobby", 9)
+        assert all(entry.epoch == page.epoch for entry in page.entries)
+
+
+async def test_a_conversation_that_has_not_begun_is_empty(chat: World) -> None:
+    page = await chat.ada.history("@mei")
+    assert (page.conv, page.head, page.entries) == ("@mei", 0, ())
+    assert (page.older, page.newer) == (False, False)
+
+
+async def test_a_search_finds_what_can_be_read_newest_first(chat: World) -> None:
+    chat.room("#music", operator="mei")
+    chat.say("#music", "mei", "a needle elsewhere")
+    first = chat.say("#lobby", "mei", "A Needle here")
+    chat.say("#lobby", "mei", "hay")
+    edited = chat.say("#lobby", "mei", "a nedle")
+    chat.say("#lobby", "mei", "the needle", kind="edit", ref=edited)
+    gone = chat.say("#lobby", "mei", "needle")
+    chat.say("#lobby", "mei", "", kind="delete", ref=gone)
+    chat.say("@mei", "mei", "needle between us")
+    found = await chat.ada.search("needle")
+    assert [hit.text for hit in found.hits] == [
+        "needle between us", "the needle", "A Needle here",
+    ]  # fmt: skip
+    assert found.cursor is None
+    found = await chat.ada.search("needle", "#lobby", limit=1)
+    assert [hit.text for hit in found.hits] == ["the needle"]
+    assert found.cursor is not None
+    found = await chat.ada.search("needle", "#lobby", found.cursor)
+    assert [hit.seq for hit in found.hits] == [first]
+
+
+# -- markers ---------------------------------------------------------------------------------------
+
+
+async def test_what_is_unread_is_counted_and_marked(chat: World) -> None:
+    ada = chat.ada
+    for text in ("one", "two @ada", "three"):
+        chat.say("#lobby", "mei", text)
+    lobby = (await ada.conversations())[0]
+    assert (lobby.head, lobby.read, lobby.unread, lobby.mentions) == (3, 0, 3, 1)
+    await ada.mark_read("#lobby", 2)
+    lobby = (await ada.conversations())[0]
+    assert (lobby.read, lobby.unread, lobby.mentions) == (2, 1, 0)
+    await ada.mark_read("#lobby", 1)  # it never moves back
+    assert (await ada.conversations())[0].read == 2
+    await ada.mark_read("#lobby", 99)
+    lobby = (await ada.conversations())[0]
+    assert (lobby.read, lobby.unread) == (3, 0)
+
+
+async def test_what_one_says_oneself_does_not_hide_what_is_unread(chat: World) -> None:
+    chat.say("#lobby", "mei", "hello")
+    await chat.events.next_of(Message)
+    await chat.ada.send("#lobby", "by the way").sent()
+    lobby = (await chat.ada.conversations())[0]
+    assert (lobby.head, lobby.unread) == (2, 1)
+
+
+async def test_a_deleted_message_is_not_unread(chat: World) -> None:
+    seq = chat.say("#lobby", "mei", "oops @ada")
+    chat.say("#lobby", "mei", "", kind="delete", ref=seq)
+    lobby = (await chat.ada.conversations())[0]
+    assert (lobby.unread, lobby.mentions) == (0, 0)
+
+
+async def test_one_is_told_what_was_read_on_another_device(chat: World) -> None:
+    for text in ("one", "two"):
+        chat.say("#lobby", "mei", text)
+    chat.read("#lobby", 1)
+    marked = await chat.events.next_of(Marked)
+    assert (marked.conv, marked.read, marked.unread, marked.level) == ("#lobby", 1, 1, "all")
+
+
+@pytest.mark.parametrize("level", ["mentions", "none", "all"])
+async def test_a_level_is_kept_and_told(chat: World, level: Level) -> None:
+    await chat.ada.set_level("#lobby", level)
+    assert (await chat.ada.conversations())[0].level == level
+    await said(chat, "after it")
+    marked = [event for event in chat.events.all if isinstance(event, Marked)]
+    assert [(m.conv, m.level) for m in marked] == [("#lobby", level)]
+
+
+async def test_a_marker_of_ones_own_is_told(chat: World) -> None:
+    chat.say("#lobby", "mei", "hello")
+    await chat.ada.mark_read("#lobby", 1)
+    await chat.ada.mark_read("#lobby", 1)
+    await said(chat, "after it")
+    marked = [event for event in chat.events.all if isinstance(event, Marked)]
+    assert [(m.conv, m.read, m.unread) for m in marked] == [("#lobby", 1, 0)]
+
+
+async def test_others_are_seen_to_type(chat: World) -> None:
+    chat.type("#lobby", "mei")
+    assert await chat.events.next_of(IsTyping) == IsTyping(to="#lobby", from_="mei")
+    chat.type("@mei", "mei")
+    assert await chat.events.next_of(IsTyping) == IsTyping(to="@ada", from_="mei")
+
+
+async def test_one_is_seen_to_type_and_not_told_of_it(chat: World) -> None:
+    await chat.ada.typing("#lobby")
+    assert await chat.has_typed("#lobby", "mei")
+    await said(chat, "after it")
+    assert not any(isinstance(event, IsTyping) for event in chat.events.all)
+
+
+async def test_to_type_raises_nothing_whatever_happens(world: World) -> None:
+    await world.ada.typing("#nowhere")
+
+
+async def test_conversations_are_listed_by_name(chat: World) -> None:
+    chat.room("#music", operator="mei")
+    await chat.ada.join("#music")
+    await chat.ada.send("@tomas", "hello").sent()
+    chat.say("@mei", "mei", "hello")
+    conversations = await chat.ada.conversations()
+    assert [(c.conv, c.unread) for c in conversations] == [
+        ("#lobby", 0), ("#music", 0), ("@mei", 1), ("@tomas", 0),
+    ]  # fmt: skip

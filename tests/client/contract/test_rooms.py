@@ -1,0 +1,217 @@
+"""Rooms: who is in them, and who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from chat_worlds import World, own
+
+from gochat.client import ChatError, Message, Room
+from gochat.errors import ErrorCode
+from gochat.tui.actions.client import ChatClient
+
+pytestmark = pytest.mark.anyio
+
+
+async def listed(world: World) -> dict[str, Room]:
+    return {room.room: room for room in await world.ada.rooms()}
+
+
+async def members(world: World, room: str) -> list[tuple[str, bool, bool]]:
+    return [(m.name, m.operator, m.online) for m in await world.ada.members(room)]
+
+
+async def entries(world: World, room: str) -> list[tuple[str, str, str]]:
+    page = await world.ada.history(room)
+    return [(entry.from_, entry.kind, entry.text) for entry in page.entries]
+
+
+async def test_a_room_is_created(chat: World) -> None:
+    sent = await chat.ada.create_room("#garden", "Plants", private=True)
+    assert sent.to == "#garden"
+    create = await chat.events.next_of(Message)
+    assert (create.seq, create.cid, create.to) == (sent.seq, sent.cid, "#garden")
+    assert (create.from_, create.kind, create.text) == ("ada", "create", "private")
+    topic = await chat.events.next_of(Message)
+    assert (topic.from_, topic.kind, topic.text) == ("ada", "topic", "Plants")
+    assert (await listed(chat))["#garden"] == Room(
+        room="#garden", topic="Plants", members=1, private=True, joined=True
+    )
+    assert await members(chat, "#garden") == [("ada", True, True)]
+    garden = next(c for c in await chat.ada.conversations() if c.conv == "#garden")
+    assert (garden.topic, garden.operator, garden.private) == ("Plants", True, True)
+    assert garden.head == 2
+
+
+async def test_rooms_that_can_be_seen_are_listed(chat: World) -> None:
+    chat.room("#secret", operator="mei", private=True)
+    chat.room("#music", operator="mei", members=["tomas"], topic="Tunes")
+    rooms = await listed(chat)
+    assert rooms.pop("#lobby").joined
+    assert rooms == {"#music": Room(room="#music", topic="Tunes", members=2)}
+
+
+async def test_a_room_is_joined_and_what_is_said_there_arrives(chat: World) -> None:
+    chat.room("#music", operator="mei", members=["tomas"])
+    chat.say("#music", "mei", "not for ada")
+    sent = await chat.ada.join("#music")
+    joined = await chat.events.next_of(Message)
+    assert (joined.kind, joined.from_, joined.to) == ("join", "ada", "#music")
+    assert (joined.seq, joined.cid) == (sent.seq, sent.cid)
+    chat.say("#music", "tomas", "hello ada")
+    assert (await chat.events.next_of(Message)).text == "hello ada"
+    assert await members(chat, "#music") == [
+        ("ada", False, True), ("mei", True, True), ("tomas", False, True),
+    ]  # fmt: skip
+    music = next(c for c in await chat.ada.conversations() if c.conv == "#music")
+    assert (music.operator, music.unread, music.read) == (False, 1, sent.seq)
+
+
+async def test_a_room_is_left_and_nothing_arrives_from_it(chat: World) -> None:
+    chat.room("#music", operator="mei")
+    await chat.ada.join("#music")
+    sent = await chat.ada.leave("#music")
+    left = await chat.events.next_of(Message, lambda m: m.kind == "leave")
+    assert (left.seq, left.cid, left.from_) == (sent.seq, sent.cid, "ada")
+    chat.say("#music", "mei", "not for ada")
+    chat.say("#lobby", "mei", "for all")
+    assert (await chat.events.next_of(Message)).text == "for all"
+    assert not (await listed(chat))["#music"].joined
+    assert [c.conv for c in await chat.ada.conversations()] == ["#lobby"]
+
+
+async def test_the_last_operator_hands_over(chat: World) -> None:
+    await chat.ada.create_room("#garden")
+    chat.say("#garden", "tomas", "", kind="join")
+    chat.say("#garden", "mei", "", kind="join")
+    sent = await chat.ada.leave("#garden")
+    left = await chat.events.next_of(Message, lambda m: m.kind == "leave")
+    assert left.seq == sent.seq
+    before = [e for e in chat.events.all if isinstance(e, Message) and e.to == "#garden"][-2]
+    assert (before.kind, before.text, before.from_) == ("operator", "tomas", "ada")
+    await chat.ada.join("#garden")
+    assert ("tomas", True, True) in await members(chat, "#garden")
+
+
+async def test_an_invitation_opens_a_private_room(chat: World) -> None:
+    chat.room("#secret", operator="mei", private=True)
+    chat.say("#secret", "mei", "ada", kind="invite")
+    invited = await chat.events.next_of(Message)
+    assert (invited.to, invited.kind, invited.text) == ("#secret", "invite", "ada")
+    chat.say("#secret", "mei", "not yet for ada")
+    await chat.ada.join("#secret")
+    joined = await chat.events.next_of(Message)
+    assert (joined.kind, joined.from_) == ("join", "ada")
+    assert (await listed(chat))["#secret"].private
+
+
+async def test_an_operator_invites_removes_and_chooses_operators(chat: World) -> None:
+    await chat.ada.create_room("#garden", private=True)
+    await chat.events.next_of(Message)
+
+    async def own_entry() -> tuple[str, str]:
+        entry = await chat.events.next_of(Message, own)
+        assert entry.cid
+        return entry.kind, entry.text
+
+    await chat.ada.invite("#garden", "mei")
+    assert await own_entry() == ("invite", "mei")
+    chat.say("#garden", "mei", "", kind="join")
+    await chat.ada.set_operator("#garden", "mei")
+    assert await own_entry() == ("operator", "mei")
+    assert await members(chat, "#garden") == [("ada", True, True), ("mei", True, True)]
+    await chat.ada.set_operator("#garden", "mei", on=False)
+    assert await own_entry() == ("member", "mei")
+    assert await members(chat, "#garden") == [("ada", True, True), ("mei", False, True)]
+    await chat.ada.kick("#garden", "mei")
+    assert await own_entry() == ("kick", "mei")
+    assert await members(chat, "#garden") == [("ada", True, True)]
+
+
+async def test_an_operator_sets_topic_and_access(chat: World) -> None:
+    await chat.ada.create_room("#garden")
+    topic = await chat.ada.set_topic("#garden", "Plants")
+    access = await chat.ada.set_access("#garden", private=True)
+    assert await entries(chat, "#garden") == [
+        ("ada", "create", "public"), ("ada", "topic", "Plants"), ("ada", "access", "private"),
+    ]  # fmt: skip
+    assert (topic.seq, access.seq) == (2, 3)
+    garden = next(c for c in await chat.ada.conversations() if c.conv == "#garden")
+    assert (garden.topic, garden.private) == ("Plants", True)
+    own_entries = [await chat.events.next_of(Message, own) for _ in range(3)]
+    assert [entry.cid for entry in own_entries[1:]] == [topic.cid, access.cid]
+    await chat.ada.set_access("#garden", private=False)
+    assert not (await listed(chat))["#garden"].private
+
+
+async def test_what_operators_do_to_oneself_arrives(chat: World) -> None:
+    chat.room("#music", operator="mei")
+    await chat.ada.join("#music")
+    await chat.events.next_of(Message)
+    chat.say("#music", "mei", "Tunes", kind="topic")
+    chat.say("#music", "mei", "ada", kind="operator")
+    chat.say("#music", "mei", "private", kind="access")
+    arrived = [await chat.events.next_of(Message) for _ in range(3)]
+    assert [(e.kind, e.text) for e in arrived] == [
+        ("topic", "Tunes"), ("operator", "ada"), ("access", "private"),
+    ]  # fmt: skip
+    music = next(c for c in await chat.ada.conversations() if c.conv == "#music")
+    assert (music.topic, music.operator, music.private) == ("Tunes", True, True)
+    seq = chat.say("#music", "mei", "hers")
+    await chat.ada.delete("#music", seq)  # as an operator may
+    chat.say("#music", "mei", "ada", kind="member")
+    chat.say("#music", "mei", "ada", kind="kick")
+    kicked = await chat.events.next_of(Message, lambda m: m.kind == "kick")
+    assert (kicked.to, kicked.text) == ("#music", "ada")
+    assert [c.conv for c in await chat.ada.conversations()] == ["#lobby"]
+
+
+Request = Callable[[ChatClient], Awaitable[object]]
+
+
+#: How what ada may not do in these rooms is refused.
+REFUSED: list[tuple[Request, ErrorCode, str]] = [
+    (lambda ada: ada.create_room("#MUSIC"), ErrorCode.ROOM_EXISTS, "room"),
+    (lambda ada: ada.create_room("#lobby"), ErrorCode.ROOM_EXISTS, "room"),
+    (lambda ada: ada.create_room("#a b"), ErrorCode.BAD_NAME, "room"),
+    (lambda ada: ada.create_room("garden"), ErrorCode.BAD_NAME, "room"),
+    (lambda ada: ada.create_room("#x", "y" * 201), ErrorCode.TEXT_TOO_LONG, "topic"),
+    (lambda ada: ada.join("#nowhere"), ErrorCode.UNKNOWN_CONVERSATION, "room"),
+    (lambda ada: ada.join("#secret"), ErrorCode.UNKNOWN_CONVERSATION, "room"),
+    (lambda ada: ada.join("#lobby"), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.join("#music"), ErrorCode.BAD_REQUEST, "room"),
+    (lambda ada: ada.leave("#lobby"), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.leave("#other"), ErrorCode.NOT_A_MEMBER, "room"),
+    (lambda ada: ada.invite("#music", "nobody"), ErrorCode.UNKNOWN_PERSON, "name"),
+    (lambda ada: ada.invite("#music", "mei"), ErrorCode.BAD_REQUEST, "name"),
+    (lambda ada: ada.invite("#closed", "tomas"), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.kick("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.kick("#own", "mei"), ErrorCode.NOT_A_MEMBER, "name"),
+    (lambda ada: ada.kick("#own", "ada"), ErrorCode.BAD_REQUEST, "name"),
+    (lambda ada: ada.set_topic("#music", "x"), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.set_topic("#own", "x" * 201), ErrorCode.TEXT_TOO_LONG, "topic"),
+    (lambda ada: ada.set_operator("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.set_operator("#own", "mei"), ErrorCode.NOT_A_MEMBER, "name"),
+    (lambda ada: ada.set_operator("#own", "ada", False), ErrorCode.BAD_REQUEST, "name"),
+    (lambda ada: ada.set_access("#music", True), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.members("#other"), ErrorCode.NOT_A_MEMBER, "room"),
+    (lambda ada: ada.members("#lobby"), ErrorCode.BAD_REQUEST, "room"),
+]
+
+
+async def test_requests_are_refused_with_code_and_field(chat: World) -> None:
+    chat.room("#music", operator="mei")
+    chat.room("#other", operator="mei")
+    chat.room("#secret", operator="mei", private=True)
+    chat.room("#closed", operator="mei", private=True)
+    chat.say("#closed", "mei", "ada", kind="invite")
+    await chat.ada.join("#closed")
+    await chat.ada.join("#music")
+    await chat.ada.create_room("#own")
+    answers = []
+    for request, _, _ in REFUSED:
+        with pytest.raises(ChatError) as caught:
+            await request(chat.ada)
+        answers.append((caught.value.code, caught.value.field))
+    assert answers == [(code, field) for _, code, field in REFUSED]

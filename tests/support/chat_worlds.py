@@ -1,0 +1,275 @@
+"""Two worlds around ada's client: the scripted one of the demo, and a real server with bots.
+
+What happens in them is the same, said by the same methods, so that one test can hold both clients
+to one contract. Conversations are named as ada sees them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+from live_server import LiveServer, live_server
+from patience import PATIENCE
+from peers import PASSWORD
+
+from gochat.client import (
+    Client,
+    ClientEvent,
+    ClientOptions,
+    IsTyping,
+    Message,
+    NewLogin,
+    Sent,
+    open_client,
+)
+from gochat.protocol.messages import EntryKind
+from gochat.tui.actions.client import ChatClient
+from gochat.tui.demo.scripted_client import ScriptedClient
+
+E = TypeVar("E")
+
+ADDRESS = "192.0.2.7"
+
+
+class Events:
+    """What a client's program receives, in order."""
+
+    def __init__(self, client: ChatClient) -> None:
+        self._events = client.events()
+        self.all: list[ClientEvent] = []
+
+    async def next(self) -> ClientEvent:
+        """Return the next event."""
+        with anyio.fail_after(PATIENCE):
+            event = await anext(self._events)
+        self.all.append(event)
+        return event
+
+    async def next_of(self, kind: type[E], where: Callable[[E], bool] = lambda _: True) -> E:
+        """Return the next event of a kind; those before it are passed over."""
+        while True:
+            event = await self.next()
+            if isinstance(event, kind) and where(event):
+                return event
+
+
+class World(Protocol):
+    """What happens around ada."""
+
+    #: Her client.
+    ada: ChatClient
+    events: Events
+
+    def account(self, *names: str) -> None:
+        """Have people with an account, and the password of all tests."""
+
+    def arrive(self, *names: str) -> None:
+        """Have people come online."""
+
+    def depart(self, name: str) -> None:
+        """Have somebody go offline."""
+
+    def room(
+        self, room: str, *, operator: str, members: Iterable[str] = (), topic: str = "",
+        private: bool = False,
+    ) -> None:  # fmt: skip
+        """Have somebody create a room, which others join."""
+
+    def say(
+        self, conv: str, sender: str, text: str, *, kind: EntryKind = "text", ref: int | None = None
+    ) -> int:
+        """Have somebody say or do something in a conversation; return its seq."""
+
+    def type(self, conv: str, sender: str) -> None:
+        """Have somebody type."""
+
+    async def has_typed(self, to: str, receiver: str) -> bool:
+        """Return whether ada was seen to type, once that was waited for."""
+
+    def read(self, conv: str, seq: int) -> None:
+        """Have ada read a conversation on another device."""
+
+    def log_in_elsewhere(self) -> None:
+        """Have ada log in from ADDRESS."""
+
+    def cut(self) -> None:
+        """Cut ada's connection; she is let in again when her client tries."""
+
+    def end(self) -> None:
+        """Have the server end ada's session."""
+
+
+class ScriptedWorld:
+    """The world of a scripted client."""
+
+    def __init__(self) -> None:
+        # No two entries at the same time: a search finds the newest first.
+        milliseconds = count(1_800_000_000_000)
+        self.client = ScriptedClient(now=lambda: next(milliseconds) / 1000)
+        self.ada: ChatClient = self.client
+        self.events = Events(self.ada)
+
+    def account(self, *names: str) -> None:
+        self.client.accounts.update(dict.fromkeys(names, PASSWORD))
+        self.client.know(*(name for name in names if name != "ada"))
+
+    def arrive(self, *names: str) -> None:
+        self.account(*names)
+        self.client.arrive(*names)
+
+    def depart(self, name: str) -> None:
+        self.client.depart(name)
+
+    def room(
+        self, room: str, *, operator: str, members: Iterable[str] = (), topic: str = "",
+        private: bool = False,
+    ) -> None:  # fmt: skip
+        self.account(operator, *members)
+        self.client.say(room, operator, "private" if private else "public", kind="create")
+        if topic:
+            self.client.say(room, operator, topic, kind="topic")
+        for name in members:
+            if private:
+                self.client.say(room, operator, name, kind="invite")
+            self.client.say(room, name, "", kind="join")
+
+    def say(
+        self, conv: str, sender: str, text: str, *, kind: EntryKind = "text", ref: int | None = None
+    ) -> int:
+        mentions = ["ada"] if "@ada" in text and conv.startswith("#") else []
+        return self.client.say(conv, sender, text, kind=kind, ref=ref, mentions=mentions).seq
+
+    def type(self, conv: str, sender: str) -> None:
+        self.client.type(conv, sender)
+
+    async def has_typed(self, to: str, receiver: str) -> bool:
+        return ("typing", to) in self.client.requests
+
+    def read(self, conv: str, seq: int) -> None:
+        self.client.read(conv, seq)
+
+    def log_in_elsewhere(self) -> None:
+        self.client.emit(NewLogin(address=ADDRESS, by="password"))
+
+    def cut(self) -> None:
+        self.client.cut()
+
+    def end(self) -> None:
+        self.client.end("the password was changed on another device")
+
+
+class LiveWorld:
+    """The world of the real client, on a real server."""
+
+    def __init__(self, server: LiveServer, client: Client) -> None:
+        self._server = server
+        self._cids = count(1)
+        self.ada: ChatClient = client
+        self.events = Events(client)
+
+    def account(self, *names: str) -> None:
+        for name in names:
+            self._server.register(name)
+
+    def arrive(self, *names: str) -> None:
+        for name in names:
+            self._server.bot(name)
+
+    def depart(self, name: str) -> None:
+        self._server.leave(name)
+
+    def room(
+        self, room: str, *, operator: str, members: Iterable[str] = (), topic: str = "",
+        private: bool = False,
+    ) -> None:  # fmt: skip
+        run = self._server.run
+        run(self._server.bot(operator).create_room, room, topic, private)
+        for name in members:
+            if private:
+                run(self._server.bot(operator).invite, room, name)
+            run(self._server.bot(name).join, room)
+
+    def say(
+        self, conv: str, sender: str, text: str, *, kind: EntryKind = "text", ref: int | None = None
+    ) -> int:
+        bot = self._server.bot(sender)
+        to = "@ada" if conv.startswith("@") and sender != "ada" else conv
+        seq = ref or 0
+
+        async def send() -> Sent:
+            return await bot.send(to, text, reply_to=ref).sent()
+
+        requests: dict[str, Callable[[], Any]] = {
+            "text": send,
+            "edit": lambda: bot.edit(to, seq, text),
+            "delete": lambda: bot.delete(to, seq),
+            "react": lambda: bot.react(to, seq, text),
+            "unreact": lambda: bot.react(to, seq, text, on=False),
+            "join": lambda: bot.join(to),
+            "leave": lambda: bot.leave(to),
+            "invite": lambda: bot.invite(to, text),
+            "kick": lambda: bot.kick(to, text),
+            "topic": lambda: bot.set_topic(to, text),
+            "operator": lambda: bot.set_operator(to, text),
+            "member": lambda: bot.set_operator(to, text, on=False),
+            "access": lambda: bot.set_access(to, text == "private"),
+        }
+        sent: Sent = self._server.run(requests[kind])
+        return sent.seq
+
+    def type(self, conv: str, sender: str) -> None:
+        self._server.run(self._server.bot(sender).typing, "@ada" if conv[0] == "@" else conv)
+
+    async def has_typed(self, to: str, receiver: str) -> bool:
+        bot = self._server.bot(receiver)
+
+        async def wait() -> bool:
+            async for event in bot.events():
+                if isinstance(event, IsTyping) and event.from_ == "ada":
+                    return event.to == to
+            return False
+
+        # In another thread: what ada's client sends needs this one's loop.
+        return await anyio.to_thread.run_sync(self._server.run, wait)
+
+    def read(self, conv: str, seq: int) -> None:
+        self._server.run(self._server.bot("ada").mark_read, conv, seq)
+
+    def log_in_elsewhere(self) -> None:
+        self._server.log_in_from(ADDRESS, "ada")
+
+    def cut(self) -> None:
+        self._server.cut()
+        self._server.admit()
+
+    def end(self) -> None:
+        run, bot = self._server.run, self._server.bot("ada")
+        run(bot.change_password, PASSWORD, PASSWORD)
+
+
+@contextmanager
+def scripted_world() -> Iterator[World]:
+    """The scripted client; ada has an account."""
+    world = ScriptedWorld()
+    world.account("ada")
+    yield world
+
+
+@asynccontextmanager
+async def live_world() -> AsyncIterator[World]:
+    """The real client on a server of its own; ada has an account. It comes back when told to."""
+    with live_server() as server:
+        server.register("ada")
+        options = ClientOptions(backoff_base=10 * PATIENCE, random=lambda: 1.0, gap_grace=0.0)
+        async with open_client(server.url, options=options) as client:
+            yield LiveWorld(server, client)
+
+
+def own(event: Message) -> bool:
+    """Return whether ada said it."""
+    return event.from_ == "ada"
