@@ -107,8 +107,9 @@ def test_a_cut_with_messages_that_wait(take: Take, client: ScriptedClient) -> No
     furnish(client)
 
     async def cut(pilot: Pilot[None]) -> None:
-        client.cut(retry_in=4.0, reason="the server is restarting")
         client.say("#lobby", "mei", "Until later!")
+        await settle(pilot)
+        client.cut(retry_in=4.0, reason="the server is restarting")
         await settle(pilot)
         await pilot.press(*"Are", "space", *"you", "space", *"back?", "enter")
         await pilot.press(*"Next", "ctrl+j", *"line")

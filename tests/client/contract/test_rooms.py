@@ -47,9 +47,13 @@ async def test_a_room_is_created(chat: World) -> None:
 async def test_rooms_that_can_be_seen_are_listed(chat: World) -> None:
     chat.room("#secret", operator="mei", private=True)
     chat.room("#music", operator="mei", members=["tomas"], topic="Tunes")
-    rooms = await listed(chat)
-    assert rooms.pop("#lobby").joined
-    assert rooms == {"#music": Room(room="#music", topic="Tunes", members=2)}
+    chat.room("#design", operator="tomas")
+    chat.account("zoe")
+    assert await chat.ada.rooms() == [
+        Room(room="#design", members=1),
+        Room(room="#lobby", members=4, joined=True),  # everybody with an account
+        Room(room="#music", topic="Tunes", members=2),
+    ]
 
 
 async def test_a_room_is_joined_and_what_is_said_there_arrives(chat: World) -> None:

@@ -291,8 +291,7 @@ class ScriptedChat:
 
     def rooms(self) -> list[Room]:
         """Return the public rooms and the person's own, by name."""
-        lobby = Room(room=LOBBY, members=len(self._known), joined=True)
-        return [lobby] + [
+        rooms = [
             Room(
                 room=name,
                 topic=room.topic,
@@ -300,9 +299,11 @@ class ScriptedChat:
                 private=room.private,
                 joined=self.me in room.members,
             )
-            for name, room in sorted(self._rooms.items())
+            for name, room in self._rooms.items()
             if self._is_listed(name)
         ]
+        rooms.append(Room(room=LOBBY, members=len(self._known), joined=True))
+        return sorted(rooms, key=lambda room: room.room)
 
     def members(self, room: str) -> list[Member]:
         """Return who is in a room, by name."""
