@@ -546,7 +546,7 @@ def public(client: ScriptedClient) -> list[tuple[Any, ...]]:
 async def test_making_a_room_public_asks_what_becomes_of_its_history(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
-    client.add_room("#den", private=True, joined=True)
+    client.add_room("#den", private=True, operators=["ada"])
     async with open_app() as pilot:
         await pilot.press("alt+2")
         await settle(pilot)
@@ -574,7 +574,7 @@ async def test_making_a_room_public_asks_what_becomes_of_its_history(
 async def test_history_before_joining_is_hidden_and_the_log_says_so(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:
-    client.add_room("#den", private=True, joined=True)
+    client.add_room("#den", private=True, operators=["ada"])
     client.record("#den", "mei", "secret")
     client.record("#den", "mei", "hello")
     client.floors["#den"] = 1
@@ -833,7 +833,7 @@ async def test_an_ended_session_asks_for_the_password_and_loses_nothing(
         await settle(pilot)
         assert "changed your password elsewhere" in screen_text(pilot)
         await typed(pilot, "wrong")
-        await until(pilot, lambda: "Wrong name or password" in screen_text(pilot))
+        await until(pilot, lambda: "The name or the password is wrong" in screen_text(pilot))
         await settle(pilot)
         await typed(pilot, "a good password")
         await in_chat(pilot)

@@ -145,8 +145,19 @@ async def test_an_operator_sets_topic_and_access(chat: World) -> None:
     assert (garden.topic, garden.private) == ("Plants", True)
     own_entries = [await chat.events.next_of(Message, own) for _ in range(3)]
     assert [entry.cid for entry in own_entries[1:]] == [topic.cid, access.cid]
-    await chat.ada.set_access("#garden", private=False)
+    await chat.ada.set_access("#garden", private=False, history="shown")
     assert not (await listed(chat))["#garden"].private
+
+
+async def test_an_operator_hides_the_history(chat: World) -> None:
+    await chat.ada.create_room("#garden", private=True)
+    sent = await chat.ada.set_history("#garden", "hidden")
+    assert (await entries(chat, "#garden"))[-1] == ("ada", "history", "hidden")
+    entry = await chat.events.next_of(Message, lambda m: m.kind == "history")
+    assert (entry.seq, entry.cid, entry.text) == (sent.seq, sent.cid, "hidden")
+    with pytest.raises(ChatError) as caught:
+        await chat.ada.set_access("#garden", private=False)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_REQUEST, "history")
 
 
 async def test_what_operators_do_to_oneself_arrives(chat: World) -> None:

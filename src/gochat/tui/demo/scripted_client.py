@@ -29,7 +29,7 @@ from gochat.client import (
     Sent,
 )
 from gochat.errors import ErrorCode
-from gochat.protocol.messages import LOBBY, EntryKind
+from gochat.protocol.messages import LOBBY, EntryKind, HistorySetting
 from gochat.tui.demo.scripted_chat import EPOCH
 from gochat.tui.demo.scripted_connection import (
     NAME,
@@ -101,8 +101,11 @@ class ScriptedClient(ScriptedConnection):
         else:
             end = len(log) if before is None else min(len(log), max(0, before - 1))
             start = max(0, end - limit)
+        floor = self.floors.get(conv, 0)
+        start, end = max(start, floor), max(end, floor)
         return HistoryPage(
-            conv=conv, epoch=EPOCH, head=len(log), older=start > 0, newer=end < len(log),
+            conv=conv, epoch=EPOCH, head=len(log), older=start > floor, newer=end < len(log),
+            floor=floor,
             entries=tuple(self._chat.as_it_reads(conv, entry) for entry in log[start:end]),
         )  # fmt: skip
 
@@ -246,11 +249,25 @@ class ScriptedClient(ScriptedConnection):
             )
         return self._commit(own, "operator" if on else "member", person)
 
-    async def set_access(self, room: str, private: bool) -> Sent:
+    async def set_access(
+        self, room: str, private: bool, history: HistorySetting | None = None
+    ) -> Sent:
         """Make a room private or public."""
-        await self._request("set_access", room, private)
+        await self._request("set_access", room, private, history)
         own = self._chat.own_room(room, to="change who may join")
+        if history is None and not private and self._chat.is_private(own):
+            raise ChatError(
+                ErrorCode.BAD_REQUEST,
+                f"{own} becomes public: say whether those who join read what was written before",
+                field="history",
+            )
         return self._commit(own, "access", "private" if private else "public")
+
+    async def set_history(self, room: str, history: HistorySetting) -> Sent:
+        """Hide a room's history from those who join, or show it."""
+        await self._request("set_history", room, history)
+        own = self._chat.own_room(room, to="choose what those who join read")
+        return self._commit(own, "history", history)
 
     def _commit(
         self, conv: str, kind: EntryKind, text: str = "", *, ref: int | None = None

@@ -68,6 +68,8 @@ class ScriptedConnection:
         self.looks_at = 20_000
         #: What was asked for, for tests to look at.
         self.requests: list[tuple[Any, ...]] = []
+        #: Up to where entries are hidden from the person, by conversation.
+        self.floors: dict[str, int] = {}
         self.token_is_good = True
 
     # -- state -------------------------------------------------------------
