@@ -13,7 +13,8 @@
                 case StateChanged(state=ConnectionState.RECONNECTING, retry_in=seconds):
                     print("back soon", seconds)
 
-It reconnects, fills gaps, drops doubles and sends what waits by itself; see :class:`Client`.
+It reconnects, fills gaps, drops duplicates and sends waiting messages by itself; see
+:class:`Client`.
 """
 
 from gochat.client.client import Client, open_client

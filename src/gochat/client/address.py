@@ -1,5 +1,7 @@
-"""Where a server is, and how to get there: the one place that turns the network's errors into
-texts that a person can act on."""
+"""Server addresses, and how to connect to them.
+
+The one place that turns network errors into texts that a person can act on.
+"""
 
 from __future__ import annotations
 
@@ -26,21 +28,21 @@ _UNREACHABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EN
 
 
 class Security(enum.Enum):
-    """Who can read what is sent to a server. The values are texts for people."""
+    """Who can read what is sent to a server. The values are display texts."""
 
     ENCRYPTED = "encrypted"
-    PLAIN_TEXT = "plain text"  # everybody on the way
+    PLAIN_TEXT = "plain text"  # anyone on the path
     THIS_MACHINE = "this machine"  # nobody: it never leaves the machine
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server's host and port, and whether it is spoken to by TLS."""
+    """A server's host and port, and whether it uses TLS."""
 
     host: str
     port: int
     tls: bool
-    #: The file with the key by which the server has to prove that it is this user's own.
+    #: The file that holds the key with which the server must prove that it belongs to this user.
     key_file: Path | None = None
 
     def __str__(self) -> str:
@@ -55,25 +57,26 @@ class Address:
 
     @property
     def security(self) -> Security:
-        """Who can read what is sent there."""
+        """Who can read what is sent to this address."""
         if self.tls:
             return Security.ENCRYPTED
         return Security.THIS_MACHINE if is_loopback(self.host) else Security.PLAIN_TEXT
 
 
 def parse(text: str) -> Address:
-    """Return what `text` means: ``gochats://host[:port]`` is TLS, ``gochat://host[:port]`` plain
-    text, and ``host[:port]`` TLS unless the host is this machine (:func:`is_loopback`).
+    """Parse a server address.
 
-    ``?key_file=PATH`` after it means a server that has to prove first that it is this user's own.
+    ``gochats://host[:port]`` uses TLS, ``gochat://host[:port]`` plain text, and ``host[:port]`` TLS
+    unless the host is this machine (:func:`is_loopback`). With ``?key_file=PATH`` the server must
+    first prove that it belongs to this user.
 
     Raises:
-        ConfigError: it is none of these.
+        ConfigError: `text` has none of these forms.
     """
     text = text.strip()
     has_scheme = "://" in text
     if not has_scheme and text.count(":") > 1 and not text.startswith("["):
-        text = f"[{text}]"  # a bare IPv6 address, which leaves no place for a port
+        text = f"[{text}]"  # a bare IPv6 address, which leaves no room for a port
     try:
         parts = urlsplit(text if has_scheme else f"//{text}")
         host, port = parts.hostname, parts.port
@@ -94,10 +97,10 @@ def parse(text: str) -> Address:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is this machine by the way it is written.
+    """Return whether `host` is written as an address of this machine.
 
     True for 127.0.0.0/8, ``::1``, ``localhost`` and names below it. Other names are not looked up:
-    what a name means is for the network to say, which must not decide on encryption.
+    the network resolves them, and it must not decide whether to encrypt.
     """
     name = host.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
@@ -111,7 +114,7 @@ def is_loopback(host: str) -> bool:
 
 
 def plain_text_warning(address: Address) -> str:
-    """Return what to say where somebody logs in by plain text over a network."""
+    """Return the warning for logging in over a network in plain text."""
     return (
         f"the connection to {address} is not encrypted: others on the network can read the "
         "password and everything else; without gochat:// before it the address means TLS"
@@ -125,10 +128,13 @@ async def connect(
     connect_timeout: float,
     tls_timeout: float,
 ) -> ByteStream:
-    """Connect to `address`, by TLS where it says so. The caller closes the stream.
+    """Connect to `address`, with TLS if it asks for it. The caller closes the stream.
+
+    Timeouts are in seconds.
 
     Raises:
-        ConnectionLost: it can't be reached within the times; the text says what to look at.
+        ConnectionLost: the server can't be reached within the timeouts; the text says what to
+            check.
     """
     try:
         with anyio.fail_after(connect_timeout):
@@ -151,8 +157,8 @@ async def connect(
                 server_side=False,
                 hostname=address.host,
                 ssl_context=ssl_context or ssl.create_default_context(),
-                # Frames have lengths and `bye` is the last: a cut can't be taken for an end, and
-                # closing need not wait for the peer's goodbye.
+                # Frames have lengths and `bye` is the last one: a truncated stream can't pass for
+                # a complete one, and closing need not wait for the peer's close_notify.
                 standard_compatible=False,
             )
     except BaseException as error:
@@ -195,10 +201,10 @@ def _how_without_tls(address: Address) -> str:
 
 
 async def _require_loopback(address: Address, stream: SocketStream) -> None:
-    """Close `stream` and raise ConnectionLost if a name like localhost leads elsewhere."""
+    """Close `stream` and raise ConnectionLost if a name like localhost resolves elsewhere."""
     try:
         reached = str(stream.extra(SocketAttribute.remote_address)[0])  # noqa: S610 - not of Django
-    except anyio.TypedAttributeLookupError as error:  # it was reset before anybody looked
+    except anyio.TypedAttributeLookupError as error:  # it was reset meanwhile
         await anyio.aclose_forcefully(stream)
         raise ConnectionLost(f"{address} closed the connection") from error
     if not is_loopback(reached):
@@ -210,7 +216,7 @@ async def _require_loopback(address: Address, stream: SocketStream) -> None:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield `error`, what it groups and what caused it."""
+    """Yield `error`, the exceptions in its group, and its causes."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):

@@ -1,4 +1,4 @@
-"""When to try again. Pure: the caller brings the dice."""
+"""When to retry. Pure: the caller supplies the randomness."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 class Backoff:
     """Delays that grow with each failure: full jitter, from 0 up to a bound that doubles.
 
-    Full jitter (the whole delay is random, not a part of it) spreads a thousand clients that lost
-    the same server most evenly over the time in which they come back.
+    Times are in seconds. Full jitter (the whole delay is random, not a part of it) spreads a
+    thousand clients that lost the same server most evenly over the time in which they come back.
     """
 
     def __init__(self, base: float, cap: float, random: Callable[[], float]) -> None:
@@ -25,5 +25,5 @@ class Backoff:
         return delay
 
     def reset(self) -> None:
-        """Start over: it worked."""
+        """Start over after a success."""
         self._bound = self._base

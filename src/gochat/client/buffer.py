@@ -1,4 +1,4 @@
-"""The events between the connection that brings them and the program that takes them."""
+"""The queue of events between the connection and the program."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from anyio.lowlevel import checkpoint
 
 from gochat.client.events import ClientEvent
 
-#: So many events may wait before the client stops reading its socket. A screenful of bursts; the
-#: rest waits in the server, which cuts a reader that is much too slow.
+#: How many events may wait before the client stops reading its socket: enough for bursts. The
+#: server holds the others, and disconnects a slow consumer.
 EVENT_BUFFER: Final = 1024
-#: While a request waits for its answer, reading goes on up to here: the answer is behind the
-#: events, and it may be the iterating task itself that waits for it. 16 MiB of common messages.
+#: The bound while a request waits for its reply: the reply comes after the events, and the
+#: iterating task itself may be waiting for it. 16 MiB of common messages.
 EVENT_BUFFER_BEFORE_REPLY: Final = 16 * EVENT_BUFFER
 
 
 class EventBuffer:
-    """A bounded queue of events with one taker, which can hold back what comes after a point."""
+    """A bounded queue of events with one consumer, which can hold back what comes after a point."""
 
     def __init__(self) -> None:
         self._ready: deque[ClientEvent] = deque()
@@ -32,18 +32,21 @@ class EventBuffer:
         self.on_taken: Callable[[], None] = lambda: None
 
     def has_room(self, *, before_reply: bool) -> bool:
-        """Return whether the connection may read on."""
+        """Return whether the connection may read on.
+
+        Always True until the first event is asked for.
+        """
         if not self._is_wanted:
-            return True  # the oldest give way
+            return True  # the oldest are dropped
         count = len(self._ready) + len(self._held or ())
         return count < (EVENT_BUFFER_BEFORE_REPLY if before_reply else EVENT_BUFFER)
 
     def put(self, events: Iterable[ClientEvent]) -> None:
-        """Add events. What :meth:`has_room` says is for the caller to heed."""
+        """Add events. Never blocks: the caller checks :meth:`has_room`."""
         if self._held is not None:
             self._held.extend(events)
             if len(self._held) >= EVENT_BUFFER_BEFORE_REPLY:
-                self.release(())  # better without order than without end
+                self.release(())  # better out of order than unbounded
             return
         self._ready.extend(events)
         while not self._is_wanted and len(self._ready) > EVENT_BUFFER:
@@ -51,17 +54,17 @@ class EventBuffer:
         self._wake()
 
     def hold(self) -> None:
-        """Hold back what is put from now on, until :meth:`release`."""
+        """Hold back the events put from now on, until :meth:`release`."""
         if self._held is None:
             self._held = deque()
 
     def release(self, first: Iterable[ClientEvent]) -> None:
-        """Hand out `first`, and then what was held back."""
+        """Deliver `first`, then the events that were held back."""
         held, self._held = self._held or (), None
         self.put((*first, *held))
 
     def close(self) -> None:
-        """End the stream: what waits is still taken, then the iteration stops."""
+        """End the stream. Waiting events are still delivered, then the iteration stops."""
         self.release(())
         self._is_closed = True
         self._wake()

@@ -48,25 +48,25 @@ async def open_client(
     """Open a client of the server at `url`; it connects when it logs in.
 
     Leaving the block closes the connection and nothing else: the session's token stays valid (see
-    :meth:`Client.log_out`), and what is in the outbox is kept if there is a path, else dropped.
-    Await :meth:`Outgoing.sent` of what must be out before.
+    :meth:`Client.log_out`), and the messages in the outbox are kept if it has a path, else dropped.
+    Await :meth:`Outgoing.sent` for messages that must be sent first.
 
     Args:
         url: ``host:port``, which means TLS unless the host is this machine; or with a scheme,
-            ``gochats://`` for TLS and ``gochat://`` for plain text, of which a warning is logged
-            unless the host is this machine. The port is 8889 unless given.
-        outbox: The file that keeps what is not yet acknowledged over a restart of the program.
-            Made with mode 600; it holds the text of messages. It survives the death of the
-            process at any point, not that of the machine. One program at a time can use it.
-        ssl_context: How to do TLS, instead of verifying the server's certificate against the
+            ``gochats://`` for TLS and ``gochat://`` for plain text, which logs a warning unless the
+            host is this machine. The port defaults to 8889.
+        outbox: The file that keeps unacknowledged messages over a restart of the program. Created
+            with mode 600; it holds the text of messages. It survives the death of the process at
+            any point, but not that of the machine. One program at a time can use it.
+        ssl_context: The TLS settings, instead of verifying the server's certificate against the
             system's authorities.
-        options: Times; see :class:`ClientOptions`.
+        options: Timeouts; see :class:`ClientOptions`.
 
-    Errors of the block leave it as they are, not in an exception group.
+    Exceptions leave the block as they are, not in an exception group.
 
     Raises:
         OutboxInUse: another program has the outbox open.
-        ConfigError: `url` is none of these, or the outbox can't be used.
+        ConfigError: `url` is invalid, or the outbox can't be used.
     """
     address = parse(url)
     if address.security is Security.PLAIN_TEXT:
@@ -85,25 +85,25 @@ async def open_client(
 class Client:
     """A person's connection to a chat; made by :func:`open_client`.
 
-    Once logged in, it stays so until :meth:`log_out`: it reconnects by itself, fetches what was
-    missed and sends what waits. Use it in one event loop, from as many tasks as you like.
+    Once logged in, it stays so until :meth:`log_out`: it reconnects, fetches what was missed and
+    sends waiting messages by itself. Use it in one event loop, from any number of tasks.
 
     **Requests** are the coroutine methods. Each raises
 
-    - :exc:`~gochat.errors.ChatError` when the server says no; nothing of the request happened
-      then. What only reads, or moves a read marker, is repeated by itself when it is
-      ``rate_limited``;
-    - :exc:`~gochat.errors.ConnectionLost` when there is no answer within
-      `ClientOptions.request_timeout` (30 s), which includes waiting for a connection that was
-      lost; or at once while the client is offline. It is not known then whether it happened.
+    - :exc:`~gochat.errors.ChatError` if the server refuses it; the request had no effect. Reads and
+      moves of a read marker are retried when they are ``rate_limited``;
+    - :exc:`~gochat.errors.ConnectionLost` if there is no reply within
+      `ClientOptions.request_timeout` (30 s), which includes waiting for a reconnect; or at once
+      while the client is offline. It is then unknown whether the server carried it out.
 
-    Unless stated otherwise a request is repeated after a cut, so that a short one goes unnoticed.
-    What writes carries a `cid`, so it is carried out once; but the repetition can meet the effect
-    of the first try, and raise ``room_exists``, ``not_a_member`` or ``bad_request``.
+    Unless stated otherwise a request is repeated after a reconnect, so a short outage goes
+    unnoticed. Requests that write carry a `cid`, so the server carries them out once; but the
+    repetition can meet the effect of the first try, and raise ``room_exists``, ``not_a_member`` or
+    ``bad_request``.
 
     Requests made by several tasks at once are sent in the order in which they were made, and the
-    server handles them in that order. Cancelling one cancels the waiting for its answer; the
-    server may still carry it out.
+    server handles them in that order. Cancelling one cancels the waiting for its reply; the server
+    may still carry it out.
 
     **Conversations** are named as the person sees them: ``#lobby``, ``#room``, or ``@name``.
     """
@@ -116,7 +116,7 @@ class Client:
 
     @property
     def state(self) -> ConnectionState:
-        """How the client stands with its server; :class:`StateChanged` reports changes."""
+        """The state of the connection; :class:`StateChanged` reports changes."""
         return self._sync_state.state
 
     @property
@@ -126,16 +126,16 @@ class Client:
 
     @property
     def token(self) -> str | None:
-        """The secret by which :meth:`resume` logs in, or None while logged out.
+        """The secret with which :meth:`resume` logs in, or None while logged out.
 
-        It may be another after every reconnect and change of password: save it again whenever
-        :class:`StateChanged` says CONNECTED.
+        It can change with every reconnect and change of password: save it again whenever
+        :class:`StateChanged` reports CONNECTED.
         """
         return self._sync_state.token
 
     @property
     def token_expires(self) -> int | None:
-        """When the token ends, in milliseconds since the Unix epoch."""
+        """When the token expires, in milliseconds since the Unix epoch."""
         return self._sync_state.token_expires
 
     @property
@@ -151,80 +151,85 @@ class Client:
     async def register(self, name: str, password: str, invite: str | None = None) -> str:
         """Create an account, and return its name as others will see it. Does not log in.
 
-        Uses a connection of its own, in any state of the client. Not repeated after a cut.
+        Uses a connection of its own, in any state of the client. Not repeated after a lost
+        connection.
         """
         return await self._supervisor.register(name, password, invite)
 
     async def log_in(self, name: str, password: str) -> None:
         """Connect, and log in. The password is not kept: reconnecting uses the token.
 
-        Tried once, unless the server is too busy to look at the password: then again when it says.
-        When it fails the client is offline as before. Cancelling it ends the attempt.
+        Tries once, unless the server is too busy to check the password: then again after the delay
+        that the server asks for. If it fails, the client is offline as before. Cancelling it ends
+        the attempt.
 
         Raises:
             ChatError: ``bad_credentials``, ``already_logged_in``, ``rate_limited`` …
-            ConnectionLost: the server can't be reached; the text says what to look at.
+            ConnectionLost: the server can't be reached; the text says what to check.
         """
         await self._supervisor.log_in(wire.Login(name=name, password=password))
 
     async def resume(self, token: str) -> None:
-        """Connect, and log in by a token of an earlier session. As :meth:`log_in` otherwise, and
-        repeated, too, if it is ``rate_limited``.
+        """Connect, and log in with the token of an earlier session.
+
+        Like :meth:`log_in`, but also retried when it is ``rate_limited``.
 
         Raises:
-            ChatError: ``bad_token``: it has expired or was revoked; log in by password.
+            ChatError: ``bad_token``: it has expired or was revoked; log in with the password.
         """
         await self._supervisor.log_in(wire.Resume(token=token))
 
     async def log_out(self) -> None:
-        """Log out: the token is revoked, and the client is offline until the next login.
+        """Log out: revoke the token, and stay offline until the next login.
 
-        What is in the outbox stays there for the next login of the same account.
+        The messages in the outbox stay there for the next login of the same account.
 
         Raises:
-            ConnectionLost: the server could not be notified, so the token is valid until it
-            expires.
-                The client is logged out all the same.
+            ConnectionLost: the server could not be notified, so the token stays valid until it
+                expires. The client is logged out all the same.
         """
         await self._supervisor.log_out()
 
     def reconnect_now(self) -> None:
-        """Try to reconnect at once, instead of when the wait for it ends.
+        """Try to reconnect at once, instead of when the backoff ends.
 
-        Not before the time at which the server said that one may come back. Does nothing unless the
-        client waits for its next attempt.
+        Not before the time at which the server allowed the client to come back. Does nothing unless
+        the client is waiting for its next attempt.
         """
         self._supervisor.reconnect_now()
 
     async def change_password(self, old: str, new: str) -> bool:
         """Set a new password. All other sessions of the account end; this one gets a new token.
 
-        Return True when they have ended. False: the password is changed and no old token is valid,
-        but a node of the server could not be reached, at which a session may last a little longer.
+        Returns True when they have ended. False: the password is changed and no old token is valid,
+        but a node of the server could not be reached, and a session there may last a little longer.
 
-        Not repeated after a cut: try to log in with the new password then.
+        Not repeated after a lost connection: try to log in with the new password then.
         """
         return await self._supervisor.change_password(old, new)
 
     # -- events ---------------------------------------------------------------------------------
 
     def events(self) -> AsyncIterator[ClientEvent]:
-        """Return the events, to iterate over until the client is closed. Call it as often as you
-        like: there is one stream, and an event is taken once. One task at a time may wait for it.
+        """Return the events, to iterate over until the client is closed.
+
+        Every call returns the same stream, which delivers each event once. Only one task at a time
+        may wait for it.
 
         Messages come in the order of their conversation's seq, each once, without gaps, through
-        cuts and restarts of the server: what is missing is fetched before what follows it is
-        yielded. They are all of the log: edits, reactions, joins and so on are messages of their
-        kind. What this client says itself is among them, built from the server's acknowledgement
-        (so without `mentions`), after the :class:`OutgoingChanged` of the same `cid`.
+        lost connections and restarts of the server: missing entries are fetched before the ones
+        that follow are yielded. Every log entry is a message: edits, reactions, joins and so on are
+        messages of their kind. This client's own messages are among them, built from the server's
+        acknowledgement (so without `mentions`), after the :class:`OutgoingChanged` of the same
+        `cid`.
 
-        An iterating task that is too slow makes the client read less from its socket, and in the
-        end be cut off by the server and resume; nothing is lost by that. Until the first event is
-        asked for, only the newest 1024 are kept, so that a program that wants none needs no task
-        for them. Cancelling the wait loses nothing.
+        If the iterating task is too slow, the client reads less from its socket; in the end the
+        server disconnects it, and it resumes. Nothing is lost. Until the first event is asked for,
+        only the newest 1024 are kept, so a program that wants no events needs no task for them.
+        Cancelling the wait loses nothing.
 
         Raises:
-            RuntimeError: another task waits for the next event.
+            RuntimeError: another task is waiting for the next event.
         """
         return self._sync_state.buffer
 
@@ -233,14 +238,15 @@ class Client:
     def send(self, to: str, text: str, *, reply_to: int | None = None) -> Outgoing:
         """Put a message into the outbox, and return it in state PENDING. Never blocks.
 
-        It is sent as soon as the client is connected, and again after each cut until the server
-        has acknowledged it; the server keeps it once. Messages to one conversation get there in
-        the order of their `send`, also when the server refuses one for a while
+        It is sent as soon as the client is connected, and again after each reconnect until the
+        server has acknowledged it; the server stores it once. Messages to one conversation arrive
+        in the order of their `send`, even when the server refuses one temporarily
         (``rate_limited``, ``unavailable``, ``busy``). A message that is refused for good becomes
-        FAILED, and the following ones are sent. `reply_to` is the seq that it answers.
+        FAILED, and the following ones are sent. `reply_to` is the seq of the message that it
+        answers.
 
         Raises:
-            ChatError: ``busy``: 1000 messages wait already.
+            ChatError: ``busy``: 1000 messages are already waiting.
             ConnectionLost: the client was closed.
         """
         self._supervisor.check_open()
@@ -250,29 +256,31 @@ class Client:
 
     @property
     def outbox(self) -> tuple[Outgoing, ...]:
-        """The messages that are PENDING or FAILED, in their order."""
+        """The PENDING and FAILED messages, in the order of sending."""
         return self._sync_state.outbox.of(self.name)
 
     def retry(self, outgoing: Outgoing) -> None:
-        """Send a FAILED message again, after those that wait now. Otherwise does nothing."""
+        """Send a FAILED message again, after those that wait now. Does nothing in any other
+        state."""
         self._sync_state.retry(outgoing)
 
     def discard(self, outgoing: Outgoing) -> None:
-        """Forget a FAILED message. Otherwise does nothing: it may be there already."""
+        """Forget a FAILED message. Does nothing in any other state: the server may already have
+        it."""
         self._sync_state.outbox.discard(outgoing)
 
     # -- messages -------------------------------------------------------------------------------
 
     async def edit(self, to: str, seq: int, text: str) -> Sent:
-        """Change the text of one's own message."""
+        """Change the text of one of the person's own messages."""
         return await self._say(wire.Edit(to=to, seq=seq, text=text, cid=new_cid()))
 
     async def delete(self, to: str, seq: int) -> Sent:
-        """Take back one's own message (an operator: anybody's in the room)."""
+        """Delete one of the person's own messages (operators: anyone's in the room)."""
         return await self._say(wire.Delete(to=to, seq=seq, cid=new_cid()))
 
     async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent:
-        """React to a message with an emoji, or take that back with ``on=False``."""
+        """React to a message with an emoji, or remove the reaction with ``on=False``."""
         return await self._say(wire.React(to=to, seq=seq, emoji=emoji, on=on, cid=new_cid()))
 
     async def history(
@@ -296,10 +304,10 @@ class Client:
     async def search(
         self, query: str, conv: str | None = None, cursor: str | None = None, limit: int = 20
     ) -> Found:
-        """Find messages that contain `query`, newest first, in `conv` or in all that one may read.
+        """Find messages that contain `query`, newest first, in `conv` or in everything readable.
 
-        `cursor` is that of the page before; `limit` is at most 50. While the answer has a cursor,
-        there may be more, also behind a page with few hits or none.
+        `cursor` is that of the previous page; `limit` is at most 50. As long as the answer has a
+        cursor there may be more, even after a page with few hits or none.
         """
         return await self._supervisor.call(
             wire.Search(query=query, conv=conv, cursor=cursor, limit=limit), Found
@@ -314,20 +322,20 @@ class Client:
         await self._supervisor.call(wire.SetLevel(conv=conv, level=level), wire.Ok)
 
     async def typing(self, to: str) -> None:
-        """Tell the others that the person is typing. Call it as often as they do.
+        """Notify the others that the person is typing. Call it as often as they type.
 
-        Does not wait for an answer, and raises nothing: without a connection it is dropped.
+        Does not wait for a reply, and raises nothing: without a connection it is dropped.
         """
         await self._supervisor.send(wire.Typing(to=to))
 
     # -- people and conversations ---------------------------------------------------------------
 
     async def who(self) -> list[Person]:
-        """Return everybody who is online, by name."""
+        """Return everyone who is online, by name."""
         return await pages.people(self._supervisor.call)
 
     async def away(self, text: str | None) -> None:
-        """Set the away notice, or take it back with None."""
+        """Set the away notice, or clear it with None."""
         await self._supervisor.call(wire.Away(text=text), wire.Ok)
 
     async def conversations(self) -> list[Conversation]:
@@ -335,7 +343,7 @@ class Client:
         return await pages.conversations(self._supervisor.call)
 
     async def rooms(self) -> list[Room]:
-        """Return the public rooms and one's own, by name."""
+        """Return the public rooms and the person's own, by name."""
         return await pages.rooms(self._supervisor.call)
 
     async def members(self, room: str) -> list[Member]:
@@ -345,7 +353,7 @@ class Client:
     # -- rooms ----------------------------------------------------------------------------------
 
     async def create_room(self, room: str, topic: str = "", private: bool = False) -> Sent:
-        """Create a room, and be its first member and operator."""
+        """Create a room, and become its first member and operator."""
         return await self._say(
             wire.CreateRoom(room=room, topic=topic, private=private, cid=new_cid())
         )
@@ -359,11 +367,11 @@ class Client:
         return await self._say(wire.Leave(room=room, cid=new_cid()))
 
     async def invite(self, room: str, name: str) -> Sent:
-        """Invite somebody to a room."""
+        """Invite a person to a room."""
         return await self._say(wire.Invite(room=room, name=name, cid=new_cid()))
 
     async def kick(self, room: str, name: str) -> Sent:
-        """Remove somebody from a room (operators)."""
+        """Remove a person from a room (operators)."""
         return await self._say(wire.Kick(room=room, name=name, cid=new_cid()))
 
     async def set_topic(self, room: str, topic: str) -> Sent:
@@ -379,19 +387,22 @@ class Client:
     ) -> Sent:
         """Make a room private (by invitation only) or public (operators).
 
-        To make a private room public, `history` is required: whether those who join then read what
-        was written before (``shown``), or only what comes (``hidden``). What was written while the
-        history of the room was hidden can't be shown.
+        `history` is required to make a private room public: whether people who join then can read
+        older entries (``shown``) or only new ones (``hidden``). Entries written while the room's
+        history was hidden stay hidden.
         """
         return await self._say(
             wire.SetAccess(room=room, private=private, history=history, cid=new_cid())
         )
 
     async def set_history(self, room: str, history: HistorySetting) -> Sent:
-        """Choose whether those who join a private room from now on read what was written before, as
-        an operator: ``shown`` or ``hidden``."""
+        """Choose whether people who join a private room from now on can read older entries
+        (operators).
+
+        `history` is ``shown`` or ``hidden``.
+        """
         return await self._say(wire.SetHistory(room=room, history=history, cid=new_cid()))
 
     async def _say(self, request: wire.Request) -> Sent:
-        # Safe to repeat after a cut: its `cid` makes the server take it once.
+        # Safe to repeat after a reconnect: the `cid` makes the server carry it out once.
         return await self._supervisor.call(request, Sent)

@@ -1,5 +1,7 @@
-"""One connection to a server: frames over a byte stream, replies matched to requests, signs of
-life. It knows nothing of logins, conversations or of connecting again."""
+"""One connection to a server: frames over a byte stream, replies matched to requests, heartbeats.
+
+It knows nothing of logins, conversations or reconnecting.
+"""
 
 from __future__ import annotations
 
@@ -56,46 +58,46 @@ logger = logging.getLogger(__name__)
 
 #: A read from the socket, in bytes.
 READ_SIZE: Final = 64 * 1024
-#: The largest frame that is accepted, in bytes: the most that a server can be set to. What it is
-#: set to is known only after the login, and a length that is wrong is seen to be so all the same.
+#: The largest frame that is accepted, in bytes: the maximum of the server's setting, whose value is
+#: known only after the login. A length that is not a gochat frame's is still caught.
 MAX_RECEIVED_FRAME: Final = 16 * 1024 * 1024
-#: So many requests of the program may wait for their replies at once; more wait to be sent.
+#: How many of the program's requests may wait for their replies at once; others wait to be sent.
 MAX_REQUESTS: Final = 64
-#: Unanswered frames (typing, pong, ping) are dropped while so many frames wait to be written.
+#: Frames without a reply (typing, pong, ping) are dropped while this many wait to be written.
 MAX_UNWRITTEN: Final = 256
-#: How long closing may take, in seconds. There is nothing left to say by then.
+#: How long closing may take, in seconds. There is nothing left to send by then.
 CLOSE_TIMEOUT: Final = 1.0
-#: Requests that the server may let wait in line, for they need a password to be hashed; and Resume,
-#: whose answer comes after all that was missed.
+#: Requests that the server may queue, because a password must be hashed; and Resume, whose reply
+#: comes after all missed entries.
 MAY_WAIT: Final = (Register, Login, Resume, ChangePassword)
 
 R = TypeVar("R", bound=Reply)
 
 
 class Receiver(Protocol):
-    """What a connection hands to. Called in the order of arrival; must not block or raise."""
+    """What a connection delivers to. Called in the order of arrival; must not block or raise."""
 
     def received(self, event: Event) -> None:
-        """An event has arrived."""
+        """Handle an event."""
         ...
 
     def replied(self, request: Request, reply: Reply) -> None:
-        """The reply to `request` has arrived, whether somebody still waits for it or not."""
+        """Handle the reply to `request`, whether a task still waits for it or not."""
         ...
 
     def has_room(self, *, before_reply: bool) -> bool:
-        """Return whether to read on; `before_reply`: a request waits for its reply."""
+        """Return whether to read on; `before_reply`: a request is waiting for its reply."""
         ...
 
 
 class NullReceiver:
-    """Takes what the server sends unasked, and does nothing with it."""
+    """Ignores all that the server sends unasked."""
 
     def received(self, event: Event) -> None:
-        """Forget it."""
+        """Ignore it."""
 
     def replied(self, request: Request, reply: Reply) -> None:
-        """Forget it."""
+        """Ignore it."""
 
     def has_room(self, *, before_reply: bool) -> bool:
         """Read on."""
@@ -103,7 +105,7 @@ class NullReceiver:
 
 
 class _Waiter:
-    """Where a request waits for its reply."""
+    """A request's wait for its reply."""
 
     __slots__ = ("arrived", "reply")
 
@@ -120,7 +122,7 @@ class Connection:
 
     def __init__(self, stream: ByteStream, receiver: Receiver, options: ClientOptions) -> None:
         self.lost: ConnectionLost | None = None
-        #: The server's last word, if it said one.
+        #: The server's `bye`, if it sent one.
         self.bye: Bye | None = None
         #: The server's limit on a frame's body, in bytes.
         self.max_frame_size = MAX_FRAME_SIZE
@@ -141,10 +143,10 @@ class Connection:
     async def request(self, request: Request) -> Reply:
         """Send `request`, and wait for its reply, which may be an `Error`.
 
-        Requests are sent in the order of the calls. Cancelling it cancels the waiting only.
+        Requests are sent in the order of the calls. Cancelling it cancels only the waiting.
 
         Raises:
-            ChatError: the request can't be put in a frame that the server takes; nothing is sent.
+            ChatError: the request does not fit a frame that the server accepts; nothing is sent.
             ConnectionLost: the connection ended before the reply came.
         """
         await self._slots.acquire()
@@ -154,19 +156,18 @@ class Connection:
         except BaseException:
             self._slots.release()
             raise
-        # From here on the slot is the reply's: a cancelled request still has one under way.
+        # From here on the reply frees the slot: a cancelled request is still outstanding.
         await waiter.arrived.wait()
         if waiter.reply is None:
             raise self._loss()
         return waiter.reply
 
     async def ask(self, request: Request, expected: type[R], /) -> R:
-        """Return the reply to `request`, which is of the kind that is expected.
+        """Return the reply to `request`, which is of the type `expected`.
 
-        A server that doesn't answer within the time of a request is of no use any more: the
-        connection ends. What waits for a password to be hashed may take longer, as long as the
-        server gives signs of life. Raises as :meth:`request` does, and ChatError for what the
-        server refuses.
+        A server that doesn't answer within the request timeout is unusable: the connection ends.
+        Requests that need a password to be hashed may take longer, as long as the server answers
+        heartbeats. Raises as :meth:`request` does, and ChatError if the server refuses.
         """
         if isinstance(request, MAY_WAIT):
             return checked(await self.request(request), expected)
@@ -176,9 +177,9 @@ class Connection:
         raise ConnectionLost(no_answer(self._options))
 
     def post(self, request: Request, waiter: _Waiter | None = None) -> None:
-        """Send `request` without waiting; its reply goes to the receiver only.
+        """Send `request` without waiting; its reply goes only to the receiver.
 
-        The caller keeps the number of those within bounds. Raises as :meth:`request` does.
+        The caller bounds the number of these. Raises as :meth:`request` does.
         """
         if self.lost is not None:
             raise self._loss()
@@ -190,17 +191,17 @@ class Connection:
         self.read_on()
 
     def send(self, request: Request) -> None:
-        """Send what has no reply; dropped if the connection is lost or too much waits."""
+        """Send a frame without a reply; dropped if the connection is lost or too much waits."""
         if self.lost is None and len(self._unwritten) < MAX_UNWRITTEN:
             self._write(self._frame(request))
 
     def read_on(self) -> None:
-        """Look again whether there is room to read on."""
+        """Check again whether there is room to read on."""
         if self._read_wanted is not None:
             self._read_wanted.set()
 
     def end(self, reason: str) -> None:
-        """Take the connection for lost. Only the first reason counts."""
+        """Declare the connection lost. Only the first reason counts."""
         if self.lost is not None:
             return
         self.lost = ConnectionLost(reason)
@@ -212,7 +213,7 @@ class Connection:
 
     @contextmanager
     def events_ignored(self) -> Iterator[None]:
-        """Hand nothing to the receiver meanwhile."""
+        """Deliver nothing to the receiver inside the block."""
         receiver, self._receiver = self._receiver, NullReceiver()
         try:
             yield
@@ -242,8 +243,8 @@ class Connection:
             self.end("the server closed the connection")
 
     async def write(self) -> None:
-        """Write what is to be sent. The one task that does: a cancelled write leaves half a frame
-        behind, and then the stream is of no more use."""
+        """Write queued frames. Only one task does this: a cancelled write leaves half a frame
+        behind, after which the stream is unusable."""
         try:
             while True:
                 await self._write_wanted.wait()
@@ -252,13 +253,13 @@ class Connection:
                 self._unwritten.clear()
                 await self._stream.send(frames)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-            # What the server said last may still be there to read, a `bye` above all: the reader
-            # finds the end itself, unless it is paused.
+            # The server's last frames, a `bye` above all, may still be readable: the reader finds
+            # the end itself, unless it is paused.
             if self._read_wanted is not None:
                 self.end("the server closed the connection")
 
     async def watch(self) -> None:
-        """Ask for a sign of life when there was none for a while, and end a dead connection."""
+        """Ping the server after a quiet period, and end a dead connection."""
         options = self._options
         clock = options.clock
         while True:
@@ -268,7 +269,7 @@ class Connection:
                 continue
             self.send(Ping())
             if self._read_wanted is not None:
-                # Nobody reads, so nothing can be heard: the ping only shows that we live.
+                # Reading is paused, so no pong can arrive: the ping only shows that we are alive.
                 await clock.sleep(options.heartbeat_interval)
                 continue
             heard = self._last_heard
@@ -363,11 +364,11 @@ async def open_connection(
 ) -> AsyncIterator[Connection]:
     """Connect to `address`. Leaving the block closes the connection.
 
-    Where the address names a key, the server has to prove first that it has it: until then it gets
-    nothing else, and nothing of what it sends reaches the receiver.
+    If the address names a key file, the server must first prove that it has the key: until then
+    nothing else is sent to it, and nothing that it sends reaches the receiver.
 
     Raises:
-        ConnectionLost: the server can't be reached, or proves nothing.
+        ConnectionLost: the server can't be reached, or did not prove itself.
     """
     key = None if address.key_file is None else recognition.read_key(address, address.key_file)
     stream = await addresses.connect(

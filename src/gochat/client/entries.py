@@ -1,4 +1,4 @@
-"""The log entry that a request became, from its acknowledgement. Pure."""
+"""Rebuild the log entry of a request from its acknowledgement. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gochat.protocol.messages import (
     SetTopic,
 )
 
-#: The requests that write to the log, and are answered by `Sent`.
+#: The requests that write to the log, and are answered with `Sent`.
 Saying: TypeAlias = (
     Send | Edit | Delete | React
     | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess
@@ -33,10 +33,10 @@ Saying: TypeAlias = (
 
 
 def entry_of(request: Request, sent: Sent, me: str) -> Message | None:
-    """Return the entry that `request` of the person `me` became, or None if it writes none.
+    """Return the entry that `request`, made by `me`, became, or None if it writes none.
 
-    The server doesn't echo it to the session that said it, so this is the only way to see it at
-    its place in the order without asking for it. `mentions` only the server knows.
+    The server doesn't echo an entry to the session that wrote it, so this puts it in its place in
+    the order without a fetch. `mentions` is missing: only the server knows it.
     """
     match request:
         case Send(text=text, reply_to=ref):

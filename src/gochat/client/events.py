@@ -1,6 +1,6 @@
 """What a client reports to its program: the events of :meth:`gochat.client.Client.events`.
 
-Five come from the server as they are (:class:`Message`, :class:`Presence`, :class:`Marked`,
+Five come from the server unchanged (:class:`Message`, :class:`Presence`, :class:`Marked`,
 :class:`IsTyping`, :class:`NewLogin`); the others are the client's own.
 """
 
@@ -23,26 +23,26 @@ from gochat.protocol.messages import (
 
 
 class ConnectionState(StrEnum):
-    """How a client stands with its server."""
+    """The state of a client's connection to its server."""
 
     #: Not logged in, and not trying: before the first login, after a logout, or when the server
     #: refused the token. Nothing happens until the program logs in.
     OFFLINE = "offline"
-    #: The first login, asked for by the program, is under way.
+    #: The first login, requested by the program, is in progress.
     CONNECTING = "connecting"
     #: Logged in.
     CONNECTED = "connected"
-    #: The connection was lost; the client is getting it back by itself.
+    #: The connection was lost; the client is restoring it by itself.
     RECONNECTING = "reconnecting"
 
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The connection's state, each time that it changes or that there is more to say about it.
+    """The connection's state has changed, or there is more to report about it.
 
     While RECONNECTING, or CONNECTING to a server that is too busy, `retry_in` is the time until the
-    next attempt in seconds, None during an attempt. `reason` is a text for people: why the
-    connection was lost, or empty.
+    next attempt in seconds, None during an attempt. `reason` is a display text: why the connection
+    was lost, or empty.
     """
 
     state: ConnectionState
@@ -52,11 +52,11 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class Synchronised:
-    """The whole picture, once after each login and each reconnect: who is online, and the person's
-    conversations with their counts. It replaces what was known; later events change it.
+    """A complete snapshot, once after each login and each reconnect: who is online, and the
+    person's conversations with their counts. It replaces earlier state; later events update it.
 
-    What happened while the picture was taken comes after it and may be in it already: a message
-    whose seq is not above its conversation's `head` here is counted in `unread` and `mentions`.
+    Events from while the snapshot was taken follow it and may already be in it: a message whose seq
+    is not above its conversation's `head` here is already counted in `unread` and `mentions`.
     """
 
     people: tuple[Person, ...]
@@ -65,10 +65,10 @@ class Synchronised:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Forget what you show of `conv`: here is its newest page instead, in the order of seq.
+    """Discard what is shown of `conv`, and show its newest page instead, in the order of seq.
 
-    Because the server's log has a new history (another `epoch`, so another meaning of every seq),
-    or because more was missed than is worth fetching. Older entries come by
+    Either the server's log has a new history (another `epoch`, which changes the meaning of every
+    seq), or more was missed than is worth fetching. Fetch older entries with
     :meth:`~gochat.client.Client.history`. The messages that follow continue after `entries`.
     """
 
@@ -79,7 +79,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingChanged:
-    """The state of `outgoing` has changed: it is sent, has failed, or waits (again)."""
+    """The state of `outgoing` has changed: it was sent, has failed, or is waiting (again)."""
 
     outgoing: Outgoing
 
@@ -94,8 +94,8 @@ ClientEvent: TypeAlias = (
 def conversation_of(message: Message | IsTyping, me: str) -> str:
     """Return the conversation that `message` belongs to, as the person `me` sees it.
 
-    A private message is addressed to one of the two people, so its conversation is named after
-    the other: ``@mei`` for what mei sent to me and for what I sent to her.
+    A private message is addressed to one of the two people, so its conversation is named after the
+    other: ``@mei`` both for mei's messages to me and for mine to her.
     """
     if message.to.startswith("#") or message.from_ == me:
         return message.to

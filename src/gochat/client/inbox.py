@@ -1,4 +1,4 @@
-"""What arrives, made into events for the program: all conversations' timelines together. Pure."""
+"""Turns what arrives into events for the program: the timelines of all conversations. Pure."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ from gochat.protocol.messages import (
     Sent,
 )
 
-#: What arrives before the first picture waits for it, and of more than this only the latest: the
-#: picture tells of the rest. As many as the program's events may wait behind a reply.
+#: How many entries may wait for the first snapshot; of more, only the latest are kept, and the
+#: snapshot covers the others. As many as the events that may wait before a reply.
 MAX_EARLY: Final = EVENT_BUFFER_BEFORE_REPLY
-#: A resume asks for these many conversations, those with the latest entries; what was missed in
-#: the others is seen from their heads and fetched. 150 positions with the longest names fit in a
-#: frame.
+#: How many conversations a resume asks for, those with the latest entries; gaps in the others show
+#: in their heads and are fetched. 150 positions with the longest names fit in a frame.
 MAX_POSITIONS: Final = 150
-#: Far more than anybody has; lists end there, too. A server that names more fills the memory.
+#: Far more than anyone has, and where lists end, too. A server that names more would fill memory.
 MAX_CONVERSATIONS: Final = 100_000
-#: Rooms that one has left whose end is remembered: far more than anybody leaves.
+#: How many left rooms are remembered with their last position: far more than anyone leaves.
 MAX_GONE: Final = 1000
 
 
@@ -42,22 +41,23 @@ class Inbox:
     def __init__(self) -> None:
         self.me = ""
         self._timelines: dict[str, Timeline] = {}  # in the order of their latest entries
-        self._behind: set[str] = set()  # those that want something
-        # Where those ended that are not known any more: should they come back in another history.
+        self._behind: set[str] = set()  # those with something to fetch
+        # The last position of forgotten conversations, in case they return with another history.
         self._gone: dict[str, tuple[str, int]] = {}
-        self._has_picture = False  # whether all conversations were known at some time
-        # What came before that, when nothing said where a conversation starts: not its first entry
-        # to arrive, for an acknowledgement of one before it may be on its way.
+        self._has_picture = False  # whether there has been a snapshot
+        # Entries that arrived before it, when the start of a conversation was unknown: it need not
+        # be the first entry to arrive, because an acknowledgement of an earlier one may be on its
+        # way.
         self._early: deque[Message] = deque(maxlen=MAX_EARLY)
 
     def begin(self, me: str) -> None:
-        """Be the inbox of `me` from here on; what is known of another account is forgotten."""
+        """Become the inbox of `me`; forget what is known of another account."""
         if me != self.me:
             self.forget()
         self.me = me
 
     def forget(self) -> None:
-        """Know nothing, as at the start."""
+        """Forget everything."""
         self.me = ""
         self._timelines.clear()
         self._behind.clear()
@@ -66,7 +66,7 @@ class Inbox:
         self._early.clear()
 
     def positions(self) -> tuple[Position, ...]:
-        """Return how far each conversation has been handed out, for a resume."""
+        """Return up to where each conversation has been delivered, for a resume."""
         latest = list(self._timelines.values())[-MAX_POSITIONS:]
         return tuple(
             Position(conv=t.conv, epoch=epoch, seq=seq)
@@ -81,11 +81,11 @@ class Inbox:
     def picture(
         self, conversations: Iterable[Conversation], known: set[str]
     ) -> list[Message | Reset]:
-        """Take in the list of all conversations, and return what can be shown now. `known` is what
-        was known when it was asked for.
+        """Take in the list of all conversations, and return what can be shown now.
 
-        Rooms that are not in the list were left elsewhere while nobody looked. The lobby and
-        private conversations can't be left: the server has lost those that are missing.
+        `known` is the result of :meth:`known` from when the list was requested. Rooms that are not
+        in the list were left on another device meanwhile. The lobby and private conversations can't
+        be left: if they are missing, the server has lost them.
         """
         listed: set[str] = set()
         for conversation in conversations:
@@ -119,12 +119,12 @@ class Inbox:
         return self._shown(timeline, timeline.add(entry))
 
     def acknowledged(self, request: Request, sent: Sent) -> list[Message | Reset]:
-        """Take in the entry that one's own `request` became."""
+        """Take in the entry that this client's own `request` became."""
         entry = entry_of(request, sent, self.me)
         return [] if entry is None else self.receive(entry)
 
     def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
-        """Take in what the server says about one conversation after a resume."""
+        """Take in the server's report on one conversation after a resume."""
         timeline = self._timelines.get(event.conv)
         if timeline is None:
             timeline = Timeline(event.conv, event.epoch, event.seq)
@@ -132,7 +132,7 @@ class Inbox:
         return self._shown(timeline, timeline.catch_up(event))
 
     def wants(self) -> dict[str, Want]:
-        """Return what has to be fetched, by conversation."""
+        """Return what must be fetched, by conversation."""
         return {
             conv: want for conv in self._behind if (want := self._timelines[conv].want) is not None
         }
@@ -143,7 +143,7 @@ class Inbox:
         return [] if timeline is None else self._shown(timeline, timeline.fill(page))
 
     def skip(self, conv: str) -> list[Message | Reset]:
-        """Go on without what is missing in `conv`."""
+        """Go on without the missing entries of `conv`."""
         timeline = self._timelines.get(conv)
         return [] if timeline is None else self._shown(timeline, timeline.skip())
 
@@ -153,7 +153,7 @@ class Inbox:
         shown: list[Message | Reset] = []
         for entry in early:
             conv = conversation_of(entry, self.me)
-            if conv not in self._timelines:  # it began, or was left, since the list was made
+            if conv not in self._timelines:  # it began, or was left, after the list was made
                 self._keep(Timeline(conv, entry.epoch, entry.seq - 1))
             shown += self.receive(entry)
         return shown
@@ -164,24 +164,24 @@ class Inbox:
         self._timelines[timeline.conv] = timeline
 
     def _start(self, conv: str, entry: Message) -> Timeline:
-        """Return the timeline of a conversation that is not known yet, of which this came."""
+        """Return the timeline of an unknown conversation of which `entry` arrived."""
         if (before := self._before(conv, entry.epoch)) is not None:
             return before
         if conv.startswith("@"):
-            return Timeline(conv, entry.epoch, 0)  # not in the picture, so it has just begun
-        # A room that one joins. What is said there may overtake the acknowledgement of joining.
+            return Timeline(conv, entry.epoch, 0)  # not in the snapshot, so it has just begun
+        # A room being joined. Its messages may overtake the acknowledgement of the join.
         is_open = not self._is_outside(entry)
         return Timeline(conv, entry.epoch, entry.seq - 1, is_open=is_open)
 
     def _start_listed(self, conversation: Conversation) -> Timeline:
-        """Return the timeline of a conversation that is in the picture and not known yet."""
+        """Return the timeline of an unknown conversation that is in the snapshot."""
         conv, epoch, head = conversation.conv, conversation.epoch, conversation.head
         if (before := self._before(conv, epoch)) is not None:
             return before
         if not self._has_picture:
             return Timeline(conv, epoch, head, is_estimate=True)
-        # It is new since the last picture, so what is in it was missed. To a room one came on
-        # another device; from where on, the read marker tells as well as can be known.
+        # It is new since the last snapshot, so its entries were missed. A room was joined on
+        # another device; the read marker is the best estimate of where.
         start = 0 if conv.startswith("@") else min(conversation.read, head)
         return Timeline(conv, epoch, start)
 
@@ -190,14 +190,14 @@ class Inbox:
             self._behind.discard(timeline.conv)
         else:
             self._behind.add(timeline.conv)
-        # From an invitation on, and after leaving, one sees no more of a room: its next entry is
-        # no gap but a new start.
+        # After an invitation, and after leaving, the person sees nothing more of a room: its next
+        # entry is not a gap but a new start.
         if any(isinstance(entry, Message) and self._is_outside(entry) for entry in shown[-1:]):
             self._forget(timeline.conv)
         return shown
 
     def _before(self, conv: str, epoch: str) -> Timeline | None:
-        """Return the timeline of a conversation that was known in another history than now."""
+        """Return the timeline of a conversation that was known with another history, or None."""
         gone = self._gone.pop(conv, None)
         return None if gone is None or gone[0] == epoch else Timeline(conv, *gone)
 

@@ -1,4 +1,4 @@
-"""What can be set about a client, and the time it lives by."""
+"""A client's options, and its clock."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import anyio
 
 
 class Clock(Protocol):
-    """The time that a client waits by, so that a test can be its master."""
+    """The time that a client waits by, so that tests can control it."""
 
     def now(self) -> float:
         """Return the time in seconds; it never goes back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait so long."""
+        """Wait for `seconds`."""
         ...
 
 
@@ -30,22 +30,22 @@ class SystemClock:
         return anyio.current_time()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait so long."""
+        """Wait for `seconds`."""
         await anyio.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions:
-    """The times of a client, all in seconds. The defaults are right for people and bots.
+    """A client's timeouts, all in seconds. The defaults suit people and bots.
 
     `connect_timeout` is for reaching the server, `tls_timeout` for the TLS handshake,
-    `request_timeout` for the answer to a request, reconnecting included; where a password has to be
-    hashed, the client waits for as long as the server shows signs of life. After
-    `heartbeat_interval` without a byte the client asks for a sign of life, and takes the
-    connection for lost when none comes within `heartbeat_grace`. An attempt to reconnect follows
-    after a random time of up to `backoff_base`, which doubles with each failure, up to
-    `backoff_cap`. An entry that is missing from a conversation's order is asked for after
-    `gap_grace`: mostly it is on its way. `clock` and `random` are for tests.
+    `request_timeout` for the reply to a request, reconnecting included; if a password must be
+    hashed, the client waits for as long as the server answers heartbeats. After
+    `heartbeat_interval` without a byte the client pings the server, and considers the connection
+    lost if nothing arrives within `heartbeat_grace`. It reconnects after a random delay of up to
+    `backoff_base`, which doubles with each failure, up to `backoff_cap`. An entry that is missing
+    from a conversation's order is fetched after `gap_grace`: usually it is on its way. `clock` and
+    `random` are for tests.
     """
 
     connect_timeout: float = 10.0
