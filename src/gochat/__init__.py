@@ -6,7 +6,7 @@ The package is a stack; each layer imports only those below it::
     cli ─▶ tui ────▶ client ──────────▶ protocol
     (errors: from everywhere)
 
-Programs start at :mod:`gochat.client`; the wire is in :mod:`gochat.protocol`.
+Programs start at :mod:`gochat.client`; the wire protocol is in :mod:`gochat.protocol`.
 """
 
 __version__ = "0.1.0"

@@ -5,20 +5,20 @@
     GochatError
      ├── ProtocolError            the peer sent something that the protocol forbids
      │    ├── FrameError          the length prefix is out of bounds: framing is lost, close
-     │    ├── MalformedMessage    one frame does not decode: refuse it, the connection lives
-     │    └── UnknownMessageType  one frame has a type we don't know: refuse or ignore it
-     ├── ChatError                a rule of the chat says no: reply with its code and go on
-     │    └── FactsChanged        what a draft was decided on has changed: decide again
+     │    ├── MalformedMessage    one frame can't be decoded: refuse it, the connection goes on
+     │    └── UnknownMessageType  one frame has an unknown type: refuse or ignore it
+     ├── ChatError                a rule of the chat refuses it: reply with its code and go on
+     │    └── FactsChanged        the facts that a draft was based on changed: decide again
      ├── StoreUnavailable         the store can't answer now: reply `unavailable`, try again
      │    └── StoreCorrupt        the store can't be trusted: stop, touch nothing
-     ├── LogInterrupted           the log has another history: who follows it starts anew
+     ├── LogInterrupted           the log has another history: followers start over
      ├── ConnectionLost           the peer is gone, or never answered
-     ├── AddressUnavailable       the address to listen on is not there now: try again
+     ├── AddressUnavailable       the address can't be listened on now: try again
      └── ConfigError              the configuration can't be used: don't start
-          └── OutboxInUse         another program has the outbox: take another file
+          └── OutboxInUse         another program has the outbox open: use another file
 
-What each does to a session is decided in one place, :mod:`gochat.server.session`. What each does
-to a command is decided in one place, :func:`gochat.cli.main`.
+:mod:`gochat.server.session` decides what each does to a session, and :func:`gochat.cli.main` what
+each does to a command.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ class ErrorCode(StrEnum):
 
 
 class GochatError(Exception):
-    """The root of the tree. Its text is written for the person who reads it."""
+    """The root of the tree. Its text is written for people."""
 
 
 class ProtocolError(GochatError):
-    """The peer sent what the protocol forbids.
+    """The peer sent something that the protocol forbids.
 
-    ``code`` is what the peer is told; ``request_id`` is the refused request's, where it could be
+    ``code`` is sent to the peer; ``request_id`` is that of the refused request, if it could be
     read.
     """
 
@@ -89,7 +89,7 @@ class FrameError(ProtocolError):
 
 
 class MalformedMessage(ProtocolError):
-    """A whole frame that is no valid message. The next frame is unaffected."""
+    """A complete frame that is not a valid message. The next frame is unaffected."""
 
     code = ErrorCode.MALFORMED
 
@@ -105,11 +105,11 @@ class UnknownMessageType(ProtocolError):
 
 
 class ChatError(GochatError):
-    """A rule of the chat says no.
+    """A rule of the chat refuses the request.
 
     On the server it becomes an ``error`` reply; in the client, an ``error`` reply becomes it.
-    ``retry_after`` is in seconds, and only there when trying again later can help. ``field``
-    names the request's field at fault, so that a form can show the text beside it.
+    ``retry_after`` is in seconds, and only given if trying again later can help. ``field`` names
+    the request's field at fault, so that a form can show the text beside it.
     """
 
     def __init__(
@@ -128,8 +128,11 @@ class ChatError(GochatError):
 
 
 class FactsChanged(ChatError):
-    """What a draft was decided on was not so any more when it was to be appended. Nothing was
-    written. Who decided decides again; a peer only sees this where it went on changing."""
+    """The facts that a draft was based on had changed when it was to be appended. Nothing was
+    written.
+
+    The caller decides again; a peer only sees this if the facts kept changing.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -140,11 +143,11 @@ class FactsChanged(ChatError):
 
 
 class StoreUnavailable(GochatError):
-    """The store can't answer now (down, locked, full). What was asked for did not happen, or it
-    is not known whether it did; asking again with the same ``cid`` is safe.
+    """The store can't answer now (down, locked, full).
 
-    The text is for administrators; ``public`` is what everybody may know, without addresses, paths
-    and what could be done about it.
+    The request may or may not have been carried out; repeating it with the same ``cid`` is safe.
+    ``retry_after`` is in seconds. The text is for administrators; ``public`` is for everyone,
+    without addresses, paths and advice.
     """
 
     def __init__(self, text: str, *, retry_after: float = 1.0, public: str | None = None) -> None:
@@ -157,13 +160,16 @@ class StoreCorrupt(StoreUnavailable):
     """The store's data is damaged, or newer than this program. It is left as it is.
 
     Trying again does not help. A store that was open refuses everything from then on, and a server
-    stops (:meth:`gochat.chat.store.Store.follow` tells it).
+    stops (:meth:`gochat.chat.store.Store.follow` raises it).
     """
 
 
 class LogInterrupted(GochatError):
-    """The log can't be followed on from where one was: its history is another now, or what lies
-    between is gone. Who follows starts anew, and has its readers resume."""
+    """The log can't be followed from the last position: its history was replaced, or entries are
+    gone.
+
+    The follower starts over, and makes its readers resume.
+    """
 
 
 class ConnectionLost(GochatError):
@@ -172,7 +178,7 @@ class ConnectionLost(GochatError):
 
 class AddressUnavailable(GochatError):
     """The address can't be listened on now, which may pass: the network is not up yet, or another
-    program has the port."""
+    program uses the port."""
 
 
 class ConfigError(GochatError):

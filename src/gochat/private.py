@@ -1,6 +1,7 @@
-"""Files and directories that only this user can use, whatever the umask is and whatever was there.
+"""Files and directories that only this user can use, whatever the umask and whatever was there
+before.
 
-Where the system has no owners and modes (Windows), the rights are those of the user's profile.
+Where the system has no owners and modes (Windows), the permissions are those of the user's profile.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from pathlib import Path
 from typing import Final
 
 _HAS_OWNERS: Final = os.name == "posix"
-#: What the group and others may do.
+#: The permissions of the group and of others.
 _OTHERS: Final = 0o077
 
 
 def make_directories(path: Path) -> None:
-    """Make `path` and what leads to it with mode 700, as far as that is missing.
+    """Create `path` and its missing parents with mode 700.
+
+    Existing directories are left as they are.
 
     Raises:
-        OSError: it can't be made, or is something else.
+        OSError: it can't be created, or is not a directory.
     """
     missing = [directory for directory in path.parents if not directory.exists()]
     for directory in (*reversed(missing), path):
@@ -29,10 +32,10 @@ def make_directories(path: Path) -> None:
 
 
 def make_directory(path: Path) -> bool:
-    """Make `path` a directory with mode 700; return whether others could use it until now.
+    """Make `path` a directory with mode 700; return whether others could use it before.
 
     Raises:
-        OSError: it can't be made, is not a directory, or belongs to another user.
+        OSError: it can't be created, is not a directory, or belongs to another user.
     """
     make_directories(path)
     if not _HAS_OWNERS:
@@ -45,7 +48,7 @@ def make_directory(path: Path) -> bool:
 
 
 def open_file(path: Path, flags: int, *, follow: bool = True) -> int:
-    """Open `path` and return its descriptor; it has mode 600, also if it was there before.
+    """Open `path` and return its descriptor; the file gets mode 600, even if it existed before.
 
     Raises:
         OSError: it can't be opened, belongs to another user, or is a link and `follow` is False.
@@ -62,7 +65,7 @@ def open_file(path: Path, flags: int, *, follow: bool = True) -> int:
 
 
 def read_file(path: Path) -> bytes:
-    """Return what `path` has.
+    """Return the content of `path`.
 
     Raises:
         OSError: it can't be read, or belongs to another user, who may have put it there.
@@ -74,11 +77,11 @@ def read_file(path: Path) -> bytes:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write `path` with mode 600: whole at any moment, and never readable by others, not even
-    between its creation and a change of its mode.
+    """Write `path` atomically, with mode 600: others can never read it, not even while it is
+    created.
 
     Raises:
-        OSError: it can't be written; it is as it was.
+        OSError: it can't be written; the old file is unchanged.
     """
     handle, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,6 +1,6 @@
-"""How often something may be done: a token bucket, for the server's limits and the client's pace.
+"""A token bucket, for the server's rate limits and the client's pacing.
 
-Pure bookkeeping: the present time is given, in seconds of a monotonic clock.
+Pure: the caller passes the present time, in seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Final, Generic, TypeVar
 
 from gochat.errors import ChatError, ErrorCode
 
-#: Of a token, what may be missing: who comes back at the very moment that they were told must not
-#: be sent away again for what adding floats has lost. It is owed, so the rate stays what it is.
+#: The part of a token that may be missing: a client that returns at the very moment it was given
+#: must not be refused for a rounding error. It is owed, so the rate stays the same.
 ROUNDING: Final = 1e-3
 
 K = TypeVar("K")
 
 
 class TokenBucket:
-    """Lets `burst` through at once and `per_second` after that."""
+    """Allows `burst` at once, and `per_second` after that."""
 
     __slots__ = ("_burst", "_per_second", "_tokens", "_updated")
 
@@ -46,21 +46,21 @@ class TokenBucket:
         return (1 - self._tokens) / self._per_second
 
     def give_back(self, tokens: float = 1.0) -> None:
-        """Undo one :meth:`take` or :meth:`charge`: it has turned out to cost nothing."""
+        """Undo a :meth:`take` or :meth:`charge` that turned out to cost nothing."""
         self._tokens = min(self._burst, self._tokens + tokens)
 
     def charge(self, now: float, tokens: float = 1.0, *, max_debt: float = inf) -> None:
-        """Take tokens, whether they are there or not: what is not is owed, up to `max_debt`."""
+        """Take tokens, even if they are missing: the missing ones are owed, up to `max_debt`."""
         self.wait(now)
         self._tokens = max(self._tokens - tokens, -max_debt)
 
     @property
     def full_at(self) -> float:
-        """When it will be as if nothing had ever been taken."""
+        """When the bucket will be full again."""
         return self._updated + (self._burst - self._tokens) / self._per_second
 
     def refused(self, now: float) -> ChatError | None:
-        """Take one token and return None, or the error that says when to come back."""
+        """Take one token and return None, or return the error with the time to wait."""
         wait = self.take(now)
         if not wait:
             return None
@@ -70,8 +70,11 @@ class TokenBucket:
 
 
 class Buckets(Generic[K]):
-    """Buckets that are alike, one for each key; of more than `max_remembered` the one that was not
-    used for longest is forgotten, which is as if it were full."""
+    """Buckets with the same settings, one for each key.
+
+    With more than `max_remembered` keys the one that was unused for longest is forgotten, as if its
+    bucket were full.
+    """
 
     def __init__(self, burst: float, per_second: float, max_remembered: int) -> None:
         self._burst = burst

@@ -90,8 +90,8 @@ class Client:
 
     **Requests** are the coroutine methods. Each raises
 
-    - :exc:`~gochat.errors.ChatError` if the server refuses it; the request had no effect. Reads and
-      moves of a read marker are retried when they are ``rate_limited``;
+    - :exc:`~gochat.errors.ChatError` if the server refuses it; the request had no effect. Reads,
+      and changes of a read marker or level, are retried when they are ``rate_limited``;
     - :exc:`~gochat.errors.ConnectionLost` if there is no reply within
       `ClientOptions.request_timeout` (30 s), which includes waiting for a reconnect; or at once
       while the client is offline. It is then unknown whether the server carried it out.

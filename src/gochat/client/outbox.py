@@ -1,15 +1,15 @@
-"""What is to be sent, in its order. Pure but for the spool that it writes to.
+"""The queue of messages to send, in order. Pure, except for the spool that it writes to.
 
-The order of a sender's messages is kept by construction: **of each conversation at most one
-message is on its way at a time**, and the next one goes when the server has taken it or refused
-it for good. More of one conversation in flight would need the server to never refuse one and
-accept the next. It can't promise that: between two requests on one connection a token of the rate
-limit is refilled, a store comes back, a queue empties. Pacing by the announced limits makes such
-refusals rare, not impossible; other sessions of the account use up the same limit. Different
+The order of a sender's messages is kept by construction: **at most one message of each
+conversation is in flight at a time**, and the next one goes when the server has accepted it or
+refused it for good. More than one in flight would require that the server never refuses a message
+and accepts the next. It can't promise that: between two requests on one connection a token of the
+rate limit is refilled, a store comes back, a queue empties. Pacing by the announced limits makes
+such refusals rare, not impossible; other sessions of the account use up the same limit. Different
 conversations have no order between them, so several are in flight at once, up to a window.
 
 The price is one round trip per message of a conversation. With the default limit of 5 messages a
-second it is not felt below 200 ms.
+second it is not noticeable below 200 ms.
 """
 
 from __future__ import annotations
@@ -30,30 +30,31 @@ from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Limits, Message, Sent
 from gochat.token_bucket import TokenBucket
 
-#: What is to be sent waits for the limits that a server announced no longer than this (seconds): if
-#: it is too early, the server says so.
+#: The longest wait (seconds) for the rate limit that a server announced: if a message is too early,
+#: the server refuses it.
 MAX_RATE_WAIT: Final = 60.0
-#: So many messages may be on their way at once, each of another conversation.
+#: How many messages may be in flight at once, each of a different conversation.
 WINDOW: Final = 32
-#: So many messages may wait or have failed. Far more than a person leaves behind in a day offline;
-#: a bot that gets here has lost its server long ago.
+#: How many messages may be PENDING or FAILED. Far more than a person writes in a day offline; a bot
+#: that gets here lost its server long ago.
 MAX_OUTBOX: Final = 1000
-#: What was acknowledged within this time (seconds) before the connection was last good, and at
-#: most so many, is sent again if the server turns out to have lost data. A replica lags less.
+#: If the server turns out to have lost data, messages acknowledged within this time (seconds)
+#: before the connection was last good, at most so many, are sent again. A replica lags less.
 RECENT_SECONDS: Final = 60.0
 MAX_RECENT: Final = 200
-#: How long to wait (seconds) after a refusal that doesn't say.
+#: How long to wait (seconds) after a refusal without a delay.
 DEFAULT_RETRY_AFTER: Final = 1.0
 
-#: Refusals for a while: the message stays, and is sent again.
+#: Temporary refusals: the message stays, and is sent again.
 RETRYABLE: Final = frozenset(
-    # The last one: a message that goes out while the program logs out. It stays for the next login.
+    # NOT_LOGGED_IN: a message that was sent while the program logged out; it stays for the next
+    # login.
     {ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE, ErrorCode.BUSY, ErrorCode.NOT_LOGGED_IN}
 )
 
 
 class Outbox:
-    """Messages that wait, are on their way, or have failed, in the order of their `send`."""
+    """Messages that wait, are in flight or have failed, in the order of their `send`."""
 
     def __init__(self, clock: Clock, spool: Spool | None = None) -> None:
         self._clock = clock
@@ -64,8 +65,8 @@ class Outbox:
         self._indexes = count(1)
         self._pauses: dict[str, float] = {}  # conversation → not before
         self._pause = 0.0
-        #: To stay within the server's limit instead of being refused. The server's word is what
-        #: counts: other sessions of the account use the same limit. None where there is none.
+        #: Paces messages to avoid refusals. Only the server's own count decides: other sessions of
+        #: the account use the same limit. None if there is no limit.
         self._bucket: TokenBucket | None = None
         self._max_debt = 0.0
         if spool is not None:
@@ -77,7 +78,10 @@ class Outbox:
     @classmethod
     @contextmanager
     def open(cls, path: Path | None, *, clock: Clock) -> Iterator[Outbox]:
-        """Open an outbox, kept in the file at `path` if there is one."""
+        """Open an outbox, stored in the file at `path` if it is given.
+
+        Raises as :meth:`Spool.open` does.
+        """
         if path is None:
             yield cls(clock)
             return
@@ -85,7 +89,10 @@ class Outbox:
             yield cls(clock, spool)
 
     def of(self, sender: str | None) -> tuple[Outgoing, ...]:
-        """Return what waits or has failed of `sender`, or of everybody if that is not known."""
+        """Return the PENDING and FAILED messages of `sender`, or of everyone if it is None.
+
+        Messages without a sender are included.
+        """
         return tuple(
             outgoing
             for outgoing in self._waiting.values()
@@ -95,10 +102,10 @@ class Outbox:
     # -- the program's side ---------------------------------------------------------------------
 
     def add(self, outgoing: Outgoing) -> None:
-        """Put in a new message.
+        """Add a new message.
 
         Raises:
-            ChatError: ``busy``: it is full.
+            ChatError: ``busy``: the outbox is full.
         """
         if len(self._waiting) >= MAX_OUTBOX:
             raise ChatError(
@@ -110,7 +117,7 @@ class Outbox:
             self._spool.add(outgoing)
 
     def retry(self, outgoing: Outgoing) -> bool:
-        """Make a FAILED message the last PENDING one. Return False if it is none."""
+        """Make a FAILED message the last PENDING one. Return False if it is not FAILED."""
         if self._failed(outgoing) is None:
             return False
         del self._waiting[outgoing.cid]
@@ -121,7 +128,7 @@ class Outbox:
         return True
 
     def discard(self, outgoing: Outgoing) -> bool:
-        """Forget a FAILED message. Return False if it is none."""
+        """Forget a FAILED message. Return False if it is not FAILED."""
         if self._failed(outgoing) is None:
             return False
         self._remove(outgoing.cid)
@@ -130,7 +137,8 @@ class Outbox:
     # -- the connection's side ------------------------------------------------------------------
 
     def begin(self, sender: str, limits: Limits) -> None:
-        """A login of `sender`: what had no sender is theirs, and nothing is on its way."""
+        """Begin a login of `sender`: messages without a sender become theirs, and none is in
+        flight."""
         now = self._clock.now()
         if any(outgoing.sender != sender for _, outgoing in self._recent):
             self._recent.clear()
@@ -144,13 +152,13 @@ class Outbox:
         self.connection_lost()
 
     def connection_lost(self) -> None:
-        """What was on its way may not have arrived: it is to be sent again."""
+        """Mark messages in flight to be sent again: they may not have arrived."""
         self._in_flight.clear()
         self._pauses.clear()
         self._pause = 0.0
 
     def next(self, sender: str) -> Outgoing | None:
-        """Return the message to send now, or None; it counts as on its way from here on."""
+        """Return the message to send now, or None; it counts as in flight from here on."""
         now = self._clock.now()
         if now < self._pause or len(self._in_flight) >= WINDOW:
             return None
@@ -164,7 +172,7 @@ class Outbox:
         return None
 
     def wait(self, sender: str) -> float | None:
-        """Return the seconds until :meth:`next` may have one, None if only a change helps."""
+        """Return the seconds until :meth:`next` may return a message; None: only a change helps."""
         now = self._clock.now()
         if len(self._in_flight) >= WINDOW:
             return None
@@ -179,16 +187,16 @@ class Outbox:
         return max(min(starts) - now, self._pause - now, min(wait, MAX_RATE_WAIT), 0.0)
 
     def waiting_since(self) -> float | None:
-        """Return when the oldest that is on its way was sent, or None."""
+        """Return when the oldest message in flight was sent (the clock's seconds), or None."""
         return min(self._in_flight.values(), default=None)
 
     def spend(self) -> None:
-        """Count something said against the server's limit."""
+        """Count a request that is not in the outbox against the server's rate limit."""
         if self._bucket is not None:
             self._bucket.charge(self._clock.now(), max_debt=self._max_debt)
 
     def acknowledge(self, cid: str, sent: Sent) -> Outgoing | None:
-        """The server has it. Return the message, or None if that was known."""
+        """Mark a message as committed. Return it, or None if that was known already."""
         outgoing = self._waiting.get(cid)
         if outgoing is None:
             return None
@@ -199,7 +207,7 @@ class Outbox:
         return outgoing
 
     def refuse(self, cid: str, error: ChatError) -> Outgoing | None:
-        """The server refused it. Return the message if it has FAILED, None if it stays."""
+        """Handle a refusal. Return the message if it has FAILED, None if it stays."""
         outgoing = self._waiting.get(cid)
         if outgoing is None or self._in_flight.pop(cid, None) is None:
             return None
@@ -210,7 +218,7 @@ class Outbox:
             if error.code == ErrorCode.RATE_LIMITED and error.field is None:
                 self._pause = max(self._pause, until)  # the limit is the sender's
             else:
-                self._pauses[_key(outgoing)] = until  # another store may hold the others
+                self._pauses[_key(outgoing)] = until  # the others may be in another store
             return None
         outgoing.become_failed(error)
         self._update(outgoing)
@@ -219,11 +227,11 @@ class Outbox:
     def lost_by_server(
         self, conv: str, epoch: str, kept: Sequence[Message], since: float
     ) -> list[Outgoing]:
-        """The log of `conv` has been replaced, and now ends with `kept` in the history `epoch`:
-        send again what was acknowledged recently and is not in it.
+        """Requeue recently acknowledged messages that the new log of `conv` lacks, and return them.
 
-        Recently is within :data:`RECENT_SECONDS` before `since`. They go where they were among all
-        that was said, so before what is new. Return them.
+        The log was replaced, and now ends with `kept` in the history `epoch`. Recently is within
+        :data:`RECENT_SECONDS` before `since`. The messages return to their positions in the order
+        of sending, so before newer ones.
         """
         cids = {entry.cid for entry in kept}
         head = kept[-1].seq if kept else 0
@@ -242,7 +250,7 @@ class Outbox:
             )
             for outgoing in again:
                 outgoing.become_pending()
-            # Some of what waits may be there because it was lost before.
+            # Some waiting messages may have been lost and requeued before.
             ordered = sorted((*again, *self._waiting.values()), key=attrgetter("outbox_index"))
             self._waiting = {outgoing.cid: outgoing for outgoing in ordered}
             self._rewrite()
@@ -280,7 +288,7 @@ class Outbox:
 
 
 def conversation_key(address: str) -> str:
-    """Return the same for two spellings of one conversation."""
+    """Return a key that is the same for all spellings of a conversation."""
     return unicodedata.normalize("NFKC", address).casefold()
 
 

@@ -1,4 +1,4 @@
-"""One message on its way out."""
+"""One outgoing message."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gochat.protocol.messages import Sent
 
 
 class OutgoingState(StrEnum):
-    """What has become of a message so far."""
+    """The state of an outgoing message."""
 
-    #: Waits to be sent, or for the answer; will be sent again after a cut.
+    #: Waits to be sent, or for the reply; sent again after a reconnect.
     PENDING = "pending"
     #: Committed by the server, at the position in `sent_as`.
     SENT = "sent"
@@ -26,7 +26,7 @@ class OutgoingState(StrEnum):
 
 
 def new_cid() -> str:
-    """Return an id for something to be said, as unique as ids get."""
+    """Return a unique id for a request that writes: a random UUID in hexadecimal."""
     return uuid.uuid4().hex
 
 
@@ -38,10 +38,10 @@ def _now() -> int:
 class Outgoing:
     """A message that this client sends, from :meth:`~gochat.client.Client.send` to its end.
 
-    Read it as you like; only the client changes it, and says so by
-    :class:`~gochat.client.OutgoingChanged`. `cid` is found again in the
-    :class:`~gochat.client.Message` that it becomes. `created` is in milliseconds since the Unix
-    epoch. `sender` is the account it belongs to: None until the first login.
+    Only the client changes it, and reports each change with
+    :class:`~gochat.client.OutgoingChanged`. The :class:`~gochat.client.Message` that it becomes has
+    the same `cid`. `created` is in milliseconds since the Unix epoch. `sender` is the account it
+    belongs to: None until the first login.
     """
 
     to: str
@@ -53,21 +53,21 @@ class Outgoing:
     state: OutgoingState = OutgoingState.PENDING
     error: ChatError | None = None
     sent_as: Sent | None = None
-    #: (The client's) Its place among all that is said, higher for what comes later.
+    #: (Internal) Its position in the order of sending: higher is later.
     outbox_index: int = field(default=0, init=False, repr=False)
     _is_abandoned: bool = field(default=False, init=False, repr=False)
     _settled: anyio.Event | None = field(default=None, init=False, repr=False)
 
     async def sent(self) -> Sent:
-        """Wait until the server has committed the message, and return its place in the log.
+        """Wait until the server has committed the message, and return its position in the log.
 
-        Waits through cuts and restarts of the server, for as long as it takes. Cancelling it
-        cancels the waiting, not the message.
+        Waits through lost connections and restarts of the server, for as long as it takes.
+        Cancelling it cancels the waiting, not the message.
 
         Raises:
             ChatError: the server refused it; the state is FAILED.
-            ConnectionLost: the client was closed before. A message in an outbox with a path will
-                be sent by the next client that opens it.
+            ConnectionLost: the client was closed first. If the outbox has a path, the next client
+                that opens it sends the message.
         """
         while self.state is OutgoingState.PENDING:
             if self._is_abandoned:
@@ -85,19 +85,19 @@ class Outgoing:
         return self.sent_as
 
     def become_sent(self, sent: Sent) -> None:
-        """(The client's) It is in the log."""
+        """(Internal) The message is in the log."""
         self._become(OutgoingState.SENT, None, sent)
 
     def become_failed(self, error: ChatError) -> None:
-        """(The client's) It was refused for good."""
+        """(Internal) The server refused the message for good."""
         self._become(OutgoingState.FAILED, error, None)
 
     def become_pending(self) -> None:
-        """(The client's) It is to be sent, again."""
+        """(Internal) The message is to be sent, or sent again."""
         self._become(OutgoingState.PENDING, None, None)
 
     def abandon(self) -> None:
-        """(The client's) Nobody will send it any more."""
+        """(Internal) The client was closed, and will not send the message."""
         self._is_abandoned = True
         self._wake()
 

@@ -1,4 +1,4 @@
-"""Lists that the server hands out in pages, fetched whole."""
+"""Fetch whole lists that the server returns in pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gochat.errors import ChatError, ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import Conversation, Member, Person, Room
 
-#: Items of a list at most. No server has so many; one that always has more would fill the memory.
+#: The most items in a list. No server has so many; one that always has more would fill memory.
 MAX_LISTED: Final = 100_000
 
 R = TypeVar("R", bound=wire.Reply)
@@ -17,15 +17,15 @@ T = TypeVar("T")
 
 
 class Ask(Protocol):
-    """Sends a request, and returns its reply of the expected type."""
+    """Sends a request, and returns its reply, which is of the type expected."""
 
     async def __call__(self, request: wire.Request, expected: type[R], /) -> R:
-        """Ask. What it raises leaves the function that asks."""
+        """Send the request. Exceptions propagate to the caller of the function that asks."""
         ...
 
 
 async def people(ask: Ask) -> list[Person]:
-    """Return everybody who is online, by name."""
+    """Return everyone who is online, by name."""
     found: list[Person] = []
     while True:
         page = await ask(wire.Who(after=found[-1].name if found else ""), wire.People)
@@ -46,7 +46,7 @@ async def conversations(ask: Ask) -> list[Conversation]:
 
 
 async def rooms(ask: Ask) -> list[Room]:
-    """Return the public rooms and one's own, by name."""
+    """Return the public rooms and the person's own, by name."""
     found: list[Room] = []
     while True:
         page = await ask(wire.Rooms(after=found[-1].room if found else ""), wire.RoomList)
@@ -67,7 +67,7 @@ async def members(ask: Ask, room: str) -> list[Member]:
 
 
 def _add(found: list[T], page: Sequence[T]) -> None:
-    """Add a page to what was found. Raises ChatError: the list does not end."""
+    """Add a page to the list. Raises ChatError if the list does not end."""
     found += page
     if len(found) > MAX_LISTED:
         raise ChatError(ErrorCode.MALFORMED, "the server sent a list that does not end")

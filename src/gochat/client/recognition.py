@@ -1,4 +1,4 @@
-"""Knowing one's own server before it gets anything: see :mod:`gochat.protocol.proof`."""
+"""Recognise the user's own server before sending it anything: see :mod:`gochat.protocol.proof`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read_key(address: Address, path: Path) -> bytes:
     """Return the key of the server that runs now.
 
     Raises:
-        ConnectionLost: there is none, so there is no such server.
+        ConnectionLost: there is no key, so no such server; or it can't be read.
     """
     try:
         return private.read_file(path)
@@ -33,10 +33,10 @@ def read_key(address: Address, path: Path) -> bytes:
 async def recognise(
     ask: Callable[[Ping, type[Pong]], Awaitable[Pong]], address: Address, key: bytes
 ) -> None:
-    """Return if the server has `key`. Nothing but a random challenge is sent.
+    """Return if the server has `key`. Sends nothing but a random challenge.
 
     Raises:
-        ConnectionLost: it has not, or answers something else.
+        ConnectionLost: it does not have the key, or did not answer the challenge.
     """
     challenge = proof.new_challenge()
     try:

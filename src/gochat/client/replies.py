@@ -1,4 +1,4 @@
-"""What a reply means to the one who asked. Pure."""
+"""Interpret the reply to a request. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from gochat.client.options import ClientOptions
 from gochat.errors import ChatError, ErrorCode, MalformedMessage
 from gochat.protocol.messages import Error, HistoryPage, Reply, ServerMessage
 
-#: A server is asked again after this time at the latest (seconds), whatever it says: a wrong one
-#: must not keep a program away for good.
+#: The longest retry delay that is obeyed (seconds): a faulty server must not keep a program away
+#: for good.
 MAX_RETRY_AFTER: Final = 86_400.0
 
 R = TypeVar("R", bound=Reply)
 
 
 def checked(reply: Reply, expected: type[R]) -> R:
-    """Return `reply` if it is of the expected kind.
+    """Return `reply` if it is of the expected type.
 
     Raises:
-        ChatError: the server refused the request, or answered something else.
+        ChatError: the server refused the request, or sent a reply of another type.
     """
     if isinstance(reply, expected):
         return reply
@@ -30,10 +30,10 @@ def checked(reply: Reply, expected: type[R]) -> R:
 
 
 def check_order(payload: ServerMessage) -> None:
-    """Look whether a page is what all that show one rely on.
+    """Check that the entries of a page of history are in order, as all that show them rely on it.
 
     Raises:
-        MalformedMessage: the entries of a page of history are not in the order of seq.
+        MalformedMessage: they are not in the order of seq.
     """
     if isinstance(payload, HistoryPage) and any(
         later.seq <= earlier.seq for earlier, later in pairwise(payload.entries)
@@ -48,10 +48,10 @@ def refusal(reply: Error) -> ChatError:
 
 
 def bounded(retry_after: float | None) -> float | None:
-    """Return the time (seconds) that a server wants to be left alone, as far as that is obeyed."""
+    """Return the delay (seconds) that a server asks for, limited to what is obeyed."""
     return None if retry_after is None else min(retry_after, MAX_RETRY_AFTER)
 
 
 def no_answer(options: ClientOptions) -> str:
-    """Return what to say of a server that did not answer in time."""
+    """Return the error text for a server that did not answer in time."""
     return f"the server gave no answer within {options.request_timeout:g} s"

@@ -1,4 +1,4 @@
-"""What a client does on a connection that is logged in: get the picture, send, fill gaps."""
+"""A client's work on a connection that is logged in: get the snapshot, send, fill gaps."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from gochat.client.timeline import After, Want
 from gochat.errors import ChatError, ConnectionLost, ProtocolError
 from gochat.protocol import messages as wire
 
-#: How long to wait (seconds) before asking again after a refusal that doesn't say.
+#: How long to wait (seconds) before asking again after a refusal without a delay.
 RETRY_AFTER: Final = 1.0
-#: The most entries that the protocol lets one ask for.
+#: The most entries that the protocol allows in a page.
 MAX_PAGE: Final = 200
-#: The least limit on a frame (bytes) that is believed: with less not even lists can be asked for.
+#: The least frame limit (bytes) that is accepted from a server: with less, not even lists can be
+#: requested.
 MIN_FRAME: Final = 16 * 1024
 
 
@@ -49,7 +50,7 @@ class Session:
             return await self._connection.wait_lost()
 
     async def _serve(self) -> None:
-        """Get the picture, then send what waits, until the connection ends."""
+        """Get the snapshot, then send waiting messages, until the connection ends."""
         try:
             await self._synchronise()
             while True:
@@ -57,11 +58,11 @@ class Session:
                 self._send_waiting()
                 await self._wait_for_outbox()
         except ConnectionLost:
-            pass  # `run` hears of it, too
+            pass  # `run` sees it, too
 
     async def _synchronise(self) -> None:
-        # Before the outbox: a conversation with a new history is known by then, so that what is
-        # sent again goes before what is new.
+        # Before the outbox: conversations with a new history are then known, so that messages that
+        # are sent again go before new ones.
         while True:
             known = self._sync_state.inbox.known()
             try:
@@ -95,12 +96,12 @@ class Session:
             if left <= 0:
                 late = no_answer(self._options)
                 self._connection.end(late)
-                raise ConnectionLost(late)  # and don't wait: there is no negative time to sleep
+                raise ConnectionLost(late)  # don't wait: the delay would be negative
             wait = left if wait is None else min(wait, left)
         await wait_at_most(self._sync_state.outbox_changed, wait, self._clock)
 
     async def _fill_gaps(self) -> None:
-        """Fetch what is missing, until the connection ends."""
+        """Fetch missing entries, until the connection ends."""
         try:
             while True:
                 self._sync_state.gap_found = anyio.Event()
@@ -112,10 +113,10 @@ class Session:
                 for conv, want in wants.items():
                     await self._fetch(conv, want)
         except ConnectionLost:
-            pass  # `run` hears of it, too
+            pass  # `run` sees it, too
 
     async def _fetch(self, conv: str, want: Want | None) -> None:
-        """Fetch pages for `conv` as long as `want` is what it wants, and each changes that."""
+        """Fetch pages of `conv` as long as it wants `want`, and each page makes progress."""
         inbox = self._sync_state.inbox
         while want is not None and inbox.wants().get(conv) == want:
             after = want.seq if isinstance(want, After) else None
@@ -129,7 +130,7 @@ class Session:
                 if self._still_wants(conv, want):
                     self._sync_state.show(inbox.skip(conv))
             else:
-                # What answers another question than the one by now would be taken for its answer.
+                # A page for an outdated want would be taken for the answer to the present one.
                 if self._still_wants(conv, want):
                     self._sync_state.show(inbox.fill(conv, page))
             before, want = want, inbox.wants().get(conv)
@@ -141,7 +142,7 @@ class Session:
 
 
 async def wait_at_most(event: anyio.Event, seconds: float | None, clock: Clock) -> None:
-    """Wait for `event`, and no longer than `seconds` by `clock`."""
+    """Wait for `event`, but no longer than `seconds` by `clock`; None is without a limit."""
     if seconds is None:
         await event.wait()
         return

@@ -1,4 +1,5 @@
-"""The outbox's file. SQLite: each change is a transaction, so the file is whole at any moment."""
+"""The outbox's file. SQLite: each change is a transaction, so the file is consistent at any
+moment."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from gochat.errors import ChatError, ConfigError, OutboxInUse
 
 logger = logging.getLogger(__name__)
 
-#: "goch": what the file is, for those who look; and the version of its one table.
+#: "goch": identifies the file; and the version of its one table.
 _APPLICATION_ID: Final = 0x676F6368
 _VERSION: Final = 1
 
@@ -45,16 +46,16 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 class Spool:
     """The messages of an outbox on disk.
 
-    Writes happen in the event loop's thread: some tens of microseconds, since nothing waits for
-    the disk (``synchronous=OFF``; the pages are the operating system's as soon as they are
-    written, and so outlive this process). A write that fails (disk full) is logged and not
-    raised: the message is in memory all the same, and the next write writes all of them.
+    Writes happen in the event loop's thread and take some tens of microseconds, since nothing waits
+    for the disk (``synchronous=OFF``; written pages belong to the operating system, and so outlive
+    this process). A write that fails (disk full) is logged and not raised: the message is still in
+    memory, and the next write writes all of them.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._is_behind = False
-        #: All messages there are, in their order.
+        #: Returns all messages of the outbox, in order.
         self.messages: Callable[[], Iterable[Outgoing]] = list
 
     @classmethod
@@ -63,8 +64,8 @@ class Spool:
         """Open the file at `path`, with mode 600, for this process alone.
 
         Raises:
-            OutboxInUse: another program has it.
-            ConfigError: it can't be opened, belongs to another user, or is something else.
+            OutboxInUse: another program has it open.
+            ConfigError: it can't be opened, belongs to another user, or is not an outbox.
         """
         try:
             private.make_directories(path.parent)
@@ -89,7 +90,7 @@ class Spool:
             yield cls(database)
 
     def load(self) -> list[Outgoing]:
-        """Return all messages in their order."""
+        """Return all messages in order."""
         rows = self._database.execute(
             "SELECT cid, sender, recipient, text, reply_to, created, error_code, error_text"
             " FROM outgoing ORDER BY place"
@@ -97,7 +98,7 @@ class Spool:
         return [_outgoing(*row) for row in rows]
 
     def take_over(self, other: Spool) -> None:
-        """Take all messages of another outbox, behind one's own.
+        """Move all messages of another outbox here, after this one's own.
 
         Raises:
             sqlite3.Error: it can't be written; each message is still in one of the two, or in both.
@@ -105,16 +106,16 @@ class Spool:
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             for outgoing in other.load():
-                # In both, after an end of the process right here: it stays one by its `cid`.
+                # If the process dies here, it is in both: its `cid` prevents a duplicate.
                 self._database.execute(_INSERT + "ON CONFLICT DO NOTHING", _row(outgoing))
         other._database.execute("DELETE FROM outgoing")
 
     def add(self, outgoing: Outgoing) -> None:
-        """Put a message at the end."""
+        """Append a message."""
         self._write(lambda: self._database.execute(_INSERT, _row(outgoing)))
 
     def update(self, outgoing: Outgoing) -> None:
-        """Replace what is known of a message."""
+        """Store the sender and the error of a message."""
         _, sender, *_, code, text = _row(outgoing)
         self._write(
             lambda: self._database.execute(
@@ -124,7 +125,7 @@ class Spool:
         )
 
     def remove(self, cid: str) -> None:
-        """Forget a message."""
+        """Delete a message."""
         self._write(lambda: self._database.execute("DELETE FROM outgoing WHERE cid = ?", (cid,)))
 
     def rewrite(self) -> None:
@@ -151,11 +152,11 @@ class Spool:
 
 
 def gather(paths: Iterable[Path]) -> None:
-    """Bring what is in several outboxes together, in the first of them that no program has open.
+    """Bring the messages of several outboxes together, in the first one that no program has open.
 
-    For programs that run several times, each with an outbox of its own: what one of them has left
-    unsent, the next to start sends. What can't be used is left as it is. Two that gather at once
-    don't meet: each takes the files that the other one has not.
+    For programs that run several times, each with an outbox of its own: the next one to start sends
+    what another left unsent. Outboxes that can't be used are left as they are. Two programs that
+    gather at once don't collide: each takes the files that the other has not.
     """
     with ExitStack() as stack:
         spools = []
@@ -170,8 +171,8 @@ def gather(paths: Iterable[Path]) -> None:
 
 
 def _prepare(database: sqlite3.Connection) -> None:
-    # Exclusive: two programs that each resend the other's messages would be absorbed by the
-    # server, but a message that one of them gave up would be sent by the other.
+    # Exclusive: the server would drop the duplicates of two programs that resend each other's
+    # messages, but one would send a message that the other has discarded.
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     (application_id,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -182,7 +183,7 @@ def _prepare(database: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("it was written by a newer version")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = OFF")
-    database.execute("PRAGMA secure_delete = ON")  # the text of what was sent is not kept
+    database.execute("PRAGMA secure_delete = ON")  # sent texts leave no trace
     database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
 
 

@@ -1,4 +1,4 @@
-"""One login kept alive over many connections."""
+"""Keep one login alive over many connections."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from gochat.errors import ChatError, ConnectionLost, ErrorCode
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import ByeReason, Capability
 
-#: A connection that lasted so long (seconds) was a good one: the next attempts start over.
+#: A connection that lasted this long (seconds) resets the backoff.
 STABLE_AFTER: Final = 10.0
-#: Of the time that the server asks for, by how much more at most: all whom it refused at once
-#: were asked for the same.
+#: The largest random addition to the delay that the server asks for, as a share of it: it may ask
+#: many clients for the same delay at once.
 SPREAD: Final = 0.5
 
 _CAPS: Final = tuple(Capability)
 
-#: The server's last words after which coming back unasked would be wrong: the session was ended,
-#: newer connections of the account have replaced this one (each would replace another for ever),
-#: or the server can't make sense of this client.
+#: The reasons after which the client must not reconnect by itself: the session was revoked, newer
+#: connections of the account have replaced this one (each would replace another for ever), or the
+#: server does not understand this client.
 _FINAL: Final = frozenset({ByeReason.SESSION_REVOKED, ByeReason.REPLACED, ByeReason.PROTOCOL_ERROR})
-#: And those to a client whose request to log in had not arrived in time.
+#: The reasons sent to a client whose login request did not arrive in time.
 _LATE: Final = frozenset({ByeReason.LOGIN_TIMEOUT, ByeReason.FRAME_TIMEOUT})
 
-#: What is asked again, when the server says so, where the server has had too much of it: it changes
-#: nothing that others see, and nobody wants to see an error for having scrolled fast.
+#: Requests that are retried when they are rate limited: they change nothing that others see, and
+#: scrolling fast should not show an error.
 READS: Final = (
     wire.History,
     wire.Search,
@@ -56,7 +56,7 @@ R = TypeVar("R", bound=wire.Reply)
 
 
 class _LoginAttempt:
-    """The program's wish to log in, until it is known how that went."""
+    """The program's request to log in, until its outcome is known."""
 
     def __init__(self, request: wire.Login | wire.Resume) -> None:
         self.request = request
@@ -77,7 +77,7 @@ class _LoginAttempt:
 
 
 class ConnectionSupervisor:
-    """Connects, logs in, and reconnects until closed. :meth:`run` runs all the while."""
+    """Connects, logs in, and reconnects until closed. :meth:`run` must run meanwhile."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class ConnectionSupervisor:
     ) -> None:
         self._address = address
         self._sync_state = sync_state
-        # Made once: reading the authorities takes tens of milliseconds.
+        # Made once: loading the authorities takes tens of milliseconds.
         is_default = address.tls and ssl_context is None
         self._ssl_context = ssl.create_default_context() if is_default else ssl_context
         self._options = options
@@ -104,7 +104,7 @@ class ConnectionSupervisor:
     # -- the program's side ---------------------------------------------------------------------
 
     def close(self) -> None:
-        """Refuse what comes later."""
+        """Close the client: requests from now on raise ConnectionLost."""
         self._is_closed = True
         self._reason = "the client was closed"
         if self._login is not None and not self._login.is_settled:
@@ -118,7 +118,7 @@ class ConnectionSupervisor:
             raise ConnectionLost(self._reason)
 
     async def register(self, name: str, password: str, invite: str | None) -> str:
-        """Create an account, by a connection of its own."""
+        """Create an account, over a connection of its own, and return its name."""
         request = wire.Register(name=name, password=password, invite=invite)
 
         async def register() -> wire.Registered:
@@ -130,7 +130,7 @@ class ConnectionSupervisor:
         return (await self._until_not_busy(register)).name
 
     async def log_in(self, request: wire.Login | wire.Resume) -> None:
-        """Log in, and stay so; return or raise when it is known how that went."""
+        """Log in, and stay logged in; return or raise when the outcome is known."""
         self.check_open()
         if self._sync_state.state is not ConnectionState.OFFLINE:
             raise ChatError(ErrorCode.ALREADY_LOGGED_IN, "you are logged in: log out first")
@@ -146,7 +146,7 @@ class ConnectionSupervisor:
             raise login.error
 
     async def log_out(self) -> None:
-        """Revoke the token, and be offline."""
+        """Revoke the token, and go offline."""
         login, token, connection = self._login, self._sync_state.token, self._connection
         try:
             if connection is not None:
@@ -162,12 +162,12 @@ class ConnectionSupervisor:
                 self._end("logged out", login)
 
     def reconnect_now(self) -> None:
-        """Make the next attempt to connect at once, or as soon as the server lets it."""
+        """Make the next attempt to connect at once, or as soon as the server allows it."""
         if self._pause is not None:
             self._pause.cancel()
 
     async def change_password(self, old: str, new: str) -> bool:
-        """Set a new password, and take the new token. Return whether all other sessions ended."""
+        """Set a new password, and keep the new token. Return whether all other sessions ended."""
         request = wire.ChangePassword(old=old, new=new)
 
         async def change() -> wire.PasswordChanged:
@@ -181,7 +181,8 @@ class ConnectionSupervisor:
         return (await self._until_not_busy(change)).others_ended
 
     async def call(self, request: wire.Request, expected: type[R]) -> R:
-        """Return the reply to `request`, over as many connections as it takes within the time."""
+        """Return the reply to `request`, over as many connections as it takes within the
+        timeout."""
         with anyio.move_on_after(self._options.request_timeout):
             while True:
                 connection = await self._connected()
@@ -197,16 +198,16 @@ class ConnectionSupervisor:
         raise ConnectionLost(no_answer(self._options))
 
     async def send(self, request: wire.Request) -> None:
-        """Send what has no reply, if there is a connection."""
+        """Send a frame without a reply, if there is a connection."""
         await checkpoint()
         if self._connection is not None:
-            with suppress(ChatError):  # too long an address: nobody can be told
+            with suppress(ChatError):  # the address is too long: there is no reply for an error
                 self._connection.send(request)
 
     # -- staying connected ----------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Log in when asked to, until cancelled."""
+        """Log in when requested, until cancelled."""
         while True:
             login = self._login
             if login is not None and not login.scope.cancel_called:
@@ -247,7 +248,8 @@ class ConnectionSupervisor:
             request = wire.Resume(token=token, positions=positions)
 
     async def _wait(self, delay: float, least: float, reason: str, state: ConnectionState) -> None:
-        """Wait before the next attempt. :meth:`reconnect_now` ends that; never before `least`."""
+        """Wait before the next attempt. :meth:`reconnect_now` shortens it, but not below
+        `least`."""
         begun = self._clock.now()
         self._become(state, delay + least, reason)
         try:
@@ -261,13 +263,14 @@ class ConnectionSupervisor:
             await self._clock.sleep(remainder)
 
     def _spread(self, retry_after: float) -> float:
-        """Return how much later than asked to come back, so that not all do at once."""
+        """Return a random addition to the delay that the server asks for, so that clients
+        spread."""
         return self._options.random() * retry_after * SPREAD
 
     async def _live(
         self, request: wire.Login | wire.Resume, login: _LoginAttempt
     ) -> _ConnectionEnd:
-        """Connect, log in, and stay until that ends; return how it did."""
+        """Connect, log in, and stay until the connection ends; return how it ended."""
         connection: Connection | None = None
         begun: float | None = None
         try:
@@ -291,7 +294,7 @@ class ConnectionSupervisor:
     # -- inside ---------------------------------------------------------------------------------
 
     async def _until_not_busy(self, attempt: Callable[[], Awaitable[R]]) -> R:
-        """Repeat `attempt` while the server has too much to do, when it said to come back."""
+        """Repeat `attempt` while the server is busy, after the delay that it asks for."""
         while True:
             try:
                 return await attempt()
@@ -317,7 +320,7 @@ class ConnectionSupervisor:
         self._change()
 
     def _end(self, reason: str, login: _LoginAttempt) -> None:
-        """Be offline, unless another login has been given meanwhile."""
+        """Go offline, unless another login has been requested meanwhile."""
         if not login.is_settled:
             login.settle(ConnectionLost(reason))
         if self._login is login:
@@ -336,7 +339,7 @@ class ConnectionSupervisor:
 
 @dataclass(frozen=True, slots=True)
 class _ConnectionEnd:
-    """How a connection ended; `lasted` counts from the login."""
+    """How a connection ended; `lasted` (seconds) counts from the login."""
 
     error: ChatError | ConnectionLost
     bye: wire.Bye | None
@@ -344,33 +347,33 @@ class _ConnectionEnd:
 
     @property
     def is_final(self) -> bool:
-        """Whether coming back unasked would be wrong."""
+        """Whether the client must not reconnect by itself."""
         if isinstance(self.error, ChatError):
             return self.error.code == ErrorCode.BAD_TOKEN
         return self.bye is not None and self.bye.reason in _FINAL
 
     @property
     def was_not_looked_at(self) -> bool:
-        """Whether the server decided nothing: it had too much to do, or the request came too late,
-        as it does when this program was stopped, or starved of processor time."""
+        """Whether the server decided nothing: it was too busy, or the request came too late, as it
+        does when this program was stopped, or starved of processor time."""
         if isinstance(self.error, ChatError):
             return self.error.code == ErrorCode.BUSY
         return self.bye is not None and self.bye.reason in _LATE
 
     @property
     def is_rate_limited(self) -> bool:
-        """Whether there were too many requests. Of a login that can be too many wrong passwords,
-        which the person should know; of a token it just takes a moment."""
+        """Whether there were too many requests. A login may have been limited for wrong passwords,
+        which the person should see; with a token, waiting is enough."""
         return isinstance(self.error, ChatError) and self.error.code == ErrorCode.RATE_LIMITED
 
     @property
     def revokes_token(self) -> bool:
-        """Whether the token is worth nothing any more."""
+        """Whether the token is no longer valid."""
         return self.is_final and (self.bye is None or self.bye.reason == ByeReason.SESSION_REVOKED)
 
     @property
     def retry_after(self) -> float:
-        """The seconds that the server wants us to stay away."""
+        """The delay in seconds that the server asks for, or 0."""
         if isinstance(self.error, ChatError):
             return self.error.retry_after or 0.0
         return (self.bye and bounded(self.bye.retry_after)) or 0.0

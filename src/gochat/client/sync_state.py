@@ -1,7 +1,7 @@
-"""Where all of a client comes together: what arrives and what goes out, as events in one order.
+"""A client's state: turns what arrives and what is sent into events in one order.
 
-It is the receiver of a connection: what is said here happens in the order of arrival, and nothing
-waits. What has to be waited for is the business of :mod:`gochat.client.session`.
+It is the receiver of a connection: its methods are called in the order of arrival, and none of them
+waits. :mod:`gochat.client.session` does the waiting.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gochat.protocol.messages import Conversation, Limits, Message, Person
 
 
 class SyncState:
-    """Who the client is, its inbox, its outbox, and the events that come of both."""
+    """The client's identity, its inbox, its outbox, and the events that both produce."""
 
     def __init__(self, outbox: Outbox, clock: Clock) -> None:
         self.state = ConnectionState.OFFLINE
@@ -35,18 +35,18 @@ class SyncState:
         self.inbox = Inbox()
         self.outbox = outbox
         self.buffer = EventBuffer()
-        #: Set when there may be something to send; whoever waits for it puts a new one here.
+        #: Set when there may be something to send; the task that waits for it replaces it.
         self.outbox_changed = anyio.Event()
-        #: Set when something is to be fetched; likewise.
+        #: Set when something must be fetched; likewise.
         self.gap_found = anyio.Event()
         self._clock = clock
-        # When the last connection was last good; None while there is one that has caught up.
+        # When a connection was last good; None while there is one that has caught up.
         self._good_until: float | None = 0.0
 
     # -- what arrives ---------------------------------------------------------------------------
 
     def received(self, event: wire.Event) -> None:
-        """Take in what the server says unasked."""
+        """Take in an event from the server."""
         match event:
             case Message():
                 self.show(self.inbox.receive(event))
@@ -55,10 +55,10 @@ class SyncState:
             case wire.Presence() | wire.Marked() | wire.IsTyping() | wire.NewLogin():
                 self.buffer.put([event])
             case wire.Ping() | wire.Bye():
-                pass  # the connection's own
+                pass  # the connection handles them
 
     def replied(self, request: wire.Request, reply: wire.Reply) -> None:
-        """Take in what a reply changes, at its place among the events."""
+        """Take in what a reply changes, in its position among the events."""
         match reply:
             case wire.LoggedIn():
                 self._begin(reply)
@@ -89,14 +89,14 @@ class SyncState:
         conversations: Iterable[Conversation],
         known: set[str],
     ) -> None:
-        """Take in the whole picture: what arrived since the login follows it."""
+        """Take in a complete snapshot; deliver the events since the login after it."""
         conversations = tuple(conversations)
         self.show(self.inbox.picture(conversations, known))
         self._good_until = None
         self.buffer.release([Synchronised(tuple(people), conversations)])
 
     def show(self, shown: Iterable[Message | Reset]) -> None:
-        """Make events of what the inbox shows."""
+        """Deliver what the inbox shows as events."""
         for event in shown:
             self._settle(event.entries if isinstance(event, Reset) else (event,))
             self.buffer.put([event])
@@ -106,10 +106,10 @@ class SyncState:
             self.gap_found.set()
 
     def _settle(self, entries: Iterable[Message]) -> None:
-        """Take note of what one has said that is in the log: it waits for nothing any more.
+        """Acknowledge this person's messages that turn out to be in the log.
 
-        Whatever way an entry comes, it is committed. What would come of sending its message again,
-        an acknowledgement or a refusal, says nothing new.
+        An entry that arrives, in whatever way, is committed: the reply to sending its message
+        again, an acknowledgement or a refusal, adds nothing.
         """
         for entry in entries:
             if entry.from_ == self.name and entry.kind == "text":
@@ -122,7 +122,7 @@ class SyncState:
             self.outbox_changed.set()
 
     def refuse(self, cid: str, error: ChatError) -> None:
-        """The message with this `cid` was refused: for a while, or for good."""
+        """Handle a refusal of the message with this `cid`, temporary or final."""
         outgoing = self.outbox.refuse(cid, error)
         if outgoing is not None:
             self.buffer.put([OutgoingChanged(outgoing)])
@@ -140,31 +140,31 @@ class SyncState:
         self.inbox.begin(reply.name)
         self.outbox.begin(reply.name, reply.limits)
         self.become(ConnectionState.CONNECTED)
-        self.buffer.hold()  # until the picture is there
+        self.buffer.hold()  # until the snapshot is there
 
     # -- what becomes of the connection ---------------------------------------------------------
 
     def become(
         self, state: ConnectionState, retry_in: float | None = None, reason: str = ""
     ) -> None:
-        """Change the state, and say so."""
+        """Change the state, and report it."""
         self.state = state
         self.buffer.put([StateChanged(state, retry_in, reason)])
 
     def connection_lost(self) -> None:
-        """What was under way is not, and no picture is to be waited for."""
+        """Stop waiting for replies and for the snapshot of the lost connection."""
         self.outbox.connection_lost()
         self.buffer.release(())
         if self._good_until is None:
             self._good_until = self._clock.now()
 
     def log_out(self) -> None:
-        """Forget whose it is; the outbox remembers."""
+        """Forget the account; the outbox keeps its messages."""
         self.token = self.token_expires = self.name = None
         self.inbox.forget()
 
     def close(self) -> None:
-        """End the stream of events, and let nobody wait for what will not be sent."""
+        """End the stream of events, and wake the tasks that wait for messages to be sent."""
         self.state = ConnectionState.OFFLINE
         self.buffer.close()
         for outgoing in self.outbox.of(None):

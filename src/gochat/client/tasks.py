@@ -13,9 +13,8 @@ from anyio.abc import TaskGroup
 async def background() -> AsyncIterator[TaskGroup]:
     """Open a task group whose tasks end with the block.
 
-    An error of the block leaves it as it is: the group is for helpers of the block, which is the
-    one place of interest, so there is nothing to be grouped with. An error of a helper is a bug,
-    and does leave in an exception group.
+    An exception of the block leaves it as it is: the tasks are helpers of the block, so there is
+    nothing to group it with. An exception of a helper is a bug, and leaves in an exception group.
     """
     failure: BaseException | None = None
     async with create_task_group() as tasks:

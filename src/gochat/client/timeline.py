@@ -1,8 +1,8 @@
 """The order of one conversation: each entry once, in the order of seq, without gaps. Pure.
 
-A timeline is given what arrives, in any order and as often as it likes: live entries, entries
-built from acknowledgements, pages of history, the server's announcements after a resume. It
-returns what can be shown now, and says what has to be fetched before it can go on.
+A timeline takes in what arrives, in any order and any number of times: live entries, entries built
+from acknowledgements, pages of history, the server's announcements after a resume. It returns what
+can be shown now, and reports what must be fetched before it can go on.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Final, TypeAlias
 from gochat.client.events import Reset
 from gochat.protocol.messages import CaughtUp, HistoryPage, Message
 
-#: If more than this is missing, the newest page replaces what is shown: nobody reads on from where
-#: they were. The same bound as the server's for a resume.
+#: If more entries than this are missing, the newest page replaces what is shown: nobody reads on
+#: from where they were. The same bound as the server's for a resume.
 MAX_MISSED: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """The entries after `seq` are to be fetched."""
+    """Fetch the entries after `seq`."""
 
     seq: int
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest page is to be fetched."""
+    """Fetch the newest page."""
 
 
 Want: TypeAlias = After | Newest
@@ -37,7 +37,7 @@ Want: TypeAlias = After | Newest
 class Timeline:
     """The order of one conversation's entries, as far as it is known.
 
-    It has handed out, or never will, everything up to `position` in the log's history `epoch`.
+    Everything up to `position` in the log's history `epoch` has been delivered, or never will be.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Timeline:
     ) -> None:
         """Start after `position`.
 
-        With `is_estimate` the position is a head seen in passing, which entries on their way may
-        be behind: the first one to arrive then says where to start. With `is_open` nothing is
-        shown until it is known where to start: by :meth:`begin`, or by a page that is fetched.
+        With `is_estimate` the position is a head that may be ahead of entries on their way: the
+        first one to arrive decides where to start. With `is_open` nothing is shown until the start
+        is known: from :meth:`begin`, or from a page that is fetched.
         """
         self.conv = conv
         self.epoch = epoch
@@ -62,22 +62,24 @@ class Timeline:
         self._is_open = is_open
         self._head = position  # the newest seq that is known to exist
         self._ahead: dict[int, Message] = {}  # arrived, but something before it is missing
-        # A page that the server announced instead of what was missed: what came of it so far.
+        # The page that the server announced instead of the missed entries, as far as it has
+        # arrived.
         self._announced: list[Message] | None = None
         self._announced_to = 0
-        # Where it stood before; it stands there again if the page never becomes whole.
+        # Epoch and position before that page; restored if the page is never completed.
         self._before: tuple[str, int] = (epoch, position)
-        # Set when only the newest page can say how it goes on. What arrives meanwhile waits here.
+        # Set when only the newest page can tell how to go on. Entries that arrive meanwhile wait
+        # here.
         self._waiting: deque[Message] | None = None
 
     @property
     def handed_out(self) -> tuple[str, int]:
-        """Return the epoch and the seq from which a resume must go on."""
+        """The epoch and the seq from which a resume must go on."""
         return (self.epoch, self.position) if self._announced is None else self._before
 
     @property
     def want(self) -> Want | None:
-        """What has to be fetched for the timeline to go on, or None."""
+        """What must be fetched for the timeline to go on, or None."""
         if self._waiting is not None:
             return Newest()
         return After(self.position) if self._head > self.position else None
@@ -107,7 +109,7 @@ class Timeline:
         return self.add(entry)
 
     def announce(self, epoch: str, head: int) -> None:
-        """Take note that the log of `epoch` reaches to `head`."""
+        """Record that the log of `epoch` reaches to `head`."""
         if epoch != self.epoch:
             self._wait()
         elif self._waiting is None:
@@ -116,11 +118,11 @@ class Timeline:
                 self._wait()
 
     def doubt(self) -> None:
-        """Take note that the log may be another one: only the newest page can say."""
+        """Record that the log may have been replaced: only the newest page can tell."""
         self._wait()
 
     def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
-        """Take in the server's word on what follows a resume."""
+        """Take in the server's report after a resume."""
         self._ahead.clear()
         self._waiting = None
         self._forget_announced()
@@ -147,13 +149,13 @@ class Timeline:
 
     def _notice_end(self, page: HistoryPage) -> list[Message | Reset]:
         if self._waiting is None and page.entries and page.entries[0].seq > self.position + 1:
-            return self.skip()  # the log itself begins only there
+            return self.skip()  # the log itself begins there
         if not page.entries and not self._ahead:
             self._head = self.position  # what was announced is not there (yet)
         return []
 
     def skip(self) -> list[Message | Reset]:
-        """Go on behind what is missing: it is not to be had."""
+        """Go on after the missing entries: they can't be fetched."""
         self._waiting = None
         self._is_open = False
         if self._ahead:
@@ -196,7 +198,7 @@ class Timeline:
         waiting, self._waiting = self._waiting or (), None
         shown: list[Message | Reset] = []
         if page.epoch == self.epoch and page.head - self.position <= MAX_MISSED:
-            # Of this history after all, and not too far behind: what waited is to be had.
+            # The same history after all, and not too far behind: the waiting entries follow on.
             self._head = max(self._head, page.head)
             waiting = (*(one for one in page.entries if one.seq > self.position), *waiting)
         else:
@@ -206,6 +208,6 @@ class Timeline:
             self._head = max(self.position, page.head)
             shown.append(Reset(self.conv, self.epoch, page.entries))
         for entry in waiting:
-            if entry.epoch == self.epoch:  # the others are of a history that is over
+            if entry.epoch == self.epoch:  # the others belong to a replaced history
                 shown += self.add(entry)
         return shown
