@@ -17,8 +17,8 @@
      └── ConfigError              the configuration can't be used: don't start
           └── OutboxInUse         another program has the outbox open: use another file
 
-:mod:`gochat.server.session` decides what each does to a session, and :func:`gochat.cli.main` what
-each does to a command.
+What each does to a session is decided in :mod:`gochat.server.session`, and what each does to a
+command in :func:`gochat.cli.main`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The command line. One module per command, loaded only when it is the one that runs.
+"""The command line. One module per command, loaded only when that command runs.
 
-Each has ``add_arguments(parser)`` and ``run(args) -> int``. Commands raise; :func:`main` is the one
-place where an exception becomes an exit code and a line of text. ``docs/reference/cli.md`` says
-which.
+Each has ``add_arguments(parser)`` and ``run(args) -> int``. Commands raise; only :func:`main` turns
+an exception into an exit code and a line of text. ``docs/reference/cli.md`` lists them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Final
 from gochat import __version__
 from gochat.errors import ConfigError, GochatError, StoreCorrupt
 
-#: The commands, in the order of the help: module and what it is for.
+#: The commands, in the order of the help: module and summary.
 COMMANDS: Final = {
     "chat": "chat now: start a server if none runs here, then the app",
     "tui": "the app: connect to a server and chat",
@@ -33,10 +32,10 @@ COMMANDS: Final = {
 EXTRAS: Final = {"chat": "server,tui", "tui": "tui", "serve": "server", "db": "server"}
 
 OK: Final = 0
-FAILED: Final = 1  # no server or store answers, the store or the port is in use: it may pass
+FAILED: Final = 1  # no server or store answers, the store or the port is in use: may pass
 USAGE: Final = 2  # argparse's own code too: the command or the configuration is wrong
-CORRUPT: Final = 3  # trying again can't help and may harm: a supervisor must not restart it
-SIGNALLED: Final = 128  # and the signal's number, as shells say it
+CORRUPT: Final = 3  # retrying can't help and may harm: a supervisor must not restart it
+SIGNALLED: Final = 128  # plus the signal's number, as shells do
 INTERRUPTED: Final = SIGNALLED + signal.SIGINT
 
 
@@ -54,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         leaves = [_explain_missing(leaf, command) for leaf in _leaves(error)]
         expected = (GochatError, OSError, KeyboardInterrupt, SystemExit)
         if not all(isinstance(leaf, expected) for leaf in leaves):
-            raise  # a bug: its traceback is what helps
+            raise  # a bug: the traceback helps
         for leaf in leaves:
-            if isinstance(leaf, SystemExit):  # argparse, which has said why; or a signal
+            if isinstance(leaf, SystemExit):  # argparse, which has printed why; or a signal
                 return leaf.code if isinstance(leaf.code, int) else USAGE
         if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
             return INTERRUPTED
@@ -66,16 +65,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_standard_streams() -> None:
-    """Connect those of the standard streams that are closed with the null device.
+    """Connect closed standard streams to the null device.
 
-    Otherwise the first file or connection that is opened takes the place of one, and gets what is
-    meant for it: a traceback in the database, say.
+    Otherwise the first file or connection that is opened takes the place of a stream, and gets its
+    output: a traceback in the database, for example.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest one that is free, so it is this one: those below are open by now.
+            # The lowest free descriptor, so this one: those below are open by now.
             opened = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(opened, True)  # noqa: FBT003 - takes no keywords; for children, too
         if getattr(sys, name) is None:
@@ -86,8 +85,8 @@ def _open_standard_streams() -> None:
 def _signals_unwind() -> Iterator[None]:
     """Make the signals that end a process run its ``finally`` blocks first.
 
-    By default they run none: the terminal would be left as the app had set it up. A command can
-    set handlers of its own meanwhile. What is ignored stays so (``nohup``).
+    By default they run none: the terminal would stay as the app had set it up. A command can set
+    its own handlers meanwhile. Ignored signals stay ignored (``nohup``).
     """
 
     def unwind(number: int, _: object) -> None:
@@ -114,8 +113,8 @@ def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gochat {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    # Only the module of the command that is asked for is loaded: `gochat serve` reads no line of
-    # the app, and the app none of the server.
+    # Only the requested command's module is loaded: `gochat serve` does not load the app, nor the
+    # app the server.
     asked_for = _command(argv)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(
@@ -129,12 +128,12 @@ def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _command(argv: Sequence[str]) -> str:
-    """Return the command that is asked for, or nothing. No option before it takes a value."""
+    """Return the requested command, or an empty text. No option before it takes a value."""
     return next((word for word in argv if not word.startswith("-")), "")
 
 
 def _explain_missing(error: BaseException, command: str) -> BaseException:
-    """Return what to install, where `error` is that a package of an extra is missing."""
+    """If `error` is a missing package of an extra, return an error with what to install."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return error
     package = error.name.partition(".")[0]
@@ -148,7 +147,7 @@ def _explain_missing(error: BaseException, command: str) -> BaseException:
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    # What leaves a nursery is wrapped in a group, also when it is the only one.
+    # A nursery wraps exceptions in a group, even a single one.
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from _leaves(inner)
@@ -174,5 +173,5 @@ def _code(error: BaseException) -> int:
 
 
 def _printable(text: str) -> str:
-    # A server's words may be in it, and the terminal obeys control characters.
+    # It may contain a server's text, and the terminal obeys control characters.
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -1,8 +1,8 @@
 """``gochat chat``: the app, and a server for it if none of this user's runs here yet.
 
-The server that it starts belongs to it: it ends when the app ends, however that happens
-(:mod:`gochat.cli.companion`). Anybody on the machine may have started what listens on the port, so
-a server gets nothing before it has proved to be this user's (:mod:`gochat.protocol.proof`).
+The server that it starts ends when the app ends, however that happens
+(:mod:`gochat.cli.companion`). Anyone on the machine may have started what listens on the port, so
+nothing is sent to a server before it has proved to be this user's (:mod:`gochat.protocol.proof`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from gochat.client.address import Address
 
-#: Where this machine reaches a server that listens on many addresses.
+#: The address at which this machine reaches a server that listens on many addresses.
 _REACHED_AT: Final = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - any
-#: Seconds within which a server that runs must answer, and a new one must be ready: creating the
-#: store on a slow disk, starting Python on a slow machine.
+#: Seconds within which a running server must answer, and a new one must be ready: enough to create
+#: the store on a slow disk, and to start Python on a slow machine.
 ANSWER_TIMEOUT: Final = 5.0
 START_TIMEOUT: Final = 30.0
-#: Seconds that an ending server gets: its own drain, and some.
+#: Seconds that the server gets to stop: its own drain, and some more.
 STOP_TIMEOUT: Final = 15.0
 
 
@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the app on this user's server on this machine.
 
     Raises:
-        GochatError: the server can't be started, or something else has its port.
+        GochatError: the server can't be started, or something else uses its port.
         ConfigError: as `gochat serve` would.
-        StoreCorrupt: the server that was started has met damage in its store and stopped.
+        StoreCorrupt: the server that was started found its store damaged and stopped.
     """
     from gochat.cli import tui
     from gochat.client.address import Address
@@ -71,13 +71,14 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
-    """Make `server` answer: the one of this user that does, or one started with `flags`.
+    """Ensure that this user's server runs at `server`: use the running one, or start one with
+    `flags`.
 
-    Yields whether that one found no store where it looked for one, and made it.
+    Yields whether the started server created a new store. On leaving, a started server is stopped.
 
     Raises:
-        GochatError: it can't be started, or something else has the port, which has got nothing.
-        StoreCorrupt: (on leaving) the one that was started has met damage in its store and stopped.
+        GochatError: it can't be started, or something else uses the port; nothing was sent to it.
+        StoreCorrupt: (on leaving) the server that was started found its store damaged and stopped.
     """
     from gochat import private
     from gochat.cli import CORRUPT
@@ -100,14 +101,14 @@ def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
             f"{server}. For a server of your own choose another port: gochat chat --port "
             f"{server.port % 65535 + 1}"
         )
-    # Appending, also after emptying it: a server before this one may still have a last word.
+    # Append, even after emptying it: a previous server may still be writing to it.
     opened = private.open_file(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, follow=False)
     with open(opened, "ab") as output:  # noqa: PTH123 - a descriptor
         output.truncate(0)
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [
                 *(sys.executable, "-m", "gochat.cli.companion", "serve"),
-                # Somebody looks at an empty terminal: they learn at once that Redis is not up.
+                # The person is looking at an empty terminal: report at once that Redis is down.
                 "--set=store_wait=0",
                 f"--set=key_file={server.key_file}",
                 *flags,
@@ -134,9 +135,10 @@ def running_server(server: Address, flags: list[str]) -> Iterator[bool]:
 
 
 def why_not_own(server: Address) -> str:
-    """Return why what listens there is not known to be this user's server; empty: it has proved it.
+    """Return why the program listening there can't be proved to be this user's server; empty if it
+    can.
 
-    It is sent a random challenge at most.
+    Sends it nothing but a random challenge.
     """
     import ssl
 
@@ -147,7 +149,7 @@ def why_not_own(server: Address) -> str:
     from gochat.errors import ConnectionLost
 
     context = ssl.create_default_context()
-    context.check_hostname = False  # the key says who it is; the app looks at the certificate, too
+    context.check_hostname = False  # the key identifies it; the app checks the certificate, too
     context.verify_mode = ssl.CERT_NONE
     options = ClientOptions(connect_timeout=ANSWER_TIMEOUT, request_timeout=ANSWER_TIMEOUT)
 
@@ -168,7 +170,7 @@ def _is_taken(server: Address) -> bool:
         socket.create_connection((server.host, server.port), ANSWER_TIMEOUT).close()
     except TimeoutError:
         return True
-    except OSError:  # nothing does; or the server will say what is wrong with the address
+    except OSError:  # nothing does; or the server will report what is wrong with the address
         return False
     return True
 
@@ -189,7 +191,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], server: Address, log: Pa
 
 
 def _last_words(log: Path) -> str:
-    """What a server said before it ended; empty if it said nothing."""
+    """Return the last line that a server logged before it ended; empty if there is none."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1].removeprefix("gochat: ") if lines else ""
 

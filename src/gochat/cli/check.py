@@ -1,7 +1,7 @@
-"""``gochat check``: log in, write and log out as people do, to see whether they can.
+"""``gochat check``: log in, write and log out as a person does, to see whether that works.
 
-A ``ping`` is answered by a server whose store is dead. This takes the way of people, through the
-store: the login writes a token, the message goes to the log.
+A server whose store is dead still answers ``ping``. This check uses the store: the login writes a
+token, the message goes to the log.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from gochat.client.address import Address
 
-#: Where the password may be instead of in a file.
+#: The variable that may hold the password instead of a file.
 VARIABLE: Final = "GOCHAT_CHECK_PASSWORD"
-#: The same for each check, so that the first one writes a message and the others are its retries:
-#: checking once a minute must not fill a log.
+#: The same for each check, so that the first one writes a message and all others are its retries:
+#: a check every minute must not fill a log.
 CID: Final = "gochat-check"
 
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Check once; print how long it took and return 0.
 
     Raises:
-        ConfigError: there is no such address, or no password was given.
+        ConfigError: the address is invalid, or no password was given.
         ConnectionLost: the server can't be reached, or did not answer in time.
         ChatError: it refused the login or the message.
     """

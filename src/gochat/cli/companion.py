@@ -1,9 +1,9 @@
-"""A command that runs only as long as the process that started it: ``… companion serve --port 1``.
+"""Run a command only as long as its parent process: ``… companion serve --port 1``.
 
 Its standard input is a pipe that the parent holds open and never writes to. However the parent
-ends, by its own will, by a signal or by a crash, the system closes the pipe, and the command is
-asked to stop. Rejected: a signal handler or ``atexit`` in the parent, which SIGKILL passes by, and
-the "parent death signal", which only Linux has.
+ends, on its own, by a signal or by a crash, the system closes the pipe, and the command is asked
+to stop. Rejected: a signal handler or ``atexit`` in the parent, which SIGKILL bypasses, and the
+"parent death signal", which only Linux has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gochat.cli import main
 
 
 def _stop_with_parent() -> None:
-    # No sys.stdin: a thread that waits in its buffer can't be left behind when Python exits.
+    # Not sys.stdin: a thread blocked on its buffer would keep Python from exiting.
     while os.read(0, 1024):
         pass
     # A Windows process can only be ended by SIGTERM, not asked to drain first.

@@ -58,13 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what is asked.
+    """Run the requested action.
 
     Raises:
-        ConfigError: there is no such store, or the new one can't be made there.
+        ConfigError: there is no such store, or the new one can't be created there.
         StoreUnavailable: it can't be read now, or the disk is full; or a server uses it, and must
             not.
-        StoreCorrupt: it is damaged; what was found is printed. Or a copy is not the same.
+        StoreCorrupt: it is damaged, and the findings are printed; or a copy differs from its
+            source.
     """
     if args.action == "copy":
         return _copy(args)

@@ -1,6 +1,6 @@
-"""How far something is that takes its time: a bar on a terminal, a line now and then elsewhere.
+"""Show the progress of a long operation: a bar on a terminal, a line now and then elsewhere.
 
-On standard error, for standard output has results.
+It goes to standard error, because standard output has results.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
-#: Is called with what is done, how far that is, and how far it goes.
+#: Called with the name of the step, the count done, and the total.
 Advance: TypeAlias = Callable[[str, int, int], None]
 
-#: Per cent between two lines.
+#: Percentage between two lines.
 STEP: Final = 10
 
 
 @contextmanager
 def shown(unit: str) -> Iterator[Advance]:
-    """Show progress inside the block; `unit` is what is counted."""
+    """Show progress inside the block; `unit` names what is counted."""
     if not sys.stderr.isatty():
         yield _Lines(unit)
         return
-    # As it is loaded only here, no other command waits for it.
+    # Loaded only here, so that no other command waits for it.
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -1,9 +1,9 @@
-"""What signals make ``gochat serve`` do.
+"""How ``gochat serve`` handles signals.
 
 ================ ==============================================================================
 SIGTERM, SIGINT  drain and stop; a second one stops at once
-SIGHUP           reload the certificate; stop, if it is the terminal that has gone
-SIGUSR1, SIGUSR2 nothing
+SIGHUP           reload the certificate; stop, if the terminal has gone
+SIGUSR1, SIGUSR2 ignored
 ================ ==============================================================================
 
 Windows has only SIGINT.
@@ -22,7 +22,7 @@ import trio
 
 log = structlog.stdlib.get_logger()
 
-#: Is given the event that says to stop, and the channel that asks to reload; returns an exit code.
+#: Takes the event that requests a stop and the channel that requests reloads; returns an exit code.
 Run: TypeAlias = Callable[[trio.Event, trio.MemoryReceiveChannel[None]], Awaitable[int]]
 
 _HANGUP: Final[signal.Signals | None] = getattr(signal, "SIGHUP", None)
@@ -34,9 +34,9 @@ def is_under_nohup() -> bool:
 
 
 def ignore_requests() -> None:
-    """Ignore the signals that ask a server for something: by default they end the process.
+    """Ignore the signals that ask a server to do something: by default they end the process.
 
-    :func:`until_signalled` takes SIGHUP, before the certificate is read.
+    :func:`until_signalled` handles SIGHUP, before the certificate is read.
     """
     for name in ("SIGHUP", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
@@ -46,19 +46,19 @@ def ignore_requests() -> None:
 async def until_signalled(
     run: Run, *, stops_with_terminal: bool = True, twice_is_at_once: bool = True
 ) -> int:
-    """Run until it returns or a signal says to stop; a second one can mean: at once.
+    """Run until `run` returns; a signal sets its stop event. A second one can stop it at once.
 
-    Not to a worker: a service manager notifies all processes of a service, and then the supervisor
-    notifies its workers once more. Who wants them gone at once kills them.
+    `twice_is_at_once` is False for workers: a service manager signals all processes of a service,
+    and then the supervisor signals its workers once more. To end them at once, kill them.
 
-    The system sends SIGHUP, too, when a terminal closes. A server that was started in it then stops
+    The system also sends SIGHUP when a terminal closes. A server that was started in it then stops
     (unless under nohup, without `stops_with_terminal`): nobody sees it any more, and it would keep
     the port.
     """
     stop, code = trio.Event(), 0
     ask_to_reload, reloads = trio.open_memory_channel[None](1)
     stops_with_terminal = stops_with_terminal and _has_terminal()
-    # Windows has no SIGTERM to receive, but Python accepts its name there.
+    # Windows never delivers SIGTERM, but Python accepts its name there.
     numbers = [signal.SIGINT, signal.SIGTERM, *([] if _HANGUP is None else [_HANGUP])]
     with trio.open_signal_receiver(*numbers) as signals:
         async with trio.open_nursery() as nursery:
@@ -66,7 +66,7 @@ async def until_signalled(
             async def obey() -> None:
                 async for number in signals:
                     if number == _HANGUP and not (stops_with_terminal and not _has_terminal()):
-                        # Unless it is asked to already, or ends.
+                        # Unless a reload is pending already, or the server is ending.
                         with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
                             ask_to_reload.send_nowait(None)
                         continue
@@ -82,7 +82,7 @@ async def until_signalled(
 
 
 def _has_terminal() -> bool:
-    """True while this process has a controlling terminal."""
+    """Return whether this process has a controlling terminal."""
     if os.name != "posix":
         return False
     try:

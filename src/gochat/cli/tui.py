@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the app until the person quits.
 
     Raises:
-        ConfigError: the configuration or the address can't be used, or the terminal.
+        ConfigError: the configuration, the address or the terminal can't be used.
     """
     from gochat.tui.host.terminal import check_terminal, draw_soon
 

@@ -191,7 +191,7 @@ class Outbox:
         return min(self._in_flight.values(), default=None)
 
     def spend(self) -> None:
-        """Count a request that is not in the outbox against the server's rate limit."""
+        """Count a request against the server's rate limit."""
         if self._bucket is not None:
             self._bucket.charge(self._clock.now(), max_debt=self._max_debt)
 

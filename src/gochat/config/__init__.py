@@ -1,14 +1,14 @@
 """The server's configuration: defaults < TOML file < environment < flags.
 
-Each key is a field of :class:`Config` and has its bounds and its reason there, in its `Meta`;
-``docs/reference/configuration.md`` is made from them. One name in four places::
+Each key is a field of :class:`Config`, with its bounds and its reason in its `Meta`;
+``docs/reference/configuration.md`` is generated from them. A key has one name in four places::
 
     limits.burst = 20              [limits] in the file
     GOCHAT_LIMITS_BURST=20         in the environment
     --set limits.burst=20          as a flag
     config.limits.burst            in the program
 
-A configuration that can't be used stops the start: nobody finds a misspelt limit by its absence.
+An invalid configuration prevents the start, so a misspelt limit does not go unnoticed.
 """
 
 from gochat.config.schema import KEYS, Config, Key, Limits, Registration, Tls, default_store_path

@@ -22,7 +22,7 @@ def _within(low: float, high: float, text: str) -> Meta:
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How much anybody may ask of the server. Durations are in seconds."""
+    """The server's limits on clients and connections. Durations are in seconds."""
 
     # Passwords and logins.
     argon2_memory: Annotated[
@@ -327,7 +327,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Registration(Struct, frozen=True, kw_only=True):
-    """Who may get an account."""
+    """Who may create an account."""
 
     mode: Annotated[
         Literal["open", "invite", "closed"],
@@ -359,7 +359,7 @@ class Registration(Struct, frozen=True, kw_only=True):
 
 
 class Tls(Struct, frozen=True, kw_only=True):
-    """Encryption; both keys or neither."""
+    """Encryption: both keys or neither."""
 
     cert: Annotated[
         str,
@@ -372,7 +372,7 @@ class Tls(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """All that can be configured. `Config()` is a server for this machine only."""
+    """The whole configuration. `Config()` is a server for this machine only."""
 
     host: Annotated[
         str,
@@ -435,7 +435,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def default_store_path() -> Path:
-    """Return where the SQLite file lies if no store is configured."""
+    """Return the path of the SQLite file if no store is configured."""
     import platformdirs
 
     return platformdirs.user_data_path("gochat", appauthor=False) / "gochat.db"

@@ -1,4 +1,4 @@
-"""The sources of the configuration, and what is said when one of them is wrong."""
+"""Read the configuration from its sources, and report errors in them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from gochat.errors import ConfigError
 
 T = TypeVar("T")
 
-#: Errors don't repeat what was given here: it may hold a password.
+#: Keys whose values errors don't repeat: they may hold a password.
 _SECRET: Final = frozenset({"store", "registration.invites"})
 
 _BY_VARIABLE: Final = {key.variable: key.name for key in KEYS.values()}
-#: Bytes of a frame that one character can need: a control character, escaped in the payload and
-#: again in the envelope, is `\\\\u0001`; and bytes for what is around the text: reactions, names.
+#: The bytes of a frame that one character can need: a control character, escaped in the payload and
+#: again in the envelope, is `\\\\u0001`; and the bytes for reactions, names and so on.
 ESCAPED: Final = 7
 AROUND_TEXT: Final = 32 * 1024
-#: Whatever waits for the peer lets a mailbox be filled to a quarter (`SHARE` in
-#: server/delivery.py), and then puts a frame into it.
+#: Whatever waits for the peer lets a mailbox fill to a quarter (`SHARE` in server/delivery.py), and
+#: then adds a frame.
 FRAMES_IN_MAILBOX: Final = 4
 #: The file's path can't be in the file.
 CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"
@@ -37,8 +37,8 @@ _FOREIGN: Final = re.compile(r"GOCHAT_(CHECK|CLIENT|TEST|TUI|URL|WORKER)(_|$)")
 
 
 def default_config_path() -> Path:
-    """Return where the configuration file is looked for."""
-    import platformdirs  # not needed by who only wants `Config()`
+    """Return the default path of the configuration file."""
+    import platformdirs  # not needed for `Config()` alone
 
     return platformdirs.user_config_path("gochat", appauthor=False) / "server.toml"
 
@@ -61,15 +61,13 @@ def load_config_and_sources(
     flags: Mapping[str, object] | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> tuple[Config, Mapping[str, str]]:
-    """Return the configuration from all its sources, and where each key comes from that is not
-    left to its default.
+    """Return the configuration from all its sources, and the source of each key that is set.
 
     `path` is the file; without it, the one that GOCHAT_CONFIG names, or the default one if it
-    exists. `flags` are given by their dotted keys, as text or as the key's type; None means "not
-    given". `settings` are those of ``--set``, which override the flags. `environ` is the process's
-    by default. A variable or a flag with an empty value is refused: most often it was meant to
-    come from another variable, which is not set, and the default may be another database or no
-    encryption.
+    exists. `flags` have dotted keys, and values as text or in the key's type; None means "not
+    given". `settings` are those of ``--set``, which override the flags. `environ` defaults to the
+    process's. A variable or a flag with an empty value is refused: it was probably meant to come
+    from another variable that is not set, and the default may be another database or no encryption.
 
     Raises:
         ConfigError: with the file and line, variable or flag, and the key.
@@ -84,9 +82,10 @@ def load_store_url(
     environ: Mapping[str, str] | None = None,
     flag: str | None = None,
 ) -> str:
-    """Return the store's URL, from the sources of :func:`load_config`, without looking at the other
-    keys. They are the server's, and may be right only where it runs: a service manager hands it the
-    path of its private key, say.
+    """Return the store's URL, from the sources of :func:`load_config`, without checking other keys.
+
+    The other keys are the server's, and may be valid only where it runs: a service manager may hand
+    it the path of its private key, for example.
 
     Raises:
         ConfigError: the file can't be read, or its `store` is not a text.
@@ -130,21 +129,21 @@ def _gather(
 
 
 class _Values:
-    """What the sources said so far; a later one overrides an earlier one.
+    """The values collected from the sources; a later one overrides an earlier one.
 
-    With `only`, the name of a key, the others are passed over.
+    With `only`, the name of a key, all others are skipped.
     """
 
     def __init__(self, only: str | None = None) -> None:
         self.only: Final = only
         self._values: dict[str, object] = {}
-        self.sources: dict[str, str] = {}  # where each value was found
+        self.sources: dict[str, str] = {}  # where each value came from
 
     def set(self, name: str, value: object, source: str) -> None:
-        """Check and take a value.
+        """Check and store a value.
 
         Raises:
-            ConfigError: there is no such key, or it does not take this value.
+            ConfigError: the key is unknown, or does not accept this value.
         """
         if self.only not in (None, name):
             return
@@ -157,7 +156,7 @@ class _Values:
         if isinstance(value, Path):
             wanted = str(value)
         try:
-            # Only text is converted to what the key needs: a file that says true means no 1.
+            # Only text is converted to the key's type: true in a file does not mean 1.
             converted = msgspec.convert(wanted, key.type, strict=not isinstance(value, str))
             if isinstance(converted, float) and not math.isfinite(converted):
                 raise msgspec.ValidationError
@@ -171,7 +170,7 @@ class _Values:
         """Return the configuration.
 
         Raises:
-            ConfigError: values that don't go together.
+            ConfigError: some values contradict each other.
         """
         top: dict[str, Any] = {name: v for name, v in self._values.items() if "." not in name}
         for section, struct in SECTIONS.items():
@@ -246,7 +245,7 @@ def _not_empty(value: T, source: str) -> T:
 
 def _read_file(path: Path, values: _Values) -> None:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows begin with a mark
+        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows write a BOM
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -277,10 +276,10 @@ def _read_file(path: Path, values: _Values) -> None:
 
 
 def _find_line(text: str, name: str) -> int | None:
-    """Return the line that sets `name`, as far as one can tell without parsing TOML again.
+    """Return the line that sets `name`, as far as can be found without parsing TOML again.
 
     tomllib keeps no positions. This finds what people write: ``[section]`` and ``key =``, quoted
-    or dotted; not what stands inside an inline table, whose own line it returns instead.
+    or dotted. For a key inside an inline table it returns the table's line.
     """
     section, fallback = "", None
     for number, line in enumerate(text.splitlines(), 1):
@@ -304,9 +303,9 @@ def _plain(key: str) -> str:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    """Return the names nearest to one that is unknown, to put behind the error."""
+    """Return a suggestion of known names close to an unknown one, to append to the error."""
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.75)
-    # Right, but in the wrong section or in none.
+    # A known key, but in the wrong section or in none.
     near += [k for k in known if k.rpartition(".")[2] == name.rpartition(".")[2] and k not in near]
     return f"; did you mean {' or '.join(near)}?" if near else ""
 

@@ -1,1 +1,1 @@
-"""The wire, without I/O: frames, payloads and the codec between them."""
+"""The wire protocol, without I/O: frames, payloads and the codec between them."""

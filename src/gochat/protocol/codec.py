@@ -1,7 +1,7 @@
-"""Payloads to frames and back. Pure; no I/O.
+"""Encode payloads as frames, and decode them. Pure; no I/O.
 
 The envelope is ``{"msg_type": str, "msg_data": str}``, where ``msg_data`` is the JSON text of the
-payload, inside a JSON string. Decoding accepts a payload or raises
+payload, inside a JSON string. Decoding returns a payload or raises
 :exc:`~gochat.errors.ProtocolError`, and nothing else, in time linear in the frame's size.
 """
 
@@ -16,8 +16,8 @@ from gochat.errors import MalformedMessage, UnknownMessageType
 from gochat.protocol.framing import frame
 from gochat.protocol.messages import Payload, Request, RequestId, ServerMessage
 
-#: JSON nested deeper than this is refused: no payload needs more than four levels, and a decoder
-#: that recurses must not be driven to its limit by a peer.
+#: JSON nested deeper than this is refused: no payload needs more than four levels, and a peer must
+#: not drive a recursive decoder to its limit.
 MAX_DEPTH: Final = 16
 
 
@@ -36,16 +36,16 @@ _encoder: Final = msgspec.json.Encoder()
 _envelope_decoder: Final = msgspec.json.Decoder(Envelope)
 _request_id_decoder: Final = msgspec.json.Decoder(_RequestIdOnly)
 
-# For counting depth, an object is as good as an array, and all that is no bracket is in the way.
+# To count depth, objects are turned into arrays, and all other bytes are dropped.
 _AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKET: Final = bytes(set(range(256)) - set(b"{}[]"))
 
 
 def encode(payload: Payload) -> bytes:
-    """Return `payload` as one whole frame, its length in front.
+    """Return `payload` as one complete frame, including its length prefix.
 
     Raises:
-        MalformedMessage: a text holds half of a surrogate pair, which UTF-8 can't carry.
+        MalformedMessage: a text contains half of a surrogate pair, which UTF-8 can't encode.
     """
     try:
         data = _encoder.encode(payload).decode()
@@ -58,14 +58,14 @@ P = TypeVar("P", bound=Payload)
 
 
 class _Codec(Generic[P]):
-    """Decodes one direction: the payloads that may arrive there."""
+    """Decodes the payloads of one direction."""
 
     def __init__(self, types: Iterable[type[P]]) -> None:
         self._decoders = {t.msg_type: msgspec.json.Decoder(t) for t in types}
 
     def decode(self, body: bytes) -> P:
         try:
-            body.decode()  # msgspec skips what it does not know, and so would not see bad UTF-8
+            body.decode()  # msgspec skips unknown fields, and would miss invalid UTF-8 in them
             _check_depth(body)
             envelope = _envelope_decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -94,20 +94,23 @@ def decode_request(body: bytes) -> Request:
     """Return the request in a frame's `body`.
 
     Raises:
-        MalformedMessage: no envelope, or `msg_data` does not fit the type.
-        UnknownMessageType: the type is none that a client sends.
+        MalformedMessage: it is not an envelope, or `msg_data` does not fit the type.
+        UnknownMessageType: the type is not one that a client sends.
     """
     return _requests.decode(body)
 
 
 def decode_server_message(body: bytes) -> ServerMessage:
-    """Return the reply or event in a frame's `body`. Raises as :func:`decode_request` does; a
-    client ignores :exc:`~gochat.errors.UnknownMessageType`, which a newer server may cause."""
+    """Return the reply or event in a frame's `body`.
+
+    Raises as :func:`decode_request` does. A client ignores
+    :exc:`~gochat.errors.UnknownMessageType`, which a newer server may cause.
+    """
     return _server_messages.decode(body)
 
 
 def _request_id(data: bytes) -> str | None:
-    """The request's id where at least that can be read, so that its sender gets an answer to it."""
+    """Return the request's id if at least that can be read, so that its sender gets a reply."""
     try:
         return _request_id_decoder.decode(data).request_id
     except msgspec.MsgspecError:
@@ -115,13 +118,15 @@ def _request_id(data: bytes) -> str | None:
 
 
 def _check_depth(text: bytes) -> None:
-    """Raise MalformedMessage if `text` nests deeper than MAX_DEPTH. Looks at each byte a fixed
-    number of times, whatever it is, and never recurses."""
+    """Raise MalformedMessage if `text` nests deeper than MAX_DEPTH.
+
+    Looks at each byte a fixed number of times, whatever the text, and never recurses.
+    """
     if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
-        return  # the common case: not that many brackets at all
-    # Without escaped backslashes and quotes, each quote begins or ends a string, so that every
-    # second piece is outside of strings. What is no JSON may be cut elsewhere, but only behind
-    # the place where the JSON decoder stops.
+        return  # the common case: not that many brackets
+    # Without escaped backslashes and quotes, each quote begins or ends a string, so every second
+    # piece is outside of strings. Invalid JSON may be split elsewhere, but only after the point
+    # where the JSON decoder stops.
     outside = text.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
     brackets = b"".join(outside).translate(_AS_SQUARE, _NO_BRACKET)
     for _ in range(MAX_DEPTH):

@@ -1,7 +1,7 @@
 """Frames: a 4-byte big-endian length N, then N bytes. Pure; no I/O.
 
-The length is checked as soon as its four bytes are there, before anything is allocated for the
-body: a peer can make a decoder hold at most one frame and what one read brought with it.
+The length is checked as soon as its four bytes have arrived, before anything is allocated for the
+body: a peer can make a decoder hold at most one frame plus the rest of one read.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from typing import Final
 from gochat.errors import ErrorCode, FrameError
 
 HEADER_SIZE: Final = 4
-#: The default bound on a frame's body, in bytes. Large enough for a page of history, small enough
-#: that a thousand connections which each hold back one frame cost 64 MiB and no more.
+#: The default bound on a frame's body, in bytes. Large enough for a page of history; a thousand
+#: connections that each withhold the end of a frame cost at most 64 MiB.
 MAX_FRAME_SIZE: Final = 64 * 1024
 
 
 def frame(body: bytes) -> bytes:
-    """Return `body` with its length in front. The caller keeps it within the peer's limit."""
+    """Return `body` with its length prefix. The caller keeps it within the peer's limit."""
     return len(body).to_bytes(HEADER_SIZE, "big") + body
 
 
 class FrameDecoder:
-    """Cuts a stream of bytes, split anywhere, into frame bodies.
+    """Splits a stream of bytes, cut anywhere, into frame bodies.
 
     Feed it with :meth:`receive_data`, then call :meth:`next_frame` until it returns None. After a
     :exc:`~gochat.errors.FrameError` the stream can't be read any further: every later call of
-    :meth:`next_frame` raises the same error, and nothing is kept of what still arrives.
+    :meth:`next_frame` raises the same error, and data that still arrives is discarded.
     """
 
     __slots__ = ("_buffer", "_error", "_max_frame_size", "_start")
@@ -34,20 +34,21 @@ class FrameDecoder:
     def __init__(self, max_frame_size: int = MAX_FRAME_SIZE) -> None:
         self._max_frame_size = max_frame_size
         self._buffer = bytearray()
-        self._start = 0  # what lies before it in the buffer has been handed out
+        self._start = 0  # the bytes before it have been returned
         self._error: FrameError | None = None
 
     @property
     def is_mid_frame(self) -> bool:
-        """True while a part of a frame has arrived: the time to hold its sender to a deadline.
+        """True while part of a frame has arrived: its sender is then held to a deadline.
 
-        Of use after :meth:`next_frame` has returned None; before, whole frames count, too.
+        Only meaningful after :meth:`next_frame` has returned None; before, complete frames count,
+        too.
         """
         return self._start < len(self._buffer)
 
     @property
     def size(self) -> int:
-        """How many bytes have arrived that were not handed out yet, with their headers."""
+        """How many bytes have arrived that were not returned yet, including headers."""
         return len(self._buffer) - self._start
 
     def receive_data(self, data: bytes) -> None:
@@ -60,7 +61,7 @@ class FrameDecoder:
         self._buffer += data
 
     def next_frame(self) -> bytes | None:
-        """Return the next whole frame's body, or None when more bytes are needed.
+        """Return the next complete frame's body, or None if more bytes are needed.
 
         Raises:
             FrameError: the next length is zero or over the limit.

@@ -1,8 +1,8 @@
 """The payloads: one struct per ``msg_type``, in three tagged unions.
 
 :data:`Request` is what a client sends, :data:`Reply` what answers one request, :data:`Event` what
-the server says unasked. The tag is not in the payload but in the envelope; ``msg_type`` of a class
-is its tag. ``docs/reference/protocol.md`` is the normative text, with every bound.
+the server sends unasked. The tag is not in the payload but in the envelope; a class has its tag in
+``msg_type``. ``docs/reference/protocol.md`` is the normative text, with every bound.
 
 Conventions: times are integers, milliseconds since the Unix epoch. A conversation is named as the
 person sees it: ``#lobby``, ``#room``, or ``@name`` for the private one with *name*. Unknown fields
@@ -22,31 +22,31 @@ LOBBY: Final = "#lobby"
 Int: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 #: The number of an entry in its conversation: they count from 1.
 Seq: TypeAlias = Annotated[int, Meta(ge=1, le=2**53 - 1)]
-#: A moment, in milliseconds since the Unix epoch. It ends a day before the year 9999 does, so that
-#: it is a date in every time zone.
+#: A moment, in milliseconds since the Unix epoch. The maximum is a day before the end of the year
+#: 9999, so that it is a date in every time zone.
 MAX_TIME: Final = 253_402_214_400_000
 Time: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_TIME)]
 #: A time span, at most a year. Infinity and NaN are not JSON, but 1e308 is.
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
-#: A correlation id: the client's choice, echoed.
+#: A correlation id: chosen by the client, and echoed.
 RequestId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
-#: A client's id for one thing it says, unique per sender; a retry carries the same.
+#: A client's id for one log entry that it writes, unique per sender; a retry carries the same.
 Cid: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
-#: A name, conversation, token, invite or emoji as it arrives; the rules check it further.
+#: A name, conversation, token, invite or emoji as it arrives; the chat's rules check it further.
 ShortText: TypeAlias = Annotated[str, Meta(max_length=256)]
 PageSize: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
 
 
 class Capability(StrEnum):
-    """What a client can list in ``caps`` at login, to be sent more than the six functions need."""
+    """What a client can list in ``caps`` at login, to receive more than the six functions need."""
 
-    #: ``sent`` for everything it says, asked for by a ``request_id`` or not.
+    #: ``sent`` for everything it writes, with or without a ``request_id``.
     ACKS = "acks"
     #: Log entries of every kind (edits, reactions, joins …), so that `seq` has no gaps for it.
     LOG = "log"
     #: ``ping``, to be answered by ``pong`` in time.
     HEARTBEAT = "heartbeat"
-    #: ``marked`` when another session of the account has read something, or its level changed.
+    #: ``marked`` when another session of the account moved a read marker or changed a level.
     MARKERS = "markers"
     #: ``typing``.
     TYPING = "typing"
@@ -55,7 +55,7 @@ class Capability(StrEnum):
 
 
 class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What every payload is: immutable, and tagged by its class."""
+    """The base of every payload: immutable, and tagged by its class."""
 
     msg_type: ClassVar[str]
 
@@ -70,7 +70,7 @@ class _Reply(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
 #: What a person wants to be notified of in a conversation.
 Level: TypeAlias = Literal["all", "mentions", "none"]
-#: Whether those who join a room read what was written before.
+#: Whether people who join a room can read older entries.
 HistorySetting: TypeAlias = Literal["shown", "hidden"]
 
 
@@ -78,7 +78,7 @@ HistorySetting: TypeAlias = Literal["shown", "hidden"]
 
 
 class Position(Struct, frozen=True, kw_only=True):
-    """How far a client has read the log of one conversation: it has everything up to `seq`."""
+    """How far a client has read the log of one conversation: it has every entry up to `seq`."""
 
     conv: ShortText
     epoch: ShortText
@@ -86,7 +86,7 @@ class Position(Struct, frozen=True, kw_only=True):
 
 
 class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Somebody who is online. `away` is their notice while they are away."""
+    """A person who is online. `away` is their notice while they are away."""
 
     name: str
     away: str | None = None
@@ -95,10 +95,10 @@ class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A conversation as one person sees it.
 
-    `head` is the newest seq in the log, `read` the person's read marker, `unread` the messages of
-    others after it and `mentions` those that name the person. `level` is what the person wants to
-    be told of. `topic`, `operator`, `private`, `history` and `floor` are of rooms: entries up to
-    `floor` are hidden from the person.
+    `head` is the newest seq in the log, `read` the person's read marker, `unread` the number of
+    other people's messages after it, and `mentions` the number of those that mention the person.
+    `level` is what the person wants to be notified of. `topic`, `operator`, `private`, `history`
+    and `floor` belong to rooms: entries up to `floor` are hidden from the person.
     """
 
     conv: str
@@ -116,7 +116,7 @@ class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A room in the list of rooms. `joined` says whether the person who asked is a member."""
+    """A room in the list of rooms. `joined`: the person who asked is a member."""
 
     room: str
     topic: str = ""
@@ -126,7 +126,7 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A member of a room, since when they are (milliseconds since the Unix epoch)."""
+    """A member of a room; `since` is when they joined (milliseconds since the Unix epoch)."""
 
     name: str
     since: Time
@@ -135,7 +135,7 @@ class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """The server's limits that a client can stay within by itself."""
+    """The server's limits that a client can respect by itself."""
 
     frame_bytes: Int
     text_chars: Int
@@ -153,7 +153,8 @@ EntryKind: TypeAlias = Literal[
 
 
 class Reaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How often `emoji` was given, by whom (the first ten), and whether by the reader."""
+    """How often `emoji` was given, by whom (the first ten), and whether the reader gave it
+    (`me`)."""
 
     emoji: str
     count: Int
@@ -172,27 +173,27 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     ========== ==================== ============================================
     text       seq it replies to    the message
     edit       seq it changes       the new text
-    delete     seq it takes back    empty
+    delete     seq it deletes       empty
     react      seq it reacts to     the emoji
     unreact    seq it reacted to    the emoji
     create     –                    ``public`` or ``private``
     join       –                    empty
     leave      –                    empty
-    invite     –                    the name of who is invited
-    kick       –                    the name of who is removed
+    invite     –                    the name of the person invited
+    kick       –                    the name of the person removed
     topic      –                    the new topic
-    operator   –                    the name of who becomes an operator
-    member     –                    the name of the operator who no longer is one
+    operator   –                    the name of the new operator
+    member     –                    the name of the former operator
     access     –                    ``public`` or ``private``
     history    –                    ``shown`` or ``hidden``
     ========== ==================== ============================================
 
-    In replies to `History`, `Search` and after `Resume` a ``text`` entry is given as it reads now:
-    `edited` is the seq of the edit whose text it has, `deleted` says that it was taken back, and
-    `reactions` are those at that moment. An ``edit`` that is `deleted` has lost its text: a later
-    one, or a deletion, follows. `cid` is the sender's, for their own devices.
+    In replies to `History`, `Search` and after `Resume` a ``text`` entry is given in its present
+    form: `edited` is the seq of the edit whose text it has, `deleted` means that it was deleted,
+    and `reactions` are those at that moment. An ``edit`` that is `deleted` has lost its text: a
+    later edit, or a deletion, follows. `cid` is the sender's, for their own devices.
 
-    An ``edit``, ``react`` or ``unreact`` of a message that is hidden from the reader, for they
+    An ``edit``, ``react`` or ``unreact`` of a message that is hidden from the reader, because they
     joined after it, is `deleted`, and has no text.
     """
 
@@ -234,7 +235,7 @@ class Login(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Resume(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Log in by a session token, and be sent what was missed since `positions`.
+    """Log in with a session token, and receive what was missed since `positions`.
 
     Answered by `LoggedIn`, then one `CaughtUp` for each position, each followed by the entries
     that it announces.
@@ -247,15 +248,15 @@ class Resume(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Logout(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Leave: revokes the token, which ends all connections that hold it; this one may log in again.
-    Answered by `LoggedOut`."""
+    """Log out: revokes the token, which ends all connections that use it; this one may log in
+    again. Answered by `LoggedOut`."""
 
     msg_type: ClassVar[str] = "logout"
 
 
 class ChangePassword(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Set a new password. Every token of the account is revoked, and its other sessions end.
-    Answered by `PasswordChanged`, which brings a new token."""
+    Answered by `PasswordChanged`, which has a new token."""
 
     msg_type: ClassVar[str] = "change_password"
     old: str
@@ -263,7 +264,7 @@ class ChangePassword(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Who(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Who is online, by name, from after `after`. Answered by `People`."""
+    """List who is online, by name, from after `after`. Answered by `People`."""
 
     msg_type: ClassVar[str] = "who"
     after: ShortText = ""
@@ -271,14 +272,14 @@ class Who(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Away(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Set the away notice, or take it back with null. Answered by `Ok`."""
+    """Set the away notice, or clear it with null. Answered by `Ok`."""
 
     msg_type: ClassVar[str] = "away"
     text: ShortText | None = None
 
 
 class Send(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Say something to everyone (``#lobby``), a room or a person. Answered by `Sent`."""
+    """Send a message to everyone (``#lobby``), a room or a person. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "send"
     to: ShortText
@@ -298,7 +299,7 @@ class Edit(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Delete(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Take back one's own message (an operator: anybody's in the room). Answered by `Sent`."""
+    """Delete one's own message (operators: anyone's in the room). Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "delete"
     to: ShortText
@@ -307,7 +308,8 @@ class Delete(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class React(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """React to a message with an emoji, or with ``on=false`` take that back. Answered by `Sent`."""
+    """React to a message with an emoji, or remove the reaction with ``on=false``. Answered by
+    `Sent`."""
 
     msg_type: ClassVar[str] = "react"
     to: ShortText
@@ -318,10 +320,10 @@ class React(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class History(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """A page of a conversation's log. Answered by `HistoryPage`.
+    """Get a page of a conversation's log. Answered by `HistoryPage`.
 
-    At most one of `before`, `after` (both exclusive) and `around` is given; without any, the
-    newest page.
+    Give at most one of `before`, `after` (both exclusive) and `around`; without any, the
+    newest page is returned.
     """
 
     msg_type: ClassVar[str] = "history"
@@ -333,7 +335,7 @@ class History(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Search(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Find messages that contain `query`, newest first, in `conv` or in all one may read.
+    """Find messages that contain `query`, newest first, in `conv` or in everything readable.
 
     Answered by `Found`. `cursor` is from the previous page.
     """
@@ -346,7 +348,8 @@ class Search(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Conversations(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """The person's conversations, by name, from after `after`. Answered by `ConversationList`."""
+    """List the person's conversations, by name, from after `after`. Answered by
+    `ConversationList`."""
 
     msg_type: ClassVar[str] = "conversations"
     after: ShortText = ""
@@ -370,15 +373,15 @@ class SetLevel(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Typing(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Tell the others that one is typing; at most one every 3 s is passed on. Not answered unless
-    it has a `request_id`."""
+    """Notify the others that the person is typing; at most one every 3 s is passed on. Not answered
+    unless it has a `request_id`."""
 
     msg_type: ClassVar[str] = "typing"
     to: ShortText
 
 
 class CreateRoom(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Create a room and be its first member and operator. Answered by `Sent`."""
+    """Create a room and become its first member and operator. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "create_room"
     room: ShortText
@@ -388,7 +391,7 @@ class CreateRoom(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Join(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Become a member of a public room, or of one that one was invited to. Answered by `Sent`."""
+    """Join a public room, or one that the person was invited to. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "join"
     room: ShortText
@@ -404,7 +407,7 @@ class Leave(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Invite(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Invite somebody to a room. Answered by `Sent`."""
+    """Invite a person to a room. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "invite"
     room: ShortText
@@ -413,7 +416,7 @@ class Invite(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Kick(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Remove somebody from a room (operators). Answered by `Sent`."""
+    """Remove a person from a room (operators). Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "kick"
     room: ShortText
@@ -443,8 +446,8 @@ class SetOperator(_Request, frozen=True, kw_only=True, omit_defaults=True):
 class SetAccess(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Make a room private (by invitation only) or public (operators). Answered by `Sent`.
 
-    `history` is required to make a private room public: whether those who join then read what was
-    written before.
+    `history` is required to make a private room public: whether people who join then can read
+    older entries.
     """
 
     msg_type: ClassVar[str] = "set_access"
@@ -455,8 +458,8 @@ class SetAccess(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SetHistory(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Choose whether those who join a private room from now on read what was written before
-    (operators). Answered by `Sent`."""
+    """Choose whether people who join a private room from now on can read older entries (operators).
+    Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "set_history"
     room: ShortText
@@ -465,7 +468,8 @@ class SetHistory(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Rooms(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Public rooms and one's own, by name, from after `after`. Answered by `RoomList`."""
+    """List the public rooms and the person's own, by name, from after `after`. Answered by
+    `RoomList`."""
 
     msg_type: ClassVar[str] = "rooms"
     after: ShortText = ""
@@ -473,7 +477,7 @@ class Rooms(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Members(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """The members of a room, by name, from after `after`. Answered by `MemberList`."""
+    """List the members of a room, by name, from after `after`. Answered by `MemberList`."""
 
     msg_type: ClassVar[str] = "members"
     room: ShortText
@@ -484,7 +488,7 @@ class Members(_Request, frozen=True, kw_only=True, omit_defaults=True):
 class Ping(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Ask for a sign of life. Either side may send it; answered by `Pong`. Any state.
 
-    `challenge` asks the server to prove that it is the one of this user.
+    `challenge` asks the server to prove that it belongs to this user.
     """
 
     msg_type: ClassVar[str] = "ping"
@@ -492,7 +496,7 @@ class Ping(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Pong(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """The sign of life; echoes the `request_id`. `proof` answers a challenge."""
+    """Answer a ping, with its `request_id`. `proof` answers a challenge."""
 
     msg_type: ClassVar[str] = "pong"
     proof: ShortText | None = None
@@ -502,15 +506,15 @@ class Pong(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ok(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """Done, and nothing more to say."""
+    """Done; there is nothing to report."""
 
     msg_type: ClassVar[str] = "ok"
 
 
 class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """A request was refused. Nothing of it happened; only ``unavailable`` can't know.
+    """A request was refused, and had no effect; only after ``unavailable`` is that unknown.
 
-    `code` is for programs, `text` for people. `retry_after` (seconds) is there when trying again
+    `code` is for programs, `text` for people. `retry_after` (seconds) is given if trying again
     can help; `field` names the request's field at fault; `cid` is the refused request's.
     """
 
@@ -523,16 +527,16 @@ class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Registered(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """The account exists; `name` is its form as others see it."""
+    """The account exists; `name` is the name as others see it."""
 
     msg_type: ClassVar[str] = "registered"
     name: str
 
 
 class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """The connection speaks for `name` from here on, and events arrive.
+    """The connection is logged in as `name`, and events arrive.
 
-    `token` resumes the session until `expires`. `heartbeat` is the interval in seconds in which
+    `token` resumes the session until `expires`. `heartbeat` is the interval in seconds at which
     the server pings. `server` is the server's software and version.
     """
 
@@ -546,15 +550,15 @@ class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LoggedOut(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """The connection speaks for nobody, as when it was new."""
+    """The connection is logged out, as when it was new."""
 
     msg_type: ClassVar[str] = "logged_out"
 
 
 class PasswordChanged(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """The new password holds; every older token is refused from here on.
+    """The new password is valid; every older token is refused from here on.
 
-    `others_ended`: no other session of the account is there any more; false if that is not known.
+    `others_ended`: all other sessions of the account have ended; false if that is unknown.
     """
 
     msg_type: ClassVar[str] = "password_changed"
@@ -564,7 +568,8 @@ class PasswordChanged(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class People(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """A page of who is online; `total` counts all; `more` says that the last name has followers."""
+    """A page of who is online; `total` counts everyone; `more`: there are names after the last
+    one."""
 
     msg_type: ClassVar[str] = "people"
     people: tuple[Person, ...]
@@ -573,7 +578,7 @@ class People(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Sent(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """What was said is committed at this place in the log. `dup`: it already was (same `cid`)."""
+    """The entry is committed at this position in the log. `dup`: it already was (same `cid`)."""
 
     msg_type: ClassVar[str] = "sent"
     to: str
@@ -587,7 +592,7 @@ class Sent(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """Entries in the order of `seq`, contiguous. `head` is the newest seq of the log.
 
-    `older` and `newer` say whether there is more on that side. A page ends early where the
+    `older` and `newer` say whether there are more on that side. A page ends early where the
     next entry would not fit the frame. Entries up to `floor` are hidden from the person.
     """
 
@@ -602,10 +607,10 @@ class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Found(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """Messages that match, newest first, as they read now.
+    """Messages that match, newest first, in their present form.
 
-    `cursor` asks for the next page; null: there is none. A page may hold fewer than were asked for,
-    or nothing, and have a cursor: the server has looked through as much as it does at once.
+    `cursor` asks for the next page; null: there is none. A page may hold fewer hits than requested,
+    or none, and have a cursor: the server stops after searching a bounded number of messages.
     """
 
     msg_type: ClassVar[str] = "found"
@@ -645,8 +650,8 @@ class MemberList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 class CaughtUp(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """After `Resume`: the entries after `seq` up to `head` follow at once, as messages.
 
-    With ``recovered=false`` there were too many, or the client's epoch was another: what follows
-    is the newest page, and what lies before it is fetched by `History`.
+    With ``recovered=false`` there were too many, or the client's epoch was another one: the newest
+    page follows, and `History` fetches what lies before it.
     """
 
     msg_type: ClassVar[str] = "caught_up"
@@ -660,8 +665,8 @@ class CaughtUp(Payload, frozen=True, kw_only=True, omit_defaults=True):
 class Presence(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """Who came online (or changed the away notice) and who left, since the last of these.
 
-    Sent to everybody, changes of up to 100 ms together. Somebody in both has left and come back,
-    or the reverse; `online` is then the truth.
+    Sent to everyone; combines the changes of up to 100 ms. A person in both lists has left and come
+    back, or the reverse; `online` then holds.
     """
 
     msg_type: ClassVar[str] = "presence"
@@ -670,7 +675,7 @@ class Presence(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Marked(Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """The person's marker or level in a conversation changed (here or on another device)."""
+    """The person's read marker or level in a conversation changed (here or on another device)."""
 
     msg_type: ClassVar[str] = "marked"
     conv: str
@@ -681,7 +686,7 @@ class Marked(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class IsTyping(Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """`from` is typing in `to` (read as in `Message`); it lapses after 6 s."""
+    """`from` is typing in `to` (read as in `Message`); expires after 6 s."""
 
     msg_type: ClassVar[str] = "is_typing"
     to: str
@@ -689,7 +694,7 @@ class IsTyping(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NewLogin(Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """The person has logged in on another connection, from an address that is new for them.
+    """The account has logged in on another connection, from an address that is new for it.
 
     `by` is ``password`` or ``token``. Of an IPv6 address only the first 64 bits are given.
     """
@@ -702,7 +707,7 @@ class NewLogin(Payload, frozen=True, kw_only=True, omit_defaults=True):
 class Bye(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """The server closes this connection now; always its last frame.
 
-    ``retry_after`` (seconds) says when to come back; without it, coming back is up to the person.
+    ``retry_after`` (seconds) says when to reconnect; without it, reconnecting is up to the person.
     """
 
     msg_type: ClassVar[str] = "bye"

@@ -1,9 +1,9 @@
-"""How a server shows programs of the user who runs it that it is their server. Pure.
+"""How a server proves to programs of the user who runs it that it is their server. Pure.
 
-On a machine that several people share, whoever comes first has a port. The server has a key, made
-when it starts, in a file that only its user can read. A program sends a challenge before anything
-else; only who has the key can answer it. What is sent after that on the same connection goes to
-the same server.
+On a machine that several people share, any of them can take a port first. The server has a key,
+made when it starts, in a file that only its user can read. A program sends a challenge before
+anything else; only a server with the key can answer it. Everything sent later on the same
+connection goes to the same server.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import secrets
 
 
 def new_key() -> bytes:
-    """Return a key for a server that starts."""
+    """Return a random key for a server that starts."""
     return secrets.token_hex(32).encode()
 
 
 def new_challenge() -> str:
-    """Return a challenge; used once."""
+    """Return a random challenge, to be used once."""
     return secrets.token_hex(32)
 
 
@@ -28,5 +28,5 @@ def prove(key: bytes, challenge: str) -> str:
 
 
 def is_proof(key: bytes, challenge: str, proof: str | None) -> bool:
-    """Return whether `proof` is the one for `challenge`, in a time that doesn't depend on it."""
+    """Return whether `proof` is the right one for `challenge`, in constant time."""
     return hmac.compare_digest(prove(key, challenge).encode(), (proof or "").encode())
