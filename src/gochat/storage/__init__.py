@@ -1,17 +1,17 @@
-"""Stores: where gochat keeps what it must not lose, chosen by URL.
+"""Open stores, which keep gochat's durable data, by URL.
 
 ====================================== ==========================================================
 URL                                    store
 ====================================== ==========================================================
 ``sqlite:///relative.db``              a SQLite file; ``?synchronous=normal``, ``full`` or ``off``
-``sqlite:////absolute.db``             the same, by its absolute path
-``sqlite:///:memory:``                 SQLite in memory, for tests: gone when it is closed
-``redis://HOST:PORT/DB``               Redis; ``rediss://`` encrypted, ``unix://PATH`` by a socket
-``redis+sentinel://HOSTS/SERVICE/DB``  the Redis that the sentinels at HOSTS call the master
-``redis+cluster://HOSTS``              a Redis Cluster, known by some of its HOSTS
+``sqlite:////absolute.db``             the same, with an absolute path
+``sqlite:///:memory:``                 SQLite in memory, for tests: discarded on closing
+``redis://HOST:PORT/DB``               Redis; ``rediss://`` for TLS, ``unix://PATH`` for a socket
+``redis+sentinel://HOSTS/SERVICE/DB``  the Redis master that the sentinels at HOSTS report
+``redis+cluster://HOSTS``              a Redis Cluster, found through some of its HOSTS
 ====================================== ==========================================================
 
-What can stand behind the ``?`` of a Redis URL is said in ``docs/how-to/redis.md``.
+``docs/how-to/redis.md`` lists the query parameters of a Redis URL.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Final
 from gochat.errors import ConfigError
 from gochat.storage.common.clock import wall_clock
 
-#: The schemes of :mod:`gochat.storage.redis.link.url`, known without loading that.
+#: The schemes of :mod:`gochat.storage.redis.link.url`, without importing it.
 REDIS_SCHEMES: Final = frozenset(
     {"redis", "rediss", "unix", "redis+unix"}
     | {f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")}
 )
 
-if TYPE_CHECKING:  # imported when called: an app that only connects needs no store
+if TYPE_CHECKING:  # imported in the functions: an app that only connects needs no store
     from gochat.chat.store import Store
 
 
@@ -38,14 +38,14 @@ def open_store(
 ) -> AbstractAsyncContextManager[Store]:
     """Return the store at `url`, open inside the ``async with`` block.
 
-    Leaving the block waits until every write that was handed over is committed. `clock` gives the
-    time of new entries, in milliseconds since the Unix epoch; without it that is the machine's
-    clock, and where the store is Redis, its server's.
+    Leaving the block waits until every submitted write is committed. `clock` returns the time for
+    new entries, in milliseconds since the Unix epoch. The default is the machine's clock, or for
+    Redis its server's.
 
     Raises:
-        ConfigError: the URL names no store; or (on entering) its place can't be used.
+        ConfigError: the URL is invalid, or (on entering) its path can't be used.
         StoreUnavailable: (on entering) it can't be opened now, or another server has it open.
-        StoreCorrupt: (on entering) it is damaged, or newer than this program. It is left as it is.
+        StoreCorrupt: (on entering) it is damaged, or newer than this program. It is not changed.
     """
     scheme, separator, _ = url.partition("://")
     if separator and scheme == "sqlite":
@@ -56,7 +56,7 @@ def open_store(
         from gochat.storage import redis
 
         return redis.open_redis(url, clock=clock)
-    # Without the rest of the URL, in which there may be a password.
+    # Without the remainder of the URL, which may contain a password.
     raise ConfigError(
         f"unsupported store URL scheme {scheme[:32]!r}: "
         "use sqlite:///PATH (sqlite:////PATH if absolute) or redis://HOST:PORT"
@@ -64,9 +64,9 @@ def open_store(
 
 
 async def wait_until_up(url: str, patience: float) -> None:
-    """Wait until the store at `url` can be opened, where that is a server, for `patience` seconds.
+    """Wait up to `patience` seconds until the store at `url`, if it is a server, can be opened.
 
-    Raises as :func:`open_store` does on entering.
+    Raises the same errors as :func:`open_store` on entering.
     """
     scheme, separator, _ = url.partition("://")
     if separator and scheme in REDIS_SCHEMES:

@@ -1,6 +1,6 @@
-"""Backing up and checking a database, also while a server writes it.
+"""Back up and check a database, even while a server writes to it.
 
-These functions block, and read from one snapshot; the server goes on meanwhile.
+These functions block. They read from one snapshot, so the server continues meanwhile.
 """
 
 from __future__ import annotations
@@ -19,22 +19,20 @@ from gochat.storage.sqlite import database, files, history, search, skeletons
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS
 from gochat.storage.transfer.sqlite_source import opened_to_read
 
-#: Findings of one kind: more of them would say nothing new.
+#: Findings of one kind: more would add no information.
 MAX_FINDINGS: Final = 20
 
 
 def backup(source: Path, target: Path) -> None:
-    """Copy the database `source` to the new file `target`, readable by its owner only.
+    """Copy the database `source` to the new file `target`, readable only by its owner.
 
-    The copy is the database as it was at one moment, checked, and complete as soon as it has its
-    name. It is marked as a backup: what is said after that moment is not in it, so when a server
-    starts on it, clients must not take its history for the one that they know.
+    The copy is a checked snapshot, complete as soon as it has its name. It is marked as a backup:
+    it lacks whatever is written later, so a server that starts on it begins a new epoch.
 
     Raises:
-        ConfigError: there is no `source`, or `target` exists or can't be written.
+        ConfigError: `source` does not exist, or `target` exists or can't be written.
         StoreUnavailable: the disk is full, or `source` can't be read now.
-        StoreCorrupt: `source` is damaged, or no database of this program. There is no `target`
-            then.
+        StoreCorrupt: `source` is damaged, or not a gochat database. `target` is not created.
     """
     if target.exists():
         raise ConfigError(f"{target} exists already; a backup overwrites nothing")
@@ -51,8 +49,8 @@ def copy(db: sqlite3.Connection, new: Path) -> None:
         StoreCorrupt: it is damaged.
     """
     with database.mapped_errors(new), closing(database.connect(new)) as target:
-        db.backup(target)  # in one step: the server's commits don't make it begin anew
-        target.execute("PRAGMA journal_mode = DELETE")  # all in one file
+        db.backup(target)  # in one step: the server's commits don't make it start over
+        target.execute("PRAGMA journal_mode = DELETE")  # everything in one file
         if history.get(target, history.UNSTARTED) is None:
             history.mark_unstarted(target, "a backup")
     findings = check(new)
@@ -61,21 +59,21 @@ def copy(db: sqlite3.Connection, new: Path) -> None:
 
 
 def check(path: Path) -> list[str]:
-    """Return what is wrong with a database: nothing, if all is well. Changes nothing.
+    """Return the problems found in a database; empty if there are none. Change nothing.
 
-    Looks at everything, so it takes its time: about half a minute for a million messages.
+    Reads everything: about half a minute for a million messages.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: the file does not exist.
         StoreUnavailable: it can't be read now.
-        StoreCorrupt: it is not a database, another program's or newer than this program.
+        StoreCorrupt: it is not a database, is another program's, or is newer than this program.
     """
     with opened_to_read(path) as db:
         findings: list[str] = []
         try:
             db.execute("BEGIN")
             findings += _damage(db)
-            if not _is_older(db):  # whose tables may be others
+            if not _is_older(db):  # an older schema may have other tables
                 findings += _contradictions(db)
                 findings += _search_index(db)
         except sqlite3.Error as error:
@@ -87,10 +85,11 @@ def check(path: Path) -> list[str]:
 
 
 def wrong_times(path: Path, now: int) -> list[str]:
-    """Return which entries of a sound database a wrong clock has left: that bear a time ahead of
-    `now`, in milliseconds since the Unix epoch, or are followed by one with an earlier time.
+    """Return descriptions of the entries of a sound database that a wrong clock left.
 
-    They do no harm, for entries are ordered by seq. Raises as :func:`check` does.
+    These are entries with a time ahead of `now` (in milliseconds since the Unix epoch), and entries
+    whose successor has an earlier time. They do no harm, because seq orders entries. Raises the
+    same errors as :func:`check`.
     """
     with opened_to_read(path) as db, database.mapped_errors(path):
         db.execute("BEGIN")
@@ -107,9 +106,9 @@ def wrong_times(path: Path, now: int) -> list[str]:
 
 
 def lookalikes(path: Path) -> list[str]:
-    """Return which names in a sound database look like an older one, from before such were refused.
+    """Return descriptions of the names in a sound database that look like an older name.
 
-    Raises as :func:`check` does.
+    They date from before such names were refused. Raises the same errors as :func:`check`.
     """
     with opened_to_read(path) as db, database.mapped_errors(path):
         return list(islice(skeletons.collisions(db), MAX_FINDINGS))
@@ -128,12 +127,12 @@ _BACK: Final = (
 def _shown(ts: int) -> str:
     try:
         return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError):  # a year of five digits
+    except (OverflowError, ValueError):  # a five-digit year
         return f"{ts} ms"
 
 
 def states(path: Path) -> list[str]:
-    """Return what else there is to know of a database, for people. Raises as :func:`check` does."""
+    """Return further facts about a database, for people. Raises as :func:`check` does."""
     with opened_to_read(path) as db:
         epoch, mark = history.get(db, history.EPOCH), history.get(db, history.UNSTARTED)
         generation = history.get(db, history.GENERATION)
@@ -169,10 +168,10 @@ def _damage(db: sqlite3.Connection) -> Iterator[str]:
         yield f"a row of {table} refers to a row of {parent} that is missing"
 
 
-#: How it is said, and what must not be found; `?1` is SEQ_BITS, `?2` is MAX_SEQ.
+#: Each message, and the query for what must not exist; `?1` is SEQ_BITS, `?2` is MAX_SEQ.
 _CONTRADICTIONS: Final = {
     "the log of {} has gaps: {} entries, the last one is {}": (
-        # A copy of a log whose oldest entries were dropped says how many there were.
+        # A copy of a log without its oldest entries records how many were dropped.
         "SELECT coalesce(c.key, '?'), count(*), max(e.id & ?2) FROM entry e"
         " LEFT JOIN conversation c ON c.id = e.id >> ?1"
         " LEFT JOIN meta b ON b.key = 'base ' || c.id GROUP BY e.id >> ?1"
@@ -208,8 +207,11 @@ def _contradictions(db: sqlite3.Connection) -> Iterator[str]:
 
 
 def _search_index(db: sqlite3.Connection) -> Iterator[str]:
-    """Compare the index with the texts, by the sum of all tokens' hashes, for the tokens of a
-    large log would not fit into memory."""
+    """Compare the index with the texts.
+
+    It compares the sums of all tokens' hashes, because the tokens of a large log do not fit into
+    memory.
+    """
     db.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, search, row)")
     found = expected = 0
     for term, texts in db.execute("SELECT term, doc FROM temp.vocabulary"):

@@ -1,8 +1,8 @@
-"""Bringing a backup back, in the place of a store that no server uses.
+"""Restore a backup over a store that no server uses.
 
-There is no moment at which the place is empty or half written, wherever it ends: a server that is
-started in between finds the store of before, the backup, or says why it can't start. What was
-there is kept beside it, with its write-ahead log.
+The target path is never empty or half written, even if the restore is interrupted: a server started
+meanwhile finds the old store or the backup, or reports why it can't start. The old store is kept
+beside it, with its write-ahead log.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from gochat.storage.transfer.sqlite_source import opened_to_read
 
 
 def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:
-    """Put a copy of `backup` in the place of `target`; return where the store of before is kept.
+    """Replace `target` by a copy of `backup`; return the path where the old store is kept.
 
-    The copy is checked before anything else is touched, and marked: the first server that starts
-    on it begins a new epoch. Run by root, it belongs to whom the store of before, or else the
-    directory, belongs to.
+    The copy is checked before anything else is touched, and marked: the first server that starts on
+    it begins a new epoch. Under root, the copy belongs to the owner of the old store or, without
+    one, of the directory.
 
     Raises:
-        ConfigError: there is no `backup`; or there is a store at `target` already and it is not to
-            be replaced.
-        StoreUnavailable: a server uses one of them; or the disk is full. Nothing is changed then.
+        ConfigError: `backup` does not exist; or a store exists at `target` and `replace` is false.
+        StoreUnavailable: a server uses one of them, or the disk is full. Nothing is changed.
         StoreCorrupt: the backup is damaged. Nothing is changed.
     """
     target = files.real(target)
@@ -50,7 +49,9 @@ def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:
                 )
             stack.enter_context(lock.itself(target))
         db = stack.enter_context(opened_to_read(backup, alone=True))
-        files.remove(files.beside(target, ".restoring"))  # of one that was killed: the lock is held
+        files.remove(
+            files.beside(target, ".restoring")
+        )  # left by a killed restore: we have the lock
         new = stack.enter_context(files.in_the_making(target, ".restoring"))
         maintenance.copy(db, new)
         try:
@@ -65,13 +66,13 @@ def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:
 
 
 def _take_place(new: Path, target: Path) -> Path:
-    """Put `new` in the place of `target`, whose file is kept; return under which name."""
+    """Replace `target` by `new`; keep the old file, and return its new path."""
     kept = _name_to_keep(target)
-    # First, so that whatever of the store of before is started in between has a new epoch: without
-    # its write-ahead log it lacks what was acknowledged.
+    # First, so that an old store started meanwhile gets a new epoch: without its write-ahead log it
+    # lacks acknowledged entries.
     history.forget(target)
     if not kept.exists():
-        os.link(target, kept)  # overwrites nothing; from here on no server starts on the old file
+        os.link(target, kept)  # never overwrites; from here on no server starts on the old file
     for suffix in files.COMPANIONS:
         if files.beside(target, suffix).exists():
             files.beside(target, suffix).replace(files.beside(kept, suffix))
@@ -81,7 +82,7 @@ def _take_place(new: Path, target: Path) -> Path:
 
 
 def _name_to_keep(target: Path) -> Path:
-    """Return the name under which a store is kept; it may have it since a restore was cut short."""
+    """Return the name to keep a store under, which an interrupted restore may have given it."""
     for path in target.parent.glob(f"{escape(target.name)}.replaced-*"):
         if path.samefile(target):
             return path

@@ -1,1 +1,1 @@
-"""What both engines do in the same way."""
+"""Code that both engines share."""

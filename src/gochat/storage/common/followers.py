@@ -1,4 +1,4 @@
-"""Those who follow a store's log inside this process. The same in every store."""
+"""The followers of a store's log in this process, for every store."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class _Follower:
 
 
 class Followers:
-    """Hands committed batches on, and knows the cursor up to which it has. Used in the Trio thread.
+    """Deliver committed batches to followers, and keep the cursor. Use in the Trio thread only.
 
-    `cursor` is what a follower starts from.
+    A new follower starts from `cursor`.
     """
 
     def __init__(self, cursor: Cursor) -> None:
@@ -38,22 +38,22 @@ class Followers:
         return len(self._followers)
 
     def deliver(self, batch: Batch) -> None:
-        """Give a batch to all who follow, before anything else happens in the Trio thread."""
+        """Deliver a batch to all followers, before anything else runs in the Trio thread."""
         self.cursor = batch.cursor
         for follower in tuple(self._followers):
             try:
                 follower.deliver(batch)
-            except Exception as error:  # its own fault, which must not be the writers'
+            except Exception as error:  # the follower's fault: it must not reach the writers
                 self._followers.pop(follower, None)
                 follower.fail(error)
 
     def fail(self, damage: StoreCorrupt) -> None:
-        """Give up: who follows, now or later, gets the reason."""
+        """Fail all followers, present and future, with `damage`."""
         self._damage = damage
         self.interrupt(lambda: damage)
 
     def interrupt(self, error: Callable[[], Exception]) -> None:
-        """End following for all who do now, each with an error of its own."""
+        """Fail all present followers, each with an error of its own."""
         followers, self._followers = self._followers, {}
         for follower in followers:
             follower.fail(error())
@@ -61,7 +61,7 @@ class Followers:
     async def follow(
         self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[Cursor]
     ) -> None:
-        """See :meth:`gochat.chat.store.Store.follow`. Raises what `deliver` raised, too."""
+        """See :meth:`gochat.chat.store.Store.follow`. Also raises what `deliver` raises."""
         if self._damage is not None:
             raise self._damage
         follower = _Follower(deliver)

@@ -1,8 +1,8 @@
 """Whether a store's data can be trusted.
 
-What is damaged must not be written to: each further entry is one more that a backup does not have.
-So the first damage that anything meets, in any thread, ends the store for everybody: whatever is
-asked of it from then on is refused, and who follows the log gets the reason.
+A damaged store must not be written: each further entry is one more that a backup lacks. So the
+first damage found, in any thread, ends the store for everybody: it refuses all later requests, and
+fails its followers with the reason.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from gochat.errors import StoreCorrupt
 
 
 class Integrity:
-    """What is known of a store's data. Made in the Trio thread, used in all."""
+    """The integrity of a store's data. Create it in the Trio thread; use it in any thread."""
 
     def __init__(self, lost: Callable[[StoreCorrupt], None]) -> None:
-        """`lost` is called once, in the Trio thread, with the first damage."""
+        """Call `lost` once, in the Trio thread, with the first damage."""
         self._lost = lost
         self._trio = trio.lowlevel.current_trio_token()
         self._lock = threading.Lock()
@@ -28,16 +28,16 @@ class Integrity:
 
     @property
     def is_lost(self) -> bool:
-        """True if damage was met."""
+        """True if damage was found."""
         return self._damage is not None
 
     def require(self) -> None:
-        """Raise :exc:`~gochat.errors.StoreCorrupt` if damage was met."""
+        """Raise :exc:`~gochat.errors.StoreCorrupt` if damage was found."""
         if self._damage is not None:
             raise StoreCorrupt(str(self._damage))
 
     def lose(self, damage: StoreCorrupt) -> None:
-        """Note damage. The first counts."""
+        """Record damage. Only the first counts."""
         with self._lock:
             if self._damage is not None:
                 return

@@ -1,4 +1,4 @@
-"""The time of the log, where the clock was wrong."""
+"""The time of log entries when the clock was wrong."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import structlog
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds between two warnings: each conversation that bears a time too far ahead goes back once,
-#: and the first of them says all there is to know.
+#: Seconds between two warnings. Each conversation with a time too far ahead is set back once, and
+#: the first warning is enough.
 WARN_EVERY: Final = 60.0
 
 
 class ClockWarnings:
-    """Warns that a conversation's time went back, at a bounded rate. Used by one thread."""
+    """Warn, at a bounded rate, that a conversation's time was set back. Used by one thread."""
 
     def __init__(self) -> None:
         self._warn_at = 0.0
         self._withheld = 0
 
     def note(self, ahead: int) -> None:
-        """Note that a conversation's time was `ahead` of the clock by too many milliseconds."""
+        """Record that a conversation's time was `ahead` of the clock by too many milliseconds."""
         now = time.monotonic()
         if now < self._warn_at:
             self._withheld += 1

@@ -1,4 +1,4 @@
-"""Which of the names in a store look alike, and who has the claim on what they look like."""
+"""Find names in a store that look alike, and which of them was first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gochat.chat.skeletons import Skeleton, skeletons
 
 
 class Named(NamedTuple):
-    """An account or a room. `since` orders them among their own kind; `name` is as it is shown."""
+    """An account or a room. `since` orders each kind; `name` is the display name."""
 
     since: int
     key: str
@@ -17,12 +17,12 @@ class Named(NamedTuple):
 
 
 def claims(named: Iterable[Named]) -> list[tuple[Skeleton, str]]:
-    """Return the claims that these have: each skeleton, and the key of the first one who has it."""
+    """Return each skeleton with the key of the first account or room that has it."""
     return [(skeleton, first.key) for skeleton, first in _first(named).items()]
 
 
 def collisions(named: Iterable[Named]) -> Iterator[str]:
-    """Yield, in words, which of these look like one that came before."""
+    """Yield a description of each name that looks like an earlier one."""
     everybody = list(named)
     first = _first(everybody)
     for one in sorted(everybody):

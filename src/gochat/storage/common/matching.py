@@ -1,4 +1,4 @@
-"""What it means that a text matches what somebody looks for. The same in every store."""
+"""How a text matches a search query, for every store."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from itertools import pairwise
 from typing import Final
 from unicodedata import combining, normalize
 
-#: Marks in a row that are put in order, which takes time in the square of their number: as many as
-#: Unicode's stream-safe texts have (UAX #15, section 13), and more than any writing.
+#: Marks in a row that are normalised together, which takes time quadratic in their number. The
+#: limit is that of Unicode's Stream-Safe Text Format (UAX #15, section 13); no writing system needs
+#: more.
 MAX_MARKS: Final = 30
-#: What doesn't count as a mark by itself, but is one once it is normalised.
+#: Not marks themselves, but marks once they are normalised.
 _MARKS_TO_BE: Final = frozenset("\u0f73\u0f75\u0f81\uff9e\uff9f")
-#: Stands between marks, so that they are not put in order: COMBINING GRAPHEME JOINER.
+#: COMBINING GRAPHEME JOINER, inserted between marks to keep them from being reordered.
 _JOINER: Final = "\u034f"
 
 
 def fold(text: str) -> str:
-    """Return the form of a text in which it is compared, in time linear in its length."""
+    """Return the form of a text used for comparing, in time linear in its length."""
     if text.isascii():
         return text.lower()
     return normalize("NFKC", normalize("NFKC", _stream_safe(text)).casefold())
 
 
 def _stream_safe(text: str) -> str:
-    """Return `text` with no more than :data:`MAX_MARKS` marks in a row."""
-    # Where there are more, two neighbours of these are marks. In most texts no two are.
+    """Return `text` with at most :data:`MAX_MARKS` marks in a row."""
+    # In a longer run, two neighbours in this sample are marks. Most texts have no such neighbours.
     sample = map(_is_mark, text[:: MAX_MARKS // 2])
     if not any(one and other for one, other in pairwise(sample)):
         return text
@@ -44,7 +45,7 @@ def _is_mark(char: str) -> bool:
 
 
 class SearchWords:
-    """What somebody looks for: words, of which all must be in a text, also inside others."""
+    """The words of a query: a text matches if it contains all, also inside other words."""
 
     def __init__(self, query: str) -> None:
         self.folded: Final = tuple(dict.fromkeys(fold(query).split()))
@@ -53,6 +54,6 @@ class SearchWords:
         return bool(self.folded)
 
     def match(self, text: str) -> bool:
-        """True if all words are in `text`."""
+        """Return True if `text` contains all words."""
         folded = fold(text)
         return all(word in folded for word in self.folded)

@@ -1,8 +1,8 @@
-"""The claims on names, and on all that look like them.
+"""Claims on names and on their lookalikes.
 
-A claim lies wherever its skeleton says, and not with the account or the room, so it is made before
-them, and given back if nothing came of them. Where the node dies in between, the claim stays: it
-says for which name it was made, and the next attempt for that name goes on with it.
+A claim is in the partition of its skeleton, not in that of the account or room. So it is made
+before them, and released if their creation fails. If the node dies in between, the claim remains:
+it records the name it was made for, and the next attempt for that name continues with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gochat.storage.redis.scripts import Script
 
 
 class Claim:
-    """An attempt to have a name, shown as `shown`, for the account or the room with this key."""
+    """An attempt to claim a name, displayed as `shown`, for the account or room `key`."""
 
     def __init__(self, keys: Keys, key: str, shown: str) -> None:
         self._claim_keys: Final = [keys.skeleton(one) for one in skeletons(shown)]
@@ -27,7 +27,7 @@ class Claim:
         self._attempt: Final = uuid4().hex
 
     def make(self) -> Operation[bool]:
-        """Claim the name. Return False, and claim nothing, if it looks like another one."""
+        """Claim the name. Return False, and claim nothing, if it looks like another name."""
         made = yield self._commands(scripts.CLAIM)
         if all(made):
             return True
@@ -35,7 +35,7 @@ class Claim:
         return False
 
     def release(self) -> Operation[None]:
-        """Give back what only this attempt has claimed."""
+        """Release what only this attempt has claimed."""
         yield self._commands(scripts.RELEASE)
 
     def _commands(self, script: Script) -> Sequence[RedisCommand]:

@@ -1,53 +1,53 @@
-"""The names of all keys, and which partition each is in.
+"""The names of all keys, and the partition of each.
 
-Every key has its partition's number as its hash tag (``gochat:{3}:…``), so that in a Redis Cluster
-all keys of a partition are on one server and one script may use them together. A conversation is
-wholly in one partition; so is what is kept about a person, in another one.
+The hash tag of every key is its partition's number (``gochat:{3}:…``). So in a Redis Cluster all
+keys of a partition are on one server, and one script can use them together. All keys of a
+conversation are in one partition, and so are all keys of a person.
 
 ==================== ====== ===========================================================
-``meta``             hash   version and number of partitions; `copy_of` while it is a copy in the
-                            making; `claimed`: all names have their claims, see
+``meta``             hash   version and number of partitions; `copy_of` in an unfinished
+                            copy; `claimed`: all names have their claims, see
                             migration.py; only in partition 0
-``state``            hash   `epoch`; `run`: the server process it holds for; `pos`: the
+``state``            hash   `epoch`; `run`: the Redis process that it holds for; `pos`: the
                             position of the last entry; `gate`: see epoch_tracker.py; `index`:
-                            something may be in the index; `loss`: the last of keys that
-                            vanished, see epoch_tracker.py
+                            something may be in the index; `loss`: the last loss of keys,
+                            see epoch_tracker.py
 ``feed``             stream the newest entries of the partition, id = position-0
 ``convs``            set    all conversations of the partition
 ``rooms``            zset   the names of its public rooms, in order
 ``people``           zset   the keys of its people, in order
 ``c:CONVERSATION``   hash   seq, ts, texts of the last entry; name, topic, private; history and
-                            floor, see chat/history.py, where they were ever set; base:
-                            how many of the oldest entries are no longer kept; `indexed`:
+                            floor, see chat/history.py, if they were ever set; base:
+                            the number of oldest entries that were dropped; `indexed`:
                             up to where entries are in the index, `first`: its first block,
                             `turn`: how often it was written
-``l:CONVERSATION``   list   the log: the entry with seq n is at n - 1 - base
-``w:CONVERSATION``   hash   who: a row for each participant, see records.py
+``l:CONVERSATION``   list   the log: the entry with seq n has the index n - 1 - base
+``w:CONVERSATION``   hash   a row for each participant, see records.py
 ``m:CONVERSATION``   zset   the keys of its members, in order
-``n:CONVERSATION``   zset   mentions that were not read: name, NUL, seq
-``s:CONVERSATION``   zset   messages that are not deleted, and that those who said them have not
+``n:CONVERSATION``   zset   unread mentions: name, NUL, seq
+``s:CONVERSATION``   zset   messages that are not deleted, and that their own senders have not
                             read: name, NUL, seq
 ``d:CONVERSATION``   zset   the seqs of deleted messages
 ``r:CONVERSATION``   zset   reactions: seq of the message, seq of the reaction, emoji, name
-``x:CONVERSATION``   zset   seqs of entries that are in the index and have changed since; the
+``x:CONVERSATION``   zset   seqs of indexed entries that have changed since; the
                             score is the seq of the change
-``i:CONVERSATION:N`` hash   what the index has of a block of entries, see index.py
+``i:CONVERSATION:N`` hash   the index of a block of entries, see index.py
 ``k:BUCKET``         hash   the seqs of entries by the digest of their conversation, sender and cid
 ``q:DIGEST``         string the conversation in which a sender used this cid; expires
 ``a:PERSON``         hash   the account
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
-``f:PERSON``         zset   the addresses from which they have logged in, by the time; expires
+``f:PERSON``         zset   the addresses of their logins, by time; expires
 ``t:DIGEST``         string a session token; expires
-``g:PERSON``         zset   the digests of their session tokens, by when these expire; expires
+``g:PERSON``         zset   the digests of their session tokens, by expiry time; expires
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
 ``nodes``            hash   when each node's lease ends; only in partition 0
-``o:NODE``           hash   the people that are online at a node; expires; in partition 0
+``o:NODE``           hash   the people online at a node; expires; in partition 0
 ``notices``          stream what nodes publish; only in partition 0
 ==================== ====== ===========================================================
 
-The log is a list and not a stream because what people delete must be gone. An element of a list is
-overwritten; an entry of a stream is only marked, and its text stays in memory and in what is
-written to disk until all its neighbours are deleted, too.
+The log is a list, not a stream, because deleted texts must be gone. An element of a list is
+overwritten. An entry of a stream is only marked, and its text stays in memory and on disk until all
+its neighbours are deleted, too.
 """
 
 from __future__ import annotations
@@ -60,25 +60,25 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.skeletons import Skeleton
 
-#: Of this layout.
+#: Version of this layout.
 VERSION: Final = 1
-#: In ``meta`` while the data is a copy in the making: the fingerprint of its source.
+#: Field of ``meta`` in an unfinished copy: the fingerprint of its source.
 COPY_OF: Final = "copy_of"
-#: In ``meta`` once all names have their claims (migration.py).
+#: Field of ``meta`` once all names have their claims (migration.py).
 CLAIMED: Final = "claimed"
-#: What it has there: another number where names have got other skeletons.
+#: Its value: changes whenever names get other skeletons.
 CLAIMS: Final = 2
-#: Parts that the conversations of new data are spread over: enough for a cluster of a dozen
-#: masters, and few enough that asking all of them costs little.
+#: Default number of partitions: enough for a cluster of a dozen masters, few enough to query all of
+#: them cheaply.
 DEFAULT_PARTITIONS: Final = 16
-#: Bytes of a digest of a cid: by chance, two are the same once in 10^19 pairs.
+#: Bytes of a cid's digest: one pair in 10^19 collides by chance.
 _DIGEST_SIZE: Final = 8
-#: Hashes that the cids of a partition are spread over, as hexadecimal digits of their number. They
-#: are kept for ever, so they must be small: Redis packs a hash of up to some hundred fields, which
-#: takes a sixth of what a key of its own for each cid does.
+#: Hexadecimal digits of the number of hashes for a partition's cids. Cids are kept for ever, so
+#: they must be small: Redis packs a hash of up to some hundred fields, which takes a sixth of the
+#: memory of one key per cid.
 _BUCKET_DIGITS: Final = 3
 
-#: The letters of a conversation's keys; the table above says what each has.
+#: The letters of a conversation's keys, as in the table above.
 META: Final = "c"
 LOG: Final = "l"
 PARTICIPANTS: Final = "w"
@@ -88,7 +88,7 @@ UNREAD: Final = "s"
 DELETED: Final = "d"
 REACTIONS: Final = "r"
 CHANGED: Final = "x"
-#: And of a person's.
+#: The letters of a person's keys.
 ACCOUNT: Final = "a"
 CONVERSATIONS: Final = "p"
 ADDRESSES: Final = "f"
@@ -96,7 +96,7 @@ TOKENS: Final = "g"
 
 
 class Keys:
-    """Names keys."""
+    """Make the names of keys."""
 
     def __init__(self, prefix: str, partitions: int) -> None:
         self.partitions: Final = partitions
@@ -105,16 +105,16 @@ class Keys:
         self.nodes: Final = self._prefixes[0] + "nodes"
         self.node_events: Final = self._prefixes[0] + "notices"
         self.states: Final = tuple(prefix + "state" for prefix in self._prefixes)
-        #: What the keys of all blocks of a partition begin with.
+        #: Prefix of the keys of all blocks of a partition.
         self.blocks: Final = tuple(prefix + "i:" for prefix in self._prefixes)
         self.feeds: Final = tuple(prefix + "feed" for prefix in self._prefixes)
 
     def partition(self, name: str) -> int:
-        """Return the partition of a conversation or a person. The same everywhere, for ever."""
+        """Return the partition of a conversation or a person. The same on all nodes, for ever."""
         return crc32(name.encode()) % self.partitions
 
     def common(self, partition: int, what: str) -> str:
-        """Return a key that a partition has one of."""
+        """Return a key that exists once per partition."""
         return self._prefixes[partition] + what
 
     def conversation(self, key: ConversationKey, *kinds: str) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ class Keys:
         return tuple(f"{prefix}{kind}:{key}" for kind in kinds)
 
     def block(self, key: ConversationKey, number: int) -> str:
-        """Return the key of what the index has of a block of a conversation's entries."""
+        """Return the key of an index block of a conversation."""
         return f"{self.blocks[self.partition(key)]}{key}:{number}"
 
     def person(self, key: NameKey, kind: str) -> str:
@@ -142,19 +142,19 @@ class Keys:
         return partition, f"{self._prefixes[partition]}y:{skeleton}"
 
     def by_cid(self, conversation: ConversationKey, sender: NameKey, cid: str) -> tuple[str, bytes]:
-        """Return the key and the field by which a cid is known in a conversation."""
+        """Return the key and the field that store a cid in a conversation."""
         prefix = self._prefixes[self.partition(conversation)]
         digest = _digest(conversation, sender, cid)
         bucket = int.from_bytes(digest[-2:], "big") % 16**_BUCKET_DIGITS
         return f"{prefix}k:{bucket:0{_BUCKET_DIGITS}x}", digest[:_DIGEST_SIZE]
 
     def claim(self, sender: NameKey, cid: str) -> str:
-        """Return the key by which a cid is known of its sender."""
+        """Return the key that stores a sender's cid, in whatever conversation."""
         return (
             f"{self._prefixes[self.partition(sender)]}q:{_digest(sender, cid)[:_DIGEST_SIZE].hex()}"
         )
 
 
 def _digest(*parts: str) -> bytes:
-    """Return a digest, and two bytes more that choose a bucket."""
+    """Return a digest, plus two bytes that choose a bucket."""
     return blake2b("\0".join(parts).encode(), digest_size=_DIGEST_SIZE + 2).digest()

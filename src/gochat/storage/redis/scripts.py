@@ -1,4 +1,4 @@
-"""The scripts that run inside Redis: read once, loaded on every connection."""
+"""The Lua scripts: read once, loaded on every connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 
 class Script(Struct, frozen=True):
-    """A script: its source, and the digest by which it is called."""
+    """A script, and the digest by which to call it."""
 
     source: bytes
     sha: str
@@ -18,7 +18,7 @@ class Script(Struct, frozen=True):
 
 def _read(name: str) -> Script:
     source = (resources.files("gochat.storage.redis") / "scripts" / f"{name}.lua").read_bytes()
-    # It is Redis's name for it, and guards nothing.
+    # Redis names scripts by their SHA-1; it protects nothing.
     return Script(source, sha1(source, usedforsecurity=False).hexdigest())
 
 

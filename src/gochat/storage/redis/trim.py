@@ -1,8 +1,8 @@
-"""What is done now and then: shortening the feeds.
+"""Trim the feeds periodically.
 
-``append.lua`` bounds each feed by a number of entries. In a quiet chat that many reach far back,
-and what people delete would stay in a feed for as long. So every node also drops what is older
-than `feed_time`. It knows the age of an entry by having looked where the feeds end.
+``append.lua`` limits the entries of each feed. In a quiet chat, that many reach far back, and
+deleted texts would stay in a feed as long. So every node also drops entries older than `feed_time`.
+It derives their age from the positions of the feeds that it has recorded.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from gochat.storage.redis.link.pipeline import Operation, PipelineWorker, RedisC
 
 log = structlog.stdlib.get_logger()
 
-#: Looks in the time for which entries are kept: so they may be kept longer by this part of it.
+#: Recordings of the positions per `feed_time`: entries may be kept longer by this fraction of it.
 LOOKS: Final = 10
 
 
 async def shorten_feeds(
     worker: PipelineWorker, keys: Keys, feed_time: float, positions: Callable[[], tuple[int, ...]]
 ) -> NoReturn:
-    """Drop from the feeds what is older than `feed_time` seconds, for ever."""
+    """Drop entries older than `feed_time` seconds from the feeds, for ever."""
     looks: deque[tuple[int, ...]] = deque([positions()], maxlen=LOOKS + 1)
     while True:
         await trio.sleep(feed_time / LOOKS)
@@ -41,7 +41,7 @@ async def shorten_feeds(
 
 
 def _shorten(keys: Keys, positions: tuple[int, ...]) -> Operation[None]:
-    # Without "~": that would keep up to a hundred entries of each, which is what this is about.
+    # Without "~", which would keep up to a hundred more entries in each.
     yield [
         RedisCommand(partition, ("XTRIM", feed, "MINID", f"{position + 1}-0"))
         for partition, (feed, position) in enumerate(zip(keys.feeds, positions, strict=True))

@@ -7,8 +7,8 @@
     page, room …        ─▶ reader.py ┐
     search              ─▶ finder.py ┴ threads with connections of their own, on snapshots
 
-In WAL mode readers and the writer don't wait for each other. An in-memory database has only one
-connection, which they lend each other.
+In WAL mode, readers and the writer don't block each other. An in-memory database has only one
+connection, which they share in turns.
 """
 
 # ruff: noqa: D102 -- what the methods do is said in the protocol, once
@@ -59,10 +59,9 @@ log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
 
-#: Questions answered at once. They hold the interpreter's lock most of the time, so more would
-#: only take turns.
+#: Concurrent reads. They hold the GIL most of the time, so more would only take turns.
 READERS: Final = 2
-#: Searches at once, on connections of their own: a slow search delays searches, and no history.
+#: Concurrent searches, on separate connections: a slow search delays searches, but no history.
 SEARCHERS: Final = 1
 
 
@@ -252,7 +251,7 @@ class SqliteStore:
 
 
 class _Parts:
-    """What is opened in a worker thread, for it reads and writes files."""
+    """What is opened in a worker thread, because opening does file I/O."""
 
     def __init__(
         self, location: Location, held: FileIdentity | None, clock: Callable[[], int]
@@ -282,9 +281,9 @@ class _Parts:
 
 @contextmanager
 def _reserved(path: Path) -> Iterator[FileIdentity]:
-    """Hold a database, and make it if it is missing; yield which file it is.
+    """Lock a database, creating it if it is missing; yield the identity of its file.
 
-    Beside a file that is not a database of gochat nothing is made.
+    Nothing is created beside a file that is not a gochat database.
     """
     if path.exists():
         files.remove_unfinished_names(path)
@@ -329,7 +328,7 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
                     health,
                 )
             finally:
-                # Before the writer's, which then is the last one and tidies the WAL away.
+                # Before the writer's connection, which is then the last one and removes the WAL.
                 if location.path is not None:
                     parts.reading.close()
                     parts.searching.close()

@@ -1,4 +1,4 @@
-"""Connections that threads lend each other."""
+"""SQLite connections that threads share in turns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gochat.storage.sqlite.database import mapped_errors
 
 
 class ConnectionPool:
-    """Connections that are lent to one thread at a time."""
+    """A pool of connections, each used by one thread at a time."""
 
     def __init__(self, *connections: sqlite3.Connection) -> None:
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
@@ -22,7 +22,10 @@ class ConnectionPool:
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection on which all reads see the same commits. Waits for one to be idle."""
+        """Yield a connection on which all reads see one snapshot.
+
+        Wait until a connection is idle.
+        """
         db = self._idle.get()
         try:
             with mapped_errors():
@@ -36,14 +39,14 @@ class ConnectionPool:
             self._idle.put(db)
 
     def take(self) -> sqlite3.Connection:
-        """Take one out. Waits for one to be idle."""
+        """Take a connection out of the pool. Wait until one is idle."""
         return self._idle.get()
 
     def give_back(self, db: sqlite3.Connection) -> None:
-        """Put back what was taken."""
+        """Return a taken connection to the pool."""
         self._idle.put(db)
 
     def close(self) -> None:
-        """Close them all; none is lent."""
+        """Close all connections. None may be in use."""
         for db in self._all:
             db.close()

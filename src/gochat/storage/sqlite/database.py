@@ -1,4 +1,4 @@
-"""The database file: finding it, trusting it, opening connections, and what its errors mean."""
+"""The database file: parsing its URL, checking it, opening connections, and mapping errors."""
 
 from __future__ import annotations
 
@@ -25,59 +25,59 @@ R = TypeVar("R")
 
 Synchronous: TypeAlias = Literal["off", "normal", "full"]
 SYNCHRONOUS: Final[dict[str, Synchronous]] = {"off": "off", "normal": "normal", "full": "full"}
-#: ``immutable``: nobody, not even in another process, will change the file meanwhile. Then SQLite
-#: takes no locks and writes nothing beside it, and does not see what is in a WAL.
+#: ``immutable``: nothing, in any process, changes the file meanwhile. SQLite then takes no locks,
+#: writes nothing beside the file, and ignores the WAL.
 Access: TypeAlias = Literal["rw", "ro", "immutable"]
 
-#: Marks the file as gochat's ("goch"), in its header.
+#: Identifies the file as gochat's ("goch"), in its header.
 APPLICATION_ID: Final = 0x676F6368
-#: Seconds to wait for another process that has the database locked: longer than a backup or a
-#: checkpoint holds it, shorter than people wait.
+#: Seconds to wait while another process locks the database: longer than a backup or a checkpoint
+#: holds the lock, shorter than people wait.
 BUSY_TIMEOUT: Final = 2.0
-#: Seconds after which opening goes on without having checked all of a large file: what lies in
-#: the part not seen is found when it is read, and by ``gochat db check``.
+#: Seconds after which opening continues although only part of a large file was checked. Reading the
+#: remainder, or ``gochat db check``, finds damage there.
 QUICK_CHECK_TIMEOUT: Final = 0.5
-#: Steps of SQLite's machine between two looks at the time: well under a millisecond.
+#: SQLite virtual machine instructions between two looks at the clock: well under a millisecond.
 QUICK_CHECK_STEPS: Final = 10_000
-#: KiB of pages that each connection keeps in memory.
+#: Page cache of each connection, in KiB.
 CACHE_KIB: Final = 16 * 1024
-#: Prepared statements that each connection keeps: more than this program has.
+#: Prepared statements cached by each connection: more than this program has.
 STATEMENTS: Final = 256
-#: Pages of WAL after which SQLite itself writes it back, in a commit: should the writer, who does
-#: that in between, not come to it.
+#: Pages of WAL after which SQLite itself checkpoints, in a commit: a fallback if the writer, which
+#: checkpoints between commits, does not get to it.
 AUTOCHECKPOINT_PAGES: Final = 16_000
 
 _HEADER_SIZE: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"
-#: What a shell would have replaced.
+#: What a shell would have expanded.
 _UNEXPANDED: Final = re.compile(r"^~|\$\{?\w+\}?")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-#: Of the index of texts (SQLITE_CORRUPT_VTAB), too. That could be made anew from the log, but it
-#: lies in the same file, and nobody knows what else there is not as it was written.
+#: Includes damage of the search index (SQLITE_CORRUPT_VTAB). The log could rebuild the index, but
+#: it is in the same file, and nobody knows what else in there is wrong.
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-#: What Python says, with no code, of a text that is no UTF-8; only UTF-8 is ever written.
+#: Python's message, without an error code, for a text that is not UTF-8; gochat writes only UTF-8.
 _NO_TEXT: Final = "Could not decode to UTF-8"
-#: What everybody may know of it.
+#: The messages that every client may see.
 _PUBLIC: Final = {
     sqlite3.SQLITE_BUSY: "the server's database is in use by another program",
     sqlite3.SQLITE_LOCKED: "the server's database is in use by another program",
     sqlite3.SQLITE_FULL: "the server's disk is full",
     sqlite3.SQLITE_IOERR: "the server's disk reports an error",
 }
-#: Errors that are this program's own, not the database's state.
+#: Errors caused by this program, not by the state of the database.
 OWN_FAULTS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a database is (`path` is None: in memory), and how carefully it is written."""
+    """The path of a database (None: in memory), and its ``synchronous`` setting."""
 
     path: Path | None
     synchronous: Synchronous = "normal"
 
 
 def parse_url(url: str) -> Location:
-    """Return what a ``sqlite:`` URL says. Raises :exc:`~gochat.errors.ConfigError`."""
+    """Parse a ``sqlite:`` URL. Raises :exc:`~gochat.errors.ConfigError`."""
     rest, _, query = url.partition("://")[2].partition("?")
     if rest and not rest.startswith("/"):
         raise ConfigError(
@@ -115,8 +115,9 @@ def parse_url(url: str) -> Location:
 
 @contextmanager
 def mapped_errors(path: Path | None = None) -> Iterator[None]:
-    """Raise what SQLite says of the database as gochat's errors, which name the file if its `path`
-    is given; let this program's own pass.
+    """Translate SQLite's errors into gochat's, which name the file if `path` is given.
+
+    Errors caused by this program pass unchanged.
     """
     try:
         yield
@@ -127,7 +128,7 @@ def mapped_errors(path: Path | None = None) -> Iterator[None]:
 
 
 def translated(error: sqlite3.Error, path: Path | None = None) -> GochatError:
-    """Return what an error of the database, at `path`, means here."""
+    """Return gochat's error for an SQLite error of the database at `path`."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGE or str(error).startswith(_NO_TEXT):
         return StoreCorrupt(f"{path or 'the database'} is damaged: {error}")
@@ -146,17 +147,17 @@ def translated(error: sqlite3.Error, path: Path | None = None) -> GochatError:
 
 
 def raise_damage(error: sqlite3.Error) -> None:
-    """Raise :exc:`~gochat.errors.StoreCorrupt` if a database error says that it is damaged."""
+    """Raise :exc:`~gochat.errors.StoreCorrupt` if a database error means damage."""
     damage = translated(error)
     if isinstance(damage, StoreCorrupt):
         raise damage from error
 
 
 def required(row: R | None, what: str) -> R:
-    """Return a row that must be there.
+    """Return a row that must exist.
 
     Raises:
-        StoreCorrupt: it is not.
+        StoreCorrupt: it is missing.
     """
     if row is None:
         raise StoreCorrupt(f"the database is damaged: {what} is missing")
@@ -164,7 +165,7 @@ def required(row: R | None, what: str) -> R:
 
 
 def migrations() -> list[str]:
-    """Return the scripts that make the schema, in order; the n-th makes version n."""
+    """Return the scripts that create the schema, in order; the n-th produces version n."""
     folder = resources.files("gochat.storage.sqlite") / "migrations"
     scripts = sorted(
         (script for script in folder.iterdir() if script.name.endswith(".sql")),
@@ -174,10 +175,10 @@ def migrations() -> list[str]:
 
 
 def inspect(path: Path) -> None:
-    """Look at an existing file before SQLite does, which would write beside it.
+    """Inspect an existing file before SQLite opens it, which would write beside it.
 
     Raises:
-        StoreCorrupt: it is not a database, or another program's, or a newer gochat's.
+        StoreCorrupt: it is not a database, or is another program's or a newer gochat's.
         StoreUnavailable: it can't be read.
     """
     try:
@@ -198,8 +199,7 @@ def inspect(path: Path) -> None:
 
 
 def require_ours(db: sqlite3.Connection, path: Path | None) -> None:
-    """Raise :exc:`~gochat.errors.StoreCorrupt` if an open database is another program's, or a
-    newer gochat's."""
+    """Raise :exc:`~gochat.errors.StoreCorrupt` if an open database is not gochat's, or is newer."""
     if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise StoreCorrupt(f"{path} is another program's database; it is left as it is")
     _check_version(path, user_version(db))
@@ -215,9 +215,9 @@ def _check_version(path: Path | None, version: int) -> None:
 
 
 def connect(path: Path | None, access: Access = "rw") -> sqlite3.Connection:
-    """Open a connection that may be used by one thread at a time, any of them.
+    """Open a connection that any thread may use, one at a time.
 
-    It begins no transactions by itself. Raises sqlite3's errors.
+    It begins no transactions implicitly. Raises sqlite3's errors.
     """
     options = "immutable=1" if access == "immutable" else f"mode={access}"
     target = ":memory:" if path is None else f"{path.absolute().as_uri()}?{options}"
@@ -232,7 +232,7 @@ def connect(path: Path | None, access: Access = "rw") -> sqlite3.Connection:
     try:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute("PRAGMA foreign_keys = ON")
-        # What people delete is overwritten, where that costs no further write.
+        # Overwrite deleted content where that costs no extra write.
         db.execute("PRAGMA secure_delete = FAST")
     except BaseException:
         db.close()
@@ -241,14 +241,14 @@ def connect(path: Path | None, access: Access = "rw") -> sqlite3.Connection:
 
 
 def open_database(location: Location) -> sqlite3.Connection:
-    """Open a database for a server, and bring its schema up to date, if need be.
+    """Open a database for a server, and upgrade its schema if necessary.
 
-    The caller holds the locks (:mod:`gochat.storage.sqlite.lock`). Returns with a connection in
-    WAL mode (a file) whose schema is the newest.
+    Hold the locks (:mod:`gochat.storage.sqlite.lock`). The connection is in WAL mode (except in
+    memory), and the schema is the newest.
 
     Raises:
-        StoreCorrupt: the file is damaged, another program's or newer; it is left as it is.
-        StoreUnavailable: it can't be opened now, or is a copy that is not finished.
+        StoreCorrupt: the file is damaged, another program's, or newer; it is not changed.
+        StoreUnavailable: it can't be opened now, or is an unfinished copy.
     """
     path = location.path
     if path is None:
@@ -271,8 +271,10 @@ def open_database(location: Location) -> sqlite3.Connection:
 
 
 def open_copy(location: Location, path: Path) -> sqlite3.Connection:
-    """Open a copy in the making, at `path`; the caller holds the locks. Raises as
-    :func:`open_database` does, if it was begun and can't be gone on with."""
+    """Open an unfinished copy at `path`, new or to be continued. Hold the locks.
+
+    Raises the same errors as :func:`open_database` if the copy can't be continued.
+    """
     if path.stat().st_size:
         examine(path)
         db = open_file(path, is_copy=True)
@@ -290,12 +292,12 @@ def open_copy(location: Location, path: Path) -> sqlite3.Connection:
 
 
 def create(path: Path) -> None:
-    """Make a new database, with nobody and nothing in it.
+    """Create a new, empty database.
 
     Raises:
-        ConfigError: it can't be made.
+        ConfigError: it can't be created.
         StoreUnavailable: the disk is full.
-        StoreCorrupt: the write-ahead log of another one is there, which SQLite would replay.
+        StoreCorrupt: another database's write-ahead log is there, which SQLite would replay.
     """
     files.make_directory(path)
     if has_wal(path):
@@ -304,7 +306,7 @@ def create(path: Path) -> None:
             "back, or, for a new store, move the log to where it is kept, for it may have what was "
             "said last. Nothing was changed"
         )
-    files.remove(files.beside(path, ".new"))  # the lock is held: nobody is at it
+    files.remove(files.beside(path, ".new"))  # we hold the lock: nobody uses it
     history.forget(path)
     with files.in_the_making(path, ".new") as new:
         with mapped_errors(), closing(connect(new)) as db:
@@ -313,11 +315,11 @@ def create(path: Path) -> None:
 
 
 def examine(path: Path) -> None:
-    """Look at a database that is to be opened for writing, without writing anything.
+    """Inspect a database before opening it for writing, without writing anything.
 
     Raises:
-        StoreCorrupt: it is damaged, no database of gochat or a newer one's; or beside it is the
-            write-ahead log of another one.
+        StoreCorrupt: it is damaged, not a gochat database, or a newer gochat's; or another
+            database's write-ahead log is beside it.
         StoreUnavailable: it can't be read.
     """
     inspect(path)
@@ -325,15 +327,15 @@ def examine(path: Path) -> None:
         if has_wal(path):
             history.require_own_log(path)
         elif not has_journal(path):
-            # With either, what a killed server left is the file only with it: SQLite recovers it.
+            # After a crash, the file is complete only together with its log: SQLite recovers it.
             require_whole(path)
             _quick_check(path)
 
 
 def open_file(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
-    """Open an examined database, not in WAL mode if nobody reads it, with its schema up to date.
+    """Open an examined database, and upgrade its schema. Leave WAL mode unless others read it.
 
-    One that is a copy in the making only if `is_copy`. Raises as :func:`open_database` does.
+    Opens an unfinished copy only with `is_copy`. Raises the same errors as :func:`open_database`.
     """
     with mapped_errors():
         db = connect(path)
@@ -361,8 +363,8 @@ def open_file(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
 
 
 def _leave_wal(db: sqlite3.Connection) -> None:
-    """Write the WAL back and leave that mode, unless another process reads the database."""
-    db.execute("PRAGMA busy_timeout = 0")  # it may be a check, which takes half a minute
+    """Checkpoint the WAL and leave WAL mode, unless another process reads the database."""
+    db.execute("PRAGMA busy_timeout = 0")  # the reader may be a check, which takes half a minute
     try:
         db.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.OperationalError as error:
@@ -380,14 +382,14 @@ def _use_wal(db: sqlite3.Connection, path: Path, synchronous: Synchronous) -> No
 
 
 def mark_closed(db: sqlite3.Connection) -> None:
-    """Note that the database is closed, once all that was committed is on the disk."""
+    """Record that the database is closed, once every commit is on disk."""
     db.execute("PRAGMA synchronous = full")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.execute("DELETE FROM meta WHERE key = ?", (history.OPEN_AT_BOOT,))
 
 
 def boot_id() -> str | None:
-    """Return what names this start of the machine, or None where the system doesn't say."""
+    """Return the id of this boot of the machine, or None if the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -395,13 +397,13 @@ def boot_id() -> str | None:
 
 
 def user_version(db: sqlite3.Connection) -> int:
-    """Return the schema's version."""
+    """Return the version of the schema."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     return version
 
 
 def _quick_check(path: Path) -> None:
-    """Read through the file for damage, for a bounded time, and without writing beside it."""
+    """Check the file for damage, for a bounded time, without writing beside it."""
     with closing(connect(path, "immutable")) as db:
         deadline = time.monotonic() + QUICK_CHECK_TIMEOUT
         db.set_progress_handler(lambda: time.monotonic() > deadline, QUICK_CHECK_STEPS)
@@ -421,10 +423,10 @@ def _migrate(db: sqlite3.Connection) -> None:
     if version == len(scripts):
         return
     skeletons.define(db)
-    # One script and one transaction: a kill in the middle leaves the old schema whole.
+    # One script in one transaction: if the process is killed, the old schema remains intact.
     script = ["BEGIN IMMEDIATE;", *scripts[version:]]
     if version == 0:
-        # An epoch has only letters and digits.
+        # An epoch contains only letters and digits.
         script.append(f"INSERT INTO meta VALUES ('epoch', '{history.new_name()}');")  # noqa: S608
         script.append(f"PRAGMA application_id = {APPLICATION_ID};")
     script.append(f"PRAGMA user_version = {len(scripts)};")

@@ -1,7 +1,6 @@
-"""Conversations and people, as the writer remembers them.
+"""A cache of conversations and people for the writer.
 
-Used in the writer's thread, inside its transactions; what a transaction that is rolled back had
-changed is forgotten, with all the rest.
+Use it in the writer's thread, inside its transactions. A rollback clears it.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from gochat.errors import ChatError, ErrorCode
 from gochat.storage.sqlite.entries import MAX_SEQ, Shape, first_id, last_id
 from gochat.storage.sqlite.transaction import Transaction
 
-#: Conversations and people remembered; when there are more, it starts over. A few megabytes.
+#: Conversations or people cached before the cache is cleared. A few megabytes.
 MAX_REMEMBERED: Final = 20_000
 
 
 class KnownConversation:
-    """A conversation; `seq` and `ts` are those of its last entry."""
+    """A conversation; `seq` and `ts` belong to its last entry."""
 
     __slots__ = ("has_people", "id", "key", "seq", "shape", "ts")
 
@@ -30,12 +29,12 @@ class KnownConversation:
         self.shape: Final = shape
         self.seq = seq
         self.ts = ts
-        #: Of a private one: both are known to have it among theirs.
+        #: Private conversations: the participants of both people are known to be stored.
         self.has_people = False
 
 
 class ConversationCache:
-    """Finds and makes conversations, and finds people."""
+    """Find and create conversations, and find people."""
 
     def __init__(self, transaction: Transaction, epoch: str) -> None:
         self._transaction = transaction
@@ -44,17 +43,17 @@ class ConversationCache:
         self._names: dict[NameKey, str] = {}
 
     def shorten(self) -> None:
-        """Forget everything, if it is much."""
+        """Clear the cache if it is too large."""
         if max(len(self._conversations), len(self._names)) > MAX_REMEMBERED:
             self.forget()
 
     def forget(self) -> None:
-        """Forget everything."""
+        """Clear the cache."""
         self._conversations.clear()
         self._names.clear()
 
     def conversation(self, key: ConversationKey) -> KnownConversation | None:
-        """Return a conversation, or None if nobody has written to it or created it."""
+        """Return a conversation, or None if nobody has created it or written to it."""
         known = self._conversations.get(key)
         if known is None:
             query = "SELECT id, name FROM conversation WHERE key = ?"
@@ -65,7 +64,7 @@ class ConversationCache:
     def create_room(
         self, key: ConversationKey, name: str, *, is_private: bool
     ) -> KnownConversation:
-        """Make a room that nobody is in."""
+        """Create a room without members."""
         cursor = self._transaction.db.execute(
             "INSERT INTO conversation (key, name, private) VALUES (?, ?, ?)",
             (key, name, is_private),
@@ -73,10 +72,10 @@ class ConversationCache:
         return self._remember(key, cursor.lastrowid, name)
 
     def create_private(self, key: ConversationKey) -> KnownConversation:
-        """Make a private conversation.
+        """Create a private conversation.
 
         Raises:
-            ChatError: ``unknown_person``: one of the two is nobody.
+            ChatError: ``unknown_person``: one of the two has no account.
         """
         for person in conversations.participants(key):
             self.name(person)
@@ -84,7 +83,7 @@ class ConversationCache:
         return self._remember(key, cursor.lastrowid, None)
 
     def name(self, person: NameKey) -> str:
-        """Return the shown name of an account.
+        """Return the display name of an account.
 
         Raises:
             ChatError: ``unknown_person``.

@@ -1,4 +1,4 @@
-"""Rows of the log, and messages made of them."""
+"""Rows of the log, and the messages made from them."""
 
 # ruff: noqa: S608 -- what goes into statements is this package's own lists of columns
 
@@ -18,17 +18,17 @@ from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import EntryKind, Message, Reaction
 from gochat.storage.sqlite.database import required
 
-#: An entry's id is its conversation's id, shifted by this, and its seq.
+#: An entry's id is its conversation's id, shifted left by this, plus its seq.
 SEQ_BITS: Final = 32
 MAX_SEQ: Final = (1 << SEQ_BITS) - 1
-#: Names in a reaction: enough to say who, and the rest is a number.
+#: Names in a reaction: enough to show who reacted; the others are only counted.
 MAX_REACTION_NAMES: Final = 10
 
 #: A row of :data:`COLUMNS`.
 Row: TypeAlias = tuple[
     int, int, str, str, EntryKind, str, int | None, str | None, str | None, int | None, int
 ]
-#: Of :data:`FROM`; `a` is the sender's account.
+#: Columns of :data:`FROM`; `a` is the sender's account.
 COLUMNS: Final = (
     "e.id, e.ts, a.name, e.sender, e.kind, e.text, e.ref, e.cid, e.mentions, e.edited, e.deleted"
 )
@@ -36,17 +36,17 @@ FROM: Final = "entry e JOIN account a ON a.key = e.sender"
 
 
 def first_id(conversation: int) -> int:
-    """Return the id in front of a conversation's first entry: that of seq 0."""
+    """Return the id before a conversation's first entry, that of seq 0."""
     return conversation << SEQ_BITS
 
 
 def last_id(conversation: int) -> int:
-    """Return an id that none of a conversation's entries is beyond."""
+    """Return the highest id that an entry of a conversation can have."""
     return conversation << SEQ_BITS | MAX_SEQ
 
 
 class Shape:
-    """How entries of one conversation look: what is the same for all of them."""
+    """Make messages from rows of one conversation, with what all its entries share."""
 
     __slots__ = ("_epoch", "_peers", "_room")
 
@@ -55,7 +55,7 @@ class Shape:
     ) -> None:
         self._epoch = epoch
         self._room = room or ""
-        #: Of a private conversation: whom each of the two writes to.
+        #: In a private conversation: the address to which each of the two writes.
         self._peers: dict[str, str] = {}
         if room is None:
             for person in conversations.participants(key):
@@ -64,11 +64,11 @@ class Shape:
                 self._peers[person] = "@" + required(row, f"the account of {peer}")[0]
 
     def to(self, sender: NameKey) -> str:
-        """Return where `sender` sends what they write here."""
+        """Return the address that `sender` uses for this conversation."""
         return self._room or self._peers[sender]
 
     def message(self, row: Row) -> Message:
-        """Return the message of a row, without its reactions."""
+        """Return the message for a row, without its reactions."""
         id_, ts, name, sender, kind, text, ref, cid, mentions, edited, deleted = row
         return Message(
             to=self._room or self._peers[sender],
@@ -89,11 +89,12 @@ class Shape:
 def find_by_cid(
     db: sqlite3.Connection, draft: Draft, conversation: int | None, shape: Shape | None
 ) -> Appended | None:
-    """Return the entry that has the `cid` of a draft, if the sender has used it before; `shape` is
-    that of the draft's conversation, where there is one.
+    """Return the entry with the `cid` of a draft, if its sender has used it before.
+
+    `shape` belongs to the draft's conversation, if that exists.
 
     Raises:
-        ChatError: ``cid_conflict``: it says something else, or elsewhere.
+        ChatError: ``cid_conflict``: the entry differs, or is in another conversation.
     """
     row = db.execute(
         f"SELECT {COLUMNS} FROM {FROM} WHERE e.sender = ? AND e.cid = ?",
@@ -115,15 +116,14 @@ def with_reactions(
     messages: Iterable[Message],
     viewer: NameKey | None,
 ) -> list[Message]:
-    """Return contiguous messages of a conversation, each with its reactions as `viewer` sees
-    them."""
+    """Return contiguous messages of a conversation with their reactions, as `viewer` sees them."""
     messages = list(messages)
     if not messages:
         return messages
     base = first_id(conversation)
     span = (base + messages[0].seq, base + messages[-1].seq)
-    # Most messages have none, or a few; of those that everybody reacts to, only who is named is
-    # looked up.
+    # Most messages have no or few reactions. Where many people react, query only the people to be
+    # named.
     groups = db.execute(
         "SELECT entry, emoji, count(*), max(person = ?) FROM reaction"
         " WHERE entry BETWEEN ? AND ? GROUP BY entry, emoji ORDER BY entry, min(seq)",

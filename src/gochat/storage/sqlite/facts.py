@@ -1,4 +1,4 @@
-"""Whether what a draft was decided on is still so, in the transaction that appends it."""
+"""Check a draft's facts again, in the transaction that appends it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gochat.chat.store import Draft
 from gochat.storage.sqlite.directory import KnownConversation
 from gochat.storage.sqlite.entries import first_id
 
-#: All, and those of one person. By the primary key from one emoji to the next, however many people
-#: gave each.
+#: Counts all other emoji, and those of one person. Seeks in the primary key from one emoji to the
+#: next, however many people gave each.
 _OTHER_EMOJI: Final = (
     "WITH RECURSIVE given (emoji) AS ("
     " SELECT min(emoji) FROM reaction WHERE entry = ?1"
@@ -28,7 +28,7 @@ _OTHER_EMOJI: Final = (
 def hold(
     db: sqlite3.Connection, facts: Facts, draft: Draft, room: KnownConversation | None
 ) -> bool:
-    """True if the facts of a draft are so now."""
+    """Return True if a draft's facts still hold."""
     if room is None:
         return False
     role, floor = _standing(db, room, draft.sender_key)
@@ -60,7 +60,7 @@ def hold(
 def _standing(
     db: sqlite3.Connection, room: KnownConversation, person: NameKey | None
 ) -> tuple[str, int]:
-    """Return somebody's role and floor."""
+    """Return a person's role and floor."""
     row = db.execute(
         "SELECT role, floor FROM participant WHERE person = ? AND conversation = ?",
         (person, room.id),

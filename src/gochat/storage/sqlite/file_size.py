@@ -1,8 +1,8 @@
-"""Whether a database file has all of its pages, and whether it is the database without a log.
+"""Check that a database file has all of its pages, and whether it depends on a log.
 
-SQLite takes what is missing of the last page for zeros, and misses a page that is cut off only when
-it needs it. While a server runs, or after a crash, the file can be shorter, or end within a page:
-then the write-ahead log has the remainder, or a journal with which SQLite sets the file back.
+SQLite reads the missing part of the last page as zeros, and notices a missing page only when it
+needs it. While a server runs, or after a crash, the file can legitimately be shorter, or end within
+a page: the write-ahead log has the remainder, or SQLite rolls the file back from its journal.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from gochat.errors import StoreCorrupt
 from gochat.storage.sqlite import files
 
 _HEADER_SIZE: Final = 100
-#: How a header says 65536, for which it has no room.
+#: How a header represents 65536, which does not fit.
 _LARGEST_PAGE: Final = 1
 
 
 def has_wal(path: Path) -> bool:
-    """True if there is something in the database's write-ahead log."""
+    """Return True if the database's write-ahead log is not empty."""
     wal = files.beside(path, "-wal")
     return wal.exists() and wal.stat().st_size > 0
 
 
 def has_journal(path: Path) -> bool:
-    """True if a transaction outside of WAL mode was cut short: SQLite will set the file back."""
+    """Return True if a transaction outside of WAL mode was cut short: SQLite will roll it back."""
     return files.beside(path, "-journal").exists()
 
 
 def require_whole(path: Path) -> None:
-    """Look whether a database that has neither log is as long as its header says.
+    """Check that a database without a WAL or a journal is as long as its header states.
 
-    The lock is held, for a server that runs writes the header and the pages one after the other.
+    Hold the lock: a running server writes the header and the pages one after the other.
 
     Raises:
-        StoreCorrupt: it is not.
+        StoreCorrupt: it is shorter, or not a number of whole pages.
         StoreUnavailable: it can't be read.
     """
     try:
@@ -53,7 +53,7 @@ def require_whole(path: Path) -> None:
             "perhaps because copying it was cut short. It is left as it is: bring a backup back"
         )
     pages = int.from_bytes(header[28:32], "big")
-    is_noted = header[24:28] == header[92:96]  # else an old SQLite wrote it, which noted none
+    is_noted = header[24:28] == header[92:96]  # else an old SQLite wrote it without the count
     if is_noted and size < pages * page_size:
         raise StoreCorrupt(
             f"{path} is damaged: it has {size // page_size} pages of the {pages} in its header, "

@@ -1,4 +1,4 @@
-"""The place of a database: what may stand there, and how a new file gets there whole."""
+"""The path of a database: what it may name, and how a new file is published there as a whole."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from gochat.errors import ConfigError, GochatError, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
 
-#: Which file something is, whatever its names: device and inode. Good while somebody has the file
-#: open; later the inode may be another file's, and the device another number.
+#: Device and inode of a file, which identify it whatever its names, while somebody has it open.
+#: Later, another file may get the inode, and the device another number.
 FileIdentity: TypeAlias = tuple[int, int]
 
-#: What SQLite keeps beside a database, by its name.
+#: Suffixes of the files that SQLite keeps beside a database.
 COMPANIONS: Final = ("-journal", "-wal", "-shm")
-#: The name of a file that is not complete yet ends with one of these: a new store, a backup, one
-#: that is restored, a copy of another store.
+#: Suffixes of unfinished files: a new store, a backup, a restored backup, a copy of another store.
 UNFINISHED: Final = (".new", ".partial", ".restoring", ".copying")
 
 
-#: Why a file can't be read, where waiting gives nobody the right to.
+#: Errors of reading that waiting does not resolve.
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
-#: Why a file can't be made where waiting does not help; elsewhere the disk is full, say.
+#: Errors of creating a file that waiting does not resolve; others mean, say, a full disk.
 _PERMANENT: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
     | {errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
@@ -38,17 +37,17 @@ _PERMANENT: Final = frozenset(
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """Return the name of what belongs to a database."""
+    """Return the path of a companion file of a database."""
     return path.with_name(path.name + suffix)
 
 
 def real(path: Path) -> Path:
-    """Return the name that the file has itself, behind all symbolic links.
+    """Return the path of the file itself, with all symbolic links resolved.
 
-    Whoever opens one file by two names would use two locks and two write-ahead logs.
+    Opening one file under two names would use two locks and two write-ahead logs.
 
     Raises:
-        ConfigError: it can't be a database: a directory, a device, a link to what is not there.
+        ConfigError: it can't be a database: a directory, a device, a dangling link.
     """
     try:
         found = Path(os.path.realpath(path))
@@ -72,16 +71,16 @@ def real(path: Path) -> Path:
 
 
 def identity(path: Path | str) -> FileIdentity:
-    """Return which file has this name now. Raises OSError."""
-    status = os.stat(path)  # noqa: PTH116 - before each commit, and Path makes it twice as long
+    """Return the identity of the file at `path` now. Raises OSError."""
+    status = os.stat(path)  # noqa: PTH116 - runs before each commit; Path takes twice as long
     return status.st_dev, status.st_ino
 
 
 def require_one_name(path: Path) -> None:
-    """Raise :exc:`~gochat.errors.ConfigError` if a file has further names (hard links).
+    """Raise :exc:`~gochat.errors.ConfigError` if a file has several names (hard links).
 
-    Its write-ahead log goes by one of them. Opened by another after a crash, the file would lack
-    what is in there.
+    Its write-ahead log is named after one of them. Opened under another after a crash, the file
+    would lack the entries in that log.
     """
     if path.stat().st_nlink > 1:
         raise ConfigError(
@@ -91,7 +90,7 @@ def require_one_name(path: Path) -> None:
 
 
 def remove_unfinished_names(path: Path) -> None:
-    """Remove the further name of a file that a crash left while it was published."""
+    """Remove the second name that a crash while publishing left to a file."""
     for suffix in UNFINISHED:
         with suppress(OSError):
             if beside(path, suffix).samefile(path):
@@ -99,11 +98,11 @@ def remove_unfinished_names(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make the file's directory, for its owner only, if it is missing.
+    """Create the file's directory, accessible only to its owner, if it is missing.
 
     Raises:
-        ConfigError: it can't be made, before somebody changes something.
-        StoreUnavailable: it can't be made now.
+        ConfigError: it can't be created, and waiting does not help.
+        StoreUnavailable: it can't be created now.
     """
     try:
         private.make_directories(path.parent)
@@ -112,9 +111,12 @@ def make_directory(path: Path) -> None:
 
 
 def make_file(path: Path, *, exist_ok: bool = False) -> None:
-    """Make an empty file, for its owner only. Raises FileExistsError, and as `make_directory`."""
+    """Create an empty file, accessible only to its owner.
+
+    Raises FileExistsError unless `exist_ok`, and the same errors as :func:`make_directory`.
+    """
     try:
-        # SQLite gives -wal and -shm the mode of the file itself.
+        # SQLite gives -wal and -shm the mode of the database file.
         flags = os.O_RDWR | os.O_CREAT | (0 if exist_ok else os.O_EXCL)
         os.close(os.open(path, flags, 0o600))
     except FileExistsError:
@@ -129,22 +131,22 @@ def _unmade(path: Path, error: OSError) -> GochatError:
 
 
 def unreadable(path: Path, error: OSError) -> ConfigError | StoreUnavailable:
-    """Return what to raise for a file that can't be read."""
+    """Return the error to raise for a file that can't be read."""
     text = f"{path} can't be read: {error.strerror}"
     return ConfigError(text) if error.errno in _FORBIDDEN else StoreUnavailable(text)
 
 
 def rights_of_others(path: Path) -> int | None:
-    """Return a file's mode if users can open it who are neither its owner nor of its group."""
+    """Return a file's mode if users other than its owner and group have any rights; None if not."""
     mode = stat.S_IMODE(path.stat().st_mode)
     return mode if os.name == "posix" and mode & stat.S_IRWXO else None
 
 
 def close_to_others(path: Path) -> None:
-    """Take all rights on a database from those who are neither its owner nor of its group.
+    """Remove all rights on a database from users other than its owner and group.
 
-    Passwords' hashes and private messages are in it. What its group may do is left: somebody has
-    chosen that. Where the rights can't be changed, there is a warning at each start.
+    It contains password hashes and private messages. The rights of the group remain: somebody chose
+    them. If the rights can't be changed, each start logs a warning.
     """
     for part in (path, *(beside(path, suffix) for suffix in COMPANIONS)):
         with suppress(FileNotFoundError):
@@ -160,12 +162,13 @@ def close_to_others(path: Path) -> None:
 
 @contextmanager
 def in_the_making(path: Path, suffix: str) -> Iterator[Path]:
-    """Make an empty file beside `path`, for its owner only; remove it when leaving, with all that
-    SQLite has put beside it.
+    """Yield a new empty file beside `path`, accessible only to its owner.
+
+    Leaving removes the file, and everything that SQLite put beside it.
 
     Raises:
-        ConfigError: there is one already, or it can't be made.
-        StoreUnavailable: it can't be made now.
+        ConfigError: the file exists already, or can't be created.
+        StoreUnavailable: it can't be created now.
     """
     partial = beside(path, suffix)
     try:
@@ -182,23 +185,23 @@ def in_the_making(path: Path, suffix: str) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a database, if it is there, and what SQLite keeps beside it."""
+    """Remove a database, if it exists, and the files that SQLite keeps beside it."""
     for part in (path, *(beside(path, suffix) for suffix in COMPANIONS)):
         part.unlink(missing_ok=True)
 
 
 def publish(partial: Path, target: Path, rule: str) -> None:
-    """Give a whole file its name, unless that is taken; `rule` says why not then.
+    """Give a complete file its name, unless that exists; `rule` then explains the refusal.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: the name exists.
         StoreUnavailable: it can't be written.
     """
     try:
         sync(partial)
         if os.name == "posix":
-            os.link(partial, target)  # which, other than renaming, overwrites nothing
-            partial.unlink(missing_ok=True)  # whoever found both names may have removed it
+            os.link(partial, target)  # never overwrites, unlike renaming
+            partial.unlink(missing_ok=True)  # a process that found both names may have removed it
         else:
             partial.rename(target)  # overwrites nothing on Windows
         sync_directory(target)
@@ -209,7 +212,7 @@ def publish(partial: Path, target: Path, rule: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Return when a file is on the disk. Raises OSError."""
+    """Sync a file to disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -218,9 +221,9 @@ def sync(path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Return when the name of a file is on the disk. Raises OSError."""
+    """Sync the name of a file to disk. Raises OSError."""
     if os.name != "posix":
-        return  # Windows opens no directories, and its file systems keep their own order
+        return  # Windows opens no directories, and its file systems order their own writes
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Searching: the index says which entries may match, their texts say whether they do."""
+"""Search: the index yields candidates, and their texts decide."""
 
 # ruff: noqa: S608 -- what goes into statements is this package's own lists of columns
 
@@ -29,17 +29,19 @@ from gochat.storage.sqlite.entries import (
 )
 from gochat.storage.sqlite.search import IndexedWords
 
-#: Asking the index about one conversation takes 0.3 ms. Somebody with more of them than this is
-#: better served by asking once about all of them,
+#: A query of the index for one conversation takes 0.3 ms. For a person with more conversations than
+#: this, one query for all of them is faster, if it matches few entries.
 MANY_PLACES: Final = 32
-#: if no more entries than this match: they are then sorted by conversation. Words that match more
-#: are found soon in the conversations that were written to last.
+#: Entries up to which such a query is used; they are then grouped by conversation. Words that match
+#: more are soon found in the most recently used conversations.
 FEW_MATCHES: Final = 1000
 
 
 class _SearchedConversation(NamedTuple):
-    """A conversation that is searched, after the floor of whoever searches; `newest` is the
-    position of its last entry."""
+    """A conversation to search, above the viewer's floor.
+
+    `newest` is the position of its last entry.
+    """
 
     id: int
     key: ConversationKey
@@ -55,7 +57,7 @@ class _Hit(NamedTuple):
 
 
 class Finder:
-    """Finds messages, in any thread."""
+    """Search messages, in any thread."""
 
     def __init__(self, connections: ConnectionPool, epoch: str) -> None:
         self._connections = connections
@@ -79,10 +81,10 @@ class Finder:
             (indexed,) = required(row, "the position of the index")
             conversations = _searched(db, viewer, conversation)
             matching = _all_matches(db, words) if len(conversations) > MANY_PLACES else None
-            hits: list[_Hit] = []  # a heap: the oldest in front
+            hits: list[_Hit] = []  # a heap: the oldest is first
             for searched in conversations:
                 if len(hits) > limit and searched.newest < hits[0].position:
-                    break  # and so are all others: the conversations come newest first
+                    break  # so are all others: the newest conversations come first
                 if (
                     matching is not None
                     and searched.id not in matching
@@ -111,7 +113,7 @@ class Finder:
         before: int,
         indexed: int,
     ) -> Iterator[_Hit]:
-        """Yield a conversation's hits from before a position, newest first."""
+        """Yield a conversation's hits before a position, newest first."""
         last = last_id(searched.id)
         if searched.newest >= before:
             last = _last_before(db, searched.id, before)
@@ -135,7 +137,7 @@ class Finder:
             " WHERE search MATCH ? AND search.rowid BETWEEN ? AND ? ORDER BY search.rowid DESC",
             (words.expression(), first, last),
         )
-        # The index has these as they read before: it may not have the word that they have now.
+        # The index has the old text of these, which may lack a word of the new one.
         changed = db.execute(
             f"SELECT e.position, {COLUMNS} FROM outdated o CROSS JOIN entry e ON e.id = o.entry"
             " JOIN account a ON a.key = e.sender"
@@ -157,11 +159,11 @@ def _position(cursor: str | None) -> int:
     try:
         return 2**62 if cursor is None else int(cursor)
     except ValueError:
-        return 0  # no cursor of ours: nothing is before it
+        return 0  # not our cursor: nothing precedes it
 
 
 def _all_matches(db: sqlite3.Connection, words: IndexedWords) -> set[int] | None:
-    """Return the conversations with entries that may match; None if there are too many entries."""
+    """Return the conversations with candidates; None if there are too many candidates."""
     rows = db.execute(
         "SELECT rowid FROM search WHERE search MATCH ? LIMIT ?",
         (words.expression(), FEW_MATCHES + 1),
@@ -188,9 +190,11 @@ def _searched(
 
 
 def _last_before(db: sqlite3.Connection, conversation: int, position: int) -> int:
-    """Return the id of a conversation's last entry before a position; by halving, for both rise
-    together."""
-    # Not always from 1: a copy of a store that had dropped the oldest entries lacks them, too.
+    """Return the id of a conversation's last entry before a position.
+
+    Searches by bisection, since ids and positions rise together.
+    """
+    # Not always from 1: a copy of a store that had dropped its oldest entries lacks them, too.
     low: int
     high: int
     low, high = db.execute(

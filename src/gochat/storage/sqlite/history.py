@@ -1,46 +1,45 @@
-"""Whether a database goes on with its history, or begins a new one, when a server starts on it.
+"""Decide whether a database continues its history or begins a new one when a server starts on it.
 
-Clients keep positions of a history by its name, the epoch. If something that was acknowledged may
-be missing, the name must change, or they would take what comes in its place for what they have.
-These are the ways in which it can be missing, and how each is seen:
+Clients keep cursors in a history, which the epoch names. If acknowledged entries may be missing,
+the epoch must change. Otherwise clients would take the entries that replace them for those they
+have. Entries can be missing in these ways, detected as follows:
 
-- **The machine went down**, with commits that were not forced to the disk. The database notes under
-  which start of the machine it is open (`open_at_boot`), and takes that back when it is closed.
+- **The machine went down** with commits that were not synced to disk. While it is open, the
+  database records the boot of the machine (`open_at_boot`); closing it removes the record.
 - **It is a backup, or a copy of another store.** It carries a mark (`unstarted`), which the first
-  server that starts on it takes off. So a backup that is restored twice becomes two histories.
-- **It is a copy made by other means** (``cp``, ``tar``, a disk image), or another file in its
-  place. At each start the database gets a new *generation*, a random name, and so does a file
-  beside it (:class:`Beside`). That one also has the inode of the database, which a copy in another
-  place does not share. Both can be put back together, into the files that are there, so each has
-  the time of change of the other, which nothing that copies can set: the database has that of the
-  file beside while it is open, and after a crash; the file beside has that of the database when
-  the server has closed it. The number of the device is never noted, for it may be another one after
-  each start of the machine.
+  server that starts on it removes. So a backup that is restored twice becomes two histories.
+- **It is a copy made by other means** (``cp``, ``tar``, a disk image), or another file at its path.
+  At each start, the database and a file beside it (:class:`Beside`) get a new *generation*, a
+  random name. The file beside also records the inode of the database, which a copy elsewhere does
+  not share. Both files can be restored together, in place, so each records the ctime of the other,
+  which no copying tool can set: the database has the ctime of the file beside while it is open, and
+  after a crash; the file beside has that of the database once the server has closed it. The device
+  number is never recorded, because it can change with each boot.
 
-The two files can't change in one step, and a crash between must neither begin a new history for
-nothing nor miss one. So the file beside can name two generations:
+The two files can't change atomically, and a crash in between must neither begin a new history
+without need nor miss one. So the file beside can name two generations:
 
-1. If the database is as it was closed, the file beside drops its time of change, which opening the
-   database changes. Then it gets the coming generation, besides the present one if the history
-   goes on, and alone if a new one begins.
-2. The database gets the coming one, in the transaction that also changes the epoch, takes off
-   the mark, and drops the time of change of the file beside.
-3. The file beside is left with that one, and the inode. It is not written again until the database
-   is closed.
-4. The database gets the time of change that the file beside has now.
+1. If the database is as it was closed, the file beside drops the recorded ctime, since opening the
+   database changes it. Then it gets the next generation: beside the present one if the history
+   continues, alone if a new one begins.
+2. The database gets the next generation, in the transaction that also changes the epoch, removes
+   the mark, and drops the ctime of the file beside.
+3. The file beside gets that generation only, and the inode. It is not written again until the
+   database is closed.
+4. The database records the ctime that the file beside has now.
 
-Each step is on the disk before the next, and nobody is served before the last. If it ends before
-the second, the database is of a known generation just when its history goes on; if after it, the
-new history has begun, and the database is of a known generation.
+Each step is on disk before the next, and no client is served before the last. After a crash before
+step 2, the database has a known generation exactly if its history continues. After step 2, the new
+history has begun, and the database has a known generation.
 
-Two things are not noticed, since no time of change could be noted that fits: a copy of what a crash
-within these four steps left, and a copy made while the server ran, if it is put back, without the
-file beside it, after that same run ended in a crash.
+Two cases go undetected, since no matching ctime could be recorded: a copy of the state that a crash
+within these four steps left, and a copy made while the server ran, if it is put back without the
+file beside it after that same run crashed.
 
-The transactions are not made in WAL mode, so that afterwards they are in the database file itself.
-So what is there without the write-ahead log must be of a known generation; else the log beside it
-is another database's, and is not replayed into it. (While another process reads the database, that
-mode can't be left. Then the generation that the file itself may still have is noted, too.)
+The transactions do not use WAL mode, so they end up in the database file itself. Its content
+without the write-ahead log must therefore have a known generation. Otherwise the log beside it
+belongs to another database, and is not replayed. (While another process reads the database, WAL
+mode can't be left. Then the generation that the file itself may still have is recorded, too.)
 """
 
 from __future__ import annotations
@@ -67,26 +66,28 @@ log = structlog.stdlib.get_logger()
 EPOCH: Final = "epoch"
 OPEN_AT_BOOT: Final = "open_at_boot"
 GENERATION: Final = "generation"
-#: The time of change of the file beside, in nanoseconds, since it was left there at a start.
+#: The ctime of the file beside, in nanoseconds, as the last start left it.
 BESIDE_CHANGED: Final = "beside_changed"
 #: What the file is, for people, until a server has started on it.
 UNSTARTED: Final = "unstarted"
-#: Of which source it is a copy in the making; no server starts on it.
+#: The source of an unfinished copy; no server starts on it.
 COPY_OF: Final = "copy of"
 
-#: What a database of before there were generations has.
+#: The generation of a database that predates generations.
 _NONE: Final = "none"
-#: Bytes of the file beside at most; it has some hundred.
+#: Maximum size of the file beside, in bytes; it has a few hundred.
 _MAX_SIZE: Final = 4096
-#: Without I, L, O, U: an epoch is read aloud when people compare what they see.
+#: Without i, l, o, u: people read an epoch aloud to compare it.
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 class Beside(Struct, frozen=True, omit_defaults=True):
-    """What is written beside a database: the generations that it may be of, its inode, and, once
-    it is closed, its time of change in nanoseconds. `without_log` is the generation that it may be
-    of without its write-ahead log. With `is_starting`, the database has the time of change of an
-    earlier file beside it."""
+    """The content of the file beside a database.
+
+    `generations` are those that the database may have. `changed` is its ctime in nanoseconds, set
+    once it is closed. `without_log` is the generation that it may have without its write-ahead log.
+    With `is_starting`, the database records the ctime of an earlier file beside it.
+    """
 
     generations: list[str]
     inode: int | None = None
@@ -96,7 +97,7 @@ class Beside(Struct, frozen=True, omit_defaults=True):
 
 
 class FileState(Struct, frozen=True):
-    """What a database file was found to be, before anything opened it."""
+    """The state of a database file before anything opened it."""
 
     beside: Beside | None
     inode: int
@@ -105,8 +106,7 @@ class FileState(Struct, frozen=True):
     without_log: str | None = None
 
     def foreign(self, db: sqlite3.Connection) -> str | None:
-        """Return by what the database, now open, is seen to be another file than the one that was
-        served last in its place; None if it is that one."""
+        """Return why the open database is not the file last served at its path; None if it is."""
         beside, generation = self.beside, get(db, GENERATION)
         if beside is None:
             if generation is None:
@@ -126,10 +126,10 @@ class FileState(Struct, frozen=True):
 
 
 def look(path: Path) -> FileState:
-    """Look at a database and at what is beside it, without opening it.
+    """Inspect a database and the file beside it, without opening them in SQLite.
 
     Raises:
-        StoreUnavailable: what is beside it can't be read.
+        StoreUnavailable: the file beside can't be read.
     """
     status, beside = path.stat(), _read(path)
     beside_changed = None if beside is None else _beside_changed(path)
@@ -137,10 +137,10 @@ def look(path: Path) -> FileState:
 
 
 def opening(path: Path) -> FileState:
-    """Look at a database that a server is about to open, which changes it, and note that.
+    """Inspect a database that a server is about to open, and record that opening will change it.
 
     Raises:
-        StoreUnavailable: it can't be written.
+        StoreUnavailable: the file beside can't be written.
     """
     found = look(path)
     beside = found.beside
@@ -151,12 +151,12 @@ def opening(path: Path) -> FileState:
 
 
 def new_name() -> str:
-    """Return a name for a new history, or a new generation of one."""
+    """Return a random name for a new history, or for a new generation of one."""
     return "".join(secrets.choice(_DIGITS) for _ in range(8))
 
 
 def mark_unstarted(db: sqlite3.Connection, what: str) -> None:
-    """Mark a database that no server has started on; people are shown `what` it is."""
+    """Mark a database that no server has started on; `what` describes it to people."""
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     db.execute(
         "DELETE FROM meta WHERE key IN (?, ?, ?)", (GENERATION, BESIDE_CHANGED, OPEN_AT_BOOT)
@@ -165,7 +165,7 @@ def mark_unstarted(db: sqlite3.Connection, what: str) -> None:
 
 
 def require_finished(db: sqlite3.Connection, path: Path | None) -> None:
-    """Raise :exc:`~gochat.errors.StoreUnavailable` if it is a copy in the making."""
+    """Raise :exc:`~gochat.errors.StoreUnavailable` if it is an unfinished copy."""
     if get(db, COPY_OF) is not None:
         raise StoreUnavailable(
             f"{path} is a copy that is not finished: give the same `gochat db copy` again"
@@ -173,11 +173,13 @@ def require_finished(db: sqlite3.Connection, path: Path | None) -> None:
 
 
 def require_own_log(path: Path) -> None:
-    """Raise :exc:`~gochat.errors.StoreCorrupt` if the write-ahead log beside a database that is
-    closed is another one's, for SQLite would replay it. The lock is held."""
+    """Raise :exc:`~gochat.errors.StoreCorrupt` if a closed database's write-ahead log is foreign.
+
+    SQLite would replay it. Hold the lock.
+    """
     known, in_file = _read(path), _in_file(path)
     if in_file is None:
-        return  # the log has what the file lacks, after a crash of the machine
+        return  # after a crash of the machine, the log has what the file lacks
     generation, mark = in_file
     known_here = known is None or generation in (*known.generations, known.without_log)
     if mark is not None or not known_here:
@@ -192,8 +194,10 @@ def require_own_log(path: Path) -> None:
 
 
 def _in_file(path: Path) -> tuple[str, str | None] | None:
-    """Return the generation and the mark that a database has without its write-ahead log, if it
-    can be read like that."""
+    """Return the generation and the mark of a database without its write-ahead log.
+
+    Returns None if it can't be read that way.
+    """
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as db:
             return get(db, GENERATION) or _NONE, get(db, UNSTARTED)
@@ -204,11 +208,11 @@ def _in_file(path: Path) -> tuple[str, str | None] | None:
 def begin(
     db: sqlite3.Connection, path: Path, found: FileState, boot: str | None, *, is_durable: bool
 ) -> None:
-    """Note in a database that a server starts on it, and begin a new history if need be.
+    """Record in a database that a server starts on it, and begin a new history if necessary.
 
-    The lock is held, and the database is in WAL mode only if others read it. `found` is what
-    `opening` returned; `boot` names this start of the machine; with `is_durable`, each commit will
-    be on the disk before it is acknowledged.
+    Hold the lock; the database is in WAL mode only if others read it. `found` is the result of
+    `opening`; `boot` identifies this boot of the machine. With `is_durable`, each commit will be on
+    disk before it is acknowledged.
 
     Raises:
         StoreUnavailable: it can't be written.
@@ -236,7 +240,7 @@ def begin(
 
 
 def _reason(db: sqlite3.Connection, found: FileState, boot: str | None) -> str | None:
-    """Return why a new history must begin, None if the one that is there goes on."""
+    """Return why a new history must begin; None if the present one continues."""
     mark = get(db, UNSTARTED)
     if mark is not None:
         return f"the file is {mark}"
@@ -246,10 +250,10 @@ def _reason(db: sqlite3.Connection, found: FileState, boot: str | None) -> str |
 
 
 def close(path: Path, held: FileIdentity) -> None:
-    """Note how a database was left that this process has closed."""
+    """Record the state of a database that this process has closed."""
     if files.beside(path, "-wal").exists():
-        return  # another process has it open, and will tidy up
-    with suppress(OSError, StoreUnavailable):  # then copies of it are told by their inode only
+        return  # another process has it open, and will clean up
+    with suppress(OSError, StoreUnavailable):  # then only the inode detects copies of it
         known = _read(path)
         status = path.stat()
         if known is not None and held == (status.st_dev, status.st_ino):
@@ -257,12 +261,12 @@ def close(path: Path, held: FileIdentity) -> None:
 
 
 def forget(path: Path) -> None:
-    """Remove the file beside a database that is no longer there. The lock is held."""
+    """Remove the file beside a database: its next start begins a new epoch. Hold the lock."""
     _file(path).unlink(missing_ok=True)
 
 
 def get(db: sqlite3.Connection, key: str) -> str | None:
-    """Return what the database has noted under a key."""
+    """Return what the database records under `key`; None if nothing."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else row[0]
 
@@ -276,7 +280,7 @@ def _file(path: Path) -> Path:
 
 
 def _beside_changed(path: Path) -> int | None:
-    """Return the time of change of the file beside a database, if there is one."""
+    """Return the ctime of the file beside a database, in nanoseconds; None if it is missing."""
     try:
         return _file(path).stat().st_ctime_ns
     except OSError:
@@ -284,7 +288,7 @@ def _beside_changed(path: Path) -> int | None:
 
 
 def _read(path: Path) -> Beside | None:
-    """Return what is beside a database; no generation at all if it can't be understood."""
+    """Return the file beside a database; None if missing, no generations if malformed."""
     try:
         with _file(path).open("rb") as file:
             text = file.read(_MAX_SIZE)
@@ -299,7 +303,7 @@ def _read(path: Path) -> Beside | None:
 
 
 def _write(path: Path, content: Beside) -> None:
-    """Write it as a whole, and to the disk."""
+    """Replace the file beside atomically, and sync it to disk."""
     target = _file(path)
     new = files.beside(target, ".new")
     try:

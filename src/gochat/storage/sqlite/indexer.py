@@ -1,7 +1,7 @@
-"""Keeping the search index: it follows the log, a turn at a time, between the commits of others.
+"""Maintain the search index: it follows the log, one turn at a time, between commits.
 
-What is edited or deleted when it is in the index already is noted in the same commit, with the text
-that the index has, for only that text takes it out again; the next turns do it.
+When an indexed text is edited or deleted, the same commit records the old text, because only that
+text can remove it from the index. Later turns update the index.
 """
 
 from __future__ import annotations
@@ -15,26 +15,28 @@ from gochat.storage.sqlite.database import raise_damage, required
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.transaction import Transaction
 
-#: Texts that are indexed together. One by one they would cost five times as much; more would make
-#: the next write wait for longer than the 5 ms that this takes. A search looks through those that
-#: wait by itself.
+#: Texts indexed together. Indexing them one by one costs five times as much; a larger batch would
+#: delay the next write by more than the 5 ms that this one takes. A search scans the texts that are
+#: not indexed yet.
 BATCH: Final = 256
-#: Characters that are indexed in one turn, if it is not for a single text. A batch of common
-#: messages has about as many. Pieces that are new to the index cost ten times as much: a batch of
-#: the longest texts of these would make the next write wait for 5 s.
+#: Characters indexed in one turn, unless a single text has more. A batch of typical messages has
+#: about as many. Pieces that are new to the index cost ten times as much: a batch of the longest
+#: such texts would delay the next write by 5 s.
 TURN: Final = 8192
-#: Turns that the end of the store waits for; half a million characters. What is left then waits for
-#: the next start.
+#: Turns to run on closing the store; half a million characters. The next start indexes the
+#: remainder.
 TURNS_AT_END: Final = 64
-#: Pages of the index that are merged after each batch. A batch adds 6 pages, each of which is
-#: merged about six times until it is one of a million messages. FTS5 left to itself merges more
-#: at once, and everybody waits for 50 ms.
+#: Pages of the index merged after each batch. A batch adds 6 pages, each of which is merged about
+#: six times until it is part of a million messages. FTS5's automatic merge does more at once, which
+#: blocks everybody for 50 ms.
 MERGED_PAGES: Final = 48
 
 
 class _Waiting(NamedTuple):
-    """A text that is not in the index: its position in the log, its entry, and its characters, if
-    that is known."""
+    """A text that is not indexed: its position in the log, its entry, and its size in characters.
+
+    `size` is 0 if it is unknown.
+    """
 
     position: int
     entry: int
@@ -42,20 +44,20 @@ class _Waiting(NamedTuple):
 
 
 class Indexer:
-    """Knows which texts are in the index. Used in the writer's thread."""
+    """Track which texts are indexed, and index the others. Use in the writer's thread."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._indexed, self.last_position, self._waiting = _find_waiting(transaction.db)
-        self._size = 0  # of those that wait, as far as it is known
-        #: Entries that the index has as they read before, the oldest change first.
+        self._size = 0  # of the waiting texts, as far as it is known
+        #: Entries whose old text is indexed, in the order to update them.
         self._outdated = [entry for (entry,) in transaction.db.execute(_OUTDATED)]
-        self._was_update = False  # the last turn
+        self._was_update = False  # the last turn was an update
         self._before = 0, 0, 0
 
     @property
     def is_due(self) -> bool:
-        """True if so much waits that some of it should be indexed, or something has changed."""
+        """True if enough texts wait to fill a turn, or an indexed text has changed."""
         return bool(self._outdated) or self._has_turn
 
     @property
@@ -63,27 +65,30 @@ class Indexer:
         return len(self._waiting) >= BATCH or self._size >= TURN
 
     def begin(self) -> None:
-        """A transaction begins."""
+        """Mark the beginning of a transaction."""
         self._before = len(self._waiting), self._size, len(self._outdated)
 
     def roll_back(self) -> None:
-        """What was appended or changed since `begin` is not."""
+        """Forget everything appended or changed since `begin`."""
         waiting, self._size, outdated = self._before
         del self._waiting[waiting:]
         del self._outdated[outdated:]
 
     def append(self, position: int, entry: int, size: int) -> None:
-        """Index a new text of `size` characters, by and by."""
+        """Queue a new text of `size` characters for indexing."""
         self._waiting.append(_Waiting(position, entry, size))
         self._size += size
 
     def change(self, entry: int, position: int, old: str) -> None:
-        """A text is changed or removed, which was `old`; inside a transaction. The index is changed
-        in a later turn, for some texts take 20 ms to put in or out, and who writes next waits."""
+        """Record that a text, which was `old`, changes or is removed. Use inside a transaction.
+
+        A later turn updates the index: some texts take 20 ms to add or remove, which would delay
+        the next write.
+        """
         if position > self._indexed:
-            return  # it is indexed later, as it reads then
+            return  # not indexed yet: it will be indexed with its later text
         noted = self._transaction.db.execute(
-            # Where it has changed before, the index has what it was then.
+            # If it has changed before, the index has the earlier old text.
             "INSERT INTO outdated (entry, text) VALUES (?, ?) ON CONFLICT DO NOTHING",
             (entry, old),
         )
@@ -91,12 +96,14 @@ class Indexer:
             self._outdated.append(entry)
 
     def catch_up(self, position: int) -> bool:
-        """Do one turn of what waits: index new texts, up to the log's last `position` at most, or
-        index anew those that have changed. What the database can't take now waits longer. Return
-        whether more should be done soon."""
+        """Run one turn; return True if more work is due.
+
+        A turn indexes new texts, or changed texts anew. `position` is that of the log's last entry.
+        What the database can't take now waits longer.
+        """
         if not self._waiting and not self._outdated:
             return False
-        # In turn, where both are due: neither waits for the other to end.
+        # Alternate if both are due, so that neither starves.
         is_update = bool(self._outdated) and not (self._was_update and self._has_turn)
         transaction = self._transaction
         try:
@@ -130,13 +137,15 @@ class Indexer:
         return False
 
     def finish(self, position: int) -> None:
-        """Index all that waits, if it isn't very much."""
+        """Index everything that waits, up to :data:`TURNS_AT_END` turns."""
         for _ in range(TURNS_AT_END):
             self.catch_up(position)
 
     def _extend(self, position: int) -> tuple[int, int]:
-        """Index some new texts. Return how many, and up to which position all are indexed then; up
-        to `position`, if no others wait."""
+        """Index some new texts; return their number, and the new position of the index.
+
+        That is `position` if no other texts wait.
+        """
         turn = self._next_turn()
         if len(turn) < len(self._waiting):
             position = self._waiting[len(turn) - 1].position
@@ -146,8 +155,10 @@ class Indexer:
         return len(turn), position
 
     def _update(self) -> int:
-        """Index some texts anew that have changed, as many as a turn has room for, but one at
-        least. Return how many."""
+        """Index some changed texts anew; return their number.
+
+        It takes as many as a turn has room for, but at least one.
+        """
         db = self._transaction.db
         turn: list[tuple[int, str, str]] = []
         left = TURN
@@ -166,8 +177,10 @@ class Indexer:
         return len(turn)
 
     def _next_turn(self) -> list[tuple[int, str]]:
-        """Return the entries and texts that wait for longest: one, or as many as a turn has room
-        for."""
+        """Return the entries and texts that have waited longest.
+
+        As many as a turn has room for, but at least one.
+        """
         turn: list[tuple[int, str]] = []
         left = TURN
         for waiting in self._waiting[:BATCH]:
@@ -186,14 +199,14 @@ class Indexer:
 
 
 _OUTDATED: Final = "SELECT entry FROM outdated ORDER BY entry"
-#: What the index has of a message, and what it reads now.
+#: The indexed text of a message, and its present text.
 _CHANGE: Final = (
     "SELECT o.text, e.text FROM outdated o JOIN entry e ON e.id = o.entry WHERE o.entry = ?"
 )
 
 
 def _find_waiting(db: sqlite3.Connection) -> tuple[int, int, list[_Waiting]]:
-    """Return up to where the index goes, the log's last position, and the texts in between."""
+    """Return the position of the index, the log's last position, and the texts in between."""
     row = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
     (indexed,) = required(row, "the position of the index")
     last = indexed

@@ -1,22 +1,22 @@
-"""The locks that keep two servers from one database.
+"""The locks that keep two servers from using one database.
 
-SQLite itself would let them both write, and each would miss what the other one commits. There are
-two locks, both ``flock``, which go with the process, however that ends:
+SQLite itself would let both write, and each would miss the other's commits. There are two locks,
+both ``flock``, which the system releases when the process ends, in whatever way:
 
-- On a file of its own beside the database, behind all symbolic links. It has the holder's process
-  id, and exists before the database does. It stays, for removing it would race with the next
-  server. Rejected: this one alone. It has the database's name, not the database, and misses a hard
-  link, a bind mount of the file, and a file that was renamed.
-- On the database file itself, where the system keeps ``flock`` and the POSIX locks of SQLite apart:
-  on Linux. (On macOS and the BSDs they conflict, and on Windows files are locked by force.)
+- On a lock file beside the database, with symbolic links resolved. It contains the holder's process
+  id, and exists before the database does. It is not removed, since that would race with the next
+  server. This lock alone was rejected: it guards the database's name, not the file, and misses a
+  hard link, a bind mount of the file, and a renamed file.
+- On the database file itself, where the system keeps ``flock`` and SQLite's POSIX locks apart: on
+  Linux. (On macOS and the BSDs they conflict, and on Windows locks are mandatory.)
 
-POSIX locks belong to the process: as soon as it closes *any* descriptor of a file, all its locks
-on that file are gone, SQLite's too, and then another program could tidy away the write-ahead log.
-So the descriptor that has the second lock stays open for as long as SQLite's do, and a database
-that this process has is looked at by ``stat`` only, and never opened a second time
-(:data:`_held_here`).
+POSIX locks belong to the process: when it closes *any* descriptor of a file, it loses all its locks
+on that file, including SQLite's, and another program could then remove the write-ahead log. So the
+descriptor with the second lock stays open as long as SQLite's do, and this process inspects a
+database that it has open only by ``stat``, and never opens it a second time (:data:`_held_here`).
 
-Servers, and copies into a database, lock exclusively; backups, checks and copies from it share.
+Servers, and copies into a database, lock exclusively; backups, checks and copies from it share the
+lock.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from typing import Final
 from gochat.errors import ConfigError, StoreUnavailable
 from gochat.storage.sqlite.files import FileIdentity, beside, identity, unreadable
 
-#: More than a process id, and what is around it.
+#: Room for a process id and its padding.
 _TEXT_SIZE: Final = 32
-#: Not on Windows, where os.open needs none.
+#: Zero on Windows, where os.open needs neither flag.
 _CAREFUL: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int, *, shared: bool) -> bool:
-        del shared  # Windows has only the one kind here
-        # Far behind the text, which others must be able to read.
+        del shared  # Windows has only exclusive locks here
+        # Far beyond the text, which others must be able to read.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -65,13 +65,13 @@ else:
         return True
 
 
-#: The databases that this process has locked.
+#: The databases locked by this process.
 _held_here: Final[set[FileIdentity]] = set()
 _changing: Final = threading.Lock()
 
 
 def is_known(path: Path) -> bool:
-    """True if a server has or had the database at `path` open, or this process has it."""
+    """Return True if a server has or had the database at `path` open, or this process has."""
     if _lock_file(path).exists():
         return True
     with suppress(OSError):
@@ -81,17 +81,17 @@ def is_known(path: Path) -> bool:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the name of a database, whether there is one already or not. `path` is the real one.
+    """Lock the name of a database, which need not exist. `path` is the real path.
 
     Raises:
-        StoreUnavailable: another process holds it; the text says which.
-        ConfigError: the lock file can't be made, or is something else.
+        StoreUnavailable: another process holds the lock; the message names it.
+        ConfigError: the lock file can't be created, or is something else.
     """
     descriptor = _open(_lock_file(path), os.O_RDWR | os.O_CREAT)
     try:
         if not _lock(descriptor, shared=False):
             raise StoreUnavailable(f"{path} is in use by {_holder(descriptor)}")
-        # Over what was there and no shorter: nothing that is not ours is ever truncated.
+        # Overwrites the text with one of the same length: a foreign file is never truncated.
         try:
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.write(descriptor, f"{os.getpid():<{_TEXT_SIZE - 1}}\n".encode())
@@ -104,19 +104,19 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextmanager
 def itself(path: Path, *, shared: bool = False) -> Iterator[FileIdentity]:
-    """Hold the file of a database, whatever its names, where the system can; yield which it is.
+    """Lock the file of a database under any name, where the system can; yield its identity.
 
-    It must be held for as long as SQLite has the file open in this process.
+    Hold the lock as long as SQLite has the file open in this process.
 
     Raises:
-        StoreUnavailable: another process holds it, or it can't be opened.
+        StoreUnavailable: another process holds the lock, or the file can't be opened.
     """
     other = "another gochat server, under another name: by a link, or because it was moved"
     if sys.platform != "linux":
         yield identity(path)
         return
     with _changing:
-        if identity(path) in _held_here:  # to open it would be to close it again
+        if identity(path) in _held_here:  # opening it here would mean closing it again
             raise StoreUnavailable(f"{path} is in use by {other} (pid {os.getpid()})")
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | _CAREFUL)
@@ -142,12 +142,13 @@ def itself(path: Path, *, shared: bool = False) -> Iterator[FileIdentity]:
 
 @contextmanager
 def at_rest(path: Path) -> Iterator[bool]:
-    """Keep servers from a database, if none has it; yield whether none has.
+    """Keep servers from a database while none uses it; yield True if none does.
 
-    Makes no file. False means that a server has it by this very name, and it can be read along.
+    Creates no file. False means that a server uses it under this same name, and it can be read
+    meanwhile.
 
     Raises:
-        StoreUnavailable: a server has it under another name: its write-ahead log is not here.
+        StoreUnavailable: a server uses it under another name: its write-ahead log is not here.
         ConfigError: the lock file can't be opened, or is something else.
     """
     descriptor = None
@@ -165,7 +166,7 @@ def at_rest(path: Path) -> Iterator[bool]:
 
 
 def holder(path: Path) -> str:
-    """Return who has a database, for people."""
+    """Return a description of the process that holds a database, for people."""
     descriptor = _open(_lock_file(path), os.O_RDONLY)
     try:
         return _holder(descriptor)
@@ -174,8 +175,8 @@ def holder(path: Path) -> str:
 
 
 def forget(path: Path) -> None:
-    """Remove the lock file of a database that is no longer there. The lock is held."""
-    with suppress(OSError):  # Windows removes no file that is open; it does no harm
+    """Remove the lock file of a database. Hold the lock."""
+    with suppress(OSError):  # Windows can't remove an open file; leaving it does no harm
         _lock_file(path).unlink()
 
 
@@ -195,12 +196,12 @@ def _holder(descriptor: int) -> str:
 
 
 def _is_shared(descriptor: int) -> bool:
-    """True if those who hold the lock share it. Not to be asked of one that is held here."""
+    """Return True if readers share the lock. Don't call it for a lock held by this process."""
     return sys.platform != "win32" and _lock(descriptor, shared=True)
 
 
 def _open(lock: Path, flags: int) -> int:
-    """Open a lock file that is ours, through no link, whatever else somebody has put there."""
+    """Open a lock file of ours, following no link; refuse anything else."""
     try:
         descriptor = os.open(lock, flags | _CAREFUL, 0o600)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""The log, as it is written: drafts become entries, and entries change what they are about.
+"""Write the log: turn drafts into entries, and apply the changes that entries make.
 
-Everything here happens in the writer's thread, inside its transactions (see writer.py).
+All of this runs in the writer's thread, inside its transactions (see writer.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gochat.storage.sqlite.watch import Watch
 
 
 class Log:
-    """Appends, and keeps all that follows from an entry in step with it."""
+    """Append entries, and keep everything derived from them consistent."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Log:
         self._clock = clock
         self._clock_warnings = ClockWarnings()
         self._now = 0
-        #: The place of the last entry among those of all conversations.
+        #: The position of the last entry, in the order of all conversations together.
         self.position = self._position_before = self._indexer.last_position
         self._appended: list[Logged] = []
 
@@ -56,7 +56,7 @@ class Log:
     # -- transactions ---------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Open a transaction."""
+        """Begin a transaction."""
         self._directory.shorten()
         self._indexer.begin()
         self._position_before = self.position
@@ -64,7 +64,7 @@ class Log:
         self._now = self._clock()
 
     def commit(self) -> Batch | None:
-        """Commit, and return what was appended."""
+        """Commit, and return the appended entries; None if there are none."""
         self._transaction.commit(len(self._appended))
         if not self._appended:
             return None
@@ -73,7 +73,7 @@ class Log:
         return batch
 
     def roll_back(self) -> None:
-        """Undo what was done since `begin`."""
+        """Undo everything since `begin`."""
         self._transaction.roll_back()
         self._directory.forget()
         self._indexer.roll_back()
@@ -81,36 +81,39 @@ class Log:
         self._appended = []
 
     def run_deferred(self) -> bool:
-        """Do what could wait for the commit: index, and write back the WAL, if it is time to.
-        Return whether more of that is left."""
+        """Do the work that can wait for the commit: index, and checkpoint the WAL if it is due.
+
+        Returns True if more indexing is left.
+        """
         is_due = self._indexer.is_due and self._indexer.catch_up(self.position)
         self._transaction.write_back()
         return is_due
 
     def close(self) -> None:
-        """Release the database, with its index up to date, if not very much is missing there."""
+        """Close the database; bring the index up to date first, unless very much is missing."""
         try:
             self._indexer.finish(self.position)
         finally:
             self._transaction.close()
 
     def abandon(self) -> None:
-        """Release the database, which is damaged, and change nothing."""
+        """Close the database, which is damaged, and change nothing."""
         self._transaction.abandon()
 
     def head(self, key: ConversationKey) -> int:
-        """Return the newest seq of a conversation, inside a transaction."""
+        """Return the newest seq of a conversation, or 0. Use inside a transaction."""
         conversation = self._directory.conversation(key)
         return 0 if conversation is None else conversation.seq
 
     # -- appending ------------------------------------------------------------------------------
 
     def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
-        """Append each draft, or say why not."""
+        """Append each draft, or return the error that refuses it."""
         return [self._append(draft) for draft in drafts]
 
     def _append(self, draft: Draft) -> Appended | ChatError:
-        # What may be refused is refused before anything is written, so that no savepoint is needed.
+        # Everything that can be refused is refused before anything is written, so no savepoint is
+        # needed.
         try:
             conversation = self._directory.conversation(draft.conversation)
             if draft.cid is not None:
@@ -203,7 +206,7 @@ class Log:
     def _append_reaction(
         self, draft: Draft, conversation: KnownConversation, entry: int
     ) -> Appended:
-        # A reaction is given once, and only what was given is taken back: other clients count.
+        # A reaction exists once, and only an existing one can be removed: clients count them.
         key = (entry, draft.text, draft.sender_key)
         given = self.db.execute(
             "SELECT seq FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key
@@ -230,8 +233,8 @@ class Log:
         return self._insert(draft, conversation)
 
     def _erase_edit(self, conversation: KnownConversation, edited: int | None) -> None:
-        # Of a message's edits only the last one has a text: each erases the one before it. So what
-        # a deletion has to erase doesn't grow with the number of edits.
+        # Only the last edit of a message has a text: each edit erases the one before. So what a
+        # deletion has to erase doesn't grow with the number of edits.
         if edited is not None:
             self._erase(first_id(conversation.id) + edited)
 

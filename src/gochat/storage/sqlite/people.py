@@ -1,4 +1,4 @@
-"""What is kept about people besides what they say. Each function is a write (see writer.py)."""
+"""Writes about people besides their entries. Each function is a write (see writer.py)."""
 
 from __future__ import annotations
 
@@ -54,8 +54,10 @@ def rehash_password(log: Log, proved: Account, password_hash: str) -> bool:
 
 
 def add_token(log: Log, token: Token, address: str | None, now: int) -> None:
-    """See :meth:`gochat.chat.store.Store.add_token`. Forgets a few that have expired, so that
-    there are never many."""
+    """See :meth:`gochat.chat.store.Store.add_token`.
+
+    Also deletes a few expired tokens, so that they never accumulate.
+    """
     if address is not None:
         _note_login(log, token.account, address, now)
     log.db.execute(

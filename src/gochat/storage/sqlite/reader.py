@@ -1,4 +1,4 @@
-"""What can be asked of the database. Every method is one question, answered from one snapshot."""
+"""Queries of the database. Each method is one query, answered from one snapshot."""
 
 # ruff: noqa: S608 -- what goes into statements is this package's own lists of columns
 
@@ -38,22 +38,22 @@ from gochat.storage.sqlite.entries import (
     with_reactions,
 )
 
-#: How many entries counting looks at, of which those that count may be a few: reactions and edits
-#: are entries, too.
+#: Entries that counting unread messages examines; only some count, since reactions and edits are
+#: entries, too.
 MAX_LOOKED_AT: Final = 4 * MAX_COUNTED
-#: How many it passes over on the way: one's own, which are none of those, may be a great many, for
-#: saying something moves no marker. Some 20 ms.
+#: Entries that it passes over, including the person's own, which never count. There may be very
+#: many, because writing moves no marker. Takes some 20 ms.
 MAX_PASSED: Final = 10 * MAX_LOOKED_AT
-#: Entries that are looked at for a page of messages of others.
+#: Entries examined for a page of other people's messages.
 MAX_SKIPPED: Final = 4000
-#: Names asked for in one statement; SQLite's own bound on parameters was 999 for long.
+#: Names queried in one statement; SQLite's limit of parameters was 999 for a long time.
 _MANY: Final = 500
 
 _ADDRESS: Final = "coalesce(c.name, '@' || p.name)"
 
 
 class Reader:
-    """Answers questions, in any thread."""
+    """Answer queries, in any thread."""
 
     def __init__(self, connections: ConnectionPool, epoch: str) -> None:
         self._connections = connections
@@ -255,7 +255,7 @@ class Reader:
         head = _head(db, id_, None)
         first, last = first_id(id_) + read + 1, last_id(id_)
         unread = mentions = 0
-        if not is_to_oneself:  # else all of it is one's own
+        if not is_to_oneself:  # else all entries are the person's own
             unread = db.execute(
                 "SELECT count(*) FROM (SELECT 1 FROM (SELECT kind, deleted FROM"
                 " (SELECT kind, sender, deleted FROM entry WHERE id BETWEEN ? AND ? LIMIT ?)"
@@ -365,7 +365,7 @@ _CONVERSATIONS: Final = (
 def _standing(
     db: sqlite3.Connection, conversation: int, key: ConversationKey, viewer: NameKey
 ) -> tuple[bool, int]:
-    """Return whether somebody is in a conversation, and their floor."""
+    """Return whether a person is in a conversation, and their floor."""
     if key == LOBBY_KEY or conversations.is_private(key):
         return True, 0
     row = db.execute(
@@ -376,7 +376,7 @@ def _standing(
 
 
 def _head(db: sqlite3.Connection, conversation: int, as_of: int | None) -> int:
-    """Return the newest seq, or what it was when the log was at the position `as_of`."""
+    """Return the newest seq, or what it was at the log position `as_of`; 0 without entries."""
     row = db.execute(
         "SELECT id FROM entry WHERE id BETWEEN ? AND ? AND position <= ? ORDER BY id DESC LIMIT 1",
         (first_id(conversation), last_id(conversation), 2**62 if as_of is None else as_of),

@@ -1,4 +1,4 @@
-"""What the entries of a room change: who is in it, its topic, who may join."""
+"""The changes that entries make to a room: its members, its topic, who may join."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from gochat.storage.sqlite.directory import KnownConversation
 
 
 def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> int:
-    """Make the change that an entry, just appended to `room`, says. Return the floor of who joins,
-    else 0."""
+    """Apply an entry, just appended to `room`. Return the floor of the person who joins, else 0."""
     subject = draft.subject
     match draft.kind:
         case "topic":
@@ -23,7 +22,7 @@ def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> int:
             if not is_private:
                 _show_history(db, room)
         case _ if room.key == LOBBY_KEY:
-            pass  # everybody is in it, always
+            pass  # everybody is always a member
         case "history" if draft.text == "shown":
             _show_history(db, room)
         case "history":
@@ -50,7 +49,7 @@ def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> int:
 
 
 def _add(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> int:
-    """Make a person a member, or the operator of a room that nobody is in. Return their floor."""
+    """Make a person a member, or the operator of an empty room. Return their floor."""
     added = db.execute(
         "INSERT INTO participant (person, conversation, role, since, read, floor)"
         " SELECT ?1, id, CASE members WHEN 0 THEN 'operator' ELSE 'member' END, ?3, ?4,"
@@ -67,8 +66,7 @@ def _add(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> in
 
 
 def _show_history(db: sqlite3.Connection, room: KnownConversation) -> None:
-    """Show the history to those who join, from the entry on that was just appended, if it was
-    hidden."""
+    """Show hidden history to people who join, beginning with the entry just appended."""
     db.execute(
         "UPDATE conversation SET history = 'shown', floor = ? WHERE id = ? AND history = 'hidden'",
         (room.seq - 1, room.id),
@@ -76,7 +74,7 @@ def _show_history(db: sqlite3.Connection, room: KnownConversation) -> None:
 
 
 def _remove(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> None:
-    """Make a person no member, or take their invitation back."""
+    """Remove a member, or withdraw an invitation."""
     removed = db.execute(
         "DELETE FROM participant WHERE person = ? AND conversation = ?"
         " AND role IN ('member', 'operator')",
@@ -92,7 +90,7 @@ def _remove(db: sqlite3.Connection, room: KnownConversation, person: NameKey) ->
 
 
 def _close_if_deserted(db: sqlite3.Connection, room: KnownConversation) -> None:
-    """Let the invitations to a private room lapse that nobody is in any more."""
+    """Delete the invitations to a private room without members."""
     db.execute(
         "DELETE FROM participant WHERE conversation = ?1 AND EXISTS"
         " (SELECT 1 FROM conversation WHERE id = ?1 AND private AND members = 0)",

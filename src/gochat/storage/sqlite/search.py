@@ -1,13 +1,13 @@
-"""Full-text search: words of any script, also inside others, compared without case.
+"""Full-text search: words of any script, also inside other words, ignoring case.
 
 FTS5's own tokenizers don't find 中文 in a sentence: unicode61 takes the sentence for one word, and
-trigram finds nothing shorter than three characters. So the tokens are made here. From every
-position of a word one token of up to three characters begins; prefix indexes of one and two
-characters make short words as fast to look up as long ones. That says which entries *may* match;
-whether they do is seen by looking at their text, so the index needs no positions, and stays small.
+trigram finds nothing shorter than three characters. So gochat makes the tokens. At every position
+of a word begins one token of up to three characters; prefix indexes of one and two characters make
+short words as fast to look up as long ones. The index yields candidates; their texts decide. So it
+needs no positions, and stays small.
 
-Indexing one message at a time would cost more than keeping it. So the index follows the log by up
-to some hundred entries, and a search looks at those that it lacks by itself.
+Indexing each message separately would cost more than storing it. So the index follows the log, a
+few hundred entries behind at most, and a search scans the entries that it lacks.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import Final
 
 from gochat.storage.common.matching import SearchWords, fold
 
-#: Characters of a token. Two would make the lists of entries for a token too long, four the
-#: number of tokens.
+#: Characters of a token. With two, the lists of entries per token would be too long; with four,
+#: there would be too many tokens.
 GRAM: Final = 3
-#: Tokens looked up for one word; by then what is left is looked at anyway.
+#: Tokens looked up for one word; scanning the candidates left by then is cheaper than more.
 MAX_GRAMS: Final = 12
 
-# FTS5's ascii tokenizer takes all ASCII but letters and digits for separators, and nothing else:
-# signs are moved out of its way, into the private use area.
+# FTS5's ascii tokenizer treats all ASCII characters except letters and digits as separators, and no
+# others. So signs are mapped to the private use area.
 _SIGNS: Final = {code: 0xE000 + code for code in range(128) if not chr(code).isalnum()}
 
 
 def grams(text: str) -> str:
-    """Return the tokens of a text, as the index takes them."""
+    """Return the tokens of a text, separated by spaces, as the index stores them."""
     tokens = set()
     for word in fold(text).split():
         shown = word if word.isalnum() else word.translate(_SIGNS)
@@ -40,10 +40,10 @@ def grams(text: str) -> str:
 
 
 class IndexedWords(SearchWords):
-    """What somebody looks for, also as the index takes it."""
+    """The words of a query, also as an FTS5 query."""
 
     def expression(self) -> str:
-        """Return the FTS5 query that finds every text that may match."""
+        """Return an FTS5 query that finds every text that may match."""
         terms: dict[str, None] = {}
         for word in self.folded:
             shown = word.translate(_SIGNS)
@@ -58,19 +58,19 @@ class IndexedWords(SearchWords):
 
 
 def add(db: sqlite3.Connection, texts: Iterable[tuple[int, str]]) -> None:
-    """Put texts into the index, by the id of their entries."""
-    # In the order of ids: FTS5 begins a new segment wherever an id is less than the one before.
+    """Add texts to the index, as pairs of entry id and text."""
+    # In the order of ids: FTS5 begins a new segment whenever an id is less than the previous one.
     rows = sorted((entry, grams(text)) for entry, text in texts)
     db.executemany("INSERT INTO search (rowid, grams) VALUES (?, ?)", rows)
 
 
 def merge(db: sqlite3.Connection, pages: int) -> None:
-    """Merge parts of the index where there are many, but write no more than about `pages`."""
+    """Merge segments of the index if there are many, writing about `pages` pages at most."""
     db.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (pages,))
 
 
 def remove(db: sqlite3.Connection, entry: int, text: str) -> None:
-    """Take a text out of the index; `text` is what was put in."""
+    """Remove a text from the index; `text` must be the one that was added."""
     db.execute(
         "INSERT INTO search (search, rowid, grams) VALUES ('delete', ?, ?)", (entry, grams(text))
     )

@@ -1,4 +1,4 @@
-"""The claims on names, and on all that look like them. Each function runs inside a transaction."""
+"""Claims on names and on their lookalikes. Each function runs inside a transaction."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gochat.storage.common.lookalikes import Named
 
 
 def define(db: sqlite3.Connection) -> None:
-    """Let statements call ``skeleton(form)`` and ``capitals(key)``."""
+    """Define the SQL functions ``skeleton(form)`` and ``capitals(key)``."""
     db.create_function("capitals", 1, skeletons.capitals, deterministic=True)
     db.create_function("skeleton", 1, skeletons.skeleton, deterministic=True)
 
 
 def claim(db: sqlite3.Connection, key: str, shown: str) -> None:
-    """Claim a name for the account or room with this key. Writes nothing if it raises.
+    """Claim a name for the account or room `key`. Writes nothing if it raises.
 
     Raises:
-        ChatError: ``name_taken`` or ``room_exists``: it looks like another one.
+        ChatError: ``name_taken`` or ``room_exists``: it looks like another name.
     """
     wanted = skeletons.skeletons(shown)
     for one in wanted:
@@ -32,7 +32,7 @@ def claim(db: sqlite3.Connection, key: str, shown: str) -> None:
 
 
 def claim_all(db: sqlite3.Connection) -> None:
-    """Claim all names again: who came first keeps the claim."""
+    """Rebuild the claims on all names: the oldest name keeps a claim."""
     db.execute("DELETE FROM skeleton")
     db.executemany(
         "INSERT INTO skeleton (skeleton, key) VALUES (?, ?)", lookalikes.claims(_named(db))
@@ -40,7 +40,7 @@ def claim_all(db: sqlite3.Connection) -> None:
 
 
 def collisions(db: sqlite3.Connection) -> Iterator[str]:
-    """Yield, in words, which names look like an older one."""
+    """Yield a description of each name that looks like an older one."""
     return lookalikes.collisions(_named(db))
 
 

@@ -1,4 +1,4 @@
-"""The writer's connection: one transaction at a time, and the write-ahead log behind it."""
+"""The writer's connection: one transaction at a time, and checkpoints of its write-ahead log."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import mark_closed, raise_damage
 from gochat.storage.sqlite.watch import Watch
 
-#: Pages of WAL (estimated) after which it is written back to the database. That takes some 20 ms,
-#: so it is done between commits and not, as SQLite would, inside one; and not too often, for many
-#: commits change the same pages.
+#: Pages of WAL (estimated) after which it is checkpointed. A checkpoint takes some 20 ms, so it
+#: runs between commits and not, as SQLite's automatic one, inside a commit. It does not run more
+#: often, because many commits change the same pages.
 CHECKPOINT_PAGES: Final = 4000
-#: Pages that a commit changes, and that an entry adds to it: measured, and rounded up.
+#: Pages that a commit changes, and entries that add one page more: measured, and rounded.
 _PAGES_PER_COMMIT: Final = 6
 _ENTRIES_PER_PAGE: Final = 4
 
 
 class Transaction:
-    """A transaction after the other, on one connection."""
+    """Run one transaction after another, on one connection."""
 
     def __init__(self, connections: ConnectionPool, watch: Watch | None) -> None:
         self._connections = connections
         self._watch = watch
-        #: For use inside a transaction only: in memory it is the readers' connection, too.
+        #: Use inside a transaction only: in memory, readers share this connection.
         self.db: sqlite3.Connection = connections.first
         self._is_open = False
         self._wal_pages = 0
 
     def begin(self) -> None:
-        """Open a transaction. Whether it succeeds or not, `commit` or `roll_back` ends it."""
+        """Begin a transaction. Even if this fails, end it with `commit` or `roll_back`."""
         self.db = self._connections.take()
         self._is_open = True
         self.db.execute("BEGIN IMMEDIATE")
 
     def commit(self, entries: int = 0) -> None:
-        """Commit; `entries` is how many it appended.
+        """Commit; `entries` is the number of appended entries.
 
         Raises:
             StoreCorrupt: the files were moved, removed or replaced.
@@ -49,14 +49,14 @@ class Transaction:
         self._end()
 
     def roll_back(self) -> None:
-        """Undo what was done since `begin`. Raises nothing."""
-        with suppress(sqlite3.Error):  # then SQLite has rolled back by itself
+        """Undo everything since `begin`. Raises nothing."""
+        with suppress(sqlite3.Error):  # then SQLite has rolled back already
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
         self._end()
 
     def write_back(self) -> None:
-        """Write the WAL back to the database, if it is time to."""
+        """Checkpoint the WAL, if it is due."""
         if self._wal_pages < CHECKPOINT_PAGES:
             return
         self._wal_pages = 0
@@ -64,15 +64,15 @@ class Transaction:
         try:
             db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except sqlite3.Error as error:
-            raise_damage(error)  # otherwise, the WAL is as safe a place
+            raise_damage(error)  # otherwise the data is just as safe in the WAL
         finally:
             self._connections.give_back(db)
 
     def close(self) -> None:
-        """Write everything back, and close the connection."""
+        """Checkpoint everything, and close the connection."""
         db = self._connections.take()
         try:
-            # Else the next start is more careful than it needs to be.
+            # Without the mark, the next start is more careful than necessary.
             if self._watch is None or self._watch.is_in_place():
                 with suppress(sqlite3.Error):
                     mark_closed(db)
@@ -81,7 +81,7 @@ class Transaction:
         self._connections.close()
 
     def abandon(self) -> None:
-        """Close the connection. SQLite itself puts into the file what was committed to the WAL."""
+        """Close the connection. SQLite itself checkpoints what was committed to the WAL."""
         self._connections.close()
 
     def _end(self) -> None:

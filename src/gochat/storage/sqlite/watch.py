@@ -1,9 +1,9 @@
-"""Noticing that the files of a database are moved, removed or replaced while a server uses them.
+"""Detect that the files of a database are moved, removed or replaced while a server uses them.
 
-SQLite would go on: what it has open it keeps, whatever becomes of the names. Then people would get
-acknowledgements for what is in no file that anybody can find, or, where another file has the name,
-in none that the next start will read. So before each commit the names are looked up: three calls
-of ``stat``, 5 µs. It is never undone: who moved the file must decide what is to be served.
+SQLite would continue with its open files, whatever happens to their names. Then messages would be
+acknowledged that are in a file without a name, or in one that the next start does not read. So
+before each commit the names are checked: three calls of ``stat``, 5 µs. The failure is permanent:
+whoever moved the file must decide what is to be served.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gochat.storage.sqlite.files import FileIdentity
 
 log = structlog.stdlib.get_logger()
 
-#: The parts that SQLite has open in WAL mode, by the ends of their names.
+#: Suffixes of the files that SQLite has open in WAL mode.
 _PARTS: Final = ("", "-wal", "-shm")
 
 
 class Watch:
-    """Knows which files a database consists of. Made when SQLite has opened them all."""
+    """The identities of a database's files. Create it once SQLite has opened all of them."""
 
     def __init__(self, path: Path, held: FileIdentity) -> None:
         self._path = path
@@ -35,11 +35,12 @@ class Watch:
         self.require_in_place()
 
     def require_in_place(self) -> None:
-        """Raise :exc:`~gochat.errors.StoreCorrupt` if a file is not there any more, now and ever
-        after; the first time, log it.
+        """Raise :exc:`~gochat.errors.StoreCorrupt` if a file has gone, and from then on.
+
+        The first time, it is logged.
 
         Raises:
-            StoreUnavailable: it can't be known now.
+            StoreUnavailable: the files can't be checked now.
         """
         if self._finding is None:
             for part, expected in zip(self._parts, self._expected, strict=True):
@@ -54,7 +55,7 @@ class Watch:
             )
 
     def is_in_place(self) -> bool:
-        """True if the database itself, of which SQLite may tidy up, is where it was."""
+        """Return True if the database file, whose WAL SQLite may remove, is still at its path."""
         try:
             return files.identity(self._path) == self._held
         except OSError:

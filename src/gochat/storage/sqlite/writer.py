@@ -1,8 +1,8 @@
 """The writer: one thread, one connection, and group commit.
 
-A write is a function that runs inside a transaction, in the writer's thread. Whatever waits when
-the thread looks goes into one transaction, so that a commit costs the same for one caller as for
-a hundred. Only this thread writes, and it is never cancelled: what was handed over is done.
+A write is a function that runs inside a transaction, in the writer's thread. All waiting writes
+share one transaction, so a commit costs the same for one caller as for a hundred. Only this thread
+writes, and it is never cancelled: submitted writes are carried out.
 """
 
 from __future__ import annotations
@@ -27,26 +27,28 @@ T = TypeVar("T")
 
 
 class Transactions(Protocol):
-    """What runs the writes. Every method is called in the writer's thread, by nobody else."""
+    """The interface that runs the writes. Only the writer's thread calls it."""
 
     def begin(self) -> None:
-        """Open a transaction."""
+        """Begin a transaction."""
 
     def commit(self) -> Batch | None:
-        """Commit, and return the entries that were appended, if any."""
+        """Commit, and return the appended entries; None if there are none."""
 
     def roll_back(self) -> None:
-        """Undo what was done since `begin`, also in memory. Raises nothing."""
+        """Undo everything since `begin`, also in memory. Raises nothing."""
 
     def run_deferred(self) -> bool:
-        """Do what could wait until those who wrote were answered, for some milliseconds at most.
-        Return whether there is more to do."""
+        """Do work that can wait until the writers have their answers; return True if more is left.
+
+        One call takes some milliseconds at most.
+        """
 
     def close(self) -> None:
-        """Release the database."""
+        """Close the database."""
 
     def abandon(self) -> None:
-        """Release the database, which is damaged, and change nothing."""
+        """Close the database, which is damaged, and change nothing."""
 
 
 class _Write(Job[T]):
@@ -58,7 +60,7 @@ class _Write(Job[T]):
 
 
 class Writer(Worker[_Write[object]]):
-    """Runs writes. Made by :func:`open_writer`; used in the Trio thread."""
+    """Run writes. Create it with :func:`open_writer`; use it in the Trio thread."""
 
     def __init__(
         self,
@@ -74,13 +76,12 @@ class Writer(Worker[_Write[object]]):
     async def write(self, function: Callable[[], T]) -> T:
         """Run `function` in the writer's thread inside a transaction; return after its commit.
 
-        What other callers hand over shares the transaction. If `function` raises, nothing of it
-        stays, and the others are not concerned. When cancelled, the write goes on without its
-        caller.
+        Writes of other callers share the transaction. If `function` raises, only its own changes
+        are undone. If the caller is cancelled, the write is still carried out.
 
         Raises:
-            StoreUnavailable: it was not committed (or, where committing itself failed, it is not
-                known); or too much is waiting already.
+            StoreUnavailable: it was not committed (or, if the commit itself failed, that is
+                unknown); or too many writes are waiting.
             StoreCorrupt: the database is damaged. Nothing is committed from then on.
         """
         await self.require_open()
@@ -88,14 +89,14 @@ class Writer(Worker[_Write[object]]):
 
     def _settle(self, group: list[_Write[object]], batch: Batch | None) -> None:
         if batch is not None:
-            self._settled(batch)  # followers first: then an acknowledgement finds them up to date
+            self._settled(batch)  # followers first, so they are up to date at the acknowledgement
         self._finish(group)
 
     # -- in the writer's thread -----------------------------------------------------------------
 
     def _work(self) -> None:
         try:
-            self._run_deferred()  # of what a server that was killed has left
+            self._run_deferred()  # the work left by a killed server
             while (group := self._take()) is not None:
                 self._run_group(group)
                 self._run_deferred()
@@ -104,14 +105,13 @@ class Writer(Worker[_Write[object]]):
             self._guard(self._transactions.abandon if is_lost else self._transactions.close)
 
     def _run_deferred(self) -> None:
-        """Do what could wait, until somebody wants to write."""
+        """Do deferred work until there is something to write."""
         while not self._integrity.is_lost and self._guard(self._transactions.run_deferred):
             if not self._queue.empty():
                 break
 
     def _guard(self, function: Callable[[], T]) -> T | None:
-        """A fault in what nobody waits for is only logged; writing goes on, unless
-        it is damage."""
+        """Call `function`; only log its exceptions, since no caller waits, but record damage."""
         try:
             return function()
         except StoreCorrupt as error:
@@ -134,11 +134,12 @@ class Writer(Worker[_Write[object]]):
                 return
             else:
                 if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-                    # Each group would wait as long as this one did, one after the other.
+                    # Otherwise each further group would wait as long as this one did, one after the
+                    # other.
                     group += self._take_waiting(MAX_WAITING)
-                for write in group:  # each its own, for each is raised in another task
+                for write in group:  # an exception each, since each is raised in another task
                     write.error = error if isinstance(error, OWN_FAULTS) else translated(error)
-        except Exception as error:  # the fault of one function, which must not be the others'
+        except Exception as error:  # the fault of one function: it must not affect the others
             if len(group) > 1:
                 self._run_singly(group)
                 return
@@ -159,7 +160,7 @@ class Writer(Worker[_Write[object]]):
             self._transactions.begin()
             for write in group:
                 write.result = write.function()
-            self._integrity.require()  # a reader may have met damage meanwhile
+            self._integrity.require()  # a reader may have found damage meanwhile
             return self._transactions.commit()
         except BaseException:
             self._transactions.roll_back()
@@ -173,9 +174,11 @@ async def open_writer(
     integrity: Integrity,
     health: StoreHealth,
 ) -> AsyncIterator[Writer]:
-    """Run a writer inside the block. `settled` is called in the Trio thread with each commit's
-    entries, before those who wrote them are woken; what fails is noted in `health`. Leaving waits
-    for all that was handed over."""
+    """Run a writer inside the block.
+
+    It calls `settled` in the Trio thread with the entries of each commit, before it wakes the
+    callers, and records failures in `health`. Leaving the block waits for all submitted writes.
+    """
     writer = Writer(transactions, settled, integrity, health)
     async with running(writer, "gochat sqlite writer"):
         yield writer

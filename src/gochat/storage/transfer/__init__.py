@@ -1,1 +1,1 @@
-"""A whole store carried into another one."""
+"""Copy a whole store into another one."""

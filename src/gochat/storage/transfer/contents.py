@@ -1,16 +1,14 @@
-"""What a store holds, in no engine's terms: how one is read for a copy, and how a copy is written.
+"""The contents of a store, independent of the engine: how a copy reads and writes them.
 
-Each engine has a :class:`Source` and a :class:`Target`; :mod:`gochat.storage.transfer.copy` carries
-from one to the other, and compares. Everything blocks, and comes in bounded pieces: entries a few
-at a time, people and conversations by the hundred. What is kept of one conversation besides its
-entries comes at once.
+Each engine has a :class:`Source` and a :class:`Target`; :mod:`gochat.storage.transfer.copy` copies
+from one to the other, and compares them. All methods block, and work in bounded pieces: entries a
+few at a time, people and conversations by the hundred. Everything else about one conversation comes
+at once.
 
-What can be made of the rest is not carried: how many messages there are up to a marker, who is
-mentioned where, the search index, how many members a room has. Nor is what lives for minutes: the
-feed that nodes follow, and who is online.
+Derived data is not copied: unread counts, mentions, the search index, member counts. Neither is
+short-lived data: the feed that nodes follow, and presence.
 
-All methods raise :exc:`~gochat.errors.StoreUnavailable` and
-:exc:`~gochat.errors.StoreCorrupt`.
+All methods raise :exc:`~gochat.errors.StoreUnavailable` and :exc:`~gochat.errors.StoreCorrupt`.
 """
 
 from __future__ import annotations
@@ -25,14 +23,14 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.protocol.messages import EntryKind, HistorySetting, Level
 
-#: People, and sessions, that come together.
+#: Accounts, or sessions, per piece.
 MANY: Final = 500
-#: Conversations that come together.
+#: Conversations per piece.
 GROUP: Final = 100
 
 
 class AccountRecord(Struct, array_like=True, frozen=True):
-    """An account, and how its owner stands in the lobby, where everybody is."""
+    """An account, with its owner's marker and level in the lobby, where everybody is a member."""
 
     key: NameKey
     name: str
@@ -44,9 +42,11 @@ class AccountRecord(Struct, array_like=True, frozen=True):
 
 
 class ConversationRecord(Struct, array_like=True, frozen=True):
-    """A conversation. Its entries are those from seq `base` + 1 to `head`; `name` is empty where it
-    is private, and `private` also says that a room is by invitation. `history` and `floor` are of
-    rooms (:mod:`gochat.chat.history`)."""
+    """A conversation, with entries from seq `base` + 1 to `head`.
+
+    `name` is empty for a private conversation; `private` also marks a room by invitation. `history`
+    and `floor` are for rooms (:mod:`gochat.chat.history`).
+    """
 
     key: ConversationKey
     name: str
@@ -59,7 +59,7 @@ class ConversationRecord(Struct, array_like=True, frozen=True):
 
 
 class ParticipantRecord(Struct, array_like=True, frozen=True):
-    """Somebody in a conversation; `role` is empty where nobody has one."""
+    """A participant of a conversation; `role` is empty in a private conversation."""
 
     person: NameKey
     name: str
@@ -71,7 +71,7 @@ class ParticipantRecord(Struct, array_like=True, frozen=True):
 
 
 class ReactionRecord(Struct, array_like=True, frozen=True):
-    """A reaction that somebody has given, by the entry with this seq."""
+    """A reaction of a person, from the entry `seq`."""
 
     seq: int
     emoji: str
@@ -79,9 +79,11 @@ class ReactionRecord(Struct, array_like=True, frozen=True):
 
 
 class EntryRecord(Struct, array_like=True, frozen=True):
-    """An entry of the log as it reads now. `sender` and `mentions`, between commas, are names as
-    they are shown. `edited`: of a text, the seq of its last edit, the only one that is not
-    `deleted`. What is not there is empty or 0."""
+    """A log entry as it reads now.
+
+    `sender` and `mentions` (comma-separated) are display names. `edited` is the seq of a text's
+    last edit, the only edit that is not `deleted`. Missing values are empty or 0.
+    """
 
     seq: int
     ts: int
@@ -97,81 +99,85 @@ class EntryRecord(Struct, array_like=True, frozen=True):
 
 
 class Source(Protocol):
-    """A store that nobody changes meanwhile, to be read."""
+    """A store to read; nobody changes it meanwhile."""
 
     def fingerprint(self) -> str:
-        """Return what is the same only while nothing is appended."""
+        """Return a value that changes whenever something is appended."""
         ...
 
     def require_idle(self) -> None:
-        """Raise :exc:`~gochat.errors.StoreUnavailable` if a server uses it."""
+        """Raise :exc:`~gochat.errors.StoreUnavailable` if a server uses the store."""
         ...
 
     def conversations(self) -> Iterator[Sequence[ConversationRecord]]:
-        """Yield all conversations, at most :data:`GROUP` at once. The lobby is always there."""
+        """Yield all conversations, including the lobby, in pieces of at most :data:`GROUP`."""
         ...
 
     def find(self, keys: Sequence[ConversationKey]) -> list[ConversationRecord | None]:
-        """Return these conversations, None for each that there isn't."""
+        """Return these conversations in order, None for each that does not exist."""
         ...
 
     def entries(
         self, wanted: Sequence[tuple[ConversationRecord, int]], limit: int
     ) -> list[list[EntryRecord]]:
-        """Return the first entries, at most `limit`, behind a seq; for each conversation."""
+        """Return, for each conversation and seq, the first entries after it, at most `limit`."""
         ...
 
     def participants(self, records: Sequence[ConversationRecord]) -> list[list[ParticipantRecord]]:
-        """Return who is in each of these, in the order of their keys; of the lobby nobody."""
+        """Return the participants of each, ordered by key; for the lobby an empty list."""
         ...
 
     def people(self) -> Iterator[Sequence[AccountRecord]]:
-        """Yield everybody, at most :data:`MANY` at once."""
+        """Yield all accounts, in pieces of at most :data:`MANY`."""
         ...
 
     def tokens(self, now: int) -> Iterator[Sequence[Token]]:
-        """Yield the sessions that have not ended, at most :data:`MANY` at once."""
+        """Yield the sessions that have not expired, in pieces of at most :data:`MANY`."""
         ...
 
 
 class Target(Protocol):
-    """A copy that is made. What was there when it was interrupted stays; all but `extend` may be
-    done again, with the same result."""
+    """A copy being made. An interruption loses nothing.
 
-    #: The new store so far; read to go on, and to compare.
+    All methods but `extend` can be repeated, with the same result.
+    """
+
+    #: The new store so far, to continue from and to compare.
     contents: Source
 
     def heads(self, records: Sequence[ConversationRecord]) -> list[int]:
-        """Return the seq of the last entry that is there already, `base` if there is none."""
+        """Return the seq of each conversation's last copied entry, `base` without any."""
         ...
 
     def extend(self, pieces: Sequence[tuple[ConversationRecord, Sequence[EntryRecord]]]) -> None:
-        """Add the next entries of these conversations."""
+        """Append the next entries of these conversations."""
         ...
 
     def describe(
         self, described: Sequence[tuple[ConversationRecord, Sequence[ParticipantRecord]]]
     ) -> None:
-        """Set what else there is of conversations, whose entries are all there."""
+        """Set the other data of conversations whose entries are all copied."""
         ...
 
     def put_people(self, people: Sequence[AccountRecord]) -> None:
-        """Set accounts. All conversations are there."""
+        """Set accounts. All conversations must be copied already."""
         ...
 
     def forget_tokens(self) -> None:
-        """Drop all sessions: they are copied again."""
+        """Delete all sessions, which are then copied again."""
         ...
 
     def put_tokens(self, tokens: Sequence[Token], now: int) -> None:
-        """Add sessions. All accounts are there."""
+        """Add sessions. All accounts must be copied already."""
         ...
 
     def complete(self) -> int:
-        """Make what follows from the rest. Return how many cids are not kept, because their sender
-        has used them again, and this engine knows each once."""
+        """Create the derived data. Return the number of cids that were dropped.
+
+        These are cids that their sender has used again, where the engine stores each only once.
+        """
         ...
 
     def publish(self) -> None:
-        """Let servers use it."""
+        """Make the copy available to servers."""
         ...

@@ -1,34 +1,34 @@
-"""Copying a whole store into a new one, from any engine to any.
+"""Copy a whole store into a new one, from any engine to any.
 
-What is copied: accounts with their password hashes, sessions, rooms with topic, access, members,
+A copy contains accounts with their password hashes, sessions, rooms with topic, access, members,
 operators and invitations, all conversations with every entry as it reads now (seq, time, sender,
 kind, text, ref, cid, edits, deletions, reactions), read markers and levels.
 
-**The source is at rest.** A server that went on would take messages that the copy never gets, so
-the copy is refused while one uses it. A SQLite file is locked against servers meanwhile. To lock a
-Redis would be to change it; there the leases of its nodes are looked at before and after, and the
-positions of all feeds: if anything was appended, the copy is not finished.
+**The source must be idle.** A running server would accept messages that the copy never gets, so the
+copy is refused while one uses the source. A SQLite file is locked against servers meanwhile.
+Locking a Redis would change it; instead, the leases of its nodes and the positions of all feeds are
+checked before and after: if anything was appended, the copy fails.
 
-**The target is a new store**, and none until it is complete: a SQLite file gets its name at the
-end, a Redis says that it is a copy in the making, and servers refuse it. So an interrupted copy
-goes on when the same command is given again: each conversation behind the last entry that is there.
-The target knows the fingerprint of its source, and goes on with no other.
+**The target is a new store**, unusable until it is complete: a SQLite file gets its name at the
+end, and a Redis is marked as an unfinished copy, which servers refuse. So running the same command
+again continues an interrupted copy: each conversation after the last copied entry. The target
+records the fingerprint of its source, and accepts no other.
 
-**The copy is compared** with its source before it is used: both are read again, and each
+**The copy is compared** with its source before it is published: both are read again, and each
 conversation must have the same entries, people and properties, by count and digest.
 
-**It has a new epoch.** The old one would let clients keep their positions. But the source stays as
-it is and can be served again, by mistake or to go back, and then there would be two histories with
-one name: a client would take what was said in one for what it has of the other. Besides, each
-partition of a Redis may have an epoch of its own, and a SQLite file has one. A new epoch costs
-each client one page per conversation that it has open; and what it says again is recognised by its
-cid, which is copied. So do backups.
+**The copy has a new epoch.** With the old one, clients could keep their cursors. But the source is
+unchanged and can be served again, by mistake or to go back. Then there would be two histories with
+one name, and a client would take the entries of one for those of the other. Besides, each partition
+of a Redis may have its own epoch, while a SQLite file has one. A new epoch costs each client one
+page per open conversation; messages sent again are recognised by their cid, which is copied.
+Backups work the same way.
 
-Redis may have dropped the oldest entries (`keep`); then the copy begins where they do, also in
-SQLite, and says so there for ``gochat db check``.
+Redis may have dropped the oldest entries (`keep`). Then the copy begins where they do, also in
+SQLite, which records that for ``gochat db check``.
 
-Order across conversations is kept by time: what was said in two conversations within the same
-millisecond may be found by a search the other way round.
+Order across conversations follows the time: a search may return messages of two conversations from
+the same millisecond in the other order.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from gochat.storage import REDIS_SCHEMES
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.transfer.contents import ConversationRecord, EntryRecord, Source, Target
 
-#: Entries carried at once: some hundred kilobytes, 16 MB if all are as long as can be. A
-#: transaction each in SQLite, a pipeline in Redis.
+#: Entries per step: a few hundred kilobytes, or 16 MB if all have the maximum length. Each step is
+#: a transaction in SQLite, and a pipeline in Redis.
 BATCH: Final = 1000
-#: Conversations that differ, by name: more would say nothing new.
+#: Differences listed: more would add no information.
 MAX_NAMED: Final = 10
 
-#: Is called with what is done, how far that is, and how far it goes, in entries and people.
+#: Called with the phase, the amount done, and the total, in entries and people.
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 COPYING: Final = "copying"
@@ -64,7 +64,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Part(Struct, frozen=True):
-    """What was compared, and is the same on both sides."""
+    """Compared data that is the same on both sides."""
 
     what: str
     count: int
@@ -72,9 +72,9 @@ class Part(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What became of a copy.
+    """The result of a copy.
 
-    `found` entries were there already from an interrupted one. `kinds` counts the entries by their
+    `found` entries had been copied before, by an interrupted copy. `kinds` counts the entries by
     kind. `reused_cids`: see :meth:`~gochat.storage.transfer.contents.Target.complete`.
     """
 
@@ -92,16 +92,17 @@ def copy(
     progress: Progress = lambda *_: None,
     clock: Callable[[], int] = wall_clock,
 ) -> Report:
-    """Copy a store. `restart` drops what an interrupted copy has left in the target, and nothing
-    else. Can be killed at any moment, and goes on when called again.
+    """Copy a store; continue an interrupted copy, which can be killed at any time.
+
+    `restart` deletes what an interrupted copy has left in the target, and nothing else.
 
     Raises:
-        ConfigError: there is nothing to copy; or there is something else at the target's place, or
-            the unfinished copy of another source.
+        ConfigError: there is nothing to copy; or the target contains something else, or an
+            unfinished copy of another source.
         StoreUnavailable: a server uses the source, or has used it meanwhile; or one of the two
-            can't be reached now, or has no more space.
-        StoreCorrupt: the source is damaged, or newer than this program; or the copy is not the
-            same. The target is not to be used then, and not used by any server.
+            can't be reached now, or is out of space.
+        StoreCorrupt: the source is damaged, or newer than this program; or the copy differs. No
+            server uses the target then.
     """
     now = clock()
     with _open_source(source_url) as source:
@@ -145,7 +146,7 @@ def _open_target(url: str, fingerprint: str, *, restart: bool) -> AbstractContex
 
 
 def _no_store(scheme: str) -> ConfigError:
-    # Without the rest of the URL, in which there may be a password.
+    # Without the remainder of the URL, which may contain a password.
     return ConfigError(
         f"unsupported store URL scheme {scheme[:32]!r}: "
         "use sqlite:///PATH (sqlite:////PATH if absolute) or redis://HOST:PORT"
@@ -161,7 +162,7 @@ def _require_unchanged(source: Source, fingerprint: str) -> None:
 
 
 class _Total:
-    """How much there is to do."""
+    """The amount of work."""
 
     def __init__(self, source: Source) -> None:
         self.entries = sum(_kept(record) for group in source.conversations() for record in group)
@@ -177,7 +178,7 @@ def _kept(record: ConversationRecord) -> int:
 
 
 def _carry(source: Source, target: Target, total: _Total, progress: Progress, now: int) -> int:
-    """Carry everything over that is not there; return how many entries were."""
+    """Copy everything that is missing; return the number of entries copied before."""
     done = found = 0
     progress(COPYING, 0, total.all)
     for group in source.conversations():
@@ -191,7 +192,7 @@ def _carry(source: Source, target: Target, total: _Total, progress: Progress, no
             progress(COPYING, done, total.all)
         target.describe(list(zip(group, source.participants(group), strict=True)))
         progress(COPYING, done, total.all)
-    # Behind the conversations, for what is kept of people refers to the lobby's entries.
+    # After the conversations, because people's markers refer to the lobby's entries.
     for people in source.people():
         target.put_people(people)
         done += len(people)
@@ -208,7 +209,7 @@ def _pages(
     after: Sequence[int],
     whose: str = "the source",
 ) -> Iterator[list[tuple[ConversationRecord, list[EntryRecord]]]]:
-    """Yield the entries of conversations, of all in turn, about :data:`BATCH` at once.
+    """Yield the entries of conversations, of all in turn, about :data:`BATCH` at a time.
 
     Raises:
         StoreCorrupt: entries are missing.
@@ -239,7 +240,7 @@ def _pages(
 
 
 class _Sum:
-    """Things counted, with a digest that doesn't depend on their order."""
+    """A count of items, with a digest that does not depend on their order."""
 
     def __init__(self, what: str) -> None:
         self.what: Final = what
@@ -258,7 +259,7 @@ class _Sum:
 
 
 def _compare(source: Source, copied: Source, total: _Total, progress: Progress, now: int) -> Report:
-    """Read both again. Raises StoreCorrupt if they differ."""
+    """Read both again, and report what was compared. Raises StoreCorrupt if they differ."""
     differing: list[str] = []
     entries, memberships = _Sum("entries"), _Sum("memberships")
     conversations = _Sum("conversations")
@@ -335,7 +336,7 @@ def _digests(
     whose: str = "the source",
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[bytes]:
-    """Return a digest of each conversation's entries, in their order."""
+    """Return a digest of each conversation's entries, in the order of `records`."""
     hashes = {record.key: blake2b(record.key.encode(), digest_size=16) for record in records}
     for pieces in _pages(source, records, [record.base for record in records], whose):
         for record, entries in pieces:

@@ -1,7 +1,7 @@
-"""Edits of data from older versions of gochat: all of a message's edits kept their texts.
+"""Edits from older versions of gochat, which kept the texts of all edits of a message.
 
-Now each edit erases the one before it, and those that are left are erased with the next edit of the
-message or with its deletion (append.lua). A copy leaves them behind.
+Now each edit erases the one before, and the next edit or the deletion of a message erases those
+left (append.lua). A copy leaves them out.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ def without_old_edits(
     records: Sequence[ConversationRecord],
     found: Sequence[Sequence[EntryRecord]],
 ) -> list[list[EntryRecord]]:
-    """Return entries of conversations, those edits erased that are not the last ones of their
-    messages. `ask` is that of a :class:`~gochat.storage.redis.link.deployment.Deployment`.
+    """Return the entries, with all edits erased that are not the last of their message.
+
+    `ask` is that of a :class:`~gochat.storage.redis.link.deployment.Deployment`.
 
     Raises:
         StoreCorrupt: a message is damaged.

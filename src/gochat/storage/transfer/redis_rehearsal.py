@@ -1,8 +1,8 @@
-"""The commands of a copy, tried on keys of no meaning before it begins.
+"""Try the commands of a copy on scratch keys before it begins.
 
-A user that lacks a right would otherwise be refused when nearly everything is copied. Asking Redis
-what a user may do takes a right of its own, and an administrator may have renamed a command; so
-each is carried out, on every server.
+Otherwise a user without a permission would be refused when nearly everything is copied. Asking
+Redis for a user's permissions takes a permission, too, and an administrator may have renamed a
+command. So each command runs once on every server.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from gochat.storage.redis import scripts
 from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.wire import Arguments
 
-#: What the keys are named, behind a partition's prefix.
+#: Name of the scratch keys, after a partition's prefix.
 _NAME: Final = "rehearsal"
 
 
 def rehearse_reading(deployment: Deployment) -> None:
-    """Try what reading a store takes. Raises ConfigError: it is not permitted."""
+    """Try the commands that read a store. Raises ConfigError if one is not permitted."""
     for partition in range(deployment.keys.partitions):
         hash_, list_, set_, zset, text = _keys(deployment, partition)
         _rehearse(
@@ -45,9 +45,9 @@ def rehearse_reading(deployment: Deployment) -> None:
 
 
 def rehearse_writing(deployment: Deployment) -> None:
-    """Try what writing a store takes, besides reading it. Raises ConfigError: it is not permitted.
+    """Try the commands that only writing takes. Raises ConfigError if one is not permitted.
 
-    Nothing is left behind, unless that is what is not permitted.
+    The scratch keys are deleted, unless that is not permitted.
     """
     for partition in range(deployment.keys.partitions):
         hash_, list_, set_, zset, text = scratch = _keys(deployment, partition)
@@ -76,7 +76,7 @@ def rehearse_writing(deployment: Deployment) -> None:
 
 
 def _keys(deployment: Deployment, partition: int) -> tuple[str, str, str, str, str]:
-    """Return a key for each type of value."""
+    """Return a key for each type of value: hash, list, set, zset, string."""
     names = (deployment.keys.common(partition, f"{_NAME}:{kind}") for kind in "hlszt")
     hash_, list_, set_, zset, text = names
     return hash_, list_, set_, zset, text

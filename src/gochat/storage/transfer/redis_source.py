@@ -1,6 +1,6 @@
 """The data in a Redis, read as a whole, to copy it into another store.
 
-Through connections of its own, and without being attached (epoch_tracker.py), for that would write.
+It uses connections of its own and does not attach (epoch_tracker.py), because that would write.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ T = TypeVar("T")
 
 
 def find_partitions(location: Location) -> tuple[int | None, str]:
-    """Return how many partitions the data has, None if there is none; and of which source it is a
-    copy in the making, if it is.
+    """Return the number of partitions, or None without data, and the source of an unfinished copy.
+
+    The source is empty if the data is not an unfinished copy.
 
     Raises:
-        StoreCorrupt: it is a newer gochat's.
+        StoreCorrupt: the data is a newer gochat's.
     """
     first = Deployment(location, 1)
     try:
@@ -66,10 +67,10 @@ def open_source(url: str) -> Iterator[Source]:
     """Open the data in a Redis to copy it.
 
     Raises:
-        ConfigError: there is none, or it is itself a copy that is not finished; or the user may not
-            do all that reading it takes.
-        StoreUnavailable: it can't be reached.
-        StoreCorrupt: it is a newer gochat's.
+        ConfigError: there is no data, or it is itself an unfinished copy; or the user lacks a
+            permission that reading needs.
+        StoreUnavailable: Redis can't be reached.
+        StoreCorrupt: the data is a newer gochat's.
     """
     location = parse_url(url)
     partitions, copy_of = find_partitions(location)
@@ -189,7 +190,7 @@ class RedisSource:
     ) -> list[EntryRecord]:
         given: dict[int, list[ReactionRecord]] = {}
         for one in reactions:
-            # The seq of the message, that of the reaction, the emoji, who gave it.
+            # The seq of the message, the seq of the reaction, the emoji, and who gave it.
             emoji, _, name = one[26:].partition(b"\0")
             given.setdefault(int(one[:12]), []).append(
                 ReactionRecord(int(one[13:25]), emoji.decode(), name.decode())
@@ -323,7 +324,7 @@ class RedisSource:
             ) from error
 
     def digests(self) -> Iterator[list[bytes]]:
-        """Yield the digests of all sessions, also of those that have ended; some maybe twice."""
+        """Yield the digests of all sessions, including expired ones; some may occur twice."""
         for keys in self._redis.scan("t:*"):
             yield [bytes.fromhex(key.rpartition(b":")[2].decode()) for key in keys]
 

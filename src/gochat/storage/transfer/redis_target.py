@@ -1,9 +1,8 @@
 """A Redis that another store is copied into.
 
-While that is being done ``meta`` says so, and servers refuse it. The epoch is not set: the first
-server that comes names it, as with all new data. Positions in the feeds are 0, in front of all
-that is ever said there. A cid that was used within the last hour may be used in another
-conversation: only that is not carried over.
+Meanwhile ``meta`` marks it as an unfinished copy, and servers refuse it. The epoch is not set: the
+first server names it, as for all new data. Positions in the feeds are 0, before all later entries.
+One thing is not copied: that a cid of the last hour can't be used in another conversation.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class _Tail(msgspec.Struct):
-    """Where a conversation ends: what the record of the next entry goes on from."""
+    """The end of a conversation, from which the record of the next entry continues."""
 
     seq: int
     texts: int
@@ -51,13 +50,13 @@ class _Tail(msgspec.Struct):
 
 @contextmanager
 def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target]:
-    """Open what becomes the data in a Redis, to go on with it or to begin.
+    """Open the data that will be in a Redis, to begin a copy or to continue it.
 
     Raises:
-        ConfigError: there is data already, or what was begun is the copy of another source; or the
-            user has not all rights that a copy needs.
-        StoreUnavailable: it can't be reached, or a server uses it.
-        StoreCorrupt: it is a newer gochat's.
+        ConfigError: there is data already, or the unfinished copy is of another source; or the user
+            lacks a permission that a copy needs.
+        StoreUnavailable: Redis can't be reached, or a server uses it.
+        StoreCorrupt: the data is a newer gochat's.
     """
     location = parse_url(url)
     partitions, copy_of = find_partitions(location)
@@ -108,7 +107,7 @@ def _begin(deployment: Deployment, fingerprint: str) -> None:
         *("HSET", keys.meta, COPY_OF, fingerprint),
         *("version", VERSION, "partitions", keys.partitions),
     )
-    # A server that found nothing here has named an epoch, which ends now.
+    # A server that found no data has named an epoch, which ends now.
     deployment.ask(
         [
             (partition, ("DEL", keys.states[partition], keys.feeds[partition]))
@@ -118,7 +117,7 @@ def _begin(deployment: Deployment, fingerprint: str) -> None:
 
 
 def _drop(deployment: Deployment) -> None:
-    """Drop all but the note that it is a copy: should this be interrupted, it still is one."""
+    """Delete everything except the mark of a copy, which must survive an interruption."""
     keys = deployment.keys
     for found in deployment.scan("*"):
         deployment.ask(
@@ -166,7 +165,7 @@ class RedisTarget:
     def extend(self, pieces: Sequence[tuple[ConversationRecord, Sequence[EntryRecord]]]) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         now = wall_clock()
-        # What may be done twice comes first, so that it is there if the entries are.
+        # Repeatable commands first, so that their data exists if the entries do.
         commands: list[tuple[int, Arguments]] = []
         scripted: list[tuple[int, Arguments]] = []
         for record, entries in pieces:
@@ -178,7 +177,7 @@ class RedisTarget:
             raise StoreUnavailable("another copy into the same place goes on")
 
     def _around(self, key: ConversationKey, entries: Sequence[EntryRecord]) -> Iterator[Arguments]:
-        """Yield the commands for what is kept beside the log."""
+        """Yield the commands for the data beside the log."""
         reactions, deleted, mentions, own = self._keys.conversation(
             key, key_kinds.REACTIONS, key_kinds.DELETED, key_kinds.MENTIONS, key_kinds.UNREAD
         )
@@ -217,8 +216,8 @@ class RedisTarget:
         records = []
         for entry in entries:
             tail.texts += entry.kind == "text"
-            # Stamps order entries across conversations, and rise within one: after a time that is
-            # ahead of the clock they would stand still until then.
+            # Stamps order entries across conversations, and rise within one. A time ahead of the
+            # clock would stop them until that time.
             tail.stamp = max(min(entry.ts, now) * 1000, tail.stamp + 1)
             records.append(_encode(_record(entry, tail)))
         tail.seq = entries[-1].seq
@@ -280,7 +279,7 @@ class RedisTarget:
     def _texts_up_to(
         self, markers: Sequence[tuple[ConversationRecord, Collection[int]]]
     ) -> list[dict[int, int]]:
-        """Return how many messages there are up to each of these markers, by conversation."""
+        """Return the number of messages up to each of these markers, for each conversation."""
         commands: list[tuple[int, Arguments]] = []
         asked: list[tuple[dict[int, int], int]] = []
         found: list[dict[int, int]] = []
@@ -369,5 +368,5 @@ def _record(entry: EntryRecord, tail: _Tail) -> Record:
 
 
 def _forget_read(unread: str, name: str, read: int) -> Arguments:
-    """Return the command that drops of a set what somebody has read."""
+    """Return the command that removes from a set what a person has read."""
     return ("ZREMRANGEBYLEX", unread, f"[{name}\0", f"[{name}\0{read:012d}")

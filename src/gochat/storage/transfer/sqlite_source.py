@@ -1,4 +1,4 @@
-"""A database that is read as a whole: for a backup, a check, a copy into another store."""
+"""A database read as a whole: for a backup, a check, or a copy into another store."""
 
 # ruff: noqa: S608 -- what goes into statements is this module's own
 
@@ -33,16 +33,16 @@ from gochat.storage.transfer.contents import (
 
 @contextmanager
 def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Connection]:
-    """Open a database for reading only, whether a server has it open or not; with `alone`, only
-    if none has, and keep servers from it.
+    """Open a database for reading only, whether or not a server uses it.
+
+    With `alone`, refuse one that a server uses, and keep servers from it.
 
     Raises:
         ConfigError: there is no such file.
-        StoreUnavailable: it can't be read now; or a server has it, and must not, or has it under
-            another name; or it is a copy that is not finished.
-        StoreCorrupt: it is not a database, another program's or newer than this program; or beside
-        it
-            is the write-ahead log of another one.
+        StoreUnavailable: it can't be read now; or a server uses it although `alone`, or under
+            another name; or it is an unfinished copy.
+        StoreCorrupt: it is not a database, is another program's, or is newer than this program; or
+            another database's write-ahead log is beside it.
     """
     path = files.real(path.absolute())
     if not path.exists():
@@ -55,15 +55,15 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
                 "meanwhile is not in the copy"
             )
         stack.enter_context(database.mapped_errors(path))
-        # A reader of a database in WAL mode leaves -wal and -shm beside it, where there are none:
-        # not if it is told that nobody will change it.
+        # In WAL mode, even a reader creates -wal and -shm beside the database if they are missing,
+        # unless it opens the file as immutable.
         if is_at_rest:
             database.inspect(path)
         access: database.Access = "ro"
         if is_at_rest and has_wal(path):
             history.require_own_log(path)
         elif is_at_rest:
-            if has_journal(path):  # which only a writer may use; without it the file is torn
+            if has_journal(path):  # only a writer may roll it back; until then the file is torn
                 raise StoreUnavailable(
                     f"{path} was left in the middle of a write, which {path.name}-journal undoes: "
                     "start the server once, which does that"
@@ -74,7 +74,7 @@ def opened_to_read(path: Path, *, alone: bool = False) -> Iterator[sqlite3.Conne
         stack.enter_context(closing(db))
         database.require_ours(db, path)
         history.require_finished(db, path)
-        # A backup never had a write-ahead log that could be missing: it may have more names.
+        # A backup has no write-ahead log that could be missing, so it may have several names.
         if history.get(db, history.UNSTARTED) is None:
             files.require_one_name(path)
         yield db
@@ -85,9 +85,9 @@ def open_source(url: str) -> Iterator[Source]:
     """Open a database to copy it. No server can use it meanwhile.
 
     Raises:
-        ConfigError: there is no such file; or it was written by an older gochat.
-        StoreUnavailable: it can't be read now, or a server has it.
-        StoreCorrupt: it is damaged, another program's or newer than this program.
+        ConfigError: there is no such file; or an older gochat wrote it.
+        StoreUnavailable: it can't be read now, or a server uses it.
+        StoreCorrupt: it is damaged, another program's, or newer than this program.
     """
     path = parse_url(url).path
     if path is None:
@@ -111,7 +111,7 @@ class SqliteSource:
     def __init__(self, db: sqlite3.Connection, *, reused: bool = False) -> None:
         self._db = db
         self._cid = "coalesce(e.cid, '')"
-        if reused:  # a copy in the making: with the cids that it can't keep
+        if reused:  # an unfinished copy: with the cids that it can't keep
             self._cid = "coalesce(e.cid, (SELECT r.cid FROM reused_cid r WHERE r.id = e.id), '')"
 
     def fingerprint(self) -> str:
@@ -125,7 +125,7 @@ class SqliteSource:
         return f"sqlite {epoch} {position or 0}"
 
     def require_idle(self) -> None:
-        """See :class:`~gochat.storage.transfer.contents.Source`. The lock keeps servers from it."""
+        """See :class:`~gochat.storage.transfer.contents.Source`. The lock excludes servers."""
 
     def conversations(self) -> Iterator[Sequence[ConversationRecord]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""

@@ -1,8 +1,8 @@
 """A new database that another store is copied into.
 
-It is written beside its place, under a name that ends with ``.copying``, and gets its own name when
-it is complete: so there is never half a database for a server to find. Nor does a server start on
-what is not complete. The first one that starts on the copy begins a new epoch (history.py).
+It is written beside its final path, under a name ending in ``.copying``, and renamed once it is
+complete: servers never find half a database, and refuse to start on an unfinished one. The first
+server that starts on the copy begins a new epoch (history.py).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from gochat.storage.transfer.contents import (
 )
 from gochat.storage.transfer.sqlite_source import SqliteSource
 
-#: Pages of the search index that are merged for each text, so that it is as it would be had they
-#: come one after the other (indexer.py).
+#: Pages of the search index merged for each text, so that the index is as if the texts had been
+#: added one after the other (indexer.py).
 _MERGED_PER_TEXT: Final = 0.2
 
 
 @contextmanager
 def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target]:
-    """Open what becomes the database at `url`, to go on with it or to begin.
+    """Open the database that will be at `url`, to begin a copy or to continue it.
 
     Raises:
-        ConfigError: there is a database at `url`; or what was begun is the copy of another source.
-        StoreUnavailable: it can't be written now; or another copy into it goes on.
-        StoreCorrupt: what was begun is damaged.
+        ConfigError: a database exists at `url`; or the unfinished copy is of another source.
+        StoreUnavailable: it can't be written now; or another copy into it is running.
+        StoreCorrupt: the unfinished copy is damaged.
     """
     location = parse_url(url)
     path = location.path
@@ -76,8 +76,8 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
 
 
 def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
-    # All that refers to something comes after it or with it, but the lobby's people: they come
-    # last, and the senders of entries with them. `complete` looks whether all are there.
+    # Rows are inserted after or with those they refer to, except the lobby's people, who come last,
+    # and so the senders of entries. `complete` checks that all exist.
     db.execute("PRAGMA foreign_keys = OFF")
     db.execute("CREATE TABLE IF NOT EXISTS reused_cid (id INTEGER PRIMARY KEY, cid TEXT NOT NULL)")
     db.execute(
@@ -92,10 +92,10 @@ def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
 
 
 def _without_index(db: sqlite3.Connection) -> None:
-    """Drop the index of cids until all are there, keeping how it is made.
+    """Drop the index of cids until all entries are copied, but keep its definition.
 
-    They are random, so each entry would change a page of its own: a copy of a million wrote seven
-    gigabytes.
+    Cids are random, so each entry would change its own page of the index: copying a million entries
+    wrote seven gigabytes.
     """
     db.execute("BEGIN IMMEDIATE")
     db.execute(
@@ -107,7 +107,7 @@ def _without_index(db: sqlite3.Connection) -> None:
 
 
 class SqliteTarget:
-    """A :class:`~gochat.storage.transfer.contents.Target`. A transaction for each call."""
+    """A :class:`~gochat.storage.transfer.contents.Target`. Each call is one transaction."""
 
     def __init__(self, db: sqlite3.Connection, partial: Path, path: Path) -> None:
         self._db = db
@@ -118,7 +118,7 @@ class SqliteTarget:
         self.contents: Source = SqliteSource(db, reused=True)
 
     def heads(self, records: Sequence[ConversationRecord]) -> list[int]:
-        """See :class:`~gochat.storage.transfer.contents.Target`. Makes the conversations."""
+        """See :class:`~gochat.storage.transfer.contents.Target`. Creates the conversations."""
         heads = []
         self._ids = {}
         with self._transaction() as db:
@@ -154,7 +154,7 @@ class SqliteTarget:
             search.merge(db, max(1, int(len(texts) * _MERGED_PER_TEXT)))
 
     def _add(self, db: sqlite3.Connection, base: int, entries: Sequence[EntryRecord]) -> None:
-        # The position, among the entries of all conversations, is set when they are all there.
+        # The position, in the order of all conversations, is set once all entries are copied.
         insert = (
             "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions, edited,"
             " deleted) VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -253,7 +253,7 @@ class SqliteTarget:
 
     def put_tokens(self, tokens: Sequence[Token], now: int) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
-        del now  # each has its end
+        del now  # each row has its expiry time
         with self._transaction() as db:
             db.executemany(
                 "INSERT INTO token (digest, account, expires, generation, address)"
@@ -267,8 +267,9 @@ class SqliteTarget:
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         with self._transaction() as db:
-            # Of all conversations together. Within one they must rise with seq, and times may not
-            # where the clock was wrong: such an entry takes the place of the earliest one after it.
+            # Positions are those of all conversations together. Within one they must rise with seq,
+            # while times may not, where the clock was wrong: such an entry is ordered by the
+            # earliest time after it.
             db.execute("DROP TABLE IF EXISTS temp.placed")
             db.execute(
                 "CREATE TEMP TABLE placed AS SELECT id FROM entry ORDER BY min(ts) OVER"
@@ -302,8 +303,8 @@ class SqliteTarget:
         try:
             db.execute(statement)
         except sqlite3.IntegrityError:
-            # Redis forgets cids after a time; here each is known for ever, to one entry: to the
-            # newest, for that is the one that may be said again.
+            # Redis forgets cids after a time; SQLite keeps each for ever, for one entry. That is
+            # the newest, because only that one may be sent again.
             db.execute(
                 "INSERT INTO reused_cid SELECT id, cid FROM (SELECT id, cid, row_number() OVER"
                 " (PARTITION BY sender, cid ORDER BY position DESC) AS place"
@@ -316,14 +317,14 @@ class SqliteTarget:
         """See :class:`~gochat.storage.transfer.contents.Target`.
 
         Raises:
-            ConfigError: there is a database at its place by now.
+            ConfigError: a database exists at its path by now.
         """
         with self._transaction() as db:
             db.execute("DROP TABLE reused_cid")
             db.execute("DELETE FROM meta WHERE key IN ('index', ?)", (history.COPY_OF,))
             history.mark_unstarted(db, "a copy of another store")
         database.mark_closed(self._db)
-        self._db.execute("PRAGMA journal_mode = DELETE")  # all in one file
+        self._db.execute("PRAGMA journal_mode = DELETE")  # everything in one file
         self._db.close()
         files.publish(self._partial, self._path, "a copy overwrites nothing")
         self.is_published = True
