@@ -1,15 +1,15 @@
-"""The store for many nodes: Redis, standalone, with Sentinel, or as a Cluster.
+"""The store for several nodes: Redis, standalone, with Sentinel, or as a Cluster.
 
 ::
 
-    append ─▶ log.py ──┐                   ┌─▶ append.lua: entry, what follows from it, feed
-    mark_read, tokens ─▶ people.py ─▶ pipeline.py: threads, all that waits in one pipeline
+    append ─▶ log.py ──┐                   ┌─▶ append.lua: entry, derived data, feed
+    mark_read, tokens ─▶ people.py ─▶ pipeline.py: threads, all waiting operations in one pipeline
     page, room … ─▶ reading.py ┘           └─▶ page.lua, standing.lua …
                                                             │
     follow ◀─ order.py: one order ◀─ feed.py: XREAD ◀───────┘   of all nodes
 
-keys.py says what lies where, epoch_tracker.py when the data is another history than the one that
-was there, topology.py which server has which part of it.
+keys.py defines the keys, epoch_tracker.py detects when the data has another history than before,
+and topology.py knows which server has which part of it.
 """
 
 # ruff: noqa: D102 -- what the methods do is said in the protocol, once
@@ -65,7 +65,7 @@ from gochat.storage.redis.search.finder import PER_ENTRY, Searcher
 from gochat.storage.redis.search.index import Index
 from gochat.storage.redis.search.indexer import Indexer
 
-#: Workers for reading. They share the interpreter's lock, so more would only take turns.
+#: Workers for reading. They share the GIL, so more would only take turns.
 READERS: Final = 2
 
 
@@ -257,7 +257,7 @@ class RedisStore:
 
 
 class _Parts:
-    """What is made before anything runs, in a worker thread, for it connects to Redis."""
+    """What is created before anything runs, in a worker thread, because it connects to Redis."""
 
     def __init__(
         self, location: Location, partitions: int, clock: Callable[[], int] | None
@@ -277,7 +277,7 @@ class _Parts:
         self.feed: Feed | None = None
         connections = self.connections()
         try:
-            # Those of a cluster are several, and mostly each has many partitions.
+            # A cluster has several servers, usually with many partitions each.
             wires = {connections.wire(n): None for n in range(partitions)}
             durability.log_losses(wires)
             starting.warn_if_open_to_anybody(location, wires, self.keys.meta)
@@ -288,7 +288,7 @@ class _Parts:
         return WorkerConnections(self.topology, self.epoch_tracker, self.options.timeout)
 
     def lost(self, partition: int) -> None:
-        """What is remembered of the data may not be so any more. In any thread."""
+        """Drop all cached data, which may be outdated. Call from any thread."""
         self.names.forget()
         self.reading.forget()
         self.log.forget()
@@ -296,7 +296,7 @@ class _Parts:
             self.feed.interrupt(partition)
 
     def settled(self) -> None:
-        """Deliver what this node has appended."""
+        """Deliver the entries that this node has appended."""
         appended = self.log.appended
         assert self.feed is not None
         placed = [appended.popleft() for _ in range(len(appended))]

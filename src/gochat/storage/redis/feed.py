@@ -1,12 +1,13 @@
-"""Following the feeds: threads that are blocked in ``XREAD`` until something is added.
+"""Follow the feeds: threads that block in ``XREAD`` until something is added.
 
-One thread reads all feeds that are always on one server. Those of a Cluster are in different slots,
-of which one XREAD takes only one: there each partition has a thread, and a connection, of its own.
+One thread reads all feeds that are always on one server. In a Cluster the feeds are in different
+slots, and one XREAD can read only one slot: there each partition has a thread and a connection of
+its own.
 
-A thread that loses its connection reads on from its last positions, so nothing is missed. Nothing
-would show it that a feed was emptied, or that the server was set to evict, so now and then it looks
-whether the data is still what it takes it for (epoch_tracker.py, eviction.py). Where a feed can't
-be read on, followers of the log have to start over (:exc:`~gochat.errors.LogInterrupted`).
+A thread that loses its connection continues from its last positions, so nothing is missed. It would
+not notice that a feed was emptied, or that the server was configured to evict. So it checks
+periodically that the data is still the same (epoch_tracker.py, eviction.py). If a feed can't be
+continued, followers of the log have to start over (:exc:`~gochat.errors.LogInterrupted`).
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from gochat.storage.redis.records import NEW_EPOCH, decode_feed_entry
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds between two looks whether the data is still the same.
+#: Seconds between two checks that the data is still the same.
 LOOK_EVERY: Final = 2.0
-#: Entries of each feed in one answer: some hundred kilobytes, decoded in a few milliseconds.
+#: Entries of each feed in one reply: a few hundred kilobytes, decoded in a few milliseconds.
 MAX_READ: Final = 512
-#: Seconds between two looks whether there are servers without a thread.
+#: Seconds between two checks for servers without a thread.
 WATCH_EVERY: Final = 0.5
 
 
 class Feed:
-    """Reads the feeds of all partitions into an :class:`~gochat.storage.redis.order.Order`."""
+    """Read the feeds of all partitions into an :class:`~gochat.storage.redis.order.Order`."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Feed:
         self._trio = trio.lowlevel.current_trio_token()
         self._limiter = trio.CapacityLimiter(1)
         self._threads: dict[tuple[RedisProcess, int], _FeedReader] = {}
-        #: For each partition, the position up to which it was read.
+        #: The position up to which each partition was read.
         self.positions: Final = [epoch_tracker.position(p) for p in range(keys.partitions)]
 
     async def run(self) -> None:
@@ -82,20 +83,19 @@ class Feed:
                     await trio.to_thread.run_sync(thread.join, limiter=self._limiter)
 
     def interrupt(self, partition: int) -> None:
-        """Make the thread that reads a partition look at once: something may be lost. In any
-        thread."""
+        """Make the thread that reads a partition check for losses at once. Call from any thread."""
         wanted = self.topology.slot(partition)
         for (_, slot), thread in tuple(self._threads.items()):
             if slot == wanted:
                 thread.interrupt()
 
     def deliver(self, entries: Sequence[Placed]) -> None:
-        """Hand entries to the Trio thread."""
+        """Pass entries to the Trio thread."""
         with suppress(trio.RunFinishedError):
             self._trio.run_sync_soon(self.order.offer, entries)
 
     def skip(self, breaks: Sequence[Break]) -> None:
-        """Go on elsewhere, and make those who follow start over."""
+        """Continue at other positions, and make followers start over."""
         for one in breaks:
             self.positions[one.partition] = one.position
         with suppress(trio.RunFinishedError):
@@ -111,7 +111,7 @@ class Feed:
 
 
 class _FeedReader(StreamReader):
-    """Reads the feeds of a server's partitions in one slot; ends when it has none of them."""
+    """Read the feeds of a server's partitions in one slot; end when none are left."""
 
     def __init__(self, feed: Feed, server: RedisProcess, slot: int) -> None:
         super().__init__("gochat redis feed", feed.topology, feed.integrity, feed.timeout)
@@ -119,7 +119,7 @@ class _FeedReader(StreamReader):
         self._server = server
         self._slot = slot
         self._looked = 0.0
-        self._loss = ""  # the last that was dealt with
+        self._loss = ""  # the last loss that was handled
 
     def read_some(self) -> bool:
         """Read what was added to the feeds."""
@@ -130,7 +130,7 @@ class _FeedReader(StreamReader):
         return bool(partitions)
 
     def interrupted(self, error: Exception) -> None:
-        """Note why reading was interrupted."""
+        """Log why reading was interrupted."""
         log.debug("feed interrupted", reason=str(error))
 
     def _partitions(self) -> list[int]:
@@ -171,14 +171,14 @@ class _FeedReader(StreamReader):
             for id_, (_, packed) in entries:
                 found = int(id_.partition(b"-")[0])
                 if found != position + 1:
-                    # The feed was shortened beyond where we are.
+                    # The feed was trimmed beyond our position.
                     self._feed.epoch_tracker.lose(partition, found - 1)
                     break
                 if packed.startswith(_CONTROL):
                     self._feed.epoch_tracker.doubt(partition)
                     break
                 position = found
-                if not self._feed.order.has(partition, epoch, found):  # it was appended here
+                if not self._feed.order.has(partition, epoch, found):  # else it was appended here
                     entry = decode_feed_entry(packed).logged(epoch)
                     placed.append(Placed(partition, epoch, found, entry))
             self._feed.positions[partition] = position
@@ -188,5 +188,5 @@ class _FeedReader(StreamReader):
             self._feed.deliver(placed)
 
 
-#: How an entry of the feed begins that says that a new epoch does: a list of two, and its first.
+#: The first bytes of a feed element that announces a new epoch: an array of two, and its first.
 _CONTROL: Final = bytes([0x92, 0xA0 | len(NEW_EPOCH)]) + NEW_EPOCH.encode()

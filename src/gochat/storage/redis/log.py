@@ -1,9 +1,9 @@
-"""Appending: drafts become commands, and what the script says becomes entries.
+"""Appending: drafts become commands, and the script's replies become entries.
 
-What follows from an entry lies in the conversation's partition and is written by the script, in
-one step with it. One thing lies elsewhere: the set of a person's conversations. It only says where
-to look; whether a conversation is theirs is said by their row in it. So it is written *before* the
-entry, and nothing is ever taken out: should the entry not come, a look finds no row there.
+The script writes everything derived from an entry atomically with it, in the conversation's
+partition. One thing is in another partition: the set of a person's conversations. That set is only
+an index: the person's row in a conversation decides whether it is theirs. So the set is written
+*before* the entry, and nothing is ever removed from it: if the entry fails, readers find no row.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from gochat.storage.redis.order import Placed
 from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.records import PackedDraft
 
-#: Seconds for which a cid can't be used for another conversation. Within the same one it is known
-#: for ever: only that keeps retries from being said twice.
+#: Seconds for which a cid can't be used in another conversation. In its own conversation it is
+#: known for ever: only that keeps a retry from being appended twice.
 CLAIM_MEMORY: Final = 3600
-#: Seconds after which appending is tried again when the data turns out to have another history.
+#: Seconds after which to retry an append when the data turns out to have another history.
 TRY_AGAIN: Final = 0.2
-#: Lists of conversations remembered to be written; when there are more, it starts over.
+#: Pairs of person and conversation known to be listed; the cache is cleared when it has more.
 MAX_LISTED: Final = 50_000
 
 _TEXTS: Final = {
@@ -53,7 +53,7 @@ _TEXTS: Final = {
     ErrorCode.BAD_REQUEST: (NOT_GIVEN, "emoji"),
     ErrorCode.ROOM_EXISTS: ("there is a room {to} already", "room"),
 }
-#: Where the sender's conversations get one more, and where the subject's.
+#: Kinds of entries that list the conversation for their sender.
 _LISTS_SENDER: Final = frozenset({"create", "join"})
 
 
@@ -61,10 +61,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Pending:
-    """A draft on its way, and what became of it; `placed`, where it was appended.
+    """A draft in progress, and its outcome; `placed` if it was appended.
 
-    `epoch` is the one that was believed in at the beginning, before anything was remembered: in
-    another one, what was remembered is worth nothing.
+    `epoch` is the one assumed at the beginning, before any cached data was used: in another epoch,
+    that data is invalid.
     """
 
     __slots__ = ("claim", "draft", "epoch", "outcome", "partition", "placed")
@@ -79,7 +79,10 @@ class Pending:
 
 
 class Log:
-    """Makes the operations that append. What they appended is put into `appended`, in its order."""
+    """Create the operations that append.
+
+    They put the appended entries into `appended`, in order.
+    """
 
     def __init__(
         self,
@@ -103,11 +106,14 @@ class Log:
         self.appended: Final[deque[Placed]] = deque()
 
     def forget(self) -> None:
-        """Forget what is remembered of the data."""
+        """Clear the cache."""
         self._listed = set()
 
     def append(self, drafts: Sequence[Draft]) -> Operation[list[Pending]]:
-        """Append each draft, or say why not. See :meth:`gochat.chat.store.Store.append`."""
+        """Append each draft, or return the error that refuses it.
+
+        See :meth:`gochat.chat.store.Store.append`.
+        """
         pending = [self._pending(draft) for draft in drafts]
         yield from self._names.look_up(key for one in pending for key in _people(one.draft))
         for one in pending:
@@ -130,7 +136,7 @@ class Log:
     # -- before the entry -----------------------------------------------------------------------
 
     def _list(self, drafts: Iterable[Draft]) -> Operation[None]:
-        """List conversations among those of their people."""
+        """Add conversations to the sets of their people."""
         unlisted: dict[tuple[NameKey, ConversationKey], None] = {}
         for draft in drafts:
             people: tuple[NameKey, ...] = ()
@@ -169,7 +175,7 @@ class Log:
                     one.outcome = looks_taken(one.draft.to)
 
     def _claim(self, pending: Sequence[Pending]) -> Operation[None]:
-        """Reserve the cids of those drafts whose sender is kept on another server."""
+        """Reserve the cids of drafts whose sender's keys may be on another server."""
         far = [one for one in pending if one.outcome is None and self._is_claimed_apart(one)]
         if not far:
             return
@@ -188,7 +194,7 @@ class Log:
                 one.outcome = _refusal(ErrorCode.CID_CONFLICT, one.draft)
 
     def _is_far(self, one: Pending) -> bool:
-        """True if the sender's keys may be on another server than the conversation's."""
+        """Return True if the sender's keys may be on another server than the conversation's."""
         slot = self._topology.slot
         return slot(one.partition) != slot(self._keys.partition(one.draft.sender_key))
 
@@ -224,8 +230,8 @@ class Log:
                         retry_after=max(reply[1], 100) / 1000,
                     )
                 case _:
-                    # Who exists, and what is listed, we took from what was remembered of the old
-                    # history. So it begins from there, which is what the client does anyhow.
+                    # Accounts and listed conversations were cached in the old history. So the
+                    # append must start over, as clients do anyway.
                     self._epoch_tracker.doubt(one.partition)
                     raise StoreUnavailable(
                         "the history of the store has changed", retry_after=TRY_AGAIN
@@ -234,10 +240,10 @@ class Log:
             yield from self._try(again)
 
     def _wait(self, pending: Sequence[Pending]) -> Operation[None]:
-        """Wait for the replicas: once for each server, in a round trip of its own.
+        """Wait for the replicas: once per server, in a separate round trip.
 
-        Behind the entries of all who share that round trip, for a server carries out nothing
-        behind a WAIT on the same connection.
+        It follows the entries of all operations that share the round trip, because a server carries
+        out nothing after a WAIT on the same connection.
         """
         places = {self._topology.slot(one.partition): one.partition for one in pending}
         milliseconds = int(self._options.wait_timeout * 1000)
@@ -343,7 +349,7 @@ class Log:
         return Appended(entry)
 
     def find_by_cid(self, draft: Draft) -> Operation[Appended | ChatError | None]:
-        """Find an earlier try. See :meth:`gochat.chat.store.Store.find_by_cid`."""
+        """Find an earlier attempt. See :meth:`gochat.chat.store.Store.find_by_cid`."""
         cid = draft.cid or ""
         claim = self._keys.claim(draft.sender_key, cid)
         seq, holder = yield [
@@ -367,14 +373,14 @@ class Log:
         is_there = bool(page.entries) and page.entries[0].seq == seq
         if is_there and draft.is_repeated_by(page.entries[0]):
             return Appended(page.entries[0], dup=True)
-        # The page may be of another history than what said where the entry is: ask again.
+        # The page may be of another history than the index that gave its seq: check again.
         said = self._keys.by_cid(draft.conversation, draft.sender_key, draft.cid or "")
         (again,) = yield [RedisCommand(self._keys.partition(draft.conversation), ("HGET", *said))]
         if again is None or int(again) != seq:
             raise StoreUnavailable("the history of the store has changed", retry_after=TRY_AGAIN)
         if is_there:
             return _refusal(ErrorCode.CID_CONFLICT, draft)
-        # So old that its text is no longer kept; but it was said.
+        # It was appended so long ago that its text was dropped.
         return Appended(
             Message(
                 to=self._names.room(draft.conversation) or self._to(draft),
@@ -391,7 +397,7 @@ class Log:
         )
 
     def _given(self, draft: Draft, seq: int) -> Operation[Appended]:
-        """Read the entry by which a reaction was given that is to be given again."""
+        """Read the entry that gave a reaction which is to be given again."""
         page = yield from self._reading.page(
             draft.conversation, draft.sender_key, None, seq - 1, 1, None
         )
@@ -400,8 +406,7 @@ class Log:
         return Appended(replace(page.entries[0], cid=draft.cid), dup=True)
 
     def _release(self, one: Pending) -> Operation[None]:
-        """Give back the cid of a draft that was refused, so that it can be used again, and the name
-        of the room that it did not make."""
+        """Release the cid of a refused draft for reuse, and its claim on the name of a room."""
         if one.claim is not None:
             yield from one.claim.release()
         if self._is_claimed_apart(one):

@@ -1,4 +1,4 @@
-"""Reading the log: pages, the messages of others, one message."""
+"""Read the log: pages, messages of other people, one message."""
 
 from __future__ import annotations
 
@@ -26,29 +26,31 @@ from gochat.storage.redis.link.wire import Reply
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.records import Record, Shape, decode_record, reaction
 
-#: Times that reading is tried again when the data turns out to have another history.
+#: Attempts to read when the data turns out to have another history.
 MAX_TRIES: Final = 3
-#: Entries that are looked at for a page of messages of others.
+#: Entries examined for a page of other people's messages.
 MAX_SKIPPED: Final = 1000
 
 
 class EntryRange(Struct, frozen=True):
-    """Which entries of a conversation are read: the newest in front of `before`, or the oldest
-    behind `after`; `as_of` the positions up to which each partition's log is read."""
+    """The entries to read: the newest before `before`, or the oldest after `after`.
+
+    `as_of` is the position up to which to read each partition's log.
+    """
 
     key: ConversationKey
     limit: int
     before: int | None = None
     after: int | None = None
     as_of: tuple[int, ...] | None = None
-    #: Only messages of others that are not deleted, among so many entries; 0: all entries.
+    #: Only other people's messages that are not deleted, among this many entries; 0: all entries.
     skipped: int = 0
-    #: It is what the viewer has said, and is read whatever their floor is.
+    #: The entry is the viewer's own, and is read regardless of their floor.
     is_own: bool = False
 
 
 class Extract(Struct, frozen=True):
-    """Contiguous entries, of which messages can be made."""
+    """Contiguous entries, from which messages can be made."""
 
     epoch: str
     head: int
@@ -56,7 +58,7 @@ class Extract(Struct, frozen=True):
     records: list[Record]
     reactions: dict[int, list[Reaction]]
     shape: Shape
-    #: Whether the viewer was in the room, where it is one.
+    #: True if the viewer was in the room, if it is one.
     is_inside: bool
     floor: int
 
@@ -70,8 +72,10 @@ class Extract(Struct, frozen=True):
 
 
 class LogReading:
-    """Makes the operations that read entries. See :class:`~gochat.chat.store.Store` for what they
-    return."""
+    """Create the operations that read entries.
+
+    :class:`~gochat.chat.store.Store` documents their results.
+    """
 
     def __init__(self, keys: Keys, epoch_tracker: EpochTracker, names: Names) -> None:
         self._keys = keys
@@ -89,7 +93,7 @@ class LogReading:
         *,
         is_own: bool = False,
     ) -> Operation[Page]:
-        """Read contiguous entries, as they read now."""
+        """Read contiguous entries in their present state."""
         span = EntryRange(key, limit, before, after, as_of, is_own=is_own)
         (extract,) = yield from self.extracts(viewer, [span])
         entries = [extract.message(index) for index in range(len(extract.records))]
@@ -98,13 +102,13 @@ class LogReading:
     def extracts(
         self, viewer: NameKey | None, spans: Sequence[EntryRange]
     ) -> Operation[list[Extract]]:
-        """Read contiguous entries, of each span, but make no messages of them yet."""
+        """Read contiguous entries of each span, without making messages of them yet."""
         keys = dict.fromkeys(span.key for span in spans)
         people = {key: people_to_name(key) for key in keys}
         rooms = [room for key in keys for room in rooms_to_name(key)]
         everybody = [person for these in people.values() for person in these]
         yield from self._names.look_up((*everybody, *((viewer,) if viewer else ())), rooms)
-        # Now, for while we read another thread may find that all names have to be looked up anew.
+        # Now, because another thread may clear the names while we read.
         shapes = {key: self._shape(key, people[key]) for key in keys}
         name = (self._names.person(viewer) or "") if viewer else ""
         replies = yield from self.with_epochs(
@@ -154,7 +158,7 @@ class LogReading:
         limit: int,
         as_of: tuple[int, ...] | None,
     ) -> Operation[tuple[str, Waiting]]:
-        """Read messages of others; returned with the epoch."""
+        """Read other people's messages; return them with the epoch."""
         people = people_to_name(key)
         yield from self._names.look_up((*people, viewer), rooms_to_name(key))
         shape = self._shape(key, people)
@@ -180,20 +184,20 @@ class LogReading:
         return found if found is not None and found.kind == "text" else None
 
     def name(self, person: NameKey) -> str:
-        """Return the name of somebody who was looked up."""
+        """Return the name of a person who was looked up; empty if unknown."""
         return self._names.person(person) or ""
 
     def _shape(self, key: ConversationKey, people: Sequence[NameKey]) -> Callable[[str], Shape]:
-        """Return how entries of a conversation look in an epoch; its names have been looked up."""
+        """Return a function from an epoch to a conversation's Shape. Look up its names before."""
         room = self._names.room(key) or (key if key == LOBBY_KEY else "")
         shown = {person: self._names.person(person) or person for person in people}
         return lambda epoch: Shape(key, epoch, room, lambda person: shown.get(person, person))
 
     def with_epochs(self, commands: Sequence[RedisCommand]) -> Operation[list[Reply]]:
-        """Return the answers of scripts that begin with the epoch.
+        """Return the replies of scripts, which begin with the epoch.
 
-        There is none where all was emptied a moment ago and nobody has noticed. So we do: what is
-        not there any more must not be reported as the end of the history that people know.
+        The epoch is missing if Redis was emptied a moment ago and nobody has noticed. Then check at
+        once: clients must not take missing entries for the end of the history that they know.
         """
         for _ in range(MAX_TRIES):
             replies = yield commands
@@ -210,10 +214,10 @@ class LogReading:
 
 
 def rooms_to_name(key: ConversationKey) -> Iterable[ConversationKey]:
-    """The room that a conversation is, whose name has to be looked up."""
+    """Return the room whose name must be looked up, if a conversation is one."""
     return () if key == LOBBY_KEY or conversations.is_private(key) else (key,)
 
 
 def people_to_name(key: ConversationKey) -> tuple[NameKey, ...]:
-    """The people of a private conversation, whose names have to be looked up."""
+    """Return the people whose names must be looked up, if a conversation is private."""
     return tuple(conversations.participants(key)) if conversations.is_private(key) else ()

@@ -1,4 +1,4 @@
-"""Bringing data from older versions of gochat up to date."""
+"""Upgrade data from older versions of gochat."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from gochat.storage.transfer.contents import GROUP, MANY
 
 
 def claim_existing(deployment: Deployment) -> None:
-    """Claim the names that are in the data from before names were claimed, or were claimed in
-    capitals, too: of two that look alike for the older one. A claim that is there stays. Does
-    nothing where that was done; may be interrupted, and done by several nodes at once.
+    """Claim the names in data that predates claims, or claims on capitals.
 
-    Raises as :meth:`~gochat.storage.redis.link.deployment.Deployment.ask`, and StoreCorrupt.
+    Of two lookalikes, the older gets the claim; existing claims remain. Does nothing if this was
+    done before. May be interrupted, and run by several nodes at once.
+
+    Raises StoreCorrupt, and the same errors as
+    :meth:`~gochat.storage.redis.link.deployment.Deployment.ask`.
     """
     keys = deployment.keys
     done = deployment.ask_one(0, "HGET", keys.meta, CLAIMED)
@@ -60,7 +62,7 @@ def _people(deployment: Deployment) -> Iterator[Named]:
 
 
 def _rooms(deployment: Deployment) -> Iterator[Named]:
-    """The rooms, from when their oldest entry is; the lobby is older than all."""
+    """Yield the rooms, dated by their oldest entry; the lobby is older than all."""
     keys = deployment.keys
     yield Named(0, LOBBY_KEY, LOBBY_KEY)
     for partition in range(keys.partitions):

@@ -1,7 +1,7 @@
-"""The names that are shown, of people and rooms, remembered.
+"""A cache of the display names of people and rooms.
 
-They never change while the data is the same. When its history becomes another one
-(epoch_tracker.py), everything is forgotten.
+They never change while the data has the same history. When that changes (epoch_tracker.py), the
+cache is cleared.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand
 
-#: Names remembered of each kind; when there are more, it starts over. Some ten megabytes.
+#: Names of each kind cached before the cache is cleared. Some ten megabytes.
 MAX_REMEMBERED: Final = 50_000
 
 
 class Names:
-    """Finds names. Used by several threads at once."""
+    """Find names. Used by several threads at once."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
@@ -28,19 +28,19 @@ class Names:
         self._rooms: dict[ConversationKey, str] = {}
 
     def person(self, key: NameKey) -> str | None:
-        """Return the name of somebody who was looked up, or None if there is no such account."""
+        """Return the name of a person who was looked up, or None without such an account."""
         return self._people.get(key)
 
     def room(self, key: ConversationKey) -> str | None:
-        """Return the name of a room that was looked up, or None if there is none."""
+        """Return the name of a room that was looked up, or None without such a room."""
         return self._rooms.get(key)
 
     def forget(self) -> None:
-        """Forget everything."""
+        """Clear the cache."""
         self._people, self._rooms = {}, {}
 
     def note_room(self, key: ConversationKey, name: str) -> None:
-        """Remember the name of a room."""
+        """Cache the name of a room."""
         if len(self._rooms) >= MAX_REMEMBERED:
             self._rooms = {}
         self._rooms[key] = name
@@ -48,7 +48,7 @@ class Names:
     def look_up(
         self, people: Iterable[NameKey] = (), rooms: Iterable[ConversationKey] = ()
     ) -> Operation[None]:
-        """Find out those that are not remembered; no step if all are."""
+        """Query the names that are not cached; yields no step if all are."""
         persons = [key for key in dict.fromkeys(people) if key not in self._people]
         others = [key for key in dict.fromkeys(rooms) if key not in self._rooms]
         if not persons and not others:

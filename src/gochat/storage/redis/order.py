@@ -1,9 +1,9 @@
-"""The one order of what is committed, put together in the Trio thread, and those who follow it.
+"""Merge all committed entries into one order, in the Trio thread, and deliver them to followers.
 
-Entries come from two sides: from the feeds, and from this node's own appends, which are known a
-round trip earlier. Within a partition positions have no gaps, so whatever comes first and is the
-next one is delivered, and the same from the other side is dropped; what comes from an append and
-is not the next one is left to the feed, which has everything.
+Entries arrive from two sides: from the feeds, and from this node's own appends, which are known one
+round trip earlier. Positions in a partition have no gaps. So whichever side first has the next
+entry delivers it, and the duplicate is dropped. An appended entry that is not the next one is left
+to the feed, which has all entries.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from gochat.errors import LogInterrupted, StoreCorrupt
 from gochat.storage.common.followers import Followers
 from gochat.storage.redis.link.epoch_tracker import Break
 
-#: Seconds for which an acknowledgement is held back until this node has delivered the entry. That
-#: takes a millisecond, unless following has just broken off.
+#: Seconds for which an acknowledgement waits until this node has delivered the entry. That takes a
+#: millisecond, unless following has just been interrupted.
 PATIENCE: Final = 0.5
 
 
 class Placed(NamedTuple):
-    """An entry and its place in a feed."""
+    """An entry and its position in a feed."""
 
     partition: int
     epoch: str
@@ -33,39 +33,39 @@ class Placed(NamedTuple):
 
 
 class Order:
-    """Delivers entries in the order of their positions. Used in the Trio thread."""
+    """Deliver entries in the order of their positions. Use in the Trio thread."""
 
     def __init__(self, epochs: Sequence[str], positions: Sequence[int]) -> None:
         self._epochs = list(epochs)
         self._positions = list(positions)
-        self._histories = 0  # how often it went on elsewhere
+        self._histories = 0  # how often it continued at other positions
         self._followers = Followers(self.cursor())
         self._progress = trio.Event()
         self._has_watchers = False
 
     def fail(self, damage: StoreCorrupt) -> None:
-        """Give up: who follows, now or later, gets the reason."""
+        """Fail all followers, present and future, with `damage`."""
         self._followers.fail(damage)
         self._wake_watchers()
 
     def cursor(self) -> tuple[int, ...]:
-        """Return where all has been delivered: :meth:`positions`, and a number of their history."""
+        """Return the delivered :meth:`positions`, followed by the number of their history."""
         return (*self._positions, self._histories)
 
     def positions(self) -> tuple[int, ...]:
-        """Return the position up to which all of each partition has been delivered."""
+        """Return the position of each partition up to which everything was delivered."""
         return tuple(self._positions)
 
     def goes_on(self, cursor: tuple[int, ...], partition: int, epoch: str) -> bool:
-        """True if what was read in `epoch` goes on with what is delivered behind `cursor`."""
+        """Return True if the entries delivered after `cursor` continue a page read in `epoch`."""
         return cursor[-1] == self._histories and epoch == self._epochs[partition]
 
     def has(self, partition: int, epoch: str, position: int) -> bool:
-        """True if an entry was delivered. In any thread."""
+        """Return True if an entry was delivered. Call from any thread."""
         return epoch == self._epochs[partition] and position <= self._positions[partition]
 
     def offer(self, entries: Iterable[Placed]) -> None:
-        """Deliver those of `entries` that come next, before anything else happens."""
+        """Deliver those `entries` that come next, before anything else runs in the Trio thread."""
         positions, epochs = self._positions, self._epochs
         fresh = []
         for partition, epoch, position, entry in entries:
@@ -78,7 +78,7 @@ class Order:
         self._wake_watchers()
 
     def skip(self, breaks: Iterable[Break]) -> None:
-        """Go on at other positions: those who follow have to start over."""
+        """Continue at other positions: followers have to start over."""
         self._histories += 1
         for one in breaks:
             self._epochs[one.partition] = one.epoch
@@ -90,7 +90,7 @@ class Order:
         self._wake_watchers()
 
     async def delivered(self, partition: int, epoch: str, position: int) -> None:
-        """Wait until an entry was delivered; but not for long."""
+        """Wait until an entry was delivered, but at most :data:`PATIENCE` seconds."""
         with trio.move_on_after(PATIENCE):
             while (
                 self._followers
@@ -103,7 +103,7 @@ class Order:
     async def follow(
         self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[Cursor]
     ) -> None:
-        """See :meth:`gochat.chat.store.Store.follow`. Raises what `deliver` raised, too."""
+        """See :meth:`gochat.chat.store.Store.follow`. Also raises what `deliver` raises."""
         await self._followers.follow(deliver, task_status)
 
     def _wake_watchers(self) -> None:

@@ -1,4 +1,4 @@
-"""What is kept about people besides what they say."""
+"""Data about people besides their entries."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link.pipeline import Operation, RedisCommand, call
 from gochat.storage.redis.reading import Reading
 
-#: Milliseconds for which a token stays after it has expired: the server's clock may be behind that
-#: of Redis. Whether it has expired is decided by what it says itself.
+#: Milliseconds for which an expired token is kept: the server's clock may be behind that of Redis.
+#: The token's own expiry time decides whether it has expired.
 TOKEN_SLACK: Final = 24 * 3600 * 1000
-#: Accounts asked for in one step.
+#: Accounts queried in one step.
 CHUNK: Final = 500
 
 
 class _Token(Struct, array_like=True, frozen=True):
-    """A token as it is kept. It is valid while `generation` is that of its account."""
+    """A stored token. It is valid while `generation` equals that of its account."""
 
     account: NameKey
     expires: int
@@ -42,17 +42,17 @@ decode_token = msgspec.msgpack.Decoder(_Token).decode
 
 
 def encode_token(token: Token) -> bytes:
-    """Return a token as it is kept."""
+    """Return a token in its stored form."""
     return _encode(_Token(token.account, token.expires, token.generation, token.address))
 
 
 def lifetime(expires: int, now: int) -> int:
-    """Return the milliseconds for which a token is kept."""
+    """Return for how many milliseconds to keep a token."""
     return max(0, expires - now) + TOKEN_SLACK
 
 
 class PeopleOperations:
-    """Makes the operations. See :class:`~gochat.chat.store.Store` for what they do."""
+    """Create the operations. :class:`~gochat.chat.store.Store` documents what they do."""
 
     def __init__(self, keys: Keys, reading: Reading) -> None:
         self._keys = keys
@@ -61,13 +61,13 @@ class PeopleOperations:
     # -- accounts -------------------------------------------------------------------------------
 
     def create_account(self, account: Account) -> Operation[bool]:
-        """Keep a new account."""
+        """Store a new account."""
         claim = Claim(self._keys, account.key, account.name)
         if not (yield from claim.make()):
             if (yield from self.account(account.key)) is not None:
                 return False
             raise looks_taken(account.name)
-        # First where the lobby stands: what is said while the account is made is unread, no more.
+        # Read the lobby's head first: messages sent while the account is created are then unread.
         ((read, texts),) = yield [
             RedisCommand(
                 self._keys.partition(LOBBY_KEY),
@@ -113,7 +113,7 @@ class PeopleOperations:
         )
 
     def display_names(self, keys: Collection[NameKey]) -> Operation[dict[NameKey, str]]:
-        """Find the names of those that are accounts."""
+        """Find the display names of those keys that have accounts."""
         wanted = list(keys)
         found: dict[NameKey, str] = {}
         for start in range(0, len(wanted), CHUNK):
@@ -131,7 +131,7 @@ class PeopleOperations:
         return (yield from self._set_hash(proved, "", password_hash, 1))
 
     def rehash_password(self, proved: Account, password_hash: str) -> Operation[bool]:
-        """Replace the hash of the same password."""
+        """Replace the hash of an unchanged password."""
         return (yield from self._set_hash(proved, proved.password_hash, password_hash, 0))
 
     def _set_hash(self, proved: Account, before: str, after: str, count: int) -> Operation[bool]:
@@ -147,12 +147,12 @@ class PeopleOperations:
 
     # -- tokens ---------------------------------------------------------------------------------
 
-    # A token is found by its digest, so it lies wherever that says, and not with its account. To
-    # revoke all of an account by deleting them would leave one that is just being added. So each
-    # has the generation that was proved for it, and revoking all is counting the account's up.
+    # A token's digest determines its partition, which differs from its account's. Deleting all
+    # tokens of an account would miss one that is just being added. So each has the generation that
+    # was proved for it, and incrementing the account's generation revokes all.
 
     def add_token(self, token: Token, address: str | None, now: int) -> Operation[None]:
-        """Keep a token until some time after it has expired."""
+        """Store a token until some time after it expires."""
         partition, key = self._keys.token(token.digest)
         expiry = lifetime(token.expires, now)
         yield [RedisCommand(partition, ("SET", key, encode_token(token), "PX", expiry))]
@@ -161,7 +161,7 @@ class PeopleOperations:
             yield from self._note_login(token.account, address, now)
 
     def _note_token(self, token: Token, now: int) -> Operation[None]:
-        """Count a token, and revoke those that are too many."""
+        """Count a token, and revoke the oldest if there are too many."""
         partition, key = (
             self._keys.partition(token.account),
             self._keys.person(token.account, key_kinds.TOKENS),
@@ -191,7 +191,7 @@ class PeopleOperations:
             yield [RedisCommand(partition, ("ZREM", key, *oldest))]
 
     def last_login(self, account: NameKey, address: str) -> Operation[int | None]:
-        """Find when somebody last logged in from an address."""
+        """Find when a person last logged in from an address."""
         partition, key = (
             self._keys.partition(account),
             self._keys.person(account, key_kinds.ADDRESSES),
@@ -200,19 +200,19 @@ class PeopleOperations:
         return None if at is None else int(float(at))
 
     def token(self, digest: bytes, now: int) -> Operation[Token | None]:
-        """Find a token that is valid."""
+        """Find a valid token."""
         token = yield from self._current(digest)
         return token if token is not None and token.expires > now else None
 
     def renew_token(self, digest: bytes, expires: int, address: str, now: int) -> Operation[bool]:
-        """Move the end of a token forward."""
+        """Extend the validity of a token."""
         token = yield from self._current(digest)
         if token is None:
             return False
         renewed = replace(token, expires=max(expires, token.expires), address=address)
         partition, key = self._keys.token(digest)
         expiry = lifetime(renewed.expires, now)
-        # One that was revoked meanwhile stays away.
+        # XX: a token that was revoked meanwhile is not restored.
         words = ("SET", key, encode_token(renewed), "XX", "PX", expiry)
         (is_renewed,) = yield [RedisCommand(partition, words)]
         if is_renewed is not None:
@@ -220,13 +220,13 @@ class PeopleOperations:
         return is_renewed is not None
 
     def _current(self, digest: bytes) -> Operation[Token | None]:
-        """Find a token of the account's generation, expired or not."""
+        """Find a token of the account's present generation, expired or not."""
         partition, key = self._keys.token(digest)
         (packed,) = yield [RedisCommand(partition, ("GET", key))]
         if packed is None:
             return None
         kept = decode_token(packed)
-        # After the token: a change of the password that was made before this is seen.
+        # After the token, so that an earlier change of the password is seen.
         (generation,) = yield [self._about(kept.account, "HGET", "generation")]
         if generation is None or int(generation) != kept.generation:
             return None
@@ -239,7 +239,7 @@ class PeopleOperations:
         )
 
     def revoke_token(self, digest: bytes) -> Operation[None]:
-        """Forget a token, and count it no more."""
+        """Delete a token, and stop counting it."""
         partition, key = self._keys.token(digest)
         packed, _ = yield [
             RedisCommand(partition, ("GET", key)),
@@ -260,7 +260,7 @@ class PeopleOperations:
         return (yield from self._change(person, key, "read", seq))
 
     def set_level(self, person: NameKey, key: ConversationKey, level: Level) -> Operation[bool]:
-        """Set what somebody wants to be notified of."""
+        """Set a person's notification level."""
         return (yield from self._change(person, key, "level", level))
 
     def _change(

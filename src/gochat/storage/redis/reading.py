@@ -1,4 +1,4 @@
-"""Reading conversations: which are a person's, how they stand, rooms and their members."""
+"""Read conversations: a person's conversations and markers, rooms, and members."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from gochat.storage.redis.log_reading import LogReading, rooms_to_name
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.records import decode_row
 
-#: Conversations asked about in one step.
+#: Conversations queried in one step.
 CHUNK: Final = 100
-#: Markers of the lobby remembered; when there are more, it starts over. A few megabytes.
+#: Lobby markers cached before the cache is cleared. A few megabytes.
 MAX_BEGAN: Final = 50_000
 
 _MEMBERS: Final = ("member", "operator")
@@ -41,22 +41,24 @@ _LEVELS: Final[dict[bytes, Level]] = {b"all": "all", b"mentions": "mentions", b"
 
 
 class Reading(LogReading):
-    """Makes the operations that read. See :class:`~gochat.chat.store.Store` for what they
-    return."""
+    """Create the operations that read.
+
+    :class:`~gochat.chat.store.Store` documents their results.
+    """
 
     def __init__(self, keys: Keys, epoch_tracker: EpochTracker, names: Names) -> None:
         super().__init__(keys, epoch_tracker, names)
-        #: The lobby's marker that each account began with; it never changes.
+        #: The lobby's marker with which each account began; it never changes.
         self._began: dict[NameKey, tuple[int, int]] = {}
 
     def forget(self) -> None:
-        """Forget what is remembered of the data."""
+        """Clear the cache."""
         self._began = {}
 
     # -- a person's conversations ---------------------------------------------------------------
 
     def listed(self, person: NameKey) -> Operation[list[ConversationKey]]:
-        """Find the conversations that may be a person's: they are if their row says so."""
+        """Find the conversations that may be a person's: their row in each decides."""
         partition = self._keys.partition(person)
         account, found = yield [
             RedisCommand(partition, ("EXISTS", self._keys.person(person, key_kinds.ACCOUNT))),
@@ -85,7 +87,7 @@ class Reading(LogReading):
         return dict.fromkeys(listed[:1], 0) | theirs
 
     def private_markers(self, person: NameKey) -> Operation[dict[ConversationKey, tuple[int, int]]]:
-        """Read the markers and heads of all private conversations of a person."""
+        """Read the read marker and the head of each private conversation of a person."""
         listed = yield from self.listed(person)
         keys = [key for key in listed if conversations.is_private(key)]
         commands = []
@@ -106,7 +108,7 @@ class Reading(LogReading):
     def conversations(
         self, person: NameKey, after: str, limit: int
     ) -> Operation[tuple[list[Conversation], bool]]:
-        """Read a page of a person's conversations, by address."""
+        """Read a page of a person's conversations, ordered by address."""
         listed = yield from self.listed(person)
         yield from self._names.look_up(
             (conversations.peer(key, person) for key in listed if conversations.is_private(key)),
@@ -126,14 +128,14 @@ class Reading(LogReading):
         return found[:limit], len(found) > limit
 
     def conversation(self, person: NameKey, key: ConversationKey) -> Operation[Conversation | None]:
-        """Read how one conversation stands."""
+        """Read the state of one conversation for a person; None if it is not theirs."""
         (state,) = yield from self.standings(person, [key])
         return state
 
     def standings(
         self, person: NameKey, keys: list[ConversationKey]
     ) -> Operation[list[Conversation | None]]:
-        """Read how conversations stand for a person; None for those that are not theirs."""
+        """Read the state of conversations for a person; None for those that are not theirs."""
         yield from self._names.look_up(
             (conversations.peer(key, person) for key in keys if conversations.is_private(key)),
             (room for key in keys for room in rooms_to_name(key)),
@@ -156,8 +158,10 @@ class Reading(LogReading):
         ]
 
     def began(self, person: NameKey) -> Operation[tuple[int, int] | None]:
-        """Find the lobby's marker that an account began with: seq, and messages up to it; None
-        if there is no such account."""
+        """Find the lobby's marker with which an account began; None without such an account.
+
+        It consists of the seq, and the number of messages up to it.
+        """
         known = self._began.get(person)
         if known is not None:
             return known
@@ -177,7 +181,7 @@ class Reading(LogReading):
     def initial_marker(
         self, key: ConversationKey, began: tuple[int, int] | None
     ) -> tuple[int | str, int | str]:
-        """Return the marker that holds while there is none, as scripts take it."""
+        """Return the marker to assume if there is none, as the scripts take it."""
         return began if key == LOBBY_KEY and began is not None else ("", "")
 
     def _standing_keys(self, key: ConversationKey) -> tuple[str, ...]:
@@ -225,14 +229,14 @@ class Reading(LogReading):
     # -- rooms ----------------------------------------------------------------------------------
 
     def room(self, key: ConversationKey, person: NameKey) -> Operation[RoomState | None]:
-        """Read a room, with the role of a person."""
+        """Read a room, with a person's role."""
         (state,) = yield from self.room_states([key], person)
         return state
 
     def room_states(
         self, keys: list[ConversationKey], person: NameKey
     ) -> Operation[list[RoomState | None]]:
-        """Read rooms, with the roles of a person."""
+        """Read rooms, with a person's roles."""
         began = (yield from self.began(person)) if LOBBY_KEY in keys else None
         commands = []
         for key in keys:
@@ -281,7 +285,7 @@ class Reading(LogReading):
         )
 
     def rooms(self, person: NameKey, after: str, limit: int) -> Operation[tuple[list[Room], bool]]:
-        """Read a page of the public rooms and a person's own, by address."""
+        """Read a page of the public rooms and a person's own, ordered by name."""
         listed = yield from self.listed(person)
         own = [key for key in listed if not conversations.is_private(key)]
         yield from self._names.look_up((), (room for key in own for room in rooms_to_name(key)))
@@ -328,7 +332,7 @@ class Reading(LogReading):
     def members(
         self, key: ConversationKey, after: str, limit: int
     ) -> Operation[tuple[list[Member], int, bool]]:
-        """Read a page of a room's members, by key."""
+        """Read a page of a room's members, ordered by key."""
         if key == LOBBY_KEY:
             return (yield from self._everybody(after, limit))
         partition = self._keys.partition(key)

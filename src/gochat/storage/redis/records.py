@@ -1,4 +1,4 @@
-"""What is in Redis, taken apart: entries of the log and of the feed; and messages made of them."""
+"""Decode records of the log and the feed, and make messages from them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from gochat.chat.names import NameKey, known
 from gochat.chat.store import Logged
 from gochat.protocol.messages import EntryKind, Level, Message, Reaction
 
-#: The kind of what is in a feed but is no entry: a new epoch begins behind it.
+#: The kind of a feed element that is not an entry: a new epoch begins after it.
 NEW_EPOCH = "epoch"
 
 
 class Record(Struct, array_like=True, frozen=True):
-    """An entry as the log has it. ``append.lua`` writes these, too.
+    """An entry as stored in the log, also by ``append.lua``.
 
-    `position` is in the partition's feed; `stamp`, in microseconds of the server's clock, orders
-    the entries of all conversations. `texts` counts the messages up to this entry. `edited`: of a
-    text, the seq of its last edit; of an edit, 0, or, as older versions of gochat left it, the seq
-    of the edit before it, which is not erased yet. `mentions` are names with commas between them.
-    What is not there is empty or 0.
+    `position` is its position in the partition's feed. `stamp`, in microseconds of the server's
+    clock, orders the entries of all conversations. `texts` counts the messages up to this entry.
+    `edited`: for a text, the seq of its last edit; for an edit, 0 or, in data from older versions
+    of gochat, the seq of the previous edit, which is not erased yet. `mentions` are comma-separated
+    names. Missing values are empty or 0.
     """
 
     ts: int
@@ -43,7 +43,7 @@ class Record(Struct, array_like=True, frozen=True):
 
 
 class FeedEntry(Struct, array_like=True, frozen=True):
-    """An entry as a feed has it: as it was said."""
+    """An entry as stored in a feed: as it was appended."""
 
     conversation: ConversationKey
     seq: int
@@ -59,7 +59,7 @@ class FeedEntry(Struct, array_like=True, frozen=True):
     floor: int = 0
 
     def logged(self, epoch: str) -> Logged:
-        """Return the entry as followers get it."""
+        """Return the entry as followers receive it."""
         entry = Message(
             to=self.to,
             epoch=epoch,
@@ -76,9 +76,11 @@ class FeedEntry(Struct, array_like=True, frozen=True):
 
 
 class PackedDraft(Struct, frozen=True, kw_only=True):
-    """A draft as ``append.lua`` takes it. What is not there is empty or 0; `now` is 0 for the
-    clock of Redis. `people` are those of a private conversation: key and name of the sender, and of
-    the other, if that is another."""
+    """A draft as ``append.lua`` takes it. Missing values are empty or 0.
+
+    `now` is 0 for the clock of Redis. `people` belong to a private conversation: key and name of
+    each participant.
+    """
 
     now: int
     kind: str
@@ -102,11 +104,10 @@ class PackedDraft(Struct, frozen=True, kw_only=True):
 
 
 class ParticipantRow(Struct, array_like=True, frozen=True):
-    """A participant of a conversation. The scripts write these.
+    """A participant of a conversation. The scripts write these, too.
 
-    `role` is empty where nobody has one; `read` is the seq of the read marker, and `texts` how many
-    messages there are up to it. `floor`: see :mod:`gochat.chat.history`; rows from before there was
-    one have none.
+    `role` is empty in a private conversation. `read` is the seq of the read marker, and `texts` the
+    number of messages up to it. `floor`: see :mod:`gochat.chat.history`; older rows have none.
     """
 
     name: str
@@ -124,7 +125,7 @@ decode_feed_entry = msgspec.msgpack.Decoder(FeedEntry).decode
 
 
 class Shape:
-    """How entries of one conversation look: what is the same for all of them."""
+    """Make messages from records of one conversation, with what all its entries share."""
 
     __slots__ = ("_conversation", "_epoch", "_name_of", "_room")
 
@@ -141,7 +142,7 @@ class Shape:
         self._name_of = name_of
 
     def to(self, sender: str) -> str:
-        """Return where `sender` sends what they write here."""
+        """Return the address that `sender` uses for this conversation."""
         if not conversations.is_private(self._conversation):
             return self._room
         return "@" + self._name_of(conversations.peer(self._conversation, known(sender)))
@@ -165,7 +166,7 @@ class Shape:
 
 
 def reaction(given: Sequence[bytes | int]) -> tuple[int, Reaction]:
-    """Return the seq of a message, and a reaction to it, from what ``page.lua`` says of it."""
+    """Return the seq of a message, and a reaction to it, from a reply of ``page.lua``."""
     target, emoji, count, is_mine, *names = given
     assert isinstance(emoji, bytes)
     assert isinstance(target, int)

@@ -1,4 +1,4 @@
-"""A deployment of Redis, asked directly: without an epoch, and by one thread."""
+"""Direct commands to a deployment of Redis: without epochs, from one thread."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gochat.storage.redis.link.topology import RedisProcess
 from gochat.storage.redis.link.url import Location
 from gochat.storage.redis.link.wire import Arguments, Broken, Refused, Reply, Wire
 
-#: Commands sent before their answers are read: a room with a hundred thousand members takes more.
+#: Commands sent before their replies are read: a room with a hundred thousand members needs more.
 PIPELINED: Final = 10_000
-#: Keys looked at by one step of a scan.
+#: Keys examined by one step of a scan.
 SCANNED: Final = 1000
 
 
 class Deployment:
-    """A deployment of Redis, asked directly, by one thread."""
+    """A deployment of Redis that one thread queries directly."""
 
     def __init__(self, location: Location, partitions: int) -> None:
         self.location: Final = location
@@ -30,12 +30,14 @@ class Deployment:
         self._wires: dict[RedisProcess, Wire] = {}
 
     def ask(self, commands: Sequence[tuple[int, Arguments]]) -> list[Reply]:
-        """Send commands, each for a partition, and return their answers. Those for the same
-        partition are carried out in their order.
+        """Send commands, each for a partition, and return their replies in order.
+
+        Commands for the same partition are executed in order.
 
         Raises:
-            StoreUnavailable: not all of them were answered.
-            ConfigError: this user may not do that.
+            StoreUnavailable: not all commands were answered.
+            ConfigError: this user is not permitted to run one.
+            StoreCorrupt: a key has a value of the wrong type.
         """
         with mapped_errors(self.location):
             return [
@@ -60,13 +62,15 @@ class Deployment:
         return replies
 
     def ask_one(self, partition: int, *words: str | bytes | float) -> Reply:
-        """Send one command and return its answer. Raises as `ask`."""
+        """Send one command and return its reply. Raises the same errors as :meth:`ask`."""
         (reply,) = self.ask([(partition, words)])
         return reply
 
     def scan(self, pattern: str) -> Iterator[list[bytes]]:
-        """Yield the keys behind the prefix and a partition's tag that match, some of them maybe
-        twice. Raises as `ask`."""
+        """Yield the keys that match `pattern` after the prefix and the partition's tag.
+
+        Some keys may occur twice. Raises the same errors as :meth:`ask`.
+        """
         prefix = re.sub(r"([\\?*\[\]])", r"\\\1", self.location.options.prefix)
         with mapped_errors(self.location):
             places = {self._topology.server(p): p for p in range(self.keys.partitions)}
@@ -82,7 +86,7 @@ class Deployment:
                     break
 
     def live_nodes(self) -> int:
-        """Return how many servers use the data now."""
+        """Return the number of servers that use the data now."""
         time, leases = self.ask([(0, ("TIME",)), (0, ("HVALS", self.keys.nodes))])
         now = int(time[0]) * 1000
         return sum(int(end) > now for end in leases)
@@ -106,7 +110,7 @@ class Deployment:
 
 @contextmanager
 def mapped_errors(location: Location) -> Iterator[None]:
-    """Raise what went wrong as gochat's errors."""
+    """Translate errors into gochat's."""
     try:
         yield
     except Refused as error:

@@ -1,7 +1,8 @@
-"""What a crash of Redis can cost, as it is set up: said in the log, once for each start.
+"""Log, once per start, what a crash of Redis can lose in its present configuration.
 
-``docs/explanation/durability.md`` says why. ``INFO`` says whether there is an append-only file, but
-how it is written only ``CONFIG GET`` does, which gochat's user need not be permitted.
+``docs/explanation/durability.md`` explains it. ``INFO`` reports whether there is an append-only
+file, but only ``CONFIG GET`` reports how it is synced, and gochat's user need not have that
+permission.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from gochat.storage.redis.link.wire import Refused, Wire, fields_of
 
 log = structlog.stdlib.get_logger()
 
-#: What is lost of that which was acknowledged: when Redis is killed, and when its machine fails.
-#: By `appendfsync`; "off": there is no append-only file; "unknown": we may not ask.
+#: Acknowledged entries lost when Redis is killed, and when its machine fails, by `appendfsync`.
+#: "off": there is no append-only file; "unknown": we are not permitted to ask.
 _LOSSES: Final = {
     "always": ("nothing", "nothing"),
     "everysec": ("up to 2 seconds, during a slow sync", "some 2 seconds, more if syncs are slow"),
@@ -28,7 +29,7 @@ _LOSSES: Final = {
 
 
 class _Persistence(Struct, frozen=True):
-    """How a server writes what it has. `appendfsync` is a key of the losses."""
+    """The persistence of a server. `appendfsync` is a key of :data:`_LOSSES`."""
 
     appendfsync: str
     can_write: bool
@@ -36,7 +37,7 @@ class _Persistence(Struct, frozen=True):
 
 
 def log_losses(wires: Iterable[Wire]) -> None:
-    """Log what can be lost, one line for all servers that are set up alike.
+    """Log what can be lost, one line for all servers with the same configuration.
 
     Raises Broken, Refused.
     """

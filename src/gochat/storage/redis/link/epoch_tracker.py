@@ -1,25 +1,27 @@
-"""Trusting a server's data: whether it is what this node has seen, or another history.
+"""Decide whether a server's data is what this node has seen, or another history.
 
-An acknowledged entry can be lost: a server is emptied, starts with an older file, or a replica
-that was behind is made the master. Then the history that people have seen is not the one that is
-there now, although both look whole. So it gets a new name, a new *epoch*, by which clients notice.
+An acknowledged entry can be lost: a server is emptied, starts with an older file, or a failover
+promotes a replica that lagged behind. Then the history that people have seen differs from the
+present one, although both look complete. So it gets a new name, a new *epoch*, by which clients
+notice.
 
-Who notices? A process that lost data is another process than the one that had it. So whenever a
-connection leads to another server process than the last time (`run_id` of ``INFO``), the node
-first compares what it has seen of each partition, the last entry, with what is there:
+How is that detected? A process that lost data is not the process that had it. So whenever a
+connection leads to another server process than before (`run_id` of ``INFO``), the node first
+compares the last entry that it has seen of each partition with the data:
 
-- nothing is there: the partition is empty, and begins with a new epoch;
-- less is there, or another entry in its place: a new epoch begins, behind what is there;
-- it is there: the epoch goes on. But other nodes may have seen more. So appending is closed for
-  :data:`GATE`, in which they look, too: they lost the same connection at the same moment;
-- this node has seen nothing, for it has just started, and no node has looked yet: nobody can say,
-  so a new epoch begins. A restart of the machine with all nodes ends so, too.
+- the partition is empty: it begins with a new epoch;
+- it has fewer entries, or another entry at that position: a new epoch begins after them;
+- the entry is there: the epoch continues. But other nodes may have seen more. So appending is
+  blocked for :data:`GATE`, in which they check, too: they lost the same connection at the same
+  moment;
+- this node has seen nothing, because it has just started, and no node has checked yet: nobody can
+  know, so a new epoch begins. This also covers a restart of the machine with all nodes.
 
-A process that evicts keys (eviction.py) loses data and stays the same. So a new epoch begins, too,
-when it is found to have evicted some.
+A process that evicts keys (eviction.py) loses data without changing. So a new epoch also begins
+when evictions are detected.
 
-Beginning an epoch is atomic, so it happens once, whoever comes first; the others learn of it by an
-entry in the feed, and appending in the old epoch is refused by ``append.lua``.
+Beginning an epoch is atomic, so it happens once, whichever node is first. The others learn of it
+from an entry in the feed, and ``append.lua`` refuses to append in the old epoch.
 """
 
 from __future__ import annotations
@@ -42,11 +44,11 @@ from gochat.storage.redis.records import decode_record
 
 log = structlog.stdlib.get_logger()
 
-#: Milliseconds in which nothing is appended after the server process has become another one. The
-#: other nodes come back in less: they try every half a second at most.
+#: Milliseconds without appends after the server process has changed. The other nodes reconnect in
+#: less: they retry every half a second at most.
 GATE: Final = 1000
 
-#: Without I, L, O, U: an epoch is read aloud when people compare what they see.
+#: Without i, l, o, u: people read an epoch aloud to compare it.
 _EPOCH_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -64,7 +66,7 @@ class _Partition:
 
 
 class Break(Struct, frozen=True):
-    """From here on, in one partition, the log can't be followed on: where to go on instead."""
+    """A point where the log of a partition can't be continued, and where to continue instead."""
 
     partition: int
     epoch: str
@@ -72,10 +74,9 @@ class Break(Struct, frozen=True):
 
 
 class EpochTracker:
-    """What this node knows of the data. Used by several threads at once.
+    """Track what this node knows of the data. Used by several threads at once.
 
-    `lost` is called, in any thread, with a partition of which something that this node knows may be
-    no longer true.
+    It calls `lost`, in any thread, with a partition for which cached data may be outdated.
     """
 
     def __init__(self, keys: Keys, lost: Callable[[int], None]) -> None:
@@ -85,7 +86,7 @@ class EpochTracker:
         self._partitions = [_Partition() for _ in range(keys.partitions)]
 
     def epoch(self, partition: int) -> str:
-        """Return the epoch that this node believes in."""
+        """Return the epoch that this node assumes."""
         return self._partitions[partition].epoch
 
     def position(self, partition: int) -> int:
@@ -93,22 +94,22 @@ class EpochTracker:
         return self._partitions[partition].position
 
     def is_attached(self, partition: int, wire: Wire) -> bool:
-        """True if the partition was looked at in the server process behind this connection."""
+        """Return True if the partition was checked in the server process of this connection."""
         return self._partitions[partition].run == wire.run
 
     def doubt(self, partition: int) -> None:
-        """Look at the partition again."""
+        """Make the next use check the partition again."""
         self._partitions[partition].run = ""
 
     def note(self, partition: int, epoch: str, position: int, entry: Logged) -> None:
-        """Note an entry that is there."""
+        """Record an entry that was seen."""
         with self._lock:
             known = self._partitions[partition]
             if known.epoch == epoch and position > known.position:
                 known.position, known.seen = position, entry
 
     def ensure(self, partitions: Iterable[int], wire: Wire) -> None:
-        """Look at those partitions that were not looked at in this server process.
+        """Check those partitions that were not checked in this server process.
 
         Raises Broken, Refused.
         """
@@ -117,14 +118,17 @@ class EpochTracker:
                 self._look([p for p in partitions if not self.is_attached(p, wire)], wire)
 
     def look_again(self, partitions: Sequence[int], wire: Wire) -> None:
-        """Look at partitions, whether or not anything hints at a change. Raises as `ensure`."""
+        """Check partitions even without a sign of a change.
+
+        Raises the same errors as :meth:`ensure`.
+        """
         with self._lock:
             self._look(partitions, wire)
 
     def renew(self, partitions: Sequence[int], wire: Wire, loss: str) -> None:
-        """Begin a new epoch, for keys may have vanished; once for each `loss`, whoever comes first.
+        """Begin a new epoch because keys may have vanished; once per `loss`, among all nodes.
 
-        Raises as `ensure`.
+        Raises the same errors as :meth:`ensure`.
         """
         with self._lock:
             for partition in partitions:
@@ -133,7 +137,7 @@ class EpochTracker:
                     self._begin(partition, epoch, position)
 
     def take_breaks(self, partitions: Iterable[int]) -> list[Break]:
-        """Return, once, in which of these partitions the log can't be followed on."""
+        """Return, once each, the breaks in the logs of these partitions."""
         breaks = []
         with self._lock:
             for partition in partitions:
@@ -144,7 +148,7 @@ class EpochTracker:
         return breaks
 
     def lose(self, partition: int, position: int) -> None:
-        """Note that the feed can be followed on only from `position`."""
+        """Record that the feed can be continued only from `position`."""
         with self._lock:
             self._break(partition, position)
 
@@ -174,7 +178,7 @@ class EpochTracker:
             if epoch != known.epoch:
                 self._begin(partition, epoch, position)
             elif not goes_on:
-                # We were away for longer than the feed goes back.
+                # We were away for longer than the feed reaches back.
                 self._break(partition, position)
             known.run = wire.run
 
@@ -220,7 +224,7 @@ class EpochTracker:
         known = self._partitions[partition]
         had = known.epoch
         if had:
-            # First: who reads the new epoch must find nothing remembered of the old.
+            # First, so that readers of the new epoch find nothing cached from the old one.
             self._lost(partition)
         known.epoch, known.seen = epoch, None
         if had:
@@ -236,5 +240,5 @@ class EpochTracker:
 
 
 def new_epoch() -> str:
-    """Return a name for a new history."""
+    """Return a random name for a new history."""
     return "".join(secrets.choice(_EPOCH_DIGITS) for _ in range(8))

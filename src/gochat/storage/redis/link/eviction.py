@@ -1,8 +1,8 @@
-"""Eviction: whether a Redis may drop keys by itself when it is full.
+"""Whether a Redis may evict keys when its memory is full.
 
-Everything of gochat is data and nothing is a cache, so only ``noeviction`` will do where
-``maxmemory`` is set. The other policies drop messages and accounts; those called ``volatile-*``
-sessions, and who is online. ``INFO`` says what is set, also where ``CONFIG GET`` is not permitted.
+All of gochat's keys are data, and none is a cache. So if ``maxmemory`` is set, only ``noeviction``
+is acceptable. The other policies drop messages and accounts; the ``volatile-*`` ones drop sessions
+and presence. ``INFO`` reports the configuration even if ``CONFIG GET`` is not permitted.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from msgspec import Struct
 
 from gochat.storage.redis.link.url import Host
 
-#: The only policy that drops nothing.
+#: The only policy that evicts nothing.
 HARMLESS = "noeviction"
 
 
 class Eviction(Struct, frozen=True):
-    """What a server process, named by `run`, says of evicting.
+    """What a server process, identified by `run`, reports about eviction.
 
-    `keys` counts those that it has evicted. `refusal` says why it can't be used, and is empty if it
-    evicts nothing.
+    `keys` is the number of keys that it has evicted. `refusal` is the reason not to use it, empty
+    if it evicts nothing.
     """
 
     run: str = ""
@@ -32,7 +32,7 @@ class Eviction(Struct, frozen=True):
 def read_eviction(
     host: Host, run: str, memory: Mapping[str, str], stats: Mapping[str, str]
 ) -> Eviction:
-    """Return what ``INFO memory`` and ``INFO stats`` say of evicting."""
+    """Return what ``INFO memory`` and ``INFO stats`` report about eviction."""
     limit, policy = memory.get("maxmemory", "0"), memory.get("maxmemory_policy", HARMLESS)
     refusal = ""
     if limit != "0" and policy != HARMLESS:

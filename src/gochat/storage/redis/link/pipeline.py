@@ -1,10 +1,10 @@
-"""Pipeline workers: threads that carry requests to Redis, all that wait together.
+"""Pipeline workers: threads that send all waiting requests to Redis together.
 
-What is to be done is written as an *operation*: a generator that yields lists of commands, gets
-their answers, and returns the result. A worker takes all operations that wait and sends the
-commands of all of them as one pipeline; with the answers it goes on with all of them, until each
-has its result. So a round trip costs the same for one caller as for a hundred, and what needs two
-round trips takes two, however many need them.
+A request is an *operation*: a generator that yields lists of commands, receives their replies, and
+returns the result. A worker takes all waiting operations and sends the commands of all as one
+pipeline; with the replies it resumes all of them, until each has its result. So a round trip costs
+the same for one caller as for a hundred, and operations of two round trips take two, however many
+there are.
 
 A worker has a thread and connections of its own (:mod:`gochat.storage.common.worker`).
 """
@@ -32,9 +32,9 @@ log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
 
-#: Refusals that say that another server is the right one now.
+#: Errors which mean that another server is the right one now.
 _MOVED: Final = frozenset({"MOVED", "ASK", "READONLY", "CLUSTERDOWN", "MASTERDOWN"})
-#: Refusals that pass, or that an administrator can mend.
+#: Errors that pass, or that an administrator can resolve.
 _TEXTS: Final = {
     "ASK": "a slot of the cluster is being moved",
     "BUSY": "Redis is busy with a script",
@@ -54,7 +54,7 @@ _TEXTS: Final = {
     "UNBLOCKED": "Redis has become a replica",
 }
 
-#: What everybody may know of it; of the others, that the store can't be reached.
+#: The messages that every client may see; for others, only that the store can't be reached.
 _PUBLIC: Final = {
     "LOADING": "the server's store is starting",
     "MISCONF": "the server's store can't write to its disk",
@@ -65,9 +65,9 @@ _PUBLIC: Final = {
 class RedisCommand(Struct, frozen=True):
     """A command for the server of a partition; or a script, whose first argument is the epoch.
 
-    That is the one that this node believes in when it is sent, or the `epoch` given here. With
-    `may_be_refused` the answer is None if Redis does not know or not permit it, or finds it wrong,
-    and whatever else it says means that it can't now.
+    That is `epoch` or, without it, the one that this node assumes when it sends the command. With
+    `may_be_refused`, the reply is None if Redis does not know or not permit the command, or finds
+    it wrong; any other error means that it can't be executed now.
     """
 
     partition: int
@@ -78,17 +78,17 @@ class RedisCommand(Struct, frozen=True):
     may_be_refused: bool = False
 
 
-#: What is to be done: yields commands, is sent their answers, returns the result.
+#: An operation: yields commands, receives their replies, returns the result.
 Operation: TypeAlias = Generator[Sequence[RedisCommand], list[Reply], T]
 
 
 def call(partition: int, script: Script, keys: Sequence[str], *arguments: Any) -> RedisCommand:
-    """Return the command that runs a script. All keys must be of the partition."""
+    """Return the command that runs a script. All keys must be in the partition."""
     return RedisCommand(partition, (*keys, *arguments), script, len(keys))
 
 
 class WorkerConnections:
-    """One thread's connections."""
+    """The connections of one thread."""
 
     def __init__(self, topology: Topology, epoch_tracker: EpochTracker, timeout: float) -> None:
         self._topology = topology
@@ -97,9 +97,9 @@ class WorkerConnections:
         self._wires: dict[RedisProcess, Wire] = {}
 
     def execute(self, commands: Sequence[RedisCommand]) -> list[Reply | Exception]:
-        """Send commands, each to its server, and return their answers, or why there is none.
+        """Send commands, each to its server, and return their replies or their errors.
 
-        Commands for the same partition are carried out in their order.
+        Commands for the same partition are executed in order.
         """
         results: list[Reply | Exception] = [None] * len(commands)
         by_wire: dict[Wire, list[int]] = {}
@@ -130,12 +130,12 @@ class WorkerConnections:
         return results
 
     def wire(self, partition: int) -> Wire:
-        """Return a connection to the server of a partition, which is what we take it for.
+        """Return a connection to the server of a partition whose epoch was checked.
 
-        Raises Broken, ConfigError.
+        Raises Broken, ConfigError, StoreCorrupt.
         """
         server = self._topology.server(partition)
-        if server.refusal:  # who reads its feed looks whether it is right again
+        if server.refusal:  # the reader of its feed checks whether it has recovered
             raise Broken(server.refusal)
         wire = self._wires.get(server)
         if wire is not None and wire.is_stale():
@@ -148,7 +148,7 @@ class WorkerConnections:
         return wire
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all connections."""
         for wire in tuple(self._wires.values()):
             wire.close()
         self._wires.clear()
@@ -167,7 +167,7 @@ class WorkerConnections:
         return wire
 
     def _attach(self, server: RedisProcess, wire: Wire) -> None:
-        # All that are there, together: mostly none of them is known yet.
+        # All partitions of this server together: usually none of them is checked yet.
         topology = self._topology
         here = [p for p in range(topology.partitions) if topology.server(p) is server]
         try:
@@ -235,7 +235,7 @@ class _Job(Job[T]):
         self.wanted: Sequence[RedisCommand] = ()
 
     def go_on(self, replies: list[Reply] | None) -> bool:
-        """Take the answers and find out what is wanted next; False if it is done."""
+        """Pass the replies on and take the next commands; return False if the operation is done."""
         try:
             failure = next((r for r in replies or () if isinstance(r, Exception)), None)
             if failure is not None:
@@ -257,7 +257,10 @@ class _Job(Job[T]):
 
 
 class PipelineWorker(Worker[_Job[object]]):
-    """Carries out operations. Made by :func:`open_pipeline_worker`; used in the Trio thread."""
+    """Carry out operations.
+
+    Create it with :func:`open_pipeline_worker`; use it in the Trio thread.
+    """
 
     def __init__(
         self,
@@ -272,12 +275,13 @@ class PipelineWorker(Worker[_Job[object]]):
         self._settled = settled
 
     async def carry_out(self, operation: Operation[T]) -> T:
-        """Carry out operations, together with what others want; return their result.
+        """Carry out an operation, together with those of other callers; return its result.
 
-        When cancelled, they go on without their caller.
+        If the caller is cancelled, the operation is still carried out.
 
         Raises:
-            StoreUnavailable: Redis can't be reached, or refuses; what was sent may have happened.
+            StoreUnavailable: Redis can't be reached, or refuses; sent commands may have been
+                executed.
             StoreCorrupt: the data is damaged. Nothing is sent from then on.
         """
         await self.require_open()
@@ -317,12 +321,12 @@ class PipelineWorker(Worker[_Job[object]]):
             return []
         try:
             self._integrity.require()
-        except StoreCorrupt as damage:  # each its own, for each is raised in another task
+        except StoreCorrupt as damage:  # an exception each, since each is raised in another task
             return [[StoreCorrupt(str(damage))] for _ in jobs]
         commands = [command for job in jobs for command in job.wanted]
         try:
             results = iter(self._connections.execute(commands))
-        except Exception as error:  # a bug: those who wait must hear of it, and the worker goes on
+        except Exception as error:  # a bug: callers must learn of it, and the worker continues
             log.exception("pipeline worker failed")
             return [[error] for _ in jobs]
         return [[next(results) for _ in job.wanted] for job in jobs]
@@ -336,11 +340,10 @@ async def open_pipeline_worker(
     health: StoreHealth,
     settled: Callable[[], None] | None = None,
 ) -> AsyncIterator[PipelineWorker]:
-    """Run a worker inside the block; what fails is noted in `health`, by the worker's name. Leaving
-    waits for all that was handed over.
+    """Run a worker inside the block; `health` records failures under its name.
 
-    `settled` is called in the Trio thread whenever some operations have been carried out, before
-    those who wait for them are woken.
+    Leaving the block waits for all submitted operations. `settled` is called in the Trio thread
+    whenever some operations are done, before their callers are woken.
     """
     worker = PipelineWorker(name, connections, integrity, health, settled)
     async with running(worker, f"gochat redis {name}"):

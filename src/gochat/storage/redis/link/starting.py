@@ -1,7 +1,7 @@
-"""What is looked at when a node starts: is Redis up, whose data is there, who may use it.
+"""Checks when a node starts: is Redis up, whose data does it have, who has access.
 
-A machine that starts brings up Redis and gochat at the same time, so a node waits for Redis. It
-does not wait where that can't help: a wrong password, data of a newer gochat, a setting.
+A machine that boots starts Redis and gochat at the same time, so a node waits for Redis. It does
+not wait where that can't help: a wrong password, data of a newer gochat, a setting.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gochat.storage.redis.link.wire import Broken, Refused, Wire
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds between two looks whether Redis is up.
+#: Seconds between two checks whether Redis is up.
 LOOK_EVERY: Final = 0.5
 
 
@@ -64,12 +64,12 @@ def _look(location: Location) -> None:
 
 
 def find_partitions(location: Location) -> int:
-    """Return how many partitions the data has; create it, if need be.
+    """Return the number of partitions of the data; create the data if necessary.
 
     Raises:
         Broken, Refused: Redis can't be used now.
-        ConfigError: this user may not write there, or the URL does not fit the data.
-        StoreUnavailable: the data is a copy that is not finished.
+        ConfigError: this user is not permitted to write, or the URL does not match the data.
+        StoreUnavailable: the data is an unfinished copy.
         StoreCorrupt: the data is a newer gochat's.
     """
     options = location.options
@@ -107,7 +107,7 @@ def find_partitions(location: Location) -> int:
 
 
 def warn_if_open_to_anybody(location: Location, wires: Iterable[Wire], key: str) -> None:
-    """Warn if gochat has a user of its own, but whoever connects can look for `key` without one."""
+    """Warn if gochat has a user of its own, but anybody can query `key` without a password."""
     if location.secret.user in (None, "default"):
         return
     timeout = location.options.timeout

@@ -1,4 +1,4 @@
-"""A thread that reads streams, blocked in ``XREAD`` until something is added."""
+"""A thread that reads streams, blocking in ``XREAD`` until something is added."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gochat.storage.common.integrity import Integrity
 from gochat.storage.redis.link.topology import RedisProcess, Topology
 from gochat.storage.redis.link.wire import Broken, Refused, Wire
 
-#: Seconds for which one XREAD waits; then the thread sees whether it is still wanted.
+#: Seconds that one XREAD blocks; then the thread checks whether to stop.
 BLOCK: Final = 1.0
 #: Seconds until a server is tried again.
 PAUSE: Final = 0.25
 
 
 class StreamReader(threading.Thread, abc.ABC):
-    """Reads until stopped: through a connection of its own, and a new one where that breaks.
+    """Read until stopped, through a connection of its own that is replaced when it breaks.
 
     Damage ends reading: `integrity` is lost, and the thread waits to be stopped.
     """
@@ -33,12 +33,12 @@ class StreamReader(threading.Thread, abc.ABC):
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """End soon, also while it waits for Redis. In any thread."""
+        """Stop soon, even while waiting for Redis. Call from any thread."""
         self._stopping.set()
         self.interrupt()
 
     def interrupt(self) -> None:
-        """Stop waiting, and connect again. In any thread; in its own it does nothing."""
+        """Stop waiting, and reconnect. Call from any thread; in its own it does nothing."""
         wire = self._wire
         if wire is not None and threading.current_thread() is not self:
             wire.close()
@@ -51,7 +51,7 @@ class StreamReader(threading.Thread, abc.ABC):
                     break
             except StoreCorrupt as damage:
                 self._integrity.lose(damage)
-                self._stopping.wait()  # not to be started again meanwhile
+                self._stopping.wait()  # stay alive, so as not to be started again
             except (Broken, Refused, ConfigError) as error:
                 self._close()
                 self._topology.doubt()
@@ -62,13 +62,13 @@ class StreamReader(threading.Thread, abc.ABC):
 
     @abc.abstractmethod
     def read_some(self) -> bool:
-        """Read once; return False if there is nothing to be read any more.
+        """Read once; return False if there is nothing left to read.
 
         May raise Broken, Refused, ConfigError and StoreCorrupt.
         """
 
     def interrupted(self, error: Exception) -> None:
-        """Note that reading was interrupted, and will be tried again."""
+        """Handle an interruption of reading, which will be retried."""
 
     def connect(self, server: Callable[[], RedisProcess]) -> Wire:
         """Return the connection, or connect to a server, which must be a master.
@@ -76,7 +76,7 @@ class StreamReader(threading.Thread, abc.ABC):
         Raises Broken, ConfigError.
         """
         if self._wire is None:
-            # It waits for longer than the others, in XREAD.
+            # XREAD makes this one wait longer than the others.
             self._wire = wire = server().connect(self._timeout + BLOCK)
             if wire.role != "master":
                 raise Broken(f"Redis at {wire.host} is a replica")

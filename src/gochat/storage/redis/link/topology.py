@@ -1,4 +1,4 @@
-"""Which server has which partition: one for all, the one that sentinels name, or a cluster's.
+"""Which server has which partition: the only one, the sentinels' master, or a cluster's masters.
 
 Used by several threads at once.
 """
@@ -25,18 +25,18 @@ from gochat.storage.redis.link.wire import Broken, Wire
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds for which a server that failed is left alone, so that those who wait for it are told so
-#: at once, and one after the other doesn't wait for it again.
+#: Seconds for which a failed server is not tried again, so that callers get the error at once
+#: instead of waiting for it one after the other.
 BACKOFF: Final = 0.5
-#: Seconds between two questions who the master is, or which slots are where.
+#: Seconds between two queries for the master, or for the slots.
 ASK_AGAIN: Final = 0.2
 
 
 class RedisProcess:
-    """A server's address, whether it is worth trying, and whether it may be used.
+    """A server's address, whether to try it, and whether it may be used.
 
-    `refusal` says why it must not be, and is empty if it may. `loss` names the last time that keys
-    may have vanished from it, and is empty before the first.
+    `refusal` is the reason not to use it, or empty. `loss` identifies the last time that keys may
+    have vanished from it, and is empty before the first.
     """
 
     def __init__(self, location: Location, host: Host) -> None:
@@ -49,8 +49,11 @@ class RedisProcess:
         self.loss = ""
 
     def connect(self, timeout: float) -> Wire:
-        """Connect. Raises Broken, also at once where it failed just now; ConfigError: it can't be
-        used as it is set up."""
+        """Connect to the server.
+
+        Raises Broken, at once if it failed just now, and ConfigError if its configuration is
+        unusable.
+        """
         self.check()
         try:
             connection = wire.connect(self._location, self.host, timeout)
@@ -65,7 +68,7 @@ class RedisProcess:
         return connection
 
     def check(self) -> None:
-        """Raise Broken if it failed just now. Of those who ask after that, one may try it."""
+        """Raise Broken if it failed just now. After that time, one caller may try it."""
         with self._lock:
             if not self._backoff_until:
                 return
@@ -75,12 +78,12 @@ class RedisProcess:
             self._backoff_until = now + BACKOFF
 
     def failed(self) -> None:
-        """Note that it did not answer."""
+        """Record that it did not answer."""
         with self._lock:
             self._backoff_until = time.monotonic() + BACKOFF
 
     def note(self, eviction: Eviction) -> None:
-        """Take note of what it says of evicting."""
+        """Record what it reports about eviction."""
         with self._lock:
             was_refused, self.refusal = bool(self.refusal), eviction.refusal
             before = self._kept
@@ -94,7 +97,7 @@ class RedisProcess:
             log.info("Redis accepted again", host=str(self.host))
         if before.run == eviction.run:
             has_evicted = eviction.keys > before.keys
-        else:  # what the process before has evicted after we looked, nobody knows
+        else:  # nobody knows what the previous process evicted after our last check
             has_evicted = bool(before.run) and (was_refused or eviction.keys > 0)
         if has_evicted:
             self.loss = f"{eviction.run}:{eviction.keys}"
@@ -113,12 +116,12 @@ class RedisProcess:
             )
 
     def works(self) -> None:
-        """Note that it answered."""
+        """Record that it answered."""
         self._backoff_until = 0.0
 
 
 class Topology(abc.ABC):
-    """Finds servers."""
+    """Find the servers of partitions."""
 
     def __init__(self, location: Location, partitions: int) -> None:
         self._location = location
@@ -126,11 +129,14 @@ class Topology(abc.ABC):
 
     @abc.abstractmethod
     def server(self, partition: int) -> RedisProcess:
-        """Return the server that takes writes for a partition. Raises Broken: none is known."""
+        """Return the server that takes writes for a partition.
+
+        Raises Broken if none is known, and ConfigError if the sentinels refuse the credentials.
+        """
 
     @abc.abstractmethod
     def doubt(self) -> None:
-        """Note that what is known may be wrong: a server was no master, or has not what it had."""
+        """Record that the topology may have changed: a server was not a master, or lacked data."""
 
     def slot(self, partition: int) -> int:
         """Return a number that is the same for partitions that are always on one server."""
@@ -139,7 +145,7 @@ class Topology(abc.ABC):
 
 
 class Standalone(Topology):
-    """One server."""
+    """A single server."""
 
     def __init__(self, location: Location, partitions: int) -> None:
         super().__init__(location, partitions)
@@ -149,11 +155,11 @@ class Standalone(Topology):
         return self._server
 
     def doubt(self) -> None:
-        pass  # there is no other
+        pass  # there is no other server
 
 
 class Sentinels(Topology):
-    """The server that the sentinels say is the master."""
+    """The server that the sentinels report as the master."""
 
     def __init__(self, location: Location, partitions: int) -> None:
         super().__init__(location, partitions)
@@ -161,9 +167,9 @@ class Sentinels(Topology):
         self._server: RedisProcess | None = None
         self._is_doubted = True
         self._ask_at = 0.0
-        self._refusal = ""  # why the sentinels did not answer, if it is the password
+        self._refusal = ""  # why the sentinels did not answer, if it was the password
         timeout = min(1.0, location.options.timeout)
-        make: Any = Sentinel  # which has no types
+        make: Any = Sentinel  # it has no types
         self._sentinel = make(
             [(host.name, host.port) for host in location.hosts],
             sentinel_kwargs={
@@ -192,14 +198,14 @@ class Sentinels(Topology):
         try:
             name, port = self._sentinel.discover_master(self._location.service)
         except (MasterNotFoundError, redis.RedisError, OSError) as error:
-            # All that is left of what each of them said is a text.
+            # Only a text is left of what each of them answered.
             is_refused = isinstance(error, redis.exceptions.NoPermissionError)
             if is_refused or "AuthenticationError" in str(error):
                 self._refusal = (
                     "the sentinels refuse the user or the password: check sentinel_user and "
                     "sentinel_password in the store URL"
                 )
-            return  # the one we know may be right
+            return  # the known one may be right
         host = Host(name, int(port))
         self._is_doubted = False
         if self._server is None or self._server.host != host:
@@ -234,7 +240,7 @@ class ClusterTopology(Topology):
         return self._slots[partition]
 
     def _ask(self) -> None:
-        # Those we know first: the hosts of the URL may be gone long since.
+        # Known servers first: the hosts of the URL may be long gone.
         for host in dict.fromkeys((*self._servers, *self._location.hosts)):
             try:
                 ranges = self._ask_one(host)
@@ -262,7 +268,7 @@ class ClusterTopology(Topology):
         finally:
             connection.close()
         return [
-            # A server that does not know its own name gives none.
+            # A server that does not know its own name sends none.
             (first, last, Host(master[0].decode() or host.name, master[1]))
             for first, last, master, *_ in ranges
         ]

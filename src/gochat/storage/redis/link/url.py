@@ -1,7 +1,7 @@
-"""What a Redis URL says: which servers, how to get in, and how gochat keeps its data there.
+"""Parse a Redis URL: the servers, the credentials, and gochat's options.
 
-A URL may hold a password. So no text that is made here for people repeats it: not in errors, not
-in logs, not in a ``repr``.
+A URL may contain a password. So no text that is made here for people repeats it: neither in errors,
+nor in logs, nor in a ``repr``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gochat.errors import ConfigError
 
 Kind: TypeAlias = Literal["standalone", "sentinel", "cluster"]
 
-#: Scheme: the kind of deployment, and whether connections are encrypted.
+#: The kind of deployment, and whether connections are encrypted, by scheme.
 SCHEMES: Final[Mapping[str, tuple[Kind, bool]]] = {
     "redis": ("standalone", False),
     "rediss": ("standalone", True),
@@ -36,7 +36,7 @@ _DAY: Final = 24 * 3600
 
 
 class Host(Struct, frozen=True):
-    """Where a server listens; with `path` on a Unix socket."""
+    """The address of a server; with `path`, a Unix socket."""
 
     name: str = ""
     port: int = 0
@@ -49,7 +49,7 @@ class Host(Struct, frozen=True):
 
 
 class Secret:
-    """A user name and password that show themselves to nobody."""
+    """A user name and password that their ``repr`` hides."""
 
     __slots__ = ("password", "user")
 
@@ -62,26 +62,26 @@ class Secret:
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What can stand behind the ``?`` of the URL. Times are in seconds."""
+    """The query parameters of the URL. Times are in seconds."""
 
-    #: For connecting, and for each answer. Long enough for a disk that is slow to sync, short
-    #: enough that people are told while they still look.
+    #: For connecting, and for each reply. Long enough for a disk that is slow to sync, short enough
+    #: that people get the error while they still look.
     timeout: float = 3.0
     #: Replicas that must have an entry before it is acknowledged.
     wait: int = 0
     wait_timeout: float = 1.0
-    #: Parts that the conversations are spread over; set when the data is created. None: as it is.
+    #: Number of partitions, set when the data is created. None: unchanged.
     partitions: int | None = None
-    #: Before all keys: several deployments can share one Redis.
+    #: Prefix of all keys: several deployments can share one Redis.
     prefix: str = "gochat"
-    #: The newest entries of each conversation that are kept; 0: all.
+    #: Newest entries kept of each conversation; 0: all.
     keep: int = 0
-    #: For how long, and how many entries of each partition, a node that was away can catch up.
+    #: For how long, and for how many entries per partition, a node that was away can catch up.
     feed_time: float = 600.0
     feed_entries: int = 20_000
-    #: After which a node that is silent is taken to be gone.
+    #: After which a silent node is considered gone.
     lease: float = 15.0
-    #: Of TLS: certificates that are trusted, and the client's own.
+    #: For TLS: the trusted certificates, and the client's own.
     ca: str = ""
     cert: str = ""
     key: str = ""
@@ -94,13 +94,13 @@ class Location(Struct, frozen=True, kw_only=True):
     hosts: tuple[Host, ...]
     secret: Secret
     database: int = 0
-    service: str = ""  # the master's name among sentinels
+    service: str = ""  # the master's name at the sentinels
     is_encrypted: bool = False
     sentinel_secret: Secret = Secret()
     options: Options = Options()
 
     def __str__(self) -> str:
-        """Return a URL without its secrets, for people."""
+        """Return the URL without its secrets, for people."""
         scheme = ("rediss" if self.is_encrypted else "redis") + (
             "" if self.kind == "standalone" else f"+{self.kind}"
         )
@@ -113,10 +113,10 @@ class Location(Struct, frozen=True, kw_only=True):
 
 
 def parse_url(url: str) -> Location:
-    """Return what a URL says.
+    """Parse a URL.
 
     Raises:
-        ConfigError: it says nothing that can be done; the text doesn't repeat it.
+        ConfigError: it is invalid; the message does not repeat it.
     """
     scheme, _, remainder = url.partition("://")
     kind, is_encrypted = SCHEMES[scheme]
@@ -160,7 +160,7 @@ def parse_url(url: str) -> Location:
 
 def _secret(userinfo: str) -> Secret:
     user, colon, password = userinfo.partition(":")
-    if not colon:  # as elsewhere, one word alone is the user's name
+    if not colon:  # as elsewhere, a single word is the user's name
         return Secret(unquote(user) or None)
     return Secret(unquote(user) or None, unquote(password))
 

@@ -1,6 +1,6 @@
-"""One connection to one Redis process, and what its errors mean here.
+"""One connection to one Redis process, and the mapping of its errors.
 
-The one place where the `redis` package's connections and exceptions are met.
+The only module that uses the `redis` package's connections and exceptions.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from gochat.storage.redis import scripts
 from gochat.storage.redis.link.eviction import Eviction, read_eviction
 from gochat.storage.redis.link.url import Host, Location, Secret
 
-#: What is asked of Redis; its first word is the command.
+#: A command; its first word is the command's name.
 Arguments: TypeAlias = Sequence[str | bytes | int | float]
-#: What Redis answers. Typed where it is taken apart.
+#: A reply of Redis, typed where it is decoded.
 Reply: TypeAlias = Any
 
-#: The first with all the commands that are used here.
+#: The first version with all commands used here.
 OLDEST: Final = (6, 2)
 
-#: The package's connections, whose methods have no types.
+#: A connection of the package; its methods have no types.
 _Connection: TypeAlias = Any
 
 
-#: How a script is refused a command, to which Redis gives no code: up to version 6, and since.
+#: Messages, without a code, for a command that a script may not run: up to version 6, and since.
 _NOT_PERMITTED: Final = ("can't run this command", "ACL failure in script")
 
 
-#: How Redis says, with no code of its own, that something else is kept than what gochat's scripts
-#: write: they can't take it apart. Not all that can go wrong in one: it may be killed, or miss a
-#: command; and no number that a peer can choose.
+#: Messages, without a code of their own, which mean that a key's value is not what gochat's scripts
+#: write, so they can't decode it. They exclude other failures of a script, which may be killed or
+#: lack a command, and a number that a peer can choose.
 _DAMAGE: Final = re.compile(
     r"hash value is not|user_script:.*(WRONGTYPE|bad argument #|data format|[Mm]issing bytes"
     r"|attempt to (index|perform|compare|concatenate|get length))"
@@ -48,14 +48,14 @@ _DAMAGE: Final = re.compile(
 
 
 class Broken(Exception):
-    """The connection, or the server behind it, is of no use now. The text is for people."""
+    """The connection, or its server, is unusable now. The text is for people."""
 
 
 class Refused(Exception):
-    """Redis refused one command; the connection lives.
+    """Redis refused one command; the connection remains usable.
 
-    `code` is the error's first word, or that of the command in a script that failed; empty where
-    Redis has no code but ERR, which the `redis` package takes off.
+    `code` is the error's first word, or that of the command in a failed script. It is empty if
+    Redis sends only ERR, which the `redis` package removes.
     """
 
     def __init__(self, text: str) -> None:
@@ -64,16 +64,16 @@ class Refused(Exception):
         self.code = found[1] if found is not None else ""
         if any(words in text for words in _NOT_PERMITTED):
             self.code = "NOPERM"
-        #: True if it is because of what is kept, which is not what gochat wrote.
+        #: True if the cause is stored data that gochat did not write.
         self.is_damage = self.code == "WRONGTYPE" or (
             not self.code and _DAMAGE.search(text) is not None
         )
 
 
 class Wire:
-    """A connection, used by one thread. `run` names the server process behind it.
+    """A connection, used by one thread. `run` identifies its server process.
 
-    `eviction` is what that said of evicting when it was connected.
+    `eviction` is what the server reported about eviction on connecting.
     """
 
     def __init__(self, connection: _Connection, host: Host) -> None:
@@ -86,7 +86,7 @@ class Wire:
 
     def send(self, commands: Iterable[Arguments]) -> None:
         """Send commands. Raises Broken."""
-        if self._is_closed:  # the package would connect again, and know nothing of what we do then
+        if self._is_closed:  # the package would reconnect, without our checks
             raise Broken(f"the connection to Redis at {self.host} is closed")
         try:
             self._connection.send_packed_command(self._connection.pack_commands(commands))
@@ -94,11 +94,11 @@ class Wire:
             raise self._broken(error) from error
 
     def receive(self, count: int) -> list[Reply | Refused]:
-        """Return as many answers, in order. Raises Broken: then none of them is known."""
+        """Return `count` replies, in order. Raises Broken: then none of them is known."""
         return [self._receive() for _ in range(count)]
 
     def ask(self, *commands: Arguments) -> list[Reply]:
-        """Send commands and return their answers. Raises Broken, or the first Refused."""
+        """Send commands and return their replies. Raises Broken, or the first Refused."""
         self.send(commands)
         replies = self.receive(len(commands))
         for reply in replies:
@@ -107,19 +107,19 @@ class Wire:
         return replies
 
     def ask_eviction(self) -> Eviction:
-        """Return what the server says of evicting now. Raises Broken, Refused."""
+        """Return what the server reports about eviction now. Raises Broken, Refused."""
         memory, stats = self.ask(("INFO", "memory"), ("INFO", "stats"))
         return read_eviction(self.host, self.run, fields_of(memory), fields_of(stats))
 
     def is_stale(self) -> bool:
-        """True if the other side has closed the connection, or sent what nobody asked for."""
+        """Return True if the peer has closed the connection, or sent something unsolicited."""
         try:
             return bool(self._connection.can_read(0))
         except (redis.RedisError, OSError):
             return True
 
     def close(self) -> None:
-        """Close the connection. Also from another thread: whoever waits on it gets Broken."""
+        """Close the connection. From another thread, it makes a waiting call raise Broken."""
         self._is_closed = True
         self._connection.disconnect()
 
@@ -133,7 +133,7 @@ class Wire:
 
     def _broken(self, error: Exception) -> Broken:
         if isinstance(error, AttributeError) and not self._is_closed:
-            raise error  # only closing it from another thread takes the socket away under us
+            raise error  # only closing from another thread removes the socket under us
         self._is_closed = True
         if isinstance(error, redis.TimeoutError):
             return Broken(f"Redis at {self.host} did not answer in time")
@@ -142,9 +142,9 @@ class Wire:
 
 @contextmanager
 def damage_raised(host: Host) -> Iterator[None]:
-    """Raise :exc:`~gochat.errors.StoreCorrupt` where what is kept turns out not to be gochat's.
+    """Raise :exc:`~gochat.errors.StoreCorrupt` if stored data turns out not to be gochat's.
 
-    What is found in it has to be taken apart inside.
+    Decode the data inside the block.
     """
     try:
         yield
@@ -157,16 +157,16 @@ def damage_raised(host: Host) -> Iterator[None]:
 
 
 def damaged(host: Host, error: Exception) -> StoreCorrupt:
-    """Return the error for what is kept and not gochat's."""
+    """Return the error for stored data that is not gochat's."""
     return StoreCorrupt(f"the data in Redis at {host} is damaged: {error}")
 
 
 def connect(location: Location, host: Host, timeout: float) -> Wire:
-    """Connect, log in, load the scripts. `timeout` is for each step, in seconds.
+    """Connect, log in, and load the scripts. `timeout` is for each step, in seconds.
 
     Raises:
         Broken: it can't be reached, or is not ready.
-        ConfigError: it is no Redis for gochat: too old, of another kind, or it lets us not in.
+        ConfigError: gochat can't use it: it is too old, of another kind, or refuses the login.
     """
     connection = _make(location, host, timeout)
     wire = Wire(connection, host)
@@ -202,7 +202,7 @@ def connect(location: Location, host: Host, timeout: float) -> Wire:
 
 
 def is_open_to_anybody(location: Location, host: Host, timeout: float, key: str) -> bool:
-    """True if whoever connects may look for a key of gochat, without any password."""
+    """Return True if anybody can query a key of gochat without a password."""
     connection = _make(msgspec.structs.replace(location, secret=Secret()), host, timeout)
     try:
         connection.connect()
@@ -216,7 +216,7 @@ def is_open_to_anybody(location: Location, host: Host, timeout: float, key: str)
 
 
 def credentials(location: Location, timeout: float) -> dict[str, Any]:
-    """Return how to get into this deployment, as the `redis` package's connections take it."""
+    """Return the credentials as arguments of the `redis` package's connections."""
     arguments: dict[str, Any] = {
         "db": location.database,
         "username": location.secret.user,
@@ -228,7 +228,7 @@ def credentials(location: Location, timeout: float) -> dict[str, Any]:
 
 
 def timeouts(timeout: float) -> dict[str, Any]:
-    """Return bounds for every step, and no trying again: that is decided elsewhere."""
+    """Return timeouts for every step, without retries: those are decided elsewhere."""
     return {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
@@ -238,7 +238,7 @@ def timeouts(timeout: float) -> dict[str, Any]:
 
 
 def encryption(location: Location) -> dict[str, Any]:
-    """Return what TLS needs, if it is used."""
+    """Return the arguments for TLS; empty if it is not used."""
     if not location.is_encrypted:
         return {}
     options = location.options
@@ -251,7 +251,7 @@ def encryption(location: Location) -> dict[str, Any]:
 
 def _make(location: Location, host: Host, timeout: float) -> _Connection:
     arguments = credentials(location, timeout)
-    kind: Any  # they can be called, whatever the package's types say
+    kind: Any  # callable, whatever the package's types say
     if host.path:
         kind = UnixDomainSocketConnection
         return kind(path=host.path, **arguments)
@@ -268,7 +268,7 @@ def _inspect(
         raise ConfigError(
             f"Redis at {wire.host} is version {version}: gochat needs {oldest} or later"
         )
-    # Valkey has a name of its own for it.
+    # Valkey has its own name for the field.
     is_cluster = "cluster" in (server.get("redis_mode"), server.get("server_mode"))
     if is_cluster and location.kind != "cluster":
         raise ConfigError(f"Redis at {wire.host} is part of a cluster: use redis+cluster://…")
@@ -280,12 +280,12 @@ def _inspect(
 
 
 def fields_of(info: bytes) -> dict[str, str]:
-    """Return what an answer to ``INFO`` says."""
+    """Parse a reply to ``INFO``."""
     lines = info.decode(errors="replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
 
-#: The `redis` package takes the first word off the errors that it knows.
+#: The `redis` package removes the first word of the errors that it knows.
 _CODES: Final[tuple[tuple[type[Exception], str], ...]] = (
     (redis.exceptions.MovedError, "MOVED "),
     (redis.exceptions.AskError, "ASK "),
@@ -305,7 +305,7 @@ def _code(error: Exception) -> str:
 
 
 def forbidden(where: object, error: Exception) -> str:
-    """Return what to say where this user lacks a right."""
+    """Return the message for a user that lacks a permission."""
     return (
         f"Redis at {where} does not permit this user what gochat needs ({error}): give it the "
         "rights that docs/how-to/redis.md lists"

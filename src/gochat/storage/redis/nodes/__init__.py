@@ -1,1 +1,1 @@
-"""What the nodes of a deployment publish, and their leases."""
+"""The events that the nodes of a deployment publish, and their leases."""

@@ -1,18 +1,19 @@
 """The bus between nodes, in Redis: a stream of events, and a lease for each node.
 
-``nodes`` has the end of each node's lease; ``o:NODE`` its people, for nodes that start later;
-``notices`` is the stream in which each publishes what changes. All are in partition 0.
+``nodes`` has the end of each node's lease; ``o:NODE`` has its people, for nodes that start later;
+``notices`` is the stream in which each node publishes changes. All are in partition 0.
 
-A lease is prolonged several times before it would end. Who does not find a node's lease any more
-takes its people to be gone; so they are gone within `lease` seconds, and each node notifies its own
-sessions, once. A node that was only slow finds its own lease gone, and publishes again whom it has.
+A node renews its lease several times before it expires. When other nodes no longer find the lease,
+they consider its people gone. So people are gone within `lease` seconds, and each node notifies its
+own sessions, once. A node that was only slow finds its own lease gone, and publishes its people
+again.
 
-Whoever publishes a revocation waits until each node that had a lease after that has acknowledged it
-in the stream, or has no lease any more.
+A node that publishes a revocation waits until each node that had a lease afterwards has
+acknowledged it in the stream, or no longer has a lease.
 
-When Redis itself was away, all leases may have ended although all nodes live. So a node that could
-not prolong its own in time, or finds it gone, gives the others as long as a lease before it misses
-any.
+When Redis itself was down, all leases may have expired although all nodes live. So a node that
+could not renew its own in time, or finds it gone, waits as long as a lease before it considers any
+other node gone.
 """
 
 from __future__ import annotations
@@ -53,22 +54,22 @@ log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
 
-#: Parts of the lease: how often it is prolonged. Two may fail.
+#: Renewals per lease. Two may fail.
 BEATS: Final = 5
-#: Events that may wait to be published. Beyond it, what is of the moment is dropped, and who is
-#: here is published anew.
+#: Events that may wait to be published. Beyond that, transient ones are dropped, and the people at
+#: this node are published anew.
 MAX_WAITING: Final = 10_000
-#: Entries of the stream, each of which may hold many events.
+#: Entries of the stream, each of which may contain many events.
 MAX_ENTRIES: Final = 10_000
-#: Of a lease, how long to wait for other nodes to acknowledge: the lease of one that is dead ends
-#: within one, and then the others have to notice.
+#: How many leases to wait for other nodes to acknowledge: a dead node's lease expires within one,
+#: and then the others have to notice.
 CONFIRM_WITHIN: Final = 1.5
-#: Seconds until it is looked again which nodes still have a lease.
+#: Seconds between two checks which nodes still have a lease.
 LOOK_AGAIN: Final = 0.5
-#: Seconds in which a node that stops says so.
+#: Seconds in which a stopping node may announce that.
 FAREWELL: Final = 1.0
-#: How often a step of the start is tried, and seconds in between: Redis was up just now, but a busy
-#: machine may let it miss its time once.
+#: Attempts at each step of the start, and seconds in between: Redis was up just now, but may time
+#: out once on a busy machine.
 START_TRIES: Final = 10
 TRY_AGAIN: Final = 0.5
 
@@ -100,7 +101,7 @@ class RedisNodeBus:
         self._lease = int((lease - self._beat_every) * 1000)
         self._confirm_within = lease * CONFIRM_WITHIN
         self._receipts: dict[str, _Receipt] = {}
-        self._leased_until = 0.0  # of the Trio clock
+        self._leased_until = 0.0  # in the time of the Trio clock
         self._people: dict[NameKey, PersonHere] = {}
         self._waiting: list[NodeEvent] = []
         self._must_republish = False
@@ -116,7 +117,7 @@ class RedisNodeBus:
         return trio.current_time() < self._leased_until
 
     def publish(self, event: NodeEvent) -> None:
-        """Tell the other nodes, soon."""
+        """Publish an event to the other nodes, soon."""
         self._note(event)
         self._waiting.append(event)
         if len(self._waiting) > MAX_WAITING:
@@ -133,7 +134,8 @@ class RedisNodeBus:
                 waiting: set[Node] | None = None
                 while True:
                     with suppress(StoreUnavailable):
-                        # Who has a lease by now; from the second time on, who still has.
+                        # The nodes with a lease; from the second time on, those that still have
+                        # one.
                         alive = await self._prolong()
                         waiting = alive - {self.node} if waiting is None else waiting & alive
                     if waiting is not None and waiting <= receipt.nodes:
@@ -187,8 +189,7 @@ class RedisNodeBus:
                 self._people[key] = msgspec.structs.replace(self._people[key], away=away)
 
     def _drop(self) -> None:
-        """Drop what need not be published, because it is of the moment or can be published
-        again."""
+        """Drop the events that are transient or can be published again."""
         self._waiting = [n for n in self._waiting if isinstance(n, Revoked | Acknowledged)]
         self._must_republish = True
 
@@ -201,7 +202,7 @@ class RedisNodeBus:
                 if self._must_republish:
                     self._must_republish = False
                     await self._worker.carry_out(self._republish())
-                    # In that are all who came and left.
+                    # That includes everybody who arrived or left.
                     events = [n for n in events if not isinstance(n, Arrived | Left)]
                 if events:
                     await self._worker.carry_out(self._append(events))
@@ -278,14 +279,14 @@ class RedisNodeBus:
                 self._forget(node)
 
     def _was_away(self) -> None:
-        """Note that this node may have been missed; who knows who else was away."""
+        """Record that other nodes may have missed this one, and that others may be missed, too."""
         self._trusts_from = trio.current_time() + self._lease / 1000
         self._must_republish = True
         self._has_news.set()
         self._receive(HERE, [Missed()])
 
     async def _prolong(self) -> set[Node]:
-        """Prolong the lease; return which nodes have one."""
+        """Renew the lease; return the nodes that have one, including this one."""
         asked = trio.current_time()
         had, alive = await self._worker.carry_out(self._look())
         if not had:
@@ -301,7 +302,7 @@ class RedisNodeBus:
     # -- receiving ------------------------------------------------------------------------------
 
     def take(self, entries: Sequence[tuple[Node, list[NodeEvent]]]) -> None:
-        """Take what was read from the stream. In the Trio thread."""
+        """Take what was read from the stream. Call in the Trio thread."""
         for node, events in entries:
             if node == self.node:
                 if own := [event for event in events if isinstance(event, AwaySet)]:
@@ -312,7 +313,7 @@ class RedisNodeBus:
                     case Here():
                         self._known.add(node)
                     case AwaySet(key, away) if key in self._people:
-                        # For those who will read who is here.
+                        # For nodes that will read the people at this one.
                         self._note(AwaySet(key, away))
                     case Acknowledged(receipt) if receipt in self._receipts:
                         self._receipts[receipt].add(node)
@@ -322,7 +323,7 @@ class RedisNodeBus:
                 self._receive(node, events)
 
     def doubt(self) -> None:
-        """Note that something was missed. In the Trio thread."""
+        """Record that events may have been missed. Call in the Trio thread."""
         self._must_republish = True
         self._has_news.set()
         self._has_doubts.set()
@@ -372,7 +373,7 @@ class RedisNodeBus:
 
 
 class _Receipt:
-    """What is known of an event that is to be acknowledged."""
+    """The state of an event that must be acknowledged."""
 
     def __init__(self) -> None:
         self.published = trio.Event()
@@ -389,7 +390,7 @@ def _nobody(node: Node, events: Sequence[NodeEvent]) -> None:
 
 
 async def _patiently(step: Callable[[], Awaitable[T]]) -> T:
-    """Try a step of the start again where Redis does not answer. Raises StoreUnavailable."""
+    """Retry a step of the start while Redis does not answer. Raises StoreUnavailable."""
     for _ in range(START_TRIES - 1):
         try:
             return await step()

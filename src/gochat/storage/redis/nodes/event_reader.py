@@ -1,4 +1,4 @@
-"""Reading what other nodes publish: a thread that follows the stream of events (bus.py)."""
+"""Read what other nodes publish: a thread that follows the stream of events (bus.py)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from gochat.storage.redis.link.stream_reader import BLOCK, StreamReader
 from gochat.storage.redis.link.topology import Topology
 from gochat.storage.redis.link.wire import Wire, damage_raised
 
-#: Where the stream is, and all else that nodes know of each other.
+#: The partition of the stream, and of all data that nodes share about each other.
 NODES_PARTITION: Final = 0
-#: Seconds without reading the stream after which something may have been dropped from it.
+#: Seconds without reading the stream after which events may have been dropped from it.
 RESYNC_AFTER: Final = 5.0
 
 _decode = msgspec.msgpack.Decoder(list[NodeEvent]).decode
 
 
 class NodeEventReader(StreamReader):
-    """Reads the stream of events, blocked in ``XREAD`` until there is one.
+    """Read the stream of events, blocking in ``XREAD`` until there are any.
 
-    Calls, in the Trio thread in which it is made, `take` with what was read, and `doubt` where
-    something may have been dropped from the stream before it was read.
+    In the Trio thread that creates it, it calls `take` with what was read, and `doubt` if events
+    may have been dropped from the stream before they were read.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class NodeEventReader(StreamReader):
         self._stream = stream
         self._trio = trio.lowlevel.current_trio_token()
         self._read_at = time.monotonic()
-        #: The id of the last entry that was read.
+        #: The id of the last entry read.
         self.position = "0-0"
 
     def read_some(self) -> bool:

@@ -1,1 +1,1 @@
-"""The index of texts, and searching in it."""
+"""The search index of texts, and queries of it."""

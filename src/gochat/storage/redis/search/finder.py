@@ -1,12 +1,13 @@
-"""Searching: looking through messages, the newest first over all conversations.
+"""Search: scan messages, newest first across all conversations.
 
-With a query engine (index.py) only those blocks are looked at in which the words may be, and what
-is not in the index yet. Without one, or for words too short for it, everything is: Redis of itself
-has no index of words, and one kept in its sets would take several times the memory of the messages.
+With a query engine (index.py), only the blocks that may contain the words are scanned, and entries
+that are not indexed yet. Without an engine, or for words too short for it, everything is: Redis
+itself has no index of words, and one kept in its sets would take several times the memory of the
+messages.
 
-Either way one page of results looks at no more than :data:`MAX_LOOKED_AT` entries: it may come with
-fewer hits than were asked for, or none, and a cursor from which to look on. So nothing is left out;
-what is far back takes more pages.
+Either way, one page of results scans at most :data:`MAX_LOOKED_AT` entries: it may have fewer hits
+than requested, or none, and a cursor from which to continue. So nothing is left out; older messages
+take more pages.
 """
 
 from __future__ import annotations
@@ -29,24 +30,25 @@ from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search import index
 from gochat.storage.redis.search.index import GROWING, Index, IndexBlock
 
-#: Entries looked at for one page of results: some 3 MB from Redis, and a tenth of a second of a
-#: core here.
+#: Entries scanned for one page of results: some 3 MB from Redis, and a tenth of a second of CPU
+#: here.
 MAX_LOOKED_AT: Final = 20_000
-#: Seconds of the processor that an entry costs which is looked at: 5 µs here, and 2 in Redis.
+#: Seconds of CPU per scanned entry: 5 µs here, and 2 µs in Redis.
 PER_ENTRY: Final = 7e-6
 #: Entries read at once from a conversation.
 CHUNK: Final = 250
-#: Blocks that the engine is asked for at first; each time twice as many, up to the second.
+#: Blocks that the first query asks for; each query doubles that, up to the second number.
 FEW_BLOCKS: Final = 16
 MANY_BLOCKS: Final = 256
-#: Microseconds of the past that the engine looks through at first, and by how much more when there
-#: is not enough. So a word that is everywhere costs it little, and one that is nowhere nine turns.
+#: Microseconds of the past that the engine's first query covers, and the factor by which that grows
+#: if there are not enough blocks. So a word that is everywhere is cheap, and one that is nowhere
+#: takes nine queries.
 FIRST_WINDOW: Final = 600 * 1_000_000
 WINDOW_GROWS: Final = 8
 
 
 class _Cursor(NamedTuple):
-    """An entry's place in the order in which is searched: the newest first."""
+    """An entry's position in the order of the search: newest first."""
 
     backwards: int  # the stamp, negated
     conversation: str
@@ -57,17 +59,17 @@ class _Cursor(NamedTuple):
 
 
 class _SearchStart(NamedTuple):
-    """Where to look back from in a conversation, and what of it is in the index."""
+    """Where to begin in a conversation, going backwards, and how much of it is indexed."""
 
     seq: int
     stamp: int
     indexed: int
     changed: Sequence[int]
-    floor: int  # of whoever searches
+    floor: int  # the viewer's
 
 
 class _Source:
-    """Where entries come from. `cursor` is that of the next one, or newer."""
+    """A source of entries. `cursor` is that of its next entry, or newer."""
 
     __slots__ = ("cursor",)
 
@@ -79,7 +81,7 @@ class _Source:
 
 
 class _Stretch(_Source):
-    """A part of a conversation, down to `low`, searched backwards."""
+    """A part of a conversation, down to `low`, scanned backwards."""
 
     __slots__ = ("extract", "key", "low", "position")
 
@@ -92,12 +94,12 @@ class _Stretch(_Source):
 
     @property
     def span(self) -> EntryRange:
-        """What is read next."""
+        """The entries to read next."""
         seq = self.cursor.seq
         return EntryRange(self.key, min(CHUNK, seq - self.low + 1), before=seq + 1)
 
     def take(self, extract: Extract) -> bool:
-        """Take what was read; False if nothing of it is there any more, or the viewer is not."""
+        """Take what was read; return False if it was dropped, or the viewer is not in the room."""
         self.extract = extract
         self.position = len(extract.records) - 1 if extract.is_inside else -1
         if self.position >= 0:
@@ -106,7 +108,7 @@ class _Stretch(_Source):
         return self.position >= 0
 
     def go_back(self) -> bool:
-        """Go on to the entry before; False if there is none."""
+        """Step to the previous entry; return False if there is none."""
         self.position -= 1
         backwards = self.cursor.backwards
         if self.extract is not None and self.position >= 0:
@@ -116,7 +118,7 @@ class _Stretch(_Source):
 
 
 class _Finder(_Source):
-    """What the query engine finds, as far as it was not asked for it yet."""
+    """The blocks that the query engine has not been asked for yet."""
 
     def __init__(
         self,
@@ -131,11 +133,11 @@ class _Finder(_Source):
         by_home: dict[int, list[ConversationKey]] = {}
         for key in ends:
             by_home.setdefault(engine.home(key), []).append(key)
-        #: Of each index its home, and the conversations there.
+        #: Pairs of an index's home and the conversations in it.
         self._parts: Final = list(by_home.items())
         newest = max(end.stamp for end in ends.values())
         self._newest: Final = newest
-        # Of each part, the stamp down to which all is known.
+        # For each part, the stamp down to which all blocks are known.
         self._known = [GROWING] * len(self._parts)
         self._window = FIRST_WINDOW
         self._floor = max(0, newest - self._window)
@@ -145,11 +147,11 @@ class _Finder(_Source):
 
     @property
     def is_done(self) -> bool:
-        """True if there is nothing more to ask for."""
+        """True if there is nothing left to ask for."""
         return not any(self._known)
 
     def find(self) -> Operation[list[_Stretch]]:
-        """Ask for more; return what is to be looked at."""
+        """Ask for more blocks; return the stretches to scan."""
         limit = self._limit
         asked = [number for number, known in enumerate(self._known) if known > self._floor]
         replies = yield [
@@ -172,7 +174,7 @@ class _Finder(_Source):
             found = self._engine.found(reply)
             known = found[-1][1] if len(found) == limit else self._floor
             if known == self._known[number]:
-                # As many as that have just the same stamp; there may be more of them.
+                # All blocks found have the same stamp; there may be more of them.
                 self._limit = 2 * limit
             self._known[number] = known
             for block, stamp in found:
@@ -189,7 +191,7 @@ class _Finder(_Source):
 def _stretches(
     ends: Mapping[ConversationKey, _SearchStart], block: IndexBlock, stamp: int
 ) -> list[_Stretch]:
-    """Return what of a block is to be looked at, if anything."""
+    """Return the part of a block to scan; empty if there is none."""
     end = ends.get(block.key)
     if end is None:
         return []
@@ -198,7 +200,7 @@ def _stretches(
 
 
 class Searcher:
-    """Makes the operation of a search."""
+    """Create the operation of a search."""
 
     def __init__(self, keys: Keys, engine: Index, reading: Reading) -> None:
         self._keys = keys
@@ -213,8 +215,10 @@ class Searcher:
         cursor: str | None,
         limit: int,
     ) -> Operation[tuple[list[Message], str | None, int]]:
-        """See :meth:`gochat.chat.store.Store.search`; and how much was looked through: the entries,
-        conversations and blocks that were asked for."""
+        """See :meth:`gochat.chat.store.Store.search`.
+
+        The third result is the cost: the number of entries, conversations and blocks queried.
+        """
         words = SearchWords(query)
         start = _parse(cursor) if cursor is not None else None
         if not words or limit < 1 or (cursor is not None and start is None):
@@ -249,7 +253,7 @@ class Searcher:
     def _open(
         self, floors: Mapping[ConversationKey, int], start: _Cursor | None, words: SearchWords
     ) -> Operation[list[_Stretch | _Finder]]:
-        """Return what there is to be looked at, as a heap."""
+        """Return the sources to scan, as a heap."""
         keys = sorted(floors)
         tokens = index.wanted(words) if self._engine.is_there else []
         homes = sorted({self._engine.home(key) for key in keys}) if tokens else []
@@ -291,8 +295,10 @@ class Searcher:
         return heap
 
     def _read(self, heap: list[_Stretch | _Finder], viewer: NameKey) -> Operation[int]:
-        """Read on in the first stretch, and in those that come next, as far as they are short.
-        Return how many entries that were."""
+        """Read ahead in the first stretch, and in the next ones while they are short.
+
+        Returns the number of entries read.
+        """
         first = nsmallest(FEW_BLOCKS, heap)
         stretches: list[_Stretch] = []
         for source in first:

@@ -1,14 +1,14 @@
-"""The index of texts, where the server has a query engine: what lies in it, and how it is asked.
+"""The index of texts, where the server has a query engine: its content and its queries.
 
-Redis 8 has one, Redis Stack too. What it makes of a text by itself finds whole words of some
-languages; here words are found inside others, and 中文 in a sentence. So it is given *pieces* of
-the words: it says where all pieces of what is looked for are, which is where it *may* be, and
+Redis 8 has an engine, and so does Redis Stack. By itself it finds whole words of some
+languages; gochat finds words inside others, and 中文 in a sentence. So the engine gets *pieces*
+of the words. It returns where all pieces of a query are, and thus the words *may* be;
 :mod:`gochat.storage.common.matching` decides, from the text in the log.
 
-A hash is not a message but a *block*, :data:`BLOCK` entries that follow each other in the log:
-that takes a quarter of the memory, and a tenth of the time in the engine. The hashes are in the
-partition of their conversation, written behind the log by indexer.py. In a Cluster each partition
-has an index of its own.
+A hash represents not a message but a *block*, :data:`BLOCK` consecutive entries of the log: that
+takes a quarter of the memory, and a tenth of the engine's time. The hashes are in the partition of
+their conversation; indexer.py writes them after the log. In a Cluster each partition has its own
+index.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ from gochat.storage.redis.link.pipeline import Operation, RedisCommand
 from gochat.storage.redis.link.topology import Topology
 from gochat.storage.redis.link.wire import Reply, fields_of
 
-#: Entries of a block. Measured for English: 608 bytes a message with blocks of 1, 203 with 8, 155
-#: with 16, 121 with 32. But the larger, the more of them have the pieces and not the word. What is
-#: stored depends on it, and on the pieces: who changes them has to rename all that keys.py has of
-#: the index.
+#: Entries of a block. Measured for English: 608 bytes per message with blocks of 1, 203 with 8, 155
+#: with 16, 121 with 32. But the larger the blocks, the more of them have the pieces and not the
+#: word. The stored data depends on this and on the pieces: to change them, rename all keys and
+#: fields of the index in keys.py.
 BLOCK: Final = 16
 #: Characters of a piece.
 PIECE: Final = 3
-#: Pieces of one word that are looked up; with so many, little else is found.
+#: Pieces of one word that are looked up; so many rarely match anything else.
 MAX_PIECES: Final = 12
-#: The stamp of a block that is not full, in place of that of its newest entry. It is behind all
-#: others: as the block grows it would go from where a search will ask to where it has asked.
+#: The stamp of a block that is not full, instead of its newest entry's. It is higher than all
+#: others; otherwise, as the block grows, it would move from where a search will ask to where it has
+#: asked already.
 GROWING: Final = 1 << 53
-#: Of the memory that Redis may use, the part from which on the engine is not asked. When there is
-#: no more, those of Redis 8.4 and later find nothing, and say so in no way that can be seen here.
+#: Fraction of Redis's memory limit from which on the engine is not used. Out of memory, those of
+#: Redis 8.4 and later find nothing, without any error that is visible here.
 FULL: Final = 0.99
 
 _ALPHABET: Final = digits + ascii_letters
@@ -58,7 +59,7 @@ class IndexBlock(NamedTuple):
 
     @property
     def high(self) -> int:
-        """The seq of the newest entry, if it is there already."""
+        """The seq of the newest entry, which may not exist yet."""
         return (self.number + 1) * BLOCK
 
 
@@ -68,10 +69,11 @@ def block_of(key: ConversationKey, seq: int) -> IndexBlock:
 
 
 def pieces(texts: Iterable[str]) -> set[str]:
-    """Return the pieces of texts, as the index takes them.
+    """Return the pieces of texts, as the index stores them.
 
-    Of each word every three characters in a row. Shorter ones only where they are not all ASCII:
-    a word of 中文 has one or two characters, and one of English that is as short is everywhere.
+    These are all sequences of three characters in each word. Shorter ones are included only if they
+    are not all ASCII: a word of 中文 has one or two characters, while such short English words are
+    everywhere.
     """
     found: set[str] = set()
     for word in {word for text in texts for word in fold(text).split()}:
@@ -85,7 +87,7 @@ def pieces(texts: Iterable[str]) -> set[str]:
 
 
 def wanted(words: SearchWords) -> list[str]:
-    """Return the pieces that every text has in which there are `words`; none if all are short."""
+    """Return pieces that every text containing `words` has; none if all words are short."""
     found: set[str] = set()
     for word in words.folded:
         if len(word) >= PIECE:
@@ -101,8 +103,8 @@ def wanted(words: SearchWords) -> list[str]:
 
 @lru_cache(65_536)
 def _token(piece: str) -> str:
-    # Three digits to the base 62. Few enough that the engine's list of them stays small whatever
-    # people write, and none of them means something in a query. Two pieces may share one.
+    # Three digits in base 62. So the engine's list of them stays small whatever people write, and
+    # none has a meaning in a query. Two pieces may share one.
     number = crc32(piece.encode()) % len(_ALPHABET) ** 3
     high, low = divmod(number, len(_ALPHABET))
     return _ALPHABET[high // len(_ALPHABET)] + _ALPHABET[high % len(_ALPHABET)] + _ALPHABET[low]
@@ -114,32 +116,32 @@ def tag(key: ConversationKey) -> str:
 
 
 class Index:
-    """Makes the commands to the query engine. Used in Trio's thread and that of the searches.
+    """Create the commands for the query engine. Used in the Trio thread and that of searches.
 
-    Partitions that are always on one server share an index. It has the name of the first of them,
+    Partitions that are always on one server share an index. It is named after the first of them,
     its *home*: a Cluster finds the server of an index by the slot of its name.
     """
 
     def __init__(self, keys: Keys, topology: Topology, database: int) -> None:
         self._keys = keys
-        # The engine knows only the first database, and takes the keys of the others for its own.
+        # The engine indexes only database 0, and takes keys of the others for its own.
         self._can_be_there = database == 0
         homes: dict[int, int] = {}
         self._homes = [
             homes.setdefault(topology.slot(partition), partition)
             for partition in range(keys.partitions)
         ]
-        #: True if there is an engine that we may use, as far as this node knows.
+        #: True if, as far as this node knows, there is an engine that it may use.
         self.is_there = False
-        #: True if somebody has found it otherwise.
+        #: True if a search found otherwise.
         self.is_doubted = False
 
     def home(self, key: ConversationKey) -> int:
-        """Return the home of the index that a conversation is in."""
+        """Return the home of the index that contains a conversation."""
         return self._homes[self._keys.partition(key)]
 
     def prepare(self) -> Operation[bool]:
-        """Find out whether there is an engine, and create what is missing; return `is_there`."""
+        """Check whether there is an engine, and create missing indexes; return `is_there`."""
         homes = sorted(set(self._homes)) if self._can_be_there else []
         answers = yield from self._try(homes)
         if missing := [home for home, answer in answers.items() if answer is None]:
@@ -152,7 +154,7 @@ class Index:
         return self.is_there
 
     def _try(self, homes: Sequence[int]) -> Operation[dict[int, Reply]]:
-        """Ask each index how it is, and for nothing; the answer is None if one is refused."""
+        """Query the state of each index, and search in it; a value is None if one is refused."""
         trials = [self.search(home, [], [LOBBY_KEY], (0, 1), 1, 1) for home in homes]
         replies = yield [*map(self._state, homes), *trials]
         states, results = replies[: len(homes)], replies[len(homes) :]
@@ -181,14 +183,13 @@ class Index:
         return RedisCommand(home, ("FT.INFO", self._name(home)), may_be_refused=True)
 
     def questions(self, home: int) -> tuple[RedisCommand, RedisCommand]:
-        """Return the commands whose answers say whether an index can be used."""
+        """Return the commands whose replies show whether an index can be used."""
         return self._state(home), RedisCommand(home, ("INFO", "memory"))
 
     def is_ready(self, state: Reply, memory: bytes) -> bool:
-        """True if, by the answers to the questions, what is searched has all hashes that there are.
+        """Return True if, by the replies to :meth:`questions`, the index has all hashes.
 
-        It has not while the engine goes through data that was there before the index, nor if it
-        has given that up.
+        It has not while the engine indexes data older than the index, nor if it has given that up.
         """
         if state is None:
             self.is_doubted = True
@@ -215,8 +216,8 @@ class Index:
     ) -> RedisCommand:
         """Return the command that finds the newest blocks with all of the pieces.
 
-        Of the conversations in `keys`; their newest entry in `stamps`, of which the first does not
-        belong to it, and their oldest not behind `before`.
+        They are blocks of the conversations `keys`, their newest entry has a stamp in `stamps`,
+        whose first value is excluded, and their oldest entry has at most the stamp `before`.
         """
         parts = [f"@pieces:{{{token}}}" for token in tokens]
         parts.append(f"@conversation:{{{'|'.join(map(tag, keys))}}}")
@@ -224,12 +225,12 @@ class Index:
         query = " ".join(parts)
         words: list[str | int] = ["FT.SEARCH", self._name(home), query, "RETURN", 1, "newest"]
         words += ["SORTBY", "newest", "DESC", "LIMIT", 0, limit]
-        # Partial answers would look like whole ones; that it takes little is seen to by `stamps`.
+        # No timeout, since partial results look like complete ones; `stamps` limits the work.
         words += ["TIMEOUT", 0, "DIALECT", 2]
         return RedisCommand(home, words, may_be_refused=True)
 
     def found(self, answer: Reply) -> list[tuple[IndexBlock, int]]:
-        """Return the blocks in an answer, with the stamps of their newest entries or GROWING."""
+        """Return the blocks in a reply, with the stamps of their newest entries or GROWING."""
         return [
             (self._block(name.decode()), int(fields[1]))
             for name, fields in zip(answer[1::2], answer[2::2], strict=True)

@@ -1,11 +1,11 @@
-"""Writing the index of texts (index.py), behind the log.
+"""Write the index of texts (index.py), following the log.
 
-Appending does nothing for it but to note, where an entry is in the index, that it was edited or
-deleted. Every node indexes what was appended by it, some seconds later, and when it starts, and
-now and then, what others have left. Until then a search looks through the entries by itself. Who
-comes second with the same block notices (``index.lua``), so nodes need not agree who does it.
+Appending only records that an indexed entry was edited or deleted. Every node indexes its own
+appends some seconds later; on start, and periodically, it also indexes what others have left. Until
+then a search scans these entries. If two nodes write the same block, the second notices
+(``index.lua``), so nodes need no coordination.
 
-Where no engine is (any more) there shall be no index: its hashes would keep what people delete.
+Without an engine there must be no index: its hashes would keep deleted texts.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from gochat.storage.redis.search.index import BLOCK, GROWING, Index, IndexBlock
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds between two turns. What was said since is looked through by every search: 5,000 entries
-#: at 1,000 a second.
+#: Seconds between two turns. Every search scans the entries appended since: 5,000 entries at 1,000
+#: a second.
 EVERY: Final = 5.0
-#: Seconds between two looks at all conversations, for what a node has left that died.
+#: Seconds between two checks of all conversations, for what a dead node has left.
 LOOK_EVERY: Final = 3600.0
-#: Conversations looked at together, and blocks put in or taken out of all of them: some 3 ms of a
-#: core for the pieces, in which a search waits; if all messages are as long as can be, 200 ms.
+#: Conversations checked together, and blocks added to or removed from all of them: some 3 ms of CPU
+#: for the pieces, for which a search waits; 200 ms if all messages have the maximum length.
 CONVERSATIONS: Final = 64
 BLOCKS: Final = 16
-#: Changes of one conversation taken together.
+#: Changes of one conversation handled together.
 CHANGES: Final = 1000
-#: Conversations found at once when all are looked at.
+#: Conversations scanned at once when all are checked.
 FIND: Final = 500
-#: Of the time, the part in which old data is indexed, so that those who chat don't notice.
+#: Fraction of the time spent on indexing old data, so that people don't notice.
 SHARE: Final = 0.2
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class _Lag(Struct, frozen=True):
-    """What of a conversation is not in the index yet; see ``lag.lua``."""
+    """The part of a conversation that is not indexed yet; see ``lag.lua``."""
 
     key: ConversationKey
     epoch: str
@@ -64,7 +64,7 @@ class _Lag(Struct, frozen=True):
     changed: list[int]
 
     def missing(self) -> Iterator[IndexBlock]:
-        """Yield the blocks that have to be put in: those that have changed, then new ones."""
+        """Yield the blocks to add: those that have changed, then new ones."""
         since = max(self.indexed, self.base)
         last = index.block_of(self.key, self.seq).number
         fresh = index.block_of(self.key, since + 1).number if self.seq > since else last + 1
@@ -76,19 +76,19 @@ class _Lag(Struct, frozen=True):
             yield IndexBlock(self.key, number)
 
     def gone(self) -> Iterator[IndexBlock]:
-        """Yield the blocks that have to be taken out, for nothing of them is kept."""
+        """Yield the blocks to remove, because all their entries were dropped."""
         for number in range(self.first, self.base // BLOCK):
             yield IndexBlock(self.key, number)
 
     def all(self) -> Iterator[IndexBlock]:
-        """Yield all blocks that may be in the index, the newest first."""
+        """Yield all blocks that may be in the index, newest first."""
         last = index.block_of(self.key, self.indexed).number
         for number in range(last, self.first - 1, -1):
             yield IndexBlock(self.key, number)
 
 
 class Indexer:
-    """Keeps the index. Used in the Trio thread."""
+    """Maintain the index. Use in the Trio thread."""
 
     def __init__(self, keys: Keys, reading: Reading, engine: Index) -> None:
         self._keys = keys
@@ -97,11 +97,11 @@ class Indexer:
         self._waiting: dict[ConversationKey, None] = {}
 
     def note(self, conversations: Iterable[ConversationKey]) -> None:
-        """Note that something was appended."""
+        """Record that something was appended."""
         self._waiting.update(dict.fromkeys(conversations))
 
     async def run(self, worker: PipelineWorker) -> NoReturn:
-        """Keep the index, for ever."""
+        """Maintain the index, for ever."""
         was_there: bool | None = None
         look_at = trio.current_time()
         while True:
@@ -123,7 +123,7 @@ class Indexer:
             await trio.sleep(EVERY)
 
     async def _work(self, worker: PipelineWorker, conversations: Iterable[ConversationKey]) -> None:
-        """Write the index of conversations, or take it away. What is said meanwhile has time."""
+        """Index conversations, or remove their index. Entries appended meanwhile can wait."""
         left = dict.fromkeys(conversations)
         alone: list[ConversationKey] = []
         while left or alone:
@@ -138,7 +138,8 @@ class Indexer:
                 self.note((*keys, *alone, *left))
                 raise
             except Exception:
-                # There is a fault in it. Searches do without the index, and so must the server.
+                # A fault of one conversation. Searches work without its index, and so must the
+                # server.
                 if len(keys) > 1:
                     alone += keys
                 else:
@@ -159,7 +160,7 @@ class Indexer:
                 await worker.carry_out(self._note_no_index(partition))
 
     def _partitions(self) -> Operation[list[int]]:
-        """Find the partitions of which something may be in the index, or should be."""
+        """Find the partitions that may have an index, or should have one."""
         if self._engine.is_there:
             return list(range(self._keys.partitions))
         replies = yield [
@@ -169,7 +170,7 @@ class Indexer:
         return [partition for partition, reply in enumerate(replies) if reply is not None]
 
     def _find(self, partition: int, cursor: int) -> Operation[tuple[int, list[ConversationKey]]]:
-        """Find conversations about which something is to be done."""
+        """Find conversations that need work."""
         conversations = self._keys.common(partition, "convs")
         ((position, names),) = yield [
             RedisCommand(partition, ("SSCAN", conversations, cursor, "COUNT", FIND))
@@ -205,7 +206,7 @@ class Indexer:
         ]
 
     def _write(self, keys: Sequence[ConversationKey]) -> Operation[set[ConversationKey]]:
-        """Put into the index what is missing; return the conversations of which not all was."""
+        """Index what is missing; return the conversations that need more work."""
         lags = yield from self._lags(keys)
         left = set()
         missing: dict[ConversationKey, list[IndexBlock]] = {}
@@ -264,7 +265,7 @@ class Indexer:
         return self._index(lag, now, first, hashes, written, settled)
 
     def _drop(self, keys: Sequence[ConversationKey]) -> Operation[set[ConversationKey]]:
-        """Take all out of the index; return the conversations of which not all was."""
+        """Remove conversations from the index; return those that need more work."""
         lags = yield from self._lags(keys)
         left = set()
         commands = []
@@ -272,7 +273,7 @@ class Indexer:
             blocks = list(islice(lag.all(), BLOCKS + 1))
             hashes = [self._keys.block(*block) for block in blocks[:BLOCKS]]
             is_all = len(blocks) <= BLOCKS
-            # At any moment the index has all that it is said to have.
+            # At any time, the index has everything that it is recorded to have.
             now = "" if is_all else blocks[BLOCKS].high
             commands.append(self._index(lag, now, lag.first, hashes, (), ()))
             if not is_all:
