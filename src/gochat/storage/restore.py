@@ -20,7 +20,7 @@ from gochat.storage.transfer.sqlite_source import opened_to_read
 
 
 def restore(backup: Path, target: Path, *, replace: bool) -> Path | None:
-    """Replace `target` by a copy of `backup`; return the path where the old store is kept.
+    """Replace `target` by a copy of `backup`; return where the old store is kept, None without one.
 
     The copy is checked before anything else is touched, and marked: the first server that starts on
     it begins a new epoch. Under root, the copy belongs to the owner of the old store or, without

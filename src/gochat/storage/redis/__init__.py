@@ -12,7 +12,7 @@ keys.py defines the keys, epoch_tracker.py detects when the data has another his
 and topology.py knows which server has which part of it.
 """
 
-# ruff: noqa: D102 -- what the methods do is said in the protocol, once
+# ruff: noqa: D102 -- the protocol documents the methods, once
 
 from __future__ import annotations
 

@@ -79,10 +79,7 @@ class Pending:
 
 
 class Log:
-    """Create the operations that append.
-
-    They put the appended entries into `appended`, in order.
-    """
+    """Create the operations that append, and put appended entries into `appended`, in order."""
 
     def __init__(
         self,
@@ -110,10 +107,7 @@ class Log:
         self._listed = set()
 
     def append(self, drafts: Sequence[Draft]) -> Operation[list[Pending]]:
-        """Append each draft, or return the error that refuses it.
-
-        See :meth:`gochat.chat.store.Store.append`.
-        """
+        """Append each draft, or return an error. See :meth:`gochat.chat.store.Store.append`."""
         pending = [self._pending(draft) for draft in drafts]
         yield from self._names.look_up(key for one in pending for key in _people(one.draft))
         for one in pending:

@@ -11,7 +11,7 @@ In WAL mode, readers and the writer don't block each other. An in-memory databas
 connection, which they share in turns.
 """
 
-# ruff: noqa: D102 -- what the methods do is said in the protocol, once
+# ruff: noqa: D102 -- the protocol documents the methods, once
 
 from __future__ import annotations
 

@@ -271,10 +271,7 @@ def open_database(location: Location) -> sqlite3.Connection:
 
 
 def open_copy(location: Location, path: Path) -> sqlite3.Connection:
-    """Open an unfinished copy at `path`, new or to be continued. Hold the locks.
-
-    Raises the same errors as :func:`open_database` if the copy can't be continued.
-    """
+    """Open an unfinished copy at `path`; hold the locks. Raises as :func:`open_database` does."""
     if path.stat().st_size:
         examine(path)
         db = open_file(path, is_copy=True)

@@ -1,6 +1,6 @@
 """Search: the index yields candidates, and their texts decide."""
 
-# ruff: noqa: S608 -- what goes into statements is this package's own lists of columns
+# ruff: noqa: S608 -- the statements contain only this package's own lists of columns
 
 from __future__ import annotations
 

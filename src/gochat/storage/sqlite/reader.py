@@ -1,6 +1,6 @@
 """Queries of the database. Each method is one query, answered from one snapshot."""
 
-# ruff: noqa: S608 -- what goes into statements is this package's own lists of columns
+# ruff: noqa: S608 -- the statements contain only this package's own lists of columns
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from gochat.storage.sqlite.entries import (
     with_reactions,
 )
 
-#: Entries that counting unread messages examines; only some count, since reactions and edits are
-#: entries, too.
+#: Other people's entries that counting unread messages examines. Only some count, since reactions
+#: and edits are entries, too.
 MAX_LOOKED_AT: Final = 4 * MAX_COUNTED
-#: Entries that it passes over, including the person's own, which never count. There may be very
-#: many, because writing moves no marker. Takes some 20 ms.
+#: Entries that it reads on the way, including the person's own, which never count. There may be
+#: very many of those, because writing moves no marker. Takes some 20 ms.
 MAX_PASSED: Final = 10 * MAX_LOOKED_AT
 #: Entries examined for a page of other people's messages.
 MAX_SKIPPED: Final = 4000

@@ -1,6 +1,6 @@
 """A database read as a whole: for a backup, a check, or a copy into another store."""
 
-# ruff: noqa: S608 -- what goes into statements is this module's own
+# ruff: noqa: S608 -- the statements contain only this module's own text
 
 from __future__ import annotations
 

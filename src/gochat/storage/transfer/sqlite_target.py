@@ -76,8 +76,8 @@ def open_target(url: str, fingerprint: str, *, restart: bool) -> Iterator[Target
 
 
 def _begin(db: sqlite3.Connection, fingerprint: str, path: Path) -> None:
-    # Rows are inserted after or with those they refer to, except the lobby's people, who come last,
-    # and so the senders of entries. `complete` checks that all exist.
+    # Rows come after or with those they refer to, except accounts: they come last, with the lobby's
+    # people, although entries refer to their senders. `complete` checks that all exist.
     db.execute("PRAGMA foreign_keys = OFF")
     db.execute("CREATE TABLE IF NOT EXISTS reused_cid (id INTEGER PRIMARY KEY, cid TEXT NOT NULL)")
     db.execute(

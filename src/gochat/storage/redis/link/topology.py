@@ -3,7 +3,7 @@
 Used by several threads at once.
 """
 
-# ruff: noqa: D102 -- what the methods do is said in Topology, once
+# ruff: noqa: D102 -- Topology documents the methods, once
 
 from __future__ import annotations
 

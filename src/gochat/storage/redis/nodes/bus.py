@@ -134,8 +134,7 @@ class RedisNodeBus:
                 waiting: set[Node] | None = None
                 while True:
                     with suppress(StoreUnavailable):
-                        # The nodes with a lease; from the second time on, those that still have
-                        # one.
+                        # The nodes with a lease; from the second time on, those still with one.
                         alive = await self._prolong()
                         waiting = alive - {self.node} if waiting is None else waiting & alive
                     if waiting is not None and waiting <= receipt.nodes:
