@@ -7,8 +7,8 @@ of the words. It returns where all pieces of a query are, and thus the words *ma
 
 A hash represents not a message but a *block*, :data:`BLOCK` consecutive entries of the log: that
 takes a quarter of the memory, and a tenth of the engine's time. The hashes are in the partition of
-their conversation; indexer.py writes them, following the log. In a Cluster each partition has its own
-index.
+their conversation; indexer.py writes them, following the log. In a Cluster each partition has its
+own index.
 """
 
 from __future__ import annotations
