@@ -1,1 +1,1 @@
-"""…"""
+"""The rules of the chat and the interface of its store, without I/O."""

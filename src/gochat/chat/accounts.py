@@ -1,15 +1,16 @@
-"""Accounts: registering, proving who one is, and session tokens.
+"""Accounts: registration, authentication, and session tokens.
 
-Passwords are hashed with argon2id, for which people wait in line (:mod:`gochat.chat.hashing`).
+Passwords are hashed with argon2id, behind a queue (:mod:`gochat.chat.hashing`).
 
-A token spares its owner the hashing: it is 256 random bits, of which the store keeps the SHA-256
-digest. That needs no slow hash, for there is nothing to guess. It stands for a device: any number
-of connections may hold it, and it is valid for a lifetime after it was last used.
+A token spares its owner the hashing. It is 256 random bits, of which the store keeps the SHA-256
+digest; a slow hash is unnecessary, because it can't be guessed. It stands for a device: any number
+of connections may use it, and it is valid for one lifetime after its last use.
 
-Proving takes time, in which the password may be changed. So what was proved has the *generation* of
-the account record that it was proved by (:class:`Identity`); a token keeps it, and is valid while
-the account has the same. Who logs somebody in asks :meth:`Accounts.require_current` when those who
-revoke can see the new session: either they end it, or it sees what they have changed.
+Authentication takes time, during which the password may change. So its result has the *generation*
+of the account record that it was checked against (:class:`Identity`); a token keeps it, and is
+valid while the account has the same. The caller of a login calls :meth:`Accounts.require_current`
+once revocations can see the new session: either the revocation ends it, or the call sees what was
+revoked.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 
 #: In milliseconds.
 TOKEN_LIFETIME: Final = 30 * 24 * 3600 * 1000
-#: A token that holds for more lifetimes than this was issued while the clock was far ahead, and
-#: would hold for as long. Not just one: the clock may be behind now, which must end no session.
+#: A token that is valid for more lifetimes than this was issued while the clock was far ahead, and
+#: would stay valid for as long. More than one, because the clock may be behind now, which must not
+#: end a session.
 FROM_A_JUMP: Final = 2
-#: The part of its lifetime that must have passed since a token was last renewed: so many writes are
-#: made for it, however often it is used.
+#: The part of its lifetime that must have passed since a token was last renewed. It bounds the
+#: writes for a token, however often it is used.
 RENEW_AFTER: Final = 0.1
 
 
 class Identity(NamedTuple):
-    """Who somebody has proved to be, and the generation of the password that this was proved by."""
+    """An authenticated person, and the generation of the password that was checked."""
 
     key: NameKey
     name: str
@@ -56,7 +58,7 @@ class IssuedToken(NamedTuple):
 
 
 class Resumed(NamedTuple):
-    """Who has come back by a token, and whether from an address that is new for them."""
+    """The person who resumed with a token, and whether from an address that is new for them."""
 
     who: Identity
     token: IssuedToken
@@ -67,8 +69,8 @@ class Accounts:
     """Registers people and authenticates them.
 
     `clock` returns milliseconds since the Unix epoch. All methods may raise
-    :exc:`~gochat.errors.StoreUnavailable`, and :exc:`~gochat.errors.ChatError` as they say. What
-    hashes takes a `wait` (see :meth:`~gochat.chat.hashing.HashingQueue.slot`).
+    :exc:`~gochat.errors.StoreUnavailable`, and :exc:`~gochat.errors.ChatError` where documented.
+    Methods that hash take a `wait` (see :meth:`~gochat.chat.hashing.HashingQueue.slot`).
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Accounts:
         self._reserved = skeletons.of_all(reserved_names)
 
     async def register(self, name: str, password: str, wait: Wait = wait_patiently) -> str:
-        """Create an account and return the name as it will be shown.
+        """Create an account and return its displayed name.
 
         Raises:
             ChatError: ``bad_name``, ``bad_password``, ``name_taken`` or ``busy``. A name that is
@@ -112,7 +114,7 @@ class Accounts:
         raise ChatError(ErrorCode.NAME_TAKEN, f"the name {shown!r} is taken", field="name")
 
     async def log_in(self, name: str, password: str, wait: Wait = wait_patiently) -> Identity:
-        """Return who has this name and password.
+        """Return the identity of the account with this name and password.
 
         Raises:
             ChatError: ``bad_credentials``, the same whether name or password is wrong; ``busy``.
@@ -128,8 +130,8 @@ class Accounts:
     ) -> Identity:
         """Set a new password, which revokes all tokens; return `who` with the new generation.
 
-        Of several at once one is made. Between the commit and the return nothing is cancelled. On
-        StoreUnavailable it may have been made.
+        Of concurrent changes one succeeds. Nothing is cancelled between the commit and the return.
+        After StoreUnavailable the change may have been made.
 
         Raises:
             ChatError: ``bad_credentials``, also if the password was changed meanwhile;
@@ -139,21 +141,23 @@ class Accounts:
         async with self._queue.slot(wait):
             account, _ = await self._prove(who.name, old)
             password_hash = await self._queue.run(self._passwords.hash, new)
-        with trio.CancelScope(shield=True):  # the sessions of the old password must end then
+        with trio.CancelScope(shield=True):  # the old password's sessions must end
             if not await self._store.change_password(account, password_hash):
                 raise _wrong()
         return who._replace(generation=account.generation + 1)
 
     async def has_logged_in_from(self, account: NameKey, address: str) -> bool:
-        """Return whether somebody has logged in from this address of late, by password."""
+        """Return whether the account has logged in from this address recently, by password."""
         at = await self._store.last_login(account, address)
         return at is not None and at > self._clock() - LOGIN_MEMORY
 
     async def issue_token(
         self, who: Identity, address: str = "", *, is_login: bool = False
     ) -> IssuedToken:
-        """Return a new session token for a device at `address`, which is remembered if this is for
-        a login by password."""
+        """Return a new session token for a device at `address`.
+
+        `is_login`: after a login by password; the address is remembered for it.
+        """
         secret = secrets.token_urlsafe(32)
         token = Token(
             digest=_digest(secret),
@@ -166,7 +170,7 @@ class Accounts:
         return IssuedToken(secret, token.digest, token.expires)
 
     async def resume(self, secret: str, address: str = "") -> Resumed:
-        """Return whose token this is, used from `address`; renew it, if that is due.
+        """Return the owner of a token, used from `address`; renew the token if that is due.
 
         Raises:
             ChatError: ``bad_token``: it is unknown, was revoked, or has expired.
@@ -186,7 +190,7 @@ class Accounts:
             and not await self.has_logged_in_from(token.account, address)
         )
         if has_moved or self.is_renewal_due(expires - now):
-            # Where nothing can be written, it is as good as before.
+            # If the store can't write, the token is as valid as before.
             with contextlib.suppress(StoreUnavailable):
                 renewed = max(expires, now + self.token_lifetime)
                 if not await self._store.renew_token(token.digest, renewed, address):
@@ -200,25 +204,27 @@ class Accounts:
         return (token.expires - self._clock()) / 1000
 
     def is_renewal_due(self, left: float) -> bool:
-        """Return whether a token that is valid for `left` milliseconds more is to be renewed."""
+        """Return whether a token that is valid for `left` more milliseconds should be renewed."""
         return left < self.token_lifetime * (1 - RENEW_AFTER)
 
     async def require_current(self, digest: bytes, *, is_login: bool) -> None:
-        """Require that a token just issued or resumed, and so what was proved, was not revoked.
+        """Require that a token just issued or resumed, and so its login, has not been revoked.
 
         Raises:
-            ChatError: it was: ``bad_credentials`` for a login by password, else ``bad_token``.
+            ChatError: it has: ``bad_credentials`` for a login by password, else ``bad_token``.
         """
         if await self._store.token(digest, self._clock()) is None:
             raise _wrong() if is_login else _ended()
 
     async def revoke(self, digest: bytes) -> None:
-        """Make a token worthless."""
+        """Revoke a token."""
         await self._store.revoke_token(digest)
 
     async def _prove(self, name: str, password: str) -> tuple[Account, Verdict]:
-        """Return the account with this name and password, as it was before hashing, which takes its
-        time. Needs a slot."""
+        """Return the account with this name and password, as it was before the slow hashing.
+
+        Needs a slot.
+        """
         try:
             account = await self._store.account(names.fold(name))
         except ChatError:  # no account can have such a name
@@ -230,7 +236,7 @@ class Accounts:
         return account, verdict
 
     async def _rehash(self, account: Account, password: str) -> None:
-        """Hash a password again, in the form and by the parameters of today. Needs a slot."""
+        """Hash a password again, with the current algorithm and parameters. Needs a slot."""
         password_hash = await self._queue.run(self._passwords.hash, password)
         await self._store.rehash_password(account, password_hash)
 

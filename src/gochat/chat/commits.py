@@ -1,9 +1,9 @@
-"""Decide what a request may do, append it, and decide again where it came too late.
+"""Decide what a request may do, append it, and decide again if the decision is outdated.
 
 Between the decision and the commit others are active, at this node and at others. So a draft
-carries the facts that it was decided on, and the append compares them
-(:class:`~gochat.chat.facts.Facts`). Where they have changed nothing was written, and the request is
-decided on what the store has now. Mostly a rule then says no; where the request is still allowed,
+carries the facts that its decision was based on, and the append compares them
+(:class:`~gochat.chat.facts.Facts`). If they have changed nothing is written, and the request is
+decided again on the store's current state. Usually a rule then refuses it; if it is still allowed,
 it is appended at the second try.
 """
 
@@ -16,11 +16,11 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.store import Appended, Draft
 from gochat.errors import ChatError, FactsChanged, StoreUnavailable
 
-#: How often a request is decided. Each time somebody else has committed what concerns it, so more
-#: would only be needed by those who contend on purpose.
+#: How often a request is decided. Each time somebody else has committed a conflicting change, so
+#: only people who contend on purpose would need more.
 MAX_TRIES: Final = 3
 
-#: What became of a draft.
+#: The outcome of a draft.
 Outcome: TypeAlias = Appended | ChatError | StoreUnavailable
 
 
@@ -31,14 +31,15 @@ async def settle(
     rooms: Collection[ConversationKey] = (),
     tries: int = MAX_TRIES,
 ) -> Outcome:
-    """Append what `decide` says, and return what became of its last draft.
+    """Append the drafts that `decide` returns, and return the outcome of the last one.
 
-    `decide` gets the rooms that the person is thought to be in: at first `rooms`, then none, so
-    that the store is asked. :exc:`~gochat.errors.FactsChanged` is returned only after the last try.
+    `decide` gets the rooms that the person is in as far as this node knows: at first `rooms`, then
+    none, so that it asks the store. :exc:`~gochat.errors.FactsChanged` is returned only after the
+    last try.
 
     Raises:
-        ChatError: a rule says no.
-        StoreUnavailable: the store could not be asked.
+        ChatError: a rule refuses the request.
+        StoreUnavailable: the store could not be read.
     """
     while True:
         outcome = (await append(await decide(rooms)))[-1]

@@ -1,7 +1,7 @@
-"""Which conversation an address means, and how a person sees it.
+"""Conversations: which one an address means, and how a person sees it.
 
-People write ``#lobby``, ``#room`` and ``@name``. The log needs one key for each conversation: for a
-private one both names are in it, folded and in order, so that both sides mean the same.
+People write ``#lobby``, ``#room`` and ``@name``. The log needs one key for each conversation: that
+of a private one has both names in it, folded and sorted, so that it is the same for both people.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ LOBBY_KEY: Final = ConversationKey(LOBBY)
 
 
 def key(address: str, own: NameKey, field: str = "to") -> ConversationKey:
-    """Return the key of what the person `own` calls `address` in the request's `field`.
+    """Return the key of the conversation that `own` means by `address`, in the request's `field`.
 
     Raises:
-        ChatError: ``unknown_conversation`` or ``unknown_person``: nothing can have this address.
+        ChatError: ``unknown_conversation`` or ``unknown_person``: not a valid address.
     """
     kind, name = address[:1], address[1:]
     try:
@@ -44,24 +44,26 @@ def private(one: NameKey, other: NameKey) -> ConversationKey:
 
 
 def is_private(conversation: ConversationKey) -> bool:
-    """True for a conversation of two people, False for the lobby and rooms."""
+    """Return True for a conversation of two people, False for the lobby and rooms."""
     return conversation.startswith("@")
 
 
 def participants(conversation: ConversationKey) -> tuple[NameKey, ...]:
-    """Return whose private conversation this is: two keys, or one where it is with oneself."""
+    """Return the people of a private conversation: two keys, or one if it is with oneself."""
     return tuple(NameKey(name) for name in dict.fromkeys(conversation[1:].split(",")))
 
 
 def peer(conversation: ConversationKey, own: NameKey) -> NameKey:
-    """Return with whom `own` has this private conversation."""
+    """Return the other person of a private conversation of `own`."""
     one, _, other = conversation[1:].partition(",")
     return NameKey(other if one == own else one)
 
 
 def unknown(address: str, field: str = "to") -> ChatError:
-    """The error for an address that names nothing, or a room that is hidden from the person, which
-    must look the same; it came in the request's `field`."""
+    """Return the error for an address, in the request's `field`, that names nothing.
+
+    Also for a room that is hidden from the person: the two must look the same.
+    """
     text = (
         f"there is no room {address[:64]!r}, or it is private and you are not invited"
         if address.startswith("#")
@@ -71,5 +73,5 @@ def unknown(address: str, field: str = "to") -> ChatError:
 
 
 def nobody(name: str, field: str = "to") -> ChatError:
-    """The error for a name that nobody has; it came in the request's `field`."""
+    """Return the error for a name, from the request's `field`, that nobody has."""
     return ChatError(ErrorCode.UNKNOWN_PERSON, f"no account is named {name[:64]!r}", field=field)

@@ -1,7 +1,7 @@
-"""The names of people and rooms as they are shown, looked up by key and remembered.
+"""Cache the displayed names of people and rooms by key.
 
-Accounts and rooms are never renamed nor deleted, so what was found once stays true; what was not
-found is asked for again.
+Accounts and rooms are never renamed nor deleted, so a name stays valid; a missing key is looked up
+again each time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gochat.protocol.messages import LOBBY
 
 K = TypeVar("K")
 
-#: Names remembered of each kind; some 10 MB.
+#: Cached names of each kind; some 10 MB.
 MAX_REMEMBERED: Final = 50_000
 
 
 class Directory:
-    """Finds shown names. May raise :exc:`~gochat.errors.StoreUnavailable`."""
+    """Looks up displayed names. May raise :exc:`~gochat.errors.StoreUnavailable`."""
 
     def __init__(self, store: Store, max_remembered: int = MAX_REMEMBERED) -> None:
         self._store = store
@@ -31,7 +31,7 @@ class Directory:
         self._rooms: OrderedDict[ConversationKey, str] = OrderedDict({LOBBY_KEY: LOBBY})
 
     async def people(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
-        """Return those of `keys` that are accounts, in their order, with their shown names."""
+        """Return those of `keys` that are accounts, in their order, with their displayed names."""
         found = {key: self._people[key] for key in keys if key in self._people}
         unknown = [key for key in keys if key not in found]
         if unknown:
@@ -42,7 +42,7 @@ class Directory:
         return {key: found[key] for key in keys if key in found}
 
     async def room(self, key: ConversationKey, person: NameKey) -> str | None:
-        """Return the address of a room (``#Name``) as it is shown, or None if there is none."""
+        """Return the displayed address of a room (``#Name``), or None if it does not exist."""
         if key not in self._rooms:
             state = await self._store.room(key, person)
             if state is None:
@@ -52,7 +52,7 @@ class Directory:
         return self._rooms[key]
 
     def forget(self) -> None:
-        """Forget all names, because the store's data is another."""
+        """Forget all names, because the store's data has been replaced."""
         self._people.clear()
         self._rooms = OrderedDict({LOBBY_KEY: LOBBY})
 

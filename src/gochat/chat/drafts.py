@@ -1,8 +1,8 @@
-"""What somebody asks to say, checked and turned into a draft for the log.
+"""Check requests that change messages, and turn them into drafts for the log.
 
-Each function raises :exc:`~gochat.errors.ChatError` where a rule says no, and may raise
-:exc:`~gochat.errors.StoreUnavailable`. None of them changes anything: that is done by
-:meth:`gochat.chat.store.Store.append` with the draft.
+Each function raises :exc:`~gochat.errors.ChatError` if a rule forbids the request, and may raise
+:exc:`~gochat.errors.StoreUnavailable`. None of them changes anything:
+:meth:`gochat.chat.store.Store.append` does, with the draft.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Send
 
-#: In characters; with every one of them escaped twice a message still fits a frame.
+#: In characters. A message of this length fits a frame even if every character is escaped twice.
 MAX_TEXT: Final = 4000
 #: Different emoji on one message: with ten names each they fit a frame beside the longest text.
 MAX_REACTIONS: Final = 20
-#: Of these from one person: several are needed to use them up.
+#: Different emoji of one person on one message: it takes several people to use up the limit.
 MAX_OWN_REACTIONS: Final = 8
-#: People whom one message can name: one that names more means the whole room.
+#: People whom one message can mention: a message that names more means the whole room.
 MAX_MENTIONS: Final = 10
-#: What may be names, and is looked up together: so that a message full of @ costs no more.
+#: Possible names that are looked up for one message: bounds the cost of a message full of @.
 _MAX_CANDIDATES: Final = 5 * MAX_MENTIONS
 
 _IS_INSIDE: Final = Facts(sender=INSIDE)
 
-#: Not inside an e-mail address; but what is written without spaces may stand before it.
+#: Not inside an e-mail address; but scripts written without spaces may precede it directly.
 _MENTION: Final = re.compile(r"(?<![0-9A-Za-z_@])@(?=\w)")
 
 
 class Destination:
-    """A conversation that somebody may write to: its key, and its address as it is shown."""
+    """A conversation that somebody may write to: its key, and its address as displayed."""
 
     __slots__ = ("key", "shown")
 
@@ -57,15 +57,16 @@ class Destination:
 
     @classmethod
     def of(cls, room: RoomState) -> Destination:
-        """Return a room as what is written to."""
+        """Return a room as a destination."""
         return cls(room.key, room.name)
 
 
 class Drafts:
     """Makes drafts.
 
-    `rooms`, where asked for, are rooms that the person is thought to be in: a node's memory, which
-    the store is ahead of. It is compared as a draft is appended. Of all others the store is asked.
+    `rooms`, where it is a parameter, are the rooms that the person is in according to this node,
+    which may be behind the store. The append compares that. All other rooms are looked up in the
+    store.
     """
 
     def __init__(self, store: Store, directory: Directory, max_text: int = MAX_TEXT) -> None:
@@ -76,9 +77,10 @@ class Drafts:
     async def address(
         self, who: Identity, rooms: Collection[ConversationKey], to: str, field: str = "to"
     ) -> Destination:
-        """Return what `to`, which came in the request's `field`, means to this person.
+        """Return the conversation that `to`, from the request's `field`, means for this person.
 
-        That they may read it is only thought so: what is read says whether it was so.
+        That they may read it holds only as far as this node knows; a page read from the store says
+        whether it is true.
 
         Raises:
             ChatError: ``unknown_person``, ``unknown_conversation`` or ``not_a_member``.
@@ -102,7 +104,7 @@ class Drafts:
         return Destination(key, name)
 
     async def send(self, who: Identity, rooms: Collection[ConversationKey], request: Send) -> Draft:
-        """A message, perhaps in reply to another one."""
+        """Draft a message, which may reply to another one."""
         self._check_text(request.text)
         address = await self.address(who, rooms, request.to)
         if request.reply_to is not None:
@@ -120,7 +122,7 @@ class Drafts:
         )
 
     async def edit(self, who: Identity, rooms: Collection[ConversationKey], request: Edit) -> Draft:
-        """A new text for one's own message."""
+        """Draft a new text for one's own message."""
         self._check_text(request.text)
         address = await self.address(who, rooms, request.to)
         said = await self._said(who, address, request.seq)
@@ -143,7 +145,7 @@ class Drafts:
     async def delete(
         self, who: Identity, rooms: Collection[ConversationKey], request: Delete
     ) -> Draft:
-        """Take back one's own message, or as an operator anybody's in the room."""
+        """Draft the deletion of one's own message, or as an operator of any message in the room."""
         address = await self.address(who, rooms, request.to)
         said = await self._said(who, address, request.seq)
         facts = _inside(address)
@@ -161,13 +163,13 @@ class Drafts:
     async def react(
         self, who: Identity, rooms: Collection[ConversationKey], request: React
     ) -> Draft:
-        """A reaction to a message, or taking it back."""
+        """Draft a reaction to a message, or its removal."""
         emoji = normalise(request.emoji)
         if emoji is None and (request.on or len(request.emoji) > MAX_EMOJI):
             raise _not_an_emoji()
         address = await self.address(who, rooms, request.to)
         said = await self._said(who, address, request.seq)
-        # In the spelling that is there, which may be from before there was one for each.
+        # Use the existing spelling, which may be older than the normalised one.
         there = [one.emoji for one in said.reactions]
         if request.emoji in there:
             emoji = request.emoji
@@ -231,10 +233,10 @@ class Drafts:
 
 
 def _after_at_signs(text: str) -> Iterator[str]:
-    """What may be a name, after each @ that is not inside a word."""
+    """Yield what may be a name, after each @ that is not inside a word."""
     for match in _MENTION.finditer(text):
         start = end = match.end()
-        # Not \w+: that ends at the marks which vowels are in many writings.
+        # Not \w+: it stops at combining marks, which are vowels in many scripts.
         while end < len(text) and end - start <= names.MAX_TYPED and _is_of_name(text[end]):
             end += 1
         yield text[start:end].rstrip("-_.")
@@ -249,25 +251,29 @@ def _not_an_emoji() -> ChatError:
 
 
 def not_inside(room: str, field: str) -> ChatError:
-    """The refusal of what only those in a room may do."""
+    """Return the error for something that only those in a room may do."""
     return ChatError(ErrorCode.NOT_A_MEMBER, f"you are not in {room}: join it first", field=field)
 
 
 def _inside(address: Destination) -> Facts | None:
-    """What somebody who writes to an address was found to be: in the room, if it is one that people
-    join."""
+    """Return the facts that writing to an address depends on.
+
+    They are that the sender is in the room, if it is a room that people join.
+    """
     is_joined = address.key != LOBBY_KEY and not conversations.is_private(address.key)
     return _IS_INSIDE if is_joined else None
 
 
 def new_cid() -> str:
-    """A client id for what comes from a client that gives none."""
+    """Return a `cid` for a request whose client gives none."""
     return "~" + secrets.token_urlsafe(9)
 
 
 def derived_cid(cid: str | None, part: str) -> str:
-    """The client id of a further entry that a request with this `cid` appends: the same at each
-    try, so that it, too, is appended once."""
+    """Return the `cid` of a further entry that a request with this `cid` appends.
+
+    It is the same at each try, so this entry, too, is appended only once.
+    """
     if cid is None:
         return new_cid()
     return "~" + urlsafe_b64encode(sha256(f"{part} {cid}".encode()).digest()[:18]).decode()
@@ -285,7 +291,7 @@ def make_draft(
     mentioned: dict[NameKey, str] | None = None,
     cid: str | None = None,
 ) -> Draft:
-    """Return a draft of what somebody says to a conversation; without a `cid` it gets one."""
+    """Return a draft of an entry of a conversation. Without `cid` it gets a new one."""
     mentioned = mentioned or {}
     return Draft(
         conversation=to.key,

@@ -1,9 +1,9 @@
-"""How much of the processor was spent for somebody in other threads, or other processes.
+"""Measure processor time that is spent for a caller in other threads or processes.
 
-Whoever waits for it says so by :func:`measured`. What runs in a thread counts itself by
-:func:`counted`; what can't be measured is estimated, and added by :func:`spent`. They find each
-other by a context variable, which Trio takes along into its threads; so nothing in between has to
-hand it on. What nobody measures is not counted.
+The caller waits inside :func:`measured`. Code that runs in a thread counts itself with
+:func:`counted`; time that can't be measured is estimated, and added with :func:`spent`. A context
+variable connects them, which Trio passes to its threads, so nothing in between has to. Time outside
+:func:`measured` is not counted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 
 class Effort:
-    """Seconds of the processor."""
+    """Seconds of processor time."""
 
     __slots__ = ("seconds",)
 
@@ -29,7 +29,7 @@ _CURRENT: Final[ContextVar[Effort | None]] = ContextVar("effort", default=None)
 
 @contextmanager
 def measured() -> Iterator[Effort]:
-    """Measure what is counted while the body waits for it."""
+    """Measure what is counted while the block waits for it."""
     effort = Effort()
     token = _CURRENT.set(effort)
     try:
@@ -40,7 +40,7 @@ def measured() -> Iterator[Effort]:
 
 @contextmanager
 def counted() -> Iterator[None]:
-    """Count what this thread spends on the body."""
+    """Count the time that this thread spends in the block."""
     began = time.thread_time()
     try:
         yield
@@ -49,6 +49,6 @@ def counted() -> Iterator[None]:
 
 
 def spent(seconds: float) -> None:
-    """Count what was spent elsewhere, by an estimate."""
+    """Add time that was spent elsewhere, as estimated."""
     if (effort := _CURRENT.get()) is not None:
         effort.seconds += seconds

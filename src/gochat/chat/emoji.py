@@ -1,11 +1,11 @@
-"""Which texts are an emoji, and when two are the same (UTS #51).
+"""Recognise and normalise emoji (UTS #51).
 
-A reaction is one emoji: a pictograph, perhaps with a skin tone, a flag, a key, or some of these
-joined to one. Whether it is followed by the variation selector that asks for colours makes no other
-emoji: "❤" and "❤️" are the same, and are kept in the form that Unicode calls fully qualified.
+A reaction is one emoji: a pictograph, perhaps with a skin tone, a flag, a keycap, or several of
+these joined. The variation selector that requests a coloured presentation makes no difference: "❤"
+and "❤️" are the same, and are kept in the form that Unicode calls fully qualified.
 
-The ranges are those of Unicode 17.0, as ICU 78.3 has them, where code points that are kept free for
-emoji to come count as pictographs.
+The ranges are those of Unicode 17.0, as ICU 78.3 has them; code points reserved for future emoji
+count as pictographs.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: What a store says of a reaction that is to be taken back and was never given.
+#: The store's error for taking back a reaction that was never given.
 NOT_GIVEN: Final = "you have not given message {ref} in {to} this emoji"
-#: In characters, as it was sent. The longest there are have ten, twice as many with selectors.
+#: In characters, as sent. The longest emoji have ten, twice as many with selectors.
 MAX_EMOJI: Final = 32
 
 #: Extended_Pictographic.
@@ -64,7 +64,7 @@ _TONE: Final = "[\U0001f3fb-\U0001f3ff]"
 _PART: Final = (
     "(?:\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f"  # flag of a region
     "|[\U0001f1e6-\U0001f1ff]{2}"  # flag of a country
-    "|[0-9#*]\u20e3"  # key
+    "|[0-9#*]\u20e3"  # keycap
     f"|{_characters(_PICTOGRAPHS)}{_TONE}?|{_TONE})"
 )
 _EMOJI: Final = re.compile(f"{_PART}(?:\u200d{_PART}){{0,3}}")
@@ -72,7 +72,7 @@ _NEEDS_SELECTOR: Final = re.compile(f"(?:{_characters(_PLAIN)}(?!{_TONE})|[0-9#*
 
 
 def normalise(text: str) -> str | None:
-    """Return the one form of an emoji, or None if `text` is not one. Takes bounded time."""
+    """Return the normal form of an emoji, or None if `text` is not one. Takes bounded time."""
     if len(text) > MAX_EMOJI:
         return None
     bare = _SELECTORS.sub("", text)

@@ -1,6 +1,6 @@
-"""Facts: what a request was decided on, so that the commit can compare it.
+"""Facts that a decision was based on, so that the commit can compare them.
 
-:mod:`gochat.chat.rooms` and :mod:`gochat.chat.drafts` give them, stores compare them
+:mod:`gochat.chat.rooms` and :mod:`gochat.chat.drafts` supply them, stores compare them
 (:meth:`gochat.chat.store.Store.append`), and :mod:`gochat.chat.commits` decides again.
 """
 
@@ -13,18 +13,18 @@ from msgspec import Struct
 from gochat.chat.names import NameKey
 from gochat.protocol.messages import HistorySetting
 
-#: What somebody is in a room.
+#: A person's role in a room.
 Role: TypeAlias = Literal["nobody", "invited", "member", "operator"]
 #: The roles of those who are in it.
 INSIDE: Final[tuple[Role, ...]] = ("member", "operator")
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a draft was decided on, and must still be so in the commit that appends it.
+    """What a draft's decision was based on, and must still hold in the commit that appends it.
 
-    With any facts, the message `ref` of the draft is not hidden from its sender. Only what the
-    decision depends on is given, and of what is left out nothing is compared: people who come and
-    go don't get in the way of those who talk.
+    With any facts, the message `ref` of the draft must not be hidden from its sender. Only what the
+    decision depends on is set, and nothing else is compared: people who join and leave don't get in
+    the way of those who talk.
     """
 
     #: The sender has one of these roles; and the draft's subject one of those.
@@ -38,7 +38,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     history: HistorySetting | None = None
     #: Nobody besides the sender is in the room.
     is_alone: bool = False
-    #: The message `ref` has at most so many different emoji besides the draft's own.
+    #: The message `ref` has at most this many different emoji besides the draft's own.
     other_emoji: int | None = None
-    #: The sender has given it at most so many besides that one.
+    #: The sender has given it at most this many besides that one.
     own_emoji: int | None = None

@@ -1,9 +1,9 @@
-"""The line before the password hashes: first come, first served, and bounded.
+"""The queue for password hashing: first come, first served, and bounded.
 
-argon2id is slow on purpose. It runs in worker threads of its own, at most as many at once as there
-are cores, and after all else that wants the processor, so that neither guessing passwords nor a
-crowd that logs in can starve the chat. A request gets in line once, however many hashes it needs:
-what has been hashed for it is never thrown away for want of room.
+argon2id is slow on purpose. It runs in worker threads of its own, at most one for each core, and at
+a lower priority than the rest of the server, so that neither guessing passwords nor a crowd that
+logs in can starve the chat. A request queues once, however many hashes it needs: work done for it
+is never discarded because the queue is full.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from gochat.errors import ChatError, ErrorCode
 
 T = TypeVar("T")
 
-#: How many may be in line: at 17 ms each and on two cores the last one waits about 2 s.
+#: Length of the queue: at 17 ms each and on two cores the last one waits about 2 s.
 MAX_WAITING: Final = 256
-#: Of the average time that a slot is held, the part that the newest one makes up: an average over
-#: some ten requests follows the load within a second, and one slow request doesn't show.
+#: The weight of the newest request in the average time that a slot is held: an average over some
+#: ten requests follows the load within a second, and one slow request doesn't show.
 NEWEST: Final = 0.1
-#: Seconds that a slot is held for, as long as nobody has held one.
+#: Seconds that a slot is assumed to be held, until one has been.
 GUESS: Final = 0.02
-#: Seconds after which whoever was refused may come back: at least and at most.
+#: Seconds after which a refused client may try again: minimum and maximum.
 RETRY_AFTER: Final = (1.0, 60.0)
 
-#: By how much a thread that hashes is nicer than the server. Measured with 250 who log in on two
-#: busy cores: a message takes half the time, at the median and at p99, and they are in as soon.
+#: How much nicer the hashing threads are than the server. Measured with 250 logins on two busy
+#: cores: a message takes half the time, at the median and at p99, and the logins take no longer.
 NICENESS: Final = 10
 
-#: Runs an async function that waits in line; may cancel it, and then doesn't return.
+#: Runs an async function that waits in a queue; may cancel it, and then doesn't return.
 Wait: TypeAlias = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 
 
 async def wait_patiently(turn: Callable[[], Awaitable[None]]) -> None:
-    """Wait, whatever happens meanwhile."""
+    """Wait until `turn` returns."""
     await turn()
 
 
@@ -51,7 +51,7 @@ class HashingQueue:
 
     def __init__(self, max_waiting: int = MAX_WAITING, *, slots: int | None = None) -> None:
         self._max_waiting = max_waiting
-        # Of a CapacityLimiter, who waits longest is next, and nobody overtakes.
+        # A CapacityLimiter is fair: the task that waits longest is next.
         self._slots = trio.CapacityLimiter(slots or os.cpu_count() or 1)
         self._threads = ThreadPoolExecutor(
             int(self._slots.total_tokens), "hashing", initializer=_stand_back
@@ -62,14 +62,14 @@ class HashingQueue:
 
     @property
     def delay(self) -> float:
-        """The seconds until all that are in line now will have been served."""
+        """Seconds until everyone who is queued now will have been served."""
         return self.waiting * self._held_for / self._slots.total_tokens
 
     @asynccontextmanager
     async def slot(self, wait: Wait = wait_patiently) -> AsyncIterator[None]:
-        """Get in line, and hold a slot. `wait` is what waits where none is free.
+        """Queue, and hold a slot for the block. `wait` runs the waiting if no slot is free.
 
-        Cancelled while it waits, it gives up its place. Raises ChatError: ``busy``.
+        If cancelled while waiting, it leaves the queue. Raises ChatError: ``busy``.
         """
         if self.waiting >= self._max_waiting:
             seconds = min(max(self.delay, RETRY_AFTER[0]), RETRY_AFTER[1])
@@ -99,8 +99,9 @@ class HashingQueue:
                 self._slots.release_on_behalf_of(request)
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
-        """Run `function` in a thread. The caller holds a slot. Once begun it isn't cancelled."""
-        # Not by Trio's threads: those go on to other work, and a priority can't be raised again.
+        """Run `function` in a thread. The caller holds a slot. Once started it isn't cancelled."""
+        # Not in Trio's threads, which are reused for other work: a lowered priority can't be
+        # raised.
         done, token = trio.Event(), trio.lowlevel.current_trio_token()
         future = self._threads.submit(function, *args)
         future.add_done_callback(lambda _: token.run_sync_soon(done.set))
@@ -110,8 +111,8 @@ class HashingQueue:
 
 
 def _stand_back() -> None:
-    """Lower the priority of the calling thread, where threads have one of their own."""
+    """Lower the priority of the calling thread, where threads have their own priority."""
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a sandbox may forbid it, and that must not fail
+        with contextlib.suppress(OSError):  # a sandbox may forbid it, which must not fail
             now = os.getpriority(os.PRIO_PROCESS, 0)
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), now + NICENESS)

@@ -1,4 +1,4 @@
-"""Whether the store answers, as those see it who ask it. Each change is one line in the log."""
+"""Whether the store answers, as seen by its callers. Each change is one line in the log."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from gochat.errors import StoreCorrupt, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds without a failure after which the store counts as available again. Of a Cluster one part
+#: Seconds without a failure after which the store counts as available again. In a cluster one part
 #: may fail while others answer; without this, each answer would be a change.
 STEADY: Final = 1.0
-#: Reasons that are logged during one outage: from being down to loading its data, to a replica.
+#: Reasons that are logged during one outage: for example down, then loading its data, then a
+#: replica.
 MAX_REASONS: Final = 10
 
 
 class StoreHealth:
-    """Takes note of what the store answers. Used in the Trio thread.
+    """Tracks whether the store answers. Used in the Trio thread.
 
-    Writing and reading are noted by themselves (`channel`): a full disk can be read, and what was
-    read then says nothing about writing.
+    Writing and reading are tracked separately (`channel`): a full disk can be read, and a
+    successful read then says nothing about writing.
     """
 
     def __init__(self) -> None:
-        self._failing: dict[str, str] = {}  # why, in public words
+        self._failing: dict[str, str] = {}  # the reasons, as clients see them
         self._since: float | None = None
         self._last_failure = 0.0
         self._recovered = 0.0
@@ -35,11 +36,11 @@ class StoreHealth:
 
     @property
     def is_available(self) -> bool:
-        """False from the first failure until all that failed has worked again for a moment."""
+        """False from the first failure until everything has worked again for a moment."""
         return self._since is None
 
     def failed(self, channel: str, error: StoreUnavailable) -> None:
-        """Note that something could not be done; not damage, for which the server stops."""
+        """Record a failed operation. Ignores damage, for which the server stops."""
         if isinstance(error, StoreCorrupt):
             return
         now = trio.current_time()
@@ -54,14 +55,14 @@ class StoreHealth:
         log.error("store unavailable", part=channel, reason=str(error))
 
     def succeeded(self, channel: str) -> None:
-        """Note that something was done. What failed for the same reason can be done, too."""
+        """Record a success. Other channels that failed for the same reason count as recovered."""
         if self._failing and channel in self._failing:
             over = self._failing[channel]
             self._failing = {one: why for one, why in self._failing.items() if why != over}
             self._recovered = trio.current_time()
 
     def look(self) -> None:
-        """Log that the store is available again, if it is. Call it about once a second."""
+        """Log that the store is available again, if it is. Call this about once a second."""
         if (
             self._since is not None
             and not self._failing

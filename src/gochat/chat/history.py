@@ -1,10 +1,10 @@
-"""History from before one's joining: what somebody sees of a log whose beginning is hidden.
+"""Hidden history: what a person sees of a log whose beginning is hidden from them.
 
 Each person in a room has a *floor*: entries up to this seq are hidden from them. It is set as they
-join, and never changes while they are in the room. In a room whose history is hidden it is right
-before the entry that says so; else it is the floor of the room, which is 0, or right before the
-entry by which the history was last shown again. So what was written while the history was hidden
-stays hidden from those who join later.
+join, and never changes while they are in the room. If the room's history is hidden, it is right
+before the entry of the join; otherwise it is the floor of the room, which is 0, or right before the
+entry that last showed the history again. So messages written while the history was hidden stay
+hidden from people who join later.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from gochat.protocol.messages import Message
 
 T = TypeVar("T")
 
-#: Changes of a message that repeat something of it, or of what people think of it.
+#: Changes of a message that repeat part of it, or reveal reactions to it.
 _REVEALING: Final = frozenset({"edit", "react", "unreact"})
 
 
 def as_seen(entry: Message, floor: int) -> Message:
-    """Return an entry after `floor` as somebody with that floor sees it.
+    """Return an entry after `floor` as a person with that floor sees it.
 
-    What changes a message that is hidden has lost its text, as an edit that another one follows:
-    the entry is there, so that there is no gap.
+    A change of a hidden message loses its text, as a superseded edit does; the entry stays, so that
+    there is no gap.
     """
     if entry.ref is None or entry.ref > floor or entry.kind not in _REVEALING:
         return entry
@@ -37,8 +37,10 @@ def as_seen(entry: Message, floor: int) -> Message:
 def views(
     entries: Sequence[Message], audience: Iterable[T], floors: Mapping[T, int]
 ) -> Iterator[tuple[Collection[T], Sequence[Message]]]:
-    """Yield parts of an audience, each with what it sees of entries: only what is after their
-    floor. Who is not in `floors` sees all. Of one entry there are at most three parts."""
+    """Yield parts of an audience, each with the entries that it sees: those after its floor.
+
+    Members without a floor in `floors` see all. For one entry there are at most three parts.
+    """
     # Two floors with none of these between them see the same.
     marks = sorted(
         {entry.seq for entry in entries}

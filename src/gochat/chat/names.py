@@ -1,25 +1,26 @@
 """Names of people and rooms: which are allowed, and when two are the same.
 
-A name is the PRECIS UsernameCasePreserved profile (RFC 8265): letters, digits and marks of any
+A name follows the PRECIS UsernameCasePreserved profile (RFC 8265): letters, digits and marks of any
 script, width folded, NFC, the bidi rule. Two names are the same if their folded forms are
-(UsernameCaseMapped, and without the dot that ``i`` has anyway: "İrem" is "irem"). On top of the
-profile:
+(UsernameCaseMapped, and without the combining dot above an ``i``: "İrem" is "irem"). In addition to
+the profile:
 
-- letters of one script only, or of those that are written together (UTS #39, "highly
-  restrictive"), so that one name can't hold letters of two alphabets that look alike;
-- the signs ``-``, ``_`` and ``.`` inside, but not at either end, and no other signs, nor letters
-  that look like signs, so that a name in a sentence ("@mei, look") ends where people think it does;
-- no mark in front, where it would sit on the ``@``, and no piles of marks (UTS #39, section 5.4),
-  which would reach into the lines above and below.
+- letters must be of one script, or of scripts that are written together (UTS #39, "highly
+  restrictive"), so that one name can't mix letters of two alphabets that look alike;
+- the signs ``-``, ``_`` and ``.`` are allowed inside, but not at either end. Other signs, and
+  letters that look like signs, are not, so that a name in a sentence ("@mei, look") ends where
+  people think it does;
+- a name can't begin with a mark, which would be drawn on the ``@``, nor contain piles of marks (UTS
+  #39, section 5.4), which would reach into the lines above and below.
 
-Names can look alike without mixing: one wholly of another alphabet ("раураӏ", Cyrillic), letters
-of one script (``l`` and ``I``, ``rn`` and ``m``), ``O`` and ``0``. No rule about one name alone can
-refuse them without refusing real names ("Сара"), so that is decided against those that are taken:
-:mod:`gochat.chat.skeletons`.
+Names can look alike without mixing scripts: one wholly of another alphabet ("раураӏ", Cyrillic),
+letters of one script (``l`` and ``I``, ``rn`` and ``m``), ``O`` and ``0``. No rule about a single
+name can refuse them without refusing real names ("Сара"), so they are compared with the names that
+are taken: :mod:`gochat.chat.skeletons`.
 
 The zero-width joiners are refused, although Persian and Sinhala use them: a name would have
-invisible parts. Of which script a letter is comes from a table of Unicode 15; a newer letter counts
-as of a script that goes with no other, so the table's age refuses too much rather than too little.
+invisible parts. Scripts are looked up in a table of Unicode 15. A newer letter counts as of a
+script that goes with no other, so an old table refuses too much rather than too little.
 """
 
 from __future__ import annotations
@@ -36,12 +37,11 @@ from gochat.errors import ChatError, ErrorCode
 #: The form of a name that is compared and stored as a key.
 NameKey = NewType("NameKey", str)
 
-#: In characters, as it is shown. Long enough for real names, short enough for a side pane.
+#: In characters, as displayed. Long enough for real names, short enough for a side pane.
 MAX_NAME: Final = 32
-#: In characters as it was typed, where a letter may come in three parts; what is longer isn't even
-#: looked at.
+#: In characters as typed, where a letter may consist of three parts. Longer input isn't examined.
 MAX_TYPED: Final = 4 * MAX_NAME
-#: On one letter: what no writing needs more of.
+#: On one letter: no script needs more.
 MAX_MARKS: Final = 4
 
 _PRESERVED: Final = get_profile("UsernameCasePreserved")
@@ -55,45 +55,45 @@ _TOGETHER: Final = (
     frozenset({"LATIN", "HAN", "HANGUL"}),
 )
 _ANY_SCRIPT: Final = frozenset({"COMMON", "INHERITED"})
-#: Letters that belong to no one script are signs by their looks, such as ˈ and ꜝ; but not these:
-#: Hawaiian and Ukrainian names have the first two, Japanese ones the others.
+#: Letters that belong to no single script, such as ˈ and ꜝ, look like signs, except these: Hawaiian
+#: and Ukrainian names have the first two, Japanese ones the others.
 _SHARED_LETTERS: Final = frozenset("ʻʼー〆")
 #: Latin letters, by their script, that look like signs: clicks and a dot.
 _LOOK_LIKE_SIGNS: Final = frozenset("ǀǁǂǃꞏ")
 
 
 def fold(name: str) -> NameKey:
-    """Return the key of `name`; the key of a key is itself.
+    """Return the key of `name`. The key of a key is itself.
 
     Raises:
-        ChatError: ``bad_name``: no name can have this form.
+        ChatError: ``bad_name``: `name` is not a valid name.
     """
     return _examine(name)[1]
 
 
 def check(name: str) -> str:
-    """Return `name` as it will be shown.
+    """Return `name` in the form that is displayed.
 
     Raises:
-        ChatError: ``bad_name``, with what is wrong.
+        ChatError: ``bad_name``, with the reason.
     """
     return _examine(name)[0]
 
 
 def known(shown: str) -> NameKey:
-    """Return the key of a name as it is shown, which was checked when it was taken.
+    """Return the key of a displayed name, which was checked when it was registered.
 
-    Never raises: what somebody has said stays readable when a later rule would refuse their name.
+    Never raises: messages stay readable if a later rule would refuse their sender's name.
     """
     lower = unicodedata.normalize("NFC", shown.lower())
     return NameKey(lower.replace("i\u0307", "i").replace("j\u0307", "j"))
 
 
 def possible_key(typed: str) -> NameKey | None:
-    """Return the key of `typed` if that is a name, without checking that it is one: for looking it
-    up among the names that are taken. None if it is too long for a name, or empty.
+    """Return the key that `typed` has if it is a name, without checking that it is one.
 
-    Never raises, and costs much less than :func:`fold`.
+    For lookups among existing names. None if it is empty or too long for a name. Never raises, and
+    costs much less than :func:`fold`.
     """
     if len(typed) > MAX_TYPED:
         return None
@@ -111,9 +111,9 @@ def _examine(name: str) -> tuple[str, NameKey]:
 
 
 def _normal_form(name: str) -> str:
-    """Return the form of `name` that the profile makes of it, if it allows it: width folded, NFC.
+    """Return the profile's form of `name`, if the profile allows it: width folded, NFC.
 
-    NFC sorts marks in the square of their number, so `name` has at most MAX_TYPED characters.
+    NFC sorts marks in quadratic time, so `name` must have at most MAX_TYPED characters.
     """
     return unicodedata.normalize("NFC", str(_PRESERVED.width_mapping_rule(name)))
 
@@ -126,15 +126,18 @@ def _forms(shown: str) -> tuple[str, NameKey]:
     _check_form(shown)
     key = known(shown)
     if key != shown:
-        _check_form(key)  # it is a name, too: the one that it is the key of
-    if not shown.isascii():  # of ASCII the profile allows more than we do
+        _check_form(key)  # the key must be a valid name, too
+    if not shown.isascii():  # for ASCII, gochat's rules are stricter
         _check_profile(shown)
     return shown, key
 
 
 def _check_profile(shown: str) -> None:
-    """Comes last: the profile's library takes time in the square of a name's length, as it looks at
-    the whole name for each digit of some kinds."""
+    """Check the profile, after all other checks.
+
+    The library takes time quadratic in the length of the name: it examines the whole name for each
+    digit of some kinds.
+    """
     try:
         _PRESERVED.enforce(shown)
         if shown.lower() != shown:
@@ -192,7 +195,7 @@ def _too_long() -> ChatError:
 
 
 def _refused(error: UnicodeEncodeError) -> ChatError:
-    """What the profile has against a name, in words."""
+    """Return the error for what the profile refuses."""
     if error.reason.endswith("bidi_rule"):
         return _bad("a name can't mix letters that are written to the left with others like this")
     return _bad(f"a name can't contain {_describe(error.object[error.start])}")

@@ -1,12 +1,12 @@
-"""What the nodes of one deployment publish besides the log: who is where, who is typing.
+"""The node bus: what nodes of a deployment publish besides the log, such as presence and typing.
 
-The log says what was said, and loses nothing. This is what passes: it may come late, and in an
-outage what is only of the moment (typing) may be lost. Who is online mends itself: each node keeps
-a lease and publishes again what it has when it was away; a node whose lease ends is taken to be
-gone, and its people with it.
+The log has the messages, and loses nothing. Events on the bus may arrive late, and in an outage
+short-lived ones (typing) may be lost. Presence repairs itself: each node holds a lease, and after
+an interruption publishes its people again; a node whose lease ends counts as gone, and its people
+with it.
 
-What was revoked must not be late or lost: who publishes it can wait until all nodes have acted on
-it. A node that may have missed something is notified (:class:`Missed`), and looks at the store.
+Revocations must not be late or lost: a node that publishes one can wait until all nodes have acted
+on it. A node that may have missed one receives :class:`Missed`, and checks the store.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.protocol.messages import IsTyping, Marked, NewLogin
 
-#: A node's name for as long as its process lives.
+#: A node's name, for as long as its process lives.
 Node: TypeAlias = str
 
-#: What this node is called in what it receives: its own events come back to it in their turn.
+#: This node's name in the events that it receives: it receives its own events in order, too.
 HERE: Final = ""
 
 
@@ -33,7 +33,7 @@ class _NodeEvent(Struct, frozen=True, array_like=True, tag=True):
 
 
 class PersonHere(Struct, frozen=True, array_like=True):
-    """Somebody who is online at a node."""
+    """A person who is online at a node."""
 
     key: NameKey
     name: str
@@ -41,32 +41,32 @@ class PersonHere(Struct, frozen=True, array_like=True):
 
 
 class Here(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """Just these people are online at the node. None: it has stopped, or is taken to be dead."""
+    """Exactly these people are online at the node. If empty, it has stopped or counts as dead."""
 
     people: tuple[PersonHere, ...] = ()
 
 
 class Arrived(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """Somebody's first session at the node has begun."""
+    """A person's first session at the node has begun."""
 
     person: PersonHere
 
 
 class Left(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """Somebody's last session at the node has ended."""
+    """A person's last session at the node has ended."""
 
     key: NameKey
 
 
 class AwaySet(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """Somebody has another away notice. Of two at once, the last one in the exchange counts."""
+    """A person's away notice has changed. Of concurrent changes, the last one on the bus counts."""
 
     key: NameKey
     away: str | None
 
 
 class Typed(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """Somebody is typing."""
+    """A person is typing."""
 
     conversation: ConversationKey
     person: NameKey
@@ -74,24 +74,26 @@ class Typed(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 
 class MarkerMoved(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """Somebody has read something, or set a level: for their devices at other nodes."""
+    """A person's read marker or level has changed: for their devices at other nodes."""
 
     person: NameKey
     event: Marked
 
 
 class LoginSeen(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """Somebody has logged in from a new address: for their sessions at other nodes."""
+    """A person has logged in from a new address: for their sessions at other nodes."""
 
     person: NameKey
     event: NewLogin
 
 
 class Revoked(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """Sessions of somebody end: those that hold the token with this `digest`; or, if that is None,
-    those whose password or token is of a generation before `generation`.
+    """Some of a person's sessions are revoked.
 
-    With a `receipt`, a node acknowledges it when these sessions have ended there.
+    They are those that use the token with this `digest`; or, if that is None, those whose password
+    or token is of a generation before `generation`.
+
+    If it has a `receipt`, a node acknowledges it once these sessions have ended there.
     """
 
     person: NameKey
@@ -101,14 +103,16 @@ class Revoked(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 
 class Acknowledged(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """The node has done what an event with this `receipt` says."""
+    """The node has acted on the event with this `receipt`."""
 
     receipt: str
 
 
 class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """This node may have missed a :class:`Revoked`. Never published, only received, as
-    :data:`HERE`."""
+    """This node may have missed a :class:`Revoked`.
+
+    Never published; only received, from :data:`HERE`.
+    """
 
 
 NodeEvent: TypeAlias = (
@@ -116,40 +120,44 @@ NodeEvent: TypeAlias = (
     | Revoked | Acknowledged | Missed
 )  # fmt: skip
 
-#: Takes what a node publishes, in its order.
+#: Receives the events that a node publishes, in order.
 Receive: TypeAlias = Callable[[Node, Sequence[NodeEvent]], None]
 
 
 class NodeBus(Protocol):
-    """How a node talks to the others."""
+    """Connects a node to the others."""
 
     @property
     def has_lease(self) -> bool:
-        """Whether the others still wait for this node to acknowledge, as far as its clock says.
-        After having had none it is sent :class:`Missed` before it has one again."""
+        """Whether the others still wait for this node to acknowledge, according to its own clock.
+
+        After a time without a lease it receives :class:`Missed` before it has one again.
+        """
         ...
 
     def publish(self, event: NodeEvent) -> None:
-        """Tell the other nodes, soon. Never blocks, never raises."""
+        """Send an event to the other nodes, soon. Never blocks, never raises."""
         ...
 
     async def confirm(self, revoked: Revoked) -> bool:
-        """Tell the other nodes, also if cancelled; return True when each of them has acknowledged
-        it or has no lease any more, False if that is not known within little more than a lease.
+        """Send a revocation to the other nodes, and wait until they acknowledge it.
 
-        `revoked` has a receipt of its own. A node that starts meanwhile needs to know nothing: who
-        logs in there is looked up in the store after that.
+        It is sent even if this is cancelled. Return True once each of them has acknowledged it or
+        has lost its lease, False if that is not known within little more than a lease.
+
+        `revoked` has a receipt of its own. A node that starts meanwhile need not know: it checks
+        later logins in the store.
         """
         ...
 
     async def run(
         self, receive: Receive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> NoReturn:
-        """Take part in the exchange until cancelled; then say that this node has stopped.
+        """Exchange events with the other nodes until cancelled; then announce that this node stops.
 
-        `receive` is called in the Trio thread, and must not block. It is given :class:`Here` of a
-        node before anything else of it, but :class:`Revoked`; and of this node itself, as
-        :data:`HERE`, only its :class:`AwaySet` and :class:`Missed`. Starts when the nodes that are
-        there are known.
+        `receive` is called in the Trio thread, and must not block. It is called with a node's
+        :class:`Here` before any other event of it, except :class:`Revoked`; and with events of this
+        node itself, as :data:`HERE`, only if they are :class:`AwaySet` or :class:`Missed`. Calls
+        `task_status.started` once the present nodes are known.
         """
         ...

@@ -1,10 +1,10 @@
-"""Passwords: their form, their hashes, and that a refusal costs the same whoever it is about.
+"""Passwords: their form, their hashes, and equal cost of refusals for known and unknown names.
 
 A password is prepared as by the OpaqueString profile (RFC 8265, section 4.2): every kind of space
 becomes the ordinary one, and letters are composed (NFC). So it is the same password on a keyboard
-that types ``é`` in two parts. Unlike the profile, no character is refused: whoever uses one
-knows it, and nobody reads it. The profile's library takes time in the square of the length;
-this does not.
+that types ``é`` in two parts. Unlike the profile, it refuses no character: a password is known to
+its owner, and read by nobody. The profile's library takes time quadratic in the length; this module
+does not.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from argon2.low_level import Type, hash_secret_raw
 
 from gochat.errors import ChatError, ErrorCode
 
-#: OWASP's floor for argon2id: 19 MiB, two passes, one lane; about 17 ms a hash.
+#: OWASP's minimum for argon2id: 19 MiB, two passes, one lane; about 17 ms a hash.
 ARGON2_MEMORY_KIB: Final = 19456
 ARGON2_PASSES: Final = 2
 ARGON2_LANES: Final = 1
 
 MIN_PASSWORD: Final = 8
-#: Nobody types more; hashing megabytes is a favour to nobody.
+#: Nobody types more, and hashing megabytes helps nobody.
 MAX_PASSWORD: Final = 128
-#: Of one character, how many parts it may be typed in: Vietnamese and Korean have three. What is
-#: longer than so many times the greatest length isn't composed, which takes time.
+#: How many parts one character may be typed in: Vietnamese and Korean have three. Input longer than
+#: the maximum length times this isn't composed, because that takes time.
 PARTS: Final = 4
-#: Spaces but the ordinary one: as it, what Unicode counts among the space separators (Zs).
+#: Maps the space separators of Unicode (Zs) to the ordinary space.
 _SPACES: Final = {
     code: " " for code in range(0x80, 0x3001) if unicodedata.category(chr(code)) == "Zs"
 }
 
 
 def prepare(password: str) -> str:
-    """Return the form of a password that is hashed; of a prepared one it is the same."""
+    """Return the form of a password that is hashed. Preparing it again changes nothing."""
     return unicodedata.normalize("NFC", password.translate(_SPACES))
 
 
 class Verdict(enum.Enum):
-    """What comes of comparing a password with a hash."""
+    """The result of comparing a password with a hash."""
 
     WRONG = enum.auto()
     RIGHT = enum.auto()
-    #: Right, and to be hashed again: in another form, or by other parameters than today's.
+    #: Right, but must be hashed again: its form or the parameters have changed.
     OUTDATED = enum.auto()
 
 
@@ -67,7 +67,7 @@ class Passwords:
         self._dummy = self._hasher.hash(secrets.token_hex(16))
 
     def check(self, password: str) -> None:
-        """Raise ChatError, ``bad_password``, if nobody may choose this one."""
+        """Raise ChatError, ``bad_password``, if this password is too short or too long."""
         if len(password) > self._max_typed or len(prepare(password)) not in self._length:
             raise ChatError(
                 ErrorCode.BAD_PASSWORD,
@@ -80,10 +80,10 @@ class Passwords:
         return self._hasher.hash(self._forms(password)[0])
 
     def verify(self, password_hash: str | None, password: str) -> Verdict:
-        """Compare a password with the hash of an account, or with that of none.
+        """Compare a password with the hash of an account; None if there is no account.
 
-        What is wrong takes the same time whether there is an account, and whether its hash was
-        made by today's parameters or by cheaper ones.
+        A wrong password takes the same time whether or not there is an account, and whether its
+        hash has the current parameters or cheaper ones.
         """
         prepared, *as_typed = self._forms(password)
         for form in (prepared, *as_typed):  # an old hash may be of what was typed
@@ -96,7 +96,7 @@ class Passwords:
         return Verdict.WRONG
 
     def _forms(self, password: str) -> list[str]:
-        """The prepared form, and the password as it was typed where that is another one."""
+        """Return the prepared form, and the password as typed if that differs."""
         if len(password) > self._max_typed:
             return [password]
         prepared = prepare(password)
@@ -109,7 +109,7 @@ class Passwords:
             return False
 
     def _make_up_for(self, password_hash: str) -> None:
-        """Do the work that today's parameters ask for beyond those of an old hash."""
+        """Do the work that the current parameters require beyond those of an old hash."""
         passes, lanes = self._hasher.time_cost, self._hasher.parallelism
         missing = self._hasher.memory_cost - _cost(password_hash) // passes
         if missing > 0:
@@ -125,7 +125,7 @@ class Passwords:
 
 
 def _cost(password_hash: str) -> int:
-    """What comparing with a hash costs: KiB times passes over them."""
+    """Return the cost of comparing with a hash: KiB times passes over them."""
     try:
         parameters = argon2.extract_parameters(password_hash)
     except argon2.exceptions.InvalidHashError:

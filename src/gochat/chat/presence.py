@@ -1,10 +1,10 @@
-"""Who is online, and what has changed, many changes at a time.
+"""Presence: who is online, and batches of changes to that.
 
-An account is online from its first session to the end of its last. Ten thousand people who arrive
-at once must not cause ten thousand frames to each of ten thousand: changes are gathered and go out
-together. Nor must they fill the mailbox of somebody who reads: changes are numbered, so a receiver
-that has much to read already is given them later, as things stand then, and each is given so many
-at once and no more.
+An account is online from its first session to the end of its last. If ten thousand people arrive at
+once, that must not cause ten thousand frames to each of ten thousand: changes are collected and
+sent together. Nor may they fill the mailbox of a client that reads. So changes are numbered: a
+session that is behind gets them later, in their state at that time, and each gets a bounded number
+at once.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from gochat.protocol.messages import Person, Presence
 #: People with an away notice in one frame. A name takes at most 32 characters of 4 bytes and a
 #: notice 200 of 7 (a control character, escaped twice): 40 of the worst fit 64 KiB, 42 don't.
 MAX_AWAY_PER_FRAME: Final = 40
-#: The same for names alone, of which more would fit: a frame that size is long enough.
+#: The same for names alone. More would fit, but such a frame is long enough.
 MAX_NAMES_PER_FRAME: Final = 250
-#: Full frames of changes at once: 500 people, or 80 with the longest away notices. Half of what
-#: a mailbox holds at least, which is filled to a quarter at most when they come.
+#: Full frames of changes at once: 500 people, or 80 with the longest away notices. Half of the
+#: smallest mailbox, which is at most a quarter full when they are posted.
 MAX_FRAMES_AT_ONCE: Final = 2
 
 
 class Roster:
-    """Who is online, in the order of their keys, and the changes of that, numbered.
+    """The people who are online, in the order of their keys, and numbered changes to that.
 
-    Somebody is online as long as they are at any node. The nodes are only counted, never shown.
-    `changes` is the number of the last change.
+    A person is online while they are at any node. Nodes are only counted, never shown. `changes` is
+    the number of the last change.
     """
 
     def __init__(self) -> None:
         self._people: dict[NameKey, Person] = {}
         self._order: list[NameKey] = []
-        #: At which nodes somebody is, and who is at a node: the same, looked up from both sides.
+        #: The nodes of each person, and the people at each node: one relation, indexed both ways.
         self._nodes: dict[NameKey, tuple[Node, ...]] = {}
         self._at: defaultdict[Node, set[NameKey]] = defaultdict(set)
-        #: The last change of everybody who has changed since :meth:`forget`, in its order: its
+        #: The last change of each person who has changed since :meth:`forget`, in order: its
         #: number, and the name.
         self._changed: dict[NameKey, tuple[int, str]] = {}
         self.changes = 0
@@ -57,11 +57,11 @@ class Roster:
         return key in self._people
 
     def get(self, key: NameKey) -> Person | None:
-        """Return somebody as they are shown, or None if they are not online."""
+        """Return a person as displayed, or None if they are not online."""
         return self._people.get(key)
 
     def arrive(self, key: NameKey, person: Person, node: Node = HERE) -> None:
-        """Note that somebody is online at a node, or that their away notice is another."""
+        """Add a person at a node, or update their away notice."""
         if key not in self._at[node]:
             self._at[node].add(key)
             self._nodes[key] = (*self._nodes.get(key, ()), node)
@@ -73,7 +73,7 @@ class Roster:
             self._note(key, person.name)
 
     def leave(self, key: NameKey, node: Node = HERE) -> None:
-        """Note that somebody is no longer online at a node."""
+        """Remove a person from a node."""
         if key not in self._at[node]:
             return
         self._at[node].discard(key)
@@ -87,7 +87,7 @@ class Roster:
         self._note(key, person.name)
 
     def replace(self, node: Node, people: Mapping[NameKey, Person]) -> None:
-        """Note that just these people are online at a node."""
+        """Replace the people at a node by `people`."""
         for key in self._at.get(node, set()) - people.keys():
             self.leave(key, node)
         for key, person in people.items():
@@ -96,7 +96,7 @@ class Roster:
             self._at.pop(node, None)
 
     def set_away(self, key: NameKey, away: str | None) -> None:
-        """Note another away notice of somebody, if they are online."""
+        """Update a person's away notice, if they are online."""
         person = self._people.get(key)
         if person is not None and person.away != away:
             self._people[key] = Person(name=person.name, away=away)
@@ -105,7 +105,7 @@ class Roster:
     def page(self, after: str, limit: int) -> tuple[tuple[Person, ...], bool]:
         """Return at most `limit` people whose key is above `after`, and whether there are more.
 
-        Ends earlier where the next one might not fit the frame.
+        Stops earlier if the next one might not fit the frame.
         """
         start = bisect.bisect_right(self._order, after)
         candidates = (self._people[key] for key in self._order[start : start + limit])
@@ -117,8 +117,10 @@ class Roster:
         await self._news.wait()
 
     def news(self, after: int) -> tuple[list[Presence], int]:
-        """Return events with the changes after number `after`, as things stand now, and the
-        number up to which they do: there may be too many for one post."""
+        """Return events for the changes after number `after`, in their current state.
+
+        Also return the number up to which they go: there may be too many for one post.
+        """
         online: list[Person] = []
         offline: list[str] = []
         room = float(MAX_FRAMES_AT_ONCE)
@@ -137,7 +139,7 @@ class Roster:
         return list(_events(online, offline)), after
 
     def forget(self, up_to: int) -> None:
-        """Forget the changes that everybody was sent."""
+        """Forget the changes up to this number, which every session was sent."""
         told = takewhile(lambda key: self._changed[key][0] <= up_to, tuple(self._changed))
         for key in told:
             del self._changed[key]
@@ -145,7 +147,7 @@ class Roster:
             self._news = trio.Event()
 
     def _note(self, key: NameKey, name: str) -> None:
-        self._changed.pop(key, None)  # to the end
+        self._changed.pop(key, None)  # move it to the end
         self.changes += 1
         self._changed[key] = (self.changes, name)
         self._news.set()
@@ -160,7 +162,7 @@ def _events(online: list[Person], offline: list[str]) -> Iterator[Presence]:
 
 
 def _frames(people: Iterable[Person]) -> Iterator[tuple[Person, ...]]:
-    """Cut `people` into as many as fit one frame each."""
+    """Split `people` into groups that fit one frame each."""
     frame: list[Person] = []
     room = 1.0
     for person in people:
@@ -175,5 +177,5 @@ def _frames(people: Iterable[Person]) -> Iterator[tuple[Person, ...]]:
 
 
 def _share(person: Person) -> float:
-    """Return which part of a frame somebody takes at most."""
+    """Return the largest part of a frame that a person can take."""
     return 1 / (MAX_NAMES_PER_FRAME if person.away is None else MAX_AWAY_PER_FRAME)

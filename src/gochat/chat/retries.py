@@ -1,9 +1,9 @@
-"""Whether a request that a rule refuses is one that was granted before.
+"""Find out whether a request that a rule refuses is a retry of one that succeeded.
 
-Who does not know what became of a request sends it again with the same `cid`. By then the rules may
-refuse it: because it has happened, as joining, or because of what has happened since, as a removal.
-So nothing with a `cid` is refused before the log was asked for it. What the rules allow needs no
-asking here: the append looks for the `cid` itself.
+A client that does not know the outcome of a request sends it again with the same `cid`. By then the
+rules may refuse it: because it has happened, such as joining, or because of what has happened
+since, such as being removed. So no request with a `cid` is refused before its `cid` has been looked
+up in the log. For an allowed request this is unnecessary: the append looks for the `cid` itself.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Retries:
         self._directory: Final = directory
 
     async def find(self, who: Identity, request: LogRequest) -> Appended | ChatError | None:
-        """Return what a request with this `cid` became before, or None if there was none.
+        """Return the outcome of an earlier request with this `cid`, or None if there was none.
 
         A ChatError is ``cid_conflict``: the `cid` was used for something else.
         """
@@ -55,12 +55,12 @@ class Retries:
             return None
         try:
             draft = await self._draft(who, request, request.cid)
-        except ChatError:  # no address, or nobody's name: nothing can have been appended
+        except ChatError:  # invalid address or name: nothing was appended
             return None
         return await self._store.find_by_cid(draft)
 
     async def _draft(self, who: Identity, request: LogRequest, cid: str) -> Draft:
-        """What the request says, whether or not it is allowed."""
+        """Return the request's draft, whether or not it is allowed."""
         address = request.room if isinstance(request, RoomRequest) else request.to
         kind, text, ref = content(request)
         if isinstance(request, Invite | Kick | SetOperator):
@@ -79,7 +79,7 @@ class Retries:
 
 
 def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
-    """Return the kind, text and ref of the entry that is asked for."""
+    """Return the kind, text and ref of the entry that a request appends."""
     match request:
         case Send(text=text, reply_to=ref):
             return "text", text, ref

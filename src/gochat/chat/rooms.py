@@ -1,15 +1,15 @@
-"""Rooms: who may do what, turned into drafts for the log, as in :mod:`gochat.chat.drafts`.
+"""Rooms: check who may do what, and make drafts for the log, as in :mod:`gochat.chat.drafts`.
 
 A public room is open to all; a private one is joined by invitation. Operators invite, remove, set
 the topic and the access, and make others operators. A room that has members has an operator: when
-the last one leaves, the one of the others who has been there longest is made one, and who joins a
-public room that nobody is in becomes its operator. With the last member of a private room its
+the last operator leaves, the member who has been there longest becomes one, and a person who joins
+a public room without members becomes its operator. When the last member leaves a private room, its
 invitations lapse: nobody can join it any more, and its name stays taken.
 
-Operators of a private room choose whether those who join read what was written before. Those who
-join a public one do, but for what was hidden when it became public (:mod:`gochat.chat.history`).
+Operators of a private room choose whether those who join can read earlier messages. Those who join
+a public room can, except what was hidden when it became public (:mod:`gochat.chat.history`).
 
-Each draft carries the facts that it was decided on, so that the rule holds in the commit, too.
+Each draft carries the facts that its decision was based on, so the rule holds at the commit, too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OPERATES_PRIVATE: Final = Facts(sender=("operator",), private=True)
 
 
 class RoomDrafts:
-    """Makes the drafts that change rooms. The last draft is the one that was asked for."""
+    """Makes the drafts that change rooms. The last draft of a list is the requested change."""
 
     def __init__(
         self, store: Store, directory: Directory, reserved_names: Iterable[str] = ()
@@ -59,7 +59,7 @@ class RoomDrafts:
         self._reserved = skeletons.of_all("#" + name for name in reserved_names)
 
     async def create(self, who: Identity, request: CreateRoom) -> list[Draft]:
-        """A new room, whose topic is set once it exists."""
+        """Create a room. Its topic is set once it exists."""
         if not request.room.startswith("#"):
             raise ChatError(
                 ErrorCode.BAD_NAME, "a room's name begins with #, as in #garden", field="room"
@@ -89,13 +89,13 @@ class RoomDrafts:
                 f"{room.name} is private, and everybody has left it: nobody can join it any more",
                 field="room",
             )
-        # Who is invited may join, whatever the room becomes.
+        # An invited person may join, whatever the room becomes.
         private = None if room.role == "invited" else False
         facts = Facts(sender=(room.standing,), private=private)
         return [make_draft(who, Destination.of(room), "join", facts, cid=request.cid)]
 
     async def leave(self, who: Identity, request: Leave) -> list[Draft]:
-        """Stop being a member; the last operator hands over first."""
+        """Stop being a member. The last operator hands over first."""
         room = await self._own_room(who, request.room)
         facts, drafts = Facts(sender=(room.standing,)), []
         if room.role == "operator":
@@ -106,7 +106,7 @@ class RoomDrafts:
                 subject = names.known(heir.name)
                 facts = Facts(sender=(room.standing,), operator=subject)
                 if needs_heir:
-                    # A cid of its own at each try: it is appended only while they are a member.
+                    # A new cid at each try: it is appended only while the sender is a member.
                     is_member = Facts(sender=(room.standing,), subject=("member",))
                     drafts.append(
                         make_draft(
@@ -121,7 +121,7 @@ class RoomDrafts:
         return [*drafts, make_draft(who, Destination.of(room), "leave", facts, cid=request.cid)]
 
     async def invite(self, who: Identity, request: Invite) -> list[Draft]:
-        """Invite somebody: to a public room any member may, to a private one an operator."""
+        """Invite a person: any member may to a public room, only an operator to a private one."""
         room = await self._own_room(who, request.room)
         if room.private and room.role != "operator":
             raise _operators_only("invite to a private room")
@@ -143,7 +143,7 @@ class RoomDrafts:
         ]
 
     async def kick(self, who: Identity, request: Kick) -> list[Draft]:
-        """Remove somebody else, or take an invitation back."""
+        """Remove another person, or withdraw an invitation."""
         room = await self._own_room(who, request.room, operators_only="remove people")
         key, name, role = await self._member(room, request.name, or_invited=True)
         if key == who.key:
@@ -158,7 +158,7 @@ class RoomDrafts:
         ]
 
     async def set_topic(self, who: Identity, request: SetTopic) -> list[Draft]:
-        """A new topic, perhaps empty."""
+        """Set the topic, which may be empty."""
         _check_topic(request.topic)
         room = await self._own_room(who, request.room, operators_only="set the topic")
         return [
@@ -190,13 +190,16 @@ class RoomDrafts:
         ]
 
     async def set_access(self, who: Identity, request: SetAccess) -> list[Draft]:
-        """Make the room private or public. Who makes it public says whether those who join read
-        what was written before: what was hidden stays so, what was shown may be hidden first."""
+        """Make the room private or public.
+
+        An operator who makes it public must say whether those who join can read earlier messages:
+        what was hidden stays hidden, what was shown may be hidden first.
+        """
         room = await self._own_room(who, request.room, operators_only="change who may join")
         if request.private or not room.private:
             if request.history is not None:
                 raise _wrong_history(f"{room.name} does not become public by this: leave it out")
-            # Public it stays: if it has become private meanwhile, the choice is missing.
+            # It must stay public: if it has become private meanwhile, the choice is missing.
             facts = _OPERATES if request.private else Facts(sender=("operator",), private=False)
             access = "private" if request.private else "public"
             return [
@@ -226,7 +229,7 @@ class RoomDrafts:
         ]
 
     async def set_history(self, who: Identity, request: SetHistory) -> list[Draft]:
-        """Show what was written before to those who join from now on, or hide it from them."""
+        """Show earlier messages to those who join from now on, or hide them."""
         room = await self._own_room(
             who, request.room, operators_only="choose what those who join read"
         )
@@ -241,7 +244,7 @@ class RoomDrafts:
             make_draft(who, Destination.of(room), "history", _OPERATES_PRIVATE, text=text, cid=cid)
         ]
 
-    # -- what has to be so ------------------------------------------------------------------
+    # -- requirements -----------------------------------------------------------------------
 
     async def _room(self, who: Identity, address: str) -> RoomState:
         if not address.startswith("#"):
@@ -284,8 +287,10 @@ class RoomDrafts:
         return key, shown, role
 
     async def _succession(self, room: RoomState, leaving: NameKey) -> tuple[Member | None, bool]:
-        """Another operator, or else who of the others is there longest; and whether they have to
-        be made one first."""
+        """Return another operator, or else the member of longest standing.
+
+        Also return whether that member must be made an operator first.
+        """
         heir: Member | None = None
         after, more = "", True
         while more:

@@ -1,15 +1,15 @@
-"""Which names look alike, by the skeletons of UTS #39, section 4.
+"""Find names that look alike, by the skeletons of UTS #39, section 4.
 
-A name has up to three skeletons: of the form that is shown, of its key, and of its key in capitals,
-for names are compared without case, and any of these may be how people read or write it: "ALlCE"
-with a small L is what "ALICE" looks like, which is "alice". Two names look alike if they have a
-skeleton in common. That is known only of names that are taken: "сор", all Cyrillic, is a word, and
-is refused only where there is a "cop".
+A name has up to three skeletons: of its displayed form, of its key, and of its key in capitals,
+because names are compared without case, and people may read or write any of these: "ALlCE" with a
+small L looks like "ALICE", which is "alice". Two names look alike if they have a skeleton in
+common. A name is only compared with those that are taken: "сор", all Cyrillic, is a word, and is
+refused only if there is a "cop".
 
-The data is that of confusables.txt. As names are compared without case, so are skeletons: "Iobby"
-and "lobby" look alike, and so do "b0b" and "bob", by way of "bOb".
+The data is that of confusables.txt. Skeletons, like names, are compared without case: "Iobby" and
+"lobby" look alike, and so do "b0b" and "bob", by way of "bOb".
 
-Stores keep a *claim* on each skeleton: the key of the first one who had it.
+Stores keep a *claim* on each skeleton: the key of the first name that had it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import NewType
 from gochat.chat.names import known
 from gochat.errors import ChatError, ErrorCode
 
-#: What all names that look like each other have in common; of a room it begins with ``#``.
+#: The form that all names that look alike share; that of a room begins with ``#``.
 Skeleton = NewType("Skeleton", str)
 
 
 def skeletons(shown: str) -> tuple[Skeleton, ...]:
-    """Return the skeletons, one to three, of a name as it is shown; of a room's with its ``#``.
+    """Return the skeletons, one to three, of a displayed name; of a room's with its ``#``.
 
     Never raises. Takes time linear in the length of `shown`, which callers have checked.
     """
@@ -37,13 +37,13 @@ def skeletons(shown: str) -> tuple[Skeleton, ...]:
 
 
 def capitals(key: str) -> str:
-    """Return a key as people read it who write the name in capitals."""
+    """Return a key in capitals, as people may write the name."""
     return key.upper()
 
 
 def skeleton(form: str) -> Skeleton:
     """Return the skeleton of one form of a name. The skeleton of a skeleton is itself."""
-    # Twice: a capital letter may stand for others of which none looks like the small one.
+    # Twice: a capital may stand for letters of which none looks like its small form.
     return Skeleton(_mapped(_mapped(form)))
 
 

@@ -1,32 +1,33 @@
-"""The Store: what gochat keeps, and the log, behind one protocol.
+"""The `Store` protocol: everything that gochat keeps, including the log.
 
-Two implementations, :mod:`gochat.storage.sqlite` and :mod:`gochat.storage.redis`; one contract
-test suite runs over both. Common to all methods:
+It has two implementations, :mod:`gochat.storage.sqlite` and :mod:`gochat.storage.redis`; one
+contract test suite runs over both. Common to all methods:
 
-- Each may raise :exc:`~gochat.errors.StoreUnavailable`. What was asked for then did not happen,
-  or (only when the store fails in the middle of a commit) may have happened; an append is safe to
-  repeat with its `cid`.
-- Where damage is met, by any of them or in the background, that is a
-  :exc:`~gochat.errors.StoreCorrupt`. From then on each raises it at once, nothing is written any
-  more, and `follow` raises it, too.
+- Each may raise :exc:`~gochat.errors.StoreUnavailable`. Then the operation did not happen, or (only
+  when the store fails in the middle of a commit) may have happened; an append is safe to repeat
+  with its `cid`.
+- If the store is damaged, the method that notices it raises :exc:`~gochat.errors.StoreCorrupt`.
+  From then on, also if a background task noticed it, every method and `follow` raise it at once,
+  and nothing is written any more.
 - Each is a checkpoint. A cancelled write may or may not have been made, as with a failed one.
-- People and conversations are given by their keys, which the caller has checked: that they are
-  well formed, and that the person may do this.
+- Arguments name people and conversations by their keys. The caller has checked that these are well
+  formed, and that the person may do this.
 - Times are milliseconds since the Unix epoch.
-- Addresses and names are in the order of their code points.
+- Addresses and names are ordered by code points.
 
 The log
 =======
 
-Every conversation is a log of entries with seq 1, 2, 3 … without gaps. An entry is more than a
-line of chat: joining a room, a topic, an edit are entries too, and what they change (the list of
-members, the text as it reads now) is changed in the commit that appends them. So the log is the
-one history of all that happened, and everything else is a view of it.
+Every conversation is a log of entries with seq 1, 2, 3 … without gaps. An entry is more than a line
+of chat: a join, a topic, an edit are entries too, and the commit that appends them also changes
+what they affect (the list of members, the current text). So the log is the one history of all that
+happened, and everything else is a view of it.
 
-Entries are ordered by seq, not by time. Within a conversation `ts` never goes back, unless the
-clock was wrong by more than :data:`MAX_AHEAD`: a clock that is set back by less waits there until
-it has caught up, and from a time further ahead the next entry returns to the clock. The clock is
-that of the store, one for all nodes: on Redis that of the Redis server, not of the node.
+Entries are ordered by seq, not by time. Within a conversation `ts` never decreases, unless the
+clock was wrong by more than :data:`MAX_AHEAD`. If the clock is set back by less, `ts` stays where
+it is until the clock has caught up; if the conversation is further ahead, the next entry returns to
+the clock. The clock is that of the store, one for all nodes: on Redis that of the Redis server, not
+of the node.
 """
 
 from __future__ import annotations
@@ -53,31 +54,33 @@ from gochat.protocol.messages import (
     Room,
 )
 
-#: An unread or mention count stops here: nobody reads on from the exact number, and counting must
-#: not take longer the longer somebody was away.
+#: Unread and mention counts stop here: nobody needs a larger exact number, and the time to count
+#: must not grow with the length of an absence.
 MAX_COUNTED = 1000
 
-#: Milliseconds for which the time of a conversation may be ahead of the clock. More than what a
-#: clock is off that is kept by NTP, or that somebody corrects by hand; little enough that the times
-#: of new entries are soon those of the clock again when it had jumped.
+#: Milliseconds for which the time of a conversation may be ahead of the clock. More than the error
+#: of a clock that is kept by NTP or corrected by hand; little enough that after a jump of the clock
+#: new entries soon have its time again.
 MAX_AHEAD: Final = 5 * 60 * 1000
 
-#: Milliseconds for which a store remembers from which addresses somebody has logged in.
+#: Milliseconds for which a store remembers the addresses from which somebody has logged in.
 LOGIN_MEMORY: Final = 30 * 24 * 3600 * 1000
-#: How many of them: a person has a home, an office, a telephone, and travels.
+#: How many of these addresses: a person has a home, an office, a telephone, and travels.
 LOGIN_ADDRESSES: Final = 16
-#: Tokens of an account: more devices than anybody has, and few enough that whoever logs in all the
-#: time fills no disk.
+#: Tokens of an account: more devices than anybody has, and few enough that logging in repeatedly
+#: doesn't fill a disk.
 MAX_TOKENS: Final = 100
 
-#: A position in what a store commits, of all conversations together. Opaque: a caller takes it
-#: from :class:`Batch` and hands it back.
+#: A position in what a store commits, of all conversations together. Opaque: a caller takes it from
+#: :class:`Batch` and passes it back.
 Cursor: TypeAlias = object
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """Somebody who registered. `name` is the form that is shown; `generation` counts how often the
-    password was changed."""
+    """A registered account.
+
+    `name` is the form that is displayed; `generation` counts the changes of its password.
+    """
 
     key: NameKey
     name: str
@@ -89,8 +92,8 @@ class Account(Struct, frozen=True, kw_only=True):
 class Token(Struct, frozen=True, kw_only=True):
     """A session token, kept as the SHA-256 digest of the secret.
 
-    `generation` is that of the account whose password was proved for it: it is valid while the
-    account still has the same. `address` is where it was last used from, empty if not known.
+    `generation` is the account's at the time of the login; the token is valid while the account
+    still has the same. `address` is where it was last used from, empty if not known.
     """
 
     digest: bytes
@@ -101,13 +104,13 @@ class Token(Struct, frozen=True, kw_only=True):
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """What somebody says, on its way into the log.
+    """An entry that is to be appended to the log.
 
     `to`, `sender`, `kind`, `text`, `ref`, `cid` and `mentions` become the entry's
     (:class:`~gochat.protocol.messages.Message`); `conversation` and `sender_key` are the keys.
     `subject` is the key of the person whom an ``invite``, ``kick``, ``operator`` or ``member``
-    entry is about, and `mentioned` the keys of `mentions`. `facts` is what the draft was decided
-    on, where that can change.
+    entry is about, and `mentioned` the keys of `mentions`. `facts` is what the decision to allow
+    the draft was based on, where that can change.
     """
 
     conversation: ConversationKey
@@ -124,8 +127,10 @@ class Draft(Struct, frozen=True, kw_only=True):
     facts: Facts | None = None
 
     def is_repeated_by(self, entry: Message) -> bool:
-        """True if an entry, as it reads now, is what this draft says: kind, text and ref are the
-        same. What was edited or deleted since counts as the same text."""
+        """Return True if an entry, in its current form, has the kind, text and ref of this draft.
+
+        An edited or deleted text counts as equal.
+        """
         has_changed = entry.deleted or entry.edited is not None
         return (entry.kind, entry.ref) == (self.kind, self.ref) and (
             entry.text == self.text or has_changed
@@ -133,7 +138,10 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 
 class Appended(Struct, frozen=True):
-    """A draft that is committed. `dup`: it was before, and `entry` is that one, as it reads now."""
+    """A draft that is committed.
+
+    With `dup` it was committed before, and `entry` is that entry in its current form.
+    """
 
     entry: Message
     dup: bool = False
@@ -142,7 +150,7 @@ class Appended(Struct, frozen=True):
 class Logged(Struct, frozen=True):
     """An entry with the key of its conversation; `subject` as in :class:`Draft`.
 
-    `floor`, of a ``join``: the floor of who joins (:mod:`gochat.chat.history`).
+    `floor`, of a ``join``: the floor of the person who joins (:mod:`gochat.chat.history`).
     """
 
     conversation: ConversationKey
@@ -152,18 +160,17 @@ class Logged(Struct, frozen=True):
 
 
 class Batch(Struct, frozen=True):
-    """What one or more commits added, in their order; `cursor` is the position behind it."""
+    """The entries that one or more commits added, in order; `cursor` is the position after them."""
 
     entries: Sequence[Logged]
     cursor: Cursor
 
 
 class Page(Struct, frozen=True):
-    """Contiguous entries in the order of seq; `head` is the newest seq there is.
+    """Contiguous entries in the order of seq; `head` is the newest seq of the conversation.
 
-    `floor` is the viewer's: no entry up to it is among them. `is_inside`: whether the viewer was in
-    the room in the moment in which it was read. Of the lobby and of private conversations it is
-    always true.
+    `floor` is the viewer's: entries up to it are left out. `is_inside` is whether the viewer was in
+    the room at the moment of reading; for the lobby and private conversations it is always true.
     """
 
     epoch: str
@@ -176,8 +183,8 @@ class Page(Struct, frozen=True):
 class Waiting(Struct, frozen=True):
     """Messages of others in a conversation, in the order of seq.
 
-    All entries up to `read_to` were looked at, which may be many more than the messages; there are
-    more to look at while that is less than `head`.
+    All entries up to `read_to` were examined, which may be many more than the messages. While
+    `read_to` is less than `head`, there are more to examine.
     """
 
     head: int
@@ -186,7 +193,7 @@ class Waiting(Struct, frozen=True):
 
 
 class RoomState(Struct, frozen=True, kw_only=True):
-    """A room. `role` is that of the person asked about: None if not a member."""
+    """A room. `role` is that of the person it was read for: None if not a member."""
 
     key: ConversationKey
     name: str
@@ -208,34 +215,38 @@ class RoomState(Struct, frozen=True, kw_only=True):
 
     @property
     def is_hidden(self) -> bool:
-        """True if the person must not learn that there is this room: it is private, and they are
-        neither in it nor invited."""
+        """True if the room's existence must be kept from the person.
+
+        It is private, and they are neither in it nor invited.
+        """
         return self.private and self.role is None
 
 
 class Store(Protocol):
-    """What gochat keeps. See the module's docstring for what holds for all methods."""
+    """Everything that gochat keeps. See the module's docstring for what applies to all methods."""
 
     @property
     def node_bus(self) -> NodeBus | None:
-        """How the nodes that share this store talk to each other; None if there is only one."""
+        """The bus that connects the nodes sharing this store; None if there is only one node."""
         ...
 
     @property
     def health(self) -> StoreHealth:
-        """Whether the store answers; every method takes note of it."""
+        """Whether the store answers; every method updates it."""
         ...
 
     # -- accounts and tokens --------------------------------------------------------------------
 
     async def create_account(self, account: Account) -> bool:
-        """Keep a new account, a member of the lobby whose history it has "read".
+        """Add an account, as a member of the lobby whose history it has "read".
 
-        Return False, and change nothing, if the key is taken. Of two at the same time one wins.
+        Return False, and change nothing, if the key is taken. Of concurrent calls with one key, one
+        succeeds.
 
         Raises:
             ChatError: ``name_taken``: the name looks like that of another account
-                (:mod:`gochat.chat.skeletons`). Of two at the same time at most one is kept.
+                (:mod:`gochat.chat.skeletons`). Of concurrent calls with similar names at most one
+                succeeds.
         """
         ...
 
@@ -244,29 +255,31 @@ class Store(Protocol):
         ...
 
     async def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
-        """Return those of `keys` that are accounts, each with the name that is shown."""
+        """Return those of `keys` that are accounts, each with its displayed name."""
         ...
 
     async def change_password(self, proved: Account, password_hash: str) -> bool:
-        """Replace an account's password hash and count its generation up, in one step, if it still
-        has the generation of `proved`: of several changes at once one is made.
+        """Replace an account's password hash and increment its generation, in one step.
 
-        Return whether it was made. From then on no token of an earlier generation is valid,
+        Only if it still has the generation of `proved`: of concurrent changes one succeeds. Return
+        whether the change was made. From then on no token of an earlier generation is valid,
         whenever it is added, and the addresses that the account has logged in from are forgotten.
         """
         ...
 
     async def rehash_password(self, proved: Account, password_hash: str) -> bool:
-        """Replace the hash of the same password, if the account still has the generation and the
-        hash of `proved`. Return whether it was replaced."""
+        """Replace the hash of the same password, and return whether it was replaced.
+
+        Only if the account still has the generation and the hash of `proved`.
+        """
         ...
 
     async def add_token(self, token: Token, address: str | None = None) -> None:
-        """Keep a token, and from which address its account has logged in for it, if by password.
+        """Add a token; `address` is where its account logged in from, None if not by password.
 
-        May forget tokens that have expired. Of an account it keeps the :data:`MAX_TOKENS` that
-        are valid for longest, and so were used last; the others are revoked. Of its addresses it
-        remembers the last :data:`LOGIN_ADDRESSES`, each for :data:`LOGIN_MEMORY`.
+        May delete expired tokens. Of an account it keeps the :data:`MAX_TOKENS` that are valid for
+        longest, which are those used last, and revokes the others. It remembers the account's last
+        :data:`LOGIN_ADDRESSES` addresses, each for :data:`LOGIN_MEMORY`.
         """
         ...
 
@@ -275,63 +288,65 @@ class Store(Protocol):
         ...
 
     async def token(self, digest: bytes, now: int) -> Token | None:
-        """Return the token, or None if it is not valid: unknown, revoked, expired, or of another
-        generation than its account. What was revoked before this was called is seen."""
+        """Return the token, or None if it is not valid.
+
+        It is not valid if it is unknown, revoked, expired, or of another generation than its
+        account. Sees every revocation that completed before the call.
+        """
         ...
 
     async def renew_token(self, digest: bytes, expires: int, address: str) -> bool:
-        """Move the end of a token forward (never back), and note where it is used from.
+        """Extend a token's validity (never shorten it), and record the address it is used from.
 
-        Return False, and change nothing, if it was revoked or is of another generation; it never
-        comes back by this.
+        Return False, and change nothing, if it was revoked or is of another generation; renewing
+        never brings it back.
         """
         ...
 
     async def revoke_token(self, digest: bytes) -> None:
-        """Forget a token; no error if it is unknown."""
+        """Delete a token; no error if it is unknown."""
         ...
 
     # -- the log --------------------------------------------------------------------------------
 
     async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
-        """Commit `drafts`, in their order, and return what became of each.
+        """Commit `drafts`, in order, and return the outcome of each.
 
         Returns after the commit. Drafts of several callers may share one commit. Each draft is
-        taken or refused by itself:
+        accepted or refused separately:
 
         - a `cid` that its sender used before, with the same conversation, kind, text and ref: the
-          first one's entry, ``dup=True``; otherwise ``cid_conflict``. What was edited or deleted
-          since counts as the same text;
-        - its `facts`, where they are not so: :exc:`~gochat.errors.FactsChanged`. What is before it
-          in the same commit counts;
-        - a sender, subject, mentioned or private conversation's person who has no account:
+          first one's entry, ``dup=True``; with anything else ``cid_conflict``. An edited or deleted
+          text counts as the same;
+        - `facts` that don't hold: :exc:`~gochat.errors.FactsChanged`. Drafts before it in the same
+          commit count;
+        - a sender, subject, mentioned person or peer of a private conversation without an account:
           ``unknown_person``;
-        - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does,
-          or that looks like another one (:mod:`gochat.chat.skeletons`): ``room_exists``;
+        - to a room that does not exist: ``unknown_conversation``; ``create`` of one that does, or
+          that looks like another one (:mod:`gochat.chat.skeletons`): ``room_exists``;
         - ``edit``, ``delete``, ``react``, ``unreact`` of a seq that is not a message, or is
-          deleted:
-          ``unknown_message``;
-        - ``react`` with what its sender has given already: the entry that gave it, ``dup=True``,
-          with the draft's `cid`; ``unreact`` of what the sender has not given: ``bad_request``.
-          Who counts reactions by the entries counts right.
+          deleted: ``unknown_message``;
+        - ``react`` with a reaction that its sender has given already: the entry that gave it,
+          ``dup=True``, with the draft's `cid`; ``unreact`` of one that the sender has not given:
+          ``bad_request``. So a client that counts reactions by the entries counts right.
 
         Each entry's effect is part of its commit:
 
-        - ``text`` in a private conversation makes it one of both people's conversations;
-          `mentioned` is kept for the counts. It moves no read marker;
-        - ``edit`` replaces text and mentions as they read now, and removes those of the edit before
-          it, which is marked deleted: of a message's edits only the last one has a text;
-          ``delete`` removes them from the entry itself and its last edit (which is marked deleted,
-          too), the counts and the search, and the reactions with them; ``react``/``unreact`` set
-          or clear one reaction (one per person, message and emoji);
-        - ``create`` makes the room (text ``private`` or ``public``) with the sender as member and
+        - ``text`` in a private conversation adds it to both people's conversations; `mentioned` is
+          kept for the counts. It moves no read marker;
+        - ``edit`` replaces the current text and mentions, and removes those of the edit before it,
+          which is marked deleted: of a message's edits only the last one has a text; ``delete``
+          removes them from the entry itself and its last edit (which is marked deleted, too), the
+          counts and the search, and the reactions with them; ``react``/``unreact`` set or clear one
+          reaction (one per person, message and emoji);
+        - ``create`` creates the room (text ``private`` or ``public``) with the sender as member and
           operator; ``join``, ``leave``, ``invite``, ``kick``, ``topic``, ``operator``, ``member``
-          and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. Who joins
-          has "read" what was before, and gets their floor (:mod:`gochat.chat.history`); who joins a
-          room that nobody is in becomes its operator. ``history`` says what floor those who join
-          get; where it was hidden, ``access`` with ``public`` shows it again, from that entry on.
-          An invitation is used up by joining, and taken back by ``kick``; with the last member who
-          leaves a private room all invitations to it lapse. The lobby keeps everybody.
+          and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. A person who
+          joins has "read" the entries before, and gets their floor (:mod:`gochat.chat.history`);
+          joining a room without members makes them its operator. ``history`` sets which floor those
+          who join get; where it was hidden, ``access`` with ``public`` shows it again, from that
+          entry on. Joining uses up an invitation, and ``kick`` withdraws it; when the last member
+          leaves a private room, all invitations to it lapse. Nobody can leave the lobby.
         """
         ...
 
@@ -343,14 +358,14 @@ class Store(Protocol):
     ) -> None:
         """Call `deliver` with every batch committed from now on, in commit order, until cancelled.
 
-        `deliver` is called in the Trio thread, must not block, and must not raise. Starts with the
-        cursor of the position from which on it follows. An entry is delivered before or after
-        `append` returns it, but always after its commit.
+        `deliver` is called in the Trio thread, must not block, and must not raise. Calls
+        `task_status.started` with the cursor from which it follows. An entry is delivered before or
+        after `append` returns it, but always after its commit.
 
         Raises:
-            LogInterrupted: it can't go on from where it was, because the log has another history
-                now, or something that lies between is no longer there. Who follows starts anew.
-            StoreCorrupt: damage was met, by whatever part of the store. It is of no use any more.
+            LogInterrupted: it can't continue from its position, because the log has another history
+                now, or entries in between no longer exist. The caller must start again.
+            StoreCorrupt: any part of the store found damage. The store is unusable.
         """
         ...
 
@@ -364,13 +379,15 @@ class Store(Protocol):
         limit: int,
         as_of: Cursor | None = None,
     ) -> Page:
-        """Return at most `limit` entries after the floor of `viewer`: the last ones before
-        `before`, or the first ones after `after`, or the newest; each as it reads now and as
-        `viewer` sees it (:func:`gochat.chat.history.as_seen`), with its reactions.
+        """Return at most `limit` entries after the floor of `viewer`.
 
-        With `as_of`, the log as it was at that cursor (for `head`, and for which entries there
-        are, not for how they read): what comes later comes by `follow`. A conversation that
-        nobody has written to has head 0.
+        They are the last ones before `before`, or the first ones after `after`, or the newest; each
+        in its current form and as `viewer` sees it (:func:`gochat.chat.history.as_seen`), with its
+        reactions.
+
+        With `as_of`, the log as it was at that cursor (for `head`, and for which entries exist, not
+        for their current form): later entries come by `follow`. A conversation without entries has
+        head 0.
         """
         ...
 
@@ -383,22 +400,26 @@ class Store(Protocol):
         limit: int,
         as_of: Cursor | None = None,
     ) -> Waiting:
-        """Return the first messages after `after` that others wrote and that are not deleted: at
-        most `limit`, among a bounded number of entries. Otherwise as :meth:`page`."""
+        """Return the first messages after `after` that others wrote and that are not deleted.
+
+        At most `limit`, among a bounded number of entries. Otherwise as :meth:`page`.
+        """
         ...
 
     async def message(
         self, conversation: ConversationKey, seq: int, *, viewer: NameKey
     ) -> Message | None:
-        """Return the ``text`` entry with this seq as it reads now, or None if there is none, or it
-        is not after the floor of `viewer`."""
+        """Return the ``text`` entry with this seq in its current form.
+
+        None if there is none, or if it is not after the floor of `viewer`.
+        """
         ...
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
         """Return what :meth:`append` would if the `cid` of `draft` was used before, or None.
 
-        For a retry that a rule refuses. A draft that is still on its way is not found. Also what
-        is not after the floor of its sender is found: whoever said it knows it.
+        For a retry that a rule refuses. Does not find a draft that is not committed yet. Also finds
+        an entry that is not after the floor of its sender, who wrote it.
         """
         ...
 
@@ -413,18 +434,20 @@ class Store(Protocol):
     ) -> tuple[list[Message], str | None]:
         """Return messages that contain `query`, newest first, and the next page's cursor.
 
-        Looks only in the conversations of `viewer`, after their floor in each. All words of `query`
-        must be there, in any order, compared without case; a word of any script is found also
-        inside another. A cursor goes on behind the last hit of its page; with one that is none of
-        ours nothing is found.
+        Searches only the conversations of `viewer`, after their floor in each. All words of `query`
+        must occur, in any order, compared without case; a word of any script is also found inside
+        another. A cursor continues after the last hit of its page; with an invalid cursor nothing
+        is found.
         """
         ...
 
     # -- a person's conversations ---------------------------------------------------------------
 
     async def conversation_keys(self, person: NameKey) -> dict[ConversationKey, int]:
-        """Return the keys of all conversations of a person: lobby, rooms, private; each with the
-        person's floor in it."""
+        """Return the keys of a person's conversations: lobby, rooms, private.
+
+        The values are the person's floors in them.
+        """
         ...
 
     async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:
@@ -436,9 +459,9 @@ class Store(Protocol):
     ) -> tuple[list[Conversation], bool]:
         """Return a page of the person's conversations by address, and whether there are more.
 
-        A private one is there from its first message on, with the peer's name as its address, the
-        one with oneself with one's own. `unread` and `mentions` are of messages of others that are
-        not deleted, and stop at :data:`MAX_COUNTED`.
+        A private conversation exists from its first message on, and has the peer's name as its
+        address; one with oneself has one's own. `unread` and `mentions` count messages of others
+        that are not deleted, and stop at :data:`MAX_COUNTED`.
         """
         ...
 
@@ -449,28 +472,34 @@ class Store(Protocol):
         ...
 
     async def mark_read(self, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
-        """Move the read marker forward, at most to the head. Return whether it moved; it does not
-        in a conversation that is not one of theirs."""
+        """Move the read marker forward, at most to the head, and return whether it moved.
+
+        It does not in a conversation that is not one of theirs.
+        """
         ...
 
     async def set_level(self, person: NameKey, conversation: ConversationKey, level: Level) -> None:
-        """Set what the person wants to be notified of; nothing, where it is not one of theirs."""
+        """Set what the person is notified of, if the conversation is one of theirs."""
         ...
 
     # -- rooms ----------------------------------------------------------------------------------
 
     async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
-        """Return a room, with the role of `person`, or None. The lobby is one, too."""
+        """Return a room or the lobby, with the role of `person`; None if there is none."""
         ...
 
     async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
-        """Return a page of the public rooms and those that `person` is in or invited to, by
-        address, and whether there are more."""
+        """Return a page of a person's rooms by address, and whether there are more.
+
+        They are the public rooms, and those that `person` is in or invited to.
+        """
         ...
 
     async def members(
         self, key: ConversationKey, *, after: str, limit: int
     ) -> tuple[list[Member], int, bool]:
-        """Return a page of the members in order of key (`online` unset), how many there are, and
-        whether there are more. Invited people are no members."""
+        """Return a page of the members, the number of members, and whether there are more.
+
+        The page is in order of key, with `online` unset. Invited people are not members.
+        """
         ...

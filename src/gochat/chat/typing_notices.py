@@ -1,5 +1,7 @@
-"""How often somebody may let others know that they are typing. Pure bookkeeping: the present time
-is given, in seconds of a monotonic clock."""
+"""Rate limit for typing notices.
+
+Performs no I/O: callers pass the time, in seconds of a monotonic clock.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,13 @@ from gochat.chat.conversations import ConversationKey
 
 
 class TypingNotices:
-    """Which notices of one person's typing are passed on: one in a conversation in each interval,
-    and on average one in all, of which :data:`AT_ONCE` may come together."""
+    """Limits the typing notices of one person.
 
-    #: Whoever answers here and there is seen to, but nobody types everywhere.
+    One per interval in a conversation, and on average one per interval overall, of which
+    :data:`AT_ONCE` may come together.
+    """
+
+    #: Enough for answering in several conversations, but nobody types everywhere.
     AT_ONCE: Final = 3
 
     __slots__ = ("_typed",)
@@ -23,7 +28,7 @@ class TypingNotices:
         self._typed: deque[tuple[ConversationKey, float]] = deque(maxlen=self.AT_ONCE)
 
     def admit(self, conversation: ConversationKey, interval: float, now: float) -> bool:
-        """Return whether to pass a notice on, and count it then."""
+        """Return whether to deliver a notice; if so, count it."""
         for earlier, at in self._typed:
             if earlier == conversation and now - at < interval:
                 return False

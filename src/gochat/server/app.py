@@ -1,4 +1,4 @@
-"""The server, put together: everything is made here and handed to who needs it.
+"""Compose the server: create all its parts and run their tasks.
 
 The tree of tasks::
 
@@ -9,15 +9,16 @@ The tree of tasks::
      │    ├── Server.follow: store.follow ─▶ hub.deliver
      │    ├── hub.deliver_presence
      │    ├── markers.run
-     │    ├── store.node_bus.run ─▶ neighbours, where there are other nodes
+     │    ├── revocations.run
+     │    ├── store.node_bus.run ─▶ PeerNodes, where there are other nodes
      │    ├── deadlines.watch
      │    └── journal.keep
      ├── one session per connection
      └── accepting, for each listener: cancelled first when the server stops
 
-Stopping: nothing more is accepted; each session finishes what it is handling, says goodbye and
-ends; after `drain_timeout` what is left is cancelled; then the store is closed. Damage of the store
-stops the server in the same way, and then is raised.
+To stop, the server accepts no more connections; each session finishes the request that it is
+handling, sends `bye` and ends; after `drain_timeout` the remaining sessions are cancelled; then the
+store is closed. A damaged store stops the server in the same way, and then raises `StoreCorrupt`.
 """
 
 from __future__ import annotations
@@ -90,13 +91,13 @@ from gochat.token_bucket import Buckets
 
 log = structlog.stdlib.get_logger()
 
-#: Connections that the kernel may hold until they are accepted: a reconnect storm comes at once.
+#: Connections that the kernel may queue until they are accepted: a reconnect storm arrives at once.
 BACKLOG: Final = 4096
-#: Looks for room in a full server that a network causes: at once, and per second. Each goes through
-#: all sessions, which take milliseconds where they are many; the room for a whole office is found
-#: at once.
+#: How often one network may trigger a search for a connection to close when the server is full:
+#: burst, and per second. A search visits all sessions, which takes milliseconds where there are
+#: many. The burst lets a whole office in at once.
 LOOKS: Final = (64, 10.0)
-#: Seconds in which a client may come back to a server that is closing.
+#: Seconds after which a client may reconnect to a server that is closing.
 RETRY_AFTER_CLOSING: Final = 1.0
 
 
@@ -111,14 +112,14 @@ class Server:
         self._looks: Buckets[str] = Buckets(*LOOKS, MAX_REMEMBERED)
         self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()
-        #: Set when the store is damaged; `damage` says how.
+        #: Set when the store is damaged; `damage` has the error.
         self.has_failed = trio.Event()
         self.damage: StoreCorrupt | None = None
 
     async def follow(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Follow the log until the store turns out to be damaged."""
+        """Follow the log. Returns only if the store is damaged."""
         try:
             await log_follower.follow(self._services, self.sessions, task_status=task_status)
         except StoreCorrupt as error:
@@ -127,11 +128,12 @@ class Server:
             self.has_failed.set()
 
     async def handle(self, stream: trio.SocketStream, tls: ssl.SSLContext | None = None) -> None:
-        """Serve one connection to its end, whatever happens on it."""
+        """Serve one connection until it ends, and close it."""
         address, port = peer_of(stream)
         refusal = self._services.connections.refusal(address)
         if refusal is not ErrorCode.RATE_LIMITED:
-            # First: whoever comes too often is to take nobody's place.
+            # Before making room: a peer that exceeds its budget must not close another's
+            # connection.
             try:
                 cost = CONNECTION if tls is None else HANDSHAKE
                 self._services.budgets.charge(address, None, cost)
@@ -176,7 +178,7 @@ class Server:
     async def serve_stream(
         self, stream: trio.abc.Stream, address: str, port: int | None = None
     ) -> None:
-        """Serve a connection over any stream; do the handshake first if it is TLS."""
+        """Serve a connection over any stream. Performs the handshake first if it is TLS."""
         limits = self._services.config.limits
         self._services.connections.opened(address)
         if isinstance(stream, (TlsStream, trio.SSLStream)):
@@ -222,11 +224,11 @@ class Server:
                 self._ended.set()
 
     def published(self) -> contextlib.AbstractContextManager[None]:
-        """Be known to programs of this user: :meth:`.ServerIdentity.published`."""
+        """Publish the server's key to programs of this user: :meth:`.ServerIdentity.published`."""
         return self._services.identity.published()
 
     async def drain(self) -> None:
-        """Say goodbye to everybody and wait until they are gone, for at most `drain_timeout`."""
+        """Close all sessions with `bye` and wait for their end, at most `drain_timeout` seconds."""
         with trio.move_on_after(self._services.config.limits.drain_timeout):
             for session in tuple(self.sessions):
                 session.close(
@@ -268,17 +270,17 @@ async def serve(
 ) -> None:
     """Run a server until `stop` is set; then drain and return.
 
-    Starts with the addresses that it listens on, once it accepts connections. What comes from
-    `reloads` makes it load its certificate again, for new connections. A worker
-    (:mod:`gochat.server.workers`) shares its address with others. Cancelling it ends
-    it at once: what was acknowledged is kept, but nobody is notified.
+    Calls `task_status.started` with the addresses that it listens on, once it accepts connections.
+    Each item received from `reloads` makes it reload its certificate, for new connections. A worker
+    (:mod:`gochat.server.workers`) shares its address with others. Cancelling ends it at once:
+    acknowledged messages are kept, but clients get no `bye`.
 
     Raises:
         AddressUnavailable: an address can't be listened on now.
         ConfigError: an address can't be listened on at all, or a certificate can't be used.
         StoreUnavailable: the store can't be opened now.
-        StoreCorrupt: the store is damaged; it is left as it is. While the server runs: it has
-            stopped. Starting it again would be of no use.
+        StoreCorrupt: the store is damaged, and was left as it is. If the server was running, it has
+            stopped. Restarting it does not help.
     """
     stop = trio.Event() if stop is None else stop
     certificate = Certificate(config.tls) if config.tls.cert else None
@@ -322,7 +324,7 @@ async def serve(
 
 
 async def _first_of(*events: trio.Event) -> None:
-    """Wait for one of several events."""
+    """Wait until any of several events is set."""
     async with trio.open_nursery() as nursery:
 
         async def wait(event: trio.Event) -> None:
@@ -341,9 +343,9 @@ def _advice(config: Config) -> str:
 
 @contextlib.asynccontextmanager
 async def open_server(config: Config) -> AsyncIterator[Server]:
-    """Open the store and run all that a server needs besides listeners.
+    """Open the store and run everything that a server needs except listeners.
 
-    Leaving cancels what still runs. Raises as :func:`serve` does.
+    Leaving the block cancels what still runs. Raises the same errors as :func:`serve`.
     """
     async with (
         open_store(config.store_url) as store,
@@ -430,7 +432,7 @@ async def _reload_when_asked(
 
 
 async def _refuse(stream: trio.SocketStream, code: ErrorCode, *, encrypted: bool) -> None:
-    """Say why, without waiting and without a handshake, and close."""
+    """Close a connection without a handshake; without TLS, send the reason first, within 0.1 s."""
     if not encrypted:
         if code is ErrorCode.SERVER_FULL:
             bye = Bye(reason=ByeReason.SERVER_FULL, text="the server is full", retry_after=10.0)

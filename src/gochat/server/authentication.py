@@ -1,5 +1,7 @@
-"""Coming and going: register, log in, resume, log out. What a session is sent as it arrives is in
-:mod:`gochat.server.catch_up`."""
+"""Register, log in, resume and log out.
+
+What a session is sent after its login is in :mod:`gochat.server.catch_up`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ _CAPABILITIES: Final[frozenset[str]] = frozenset(Capability)
 
 
 class Authentication:
-    """Handles the requests by which people come and go."""
+    """Handles the requests that log sessions in and out."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -64,8 +66,8 @@ class Authentication:
         session.reply(Registered(name=name, request_id=request.request_id))
 
     async def log_in(self, session: Session, request: Login) -> None:
-        """Log in by password."""
-        session.caps = _known(request.caps)  # it may want signs of life before the reply
+        """Log in with a password."""
+        session.caps = _known(request.caps)  # it may need heartbeats before the reply
         now = trio.current_time()
         session.login_failures = [t for t in session.login_failures if t > now - _MINUTE]
         if len(session.login_failures) >= self._limits.login_failures:
@@ -83,7 +85,7 @@ class Authentication:
         if not is_known and logins.is_over(origin, now):
             self._services.login_lines.check(origin)
             await session.while_there(partial(self._services.login_lines.wait, origin))
-            logins.check(account, origin, trio.current_time())  # others have tried meanwhile
+            logins.check(account, origin, trio.current_time())  # others may have tried meanwhile
         try:
             who = await accounts.log_in(request.name, request.password, session.while_there)
         except ChatError as error:
@@ -99,7 +101,7 @@ class Authentication:
             pass
 
     async def resume(self, session: Session, request: Resume) -> None:
-        """Log in by token and catch up."""
+        """Log in with a token, and catch up."""
         session.caps = _known(request.caps)
         origin = subscriber(session.address)
         who, token, is_new = await self._services.accounts.resume(request.token, origin)
@@ -108,7 +110,7 @@ class Authentication:
             await catch_up.send_missed(request.positions)
 
     async def log_out(self, session: Session, request: Logout) -> None:
-        """Leave, and revoke the token, which ends the other connections that hold it."""
+        """Log out, and revoke the token, which ends the other connections that use it."""
         assert session.identity is not None
         person, digest = session.identity.key, session.token_digest
         if digest is not None:
@@ -126,26 +128,28 @@ class Authentication:
         session.reply(LoggedOut(request_id=request.request_id))
 
     async def change_password(self, session: Session, request: ChangePassword) -> None:
-        """Set a new password; the account's other sessions end, for their tokens do.
+        """Set a new password. The account's other sessions end, because their tokens are revoked.
 
-        The reply waits for that, as long as it can take where all is well and somewhat longer.
+        The reply waits until other nodes confirm that, for somewhat longer than it takes if all is
+        well.
         """
         assert session.identity is not None
         who, revocations = session.identity, self._services.revocations
         self._services.logins.check(who.key, session.address, trio.current_time())
         try:
-            # With the new generation. Up to its sessions' end nothing must come in between.
+            # This has the new generation. Until the other sessions have ended, nothing may come
+            # between.
             session.identity = who = await self._services.accounts.change_password(
                 who, request.old, request.new, session.while_there
             )
         except ChatError as error:
             if error.code == ErrorCode.BAD_CREDENTIALS:
-                # Not for the address: who is logged in guesses at one account only.
+                # Not counted against the address: this person can guess at one account only.
                 now = trio.current_time()
                 self._services.logins.failed(who.key, session.address, now, is_known=True)
             raise
         except StoreUnavailable:
-            revocations.doubt()  # it may have been made
+            revocations.doubt()  # the change may have been committed
             raise
         session.token_digest = None
         session.note("password changed")
@@ -154,7 +158,7 @@ class Authentication:
             address = subscriber(session.address)
             token = await self._services.accounts.issue_token(who, address, is_login=True)
         except StoreUnavailable:
-            # An error would say that nothing has happened.
+            # An error would mean that nothing has happened.
             session.close(ByeReason.SESSION_REVOKED, "the password was changed: log in again")
             return
         self._hold(session, token)
@@ -168,7 +172,7 @@ class Authentication:
         )
 
     async def leave(self, session: Session) -> None:
-        """Undo the login, if there is one. If it was the account's last, everybody is notified."""
+        """Undo the login, if any. After an account's last session, the others see it go offline."""
         identity, person = session.identity, session.person
         if identity is None or person is None:
             return
@@ -180,8 +184,10 @@ class Authentication:
         self._services.revocations.left(session)
 
     def _bound(self, person: OnlinePerson) -> None:
-        """End the oldest connections of an account that has more than it may: the newest is where
-        the person is, and of those before it some may be dead."""
+        """Close an account's oldest connections beyond the limit.
+
+        The newest is where the person is, and some of the older ones may be dead.
+        """
         most = self._limits.connections_per_account
         sessions = [s for s in person.sessions if isinstance(s, Session) and not s.is_ending]
         for session in sessions[: max(0, len(sessions) - most)]:
@@ -191,7 +197,7 @@ class Authentication:
             )
 
     def _hold(self, session: Session, token: IssuedToken) -> None:
-        """Note which token a session holds."""
+        """Record which token a session holds."""
         left = self._services.accounts.valid_for(token)
         session.token_digest = token.digest
         session.token_expires, session.token_until = token.expires, trio.current_time() + left
@@ -206,10 +212,13 @@ class Authentication:
         *,
         is_new_address: bool,
     ) -> AsyncIterator[CatchUp]:
-        """Log the session in; hold its events back until what comes first is sent: by the body what
-        was missed, and then what waits for a client without the log.
+        """Log the session in, and hold its events back until it has caught up.
 
-        Raises ChatError if what was proved has been revoked meanwhile.
+        The body of the block sends what was missed; on leaving it, the messages that wait for a
+        client without the capability `log` are sent, and then the held events.
+
+        Raises:
+            ChatError: the token or the login was revoked meanwhile.
         """
         limits, is_login = self._limits, isinstance(request, Login)
         session.identity = who
@@ -221,7 +230,7 @@ class Authentication:
         catch_up = CatchUp(self._services, session, session.person)
         self._services.connections.logged_in()
         try:
-            # Now, when those who revoke can see it; see gochat.server.revocation.
+            # Only now can a revocation see this session; see gochat.server.revocation.
             await self._services.accounts.require_current(token.digest, is_login=is_login)
         except (ChatError, StoreUnavailable):
             catch_up.abandon()
@@ -257,7 +266,7 @@ class Authentication:
             await catch_up.send_waiting()
             await catch_up.finish()
         except StoreUnavailable as error:
-            # It is logged in, but what it missed can't be read: it has to come again.
+            # It is logged in, but what it missed can't be read: the client must reconnect.
             session.close(ByeReason.INTERNAL, error.public, retry_after=error.retry_after)
         finally:
             catch_up.abandon()
@@ -272,10 +281,10 @@ def _fold_or_nobody(name: str) -> NameKey:
 
 
 def _known(caps: Iterable[str]) -> frozenset[str]:
-    """The capabilities that this server knows; of the others nothing is kept."""
+    """Return the capabilities that this server knows; others are not kept."""
     return _shared(_CAPABILITIES.intersection(caps))
 
 
-@lru_cache(64)  # there are few kinds of clients, each with a great many sessions
+@lru_cache(64)  # few kinds of clients, each with a great many sessions
 def _shared(caps: frozenset[str]) -> frozenset[str]:
     return caps

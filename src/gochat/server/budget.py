@@ -1,18 +1,19 @@
-"""What each request costs, and who pays for it.
+"""What each request costs, and whose budget pays for it.
 
-Messages and all else that is written to the log have a limit of their own, and quotas
-(:mod:`.quotas`). What reads, logs in or is only passed on is paid for from a budget: each person
-has one, for all devices together, and so has each address, for all who share it, and of IPv6 each
-network of 2^72 addresses, which is what a home is commonly given. A request is let in while
-anything is left in each of them, and then costs what the table says, also where that is more: it is
-owed. What turns out to cost more is charged afterwards.
+Messages and everything else that is written to the log have a rate limit of their own, and quotas
+(:mod:`.quotas`). Requests that read, log in or are only passed on are charged to budgets. Each
+person has one, for all devices together; so has each address, for everybody who shares it; and, for
+IPv6, each network of 2^72 addresses, which is what a home is commonly assigned. A request is
+admitted while anything is left in each of them, and then costs what the table says, even if that is
+more: the remainder is owed. Extra costs that are only known afterwards are charged afterwards.
 
-Besides, each frame costs what its size takes to be understood, whatever is in it, and each refusal
-what it takes to reply: what is refused, or not even known, must not be free. That is never refused
-itself, but owed; and whoever owes is not read from until it is paid, at most for a while each time.
+In addition, each frame costs what decoding its size takes, whatever its contents, and each refusal
+what the reply takes: refused and unknown requests must not be free. These charges are never
+refused, but owed; and a session that owes is not read from until it has paid, with a maximum pause
+each time.
 
-The unit is about a millisecond of the processor. An honest client never comes near the end of a
-budget; `tests/server/test_budget.py` has what the dearest of them do.
+The unit is about a millisecond of processor time. An honest client never comes near the end of a
+budget; `tests/server/test_budget.py` has the costs of the most demanding ones.
 """
 
 from __future__ import annotations
@@ -59,11 +60,11 @@ from gochat.protocol.messages import (
 from gochat.server.limits import MAX_REMEMBERED, networks, subscriber
 from gochat.token_bucket import Buckets, TokenBucket
 
-#: What a request costs, whatever is in it. What is paid from the limit on writing costs nothing
-#: here, as long as that lasts.
+#: What a request costs, whatever its contents. Requests under the rate limit for writing cost
+#: nothing here, until they exceed it.
 COSTS: Final[Mapping[type, float]] = {
     Ping: 0.1,
-    Pong: 0.0,  # the frame
+    Pong: 0.0,  # only the frame costs
     Typing: 0.5,
     History: 1.0,
     MarkRead: 1.0,
@@ -73,7 +74,7 @@ COSTS: Final[Mapping[type, float]] = {
     Members: 4.0,
     Conversations: 5.0,
     Rooms: 5.0,
-    Away: 5.0,  # everybody is sent it
+    Away: 5.0,  # it is sent to everybody
     Logout: 5.0,
     Search: 10.0,
     Login: 10.0,
@@ -93,45 +94,45 @@ COSTS: Final[Mapping[type, float]] = {
     SetAccess: 0.0,
     SetHistory: 0.0,
 }
-#: More for each entry that a page of history may have, and for each position of a resume.
+#: Extra cost of each entry that a page of history may have, and of each position of a resume.
 PER_ENTRY: Final = 0.01
 PER_POSITION: Final = 0.02
-#: For a person to arrive: their rooms are looked up, a token is written, everybody is sent it.
+#: Cost of a login: the person's rooms are looked up, a token is written, everybody is notified.
 ARRIVING: Final = 10.0
-#: For each page that is read to catch up.
+#: Cost of each page that is read to catch up.
 PAGE: Final = 1.0
-#: For each read marker that is read to catch up.
+#: Cost of each read marker that is read to catch up.
 PER_MARKER: Final = 0.005
-#: For what is refused by the limit on writing, and for what turns out to have been granted before:
-#: that has to be looked up.
+#: Cost of a request that exceeds the rate limit for writing, and of a duplicate: both need a
+#: lookup.
 REFUSED_WRITE: Final = 1.0
-#: For each second of the processor that a search takes beyond what is paid: looking through much of
-#: the log is dear, and what everybody looks for must not be.
+#: Cost of each second of processor time of a search beyond its fixed cost: searching much of the
+#: log is expensive, but a common search must not be.
 PER_SECOND_OF_SEARCH: Final = 500.0
-#: For each frame, and more for each byte of it: brackets, of which no field is known, cost most.
+#: Cost of each frame, and of each of its bytes: brackets, in no known field, cost most to decode.
 FRAME: Final = 0.02
 PER_BYTE: Final = 0.03 / 1024
-#: For each reply that refuses something, whatever and why.
+#: Cost of each reply that refuses something, whatever the reason.
 REFUSAL: Final = 0.1
-#: What a session may owe for frames and refusals before it is charged: so not each costs a look-up.
+#: What a session may owe for frames and refusals before it is charged, to save lookups.
 UNCHARGED: Final = 0.5
-#: Seconds that a session pauses at most, each time that it is refused for its budget, or owes: long
-#: enough that refusing what it asks for costs next to nothing, and not so long that an honest
-#: client takes it for a dead server.
+#: Longest pause, in seconds, each time that a session exceeds its budget or owes: long enough that
+#: refusing its requests costs next to nothing, and short enough that an honest client doesn't
+#: consider the server dead.
 MAX_PAUSE: Final = 1.0
-#: For a connection, and with TLS.
+#: Cost of a connection, and of one with TLS.
 CONNECTION: Final = 1.0
 HANDSHAKE: Final = 3.0
 
-#: An address may have several people behind it. It has the budget of as many as it may have
-#: connections; but not all of them are busy all the time.
+#: Several people may share an address. It has the budget of as many as it may have connections,
+#: except that not all of them are busy all the time.
 BUSY_SHARE: Final = 0.25
-#: The budget of a network of IPv6 is that of so many addresses.
+#: The budget of an IPv6 network is that of this many addresses.
 PER_NETWORK: Final = 2
 
 
 class OverBudget(ChatError):
-    """Somebody's budget is used up."""
+    """A budget is used up."""
 
     def __init__(self, wait: float) -> None:
         super().__init__(
@@ -139,7 +140,7 @@ class OverBudget(ChatError):
             f"too many requests: try again in {wait:.1f} s",
             retry_after=wait,
         )
-        #: Seconds until there is something left again.
+        #: Seconds until something is left again.
         self.wait: Final = wait
 
 
@@ -154,7 +155,7 @@ def cost(request: Request) -> float:
 
 
 def scanning(seconds: float) -> float:
-    """Return what a search costs besides, for which a thread has worked for so long."""
+    """Return the extra cost of a search that took `seconds` of processor time."""
     return max(0.0, seconds * PER_SECOND_OF_SEARCH - COSTS[Search])
 
 
@@ -173,9 +174,9 @@ class Budgets:
         )
 
     def charge(self, address: str, person: NameKey | None, cost: float) -> None:
-        """Charge for what is asked for from an address, and by a person if anybody is logged in.
+        """Charge an address, and a person if one is logged in, for a request.
 
-        Raises OverBudget, and charges nothing, if one of them has nothing left.
+        Raises OverBudget, and charges nothing, if one of the budgets has nothing left.
         """
         if not cost:
             return
@@ -188,9 +189,9 @@ class Budgets:
             payer.charge(now, cost)
 
     def spend(self, address: str, person: NameKey | None, cost: float) -> float:
-        """Charge for what turned out to cost more, or was done already; it may be owed.
+        """Charge for work already done. The budgets may go into debt.
 
-        Returns the seconds until there is something left again; 0 if there is.
+        Return the seconds until something is left again; 0 if something is.
         """
         now = self._clock()
         wait = 0.0

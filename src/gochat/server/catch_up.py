@@ -1,15 +1,15 @@
-"""What a session is sent as it arrives, between `logged_in` and what is said from then on.
+"""Catch-up: what a session is sent after its login, between `logged_in` and live events.
 
-The seam. A session that resumes is sent what it missed, then what is said from now on, with no gap
-and nothing twice. So it joins the hub and notes the hub's cursor in one step; what the hub posts
-from then on is held back; what is in the log up to that cursor is read and sent; then what was
-held goes out, and the rest comes live. The rooms of somebody who was not online yet have to be
-looked up first, so each of these has a cursor of its own, noted in the step in which the hub
-begins to post it.
+A session that resumes is sent what it missed, then what is committed from now on, with no gap and
+nothing twice. So it joins the hub and records the hub's cursor in one step; events that the hub
+posts from then on are held back; the log up to that cursor is read and sent; then the held events
+are sent, and later ones are live. The rooms of a person who was not online yet must be looked up
+first, so each of these has a cursor of its own, recorded in the step in which the hub begins to
+post it.
 
-All of it goes out as fast as the peer reads. If so much is said meanwhile that it can't be held,
-it is dropped, and read from the log in a further round, up to the cursor of that moment; and so on,
-until a round was short enough. So whoever reads gets in, however slowly, and what is kept for them
+Everything is sent as fast as the peer reads. If more is committed meanwhile than can be held, it is
+dropped, and read from the log in another round, up to the cursor of that moment; and so on, until a
+round was short enough. So any client that reads catches up, however slowly, and the memory for it
 is bounded.
 """
 
@@ -41,21 +41,22 @@ from gochat.server.session import NOWHERE, Session
 NEWEST_PAGE: Final = 200
 #: Entries that are read from the log at once, and kept until the peer has read them.
 ENTRIES_AT_ONCE: Final = 100
-#: Of the messages that wait, all conversations together: what is kept, in characters, beyond one
-#: message of each.
+#: Undelivered messages in memory, of all conversations together, in characters; at least one
+#: message of each is kept.
 WAITING_KEPT: Final = 4 * 1024**2
-#: What a message takes besides its text.
+#: Size that a message counts besides its text.
 MESSAGE_SIZE: Final = 512
-#: Pages of which nothing is sent, until we look whether the peer is still there: whoever has ended
-#: only its own side of the connection still gets what it asked for.
+#: Pages read without sending anything before the peer's presence is checked. A peer that has closed
+#: only its own side still gets what it requested.
 QUIET_PAGES: Final = 8
 
 
 class CatchUp:
-    """Sends a session what it missed. Made in the step in which the session joined the hub, of
-    which it has all events from then on.
+    """Sends a session what it missed.
 
-    All but :meth:`abandon` wait for the peer to read, and for the store: they raise
+    Create it in the step in which the session joins the hub; it holds all events from then on.
+
+    All methods but :meth:`abandon` wait for the peer to read, and for the store; they raise
     StoreUnavailable.
     """
 
@@ -69,30 +70,34 @@ class CatchUp:
         self._person = person
         self._receipts = session.receipts
         self._held = _Held(self._limits.mailbox_bytes)
-        #: The session has all events from this cursor on; of a room from its own.
+        #: The session has all events from this cursor on; those of a room from the room's own
+        #: cursor.
         self._as_of = services.hub.cursor
         self._rooms: dict[ConversationKey, Cursor] = dict.fromkeys(person.rooms, self._as_of)
-        #: The person's, with their floors.
+        #: The person's conversations, with their floors.
         self._conversations: dict[ConversationKey, int] = {}
-        #: Private conversations that a client without the log has been sent, and up to where.
+        #: Private conversations sent to a client without the capability `log`, and up to which seq.
         self._sent: dict[ConversationKey, int] = {}
         self._all_markers: dict[ConversationKey, tuple[int, int]] | None = None
-        #: What was posted before the last page, and pages that were read since.
+        #: The position posted before the last page, and pages read since it changed.
         self._posted = self._quiet_pages = 0
         session.events = self._held
 
     async def load_rooms(self) -> None:
-        """Look up the person's rooms, and follow them. Comes first."""
+        """Look up the person's rooms, and subscribe to them. Call this first."""
         generation = -1
-        while generation != self._person.generation:  # changed while we read: read again
+        while generation != self._person.generation:  # changed while reading: read again
             generation = self._person.generation
             self._conversations = await self._store.conversation_keys(self._person.key)
         self._hub.enter(self._person, self._conversations)
         self._rooms = dict(self._person.rooms) | self._rooms
 
     async def send_missed(self, positions: Sequence[Position]) -> None:
-        """Send what a client missed since its positions, of which the last one of each conversation
-        counts; nothing of those that can't be read, of which the log is not even asked."""
+        """Send what a client missed since its positions.
+
+        If a conversation has several positions, the last one counts. Conversations that the person
+        can't read are skipped without asking the log.
+        """
         last: dict[ConversationKey, Position] = {}
         for position in positions:
             with suppress(ChatError):
@@ -107,13 +112,14 @@ class CatchUp:
         as_of = self._rooms.get(key, self._person.rooms.get(key, self._as_of))
         page = await self._page(key, position.seq, as_of)
         if not page.is_inside:
-            return  # removed, and this node has not read so far
+            return  # removed, but this node has not read that far
         if page.epoch == position.epoch and position.seq > page.head:
             await self._check_not_behind(key, position)
         recovered = (
             page.epoch == position.epoch
             and 0 <= page.head - position.seq <= self._limits.resume_max
-            # What is hidden by now, for they have joined again, is not what they have.
+            # If the person has joined again, entries before the floor are hidden: don't continue
+            # them.
             and position.seq >= page.floor
             # A store may keep only the newest entries.
             and (not page.entries or page.entries[0].seq == position.seq + 1)
@@ -121,7 +127,7 @@ class CatchUp:
         if not recovered:
             after = max(0, page.head - NEWEST_PAGE)
             if self._receipts is not None and conversations.is_private(key):
-                after = min(after, (await self._marker(key))[0])  # all that waits is in it
+                after = min(after, (await self._marker(key))[0])  # includes all unread messages
             page = await self._page(key, after, as_of)
         first = page.entries[0].seq if page.entries else page.head + 1
         self._session.reply(
@@ -136,8 +142,10 @@ class CatchUp:
         await self._send_on(key, page, as_of)
 
     async def send_waiting(self) -> None:
-        """Send a client without the log all private messages of others that it was not sent and
-        the person has not read, the oldest first; nothing to one with the log."""
+        """Send a client without the capability `log` its unread private messages, oldest first.
+
+        They are those of others that it was not sent yet. Does nothing for a client with `log`.
+        """
         if self._receipts is None:
             return
         queue: list[tuple[int, ConversationKey, deque[Message], int, int]] = []
@@ -174,10 +182,10 @@ class CatchUp:
                 await read_on(key, read_to)
 
     async def finish(self) -> None:
-        """Send what was said meanwhile; from then on the session has its events by itself.
+        """Send what was held; from then on the session gets its events directly.
 
-        A session that is about to end, for the log was interrupted, is sent nothing of what was
-        held: it may be behind a gap.
+        If the session is closing because reading the log failed, it is sent none of the held
+        events: they may follow a gap.
         """
         while self._session.events is self._held:
             if frames := self._held.take():
@@ -190,12 +198,12 @@ class CatchUp:
                 self._session.release_receipts()
 
     def abandon(self) -> None:
-        """Drop what is held, unless the session has it: it is after a gap."""
+        """Drop what is held, unless the session has it already: it would follow a gap."""
         if self._session.events is self._held:
             self._session.events = NOWHERE
 
     async def _send_dropped(self) -> None:
-        """Send what was said since the session has events, and hold what is said from now on."""
+        """Send what the log has from the last cursor to the hub's, and hold later events."""
         since, rooms = self._as_of, self._rooms
         self._as_of = self._hub.cursor
         self._rooms = dict.fromkeys(self._person.rooms, self._as_of)
@@ -213,8 +221,10 @@ class CatchUp:
             await self._send_on(key, page, self._as_of)
 
     async def _send_on(self, key: ConversationKey, page: Page, as_of: Cursor) -> None:
-        """Send the entries of a page and all after it up to `as_of`; in a room that is no longer
-        the person's up to the entry that says so."""
+        """Send the entries of a page and all later ones up to `as_of`.
+
+        In a room that the person has left or was removed from, stop after the entry that says so.
+        """
         while page.entries:
             for entry in page.entries:
                 if self._session.wants_log or entry.kind == "text":
@@ -231,7 +241,7 @@ class CatchUp:
             page = await self._page(key, last, as_of)
 
     async def _page(self, key: ConversationKey, after: int, as_of: Cursor) -> Page:
-        """Read a page, unless nobody is there any more to be sent it."""
+        """Read a page, unless the peer has left."""
         await self._pay(PAGE)
         return await self._store.page(
             key, viewer=self._person.key, after=after, limit=ENTRIES_AT_ONCE, as_of=as_of
@@ -245,9 +255,9 @@ class CatchUp:
         )
 
     async def _pay(self, cost: float) -> None:
-        """Pay for what is to be read, as soon as nothing is owed; end, if nobody is there any more.
+        """Wait until the budget allows a read, and charge it; end the session if the peer has left.
 
-        While there is something to write, writing it shows that the peer has gone.
+        While there is something to write, writing it shows that the peer has left.
         """
         await self._session.require_peer()
         posted = self._session.outlet.posted
@@ -270,7 +280,7 @@ class CatchUp:
         return self._all_markers.get(key, (0, 0))
 
     async def _markers_of_all(self) -> dict[ConversationKey, tuple[int, int]]:
-        """Return that of each private conversation that the person had as they arrived."""
+        """Return the markers of all private conversations that the person had at login."""
         await self._pay(PAGE + len(self._conversations) * PER_MARKER)
         markers = await self._store.private_markers(self._person.key)
         return {
@@ -280,24 +290,24 @@ class CatchUp:
         }
 
     async def _check_not_behind(self, key: ConversationKey, position: Position) -> None:
-        """Raise StoreUnavailable if the client, at another node, was sent what is yet to come here.
+        """Raise StoreUnavailable if the client has read further, at another node, than this node.
 
-        It would be told that its history is over, or be sent it twice.
+        Otherwise the client would be sent a new history, or the same entries twice.
         """
         newest = await self._store.page(key, viewer=self._person.key, limit=1)
         if newest.epoch == position.epoch and position.seq <= newest.head:
             raise StoreUnavailable("this node has not read as far as the client")
 
     def _may_read(self, key: ConversationKey) -> bool:
-        if conversations.is_private(key):  # it is there from its first message on
+        if conversations.is_private(key):  # exists from its first message on
             return key in self._conversations
         return key == LOBBY_KEY or key in self._person.rooms
 
 
 class _Held:
-    """Takes a session's events in place of its outlet, until they may go out.
+    """Holds a session's events in place of its outlet, until they may be sent.
 
-    If there are more than fit, it drops them all, and has overflowed.
+    If they exceed the bound, it drops all of them and has overflowed.
     """
 
     is_behind = True
@@ -306,7 +316,7 @@ class _Held:
         self.has_overflowed = False
         self._frames: deque[bytes] = deque()
         self._max_bytes = max_bytes
-        self._size = 0  # in the measure of a mailbox
+        self._size = 0  # with overhead, as in a mailbox
 
     def post(self, frames: bytes) -> None:
         """Hold frames."""
@@ -322,7 +332,7 @@ class _Held:
     send = post
 
     def take(self) -> bytes:
-        """Remove and return the oldest frames; empty if there are none."""
+        """Remove and return the oldest frames; b"" if there are none."""
         if not self._frames:
             return b""
         frames = self._frames.popleft()
@@ -330,20 +340,20 @@ class _Held:
         return frames
 
     def begin_again(self) -> None:
-        """Hold what comes from here on."""
+        """Hold events again, after an overflow."""
         self.has_overflowed = False
         self._size = 0
 
 
 def _removes(entry: Message, person: NameKey) -> bool:
-    """True if somebody is no longer in a room after this entry."""
+    """Return True if the entry removes the person from the room."""
     return (entry.kind == "leave" and names.known(entry.from_) == person) or (
         entry.kind == "kick" and names.known(entry.text) == person
     )
 
 
 def _fitting(messages: Sequence[Message], size: int) -> deque[Message]:
-    """Return the first messages, as many as have the size; at least one, if there are any."""
+    """Return as many of the first messages as fit into `size` characters; at least one, if any."""
     kept: deque[Message] = deque()
     for message in messages:
         size -= len(message.text) + MESSAGE_SIZE

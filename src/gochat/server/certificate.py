@@ -1,4 +1,4 @@
-"""The server's certificate: loaded at the start, and again when it has been renewed."""
+"""The server's certificate: loaded at the start, and again after it was renewed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from gochat.errors import ConfigError
 
 log = structlog.stdlib.get_logger()
 
-#: A certificate that has less left was not renewed: that is usually done 30 days before its end.
+#: Remaining validity below which to warn: certificates are usually renewed 30 days before they
+#: expire.
 RENEWED_BEFORE: Final = timedelta(days=14)
-#: Seconds between two looks at the date.
+#: Seconds between two checks of the date.
 LOOK_EVERY: Final = 24 * 3600.0
 
 _PEM: Final = re.compile(
@@ -32,10 +33,10 @@ _TIMES: Final = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
 
 
 class Certificate:
-    """A certificate chain with its key, as they were when last loaded.
+    """A certificate chain with its key, as last loaded.
 
-    `context` is for new connections; those that exist keep what they began with. `expires` is None
-    where the certificate can't be understood, although OpenSSL takes it.
+    `context` is for new connections; existing ones keep theirs. `expires` is None if the date can't
+    be parsed, although OpenSSL accepts the certificate.
     """
 
     def __init__(self, tls: Tls, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -45,9 +46,9 @@ class Certificate:
         self.context, self.expires = _load(tls)
 
     def reload(self) -> None:
-        """Load both files again. If they can't be used, the server goes on with those it has.
+        """Load both files again. If they can't be used, keep the current ones.
 
-        So it does if the certificate has expired and the one that it has expires later.
+        Also keep them if the new certificate has expired and the current one expires later.
         """
         try:
             context, expires = _load(self._tls)
@@ -67,7 +68,7 @@ class Certificate:
             self.log("certificate reloaded")
 
     def log(self, event: str) -> None:
-        """Log an event of this certificate, with when it expires; and a warning if that is soon."""
+        """Log an event of this certificate, with its expiry; and a warning if that is soon."""
         expires = None if self.expires is None else f"{self.expires:%Y-%m-%dT%H:%M:%SZ}"
         log.info(event, path=self._tls.cert, expires=expires)
         self._warn()
@@ -94,7 +95,7 @@ def _load(tls: Tls) -> tuple[ssl.SSLContext, datetime | None]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
 
-    def refuse() -> NoReturn:  # instead of a prompt, at which the server would stand still
+    def refuse() -> NoReturn:  # instead of a prompt, which would block the server
         raise ConfigError(
             f"tls.key {tls.key or tls.cert!r} has a passphrase: store it without one, "
             "as `openssl pkey -in KEY -out NEW` does"
@@ -113,7 +114,7 @@ def _load(tls: Tls) -> tuple[ssl.SSLContext, datetime | None]:
 
 
 def _read(key: str, path: str) -> str:
-    """Return a file's text. Of one that can't be read, OpenSSL does not say which it is."""
+    """Return a file's text. OpenSSL's error would not say which file can't be read."""
     try:
         return Path(path).read_text(encoding="ascii", errors="replace")
     except OSError as error:
@@ -122,9 +123,9 @@ def _read(key: str, path: str) -> str:
 
 
 def _expiry(pem: str) -> datetime | None:
-    """Return when the first certificate of a file ends.
+    """Return when the first certificate of a file expires; None if that can't be parsed.
 
-    `ssl` tells that only of a peer's certificate that it has verified.
+    `ssl` returns that only for a peer's verified certificate.
     """
     found = _PEM.search(pem)
     if found is None:
@@ -137,7 +138,7 @@ def _expiry(pem: str) -> datetime | None:
         for _ in ("serial number", "signature algorithm", "issuer"):
             fields.skip()
         validity = fields.enter()
-        validity.skip()  # from when on it is valid
+        validity.skip()  # the start of its validity
         text = validity.content.decode("ascii")
         return datetime.strptime(text, _TIMES[validity.tag]).replace(tzinfo=UTC)
     except (LookupError, ValueError):
@@ -145,7 +146,7 @@ def _expiry(pem: str) -> datetime | None:
 
 
 class _Der:
-    """Reads a sequence of DER values. Raises LookupError or ValueError where it is none."""
+    """Reads a sequence of DER values. Raises LookupError or ValueError if it is invalid."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -160,7 +161,7 @@ class _Der:
         return self._data[start:end]
 
     def enter(self) -> _Der:
-        """Return a reader of what the next value consists of."""
+        """Return a reader of the next value's contents."""
         return _Der(self.content)
 
     def skip(self) -> None:
@@ -168,7 +169,7 @@ class _Der:
 
     def _bounds(self) -> tuple[int, int]:
         size, start = self._data[1], 2
-        if size & 0x80:  # the length's own length
+        if size & 0x80:  # long form: the length of the length
             start += size & 0x7F
             size = int.from_bytes(self._data[2:start], "big")
         return start, start + size

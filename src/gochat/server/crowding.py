@@ -1,12 +1,12 @@
-"""Whose connection ends, when there are so many that somebody else finds no room.
+"""Choose the connection to close when the server is full and another one arrives.
 
-Whoever connects from a network of which fewer wait than of another takes the place of the one that
-has waited there for longest. So a crowd that never logs in, from however many addresses of one
-network, keeps out nobody but others of its own; and the more networks it comes from, the sooner
-each of its connections has to go.
+Among connections that are not logged in, a new one from a network with fewer of them replaces the
+oldest one of the network with the most. So a crowd that never logs in, from however many addresses
+of one network, keeps out only others of its own network; and the more networks it comes from, the
+sooner each of its connections must go.
 
-When the server is full of connections that are logged in, a few strangers may still come in, or
-whoever holds enough of them could keep everybody else out. For these strangers, an account with
+When the server is full of connections that are logged in, a few strangers may still come in, or a
+person who holds enough of them could keep everybody else out. For these strangers, an account with
 more connections than a person needs makes room, or a network with more than half of all.
 """
 
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
 DEVICES: Final = 4
 #: Connections that a network keeps: as many as an office or a school has.
 OFFICE: Final = 64
-#: The part of all connections up to which strangers come in for whom others must leave: these can
-#: be no more, so a crowd that doesn't log in takes no more from those who have.
+#: The part of all connections that may be strangers for whom others were closed. It bounds what a
+#: crowd that doesn't log in takes from those who have.
 STRANGERS: Final = 1 / 16
 
 
 class Stranger(Protocol):
-    """A connection on which nobody has logged in, and that the server has nothing to do for."""
+    """A connection on which nobody is logged in, and for which the server is not working."""
 
     @property
     def address(self) -> str:
-        """Where it comes from."""
+        """The peer's address."""
 
     @property
     def began(self) -> float:
-        """Since when it is there."""
+        """When it connected, in seconds of the Trio clock."""
 
     def make_room(self) -> None:
-        """End at once."""
+        """Close it at once."""
 
 
 class Handshake:
-    """A connection that is still agreeing on keys."""
+    """A connection during its TLS handshake."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -56,12 +56,15 @@ class Handshake:
         self.scope = trio.CancelScope()
 
     def make_room(self) -> None:
-        """End at once."""
+        """Close it at once."""
         self.scope.cancel()
 
 
 def make_room(strangers: Iterable[Stranger], address: str) -> bool:
-    """End a stranger's connection for one from `address`; False where that would not be fair."""
+    """Close a stranger's connection to make room for one from `address`.
+
+    Return False, and close none, if that would not be fair.
+    """
     by_age = sorted(strangers, key=lambda stranger: stranger.began)
     crowds = Counter(network(stranger.address) for stranger in by_age)
     if not crowds:
@@ -76,8 +79,10 @@ def make_room(strangers: Iterable[Stranger], address: str) -> bool:
 def choose(
     members: Iterable[Session], connections: ConnectionLimiter, address: str
 ) -> Session | None:
-    """Return which of the sessions that are logged in is to end for a connection from `address`;
-    None where that would not be fair."""
+    """Return the logged-in session to close for a connection from `address`.
+
+    None if closing one would not be fair.
+    """
     if connections.anonymous >= max(1, connections.most * STRANGERS):
         return None
     staying = [member for member in members if not member.is_ending]

@@ -1,10 +1,10 @@
-"""Time limits of all sessions, watched by one task.
+"""Deadlines of all sessions, checked by one task.
 
-A timer for each session would cost a task or a scope for each; looking at all of them once a
-second costs less than one broadcast, and no deadline here needs to be more exact.
+A timer for each session would cost a task or a scope for each; visiting all of them once a second
+costs less than one broadcast, and no deadline here needs to be more exact.
 
-What is measured is the silence of the peer: no deadline runs while the session does what it was
-asked to, nor while the server itself was held up.
+A deadline measures the silence of the peer: none runs while the session handles a request, nor
+while the server itself was held up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gochat.protocol.codec import encode
 from gochat.protocol.messages import ByeReason, Capability, Ping
 from gochat.server.session import RETRY_AFTER, Session
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 LOOK_EVERY = 1.0
 #: Heartbeats are spread over this part of their interval, so that they don't come in waves.
 JITTER = 0.2
@@ -33,15 +33,15 @@ def _spread() -> float:
 
 
 async def watch(sessions: Collection[Session], limits: Limits) -> NoReturn:
-    """Look at all sessions every second, for ever."""
+    """Check all sessions once a second, more often if a timeout is short. Runs for ever."""
     interval = min(LOOK_EVERY, limits.frame_timeout / 4, limits.anonymous_timeout / 4)
     was_late = False
     while True:
         due = trio.current_time() + interval
         await trio.sleep_until(due)
         now = trio.current_time()
-        # A process that was stopped, or had no processor, has not read what has arrived: first
-        # that. But once only, or a server that is always late would never close anything.
+        # A process that was stopped, or had no processor time, must first read what has arrived.
+        # But only once in a row, or a server that is always late would never close anything.
         was_late = now - due > interval and not was_late
         if was_late:
             continue
@@ -69,7 +69,7 @@ def check(session: Session, limits: Limits, now: float) -> None:
 
 
 def _show_life(session: Session, since: float, limits: Limits, now: float) -> None:
-    """Ping a client that has long waited for a reply, so that it doesn't take us for dead."""
+    """Ping a client that has long waited for a reply, to show that the server is alive."""
     if session.pinged is not None:
         since = max(since, session.pinged)
     if Capability.HEARTBEAT in session.caps and now - since > limits.heartbeat_interval * _spread():

@@ -1,30 +1,30 @@
-"""From mailboxes to sockets: one write per session per pass, and no task while nothing waits.
+"""Delivery from mailboxes to sockets: one write per session per pass, and usually no task.
 
-A pass is whatever posts to many sessions at once: a commit's entries, a tick of presence, the
-replies to what one read brought. Each ends with :meth:`Delivery.flush`, which hands every session
-all that waits for it in a single write. So the busier the server, the more goes into each write.
-What is the last of a pass anyway goes out as it is posted (:meth:`Outlet.send`).
+A pass is everything that is posted to many sessions at once: the entries of a commit, a tick of
+presence, the replies to one read. Each ends with :meth:`Delivery.flush`, which writes everything
+queued for a session in a single write. So the busier the server, the more goes into each write. The
+last frames of a pass are written as they are posted (:meth:`Outlet.send`).
 
-Three ways out, one interface (:class:`Outlet`):
+One interface, :class:`Outlet`, has three implementations:
 
-- :class:`SocketOutlet` writes straight to a non-blocking socket's descriptor. While the socket
-  takes everything, delivering to a session switches no task and starts none.
-- :class:`EncryptedOutlet` does so with what has been encrypted, as few records as it takes.
+- :class:`SocketOutlet` writes directly to a non-blocking socket's descriptor. While the socket
+  takes everything, delivering to a session starts no task and needs no task switch.
+- :class:`EncryptedOutlet` does the same with encrypted bytes, in as few records as possible.
 - :class:`StreamOutlet` sends over any Trio stream (where there are no descriptors), from a task.
 
-Either has a task of its own only while something waits that its peer has not taken. Only one of
-flush and that task writes at a time, so frames are never torn or interleaved.
+An outlet has a task of its own only while the peer has not taken everything. Either that task
+writes or flush does, never both, so frames are never torn or interleaved.
 
-Slow readers. A session is evicted when (1) its mailbox is full, although its peer had time to read
-and its socket has been tried again, or (2) nothing could be written for `stall` seconds. Then what
-waits for it is dropped, `on_evict` is called, and its connection is to be closed; nobody else has
-waited for it. Within one pass nobody can read. So a pass that finds an outlet with nothing left to
-write may put more into its mailbox than the bound; what is put is shared by all whom it concerns.
-All that is kept for a session is in its mailbox, so the mailbox's bound, and one pass, is the
-bound; what is encrypted, or a stream's task, is one piece besides.
+Slow consumers: a session is evicted when (1) its mailbox is full, although its peer had time to
+read and its socket was tried again, or (2) nothing could be written for `stall` seconds. Then the
+mailbox is emptied, `on_evict` is called, and the connection is to be closed. Nobody else has waited
+for it. Within one pass no peer can read. So if an outlet has nothing left to write, one pass may
+put more into its mailbox than the bound; those bytes are shared by all receivers. Everything queued
+for a session is in its mailbox, so the memory for a session is at most the mailbox's bound and one
+pass, plus one piece that is encrypted or held by a stream's task.
 
-Who can wait for the peer, does: an outlet :attr:`~Outlet.is_behind` long before its mailbox is
-full, and :meth:`~Outlet.drain` waits until all is written.
+Back-pressure: an outlet :attr:`~Outlet.is_behind` long before its mailbox is full, and
+:meth:`~Outlet.drain` waits until everything is written. Anything that can wait for the peer does.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from gochat.server.mailbox import MAX_BYTES, Mailbox, MailboxFull
 
 log = structlog.stdlib.get_logger()
 
-#: Bytes that a stream is given at once: a TLS record. The peer has `stall` seconds for each, so
-#: that one that is slow, but reads, is not taken for one that is stuck.
+#: Bytes that a stream is given at once: a TLS record. The peer has `stall` seconds for each, so a
+#: peer that reads slowly is not taken for one that is stuck.
 PIECE: Final = 16 * 1024
 #: Bytes that are encrypted at once: some records, about as much as a socket takes.
 BATCH: Final = 64 * 1024
-#: Bytes that are written at once: joined they are a copy, which should not be of a whole mailbox
-#: each time that a socket takes a little.
+#: Bytes that are written at once. Joining them copies them, and a socket that takes a little at a
+#: time should not cause a copy of the whole mailbox each time.
 WRITE_AT_ONCE: Final = 256 * 1024
 #: A peer that takes nothing for this long (seconds) is gone or hopelessly slow.
 WRITE_STALL: Final = 10.0
-#: The part of a mailbox that may be filled by those who could wait instead. The rest is for what
-#: comes without asking; and a frame of the greatest size fits, for a mailbox holds four of them.
+#: The part of a mailbox (1/SHARE) that senders who can wait may fill. The remainder is for events
+#: that come unasked. A frame of the maximum size fits, because a mailbox holds four of them.
 SHARE: Final = 4
 
 
@@ -75,25 +75,27 @@ class Delivery:
         self._dirty[outlet] = None
 
     def unmark(self, outlet: Outlet) -> None:
-        """Undo :meth:`mark`, for one that was written by itself or is closed: a server where nobody
-        says anything has no other flush, and would keep it for ever."""
+        """Undo :meth:`mark`, for an outlet that was flushed separately or is closed.
+
+        An idle server has no other flush, and would keep the outlet for ever.
+        """
         self._dirty.pop(outlet, None)
 
     def start(self, outlet: Outlet) -> None:
-        """Run the task that writes what the outlet's peer has not taken."""
+        """Start the task that writes what the outlet's peer has not taken."""
         self._nursery.start_soon(outlet.write_remaining)
 
 
 @contextlib.asynccontextmanager
 async def open_delivery() -> AsyncIterator[Delivery]:
-    """Open a delivery; leaving cancels what is still being written."""
+    """Open a delivery. Leaving the block cancels what is still being written."""
     async with trio.open_nursery() as nursery:
         yield Delivery(nursery)
         nursery.cancel_scope.cancel()
 
 
 class Outlet(abc.ABC):
-    """The way out to one session: a mailbox, and what empties it."""
+    """The sending side of one session: a mailbox, and the code that empties it."""
 
     __slots__ = (
         "_delivery",
@@ -122,50 +124,50 @@ class Outlet(abc.ABC):
         self._mailbox = Mailbox(max_bytes)
         self._high_water = max_bytes // SHARE
         self._stall = stall
-        self._is_writing = False  # a task is at it: flush leaves the mailbox to it
+        self._is_writing = False  # a task writes: flush leaves the mailbox to it
         self._is_open = True
         self._is_sealed = False
-        self._taken = 0  # bytes that have gone through the mailbox, or past it
+        self._taken = 0  # bytes that have left the mailbox, or bypassed it
         self._drained: trio.Event | None = None
-        #: Called when some of what has waited for the peer is written.
+        #: Called when bytes that had to wait for the peer are written.
         self.on_progress: Callable[[], None] | None = None
 
     @property
     def backlog(self) -> int:
-        """What waits in the mailbox, in the measure by which it is full."""
+        """Bytes in the mailbox, with overhead, as its bound counts them."""
         return self._mailbox.size
 
     @property
     def is_open(self) -> bool:
-        """False when what is posted is dropped."""
+        """False if what is posted is dropped."""
         return self._is_open and not self._is_sealed
 
     @property
     def is_closed(self) -> bool:
-        """True if something that was posted was dropped, or may have been."""
+        """True if posted bytes were dropped, or may have been."""
         return not self._is_open
 
     @property
     def posted(self) -> int:
-        """Bytes that were ever posted."""
+        """Total bytes posted."""
         return self._taken + self._mailbox.length
 
     @property
     def written(self) -> int:
-        """Those of them that the system has been given to send."""
+        """Total bytes passed to the system for sending."""
         return self._taken
 
     @property
     def is_behind(self) -> bool:
-        """True while so much waits that whatever can wait for the peer should."""
+        """True while so much is queued that anything that can wait for the peer should."""
         return self._mailbox.size > self._high_water
 
     def post(self, frames: bytes) -> None:
-        """Put whole frames into the mailbox; they go out at the next flush, in order.
+        """Put whole frames into the mailbox. They are written at the next flush, in order.
 
-        Never blocks and never raises. A mailbox that is full is written first, as far as the peer
-        takes it; where that doesn't help, and it was not empty before this pass, the session is
-        evicted. What is posted to one that is evicted, sealed or closed is dropped.
+        Never blocks and never raises. If the mailbox is full, what the peer takes is written first;
+        if that doesn't help, and the mailbox was not empty before this pass, the session is
+        evicted. Frames posted to an outlet that is evicted, sealed or closed are dropped.
         """
         if not frames or self._is_sealed or not self._is_open:
             return
@@ -186,26 +188,29 @@ class Outlet(abc.ABC):
         return self._is_open
 
     def send(self, frames: bytes) -> None:
-        """As :meth:`post`, for the last that a pass has for this session: where nothing waits, it
-        may go out at once. The pass ends with a flush all the same."""
+        """Post the last frames that a pass has for this session, as :meth:`post`.
+
+        If nothing is queued, they may bypass the mailbox and be written at once. The pass must
+        still end with a flush.
+        """
         self.post(frames)
 
     def flush(self) -> None:
-        """Write what waits, by itself and not with all others: the replies to a request."""
+        """Write this outlet now, for replies, instead of at :meth:`Delivery.flush`."""
         self._delivery.unmark(self)
         self.write()
 
     def write(self) -> None:
-        """Write what waits as far as the peer takes it at once; a task does the rest."""
+        """Write as much as the peer takes at once; a task writes the remainder."""
         if self._is_writing or not self._mailbox.size:
             return
         if not self._write_now():
             self._is_writing = True
-            self._mailbox.accept()  # what one pass has put beyond the bound
+            self._mailbox.accept()  # accept what one pass has put beyond the bound
             self._delivery.start(self)
 
     async def drain(self) -> None:
-        """Write all that was posted, and wait until that is done or the outlet is closed."""
+        """Write everything posted, and wait until that is done or the outlet is closed."""
         self.flush()
         while self._is_open and self._is_writing:
             if self._drained is None:
@@ -213,14 +218,14 @@ class Outlet(abc.ABC):
             await self._drained.wait()
 
     async def write_remaining(self) -> None:
-        """The task: write until nothing waits. Started by flush, one at a time."""
+        """Write until nothing is queued. The outlet's only task, started by :meth:`write`."""
         try:
             await self._write_remaining()
         except trio.TooSlowError:
             self.evict()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             self.close()  # the peer is gone, which the session's reader notices, too
-        except Exception:  # a bug, but then of one connection: here, it would end the server
+        except Exception:  # a bug: it must end this connection, not the server
             log.exception("write failed")
             self.evict()
         finally:
@@ -228,17 +233,17 @@ class Outlet(abc.ABC):
             self._wake()
 
     def evict(self) -> None:
-        """Drop what waits and notify the session's owner, once."""
+        """Drop what is queued and call `on_evict`, once."""
         if self._is_open:
             self.close()
             self._on_evict()
 
     def seal(self) -> None:
-        """Take nothing more; what waits still goes out."""
+        """Accept nothing more; what is queued is still written."""
         self._is_sealed = True
 
     def close(self) -> None:
-        """Drop what waits; post and flush do nothing from here on. The connection stays open."""
+        """Drop what is queued, and ignore later posts and flushes. The connection stays open."""
         self._is_open = False
         self._mailbox.take()
         self._delivery.unmark(self)
@@ -255,19 +260,19 @@ class Outlet(abc.ABC):
 
     @abc.abstractmethod
     def _write_now(self) -> bool:
-        """Write what waits without blocking; return False if something is left to write."""
+        """Write what is queued without blocking; return False if something is left to write."""
 
     @abc.abstractmethod
     async def _write_remaining(self) -> None:
-        """Write until nothing waits. Raises TooSlowError if the peer takes nothing in time."""
+        """Write until nothing is queued. Raises TooSlowError if the peer takes nothing in time."""
 
     @abc.abstractmethod
     def last_word(self, frame: bytes) -> None:
-        """Try to write `frame` at once, if the peer can still make sense of it."""
+        """Try to write `frame` at once, if the peer can still decode it."""
 
 
 class SocketOutlet(Outlet):
-    """Writes straight to the descriptor of a non-blocking stream socket."""
+    """Writes directly to the descriptor of a non-blocking stream socket."""
 
     __slots__ = ("_fd", "_is_mid_frame")
 
@@ -276,11 +281,14 @@ class SocketOutlet(Outlet):
                  stall: float = WRITE_STALL) -> None:  # fmt: skip
         super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
         self._fd = fd
-        self._is_mid_frame = False  # the last write may have ended inside of one
+        self._is_mid_frame = False  # the last write may have ended inside a frame
 
     def send(self, frames: bytes) -> None:
-        """As :meth:`Outlet.send`. Where nothing waits, the mailbox is not even touched: that was a
-        tenth of what a message to 1,000 costs, and most of its delay above a bare loop's."""
+        """Implement :meth:`Outlet.send`. If nothing is queued, bypass the mailbox.
+
+        Going through it took a tenth of the cost of a message to 1,000 receivers, and most of its
+        delay beyond that of a bare loop.
+        """
         if (
             self._mailbox.size
             or self._is_writing
@@ -321,7 +329,7 @@ class SocketOutlet(Outlet):
         return True
 
     async def _write_remaining(self) -> None:
-        while self._mailbox.size:  # none once it is closed: then the descriptor may be another's
+        while self._mailbox.size:  # empty once closed: then the descriptor may have been reused
             with trio.fail_after(self._stall):
                 await trio.lowlevel.wait_writable(self._fd)
             if self._mailbox.size:
@@ -329,17 +337,17 @@ class SocketOutlet(Outlet):
                 self._note_progress()
 
     def last_word(self, frame: bytes) -> None:
-        """Try to write `frame` at once, unless the peer is in the middle of another."""
+        """Try to write `frame` at once, unless the last write ended inside a frame."""
         if not self._is_mid_frame:
             with contextlib.suppress(OSError):
                 os.write(self._fd, frame)
 
 
 class EncryptedOutlet(Outlet):
-    """Writes what `encrypt` makes of the frames to the descriptor of a non-blocking socket.
+    """Encrypts frames with `encrypt` and writes them to the descriptor of a non-blocking socket.
 
-    What is encrypted has its place in the stream and can't be dropped alone, so no more of it is
-    made than the socket takes, and a piece.
+    Encrypted bytes have their position in the stream and can't be dropped separately. So it
+    encrypts no more than the socket takes, and one batch.
     """
 
     __slots__ = ("_encrypt", "_fd", "_is_torn", "_records")
@@ -351,16 +359,19 @@ class EncryptedOutlet(Outlet):
         self._fd = fd
         self._encrypt = encrypt
         self._records = b""  # encrypted, and not yet taken by the socket
-        self._is_torn = False  # records were dropped: the peer can't make sense of more
+        self._is_torn = False  # records were dropped: the peer can't decode more
 
     @property
     def written(self) -> int:
-        """As :attr:`Outlet.written`. Records are longer than what is in them, so this is less than
-        what was written, rather than more."""
+        """Implement :attr:`Outlet.written`.
+
+        Records are longer than their contents, so this is never more than what was written, and may
+        be less.
+        """
         return self._taken - len(self._records)
 
     def close(self) -> None:
-        """As :meth:`Outlet.close`."""
+        """Implement :meth:`Outlet.close`."""
         self._is_torn = self._is_torn or bool(self._records)
         self._taken -= len(self._records)
         self._records = b""
@@ -378,7 +389,7 @@ class EncryptedOutlet(Outlet):
                     return False
         except BlockingIOError:
             return False
-        except OSError:  # ssl.SSLError is one, too
+        except OSError:  # including ssl.SSLError
             self.close()
         return True
 
@@ -406,11 +417,11 @@ class StreamOutlet(Outlet):
                  stall: float = WRITE_STALL) -> None:  # fmt: skip
         super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
         self._stream = stream
-        self._unsent = 0  # of what was taken
+        self._unsent = 0  # of the bytes taken from the mailbox
 
     @property
     def written(self) -> int:
-        """As :attr:`Outlet.written`."""
+        """Implement :attr:`Outlet.written`."""
         return self._taken - self._unsent
 
     def _write_now(self) -> bool:
@@ -430,4 +441,4 @@ class StreamOutlet(Outlet):
                     return
 
     def last_word(self, frame: bytes) -> None:
-        """Nothing: a stream can't be written without waiting."""
+        """Do nothing: a stream can't be written without waiting."""

@@ -1,5 +1,7 @@
-"""Requests to replies. One method for each kind, one `match` that finds it. Those that read are in
-:mod:`.reading`, those that write to the log in :mod:`.writing`."""
+"""Map each request to its handler with one `match`.
+
+Requests that read are in :mod:`.reading`, those that write to the log in :mod:`.writing`.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +66,11 @@ class Handlers:
         self._is_tracing = services.config.log_level == "debug"
 
     async def handle(self, session: Session, requests: Sequence[Request]) -> None:
-        """Handle what arrived together, in its order, until the session is to end. Replies are
-        posted, not flushed, unless there are so many that the peer has to read before there are
-        more."""
+        """Handle requests that arrived together, in order, until the session is closing.
+
+        Replies are posted, not flushed, unless there are so many that the peer must read before
+        more follow.
+        """
         session.requests += len(requests)
         for is_send, group in groupby(requests, key=lambda request: isinstance(request, Send)):
             if is_send:
@@ -89,32 +93,32 @@ class Handlers:
                 await session.give_way()
 
     def settle(self, session: Session) -> None:
-        """Charge for what a session owes; where that can't be paid, hold it back."""
+        """Charge the budget for what a session owes; pause the session if that is too much."""
         person = session.identity.key if session.identity is not None else None
         points, session.owed = session.owed, 0.0
         session.hold_back(self._services.budgets.spend(session.address, person, points))
 
     def _charge(self, session: Session, cost: float) -> None:
-        """Charge whoever is logged in, and the address. Raises OverBudget."""
+        """Charge the person, if one is logged in, and the address. Raises OverBudget."""
         person = session.identity.key if session.identity is not None else None
         self._services.budgets.charge(session.address, person, cost)
 
     def _traced(
         self, session: Session, kind: type[Request], times: int = 1
     ) -> AbstractContextManager[None]:
-        """At `debug`, log what was requested, never what it says, and how long it took."""
+        """At `debug`, log the type and the duration of a request, never its contents."""
         return traced(session, kind, times) if self._is_tracing else _NOT_TRACED
 
     async def leave(self, session: Session) -> None:
-        """Log the session out, if it is logged in; its token stays valid."""
+        """Log the session out, if it is logged in. Its token stays valid."""
         await self._authentication.leave(session)
 
     def delivered(self, person: NameKey, seqs: Seqs) -> None:
-        """Note that a client without the log has received messages."""
+        """Record that a client without the capability `log` has received messages."""
         self._services.markers.move(person, seqs)
 
     async def disconnected(self, session: Session) -> None:
-        """Note that a session has ended, whatever ended it."""
+        """Clean up after a session that has ended, for whatever reason."""
         await self.leave(session)
         self._services.connections.closed(session.address)
 
@@ -124,7 +128,7 @@ class Handlers:
                 proof = self._services.identity.prove(request.challenge)
                 session.reply(Pong(request_id=request.request_id, proof=proof))
             case Pong():
-                pass  # that something arrived has been noted
+                pass  # the session has already recorded that something arrived
             case Register() | Login() | Resume():
                 if session.identity is not None:
                     raise ChatError(

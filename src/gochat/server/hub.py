@@ -1,9 +1,9 @@
-"""The hub: who is connected here, and who of them gets what the log commits.
+"""The hub: which sessions are connected here, and which of them get what the log commits.
 
 The store calls :meth:`Hub.deliver` with each committed batch. The hub encodes each entry once,
-puts runs of entries with the same audience together, and posts them to the sessions of that
-audience. It holds no rules and waits for nothing: everything here happens in one step of the
-Trio thread, which is why a session that joins between two batches misses none and gets none twice.
+groups runs of entries with the same audience, and posts them to the sessions of that audience. It
+holds no rules and never waits: everything here happens in one step of the Trio thread, so a session
+that joins between two batches misses none and gets none twice.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from gochat.server.delivery import Delivery
 from gochat.server.limits import WriteLimiter
 from gochat.token_bucket import TokenBucket
 
-#: Bytes of entries that are posted to a session at once, as much as a frame has at most: between
-#: two posts what waits can be written, so that a large commit fills no mailbox of whoever reads.
+#: Bytes of entries that are posted to a session at once, at most one frame's maximum: queued bytes
+#: can be written between two posts, so a large commit fills no mailbox whose peer reads.
 MAX_POST: Final = 64 * 1024
-#: Seconds that presence is collected at least: where somebody is sent it later, all are looked
-#: at again after this.
+#: Shortest time, in seconds, for which presence changes are collected. While some sessions are
+#: behind, all are visited again after it.
 LEAST_INTERVAL: Final = 0.01
 
 
 class Sink(Protocol):
-    """Where frames for a session go: its outlet, or what holds them back for a while."""
+    """Where frames for a session go: its outlet, or a buffer that holds them back for a while."""
 
     @property
     def is_behind(self) -> bool:
-        """True while what can wait is not to be posted yet."""
+        """True while anything that can wait should not be posted."""
 
     def post(self, frames: bytes) -> None:
-        """Take whole frames, without blocking."""
+        """Queue whole frames, without blocking."""
 
     def send(self, frames: bytes) -> None:
-        """Take whole frames that are the last for now: they may go out at once."""
+        """Queue whole frames that are the last for now: they may be written at once."""
 
 
 class Subscriber(Protocol):
@@ -62,20 +62,20 @@ class Subscriber(Protocol):
 
     events: Sink
     caps: frozenset[str]
-    wants_log: bool  # entries of every kind, not just what people say
+    wants_log: bool  # entries of every kind, not only messages
 
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
-        """Called for a private message posted to a session that doesn't want the log."""
+        """Record a private message posted to a session without the capability `log`."""
 
 
 class OnlinePerson:
-    """Somebody who is online here: their sessions and conversations.
+    """A person who is online here: their sessions and rooms.
 
-    `rooms` says for each at which cursor they came in: their sessions were posted nothing of it
-    up to there, and everything since. A session that joins later has its own cursor. `floors` are
-    theirs in the same rooms (:mod:`gochat.chat.history`).
+    `rooms` maps each room to the cursor at which the person entered: their sessions were posted
+    nothing of it up to there, and everything since. A session that joins later has its own cursor.
+    `floors` has their floors in the same rooms (:mod:`gochat.chat.history`).
 
-    `generation` counts changes of `rooms`, so that whoever loads them from the store notices a
+    `generation` counts changes of `rooms`, so that code that loads them from the store notices a
     change in the meantime.
     """
 
@@ -90,9 +90,9 @@ class OnlinePerson:
         self.rooms: dict[ConversationKey, Cursor] = {}
         self.floors: dict[ConversationKey, int] = {}
         self.generation = 0
-        #: How often they may write to the log, on all their devices together.
+        #: Rate limit for writing to the log, shared by all their devices.
         self.rate_limit: Final = rate_limit
-        #: Of the notices that they are typing.
+        #: State of their typing notices.
         self.typing = TypingNotices()
 
 
@@ -107,14 +107,14 @@ class Hub:
         publish: Callable[[NodeEvent], None] = lambda _: None,
     ) -> None:
         self._delivery = delivery
-        #: Tells the other nodes.
+        #: Publishes an event to the other nodes.
         self.publish: Final = publish
         self._write_limiter = write_limiter
-        #: All sessions, and the number of the last change of the roster that each was sent.
+        #: All sessions, with the number of the last roster change that each was sent.
         self._everyone: dict[Subscriber, int] = {}
-        self._told = 0  # the newest change that anybody was sent
+        self._told = 0  # the newest change that any session was sent
         self._people: dict[NameKey, OnlinePerson] = {}
-        #: Of each room the sessions of those in it, with their floors; and the highest of these.
+        #: For each room, the subscribed sessions with their floors; and the highest floor.
         self._rooms: dict[ConversationKey, dict[Subscriber, int]] = {}
         self._highest: dict[ConversationKey, int] = {}
         self._origins: dict[tuple[NameKey, str], Subscriber] = {}
@@ -132,7 +132,7 @@ class Hub:
         return tuple(self._everyone)
 
     def person(self, key: NameKey) -> OnlinePerson | None:
-        """Return who is online here under this key, or None."""
+        """Return the person who is online here under this key, or None."""
         return self._people.get(key)
 
     def join(self, session: Subscriber, key: NameKey, name: str) -> OnlinePerson:
@@ -141,7 +141,7 @@ class Hub:
         if person is None:
             rate_limit = self._write_limiter.joined(key, trio.current_time())
             person = self._people[key] = OnlinePerson(key, name, rate_limit)
-            here = self.roster.get(key) or Person(name=name)  # perhaps they are elsewhere, too
+            here = self.roster.get(key) or Person(name=name)  # they may be online elsewhere, too
             self.roster.arrive(key, here)
             self.publish(Arrived(PersonHere(key, name, here.away)))
         person.sessions[session] = None
@@ -151,7 +151,7 @@ class Hub:
         return person
 
     def leave(self, session: Subscriber, person: OnlinePerson) -> None:
-        """Remove a session; with an account's last one the person is offline."""
+        """Remove a session. After an account's last session here, the person is offline here."""
         del self._everyone[session]
         del person.sessions[session]
         for room in person.rooms:
@@ -195,17 +195,17 @@ class Hub:
     # -- the log ----------------------------------------------------------------------------
 
     def expect(self, sender: NameKey, cid: str, session: Subscriber) -> None:
-        """Don't echo the entry with this `cid` to `session`: it gets the acknowledgement."""
+        """Don't echo the entry with this `cid` to `session`, which gets the acknowledgement."""
         self._origins[sender, cid] = session
 
     def forget(self, sender: NameKey, cid: str) -> None:
-        """Undo :meth:`expect`, where no entry will come."""
+        """Undo :meth:`expect`, when the entry was not committed."""
         self._origins.pop((sender, cid), None)
 
     def deliver(self, batch: Batch) -> None:
-        """Post a committed batch to those whom it concerns, and flush."""
-        # Membership decides who gets what comes next: who joins gets the entry that says so; who
-        # is removed gets it, too, and nothing after it.
+        """Post a committed batch to its audience, and flush."""
+        # Membership decides who gets what comes next: a member who joins gets the entry of the
+        # join; a member who is removed gets that entry, too, and nothing after it.
         runs = [(*key, list(run)) for key, run in groupby(batch.entries, key=_run_of)]
         for number, (conversation, is_membership, run) in enumerate(runs, 1):
             if is_membership:
@@ -225,7 +225,7 @@ class Hub:
             self.enter(sender, {room: logged.floor})
         audience: dict[Subscriber, object] = dict(self._audience(room))
         if subject is not None and entry.kind in ("invite", "kick"):
-            audience.update(subject.sessions)  # kick takes an invitation back, too
+            audience.update(subject.sessions)  # kick also withdraws an invitation
         self._post(room, audience, (entry,))
         if sender is not None and entry.kind == "leave":
             self._exit(sender, room)
@@ -251,8 +251,10 @@ class Hub:
         *,
         is_last: bool = False,
     ) -> None:
-        """Post entries to an audience, each encoded once, unless some see less of it than others;
-        the last of a pass may go out with it."""
+        """Post entries to an audience, each encoded once, unless some members see less than others.
+
+        With `is_last`, the last piece may be written at once.
+        """
         own = self._take_origins(entries)
         parts: Iterable[tuple[Collection[Subscriber], Sequence[Message]]] = ((audience, entries),)
         highest = self._highest.get(conversation, 0)
@@ -280,10 +282,10 @@ class Hub:
         *,
         is_last: bool,
     ) -> None:
-        """Post entries, one post for each session.
+        """Post entries, with one post for each session.
 
-        Two kinds of sessions get less than all: those without the log get only what was said, and
-        an entry's origin doesn't get it back.
+        Two kinds of sessions get less: those without the capability `log` get only messages, and
+        the session that an entry came from doesn't get it back.
         """
         everything = b"".join(frames)
         must_note = is_private(conversation)
@@ -297,7 +299,7 @@ class Hub:
         for session in audience:
             if session not in own:
                 data = everything if session.wants_log else only_said
-                # What is to be noted as delivered is written when that is done.
+                # Receipts need the position in the stream, so note_delivered writes it.
                 if is_last and (session.wants_log or not must_note):
                     session.events.send(data)
                 else:
@@ -329,7 +331,7 @@ class Hub:
     def post_event(
         self, sessions: Iterable[Subscriber], event: Event, capability: Capability | None = None
     ) -> None:
-        """Post an event to those sessions that have the capability it needs; the caller flushes."""
+        """Post an event to the sessions that have the capability it needs. The caller flushes."""
         frame = encode(event)
         for session in sessions:
             if capability is None or capability in session.caps:
@@ -338,46 +340,46 @@ class Hub:
     def publish_typing(
         self, conversation: ConversationKey, event: IsTyping, *, besides: OnlinePerson
     ) -> None:
-        """Tell the others of a conversation, at all nodes, that somebody is typing there."""
+        """Deliver a typing notice to the others of a conversation, on all nodes."""
         self.deliver_typing(conversation, event, besides=besides.key)
         self.publish(Typed(conversation, besides.key, event))
 
     def deliver_typing(
         self, conversation: ConversationKey, event: IsTyping, *, besides: NameKey
     ) -> None:
-        """Tell those of a conversation who are here, and flush."""
+        """Deliver a typing notice to the members of a conversation who are here, and flush."""
         audience = self._audience(conversation)
         person = self._people.get(besides)
         own = person.sessions if person is not None else {}
         others = [
             session
             for session in audience
-            if session not in own and not session.events.is_behind  # it is only of the moment
+            if session not in own and not session.events.is_behind  # a notice goes stale
         ]
         self.post_event(others, event, Capability.TYPING)
         self._delivery.flush()
 
     def set_away(self, key: NameKey, away: str | None) -> None:
-        """Set somebody's away notice, at all nodes."""
+        """Set a person's away notice, on all nodes."""
         self.roster.set_away(key, away)
         self.publish(AwaySet(key, away))
 
     def deliver_marked(self, person: NameKey, event: Marked) -> None:
-        """Tell a person's devices that are here how a conversation stands, and flush."""
+        """Send a read marker to a person's sessions here, and flush."""
         here = self._people.get(person)
         if here is not None:
             self.post_event(here.sessions, event, Capability.MARKERS)
             self._delivery.flush()
 
     def publish_login(self, person: NameKey, event: NewLogin, *, besides: Subscriber) -> None:
-        """Tell a person's other sessions, at all nodes, that they have logged in."""
+        """Notify a person's other sessions, on all nodes, of a login."""
         self.deliver_login(person, event, besides=besides)
         self.publish(LoginSeen(person, event))
 
     def deliver_login(
         self, person: NameKey, event: NewLogin, *, besides: Subscriber | None = None
     ) -> None:
-        """Tell a person's sessions that are here, and flush."""
+        """Notify a person's sessions here of a login, and flush."""
         here = self._people.get(person)
         if here is not None:
             others = [session for session in here.sessions if session is not besides]
@@ -385,9 +387,9 @@ class Hub:
             self._delivery.flush()
 
     async def deliver_presence(self, interval: float) -> NoReturn:
-        """Tell everybody who came and who left, at most once in `interval` seconds, for ever.
+        """Send presence changes to all sessions, at most once in `interval` seconds. Runs for ever.
 
-        Who has much to read already is sent it later: nobody is evicted because many arrive.
+        A session that is behind gets them later, so a crowd that arrives evicts nobody.
         """
         while True:
             await self.roster.wait_for_news()
@@ -396,7 +398,7 @@ class Hub:
             self._delivery.flush()
 
     def _deliver_presence(self) -> None:
-        # Most were sent the same, and those that are behind whatever it was.
+        # Most sessions were sent the same changes; those that are behind may differ.
         news: dict[int, tuple[bytes, int]] = {}
         for session, told in self._everyone.items():
             if told == self.roster.changes or session.events.is_behind:
@@ -414,7 +416,7 @@ class Hub:
 
 
 def _pieces(frames: Sequence[bytes]) -> Iterator[slice]:
-    """Cut frames into pieces of at most :data:`MAX_POST` bytes, or of one frame."""
+    """Cut frames into slices of at most :data:`MAX_POST` bytes, or of one frame."""
     start = size = 0
     for number, frame in enumerate(frames):
         size += len(frame)
@@ -428,6 +430,8 @@ _MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick"})
 
 
 def _run_of(logged: Logged) -> tuple[ConversationKey, bool]:
-    """What entries that follow each other are posted together: of one conversation, and either all
-    or none of them changing who is in it."""
+    """Return the key by which consecutive entries are posted together.
+
+    A run is of one conversation, and either all or none of its entries change who is in it.
+    """
     return logged.conversation, logged.entry.kind in _MEMBERSHIP

@@ -1,4 +1,4 @@
-"""The key by which programs of this user know the server: see :mod:`gochat.protocol.proof`."""
+"""The key that identifies the server to the user's programs: see :mod:`gochat.protocol.proof`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gochat.protocol import proof
 
 
 class ServerIdentity:
-    """A server's key, new with each start; without a file to keep it in, it proves nothing."""
+    """A server's key, new at each start. Without a file to keep it in, it proves nothing."""
 
     def __init__(self, file: str) -> None:
         self._file = Path(file) if file else None
         self._key = proof.new_key()
 
     def prove(self, challenge: str | None) -> str | None:
-        """Return the answer to a challenge, if there is one."""
+        """Return the proof for a challenge; None if there is no challenge or no file."""
         if self._file is None or challenge is None:
             return None
         return proof.prove(self._key, challenge)
 
     @contextlib.contextmanager
     def published(self) -> Iterator[None]:
-        """Keep the key in the file, if there is one, until leaving.
+        """Keep the key in the file, if there is one, until leaving the block.
 
-        Enter it once the server has its port, and leave before it gives that up: then no two
-        servers on one port write the same file.
+        Enter the block once the server has its port, and leave it before giving up the port: then
+        no two servers on one port write the same file.
 
         Raises:
             ConfigError: the file can't be written.

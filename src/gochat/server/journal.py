@@ -1,9 +1,10 @@
-"""Lines in the log that peers cause: each kind at a bounded rate, and none lost uncounted.
+"""Rate limits for log lines that peers cause: none is omitted without being counted.
 
-Whoever can connect can cause events as fast as the network carries them. The first of a kind is
-logged at once; what comes too fast after it is counted, and the count is logged with the next line
-of the kind, or by itself when no more come. What people do has a rate for each address besides, so
-that whoever logs in and out all the time neither fills the disk nor keeps out the lines of others.
+Anyone who can connect can cause events as fast as the network carries them. The first of a kind is
+logged at once; those beyond the rate are counted, and the count is logged with the next line of the
+kind, or in a line of its own if no more come. Actions of people also have a rate for each address,
+so that a peer that logs in and out all the time neither fills the disk nor suppresses the lines of
+others.
 """
 
 from __future__ import annotations
@@ -21,20 +22,21 @@ log = structlog.stdlib.get_logger()
 
 
 class Rate(NamedTuple):
-    """So many lines at once, and per second after that."""
+    """A rate limit of lines: the burst, and per second after that."""
 
     burst: float
     per_second: float
 
 
-#: What goes wrong for a peer: one example says what it is, the count how often.
+#: Failures of peers: one example says what it is, the count how often.
 REFUSALS: Final = Rate(1, 0.1)
-#: What people do. All of a reconnect storm of so many; after it, a few kilobytes per second.
+#: Actions of people. Enough for a reconnect storm of this size; after it, a few kilobytes per
+#: second.
 ACTS: Final = Rate(1000, 20)
-#: Of these, of each kind from one address, for each connection that it may have: more than anybody
-#: does, and from 16 connections that do nothing else less than 100 bytes per second.
+#: The same for each kind from one address, times the connections it may have: more than anybody
+#: does, and at 16 connections, if they do nothing else, less than 100 bytes per second.
 ACTS_OF_ONE: Final = Rate(10, 1 / 60)
-#: Seconds between two looks for what was left out and has no line yet.
+#: Seconds between two checks for omitted events that have no line yet.
 LOOK_EVERY: Final = 1.0
 
 
@@ -45,13 +47,15 @@ class _Kind:
         self.bucket = TokenBucket(rate.burst, rate.per_second, now)
         self.summaries = TokenBucket(*REFUSALS, now)
         self.left_out = 0
-        #: Where the last one that was left out came from, if from an address that had its share.
+        #: The address of the last omitted event, if that address exceeded its rate.
         self.source: str | None = None
 
 
 class Journal:
-    """Says which events are to be logged. A kind is an event and, of a refusal, its code: both are
-    the program's own words, so there are few."""
+    """Decides which events are logged.
+
+    A kind is an event and, for a refusal, its code: both come from the program, so there are few.
+    """
 
     def __init__(self, connections_per_address: int = 1) -> None:
         self._kinds: dict[tuple[str, str], _Kind] = {}
@@ -61,9 +65,11 @@ class Journal:
     def admit(
         self, event: str, code: str = "", *, rate: Rate = REFUSALS, source: str | None = None
     ) -> dict[str, int] | None:
-        """Return None if an event is not to be logged, or fields for its line: how many of its
-        kind were left out before it, if any were. `source`: the address that has a rate of its own
-        for this event."""
+        """Return fields for the line of an event, or None if it must be omitted.
+
+        The fields are how many of its kind were omitted before it, if any. `source` is the address
+        that has a rate of its own for this event.
+        """
         now = trio.current_time()
         kind = self._kinds.get((event, code))
         if kind is None:
@@ -81,7 +87,7 @@ class Journal:
         return {"left_out": left_out} if left_out else {}
 
     def flush(self) -> None:
-        """Log how many were left out of each kind that may have a line again."""
+        """Log the number of omitted events of each kind that may have a line again."""
         now = trio.current_time()
         for (event, code), kind in self._kinds.items():
             if not kind.left_out or kind.summaries.wait(now) or kind.bucket.take(now):
@@ -93,7 +99,7 @@ class Journal:
 
 
 async def keep(journal: Journal, health: StoreHealth) -> NoReturn:
-    """Log what is over: an outage of the store, a flood of events. For ever."""
+    """Log the end of outages of the store, and counts of omitted events. Runs for ever."""
     while True:
         await trio.sleep(LOOK_EVERY)
         journal.flush()

@@ -1,7 +1,7 @@
-"""Limits that hold between requests: failed logins, writes, connections.
+"""Limits that apply across requests: failed logins, writes, connections.
 
-Pure bookkeeping: what depends on time takes the present one, in seconds of a monotonic clock. What
-is remembered is bounded. An address is counted as what one subscriber has: of IPv6 that is a
+These classes perform no I/O: methods that depend on time take the current time, in seconds of a
+monotonic clock. The state is bounded. Addresses are counted by subscriber: for IPv6 that is a
 network of 2^64 addresses, so that nobody has a fresh one for each try.
 """
 
@@ -25,30 +25,30 @@ K = TypeVar("K")
 #: listeners need some, too.
 DESCRIPTORS_FOR_CONNECTIONS: Final = 0.8
 
-#: Addresses and accounts whose failures are remembered; the oldest is forgotten first. An attacker
-#: with more addresses than this is not stopped by counting addresses.
+#: Addresses and accounts whose failures are remembered; the oldest is forgotten first. Counting
+#: addresses does not stop an attacker with more addresses than this.
 MAX_REMEMBERED: Final = 100_000
 
 
-#: Of the doublings of a wait. 2^40 seconds are longer than any lockout that can be configured, and
-#: a float has no room for 2^1024.
+#: Maximum number of times that a wait is doubled. 2^40 seconds are longer than any lockout that can
+#: be configured, and a float can't hold 2^1024.
 MAX_DOUBLINGS: Final = 40
 
 
-#: Bits of an address that name its networks, by the version of IP: what is commonly given to one
-#: institution, and to one customer.
+#: Prefix lengths of the networks of an address, by the version of IP: what is commonly assigned to
+#: one institution, and to one customer.
 NETWORK_BITS: Final = {4: (24,), 6: (48, 56)}
-#: How many times what an address may have a network may: of IPv6 whoever has one has many /64s.
+#: How many times an address's limit applies to a network: an IPv6 customer has many /64s.
 PER_NETWORK: Final = {48: 16, 56: 4}
 
 
 @lru_cache(maxsize=4096)
 def subscriber(address: str) -> str:
-    """Return what `address` is counted as."""
+    """Return the address or network as which `address` is counted."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
-        return address  # what is no IP address is one of its own
+        return address  # anything but an IP address counts by itself
     if isinstance(ip, ipaddress.IPv4Address):
         return str(ip)
     if ip.ipv4_mapped is not None:
@@ -58,7 +58,7 @@ def subscriber(address: str) -> str:
 
 @lru_cache(maxsize=4096)
 def networks(address: str) -> tuple[str, ...]:
-    """Return the networks that an address is counted to, besides by itself; the widest first."""
+    """Return the networks for which an address is also counted; the widest first."""
     try:
         ip = ipaddress.ip_address(subscriber(address))
     except ValueError:
@@ -69,12 +69,12 @@ def networks(address: str) -> tuple[str, ...]:
 
 
 def network(address: str) -> str:
-    """Return the widest network that an address is counted to."""
+    """Return the widest network for which an address is counted."""
     return networks(address)[0]
 
 
 class _Failures:
-    """Failed logins. The next try is to wait until `until`; they count until `expires`."""
+    """Failed logins. No try is allowed before `until`; they count until `expires`."""
 
     __slots__ = ("count", "expires", "until")
 
@@ -88,9 +88,9 @@ class LoginLimiter:
     """Counts failed logins: per account and address, and per address.
 
     Never per account alone: that would let anybody lock anybody out. The failures for an account
-    are forgotten when there was none for the time of a lockout; those of an address such a time
-    after the first, for behind it may be a whole school, whose typing errors never end. An address
-    with too many isn't locked out: its tries are to wait in line (:mod:`.login_line`).
+    are forgotten after a lockout's time without another; those of an address a lockout's time after
+    the first, because it may be a whole school's, whose typing errors never end. An address with
+    too many isn't locked out: its tries are queued (:mod:`.login_line`).
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -119,8 +119,11 @@ class LoginLimiter:
         )
 
     def failed(self, account: NameKey, address: str, now: float, *, is_known: bool) -> None:
-        """Note a failed login. One for an account that is known at the address doesn't count for
-        the address: its owner has made a mistake, and whoever guesses it has few tries anyway."""
+        """Count a failed login.
+
+        One for an account that is known at the address doesn't count for the address: it is
+        probably its owner's mistake, and whoever guesses has few tries for it anyway.
+        """
         limits, address = self._limits, subscriber(address)
         failures = self._remembered(self._by_account, (account, address), now)
         failures.count += 1
@@ -151,7 +154,7 @@ class LoginLimiter:
 
 
 def max_connections(limits: Limits) -> int:
-    """Return how many connections there may be: as configured, or as the system lets us."""
+    """Return the maximum number of connections: as configured, or as the system allows."""
     if limits.max_connections:
         return limits.max_connections
     try:
@@ -165,9 +168,9 @@ def max_connections(limits: Limits) -> int:
 
 
 class WriteLimiter:
-    """Keeps how often each person may write to the log, on all their devices together.
+    """Limits how often each person may write to the log, on all their devices together.
 
-    What somebody has used up is remembered after they have left, until it would be full again:
+    A person's usage is remembered after they have left, until their bucket would be full again:
     logging in again does not refill it.
     """
 
@@ -177,25 +180,25 @@ class WriteLimiter:
         self._left: dict[NameKey, TokenBucket] = {}
 
     def joined(self, key: NameKey, now: float) -> TokenBucket:
-        """Return the bucket of somebody who comes online."""
+        """Return the bucket of a person who comes online."""
         bucket = self._left.pop(key, None) or TokenBucket(self._burst, self._per_second, now)
-        # Who left first is full again first, give or take what filling one takes.
+        # The first to leave is the first to be full again, give or take the time to fill one.
         for other in tuple(islice(self._left, 2)):
             if self._left[other].full_at <= now:
                 del self._left[other]
         return bucket
 
     def left(self, key: NameKey, bucket: TokenBucket) -> None:
-        """Keep the bucket of somebody who goes offline."""
+        """Keep the bucket of a person who goes offline."""
         self._left[key] = bucket
 
 
 class ConnectionLimiter:
-    """Counts connections: in total, per address and network, and those that have not logged in."""
+    """Counts connections: in total, per address and network, and those not logged in."""
 
     def __init__(self, limits: Limits, max_connections: int) -> None:
         self._limits = limits
-        #: In all.
+        #: In total.
         self.most: Final = max_connections
         self._by_address: Counter[str] = Counter()
         self._by_network: Counter[str] = Counter()
@@ -216,11 +219,11 @@ class ConnectionLimiter:
         return None
 
     def of_network(self, network: str) -> int:
-        """Return how many connections there are from a network."""
+        """Return the number of connections from a network."""
         return self._by_network[network]
 
     def opened(self, address: str) -> None:
-        """Count a connection, as not logged in."""
+        """Count a new connection, as not logged in."""
         address = subscriber(address)
         self.total += 1
         self.anonymous += 1
@@ -228,15 +231,15 @@ class ConnectionLimiter:
         self._by_network.update(networks(address))
 
     def logged_in(self) -> None:
-        """Count one connection less that has not logged in."""
+        """Count a connection as logged in."""
         self.anonymous -= 1
 
     def logged_out(self) -> None:
-        """Count one connection more that has not logged in."""
+        """Count a connection as not logged in any more."""
         self.anonymous += 1
 
     def closed(self, address: str) -> None:
-        """Count a connection no more; it has been logged out."""
+        """Stop counting a connection. It must have been logged out."""
         address = subscriber(address)
         self.total -= 1
         self.anonymous -= 1

@@ -1,8 +1,8 @@
-"""Accepting connections, also when there are no file descriptors left.
+"""Accept connections, even when no file descriptors are left.
 
-A server out of descriptors can't even accept a connection to refuse it: the kernel keeps it
-waiting, and its owner sees a server that hangs. So one descriptor is kept in reserve: it is given
-up, the connection accepted and closed at once, and the reserve taken again.
+A server out of descriptors can't even accept a connection to refuse it: the kernel keeps it in its
+queue, and the client sees a server that hangs. So one descriptor is kept in reserve: it is closed,
+the connection accepted and closed at once, and the reserve opened again.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ log = structlog.stdlib.get_logger()
 
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _OUT_OF_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
-#: Seconds to pause where even the reserve doesn't help.
+#: Seconds to pause if even the reserve doesn't help.
 PAUSE = 0.1
-#: Seconds between two lines in the log that say so: each refused connection is worth none.
+#: Seconds between two log lines about this: one for each refused connection would be too many.
 WARN_EVERY = 60.0
 
 
 def cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> GochatError:
-    """Return what an error of listening means: what failed, why, and what to do.
+    """Return the error for a failed attempt to listen: what failed, why, and what to do.
 
-    :exc:`~gochat.errors.ConfigError` where only somebody who changes something can help, and
-    :exc:`~gochat.errors.AddressUnavailable` where trying again may.
+    :exc:`~gochat.errors.ConfigError` if somebody must change something, and
+    :exc:`~gochat.errors.AddressUnavailable` if trying again may help.
     """
     what = f"can't listen on {f'[{host}]' if ':' in host else host}:{port}"
     if isinstance(error, UnicodeError):
@@ -71,7 +71,7 @@ def cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> Gochat
 
 
 def peer_of(stream: trio.SocketStream) -> tuple[str, int | None]:
-    """Return address and port of the other side; ``?`` if it has gone already."""
+    """Return the peer's address and port; ``?`` and None if it has left already."""
     try:
         address, port = stream.socket.getpeername()[:2]
     except OSError:
@@ -80,7 +80,7 @@ def peer_of(stream: trio.SocketStream) -> tuple[str, int | None]:
 
 
 def listening_on(listener: trio.SocketListener) -> tuple[str, int]:
-    """Return address and port that people connect to."""
+    """Return the address and port that clients connect to."""
     host, port = listener.socket.getsockname()[:2]
     return str(host), int(port)
 
@@ -91,8 +91,8 @@ async def accept_for_ever(
 ) -> NoReturn:
     """Accept connections and call `connected` with each, which takes over the stream.
 
-    Where the kernel can't give a connection, for want of descriptors or memory, it goes on as soon
-    as it can. Raises :exc:`OSError` for what waiting doesn't mend.
+    If the kernel can't accept a connection, because descriptors or memory are short, continue as
+    soon as possible. Raises :exc:`OSError` for errors that waiting doesn't fix.
     """
     with _Reserve() as reserve:
         while True:
@@ -110,7 +110,7 @@ async def accept_for_ever(
 
 
 class _Reserve:
-    """One descriptor that is held for refusing a connection."""
+    """One descriptor that is kept for refusing a connection."""
 
     def __init__(self) -> None:
         self._fd: int | None = None
@@ -129,7 +129,7 @@ class _Reserve:
             self._fd = None
 
     async def refuse(self, listener: trio.SocketListener) -> None:
-        """Accept a connection and close it; return soon, whether that worked or not."""
+        """Accept a connection and close it; return soon, whether that succeeded or not."""
         if trio.current_time() - self._warned >= WARN_EVERY:
             self._warned = trio.current_time()
             log.error("file descriptors exhausted")
@@ -141,4 +141,4 @@ class _Reserve:
             try:
                 self._fd = os.open(os.devnull, os.O_RDONLY)
             except OSError:
-                await trio.sleep(PAUSE)  # somebody else took it; try again when the next one comes
+                await trio.sleep(PAUSE)  # taken meanwhile; try again at the next connection

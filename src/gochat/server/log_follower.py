@@ -1,4 +1,4 @@
-"""Following the store's log, also beyond a break in its history."""
+"""Follow the store's log, also across a break in its history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gochat.server.session import NOWHERE, Session
 
 log = structlog.stdlib.get_logger()
 
-#: Sessions that are asked to come back in one second: each costs some reading.
+#: Sessions that are asked to reconnect in one second: each costs some reading.
 COME_BACK_PER_SECOND: Final = 500
 
 
@@ -27,10 +27,10 @@ async def follow(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Hand what the log commits to the hub, for ever.
+    """Pass what the log commits to the hub, for ever.
 
-    Where it can't be followed on, what the sessions were sent is not the beginning of what is
-    there now. So they are closed, and their clients resume, which mends it.
+    If the log can't be continued, what the sessions were sent may not be part of the current
+    history. So they are closed, and their clients resume, which repairs it.
 
     Raises:
         StoreCorrupt: the store is damaged.
@@ -44,7 +44,7 @@ async def follow(
 
 
 class _FollowStatus:
-    """The task status of :meth:`Store.follow`: takes the cursor before the first batch can come."""
+    """The task status of :meth:`Store.follow`: gets the cursor before the first batch can come."""
 
     def __init__(
         self, services: Services, sessions: Collection[Session], status: trio.TaskStatus[None]
@@ -63,7 +63,7 @@ class _FollowStatus:
         self._services.directory.forget()
         for session in tuple(self._sessions):
             if session.identity is not None:
-                # It may still be handling a request: what comes from here on is behind a gap.
+                # It may still be handling a request: later events would follow a gap.
                 session.events = NOWHERE
                 span = len(self._sessions) / COME_BACK_PER_SECOND
                 session.close(

@@ -1,7 +1,7 @@
-"""The lines of the addresses that have failed to log in too often: one try at a time, in turn.
+"""Queues of logins for addresses that have failed too often: one try at a time, in order.
 
-Behind such an address may be a whole office, of which one guesses, or forgot. So it isn't locked
-out, but waits: whoever comes first has the next try, and who leaves gives up the place.
+Such an address may belong to a whole office, in which one person guesses or forgot a password. So
+it isn't blocked, but queued: first come, first served, and a client that leaves gives up its turn.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from gochat.errors import ChatError, ErrorCode
 
 
 class _Line:
-    """Those of one address; the next try is not before `due`."""
+    """The queue of one address; the next try is not before `due`."""
 
     def __init__(self) -> None:
         self.waiting = 0
         self.due = trio.current_time()
-        self.first: Final = trio.Lock()  # who holds it is next; of the others, who came first
+        self.first: Final = trio.Lock()  # its holder is next; the others follow in order
 
 
 class LoginLines:
-    """A line for each address, with a try every `interval` seconds, of at most `longest` people."""
+    """Queues for each address, of at most `longest` logins, with a try every `interval` seconds."""
 
     def __init__(self, interval: float, longest: int) -> None:
         self._interval = interval
         self._longest = longest
-        self._lines: dict[str, _Line] = {}  # as many as addresses that have had a try of late
+        self._lines: dict[str, _Line] = {}  # one for each address that has tried recently
 
     def check(self, address: str) -> None:
-        """Raise ChatError, ``rate_limited``, if there is no room in the line."""
+        """Raise ChatError, ``rate_limited``, if the queue is full."""
         line = self._lines.get(address)
         if line is not None and line.waiting >= self._longest:
             seconds = line.waiting * self._interval
@@ -43,7 +43,7 @@ class LoginLines:
             )
 
     async def wait(self, address: str) -> None:
-        """Wait for one's turn. :meth:`check` comes first, in the same step."""
+        """Wait for a turn. Call :meth:`check` first, in the same step."""
         self._forget_empty()
         line = self._lines.setdefault(address, _Line())
         line.waiting += 1

@@ -1,8 +1,8 @@
-"""Logs: readable on a terminal, JSON lines otherwise. Never a message's text, never a secret.
+"""Logging: readable on a terminal, JSON lines otherwise; never a message's text, never a secret.
 
-Values are escaped, so that what a peer sends (a name with an escape sequence, say) can't draw on
-the terminal of whoever reads the log, nor forge a line. A log that can't be written, for the disk
-is full or its reader gone, is no reason to end a chat: the line is lost.
+Values are escaped, so that what a peer sends (a name with an escape sequence, say) can neither draw
+on the terminal of whoever reads the log, nor forge a line. If a line can't be written, because the
+disk is full or the reader is gone, it is lost: that must not end a chat.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = structlog.stdlib.get_logger()
 
 
 def log_start(config: Config, sources: Mapping[str, str], *, workers: int) -> None:
-    """Log what is started: which program, on what, and with which settings from where."""
+    """Log what is started: the program, its environment, and its settings with their sources."""
     log.info(
         "starting",
         version=gochat.__version__,
@@ -42,16 +42,16 @@ def log_start(config: Config, sources: Mapping[str, str], *, workers: int) -> No
 
 
 def _without_credentials(url: str) -> str:
-    """Return a store's URL without user, password and options, among which there may be others."""
+    """Return a store's URL without user, password and options, which may be secret, too."""
     scheme, separator, location = url.partition("://")
     location = location.partition("?")[0]
-    if scheme != "sqlite":  # in whose paths there may be an @
+    if scheme != "sqlite":  # a path may contain an @
         location = location.rpartition("@")[2]
     return scheme + separator + location
 
 
 class _Lossy:
-    """A text stream whose errors nobody hears of."""
+    """A text stream that ignores errors."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -71,7 +71,7 @@ def configure_logs(
     *,
     worker: int | None = None,
 ) -> None:
-    """Set up logging for this process: to standard error. Each line has the worker's number."""
+    """Set up logging to standard error. In a worker, each line has its number."""
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"
     renderers: list[structlog.typing.Processor]
@@ -106,7 +106,9 @@ def _add_worker(worker: int, _logger: object, _method: str, event: MutableMappin
 def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
     for key, value in event.items():
         text = value if isinstance(value, str) else repr(value)
-        if key == "exception":  # the only value of several lines: indented, none looks like a log's
+        if (
+            key == "exception"
+        ):  # the only value of several lines: indent it, so that none looks like a log line
             event[key] = "\n".join("    " + _visible(line) for line in text.split("\n"))
         elif not text.isprintable():
             event[key] = _visible(text)

@@ -1,13 +1,13 @@
-"""What waits to be written to one session: bounded, most of it in a memory channel.
+"""A session's mailbox: a bounded queue of bytes to write, most of it in a memory channel.
 
-Most of the time nothing waits, and what is put is taken in the same pass. So what is put into an
-empty mailbox is kept aside, and only what comes after it goes through the channel, which is made
+Usually nothing is queued, and what is put is taken in the same pass. So what is put into an empty
+mailbox is kept outside the channel, and only what follows goes through it. The channel is created
 when it is first needed: an idle session has none (measured: 1.8 KiB, and 1 µs per delivery).
 
-The bound is the point. A session whose peer does not read must not make the server keep more and
-more for it, nor make anybody wait: :meth:`Mailbox.put` never blocks, and says so when it is full.
-There is one measure, bytes. It is also what those look at who can wait for the peer, so that
-nobody fills a mailbox of whom it would have been enough to wait a little.
+A session whose peer does not read must neither make the server queue more and more for it, nor make
+anybody wait: :meth:`Mailbox.put` never blocks, and raises if the mailbox is full. The bound is in
+bytes. Senders that can wait for the peer look at the same measure, so that none fills a mailbox
+when waiting a little would have been enough.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Final, TypeAlias
 
 import trio
 
-#: Bound on what waits for one session, in bytes: some ten seconds of a very lively conversation,
-#: and for ten thousand sessions that all stall at once still about 10 GiB.
+#: Bound on what is queued for one session, in bytes: some ten seconds of a very lively
+#: conversation, and for ten thousand sessions that all stall at once still about 10 GiB.
 MAX_BYTES: Final = 1024 * 1024
-#: Bytes that each piece in the channel costs besides its own: Python's object, 33 and up to 15 to
-#: align it, and its place in the queue. Counted, so that a million tiny frames are bounded, too.
+#: Bytes that each piece in the channel costs besides its own: Python's object, 33 and up to 15 for
+#: alignment, and its slot in the queue. Counted, so that a million tiny frames are bounded, too.
 OVERHEAD: Final = 64
 
 
@@ -29,33 +29,34 @@ _Channel: TypeAlias = tuple[trio.MemorySendChannel[bytes], trio.MemoryReceiveCha
 
 
 class MailboxFull(Exception):
-    """There is no room left; the session is too slow to be kept."""
+    """The mailbox is full: the session is a slow consumer."""
 
 
 class Mailbox:
     """A bounded queue of frames with one consumer.
 
-    `size` is what waits: bytes, and :data:`OVERHEAD` for each piece in the channel.
+    `size` is what is queued: bytes, and :data:`OVERHEAD` for each piece in the channel.
     """
 
     __slots__ = ("_beyond", "_channel", "_front", "_max_bytes", "_queued", "size")
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._front = b""  # what was put when nothing waited, or was put back
+        self._front = b""  # put while nothing was queued, or put back
         self._channel: _Channel | None = None
-        self._queued = 0  # how many pieces are in the channel
-        self._beyond = 0  # by how much the bound is exceeded, as far as that much still waits
+        self._queued = 0  # number of pieces in the channel
+        self._beyond = 0  # by how much the bound is exceeded, while that much is queued
         self.size = 0
 
     @property
     def length(self) -> int:
-        """The bytes that wait, without what it costs to keep them."""
+        """The queued bytes, without overhead."""
         return self.size - OVERHEAD * self._queued
 
     def put(self, frames: bytes, *, beyond: bool = False) -> None:
-        """Add one or more whole frames. Where nothing waits, they fit, however many they are. With
-        `beyond` they may exceed the bound, which is greater then by all that waits.
+        """Add one or more whole frames. Into an empty mailbox any number fits.
+
+        With `beyond` they may exceed the bound, which is then raised by everything that is queued.
 
         Raises:
             MailboxFull: the bound is reached, or that on the number of pieces; nothing was added.
@@ -83,13 +84,15 @@ class Mailbox:
         self.size += cost
 
     def accept(self) -> None:
-        """Let the bound be greater by all that waits, where that exceeds it already."""
+        """Raise the bound by everything that is queued, if that exceeds it already."""
         if self.size > self._max_bytes:
             self._beyond = self.size
 
     def take(self, enough: float = inf) -> bytes:
-        """Remove and return what waits, in order: all of it, or what was put until that is `enough`
-        bytes; empty if nothing waits."""
+        """Remove and return what is queued, in order; b"" if nothing is.
+
+        All of it, or pieces until they are `enough` bytes.
+        """
         front, self._front = self._front, b""
         if not self._queued:
             self.size = 0
@@ -109,6 +112,6 @@ class Mailbox:
         return b"".join(parts)
 
     def put_back(self, remainder: bytes) -> None:
-        """Put what was taken but not written in front of everything. It fits: it was in here."""
+        """Put bytes that were taken but not written back at the front. They always fit."""
         self._front = remainder + self._front
         self.size += len(remainder)

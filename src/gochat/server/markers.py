@@ -1,8 +1,8 @@
-"""Read markers: moving those of clients that keep none, and publishing how a conversation stands.
+"""Read markers: move those of clients that keep none, and publish the state of conversations.
 
-Moving a marker is a write, which nobody who is answered waits for: it happens here, in a task of
-its own, for many at once. If the store can't be reached, the marker stays, and what is after it is
-sent again: that loses nothing.
+Moving a marker is a write, and no reply should wait for it: it happens here, in a separate task,
+for many at once. If the store is unavailable the marker stays, and messages after it are sent
+again, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from gochat.server.receipts import Seqs
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds for which moves are collected: in a lively conversation one write replaces many,
-#: and a crash meanwhile sends again what was delivered in this time at most.
+#: Seconds for which moves are collected. In a lively conversation one write replaces many; after a
+#: crash, what was delivered within this time is sent again.
 COLLECT: Final = 0.25
 #: Markers that are moved at once: they share a commit, or a round trip.
 AT_ONCE: Final = 64
-#: Markers that wait to be moved; what is delivered beyond these is delivered again next time.
+#: Markers that wait to be moved; messages delivered beyond these are delivered again next time.
 MAX_WAITING: Final = 10_000
-#: Seconds for those that wait when the server stops.
+#: Seconds to move the remaining markers when the server stops.
 FAREWELL_TIMEOUT: Final = 2.0
 
 
@@ -54,11 +54,14 @@ class Markers:
             self._has_waiting.set()
 
     def read(self, person: NameKey, conversation: ConversationKey, read: int) -> int:
-        """Return where a marker stands of which the store says `read`, with what waits."""
+        """Return a marker's position, given the store's `read`, including moves that wait."""
         return max(read, self._waiting.get((person, conversation), 0))
 
     async def run(self) -> NoReturn:
-        """Move what waits, for ever; cancelled, it still does so for a moment."""
+        """Move markers, for ever.
+
+        If cancelled, continue for at most :data:`FAREWELL_TIMEOUT` with those that wait.
+        """
         try:
             while True:
                 await self._has_waiting.wait()
@@ -70,7 +73,7 @@ class Markers:
                     await self._move_some()
 
     async def publish(self, person: NameKey, conversation: ConversationKey) -> None:
-        """Tell all devices of a person how a conversation stands now. Raises StoreUnavailable."""
+        """Send a conversation's state to all devices of a person. Raises StoreUnavailable."""
         state = await self._store.conversation(person, conversation)
         if state is not None:
             marked = Marked(
@@ -96,5 +99,5 @@ class Markers:
                 await self.publish(person, conversation)
         except StoreUnavailable as error:
             log.debug("read marker update failed", reason=str(error))
-        if self._waiting[person, conversation] == seq:  # else there is more to move
+        if self._waiting[person, conversation] == seq:  # else it has moved on
             del self._waiting[person, conversation]

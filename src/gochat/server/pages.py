@@ -11,14 +11,14 @@ from gochat.chat.store import Page
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import History, HistoryPage, Message
 
-#: Bytes of a frame for what is around the entries.
+#: Bytes of a frame for everything but the entries.
 _ENVELOPE: Final = 1024
 
 
 def history_page(request: History, address: str, page: Page, frame_bytes: int) -> HistoryPage:
     """Return the reply to `request`, without the entries that would not fit the frame.
 
-    What is left out is what is farthest from where the request begins, so that the next request
+    Entries are dropped at the end farthest from where the request begins, so that the next request
     continues there without a gap.
     """
     entries = page.entries
@@ -30,7 +30,7 @@ def history_page(request: History, address: str, page: Page, frame_bytes: int) -
         entries = fitting(reversed(entries), frame_bytes)[::-1]
     if entries:
         older, newer = entries[0].seq > page.floor + 1, entries[-1].seq < page.head
-    else:  # then all that there is lies on the other side of where it was asked for
+    else:  # all entries are on the other side of the request's bound
         older = page.head > page.floor and request.before is None
         newer = page.head > page.floor and request.before is not None
     return HistoryPage(
@@ -58,8 +58,11 @@ def fitting(entries: Iterable[Message], frame_bytes: int) -> list[Message]:
 
 
 def _around(seq: int, entries: Sequence[Message], frame_bytes: int) -> Sequence[Message]:
-    """Return as many of `entries` as fit one frame: the one with `seq`, or else the nearest, then
-    in turns the next on either side, while there is one and it fits."""
+    """Return as many of `entries` around `seq` as fit one frame.
+
+    The one with `seq`, or else the last before it or the first; then alternately the next newer and
+    older ones, while there are any and they fit.
+    """
     sizes = [_size(entry) for entry in entries]
     start = end = max(0, bisect_right(entries, seq, key=attrgetter("seq")) - 1)
     room = frame_bytes - _ENVELOPE
@@ -75,5 +78,5 @@ def _around(seq: int, entries: Sequence[Message], frame_bytes: int) -> Sequence[
 
 
 def _size(entry: Message) -> int:
-    # In a page an entry is escaped as often as in a frame of its own, so that is its size there.
+    # An entry is escaped as often in a page as in a frame of its own, so it has the same size.
     return len(encode(entry))

@@ -1,4 +1,4 @@
-"""Handles what the other nodes of the deployment publish."""
+"""Handle the events that other nodes of the deployment publish."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from gochat.server.services import Services
 
 
 class PeerNodes:
-    """Takes events of other nodes: see :class:`~gochat.chat.node_bus.NodeBus`."""
+    """Receives events of other nodes: see :class:`~gochat.chat.node_bus.NodeBus`."""
 
     def __init__(self, services: Services) -> None:
         self._hub = services.hub
         self._revocations = services.revocations
 
     def receive(self, node: Node, events: Sequence[NodeEvent]) -> None:
-        """Apply what a node has published. In the Trio thread; never blocks."""
+        """Apply a node's events. Called in the Trio thread; never blocks."""
         for event in events:
             self._receive(node, event)
 
@@ -58,7 +58,7 @@ class PeerNodes:
             case Missed():
                 self._revocations.doubt()
             case Acknowledged():
-                pass  # the exchange's own
+                pass  # handled by the bus itself
             case _:
                 assert_never(event)
 

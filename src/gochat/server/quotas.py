@@ -1,9 +1,8 @@
-"""How much a person may add in a day to what stays for good: bytes of the log, rooms, private
-conversations.
+"""Daily quotas of permanent additions by a person: bytes of the log, rooms, private conversations.
 
-A quota is there at once, and comes again over a day. The rate of writing bounds how many entries
-somebody can add, and not how much disk they take; what a quota is measured in does. Each server
-remembers what its people have used, in memory.
+A quota is available at once, and refills over a day. The rate limit for writing bounds how many
+entries a person can add, but not how much disk they take; quotas do. Each server keeps what its
+people have used in memory.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from gochat.protocol.messages import CreateRoom, Send
 from gochat.server.limits import MAX_REMEMBERED
 from gochat.token_bucket import Buckets
 
-#: Bytes that an entry costs besides its text: what one of a single character takes on disk.
+#: Bytes that an entry costs besides its text: what an entry of a single character takes on disk.
 ENTRY: Final = 100
 _DAY: Final = 24 * 3600.0
 
 
 class QuotaExceeded(ChatError):
-    """Somebody has used up what they may add in a day. `quota` is the configuration's key."""
+    """A person has used up a daily quota. `quota` is the configuration's key."""
 
     def __init__(self, quota: str, what: str, wait: float, *, field: str | None = None) -> None:
         when = f"{ceil(wait / 60)} min" if wait >= 60 else f"{ceil(wait)} s"
@@ -43,10 +42,10 @@ class QuotaExceeded(ChatError):
 def size(request: LogRequest) -> int:
     """Return what a request costs of the quota of bytes: what it writes, in UTF-8.
 
-    Measured, a message and its part of the search index take on SQLite's disk 1.3 to 2.3 times as
-    many bytes where people talk or paste logs, and 11 to 12 times where all is random, whether in
+    Measured on SQLite's disk, a message and its part of the search index take 1.3 to 2.3 times as
+    many bytes where people talk or paste logs, and 11 to 12 times if all is random, whether in
     ASCII, in letters of two bytes or in 漢字. Characters that fold to many, of which the index has
-    more than was written, are few, so that they bring it nothing new: 0.2 to 1.1 times.
+    more than was written, are few, so they add little to the index: 0.2 to 1.1 times.
     """
     _, text, _ = content(request)
     written = [text, request.cid or ""]
@@ -58,7 +57,7 @@ def size(request: LogRequest) -> int:
 
 
 class Quotas:
-    """What all people of a server have used. `clock` is monotonic, in seconds."""
+    """The quotas of all people of a server. `clock` is monotonic, in seconds."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -67,8 +66,11 @@ class Quotas:
         self._conversations = _buckets(limits.conversations_per_day)
 
     def charge(self, person: NameKey, request: LogRequest) -> None:
-        """Charge for a request that is about to be appended. It may cost more than there is: that
-        is owed. Raises QuotaExceeded, and charges nothing, if nothing is left."""
+        """Charge for a request that is about to be appended.
+
+        It may cost more than is left: then the remainder is owed. Raises QuotaExceeded, and charges
+        nothing, if nothing is left.
+        """
         now = self._clock()
         written = self._bytes.of(person, now)
         if wait := written.wait(now):
@@ -80,8 +82,10 @@ class Quotas:
         written.charge(now, size(request))
 
     def settle(self, person: NameKey, request: LogRequest, appended: Appended | None) -> None:
-        """Note what became of a request that was charged: what is new of it, or None. Then it costs
-        nothing."""
+        """Adjust the charge for a request to its outcome.
+
+        `appended` is its new entry, or None if it added none, which refunds it.
+        """
         now = self._clock()
         if appended is None:
             self._bytes.of(person, now).give_back(size(request))
@@ -91,7 +95,7 @@ class Quotas:
             self._conversations.of(person, now).charge(now)
 
     def new_conversation(self, person: NameKey) -> QuotaExceeded | None:
-        """Return None if a person may begin a private conversation, or the refusal."""
+        """Return None if a person may start a private conversation, or the refusal."""
         now = self._clock()
         wait = self._conversations.of(person, now).wait(now)
         if not wait:

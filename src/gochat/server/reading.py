@@ -1,4 +1,4 @@
-"""What only reads, or is about one's own reading: pages, lists, searches, read markers."""
+"""Requests that only read or change the reader's state: pages, lists, searches, markers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _Reading: TypeAlias = (
 
 
 class Reading:
-    """Handles the requests of those who read."""
+    """Handles requests that read."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -100,7 +100,8 @@ class Reading:
             address.key, viewer=who.key, before=before, after=after, limit=limit, as_of=as_of
         )
         if not page.is_inside:
-            # Refused as the store has it now; or they have come back since the page was read.
+            # Refused by the store's current state, or the person has joined again since the page
+            # was read.
             await self._services.drafts.address(who, (), request.conv, "conv")
             raise not_inside(address.shown, "conv")
         session.reply(history_page(request, address.shown, page, self._limits.frame_bytes))
@@ -172,7 +173,9 @@ class Reading:
         members, total, more = await self._services.store.members(
             address.key, after=_fold_cursor(request.after), limit=min(request.limit, MAX_PEOPLE)
         )
-        await self._services.drafts.address(who, (), request.room, "room")  # after it was read
+        await self._services.drafts.address(
+            who, (), request.room, "room"
+        )  # check again, after reading
         session.reply(
             MemberList(
                 room=address.shown,
@@ -188,7 +191,7 @@ class Reading:
 
 
 def _fold_cursor(after: str) -> str:
-    """The key behind which a page of people begins, from the last name of the one before."""
+    """Return the key after which a page of people begins, from the last name of the page before."""
     try:
         return names.fold(after) if after else ""
     except ChatError:

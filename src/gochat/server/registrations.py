@@ -1,9 +1,8 @@
-"""How many accounts are made, and invite codes tried: from one address, one network, in all.
+"""Rate limits for new accounts and invite codes: per address, per network, in total.
 
-What costs everybody is counted by what was made: an account takes one from the address, from its
-network and from the server. An attempt that fails takes one from its sender only, so nobody can use
-up for others what they don't get themselves; and no network gets more than half of what the server
-gives.
+What costs everybody is counted by its result: a new account counts for the address, its network and
+the server. A failed attempt counts only for its sender, so nobody can use up for others what they
+don't get themselves; and no network gets more than half of what the server allows.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from gochat.token_bucket import Buckets, TokenBucket
 
 log = structlog.stdlib.get_logger()
 
-#: A network may have so many times what one of its addresses may.
+#: A network has this many times the limit of one of its addresses.
 PER_NETWORK: Final = 2
-#: Invite codes that may be wrong in each window, from one address and in all. At this rate a code
-#: of 8 random letters is not guessed in a thousand years, nor by thousands of addresses.
+#: Wrong invite codes allowed in each window, from one address and in total. At this rate a code of
+#: 8 random letters is not guessed in a thousand years, even with thousands of addresses.
 WRONG_INVITES: Final = 10
 WRONG_INVITES_IN_ALL: Final = 300
 
 
 class _Counts:
-    """Token buckets: one for each address, one for each network, and perhaps one for all."""
+    """Token buckets: one for each address, one for each network, and optionally one for all."""
 
     def __init__(
         self, address: int, network: int, in_all: int | None, window: float, now: float
@@ -42,11 +41,11 @@ class _Counts:
         self._all = None if in_all is None else TokenBucket(in_all, in_all / window, now)
 
     def wait(self, address: str, now: float) -> float:
-        """The seconds until this address may have another one."""
+        """Return the seconds until this address is allowed another."""
         return max(bucket.wait(now) for bucket in self._of(address, now))
 
     def charge(self, address: str, now: float) -> None:
-        """Count one, whether it may be had or not."""
+        """Count one, whether it is allowed or not."""
         for bucket in self._of(address, now):
             bucket.charge(now)
 
@@ -63,7 +62,7 @@ class _Counts:
 
 
 class RegistrationLimiter:
-    """Lets attempts to register be made, and charges for what came of them."""
+    """Admits attempts to register, and charges for their outcome."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -80,14 +79,14 @@ class RegistrationLimiter:
 
     @contextmanager
     def attempt(self, address: str) -> Iterator[None]:
-        """Charge for what comes of the body: an account, or, if it raises ChatError, a failed
-        attempt; nothing, if it can't be done now.
+        """Charge for the outcome of the block: an account, or, if it raises ChatError, a failure.
 
-        Raises ChatError, ``rate_limited``, where there have been too many of either.
+        Charges nothing if it fails as busy or unavailable. Raises ChatError, ``rate_limited``, if
+        there have been too many of either.
         """
         self._require(self._made, address)
         self._require(self._failed, address)
-        self._made.charge(address, self._clock())  # before the work: others are at it, too
+        self._made.charge(address, self._clock())  # before the work, for concurrent attempts
         is_made = False
         try:
             yield
@@ -101,12 +100,15 @@ class RegistrationLimiter:
                 self._made.give_back(address, self._clock())
 
     def check_invite(self, address: str, code: str | None, valid: Collection[str]) -> None:
-        """Raise ChatError if this is not one of the `valid` codes: ``bad_invite``, or
-        ``rate_limited`` where too many were wrong, and then also for one that is right."""
-        if not code:  # no guess: this is how clients find out that they need one
+        """Raise ChatError if `code` is not one of the `valid` codes.
+
+        The error is ``bad_invite``, or ``rate_limited`` if too many were wrong; the latter also for
+        a valid code.
+        """
+        if not code:  # not a guess: clients find out this way that they need one
             raise _bad_invite()
         self._require(self._guessed, address)
-        # All are compared, each in the same time: no answer is early for having begun right.
+        # Compare all, each in constant time, so that the time reveals no common prefix.
         matches = [hmac.compare_digest(code.encode(), one.encode()) for one in valid]
         if not any(matches):
             self._guessed.charge(address, self._clock())

@@ -1,19 +1,20 @@
-"""What was revoked ends: the sessions that hold it, here and at the other nodes.
+"""Revocation: end the sessions whose credential was revoked, on this node and the others.
 
 A credential is checked before its session joins the hub, and may be revoked in between. So a
-session that has joined looks at the store once more before it is logged in
-(:meth:`~gochat.chat.accounts.Accounts.require_current`), and whoever revokes changes the store
-first and then ends the sessions in the hub. Whichever comes second sees the other.
+session that has joined checks the store once more before it is logged in
+(:meth:`~gochat.chat.accounts.Accounts.require_current`), and a revocation changes the store first
+and then ends the sessions in the hub. Whichever comes second sees the other.
 
 Nodes send each other :class:`~gochat.chat.node_bus.Revoked`, and acknowledge it when the sessions
-have ended: none of them is in the middle of a request any more. All tokens are looked at where
-something may have been missed, by a node that was cut off, or when the store did not answer whether
-it was revoked; and between nodes from time to time, for one may die before it has sent anything.
+have ended: none of them is in the middle of a request any more. A node checks all tokens when it
+may have missed something, because it was cut off, or because the store did not confirm whether a
+token was revoked; and, where there are several nodes, from time to time, because a node may die
+before it has sent anything.
 
-A node that has no lease is not waited for. So while it has none, and until all tokens have been
-looked at after that, it looks at that of a session before it does anything for it.
+The others don't wait for a node without a lease. So while it has none, and until it has checked all
+tokens after that, it checks a session's token before each of its requests.
 
-The same look renews the tokens of those who stay connected, which counts as using them.
+The same check renews the tokens of sessions that stay connected, which counts as using them.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from gochat.server.session import Session
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds from one look at all tokens to the next, at most and at least; in between, this part of a
-#: token's lifetime, half of what must have passed before it is renewed.
+#: Shortest and longest time, in seconds, between two checks of all tokens. Between these bounds it
+#: is this part of a token's lifetime, half of what must have passed before it is renewed.
 LOOK_EVERY: Final = (0.1, 300.0)
 LOOKS_PER_LIFETIME: Final = 20
 #: Seconds to wait for sessions of this node to finish their request: no store takes longer to fail.
@@ -51,7 +52,7 @@ ENDED: Final = "the session was ended: log in again"
 
 
 class _Ending:
-    """Sessions that have been closed; `done` is called when all of them have left the hub."""
+    """Sessions that have been closed; calls `done` when all of them have left the hub."""
 
     def __init__(self, sessions: Iterable[Session], done: Callable[[], None]) -> None:
         self.sessions = set(sessions)
@@ -64,7 +65,7 @@ class _Ending:
 
 
 class Revocations:
-    """Ends sessions, and looks whether there are any to end."""
+    """Ends revoked sessions, and checks for others that must end."""
 
     def __init__(self, store: Store, hub: Hub, accounts: Accounts) -> None:
         self._store = store
@@ -72,13 +73,13 @@ class Revocations:
         self._accounts = accounts
         self._endings: dict[Session, list[_Ending]] = {}
         self._must_look = trio.Event()
-        self._is_in_doubt = False  # until all have been looked at
+        self._is_in_doubt = False  # until all have been checked
 
     async def password_changed(self, by: Session, person: NameKey, generation: int) -> bool:
-        """End all sessions of an older generation, everywhere, for `by` has changed the password.
+        """End all sessions of an older generation, everywhere, after `by` has changed the password.
 
-        Nothing is awaited before they are closed here and the other nodes are sent it. Return True
-        when they have ended, False if that is not known in time.
+        Closes the local sessions and notifies the other nodes before anything is awaited. Return
+        True when the sessions have ended, False if that is not known in time.
         """
         revoked = Revoked(person, generation, receipt=secrets.token_hex(8))
         here = trio.Event()
@@ -100,13 +101,13 @@ class Revocations:
         return is_confirmed
 
     def token_revoked(self, person: NameKey, digest: bytes, text: str) -> None:
-        """End all sessions that hold a token: those here at once, those elsewhere soon."""
+        """End all sessions that use a token: those here at once, those elsewhere soon."""
         revoked = Revoked(person, digest=digest)
         self._end(revoked, text, _nothing)
         self._hub.publish(revoked)
 
     def receive(self, revoked: Revoked) -> None:
-        """End what another node has revoked, and acknowledge that."""
+        """End the sessions that another node has revoked, and acknowledge that."""
 
         def acknowledge() -> None:
             if revoked.receipt:
@@ -115,13 +116,13 @@ class Revocations:
         self._end(revoked, CHANGED if revoked.digest is None else ENDED, acknowledge)
 
     def left(self, session: Session) -> None:
-        """Note that a session has left the hub."""
+        """Record that a session has left the hub."""
         for ending in self._endings.pop(session, ()):
             ending.sessions.discard(session)
             ending.check()
 
     def doubt(self) -> None:
-        """Look soon at the tokens of all sessions: something may have been revoked."""
+        """Check the tokens of all sessions soon: something may have been revoked."""
         self._is_in_doubt = True
         self._must_look.set()
 
@@ -129,8 +130,8 @@ class Revocations:
         """Require that a session's token is valid, if it may have been revoked without notice.
 
         Raises:
-            ChatError: ``not_logged_in``: it was revoked, and the session is ending.
-            StoreUnavailable: that can't be known now.
+            ChatError: ``not_logged_in``: it was revoked, and the session is closing.
+            StoreUnavailable: the store can't be read now.
         """
         node_bus = self._store.node_bus
         if not self._is_in_doubt and (node_bus is None or node_bus.has_lease):
@@ -142,7 +143,7 @@ class Revocations:
         raise ChatError(ErrorCode.NOT_LOGGED_IN, ENDED)
 
     async def run(self) -> NoReturn:
-        """Look at all tokens from time to time, and when in doubt, until cancelled."""
+        """Check all tokens from time to time, and when in doubt, until cancelled."""
         least, most = LOOK_EVERY
         lifetime = self._accounts.token_lifetime / 1000
         pause = min(max(lifetime / LOOKS_PER_LIFETIME, least), most)
@@ -165,17 +166,17 @@ class Revocations:
                     await trio.sleep(error.retry_after)
                     break
             else:
-                self._is_in_doubt = self._must_look.is_set()  # again, meanwhile
+                self._is_in_doubt = self._must_look.is_set()  # new doubts meanwhile
 
     async def _look(
         self, person: NameKey, digest: bytes, sessions: list[Session], *, must_ask: bool
     ) -> None:
-        """End the sessions that hold a token if it was revoked or has expired; renew it, if due."""
+        """End the sessions of a token if it is revoked or expired; renew it if that is due."""
         now, lifetime = trio.current_time(), self._accounts.token_lifetime / 1000
         until = max(session.token_until for session in sessions)
         is_valid = True
         if self._accounts.is_renewal_due(1000 * (until - now)):
-            # By how much it is valid for longer, and not by the wall clock, which may jump.
+            # Extend it by Trio's clock, not the wall clock, which may jump.
             expires = max(session.token_expires for session in sessions)
             expires += int(1000 * (now + lifetime - until))
             try:
@@ -184,7 +185,7 @@ class Revocations:
             except StoreUnavailable:
                 if now < until:
                     raise
-                # Here only: another node may have renewed it.
+                # Only here: another node may have renewed it.
                 self._end(Revoked(person, digest=digest), EXPIRED, _nothing)
                 return
             else:
@@ -203,7 +204,7 @@ class Revocations:
             self._hub.publish(revoked)
 
     def _end(self, revoked: Revoked, text: str, done: Callable[[], None]) -> None:
-        """Close the sessions that are meant; call `done` when all have left the hub."""
+        """Close the sessions that `revoked` means; call `done` when all have left the hub."""
         person = self._hub.person(revoked.person)
         meant = [
             session

@@ -1,4 +1,4 @@
-"""What the handlers of a server work with; made once, in :mod:`gochat.server.app`."""
+"""The parts that a server's handlers share; created once, in :mod:`gochat.server.app`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gochat.server.revocation import Revocations
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One of each."""
+    """The shared parts of one server."""
 
     config: Config
     store: Store

@@ -1,22 +1,23 @@
-"""One connection: bytes in, requests handled in order, frames out; and what each error does to it.
+"""One connection: read bytes, handle requests in order, write frames, and act on errors.
 
 A session has one task, its reader. It reads what has arrived, handles the requests in it one after
-the other, and flushes the replies together. Writing is the outlet's business
-(:mod:`gochat.server.delivery`); where that is behind, the session waits for its peer to read before
-it reads on, handles the next request, or sends more of what it sends by itself. So what a peer
-asked for never makes it a slow consumer; only what comes unasked, to a peer that doesn't read.
-Between two requests it lets others have the loop, if it has had it for long; and where it owes more
-than its budget has, or was refused for that, it pauses there, before it understands anything more.
-While a request waits in line, the session reads on, to notice when its peer leaves.
+the other, and flushes the replies together. The outlet writes (:mod:`gochat.server.delivery`).
+While the outlet is behind, the session waits for the peer to read before it reads on, handles the
+next request, or sends more of what it sends unasked. So replies never make a peer a slow consumer;
+only events that it did not request do, if it doesn't read.
 
-What an error does is decided here, and only here:
+Between two requests a session yields to the event loop if it has run for long. If it owes more than
+its budget holds, or a request was refused for that, it pauses there, before it decodes anything
+more. While a request waits in a queue the session reads on, to notice when its peer leaves.
+
+Only this module decides what an error does:
 
 ============================ ========================================================
-`FrameError`                 ``error``, then ``bye``: what follows can't be understood
+`FrameError`                 ``error``, then ``bye``: what follows can't be decoded
 other `ProtocolError`        ``error``; after too many of them ``bye``
 `ChatError`                  ``error``
 `StoreUnavailable`           ``error unavailable`` with `retry_after`; if it is a `StoreCorrupt`,
-                             the server says goodbye to all, and stops (:mod:`~gochat.server.app`)
+                             the server closes all sessions and stops (:mod:`~gochat.server.app`)
 the connection breaks        the session ends
 anything else                a logged traceback and ``bye internal``; the server lives on
 ============================ ========================================================
@@ -74,32 +75,33 @@ from gochat.server.tls import TlsStream
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds for which a connection that was said goodbye to stays open for the peer to read it.
+#: Seconds for which a connection stays open after `bye`, for the peer to read it.
 LINGER: Final = 1.0
-#: Seconds for a peer to take what waits for it and the goodbye, however slowly.
+#: Seconds for a peer to take what is queued for it and the `bye`, however slowly.
 FAREWELL: Final = 10.0
-#: Seconds after which a client may come back whose connection was closed for its own good.
+#: Seconds after which a client may reconnect that was too slow or met an internal error.
 RETRY_AFTER: Final = 1.0
-#: And to a server that is full.
+#: Seconds after which a client may reconnect to a server that is full.
 FULL_RETRY_AFTER: Final = 10.0
-#: Seconds for which a session handles requests before the others get the loop. What a person does
-#: takes less, and then costs nothing more; a flood costs some hundredths more.
+#: Seconds for which a session handles requests before it yields. What a person does takes less, and
+#: then costs nothing more; a flood costs some hundredths more.
 SLICE: Final = 0.001
-#: Requests that are decoded before the first is handled; messages among them share a commit.
+#: Requests that are decoded before the first is handled. Messages among them share a commit.
 MAX_TOGETHER: Final = 256
 
 
-#: Tracebacks: a bug that a peer can reach, it can reach often.
+#: Tracebacks that are logged, burst and per second: a bug that a peer can trigger, it can trigger
+#: often.
 FAILURES: Final = Rate(5, 0.1)
 
 
 class _Nowhere:
-    """Drops what a session that is about to end would be sent."""
+    """Discards what would be sent to a session that is about to end."""
 
     is_behind = False
 
     def post(self, frames: bytes) -> None:
-        """Drop frames."""
+        """Discard frames."""
 
     send = post
 
@@ -108,28 +110,28 @@ NOWHERE: Final = _Nowhere()
 
 
 class RequestHandler(Protocol):
-    """What a session hands its requests to: see :class:`gochat.server.handlers.Handlers`."""
+    """What a session passes its requests to: see :class:`gochat.server.handlers.Handlers`."""
 
     async def handle(self, session: Session, requests: Sequence[Request]) -> None:
-        """Handle what arrived together, in its order."""
+        """Handle requests that arrived together, in order."""
 
     def settle(self, session: Session) -> None:
-        """Charge for what a session owes."""
+        """Charge the budget for what a session owes."""
 
     def delivered(self, person: NameKey, seqs: Seqs) -> None:
-        """Note that a client without the log has received messages."""
+        """Record that a client without the capability `log` has received messages."""
 
     async def leave(self, session: Session) -> None:
         """Log the session out, if it is logged in."""
 
     async def disconnected(self, session: Session) -> None:
-        """Note that a session has ended."""
+        """Clean up after a session that has ended."""
 
 
 class Session:
-    """One connection and who speaks through it.
+    """One connection and the person logged in on it.
 
-    `opened`, `last_heard`, `partial_since` and `working_since` are the reader's notes for
+    The reader records `opened`, `last_heard`, `partial_since` and `working_since` for
     :mod:`gochat.server.deadlines`, in seconds of the Trio clock.
     """
 
@@ -157,19 +159,19 @@ class Session:
         anonymous_bytes: int,
     ) -> None:
         self._stream = stream
-        #: The descriptor, where a stream is no more than a socket.
+        #: The socket's descriptor, if the stream is a plain socket.
         self._socket = stream.socket.fileno() if has_descriptor(stream) else None
-        #: The same, also beneath TLS.
+        #: The same, also for a socket beneath TLS.
         self._descriptor = stream.descriptor if isinstance(stream, TlsStream) else self._socket
         self._handlers = handlers
-        self._end = "cancelled"  # how it ended, where no goodbye says so
+        self._end = "cancelled"  # for the log, if the session ends without `bye`
         self._decoder = FrameDecoder(frame_bytes)
         self._scope = trio.CancelScope()
-        self._is_waiting = False  # for its peer, or in line: closing it need not wait
+        self._is_waiting = False  # for its peer, or in a queue: closing need not wait
         self._has_read_ahead = False
         self._slice_began = 0.0
-        self._pause = 0.0  # seconds, at the next chance
-        #: Points of the budget for frames and refusals that were not charged yet.
+        self._pause = 0.0  # seconds, when it next yields
+        #: Points of the budget for frames and refusals, not charged yet.
         self.owed = 0.0
         self._bye: Bye | None = None
         self._made_room = False
@@ -179,18 +181,19 @@ class Session:
         self.connection: Final = connection
         self.address: Final = address
         self.port: Final = port
-        #: Who is logged in, or was last.
+        #: The name that is logged in, or was last.
         self.last_name: str | None = None
         self.requests = self.refused = 0
         self.outlet: Outlet
         self.events: Sink
-        #: When it began to wait for a login. The time for which the peer waited is added.
+        #: When it began to wait for a login. The time that the server spent on its requests is
+        #: added.
         self.opened = self.last_heard = self.began = trio.current_time()
         self.partial_since: float | None = None
-        #: Since when it has not listened, but done what it was asked to; None while it listens.
+        #: Since when it has been handling requests instead of reading; None while it reads.
         self.working_since: float | None = None
         self.pinged: float | None = None
-        #: Of frames that came before the login; and how many of these asked for something else.
+        #: Bytes of frames before the login; and how many of these frames were not login requests.
         self.anonymous_bytes = self.anonymous_frames = 0
         self.max_anonymous_bytes = anonymous_bytes
         self.login_failures: list[float] = []
@@ -202,23 +205,25 @@ class Session:
         self.token_expires, self.token_until = 0, 0.0
         self.caps: frozenset[str] = frozenset()
         self.wants_log = False
-        #: Of a client that keeps no read marker of its own.
+        #: For a client that keeps no read marker of its own.
         self.receipts: Receipts | None = None
         self._received = 0  # bytes read, for the receipts
 
-    # -- what others ask of it ----------------------------------------------------------------
+    # -- called by others ----------------------------------------------------------------------
 
     def close(self, reason: ByeReason, text: str = "", *, retry_after: float | None = None) -> None:
-        """Make the session finish the request that it is handling, say goodbye and end. It handles
-        no more of those that have arrived, and doesn't wait for the peer to read what comes before.
-        The first counts."""
+        """End the session with `bye` once it has handled the current request.
+
+        It handles no further requests, even if they have arrived, and doesn't wait for the peer to
+        read what was posted before. Only the first call has an effect.
+        """
         if self._bye is None:
             self._bye = Bye(reason=reason, text=text, retry_after=retry_after)
             if self._is_waiting:
                 self._scope.cancel()
 
     def evicted(self) -> None:
-        """Called by the outlet: the peer is too slow. End at once."""
+        """End at once, because the peer is a slow consumer. Called by the outlet."""
         self._bye = Bye(
             reason=ByeReason.SLOW_CONSUMER,
             text="the connection reads too slowly",
@@ -229,7 +234,7 @@ class Session:
     def make_room(
         self, text: str = "the server is full of connections that are not logged in"
     ) -> None:
-        """End at once, for others to log in; also in the middle of a goodbye."""
+        """End at once, so that others can log in; also while `bye` is being sent."""
         self._made_room = True
         self.outlet.close()
         if self._bye is None:
@@ -244,32 +249,38 @@ class Session:
         self._scope.cancel()
 
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
-        """Called by the hub for a private message posted to a client that doesn't want the log."""
+        """Record a private message posted to a client without the capability `log`.
+
+        Called by the hub.
+        """
         if self.receipts is not None and self.events is not NOWHERE and self.outlet.is_open:
             self.receipts.note(conversation, seq, *self._written())
 
     @property
     def is_ending(self) -> bool:
-        """True once it is to say goodbye: the request that it is handling is the last one."""
+        """True once the session is closing: the request that it is handling is the last one."""
         return self._bye is not None
 
     @property
     def is_stranger(self) -> bool:
-        """True while nobody is logged in, except while the server works for it: whatever it waits
-        for then, its peer, its turn or the end of a goodbye, it may have to make room."""
+        """True if the session may be closed to make room for others.
+
+        Nobody is logged in on it, and the server is not working for it. It may be closed while it
+        waits for its peer, in a queue, or for its `bye` to be sent.
+        """
         is_idle = self._is_waiting or self.working_since is None
         return self.identity is None and is_idle and not self._made_room
 
     @property
     def name(self) -> str | None:
-        """Who is logged in, as it is shown; None before."""
+        """The name that is logged in, as displayed; None before the login."""
         return self.identity.name if self.identity is not None else None
 
     @property
     def log(self) -> structlog.stdlib.BoundLogger:
-        """A log whose lines have the connection: its number, address and port, and who it is.
+        """A logger bound to the connection: its number, address, port and name.
 
-        Made when a line is written: a logger for each connection that is idle is memory.
+        Created for each line: a logger for each idle connection would cost memory.
         """
         fields = {"connection": self.connection, "address": self.address, "port": self.port}
         if self.last_name is not None:
@@ -277,7 +288,7 @@ class Session:
         return log.bind(**fields)
 
     def note(self, event: str, **fields: object) -> None:
-        """Log what its peer did, unless too much of this kind is logged already."""
+        """Log what the peer did, unless its address exceeds the rate for such events."""
         more = self.journal.admit(event, rate=ACTS, source=self.address)
         if more is not None:
             self.log.info(event, **fields, **more)
@@ -285,7 +296,7 @@ class Session:
     def refuse(
         self, error: ProtocolError | ChatError | StoreUnavailable, request: Request | None = None
     ) -> None:
-        """Reply that something is refused, and why; note it in the log."""
+        """Reply with an error, and log the refusal."""
         self.refused += 1
         self.owed += REFUSAL
         if isinstance(error, OverBudget):
@@ -295,14 +306,14 @@ class Session:
         session_log.log_refusal(self, reply, error, request)
 
     def reply(self, payload: Payload) -> None:
-        """Post a reply; it goes out when all that was read with the request is handled."""
+        """Post a reply. It is written when all requests that were read with its own are handled."""
         self.outlet.post(encode(payload))
 
     async def wait_for_peer(self) -> None:
-        """Wait until the peer has read all, if the outlet is behind.
+        """If the outlet is behind, wait until the peer has taken everything.
 
-        Whoever posts what was asked for, or what the server sends by itself, calls this after each
-        frame. Where the session is to end, it ends here.
+        Call this after each frame of a reply, or of what the server sends unasked. If the session
+        is closing, it ends here.
         """
         if self.outlet.is_behind:
             if self._bye is not None:
@@ -312,10 +323,12 @@ class Session:
             await trio.lowlevel.checkpoint_if_cancelled()
 
     async def require_peer(self) -> None:
-        """Write what was posted, and go on only if the peer may read more: where the connection has
-        broken, or the session is to end, it ends here.
+        """Write what was posted. If the connection is broken or the session is closing, end it.
 
-        Whoever reads one page after the other for a peer calls this before each.
+        Call this before reading each of several pages for a peer.
+
+        Raises:
+            BrokenResourceError: the connection is broken.
         """
         self.outlet.flush()
         if self._bye is not None:
@@ -325,19 +338,26 @@ class Session:
             raise trio.BrokenResourceError("the peer is gone")
 
     def require_not_left(self) -> None:
-        """Go on only if the peer has not ended its side: who reads much for it that is not sent,
-        which would break, calls this."""
+        """End the session if the peer has closed its side.
+
+        Call this while reading much without sending anything, because only sending would fail.
+
+        Raises:
+            BrokenResourceError: the peer has closed its side.
+        """
         if self._descriptor is not None and has_left(self._descriptor):
             raise trio.BrokenResourceError("the peer is gone")
 
     def hold_back(self, seconds: float) -> None:
-        """Pause it when it next gives way, up to a bound: its peer asks for too much."""
+        """Pause at the next yield, for at most :data:`.MAX_PAUSE`: the peer asks for too much."""
         self._pause = max(self._pause, min(seconds, MAX_PAUSE))
 
     @contextlib.contextmanager
     def _waiting_for_peer(self) -> Iterator[None]:
-        """Closing the session need not wait for this; and as long as nobody is logged in, the
-        deadlines run, or whoever reads little would have for ever."""
+        """Allow closing during this wait, and keep the deadlines running until somebody logs in.
+
+        Otherwise a peer that reads slowly would never reach its login deadline.
+        """
         worked_since = self.working_since if self.identity is None else None
         if worked_since is not None:
             self._listen_again(worked_since)
@@ -350,11 +370,10 @@ class Session:
                 self.working_since = trio.current_time()
 
     async def give_way(self) -> None:
-        """Let others have the loop, if this session has had it for :data:`SLICE`; pause, if it is
-        held back, or owes more than there is.
+        """Yield if this session has run for :data:`SLICE`; pause if it is over its budget.
 
-        Whoever handles several requests, or several parts of one, calls this after each: what has
-        arrived in one segment must not hold up everybody. A checkpoint only now and then.
+        Call this after each request, or each part of a long one: what arrived in one segment must
+        not delay everybody. It is a checkpoint only if it yields or pauses.
         """
         if self.owed >= UNCHARGED:
             self._handlers.settle(self)
@@ -368,18 +387,18 @@ class Session:
             await trio.lowlevel.checkpoint()
             self._slice_began = time.perf_counter()
 
-    # -- its life -------------------------------------------------------------------------------
+    # -- its lifetime ---------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve the connection until it ends, however it ends. Raises nothing but Cancelled."""
+        """Serve the connection until it ends. Raises only Cancelled."""
         try:
             await self._serve()
         finally:
-            self.outlet.close()  # before the descriptor is somebody else's
+            self.outlet.close()  # before the descriptor can be reused
             if self.last_name is not None and self.identity is None:
                 self._end = "logged_out"
             with trio.CancelScope(shield=True):
-                # Everybody is notified of leaving, whatever ended the session.
+                # The other sessions must learn that the person left, whatever ended the session.
                 await self._handlers.disconnected(self)
                 await trio.aclose_forcefully(self._stream)
             session_log.log_end(self, self._bye, self._end)
@@ -406,11 +425,13 @@ class Session:
                 await self._say_goodbye(self._bye)
 
     async def while_there(self, turn: Callable[[], Awaitable[None]]) -> None:
-        """Run `turn`, a handler's wait, unless the peer leaves or the session is to close: then it
-        is cancelled, and the session ends."""
+        """Run `turn`, a handler's wait.
+
+        If the peer leaves or the session closes, cancel it and end the session.
+        """
         if self._bye is not None:
             self._scope.cancel()
-        self.outlet.flush()  # what was asked for before has not to wait
+        self.outlet.flush()  # earlier replies need not wait
         self._is_waiting = True
         try:
             async with trio.open_nursery() as nursery:
@@ -421,7 +442,7 @@ class Session:
             self._is_waiting = False
 
     async def _read_ahead(self) -> None:
-        """Notice that the peer leaves. What it sends meanwhile, up to a bound, is handled later."""
+        """Notice when the peer leaves. What it sends meanwhile, up to a bound, is handled later."""
         read = 0
         while read < READ_SIZE:
             try:
@@ -438,7 +459,7 @@ class Session:
             read += len(data)
 
     async def _receive(self) -> bytes:
-        """Wait for what the peer sends; empty at its end. Cancelled, it has read nothing."""
+        """Wait for bytes; return b"" at the end. If cancelled, it has read nothing."""
         if self._socket is not None:
             return await read_some(self._socket)
         return bytes(await self._stream.receive_some(READ_SIZE))
@@ -452,10 +473,10 @@ class Session:
             self._is_waiting = False
             if not data and self.receipts and isinstance(self._stream, TlsStream):
                 with trio.move_on_after(LINGER):
-                    await self._stream.wait_end()  # else what looks like an end may be a reset
+                    await self._stream.wait_end()  # what looks like an end may be a reset
             self._received += len(data)
             self._take_receipts(has_ended=not data)
-            if not data or self._bye is not None:  # what comes with the end isn't acknowledged
+            if not data or self._bye is not None:  # nothing after the end is acknowledged
                 return
             self.working_since = trio.current_time()
             self._slice_began = time.perf_counter()
@@ -464,45 +485,47 @@ class Session:
                 await self._handle_arrived()
                 while self._has_read_ahead:
                     await self._handle_arrived()
-                self._check_allowance(self._decoder.size)  # the beginning of a frame
+                self._check_allowance(self._decoder.size)  # an incomplete frame counts, too
             finally:
                 self.outlet.flush()
             await self.wait_for_peer()
             self._listen_again(self.working_since)
 
-    # -- what a client without the log has received: see gochat.server.receipts ---------------
+    # -- receipts of a client without the capability `log`: see gochat.server.receipts -----------
 
     def note_sent(self, conversation: ConversationKey, seq: int) -> None:
-        """Called for a private message that was just posted, while others are held back."""
+        """Record a private message that was just posted, while others are held back."""
         assert self.receipts is not None
         self.receipts.add(conversation, seq, *self._written())
 
     def release_receipts(self) -> None:
-        """Called when what was held back has been posted."""
+        """Release receipts once what was held back has been posted."""
         if self.receipts is not None:
             self.receipts.release(*self._written())
 
     def _written(self) -> tuple[int, float]:
-        """Write what was posted. Return up to where that is, and how much had arrived before all of
-        it was written; infinite, if the peer does not take it yet."""
-        # Before: on a busy machine a peer on it can have answered before the write returns.
+        """Flush, and return the position posted so far and the bytes that had arrived before.
+
+        The latter is infinite if the peer has not taken everything yet.
+        """
+        # Count first: on a busy machine a local peer can answer before the write returns.
         arrived = self._arrived()
         self.outlet.flush()
         posted = self.outlet.posted
         return posted, arrived if self.outlet.written >= posted else inf
 
     def _arrived(self) -> int:
-        """How many bytes have arrived, read or not."""
+        """Bytes that have arrived, read or not."""
         read = self._stream.received if isinstance(self._stream, TlsStream) else self._received
         return read if self._descriptor is None else read + unread(self._descriptor)
 
     def note_written(self) -> None:
-        """Called by the outlet when something that the peer did not take at once is written."""
+        """Record that queued bytes were written. Called by the outlet."""
         if self.receipts:
             self.receipts.note_written(self.outlet.written, self._arrived())
 
     def _look(self) -> None:
-        """Note what is written and what the peer's host has by now."""
+        """Record what is written and what the peer's host has acknowledged."""
         assert self.receipts is not None
         self.note_written()
         written = self.outlet.written
@@ -513,21 +536,23 @@ class Session:
             self.receipts.settle(written, trio.current_time())
 
     def _take_receipts(self, *, has_ended: bool = False) -> None:
-        """Something has arrived, or the peer has ended the connection: note what is delivered."""
-        # After writing has failed, what looks like an end is not: the error is reported only once.
+        """Record what is delivered, after bytes or the end of the connection have arrived."""
+        # After a failed write an error looks like an end, because the system reports it only once.
         if self.receipts and not self.outlet.is_closed:
             self._look()
             if delivered := self.receipts.take(inf if has_ended else self._arrived()):
                 self._handlers.delivered(self.receipts.person, delivered)
 
     def _check_allowance(self, waiting: int = 0) -> None:
-        """End the session if more has come before the login than may: frames that were taken, and
-        so many bytes that wait to be."""
+        """Close the session if it exceeds the bytes allowed before the login.
+
+        They are those of decoded frames, and `waiting` that are buffered.
+        """
         if self.identity is None and self.anonymous_bytes + waiting > self.max_anonymous_bytes:
             self.close(ByeReason.PROTOCOL_ERROR, "too many bytes before the login")
 
     def _listen_again(self, worked_since: float) -> None:
-        """Hold the peer to its deadlines again, of which none has run while it was not heard."""
+        """Resume the peer's deadlines, extended by the time spent on its requests."""
         now = trio.current_time()
         self.opened = min(self.opened + now - worked_since, now)
         if not self._decoder.is_mid_frame:
@@ -540,8 +565,7 @@ class Session:
         self.working_since = self.pinged = None
 
     async def _handle_arrived(self) -> None:
-        """Handle all requests that are complete, and reply to each in order; none any more once the
-        session is to end."""
+        """Handle all complete requests, replying in order. Stop when the session is closing."""
         self._has_read_ahead = False
         is_more = True
         while is_more and not self.is_ending:
@@ -551,7 +575,7 @@ class Session:
                 is_more = self._decode_arrived(requests)
             except ProtocolError as error:
                 refused = error
-            await self._handlers.handle(self, requests)  # what was whole before it counts
+            await self._handlers.handle(self, requests)  # handle those before an invalid one
             if refused is not None and not self.is_ending:
                 if isinstance(refused, FrameError):
                     raise refused
@@ -562,11 +586,12 @@ class Session:
             await self.give_way()
 
     def _decode_arrived(self, requests: list[Request]) -> bool:
-        """Add to `requests` those that have arrived; True if there may be more of them.
+        """Append the requests that have arrived to `requests`; return True if there may be more.
 
-        Raises ProtocolError where one is not valid; those before it have been added.
+        Raises:
+            ProtocolError: one of them is invalid. Those before it have been appended.
         """
-        # One at a time until somebody is logged in: from then on no frame counts as anonymous.
+        # One at a time until somebody is logged in: after that frames don't count as anonymous.
         together = 1 if self.identity is None else MAX_TOGETHER
         while len(requests) < together:
             body = self._decoder.next_frame()
@@ -601,8 +626,8 @@ class Session:
         await self._handlers.leave(self)
         with trio.move_on_after(FAREWELL):
             await self.outlet.drain()
-        # Closing a socket while there is something to read resets the connection, and the peer
-        # may lose what it has not read yet: say that nothing more comes, and read for a moment.
+        # Closing a socket that has unread input resets the connection, and the peer may lose what
+        # it has not read yet. So shut down the sending side first, and read for a moment.
         with (
             trio.move_on_after(LINGER),
             contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError),
@@ -620,7 +645,7 @@ class Session:
 def error_reply(
     error: ProtocolError | ChatError | StoreUnavailable, request: Request | None = None
 ) -> Error:
-    """Return what a peer is sent of an error that its request caused."""
+    """Return the reply for an error that a request caused."""
     request_id = getattr(request, "request_id", None)
     cid = getattr(request, "cid", None)
     match error:

@@ -1,7 +1,7 @@
-"""What the log says of a session; docs/reference/log.md lists it.
+"""The log events of a session; docs/reference/log.md lists them.
 
-Nothing here logs what people say, nor a token, a password or an invite: a refusal has its code and
-what was asked for, and no text that repeats what the peer sent.
+Nothing here logs the text of messages, nor a token, a password or an invite: a refusal is logged
+with its code and the type of the request, and without any text that repeats what the peer sent.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from gochat.protocol.messages import (
 from gochat.server.journal import ACTS, REFUSALS, Journal
 from gochat.server.quotas import QuotaExceeded
 
-#: Characters of a name that somebody has tried.
+#: Characters of a name that was tried.
 MAX_SHOWN: Final = 64
 
 
 class LoggedSession(Protocol):
-    """What is logged of a :class:`gochat.server.session.Session`."""
+    """The parts of a :class:`gochat.server.session.Session` that are logged."""
 
     last_name: str | None
     requests: int
@@ -47,22 +47,22 @@ class LoggedSession(Protocol):
 
     @property
     def journal(self) -> Journal:
-        """What bounds the rate of lines."""
+        """Limits the rate of log lines."""
 
     @property
     def address(self) -> str:
-        """Where the connection comes from."""
+        """The peer's address."""
 
     @property
     def began(self) -> float:
-        """When it began, by the Trio clock."""
+        """When it began, in seconds of the Trio clock."""
 
     @property
     def log(self) -> structlog.stdlib.BoundLogger:
-        """A log whose lines have the connection."""
+        """A logger bound to the connection."""
 
     def note(self, event: str, **fields: object) -> None:
-        """Log what its peer did, unless too much of this kind is logged already."""
+        """Log what the peer did, unless its address exceeds the rate for such events."""
 
 
 _REFUSED: Final[Mapping[type, str]] = {
@@ -71,7 +71,7 @@ _REFUSED: Final[Mapping[type, str]] = {
     Resume: "resume refused",
     ChangePassword: "password change refused",
 }
-#: Codes of what is not the peer's doing.
+#: Codes for causes on the server's side.
 _SHORT_OF_SOMETHING: Final = frozenset({ErrorCode.BUSY, ErrorCode.UNAVAILABLE})
 
 
@@ -81,7 +81,7 @@ def log_refusal(
     error: ProtocolError | ChatError | StoreUnavailable,
     request: Request | None,
 ) -> None:
-    """Log that a request, or a frame that is none, was refused with `reply`."""
+    """Log that a request, or an invalid frame, was refused with `reply`."""
     event = _REFUSED.get(type(request), "request refused") if request else "frame refused"
     kind, fields = str(reply.code), {"code": str(reply.code)}
     if isinstance(error, QuotaExceeded):
@@ -96,16 +96,16 @@ def log_refusal(
         fields["field"] = reply.field
     if isinstance(request, Login | Register):
         fields["account"] = request.name[:MAX_SHOWN]
-    if not isinstance(error, ChatError):  # whose texts repeat what people write
+    if not isinstance(error, ChatError):  # a ChatError's text repeats what people write
         fields["reason"] = str(error)
     level = logging.WARNING if reply.code in _SHORT_OF_SOMETHING else logging.INFO
     session.log.log(level, event, **fields, **more)
 
 
 def log_end(session: LoggedSession, bye: Bye | None, end: str) -> None:
-    """Log the end of a connection: the reason is the goodbye's, if there was one, or `end`.
+    """Log the end of a connection. The reason is that of `bye`, if one was sent, or `end`.
 
-    At `debug` where nobody had logged in and nothing was refused, as in a balancer's checks.
+    At `debug` if nobody was logged in and nothing was refused, as in a load balancer's checks.
     """
     was_somebody = session.last_name is not None
     end = end if bye is None else str(bye.reason)
@@ -127,7 +127,7 @@ def log_end(session: LoggedSession, bye: Bye | None, end: str) -> None:
 
 
 def log_change(session: LoggedSession, request: Request) -> None:
-    """Log what administrators ask about later: who made a room, and who changed what it is."""
+    """Log what administrators ask about later: who created a room, and who changed it."""
     match request:
         case CreateRoom():
             session.note("room created", room=request.room, private=request.private)
@@ -152,7 +152,7 @@ def log_change(session: LoggedSession, request: Request) -> None:
 
 @contextmanager
 def traced(session: LoggedSession, kind: type[Request], times: int) -> Iterator[None]:
-    """Log, at `debug`, what was requested, how often, and how long it took."""
+    """Log, at `debug`, the type of requests, their number, and how long they took."""
     began, refused = time.perf_counter(), session.refused
     try:
         yield

@@ -1,7 +1,7 @@
-"""Sockets by their descriptors, where the system has them: POSIX.
+"""Sockets by their descriptors, on systems that have them: POSIX.
 
-What Trio's streams do, without what they hold while they wait (2 KiB for each idle connection) and
-without a task for what can be written at once.
+These do the work of Trio's streams, but without the memory that streams hold while they wait (2 KiB
+for each idle connection), and without a task for what can be written at once.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ import trio
 
 #: Bytes per read: several frames of the usual size, and the bound on what one read costs.
 READ_SIZE: Final = 64 * 1024
-#: Of a peer that says nothing: seconds until its host is asked whether it is still there, seconds
-#: between two such questions, and how many may go unanswered. Whoever only listens is never asked
-#: for anything by the server, if it hasn't the capability for heartbeats; this its host answers.
+#: For a silent peer: seconds until its host is probed, seconds between probes, and how many may go
+#: unanswered. A client that only listens, without the capability for heartbeats, is never sent
+#: anything to answer; its host answers these.
 KEEP_ALIVE: Final = (120, 30, 4)
 
 
 def keep_alive(stream: trio.SocketStream) -> None:
-    """Make the system notice when a peer's host is gone, and break the connection then."""
-    with contextlib.suppress(OSError):  # it has gone already
+    """Make the system detect that a peer's host is gone, and break the connection then."""
+    with contextlib.suppress(OSError):  # it may be gone already
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")  # not everywhere, or not all
+        options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")  # not on all systems
         for option, value in zip(options, KEEP_ALIVE, strict=True):
             if (number := getattr(socket, option, None)) is not None:
                 stream.setsockopt(socket.IPPROTO_TCP, number, value)
 
 
 def has_descriptor(stream: trio.abc.Stream) -> TypeGuard[trio.SocketStream]:
-    """True for a stream that is a socket and nothing more, on a system with descriptors."""
+    """Return True if a stream is a plain socket, on a system with descriptors."""
     return os.name == "posix" and isinstance(stream, trio.SocketStream)
 
 
 async def read_some(descriptor: int) -> bytes:
-    """Wait for what a non-blocking socket receives next; empty at its end.
+    """Wait for a non-blocking socket's next bytes; return b"" at the end.
 
-    Cancelled, it has read nothing. Raises BrokenResourceError.
+    If cancelled, it has read nothing. Raises BrokenResourceError.
     """
     while True:
         await trio.lowlevel.wait_readable(descriptor)
@@ -54,7 +54,7 @@ async def read_some(descriptor: int) -> bytes:
 
 
 def has_left(descriptor: int) -> bool:
-    """True if the peer writes nothing more, or the connection is broken."""
+    """Return True if the peer has closed its sending side, or the connection is broken."""
     if sys.platform == "win32":
         return False
     poll = select.poll()
@@ -68,12 +68,11 @@ if sys.platform == "linux":
     import termios
 
     def unacknowledged(descriptor: int) -> int | None:
-        """Return how many bytes were written that the peer's host has not acknowledged; None where
-        the system doesn't tell."""
+        """Return how many written bytes the peer's host has not acknowledged; None if unknown."""
         return _count(descriptor, termios.TIOCOUTQ)
 
     def unread(descriptor: int) -> int:
-        """Return how many bytes have arrived and were not read; 0 where the system doesn't say."""
+        """Return how many bytes have arrived and were not read; 0 if unknown."""
         return _count(descriptor, termios.FIONREAD)
 
     def _count(descriptor: int, request: int) -> int:
@@ -83,9 +82,9 @@ if sys.platform == "linux":
 else:
 
     def unacknowledged(descriptor: int) -> int | None:
-        """As on Linux. Elsewhere what can be asked for counts what was not sent, at most."""
+        """As on Linux, but unknown: other systems count at most the bytes that were not sent."""
         return None
 
     def unread(descriptor: int) -> int:
-        """As on Linux."""
+        """As on Linux, but unknown."""
         return 0

@@ -1,9 +1,8 @@
-"""TLS over a socket's descriptor: what is read is decrypted, what is to be written is encrypted at
-once, by whoever writes.
+"""TLS over a socket's descriptor: whoever writes also encrypts, without a task.
 
-:class:`trio.SSLStream` encrypts in a task that sends, and a server that tells a thousand people
-starts a thousand tasks: measured, ten times the processor time of this. Only the bytes are handled
-here; all cryptography is OpenSSL's, as `ssl` wraps it.
+:class:`trio.SSLStream` encrypts in a task that sends, so a message to a thousand people starts a
+thousand tasks: measured, ten times the processor time of this. This module only moves bytes; all
+cryptography is OpenSSL's, by way of `ssl`.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ import trio
 
 from gochat.server.sockets import READ_SIZE, read_some
 
-#: Plain bytes to a record, the most that TLS allows.
+#: Plain bytes per record, the most that TLS allows.
 RECORD: Final = 16 * 1024
-#: Bytes that may come without any of what they carry, and that OpenSSL may want to answer by itself
-#: before anything else is written. An honest peer asks for new keys now and then; one that asks for
-#: nothing else would have the answers pile up.
+#: Bytes that may arrive without carrying any data, and that OpenSSL may queue as its own replies
+#: before anything else is written. An honest peer requests new keys now and then; from a peer that
+#: requests nothing else the replies would pile up.
 MAX_OVERHEAD: Final = 64 * 1024
 
 
 class TlsStream(trio.abc.HalfCloseableStream):
-    """The server's end of an encrypted connection. :meth:`do_handshake` comes first.
+    """The server's side of an encrypted connection. Call :meth:`do_handshake` first.
 
-    One task may read. Whoever writes takes the bytes of :meth:`encrypt` to the socket in the order
-    of the calls; :meth:`send_all` does, for what little is said while nobody else writes. A peer
-    that ends the connection without saying so in TLS has just ended it: frames have lengths, so
-    nothing can be cut off unnoticed.
+    One task may read. Writers must pass the bytes of :meth:`encrypt` to the socket in the order of
+    the calls. :meth:`send_all` does that, for small writes while nothing else writes. A peer that
+    ends the connection without a TLS closure alert has ended it normally: frames have lengths, so
+    truncation can't go unnoticed.
     """
 
     __slots__ = (
@@ -43,15 +42,15 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self.socket_stream: Final = stream
         self.descriptor: Final = stream.socket.fileno()
         self._has_ended = False  # beneath TLS
-        #: Bytes that were read from the socket.
+        #: Bytes read from the socket.
         self.received = 0
-        self._overhead = 0  # bytes since something was decrypted
+        self._overhead = 0  # bytes since anything was decrypted
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     async def do_handshake(self) -> None:
-        """Agree on keys. Raises BrokenResourceError: there is nobody there who speaks TLS."""
+        """Perform the handshake. Raises BrokenResourceError: the peer has left, or uses no TLS."""
         while True:
             try:
                 self._tls.do_handshake()
@@ -62,7 +61,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
                     raise trio.BrokenResourceError("it ended during the handshake") from None
                 self._take(data)
             except ssl.SSLError as error:
-                await self._send_outgoing()  # the alert says why
+                await self._send_outgoing()  # the alert has the reason
                 raise trio.BrokenResourceError("no TLS handshake") from error
             else:
                 await self._send_outgoing()
@@ -74,11 +73,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
         remainder = memoryview(data)
         while remainder:
             remainder = remainder[self._tls.write(remainder[:RECORD]) :]
-            records.append(self._outgoing.read())  # each time: what it grows to, it keeps
+            records.append(self._outgoing.read())  # each time, because the buffer never shrinks
         return b"".join(records)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Wait for data, and return it decrypted; empty at the end. Raises BrokenResourceError."""
+        """Wait for data, and return it decrypted; b"" at the end. Raises BrokenResourceError."""
         while True:
             try:
                 data = self._tls.read(max_bytes or READ_SIZE)
@@ -99,9 +98,9 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 raise trio.BrokenResourceError("TLS is broken") from error
 
     async def wait_end(self) -> None:
-        """After the end in TLS, wait for that of the connection beneath.
+        """After the end in TLS, wait for the end of the connection beneath.
 
-        Raises BrokenResourceError: it is reset.
+        Raises BrokenResourceError: it was reset.
         """
         if not self._has_ended:
             try:
@@ -127,19 +126,20 @@ class TlsStream(trio.abc.HalfCloseableStream):
         await self.socket_stream.wait_send_all_might_not_block()
 
     async def send_eof(self) -> None:
-        """Say that nothing more comes, in TLS and in TCP. Raises BrokenResourceError."""
-        # It would wait for the peer to say so, too; or the peer has broken it already.
+        """Close the sending side, in TLS and in TCP. Raises BrokenResourceError."""
+        # unwrap wants the peer's closure alert, too, or fails because the peer has broken the
+        # connection.
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         await self._send_outgoing()
         await self.socket_stream.send_eof()
 
     async def aclose(self) -> None:
-        """Close the socket. Says nothing: that was :meth:`send_eof`."""
+        """Close the socket, without a closure alert: see :meth:`send_eof`."""
         await self.socket_stream.aclose()
 
     def _require_modesty(self) -> None:
-        """Raise BrokenResourceError if the peer has TLS itself do too much."""
+        """Raise BrokenResourceError if the peer makes TLS itself do too much."""
         if self._overhead > MAX_OVERHEAD or self._outgoing.pending > MAX_OVERHEAD:
             raise trio.BrokenResourceError("too much of TLS and nothing in it")
 

@@ -1,12 +1,12 @@
-"""Several server processes on one port and one store, and who looks after them.
+"""Several server processes on one port and one store, and their supervisor.
 
-Each worker is a whole server, with its own listener on the same address (``SO_REUSEPORT``), among
-which the kernel spreads the connections. To each other they are nodes like those on different
-machines. The supervisor serves nobody: it starts the workers, starts again one that dies, and hands
-on the order to stop.
+Each worker is a whole server, with its own listener on the same address (``SO_REUSEPORT``); the
+kernel distributes the connections. To each other they are nodes like those on different machines.
+The supervisor serves no connections: it starts the workers, restarts any that dies, and passes on
+the signal to stop.
 
 A worker is the child's side of :mod:`gochat.cli.companion`: it holds the end of a pipe, and stops
-when the supervisor is gone, however that ended. It says that it is ready with a line on its
+when the supervisor is gone, however that ended. It reports that it is ready with a line on its
 standard output.
 """
 
@@ -29,13 +29,13 @@ from gochat.server.listener import cannot_listen
 
 log = structlog.stdlib.get_logger()
 
-#: Tells a worker its number.
+#: Environment variable with a worker's number.
 VARIABLE: Final = "GOCHAT_WORKER"
-#: What it writes when it serves.
+#: What a worker writes once it accepts connections.
 READY: Final = b"ready\n"
 
-#: Seconds until a worker that died is started again: doubled each time, up to the second figure,
-#: and as at first for one that has lived for the third.
+#: Seconds until a worker that died is restarted: doubled each time, up to the second figure, and
+#: reset for one that has lived for the third.
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 GOOD_LIFE: Final = 60.0
@@ -63,9 +63,10 @@ def check(config: Config) -> None:
 
 
 def reserve_port(config: Config) -> tuple[socket.socket, int]:
-    """Return a socket that keeps the port for the workers, and which port that is.
+    """Return a socket that reserves the port for the workers, and the port's number.
 
-    Nothing connects to it, for it does not listen. Raises as :func:`.listener.cannot_listen` says.
+    It accepts no connections, because it does not listen. Raises the errors of
+    :func:`.listener.cannot_listen`.
     """
     try:
         addresses = socket.getaddrinfo(
@@ -74,8 +75,8 @@ def reserve_port(config: Config) -> tuple[socket.socket, int]:
         reserved, port = None, config.port
         for family, kind, protocol, _, address in addresses:
             try:
-                # One that shares would share with another server's workers, too, and each of them
-                # would get some of the people.
+                # With SO_REUSEPORT this would succeed beside another server's workers, too, and
+                # each server would get some of the connections.
                 with socket.socket(family, kind, protocol) as probe:
                     _prepare(probe, family, shares=False)
                     probe.bind(address)
@@ -98,7 +99,7 @@ def reserve_port(config: Config) -> tuple[socket.socket, int]:
 
 
 async def open_listeners(host: str | None, port: int, backlog: int) -> list[trio.SocketListener]:
-    """Listen where other workers listen, too. Raises OSError."""
+    """Listen on an address that other workers listen on, too. Raises OSError."""
     listeners = []
     try:
         for family, kind, protocol, _, address in await trio.socket.getaddrinfo(
@@ -130,7 +131,7 @@ async def open_listeners(host: str | None, port: int, backlog: int) -> list[trio
 def _prepare(
     one: socket.socket | trio.socket.SocketType, family: int, *, shares: bool = True
 ) -> None:
-    """Set up a socket to listen; if it shares, beside others of this user."""
+    """Set options of a socket for listening; if it shares, together with others of this user."""
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shares:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -139,7 +140,7 @@ def _prepare(
 
 
 def _is_unsupported(error: BaseException) -> bool:
-    """True if the name has an address of a kind that this machine has not, as IPv6 often is."""
+    """Return True if an address is of a family that this machine lacks, as often IPv6."""
     return isinstance(error, OSError) and error.errno == errno.EAFNOSUPPORT
 
 
@@ -152,12 +153,12 @@ async def supervise(
     drain_timeout: float,
     final_code: int,
 ) -> int:
-    """Run `count` workers until `stop` is set; then have them drain. Return the exit code.
+    """Run `count` workers until `stop` is set; then make them drain. Return the exit code.
 
-    What comes from `reloads` is passed on to all. `command` runs one. The first is started alone:
-    if it does not come up, none will, and its exit code is returned; it has said why. One that ends
-    with `final_code` ends all: starting it again would be of no use. When cancelled, they are
-    killed.
+    `command` runs one worker. Each item received from `reloads` is passed on to all. The first
+    worker is started alone: if it does not become ready, no other would, and its exit code is
+    returned; it has logged why. A worker that ends with `final_code` ends all, because restarting
+    it does not help. If cancelled, the workers are killed.
     """
     supervisor = _Supervisor(command, drain_timeout, final_code)
     async with trio.open_nursery() as nursery:
@@ -178,18 +179,18 @@ class _Supervisor:
         self._final_code = final_code
         self._drain_timeout = drain_timeout
         self._workers: dict[int, trio.Process] = {}
-        #: Those that take signals; before, SIGHUP would end them.
+        #: Those that handle signals; before that, SIGHUP would end them.
         self._ready: dict[int, trio.Process] = {}
         self._reloads = 0
-        #: One has been ready, so what they are told to do can be done.
+        #: One has been ready, so the configuration works.
         self._is_proven = False
-        self._go_on = trio.Event()  # it is, or it is time to end
+        self._go_on = trio.Event()  # proven, or stopping
         self._stopping = trio.Event()
         self._failed = trio.Event()
         self.exit_code = 0
 
     async def wait_for_stop(self, stop: trio.Event) -> None:
-        """Wait until it is time to end, for whatever reason."""
+        """Wait until `stop` is set or a worker has failed for good."""
         async with trio.open_nursery() as nursery:
             for event in (stop, self._failed):
 
@@ -200,7 +201,7 @@ class _Supervisor:
                 nursery.start_soon(wait)
 
     async def pass_on(self, reloads: trio.MemoryReceiveChannel[None]) -> None:
-        """Make all workers reload, each time that it is asked for."""
+        """Make all workers reload for each item received."""
         async for _ in reloads:
             self._reloads += 1
             log.info("reloading", workers=len(self._ready))
@@ -217,7 +218,7 @@ class _Supervisor:
             process.terminate()
 
     async def keep(self, worker: int) -> None:
-        """Run one worker, again and again, until it is time to end."""
+        """Run one worker, restarting it, until stopping."""
         if worker > 1:
             await self._go_on.wait()
         pause = FIRST_PAUSE
@@ -252,10 +253,11 @@ class _Supervisor:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, VARIABLE: str(worker)},
-                # Ctrl+C in a terminal is for all processes there; the workers are told by us.
+                # Ctrl+C in a terminal goes to all of its processes; the supervisor signals the
+                # workers.
                 start_new_session=True,
             )
-        except OSError as error:  # no memory, no descriptors: no reason to end the others
+        except OSError as error:  # no memory or descriptors: no reason to end the others
             log.error("worker start failed", worker=worker, reason=error.strerror)
             return False, 1
         assert process.stdin is not None
@@ -265,13 +267,13 @@ class _Supervisor:
         try:
             async with process.stdin, process.stdout, trio.open_nursery() as nursery:
                 nursery.start_soon(self._kill_if_it_stays, worker, process)
-                if self._stopping.is_set():  # since it was asked for
+                if self._stopping.is_set():  # stopped while it was starting
                     process.terminate()
                 is_ready = await _read_line(process.stdout) == READY
                 if is_ready:
                     log.info("worker ready", worker=worker, pid=process.pid)
                     self._ready[worker] = process
-                    if self._reloads > reloads:  # it may have read the certificate before that
+                    if self._reloads > reloads:  # it may have read the certificate before
                         process.send_signal(signal.SIGHUP)
                     self._is_proven = True
                     self._go_on.set()
@@ -285,7 +287,7 @@ class _Supervisor:
         return is_ready, await process.wait()
 
     async def _kill_if_it_stays(self, worker: int, process: trio.Process) -> None:
-        """When all are to end, don't wait for it for ever."""
+        """While stopping, kill a worker that takes too long."""
         await self._stopping.wait()
         await trio.sleep(self._drain_timeout + GRACE)
         log.error("worker killed", worker=worker, pid=process.pid)

@@ -1,7 +1,7 @@
-"""What writes to the log: messages, and changes of messages and rooms.
+"""Requests that write to the log: messages, and changes of messages and rooms.
 
-Requests that arrived together are appended together as far as they are messages, so that a client
-that sends many at once shares commits with itself as well as with others.
+Messages that arrived together are appended together, so that a client that sends many at once
+shares commits with itself as well as with others.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from gochat.server.session_log import log_change
 
 
 class Writing:
-    """Handles the requests of those who write."""
+    """Handles requests that write to the log."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -55,7 +55,7 @@ class Writing:
     async def send(
         self, session: Session, who: Identity, person: OnlinePerson, requests: Sequence[Send]
     ) -> None:
-        """Append messages together; each is acknowledged or refused by itself, in order."""
+        """Append messages together. Each is acknowledged or refused separately, in order."""
         tried: list[tuple[Send, bool, Draft | ChatError | StoreUnavailable]] = []
         for request in requests:
             outcome: Draft | ChatError | StoreUnavailable
@@ -74,9 +74,11 @@ class Writing:
             result: Outcome
             if isinstance(outcome, Draft):
                 result = next(appended)
-                if isinstance(result, FactsChanged):  # its sender was thought to be in the room
+                if isinstance(result, FactsChanged):  # the sender has left the room meanwhile
                     result = await self._settle(session, who, request, tries=MAX_TRIES - 1)
-            elif isinstance(outcome, ChatError):  # looked up now: the first try may be one of these
+            elif isinstance(
+                outcome, ChatError
+            ):  # looked up after the append, which may include its first try
                 result = await self._earlier_or(session, outcome, who, request)
             else:
                 result = outcome
@@ -89,7 +91,7 @@ class Writing:
     async def answer(
         self, session: Session, who: Identity, person: OnlinePerson, request: LogRequest
     ) -> None:
-        """Append what a request asks for; what became of its last draft is the answer."""
+        """Append a request's drafts. The outcome of the last one is the reply."""
         result: Outcome
         try:
             self._admit(who, person, request)
@@ -104,11 +106,14 @@ class Writing:
         if isinstance(result, Appended) and not result.dup:
             log_change(session, request)
 
-    # -- what it costs --------------------------------------------------------------------------
+    # -- limits ---------------------------------------------------------------------------------
 
     def _admit(self, who: Identity, person: OnlinePerson, request: LogRequest) -> None:
-        """Count a request against the limits of its sender. Raises ChatError, ``rate_limited``, and
-        counts nothing, if that is too much."""
+        """Count a request against its sender's limits.
+
+        Raises:
+            ChatError: `rate_limited`. Nothing was counted.
+        """
         if refused := person.rate_limit.refused(trio.current_time()):
             raise refused
         try:
@@ -125,8 +130,11 @@ class Writing:
         request: LogRequest,
         result: Outcome,
     ) -> None:
-        """Give back what was counted for a request: of what was granted before all, but for the
-        look at it; of what is refused the quotas."""
+        """Refund what was counted for a request that wrote nothing new.
+
+        A duplicate is refunded in full, except for the cost of looking it up; a refused request
+        gets its quotas back.
+        """
         appended = result if isinstance(result, Appended) else None
         if appended is not None and appended.dup:
             person.rate_limit.give_back()
@@ -134,7 +142,7 @@ class Writing:
             appended = None
         self._services.quotas.settle(who.key, request, appended)
 
-    # -- what becomes of it ---------------------------------------------------------------------
+    # -- outcomes -------------------------------------------------------------------------------
 
     async def _settle(
         self,
@@ -158,23 +166,23 @@ class Writing:
             return error
 
     async def _set_first_topic(self, who: Identity, request: CreateRoom) -> None:
-        """Set the topic of a new room, once, however often the room is asked for."""
+        """Set the topic of a new room, once, however often the request is repeated."""
         if not request.topic:
             return
         topic = SetTopic(
             room=request.room, topic=request.topic, cid=derived_cid(request.cid, "topic")
         )
-        # An entry that nobody acknowledges: the session gets it like all others. Of a room that was
-        # made long ago, and is somebody else's now, the topic stays.
+        # No reply acknowledges this entry, so the session gets it like all others. If the room was
+        # created long ago and is somebody else's by now, its topic stays.
         with suppress(ChatError):
             await settle(partial(self._drafts, who, topic), self._services.store.append)
 
     async def _earlier_or(
         self, session: Session, refusal: ChatError, who: Identity, request: LogRequest
     ) -> Outcome:
-        """What became of a request that is refused now: it may have been granted before."""
+        """Return the refusal, or the outcome of an earlier request with the same `cid`."""
         try:
-            if refusal.code is ErrorCode.RATE_LIMITED:  # it has not paid for the look
+            if refusal.code is ErrorCode.RATE_LIMITED:  # it has not paid for the lookup
                 self._services.budgets.charge(session.address, who.key, REFUSED_WRITE)
             earlier = await self._services.retries.find(who, request)
         except (OverBudget, StoreUnavailable) as error:
@@ -184,8 +192,12 @@ class Writing:
     async def _message(
         self, who: Identity, rooms: Collection[ConversationKey], request: Send
     ) -> Draft:
-        """The draft of a message. Raises ChatError also where it would begin a private conversation
-        and its sender may begin none: whether it would is looked up only then."""
+        """Return the draft of a message.
+
+        Raises:
+            ChatError: also if it would start a private conversation and its sender may not start
+                one. Whether it would is looked up only in that case.
+        """
         draft = await self._services.drafts.send(who, rooms, request)
         key = draft.conversation
         refusal = None
@@ -198,7 +210,7 @@ class Writing:
     async def _drafts(
         self, who: Identity, request: LogRequest, rooms: Collection[ConversationKey]
     ) -> Sequence[Draft]:
-        """What a request comes to; `rooms` as in :class:`~gochat.chat.drafts.Drafts`."""
+        """Return the drafts of a request; `rooms` as in :class:`~gochat.chat.drafts.Drafts`."""
         drafts, changes = self._services.drafts, self._services.rooms
         match request:
             case Send():
@@ -233,7 +245,7 @@ class Writing:
     async def _append(
         self, session: Session, drafts: Sequence[Draft], *, each_acknowledged: bool = True
     ) -> Sequence[Outcome]:
-        """Append. What is acknowledged (each draft, or the last) is not echoed to the session."""
+        """Append drafts. Those acknowledged (each, or the last) are not echoed to the session."""
         if not drafts:
             return ()
         hub = self._services.hub
@@ -257,7 +269,7 @@ class Writing:
         request: LogRequest,
         result: Outcome,
     ) -> None:
-        """Reply what became of a request."""
+        """Reply with the outcome of a request."""
         if isinstance(result, ChatError | StoreUnavailable):
             session.refuse(result, request)
         elif request.request_id is not None or Capability.ACKS in session.caps:
