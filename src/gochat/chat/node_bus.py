@@ -24,7 +24,7 @@ from gochat.protocol.messages import IsTyping, Marked, NewLogin
 #: A node's name, for as long as its process lives.
 Node: TypeAlias = str
 
-#: This node's name in the events that it receives: it receives its own events in order, too.
+#: This node's name in events that it receives: it receives some of its own, too, in order.
 HERE: Final = ""
 
 

@@ -7,8 +7,8 @@ contract test suite runs over both. Common to all methods:
   when the store fails in the middle of a commit) may have happened; an append is safe to repeat
   with its `cid`.
 - If the store is damaged, the method that notices it raises :exc:`~gochat.errors.StoreCorrupt`.
-  From then on, also if a background task noticed it, every method and `follow` raise it at once,
-  and nothing is written any more.
+  From then on, also if a background task noticed it, every method, including `follow`, raises it
+  at once, and nothing is written any more.
 - Each is a checkpoint. A cancelled write may or may not have been made, as with a failed one.
 - Arguments name people and conversations by their keys. The caller has checked that these are well
   formed, and that the person may do this.

@@ -128,7 +128,7 @@ class Handlers:
                 proof = self._services.identity.prove(request.challenge)
                 session.reply(Pong(request_id=request.request_id, proof=proof))
             case Pong():
-                pass  # the session has already recorded that something arrived
+                pass  # the session itself records that something arrived
             case Register() | Login() | Resume():
                 if session.identity is not None:
                     raise ChatError(

@@ -79,7 +79,8 @@ log = structlog.stdlib.get_logger()
 LINGER: Final = 1.0
 #: Seconds for a peer to take what is queued for it and the `bye`, however slowly.
 FAREWELL: Final = 10.0
-#: Seconds after which a client may reconnect that was too slow or met an internal error.
+#: Seconds after which a client may reconnect that was closed as a slow consumer, without a
+#: heartbeat, or for an internal error.
 RETRY_AFTER: Final = 1.0
 #: Seconds after which a client may reconnect to a server that is full.
 FULL_RETRY_AFTER: Final = 10.0
