@@ -130,8 +130,8 @@ class Authentication:
     async def change_password(self, session: Session, request: ChangePassword) -> None:
         """Set a new password. The account's other sessions end, because their tokens are revoked.
 
-        The reply waits until other nodes confirm that, for somewhat longer than it takes if all is
-        well.
+        The reply waits for their end, for somewhat longer than that takes if all is well; its
+        `others_ended` is whether it was confirmed.
         """
         assert session.identity is not None
         who, revocations = session.identity, self._services.revocations

@@ -35,8 +35,8 @@ from gochat.server.delivery import Delivery
 from gochat.server.limits import WriteLimiter
 from gochat.token_bucket import TokenBucket
 
-#: Bytes of entries that are posted to a session at once: the maximum size of a frame. Queued bytes
-#: can be written between two posts, so a large commit fills no mailbox whose peer reads.
+#: Bytes of entries that are posted to a session at once: by default the maximum of a frame. Queued
+#: bytes can be written between two posts, so a large commit fills no mailbox whose peer reads.
 MAX_POST: Final = 64 * 1024
 #: Shortest time, in seconds, for which presence changes are collected. While some sessions are
 #: behind, all are visited again after it.
