@@ -8,6 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from gochat.storage.redis.records import ParticipantRow, Record
+
 
 class Script(Struct, frozen=True):
     """A script, and the digest by which to call it."""
@@ -16,8 +18,18 @@ class Script(Struct, frozen=True):
     sha: str
 
 
+#: What scripts read from packed arrays, by the names that the fields have in ``records.py``:
+#: ``record[RECORD.kind]``, ``row[ROW.role]``.
+_ARRAYS: Final = {"RECORD": Record, "ROW": ParticipantRow}
+
+
 def _read(name: str) -> Script:
-    source = (resources.files("gochat.storage.redis") / "scripts" / f"{name}.lua").read_bytes()
+    text = (resources.files("gochat.storage.redis") / "scripts" / f"{name}.lua").read_text("utf-8")
+    for array, fields in _ARRAYS.items():
+        if f"[{array}." in text:
+            places = (f"{field} = {n}" for n, field in enumerate(fields.__struct_fields__, start=1))
+            text = f"local {array} = {{ {', '.join(places)} }}\n{text}"
+    source = text.encode()
     # Redis names scripts by their SHA-1; it protects nothing.
     return Script(source, sha1(source, usedforsecurity=False).hexdigest())
 

@@ -34,12 +34,12 @@ if now == 0 then
   now = math.floor(stamp / 1000)
 end
 
-local flags = redis.call('HMGET', state, 'epoch', 'gate')
-if flags[1] ~= epoch then
+local current, gate = unpack(redis.call('HMGET', state, 'epoch', 'gate'))
+if current ~= epoch then
   return { 'stale' }
 end
-if flags[2] then
-  local left = tonumber(flags[2]) - math.floor(stamp / 1000)
+if gate then
+  local left = tonumber(gate) - math.floor(stamp / 1000)
   -- A gate that is closed for longer was closed by a clock that was ahead.
   if left > 0 and left <= draft.max_gate then
     return { 'gate', left }
@@ -47,16 +47,15 @@ if flags[2] then
   redis.call('HDEL', state, 'gate')
 end
 
-local head = redis.call(
+local seq, ts, texts, base, name, last_stamp, is_indexed, history, floor = unpack(redis.call(
   'HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp', 'indexed', 'history', 'floor'
-)
-local seq, ts, texts = tonumber(head[1] or 0), tonumber(head[2] or 0), tonumber(head[3] or 0)
-local base = tonumber(head[4] or 0)
-local name = head[5] or (is_lobby and '#lobby')
-stamp = math.max(stamp, tonumber(head[6] or 0) + 1)
+))
+seq, ts, texts = tonumber(seq or 0), tonumber(ts or 0), tonumber(texts or 0)
+base, floor = tonumber(base or 0), tonumber(floor or 0)
+name = name or (is_lobby and '#lobby')
+stamp = math.max(stamp, tonumber(last_stamp or 0) + 1)
+history = history or 'shown'
 local exists = name or seq > 0
-local is_indexed = head[7]
-local history, floor = head[8] or 'shown', tonumber(head[9] or 0)
 if
   redis.call('LLEN', log) ~= seq - base
   or (seq == 0 and redis.call('SISMEMBER', convs, conversation) == 1)
@@ -104,7 +103,7 @@ local function has_role(person, roles)
     return true
   end
   for _, role in ipairs(roles) do
-    if role == (row and row[2] or 'nobody') then
+    if role == (row and row[ROW.role] or 'nobody') then
       return true
     end
   end
@@ -142,7 +141,7 @@ end
 -- Whether the message that the draft is about is hidden from its sender.
 local function is_below_floor()
   local row = ref > 0 and row_of(sender)
-  return row and ref <= (row[7] or 0)
+  return row and ref <= (row[ROW.floor] or 0)
 end
 
 local function hold(facts)
@@ -241,7 +240,7 @@ local function append_reaction()
 end
 
 local function erase(number, record)
-  record[6], record[11], record[12] = 1, '', ''
+  record[RECORD.deleted], record[RECORD.text], record[RECORD.mentions] = 1, '', ''
   write(number, record)
 end
 
@@ -251,7 +250,7 @@ local function take_back(target)
     'ZREMRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
   )
   redis.call('ZADD', deleted, ref, ref)
-  redis.call('ZREM', own, target[7] .. '\0' .. digits(ref))
+  redis.call('ZREM', own, target[RECORD.sender] .. '\0' .. digits(ref))
   erase(ref, target)
 end
 
@@ -259,20 +258,20 @@ end
 -- before it. Returns whether all are.
 local function erase_old_edits(number)
   local last = number > 0 and read(number)
-  if not last or last[5] == 0 then
+  if not last or last[RECORD.edited] == 0 then
     return true
   end
   for _ = 1, STEPS do
-    local before = read(last[5])
+    local before = read(last[RECORD.edited])
     if not before then
-      last[5] = 0
+      last[RECORD.edited] = 0
       break
     end
-    erase(last[5], before)
-    last[5] = before[5]
+    erase(last[RECORD.edited], before)
+    last[RECORD.edited] = before[RECORD.edited]
   end
   write(number, last)
-  return last[5] == 0
+  return last[RECORD.edited] == 0
 end
 
 local function append_text()
@@ -297,28 +296,28 @@ end
 
 local function append_change()
   local target = exists and ref > 0 and read(ref)
-  if not target or target[8] ~= 'text' or target[6] ~= 0 then
+  if not target or target[RECORD.kind] ~= 'text' or target[RECORD.deleted] ~= 0 then
     return { 'no', 'unknown_message' }
   end
   if kind == 'react' or kind == 'unreact' then
     return append_reaction()
   end
-  if not erase_old_edits(target[5]) then
+  if not erase_old_edits(target[RECORD.edited]) then
     return { 'again' }
   end
   local reply = add()
-  unmention(ref, target[12])
+  unmention(ref, target[RECORD.mentions])
   if is_indexed then
     redis.call('ZADD', changed, seq, ref)
   end
   -- Of a message's edits only the last one has a text: so what a deletion has to erase does not grow with
   -- the number of edits.
-  local last = read(target[5])
+  local last = read(target[RECORD.edited])
   if last then
-    erase(target[5], last)
+    erase(target[RECORD.edited], last)
   end
   if kind == 'edit' then
-    target[5], target[11], target[12] = seq, text, draft.mentions
+    target[RECORD.edited], target[RECORD.text], target[RECORD.mentions] = seq, text, draft.mentions
     write(ref, target)
     mention(ref)
   else
@@ -382,10 +381,10 @@ local change_room = {
   end,
   join = function()
     local row = row_of(sender)
-    if not row or row[2] == 'invited' then
+    if not row or row[ROW.role] == 'invited' then
       local role = redis.call('ZCARD', members) == 0 and 'operator' or 'member'
       set_row(sender, {
-        draft.sender_name, role, ts, seq, texts, row and row[6] or 'all', floor_of_joining(),
+        draft.sender_name, role, ts, seq, texts, row and row[ROW.level] or 'all', floor_of_joining(),
       })
       redis.call('ZADD', members, 0, sender)
     end
@@ -403,8 +402,8 @@ local change_room = {
   end,
   operator = function()
     local row = row_of(subject)
-    if row and row[2] ~= 'invited' then
-      row[2] = kind
+    if row and row[ROW.role] ~= 'invited' then
+      row[ROW.role] = kind
       set_row(subject, row)
     end
   end,
@@ -434,7 +433,7 @@ local function shorten()
   local last = read(base + extra)
   redis.call('LTRIM', log, extra, -1)
   base = base + extra
-  redis.call('HSET', meta, 'base', base, 'base_texts', last[4])
+  redis.call('HSET', meta, 'base', base, 'base_texts', last[RECORD.texts])
   redis.call('ZREMRANGEBYSCORE', deleted, '-inf', base)
   redis.call('ZREMRANGEBYLEX', reactions, '-', '[' .. digits(base) .. ';')
 end

@@ -12,8 +12,8 @@ local state, feed, meta, log = unpack(KEYS)
 local known, run, fresh, seen, seq, gate = unpack(ARGV)
 seen, seq = tonumber(seen), tonumber(seq)
 
-local kept = redis.call('HMGET', state, 'epoch', 'run', 'pos')
-local epoch, position = kept[1], tonumber(kept[3] or 0)
+local epoch, last_run, position = unpack(redis.call('HMGET', state, 'epoch', 'run', 'pos'))
+position = tonumber(position or 0)
 
 if not epoch then
   redis.call('DEL', feed)
@@ -22,7 +22,7 @@ if not epoch then
   return { 'new', fresh, 0, 1, '' }
 end
 if known == '' then
-  if kept[2] == run then
+  if last_run == run then
     return { 'same', epoch, position, 1, '' }
   end
   -- Another process has this data than the one that it was given to last, and this node has seen
@@ -33,7 +33,7 @@ if known == '' then
   redis.call('HDEL', state, 'gate')
   return { 'renewed', fresh, position, 1, '' }
 end
-if kept[2] ~= run then
+if last_run ~= run then
   -- Until the others have looked, too, nothing may be appended: it could take the place of what
   -- one of them has seen.
   local time = redis.call('TIME')

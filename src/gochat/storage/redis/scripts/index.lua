@@ -11,19 +11,20 @@ local state, meta, changed = KEYS[1], KEYS[2], KEYS[3]
 local epoch, turn, seen, now, first, packed = unpack(ARGV)
 local blocks, settled = unpack(cmsgpack.unpack(packed))
 
-local head = redis.call('HMGET', meta, 'indexed', 'turn')
+local indexed, turns = unpack(redis.call('HMGET', meta, 'indexed', 'turn'))
 if
-  not head[1]
-  or tonumber(head[2] or 0) ~= tonumber(turn)
+  not indexed
+  or tonumber(turns or 0) ~= tonumber(turn)
   or redis.call('HGET', state, 'epoch') ~= epoch
 then
   return 0
 end
 redis.call('HINCRBY', meta, 'turn', 1)
 for number, block in ipairs(blocks) do
+  local pieces, conversation, oldest, newest = unpack(block)
   redis.call(
-    'HSET', KEYS[3 + number], 'pieces', block[1], 'conversation', block[2], 'oldest', block[3],
-    'newest', block[4]
+    'HSET', KEYS[3 + number], 'pieces', pieces, 'conversation', conversation, 'oldest', oldest,
+    'newest', newest
   )
 end
 for number = 4 + #blocks, #KEYS do

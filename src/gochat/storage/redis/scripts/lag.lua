@@ -10,17 +10,18 @@
 local state, meta, changed = unpack(KEYS)
 local _, is_wanted, block, limit = unpack(ARGV)
 
-local head = redis.call('HMGET', meta, 'seq', 'base', 'indexed', 'first', 'turn')
-local base = tonumber(head[2] or 0)
-if not head[1] or (not head[3] and is_wanted ~= '1') then
+local seq, base, indexed, first, turn =
+  unpack(redis.call('HMGET', meta, 'seq', 'base', 'indexed', 'first', 'turn'))
+base = tonumber(base or 0)
+if not seq or (not indexed and is_wanted ~= '1') then
   return {}
 end
-if not head[3] then
-  head[3], head[4] = 0, math.floor(base / block)
+if not indexed then
+  indexed, first = 0, math.floor(base / block)
   redis.call('HSET', state, 'index', 1)
-  redis.call('HSET', meta, 'indexed', head[3], 'first', head[4])
+  redis.call('HSET', meta, 'indexed', indexed, 'first', first)
 end
 return {
-  redis.call('HGET', state, 'epoch') or '', tonumber(head[1]), base, tonumber(head[3]),
-  tonumber(head[4]), tonumber(head[5] or 0), redis.call('ZRANGE', changed, 0, tonumber(limit) - 1),
+  redis.call('HGET', state, 'epoch') or '', tonumber(seq), base, tonumber(indexed),
+  tonumber(first), tonumber(turn or 0), redis.call('ZRANGE', changed, 0, tonumber(limit) - 1),
 }

@@ -10,30 +10,29 @@ local _, what, person, name, value, read, texts_read = unpack(ARGV)
 local packed = redis.call('HGET', who, person)
 local row = packed and cmsgpack.unpack(packed)
   or (read ~= '' and { name, '', 0, tonumber(read), tonumber(texts_read), 'all' })
-if not row or row[2] == 'invited' then
+if not row or row[ROW.role] == 'invited' then
   return 0
 end
 if what == 'level' then
-  row[6] = value
+  row[ROW.level] = value
 else
-  local head = redis.call('HMGET', meta, 'seq', 'base')
-  local seq, base = tonumber(head[1] or 0), tonumber(head[2] or 0)
-  seq = math.min(seq, tonumber(value))
-  if seq <= row[4] then
+  local seq, base = unpack(redis.call('HMGET', meta, 'seq', 'base'))
+  seq, base = math.min(tonumber(seq or 0), tonumber(value)), tonumber(base or 0)
+  if seq <= row[ROW.read] then
     return 0
   end
-  row[4] = seq
+  row[ROW.read] = seq
   if seq > base then
     local record = redis.call('LINDEX', log, seq - 1 - base)
     if not record then
       return redis.error_reply('GONE entries of a conversation have vanished')
     end
-    row[5] = cmsgpack.unpack(record)[4]
+    row[ROW.texts] = cmsgpack.unpack(record)[RECORD.texts]
   end
   for _, unread in ipairs({ mentions, own }) do
     redis.call(
       'ZREMRANGEBYLEX', unread,
-      '[' .. row[1] .. '\0', '[' .. row[1] .. '\0' .. string.format('%012d', seq)
+      '[' .. row[ROW.name] .. '\0', '[' .. row[ROW.name] .. '\0' .. string.format('%012d', seq)
     )
   end
 end

@@ -17,8 +17,8 @@ before, after, limit, as_of = tonumber(before), tonumber(after), tonumber(limit)
 skipped = tonumber(skipped)
 
 local epoch = redis.call('HGET', state, 'epoch')
-local head = redis.call('HMGET', meta, 'seq', 'base')
-local seq, base = tonumber(head[1] or 0), tonumber(head[2] or 0)
+local seq, base = unpack(redis.call('HMGET', meta, 'seq', 'base'))
+seq, base = tonumber(seq or 0), tonumber(base or 0)
 
 if redis.call('LLEN', log) ~= seq - base then
   return redis.error_reply('GONE entries of a conversation have vanished')
@@ -28,13 +28,13 @@ local is_inside, floor = 1, 0
 if viewer_key ~= '' then
   local packed = redis.call('HGET', who, viewer_key)
   local row = packed and cmsgpack.unpack(packed)
-  local role = row and row[2]
+  local role = row and row[ROW.role]
   is_inside = (role == 'member' or role == 'operator') and 1 or 0
-  floor = row and row[7] or 0
+  floor = row and row[ROW.floor] or 0
 end
 
 local function position(number)
-  return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))[2]
+  return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))[RECORD.position]
 end
 
 -- By halving, for positions rise with seq; mostly the newest is the one.
@@ -69,7 +69,7 @@ if skipped > 0 then
   local kept = {}
   for index, packed in ipairs(records) do
     local record = cmsgpack.unpack(packed)
-    if record[8] == 'text' and record[6] == 0 and record[7] ~= viewer then
+    if record[RECORD.kind] == 'text' and record[RECORD.deleted] == 0 and record[RECORD.sender] ~= viewer then
       kept[#kept + 1] = packed
       numbers[#numbers + 1] = first + index - 1
       if #kept == limit then

@@ -6,9 +6,9 @@
 
 local account, addresses = unpack(KEYS)
 local _, generation, before, after, count = unpack(ARGV)
-local stored = redis.call('HMGET', account, 'hash', 'generation')
-if not stored[1] or tonumber(stored[2] or 0) ~= tonumber(generation)
-  or (before ~= '' and before ~= stored[1]) then
+local hash, current = unpack(redis.call('HMGET', account, 'hash', 'generation'))
+if not hash or tonumber(current or 0) ~= tonumber(generation)
+  or (before ~= '' and before ~= hash) then
   return 0
 end
 redis.call(

@@ -9,15 +9,15 @@
 local meta, log, changed = unpack(KEYS)
 local _, limit, is_wanted, before = unpack(ARGV)
 
-local head = redis.call('HMGET', meta, 'seq', 'base', 'stamp', 'indexed')
-local seq, base = tonumber(head[1] or 0), tonumber(head[2] or 0)
+local seq, base, indexed = unpack(redis.call('HMGET', meta, 'seq', 'base', 'indexed'))
+seq, base, indexed = tonumber(seq or 0), tonumber(base or 0), tonumber(indexed or 0)
 
 if redis.call('LLEN', log) ~= seq - base then
   return redis.error_reply('GONE entries of a conversation have vanished')
 end
 
 local function stamp(number)
-  return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))[3]
+  return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))[RECORD.stamp]
 end
 
 if before ~= '' then
@@ -41,4 +41,4 @@ end
 if seq <= base then
   return { 0, 0, 0, {} }
 end
-return { seq, stamp(seq), tonumber(head[4] or 0), redis.call('ZRANGE', changed, 0, -1) }
+return { seq, stamp(seq), indexed, redis.call('ZRANGE', changed, 0, -1) }

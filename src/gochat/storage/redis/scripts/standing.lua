@@ -11,36 +11,39 @@ local state, meta, who, mentions, deleted, own = unpack(KEYS)
 local _, person, name, read, texts_read = unpack(ARGV)
 
 local epoch = redis.call('HGET', state, 'epoch')
-local head =
-  redis.call('HMGET', meta, 'seq', 'texts', 'base_texts', 'name', 'topic', 'private', 'base', 'history')
+local seq, texts, base_texts, room, topic, private, base, history = unpack(redis.call(
+  'HMGET', meta, 'seq', 'texts', 'base_texts', 'name', 'topic', 'private', 'base', 'history'
+))
 local packed = redis.call('HGET', who, person)
 local row = packed and cmsgpack.unpack(packed)
   or (read ~= '' and { name, '', 0, tonumber(read), tonumber(texts_read), 'all' })
 local about = {
-  epoch, tonumber(head[1] or 0), head[4] or '', head[5] or '', head[6] or '', head[8] or 'shown',
+  epoch, tonumber(seq or 0), room or '', topic or '', private or '', history or 'shown',
 }
 if not row then
-  about[7] = false
+  about[#about + 1] = false
   return about
 end
 
 -- Of a set whose members are the person's name, NUL and a seq: how many are after that seq.
-local function count_after(set, seq)
+local function count_after(set, number)
   return redis.call(
     'ZLEXCOUNT', set,
-    '(' .. row[1] .. '\0' .. string.format('%012d', seq), '(' .. row[1] .. '\1'
+    '(' .. row[ROW.name] .. '\0' .. string.format('%012d', number), '(' .. row[ROW.name] .. '\1'
   )
 end
 
-local unread = tonumber(head[2] or 0) - math.max(row[5], tonumber(head[3] or 0))
-unread = unread - redis.call('ZCOUNT', deleted, '(' .. row[4], '+inf')
-unread = unread - count_after(own, math.max(row[4], tonumber(head[7] or 0)))
+local unread = tonumber(texts or 0) - math.max(row[ROW.texts], tonumber(base_texts or 0))
+unread = unread - redis.call('ZCOUNT', deleted, '(' .. row[ROW.read], '+inf')
+unread = unread - count_after(own, math.max(row[ROW.read], tonumber(base or 0)))
 unread = math.max(0, math.min(unread, COUNTED))
 local named = 0
 if unread > 0 then
-  named = count_after(mentions, row[4])
+  named = count_after(mentions, row[ROW.read])
 end
-for _, one in ipairs({ row[2], row[4], row[6], unread, math.min(named, COUNTED), row[7] or 0 }) do
+for _, one in ipairs({
+  row[ROW.role], row[ROW.read], row[ROW.level], unread, math.min(named, COUNTED), row[ROW.floor] or 0,
+}) do
   about[#about + 1] = one
 end
 return about
