@@ -48,12 +48,21 @@ def _is_indexing(client: Any, name: bytes) -> bool:
 
 
 async def until_indexed(servers: Sequence[RedisServer], prefix: str) -> None:
-    """Wait until everything is in the index, and the index is used."""
+    """Wait until everything is in the index, and the index is used.
+
+    A look goes through all keys of the server, also those of other tests. So it is taken in a
+    thread, for the indexer waits four times as long as its requests take, and with pauses.
+    """
+
+    def is_done() -> bool:
+        return not lag(servers, prefix) and is_ready(servers, prefix)
+
     with trio.fail_after(PATIENCE):
-        # Asking goes through all keys of the server, those of other tests, too: who indexes needs
-        # the time of this thread and of Redis more.
-        while lag(servers, prefix) or not is_ready(servers, prefix):  # noqa: ASYNC110
-            await trio.sleep(0.05)
+        while True:
+            since = trio.current_time()
+            if await trio.to_thread.run_sync(is_done):
+                return
+            await trio.sleep(max(0.05, trio.current_time() - since))
 
 
 def _keys(servers: Sequence[RedisServer], pattern: str) -> Iterator[tuple[Any, bytes]]:

@@ -350,6 +350,9 @@ def opener(client: ScriptedClient) -> Any:
         url: str, *, outbox: Path | None = None
     ) -> AsyncIterator[ScriptedClient]:
         client.requests.append(("open", url))
-        yield client
+        try:
+            yield client
+        finally:
+            client.close()
 
     return open_scripted

@@ -179,6 +179,13 @@ class ScriptedConnection:
             self._missed.clear()
             self._end("logged out")
 
+    def close(self) -> None:
+        """End the connection, as a program does that ends: the token stays valid."""
+        self._state = ConnectionState.OFFLINE
+        self._name = self._token = None
+        self._missed.clear()
+        self._events = asyncio.Queue()
+
     def reconnect_now(self) -> None:
         """Have the connection back, if it was cut."""
         self.requests.append(("reconnect_now",))
