@@ -1,4 +1,4 @@
-"""Bad input gets a clear error; the connection lives where the protocol says so."""
+"""Bad input gets a clear error; the connection survives where the protocol allows it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def is_alive(server: RunningServer) -> bool:
     ],
     ids=["zero", "2^32-1", "max+1", "http", "tls"],
 )
-async def test_lost_framing_gets_an_error_and_a_goodbye(data: bytes, code: str) -> None:
+async def test_lost_framing_gets_an_error_and_a_bye(data: bytes, code: str) -> None:
     async with running_server() as server:
         async with server.connect() as peer:
             await peer.stream.send_all(data)
@@ -63,7 +63,7 @@ async def test_lost_framing_gets_an_error_and_a_goodbye(data: bytes, code: str) 
         assert await is_alive(server)
 
 
-async def test_a_frame_of_exactly_the_limit_is_taken() -> None:
+async def test_frame_of_exactly_the_limit_is_accepted() -> None:
     async with running_server() as server, server.connect() as peer:
         empty = len(json.dumps({"msg_type": "ping", "msg_data": "{}", "pad": ""}))
         body = json.dumps({"msg_type": "ping", "msg_data": "{}", "pad": "x" * (65536 - empty)})
@@ -72,7 +72,7 @@ async def test_a_frame_of_exactly_the_limit_is_taken() -> None:
         await peer.expect(Pong)
 
 
-async def test_what_came_whole_before_a_bad_length_is_answered() -> None:
+async def test_frames_before_a_bad_length_are_answered() -> None:
     async with running_server() as server, server.connect() as peer:
         await peer.stream.send_all(envelope("ping", '{"request_id":"1"}') + b"\0\0\0\0")
         pong, error, _bye = await peer.at_end()
@@ -101,14 +101,14 @@ async def test_what_came_whole_before_a_bad_length_is_answered() -> None:
     ],
     ids=lambda body: body[:48].decode("ascii", "replace"),
 )
-async def test_a_malformed_frame_is_refused_and_the_connection_lives(body: bytes) -> None:
+async def test_malformed_frame_is_refused_and_the_connection_survives(body: bytes) -> None:
     async with running_server() as server, server.connect() as peer:
         await peer.stream.send_all(framed(body))
         assert (await peer.expect(Error)).code == "malformed"
         await peer.ask(Ping(), Pong)
 
 
-async def test_an_unknown_type_is_refused_by_its_request_id_and_the_connection_lives() -> None:
+async def test_unknown_type_is_refused_with_its_request_id() -> None:
     async with running_server() as server, server.peer("mei") as peer:
         for _ in range(50):
             await peer.stream.send_all(envelope("dance", '{"request_id":"7"}'))
@@ -117,7 +117,7 @@ async def test_an_unknown_type_is_refused_by_its_request_id_and_the_connection_l
         await peer.ask(Ping(), Pong)
 
 
-async def test_a_peer_that_sends_nothing_but_garbage_is_cut() -> None:
+async def test_peer_that_sends_only_garbage_is_disconnected() -> None:
     async with running_server(config(malformed_frames=16)) as server, server.connect() as peer:
         await peer.stream.send_all(framed(b"garbage") * 100)
         *errors, bye = await peer.at_end()
@@ -140,7 +140,7 @@ async def test_a_peer_that_sends_nothing_but_garbage_is_cut() -> None:
         (Login(name="a b", password=PASSWORD), "bad_credentials", "password"),
     ],
 )
-async def test_register_and_login_say_what_is_wrong(
+async def test_register_and_login_report_what_is_wrong(
     request_: Request, code: str, field: str
 ) -> None:
     async with running_server() as server, server.connect() as peer:
@@ -165,9 +165,7 @@ async def test_register_and_login_say_what_is_wrong(
         (Send(to="#lobby", text="x", reply_to=7), "unknown_message"),
     ],
 )
-async def test_a_message_that_cannot_be_sent_is_refused_with_its_cid(
-    request_: Send, code: str
-) -> None:
+async def test_invalid_message_is_refused_with_its_cid(request_: Send, code: str) -> None:
     async with running_server() as server, server.peer("mei") as peer:
         await peer.send(
             Send(to=request_.to, text=request_.text, reply_to=request_.reply_to, cid="c")
@@ -177,14 +175,14 @@ async def test_a_message_that_cannot_be_sent_is_refused_with_its_cid(
         await peer.ask(Ping(), Pong)
 
 
-async def test_a_message_of_the_greatest_length_arrives_whatever_it_consists_of() -> None:
+async def test_longest_message_of_any_characters_arrives() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         for char in ("x", "👋", '"', "\\", "\x01"):
             await mei.send(Send(to="#lobby", text=char * 4000))
             assert (await bob.text()).text == char * 4000
 
 
-async def test_a_frame_that_does_not_end_is_cut_at_its_deadline() -> None:
+async def test_incomplete_frame_is_cut_off_at_its_deadline() -> None:
     limits = config(frame_timeout=0.2, anonymous_timeout=60)
     async with running_server(limits) as server, server.connect() as peer:
         await peer.stream.send_all(b"\0\0")
@@ -193,7 +191,7 @@ async def test_a_frame_that_does_not_end_is_cut_at_its_deadline() -> None:
         assert bye.reason == "frame_timeout"
 
 
-async def test_a_frame_that_trickles_does_not_move_its_deadline() -> None:
+async def test_trickling_frame_does_not_extend_its_deadline() -> None:
     async with (
         running_server(config(frame_timeout=0.5, anonymous_timeout=60)) as server,
         server.connect() as peer,
@@ -215,21 +213,21 @@ async def test_a_frame_that_trickles_does_not_move_its_deadline() -> None:
         assert bye.reason == "frame_timeout"
 
 
-async def test_who_does_not_log_in_is_cut() -> None:
+async def test_peer_that_does_not_log_in_is_disconnected() -> None:
     async with running_server(config(anonymous_timeout=0.2)) as server, server.connect() as peer:
         [bye] = await peer.at_end()
         assert isinstance(bye, Bye)
         assert bye.reason == "login_timeout"
 
 
-async def test_who_sends_much_before_logging_in_is_cut() -> None:
+async def test_peer_that_sends_much_before_login_is_disconnected() -> None:
     async with running_server(config(anonymous_bytes=4096)) as server, server.connect() as peer:
         await peer.send(*[Ping()] * 500)
         messages = await peer.at_end()
         assert isinstance(messages[-1], Bye)
 
 
-async def test_guessing_a_password_is_slowed_down_for_this_connection() -> None:
+async def test_password_guessing_is_slowed_down_on_one_connection() -> None:
     async with running_server(config(login_failures=3)) as server, server.connect() as peer:
         await peer.register("mei")
         wrong = Login(name="mei", password="wrong horse")
@@ -237,7 +235,7 @@ async def test_guessing_a_password_is_slowed_down_for_this_connection() -> None:
         assert codes == ["bad_credentials"] * 3 + ["rate_limited"]
 
 
-async def test_guessing_a_password_is_slowed_down_over_many_connections() -> None:
+async def test_password_guessing_is_slowed_down_across_connections() -> None:
     limits = config(login_failures_account=5)
     async with running_server(limits) as server:
         codes = []
@@ -262,7 +260,7 @@ async def test_too_many_connections_from_one_address_are_refused_with_a_reason()
         await one.ask(Ping(), Pong)
 
 
-async def test_a_full_server_refuses_with_a_reason_and_has_room_again_later() -> None:
+async def test_full_server_refuses_with_a_reason_until_there_is_room() -> None:
     async with running_server(config(max_connections=1)) as server:
         async with server.connect() as one:
             await one.ask(Ping(), Pong)
@@ -285,8 +283,8 @@ async def first(peer: Peer) -> object:
         return None
 
 
-async def test_writing_too_fast_is_refused_with_the_time_to_wait() -> None:
-    per_second = 0.01  # so that none is allowed meanwhile, however slow the machine is
+async def test_sending_too_fast_is_refused_with_retry_after() -> None:
+    per_second = 0.01  # slow enough that none is allowed meanwhile, even on a slow machine
     limits = config(burst=10, per_second=per_second)
     async with running_server(limits) as server, server.peer("m") as peer:
         await peer.send(*[Send(to="#lobby", text="x", cid=str(i)) for i in range(12)])
@@ -297,7 +295,7 @@ async def test_writing_too_fast_is_refused_with_the_time_to_wait() -> None:
         assert 0 < error.retry_after <= 1 / per_second
 
 
-async def test_coming_back_is_no_way_to_write_faster() -> None:
+async def test_reconnecting_does_not_reset_the_rate_limit() -> None:
     async with (
         running_server(config(burst=3, per_second=0.01)) as server,
         server.peer("eve") as eve,
@@ -312,7 +310,7 @@ async def test_coming_back_is_no_way_to_write_faster() -> None:
             assert error.code == "rate_limited"
 
 
-async def test_who_waited_long_enough_elsewhere_is_as_new() -> None:
+async def test_rate_limit_refills_while_disconnected() -> None:
     async with running_server(config(burst=1, per_second=20)) as server:
         for number in range(3):
             async with server.peer("mei", "acks") as peer:

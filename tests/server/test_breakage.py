@@ -1,4 +1,4 @@
-"""Five ways in which servers of this kind break, seen in siblings of the original."""
+"""Five ways in which servers like this one break, as seen in siblings of the original."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gochat.protocol.messages import (
 pytestmark = pytest.mark.trio
 
 
-async def test_a_frame_split_over_two_sends_is_one_frame() -> None:
+async def test_frame_split_over_two_sends_is_one_frame() -> None:
     async with running_server() as server:
         frame = encode(Register(name="mei", password=PASSWORD))
         for cut in (1, 3, 4, 5, len(frame) // 2, len(frame) - 1):
             async with server.connect() as peer:
                 await peer.stream.send_all(frame[:cut])
-                async with server.connect() as other:  # a round trip: the first part is read by now
+                async with server.connect() as other:  # a round trip: the first part has been read
                     await other.ask(Ping(), Pong)
                 await peer.stream.send_all(frame[cut:])
                 await peer.receive()
@@ -36,7 +36,7 @@ async def test_a_frame_split_over_two_sends_is_one_frame() -> None:
             await peer.ask(Login(name="mei", password=PASSWORD), LoggedIn)
 
 
-async def test_a_flood_without_pause_is_taken_in_order_while_others_go_on() -> None:
+async def test_flood_is_handled_in_order_while_others_go_on() -> None:
     total = 5000
     async with running_server() as server, server.peer("mei", "acks") as mei:
         async with server.peer("bob") as bob, trio.open_nursery() as nursery:
@@ -61,7 +61,7 @@ async def test_a_flood_without_pause_is_taken_in_order_while_others_go_on() -> N
 
 
 async def test_64_logins_at_once_all_succeed_and_the_chat_goes_on() -> None:
-    # The real password hash: it is what would starve the others.
+    # With the real password hash, which would starve the others.
     limits = config(argon2_memory=19456, argon2_time=2)
     async with running_server(limits) as server, server.peer("mei") as mei:
         async with server.peer("bob") as bob, trio.open_nursery() as nursery:
@@ -80,9 +80,9 @@ async def test_64_logins_at_once_all_succeed_and_the_chat_goes_on() -> None:
     assert arrived == ["mei"] * 64
 
 
-async def test_many_senders_at_once_never_interleave_their_bytes_on_a_receivers_stream() -> None:
+async def test_concurrent_senders_never_interleave_bytes_at_a_receiver() -> None:
     senders, each = 8, 100
-    text = "x" * 3000  # far more than a socket takes at once
+    text = "x" * 3000  # far more than a socket accepts at once
     async with running_server() as server, server.peer("reader") as reader:
         async with trio.open_nursery() as nursery:
 
@@ -94,7 +94,7 @@ async def test_many_senders_at_once_never_interleave_their_bytes_on_a_receivers_
 
             for index in range(senders):
                 nursery.start_soon(talk, f"s{index}")
-            # Every frame decodes, and each sender's are in order: nothing was torn.
+            # Every frame decodes, and each sender's are in order: none was torn.
             seen = dict.fromkeys((f"s{index}" for index in range(senders)), 0)
             for position in range(senders * each):
                 message = await reader.text()
@@ -105,13 +105,13 @@ async def test_many_senders_at_once_never_interleave_their_bytes_on_a_receivers_
                 seen[name] += 1
 
 
-async def test_a_stalled_reader_is_cut_and_nobody_waits_for_it() -> None:
+async def test_stalled_reader_is_evicted_and_nobody_waits_for_it() -> None:
     limits = config(mailbox_bytes=256 * 1024, write_timeout=60)
     async with running_server(limits) as server, server.peer("mei", "acks") as mei:
         async with server.peer("bob") as bob, server.peer("sloth") as sloth:
             await bob.sees(online="sloth")
             number = 0
-            # The sloth reads nothing. Until it is cut everybody else gets every message.
+            # The sloth reads nothing. Until it is evicted everyone else gets every message.
             gone = trio.Event()
 
             async def watch(peer: Peer) -> None:
@@ -127,7 +127,7 @@ async def test_a_stalled_reader_is_cut_and_nobody_waits_for_it() -> None:
                     number += 1
                     assert number < 5000, "the stalled reader was never cut"
             rest = await sloth.at_end()
-            # What it was sent is whole and in order; the goodbye is there if it fitted.
+            # What it was sent is complete and in order; the bye is there if it fitted.
             assert [m.seq for m in rest if isinstance(m, Message)] == [
                 n + 1 for n in range(sum(isinstance(m, Message) for m in rest))
             ]

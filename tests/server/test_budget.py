@@ -1,4 +1,4 @@
-"""What requests cost, and that those who do little else than cost are refused; nobody else is."""
+"""The cost of requests: clients that exceed their budget are refused, and no others."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Office:
             self.budgets.charge(address, person, cost(request))
 
     def come(self, person: NameKey, conversations: int, pages: int) -> None:
-        """What our client asks for when it comes back."""
+        """Return what our client requests when it reconnects."""
         positions = [Position(conv=f"#{n}", epoch="e", seq=1) for n in range(conversations)]
         self.budgets.charge("10.0.0.1", None, CONNECTION)
         self.ask(Resume(token="x", positions=tuple(positions)), person=None)
@@ -78,29 +78,29 @@ class Office:
         return False
 
 
-# -- those who must not notice --------------------------------------------------------------------
+# -- clients that must not notice -----------------------------------------------------------------
 
 
 def test_each_request_has_its_cost() -> None:
     assert set(COSTS) == set(get_args(Request))
 
 
-def test_the_app_starts_with_many_rooms_and_people() -> None:
+def test_app_start_with_many_rooms_and_people_is_allowed() -> None:
     office = Office()
     office.come(MEI, 100, 100)
     office.ask(*[Who()] * 25, *[Rooms()] * 4, *[Members(room="#x")] * 5)
 
 
-def test_catching_up_after_a_day_away() -> None:
+def test_catch_up_after_a_day_away_is_allowed() -> None:
     office = Office()
     office.come(MEI, 100, 300)
     office.ask(*[History(conv="#x", limit=200)] * 100, *[MarkRead(conv="#x", seq=1)] * 100)
 
 
-def test_scrolling_and_searching_as_fast_as_keys_repeat() -> None:
+def test_scrolling_and_searching_at_key_repeat_rate_is_allowed() -> None:
     office = Office()
     office.come(MEI, 100, 100)
-    for _ in range(30 * 60):  # a key that is held for a minute, with a page of the log for ten
+    for _ in range(30 * 60):  # a key held for a minute, ten entries a page
         office.now += 1 / 30
         office.ask(History(conv="#x", limit=10))
     for number in range(120):  # a fast typist in the search
@@ -108,17 +108,17 @@ def test_scrolling_and_searching_as_fast_as_keys_repeat() -> None:
         office.ask(Search(query="x" * (number + 1)))
 
 
-def test_fifty_people_behind_one_address_come_back_at_once() -> None:
+def test_reconnect_of_fifty_people_behind_one_address_is_allowed() -> None:
     office = Office(connections_per_address=64)
     for number in range(50):
         office.come(NameKey(str(number)), 100, 100)
         office.ask(*[History(conv="#x", limit=200)] * 20, person=NameKey(str(number)))
 
 
-# -- those who must ------------------------------------------------------------------------------
+# -- clients that must notice --------------------------------------------------------------------
 
 
-def test_what_costs_more_than_is_left_is_owed() -> None:
+def test_cost_beyond_the_budget_is_owed() -> None:
     office = Office(request_budget=100, request_budget_per_second=10)
     office.ask(*[Search(query="x")] * 10)
     with pytest.raises(OverBudget) as caught:
@@ -126,7 +126,7 @@ def test_what_costs_more_than_is_left_is_owed() -> None:
     assert caught.value.code == "rate_limited"
     assert caught.value.retry_after == pytest.approx(0.1)
     office.now += 0.1
-    office.ask(Search(query="x"))  # one point was there, nine are owed
+    office.ask(Search(query="x"))  # one point was left, nine are owed
     office.now += 0.9
     assert office.is_refused(Ping())
     office.now += 0.1
@@ -143,7 +143,7 @@ def test_what_costs_more_than_is_left_is_owed() -> None:
         ([f"2001:db8:{n}::1" for n in range(1, 4)], False),
     ],
 )
-def test_an_address_has_a_budget_whoever_speaks(addresses: list[str], is_one: bool) -> None:
+def test_address_has_one_budget_for_all_its_people(addresses: list[str], is_one: bool) -> None:
     office = Office(request_budget=100, request_budget_per_second=1, connections_per_address=1)
     for number, address in enumerate(addresses[:2]):
         office.is_refused(*[Search(query="x")] * 11, person=NameKey(str(number)), address=address)
@@ -151,14 +151,14 @@ def test_an_address_has_a_budget_whoever_speaks(addresses: list[str], is_one: bo
     assert office.is_refused(Ping(), person=NameKey("last"), address=last) is is_one
 
 
-def test_somebody_has_one_budget_at_all_addresses() -> None:
+def test_person_has_one_budget_at_all_addresses() -> None:
     office = Office(request_budget=100, request_budget_per_second=1)
     assert office.is_refused(*[Search(query="x")] * 11)
     assert office.is_refused(Ping(), address="10.9.9.9")
     assert not office.is_refused(Ping(), person=NameKey("bob"))
 
 
-def test_typing_here_and_there_is_no_way_to_let_others_know_more_often() -> None:
+def test_typing_in_many_conversations_has_one_rate_limit() -> None:
     notices = TypingNotices()
     admitted = [notices.admit(f"#{n % 2}", 3.0, n / 1000) for n in range(1500)]  # type: ignore[arg-type]
     assert sum(admitted) == 2
@@ -167,7 +167,7 @@ def test_typing_here_and_there_is_no_way_to_let_others_know_more_often() -> None
     assert sum(admitted) == 3 + 3 * 3  # in 30 s
 
 
-def test_whoever_types_is_seen_to_every_interval() -> None:
+def test_continuous_typing_is_shown_every_interval() -> None:
     notices = TypingNotices()
     admitted = [at for at in range(30) if notices.admit("#lobby", 3.0, float(at))]  # type: ignore[arg-type]
     assert admitted == list(range(0, 30, 3))
@@ -178,12 +178,12 @@ def test_whoever_types_is_seen_to_every_interval() -> None:
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is refused waits next to nothing."""
+    """Make refused clients wait next to nothing."""
     monkeypatch.setattr(session_module, "MAX_PAUSE", 0.001)
 
 
 async def refusals(peer: Peer, *requests: Request) -> list[str]:
-    """Send requests in one segment; return the codes with which they were refused."""
+    """Send requests in one segment; return the codes of the refusals."""
     peer.received.clear()
     await peer.send(*requests, Ping(request_id="last"))
     while not any(getattr(m, "request_id", None) == "last" for m in peer.received):
@@ -193,17 +193,17 @@ async def refusals(peer: Peer, *requests: Request) -> list[str]:
 
 @pytest.mark.usefixtures("short_pauses")
 @pytest.mark.trio
-async def test_reading_too_much_is_refused_until_some_time_later() -> None:
+async def test_excessive_reading_is_refused_for_a_while() -> None:
     limits = config(request_budget=100, request_budget_per_second=0.01)
     async with running_server(limits) as server, server.peer("mei") as mei:
         codes = await refusals(mei, *[History(conv="#lobby", limit=100)] * 60)
         assert set(codes) == {"rate_limited"}
-        # 100 points, 10 of them for arriving, 2 for each, and 1 for all the frames
+        # 100 points: 10 for logging in, 2 for each request, and 1 for all the frames
         assert 60 - 45 <= len(codes) <= 60 - 44
         error = await mei.ask(History(conv="#lobby"), Error)
         assert error.retry_after is not None
         assert 0 < error.retry_after <= 500  # each refusal is owed, too
-        async with server.connect() as again:  # the person's, not the connection's
+        async with server.connect() as again:  # the budget is the person's, not the connection's
             assert (await again.ask(Resume(token=mei.token), Error)).code == "rate_limited"
         async with server.peer("bob") as bob:
             await bob.ask(History(conv="#lobby"), HistoryPage)
@@ -211,7 +211,7 @@ async def test_reading_too_much_is_refused_until_some_time_later() -> None:
 
 @pytest.mark.usefixtures("short_pauses")
 @pytest.mark.trio
-async def test_messages_have_a_limit_of_their_own() -> None:
+async def test_messages_have_a_separate_limit() -> None:
     async with running_server(config(request_budget=100, request_budget_per_second=0.01)) as server:
         async with server.peer("mei", "acks") as mei:
             await refusals(mei, *[Search(query="x")] * 12)
@@ -220,7 +220,7 @@ async def test_messages_have_a_limit_of_their_own() -> None:
 
 @pytest.mark.usefixtures("short_pauses")
 @pytest.mark.trio
-async def test_refused_messages_are_looked_up_as_long_as_that_is_paid_for(
+async def test_refused_messages_are_looked_up_while_the_budget_lasts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked_up = 0
@@ -242,7 +242,7 @@ async def test_refused_messages_are_looked_up_as_long_as_that_is_paid_for(
 @pytest.mark.usefixtures("short_pauses")
 @pytest.mark.trio
 @pytest.mark.parametrize("what", ["bad tokens", "logins"])
-async def test_logging_in_again_and_again_is_refused_to_the_address(what: str) -> None:
+async def test_repeated_logins_are_refused_to_the_address(what: str) -> None:
     limits = config(request_budget=100, request_budget_per_second=0.01, connections_per_address=2)
     async with running_server(limits) as server, server.connect() as peer:
         await peer.register("mei")
@@ -252,13 +252,13 @@ async def test_logging_in_again_and_again_is_refused_to_the_address(what: str) -
                 reply = await peer.ask(Resume(token="wrong"), Error)
                 answers.append(str(reply.code))
                 continue
-            # With "log": else each login would wait until what it reads for the peer is paid for.
+            # With "log": otherwise each login would wait until its reads for the peer are paid for.
             login = Login(name="mei", password=PASSWORD, caps=("log",))
             answer: Any = await peer.ask(login, (LoggedIn, Error))  # type: ignore[arg-type]
             if isinstance(answer, LoggedIn):
                 answer = await peer.ask(Logout(), (LoggedOut, Error))  # type: ignore[arg-type]
             answers.append(str(answer.code) if isinstance(answer, Error) else "")
-        # Of 200 points: 11 for what came before, then 3 for each, or 10 + 10 + 5 (100 a person).
+        # Of 200 points: 11 for the setup, then 3 for each, or 10 + 10 + 5 (100 a person).
         assert 50 <= len(answers) <= 70 if what == "bad tokens" else 4 <= len(answers) <= 9
 
 
@@ -281,7 +281,7 @@ async def test_connections_are_counted_too() -> None:
 @pytest.mark.usefixtures("short_pauses")
 @pytest.mark.trio
 @pytest.mark.parametrize(("effort", "served"), [(0.0, 9), (0.06, 3)])
-async def test_a_search_that_takes_long_costs_more(
+async def test_slow_search_costs_more(
     effort: float, served: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def search(*_: Any) -> tuple[list[Message], None]:
@@ -298,7 +298,7 @@ async def test_a_search_that_takes_long_costs_more(
 
 
 @pytest.mark.trio
-async def test_only_so_many_rooms_are_created_in_a_day() -> None:
+async def test_created_rooms_are_bounded_per_day() -> None:
     async with running_server(config(rooms_per_day=3)) as server, server.peer("mei") as mei:
         await mei.ask(CreateRoom(room="#a"), Sent)
         assert (await mei.ask(CreateRoom(room="#a"), Error)).code == "room_exists"  # costs nothing
@@ -313,10 +313,10 @@ async def test_only_so_many_rooms_are_created_in_a_day() -> None:
 
 
 @pytest.mark.trio
-async def test_a_person_types_in_two_conversations_and_one_notice_of_each_is_seen() -> None:
+async def test_typing_in_two_conversations_shows_one_notice_in_each() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob", "typing") as bob:
-            await bob.ask(Ping(), Pong)  # who is just arriving is not shown it
+            await bob.ask(Ping(), Pong)  # a session that is still logging in is not shown it
             await mei.send(*[Typing(to=to) for to in ("#lobby", "@bob")] * 100)
             await mei.send(Send(to="#lobby", text="done"))
             await bob.text()
@@ -325,10 +325,10 @@ async def test_a_person_types_in_two_conversations_and_one_notice_of_each_is_see
 
 
 @pytest.mark.trio
-async def test_who_is_over_budget_is_not_read_from_for_a_moment(
+async def test_client_over_budget_is_not_read_from_for_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Or refusing would cost as much as it did."""
+    """Otherwise refusing would cost as much as serving did."""
     monkeypatch.setattr(session_module, "MAX_PAUSE", 0.1)
     limits = config(request_budget=100, request_budget_per_second=0.01)
     async with running_server(limits) as server, server.peer("mei") as mei:
@@ -339,5 +339,5 @@ async def test_who_is_over_budget_is_not_read_from_for_a_moment(
         assert trio.current_time() - began >= 2 * 0.1
 
 
-def test_an_error_of_the_budget_is_one_that_the_rules_know() -> None:
+def test_budget_error_is_a_known_error() -> None:
     assert isinstance(OverBudget(1.0), ChatError)

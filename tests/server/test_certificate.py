@@ -1,4 +1,4 @@
-"""The server's certificate: what is said of one that ends soon, and of one that can't be read."""
+"""The server's certificate: warnings before it expires, and errors when it can't be read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tls(tmp_path: Path) -> Tls:
         (timedelta(0), "certificate expired"),
     ],
 )
-def test_certificate_that_ends_soon_is_warned_of(
+def test_certificate_that_expires_soon_is_warned_of(
     tls: Tls, left: timedelta, warning: str | None
 ) -> None:
     with structlog.testing.capture_logs() as lines:
@@ -47,7 +47,7 @@ def test_certificate_that_ends_soon_is_warned_of(
 
 
 @pytest.mark.trio
-async def test_certificate_of_a_server_that_runs_for_long_is_warned_of_each_day(
+async def test_expiring_certificate_is_warned_of_each_day(
     tls: Tls, autojump_clock: trio.testing.MockClock
 ) -> None:
     loaded = Certificate(tls, lambda: EXPIRES)
@@ -63,7 +63,8 @@ async def test_certificate_of_a_server_that_runs_for_long_is_warned_of_each_day(
 def test_expired_certificate_does_not_replace_one_that_expires_later(
     tls: Tls, new: int, kept: bool
 ) -> None:
-    """A script that renews copied the wrong file. The same one again, though expired, is loaded."""
+    """A renewal script copied the wrong file. The same certificate again, though expired, is
+    loaded."""
     loaded = Certificate(tls, lambda: EXPIRES + timedelta(days=30))
     before = loaded.context
     path = Path(tls.cert)
@@ -78,7 +79,7 @@ def test_expired_certificate_does_not_replace_one_that_expires_later(
 
 
 @pytest.mark.parametrize("key", ["tls.cert", "tls.key"])
-def test_file_that_is_missing_is_named(tls: Tls, key: str, tmp_path: Path) -> None:
+def test_missing_file_is_named(tls: Tls, key: str, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.pem")
     wrong = Tls(**{"cert": tls.cert, "key": tls.key, key.removeprefix("tls."): missing})
     with pytest.raises(ConfigError, match=f"^{key} '{missing}' can't be read: No such file"):
@@ -86,12 +87,10 @@ def test_file_that_is_missing_is_named(tls: Tls, key: str, tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has other rights")
-def test_file_without_the_right_to_read_it_is_named(
-    tls: Tls, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_file_is_named(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, *_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_text", refuse)  # root may read anything
+    monkeypatch.setattr(Path, "read_text", refuse)  # root can read everything
     with pytest.raises(ConfigError, match="the user who runs the server needs the right to"):
         Certificate(tls)

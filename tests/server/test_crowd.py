@@ -1,4 +1,4 @@
-"""A thousand connections: each gets what is said to all, once."""
+"""A thousand connections: each gets every broadcast once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def many_descriptors(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_a_thousand_connections_receive_a_broadcast_each() -> None:
+async def test_thousand_connections_receive_a_broadcast_each() -> None:
     with many_descriptors(2 * CROWD + 200):
         async with running_server() as server, AsyncExitStack() as stack:
             mei = await stack.enter_async_context(server.peer("mei"))

@@ -1,4 +1,4 @@
-"""Crowds that don't log in: they keep out nobody but themselves, and what they send is not kept."""
+"""Crowds that don't log in keep out only themselves, and what they send is not stored."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Stranger:
         (["10.0.0.1", "10.0.0.2", "10.0.1.1"], "10.0.2.1", 0),  # the oldest of the largest crowd
         (["10.0.1.1", "10.0.0.1", "10.0.0.2"], "10.0.2.1", 1),
         (["10.0.0.1", "10.0.0.2", "10.0.1.1"], "10.0.1.2", 0),  # one against two
-        (["10.0.0.1", "10.0.0.2", "10.0.1.1"], "10.0.0.3", None),  # of the crowd itself
-        (["10.0.0.1", "10.0.1.1"], "10.0.1.2", None),  # there is no more of another
+        (["10.0.0.1", "10.0.0.2", "10.0.1.1"], "10.0.0.3", None),  # a member of the crowd itself
+        (["10.0.0.1", "10.0.1.1"], "10.0.1.2", None),  # no other network has more
         (["2001:db8::1", "2001:db8:0:1::1", "10.0.1.1"], "10.0.1.2", 0),  # one /48
     ],
 )
-def test_a_crowd_makes_room_for_whoever_is_not_of_it(
+def test_crowd_makes_room_for_connections_from_elsewhere(
     waiting: list[str], comer: str, goes: int | None
 ) -> None:
     strangers = [Stranger(address, at) for at, address in enumerate(waiting)]
@@ -57,7 +57,7 @@ async def connected(stack: AsyncExitStack, port: int, source: str) -> Peer:
 
 @pytest.mark.trio
 @pytest.mark.parametrize("limit", ["anonymous_max", "max_connections"])
-async def test_silent_connections_from_many_addresses_keep_nobody_out(limit: str) -> None:
+async def test_silent_connections_from_many_addresses_block_nobody(limit: str) -> None:
     limits: dict[str, Any] = {limit: 6}
     async with running_server(config(**limits)) as server, AsyncExitStack() as stack:
         crowd = [
@@ -77,7 +77,7 @@ async def test_silent_connections_from_many_addresses_keep_nobody_out(limit: str
 
 
 @pytest.mark.trio
-async def test_nobody_who_is_logged_in_makes_room() -> None:
+async def test_logged_in_connections_are_not_evicted() -> None:
     async with running_server(config(max_connections=2)) as server, AsyncExitStack() as stack:
         people = [await connected(stack, server.port, f"127.0.1.{n}") for n in (1, 2)]
         for number, peer in enumerate(people):
@@ -91,7 +91,7 @@ async def test_nobody_who_is_logged_in_makes_room() -> None:
 
 
 @pytest.mark.trio
-async def test_of_capabilities_that_are_not_known_nothing_is_kept() -> None:
+async def test_unknown_capabilities_are_not_stored() -> None:
     async with open_server(config()) as server, trio.open_nursery() as nursery:
         peer = connection(server, nursery)
         await peer.log_in("mei", "log", *map(str, range(5000)))
@@ -101,7 +101,7 @@ async def test_of_capabilities_that_are_not_known_nothing_is_kept() -> None:
 
 
 @pytest.mark.trio
-async def test_the_system_looks_after_peers_that_only_listen(
+async def test_keepalive_is_set_for_peers_that_only_listen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options: list[int] = []
@@ -117,7 +117,7 @@ async def test_the_system_looks_after_peers_that_only_listen(
 
 
 class KeyUpdates:
-    """TLS that asks for new keys with all that is read, and carries nothing."""
+    """A TLS stream whose data requests new keys and carries nothing."""
 
     def __init__(self, stream: TlsStream, *, wants_answer: bool) -> None:
         self._stream = stream
@@ -134,7 +134,7 @@ class KeyUpdates:
 
 @pytest.mark.trio
 @pytest.mark.parametrize("wants_answer", [True, False])
-async def test_tls_that_carries_nothing_ends_the_connection(wants_answer: bool) -> None:
+async def test_tls_without_data_ends_the_connection(wants_answer: bool) -> None:
     ours, theirs = map(trio.SocketStream, trio.socket.socketpair())
     async with ours, theirs:
         stream = TlsStream(theirs, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))

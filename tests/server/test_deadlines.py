@@ -1,4 +1,4 @@
-"""Deadlines of sessions: a frame, a login, a sign of life."""
+"""The deadlines of sessions: a frame, a login, a heartbeat."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class Peer:
         self._posted.clear()
 
     def hear(self) -> None:
-        """As the reader does when bytes arrive."""
+        """Do as the reader does when bytes arrive."""
         self.last_heard = trio.current_time()
         self.pinged = None
 
 
 @pytest.fixture
 async def watched(nursery: trio.Nursery) -> set[Peer]:
-    """Peers that are watched; by the clock that the test asks for."""
+    """Peers that are watched, by the clock that the test sets."""
     peers: set[Peer] = set()
     nursery.start_soon(deadlines.watch, cast("set[Session]", peers), LIMITS)
     return peers
@@ -75,7 +75,7 @@ def reason_and_time(peer: Peer) -> tuple[ByeReason, float]:
     return peer.closed[0]
 
 
-async def test_who_doesnt_log_in_in_time_is_closed(
+async def test_session_without_a_login_in_time_is_closed(
     watched: set[Peer], autojump_clock: MockClock
 ) -> None:
     peer, member = Peer(logged_in=False), Peer(caps=())
@@ -89,7 +89,7 @@ async def test_who_doesnt_log_in_in_time_is_closed(
     assert not member.closed
 
 
-async def test_the_time_for_logging_in_begins_again_with_logging_out(
+async def test_logout_restarts_the_login_deadline(
     watched: set[Peer], autojump_clock: MockClock
 ) -> None:
     peer = Peer()
@@ -103,16 +103,16 @@ async def test_the_time_for_logging_in_begins_again_with_logging_out(
 
 
 @pytest.mark.parametrize("logged_in", [True, False])
-async def test_a_frame_that_doesnt_end_in_time_closes_its_session(
+async def test_frame_not_complete_in_time_closes_the_session(
     watched: set[Peer], autojump_clock: MockClock, logged_in: bool
 ) -> None:
     peer = Peer(logged_in=logged_in, caps=())
     watched.add(peer)
-    peer.opened = 1000.0  # not for the reason that it did not log in
+    peer.opened = 1000.0  # so that the login deadline does not close it
     await trio.sleep(5)
     peer.partial_since = trio.current_time()
     await trio.sleep(9.9)
-    peer.hear()  # bytes of it keep coming, which is no excuse
+    peer.hear()  # bytes of the frame keep coming, which does not extend its deadline
     assert not peer.closed
     await trio.sleep(2)
     reason, when = reason_and_time(peer)
@@ -120,7 +120,7 @@ async def test_a_frame_that_doesnt_end_in_time_closes_its_session(
     assert 15 < when <= 16.1
 
 
-async def test_a_frame_that_is_complete_in_time_has_no_deadline_any_more(
+async def test_complete_frame_clears_its_deadline(
     watched: set[Peer],
     autojump_clock: MockClock,
 ) -> None:
@@ -133,7 +133,7 @@ async def test_a_frame_that_is_complete_in_time_has_no_deadline_any_more(
     assert not peer.closed
 
 
-async def test_who_is_silent_is_pinged_once_and_closed_without_an_answer(
+async def test_silent_peer_is_pinged_once_then_closed(
     watched: set[Peer],
     autojump_clock: MockClock,
 ) -> None:
@@ -149,7 +149,7 @@ async def test_who_is_silent_is_pinged_once_and_closed_without_an_answer(
     assert peer.retry_after is not None
 
 
-async def test_any_bytes_are_an_answer(watched: set[Peer], autojump_clock: MockClock) -> None:
+async def test_any_bytes_answer_a_ping(watched: set[Peer], autojump_clock: MockClock) -> None:
     peer = Peer()
     watched.add(peer)
     for _ in range(10):
@@ -161,7 +161,7 @@ async def test_any_bytes_are_an_answer(watched: set[Peer], autojump_clock: MockC
     assert len(peer.pings) == 10
 
 
-async def test_who_talks_is_not_pinged(watched: set[Peer], autojump_clock: MockClock) -> None:
+async def test_active_peer_is_not_pinged(watched: set[Peer], autojump_clock: MockClock) -> None:
     peer = Peer()
     watched.add(peer)
     for _ in range(20):
@@ -172,7 +172,7 @@ async def test_who_talks_is_not_pinged(watched: set[Peer], autojump_clock: MockC
 
 
 @pytest.mark.parametrize("logged_in", [True, False])
-async def test_only_who_asked_for_a_heartbeat_gets_one(
+async def test_only_peers_with_the_heartbeat_capability_are_pinged(
     watched: set[Peer], autojump_clock: MockClock, logged_in: bool
 ) -> None:
     peer = Peer(logged_in=logged_in, caps=("log", "acks"))
@@ -193,7 +193,7 @@ async def test_pings_to_many_are_spread(watched: set[Peer], autojump_clock: Mock
 
 
 @pytest.mark.parametrize("logged_in", [True, False])
-async def test_no_deadline_runs_while_the_server_does_what_it_was_asked(
+async def test_deadlines_pause_while_the_server_handles_a_request(
     watched: set[Peer], autojump_clock: MockClock, logged_in: bool
 ) -> None:
     peer = Peer(logged_in=logged_in, caps=())
@@ -209,7 +209,7 @@ async def test_no_deadline_runs_while_the_server_does_what_it_was_asked(
     assert peer.closed
 
 
-async def test_who_waits_for_a_reply_is_pinged_and_need_not_answer(
+async def test_peer_that_waits_for_a_reply_is_pinged_but_not_closed(
     watched: set[Peer], autojump_clock: MockClock
 ) -> None:
     peer, other = Peer(logged_in=False), Peer(caps=())
@@ -222,10 +222,10 @@ async def test_who_waits_for_a_reply_is_pinged_and_need_not_answer(
     assert other.pings == []
 
 
-async def test_a_server_that_was_stopped_reads_before_it_closes_anybody(
+async def test_stopped_server_reads_before_it_closes_sessions(
     watched: set[Peer], mock_clock: MockClock
 ) -> None:
-    """As by SIGSTOP, or for want of a processor: what was sent meanwhile has not been read."""
+    """After SIGSTOP, or for want of a processor, data that arrived meanwhile has not been read."""
     talking, silent = Peer(logged_in=False), Peer(logged_in=False)
     watched |= {talking, silent}
     await trio.testing.wait_all_tasks_blocked()
@@ -240,7 +240,7 @@ async def test_a_server_that_was_stopped_reads_before_it_closes_anybody(
     assert silent.closed
 
 
-async def test_a_server_that_is_always_late_closes_who_is_silent(
+async def test_server_that_is_always_late_closes_silent_peers(
     watched: set[Peer], mock_clock: MockClock
 ) -> None:
     silent = Peer(logged_in=False)
@@ -269,7 +269,7 @@ async def test_sessions_may_come_and_go_while_they_are_watched(
     assert not any(isinstance(peer, Leaving) for peer in watched)
 
 
-async def test_short_deadlines_are_looked_at_more_often(
+async def test_short_deadlines_are_checked_more_often(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     frames, login = Peer(caps=()), Peer(logged_in=False)

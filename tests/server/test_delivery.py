@@ -1,4 +1,4 @@
-"""From mailboxes to sockets and streams: order, one write for many frames, and slow readers."""
+"""From mailboxes to sockets and streams: order, one write for many frames, and slow consumers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="its sockets' buffers can't be made small"),
 ]
 
-#: Asked for in each direction; about twice as much is under way when a peer doesn't read.
+#: Requested in each direction; about twice as much is in transit when a peer doesn't read.
 BUFFER = 4096
 
 
@@ -60,7 +60,7 @@ class Line:
             self.outlet.post(one)
 
     async def receive(self, size: int) -> bytes:
-        """Exactly so many more bytes."""
+        """Receive exactly `count` more bytes."""
         data = bytearray()
         with trio.fail_after(PATIENCE):
             while len(data) < size:
@@ -70,7 +70,7 @@ class Line:
         return bytes(data)
 
     async def receive_rest(self) -> bytes:
-        """What comes until the end, which is either side's doing."""
+        """Receive until the end, whichever side ends it."""
         data = bytearray()
         with trio.fail_after(PATIENCE):
             try:
@@ -81,7 +81,7 @@ class Line:
         return bytes(data)
 
     async def at_hand(self) -> bytes:
-        """What has arrived, and what comes while anybody here still has something to do."""
+        """Receive what has arrived, and what arrives until all tasks are blocked."""
         return await at_hand(self.peer)
 
 
@@ -100,18 +100,18 @@ async def at_hand(stream: trio.abc.ReceiveStream) -> bytes:
 
 
 class OpenLine(Protocol):
-    """Opens one more line of the test's kind."""
+    """Opens another line of the test's kind."""
 
     async def __call__(self, **bounds: Any) -> Line: ...
 
 
 def numbered(count: int, size: int = 100, start: int = 0) -> list[bytes]:
-    """Frames that tell their number."""
+    """Return frames that contain their number."""
     return [frame(b"%08d" % number + b"." * size) for number in range(start, start + count)]
 
 
 def numbers(data: bytes) -> list[int]:
-    """The numbers of whole frames in `data`; the bytes must be frames from the first on."""
+    """Return the numbers of the complete frames in `data`, which must start with a frame."""
     decoder = FrameDecoder()
     decoder.receive_data(data)
     found = []
@@ -122,7 +122,7 @@ def numbers(data: bytes) -> list[int]:
 
 
 def socket_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
-    """Two connected streams with buffers as small as can be."""
+    """Two connected streams with the smallest possible buffers."""
     pair = trio.socket.socketpair()
     for one in pair:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
@@ -132,7 +132,7 @@ def socket_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
 
 
 def fill(fd: int) -> int:
-    """Write until the socket takes no more; return how many bytes it took."""
+    """Write until the socket is full; return how many bytes it accepted."""
     filled = 0
     with suppress(BlockingIOError):
         while True:
@@ -160,7 +160,7 @@ async def encrypted_pair(
 
 @asynccontextmanager
 async def opened(kind: str, delivery: Delivery) -> AsyncIterator[OpenLine]:
-    """Opens lines of a kind; closes them all at the end."""
+    """Open lines of a kind; close them all at the end."""
     async with AsyncExitStack() as stack:
 
         async def open_line(**bounds: Any) -> Line:
@@ -213,7 +213,7 @@ async def open_socket(delivery: Delivery) -> AsyncIterator[OpenLine]:
 
 
 class Writes:
-    """Counts what is written to each descriptor."""
+    """Counts the writes to each descriptor."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.to: dict[int, list[int]] = {}
@@ -235,7 +235,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Writes]:
 # -- order and wholeness --------------------------------------------------------------------------
 
 
-async def test_everything_arrives_in_order_also_when_the_peer_is_slow(
+async def test_everything_arrives_in_order_at_a_slow_peer(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line()
@@ -253,7 +253,7 @@ async def test_everything_arrives_in_order_also_when_the_peer_is_slow(
     assert line.evictions == 0
 
 
-async def test_what_is_posted_while_the_socket_is_full_comes_behind_what_waits(
+async def test_frames_posted_to_a_full_socket_come_after_waiting_ones(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line()
@@ -265,11 +265,11 @@ async def test_what_is_posted_while_the_socket_is_full_comes_behind_what_waits(
     assert line.outlet.backlog
     line.post(*frames[40:50])
     line.outlet.flush()
-    line.post(*frames[50:])  # in the mailbox when the writer comes to it, flushed or not
+    line.post(*frames[50:])  # in the mailbox when the writer gets to it, flushed or not
     assert numbers(await line.receive(sum(map(len, frames)))) == list(range(60))
 
 
-async def test_one_frame_greater_than_all_buffers_arrives_whole(
+async def test_frame_larger_than_all_buffers_arrives_whole(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line()
@@ -291,7 +291,7 @@ async def test_one_frame_greater_than_all_buffers_arrives_whole(
     ),
     kind=st.sampled_from(["socket", "stream"]),
 )
-async def test_whatever_is_posted_flushed_and_read_when_the_bytes_are_the_same(
+async def test_bytes_arrive_unchanged_in_any_order_of_post_flush_and_read(
     steps: list[tuple[str, int]], kind: str
 ) -> None:
     posted, received = bytearray(), bytearray()
@@ -321,7 +321,7 @@ async def test_whatever_is_posted_flushed_and_read_when_the_bytes_are_the_same(
 # -- one write for many frames --------------------------------------------------------------------
 
 
-async def test_all_that_was_posted_in_a_pass_is_one_write_and_no_task(
+async def test_posts_of_one_pass_are_one_write_and_no_task(
     delivery: Delivery, open_socket: OpenLine, writes: Writes
 ) -> None:
     lines = [await open_socket() for _ in range(20)]
@@ -340,7 +340,7 @@ async def test_all_that_was_posted_in_a_pass_is_one_write_and_no_task(
         assert numbers(await line.receive(2240)) == list(range(20))
 
 
-async def test_what_is_sent_where_nothing_waits_is_written_at_once_else_with_what_waits(
+async def test_send_writes_at_once_unless_something_waits(
     delivery: Delivery, open_socket: OpenLine, writes: Writes
 ) -> None:
     line = await open_socket()
@@ -359,7 +359,7 @@ async def test_what_is_sent_where_nothing_waits_is_written_at_once_else_with_wha
     assert numbers(await line.receive(448)) == [0, 1, 2, 3]
 
 
-async def test_of_what_is_sent_the_rest_waits_that_the_socket_does_not_take(
+async def test_send_queues_what_the_socket_does_not_accept(
     delivery: Delivery, open_socket: OpenLine
 ) -> None:
     line = await open_socket()
@@ -378,9 +378,7 @@ async def test_of_what_is_sent_the_rest_waits_that_the_socket_does_not_take(
     assert big.startswith(got + await line.at_hand()), "a word in the middle of a frame"
 
 
-async def test_nothing_is_sent_that_would_not_be_posted(
-    delivery: Delivery, open_line: OpenLine
-) -> None:
+async def test_send_refuses_what_post_would_refuse(delivery: Delivery, open_line: OpenLine) -> None:
     closed, sealed, gone, still_open = [await open_line() for _ in range(4)]
     closed.outlet.close()
     sealed.outlet.seal()
@@ -396,7 +394,7 @@ async def test_nothing_is_sent_that_would_not_be_posted(
     assert await closed.at_hand() == await sealed.at_hand() == b""
 
 
-async def test_a_session_that_flushes_itself_is_not_written_to_again(
+async def test_outlet_flushed_by_its_session_is_not_written_again(
     delivery: Delivery, open_socket: OpenLine, writes: Writes
 ) -> None:
     line = await open_socket()
@@ -409,7 +407,7 @@ async def test_a_session_that_flushes_itself_is_not_written_to_again(
     assert writes.to[line.fd] == [112, 112, 112]
 
 
-async def test_no_outlet_is_kept_until_the_next_flush_which_may_never_come(
+async def test_closed_outlet_is_not_kept_until_the_next_flush(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     replied, closed = await open_line(), await open_line()
@@ -421,7 +419,7 @@ async def test_no_outlet_is_kept_until_the_next_flush_which_may_never_come(
     assert not delivery._dirty
 
 
-async def test_while_the_peer_takes_nothing_nothing_is_written(
+async def test_nothing_is_written_while_the_socket_is_full(
     delivery: Delivery, open_socket: OpenLine, writes: Writes
 ) -> None:
     line = await open_socket()
@@ -436,7 +434,7 @@ async def test_while_the_peer_takes_nothing_nothing_is_written(
     assert len(writes.to[line.fd]) == before
 
 
-async def test_there_is_a_task_only_while_something_waits(
+async def test_writer_task_exists_only_while_something_waits(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line()
@@ -456,7 +454,7 @@ async def test_there_is_a_task_only_while_something_waits(
 # -- slow readers ---------------------------------------------------------------------------------
 
 
-async def test_a_slow_reader_is_evicted_at_the_bound_while_others_still_receive(
+async def test_slow_reader_is_evicted_at_the_bound_and_others_receive(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     sloth, *others = [await open_line(max_bytes=20_000) for _ in range(4)]
@@ -484,7 +482,7 @@ async def test_a_slow_reader_is_evicted_at_the_bound_while_others_still_receive(
         assert got == list(range(len(got))), "what it got is whole and in order"
 
 
-async def test_many_tiny_frames_to_a_slow_reader_are_bounded_like_few_long_ones(
+async def test_many_tiny_frames_are_bounded_like_few_long_ones(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     sloth = await open_line(max_bytes=20_000)
@@ -500,15 +498,13 @@ async def test_many_tiny_frames_to_a_slow_reader_are_bounded_like_few_long_ones(
 
 
 @pytest.mark.parametrize("kind", ["socket", "encrypted"])
-async def test_a_full_mailbox_is_written_before_anybody_is_evicted(
-    delivery: Delivery, kind: str
-) -> None:
+async def test_full_mailbox_is_written_before_eviction(delivery: Delivery, kind: str) -> None:
     async with opened(kind, delivery) as open_line:
         line = await open_line(max_bytes=2000)
         frames = numbered(400, size=88)
         for start in range(0, 400, 40):
             line.post(*frames[start : start + 40])  # twice what the mailbox holds
-            line.outlet._is_writing = True  # as if something had been left before
+            line.outlet._is_writing = True  # as if something were still being written
             assert numbers(await line.receive(2000)) == list(range(start, start + 20))
             line.outlet._is_writing = False
             line.outlet.flush()
@@ -516,7 +512,7 @@ async def test_a_full_mailbox_is_written_before_anybody_is_evicted(
         assert line.evictions == 0
 
 
-async def test_within_a_pass_nobody_is_evicted_who_had_read_all_before_but_then_at_the_bound(
+async def test_reader_that_was_up_to_date_is_evicted_only_after_the_pass(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line(max_bytes=20_000)
@@ -542,7 +538,7 @@ async def test_within_a_pass_nobody_is_evicted_who_had_read_all_before_but_then_
     assert reader.evictions == 0
 
 
-async def test_what_is_posted_where_nothing_waits_goes_out_whatever_its_size(
+async def test_post_to_an_empty_mailbox_fits_whatever_its_size(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line(max_bytes=1000)
@@ -556,7 +552,7 @@ async def test_what_is_posted_where_nothing_waits_goes_out_whatever_its_size(
     assert not line.outlet.is_behind
 
 
-async def test_who_is_evicted_or_gone_in_a_pass_is_not_kept_for_the_flush(
+async def test_evicted_or_closed_outlet_is_not_kept_for_the_flush(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     sloth, gone = await open_line(max_bytes=1000), await open_line(max_bytes=1000)
@@ -571,7 +567,7 @@ async def test_who_is_evicted_or_gone_in_a_pass_is_not_kept_for_the_flush(
     )
 
 
-async def test_who_takes_nothing_for_the_time_allowed_is_evicted(
+async def test_peer_that_reads_nothing_for_the_timeout_is_evicted(
     delivery: Delivery, open_line: OpenLine, autojump_clock: MockClock
 ) -> None:
     line = await open_line(stall=10)
@@ -584,7 +580,7 @@ async def test_who_takes_nothing_for_the_time_allowed_is_evicted(
     await line.outlet.drain()
 
 
-async def test_who_reads_a_little_in_time_is_not_evicted_however_long_it_takes(
+async def test_peer_that_reads_a_little_in_time_is_never_evicted(
     delivery: Delivery, open_line: OpenLine, autojump_clock: MockClock
 ) -> None:
     line = await open_line(stall=10)
@@ -602,7 +598,7 @@ async def test_who_reads_a_little_in_time_is_not_evicted_however_long_it_takes(
     assert numbers(data) == list(range(200))
 
 
-async def test_eviction_is_told_in_the_same_step_and_the_rest_is_dropped(
+async def test_eviction_is_reported_at_once_and_drops_waiting_frames(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line()
@@ -621,9 +617,7 @@ async def test_eviction_is_told_in_the_same_step_and_the_rest_is_dropped(
 # -- closing --------------------------------------------------------------------------------------
 
 
-async def test_a_closed_outlet_drops_what_it_is_given(
-    delivery: Delivery, open_line: OpenLine
-) -> None:
+async def test_closed_outlet_drops_posts(delivery: Delivery, open_line: OpenLine) -> None:
     line = await open_line()
     line.post(*numbered(1))
     line.outlet.close()
@@ -636,7 +630,7 @@ async def test_a_closed_outlet_drops_what_it_is_given(
     assert line.evictions == 0
 
 
-async def test_a_peer_that_is_gone_closes_the_outlet_and_nothing_else(
+async def test_disconnected_peer_closes_only_its_outlet(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     gone, there = await open_line(), await open_line()
@@ -652,7 +646,7 @@ async def test_a_peer_that_is_gone_closes_the_outlet_and_nothing_else(
     assert numbers(await there.receive(112)) == [0]
 
 
-async def test_a_peer_that_goes_while_something_waits_closes_the_outlet(
+async def test_peer_that_disconnects_while_frames_wait_closes_the_outlet(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line()
@@ -666,14 +660,14 @@ async def test_a_peer_that_goes_while_something_waits_closes_the_outlet(
     assert (line.outlet.backlog, line.evictions) == (0, 0)
 
 
-async def test_a_descriptor_is_never_written_to_once_it_may_be_somebody_elses(
+async def test_closed_descriptor_is_never_written_to_again(
     delivery: Delivery, open_socket: OpenLine
 ) -> None:
     line = await open_socket()
     line.post(*numbered(50, size=1000))
     delivery.flush()
-    await wait_all_tasks_blocked()  # a task waits for the socket now
-    await line.at_hand()  # and is to be woken: the socket takes more
+    await wait_all_tasks_blocked()  # a task is waiting for the socket
+    await line.at_hand()  # the socket accepts more, so the task is about to be woken
     line.post(*numbered(5))
     line.outlet.close()
     assert isinstance(line.stream, trio.SocketStream)
@@ -694,7 +688,7 @@ async def test_a_descriptor_is_never_written_to_once_it_may_be_somebody_elses(
         other.close()
 
 
-async def test_a_stream_is_not_sent_the_rest_after_closing(delivery: Delivery) -> None:
+async def test_stream_is_sent_nothing_after_closing(delivery: Delivery) -> None:
     sender, receiver = lockstep_stream_one_way_pair()
     line = Line()
     line.outlet = StreamOutlet(sender, delivery, line.evicted)
@@ -705,7 +699,7 @@ async def test_a_stream_is_not_sent_the_rest_after_closing(delivery: Delivery) -
     assert len(await at_hand(receiver)) == PIECE
 
 
-async def test_leaving_the_delivery_ends_what_is_being_written() -> None:
+async def test_leaving_the_delivery_cancels_writes() -> None:
     with trio.fail_after(PATIENCE):
         async with open_delivery() as delivery, opened("socket", delivery) as open_line:
             line = await open_line()
@@ -714,7 +708,7 @@ async def test_leaving_the_delivery_ends_what_is_being_written() -> None:
             await wait_all_tasks_blocked()
 
 
-async def test_a_bug_in_one_connections_stream_ends_that_connection_only(
+async def test_bug_in_a_stream_ends_only_its_connection(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     class Faulty(trio.abc.SendStream):
@@ -737,7 +731,7 @@ async def test_a_bug_in_one_connections_stream_ends_that_connection_only(
     assert numbers(await sound.receive(112)) == [0]
 
 
-# -- draining, sealing, the last word -------------------------------------------------------------
+# -- draining, sealing, the last frame ------------------------------------------------------------
 
 
 async def test_draining_waits_until_everything_is_written(
@@ -745,7 +739,7 @@ async def test_draining_waits_until_everything_is_written(
 ) -> None:
     line = await open_line()
     frames = numbered(50, size=1000)
-    line.post(*frames)  # not flushed: draining does that, too
+    line.post(*frames)  # not flushed: draining flushes
     drained = trio.Event()
 
     async def drain() -> None:
@@ -763,7 +757,7 @@ async def test_draining_waits_until_everything_is_written(
 
 
 @pytest.mark.parametrize("end", ["close", "evict"])
-async def test_draining_ends_when_there_is_nothing_to_wait_for_any_more(
+async def test_draining_ends_when_the_outlet_closes(
     delivery: Delivery, open_line: OpenLine, end: str
 ) -> None:
     line = await open_line()
@@ -775,7 +769,7 @@ async def test_draining_ends_when_there_is_nothing_to_wait_for_any_more(
             getattr(line.outlet, end)()
 
 
-async def test_a_sealed_outlet_sends_what_waits_and_takes_nothing_more(
+async def test_sealed_outlet_sends_waiting_frames_and_accepts_no_more(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line()
@@ -783,7 +777,7 @@ async def test_a_sealed_outlet_sends_what_waits_and_takes_nothing_more(
     line.post(*frames)
     line.outlet.seal()
     line.post(*numbered(5, start=50))
-    line.post(b"x" * 10_000_000)  # not even an eviction
+    line.post(b"x" * 10_000_000)  # does not even evict it
     delivery.flush()
     assert numbers(await line.receive(sum(map(len, frames)))) == list(range(50))
     await line.outlet.drain()
@@ -791,9 +785,7 @@ async def test_a_sealed_outlet_sends_what_waits_and_takes_nothing_more(
     assert line.evictions == 0
 
 
-async def test_the_last_word_is_said_between_frames(
-    delivery: Delivery, open_socket: OpenLine
-) -> None:
+async def test_last_frame_is_sent_between_frames(delivery: Delivery, open_socket: OpenLine) -> None:
     line = await open_socket()
     line.post(*numbered(2))
     line.outlet.flush()
@@ -803,7 +795,7 @@ async def test_the_last_word_is_said_between_frames(
     assert numbers(await line.at_hand()) == [0, 1, 99]
 
 
-async def test_the_last_word_is_said_when_the_full_socket_has_taken_whole_frames_only(
+async def test_last_frame_is_sent_after_complete_frames_in_a_full_socket(
     delivery: Delivery, open_socket: OpenLine
 ) -> None:
     line = await open_socket()
@@ -817,7 +809,7 @@ async def test_the_last_word_is_said_when_the_full_socket_has_taken_whole_frames
     assert numbers(await line.at_hand()) == [99]
 
 
-async def test_there_is_no_last_word_in_the_middle_of_a_frame(
+async def test_last_frame_is_not_sent_in_the_middle_of_a_frame(
     delivery: Delivery, open_socket: OpenLine
 ) -> None:
     line = await open_socket()
@@ -826,14 +818,14 @@ async def test_there_is_no_last_word_in_the_middle_of_a_frame(
     line.outlet.flush()
     await wait_all_tasks_blocked()
     line.outlet.evict()
-    got = await line.at_hand()  # and the socket takes more now
+    got = await line.at_hand()  # the socket accepts more now
     line.outlet.last_word(b"".join(numbered(1, start=99)))
     got += await line.at_hand()
     assert 0 < len(got) < len(big)
     assert big.startswith(got)
 
 
-async def test_the_last_word_is_possible_again_when_the_rest_is_written(
+async def test_last_frame_is_sent_once_the_open_frame_is_complete(
     delivery: Delivery, open_socket: OpenLine
 ) -> None:
     line = await open_socket()
@@ -847,7 +839,7 @@ async def test_the_last_word_is_possible_again_when_the_rest_is_written(
 
 
 @pytest.mark.parametrize("state", ["full", "gone"])
-async def test_a_last_word_that_cant_be_said_is_no_error(
+async def test_last_frame_that_cant_be_sent_is_not_an_error(
     delivery: Delivery, open_socket: OpenLine, state: str
 ) -> None:
     line, other = await open_socket(), await open_socket()
@@ -862,7 +854,7 @@ async def test_a_last_word_that_cant_be_said_is_no_error(
         assert b"bye" not in await line.at_hand()
 
 
-async def test_an_encrypted_stream_has_no_last_word(
+async def test_encrypted_stream_sends_no_last_frame(
     delivery: Delivery, open_socket: OpenLine
 ) -> None:
     async with opened("tls", delivery) as open_line:

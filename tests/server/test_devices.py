@@ -1,4 +1,4 @@
-"""Several sessions of one account: all in step, present once."""
+"""Several sessions of one account: in step, and online once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_unread_and_mentions_are_counted_from_the_read_marker() -> None:
         assert (await state(bob, "#lobby")).read == 2, "a marker never moves back"
 
 
-async def test_what_one_said_oneself_is_not_unread() -> None:
+async def test_own_messages_are_not_unread() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         await mei.ask(Send(to="#lobby", text="x"), Sent)
         now = await state(mei, "#lobby")
@@ -62,7 +62,7 @@ async def test_markers_agree_on_all_devices() -> None:
             assert (await laptop.expect(Marked, lambda m: m.level == "none")).read == 1
 
 
-async def test_a_room_joined_on_one_device_is_heard_on_the_other() -> None:
+async def test_room_joined_on_one_device_is_delivered_on_the_other() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob") as laptop, server.peer("bob") as phone:
             await mei.ask(CreateRoom(room="#cats"), Sent)
@@ -72,7 +72,7 @@ async def test_a_room_joined_on_one_device_is_heard_on_the_other() -> None:
                 assert (await device.text()).text == "purr"
 
 
-async def test_being_away_is_told_and_listed() -> None:
+async def test_away_notice_is_published_and_listed() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await bob.ask(Away(text="lunch"), Ok)
         event = await mei.expect(Presence, lambda p: any(x.away for x in p.online))

@@ -1,4 +1,4 @@
-"""What one connection sends in one segment does not hold up the others."""
+"""One connection's segment does not hold up other connections."""
 
 from __future__ import annotations
 
@@ -40,13 +40,12 @@ UNKNOWN_TYPE = frame(b'{"msg_type":"xyzzy","msg_data":"{}"}')
 
 
 class Witness:
-    """Takes a turn of the loop whenever it gets one, and notes which turn each step of a session
-    was in."""
+    """Runs in every pass of the loop, and records in which pass each step of a session happened."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._turn = 0
         self.steps: list[int] = []
-        #: The limit is a time, of which all that is done here takes more.
+        #: The limit is a time, which every operation here exceeds.
         monkeypatch.setattr(session_module, "SLICE", 0.0)
         self.watch(monkeypatch, Session, "reply")
         self.watch(monkeypatch, Drafts, "send")
@@ -92,7 +91,7 @@ async def connect(nursery: trio.Nursery, server: Server) -> Peer:
     ],
     ids=["ping", "unknown", "who", "rooms", "send", "nowhere", "topic", "login", "mixed"],
 )
-async def test_others_get_the_loop_between_the_requests_of_a_segment(
+async def test_others_run_between_the_requests_of_a_segment(
     segment: Sequence[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_server(config(burst=20)) as server, trio.open_nursery() as nursery:
@@ -107,7 +106,7 @@ async def test_others_get_the_loop_between_the_requests_of_a_segment(
         nursery.cancel_scope.cancel()
 
 
-async def test_others_get_the_loop_between_the_positions_of_a_resume(
+async def test_others_run_between_the_positions_of_a_resume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with open_server(config()) as server, trio.open_nursery() as nursery:
@@ -124,7 +123,7 @@ async def test_others_get_the_loop_between_the_positions_of_a_resume(
         nursery.cancel_scope.cancel()
 
 
-async def test_a_batch_that_takes_less_than_a_slice_gives_no_way(
+async def test_batch_shorter_than_a_slice_does_not_yield(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits = config(malformed_frames=1000)
@@ -143,8 +142,8 @@ async def test_a_batch_that_takes_less_than_a_slice_gives_no_way(
 
 
 @pytest.mark.parametrize("together", [1, 100, 1000])
-async def test_before_the_login_exactly_what_is_allowed_is_answered(together: int) -> None:
-    """However it was cut into segments."""
+async def test_exactly_the_allowance_is_answered_before_the_login(together: int) -> None:
+    """However it is split into segments."""
     size = len(encode(Ping()))
     async with (
         open_server(config(anonymous_bytes=100 * size, malformed_frames=1000)) as server,
@@ -164,7 +163,7 @@ async def test_before_the_login_exactly_what_is_allowed_is_answered(together: in
         nursery.cancel_scope.cancel()
 
 
-async def test_what_follows_a_login_in_its_segment_does_not_count_as_before_it() -> None:
+async def test_requests_after_a_login_in_its_segment_do_not_count() -> None:
     async with (
         open_server(config(anonymous_bytes=1024)) as server,
         trio.open_nursery() as nursery,
@@ -180,7 +179,7 @@ async def test_what_follows_a_login_in_its_segment_does_not_count_as_before_it()
         nursery.cancel_scope.cancel()
 
 
-async def test_the_beginning_of_a_frame_counts_before_the_login() -> None:
+async def test_incomplete_frame_counts_before_the_login() -> None:
     async with (
         open_server(config(anonymous_bytes=1024)) as server,
         trio.open_nursery() as nursery,
