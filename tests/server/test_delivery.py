@@ -512,7 +512,7 @@ async def test_full_mailbox_is_written_before_eviction(delivery: Delivery, kind:
         assert line.evictions == 0
 
 
-async def test_reader_that_was_up_to_date_is_evicted_only_after_the_pass(
+async def test_reader_that_was_up_to_date_may_exceed_the_bound_in_a_pass(
     delivery: Delivery, open_line: OpenLine
 ) -> None:
     line = await open_line(max_bytes=20_000)

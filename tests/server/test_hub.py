@@ -41,7 +41,7 @@ GARDEN = ConversationKey("#garden")
 
 
 class Flushes(Delivery):
-    """A delivery that writes nothing, and counts when it would."""
+    """A delivery that writes nothing, and counts its flushes."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -60,7 +60,7 @@ class Session:
         self.caps = frozenset(caps)
         self.wants_log = Capability.LOG in self.caps
         self.posts: list[bytes] = []
-        self.sent_at_once = 0  # of the posts
+        self.sent_at_once = 0  # of the posts, those sent at once
         self.delivered: list[tuple[ConversationKey, int]] = []
         self.person: OnlinePerson
 
@@ -83,7 +83,7 @@ class Session:
 
     @property
     def heard(self) -> list[str]:
-        """The log entries posted to it, in few words."""
+        """Return the log entries posted to it, abbreviated."""
         return [
             f"{entry.kind} {entry.text}".strip()
             for entry in self.received
@@ -92,7 +92,7 @@ class Session:
 
 
 class Chat:
-    """A hub, the people on it, and a log that commits what the test says."""
+    """A hub, the people on it, and a log that commits what the test writes."""
 
     def __init__(self) -> None:
         self.delivery = Flushes()
@@ -112,7 +112,7 @@ class Chat:
         self.hub.leave(session, session.person)
 
     def logged(self, who: str, to: str, text: str = "", **fields: Any) -> Logged:
-        """An entry; with `subject` about somebody."""
+        """Return an entry, about a person if `subject` is given."""
         key = conversations.key(to, names.fold(who))
         subject = fields.pop("subject", None)
         seq = next(self._seqs.setdefault(key, count(1)))
@@ -134,7 +134,7 @@ async def chat() -> Chat:
 # -- audiences ------------------------------------------------------------------------------------
 
 
-async def test_only_the_last_of_a_pass_goes_out_at_once_so_that_all_of_it_is_one_write(
+async def test_posts_of_one_pass_are_one_write(
     chat: Chat,
 ) -> None:
     mei, bob = chat.join("mei", rooms=[GARDEN]), chat.join("bob")
@@ -151,20 +151,20 @@ async def test_only_the_last_of_a_pass_goes_out_at_once_so_that_all_of_it_is_one
     assert bob.heard == ["text one", "text two", "text four"]
 
 
-async def test_everybody_hears_the_lobby(chat: Chat) -> None:
+async def test_lobby_entries_go_to_everyone(chat: Chat) -> None:
     sessions = [chat.join(name) for name in ("mei", "bob", "eve")]
     chat.say("ann", "#lobby", "hi")
     assert [session.heard for session in sessions] == [["text hi"]] * 3
 
 
-async def test_only_members_hear_a_room(chat: Chat) -> None:
+async def test_room_entries_go_only_to_members(chat: Chat) -> None:
     mei, bob = chat.join("mei", rooms=[GARDEN]), chat.join("bob", rooms=[GARDEN])
     eve = chat.join("eve")
     chat.say("mei", "#garden", "hi")
     assert (mei.heard, bob.heard, eve.heard) == (["text hi"], ["text hi"], [])
 
 
-async def test_only_the_two_hear_a_private_conversation(chat: Chat) -> None:
+async def test_private_entries_go_only_to_the_two_people(chat: Chat) -> None:
     mei, bob, eve = (chat.join(name) for name in ("mei", "bob", "eve"))
     chat.say("mei", "@bob", "psst")
     chat.say("bob", "@mei", "what?")
@@ -174,7 +174,7 @@ async def test_only_the_two_hear_a_private_conversation(chat: Chat) -> None:
     chat.say("ann", "@zoë", "nobody is here")
 
 
-async def test_all_sessions_of_a_person_hear_the_same(chat: Chat) -> None:
+async def test_all_sessions_of_a_person_get_the_same_entries(chat: Chat) -> None:
     laptop, phone = chat.join("mei", rooms=[GARDEN]), chat.join("mei")
     assert laptop.person is phone.person
     for to in ("#lobby", "#garden", "@bob"):
@@ -186,16 +186,16 @@ async def test_all_sessions_of_a_person_hear_the_same(chat: Chat) -> None:
     assert len(laptop.heard) == 3
 
 
-async def test_the_session_that_said_it_gets_no_echo_its_other_sessions_do(chat: Chat) -> None:
+async def test_sender_gets_no_echo_but_its_other_sessions_do(chat: Chat) -> None:
     origin, other, bob = chat.join("mei"), chat.join("mei"), chat.join("bob")
     chat.hub.expect(NameKey("mei"), "c1", origin)
     chat.say("mei", "#lobby", "hi", cid="c1")
     assert (origin.heard, other.heard, bob.heard) == ([], ["text hi"], ["text hi"])
-    chat.say("mei", "#lobby", "again", cid="c1")  # an expectation holds for one entry
+    chat.say("mei", "#lobby", "again", cid="c1")  # an expectation applies to one entry
     assert origin.heard == ["text again"]
 
 
-async def test_only_its_own_senders_cid_marks_the_origin(chat: Chat) -> None:
+async def test_cid_of_another_sender_does_not_mark_the_origin(chat: Chat) -> None:
     mei = chat.join("Mei")
     chat.hub.expect(NameKey("mei"), "c1", mei)
     chat.say("bob", "#lobby", "same cid", cid="c1")
@@ -203,7 +203,7 @@ async def test_only_its_own_senders_cid_marks_the_origin(chat: Chat) -> None:
     assert mei.heard == ["text same cid", "text no cid"]
 
 
-async def test_what_was_expected_and_never_came_is_forgotten(chat: Chat) -> None:
+async def test_expected_entry_that_never_comes_is_forgotten(chat: Chat) -> None:
     mei = chat.join("mei")
     chat.hub.expect(NameKey("mei"), "c1", mei)
     chat.hub.forget(NameKey("mei"), "c1")
@@ -212,7 +212,7 @@ async def test_what_was_expected_and_never_came_is_forgotten(chat: Chat) -> None
     assert mei.heard == ["text from elsewhere"]
 
 
-async def test_an_origin_that_has_left_is_not_posted_to(chat: Chat) -> None:
+async def test_origin_that_has_left_is_not_posted_to(chat: Chat) -> None:
     mei, bob = chat.join("mei"), chat.join("bob")
     chat.hub.expect(NameKey("mei"), "c1", mei)
     chat.leave(mei)
@@ -223,7 +223,7 @@ async def test_an_origin_that_has_left_is_not_posted_to(chat: Chat) -> None:
     assert bob.heard == ["text mine", "text theirs"]
 
 
-async def test_an_origin_gets_all_of_a_run_but_its_own(chat: Chat) -> None:
+async def test_origin_gets_a_run_without_its_own_entries(chat: Chat) -> None:
     mei = chat.join("mei", "log")
     minimal = chat.join("mei")
     for cid in ("c1", "c3"):
@@ -256,7 +256,7 @@ CHANGES: list[EntryKind] = [
 
 
 @pytest.mark.parametrize("to", ["#lobby", "#garden", "@bob"])
-async def test_a_session_without_the_log_gets_only_what_was_said(chat: Chat, to: str) -> None:
+async def test_session_without_the_log_capability_gets_only_messages(chat: Chat, to: str) -> None:
     full = chat.join("bob", "log", rooms=[GARDEN])
     minimal = chat.join("bob")
     for kind in CHANGES:
@@ -271,7 +271,7 @@ async def test_a_session_without_the_log_gets_only_what_was_said(chat: Chat, to:
     assert len(full.heard) == 2 * len(CHANGES) + 1
 
 
-async def test_who_keeps_no_log_is_noted_to_have_got_private_messages_up_to_here(
+async def test_private_messages_posted_without_the_log_are_recorded(
     chat: Chat,
 ) -> None:
     full, minimal, mine = chat.join("bob", "log"), chat.join("bob"), chat.join("mei")
@@ -301,7 +301,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[Payload]:
 
 
 @pytest.mark.parametrize("to", ["#lobby", "#garden", "@bob"])
-async def test_a_run_of_messages_is_one_encoding_each_and_one_post_per_session(
+async def test_run_is_encoded_once_and_posted_once_per_session(
     chat: Chat, encoded: list[Payload], to: str
 ) -> None:
     sessions = [chat.join("bob", *caps, rooms=[GARDEN]) for caps in (["log"], []) for _ in range(5)]
@@ -332,7 +332,7 @@ async def test_runs_of_several_conversations_keep_the_order_of_the_log(chat: Cha
 # -- rooms ----------------------------------------------------------------------------------------
 
 
-async def test_who_creates_or_joins_a_room_hears_that_and_what_comes_after_it(chat: Chat) -> None:
+async def test_creator_or_joiner_gets_that_entry_and_later_ones(chat: Chat) -> None:
     mei, phone, bob = chat.join("mei", "log"), chat.join("mei", "log"), chat.join("bob", "log")
     chat.commit(
         chat.logged("mei", "#garden", "public", kind="create"),
@@ -345,7 +345,7 @@ async def test_who_creates_or_joins_a_room_hears_that_and_what_comes_after_it(ch
     assert set(bob.person.rooms) == {GARDEN}
 
 
-async def test_who_leaves_hears_that_and_nothing_after_it(chat: Chat) -> None:
+async def test_leaver_gets_that_entry_and_no_later_ones(chat: Chat) -> None:
     mei, bob = (chat.join(name, "log", rooms=[GARDEN]) for name in ("mei", "bob"))
     chat.commit(
         chat.logged("bob", "#garden", "bye"),
@@ -357,7 +357,7 @@ async def test_who_leaves_hears_that_and_nothing_after_it(chat: Chat) -> None:
     assert not bob.person.rooms
 
 
-async def test_who_is_removed_hears_that_and_nothing_after_it(chat: Chat) -> None:
+async def test_kicked_member_gets_that_entry_and_no_later_ones(chat: Chat) -> None:
     mei, bob, phone = (chat.join(name, "log", rooms=[GARDEN]) for name in ("mei", "bob", "bob"))
     chat.commit(
         chat.logged("mei", "#garden", "Bob", kind="kick", subject="Bob"),
@@ -370,7 +370,7 @@ async def test_who_is_removed_hears_that_and_nothing_after_it(chat: Chat) -> Non
     assert phone.heard == ["kick Bob", "join"]
 
 
-async def test_who_is_invited_or_no_longer_hears_just_that(chat: Chat) -> None:
+async def test_invited_or_uninvited_person_gets_only_that_entry(chat: Chat) -> None:
     mei, bob = chat.join("mei", "log", rooms=[GARDEN]), chat.join("bob", "log")
     chat.commit(
         chat.logged("mei", "#garden", "before"),
@@ -384,13 +384,13 @@ async def test_who_is_invited_or_no_longer_hears_just_that(chat: Chat) -> None:
     assert not bob.person.rooms
 
 
-async def test_an_invitation_to_a_room_that_nobody_here_is_in_is_taken_back(chat: Chat) -> None:
+async def test_invitation_to_a_room_without_local_members_is_withdrawn(chat: Chat) -> None:
     bob = chat.join("bob", "log")
     chat.say("mei", "#garden", "bob", kind="kick", subject="bob")
     assert bob.heard == ["kick bob"]
 
 
-async def test_membership_of_somebody_who_is_not_here_changes_nothing_here(chat: Chat) -> None:
+async def test_membership_of_a_remote_person_changes_nothing_here(chat: Chat) -> None:
     mei = chat.join("mei", "log", rooms=[GARDEN])
     chat.commit(
         chat.logged("ann", "#garden", kind="join"),
@@ -402,14 +402,14 @@ async def test_membership_of_somebody_who_is_not_here_changes_nothing_here(chat:
     assert chat.hub.person(NameKey("ann")) is None
 
 
-async def test_a_session_without_the_log_is_in_the_room_all_the_same(chat: Chat) -> None:
+async def test_session_without_the_log_capability_is_in_the_room(chat: Chat) -> None:
     bob = chat.join("bob")
     chat.commit(chat.logged("bob", "#garden", kind="join"), chat.logged("mei", "#garden", "hi"))
     chat.commit(chat.logged("bob", "#garden", kind="leave"), chat.logged("mei", "#garden", "gone"))
     assert bob.heard == ["text hi"]
 
 
-async def test_the_origin_of_a_join_gets_no_echo_but_what_comes_after_it(chat: Chat) -> None:
+async def test_origin_of_a_join_gets_no_echo_but_later_entries(chat: Chat) -> None:
     bob = chat.join("bob", "log")
     chat.hub.expect(NameKey("bob"), "c1", bob)
     chat.commit(
@@ -418,14 +418,14 @@ async def test_the_origin_of_a_join_gets_no_echo_but_what_comes_after_it(chat: C
     assert bob.heard == ["text hi"]
 
 
-async def test_the_lobby_and_private_conversations_are_not_entered_as_rooms(chat: Chat) -> None:
+async def test_lobby_and_private_conversations_are_not_rooms(chat: Chat) -> None:
     mei = chat.join("mei", rooms=[LOBBY_KEY, ConversationKey("@bob,mei"), GARDEN])
     assert set(mei.person.rooms) == {GARDEN}
     chat.say("bob", "#lobby", "once")
     assert mei.heard == ["text once"]
 
 
-async def test_each_change_of_rooms_is_a_new_generation_and_no_change_is_not(chat: Chat) -> None:
+async def test_rooms_generation_changes_with_each_change_only(chat: Chat) -> None:
     mei = chat.join("mei", rooms=[GARDEN])
     before = mei.person.generation
     chat.hub.enter(mei.person, {GARDEN: 0, LOBBY_KEY: 0})
@@ -434,7 +434,7 @@ async def test_each_change_of_rooms_is_a_new_generation_and_no_change_is_not(cha
     assert mei.person.generation > before
 
 
-async def test_a_room_remembers_from_which_cursor_on_it_was_posted(chat: Chat) -> None:
+async def test_room_remembers_the_cursor_from_which_it_was_posted(chat: Chat) -> None:
     chat.say("bob", "#lobby", "1")
     mei = chat.join("mei", rooms=[GARDEN])
     chat.say("bob", "#lobby", "2")
@@ -458,7 +458,7 @@ _changes = st.lists(
 
 
 @given(_changes)
-async def test_members_hear_a_room_exactly_while_they_are_in_it_and_here(
+async def test_members_get_entries_exactly_while_joined_and_online(
     changes: list[tuple[str, str, str]],
 ) -> None:
     chat = Chat()
@@ -474,7 +474,7 @@ async def test_members_hear_a_room_exactly_while_they_are_in_it_and_here(
 
     for what, who, whom in changes:
         if what in ("arrive", "depart"):
-            commit()  # what was committed before concerns those who were there
+            commit()  # earlier commits go to those who were members then
         heard = {session for name in members for session in sessions[name]}
         match what:
             case "say":
@@ -531,7 +531,7 @@ async def test_a_person_is_online_from_the_first_session_to_the_last(chat: Chat)
     assert chat.hub.roster.news(0) == ([Presence(offline=("Mei",))], 2)
 
 
-async def test_a_second_session_is_no_news_and_takes_no_away_notice_back(chat: Chat) -> None:
+async def test_second_session_changes_neither_presence_nor_away_notice(chat: Chat) -> None:
     chat.join("mei")
     chat.hub.roster.arrive(NameKey("mei"), Person(name="mei", away="lunch"))
     changes = chat.hub.roster.changes
@@ -540,13 +540,13 @@ async def test_a_second_session_is_no_news_and_takes_no_away_notice_back(chat: C
     assert chat.hub.roster.page("", 1) == ((Person(name="mei", away="lunch"),), False)
 
 
-async def test_the_sessions_of_a_person_share_one_rate_limit(chat: Chat) -> None:
+async def test_sessions_of_a_person_share_one_rate_limit(chat: Chat) -> None:
     laptop, phone, bob = chat.join("mei"), chat.join("mei"), chat.join("bob")
     assert laptop.person.rate_limit is phone.person.rate_limit
     assert laptop.person.rate_limit is not bob.person.rate_limit
 
 
-async def test_presence_is_told_to_everybody_at_most_once_in_an_interval(
+async def test_presence_is_published_at_most_once_per_interval(
     chat: Chat, autojump_clock: MockClock
 ) -> None:
     watcher = chat.join("watcher")
@@ -580,7 +580,7 @@ async def test_presence_is_told_to_everybody_at_most_once_in_an_interval(
     assert flushed == len(told)
 
 
-async def test_who_has_much_to_read_is_told_later_as_things_stand_then(
+async def test_slow_reader_gets_the_current_presence_later(
     chat: Chat, autojump_clock: MockClock
 ) -> None:
     reader, slow = chat.join("reader"), chat.join("slow")
@@ -609,7 +609,7 @@ async def test_who_has_much_to_read_is_told_later_as_things_stand_then(
         nursery.cancel_scope.cancel()
 
 
-async def test_who_comes_and_goes_within_an_interval_is_told_once(
+async def test_coming_and_going_within_an_interval_is_one_event(
     chat: Chat, autojump_clock: MockClock
 ) -> None:
     watcher = chat.join("watcher")
@@ -637,7 +637,7 @@ async def test_events_go_to_the_sessions_that_have_the_capability(chat: Chat) ->
     assert without.received == [event]
 
 
-async def test_who_has_much_to_read_is_not_shown_that_somebody_is_typing(chat: Chat) -> None:
+async def test_typing_is_not_sent_to_a_slow_reader(chat: Chat) -> None:
     mei, bob, slow = (chat.join(name, "typing") for name in ("mei", "bob", "slow"))
     slow.is_behind = True
     event = IsTyping(to="#lobby", from_="mei")
@@ -645,7 +645,7 @@ async def test_who_has_much_to_read_is_not_shown_that_somebody_is_typing(chat: C
     assert (bob.received, slow.received) == ([event], [])
 
 
-async def test_a_large_commit_is_posted_in_pieces(chat: Chat) -> None:
+async def test_large_commit_is_posted_in_pieces(chat: Chat) -> None:
     mei, phone = chat.join("mei", "log"), chat.join("mei", "log")
     entries = [chat.logged("mei", "#lobby", "x" * 4000, cid=str(number)) for number in range(40)]
     for number in range(0, 40, 2):
@@ -661,9 +661,7 @@ async def test_a_large_commit_is_posted_in_pieces(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize("to", ["#lobby", "#garden", "@bob"])
-async def test_the_others_who_are_there_and_want_to_know_see_somebody_type(
-    chat: Chat, to: str
-) -> None:
+async def test_typing_is_sent_to_others_online_with_the_capability(chat: Chat, to: str) -> None:
     mei, phone = chat.join("mei", "typing", rooms=[GARDEN]), chat.join("mei", "typing")
     bob, deaf = chat.join("bob", "typing", rooms=[GARDEN]), chat.join("bob")
     eve = chat.join("eve", "typing")
@@ -676,10 +674,10 @@ async def test_the_others_who_are_there_and_want_to_know_see_somebody_type(
     assert chat.delivery.count == 1
 
 
-# -- history before one's joining -----------------------------------------------------------------
+# -- history before joining -----------------------------------------------------------------------
 
 
-async def test_changes_of_hidden_messages_lose_their_text_for_those_from_whom_they_are_hidden(
+async def test_changes_of_hidden_messages_lose_their_text(
     chat: Chat,
 ) -> None:
     old = chat.join("mei", "log", rooms=[GARDEN])
@@ -716,10 +714,10 @@ async def test_origin_gets_no_entry_back_when_others_see_less_of_them(chat: Chat
     assert bob.heard == ["edit"]
 
 
-async def test_entries_up_to_the_floor_are_not_delivered_by_a_node_that_is_behind(
+async def test_lagging_node_delivers_no_entries_up_to_the_floor(
     chat: Chat,
 ) -> None:
-    """The store has Bob in the room, but the hub has not been told so far."""
+    """The store has Bob in the room, but the hub has not been notified yet."""
     bob = chat.join("bob", "log", rooms=[GARDEN], floor=2)
     chat.say("mei", "#garden", "secret")
     chat.commit(
@@ -729,7 +727,7 @@ async def test_entries_up_to_the_floor_are_not_delivered_by_a_node_that_is_behin
     assert bob.heard == ["text hello"]
 
 
-async def test_who_joins_again_has_the_floor_of_that(chat: Chat) -> None:
+async def test_rejoining_sets_a_new_floor(chat: Chat) -> None:
     bob = chat.join("bob", "log", rooms=[GARDEN])
     chat.say("mei", "#garden", "before")
     chat.say("bob", "#garden", kind="leave")

@@ -1,4 +1,4 @@
-"""A node that remembers who is in a room, and has not heard yet that it changed."""
+"""A node whose knowledge of a room's members is outdated."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ DEN = "#den"
 
 
 async def den(mei: Peer, bob: Peer) -> Sent:
-    """A private room of Mei's with Bob in it, and what Bob says there."""
+    """Mei's private room with Bob in it, and Bob's messages there."""
     await mei.ask(CreateRoom(room=DEN, private=True), Sent)
     await mei.ask(Invite(room=DEN, name="bob"), Sent)
     await bob.ask(Join(room=DEN), Sent)
     return await bob.ask(Send(to=DEN, text="psst"), Sent)
 
 
-async def test_who_was_removed_neither_writes_nor_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_removed_member_neither_writes_nor_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         seq = (await den(mei, bob)).seq
         monkeypatch.setattr(Hub, "_exit", lambda *_: None)
@@ -68,13 +68,13 @@ async def test_who_was_removed_neither_writes_nor_reads(monkeypatch: pytest.Monk
             Members(room=DEN),
         ]
         for request in requests:
-            # As of any private room that one is not in.
+            # As for any private room of which they are not a member.
             assert (await bob.ask(request, Error)).code == "unknown_conversation", request
         assert (await bob.ask(Search(query="psst"), Found)).hits == ()
         assert (await bob.ask(Search(query="psst", conv=DEN), Found)).hits == ()
 
 
-async def test_messages_sent_together_are_each_decided_again(
+async def test_messages_sent_together_are_each_decided_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running_server() as server, server.peer("mei") as mei:
@@ -94,7 +94,7 @@ async def test_messages_sent_together_are_each_decided_again(
             assert replies == [("1", "sent"), ("2", "error"), ("3", "sent"), ("4", "error")]
 
 
-async def test_who_was_removed_is_sent_nothing_at_resuming(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_removed_member_gets_nothing_at_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         said = await den(mei, bob)
         monkeypatch.setattr(Hub, "_exit", lambda *_: None)
@@ -107,7 +107,7 @@ async def test_who_was_removed_is_sent_nothing_at_resuming(monkeypatch: pytest.M
             assert not [m for m in again.received if isinstance(m, Message | CaughtUp)]
 
 
-async def test_who_has_joined_again_is_not_told_to_have_what_is_hidden_by_now(
+async def test_rejoined_member_gets_no_entries_hidden_since(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
@@ -116,7 +116,7 @@ async def test_who_has_joined_again_is_not_told_to_have_what_is_hidden_by_now(
 
         def read_so_far(self: Reader, *asked: Any) -> Page:
             *what, as_of = asked
-            # Nothing else is in the log, so that the position is the seq.
+            # Nothing else is in the log, so the position is the seq.
             read: Page = page(self, *what, None if as_of is None else said.seq)
             return read
 
@@ -126,7 +126,7 @@ async def test_who_has_joined_again_is_not_told_to_have_what_is_hidden_by_now(
         await mei.ask(Invite(room=DEN, name="bob"), Sent)
         await bob.ask(Join(room=DEN), Sent)
         async with server.connect() as again:
-            # Bob lacks two entries that this node has, and may read them no more.
+            # Bob lacks two entries that this node has, and may no longer read them.
             positions = (Position(conv=DEN, epoch=said.epoch, seq=said.seq - 2),)
             resume = Resume(token=bob.token, caps=("log",), positions=positions)
             await again.ask(resume, LoggedIn)
@@ -137,7 +137,9 @@ async def test_who_has_joined_again_is_not_told_to_have_what_is_hidden_by_now(
             assert seqs == []
 
 
-async def test_who_has_joined_elsewhere_may_write_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_member_who_joined_at_another_node_writes_and_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Hub, "enter", lambda *_: None)
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await den(mei, bob)
@@ -145,7 +147,7 @@ async def test_who_has_joined_elsewhere_may_write_and_read(monkeypatch: pytest.M
         await bob.ask(Send(to=DEN, text="x"), Sent)
 
 
-async def test_what_goes_on_changing_is_busy_and_changes_nothing(
+async def test_request_whose_facts_keep_changing_is_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:

@@ -18,14 +18,14 @@ HOUR = 3600.0
 
 
 class Guesser:
-    """Somebody who tries passwords, and a clock."""
+    """A person who guesses passwords, and a clock."""
 
     def __init__(self, **limits: float) -> None:
         self.limiter = LoginLimiter(Limits(**limits))  # type: ignore[arg-type]  # some are ints
         self.now = 1000.0
 
     def wait(self, account: NameKey = MEI, address: str = "10.0.0.1") -> float:
-        """How long the next try has to wait."""
+        """Return how long the next attempt must wait."""
         try:
             self.limiter.check(account, address, self.now)
         except ChatError as error:
@@ -37,14 +37,14 @@ class Guesser:
             self.limiter.failed(account, address, self.now, is_known=False)
 
     def is_slow(self, address: str = "10.0.0.1") -> bool:
-        """Whether tries from the address are to wait in line."""
+        """Return whether attempts from the address must queue."""
         return self.limiter.is_over(address, self.now)
 
 
 # -- failed logins: an account from an address ----------------------------------------------------
 
 
-def test_after_some_failures_each_one_doubles_the_wait() -> None:
+def test_each_failure_after_some_doubles_the_wait() -> None:
     guesser = Guesser()
     guesser.fail(4)
     assert guesser.wait() == 0
@@ -57,7 +57,7 @@ def test_after_some_failures_each_one_doubles_the_wait() -> None:
     assert waits == [2.0**n for n in range(12)] + [HOUR] * 2
 
 
-def test_the_error_says_how_long_to_wait() -> None:
+def test_error_says_how_long_to_wait() -> None:
     guesser = Guesser()
     guesser.fail(6)
     guesser.now += 0.4
@@ -68,7 +68,7 @@ def test_the_error_says_how_long_to_wait() -> None:
     assert "in 2 s" in caught.value.text
 
 
-def test_the_owner_can_log_in_from_elsewhere_and_the_guesser_to_another_account() -> None:
+def test_lockout_applies_to_one_account_from_one_address() -> None:
     guesser = Guesser()
     guesser.fail(10)
     assert guesser.wait() > 0
@@ -76,7 +76,7 @@ def test_the_owner_can_log_in_from_elsewhere_and_the_guesser_to_another_account(
     assert guesser.wait(account=BOB) == 0
 
 
-def test_success_forgets_the_failures_of_this_account_only() -> None:
+def test_success_forgets_only_the_failures_of_its_account() -> None:
     guesser = Guesser()
     guesser.fail(10)
     guesser.fail(5, account=BOB)
@@ -88,7 +88,7 @@ def test_success_forgets_the_failures_of_this_account_only() -> None:
     assert guesser.wait() == 0
 
 
-def test_failures_are_forgotten_after_a_quiet_time_but_not_while_they_go_on() -> None:
+def test_failures_are_forgotten_only_after_a_quiet_time() -> None:
     forgetful, stubborn = Guesser(login_failures_address=1000), Guesser(login_failures_address=1000)
     for guesser in (forgetful, stubborn):
         guesser.fail(4)
@@ -102,7 +102,7 @@ def test_failures_are_forgotten_after_a_quiet_time_but_not_while_they_go_on() ->
     assert stubborn.wait() >= 512
 
 
-def test_the_wait_has_a_bound_however_many_failures_there_are() -> None:
+def test_wait_is_bounded_for_any_number_of_failures() -> None:
     guesser = Guesser(login_lockout=1, login_failures_address=100_000)
     guesser.fail(5000)  # 2.0 ** 1024 is an error
     assert guesser.wait() == 1
@@ -111,7 +111,7 @@ def test_the_wait_has_a_bound_however_many_failures_there_are() -> None:
 # -- failed logins: an address --------------------------------------------------------------------
 
 
-def test_an_address_that_fails_too_often_is_slowed_down_for_some_time() -> None:
+def test_address_with_too_many_failures_is_slowed_down() -> None:
     guesser = Guesser()
     for number in range(19):
         guesser.fail(account=NameKey(f"p{number}"))
@@ -131,7 +131,7 @@ def test_an_address_that_fails_too_often_is_slowed_down_for_some_time() -> None:
     assert not guesser.is_slow(), "it begins anew"
 
 
-def test_success_with_one_account_gives_an_address_no_more_tries_at_others() -> None:
+def test_success_does_not_reset_the_failures_of_an_address() -> None:
     guesser = Guesser()
     for number in range(20):
         guesser.fail(account=NameKey(f"p{number}"))
@@ -139,7 +139,7 @@ def test_success_with_one_account_gives_an_address_no_more_tries_at_others() -> 
     assert guesser.is_slow()
 
 
-def test_typing_errors_of_a_school_don_t_add_up_over_the_day() -> None:
+def test_typing_errors_of_a_school_do_not_add_up_over_a_day() -> None:
     guesser = Guesser()
     for number in range(200):
         guesser.now += 300
@@ -147,7 +147,7 @@ def test_typing_errors_of_a_school_don_t_add_up_over_the_day() -> None:
         assert not guesser.is_slow()
 
 
-def test_mistakes_of_those_who_are_known_at_an_address_don_t_slow_it_down() -> None:
+def test_mistakes_of_known_people_do_not_slow_an_address_down() -> None:
     guesser = Guesser()
     for number in range(100):
         guesser.limiter.failed(NameKey(f"p{number}"), "10.0.0.1", guesser.now, is_known=True)
@@ -158,7 +158,7 @@ def test_mistakes_of_those_who_are_known_at_an_address_don_t_slow_it_down() -> N
 
 
 @given(st.lists(st.tuples(st.sampled_from(["mei", "bob"]), st.floats(0, 10_000)), max_size=60))
-def test_nobody_ever_waits_longer_than_a_lockout(tries: list[tuple[str, float]]) -> None:
+def test_wait_never_exceeds_the_lockout(tries: list[tuple[str, float]]) -> None:
     guesser = Guesser()
     for account, pause in tries:
         guesser.now += pause
@@ -166,7 +166,7 @@ def test_nobody_ever_waits_longer_than_a_lockout(tries: list[tuple[str, float]])
         assert 0 <= guesser.wait() <= HOUR
 
 
-def test_no_more_is_remembered_than_the_bound_and_the_longest_quiet_goes_first(
+def test_records_are_bounded_and_the_oldest_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits_module, "MAX_REMEMBERED", 10)
@@ -181,7 +181,7 @@ def test_no_more_is_remembered_than_the_bound_and_the_longest_quiet_goes_first(
     assert len(guesser.limiter._by_account) == len(guesser.limiter._by_address) == 10
 
 
-# -- what an address counts as --------------------------------------------------------------------
+# -- which addresses count as one -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -197,11 +197,11 @@ def test_no_more_is_remembered_than_the_bound_and_the_longest_quiet_goes_first(
         ("::1", "127.0.0.1", False),
     ],
 )
-def test_an_address_counts_as_what_one_subscriber_has(one: str, other: str, same: bool) -> None:
+def test_addresses_of_one_subscriber_count_as_one(one: str, other: str, same: bool) -> None:
     assert (subscriber(one) == subscriber(other)) is same
 
 
-def test_a_guesser_is_the_same_one_with_any_address_of_its_network() -> None:
+def test_guesser_is_recognised_at_any_address_of_its_network() -> None:
     guesser = Guesser()
     for number in range(10):
         guesser.fail(address=f"2001:db8::{number:x}")
@@ -213,7 +213,7 @@ def test_a_guesser_is_the_same_one_with_any_address_of_its_network() -> None:
 # -- connections ----------------------------------------------------------------------------------
 
 
-def test_connections_of_an_address_are_bounded_and_others_unaffected() -> None:
+def test_connections_of_an_address_are_bounded_alone() -> None:
     limiter = ConnectionLimiter(Limits(connections_per_address=3), 100)
     for number in range(3):
         assert limiter.refusal("::1") is None
@@ -244,7 +244,7 @@ def test_connections_are_bounded_in_total() -> None:
 
 
 class ConnectionsMachine(RuleBasedStateMachine):
-    """Whatever comes and goes, the counts are those of what is there."""
+    """Whatever connects and disconnects, the counts match the open connections."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Accepting connections, also when there are no file descriptors left."""
+"""Accepting connections, even without free file descriptors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.trio
 
 
 class Stream:
-    """A connection, as far as a listener hands it on."""
+    """A connection, as far as a listener needs it."""
 
     def __init__(self) -> None:
         self.is_closed = False
@@ -36,7 +36,7 @@ class Stream:
 
 
 class Listener:
-    """Accepts what the test says, then nothing more."""
+    """Accepts what the test specifies, then nothing more."""
 
     def __init__(self, *outcomes: Stream | int) -> None:
         self.outcomes = list(outcomes)
@@ -67,10 +67,10 @@ def logs() -> Iterator[list[EventDict]]:
         yield logs
 
 
-# -- with a listener that says what the test wants ------------------------------------------------
+# -- with a scripted listener ---------------------------------------------------------------------
 
 
-async def test_connections_are_handed_on_in_order(autojump_clock: MockClock) -> None:
+async def test_connections_are_passed_on_in_order(autojump_clock: MockClock) -> None:
     streams = [Stream() for _ in range(5)]
     connected: list[object] = []
     with trio.move_on_after(1):
@@ -80,7 +80,7 @@ async def test_connections_are_handed_on_in_order(autojump_clock: MockClock) -> 
 
 
 @pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE])
-async def test_without_descriptors_a_connection_is_refused_at_once_and_the_next_served(
+async def test_connection_without_descriptors_is_refused_at_once(
     autojump_clock: MockClock, logs: list[EventDict], error: int
 ) -> None:
     refused, served = Stream(), Stream()
@@ -93,10 +93,10 @@ async def test_without_descriptors_a_connection_is_refused_at_once_and_the_next_
     assert refusals(logs) == 1
 
 
-async def test_without_descriptors_and_without_connections_it_doesnt_spin(
+async def test_listener_without_descriptors_does_not_spin(
     autojump_clock: MockClock,
 ) -> None:
-    # The kernel reports the want of descriptors before it looks whether anybody is there.
+    # The kernel reports the lack of descriptors even if no connection is waiting.
     class Empty(Listener):
         async def accept(self) -> Stream:
             self.calls += 1
@@ -111,10 +111,10 @@ async def test_without_descriptors_and_without_connections_it_doesnt_spin(
     assert 100 <= listener.calls <= 500
 
 
-async def test_a_refusal_that_fails_too_is_tried_again_later(
+async def test_failed_refusal_is_retried_later(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Somebody else takes the reserve whenever it is given up.
+    # Another process takes the reserve whenever it is released.
     opened = os.open
     attempts = 0
 
@@ -142,7 +142,9 @@ async def test_a_refusal_that_fails_too_is_tried_again_later(
 
 
 @pytest.mark.parametrize("error", [errno.ENOMEM, errno.ENOBUFS])
-async def test_without_memory_it_waits_and_goes_on(autojump_clock: MockClock, error: int) -> None:
+async def test_listener_without_memory_waits_and_goes_on(
+    autojump_clock: MockClock, error: int
+) -> None:
     served = Stream()
     connected: list[object] = []
     with trio.move_on_after(1):
@@ -150,12 +152,12 @@ async def test_without_memory_it_waits_and_goes_on(autojump_clock: MockClock, er
     assert connected == [served]
 
 
-async def test_what_waiting_doesnt_mend_is_raised() -> None:
+async def test_permanent_error_is_raised() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         await accept(Listener(errno.EBADF), lambda _: None)
 
 
-async def test_want_of_descriptors_is_logged_again_but_not_each_time(
+async def test_lack_of_descriptors_is_logged_now_and_then(
     autojump_clock: MockClock, logs: list[EventDict]
 ) -> None:
     class Starved(Listener):
@@ -168,7 +170,7 @@ async def test_want_of_descriptors_is_logged_again_but_not_each_time(
     assert refusals(logs) == 4
 
 
-async def test_the_reserve_is_given_back_at_the_end(
+async def test_reserve_is_released_at_the_end(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[int] = []
@@ -193,7 +195,7 @@ async def test_the_reserve_is_given_back_at_the_end(
 
 # -- with real sockets ----------------------------------------------------------------------------
 
-#: Greets whom it accepts, keeps them, and lets go of one for each byte that it reads.
+#: Greets each connection, keeps it, and closes one for each byte that it reads.
 SERVER = textwrap.dedent(
     """
     import resource, sys
@@ -225,7 +227,7 @@ def greeting(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on descriptors")
-async def test_a_server_out_of_descriptors_refuses_new_ones_at_once_and_recovers() -> None:
+async def test_server_out_of_descriptors_refuses_at_once_and_recovers() -> None:
     await trio.to_thread.run_sync(exhaust)
 
 
@@ -247,7 +249,7 @@ def exhaust() -> None:
             assert greetings == [b"hello"] * served + [b""] * (100 - served)
             for connection in connections[:10] + connections[served:]:
                 connection.close()
-            # Those that were let go of have to be noticed first; then there is room again.
+            # The closed ones must be noticed first; then there is room again.
             deadline = time.monotonic() + PATIENCE
             while True:
                 with connect() as another:

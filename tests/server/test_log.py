@@ -1,4 +1,5 @@
-"""The log as clients see it: acknowledged after the commit, numbered without gaps, once."""
+"""The log as clients see it: acknowledged after the commit, numbered without gaps, delivered
+once."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ async def test_acknowledgements_number_a_conversation_without_gaps() -> None:
         assert (await say(mei, "x", "@bob")).seq == 1, "each conversation has its own"
 
 
-async def test_only_those_are_acknowledged_who_asked_for_it() -> None:
+async def test_only_requested_acknowledgements_are_sent() -> None:
     async with running_server() as server, server.peer("mei") as plain:
         async with server.peer("bob", "acks") as bob:
             await plain.send(Send(to="#lobby", text="x"))
@@ -55,7 +56,7 @@ async def test_only_those_are_acknowledged_who_asked_for_it() -> None:
             assert (await bob.expect(Sent)).cid == "7"
 
 
-async def test_a_retry_gets_the_first_ones_place_and_nobody_sees_it_twice() -> None:
+async def test_retry_gets_the_first_seq_and_is_delivered_once() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         message = Send(to="#lobby", text="once", cid="c1")
         first = await mei.ask(message, Sent)
@@ -66,21 +67,21 @@ async def test_a_retry_gets_the_first_ones_place_and_nobody_sees_it_twice() -> N
         assert [(await bob.text()).text for _ in range(2)] == ["once", "next"]
 
 
-async def test_a_retry_from_another_session_is_a_retry_too() -> None:
+async def test_retry_from_another_session_is_recognised() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("mei") as again:
         message = Send(to="#lobby", text="once", cid="c1")
         assert not (await mei.ask(message, Sent)).dup
         assert (await again.ask(message, Sent)).dup
 
 
-async def test_a_cid_is_not_taken_for_something_else() -> None:
+async def test_cid_reused_for_another_request_is_refused() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         await mei.ask(Send(to="#lobby", text="one", cid="c1"), Sent)
         error = await mei.ask(Send(to="#lobby", text="two", cid="c1"), Error)
         assert error.code == "cid_conflict"
 
 
-async def test_replies_come_in_the_order_of_the_requests() -> None:
+async def test_replies_come_in_the_order_of_requests() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         requests: list[Request] = [
             Send(to="#lobby", text="a", request_id="1"),
@@ -121,7 +122,7 @@ async def test_history_is_paged_both_ways_and_around() -> None:
         assert error.code == "bad_request"
 
 
-async def test_a_page_never_outgrows_its_frame_and_paging_reaches_everything() -> None:
+async def test_page_fits_its_frame_and_paging_reaches_everything() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         for _ in range(30):
             await say(mei, '"' * 4000)
@@ -140,7 +141,7 @@ async def test_a_page_never_outgrows_its_frame_and_paging_reaches_everything() -
         assert 15 in [m.seq for m in around.entries]
 
 
-async def test_history_of_a_private_conversation_is_for_its_two_people_only() -> None:
+async def test_private_history_is_only_for_its_two_people() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         async with server.peer("eve") as eve:
             await say(mei, "secret", "@bob")
@@ -149,7 +150,7 @@ async def test_history_of_a_private_conversation_is_for_its_two_people_only() ->
             assert (await eve.ask(Search(query="secret"), Found)).hits == ()
 
 
-async def test_edits_and_deletions_are_entries_and_change_how_the_message_reads() -> None:
+async def test_edits_and_deletions_are_entries_and_change_the_message() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob", "log") as bob, server.peer("eve") as plain:
             await say(mei, "helo")
@@ -178,7 +179,7 @@ async def test_only_the_author_edits_and_deletes() -> None:
             assert (await mei.ask(request, Error)).code == "unknown_message"
 
 
-async def test_reactions_are_counted_and_taken_back() -> None:
+async def test_reactions_are_counted_and_removed() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await say(mei, "hello")
         for peer in (mei, bob):
@@ -191,7 +192,7 @@ async def test_reactions_are_counted_and_taken_back() -> None:
         assert (reaction.count, reaction.me) == (1, False)
 
 
-async def test_a_message_takes_only_so_many_different_emoji() -> None:
+async def test_different_emoji_on_a_message_are_bounded() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         async with server.peer("eve") as eve:
             await say(mei, "hello")
@@ -204,20 +205,20 @@ async def test_a_message_takes_only_so_many_different_emoji() -> None:
         await mei.ask(React(to="#lobby", seq=1, emoji="👍"), Sent)
 
 
-async def test_a_reply_names_the_message_it_answers() -> None:
+async def test_reply_names_the_message_it_answers() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await say(mei, "question")
         await bob.ask(Send(to="#lobby", text="answer", reply_to=1), Sent)
         assert (await mei.text()).ref == 1
 
 
-async def test_mentions_are_found_among_the_names_that_exist() -> None:
+async def test_mentions_are_of_existing_names() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("Bob") as bob:
         await say(mei, "hi @bob, and @nobody. mail me@bob.example")
         assert (await bob.text()).mentions == ("Bob",)
 
 
-async def test_typing_is_told_to_others_who_want_it_and_not_too_often() -> None:
+async def test_typing_is_sent_to_others_with_the_capability_and_limited() -> None:
     async with running_server() as server, server.peer("mei", "typing") as mei:
         async with server.peer("bob", "typing") as bob, server.peer("eve") as eve:
             for _ in range(3):
@@ -230,7 +231,7 @@ async def test_typing_is_told_to_others_who_want_it_and_not_too_often() -> None:
                 assert not [m for m in peer.received if isinstance(m, IsTyping)]
 
 
-async def test_search_finds_what_one_may_read() -> None:
+async def test_search_finds_only_readable_messages() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await say(mei, "the quick brown fox")
         await say(mei, "今天天气很好", "@bob")

@@ -1,4 +1,5 @@
-"""An address with too many failed logins: who waits there, in which order, and who doesn't."""
+"""The queue of an address with too many failed logins: who waits, in which order, and who
+doesn't."""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ pytestmark = pytest.mark.trio
 HERE = "10.0.0.1"
 
 
-# -- the line -------------------------------------------------------------------------------------
+# -- the queue ------------------------------------------------------------------------------------
 
 
-async def test_tries_of_an_address_come_one_by_one_in_turn(
+async def test_logins_of_an_address_run_one_by_one_in_order(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     lines, began = LoginLines(3.0, 5), trio.current_time()
@@ -50,7 +51,7 @@ async def test_tries_of_an_address_come_one_by_one_in_turn(
     assert (200, 0.6) in tried, "no other address waits for this one"
 
 
-async def test_lines_that_are_over_are_forgotten(autojump_clock: trio.testing.MockClock) -> None:
+async def test_finished_queues_are_forgotten(autojump_clock: trio.testing.MockClock) -> None:
     lines = LoginLines(3.0, 5)
     for number in range(100):
         await lines.wait(f"10.0.0.{number}")
@@ -69,20 +70,20 @@ class Office:
         self._nursery = nursery
 
     def connect(self, address: str = HERE) -> Peer:
-        """Open a connection from there."""
+        """Open a connection from the office's address."""
         ours, theirs = trio.testing.memory_stream_pair()
         self._nursery.start_soon(self._server.serve_stream, theirs, address)
         return Peer(ours)
 
     async def fail(self, times: int) -> None:
-        """Try passwords of people who don't exist."""
+        """Try passwords of accounts that don't exist."""
         for number in range(times):
             guess = Login(name=f"nobody{number}", password=PASSWORD)
             assert (await self.connect().ask(guess, Error)).code == "bad_credentials"
 
     @property
     def waiting(self) -> int:
-        """How many wait in line."""
+        """Return how many logins are queued."""
         lines = self._server._services.login_lines._lines
         return lines[HERE].waiting if HERE in lines else 0
 
@@ -93,9 +94,9 @@ async def until_waiting(office: Office, many: int) -> None:
             await trio.testing.wait_all_tasks_blocked(0.001)
 
 
-async def test_an_office_over_its_limit_is_slowed_down_and_not_locked_out(tmp_path: Path) -> None:
-    """Who has logged in from there goes on as ever, also after a restart and a logout; and so does
-    everybody elsewhere, and everybody with a token."""
+async def test_office_over_its_limit_is_slowed_down_not_locked_out(tmp_path: Path) -> None:
+    """People who have logged in from there go on as before, even after a restart and a logout; and
+    so does everyone elsewhere, and everyone with a token."""
     limits = config(
         store=f"sqlite:///{tmp_path}/chat.db",
         login_failures_address=3,
@@ -116,7 +117,7 @@ async def test_an_office_over_its_limit_is_slowed_down_and_not_locked_out(tmp_pa
     async with open_server(limits) as server, trio.open_nursery() as nursery:
         office = Office(server, nursery)
         await office.fail(3)
-        await office.connect().ask(ted, LoggedIn)  # the first in the line has not to wait
+        await office.connect().ask(ted, LoggedIn)  # the first in the queue does not wait
         newcomer = Login(name="nobody", password=PASSWORD)
         leaving, staying = office.connect(), office.connect()
         await leaving.send(newcomer)
@@ -136,7 +137,7 @@ async def test_an_office_over_its_limit_is_slowed_down_and_not_locked_out(tmp_pa
         nursery.cancel_scope.cancel()
 
 
-async def test_mistakes_of_those_who_are_known_there_slow_nobody_down() -> None:
+async def test_mistakes_of_known_people_slow_nobody_down() -> None:
     limits = config(login_failures_address=3, login_interval=3600)
     async with open_server(limits) as server, trio.open_nursery() as nursery:
         office = Office(server, nursery)
@@ -150,7 +151,7 @@ async def test_mistakes_of_those_who_are_known_there_slow_nobody_down() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_who_is_known_somewhere_still_has_the_limit_of_the_account() -> None:
+async def test_known_person_still_has_the_limit_of_the_account() -> None:
     async with open_server(config(login_failures_account=2)) as server:
         async with trio.open_nursery() as nursery:
             office = Office(server, nursery)

@@ -1,4 +1,4 @@
-"""Many who log in at once: who waits for whom, what is hashed, and what is thrown away."""
+"""Many logins at once: who waits for whom, what is hashed, and what is dropped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.trio
 
 
 class Hashing:
-    """Counts the hashes that the servers of this process compute, and holds them back."""
+    """Counts the hashes that the servers of this process compute, and can hold them back."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.counted: Counter[str] = Counter()
@@ -58,7 +58,7 @@ class Hashing:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Let no hash be finished."""
+        """Let no hash finish."""
         self.may_go_on.clear()
         try:
             yield
@@ -72,14 +72,14 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> Hashing:
 
 
 def queue_of(server: Server) -> int:
-    """How many are in line."""
+    """Return how many logins are queued."""
     return server._services.accounts._queue.waiting
 
 
 def connector(
     kind: str, server: Server
 ) -> Callable[[], contextlib.AbstractAsyncContextManager[Peer]]:
-    """How to connect to a server by streams of each kind."""
+    """Return how to connect to a server by streams of each kind."""
     authority = trustme.CA()
     ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.configure_trust(ours)
@@ -118,8 +118,8 @@ async def until(condition: Callable[[], bool]) -> None:
 # -- a storm --------------------------------------------------------------------------------------
 
 
-async def test_all_of_a_storm_are_logged_in_and_no_hash_is_thrown_away(hashing: Hashing) -> None:
-    """The line takes longer than a connection has for logging in."""
+async def test_login_storm_succeeds_and_wastes_no_hash(hashing: Hashing) -> None:
+    """The queue takes longer than the login timeout of a connection."""
     crowd, timeout = 100, 1.0
     async with running_server(config(anonymous_timeout=timeout)) as server:
         async with contextlib.AsyncExitStack() as stack:
@@ -138,7 +138,7 @@ async def test_all_of_a_storm_are_logged_in_and_no_hash_is_thrown_away(hashing: 
     assert hashing.counted == {"verify": crowd}
 
 
-async def test_a_full_line_says_when_it_will_be_empty(hashing: Hashing) -> None:
+async def test_full_queue_says_when_to_come_back(hashing: Hashing) -> None:
     async with open_server(config(hashing_queue=8)) as server, contextlib.AsyncExitStack() as stack:
         connect = connector("plain", server)
         peers = [await stack.enter_async_context(connect()) for _ in range(9)]
@@ -160,11 +160,13 @@ async def test_a_full_line_says_when_it_will_be_empty(hashing: Hashing) -> None:
         await peers[8].ask(Login(name="mei", password=PASSWORD), LoggedIn)
 
 
-# -- leaving the line -----------------------------------------------------------------------------
+# -- leaving the queue ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["plain", "tls", "memory"])
-async def test_who_leaves_while_waiting_is_not_hashed_for(hashing: Hashing, kind: str) -> None:
+async def test_login_that_disconnects_while_queued_is_not_hashed(
+    hashing: Hashing, kind: str
+) -> None:
     async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
         connect = connector(kind, server)
         staying = [await stack.enter_async_context(connect()) for _ in range(3)]
@@ -192,7 +194,7 @@ async def test_who_leaves_while_waiting_is_not_hashed_for(hashing: Hashing, kind
         assert hashing.counted == {"verify": 3}
 
 
-async def test_a_server_that_stops_waits_for_no_line(hashing: Hashing) -> None:
+async def test_stopping_server_does_not_wait_for_the_queue(hashing: Hashing) -> None:
     async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
         connect = connector("plain", server)
         first, second = [await stack.enter_async_context(connect()) for _ in range(2)]
@@ -212,7 +214,7 @@ async def test_a_server_that_stops_waits_for_no_line(hashing: Hashing) -> None:
         assert hashing.counted["verify"] == 1
 
 
-async def test_what_is_sent_while_waiting_is_handled_afterwards_in_order(hashing: Hashing) -> None:
+async def test_requests_sent_while_queued_are_handled_later_in_order(hashing: Hashing) -> None:
     async with open_server(config()) as server, contextlib.AsyncExitStack() as stack:
         connect = connector("plain", server)
         first, second = [await stack.enter_async_context(connect()) for _ in range(2)]
@@ -229,7 +231,7 @@ async def test_what_is_sent_while_waiting_is_handled_afterwards_in_order(hashing
         assert [(await second.expect(Sent)).request_id for _ in range(3)] == ["0", "1", "2"]
 
 
-async def test_who_waits_gets_signs_of_life_and_isn_t_asked_for_any(hashing: Hashing) -> None:
+async def test_queued_login_gets_pings_and_need_not_answer(hashing: Hashing) -> None:
     quick = config(heartbeat_interval=0.1, heartbeat_timeout=0.1, anonymous_timeout=0.2)
     async with open_server(quick) as server, contextlib.AsyncExitStack() as stack:
         connect = connector("plain", server)

@@ -1,4 +1,4 @@
-"""Logs say what happened, and what peers send does nothing to their readers."""
+"""Logs report what happened, and text from peers can't harm their readers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gochat.config import load_config_and_sources
 from gochat.server import session_log
 from gochat.server.logs import configure_logs, log_start
 
-#: What a terminal would act upon, and what would make a line of its own.
+#: Characters on which a terminal would act, and characters that would begin a new line.
 HOSTILE = "\x1b[31m\x1b]52;c;x\x07\n\r\x08\x9b1m\u202e\u2028\x00\x7f"
 
 
@@ -40,7 +40,7 @@ def is_inert(text: str) -> bool:
 
 
 class Odd:
-    """A value whose representation is a trap."""
+    """A value with a malicious representation."""
 
     def __repr__(self) -> str:
         return HOSTILE
@@ -49,7 +49,7 @@ class Odd:
 # -- style and level ------------------------------------------------------------------------------
 
 
-def test_json_is_one_object_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_object_per_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("json", "info")
     log().info("logged in", name="梅", address="::1", sessions=3, tls=False, nobody=None)
     [line] = capsys.readouterr().err.splitlines()
@@ -66,7 +66,7 @@ def test_json_is_one_object_in_a_line(capsys: pytest.CaptureFixture[str]) -> Non
     }
 
 
-def test_a_terminal_gets_a_line_that_people_read(capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_gets_a_readable_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("console", "info")
     log().info("logged in", name="梅", sessions=3)
     [line] = capsys.readouterr().err.splitlines()
@@ -76,7 +76,7 @@ def test_a_terminal_gets_a_line_that_people_read(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(("tty", "style"), [(True, "console"), (False, "json")])
-def test_the_style_depends_on_whether_there_is_a_terminal(
+def test_style_depends_on_the_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tty: bool, style: str
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: tty)
@@ -110,7 +110,7 @@ STYLES: list[Literal["console", "json"]] = ["console", "json"]
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("value", [HOSTILE, [HOSTILE], {HOSTILE: HOSTILE}, HOSTILE.encode(), Odd()])
-def test_what_peers_send_can_neither_draw_nor_forge_a_line(
+def test_text_from_peers_can_neither_draw_nor_forge_a_line(
     capsys: pytest.CaptureFixture[str], style: Literal["console", "json"], value: object
 ) -> None:
     configure_logs(style, "info")
@@ -137,7 +137,7 @@ def test_any_text_is_one_inert_line(
         assert json.loads(output)["name"] == text
 
 
-def test_what_can_be_read_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_readable_text_is_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("console", "info")
     log().info("hello", name="梅\x1b", path="C:\\new")
     line = capsys.readouterr().err
@@ -155,7 +155,7 @@ def fail(text: str) -> None:
         log().exception("session failed", name="mei")
 
 
-def test_an_exception_is_logged_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exception_is_logged_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("json", "info")
     fail("oh")
     [line] = capsys.readouterr().err.splitlines()
@@ -171,7 +171,7 @@ def test_an_exception_is_logged_with_its_traceback(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_an_exceptions_text_can_neither_draw_nor_forge_a_line(
+def test_text_of_an_exception_can_neither_draw_nor_forge_a_line(
     capsys: pytest.CaptureFixture[str], style: Literal["console", "json"]
 ) -> None:
     configure_logs(style, "info")
@@ -188,7 +188,7 @@ def test_an_exceptions_text_can_neither_draw_nor_forge_a_line(
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "disk full"), BrokenPipeError(), ValueError("closed")]
 )
-def test_a_log_that_cant_be_written_disturbs_nobody(
+def test_log_that_cant_be_written_disturbs_nobody(
     monkeypatch: pytest.MonkeyPatch, style: Literal["console", "json"], error: Exception
 ) -> None:
     class Full:
@@ -209,7 +209,7 @@ def test_a_log_that_cant_be_written_disturbs_nobody(
 
 # -- the reference --------------------------------------------------------------------------------
 
-#: Calls that log, and what they log: `f` texts are no fixed events.
+#: Calls that log, and their events: f-strings are not fixed events.
 _CALL = re.compile(
     r"(?:log\.(?:debug|info|warning|error|exception)|\.note|certificate\.log|self\.log)"
     r"\(\s*\"([^\"]+)\""
@@ -228,7 +228,7 @@ def test_every_event_is_in_the_reference() -> None:
     assert logged - events == set()
 
 
-def test_first_line_has_the_limits_and_where_the_configuration_comes_from(
+def test_first_line_has_the_limits_and_the_sources_of_the_configuration(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "server.toml"

@@ -1,4 +1,4 @@
-"""A bounded queue of frames that never makes anybody wait."""
+"""A bounded queue of frames on which nobody ever waits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gochat.server.mailbox import OVERHEAD, Mailbox, MailboxFull
 
 
-def test_what_was_put_is_taken_together_in_order() -> None:
+def test_puts_are_taken_together_in_order() -> None:
     mailbox = Mailbox()
     for frame in (b"one", b"two", b"three"):
         mailbox.put(frame)
@@ -20,13 +20,13 @@ def test_what_was_put_is_taken_together_in_order() -> None:
     assert mailbox.take() == b""
 
 
-def test_a_single_frame_is_handed_out_as_it_is_not_copied() -> None:
+def test_single_frame_is_taken_without_a_copy() -> None:
     mailbox, frame = Mailbox(), b"x" * 1000
     mailbox.put(frame)
     assert mailbox.take() is frame
 
 
-def test_as_many_bytes_as_its_bound_and_not_one_more() -> None:
+def test_bytes_are_accepted_exactly_up_to_the_bound() -> None:
     mailbox = Mailbox(max_bytes=10 + OVERHEAD)
     mailbox.put(b"12345")
     with pytest.raises(MailboxFull):
@@ -37,7 +37,7 @@ def test_as_many_bytes_as_its_bound_and_not_one_more() -> None:
     assert mailbox.take() == b"1234567890"
 
 
-def test_tiny_frames_cost_what_it_takes_to_keep_them() -> None:
+def test_tiny_frames_count_with_their_overhead() -> None:
     mailbox = Mailbox(max_bytes=100 * OVERHEAD)
     for _ in range(99):
         mailbox.put(b"x")
@@ -49,7 +49,7 @@ def test_tiny_frames_cost_what_it_takes_to_keep_them() -> None:
     assert mailbox.size == 0
 
 
-def test_what_is_put_where_nothing_waits_fits_whatever_its_size() -> None:
+def test_put_into_an_empty_mailbox_fits_whatever_its_size() -> None:
     mailbox = Mailbox(max_bytes=1000)
     mailbox.put(b"x" * 5000)
     with pytest.raises(MailboxFull):
@@ -57,7 +57,7 @@ def test_what_is_put_where_nothing_waits_fits_whatever_its_size() -> None:
     assert mailbox.take() == b"x" * 5000
 
 
-def test_what_is_put_beyond_the_bound_raises_it_until_less_waits() -> None:
+def test_put_beyond_the_bound_raises_it_until_less_waits() -> None:
     mailbox = Mailbox(max_bytes=10 * OVERHEAD)
     mailbox.put(b"a" * 4 * OVERHEAD)
     mailbox.put(b"b" * 29 * OVERHEAD, beyond=True)
@@ -74,7 +74,7 @@ def test_what_is_put_beyond_the_bound_raises_it_until_less_waits() -> None:
         mailbox.put(b"g" * 5 * OVERHEAD)
 
 
-def test_there_is_a_bound_on_pieces_beyond_the_bound_too() -> None:
+def test_pieces_beyond_the_bound_are_bounded_too() -> None:
     mailbox = Mailbox(max_bytes=10 * OVERHEAD)
     for _ in range(11):
         mailbox.put(b"x" * 1000, beyond=True)
@@ -83,7 +83,7 @@ def test_there_is_a_bound_on_pieces_beyond_the_bound_too() -> None:
     assert len(mailbox.take()) == 11_000
 
 
-def test_what_is_put_back_comes_first_and_counts() -> None:
+def test_frames_put_back_come_first_and_count() -> None:
     mailbox = Mailbox(max_bytes=10 + OVERHEAD)
     mailbox.put(b"1234567")
     mailbox.put_back(mailbox.take()[3:])
@@ -97,7 +97,7 @@ def test_what_is_put_back_comes_first_and_counts() -> None:
     assert mailbox.take() == b"12"
 
 
-def test_taking_enough_takes_whole_puts_and_leaves_the_rest() -> None:
+def test_taking_enough_takes_whole_puts_and_leaves_the_others() -> None:
     mailbox = Mailbox()
     for frame in (b"123", b"45", b"678", b"9"):
         mailbox.put(frame)
@@ -112,7 +112,7 @@ MACHINE_BYTES = 30 + 4 * OVERHEAD
 
 
 class MailboxMachine(RuleBasedStateMachine):
-    """A mailbox is a bounded queue of bytes, whatever is done to it."""
+    """A mailbox is a bounded queue of bytes, in any order of operations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ TestMailboxMachine = MailboxMachine.TestCase
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), max_size=20), st.integers(1, 30))
-def test_piece_by_piece_everything_is_taken_once(frames: list[bytes], enough: int) -> None:
+def test_everything_is_taken_once_piece_by_piece(frames: list[bytes], enough: int) -> None:
     mailbox = Mailbox()
     for frame in frames:
         mailbox.put(frame)

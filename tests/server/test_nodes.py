@@ -1,4 +1,4 @@
-"""Several servers on one Redis: for their people, one chat."""
+"""Several servers on one Redis are one chat for their people."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ StartRedis = Callable[..., RedisServer]
 
 @pytest.fixture
 def nodes(redis_server: RedisServer) -> Nodes:
-    """Nodes on data of their own."""
+    """Nodes with their own data."""
     return Nodes(redis_server)
 
 
@@ -79,7 +79,7 @@ async def sees_all(peer: Peer, *names: str) -> None:
 # -- talking -------------------------------------------------------------------------------------
 
 
-async def test_what_is_said_at_one_node_is_read_at_the_other(nodes: Nodes) -> None:
+async def test_message_sent_at_one_node_arrives_at_the_other(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two), one.peer("mei") as mei, two.peer("bob") as bob:
         await mei.ask(Send(to="#lobby", text="hello"), Sent)
         assert (await bob.text()).text == "hello"
@@ -88,7 +88,7 @@ async def test_what_is_said_at_one_node_is_read_at_the_other(nodes: Nodes) -> No
         assert (said.from_, said.to, said.text) == ("bob", "@mei", "psst")
 
 
-async def test_everybody_at_all_nodes_reads_the_same_in_the_same_order(nodes: Nodes) -> None:
+async def test_order_is_the_same_at_all_nodes(nodes: Nodes) -> None:
     readings: dict[str, list[tuple[int, str]]] = {}
     people, rounds = 8, 25
     total = people * rounds
@@ -120,7 +120,7 @@ async def test_everybody_at_all_nodes_reads_the_same_in_the_same_order(nodes: No
     assert all(reading == first for reading in others)
 
 
-async def test_rooms_are_entered_and_left_across_nodes(nodes: Nodes) -> None:
+async def test_rooms_are_joined_and_left_across_nodes(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two):
         async with one.peer("mei", "log") as mei, two.peer("bob", "log") as bob:
             await mei.ask(CreateRoom(room="#garden", private=True), Sent)
@@ -137,7 +137,7 @@ async def test_rooms_are_entered_and_left_across_nodes(nodes: Nodes) -> None:
             assert error.code == "unknown_conversation"
 
 
-async def test_who_resumes_at_another_node_misses_nothing(nodes: Nodes) -> None:
+async def test_resume_at_another_node_misses_nothing(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two), one.peer("mei") as mei:
         async with one.peer("bob", "log", "acks") as bob:
             first = await bob.ask(Send(to="#lobby", text="1"), Sent)
@@ -154,10 +154,10 @@ async def test_who_resumes_at_another_node_misses_nothing(nodes: Nodes) -> None:
             assert (await bob.text()).text == "5"
 
 
-# -- who is there --------------------------------------------------------------------------------
+# -- presence ------------------------------------------------------------------------------------
 
 
-async def test_people_are_online_at_any_node_and_once(nodes: Nodes) -> None:
+async def test_people_are_listed_once_at_every_node(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two), one.peer("mei") as mei:
         await sees_all(mei, "mei")
         async with two.peer("bob") as bob:
@@ -172,7 +172,7 @@ async def test_people_are_online_at_any_node_and_once(nodes: Nodes) -> None:
         await sees_all(mei, "mei")
 
 
-async def test_away_notice_is_seen_at_all_nodes_and_kept_by_further_sessions(nodes: Nodes) -> None:
+async def test_away_notice_is_shown_at_all_nodes_and_kept_by_new_sessions(nodes: Nodes) -> None:
     def is_away(name: str, notice: str | None) -> Callable[[Presence], bool]:
         return lambda p: any((one.name, one.away) == (name, notice) for one in p.online)
 
@@ -187,7 +187,7 @@ async def test_away_notice_is_seen_at_all_nodes_and_kept_by_further_sessions(nod
             await bob.expect(Presence, is_away("bob", None))
 
 
-async def test_members_that_are_online_elsewhere_are_shown_so(nodes: Nodes) -> None:
+async def test_members_online_at_another_node_are_shown_as_online(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two), one.peer("mei") as mei:
         await mei.ask(CreateRoom(room="#garden"), Sent)
         async with two.peer("bob") as bob:
@@ -219,7 +219,7 @@ async def test_devices_at_different_nodes_stay_in_step(nodes: Nodes) -> None:
             assert (await laptop.text()).text == "from the phone"
 
 
-async def test_typing_is_shown_at_all_nodes_but_not_to_oneself(nodes: Nodes) -> None:
+async def test_typing_is_shown_at_all_nodes_but_not_to_its_author(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two), one.peer("mei", "typing") as mei:
         async with two.peer("mei", "typing") as phone, two.peer("bob", "typing") as bob:
             await sees_all(mei, "mei", "bob")
@@ -259,7 +259,7 @@ async def server_behind(nodes: Nodes, options: str) -> AsyncIterator[tuple[Proxy
         yield proxy, server
 
 
-async def test_node_that_is_cut_off_is_missed_within_the_lease_and_found_again(
+async def test_disconnected_node_is_missed_within_the_lease_and_returns(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats = counted_beats(monkeypatch)
@@ -270,7 +270,7 @@ async def test_node_that_is_cut_off_is_missed_within_the_lease_and_found_again(
         two.peer("bob", "acks") as bob,
     ):
         await sees_all(mei, "mei", "bob")
-        await bob.ask(Ping(), Pong)  # he has all that comes with his login
+        await bob.ask(Ping(), Pong)  # he has received all that comes with his login
         proxy.freeze()
         cut_off = beats()
         await mei.sees(offline="bob")
@@ -286,7 +286,7 @@ async def test_node_that_is_cut_off_is_missed_within_the_lease_and_found_again(
         assert offline == ["bob"], "said once"
 
 
-async def test_when_redis_is_down_sessions_stay_and_go_on_when_it_is_back(
+async def test_sessions_survive_an_outage_of_redis(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis("--appendonly", "yes"))
@@ -317,7 +317,7 @@ async def _tries(peer: Peer, text: str) -> Sent | Error:
             return message
 
 
-async def test_when_redis_has_lost_its_data_sessions_resume_in_the_new_history(
+async def test_sessions_resume_in_the_new_history_after_data_loss(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis("--dbfilename", "dump.rdb"))

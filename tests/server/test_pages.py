@@ -1,4 +1,4 @@
-"""Pages of history, cut so that each fits its frame and the next goes on without a gap."""
+"""Pages of history, cut so that each fits its frame and the next continues without a gap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gochat.protocol.messages import History, HistoryPage, Message, Reaction
 from gochat.server.pages import fitting, history_page
 
 NAME = "𐐨" * MAX_NAME
-#: The longest message that the rules allow, all of it of the worst kind.
+#: The longest message that the rules allow, of the worst characters.
 LONGEST = Message(
     to="#" + NAME,
     epoch="e" * 32,
@@ -47,7 +47,7 @@ def log(sizes: Sequence[int]) -> list[Message]:
 def ask(
     entries: Sequence[Message], request: History, frame_bytes: int = MAX_FRAME_SIZE
 ) -> HistoryPage:
-    """Ask a log with these entries, in the way in which the handler and the store do."""
+    """Read a log with these entries, as the handler and the store do."""
     head = len(entries)
     after, before = request.after, request.before
     if request.around is not None:
@@ -71,7 +71,7 @@ def seqs(page: HistoryPage) -> list[int]:
 # -- what fits ------------------------------------------------------------------------------------
 
 
-def test_as_many_entries_as_fit_one_frame() -> None:
+def test_page_has_as_many_entries_as_fit_a_frame() -> None:
     entries = log([1000] * 100)
     fit = fitting(entries, MAX_FRAME_SIZE)
     assert 50 < len(fit) < 65
@@ -79,7 +79,7 @@ def test_as_many_entries_as_fit_one_frame() -> None:
     assert fitting([], MAX_FRAME_SIZE) == []
 
 
-def test_the_longest_message_is_a_page_that_fits() -> None:
+def test_longest_message_fits_a_page() -> None:
     for request in (
         History(conv="#lobby", request_id="\x01" * 64),
         History(conv="#lobby", around=1),
@@ -89,7 +89,7 @@ def test_the_longest_message_is_a_page_that_fits() -> None:
         assert page.entries == (LONGEST,)
 
 
-def test_a_reply_says_what_was_asked_for() -> None:
+def test_reply_repeats_the_request() -> None:
     page = ask(log([10] * 3), History(conv="#LOBBY", request_id="r1"))
     assert (page.request_id, page.conv, page.epoch, page.head) == ("r1", "#lobby", "e", 3)
     assert decode_server_message(encode(page)[HEADER_SIZE:]) == page
@@ -98,33 +98,33 @@ def test_a_reply_says_what_was_asked_for() -> None:
 # -- where a page is cut --------------------------------------------------------------------------
 
 
-def test_the_newest_page_is_cut_at_its_old_end() -> None:
+def test_newest_page_is_cut_at_its_old_end() -> None:
     page = ask(log([5000] * 40), History(conv="#lobby", limit=40))
     assert seqs(page)[-1] == 40
     assert 1 < len(seqs(page)) < 40
     assert (page.older, page.newer) == (True, False)
 
 
-def test_a_page_before_a_message_is_cut_at_its_old_end() -> None:
+def test_page_before_a_message_is_cut_at_its_old_end() -> None:
     page = ask(log([5000] * 40), History(conv="#lobby", before=31, limit=30))
     assert seqs(page)[-1] == 30
     assert (page.older, page.newer) == (True, True)
 
 
-def test_a_page_after_a_message_is_cut_at_its_new_end() -> None:
+def test_page_after_a_message_is_cut_at_its_new_end() -> None:
     page = ask(log([5000] * 40), History(conv="#lobby", after=10, limit=30))
     assert seqs(page)[0] == 11
     assert (page.older, page.newer) == (True, True)
 
 
 @pytest.mark.parametrize("around", [1, 2, 20, 39, 40])
-def test_a_page_around_a_message_is_cut_at_both_ends_and_has_the_message(around: int) -> None:
+def test_page_around_a_message_is_cut_at_both_ends_and_contains_it(around: int) -> None:
     page = ask(log([5000] * 40), History(conv="#lobby", around=around, limit=30))
     assert around in seqs(page)
     assert len(seqs(page)) > 8, "the frame is used, also when the message is at the edge"
 
 
-def test_a_page_around_a_message_has_it_also_when_it_is_as_long_as_can_be() -> None:
+def test_page_around_the_longest_message_contains_it() -> None:
     entries = log([2000] * 20)
     entries[9] = structs.replace(LONGEST, seq=10)
     page = ask(entries, History(conv="#lobby", around=10, limit=20))
@@ -132,13 +132,13 @@ def test_a_page_around_a_message_has_it_also_when_it_is_as_long_as_can_be() -> N
 
 
 @pytest.mark.parametrize("beyond", [41, 45, 60])
-def test_a_page_around_what_is_not_there_yet_has_the_newest(beyond: int) -> None:
+def test_page_around_a_future_seq_has_the_newest_entries(beyond: int) -> None:
     page = ask(log([5000] * 40), History(conv="#lobby", around=beyond, limit=50))
     assert seqs(page)[-1] == 40
     assert (page.older, page.newer) == (True, False)
 
 
-def test_where_everything_fits_nothing_is_cut() -> None:
+def test_page_that_fits_is_not_cut() -> None:
     for request in (
         History(conv="#lobby", limit=200),
         History(conv="#lobby", after=0, limit=200),
@@ -163,7 +163,7 @@ def test_where_everything_fits_nothing_is_cut() -> None:
         (History(conv="#lobby", before=0), 3, (False, True)),
     ],
 )
-def test_an_empty_page_says_on_which_side_there_is_something(
+def test_empty_page_says_on_which_side_there_are_entries(
     request_: History, head: int, sides: tuple[bool, bool]
 ) -> None:
     page = ask(log([10] * head), request_)
@@ -177,9 +177,7 @@ _sizes = st.lists(st.sampled_from([1, 100, 1000, 4000]), min_size=1, max_size=60
 
 
 @given(_sizes, st.integers(1, 60), st.sampled_from([16 * 1024, MAX_FRAME_SIZE]))
-def test_going_back_page_by_page_shows_everything_once(
-    sizes: list[int], limit: int, frame_bytes: int
-) -> None:
+def test_paging_back_shows_everything_once(sizes: list[int], limit: int, frame_bytes: int) -> None:
     entries, seen = log(sizes), list[int]()
     page = ask(entries, History(conv="#lobby", limit=limit), frame_bytes)
     while True:
@@ -192,7 +190,7 @@ def test_going_back_page_by_page_shows_everything_once(
 
 
 @given(_sizes, st.integers(1, 60), st.integers(1, 70), st.sampled_from([16 * 1024, MAX_FRAME_SIZE]))
-def test_going_both_ways_from_a_message_shows_everything_once(
+def test_paging_both_ways_from_a_message_shows_everything_once(
     sizes: list[int], limit: int, around: int, frame_bytes: int
 ) -> None:
     entries = log(sizes)

@@ -1,4 +1,4 @@
-"""How much a person may add in a day: bytes of the log, private conversations."""
+"""What a person may add in a day: bytes of the log, private conversations."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def store(request: pytest.FixtureRequest) -> str:
     return f"{server.url}?prefix=t{uuid4().hex}"
 
 
-# -- what it is measured in -----------------------------------------------------------------------
+# -- units ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_requests_cost_what_they_write(request_: LogRequest, written: int) -> No
 
 
 class Day:
-    """A person's day with the default quotas: writes as often as the rate lets them."""
+    """A person's day with the default quotas: writes as often as the rate limit allows."""
 
     def __init__(self, **limits: Any) -> None:
         self.now = 0.0
@@ -79,7 +79,7 @@ class Day:
         self.written = 0
 
     def write(self, request: LogRequest, *, seconds: float, every: float = 5.0) -> bool:
-        """Write 5 times a second for so long. Return whether nothing was refused."""
+        """Write 5 times a second for the given time. Return whether nothing was refused."""
         times, refused = int(Limits().per_second * every), False
         for _ in range(int(seconds / every)):
             self.now += every
@@ -93,7 +93,7 @@ class Day:
         return not refused
 
 
-def test_bot_that_writes_as_fast_as_it_may_all_day_is_not_refused() -> None:
+def test_bot_that_writes_at_the_rate_limit_all_day_is_not_refused() -> None:
     limits, line = Limits(), Send(to="#lobby", text="x" * 50)
     assert size(line) * limits.per_second * DAY < limits.bytes_per_day
 
@@ -102,8 +102,8 @@ def test_pasting_ten_megabytes_of_logs_is_not_refused() -> None:
     assert Day().write(Send(to="#lobby", text="x" * 4000), seconds=10_000_000 / 4000 / 5)
 
 
-def test_rare_characters_at_full_speed_take_a_bounded_part_of_the_disk() -> None:
-    """They would write 5 GB a day, of which the index makes 12 times as much."""
+def test_rare_characters_at_full_speed_use_bounded_disk_space() -> None:
+    """Otherwise they would write 5 GB a day, and the index 12 times as much."""
     quota = 2**20
     day = Day(bytes_per_day=quota)
     worst = Send(to="#lobby", text="漢" * 4000)
@@ -118,7 +118,7 @@ def test_rare_characters_at_full_speed_take_a_bounded_part_of_the_disk() -> None
 
 
 @pytest.mark.trio
-async def test_message_over_the_quota_is_refused_and_says_when_to_come_back(
+async def test_message_over_the_quota_is_refused_with_retry_after(
     store: str, logs: list[EventDict]
 ) -> None:
     async with running_server(config(store=store, bytes_per_day=10_000)) as server:
@@ -148,7 +148,7 @@ async def test_message_over_the_quota_is_refused_and_says_when_to_come_back(
 
 
 @pytest.mark.trio
-async def test_what_is_refused_or_repeated_uses_nothing_of_the_quota() -> None:
+async def test_refused_or_repeated_requests_use_no_quota() -> None:
     async with running_server(config(bytes_per_day=10_000)) as server:
         async with server.peer("mei") as mei, server.peer("bob") as bob:
             first = Send(to="#lobby", text="x" * 4000, cid="1")
@@ -172,13 +172,13 @@ async def test_what_is_refused_or_repeated_uses_nothing_of_the_quota() -> None:
 
 
 @pytest.mark.trio
-async def test_only_so_many_private_conversations_are_begun_in_a_day(
+async def test_new_private_conversations_are_bounded_per_day(
     store: str, logs: list[EventDict]
 ) -> None:
     limits = config(store=store, conversations_per_day=2)
     async with running_server(limits) as server, server.peer("mei") as mei:
         async with server.peer("bob") as bob, server.peer("eve") as eve, server.peer("zoe"):
-            await bob.ask(Send(to="@mei", text="hi"), Sent)  # begun by the other one
+            await bob.ask(Send(to="@mei", text="hi"), Sent)  # begun by the other person
             await mei.ask(Send(to="@bob", text="hi"), Sent)
             await mei.ask(Send(to="@mei", text="hi", cid="1"), Sent)
             assert (await mei.ask(Send(to="@mei", text="hi", cid="1"), Sent)).dup
@@ -199,7 +199,7 @@ async def test_only_so_many_private_conversations_are_begun_in_a_day(
     assert (line["name"], line["quota"]) == ("mei", "conversations_per_day")
 
 
-def test_quota_error_is_one_that_the_rules_know() -> None:
+def test_quota_error_is_a_known_error() -> None:
     error = QuotaExceeded("bytes_per_day", "you have written very much", 90.0)
     assert isinstance(error, ChatError)
     assert error.text == "you have written very much today: try again in 2 min"

@@ -1,4 +1,4 @@
-"""What registering costs whom, and how often invite codes can be tried."""
+"""The cost of registering, and the limit on trying invite codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WINDOW = 600.0
 
 
 class Registrar:
-    """Somebody, or many, who register; and a clock."""
+    """People who register, and a clock."""
 
     def __init__(self, *, in_all: int = 300, per_address: int = 30) -> None:
         self.now = 1000.0
@@ -33,7 +33,7 @@ class Registrar:
         self.limiter = RegistrationLimiter(limits, lambda: self.now)
 
     def register(self, address: str = "10.0.0.1", error: ErrorCode | None = None) -> str:
-        """Try; return "", or the code of the refusal."""
+        """Register; return "", or the code of the refusal."""
         try:
             with self.limiter.attempt(address):
                 if error is not None:
@@ -52,11 +52,11 @@ class Registrar:
 
 
 def in_a_row(outcomes: Sequence[str]) -> int:
-    """How many came before the first that was refused for the rate."""
+    """Return how many came before the first that was rate limited."""
     return [*outcomes, "rate_limited"].index("rate_limited")
 
 
-def test_an_address_may_register_a_class_and_then_some_over_time() -> None:
+def test_address_may_register_a_class_and_more_over_time() -> None:
     registrar = Registrar()
     assert in_a_row([registrar.register() for _ in range(100)]) == 30
     registrar.now += WINDOW / 30
@@ -68,7 +68,7 @@ def test_an_address_may_register_a_class_and_then_some_over_time() -> None:
 @pytest.mark.parametrize(
     "error", [ErrorCode.BAD_NAME, ErrorCode.BAD_PASSWORD, ErrorCode.NAME_TAKEN]
 )
-def test_what_fails_is_charged_to_its_sender_and_to_nobody_else(error: ErrorCode) -> None:
+def test_failures_are_charged_only_to_their_sender(error: ErrorCode) -> None:
     registrar = Registrar(in_all=60)
     assert in_a_row([registrar.register(error=error) for _ in range(1000)]) == 30
     for number in range(1000):
@@ -78,14 +78,14 @@ def test_what_fails_is_charged_to_its_sender_and_to_nobody_else(error: ErrorCode
     assert in_a_row(fresh) == 60
 
 
-def test_mistakes_take_nothing_from_the_accounts_of_an_address() -> None:
+def test_mistakes_do_not_reduce_the_accounts_of_an_address() -> None:
     registrar = Registrar()
     for _ in range(29):
         registrar.register(error=ErrorCode.NAME_TAKEN)
     assert in_a_row([registrar.register() for _ in range(30)]) == 30
 
 
-def test_what_can_t_be_done_now_is_free() -> None:
+def test_temporary_failures_are_free() -> None:
     registrar = Registrar()
     for _ in range(100):
         assert registrar.register(error=ErrorCode.BUSY) == "busy"
@@ -94,14 +94,14 @@ def test_what_can_t_be_done_now_is_free() -> None:
     assert registrar.register() == ""
 
 
-def test_attempts_under_way_count() -> None:
+def test_attempts_in_progress_count() -> None:
     registrar = Registrar(per_address=2)
     with registrar.limiter.attempt("10.0.0.1"), registrar.limiter.attempt("10.0.0.1"):
         assert registrar.register() == "rate_limited"
 
 
 @pytest.mark.parametrize("address", ["10.0.{}.{}", "2001:db8:{:x}:{:x}::1"])
-def test_a_network_has_twice_what_an_address_has_and_at_most_half_of_all(address: str) -> None:
+def test_network_has_twice_an_address_and_at_most_half_the_total(address: str) -> None:
     registrar = Registrar(in_all=300, per_address=30)
     one_network = [registrar.register(address.format(0, n % 250)) for n in range(300)]
     assert one_network.count("") == PER_NETWORK * 30
@@ -110,7 +110,7 @@ def test_a_network_has_twice_what_an_address_has_and_at_most_half_of_all(address
     assert tight.register("192.0.2.1") == "", "nobody can use it up for others"
 
 
-def test_there_is_a_bound_for_all_together() -> None:
+def test_total_is_bounded() -> None:
     registrar = Registrar()
     outcomes = [registrar.register(f"10.{n // 200}.{n % 200}.1") for n in range(1000)]
     assert outcomes.count("") == 300
@@ -135,7 +135,7 @@ def test_which_addresses_are_of_one_network(one: str, other: str, same: bool) ->
 # -- invite codes ---------------------------------------------------------------------------------
 
 
-def test_wrong_invite_codes_are_counted_by_address_and_then_the_right_one_is_refused_too() -> None:
+def test_address_with_many_wrong_invite_codes_is_refused_any_code() -> None:
     registrar = Registrar()
     assert registrar.guess(CODES[1]) == ""
     guesses = [registrar.guess(f"guess-{n}") for n in range(1000)]
@@ -147,13 +147,13 @@ def test_wrong_invite_codes_are_counted_by_address_and_then_the_right_one_is_ref
     assert registrar.guess(CODES[0]) == ""
 
 
-def test_wrong_invite_codes_are_counted_in_all() -> None:
+def test_wrong_invite_codes_are_counted_in_total() -> None:
     registrar = Registrar()
     guesses = [registrar.guess("guess", f"10.{n // 200}.{n % 200}.1") for n in range(2000)]
     assert in_a_row(guesses) == WRONG_INVITES_IN_ALL
 
 
-def test_to_give_no_invite_code_is_no_guess() -> None:
+def test_missing_invite_code_is_not_a_guess() -> None:
     registrar = Registrar()
     assert {registrar.guess("") for _ in range(100)} == {"bad_invite"}
     assert registrar.guess(CODES[0]) == ""
@@ -168,7 +168,7 @@ def test_right_invite_codes_cost_nothing() -> None:
 
 
 @pytest.mark.trio
-async def test_who_sends_nonsense_can_t_keep_others_from_registering() -> None:
+async def test_sender_of_nonsense_cant_keep_others_from_registering() -> None:
     limits = structs.replace(
         LIMITS,
         registrations=Limits().registrations,
@@ -206,7 +206,7 @@ async def test_wrong_invite_codes_are_logged_and_limited(
 
 
 @pytest.mark.trio
-async def test_configured_names_are_reserved_and_look_alikes_refused() -> None:
+async def test_reserved_names_and_lookalikes_are_refused() -> None:
     async with running_server() as server, server.connect() as peer:
         for name in ("admin", "ɡochat", "nickserv"):
             error = await peer.ask(Register(name=name, password=PASSWORD), Error)

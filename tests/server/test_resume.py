@@ -1,4 +1,4 @@
-"""Resuming: what was missed comes in order, then what is said now; no gap, nothing twice."""
+"""Resuming: missed entries come in order, then live ones; without gaps, nothing twice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.trio
 
 
 async def say(peer: Peer, *texts: str, to: str = "#lobby") -> Sent:
-    """Say something and return the last acknowledgement."""
+    """Send messages and return the last acknowledgement."""
     return [await peer.ask(Send(to=to, text=text), Sent) for text in texts][-1]
 
 
@@ -56,7 +56,7 @@ async def resumed(peer: Peer, token: str, *positions: Position) -> list[Message 
                 raise AssertionError(error)
 
 
-async def test_resume_by_token_without_the_password() -> None:
+async def test_resume_needs_a_token_and_no_password() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.connect() as again:
         reply = await again.ask(Resume(token=mei.token), LoggedIn)
         assert reply.name == "mei"
@@ -64,20 +64,20 @@ async def test_resume_by_token_without_the_password() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "x" * 43])
-async def test_a_wrong_token_is_refused(token: str) -> None:
+async def test_wrong_token_is_refused(token: str) -> None:
     async with running_server() as server, server.connect() as peer:
         assert (await peer.ask(Resume(token=token), Error)).code == "bad_token"
         await peer.log_in("mei")
 
 
-async def test_a_token_expires() -> None:
+async def test_token_expires() -> None:
     async with running_server(config(token_lifetime=60)) as server, server.peer("mei") as mei:
         reply = await mei.ask(ChangePassword(old=PASSWORD, new=PASSWORD), PasswordChanged)
         now = (await say(mei, "now")).ts
         assert now < reply.expires <= now + 60_000
 
 
-async def test_what_was_missed_arrives_in_order_and_then_what_is_said_now() -> None:
+async def test_missed_entries_arrive_in_order_before_live_ones() -> None:
     async with running_server() as server, server.peer("bob") as bob:
         async with server.peer("mei") as mei:
             token = mei.token
@@ -92,8 +92,8 @@ async def test_what_was_missed_arrives_in_order_and_then_what_is_said_now() -> N
             assert (await mei.text()).text == "four"
 
 
-async def test_of_several_positions_in_one_conversation_the_last_counts() -> None:
-    """Or a frame full of them would be answered with a thousand times its size."""
+async def test_last_of_several_positions_in_a_conversation_counts() -> None:
+    """Otherwise the reply to a frame full of them would be a thousand times its size."""
     async with running_server() as server, server.peer("bob") as bob, server.connect() as again:
         async with server.peer("mei", "log") as mei:
             token = mei.token
@@ -107,7 +107,7 @@ async def test_of_several_positions_in_one_conversation_the_last_counts() -> Non
         assert [entry.text for entry in entries if isinstance(entry, Message)] == ["three"]
 
 
-async def test_there_is_no_seam_while_others_go_on_talking() -> None:
+async def test_resume_is_seamless_while_others_send() -> None:
     total = 600
     async with running_server() as server, server.peer("bob", "acks") as bob:
         async with server.peer("mei") as mei:
@@ -136,7 +136,7 @@ async def test_there_is_no_seam_while_others_go_on_talking() -> None:
                         seen += 1
 
 
-async def test_who_missed_too_much_gets_the_newest_page() -> None:
+async def test_resume_that_missed_too_much_gets_the_newest_page() -> None:
     async with running_server(config(resume_max=20)) as server, server.peer("bob") as bob:
         async with server.peer("mei") as mei:
             token = mei.token
@@ -151,7 +151,7 @@ async def test_who_missed_too_much_gets_the_newest_page() -> None:
             assert [m.seq for m in newest if isinstance(m, Message)] == list(range(101, 301))
 
 
-async def test_a_client_without_the_log_is_caught_up_with_what_was_said_only() -> None:
+async def test_client_without_the_log_capability_is_caught_up_on_messages() -> None:
     async with running_server() as server, server.peer("bob") as bob, server.peer("mei") as mei:
         epoch = (await say(bob, "one")).epoch
         await bob.ask(Edit(to="#lobby", seq=1, text="One"), Sent)
@@ -165,7 +165,7 @@ async def test_a_client_without_the_log_is_caught_up_with_what_was_said_only() -
 
 
 @pytest.mark.parametrize("wrong", ["epoch", "ahead"])
-async def test_a_position_in_another_history_is_not_taken_for_one_in_this(wrong: str) -> None:
+async def test_position_in_another_history_is_not_used(wrong: str) -> None:
     async with running_server() as server, server.peer("bob") as bob:
         async with server.peer("mei") as mei:
             token = mei.token
@@ -182,7 +182,7 @@ async def test_a_position_in_another_history_is_not_taken_for_one_in_this(wrong:
             assert [m.text for m in newest if isinstance(m, Message)] == ["one", "two"]
 
 
-async def test_conversations_one_may_not_read_are_passed_over() -> None:
+async def test_unreadable_conversations_are_skipped() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.connect() as again:
         positions = [
             Position(conv=conv, epoch="x", seq=0) for conv in ("#nowhere", "nonsense", "@nobody")
@@ -191,7 +191,7 @@ async def test_conversations_one_may_not_read_are_passed_over() -> None:
         assert [m for m in sent if isinstance(m, Message)] == []
 
 
-async def test_a_changed_password_ends_the_other_sessions_and_their_tokens() -> None:
+async def test_password_change_ends_other_sessions_and_their_tokens() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         old_token = mei.token
         async with server.peer("mei") as elsewhere:
@@ -207,13 +207,13 @@ async def test_a_changed_password_ends_the_other_sessions_and_their_tokens() -> 
         await mei.ask(Ping(), Pong)
 
 
-async def test_a_password_is_not_changed_without_the_old_one() -> None:
+async def test_password_change_needs_the_old_password() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         error = await mei.ask(ChangePassword(old="wrong horse", new="another horse"), Error)
         assert error.code == "bad_credentials"
 
 
-async def test_guessing_the_old_password_is_slowed_down() -> None:
+async def test_guessing_the_old_password_is_slowed() -> None:
     limits = config(login_failures_account=3)
     async with running_server(limits) as server, server.peer("mei") as mei:
         guess = ChangePassword(old="wrong horse", new="another horse")
@@ -221,7 +221,7 @@ async def test_guessing_the_old_password_is_slowed_down() -> None:
         assert codes == ["bad_credentials"] * 3 + ["rate_limited"]
 
 
-async def test_a_restarted_server_has_it_all(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_restarted_server_has_all_data(tmp_path_factory: pytest.TempPathFactory) -> None:
     store = f"sqlite:///{tmp_path_factory.mktemp('store') / 'gochat.db'}"
     async with running_server(config(store=store)) as server, server.peer("mei", "log") as mei:
         token = mei.token
@@ -249,10 +249,10 @@ class Reads:
         monkeypatch.setattr(SqliteStore, "page", page)
 
 
-async def test_positions_that_nothing_is_sent_of_read_nothing(
+async def test_positions_without_missed_entries_read_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each cost a page, of which a frame asked for 1,280."""
+    """Each used to cost a page, and a frame can ask for 1,280."""
     async with running_server() as server, server.peer("bob") as bob, server.peer("mei") as mei:
         await say(bob, "psst", to="@mei")
         reads = Reads(monkeypatch)
@@ -261,11 +261,11 @@ async def test_positions_that_nothing_is_sent_of_read_nothing(
             positions = [Position(conv=conv, epoch="x", seq=0) for conv in convs]
             sent = await resumed(again, mei.token, *positions)
         assert [m.conv for m in sent if isinstance(m, CaughtUp)] == ["@bob"]
-        assert reads.count == 2  # after the position, which is of another history, and the newest
+        assert reads.count == 2  # after the position, of another history, and the newest
 
 
-async def test_catching_up_ends_with_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was asked for by whoever is gone would cost the others for nothing."""
+async def test_catch_up_ends_with_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a client that is gone would still cost the others."""
     rooms = [f"#room{number}" for number in range(20)]
     reads, is_gone = Reads(monkeypatch), trio.Event()
     page = SqliteStore.page
@@ -287,12 +287,12 @@ async def test_catching_up_ends_with_the_connection(monkeypatch: pytest.MonkeyPa
             await again.expect(LoggedIn)
             await again.stream.aclose()
             is_gone.set()
-        assert 1 <= reads.count <= 4  # one was under way; a write has to fail before it is noticed
+        assert 1 <= reads.count <= 4  # one was in progress; the end is noticed by a failed write
 
 
 @asynccontextmanager
 async def connected(server: Server) -> AsyncIterator[Peer]:
-    """A connection to a server; leaving waits until the server has ended it, too."""
+    """Connect to a server; leaving waits until the server has ended the connection, too."""
     ours, theirs = map(trio.SocketStream, trio.socket.socketpair())
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery, ours:
