@@ -1,4 +1,4 @@
-"""A chat without server: the rules over a real store."""
+"""A chat without a server: the rules over a real store."""
 
 from __future__ import annotations
 

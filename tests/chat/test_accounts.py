@@ -1,4 +1,4 @@
-"""Registering, logging in, tokens; and what each costs whom."""
+"""Registering, logging in, tokens; and what each costs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ANN = Identity(NameKey("ann"), "Ann")
 
 
 class Hasher(argon2.PasswordHasher):
-    """Hashes at next to no cost, counts, and can be held back."""
+    """Hashes at next to no cost, counts hashes, and can hold them back."""
 
     def __init__(self, passes: int = 1) -> None:
         super().__init__(time_cost=passes, memory_cost=8, parallelism=1)
@@ -75,7 +75,7 @@ async def accounts(world: World, hasher: Hasher, clock: Clock) -> Accounts:
 
 
 async def code(attempt: Callable[..., object], *args: object) -> str:
-    """The code that `attempt` is refused with."""
+    """Return the code with which `attempt` is refused."""
     with pytest.raises(ChatError) as caught:
         await attempt(*args)  # type: ignore[misc]  # any of several methods
     return str(caught.value.code)
@@ -88,7 +88,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def set_hash(world: World, password_hash: str) -> None:
-    """Have another one change Ann's password."""
+    """Change Ann's password hash from elsewhere."""
     assert await world.store.change_password(await stored(world), password_hash)
 
 
@@ -101,20 +101,20 @@ async def stored(world: World) -> Account:
 # -- registering ----------------------------------------------------------------------------------
 
 
-async def test_who_registers_can_log_in_with_any_spelling_of_the_name(accounts: Accounts) -> None:
+async def test_registered_person_logs_in_with_any_spelling_of_the_name(accounts: Accounts) -> None:
     assert await accounts.register("Zoe\u0308", PASSWORD) == "Zoë"
     for name in ("Zoë", "ZOË", "zoe\u0308"):
         assert await accounts.log_in(name, PASSWORD) == Identity(NameKey("zoë"), "Zoë")
 
 
-async def test_only_a_hash_of_the_password_is_kept(accounts: Accounts, world: World) -> None:
+async def test_only_a_hash_of_the_password_is_stored(accounts: Accounts, world: World) -> None:
     account = await stored(world)
     assert account.password_hash.startswith("$argon2id$")
     assert PASSWORD not in repr(account)
     assert account.created == NOON
 
 
-async def test_a_name_is_taken_however_it_is_spelled_and_costs_no_hash(
+async def test_taken_name_is_refused_in_any_spelling_without_a_hash(
     accounts: Accounts, hasher: Hasher
 ) -> None:
     with pytest.raises(ChatError) as caught:
@@ -123,9 +123,7 @@ async def test_a_name_is_taken_however_it_is_spelled_and_costs_no_hash(
     assert hasher.hashed == 0
 
 
-async def test_of_two_who_register_a_name_at_the_same_moment_one_wins(
-    accounts: Accounts, world: World
-) -> None:
+async def test_one_of_two_concurrent_registrations_wins(accounts: Accounts, world: World) -> None:
     outcomes = []
 
     async def register(name: str, password: str) -> None:
@@ -143,7 +141,7 @@ async def test_of_two_who_register_a_name_at_the_same_moment_one_wins(
 
 
 @pytest.mark.parametrize("password", ["", "1234567", "x" * 129, "密码" * 65])
-async def test_a_password_is_neither_short_nor_huge(accounts: Accounts, password: str) -> None:
+async def test_password_length_is_bounded(accounts: Accounts, password: str) -> None:
     with pytest.raises(ChatError) as caught:
         await accounts.register("ted", password)
     assert (caught.value.code, caught.value.field) == ("bad_password", "password")
@@ -152,15 +150,13 @@ async def test_a_password_is_neither_short_nor_huge(accounts: Accounts, password
 
 
 @pytest.mark.parametrize("password", ["12345678", "密码密码密码密码", "😀" * 128, "\x00" * 8])
-async def test_a_password_is_any_text_of_the_right_length(
-    accounts: Accounts, password: str
-) -> None:
+async def test_password_is_any_text_of_the_right_length(accounts: Accounts, password: str) -> None:
     await accounts.register("ted", password)
     await accounts.log_in("ted", password)
     assert await code(accounts.log_in, "ted", password + " ") == "bad_credentials"
 
 
-async def test_what_is_refused_registers_nobody(accounts: Accounts, world: World) -> None:
+async def test_refused_registration_creates_no_account(accounts: Accounts, world: World) -> None:
     assert await code(accounts.register, "a b", PASSWORD) == "bad_name"
     assert await code(accounts.register, "ted", "short") == "bad_password"
     assert await world.store.account(NameKey("ted")) is None
@@ -182,7 +178,7 @@ async def test_what_is_refused_registers_nobody(accounts: Accounts, world: World
         ("x" * 1000, PASSWORD),
     ],
 )
-async def test_a_wrong_name_and_a_wrong_password_look_and_cost_the_same(
+async def test_wrong_name_and_wrong_password_look_and_cost_the_same(
     accounts: Accounts, hasher: Hasher, name: str, password: str
 ) -> None:
     with pytest.raises(ChatError) as caught:
@@ -194,9 +190,7 @@ async def test_a_wrong_name_and_a_wrong_password_look_and_cost_the_same(
     assert str(compared).startswith("$argon2id$v=19$m=8,t=1,p=1$"), "as costly as a real one"
 
 
-async def test_hashing_is_done_outside_of_the_trio_thread(
-    accounts: Accounts, hasher: Hasher
-) -> None:
+async def test_hashing_runs_outside_the_trio_thread(accounts: Accounts, hasher: Hasher) -> None:
     hasher.threads.clear()
     await accounts.log_in("ann", PASSWORD)
     await accounts.register("ted", PASSWORD)
@@ -204,7 +198,7 @@ async def test_hashing_is_done_outside_of_the_trio_thread(
     assert threading.get_ident() not in hasher.threads
 
 
-async def test_who_comes_when_the_queue_is_full_is_told_so_and_nobody_else_is(
+async def test_login_at_a_full_queue_is_refused_alone(
     world: World, clock: Clock, hasher: Hasher
 ) -> None:
     queue = HashingQueue(3)
@@ -228,10 +222,10 @@ async def test_who_comes_when_the_queue_is_full_is_told_so_and_nobody_else_is(
         assert await code(accounts.log_in, "nobody", PASSWORD) == "busy"
         hasher.may_go_on.set()
     assert len(arrived) == 3
-    await log_in()  # and then there is room again
+    await log_in()  # there is room again
 
 
-async def test_who_gives_up_waiting_makes_room(world: World, clock: Clock, hasher: Hasher) -> None:
+async def test_cancelled_login_frees_its_slot(world: World, clock: Clock, hasher: Hasher) -> None:
     queue = HashingQueue(50)
     accounts = Accounts(world.store, clock, passwords=Passwords(hasher), queue=queue)
     await accounts.register("ann", PASSWORD)
@@ -250,7 +244,7 @@ async def test_who_gives_up_waiting_makes_room(world: World, clock: Clock, hashe
 # -- parameters that rise -------------------------------------------------------------------------
 
 
-async def test_a_password_is_hashed_again_when_the_parameters_rise(
+async def test_password_is_rehashed_when_the_parameters_rise(
     accounts: Accounts, world: World, clock: Clock
 ) -> None:
     before = await stored(world)
@@ -264,7 +258,7 @@ async def test_a_password_is_hashed_again_when_the_parameters_rise(
     assert await stored(world) == after, "once is enough"
 
 
-async def test_who_got_in_line_is_hashed_for_as_often_as_it_takes(
+async def test_queued_login_may_hash_several_times(
     accounts: Accounts, world: World, clock: Clock
 ) -> None:
     stronger = Accounts(
@@ -276,7 +270,7 @@ async def test_who_got_in_line_is_hashed_for_as_often_as_it_takes(
     assert await stronger.log_in("ann", OTHER) == ANN._replace(generation=1)
 
 
-async def test_an_old_hash_of_what_was_typed_is_replaced_by_one_of_its_prepared_form(
+async def test_hash_of_the_typed_form_is_replaced_by_the_prepared_form(
     accounts: Accounts, world: World, hasher: Hasher
 ) -> None:
     typed, otherwise = "cafe\u0301\u00a0au lait", "caf\u00e9 au lait"
@@ -289,7 +283,7 @@ async def test_an_old_hash_of_what_was_typed_is_replaced_by_one_of_its_prepared_
     assert hasher.verified == 1, "once, where the forms are the same"
 
 
-async def test_hashing_again_never_brings_an_old_password_back(
+async def test_rehashing_never_restores_an_old_password(
     accounts: Accounts, world: World, clock: Clock
 ) -> None:
     hasher = Hasher(passes=2)
@@ -306,7 +300,7 @@ async def test_hashing_again_never_brings_an_old_password_back(
     assert (await stored(world)).password_hash == new
 
 
-async def test_a_hash_that_is_none_lets_nobody_in(accounts: Accounts, world: World) -> None:
+async def test_invalid_hash_refuses_every_login(accounts: Accounts, world: World) -> None:
     for nonsense in ("", "!", "$argon2id$v=19$m=8,t=1,p=1$AAAA", "x" * 1000):
         await set_hash(world, nonsense)
         assert await code(accounts.log_in, "ann", PASSWORD) == "bad_credentials"
@@ -315,7 +309,7 @@ async def test_a_hash_that_is_none_lets_nobody_in(accounts: Accounts, world: Wor
 # -- changing the password ------------------------------------------------------------------------
 
 
-async def test_a_new_password_replaces_the_old_one_and_revokes_every_token(
+async def test_password_change_revokes_every_token(
     accounts: Accounts,
 ) -> None:
     old = [await accounts.issue_token(ANN) for _ in range(3)]
@@ -332,14 +326,14 @@ async def test_a_new_password_replaces_the_old_one_and_revokes_every_token(
     await accounts.resume(teds.secret)
 
 
-async def test_without_the_old_password_nothing_changes(accounts: Accounts) -> None:
+async def test_password_change_needs_the_old_password(accounts: Accounts) -> None:
     token = await accounts.issue_token(ANN)
     assert await code(accounts.change_password, ANN, OTHER, "new password") == "bad_credentials"
     assert await accounts.log_in("ann", PASSWORD) == ANN
     await accounts.resume(token.secret)
 
 
-async def test_nobody_comes_in_by_a_password_that_was_changed_while_it_was_being_checked(
+async def test_password_changed_while_being_checked_is_refused(
     accounts: Accounts, hasher: Hasher, world: World
 ) -> None:
     new = argon2.PasswordHasher(1, 8, 1).hash(OTHER)
@@ -367,7 +361,7 @@ async def test_nobody_comes_in_by_a_password_that_was_changed_while_it_was_being
     assert await accounts.log_in("ann", OTHER) == ANN._replace(generation=1)
 
 
-async def test_of_two_who_change_a_password_at_the_same_moment_one_wins(
+async def test_one_of_two_concurrent_password_changes_wins(
     accounts: Accounts, hasher: Hasher
 ) -> None:
     outcomes: dict[str, str] = {}
@@ -382,7 +376,7 @@ async def test_of_two_who_change_a_password_at_the_same_moment_one_wins(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(change, "one password")
         nursery.start_soon(change, OTHER)
-        await until(lambda: hasher.verified == 2)  # both have proved the old one
+        await until(lambda: hasher.verified == 2)  # both have verified the old one
         hasher.may_go_on.set()
     ((lost, why),) = outcomes.items()
     assert why == "bad_credentials"
@@ -391,7 +385,7 @@ async def test_of_two_who_change_a_password_at_the_same_moment_one_wins(
     assert await accounts.log_in("ann", won) == ANN._replace(generation=1)
 
 
-async def test_a_login_survives_that_another_one_hashes_the_password_again(
+async def test_login_survives_a_concurrent_rehash(
     accounts: Accounts, hasher: Hasher, world: World
 ) -> None:
     hasher.may_go_on.clear()
@@ -407,7 +401,7 @@ async def test_a_login_survives_that_another_one_hashes_the_password_again(
 # -- tokens ---------------------------------------------------------------------------------------
 
 
-async def test_a_token_stands_for_its_owner_until_it_expires(
+async def test_token_identifies_its_owner_until_it_expires(
     accounts: Accounts, hasher: Hasher, clock: Clock
 ) -> None:
     token = await accounts.issue_token(ANN)
@@ -417,7 +411,7 @@ async def test_a_token_stands_for_its_owner_until_it_expires(
     assert (hasher.hashed, hasher.verified) == (0, 0), "tokens cost no hashing"
 
 
-async def test_a_token_that_is_used_is_valid_for_longer_at_the_cost_of_few_writes(
+async def test_used_token_is_extended_with_few_writes(
     accounts: Accounts, clock: Clock, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = await accounts.issue_token(ANN)
@@ -437,12 +431,12 @@ async def test_a_token_that_is_used_is_valid_for_longer_at_the_cost_of_few_write
     monkeypatch.setattr(world.store, "renew_token", _down)
     expires = (await accounts.resume(token.secret)).token.expires
     clock.now = expires - 1
-    await accounts.resume(token.secret)  # where nothing can be written, it is as good as before
+    await accounts.resume(token.secret)  # the store can't be written: still valid
     clock.now = expires
     assert await code(accounts.resume, token.secret) == "bad_token"
 
 
-async def test_a_token_that_moves_to_another_address_says_so_once(accounts: Accounts) -> None:
+async def test_token_at_a_new_address_is_reported_once(accounts: Accounts) -> None:
     token = await accounts.issue_token(ANN, "10.0.0.1", is_login=True)
     addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.1", "10.0.0.3"]
     moved = [(await accounts.resume(token.secret, address)).is_new_address for address in addresses]
@@ -451,7 +445,7 @@ async def test_a_token_that_moves_to_another_address_says_so_once(accounts: Acco
     assert not (await accounts.resume(of_before.secret, "10.0.0.9")).is_new_address
 
 
-async def test_a_token_of_a_clock_that_was_far_ahead_does_not_hold_for_years(
+async def test_token_issued_by_a_fast_clock_is_not_valid_for_years(
     accounts: Accounts, clock: Clock
 ) -> None:
     start = clock.now
@@ -467,7 +461,7 @@ async def test_a_token_of_a_clock_that_was_far_ahead_does_not_hold_for_years(
     )
 
 
-async def test_tokens_are_long_random_and_kept_as_digests_only(
+async def test_tokens_are_long_random_and_stored_only_as_digests(
     accounts: Accounts, world: World, clock: Clock
 ) -> None:
     tokens = [await accounts.issue_token(ANN) for _ in range(20)]
@@ -479,7 +473,7 @@ async def test_tokens_are_long_random_and_kept_as_digests_only(
     assert await code(accounts.resume, tokens[0].digest.hex()) == "bad_token"
 
 
-async def test_a_revoked_token_is_refused_and_only_that_one(accounts: Accounts) -> None:
+async def test_only_the_revoked_token_is_refused(accounts: Accounts) -> None:
     one, other = await accounts.issue_token(ANN), await accounts.issue_token(ANN)
     await accounts.revoke(one.digest)
     await accounts.revoke(one.digest)
@@ -488,7 +482,7 @@ async def test_a_revoked_token_is_refused_and_only_that_one(accounts: Accounts) 
 
 
 @pytest.mark.parametrize("secret", ["", "x", "x" * 256, "\x00", "密"])
-async def test_what_is_no_token_is_refused(accounts: Accounts, secret: str) -> None:
+async def test_invalid_token_is_refused(accounts: Accounts, secret: str) -> None:
     with pytest.raises(ChatError) as caught:
         await accounts.resume(secret)
     assert (caught.value.code, caught.value.field) == ("bad_token", "token")
@@ -498,7 +492,7 @@ async def _down(*_: object) -> bool:
     raise StoreUnavailable("down")
 
 
-async def test_a_store_that_is_down_is_no_wrong_password(
+async def test_unavailable_store_is_not_a_wrong_password(
     accounts: Accounts, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(world.store, "account", _down)
@@ -507,7 +501,7 @@ async def test_a_store_that_is_down_is_no_wrong_password(
             await attempt("ann", PASSWORD)
 
 
-async def test_reserved_names_and_what_looks_like_them_are_refused(world: World) -> None:
+async def test_reserved_names_and_lookalikes_are_refused(world: World) -> None:
     accounts = Accounts(
         world.store, Clock(), passwords=Passwords(Hasher()), reserved_names=("admin", "Here")
     )
@@ -518,7 +512,7 @@ async def test_reserved_names_and_what_looks_like_them_are_refused(world: World)
     assert await accounts.register("administrator", PASSWORD) == "administrator"
 
 
-async def test_account_of_a_name_reserved_later_goes_on(world: World) -> None:
+async def test_account_of_a_name_reserved_later_still_works(world: World) -> None:
     before = Accounts(world.store, Clock(), passwords=Passwords(Hasher()))
     await before.register("admin", PASSWORD)
     after = Accounts(world.store, Clock(), passwords=Passwords(Hasher()), reserved_names=("admin",))

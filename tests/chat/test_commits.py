@@ -1,4 +1,4 @@
-"""Deciding again, where something else was committed between the decision and the commit."""
+"""Deciding again when something else was committed between the decision and the commit."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from gochat.protocol.messages import (
 pytestmark = pytest.mark.trio
 
 GARDEN = "#garden"
-SAID = 6  # the seq of what Bob says in the garden
+SAID = 6  # the seq of Bob's message in the garden
 
 
 class Decisions:
-    """Decides and appends as it was scripted, and notes how."""
+    """Decides and appends as scripted, and records each step."""
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.rooms: list[Collection[ConversationKey]] = []
@@ -48,11 +48,11 @@ class Decisions:
         return [draft("Mei", GARDEN, "a"), draft("Mei", GARDEN, "b")]
 
     async def append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
-        first: Outcome = FactsChanged()  # what the request is about is the last draft
+        first: Outcome = FactsChanged()  # the last draft is the request's own
         return [*[first] * (len(drafts) - 1), self.outcomes.pop(0)]
 
 
-async def test_request_is_decided_again_without_what_was_remembered() -> None:
+async def test_request_is_decided_again_without_cached_facts() -> None:
     refusal = ChatError(ErrorCode.NOT_PERMITTED, "no")
     decisions = Decisions(FactsChanged(), refusal)
     rooms = {key(GARDEN, "Mei")}
@@ -68,14 +68,14 @@ async def test_request_is_given_up_after_three_decisions() -> None:
     assert len(decisions.rooms) == MAX_TRIES == 3
 
 
-async def test_outcome_that_is_known_is_not_decided_again() -> None:
+async def test_known_outcome_is_not_decided_again() -> None:
     decisions = Decisions(ChatError(ErrorCode.CID_CONFLICT, "no"))
     assert (await settle(decisions.decide, decisions.append)) is not None
     assert len(decisions.rooms) == 1
 
 
 async def garden(world: World) -> None:
-    """Mei's and Bob's, who both operate it."""
+    """A room of Mei and Bob, both operators."""
     await world.ask("Mei", CreateRoom(room=GARDEN))
     await world.ask("Bob", Join(room=GARDEN))
     await world.ask("Mei", SetOperator(room=GARDEN, name="Bob"))
@@ -87,8 +87,8 @@ async def garden(world: World) -> None:
 async def late(
     world: World, who: str, request: Any, *meanwhile: tuple[str, Any]
 ) -> tuple[str, str | None]:
-    """Decide a request; let others act; then append. Return its outcome's kind or code, and what it
-    is about."""
+    """Decide a request; let others act; then append. Return the kind or code of its outcome, and
+    its subject."""
     rooms = await world.rooms_of(who)
     decided = await world.draft(who, request)
     for other, theirs in meanwhile:
@@ -109,7 +109,7 @@ _KICKED = ("Mei", Kick(room=GARDEN, name="Bob"))
 _DEMOTED = ("Mei", SetOperator(room=GARDEN, name="Bob", on=False))
 _OUTSIDE = ("not_a_member", "to")
 
-#: Who asks for what, what happens in between, and what comes of it.
+#: Who requests what, what happens in between, and the outcome.
 RACES = {
     "text after the kick": ("Bob", Send(to=GARDEN, text="x"), _KICKED, _OUTSIDE),
     "edit after the kick": ("Bob", Edit(to=GARDEN, seq=SAID, text="x"), _KICKED, _OUTSIDE),
@@ -170,14 +170,14 @@ async def test_rule_holds_at_the_commit(world: World, race: str) -> None:
     assert await late(world, who, request, meanwhile) == outcome
 
 
-async def test_delete_as_an_operator_ends_with_being_one(world: World) -> None:
+async def test_delete_as_an_operator_needs_the_role_at_the_commit(world: World) -> None:
     await garden(world)
     [entry] = await world.talk("Mei", GARDEN, "hers")
     request = Delete(to=GARDEN, seq=entry.seq)
     assert await late(world, "Bob", request, _DEMOTED) == ("not_permitted", "seq")
 
 
-async def test_nobody_joins_a_room_that_has_become_private(world: World) -> None:
+async def test_join_of_a_room_made_private_meanwhile_is_refused(world: World) -> None:
     await garden(world)
     await world.ask("Mei", Kick(room=GARDEN, name="Eve"))
     to_private = ("Mei", SetAccess(room=GARDEN, private=True))
@@ -185,7 +185,7 @@ async def test_nobody_joins_a_room_that_has_become_private(world: World) -> None
     assert await late(world, "Eve", join, to_private) == ("unknown_conversation", "room")
 
 
-async def test_room_goes_public_only_with_the_history_that_was_chosen(world: World) -> None:
+async def test_room_goes_public_only_with_the_chosen_history(world: World) -> None:
     await garden(world)
     await world.ask("Mei", SetAccess(room=GARDEN, private=True))
     shown = SetAccess(room=GARDEN, private=False, history="shown")
@@ -199,7 +199,7 @@ async def test_room_goes_public_only_with_the_history_that_was_chosen(world: Wor
     assert await late(world, "Mei", public, to_private) == ("bad_request", "history")
 
 
-async def test_history_of_a_room_that_has_become_public_is_not_hidden(world: World) -> None:
+async def test_history_of_a_room_made_public_meanwhile_is_not_hidden(world: World) -> None:
     await garden(world)
     await world.ask("Mei", SetAccess(room=GARDEN, private=True))
     public = ("Bob", SetAccess(room=GARDEN, private=False, history="shown"))
@@ -207,7 +207,7 @@ async def test_history_of_a_room_that_has_become_public_is_not_hidden(world: Wor
     assert await late(world, "Mei", hidden, public) == ("bad_request", "room")
 
 
-async def test_nobody_joins_after_the_invitation_was_withdrawn(world: World) -> None:
+async def test_join_after_the_invitation_was_withdrawn_is_refused(world: World) -> None:
     await garden(world)
     await world.ask("Mei", SetAccess(room=GARDEN, private=True))
     withdrawn = ("Mei", Kick(room=GARDEN, name="Eve"))
@@ -215,7 +215,7 @@ async def test_nobody_joins_after_the_invitation_was_withdrawn(world: World) -> 
     assert await late(world, "Eve", join, withdrawn) == ("unknown_conversation", "room")
 
 
-async def test_member_invites_to_no_room_that_has_become_private(world: World) -> None:
+async def test_member_cannot_invite_to_a_room_made_private_meanwhile(world: World) -> None:
     await garden(world)
     await world.ask(*_DEMOTED)
     await world.ask("Mei", Kick(room=GARDEN, name="Eve"))
@@ -224,17 +224,17 @@ async def test_member_invites_to_no_room_that_has_become_private(world: World) -
     assert await late(world, "Bob", invite, to_private) == ("not_permitted", "room")
 
 
-async def test_last_operator_hands_over_to_who_is_still_there(world: World) -> None:
+async def test_last_operator_hands_over_to_a_remaining_member(world: World) -> None:
     await garden(world)
     await world.ask(*_DEMOTED)
     await world.ask("Eve", Join(room=GARDEN))
-    # Bob was to be made an operator.
+    # Bob was about to become an operator.
     outcome = await late(world, "Mei", Leave(room=GARDEN), ("Bob", Leave(room=GARDEN)))
     assert outcome == ("leave", None)
     assert await world.members(GARDEN) == ["Eve*"]
 
 
-async def test_who_was_alone_hands_over_to_who_has_joined(world: World) -> None:
+async def test_leaver_hands_over_to_a_member_who_joined_meanwhile(world: World) -> None:
     await world.ask("Mei", CreateRoom(room=GARDEN))
     outcome = await late(world, "Mei", Leave(room=GARDEN), ("Bob", Join(room=GARDEN)))
     assert outcome == ("leave", None)
@@ -248,30 +248,30 @@ async def test_emoji_stay_bounded_at_the_commit(world: World) -> None:
     def react(number: int) -> React:
         return React(to="#lobby", seq=entry.seq, emoji=emoji[number])
 
-    for number in range(MAX_REACTIONS - 1):  # none gives all of them
+    for number in range(MAX_REACTIONS - 1):  # no person gives all of them
         await world.ask(("Mei", "Bob", "Eve")[number % 3], react(number))
     last, one_more = react(MAX_REACTIONS - 1), react(MAX_REACTIONS)
     assert await late(world, "Bob", one_more, ("Eve", last)) == ("not_permitted", "emoji")
     assert await late(world, "Bob", last, ("Mei", last)) == ("react", last.emoji)
 
 
-async def test_leave_that_is_tried_again_hands_over_once(world: World) -> None:
+async def test_retried_leave_hands_over_once(world: World) -> None:
     await garden(world)
     await world.ask(*_DEMOTED)
     leave = Leave(room=GARDEN, cid="c1")
     handover, _ = await world.draft("Mei", leave)
-    await world.append(handover)  # and then the connection broke
+    await world.append(handover)  # then the connection broke
     assert [entry.kind for entry in await world.ask("Mei", leave)] == ["leave"]
     assert await world.members(GARDEN) == ["Bob*"]
 
 
-async def test_private_room_that_everybody_has_left_is_joined_by_nobody(world: World) -> None:
+async def test_empty_private_room_cannot_be_joined(world: World) -> None:
     await world.ask("Mei", CreateRoom(room="#den", private=True))
     await world.ask("Mei", Invite(room="#den", name="Eve"), Leave(room="#den"))
     for who in ("Mei", "Bob", "Eve"):
         assert await world.is_refused(who, Join(room="#den")) == ("unknown_conversation", "room")
         assert await world.is_refused(who, CreateRoom(room="#den")) == ("room_exists", "room")
-    # As stores of before have them: an invitation that did not lapse.
+    # As in older stores: an invitation that did not lapse.
     await world.append(draft("Mei", "#den", "Eve", kind="invite", subject="Eve"))
     assert await world.is_refused("Eve", Join(room="#den")) == ("not_permitted", "room")
 

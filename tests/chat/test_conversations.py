@@ -1,4 +1,4 @@
-"""Which conversation an address means."""
+"""Which conversation an address names."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ keys = st.sampled_from(
         ("@ＭＥＩ", "@mei,mei"),
     ],
 )
-def test_an_address_means_a_conversation_however_it_is_spelled(address: str, key: str) -> None:
+def test_address_names_a_conversation_in_any_spelling(address: str, key: str) -> None:
     assert conversations.key(address, MEI) == key
 
 
 @pytest.mark.parametrize(
     "address", ["", "#", "@", "lobby", "bob", "##a", "#a b", "#a,b", "# lobby", "＃lobby", "\ud800"]
 )
-def test_what_no_room_can_be_called_is_no_conversation(address: str) -> None:
+def test_invalid_room_name_is_not_a_conversation(address: str) -> None:
     with pytest.raises(ChatError) as caught:
         conversations.key(address, MEI)
     assert (caught.value.code, caught.value.field) == ("unknown_conversation", "to")
 
 
 @pytest.mark.parametrize("address", ["@@bob", "@bob ", "@a,b", "@,", "@mei,bob", "@" + "x" * 200])
-def test_what_nobody_can_be_called_is_no_person(address: str) -> None:
-    # Least of all two names: the key of a conversation of three is no key of a private one.
+def test_invalid_person_name_is_not_a_person(address: str) -> None:
+    # Least of all two names: a key with three people is not a private conversation's.
     with pytest.raises(ChatError) as caught:
         conversations.key(address, NameKey("c"))
     assert (caught.value.code, caught.value.field) == ("unknown_person", "to")
     assert len(caught.value.text) < 200
 
 
-def test_what_is_wrong_is_shown_without_its_control_characters() -> None:
+def test_invalid_address_is_shown_without_control_characters() -> None:
     for address in ("#\x1b[31m", "@\x1b[31m", "\u202e#lobby"):
         with pytest.raises(ChatError) as caught:
             conversations.key(address, MEI)
@@ -60,7 +60,7 @@ def test_what_is_wrong_is_shown_without_its_control_characters() -> None:
 
 
 @given(keys, keys)
-def test_both_sides_mean_the_same_private_conversation(one: NameKey, other: NameKey) -> None:
+def test_both_sides_name_the_same_private_conversation(one: NameKey, other: NameKey) -> None:
     key = conversations.private(one, other)
     assert key == conversations.private(other, one) == conversations.key("@" + other, one)
     assert conversations.is_private(key)
@@ -76,9 +76,7 @@ def test_lobby_and_rooms_are_not_private() -> None:
 
 
 @given(st.text(max_size=12), keys)
-def test_any_text_is_the_address_of_one_conversation_or_a_chat_error(
-    address: str, own: NameKey
-) -> None:
+def test_any_text_is_one_conversation_or_a_chat_error(address: str, own: NameKey) -> None:
     try:
         key = conversations.key(address, own)
     except ChatError:

@@ -1,4 +1,4 @@
-"""Shown names are asked for once, and what is remembered is bounded."""
+"""Display names are looked up once, and the cache is bounded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GARDEN = ConversationKey("#garden")
 
 
 class Questions:
-    """What a directory asks its store."""
+    """Records what a directory asks its store."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.people: list[set[NameKey]] = []
@@ -44,16 +44,14 @@ def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> Questions:
     return Questions(world, monkeypatch)
 
 
-async def test_people_are_found_in_the_order_asked_for_whatever_is_remembered(
-    world: World, asked: Questions
-) -> None:
+async def test_people_are_found_in_order_whatever_is_cached(world: World, asked: Questions) -> None:
     assert await world.directory.people([BOB]) == {BOB: "Bob"}
     found = await world.directory.people([EVE, NOBODY, BOB, MEI])
     assert list(found.items()) == [(EVE, "Eve"), (BOB, "Bob"), (MEI, "Mei")]
     assert asked.people == [{BOB}, {EVE, NOBODY, MEI}]
 
 
-async def test_who_was_found_is_not_asked_for_again_but_who_was_not_is(
+async def test_found_people_are_cached_and_missing_ones_are_not(
     world: World, asked: Questions
 ) -> None:
     await world.directory.people([MEI, NOBODY])
@@ -63,9 +61,7 @@ async def test_who_was_found_is_not_asked_for_again_but_who_was_not_is(
     assert asked.people == [{MEI, NOBODY}, {NOBODY}]
 
 
-async def test_rooms_are_found_by_the_name_they_were_created_with(
-    world: World, asked: Questions
-) -> None:
+async def test_rooms_are_found_with_their_original_spelling(world: World, asked: Questions) -> None:
     assert await world.directory.room(GARDEN, MEI) is None
     await world.ask("Mei", CreateRoom(room="#Garden"))
     assert await world.directory.room(GARDEN, MEI) == "#Garden"
@@ -75,7 +71,7 @@ async def test_rooms_are_found_by_the_name_they_were_created_with(
     assert len(asked.rooms) == before
 
 
-async def test_no_more_is_remembered_than_the_bound_and_all_is_still_found(
+async def test_cache_is_bounded_and_all_names_are_still_found(
     world: World, asked: Questions
 ) -> None:
     directory = Directory(world.store, max_remembered=2)
@@ -89,9 +85,7 @@ async def test_no_more_is_remembered_than_the_bound_and_all_is_still_found(
         assert await directory.room(ConversationKey(room), MEI) == room
 
 
-async def test_everything_is_asked_for_again_when_the_data_is_another(
-    world: World, asked: Questions
-) -> None:
+async def test_cache_is_cleared_when_the_data_is_replaced(world: World, asked: Questions) -> None:
     await world.ask("Mei", CreateRoom(room="#Garden"))
     for _ in range(2):
         assert await world.directory.people([MEI]) == {MEI: "Mei"}

@@ -1,4 +1,4 @@
-"""What may be said, where, and by whom."""
+"""What may be sent, where, and by whom."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.trio
         ("@MEI", "@mei,mei", "@Mei"),
     ],
 )
-async def test_an_address_is_shown_as_it_was_made_however_it_is_typed(
+async def test_address_is_shown_in_its_original_spelling(
     world: World, to: str, key: str, shown: str
 ) -> None:
     await world.ask("Mei", CreateRoom(room="#Garden"))
@@ -69,7 +69,7 @@ async def test_an_address_is_shown_as_it_was_made_however_it_is_typed(
         ("#garden", "not_a_member"),
     ],
 )
-async def test_what_is_said_to_nobody_or_from_outside_is_refused(
+async def test_message_to_nobody_or_from_outside_is_refused(
     world: World, to: str, code: str
 ) -> None:
     await world.ask("Mei", CreateRoom(room="#garden"))
@@ -86,14 +86,14 @@ async def test_what_is_said_to_nobody_or_from_outside_is_refused(
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u3000\u00a0"])
-async def test_nothing_is_not_said(world: World, text: str) -> None:
+async def test_empty_text_is_refused(world: World, text: str) -> None:
     assert await world.is_refused("Mei", Send(to="#lobby", text=text)) == ("text_empty", "text")
     await world.talk("Mei", "#lobby", "hi")
     edit = Edit(to="#lobby", seq=1, text=text)
     assert await world.is_refused("Mei", edit) == ("text_empty", "text")
 
 
-async def test_text_is_bounded_in_characters_and_kept_as_it_is(world: World) -> None:
+async def test_text_is_bounded_in_characters_and_unchanged(world: World) -> None:
     longest = "😀" * (MAX_TEXT - 2) + "\x1b "
     [message] = await world.talk("Mei", "#lobby", longest)
     assert message.text == longest
@@ -106,7 +106,7 @@ async def test_text_is_bounded_in_characters_and_kept_as_it_is(world: World) -> 
     assert await world.is_refused("Mei", edit) == ("text_too_long", "text")
 
 
-async def test_the_longest_of_messages_fits_a_frame() -> None:
+async def test_longest_message_fits_a_frame() -> None:
     name = "𐐨" * 32
     reaction = Reaction(emoji="😀" * MAX_EMOJI, count=2**53 - 1, names=(name,) * 10, me=True)
     message = Message(
@@ -128,7 +128,7 @@ async def test_the_longest_of_messages_fits_a_frame() -> None:
 # -- replies, edits, deletions --------------------------------------------------------------------
 
 
-async def test_a_reply_names_a_message_of_its_conversation(world: World) -> None:
+async def test_reply_names_a_message_of_its_conversation(world: World) -> None:
     await world.talk("Mei", "#lobby", "one")
     [reply] = await world.ask("Bob", Send(to="#lobby", text="two", reply_to=1))
     assert reply.ref == 1
@@ -149,7 +149,7 @@ async def test_only_its_author_edits_a_message(world: World) -> None:
     assert await world.is_refused("Mei", of_an_edit) == ("unknown_message", "seq")
 
 
-async def test_an_edit_names_whom_its_text_names(world: World) -> None:
+async def test_mentions_of_an_edit_are_those_of_its_text(world: World) -> None:
     await world.talk("Mei", "#lobby", "hi @bob")
     [edit] = await world.ask("Mei", Edit(to="#lobby", seq=1, text="hi @bob and @eve"))
     assert edit.mentions == ("Bob", "Eve")
@@ -159,7 +159,7 @@ async def test_an_edit_names_whom_its_text_names(world: World) -> None:
     assert (await world.seen("Bob", "#lobby")).mentions == 0
 
 
-async def test_a_message_is_deleted_by_its_author_or_an_operator_of_the_room(world: World) -> None:
+async def test_message_is_deleted_by_its_author_or_an_operator(world: World) -> None:
     await world.ask("Mei", CreateRoom(room="#garden"))
     for name in ("Bob", "Eve"):
         await world.ask(name, Join(room="#garden"))
@@ -175,15 +175,13 @@ async def test_a_message_is_deleted_by_its_author_or_an_operator_of_the_room(wor
 
 
 @pytest.mark.parametrize("to", ["#lobby", "@bob"])
-async def test_nobody_is_an_operator_of_the_lobby_or_a_private_conversation(
-    world: World, to: str
-) -> None:
+async def test_lobby_and_private_conversations_have_no_operators(world: World, to: str) -> None:
     await world.talk("Mei", to, "mine")
     theirs = Delete(to="@mei" if to == "@bob" else to, seq=1)
     assert await world.is_refused("Bob", theirs) == ("not_permitted", "seq")
 
 
-async def test_what_was_deleted_is_no_message_any_more(world: World) -> None:
+async def test_deleted_message_no_longer_exists(world: World) -> None:
     await world.talk("Mei", "#lobby", "oops")
     await world.ask("Mei", Delete(to="#lobby", seq=1))
     for request in (
@@ -217,9 +215,7 @@ async def test_what_was_deleted_is_no_message_any_more(world: World) -> None:
         "👩🏻‍❤️‍💋‍👨🏽",
     ],
 )
-async def test_any_emoji_is_a_reaction_also_one_of_a_later_unicode(
-    world: World, emoji: str
-) -> None:
+async def test_any_emoji_is_a_reaction_even_of_a_later_unicode(world: World, emoji: str) -> None:
     await world.talk("Mei", "#lobby", "hi")
     given, taken = await world.ask(
         "Bob",
@@ -240,7 +236,7 @@ async def test_any_emoji_is_a_reaction_also_one_of_a_later_unicode(
         "😀" + "\ufe0f" * MAX_EMOJI,
     ],
 )  # fmt: skip
-async def test_what_cant_be_seen_or_is_a_trap_is_no_reaction(world: World, emoji: str) -> None:
+async def test_invisible_or_misleading_text_is_not_a_reaction(world: World, emoji: str) -> None:
     await world.talk("Mei", "#lobby", "hi")
     for on in (True, False):
         request = React(to="#lobby", seq=1, emoji=emoji, on=on)
@@ -258,9 +254,7 @@ async def test_emoji_is_the_same_with_any_selector(world: World, other: str) -> 
 
 
 @pytest.mark.parametrize("old", ["+1", "❤"])
-async def test_reaction_from_before_can_be_joined_where_it_is_an_emoji_and_taken_back(
-    world: World, old: str
-) -> None:
+async def test_older_reaction_can_be_joined_if_an_emoji_and_removed(world: World, old: str) -> None:
     await world.talk("Mei", "#lobby", "hi")
     await world.append(draft("Bob", "#lobby", old, kind="react", ref=1))
     if old == "❤":
@@ -270,23 +264,23 @@ async def test_reaction_from_before_can_be_joined_where_it_is_an_emoji_and_taken
     assert (taken.kind, taken.text) == ("unreact", old)
 
 
-async def test_one_person_gives_a_message_only_so_many_different_reactions(world: World) -> None:
+async def test_reactions_of_a_person_to_a_message_are_bounded(world: World) -> None:
     await world.talk("Mei", "#lobby", "hi")
     emoji = [chr(0x1F600 + number) for number in range(MAX_OWN_REACTIONS + 1)]
     await world.ask("Mei", *(React(to="#lobby", seq=1, emoji=one) for one in emoji[:-1]))
     one_more = React(to="#lobby", seq=1, emoji=emoji[-1])
     assert await world.is_refused("Mei", one_more) == ("not_permitted", "emoji")
-    await world.ask("Mei", React(to="#lobby", seq=1, emoji=emoji[0]))  # which is there
+    await world.ask("Mei", React(to="#lobby", seq=1, emoji=emoji[0]))  # which exists already
     await world.ask("Bob", one_more)
     await world.ask("Mei", React(to="#lobby", seq=1, emoji=emoji[0], on=False), one_more)
 
 
-async def test_a_message_takes_so_many_different_reactions_and_any_number_of_each(
+async def test_different_reactions_to_a_message_are_bounded(
     world: World,
 ) -> None:
     await world.talk("Mei", "#lobby", "hi")
     emoji = [chr(0x1F600 + number) for number in range(MAX_REACTIONS + 1)]
-    for number, one in enumerate(emoji[:-1]):  # none gives all of them
+    for number, one in enumerate(emoji[:-1]):  # no person gives all of them
         await world.ask(("Mei", "Bob", "Eve")[number % 3], React(to="#lobby", seq=1, emoji=one))
     one_more = React(to="#lobby", seq=1, emoji=emoji[-1])
     assert await world.is_refused("Bob", one_more) == ("not_permitted", "emoji")
@@ -328,7 +322,7 @@ async def test_a_message_takes_so_many_different_reactions_and_any_number_of_eac
         ("@bob" + "\u0301" * 3000, []),
     ],
 )
-async def test_a_message_names_whom_it_addresses_with_an_at_sign(
+async def test_message_mentions_the_names_after_at_signs(
     world: World, text: str, mentioned: list[str]
 ) -> None:
     await world.register("梅", "हिन्दी", "שָׂרָה", "İrem", "jean-luc")
@@ -337,7 +331,7 @@ async def test_a_message_names_whom_it_addresses_with_an_at_sign(
     assert len(draft.mentioned) == len(mentioned)
 
 
-async def test_only_so_many_people_are_named_in_one_message(world: World) -> None:
+async def test_mentions_of_a_message_are_bounded(world: World) -> None:
     people = [f"p{number}" for number in range(MAX_MENTIONS + 5)]
     await world.register(*people)
     text = " ".join(f"@{name}" for name in people)
@@ -345,13 +339,13 @@ async def test_only_so_many_people_are_named_in_one_message(world: World) -> Non
     assert list(draft.mentions) == people[:MAX_MENTIONS]
 
 
-async def test_a_private_message_names_nobody(world: World) -> None:
+async def test_private_message_mentions_nobody(world: World) -> None:
     [draft] = await world.draft("Mei", Send(to="@bob", text="ask @eve, @bob"))
     assert draft.mentions == ()
 
 
 @pytest.mark.parametrize("word", ["@bob ", "@a_a. ", "@\u0915\u093f ", "@" + "a\u0301" * 18 + " "])
-async def test_looking_for_names_costs_the_same_however_many_at_signs_there_are(
+async def test_cost_of_mentions_is_bounded_for_any_number_of_at_signs(
     world: World, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folded: list[str] = []
@@ -362,13 +356,13 @@ async def test_looking_for_names_costs_the_same_however_many_at_signs_there_are(
         return possible_key(name)
 
     monkeypatch.setattr(names, "possible_key", counted)
-    monkeypatch.setattr(names, "fold", None)  # its rules are for names that somebody wants to have
+    monkeypatch.setattr(names, "fold", None)  # its rules are only for new names
     text = word * (MAX_TEXT // len(word))
     await world.drafts._mentioned(LOBBY_KEY, text)
     assert len(folded) == 50
 
 
-async def test_mentions_are_looked_up_at_once_and_unknown_names_take_no_place(
+async def test_mentions_are_looked_up_together_and_unknown_names_do_not_count(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people = [f"p{number}" for number in range(MAX_MENTIONS + 5)]
@@ -389,7 +383,7 @@ async def test_mentions_are_looked_up_at_once_and_unknown_names_take_no_place(
 
 
 @given(st.text(st.sampled_from("@ab.-_ \u0301\u094d梅א,"), max_size=60))
-async def test_whatever_stands_behind_an_at_sign_is_found_without_end_signs(text: str) -> None:
+async def test_name_after_an_at_sign_is_found_without_punctuation(text: str) -> None:
     for candidate in drafts_module._after_at_signs(text):
         assert "@" + candidate in text
         assert not candidate.endswith((".", "-", "_"))
@@ -398,7 +392,7 @@ async def test_whatever_stands_behind_an_at_sign_is_found_without_end_signs(text
 # -- ids ------------------------------------------------------------------------------------------
 
 
-async def test_a_draft_has_the_clients_id_or_one_of_its_own(world: World) -> None:
+async def test_draft_has_the_cid_of_the_client_or_a_new_one(world: World) -> None:
     [given] = await world.draft("Mei", Send(to="#lobby", text="x", cid="mine"))
     assert given.cid == "mine"
     [one] = await world.draft("Mei", Send(to="#lobby", text="x"))

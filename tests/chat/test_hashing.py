@@ -1,4 +1,4 @@
-"""The line before the password hashes."""
+"""The queue for password hashes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.trio
 
 
 async def hold(queue: HashingQueue, served: list[int], number: int) -> None:
-    """Get in line; note when it is one's turn, and give the slot back after a second."""
+    """Queue; record when the slot is granted, and release it after a second."""
     async with queue.slot():
         served.append(number)
         await trio.sleep(1)
 
 
-async def test_who_comes_first_is_served_first_and_who_leaves_is_not(
+async def test_queue_is_first_come_first_served_and_skips_leavers(
     mock_clock: trio.testing.MockClock,
 ) -> None:
     queue, served = HashingQueue(slots=1), list[int]()
@@ -52,7 +52,7 @@ async def test_who_comes_first_is_served_first_and_who_leaves_is_not(
     assert queue.waiting == 0
 
 
-async def test_how_long_a_full_line_takes_is_learnt_from_those_served(
+async def test_wait_of_a_full_queue_is_estimated_from_finished_hashes(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     queue, served, refusals = HashingQueue(20, slots=2), list[int](), list[ChatError]()
@@ -70,7 +70,7 @@ async def test_how_long_a_full_line_takes_is_learnt_from_those_served(
     assert 100 not in served
 
 
-async def test_a_slot_that_came_as_its_owner_left_is_given_back() -> None:
+async def test_slot_granted_to_a_leaver_is_released() -> None:
     queue = HashingQueue(slots=1)
 
     async def leave_with_it(turn: Callable[[], Awaitable[None]]) -> None:
@@ -94,7 +94,7 @@ async def test_a_slot_that_came_as_its_owner_left_is_given_back() -> None:
         assert queue.waiting == 1
 
 
-async def test_the_threads_that_hash_stand_back_and_no_others_do() -> None:
+async def test_only_hashing_threads_have_low_priority() -> None:
     def priority() -> tuple[str, int]:
         nice = 0 if sys.platform == "win32" else os.getpriority(os.PRIO_PROCESS, 0)
         return threading.current_thread().name, nice
@@ -106,7 +106,7 @@ async def test_the_threads_that_hash_stand_back_and_no_others_do() -> None:
     assert (await trio.to_thread.run_sync(priority))[1] == mine
 
 
-async def test_a_hash_that_has_begun_is_finished_and_its_error_raised() -> None:
+async def test_started_hash_finishes_and_raises_its_error() -> None:
     queue, finished = HashingQueue(), list[str]()
     with trio.move_on_after(0):
         finished.append(await queue.run(str, "hash"))

@@ -1,5 +1,5 @@
-"""A request that is sent again with its `cid` is answered as the first time, whatever the rules say
-by now."""
+"""A request repeated with its `cid` gets the first reply, whatever the rules would decide by
+now."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def log_of(peer: Peer, conv: str) -> list[tuple[str, str]]:
     return [(entry.kind, entry.text) for entry in page.entries]
 
 
-#: What bob is granted, each in a room that is its own to rule; and what happens then, by mei.
+#: Requests that bob is granted, each in a room with rules of its own; and what mei does then.
 OF_BOB: Final[dict[str, Any]] = {
     "send": Send(to="#club", text="hello", reply_to=2),
     "edit": Edit(to="#club", seq=4, text="edited"),
@@ -76,9 +76,9 @@ OF_BOB: Final[dict[str, Any]] = {
 }
 
 
-async def test_what_was_granted_is_never_refused_again(store: str) -> None:
-    """Not on another session, after a restart, with other limits, nor when nothing else would be
-    granted; it takes no turn, and nothing is there twice."""
+async def test_granted_request_is_never_refused_on_retry(store: str) -> None:
+    """Not on another session, after a restart, with other limits, nor when any other request would
+    be refused; it takes no token of the rate limit, and nothing is written twice."""
     requests = {cid: structs.replace(request, cid=cid) for cid, request in OF_BOB.items()}
     async with (
         running_server(config(store=store)) as server,
@@ -128,11 +128,11 @@ async def test_what_was_granted_is_never_refused_again(store: str) -> None:
         assert await refused(bob, structs.replace(requests["send"], cid="new")) == "rate_limited"
         assert {room: await log_of(mei, room) for room in logs} == logs
         assert await log_of(bob, "#bobs") == [("create", "private"), ("topic", "Roses")]
-        # And who has a turn left still has it.
+        # A token of the rate limit that was left is still there.
         await done(mei, Send(to="#lobby", text="mei"))
 
 
-async def test_repeated_cid_takes_no_turn(store: str) -> None:
+async def test_repeated_cid_takes_no_token_of_the_rate_limit(store: str) -> None:
     limits = {"burst": 2, "per_second": 1e-6}
     async with running_server(config(store=store, **limits)) as server, server.peer("mei") as mei:
         for _ in range(5):
@@ -142,7 +142,7 @@ async def test_repeated_cid_takes_no_turn(store: str) -> None:
 
 
 async def test_same_cid_twice_in_one_segment_is_one_entry(store: str) -> None:
-    """Also where the second one would have no turn: it is looked up after the first is there."""
+    """Even if the second one would be rate limited: it is looked up after the first is written."""
     limits = {"burst": 2, "per_second": 1e-6}
     async with running_server(config(store=store, **limits)) as server, server.peer("mei") as mei:
         one = Send(to="#lobby", text="one", cid="c1")

@@ -1,4 +1,4 @@
-"""Rooms: who gets in, who may what, and who hears it."""
+"""Rooms: who gets in, who may do what, and who is notified."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def members(peer: Peer, room: str) -> dict[str, bool]:
     return {member.name: member.operator for member in reply.members}
 
 
-async def test_what_is_said_in_a_room_reaches_its_members_only() -> None:
+async def test_room_messages_reach_only_members() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         async with server.peer("eve") as eve:
             await done(mei, CreateRoom(room="#Cats", topic="meow"))
@@ -69,7 +69,7 @@ async def test_what_is_said_in_a_room_reaches_its_members_only() -> None:
             assert await refused(eve, History(conv="#cats")) == "not_a_member"
 
 
-async def test_a_room_is_created_once() -> None:
+async def test_room_is_created_once() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await done(mei, CreateRoom(room="#cats"))
         assert await refused(bob, CreateRoom(room="#CATS")) == "room_exists"
@@ -78,7 +78,7 @@ async def test_a_room_is_created_once() -> None:
             assert await refused(bob, CreateRoom(room=name)) == "bad_name"
 
 
-async def test_everybody_in_the_room_hears_who_joins_and_leaves() -> None:
+async def test_members_are_notified_of_joins_and_leaves() -> None:
     async with running_server() as server, server.peer("mei", "log") as mei:
         async with server.peer("bob", "log") as bob:
             await done(mei, CreateRoom(room="#cats"))
@@ -89,7 +89,7 @@ async def test_everybody_in_the_room_hears_who_joins_and_leaves() -> None:
             assert (await bob.text(lambda m: m.kind == "text")).text == "all"
 
 
-async def test_a_private_room_is_joined_by_invitation() -> None:
+async def test_private_room_is_joined_by_invitation() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob", "log") as bob:
             await done(mei, CreateRoom(room="#den", private=True))
@@ -102,7 +102,7 @@ async def test_a_private_room_is_joined_by_invitation() -> None:
             assert await refused(bob, Invite(room="#den", name="mei")) == "not_permitted"
 
 
-async def test_who_is_removed_hears_it_and_nothing_after_it() -> None:
+async def test_kicked_member_is_notified_and_gets_nothing_after() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob", "log") as bob:
             await done(mei, CreateRoom(room="#cats"))
@@ -132,7 +132,7 @@ async def test_only_operators_change_a_room() -> None:
         assert await members(bob, "#cats") == {"bob": True}
 
 
-async def test_a_room_is_never_left_without_an_operator() -> None:
+async def test_room_always_has_an_operator() -> None:
     async with (
         running_server() as server,
         server.peer("mei", "log") as mei,
@@ -142,7 +142,7 @@ async def test_a_room_is_never_left_without_an_operator() -> None:
             await done(mei, CreateRoom(room="#cats"))
             joined = await done(bob, Join(room="#cats"))
             while (await done(mei, Send(to="#cats", text="wait"))).ts <= joined.ts:
-                pass  # a millisecond later, so that it is clear who was there first
+                pass  # a millisecond later, so that the order of joining is clear
             await done(ann, Join(room="#cats"))
             demote = SetOperator(room="#cats", name="mei", on=False)
             assert await refused(mei, demote) == "bad_request"
@@ -154,7 +154,7 @@ async def test_a_room_is_never_left_without_an_operator() -> None:
             )
 
 
-async def test_the_lobby_stays_as_it_is() -> None:
+async def test_lobby_cannot_be_changed() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         for request in (
             Leave(room="#lobby"),
@@ -165,7 +165,7 @@ async def test_the_lobby_stays_as_it_is() -> None:
             assert await refused(mei, request) == "not_permitted"
 
 
-async def test_rooms_are_listed_with_topic_members_and_whether_one_is_in_them() -> None:
+async def test_rooms_are_listed_with_topic_members_and_membership() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await done(mei, CreateRoom(room="#cats", topic="meow"), CreateRoom(room="#dogs"))
         await done(bob, Join(room="#cats"))
@@ -175,14 +175,14 @@ async def test_rooms_are_listed_with_topic_members_and_whether_one_is_in_them() 
         assert (lobby.room, lobby.members, lobby.joined) == ("#lobby", 2, True)
 
 
-async def test_who_creates_a_room_with_a_topic_sees_every_entry_of_its_log() -> None:
+async def test_creator_of_a_room_with_a_topic_sees_its_whole_log() -> None:
     async with running_server() as server, server.peer("mei", "log") as mei:
         await done(mei, CreateRoom(room="#cats", topic="meow"))
         assert (await done(mei, Send(to="#cats", text="purr"))).seq == 3
         assert [(m.seq, m.kind) for m in mei.received if isinstance(m, Message)] == [(2, "topic")]
 
 
-async def test_a_retry_of_what_cannot_happen_twice_gets_the_first_ones_place() -> None:
+async def test_retry_of_a_one_time_request_gets_the_first_seq() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         for peer, request in (
             (mei, CreateRoom(room="#cats", cid="1")),
@@ -198,7 +198,7 @@ async def test_a_retry_of_what_cannot_happen_twice_gets_the_first_ones_place() -
         assert await members(bob, "#cats") == {"bob": True}, "who joins an empty room runs it"
 
 
-async def test_rooms_stay_ones_own_over_a_new_login() -> None:
+async def test_membership_survives_a_new_login() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob") as bob:
             await done(mei, CreateRoom(room="#cats"))
@@ -212,7 +212,7 @@ async def test_rooms_stay_ones_own_over_a_new_login() -> None:
             assert [m.kind for m in page.entries] == ["create", "join", "text"]
 
 
-async def test_an_operator_takes_back_what_others_said_in_the_room() -> None:
+async def test_operator_deletes_messages_of_others_in_the_room() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await done(mei, CreateRoom(room="#cats"))
         await done(bob, Join(room="#cats"))
@@ -222,8 +222,8 @@ async def test_an_operator_takes_back_what_others_said_in_the_room() -> None:
         assert [m.deleted for m in page.entries if m.kind == "text"] == [True]
 
 
-async def test_private_room_looks_to_strangers_like_none() -> None:
-    """To every request that names a room."""
+async def test_private_room_looks_nonexistent_to_strangers() -> None:
+    """For every request that names a room."""
     async with (
         running_server(config(burst=100)) as server,
         server.peer("mei") as mei,

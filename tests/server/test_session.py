@@ -1,4 +1,4 @@
-"""A session over streams in memory: lockstep where backpressure matters."""
+"""A session over in-memory streams: in lockstep where backpressure matters."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_bytes_one_at_a_time_over_a_stream_that_buffers_nothing() -> None:
             await peer.expect(Registered)
 
 
-async def test_a_peer_that_does_not_read_is_not_read_from_either() -> None:
+async def test_peer_that_does_not_read_is_not_read_from() -> None:
     limits = config(mailbox_bytes=1024 * 1024, anonymous_bytes=1024**3, malformed_frames=1_000_000)
     async with open_server(limits) as server:
         async with connected(server, lockstep=True) as (peer, stream):
@@ -83,7 +83,7 @@ async def test_a_peer_that_does_not_read_is_not_read_from_either() -> None:
                 nursery.cancel_scope.cancel()
 
 
-async def test_a_store_that_is_down_is_an_error_and_the_session_lives(
+async def test_unavailable_store_is_an_error_and_the_session_survives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with open_server(config()) as server, connected(server) as (peer, _):
@@ -99,7 +99,7 @@ async def test_a_store_that_is_down_is_an_error_and_the_session_lives(
         await peer.ask(Send(to="#lobby", text="x", cid="1"), Sent)
 
 
-async def test_a_bug_in_a_handler_ends_its_session_and_no_other(
+async def test_bug_in_a_handler_ends_only_its_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with open_server(config()) as server:
@@ -120,7 +120,7 @@ async def test_a_bug_in_a_handler_ends_its_session_and_no_other(
             await bob.ask(Who(), People)
 
 
-async def test_drain_says_goodbye_after_what_is_being_handled() -> None:
+async def test_drain_sends_bye_after_the_current_request() -> None:
     async with open_server(config()) as server:
         async with connected(server) as (mei, _), connected(server) as (idle, _):
             await mei.log_in("mei", "acks")

@@ -1,4 +1,4 @@
-"""What the log says of each refusal and of each end, and how often."""
+"""What the log reports of each refusal and each end of a session, and how often."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def of(logs: Logs, event: str) -> Logs:
 
 
 async def one(logs: Logs, event: str, **fields: object) -> EventDict:
-    """Wait for the line of an event with these fields; there must be just one."""
+    """Wait for the line of an event with these fields; there must be exactly one."""
 
     def found() -> Logs:
         return [line for line in of(logs, event) if fields.items() <= line.items()]
@@ -157,7 +157,7 @@ async def connect_twice(server: RunningServer) -> None:
             assert isinstance((await second.at_end())[-1], Bye)
 
 
-async def test_each_error_that_a_peer_is_sent_leaves_a_line_with_its_code(
+async def test_each_error_sent_to_a_peer_is_logged_with_its_code(
     logs: Logs, tmp_path: Path
 ) -> None:
     """All codes, in real situations, and nothing that a peer wrote or must keep secret."""
@@ -276,7 +276,7 @@ assert {reason for reason, *_ in ENDS} == set(ByeReason)
 
 
 @pytest.mark.parametrize(("reason", "limits", "end"), ENDS)
-async def test_each_goodbye_leaves_a_line_with_its_reason(
+async def test_each_bye_is_logged_with_its_reason(
     logs: Logs,
     monkeypatch: pytest.MonkeyPatch,
     reason: ByeReason,
@@ -289,7 +289,7 @@ async def test_each_goodbye_leaves_a_line_with_its_reason(
     monkeypatch.setattr(Reading, "_who", fail)
     async with running_server(config(**limits)) as server:
         await end(server)
-        if end is connect_twice:  # it was refused before there was a session
+        if end is connect_twice:  # it is refused before there is a session
             code = {ByeReason.SERVER_FULL: "server_full"}.get(reason, "rate_limited")
             assert (await one(logs, "connection refused", code=code))["address"] == server.host
             return
@@ -301,7 +301,7 @@ async def test_each_goodbye_leaves_a_line_with_its_reason(
         assert of(logs, "session failed")[0]["connection"] == line["connection"]
 
 
-async def test_ends_without_a_goodbye_are_told_apart(logs: Logs) -> None:
+async def test_ends_without_a_bye_are_distinguished(logs: Logs) -> None:
     async with running_server() as server:
         async with server.peer("away") as peer:
             await peer.end()
@@ -318,7 +318,7 @@ async def test_ends_without_a_goodbye_are_told_apart(logs: Logs) -> None:
     assert {line["reason"] for line in of(logs, "session closed")} == set(ends.values())
 
 
-async def test_line_of_each_connection_has_its_number_and_where_it_comes_from(logs: Logs) -> None:
+async def test_lines_of_a_connection_have_its_number_and_address(logs: Logs) -> None:
     async with running_server() as server, AsyncExitStack() as stack:
         connections = {}
         for name in ("mei", "bob"):
@@ -335,8 +335,8 @@ async def test_line_of_each_connection_has_its_number_and_where_it_comes_from(lo
         assert (line["requests"], line["refused"]) == (3, 1)
 
 
-async def test_probe_that_only_connects_is_not_worth_a_line(logs: Logs) -> None:
-    """A balancer does that every other second; what it is sent for is in `debug`."""
+async def test_probe_that_only_connects_is_not_logged(logs: Logs) -> None:
+    """A balancer connects every other second; level `debug` shows what is sent to it."""
     async with running_server() as server:
         for _ in range(3):
             async with server.connect() as peer:
@@ -345,10 +345,10 @@ async def test_probe_that_only_connects_is_not_worth_a_line(logs: Logs) -> None:
     assert not [line for line in of(logs, "session closed") if line["log_level"] != "debug"]
 
 
-# -- what people do -------------------------------------------------------------------------------
+# -- actions of people ----------------------------------------------------------------------------
 
 
-async def test_what_administrators_ask_about_is_logged_with_who_did_it(logs: Logs) -> None:
+async def test_actions_of_interest_to_administrators_are_logged(logs: Logs) -> None:
     async with running_server() as server, server.peer("bob") as bob, server.peer("mei") as mei:
         await mei.ask(CreateRoom(room="#tea", topic="private matters"), Sent)
         await bob.ask(Join(room="#tea"), Sent)
@@ -385,7 +385,7 @@ async def test_what_administrators_ask_about_is_logged_with_who_did_it(logs: Log
     assert "private matters" not in json.dumps(logs)
 
 
-async def test_debug_says_what_was_requested_and_how_long_it_took(logs: Logs) -> None:
+async def test_debug_logs_requests_and_their_duration(logs: Logs) -> None:
     configuration = structs.replace(config(), log_level="debug")
     async with running_server(configuration) as server, server.peer("mei") as mei:
         await mei.ask(Send(to="#lobby", text="whispered"), Sent)
@@ -404,7 +404,7 @@ async def test_debug_says_what_was_requested_and_how_long_it_took(logs: Logs) ->
 # -- how often ------------------------------------------------------------------------------------
 
 
-async def test_flood_of_refusals_is_one_line_and_a_count(
+async def test_flood_of_refusals_is_one_line_with_a_count(
     logs: Logs, autojump_clock: MockClock
 ) -> None:
     journal, health = Journal(), StoreHealth()
@@ -444,8 +444,8 @@ async def test_bad_tokens_at_full_speed_do_not_flood_the_log(logs: Logs) -> None
 
 
 @pytest.mark.parametrize("loop", ["logins", "comings", "resumes", "bad tokens", "connections"])
-async def test_bytes_of_log_that_a_loop_writes_are_bounded(loop: str, logs: Logs) -> None:
-    """Each round was some 800 bytes, in which the lines of the others were lost."""
+async def test_log_size_of_a_reconnect_loop_is_bounded(loop: str, logs: Logs) -> None:
+    """Each round used to write some 800 bytes, which buried the lines of the others."""
     rounds = 1000 if loop == "bad tokens" else 250
 
     def written() -> int:
@@ -472,14 +472,14 @@ async def test_bytes_of_log_that_a_loop_writes_are_bounded(loop: str, logs: Logs
                 await peer.end()
         await until(lambda: bool(of(logs, "session closed")) or loop == "connections")
         assert written() <= 20_000
-        # Others still have their lines: at the same moment, from another address.
+        # Others are still logged: at the same moment, from another address.
         journal = Journal(2)
         for _ in range(rounds):
             journal.admit("logged in", rate=ACTS, source="10.0.0.1")
         assert journal.admit("logged in", rate=ACTS, source="10.0.0.2") == {"left_out": rounds - 20}
 
 
-async def test_summaries_of_what_people_do_are_rare_and_have_an_address(
+async def test_summaries_of_actions_are_rare_and_have_an_address(
     logs: Logs, autojump_clock: MockClock
 ) -> None:
     journal = Journal()
@@ -501,7 +501,7 @@ async def test_summaries_of_what_people_do_are_rare_and_have_an_address(
 # -- the store ------------------------------------------------------------------------------------
 
 
-async def test_outage_is_two_lines_with_its_reasons_and_how_long_it_was(
+async def test_outage_is_two_lines_with_its_reasons_and_duration(
     logs: Logs, autojump_clock: MockClock
 ) -> None:
     health = StoreHealth()
@@ -527,7 +527,7 @@ async def test_outage_is_two_lines_with_its_reasons_and_how_long_it_was(
     assert health.is_available
 
 
-async def test_locked_database_is_said_once_to_the_log_and_plainly_to_people(
+async def test_locked_database_is_logged_once_and_reported_plainly(
     logs: Logs, tmp_path: Path
 ) -> None:
     path = tmp_path / "chat.db"
@@ -552,12 +552,12 @@ async def on(store: RedisServer) -> AsyncIterator[Peer]:
         yield mei
 
 
-async def test_redis_that_dies_is_noticed_also_when_nobody_asks_for_anything(
+async def test_death_of_redis_is_noticed_without_requests(
     logs: Logs, start_redis: Callable[..., RedisServer]
 ) -> None:
     server = start_redis("--appendonly", "yes")
     async with on(server) as mei:
-        await mei.ask(Ping(), Pong)  # what belongs to the login has been read
+        await mei.ask(Ping(), Pong)  # the login's events have been read
         server.kill()
         await until(lambda: bool(of(logs, "store unavailable")))
         assert str(server.port) in of(logs, "store unavailable")[0]["reason"]
@@ -567,7 +567,7 @@ async def test_redis_that_dies_is_noticed_also_when_nobody_asks_for_anything(
         await until(lambda: bool(of(logs, "store available")))
 
 
-async def test_redis_out_of_memory_is_said_to_be(
+async def test_redis_out_of_memory_is_reported(
     logs: Logs, start_redis: Callable[..., RedisServer]
 ) -> None:
     server = start_redis()

@@ -1,4 +1,4 @@
-"""The six functions of the original, with nothing but frames: the floor that always holds."""
+"""The six functions of the original, with nothing but frames: the minimum that always works."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_register_then_log_in() -> None:
         assert reply.limits.text_chars == 4000
 
 
-async def test_who_is_online_lists_everybody_once_and_in_order() -> None:
+async def test_who_lists_everyone_once_in_order() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob"):
         async with server.peer("bob"):
             people = await mei.ask(Who(), People)
@@ -44,7 +44,7 @@ async def test_who_is_online_lists_everybody_once_and_in_order() -> None:
         assert not people.more
 
 
-async def test_who_is_online_comes_in_pages() -> None:
+async def test_who_returns_pages() -> None:
     async with running_server() as server, server.peer("a") as a, server.peer("b"):
         async with server.peer("c"):
             first = await a.ask(Who(limit=2), People)
@@ -55,7 +55,7 @@ async def test_who_is_online_comes_in_pages() -> None:
             assert not rest.more
 
 
-async def test_message_to_all_reaches_everybody_but_the_session_that_sent_it() -> None:
+async def test_message_to_all_reaches_everyone_but_the_sending_session() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         async with server.peer("mei") as mei_elsewhere:
             await mei.send(Send(to="#lobby", text="hello, 世界 👋"))
@@ -68,7 +68,7 @@ async def test_message_to_all_reaches_everybody_but_the_session_that_sent_it() -
             assert (await mei.text()).text == "hi", "no echo came before it"
 
 
-async def test_private_message_reaches_its_receiver_and_nobody_else() -> None:
+async def test_private_message_reaches_only_its_receiver() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("Bob") as bob:
         async with server.peer("eve") as eve:
             await mei.send(Send(to="@bob", text="psst"))
@@ -78,7 +78,7 @@ async def test_private_message_reaches_its_receiver_and_nobody_else() -> None:
             assert (await eve.text()).text == "all", "the private one did not come before it"
 
 
-async def test_private_message_waits_for_who_is_away() -> None:
+async def test_private_message_waits_for_an_offline_receiver() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.connect() as bob:
             await bob.register("bob")
@@ -93,7 +93,7 @@ async def test_private_message_waits_for_who_is_away() -> None:
             assert (await bob.text()).text == "three", "what was delivered does not come again"
 
 
-async def test_everybody_is_told_who_comes_and_who_leaves() -> None:
+async def test_everyone_is_notified_who_comes_and_leaves() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob") as bob:
             await mei.sees(online="bob")
@@ -104,7 +104,7 @@ async def test_everybody_is_told_who_comes_and_who_leaves() -> None:
         await mei.sees(offline="bob")
 
 
-async def test_leaving_is_told_when_the_last_session_ends_and_not_before() -> None:
+async def test_leaving_is_published_when_the_last_session_ends() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob"):
             await mei.sees(online="bob")
@@ -117,7 +117,7 @@ async def test_leaving_is_told_when_the_last_session_ends_and_not_before() -> No
         assert len(told) == 1
 
 
-async def test_leaving_is_told_when_a_connection_just_dies() -> None:
+async def test_leaving_is_published_when_a_connection_breaks() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         await mei.sees(online="bob")
         await trio.aclose_forcefully(bob.stream)
@@ -125,14 +125,14 @@ async def test_leaving_is_told_when_a_connection_just_dies() -> None:
 
 
 @pytest.mark.parametrize("request_", [Who(), Send(to="#lobby", text="x"), Logout()])
-async def test_all_but_the_first_two_need_a_login(request_: Who | Send | Logout) -> None:
+async def test_all_but_register_and_login_need_a_login(request_: Who | Send | Logout) -> None:
     async with running_server() as server, server.connect() as peer:
         error = await peer.ask(request_, Error)
         assert error.code == "not_logged_in"
         await peer.log_in("mei")
 
 
-async def test_a_connection_is_one_user_until_it_logs_out() -> None:
+async def test_connection_is_one_user_until_it_logs_out() -> None:
     async with running_server() as server, server.peer("mei") as peer:
         for request in (Login(name="mei", password=PASSWORD), Register(name="x", password="y" * 8)):
             error = await peer.ask(request, Error)
@@ -142,7 +142,7 @@ async def test_a_connection_is_one_user_until_it_logs_out() -> None:
         await peer.log_in("bob")
 
 
-async def test_a_token_is_worthless_after_logout() -> None:
+async def test_token_is_invalid_after_logout() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         token = mei.token
         await mei.ask(Logout(), LoggedOut)

@@ -1,4 +1,4 @@
-"""Peers that read, however slowly: whatever the server sends them by itself waits for them."""
+"""Peers that read slowly: whatever the server sends them on its own waits for them."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 async def say(peer: Peer, to: str, texts: list[str]) -> Sent:
-    """Say a lot, in few segments; return the last acknowledgement."""
+    """Send many messages, in few segments; return the last acknowledgement."""
     for start in range(0, len(texts) - 1, 100):
         await peer.send(*(Send(to=to, text=text) for text in texts[start : start + 100]))
     return await peer.ask(Send(to=to, text="the last"), Sent)
 
 
 async def move_in(bob: Peer, mei: Peer, rooms: list[str]) -> None:
-    """Make rooms with both in them."""
+    """Create rooms with both as members."""
     for room in rooms:
         await bob.send(CreateRoom(room=room))
     await bob.ask(Ping(), Pong)
@@ -80,7 +80,7 @@ async def move_in(bob: Peer, mei: Peer, rooms: list[str]) -> None:
 
 
 class Reader:
-    """Follows what a resumed session is sent, which must have no gap and nothing twice."""
+    """Reads what a resumed session is sent, which must have no gaps and no duplicates."""
 
     def __init__(self, peer: Peer, me: str, positions: list[Position]) -> None:
         self.peer = peer
@@ -106,11 +106,11 @@ class Reader:
     ("rooms", "each", "length"),
     [(3, 345, 1), (30, 40, 1), (150, 10, 1), (2, 499, 1), (2, 499, 1500)],
 )
-async def test_whoever_missed_much_resumes_at_the_first_attempt_while_others_talk(
+async def test_resume_after_missing_much_succeeds_at_once_while_others_send(
     store: str, rooms: int, each: int, length: int
 ) -> None:
     names = [f"#room{number}" for number in range(rooms)]
-    # What the others say while she resumes counts as missed, too.
+    # Messages sent while she resumes count as missed, too.
     limits = config(store=store, resume_max=2 * each + 1000)
     async with running_server(limits) as server, server.peer("bob") as bob:
         async with server.peer("mei", "log") as mei:
@@ -142,7 +142,7 @@ async def test_whoever_missed_much_resumes_at_the_first_attempt_while_others_tal
                 await reader.read_until(lambda message: isinstance(message, Message))
 
 
-async def test_a_thousand_private_messages_by_three_strangers_lock_nobody_out() -> None:
+async def test_thousand_private_messages_from_strangers_lock_nobody_out() -> None:
     async with running_server() as server:
         async with server.peer("mei", "log") as mei:
             token = mei.token
@@ -158,7 +158,7 @@ async def test_a_thousand_private_messages_by_three_strangers_lock_nobody_out() 
             assert set(reader.last.values()) == {361}
 
 
-async def test_what_cant_be_held_meanwhile_comes_from_the_log(
+async def test_entries_that_cant_be_held_come_from_the_log(
     store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds = 0
@@ -187,7 +187,7 @@ async def test_what_cant_be_held_meanwhile_comes_from_the_log(
             await mei.send(Resume(token=token, caps=("log",), positions=tuple(positions)), Ping())
             await reader.read_until(lambda message: isinstance(message, LoggedIn))
             heads = {}
-            for number in range(3):  # far more than can be held; she reads nothing meanwhile
+            for number in range(3):  # far more than can be held while she reads nothing
                 for conv in ("#lobby", "@mei", "#two", "#gone"):
                     heads[conv] = (await say(bob, conv, [f"{number} {long}"] * 60)).seq
             await bob.ask(Kick(room="#gone", name="mei"), Sent)
@@ -208,7 +208,7 @@ async def test_what_cant_be_held_meanwhile_comes_from_the_log(
     assert rounds >= 1
 
 
-async def test_who_is_caught_up_and_never_reads_is_cut() -> None:
+async def test_peer_that_never_reads_after_catch_up_is_evicted() -> None:
     limits = config(mailbox_bytes=SMALL, write_timeout=0.5)
     async with running_server(limits) as server, server.peer("bob") as bob:
         async with server.peer("mei", "log") as mei:
@@ -221,7 +221,7 @@ async def test_who_is_caught_up_and_never_reads_is_cut() -> None:
             await bob.sees(offline="mei")
 
 
-async def test_what_is_held_is_bounded_also_if_it_is_tiny() -> None:
+async def test_held_entries_are_bounded_even_if_tiny() -> None:
     held, kept = _Held(SMALL), 0
     while not held.has_overflowed:
         held.post(b"\0\0\0\1x")
@@ -237,7 +237,7 @@ async def test_what_is_held_is_bounded_also_if_it_is_tiny() -> None:
 
 
 @pytest.mark.parametrize("what", ["history", "members", "unknown types"])
-async def test_replies_to_what_was_asked_at_once_never_cut_who_asked(what: str) -> None:
+async def test_replies_to_pipelined_requests_never_evict_the_client(what: str) -> None:
     async with running_server(config(mailbox_bytes=SMALL)) as server, server.peer("bob") as bob:
         await bob.ask(CreateRoom(room="#room"), Sent)
         await say(bob, "#room", ["x" * 3000] * 30)
@@ -262,7 +262,7 @@ async def test_replies_to_what_was_asked_at_once_never_cut_who_asked(what: str) 
             await slow.ask(Ping(), Pong)
 
 
-async def test_a_session_that_is_to_end_does_not_wait_for_its_peer_to_read_all_replies() -> None:
+async def test_ending_session_does_not_wait_until_all_replies_are_read() -> None:
     async with running_server(config(mailbox_bytes=SMALL, drain_timeout=60)) as server:
         async with server.peer("bob") as bob, server.connect_slowly() as slow:
             await say(bob, "#lobby", ["x" * 3000] * 30)
@@ -279,7 +279,7 @@ async def test_a_session_that_is_to_end_does_not_wait_for_its_peer_to_read_all_r
 # -- presence, and much at once -----------------------------------------------------------------
 
 
-async def test_nobody_who_reads_is_cut_because_many_arrive_or_much_is_committed_at_once() -> None:
+async def test_reader_is_not_evicted_by_many_arrivals_or_a_large_commit() -> None:
     async with open_server(config(mailbox_bytes=SMALL)) as server, trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, server.handle, [listener])
@@ -302,7 +302,7 @@ async def test_nobody_who_reads_is_cut_because_many_arrive_or_much_is_committed_
                 for seq in range(1, 101)
                 for key, to in keys.items()
             ]
-            hub.deliver(Batch(entries, hub.cursor))  # 800 KB in 200 posts, and nothing in between
+            hub.deliver(Batch(entries, hub.cursor))  # 800 KB in 200 posts, without a pause
             assert [await quick.text() for _ in entries] == [one.entry for one in entries]
             assert [(await slow.text()).seq for _ in range(100)] == [*range(1, 101)]
         nursery.cancel_scope.cancel()

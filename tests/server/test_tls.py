@@ -1,4 +1,4 @@
-"""The server over TLS: every byte through it, how connections end, and what is no TLS at all."""
+"""The server over TLS: how bytes arrive, how connections end, and input that is not TLS."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def trusting() -> ssl.SSLContext:
 
 @asynccontextmanager
 async def encrypted(server: RunningServer, *, strict: bool = True) -> AsyncIterator[Peer]:
-    """Connect; unless `strict`, an end without TLS's own goodbye is one, too."""
+    """Connect; unless `strict`, an end without close_notify counts as an end."""
     stream = await trio.open_tcp_stream(server.host, server.port)
     async with trio.SSLStream(
         stream, trusting(), server_hostname="127.0.0.1", https_compatible=not strict
@@ -48,7 +48,7 @@ async def encrypted(server: RunningServer, *, strict: bool = True) -> AsyncItera
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_two_people_talk(server: RunningServer, version: ssl.TLSVersion) -> None:
+async def test_two_people_chat(server: RunningServer, version: ssl.TLSVersion) -> None:
     context = trusting()
     context.minimum_version = context.maximum_version = version
     plain = await trio.open_tcp_stream(server.host, server.port)
@@ -65,7 +65,7 @@ async def test_two_people_talk(server: RunningServer, version: ssl.TLSVersion) -
         assert (await eve.text()).text == "你好 👋"
 
 
-async def test_bytes_that_come_one_at_a_time_are_put_together(server: RunningServer) -> None:
+async def test_bytes_sent_one_at_a_time_are_reassembled(server: RunningServer) -> None:
     async with encrypted(server, strict=False) as peer:
         for byte in encode(Ping(request_id="1")):
             await peer.stream.send_all(bytes([byte]))
@@ -86,7 +86,7 @@ async def test_replies_of_many_records_arrive_whole(server: RunningServer) -> No
 
 
 async def test_reader_that_pauses_misses_nothing(server: RunningServer) -> None:
-    """More than the sockets hold is under way: some of it is encrypted and waits."""
+    """More than the sockets hold is in transit: some of it is encrypted and waiting."""
     async with (
         encrypted(server, strict=False) as bob,
         encrypted(server, strict=False) as eve,
@@ -99,19 +99,17 @@ async def test_reader_that_pauses_misses_nothing(server: RunningServer) -> None:
         assert [(await eve.text()).seq for _ in range(200)] == list(range(1, 201))
 
 
-async def test_goodbye_ends_the_connection_as_tls_asks_for(server: RunningServer) -> None:
+async def test_bye_is_followed_by_close_notify(server: RunningServer) -> None:
     async with encrypted(server) as peer:
         await peer.log_in("bob")
         server.stop.set()
         await peer.expect(Bye)
-        with pytest.raises(trio.EndOfChannel):  # and not BrokenResourceError
+        with pytest.raises(trio.EndOfChannel):  # not BrokenResourceError
             await peer.receive()
 
 
 @pytest.mark.parametrize("how", ["close_notify", "FIN", "RST"])
-async def test_whoever_ends_a_connection_in_any_way_has_left(
-    server: RunningServer, how: str
-) -> None:
+async def test_every_kind_of_disconnect_is_published(server: RunningServer, how: str) -> None:
     async with encrypted(server, strict=False) as eve:
         await eve.log_in("eve")
         plain = await trio.open_tcp_stream(server.host, server.port)
@@ -132,7 +130,7 @@ async def test_whoever_ends_a_connection_in_any_way_has_left(
 @pytest.mark.parametrize(
     "data", [encode(Ping()), b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 70_000]
 )
-async def test_what_is_no_tls_is_hung_up_on_and_the_server_lives(
+async def test_peer_without_tls_is_disconnected_and_the_server_survives(
     server: RunningServer, data: bytes
 ) -> None:
     async with await trio.open_tcp_stream(server.host, server.port) as stream:
@@ -147,7 +145,7 @@ async def test_what_is_no_tls_is_hung_up_on_and_the_server_lives(
         await peer.log_in("bob")
 
 
-async def test_garbage_after_the_handshake_ends_that_connection_only(
+async def test_garbage_after_the_handshake_ends_only_its_connection(
     server: RunningServer,
 ) -> None:
     async with encrypted(server, strict=False) as eve:

@@ -1,4 +1,4 @@
-"""A token is a device: any number of connections hold it, and all of them end with it."""
+"""A token is a device: any number of connections use it, and all of them end with it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from gochat.storage.sqlite import SqliteStore
 pytestmark = pytest.mark.trio
 
 AsyncMethod: TypeAlias = Callable[..., Awaitable[Any]]
-#: Two servers; where there is only one store of its own, the same one twice.
+#: Two servers; with a store that has only one server, the same one twice.
 Servers = Sequence[RunningServer]
 
 
@@ -71,31 +71,31 @@ async def _servers(request: pytest.FixtureRequest) -> AsyncIterator[Servers]:
 
 
 async def pane(peer: Peer, token: str, *caps: str) -> None:
-    """Resume by a token that another connection holds, too."""
+    """Resume with a token that another connection uses, too."""
     reply = await peer.ask(Resume(token=token, caps=caps), LoggedIn)
     assert reply.token == token, "it is not replaced"
 
 
 async def ended(peer: Peer) -> str:
-    """Wait until the server has said goodbye for a revocation; return the text."""
+    """Wait for the `bye` of a revocation; return its text."""
     bye = (await peer.at_end())[-1]
     assert isinstance(bye, Bye)
     assert (bye.reason, bye.retry_after) == ("session_revoked", None)
     return bye.text
 
 
-async def test_logging_out_ends_all_connections_that_hold_the_token(servers: Servers) -> None:
+async def test_logout_ends_all_connections_that_use_the_token(servers: Servers) -> None:
     one, two = servers
     async with one.peer("mei") as mei, two.connect() as second, two.peer("mei") as telephone:
         await pane(second, mei.token)
         await mei.ask(Logout(), LoggedOut)
         await ended(second)
         assert (await mei.ask(Resume(token=mei.token), Error)).code == "bad_token"
-        await telephone.ask(Ping(), Pong)  # which has a token of its own
+        await telephone.ask(Ping(), Pong)  # its token is a different one
         await mei.ask(Login(name="mei", password=PASSWORD), LoggedIn)
 
 
-async def test_two_who_log_out_of_one_token_at_once_are_both_answered_or_ended(
+async def test_concurrent_logouts_of_one_token_are_answered_or_ended(
     servers: Servers,
 ) -> None:
     one, two = servers
@@ -114,7 +114,7 @@ async def test_two_who_log_out_of_one_token_at_once_are_both_answered_or_ended(
             nursery.start_soon(log_out, second)
 
 
-async def test_a_new_password_ends_the_other_connections_before_it_is_answered(
+async def test_password_change_ends_other_connections_before_its_reply(
     servers: Servers,
 ) -> None:
     one, two = servers
@@ -131,7 +131,7 @@ async def test_a_new_password_ends_the_other_connections_before_it_is_answered(
             await pane(third, changed.token)
 
 
-async def test_of_two_password_changes_at_once_one_is_made(
+async def test_one_of_two_concurrent_password_changes_succeeds(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = servers
@@ -163,7 +163,7 @@ async def test_of_two_password_changes_at_once_one_is_made(
 
 
 def together(count: int, results: list[Any]) -> Callable[[AsyncMethod], AsyncMethod]:
-    """Return what makes calls of methods wait until there are so many; note their results."""
+    """Make calls of methods wait until there are `count` of them; record their results."""
     arrived, all_are_there = 0, trio.Event()
 
     def decorate(method: AsyncMethod) -> AsyncMethod:
@@ -181,23 +181,23 @@ def together(count: int, results: list[Any]) -> Callable[[AsyncMethod], AsyncMet
     return decorate
 
 
-# -- what is only found by looking -----------------------------------------------------------------
+# -- changes that only polling finds ---------------------------------------------------------------
 
 
 @pytest.fixture
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers look at the tokens of those who are connected many times a second."""
+    """Make servers check the tokens of connected sessions many times a second."""
     monkeypatch.setattr(revocation, "LOOK_EVERY", (0.01, 0.02))
 
 
 @pytest.fixture
 def due_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As soon as somebody is logged in, their token is about to expire."""
+    """Make tokens be about to expire as soon as they are issued."""
     monkeypatch.setattr(Accounts, "valid_for", lambda self, token: 0.0)
 
 
 class Renewals:
-    """Counts the renewals of tokens, and fails them."""
+    """Counts the renewals of tokens, and makes them fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, are_possible: bool) -> None:
         self.count = 0
@@ -216,7 +216,7 @@ class Renewals:
 
 
 @pytest.mark.usefixtures("looks_often", "due_at_once")
-async def test_a_token_that_expires_ends_all_connections_that_hold_it(
+async def test_expired_token_ends_all_connections_that_use_it(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = servers
@@ -229,7 +229,7 @@ async def test_a_token_that_expires_ends_all_connections_that_hold_it(
 
 
 @pytest.mark.usefixtures("looks_often", "due_at_once")
-async def test_being_connected_renews_the_token_and_seldom(
+async def test_connection_renews_its_token_but_seldom(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     renewals, looks = Renewals(monkeypatch, are_possible=True), 0
@@ -252,10 +252,10 @@ async def test_being_connected_renews_the_token_and_seldom(
 
 
 @pytest.mark.usefixtures("looks_often")
-async def test_a_token_that_vanishes_from_the_store_ends_its_connections(
+async def test_token_that_vanishes_from_the_store_ends_its_connections(
     redis_server: RedisServer,
 ) -> None:
-    """As when a node that revoked it died before it could say so."""
+    """As when the node that revoked it died before it could notify the others."""
     nodes = Nodes(redis_server)
     configuration = config(store=nodes.url())
     async with running_server(configuration) as one, running_server(configuration) as two:
@@ -270,10 +270,10 @@ async def test_a_token_that_vanishes_from_the_store_ends_its_connections(
             await bob.ask(Ping(), Pong)
 
 
-async def test_a_node_without_a_lease_does_nothing_for_a_session_that_was_revoked(
+async def test_node_without_a_lease_serves_no_revoked_session(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits for it any more. It looks first, and while it can't, it does nothing."""
+    """Nobody waits for it any more. It checks the token first, and does nothing until it can."""
     monkeypatch.setattr(Revocations, "receive", lambda self, revoked: None)
     monkeypatch.setattr(Revocations, "doubt", lambda self: None)
     monkeypatch.setattr(bus, "CONFIRM_WITHIN", 0.001)
@@ -301,10 +301,10 @@ async def _unavailable(*_: object) -> None:
     raise StoreUnavailable("Redis does not answer")
 
 
-async def test_a_password_change_that_may_have_been_made_ends_all_sessions_if_it_was(
+async def test_password_change_with_unknown_outcome_ends_sessions_if_made(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer of the store was lost. Who knows which sessions are a thief's?"""
+    """The store's reply was lost. Any of the other sessions may be a thief's."""
     one, two = servers
     for store in (SqliteStore, RedisStore):
         monkeypatch.setattr(store, "change_password", _answer_lost(store.change_password))
@@ -326,7 +326,7 @@ def _answer_lost(change: AsyncMethod) -> AsyncMethod:
     return changed
 
 
-async def test_a_password_change_that_a_node_does_not_confirm_says_so(
+async def test_password_change_reports_a_node_that_did_not_confirm(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Revocations, "receive", lambda self, revoked: None)
@@ -344,7 +344,7 @@ async def test_a_password_change_that_a_node_does_not_confirm_says_so(
     assert (line["log_level"], line["name"], line["generation"]) == ("warning", "mei", 1)
 
 
-async def test_a_node_that_was_cut_off_ends_what_was_revoked_meanwhile(
+async def test_reconnected_node_ends_sessions_revoked_meanwhile(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bus, "CONFIRM_WITHIN", PATIENCE)
@@ -368,20 +368,20 @@ async def test_a_node_that_was_cut_off_ends_what_was_revoked_meanwhile(
 
 @asynccontextmanager
 async def at(server: RunningServer, address: str) -> AsyncIterator[Peer]:
-    """Open a connection from another address of the loopback."""
+    """Connect from another address of the loopback network."""
     async with await trio.open_tcp_stream(
         server.host, server.port, local_address=address
     ) as stream:
         yield Peer(stream)
 
 
-async def test_a_login_from_a_new_address_is_shown_to_the_other_sessions_that_can_show_it(
+async def test_login_from_a_new_address_is_reported_to_other_sessions(
     servers: Servers,
 ) -> None:
     one, two = servers
     async with one.peer("mei", "logins") as mei, two.peer("mei", "logins") as telephone:
         async with one.peer("mei") as minimal, one.peer("bob", "logins") as bob:
-            for _ in range(2):  # the second time it is known
+            for _ in range(2):  # the second time the address is known
                 async with at(two, "127.0.0.2") as peer:
                     login = Login(name="mei", password=PASSWORD, caps=("logins",))
                     await peer.ask(login, LoggedIn)
@@ -402,5 +402,5 @@ async def test_a_login_from_a_new_address_is_shown_to_the_other_sessions_that_ca
 
 
 def logins(peer: Peer) -> list[NewLogin]:
-    """What a peer was shown of logins."""
+    """Return the `new_login` events that a peer received."""
     return [message for message in peer.received if isinstance(message, NewLogin)]

@@ -1,5 +1,5 @@
-"""Private messages that wait for a client without capabilities: all of them come, and again until
-the client has shown that it has them."""
+"""Private messages wait for clients without capabilities, and are delivered again until the client
+has shown that it has them."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ async def say(peer: Peer, to: str, *texts: str) -> None:
 async def waiting(
     peer: Peer, *, token: str = "", positions: tuple[Position, ...] = ()
 ) -> list[str]:
-    """Log in as mei, without capabilities, and return what comes by itself.
+    """Log in as mei, without capabilities, and return what arrives unasked.
 
-    The ping is in the same segment, so it is no sign of life that comes after anything.
+    The ping is in the same segment, so it does not acknowledge anything that was delivered.
     """
     login = (
         Resume(token=token, positions=positions) if token else Login(name="mei", password=PASSWORD)
@@ -104,7 +104,7 @@ async def reset(peer: Peer) -> None:
 
 
 async def state(server: RunningServer, conv: str = "@bob") -> Conversation:
-    """How a conversation stands for mei."""
+    """Return mei's view of a conversation."""
     async with server.peer("mei", "log") as peer:
         listed = (await peer.ask(Conversations(), ConversationList)).conversations
         return next(one for one in listed if one.conv == conv)
@@ -129,7 +129,7 @@ async def encrypted(server: RunningServer) -> AsyncIterator[Peer]:
 
 @asynccontextmanager
 async def serving(connect: Any, tmp_path: Path) -> AsyncIterator[tuple[RunningServer, Peer]]:
-    """A server, with TLS if need be, and bob, who is connected to it."""
+    """A server, with TLS if requested, and bob, who is connected to it."""
     configuration = config()
     if connect is encrypted:
         pem = tmp_path / "server.pem"
@@ -142,7 +142,9 @@ async def serving(connect: Any, tmp_path: Path) -> AsyncIterator[tuple[RunningSe
 
 
 @pytest.mark.parametrize("connect", [plain, encrypted])
-async def test_who_is_cut_while_reading_is_given_all_again(connect: Any, tmp_path: Path) -> None:
+async def test_messages_are_redelivered_after_a_broken_connection(
+    connect: Any, tmp_path: Path
+) -> None:
     everything = [str(number) for number in range(150)]
     async with serving(connect, tmp_path) as (server, bob):
         await say(bob, "@mei", *everything)
@@ -160,7 +162,7 @@ async def test_who_is_cut_while_reading_is_given_all_again(connect: Any, tmp_pat
 
 @pytest.mark.parametrize("connect", [plain, encrypted])
 @pytest.mark.parametrize("sign", ["ping", "logout", "end"])
-async def test_what_the_client_showed_to_have_does_not_come_again(
+async def test_acknowledged_messages_are_not_redelivered(
     connect: Any, sign: str, tmp_path: Path
 ) -> None:
     async with serving(connect, tmp_path) as (server, bob):
@@ -183,7 +185,7 @@ async def test_what_the_client_showed_to_have_does_not_come_again(
             assert await waiting(mei) == (["four"] if sign == "ping" else [])
 
 
-async def test_the_marker_moves_as_far_as_was_written_and_no_further(store: str) -> None:
+async def test_marker_moves_only_as_far_as_was_written(store: str) -> None:
     async with running_server(config(store=store)) as server, server.peer("bob") as bob:
         await register(server)
         await say(bob, "@mei", *(f"{number} " + "x" * 3000 for number in range(60)))
@@ -205,10 +207,11 @@ async def test_the_marker_moves_as_far_as_was_written_and_no_further(store: str)
 
 
 @pytest.mark.parametrize("sign", [Ping(), Logout()])
-async def test_sign_amid_what_waits_counts_for_what_came_before_and_the_end_for_all(
+async def test_request_amid_delivery_acknowledges_only_what_came_before(
     sign: Ping | Logout,
 ) -> None:
-    """It is handled when all is sent, but has arrived before the client had the rest."""
+    """It is handled after everything is sent, but arrived before the client had all of it. The end
+    of the connection acknowledges everything."""
     everything = [f"{number} " + "x" * 3000 for number in range(60)]
     async with running_server() as server, server.peer("bob") as bob:
         await register(server)
@@ -233,11 +236,11 @@ async def test_sign_amid_what_waits_counts_for_what_came_before_and_the_end_for_
             assert rest == everything[60 - len(rest) :]
 
 
-async def test_fast_client_that_logs_out_is_not_given_a_message_twice() -> None:
-    """Its bytes may come before the server listens again: they are a sign all the same."""
+async def test_fast_client_that_logs_out_gets_no_message_twice() -> None:
+    """Its bytes may arrive before the server reads again: they acknowledge all the same."""
 
     def read_and_log_out(port: int) -> int:
-        """How many messages came, to a client that does not share the server's thread."""
+        """Return how many messages came, to a client that does not share the server's thread."""
         count = 0
         decoder = FrameDecoder(65536)
         with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -260,7 +263,7 @@ async def test_fast_client_that_logs_out_is_not_given_a_message_twice() -> None:
             await bob.sees(offline="mei")
 
 
-async def test_1600_that_wait_come_to_a_slow_reader_at_once_and_once() -> None:
+async def test_1600_waiting_messages_reach_a_slow_reader_once() -> None:
     async with running_server() as server, server.peer("bob") as bob:
         await register(server)
         for start in range(0, 1600, 100):
@@ -274,7 +277,7 @@ async def test_1600_that_wait_come_to_a_slow_reader_at_once_and_once() -> None:
             assert await waiting(mei) == []
 
 
-async def test_what_waits_comes_the_oldest_first_whoever_said_it_and_then_what_is_said_now(
+async def test_waiting_messages_come_oldest_first_then_live_ones(
     store: str,
 ) -> None:
     async with running_server(config(store=store)) as server, server.peer("bob") as bob:
@@ -300,12 +303,12 @@ async def test_what_waits_comes_the_oldest_first_whoever_said_it_and_then_what_i
             for peer in (bob, ann, eve):
                 own = [int(text.split()[1]) for text in got if text.startswith(peer.name)]
                 assert own == list(range(len(own)))
-            # Of several at the same millisecond any may be first.
+            # Messages of the same millisecond have no order.
             stamps = [m.ts for m in mei.received if isinstance(m, Message)]
             assert stamps == sorted(stamps)
 
 
-async def test_resuming_without_the_log_brings_what_waits_but_nothing_twice() -> None:
+async def test_resume_without_the_log_brings_waiting_messages_once() -> None:
     async with running_server() as server, server.peer("bob") as bob:
         await register(server)
         async with server.connect() as mei:
@@ -332,7 +335,7 @@ async def test_resuming_without_the_log_brings_what_waits_but_nothing_twice() ->
             assert sum(isinstance(message, CaughtUp) for message in mei.received) == 1
 
 
-async def test_sending_from_another_device_hides_nothing_that_waits(store: str) -> None:
+async def test_sending_from_another_device_hides_no_waiting_message(store: str) -> None:
     async with running_server(config(store=store)) as server, server.peer("bob") as bob:
         await register(server)
         await say(bob, "@mei", "one", "two", "three")
@@ -343,7 +346,7 @@ async def test_sending_from_another_device_hides_nothing_that_waits(store: str) 
             assert await waiting(mei) == ["one", "two", "three"]
 
 
-async def test_what_was_read_on_another_device_does_not_come(store: str) -> None:
+async def test_messages_read_on_another_device_are_not_delivered(store: str) -> None:
     async with running_server(config(store=store)) as server, server.peer("bob") as bob:
         await register(server)
         await say(bob, "@mei", "one", "two", "three")
@@ -370,13 +373,13 @@ async def test_the_other_devices_are_notified_when_it_is_delivered(store: str) -
             assert await phone.expect(Marked) == Marked(conv="@bob", read=3, unread=0)
 
 
-async def test_what_was_on_its_way_before_is_no_sign_of_having_received_anything() -> None:
+async def test_request_sent_before_delivery_acknowledges_nothing() -> None:
     async with running_server() as server, server.peer("bob") as bob:
         await register(server)
         await say(bob, "@mei", "one", "two")
         async with server.connect() as mei:
             await mei.send(Login(name="mei", password=PASSWORD))
-            await mei.send(Ping())  # in a segment of its own, but sent before anything came
+            await mei.send(Ping())  # in a segment of its own, before anything was delivered
             await mei.expect(Pong)
             await bob.sees(online="mei")
             await reset(mei)
@@ -385,7 +388,7 @@ async def test_what_was_on_its_way_before_is_no_sign_of_having_received_anything
             assert await waiting(mei) == ["one", "two"]
 
 
-async def test_a_marker_that_cant_be_moved_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_marker_that_cant_be_moved_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
 
     async def down(_: object, person: NameKey, conversation: ConversationKey, seq: int) -> bool:
@@ -407,7 +410,7 @@ async def test_a_marker_that_cant_be_moved_loses_nothing(monkeypatch: pytest.Mon
         assert tried == [2]
 
 
-async def test_a_server_that_stops_has_moved_the_markers_of_what_was_delivered(
+async def test_stopping_server_moves_the_markers_of_delivered_messages(
     tmp_path: Path,
 ) -> None:
     configuration = config(store=f"sqlite:///{tmp_path / 'chat.db'}")
@@ -434,7 +437,7 @@ def _receipts() -> Receipts:
     return receipts
 
 
-async def test_a_receipt_takes_an_acknowledgement_and_then_a_sign() -> None:
+async def test_receipt_needs_a_tcp_acknowledgement_then_a_request() -> None:
     receipts = _receipts()
     receipts.note(ONE, 1, 100)
     receipts.note(TWO, 1, 200)
@@ -449,15 +452,15 @@ async def test_a_receipt_takes_an_acknowledgement_and_then_a_sign() -> None:
     assert not receipts
 
 
-async def test_what_had_arrived_when_a_message_was_written_is_no_sign() -> None:
+async def test_bytes_received_before_a_write_are_not_a_receipt() -> None:
     receipts = _receipts()
     receipts.note(ONE, 1, 100, 50)
-    receipts.note(ONE, 2, 200, inf)  # the peer does not take it yet
+    receipts.note(ONE, 2, 200, inf)  # the peer does not accept it yet
     receipts.note(TWO, 1, 300, inf)
     receipts.acknowledge(300)
     assert receipts.take(50) == {}
     assert receipts.take(51) == {ONE: 1}
-    assert receipts.take() == {}  # what is not known to be written
+    assert receipts.take() == {}  # not known to be written
     receipts.note_written(200, 60)
     assert receipts.take(60) == {}
     assert receipts.take(61) == {ONE: 2}
@@ -465,7 +468,7 @@ async def test_what_had_arrived_when_a_message_was_written_is_no_sign() -> None:
     assert receipts.take() == {TWO: 1}
 
 
-async def test_what_is_held_back_is_posted_when_it_is_released() -> None:
+async def test_held_receipts_are_posted_when_released() -> None:
     receipts = Receipts(NameKey("me"))
     receipts.note(ONE, 7, 100)
     receipts.add(ONE, 3, 100)
@@ -478,7 +481,7 @@ async def test_what_is_held_back_is_posted_when_it_is_released() -> None:
     assert receipts.take() == {ONE: 7}
 
 
-async def test_places_are_bounded_and_the_latest_count_together() -> None:
+async def test_receipts_are_bounded_and_the_latest_are_merged() -> None:
     receipts = _receipts()
     for number in range(3 * MAX_OFFSETS):
         receipts.note(ONE if number % 2 else TWO, number, number)
@@ -489,9 +492,9 @@ async def test_places_are_bounded_and_the_latest_count_together() -> None:
     assert max(receipts.take().values()) == 3 * MAX_OFFSETS - 1
 
 
-async def test_elsewhere_what_was_written_a_second_ago_counts_as_acknowledged() -> None:
+async def test_write_counts_as_acknowledged_after_a_second_without_tcp_info() -> None:
     receipts = _receipts()
-    for number in range(100):  # looked at often
+    for number in range(100):  # polled often
         receipts.note(ONE, number, number)
         receipts.settle(number, number / 50)
     (seq,) = receipts.take().values()
