@@ -20,12 +20,12 @@ from gochat.protocol.messages import CreateRoom, Ping, Sent
 from gochat.server.app import Server, open_server
 from gochat.storage.sqlite import indexer
 
-#: More than any test does, and less than any bound of a type.
+#: More than any test uses, and less than any bound of a type.
 _ENOUGH = 1_000_000
 
 
 def without_limits() -> Config:
-    """Limits that refuse nothing: what is measured is a request that they let through."""
+    """Return limits that refuse nothing, so that the cost of accepted requests is measured."""
     return config(
         anonymous_bytes=1024**3,
         malformed_frames=_ENOUGH,
@@ -43,20 +43,20 @@ def connection(server: Server, nursery: trio.Nursery) -> Peer:
 
 
 class Attacker:
-    """Opens connections to a server, and measures."""
+    """Opens connections to a server, and measures the cost of requests."""
 
     def __init__(self, server: Server, nursery: trio.Nursery) -> None:
         self._server = server
         self._nursery = nursery
         self._peers: dict[bool, Peer] = {}
-        #: Theirs, and not revoked while the connections that are kept are open.
+        #: The attacker's token, not revoked while reused connections are open.
         self.token = ""
 
     async def cost(self, kind: type, frames: Sequence[bytes]) -> float:
-        """The seconds of the processor that it takes to answer frames with requests of a kind,
-        which come in one segment.
+        """Return the CPU seconds that it takes to answer frames with requests of a kind, sent in
+        one segment.
 
-        Of all threads, and with what this side needs to send and to look at what comes.
+        Includes all threads, and what this side needs to send and to check the replies.
         """
         peer = await self._peer(kind)
         segment = b"".join([*frames, encode(Ping(request_id="last"))])
@@ -68,7 +68,8 @@ class Attacker:
         return spent
 
     async def _peer(self, kind: type) -> Peer:
-        """A connection for a kind of request: one for all that leave it as it is."""
+        """Return a connection for a kind of request: the same one for all that leave it
+        unchanged."""
         is_anonymous = kind in ANONYMOUS
         if kind not in ONCE and is_anonymous in self._peers:
             return self._peers[is_anonymous]
@@ -80,7 +81,7 @@ class Attacker:
         return peer
 
     async def prepare(self) -> None:
-        """Get what an attacker has: an account, a token and a room."""
+        """Create an account, a token and a room for the attacker."""
         peer = await self._peer(CreateRoom)
         self.token = peer.token
         await peer.ask(CreateRoom(room=ROOM), Sent)
@@ -90,8 +91,8 @@ class Attacker:
 async def attacker() -> AsyncIterator[Attacker]:
     """An attacker, and a server without limits.
 
-    Its index of texts takes no turn for their length: that would count for another request than the
-    one it is made for. What indexing costs is measured by itself.
+    The server's text index does not index long texts in turns: a turn would count for another
+    request than the one that caused it. The cost of indexing is measured separately.
     """
     gc.collect()
     async with open_server(without_limits()) as server, trio.open_nursery() as nursery:

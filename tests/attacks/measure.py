@@ -1,8 +1,8 @@
-"""Print what the worst requests cost a server on this machine: `python tests/attacks/measure.py`.
+"""Print the cost of the worst requests on this machine: `python tests/attacks/measure.py`.
 
-For each kind, the dearest of its worst inputs in microseconds of the processor, next to what the
-request costs that an honest client sends. Both with what the attacker's side costs, which is in
-this process, and with a store in memory.
+For each kind, prints the most expensive of its worst inputs in CPU microseconds, next to the cost
+of an honest client's request. Both include the attacker's side, which is in this process, and use a
+store in memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TIMES = 3
 
 
 async def dearest(mallory: Attacker, kind: type, frames: Iterable[bytes]) -> tuple[float, int]:
-    """The cost of the dearest of frames, and its size in bytes."""
+    """Return the cost of the most expensive frame, and its size in bytes."""
     worst = (0.0, 0)
     for frame in frames:
         _forms.cache_clear()

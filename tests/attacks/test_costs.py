@@ -28,18 +28,18 @@ from gochat.storage.sqlite.database import migrations
 
 pytestmark = pytest.mark.trio
 
-#: So many times the input,
+#: This factor of input size
 STEP = 4
-#: and at most so many times the cost: in the square of the input it would be 16 times. What is
-#: linear comes to 7 where it no longer fits into a page or a cache.
+#: may cost at most this factor: quadratic cost would be a factor of 16. Linear cost can reach 7
+#: where the data no longer fits into a page or a cache.
 TOLERATED = 12
-#: Of so many runs the cheapest counts, and of so many more where it seems to have cost too much: a
-#: busy machine makes some dearer, and none cheaper.
+#: The cheapest of this many runs counts, and of this many more if it seems to have cost too much: a
+#: busy machine makes some more expensive, and none cheaper.
 RUNS = 2
 MORE_RUNS = 6
-#: Seconds that count for nothing: what takes less is the clock's and the cache's.
+#: Seconds that are ignored: less than this is noise of the clock and the cache.
 FLOOR = 50e-6
-#: In characters; the longest is over the bound on each text but passwords, whose bound is a frame.
+#: In characters; the longest exceeds the bound on each text except passwords, bounded by a frame.
 LENGTHS = (8, 32, 128, 512)
 LONG_LENGTHS = (1000, 4000, 16_000)
 TEXT_LENGTHS = (250, 1000, 4000)
@@ -50,8 +50,10 @@ SIZES = (4000, 16_000, 64_000)
 async def assert_linear(
     what: str, sizes: Sequence[int], run: Callable[[int], Awaitable[float]]
 ) -> None:
-    """Fail if the cost of one step is that of more than the input. `run` returns what a size costs,
-    in seconds of the processor."""
+    """Fail if one step of input size costs more than linear.
+
+    `run` returns the CPU seconds for a size.
+    """
 
     async def cheapest(size: int, runs: int) -> float:
         return min([await run(size) for _ in range(runs)])
@@ -72,12 +74,12 @@ def database() -> sqlite3.Connection:
 
 
 def index(text: str) -> None:
-    """Put a text into an index that is empty."""
+    """Put a text into an empty index."""
     search.add(database(), [(1, text)])
     database().execute("INSERT INTO search (search) VALUES ('delete-all')")
 
 
-#: What is done with texts of the greatest length that is configured, some of it after the reply.
+#: Operations on texts of the maximum configured length, some of them after the reply.
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     "index": index,
     "match": lambda text: SearchWords("mei 漢 a\u0301").match(text),
@@ -88,15 +90,13 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "password": Passwords().check,
     "log": logs._visible,
 }
-#: Of these, what is done with names, whose length is bounded before.
+#: Those among them on names, whose length is bounded first.
 OF_NAMES = ("key", "name")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("string", STRINGS)
-async def test_what_is_done_with_a_text_costs_no_more_than_its_length(
-    function: str, string: str
-) -> None:
+async def test_cost_of_operations_on_a_text_is_linear(function: str, string: str) -> None:
     async def run(length: int) -> float:
         text = STRINGS[string](length)
         names._forms.cache_clear()
@@ -110,7 +110,7 @@ async def test_what_is_done_with_a_text_costs_no_more_than_its_length(
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-async def test_a_text_costs_no_more_than_its_length(kind: type) -> None:
+async def test_cost_of_a_text_is_linear(kind: type) -> None:
     assert kind in VALID, f"{kind.__name__} has no entry in worst_inputs.VALID"
     async with attacker() as mallory:
         for field in worst_inputs.texts(kind):
@@ -128,7 +128,7 @@ async def test_a_text_costs_no_more_than_its_length(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-async def test_parts_cost_no_more_than_their_number(kind: type) -> None:
+async def test_cost_of_parts_is_linear(kind: type) -> None:
     async with attacker() as mallory:
         for field in worst_inputs.others(kind):
             attacks = OTHERS.get((kind, field))
@@ -147,7 +147,7 @@ async def test_parts_cost_no_more_than_their_number(kind: type) -> None:
 
 
 @pytest.mark.parametrize("attack", FRAMES)
-async def test_a_frame_costs_no_more_than_its_size(attack: str) -> None:
+async def test_cost_of_a_frame_is_linear(attack: str) -> None:
     async def run(mallory: Attacker, size: int) -> float:
         frames = [frame(FRAMES[attack](size))] * 8
         return await mallory.cost(Register, frames)

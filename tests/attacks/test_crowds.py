@@ -1,5 +1,5 @@
-"""Crowds that fill a server: of connections that never log in, whatever they wait for, and of one
-account, or one network, that holds as many as it gets."""
+"""Crowds that fill a server: connections that never log in, whatever they wait for, and an account
+or a network that opens as many as it can."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ CROWD, HONEST = "10.0.0.1", "10.9.0.1"
 
 
 def connect(server: Server, nursery: trio.Nursery, address: str, *, slow: bool = False) -> Peer:
-    """Open a connection from an address; over a slow one all waits at the server until it is
-    read."""
+    """Connect from an address; over a slow link everything waits at the server until it is read."""
     pair = trio.testing.lockstep_stream_pair() if slow else trio.testing.memory_stream_pair()
     ours, theirs = pair
     nursery.start_soon(server.serve_stream, theirs, address)
@@ -54,7 +53,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await trio.testing.wait_all_tasks_blocked(0.001)
 
 
-# -- who never logs in ----------------------------------------------------------------------------
+# -- connections that never log in ----------------------------------------------------------------
 
 
 async def read_nothing(server: Server, nursery: trio.Nursery) -> Session:
@@ -111,7 +110,7 @@ WAYS: Sequence[tuple[Way, dict[str, Any]]] = [
 
 
 def patient(**limits: Any) -> Config:
-    """Nothing ends a connection by itself."""
+    """Disable the deadlines that end a connection."""
     return config(
         **{
             "malformed_frames": ENOUGH,
@@ -125,16 +124,14 @@ def patient(**limits: Any) -> Config:
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever pauses, or stays after a goodbye, does so as long as the test takes."""
+    """Make pauses and lingering closes last as long as the test."""
     monkeypatch.setattr(session, "MAX_PAUSE", 3600)
     monkeypatch.setattr(session, "LINGER", 3600)
 
 
 @pytest.mark.usefixtures("endless")
 @pytest.mark.parametrize(("way", "limits"), WAYS)
-async def test_a_stranger_makes_room_whatever_it_waits_for(
-    way: Way, limits: dict[str, Any]
-) -> None:
+async def test_stranger_makes_room_whatever_it_waits_for(way: Way, limits: dict[str, Any]) -> None:
     async with open_server(patient(**limits)) as server, trio.open_nursery() as nursery:
         stranger = await way(server, nursery)
         await trio.testing.wait_all_tasks_blocked(0.01)
@@ -145,7 +142,7 @@ async def test_a_stranger_makes_room_whatever_it_waits_for(
         nursery.cancel_scope.cancel()
 
 
-async def test_who_never_reads_has_no_more_time_to_log_in_than_others() -> None:
+async def test_login_timeout_applies_to_peers_that_never_read() -> None:
     limits = patient(mailbox_bytes=65536, anonymous_timeout=0.3)
     async with open_server(limits) as server, trio.open_nursery() as nursery:
         stranger = await read_nothing(server, nursery)
@@ -172,7 +169,7 @@ async def test_replies_before_the_login_are_bounded() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_an_address_over_its_budget_takes_nobodys_place(
+async def test_address_over_its_budget_displaces_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     charge = Budgets.charge
@@ -195,7 +192,7 @@ async def test_an_address_over_its_budget_takes_nobodys_place(
         await (await tcp(stack, server.port, "127.0.4.1")).ask(Ping(), Pong)
 
 
-async def test_a_network_makes_a_full_server_look_for_room_only_so_often(
+async def test_network_makes_a_full_server_look_for_room_rarely(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(app, "LOOKS", (3, 0.001))
@@ -213,7 +210,7 @@ async def test_a_network_makes_a_full_server_look_for_room_only_so_often(
             assert isinstance(bye, Bye)
             assert bye.reason == "server_full"
         assert looks == ["127.0.1.2"] * 3
-        # Others are not kept out by that.
+        # That does not keep others out.
         await (await tcp(stack, server.port, "127.0.2.1")).at_end()
         assert looks[3:] == ["127.0.2.1"]
 
@@ -223,11 +220,11 @@ async def tcp(stack: AsyncExitStack, port: int, source: str) -> Peer:
     return Peer(await stack.enter_async_context(stream))
 
 
-# -- who holds many --------------------------------------------------------------------------------
+# -- accounts and networks with many connections ---------------------------------------------------
 
 
-async def test_an_account_has_a_bounded_number_of_connections() -> None:
-    """With one more its oldest ends, so whoever reconnects often is not locked out."""
+async def test_connections_of_an_account_are_bounded() -> None:
+    """One more ends its oldest, so a client that reconnects often is not locked out."""
     limits = config(connections_per_account=3)
     async with open_server(limits) as server, trio.open_nursery() as nursery:
         bob = connect(server, nursery, HONEST)
@@ -248,8 +245,8 @@ async def test_an_account_has_a_bounded_number_of_connections() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_one_account_does_not_keep_a_full_server_to_itself() -> None:
-    """It makes room for people who come, and keeps what a person's devices need."""
+async def test_account_does_not_occupy_a_full_server() -> None:
+    """It makes room for people who arrive, and keeps what a person's devices need."""
     async with running_server(config(max_connections=8)) as server, AsyncExitStack() as stack:
         peers = [await tcp(stack, server.port, "127.0.1.1")]
         await peers[0].log_in("mallory")
@@ -273,7 +270,7 @@ async def test_one_account_does_not_keep_a_full_server_to_itself() -> None:
 
 
 def chosen(members: Sequence[tuple[str, str]], address: str, *, strangers: int, most: int) -> str:
-    """Who leaves of people with their addresses: ``name number``, or nothing."""
+    """Return who among people at addresses is evicted: ``name number``, or nothing."""
     connections = ConnectionLimiter(Limits(), most)
     there = []
     for number, (name, origin) in enumerate(members):
@@ -299,26 +296,26 @@ MALLORY = [("mallory", f"10.2.{n}.1") for n in range(5)]
         ([*OTHERS, *MALLORY], "10.9.0.1", 0, "mallory 20"),
         ([*OTHERS, *MALLORY[:4]], "10.9.0.1", 0, ""),
         ([*OTHERS, *MALLORY], "10.9.0.1", 6, "mallory 20"),
-        ([*OTHERS, *MALLORY], "10.9.0.1", 7, ""),  # strangers enough
+        ([*OTHERS, *MALLORY], "10.9.0.1", 7, ""),  # enough strangers
         ([*OTHERS, *OFFICE], "10.9.0.1", 0, "p0 20"),
         ([*OTHERS, ("p79", "10.0.0.1"), *OFFICE], "10.9.0.1", 0, "p79 20"),
-        ([*OTHERS, *OFFICE], "10.0.0.7", 0, ""),  # of that network itself
+        ([*OTHERS, *OFFICE], "10.0.0.7", 0, ""),  # a member of that network itself
         ([*OTHERS, *OFFICE[:60]], "10.9.0.1", 0, ""),
         ([*OFFICE[:50]], "10.9.0.1", 0, ""),
         ([], "10.9.0.1", 0, ""),
     ],
 )
-async def test_who_makes_room_on_a_server_that_is_full_of_people(
+async def test_full_server_chooses_whom_to_evict(
     members: Sequence[tuple[str, str]], address: str, strangers: int, leaves: str
 ) -> None:
     assert chosen(members, address, strangers=strangers, most=100) == leaves
 
 
-async def test_a_network_of_ipv6_has_a_bounded_number_of_connections() -> None:
+async def test_connections_of_an_ipv6_network_are_bounded() -> None:
     limiter = ConnectionLimiter(Limits(connections_per_address=2), 1000)
 
     def fill(template: str, numbers: range = range(100)) -> int:
-        """Open connections from a /64 each, until one is refused; return how many there are."""
+        """Connect from a /64 each, until one is refused; return how many there are."""
         for opened, number in enumerate(numbers):
             if limiter.refusal(address := template.format(number)) is not None:
                 assert limiter.refusal(address) == ErrorCode.RATE_LIMITED

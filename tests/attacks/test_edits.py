@@ -16,12 +16,12 @@ from gochat.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.trio
 
-#: The attack had 20,000 and took 0.3 s; what is counted here shows with these.
+#: The attack had 20,000 and took 0.3 s; the counts here show it with these.
 EDITS = 1000
 
 
 async def edit_often(chat: Chat) -> None:
-    """Mei writes two messages, and edits the first one once, the other often."""
+    """Mei writes two messages, and edits the first one once, the other one often."""
     await chat.register("Mei", "Bob")
     await chat.say("Mei", "#lobby", "one")
     await chat.say("Mei", "#lobby", "two")
@@ -35,7 +35,7 @@ async def assert_gone(chat: Chat) -> None:
     assert not any(entry.text for entry in page.entries)
 
 
-async def test_writer_of_sqlite_changes_as_many_rows() -> None:
+async def test_sqlite_writer_changes_as_many_rows() -> None:
     async with open_store("sqlite:///:memory:") as store:
         assert isinstance(store, SqliteStore)
         chat, log, write = Chat(store), store._log, store._writer.write

@@ -1,4 +1,4 @@
-"""What is refused uses up what its sender may do, and then nothing more is done for it."""
+"""Refused requests use up their sender's allowance, after which no work is done for them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gochat.server.app import open_server
 
 pytestmark = pytest.mark.trio
 
-#: Requests that are let through, of so many in one segment.
+#: How many requests are let through, of this many in one segment.
 LET_THROUGH = 3
 FLOOD = 40
 
 
 def bad_names() -> list[str]:
-    """Names that are refused, each after it was looked at, and none seen before."""
+    """Return distinct names that are refused only after they are checked."""
     return [f"x{number}" + "٠" * 20 for number in range(FLOOD)]
 
 
 class Folds:
-    """Counts the names that are looked at."""
+    """Counts the names that are checked."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -57,7 +57,7 @@ class Folds:
     ],
     ids=["register", "login", "send", "set_topic"],
 )
-async def test_refused_names_count_and_then_none_is_looked_at(
+async def test_refused_names_count_until_none_is_checked(
     requests: Sequence[Request],
     code: str,
     logs_in: bool,
@@ -98,8 +98,10 @@ async def test_refused_names_count_and_then_none_is_looked_at(
     ],
     ids=["a name that froze the server", "50 mentions of digits"],
 )
-async def test_what_was_dear_costs_about_what_others_do(dear: Request, cheap: Request) -> None:
-    """It cost 60 times as much."""
+async def test_formerly_expensive_requests_cost_about_as_much_as_others(
+    dear: Request, cheap: Request
+) -> None:
+    """They cost 60 times as much."""
     async with attacker() as mallory:
 
         async def cheapest(request: Request) -> float:

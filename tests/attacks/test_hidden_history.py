@@ -1,6 +1,6 @@
-"""Attempts to read what was written before one joined a room that hides it: by every request.
+"""Attempts to read entries from before joining a room that hides its history, by every request.
 
-At one server on SQLite, and at two on one Redis.
+On one server with SQLite, and on two with one Redis.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from gochat.protocol.messages import (
 pytestmark = pytest.mark.trio
 
 DEN: Final = "#den"
-#: What is in every text that is hidden, and what is given to those messages.
+#: The secret in every hidden text, and the reactions to those messages.
 SECRET, EMOJI = "zanzibar", "🦜"
 CAPS: Final = ("log", "acks", "markers", "typing", "logins")
 
@@ -76,8 +76,8 @@ def stores(request: pytest.FixtureRequest) -> list[str]:
 
 
 class Scene:
-    """A private room of Mei's that hides its history, and Bob, who was in it, was removed, and has
-    joined again: on two sessions, with the log and without, and as an operator."""
+    """Mei's private room, which hides its history, and Bob, who was a member, was removed, and has
+    rejoined: in two sessions, with the log capability and without, and as an operator."""
 
     def __init__(self, servers: Sequence[RunningServer], mei: Peer, bob: Peer, minimal: Peer):
         self.servers = servers
@@ -87,7 +87,7 @@ class Scene:
         self.floor = 0
         self.epoch = ""
         self.cursor: str | None = None
-        #: All that those were sent who must not read it.
+        #: Everything that the sessions that must not read it were sent.
         self.seen: list[object] = []
 
     async def play(self) -> None:
@@ -114,12 +114,12 @@ class Scene:
         assert self.cursor is not None
 
     async def catch_up(self, peer: Peer) -> None:
-        """Wait until a session has what Mei says now."""
+        """Wait until a session has Mei's latest message."""
         said = await self.mei.ask(Send(to="#lobby", text="now"), Sent)
         await peer.text(lambda message: (message.to, message.seq) == ("#lobby", said.seq))
 
     async def change(self) -> None:
-        """Mei changes what is hidden, while Bob is there."""
+        """Make Mei change the hidden messages, while Bob is there."""
         mei = self.mei
         await mei.ask(Edit(to=DEN, seq=7, text=f"{SECRET} again @bob"), Sent)
         await mei.ask(React(to=DEN, seq=7, emoji=EMOJI, on=False), Sent)
@@ -127,7 +127,7 @@ class Scene:
         await mei.ask(Send(to=DEN, text="as I said", reply_to=7), Sent)
 
     def attempts(self) -> Mapping[type, Sequence[Any]]:
-        """What Bob requests, of every kind of request."""
+        """Return Bob's requests, of every kind."""
         seqs = range(self.floor + 1)
         bounds: list[dict[str, Any]] = [
             {name: seq} for name in ("before", "after", "around") for seq in seqs
@@ -146,7 +146,7 @@ class Scene:
             Who: [Who()],
             Away: [Away(text="x"), Away()],
             Send: [
-                Send(to=DEN, text=f"I said {SECRET}", cid="bobs"),  # it was said before
+                Send(to=DEN, text=f"I said {SECRET}", cid="bobs"),  # it was sent before
                 *(Send(to=DEN, text="x", reply_to=seq) for seq in seqs),
             ],
             Edit: [Edit(to=DEN, seq=seq, text="x") for seq in seqs],
@@ -192,7 +192,7 @@ class Scene:
         }
 
     async def attack(self, peer: Peer, *, besides: tuple[type, ...] = ()) -> None:
-        """Request everything on a session that is logged in; or on new ones, before a login."""
+        """Send every request on a session that is logged in; or on new ones, before a login."""
         for kind, requests in self.attempts().items():
             for request in requests if kind not in besides else ():
                 if kind in (Register, Login, Resume):
@@ -210,7 +210,7 @@ class Scene:
             self.seen += peer.received
 
     async def require_nothing_seen(self) -> None:
-        """Hold that none of the secrets has arrived."""
+        """Assert that none of the secrets has arrived."""
         for peer in (self.bob, self.minimal):
             await self.catch_up(peer)
             self.seen += peer.received
@@ -235,18 +235,18 @@ async def scene(stores: list[str]) -> AsyncIterator[Scene]:
         yield played
 
 
-async def test_no_request_reads_what_was_written_before_joining(stores: list[str]) -> None:
+async def test_no_request_reads_entries_from_before_joining(stores: list[str]) -> None:
     async with scene(stores) as played:
-        # A new kind of request can't be forgotten here.
+        # New request types can't be forgotten here.
         assert set(played.attempts()) == set(REQUESTS)
         await played.change()
         await played.attack(played.bob, besides=(Logout,))
         await played.attack(played.minimal, besides=(Logout, Login, Resume))
-        # What was changed by that reads no more than before.
+        # The changes reveal nothing more.
         await played.change()
         await played.attack(played.bob, besides=(Logout,))
         await played.require_nothing_seen()
-        # It is there for who was.
+        # It is still there for its members.
         found = await played.mei.ask(Search(query=SECRET), Found)
         assert len(found.hits) == 5
         page = await played.mei.ask(History(conv=DEN, after=0, limit=200), HistoryPage)
@@ -254,7 +254,7 @@ async def test_no_request_reads_what_was_written_before_joining(stores: list[str
         assert [reaction.emoji for reaction in page.entries[6].reactions] == [EMOJI]
 
 
-async def test_who_joins_once_it_is_public_reads_from_there(stores: list[str]) -> None:
+async def test_member_who_joins_once_public_reads_from_there(stores: list[str]) -> None:
     async with scene(stores) as played, played.servers[-1].peer("eve", *CAPS) as eve:
         public = SetAccess(room=DEN, private=False)
         assert (await played.mei.ask(public, Error)).field == "history"
@@ -263,13 +263,13 @@ async def test_who_joins_once_it_is_public_reads_from_there(stores: list[str]) -
         await played.change()
         hers = Scene(played.servers, played.mei, eve, eve)
         hers.floor, hers.epoch, hers.cursor = sent.seq - 1, sent.epoch, played.cursor
-        await hers.attack(eve, besides=(Logout, Login, Send))  # what she says is not hidden
+        await hers.attack(eve, besides=(Logout, Login, Send))  # her own messages are not hidden
         await hers.require_nothing_seen()
         page = await eve.ask(History(conv=DEN, after=0), HistoryPage)
         assert (page.floor, page.entries[0].kind) == (sent.seq - 1, "access")
 
 
-async def test_session_with_the_log_has_no_gap_where_changes_of_hidden_messages_are(
+async def test_changes_of_hidden_messages_leave_no_gap_in_the_log(
     stores: list[str],
 ) -> None:
     async with scene(stores) as played:
@@ -285,13 +285,13 @@ async def test_session_with_the_log_has_no_gap_where_changes_of_hidden_messages_
             assert (entry.text, entry.mentions, entry.deleted) == ("", (), True)
         page = await bob.ask(History(conv=DEN, after=first - 1, limit=200), HistoryPage)
         assert list(page.entries) == entries
-        # Without the log only what was said arrives.
+        # Without the log capability only messages arrive.
         await played.catch_up(played.minimal)
         said = [m for m in played.minimal.received if isinstance(m, Message) and m.to == DEN]
         assert [entry.text for entry in said] == ["as I said"]
 
 
-async def test_position_from_before_one_joined_again_is_not_one_to_go_on_from(
+async def test_position_from_before_rejoining_is_not_recovered(
     stores: list[str],
 ) -> None:
     async with scene(stores) as played:
@@ -306,7 +306,7 @@ async def test_position_from_before_one_joined_again_is_not_one_to_go_on_from(
                     assert (await again.text()).seq == played.floor + 1
 
 
-async def test_page_says_that_there_is_nothing_older(stores: list[str]) -> None:
+async def test_page_reports_nothing_older(stores: list[str]) -> None:
     async with scene(stores) as played:
         floor = played.floor
         page = await played.bob.ask(History(conv=DEN), HistoryPage)

@@ -1,8 +1,8 @@
-"""Attacks on rules by acting at the same moment: at one server on SQLite, at two on one Redis.
+"""Attacks on rules by concurrent requests: on one server with SQLite, on two with one Redis.
 
-What each race breaks, where rules are only decided before the commit: that a room with members has
-an operator, that nobody joins a room that has become private, that who was removed neither writes
-nor reads, that a message takes so many emoji. GOCHAT_TEST_ROUNDS is how often each is tried.
+Each race breaks a rule if it is only checked before the commit: a room with members has an
+operator, nobody joins a room that has become private, a removed member neither writes nor reads, a
+message takes a bounded number of emoji. GOCHAT_TEST_ROUNDS is how often each race is run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from gochat.protocol.messages import (
 pytestmark = pytest.mark.trio
 
 ROUNDS: Final = int(os.environ.get("GOCHAT_TEST_ROUNDS", "20"))
-#: What who is removed writes at the same moment.
+#: What the removed member writes at the same moment.
 BURST: Final = 8
 
 Cast: TypeAlias = tuple[Peer, Peer, Peer]
@@ -59,7 +59,7 @@ def stores(request: pytest.FixtureRequest) -> list[str]:
 
 @asynccontextmanager
 async def cast(stores: list[str]) -> AsyncIterator[Cast]:
-    """Mei, Bob and Eve, logged in at one server after the other."""
+    """Mei, Bob and Eve, logged in at the servers in turn."""
     async with AsyncExitStack() as stack:
         servers = [
             await stack.enter_async_context(running_server(config(store=url))) for url in stores
@@ -72,7 +72,7 @@ async def cast(stores: list[str]) -> AsyncIterator[Cast]:
 
 
 async def together(*requests: tuple[Peer, Any]) -> None:
-    """Request something at the same moment; whether it is granted is what the race is about."""
+    """Send requests at the same moment; whether they are granted depends on the race."""
 
     async def ask(peer: Peer, request: Any) -> None:
         await peer.ask(request, Payload)
@@ -83,7 +83,7 @@ async def together(*requests: tuple[Peer, Any]) -> None:
 
 
 async def members(peer: Peer, room: str) -> dict[str, bool]:
-    """Who is in a room, as somebody in it sees it, and whether they operate it."""
+    """Return the members of a room, as one of them sees it, and whether they are operators."""
     page = await peer.ask(Members(room=room), Payload)
     found = page.members if isinstance(page, MemberList) else ()
     return {member.name: member.operator for member in found}
@@ -94,7 +94,7 @@ async def entries(peer: Peer, room: str) -> tuple[Message, ...]:
 
 
 async def create(mei: Peer, room: str, *others: Peer, private: bool = False) -> None:
-    """Mei's room, with the others as members."""
+    """Create a room of Mei's, with the others as members."""
     await mei.ask(CreateRoom(room=room, private=private), Sent)
     for other in others:
         if private:
@@ -142,7 +142,7 @@ async def leave_at_once(people: Cast, room: str) -> bool:
 async def leave_to_who_leaves(people: Cast, room: str) -> bool:
     mei, bob, eve = people
     await create(mei, room, bob, eve)
-    await together((mei, Leave(room=room)), (bob, Leave(room=room)))  # bob was the heir
+    await together((mei, Leave(room=room)), (bob, Leave(room=room)))  # bob would have inherited it
     return not any((await members(eve, room)).values())
 
 
@@ -166,7 +166,7 @@ async def join_after_the_invitation_was_withdrawn(people: Cast, room: str) -> bo
     await create(mei, room, private=True)
     await mei.ask(Invite(room=room, name="bob"), Sent)
     await together((mei, Kick(room=room, name="bob")), (bob, Join(room=room)))
-    # Where the join came first, the kick was of a member.
+    # If the join came first, the kick removed a member.
     kinds = [entry.kind for entry in await entries(mei, room)]
     return "join" in kinds and "kick" in kinds and kinds.index("join") > kinds.index("kick")
 
@@ -191,7 +191,7 @@ async def read_after_the_kick(people: Cast, room: str) -> bool:
     mei, bob, _ = people
     await create(mei, room, bob, private=True)
     await mei.ask(Kick(room=room, name="bob"), Sent)
-    # Bob's node may not have heard of it.
+    # Bob's node may not know of it yet.
     page, who = await bob.ask(History(conv=room), Payload), await members(bob, room)
     return isinstance(page, HistoryPage) or bool(who)
 
@@ -202,7 +202,7 @@ async def react_beyond_the_bound(people: Cast, room: str) -> bool:
     seq = (await mei.ask(Send(to=room, text="hello"), Sent)).seq
     emoji = [chr(0x1F331 + number) for number in range(MAX_REACTIONS + 2)]
     few = [React(to=room, seq=seq, emoji=one) for one in emoji]
-    for number, one in enumerate(few[:-3]):  # none gives all of them
+    for number, one in enumerate(few[:-3]):  # no person gives all of them
         await people[number % 3].ask(one, Sent)
     await together(*zip(people, few[-3:], strict=True))
     (said,) = [entry for entry in await entries(mei, room) if entry.seq == seq]
@@ -218,7 +218,7 @@ async def join_what_everybody_has_left(people: Cast, room: str) -> bool:
     if not who:
         return False
     kinds = [entry.kind for entry in await entries(bob, room)]
-    # Who leaves may be asked to try again: then both are in.
+    # A leave may be refused as busy: then both are members.
     joined_after = "leave" in kinds and kinds.index("join") > kinds.index("leave")
     return not any(who.values()) or joined_after
 
@@ -239,7 +239,7 @@ RACES: Final[list[Callable[[Cast, str], Awaitable[bool]]]] = [
 
 
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.__name__)
-async def test_rule_holds_whoever_acts_at_the_same_moment(
+async def test_rule_holds_under_concurrent_requests(
     stores: list[str], race: Callable[[Cast, str], Awaitable[bool]]
 ) -> None:
     broken = 0

@@ -1,4 +1,4 @@
-"""What is read for a peer is paid for before, is little where little is sent, and ends with it."""
+"""Reads for a peer are paid for first, are few if little is sent, and end with the peer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.trio
 
 
 class Reads:
-    """Counts what is read of the log, and may be stopped."""
+    """Counts reads of the log, and can be paused."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -44,8 +44,8 @@ class Reads:
 
 
 async def populate(server: Server, *, own: int = 0, friends: int, of: str = "Mallory") -> Chat:
-    """Give mallory notes of their own, and a private conversation with each of some friends, in
-    which one of the two said something."""
+    """Give mallory notes, and a private conversation with each of some friends, with one message in
+    each."""
     chat = Chat(server._services.store)
     names = [f"Friend{number}" for number in range(friends)]
     await chat.register(*names)
@@ -80,7 +80,7 @@ async def token(server: Server, nursery: trio.Nursery) -> str:
 async def test_notes_and_read_conversations_are_not_read_to_catch_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It was a query for each conversation, and a page for each few notes."""
+    """It used to be a query for each conversation, and a page for every few notes."""
     async with open_server(config()) as server, trio.open_nursery() as nursery:
         resume = Resume(token=await token(server, nursery))
         await populate(server, own=900, friends=30, of="friends")
@@ -93,12 +93,12 @@ async def test_notes_and_read_conversations_are_not_read_to_catch_up(
         await peer.expect(LoggedIn)
         await peer.expect(Pong)
         assert [m.text for m in peer.received if isinstance(m, Message)] == ["hi"]
-        assert reads.count == 2  # the notes, and of the friend who is not read
+        assert reads.count == 2  # the notes, and the conversation with the unread friend
         await peer.stream.aclose()
         nursery.cancel_scope.cancel()
 
 
-async def test_catching_up_of_what_is_not_sent_ends_with_the_connection(
+async def test_catch_up_without_entries_ends_with_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with open_server(config()) as server, trio.open_nursery() as nursery:
@@ -117,7 +117,7 @@ async def test_catching_up_of_what_is_not_sent_ends_with_the_connection(
         nursery.cancel_scope.cancel()
 
 
-async def test_catching_up_goes_on_as_it_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_catch_up_goes_on_as_it_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = config(request_budget=100, request_budget_per_second=0.01)
     async with open_server(limits) as server, trio.open_nursery() as nursery:
         resume = Resume(token=await token(server, nursery))
@@ -145,7 +145,7 @@ async def test_catching_up_goes_on_as_it_is_paid_for(monkeypatch: pytest.MonkeyP
 
 
 async def spent(count: int, ask: Any) -> float:
-    """Seconds of the processor, the least of some runs."""
+    """Return CPU seconds, the least of some runs."""
     least = 1e9
     for _ in range(count):
         began = process_time()
@@ -155,7 +155,7 @@ async def spent(count: int, ask: Any) -> float:
 
 
 async def test_reactions_of_many_people_cost_little_more_than_those_of_ten() -> None:
-    """It was each row, with its account: six times as much."""
+    """It used to read each row, with its account: six times as much."""
     async with open_server(config()) as server:
         chat = Chat(server._services.store)
         people = [f"P{number}" for number in range(90)]
@@ -175,7 +175,7 @@ async def test_reactions_of_many_people_cost_little_more_than_those_of_ten() -> 
         assert many < 3 * few
 
 
-async def test_counting_unread_notes_costs_the_same_however_many_there_are() -> None:
+async def test_cost_of_counting_unread_notes_is_constant() -> None:
     async with open_server(config()) as server:
         chat = Chat(server._services.store)
         await chat.register("Mei", "Bob")

@@ -1,5 +1,5 @@
-"""What is refused is not free, nor is what no budget knows: who sends much of it is slowed down, on
-all connections together, and gets each refusal."""
+"""Refused requests are not free, and neither are those without a budget of their own: who sends
+many is slowed down, over all connections together, and receives each refusal."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from gochat.server.budget import FRAME, REFUSAL
 pytestmark = pytest.mark.trio
 
 CONNECTIONS = 6
-#: Points that there are at once, and a second.
+#: Points available at once, and per second.
 BURST, RATE = 150, 50
-#: Seconds for which somebody floods a server.
+#: Seconds for which a client floods the server.
 FOR = 2.0
 
 UNKNOWN = frame(b'{"msg_type":"xyzzy","msg_data":"{}"}')
@@ -46,7 +46,7 @@ BRACKETS = "[" + ",".join(["[]"] * 15_000) + "]"
 
 
 def large(kind: str, **fields: object) -> bytes:
-    """A frame of 60 KB with a field that nobody knows, full of what is dear to skip."""
+    """Return a frame of 60 KB with an unknown field, full of data that is expensive to skip."""
     data = json.dumps({**fields, "a": "?"}).replace('"?"', BRACKETS)
     return frame(json.dumps({"msg_type": kind, "msg_data": data}).encode())
 
@@ -65,7 +65,7 @@ class Counts:
 
 
 async def devices(server: Server, nursery: trio.Nursery, name: str, number: int) -> list[Peer]:
-    """Log somebody in on so many connections."""
+    """Log a person in on several connections."""
     peers = [connection(server, nursery) for _ in range(number)]
     token = (await peers[0].log_in(name)).token
     for peer in peers[1:]:
@@ -91,7 +91,7 @@ async def devices(server: Server, nursery: trio.Nursery, name: str, number: int)
         "large send",
     ],
 )  # fmt: skip
-async def test_a_flood_gets_no_more_than_its_budget_pays_for(
+async def test_flood_gets_no_more_than_its_budget_pays_for(
     flood: bytes, points: float, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mock_clock.rate = 1.0
@@ -102,11 +102,12 @@ async def test_a_flood_gets_no_more_than_its_budget_pays_for(
     async with open_server(limits) as server, trio.open_nursery() as nursery:
         peers = await devices(server, nursery, "mallory", CONNECTIONS)
         counts = Counts(monkeypatch)
-        # From here on nothing needs a thread, and time passes as fast as the server can work.
+        # From here on nothing needs a thread, and time passes as fast as the server works.
         mock_clock.rate = 0.0
         mock_clock.autojump_threshold = 0.0
         allowed = (BURST + FOR * RATE) / points
-        # Each may have decoded what arrives together before it pauses, once, or one large frame.
+        # Before it pauses, each may decode the frames that arrive together, once, or one large
+        # frame.
         allowed += CONNECTIONS * (256 if len(flood) < 1000 else 1 + FOR)
         for peer in peers:
             await peer.stream.send_all(flood * (1 + int(1.5 * allowed / CONNECTIONS)))
@@ -116,7 +117,7 @@ async def test_a_flood_gets_no_more_than_its_budget_pays_for(
 
 
 async def over_budget(server: Server, nursery: trio.Nursery) -> Peer:
-    """Log somebody in, and have them use up their budget."""
+    """Log a person in, and use up their budget."""
     peer = connection(server, nursery)
     await peer.log_in("mei", "acks")
     with trio.fail_after(PATIENCE):
@@ -126,7 +127,7 @@ async def over_budget(server: Server, nursery: trio.Nursery) -> Peer:
                 return peer
 
 
-async def test_who_is_over_budget_gets_each_refusal_and_loses_nothing(
+async def test_client_over_budget_gets_each_refusal_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(session_module, "MAX_PAUSE", 0.01)
@@ -180,8 +181,8 @@ async def test_refusals_of_every_kind_and_retries_use_up_the_budget(
         nursery.cancel_scope.cancel()
 
 
-async def test_a_session_that_is_held_back_ends_with_its_connection(mock_clock: MockClock) -> None:
-    """Not when all that it has sent is refused."""
+async def test_delayed_session_ends_with_its_connection(mock_clock: MockClock) -> None:
+    """Not once everything that it has sent is refused."""
     mock_clock.rate = 1.0
     limits = config(request_budget=100, request_budget_per_second=1)
     async with open_server(limits) as server, trio.open_nursery() as nursery:

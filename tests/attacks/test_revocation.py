@@ -1,8 +1,8 @@
-"""A thief's loops beside a password change: with a stolen token, and with the old password.
+"""A thief's loops during a password change: with a stolen token, and with the old password.
 
-Whoever is answered that the password is changed must be rid of everybody who came in by the old
-one, at every node, also at one that is far from the store. A round takes seconds, and tries it
-from many connections; GOCHAT_TEST_ROUNDS makes more of them.
+Once the owner is answered that the password is changed, everyone who logged in with the old one
+must be gone, at every node, even one that is far from the store. A round takes seconds, and tries
+it from many connections; GOCHAT_TEST_ROUNDS makes more of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.trio
 ROUNDS: Final = int(os.environ.get("GOCHAT_TEST_ROUNDS", "1"))
 #: Connections of the thief at each node.
 LOOPS: Final = 4
-#: Seconds from the second node to the store, and back.
+#: Round trip in seconds from the second node to the store.
 FAR: Final = 0.02
 
 
@@ -68,18 +68,18 @@ async def _servers(request: pytest.FixtureRequest) -> AsyncIterator[Sequence[Run
 
 
 class Thief:
-    """Comes in by what it has stolen, again and again, and stays as long as it can."""
+    """Logs in with stolen credentials, again and again, and stays as long as it can."""
 
     def __init__(self, attempt: Request) -> None:
         self._attempt = attempt
-        self.is_over = False  # the owner has been answered that the password is changed
+        self.is_over = False  # the owner has received the reply to the change
         self.came_in = 0
         self.tokens: list[str] = []
-        #: What it could do after that.
+        #: What it managed to do after that.
         self.afterwards: list[object] = []
 
     async def loop(self, server: RunningServer) -> None:
-        """Come in until it is refused for good."""
+        """Log in until it is refused for good."""
         while True:
             async with server.connect() as peer:
                 is_late = self.is_over
@@ -113,12 +113,12 @@ class Thief:
 
 
 def password(number: int) -> str:
-    """The password after so many changes."""
+    """Return the password after this many changes."""
     return f"{PASSWORD} {number}" if number else PASSWORD
 
 
 async def change(peer: Peer, old: str, new: str) -> None:
-    """Change the password; the reply says that everybody else is gone."""
+    """Change the password; the reply says that all other sessions have ended."""
     reply = await peer.ask(ChangePassword(old=old, new=new), PasswordChanged)
     assert reply.others_ended
     peer.token = reply.token
@@ -139,7 +139,7 @@ async def robbed(
             thief.is_over = True
 
 
-async def test_nobody_survives_a_password_change_by_resuming_with_a_stolen_token(
+async def test_stolen_token_does_not_survive_a_password_change(
     servers: Sequence[RunningServer],
 ) -> None:
     async with servers[0].peer("mei") as mei:
@@ -150,7 +150,7 @@ async def test_nobody_survives_a_password_change_by_resuming_with_a_stolen_token
             assert thief.afterwards == []
 
 
-async def test_nobody_survives_a_password_change_by_logging_in_with_the_old_one(
+async def test_old_password_does_not_survive_a_password_change(
     servers: Sequence[RunningServer],
 ) -> None:
     async with servers[0].peer("mei") as mei:
@@ -165,10 +165,11 @@ async def test_nobody_survives_a_password_change_by_logging_in_with_the_old_one(
 
 
 @pytest.mark.parametrize("step", ["log_in", "issue_token", "resume"])
-async def test_a_password_change_is_seen_by_whoever_is_just_coming_in(
+async def test_password_change_is_seen_by_a_login_in_progress(
     servers: Sequence[RunningServer], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Between what is proved and joining the hub, by luck a loop's: here always, after `step`."""
+    """It happens between the check and joining the hub: by luck in a loop, here always, after
+    `step`."""
     original = getattr(Accounts, step)
     must_change = False
 

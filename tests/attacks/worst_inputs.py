@@ -1,11 +1,11 @@
-"""What costs a server most: for each request, inputs chosen by somebody who wants it to be slow.
+"""The most expensive inputs: for each request, inputs chosen to make the server slow.
 
-`python -m pytest tests/attacks` runs all attacks and holds that each has the right outcome;
+`python -m pytest tests/attacks` runs all attacks and checks that each has the right outcome;
 `python tests/attacks/measure.py` prints what they cost on this machine.
 
-Every member of the request union has an entry in :data:`VALID`: a request that is served. In each
-of its texts the strings of :data:`STRINGS` are put, as long as wanted, so a new field is attacked
-as soon as it exists. What is no text has worst inputs of its own, in :data:`OTHERS`.
+Every member of the request union has an entry in :data:`VALID`: a request that is served. Each of
+its texts is replaced by the strings of :data:`STRINGS`, at any length, so a new field is attacked
+as soon as it exists. Fields that are not texts have worst inputs of their own, in :data:`OTHERS`.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ from gochat.protocol.messages import (
     Who,
 )
 
-#: Who attacks, and what they have: a room of their own, and the password of all tests.
+#: The attacker's name, room and password (that of all tests).
 NAME: Final = "mallory"
 ROOM: Final = "#lair"
 WRONG: Final = "wrong horse"
 
-#: One of each, which is served, but for passwords: whoever has the right one is no guesser.
+#: One of each that is served, except for passwords: with the right one nobody is guessing.
 VALID: Final[Mapping[type, Any]] = {
     type(request): request
     for request in (
@@ -94,32 +94,32 @@ VALID: Final[Mapping[type, Any]] = {
         Pong(),
     )
 }
-#: Requests that come before the login.
+#: Requests sent before the login.
 ANONYMOUS: Final = (Register, Login, Resume)
-#: Requests after which a connection is not what it was before.
+#: Requests that change the state of the connection.
 ONCE: Final = (Resume, Logout)
 
 
 def _chain(*parts: str) -> Callable[[int], str]:
-    """The last of `parts` again and again after the others, so many characters in all."""
+    """Return `parts`, the last one repeated, to a length in characters."""
     *first, unit = parts
     start = "".join(first)
     return lambda length: (start + unit * (length // len(unit) + 1))[:length]
 
 
 def _different(first: int, last: int) -> Callable[[int], str]:
-    """Characters that are all different, as long as there are any."""
+    """Return distinct characters, as long as there are any."""
     return lambda length: "".join(chr(first + 7919 * n % (last - first)) for n in range(length))
 
 
-#: By what is bad about them: to a length in characters, a string.
+#: By what is bad about them: a function from a length in characters to a string.
 STRINGS: Final[Mapping[str, Callable[[int], str]]] = {
-    # Each of these is judged by the whole name; the dots by its first letter but them.
+    # Each of these is judged by the whole name; the dots by the first other letter.
     "katakana dots": lambda length: "・" * (length - 1) + "漢",
     "Arabic digits": _chain("ب", "٠"),
     "Persian digits": _chain("ب", "۰"),
     "joiners": _chain("a", "\u200d"),
-    # Out of the order in which normalising puts them.
+    # Not in the order in which normalising puts them.
     "marks": _chain("a", "\u0301\u0316"),
     "halfwidth marks": _chain("ｶ", "\uff9e\u0301"),
     "jamo": _chain("\u1112\u1161\u11ab"),
@@ -136,18 +136,18 @@ STRINGS: Final[Mapping[str, Callable[[int], str]]] = {
     "mentions with marks": _chain("@a" + "\u0301\u0316" * 38 + " "),
     "families": _chain("👩\u200d"),
 }
-#: For what a client gives a name of its own: nothing is done with these but to compare them.
+#: For ids chosen by the client, which are only compared.
 _IDS: Final = ("letters", "quotes")
 _SIGNS: Final = {"to": "@", "conv": "#", "room": "#"}
 
 
 def texts(kind: type) -> list[str]:
-    """The fields of a request that are texts."""
+    """Return the fields of a request that are texts."""
     return [field.name for field in structs.fields(kind) if _is_text(field.type)]
 
 
 def others(kind: type) -> list[str]:
-    """The fields of a request that hold more than one thing."""
+    """Return the fields of a request that hold several items."""
     return [f.name for f in structs.fields(kind) if "tuple" in str(f.type)]
 
 
@@ -158,14 +158,15 @@ def _is_text(annotation: Any) -> bool:
 
 
 def strings(field: str) -> tuple[str, ...]:
-    """The names of the strings that are bad for a field."""
+    """Return the names of the strings that are bad for a field."""
     return _IDS if field in ("request_id", "cid") else tuple(STRINGS)
 
 
 def with_text(kind: type, field: str, string: str, length: int) -> bytes | None:
-    """A frame with a request in which a field is one of the worst strings; None if it doesn't fit.
+    """Return a frame with a request in which a field is one of the worst strings; None if it
+    doesn't fit.
 
-    An address begins as it should, so that it is not refused for its first character.
+    An address begins correctly, so that it is not refused for its first character.
     """
     text = _SIGNS.get(field, "") + STRINGS[string](length)
     encoded = encode(structs.replace(VALID[kind], **{field: text}))
@@ -184,7 +185,7 @@ def _caps(request: Any, size: int) -> Any:
     return structs.replace(request, caps=tuple(f"{n:x}" for n in range(size)))
 
 
-#: What is bad about a request but for its texts: so many parts of it.
+#: What is bad about a request other than its texts: a function from a number of parts.
 OTHERS: Final[Mapping[tuple[type, str], Mapping[str, Callable[[Any, int], Any]]]] = {
     (Login, "caps"): {"different": _caps},
     (Resume, "caps"): {"different": _caps},
@@ -205,7 +206,7 @@ def _data(data: bytes) -> bytes:
     return b'{"msg_type":"ping","msg_data":"%s"}' % data
 
 
-#: Frames that no client of ours sends: to a size, about in bytes, a body.
+#: Frames that our clients never send: a function from a size, in bytes roughly, to a body.
 FRAMES: Final[Mapping[str, Callable[[int], bytes]]] = {
     "unknown type": lambda size: b'{"msg_type":"%s","msg_data":"{}"}' % (b"x" * size),
     "no JSON": lambda size: b"\x00" * size,
@@ -228,5 +229,5 @@ FRAMES: Final[Mapping[str, Callable[[int], bytes]]] = {
 }
 
 
-#: All that a client may send.
+#: Everything that a client may send.
 REQUESTS: Final[tuple[type, ...]] = get_args(Request)

@@ -1,4 +1,4 @@
-"""Payloads to bytes and back, and what the decoder does with bytes of any other kind."""
+"""Payloads to bytes and back, and how the decoder handles invalid bytes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ DIRECTIONS = [
 
 
 def values_of(type_: mi.Type) -> st.SearchStrategy[Any]:
-    """Any value of a type, within its bounds; so a new payload type is covered by itself."""
+    """Generate values of a type, within its bounds; so a new payload type is covered
+    automatically."""
     match type_:
         case mi.NoneType():
             return st.none()
@@ -93,14 +94,14 @@ def body_of(payload: Payload) -> bytes:
 
 
 def body(msg_type: str, msg_data: str) -> bytes:
-    """An envelope, made by another JSON implementation than the one that is tested."""
+    """Return an envelope made by another JSON implementation than the one under test."""
     return json.dumps({"msg_type": msg_type, "msg_data": msg_data}, ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize(("decode", "cls"), DIRECTIONS)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_what_is_encoded_decodes_to_the_same(
+def test_encoded_payload_decodes_to_the_same(
     decode: Decode, cls: type[Payload], data: st.DataObject
 ) -> None:
     payload = data.draw(ANY_PAYLOAD[cls])
@@ -110,7 +111,7 @@ def test_what_is_encoded_decodes_to_the_same(
 @pytest.mark.parametrize(("decode", "cls"), DIRECTIONS)
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_another_json_implementation_reads_and_writes_the_same(
+def test_codec_agrees_with_another_json_implementation(
     decode: Decode, cls: type[Payload], data: st.DataObject
 ) -> None:
     payload = data.draw(ANY_PAYLOAD[cls])
@@ -124,17 +125,17 @@ def test_another_json_implementation_reads_and_writes_the_same(
 # -- what is sent -------------------------------------------------------------------------------
 
 
-def test_a_field_that_has_its_default_is_not_sent() -> None:
+def test_field_with_its_default_is_not_sent() -> None:
     assert b"reply_to" not in encode(Send(to="#lobby", text="hi"))
     assert b"more" not in encode(People(people=(), total=0))
 
 
-def test_a_text_that_utf8_can_not_carry_is_refused_when_it_is_encoded() -> None:
+def test_encoding_refuses_text_that_utf8_cannot_carry() -> None:
     with pytest.raises(MalformedMessage):
         encode(Send(to="#lobby", text="half a pair: \ud83d"))
 
 
-def test_the_longest_message_of_the_worst_characters_fits_a_frame() -> None:
+def test_longest_message_of_the_worst_characters_fits_a_frame() -> None:
     # A control character is escaped at both levels: no character takes more.
     longest = Message(to="#" + "室" * 32, epoch="e" * 40, seq=2**53 - 1, ts=2**53 - 1,
                       from_="名" * 32, text="\x01" * 4000, ref=2**53 - 1, cid="\x01" * 64,
@@ -157,22 +158,22 @@ def test_the_longest_message_of_the_worst_characters_fits_a_frame() -> None:
     ],
     ids=["space", "order", "escapes", "new in envelope", "new in payload", "the last one counts"],
 )
-def test_json_that_is_written_in_another_way_is_accepted(text: bytes) -> None:
+def test_json_in_another_style_is_accepted(text: bytes) -> None:
     assert decode_request(text) == Ping()
 
 
-def test_a_surrogate_pair_is_one_character_at_both_levels() -> None:
+def test_surrogate_pair_is_one_character_at_both_levels() -> None:
     outer = body("send", '{"to":"#lobby","text":"😀"}').replace("😀".encode(), rb"\ud83d\ude00")
     inner = body("send", r'{"to":"#lobby","text":"\ud83d\ude00"}')
     assert decode_request(outer) == decode_request(inner) == Send(to="#lobby", text="😀")
 
 
-def test_any_character_that_utf8_can_carry_arrives_as_it_was_sent() -> None:
+def test_any_utf8_character_arrives_unchanged() -> None:
     text = '\x00\x1b]52;c;?\x07\x7f\x9b\u202e\u2066\ufeff\ufffe\U0010ffff"\\/[]{}'
     assert decode_request(body_of(Send(to="#lobby", text=text))) == Send(to="#lobby", text=text)
 
 
-def test_a_page_rich_in_reactions_is_accepted() -> None:
+def test_page_with_many_reactions_is_accepted() -> None:
     entry = Message(
         to="#a", epoch="e", seq=1, ts=1, from_="a",
         reactions=tuple(Reaction(emoji=chr(0x1F600 + n), count=1, names=("a",)) for n in range(20)),
@@ -207,7 +208,7 @@ def test_a_page_rich_in_reactions_is_accepted() -> None:
         '{"conv":"#lobby","seq":1,"request_id":"%s"}' % ("x" * 65),
     ],
 )
-def test_a_field_that_is_missing_of_another_type_or_out_of_bounds_is_refused(msg_data: str) -> None:
+def test_missing_mistyped_or_out_of_bounds_field_is_refused(msg_data: str) -> None:
     with pytest.raises(MalformedMessage, match="msg_data of 'mark_read' is not valid"):
         decode_request(body("mark_read", msg_data))
 
@@ -225,16 +226,14 @@ def test_a_field_that_is_missing_of_another_type_or_out_of_bounds_is_refused(msg
         ("bye", '{"reason":"internal","retry_after":NaN}'),
     ],
 )
-def test_a_client_is_not_handed_numbers_out_of_bounds(msg_type: str, msg_data: str) -> None:
+def test_client_refuses_numbers_out_of_bounds(msg_type: str, msg_data: str) -> None:
     with pytest.raises(MalformedMessage):
         decode_server_message(body(msg_type, msg_data))
 
 
 @pytest.mark.parametrize("msg_type", ["nope", "", "Ping", "ping ", "x" * 10_000, "ping\0", "你好"])
 @pytest.mark.parametrize("decode", DECODERS)
-def test_a_type_that_is_not_known_is_told_apart_from_what_is_malformed(
-    decode: Decode, msg_type: str
-) -> None:
+def test_unknown_type_is_distinguished_from_malformed(decode: Decode, msg_type: str) -> None:
     with pytest.raises(UnknownMessageType) as caught:
         decode(body(msg_type, '{"request_id":"7"}'))
     assert caught.value.code is ErrorCode.UNKNOWN_TYPE
@@ -243,31 +242,31 @@ def test_a_type_that_is_not_known_is_told_apart_from_what_is_malformed(
     assert len(str(caught.value)) < 300
 
 
-def test_a_type_of_the_other_direction_is_not_known() -> None:
+def test_type_of_the_other_direction_is_unknown() -> None:
     with pytest.raises(UnknownMessageType):
         decode_request(body_of(LoggedOut()))
     with pytest.raises(UnknownMessageType):
         decode_server_message(body_of(Logout()))
 
 
-def test_the_text_of_an_error_is_printable_whatever_the_type_was_called() -> None:
+def test_error_text_is_printable_for_any_type_name() -> None:
     with pytest.raises(UnknownMessageType) as caught:
         decode_request(body("\x1b[2J\u202e", "{}"))
     assert str(caught.value).isprintable()
 
 
-# -- whose request it was -----------------------------------------------------------------------
+# -- the request id -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cls", REQUESTS)
-def test_a_malformed_request_that_can_be_answered_tells_its_request_id(cls: type[Payload]) -> None:
+def test_error_of_a_malformed_request_has_its_request_id(cls: type[Payload]) -> None:
     info = mi.type_info(cls)
     assert isinstance(info, mi.StructType)
     wrong: dict[str, object] = {field.encode_name: {} for field in info.fields} | {
         "request_id": "7"
     }
     if len(wrong) == 1:
-        return  # of a type without other fields, a request with an id is well-formed
+        return  # without other fields, a request with an id is well-formed
     with pytest.raises(MalformedMessage) as caught:
         decode_request(body(cls.msg_type, json.dumps(wrong)))
     assert caught.value.request_id == "7"
@@ -277,7 +276,7 @@ def test_a_malformed_request_that_can_be_answered_tells_its_request_id(cls: type
     "msg_data",
     ['{"request_id":7}', '{"request_id":"7"', '["7"]', '"7"', "{}", '{"request_id":"\\ud800"}'],
 )
-def test_where_no_request_id_can_be_read_there_is_none(msg_data: str) -> None:
+def test_error_without_a_readable_request_id_has_none(msg_data: str) -> None:
     with pytest.raises(MalformedMessage) as caught:
         decode_request(body("send", msg_data))
     assert caught.value.request_id is None
@@ -309,7 +308,7 @@ JSON_VALUES = st.recursive(
 @example(value=["[" * 99, '"[' * 20, "\\" * 7], wrappings="", outside=True)
 @example(value=0, wrappings="[" * (MAX_DEPTH - 1), outside=False)
 @example(value=0, wrappings="[" * MAX_DEPTH, outside=False)
-def test_json_is_refused_exactly_when_it_is_nested_too_deep(
+def test_json_is_refused_exactly_if_nested_too_deep(
     value: object, wrappings: str, outside: bool
 ) -> None:
     for kind in wrappings:

@@ -1,6 +1,6 @@
-"""``docs/reference/protocol.md`` says what the code does: nothing is missing, nothing made up.
+"""``docs/reference/protocol.md`` matches the code: nothing is missing, and nothing is invented.
 
-Run as a program, this file prints the exchange that the page shows, made from the code.
+Run as a program, this file prints the exchange that the page shows, generated from the code.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SECTIONS = {"Requests": REQUESTS, "Replies": REPLIES, "Events": EVENTS}
 
 
 def section(title: str, text: str | None = None) -> str:
-    """The text under a heading, with the headings below it."""
+    """Return the text under a heading, including its subheadings."""
     text = PAGE.read_text(encoding="utf-8") if text is None else text
     start = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
     assert start is not None, f"there is no heading {title!r}"
@@ -53,7 +53,7 @@ def headings(text: str) -> list[str]:
 
 
 def rows(text: str, first: str) -> list[tuple[str, ...]]:
-    """The rows of the table in `text` whose first column is headed `first`."""
+    """Return the rows of the table in `text` whose first column has the heading `first`."""
     lines = iter(text.splitlines())
     for line in lines:
         if line.startswith(f"| {first} |"):
@@ -77,7 +77,7 @@ def first_column(text: str, first: str) -> list[str]:
 
 
 def type_name(type_: mi.Type) -> str:
-    """A type as the page's section "Values" names it."""
+    """Return a type's name as the page's section "Values" has it."""
     match type_:
         case mi.UnionType(types=[inner, mi.NoneType()] | [mi.NoneType(), inner]):
             return f"{type_name(inner)}, or null"
@@ -131,7 +131,7 @@ def own_field_rows(cls: type[m.Payload]) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_every_type_has_its_section_and_every_section_its_type(title: str) -> None:
+def test_types_and_sections_correspond(title: str) -> None:
     assert headings(section(title)) == [f"`{cls.msg_type}`" for cls in SECTIONS[title]]
 
 
@@ -143,7 +143,7 @@ def test_every_type_has_its_section_and_every_section_its_type(title: str) -> No
         for cls in types
     ],
 )
-def test_every_field_is_described_with_its_type_bounds_and_default(
+def test_fields_are_described_with_type_bounds_and_default(
     title: str, cls: type[m.Payload]
 ) -> None:
     text = section(f"`{cls.msg_type}`", section(title))
@@ -155,7 +155,7 @@ def test_every_field_is_described_with_its_type_bounds_and_default(
 
 
 @pytest.mark.parametrize(("title", "cls"), [("Requests", m.Logout), ("Replies", m.Ok)])
-def test_the_request_id_is_described_once_for_all(title: str, cls: type[m.Payload]) -> None:
+def test_request_id_is_described_once(title: str, cls: type[m.Payload]) -> None:
     introduction = section(title).partition("\n### ")[0]
     assert [row[:3] for row in rows(introduction, "field")] == field_rows(cls)
 
@@ -168,13 +168,13 @@ def test_every_part_is_described() -> None:
         assert all(meaning for *_, meaning in table)
 
 
-def test_the_parts_are_all_there_are() -> None:
+def test_list_of_parts_is_complete() -> None:
     fields = re.compile(r"^\| `\w+` \| (?:list of )?([A-Z]\w+) \|", re.MULTILINE)
     named = set(fields.findall(PAGE.read_text(encoding="utf-8")))
     assert named == {cls.__name__ for cls in PARTS} | {"Message"}
 
 
-# -- who may say what, and what comes back ------------------------------------------------------
+# -- who may send what, and the replies ---------------------------------------------------------
 
 
 def test_every_request_is_in_the_table_of_states() -> None:
@@ -183,7 +183,7 @@ def test_every_request_is_in_the_table_of_states() -> None:
     assert {cell for row in table for cell in row[1:3]} == {"yes", "no"}
 
 
-def test_only_who_one_is_and_signs_of_life_are_for_the_anonymous() -> None:
+def test_only_identity_and_ping_need_no_login() -> None:
     table = rows(section("States"), "request")
     anonymous = {row[0].strip("`") for row in table if row[1] == "yes"}
     only_anonymous = {row[0].strip("`") for row in table if row[2] == "no"}
@@ -192,7 +192,7 @@ def test_only_who_one_is_and_signs_of_life_are_for_the_anonymous() -> None:
 
 
 @pytest.mark.parametrize("cls", REQUESTS)
-def test_the_reply_is_the_one_that_the_code_names(cls: type[m.Payload]) -> None:
+def test_reply_is_the_one_named_in_the_code(cls: type[m.Payload]) -> None:
     (row,) = (row for row in rows(section("States"), "request") if row[0] == f"`{cls.msg_type}`")
     named = set(re.findall(r"(?i:answered by)\s+`(\w+)`", cls.__doc__ or ""))
     replies = {reply.__name__: reply.msg_type for reply in REPLIES}
@@ -204,7 +204,7 @@ def test_the_reply_is_the_one_that_the_code_names(cls: type[m.Payload]) -> None:
 
 
 @pytest.mark.parametrize("cls", REQUESTS)
-def test_the_errors_of_a_request_are_codes(cls: type[m.Payload]) -> None:
+def test_errors_of_a_request_are_codes(cls: type[m.Payload]) -> None:
     text = section(f"`{cls.msg_type}`", section("Requests")).replace("\n", " ")
     listed = re.search(r"Errors: (.+?)\.(?: |$)", text)
     assert listed is not None
@@ -226,7 +226,7 @@ def test_the_errors_of_a_request_are_codes(cls: type[m.Payload]) -> None:
         ("Entries", "kind", KINDS),
     ],
 )
-def test_every_name_is_described_and_no_other(
+def test_exactly_the_existing_names_are_described(
     title: str, first: str, known: tuple[str, ...]
 ) -> None:
     assert first_column(section(title), first) == list(known)
@@ -234,7 +234,7 @@ def test_every_name_is_described_and_no_other(
         assert row[1]
 
 
-def test_every_name_that_the_page_mentions_is_known() -> None:
+def test_names_mentioned_on_the_page_exist() -> None:
     fields = {
         row[0].strip("`")
         for cls in (*REQUESTS, *REPLIES, *EVENTS, *PARTS)
@@ -257,7 +257,7 @@ def test_every_name_that_the_page_mentions_is_known() -> None:
 
 # -- limits -------------------------------------------------------------------------------------
 
-#: What no configuration changes, and where the code has it.
+#: The fixed limits, and where they are in the code.
 FIXED = {
     "depth of JSON": codec.MAX_DEPTH,
     "characters of a name": names.MAX_NAME,
@@ -267,7 +267,7 @@ FIXED = {
 }
 
 
-def test_the_limits_are_those_of_a_server_that_nobody_has_configured() -> None:
+def test_limits_are_the_defaults() -> None:
     defaults = ConfiguredLimits()
     fixed = {}
     for limit, value, key in rows(section("Limits of a server"), "limit"):
@@ -278,7 +278,7 @@ def test_the_limits_are_those_of_a_server_that_nobody_has_configured() -> None:
     assert fixed == FIXED
 
 
-def test_limits_that_the_text_repeats_agree() -> None:
+def test_limits_repeated_in_the_text_agree() -> None:
     assert rooms.MAX_TOPIC == handlers.MAX_AWAY == 200
     assert (passwords.MIN_PASSWORD, passwords.MAX_PASSWORD) == (8, 128)
     assert ConfiguredLimits().frame_bytes == MAX_FRAME_SIZE == 65536
@@ -292,7 +292,7 @@ EPOCH = "9f1c2b7a64d05e83"
 TS = 1_790_000_000_000
 LIMITS = m.Limits(frame_bytes=65536, text_chars=4000, burst=10, per_second=5.0, history_page=200)
 
-#: All that passes on mei's connection, in order; the client is `C`, the server `S`.
+#: All frames on mei's connection, in order; the client is `C`, the server `S`.
 EXCHANGE: list[tuple[Side, m.Payload]] = [
     ("C", m.Register(name="mei", password="a pot of green tea")),
     ("S", m.Registered(name="mei")),
@@ -351,7 +351,7 @@ EXCHANGE: list[tuple[Side, m.Payload]] = [
 
 
 def in_words() -> str:
-    """The exchange as the page lists it: number, side, msg_type, msg_data."""
+    """Return the exchange as the page lists it: number, side, msg_type, msg_data."""
     return "\n".join(
         f"{number:2} {side}  {payload.msg_type:<10}  {msgspec.json.encode(payload).decode()}"
         for number, (side, payload) in enumerate(EXCHANGE, 1)
@@ -359,7 +359,7 @@ def in_words() -> str:
 
 
 def in_hex(frame: bytes) -> str:
-    """A frame as the page shows it: sixteen bytes a line, with what of them is ASCII."""
+    """Return a frame as the page shows it: sixteen bytes per line, with their ASCII characters."""
     lines = []
     for start in range(0, len(frame), 16):
         line = frame[start : start + 16]
@@ -369,7 +369,7 @@ def in_hex(frame: bytes) -> str:
 
 
 def exchange() -> str:
-    """The part of the page below "A whole exchange" that is made from the code."""
+    """Return the part of the page below "A whole exchange" that is generated from the code."""
     parts = [f"```text\n{in_words()}\n```\n"]
     for number, (side, payload) in enumerate(EXCHANGE, 1):
         title = f"Frame {number}, {'client' if side == 'C' else 'server'}: `{payload.msg_type}`"
@@ -378,14 +378,14 @@ def exchange() -> str:
 
 
 def bytes_on_the_page(text: str) -> list[bytes]:
-    """The bytes of each hex block, by the columns of digits alone."""
+    """Return the bytes of each hex block, from the columns of digits alone."""
     return [
         bytes.fromhex("".join(line[6:53] for line in block.splitlines()))
         for block in re.findall(r"^```hex\n(.*?)^```", text, re.S | re.M)
     ]
 
 
-def test_the_bytes_on_the_page_decode_to_the_exchange() -> None:
+def test_bytes_on_the_page_decode_to_the_exchange() -> None:
     frames = bytes_on_the_page(section("A whole exchange"))
     assert len(frames) == len(EXCHANGE)
     for frame, (side, payload) in zip(frames, EXCHANGE, strict=True):
@@ -398,7 +398,7 @@ def test_the_bytes_on_the_page_decode_to_the_exchange() -> None:
         assert decode(body) == payload
 
 
-def test_another_json_implementation_reads_the_bytes_on_the_page() -> None:
+def test_another_json_implementation_decodes_the_bytes_on_the_page() -> None:
     for frame, (_, payload) in zip(
         bytes_on_the_page(section("A whole exchange")), EXCHANGE, strict=True
     ):
@@ -408,17 +408,17 @@ def test_another_json_implementation_reads_the_bytes_on_the_page() -> None:
         assert json.loads(envelope["msg_data"]) == json.loads(msgspec.json.encode(payload))
 
 
-def test_the_page_shows_the_exchange_as_the_code_makes_it() -> None:
+def test_page_shows_the_exchange_as_generated() -> None:
     assert section("A whole exchange").endswith("\n" + exchange())
 
 
-def test_the_exchange_shows_the_six_functions() -> None:
+def test_exchange_shows_the_six_functions() -> None:
     sent = [payload for side, payload in EXCHANGE if side == "C"]
     assert {type(payload) for payload in sent} == {m.Register, m.Login, m.Who, m.Send, m.Logout}
     assert {payload.to[0] for payload in sent if isinstance(payload, m.Send)} == {"#", "@"}
 
 
-def test_the_example_of_the_envelope_is_a_valid_request() -> None:
+def test_example_of_the_envelope_is_a_valid_request() -> None:
     (example,) = re.findall(r"^```json\n(.*?)^```", section("The envelope"), re.S | re.M)
     assert codec.decode_request(example.encode()) == m.Send(to="#lobby", text="hello")
 

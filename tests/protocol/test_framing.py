@@ -1,4 +1,4 @@
-"""Frames out of a stream of bytes, however it is cut."""
+"""Frames from a stream of bytes, however it is split."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def header(size: int) -> bytes:
 
 
 class Memory:
-    """What was allocated since the block began, in bytes."""
+    """The bytes allocated since the block began."""
 
     now = 0
     peak = 0
@@ -55,24 +55,24 @@ def measured() -> Iterator[Memory]:
         tracemalloc.stop()
 
 
-def test_a_frame_is_its_length_in_four_bytes_big_endian_and_the_body() -> None:
+def test_frame_is_a_big_endian_length_and_the_body() -> None:
     assert frame(b"\xe4\xbd\xa0") == b"\x00\x00\x00\x03\xe4\xbd\xa0"
     assert frame(b"x" * 258)[:HEADER_SIZE] == b"\x00\x00\x01\x02"
 
 
-# -- cuts ---------------------------------------------------------------------------------------
+# -- splits -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("offset", range(len(STREAM) + 1))
-def test_a_stream_cut_in_two_anywhere_gives_the_same_frames(offset: int) -> None:
+def test_stream_split_in_two_anywhere_gives_the_same_frames(offset: int) -> None:
     assert decode_in([STREAM[:offset], STREAM[offset:]]) == BODIES
 
 
-def test_a_stream_that_comes_byte_by_byte_gives_the_same_frames() -> None:
+def test_stream_split_into_bytes_gives_the_same_frames() -> None:
     assert decode_in(STREAM[i : i + 1] for i in range(len(STREAM))) == BODIES
 
 
-def test_many_frames_in_one_segment_come_out_one_after_the_other() -> None:
+def test_frames_of_one_segment_come_out_in_order() -> None:
     bodies = [b"%d" % number for number in range(10_000)]
     assert decode_in([b"".join(map(frame, bodies))]) == bodies
 
@@ -82,7 +82,9 @@ def test_many_frames_in_one_segment_come_out_one_after_the_other() -> None:
     bodies=st.lists(st.binary(min_size=1, max_size=60), max_size=8),
     cuts=st.lists(st.integers(min_value=0, max_value=600), max_size=12),
 )
-def test_any_cuts_of_any_frames_give_the_same_frames(bodies: list[bytes], cuts: list[int]) -> None:
+def test_any_split_of_any_frames_gives_the_same_frames(
+    bodies: list[bytes], cuts: list[int]
+) -> None:
     stream = b"".join(map(frame, bodies))
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     assert decode_in(stream[start:end] for start, end in pairwise(edges)) == bodies
@@ -96,14 +98,14 @@ def test_frames_may_be_left_in_the_decoder_while_more_arrives() -> None:
     assert take_all(decoder) == [b"two", b"three", b"four"]
 
 
-def test_an_empty_read_changes_nothing() -> None:
+def test_empty_read_changes_nothing() -> None:
     assert decode_in([b"", STREAM[:7], b"", STREAM[7:], b""]) == BODIES
 
 
 # -- bounds -------------------------------------------------------------------------------------
 
 
-def test_a_frame_of_one_byte_and_one_of_the_limit_are_accepted() -> None:
+def test_frames_of_one_byte_and_of_the_limit_are_accepted() -> None:
     largest = b"x" * MAX_FRAME_SIZE
     assert decode_in([frame(b"x") + frame(largest)]) == [b"x", largest]
 
@@ -117,9 +119,7 @@ def test_a_frame_of_one_byte_and_one_of_the_limit_are_accepted() -> None:
         (2**32 - 1, ErrorCode.FRAME_TOO_LARGE),
     ],
 )
-def test_a_length_out_of_bounds_is_refused_before_anything_is_allocated(
-    size: int, code: ErrorCode
-) -> None:
+def test_length_out_of_bounds_is_refused_before_allocation(size: int, code: ErrorCode) -> None:
     decoder = FrameDecoder()
     with measured() as memory:
         decoder.receive_data(header(size))
@@ -129,7 +129,7 @@ def test_a_length_out_of_bounds_is_refused_before_anything_is_allocated(
     assert memory.peak < 16 * 1024
 
 
-def test_the_limit_is_the_decoders_own() -> None:
+def test_limit_belongs_to_the_decoder() -> None:
     assert decode_in([frame(b"12345678")], FrameDecoder(max_frame_size=8)) == [b"12345678"]
     with pytest.raises(FrameError):
         decode_in([frame(b"123456789")], FrameDecoder(max_frame_size=8))
@@ -155,7 +155,7 @@ def test_after_a_bad_length_every_call_raises_the_same_error() -> None:
     assert second.value is first.value
 
 
-def test_the_text_of_the_error_says_what_is_wrong() -> None:
+def test_error_text_says_what_is_wrong() -> None:
     with pytest.raises(FrameError, match="a frame can't be empty"):
         decode_in([header(0)])
     with pytest.raises(FrameError, match="9 bytes is over the limit of 8 bytes"):
@@ -164,7 +164,7 @@ def test_the_text_of_the_error_says_what_is_wrong() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(parts=st.lists(st.binary(max_size=40), max_size=10))
-def test_any_bytes_give_frames_or_a_frame_error_and_nothing_else(parts: list[bytes]) -> None:
+def test_any_bytes_give_frames_or_a_frame_error(parts: list[bytes]) -> None:
     decoder = FrameDecoder(max_frame_size=64)
     try:
         for body in decode_in(parts, decoder):
@@ -176,7 +176,7 @@ def test_any_bytes_give_frames_or_a_frame_error_and_nothing_else(parts: list[byt
 # -- in the middle of a frame -------------------------------------------------------------------
 
 
-def test_is_mid_frame_from_a_frames_first_byte_to_its_last() -> None:
+def test_is_mid_frame_from_the_first_byte_to_the_last() -> None:
     decoder = FrameDecoder()
     assert not decoder.is_mid_frame
     whole = frame(b"hello")
@@ -189,14 +189,14 @@ def test_is_mid_frame_from_a_frames_first_byte_to_its_last() -> None:
     assert not decoder.is_mid_frame
 
 
-def test_is_mid_frame_when_a_whole_frame_is_followed_by_a_part_of_the_next() -> None:
+def test_is_mid_frame_after_a_frame_and_part_of_the_next() -> None:
     decoder = FrameDecoder()
     decoder.receive_data(frame(b"whole") + b"\x00")
     assert take_all(decoder) == [b"whole"]
     assert decoder.is_mid_frame
 
 
-def test_a_broken_stream_is_in_the_middle_of_nothing() -> None:
+def test_broken_stream_is_not_mid_frame() -> None:
     decoder = FrameDecoder()
     with pytest.raises(FrameError):
         decode_in([header(0) + b"rest"], decoder)
@@ -206,7 +206,7 @@ def test_a_broken_stream_is_in_the_middle_of_nothing() -> None:
 # -- memory -------------------------------------------------------------------------------------
 
 
-def test_an_idle_connection_keeps_no_buffer() -> None:
+def test_idle_connection_keeps_no_buffer() -> None:
     segment = frame(b"x" * MAX_FRAME_SIZE) * 4
     decoder = FrameDecoder()
     with measured() as memory:
@@ -217,7 +217,7 @@ def test_an_idle_connection_keeps_no_buffer() -> None:
     assert memory.now < 1024
 
 
-def test_a_partial_frame_holds_no_more_than_itself_and_the_read_that_brought_it() -> None:
+def test_partial_frame_holds_no_more_than_itself_and_one_read() -> None:
     decoder = FrameDecoder()
     read = 64 * 1024
     stream = frame(b"x" * MAX_FRAME_SIZE) * 20
@@ -226,12 +226,12 @@ def test_a_partial_frame_holds_no_more_than_itself_and_the_read_that_brought_it(
             decoder.receive_data(stream[start : start + read])
             while decoder.next_frame() is not None:
                 pass
-    # The buffer grows by an eighth more than it needs, and is copied as it grows.
+    # The buffer grows by an eighth more than it needs, and is copied when it grows.
     assert memory.now < (MAX_FRAME_SIZE + read) * 1.5
     assert memory.peak < (MAX_FRAME_SIZE + read) * 3
 
 
-def test_a_length_alone_reserves_nothing_for_the_body() -> None:
+def test_length_alone_allocates_nothing_for_the_body() -> None:
     decoder = FrameDecoder()
     with measured() as memory:
         decoder.receive_data(header(MAX_FRAME_SIZE))
@@ -239,7 +239,7 @@ def test_a_length_alone_reserves_nothing_for_the_body() -> None:
     assert memory.peak < 4096
 
 
-def test_nothing_is_kept_of_what_arrives_after_a_bad_length() -> None:
+def test_data_after_a_bad_length_is_discarded() -> None:
     decoder = FrameDecoder()
     chunk = b"x" * 65536
     with measured() as memory:

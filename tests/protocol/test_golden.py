@@ -1,4 +1,4 @@
-"""The exact bytes of one payload of each type: what is on the wire changes only knowingly."""
+"""The exact bytes of one payload of each type, so that the wire format only changes on purpose."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ENTRY_DATA = (
     '"reactions":[{"emoji":"👍","count":1,"names":["bob"],"me":true}]}'
 )
 
-#: One payload of each type, with what its `msg_data` is.
+#: One payload of each type, with its `msg_data`.
 GOLDEN: list[tuple[m.Payload, str]] = [
     (
         m.Register(name="mei", password="correct horse", invite="i"),

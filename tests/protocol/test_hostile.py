@@ -1,4 +1,4 @@
-"""Bytes that no honest peer sends: each is refused, by the right error, in time."""
+"""Bytes that no honest peer sends: each is refused, with the right error, in time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
 
-#: Not a message, whatever side decodes it.
+#: Not a message, whichever side decodes it.
 HOSTILE: dict[str, bytes] = {
     "nothing": b"",
     "space": b" ",
@@ -102,7 +102,7 @@ HOSTILE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("decode", DECODERS)
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_what_is_no_message_is_refused(decode: Decode, text: bytes) -> None:
+def test_invalid_message_is_refused(decode: Decode, text: bytes) -> None:
     with pytest.raises(MalformedMessage) as caught:
         decode(text)
     assert caught.value.code is ErrorCode.MALFORMED
@@ -148,7 +148,7 @@ OBJECTS = st.recursive(
 
 @settings(max_examples=500, deadline=None)
 @given(tag=TAGS, data=OBJECTS)
-def test_any_json_in_an_envelope_decodes_or_raises_a_protocol_error(tag: str, data: Any) -> None:
+def test_any_json_in_an_envelope_decodes_or_raises_protocol_error(tag: str, data: Any) -> None:
     # json.dumps writes NaN and lone surrogates, too.
     decodes_or_is_refused(json.dumps({"msg_type": tag, "msg_data": json.dumps(data)}).encode())
 
@@ -185,7 +185,7 @@ def mutate(text: bytes, chance: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_mutations_of_valid_frames_decode_or_raise_a_protocol_error(seed: int) -> None:
+def test_mutated_frames_decode_or_raise_protocol_error(seed: int) -> None:
     chance = random.Random(seed)
     for text in VALID:
         for _ in range(50):
@@ -194,7 +194,7 @@ def test_mutations_of_valid_frames_decode_or_raise_a_protocol_error(seed: int) -
 
 # -- time ---------------------------------------------------------------------------------------
 
-#: Each is repeated to a megabyte and decoded as it is, inside `msg_data`, and inside a field.
+#: Each is repeated to a megabyte and decoded alone, inside `msg_data`, and inside a field.
 REPEATED = (
     '"', "\\", '\\"', '"\\', "[", "]", "{", "}", "[]", "{}", "[1]", "[ ]", '"[', '["', '"a"[]',
     '[""],', '{"a":', '{"a":1},', "[" * 16 + "]" * 16, "[}", "1", "0.", "1e", "-", " ", "a", "你",
@@ -214,7 +214,7 @@ def decode_within_bound(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("part", REPEATED)
-def test_a_megabyte_of_anything_takes_time_in_proportion(part: str) -> None:
+def test_decoding_a_megabyte_takes_linear_time(part: str) -> None:
     much = part * (MEGABYTE // len(part.encode()))
     decode_within_bound(much.encode())
     decode_within_bound(b'{"msg_type":"send","msg_data":"{}","new":' + much.encode() + b"}")
@@ -226,6 +226,6 @@ def test_a_megabyte_of_anything_takes_time_in_proportion(part: str) -> None:
 
 
 @pytest.mark.parametrize("levels", [1, 2])
-def test_a_megabyte_of_keys_takes_time_in_proportion(levels: int) -> None:
+def test_decoding_a_megabyte_of_keys_takes_linear_time(levels: int) -> None:
     many = json.dumps({f"key{number}": number for number in range(50_000)})
     decode_within_bound(body("send", many) if levels == 2 else many.encode())

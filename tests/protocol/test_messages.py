@@ -1,4 +1,4 @@
-"""The payload types: each has its place, and its bounds."""
+"""The payload types: their unions, and the bounds of their fields."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVENTS: tuple[type[Payload], ...] = get_args(Event)
 SERVER_MESSAGES: tuple[type[Payload], ...] = get_args(ServerMessage)
 BOTH_WAYS: set[type[Payload]] = {Ping, Pong}
 
-#: Texts whose bound is a rule of the chat with an error code of its own; the frame bounds them.
+#: Texts that a rule of the chat bounds, with an error code of its own; the frame bounds them.
 BOUND_BY_RULES = {"text", "password", "old", "new"}
 
 
@@ -39,7 +39,7 @@ def payload_types(base: type[Payload] = Payload) -> Iterator[type[Payload]]:
 
 
 def leaves(type_: mi.Type) -> Iterator[mi.Type]:
-    """The types that `type_` is made of, down to those that are made of no other."""
+    """Return the types that `type_` consists of, down to those without parts."""
     match type_:
         case mi.UnionType(types=types):
             for part in types:
@@ -71,24 +71,24 @@ def test_no_two_types_share_a_msg_type() -> None:
     assert len(tags) == len(set(tags))
 
 
-def test_every_payload_type_is_in_exactly_one_union_but_ping_and_pong() -> None:
+def test_payload_types_are_in_one_union_except_ping_and_pong() -> None:
     for cls in payload_types():
         places = [union for union in (REQUESTS, REPLIES, EVENTS) if cls in union]
         assert len(places) == (2 if cls in BOTH_WAYS else 1), cls
 
 
-def test_a_union_lists_a_type_once() -> None:
+def test_union_lists_a_type_once() -> None:
     for union in (REQUESTS, REPLIES, EVENTS):
         assert len(union) == len(set(union))
 
 
-def test_either_side_may_ping_and_either_may_answer() -> None:
+def test_both_sides_may_ping_and_answer() -> None:
     assert set(REQUESTS) >= BOTH_WAYS
     assert Ping in EVENTS
     assert Pong in REPLIES
 
 
-def test_a_client_may_receive_replies_and_events_and_no_requests() -> None:
+def test_client_receives_only_replies_and_events() -> None:
     assert set(SERVER_MESSAGES) == set(REPLIES) | set(EVENTS)
     assert set(SERVER_MESSAGES) & set(REQUESTS) == BOTH_WAYS
 
@@ -104,7 +104,7 @@ def test_every_request_and_reply_may_carry_a_request_id(cls: type[Payload]) -> N
 
 
 @pytest.mark.parametrize("cls", [cls for cls in EVENTS if cls is not Ping])
-def test_no_event_has_a_request_id_for_it_answers_nothing(cls: type[Payload]) -> None:
+def test_events_have_no_request_id(cls: type[Payload]) -> None:
     assert "request_id" not in field_names(cls)
 
 
@@ -117,7 +117,7 @@ def test_every_text_of_a_request_is_bounded(cls: type[Payload]) -> None:
 
 
 @pytest.mark.parametrize("cls", payload_types())
-def test_every_number_is_one_that_every_json_implementation_keeps(cls: type[Payload]) -> None:
+def test_numbers_are_exact_in_every_json_implementation(cls: type[Payload]) -> None:
     for leaf in leaves(struct(cls)):
         match leaf:
             case mi.IntType(ge=int(low), le=int(high)):
@@ -129,22 +129,22 @@ def test_every_number_is_one_that_every_json_implementation_keeps(cls: type[Payl
 
 
 @pytest.mark.parametrize("cls", payload_types())
-def test_a_payload_can_not_be_changed_once_it_is_made(cls: type[Payload]) -> None:
+def test_payload_is_immutable(cls: type[Payload]) -> None:
     assert cls.__struct_config__.frozen
 
 
 @pytest.mark.parametrize("cls", payload_types())
-def test_lists_are_tuples_so_that_a_payload_is_immutable_to_the_bottom(cls: type[Payload]) -> None:
+def test_lists_are_tuples(cls: type[Payload]) -> None:
     for leaf in leaves(struct(cls)):
         assert not isinstance(leaf, mi.CollectionType | mi.DictType | mi.AnyType)
 
 
 @pytest.mark.parametrize("cls", payload_types())
-def test_no_field_takes_the_name_of_the_envelopes(cls: type[Payload]) -> None:
+def test_no_field_has_a_name_of_the_envelope(cls: type[Payload]) -> None:
     assert not field_names(cls) & {"msg_type", "msg_data"}
 
 
-def test_a_python_keyword_does_not_change_the_name_on_the_wire() -> None:
+def test_field_named_by_a_python_keyword_keeps_its_wire_name() -> None:
     assert "from" in field_names(messages.Message)
     assert "from" in field_names(messages.IsTyping)
 

@@ -335,8 +335,8 @@ async def test_lines_of_a_connection_have_its_number_and_address(logs: Logs) -> 
         assert (line["requests"], line["refused"]) == (3, 1)
 
 
-async def test_probe_that_only_connects_is_not_logged(logs: Logs) -> None:
-    """A balancer connects every other second; level `debug` shows what is sent to it."""
+async def test_probe_without_a_login_is_logged_only_at_debug(logs: Logs) -> None:
+    """A balancer connects every other second; its sessions are logged at level `debug`."""
     async with running_server() as server:
         for _ in range(3):
             async with server.connect() as peer:

@@ -210,8 +210,8 @@ async def test_marker_moves_only_as_far_as_was_written(store: str) -> None:
 async def test_request_amid_delivery_acknowledges_only_what_came_before(
     sign: Ping | Logout,
 ) -> None:
-    """It is handled after everything is sent, but arrived before the client had all of it. The end
-    of the connection acknowledges everything."""
+    """It is handled after everything is sent, but arrived before the client had all of it. An
+    orderly end acknowledges everything."""
     everything = [f"{number} " + "x" * 3000 for number in range(60)]
     async with running_server() as server, server.peer("bob") as bob:
         await register(server)
