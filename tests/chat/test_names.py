@@ -1,4 +1,4 @@
-"""Which names are allowed, which are the same, and that any text is one or the other."""
+"""Which names are allowed, which are equal, and that any text is one or the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gochat.errors import ChatError, ErrorCode
 
 
 def outcome(name: str) -> str | ChatError:
-    """How `name` is shown, or why it is refused."""
+    """Return how `name` is shown, or why it is refused."""
     try:
         return names.check(name)
     except ChatError as error:
@@ -24,7 +24,7 @@ def outcome(name: str) -> str | ChatError:
 
 
 def refusal(name: str) -> str:
-    """Why `name` is refused."""
+    """Return why `name` is refused."""
     with pytest.raises(ChatError) as caught:
         names.check(name)
     assert caught.value.code == ErrorCode.BAD_NAME
@@ -47,7 +47,7 @@ def refusal(name: str) -> str:
         "Աննա", "བསྒྲུབས", "ᏣᎳᎩ", "𐐀𐐨",
     ],
 )  # fmt: skip
-def test_names_of_many_writings_are_allowed_and_shown_as_they_are(name: str) -> None:
+def test_names_in_many_scripts_are_allowed_and_unchanged(name: str) -> None:
     assert names.check(name) == name
 
 
@@ -103,7 +103,7 @@ def test_names_of_many_writings_are_allowed_and_shown_as_they_are(name: str) -> 
         ("a\uffffb", "U+FFFF"),
     ],
 )
-def test_whatever_else_is_refused_by_name(name: str, why: str) -> None:
+def test_disallowed_characters_are_refused_by_name(name: str, why: str) -> None:
     assert why in refusal(name)
 
 
@@ -121,17 +121,17 @@ def test_half_a_surrogate_pair_is_refused() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("around", ["a{}b", "{}a", "a{}", "{}", "ب{}ب", "क\u094d{}ष"])
-def test_nothing_invisible_is_allowed_anywhere(char: str, around: str) -> None:
+def test_invisible_characters_are_refused_anywhere(char: str, around: str) -> None:
     refusal(around.format(char))
 
 
 @pytest.mark.parametrize("sign", "ˈʹˊˋˌːꜝꜟꞈⸯǀǁǂǃꞏ")
-def test_letters_that_look_like_signs_are_refused(sign: str) -> None:
+def test_letters_that_look_like_punctuation_are_refused(sign: str) -> None:
     assert repr(sign) in refusal(f"mei{sign}")
     refusal(sign)
 
 
-# -- look-alikes ----------------------------------------------------------------------------------
+# -- lookalikes -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_scripts_that_look_alike_are_not_mixed(name: str, scripts: str) -> None:
 
 
 @pytest.mark.parametrize("imitation", ["раураӏ", "АННА", "ΝΙΚΟ", "ロ口", "aIice", "rnei", "0O"])
-def test_look_alikes_that_are_not_covered_are_allowed_as_the_docstring_says(imitation: str) -> None:
+def test_lookalikes_that_are_not_covered_are_allowed(imitation: str) -> None:
     assert names.check(imitation) == imitation
 
 
@@ -169,14 +169,14 @@ def test_directions_are_not_mixed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["\u0301mei", "\u0345", "\u093fक", "\u20ddx", "\u0e31"])
-def test_a_name_begins_with_no_mark_for_that_would_sit_on_the_at_sign(name: str) -> None:
+def test_name_cannot_begin_with_a_mark(name: str) -> None:
     refusal(name)
 
 
 @pytest.mark.parametrize(
     "name", ["a" + "\u0323\u0302\u0316\u0335\u0317", "a\u0338\u0338", "e\u0301\u0301"]
 )
-def test_marks_are_not_piled_up(name: str) -> None:
+def test_piles_of_marks_are_refused(name: str) -> None:
     assert "marks" in refusal(name)
 
 
@@ -186,13 +186,13 @@ def test_marks_are_not_piled_up(name: str) -> None:
 @pytest.mark.parametrize(
     "letter", ["a", "é", "e\u0301", "梅", "가", "\u1112\u1161\u11ab", "ｍ", "𐐀"]
 )
-def test_length_is_counted_in_characters_as_they_are_shown(letter: str) -> None:
+def test_length_is_counted_in_displayed_characters(letter: str) -> None:
     shown = names.check(letter * MAX_NAME)
     assert len(shown) == MAX_NAME
     assert f"at most {MAX_NAME}" in refusal(letter * (MAX_NAME + 1))
 
 
-def test_what_is_far_too_long_is_not_even_looked_at() -> None:
+def test_far_too_long_name_is_not_processed() -> None:
     before = names._forms.cache_info()
     assert f"at most {MAX_NAME}" in refusal("a" * (MAX_TYPED + 1))
     with pytest.raises(ChatError):
@@ -201,7 +201,7 @@ def test_what_is_far_too_long_is_not_even_looked_at() -> None:
 
 
 class Profiles:
-    """The two profiles, which note how long the texts are that they are given."""
+    """The two profiles; records the lengths of the texts they are given."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.lengths: list[int] = []
@@ -219,10 +219,10 @@ class Profiles:
     ["・漢", "٠", "۰", "ب٠", "a", "·l", "\u200d", "e\u0301", "\u0301\u0316", "İ", "ﷺ", "ﾀﾞ", "Σ"],
 )
 @pytest.mark.parametrize("length", [1, MAX_NAME, MAX_NAME + 1, MAX_TYPED, MAX_TYPED + 1, 65536])
-def test_the_profile_is_given_no_more_than_a_name_has(
+def test_profile_is_given_no_more_than_the_length_of_a_name(
     unit: str, length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes time in the square of a text's length: 22 ms for 127 katakana dots."""
+    """Its time is quadratic in the length of a text: 22 ms for 127 katakana dots."""
     profiles = Profiles(monkeypatch)
     name = (unit * length)[:length]
     for function in (outcome, names.possible_key):
@@ -230,7 +230,7 @@ def test_the_profile_is_given_no_more_than_a_name_has(
     assert max(profiles.lengths, default=0) <= MAX_NAME
 
 
-def test_the_profile_is_asked_last_and_not_for_mentions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profile_is_applied_last_and_not_to_mentions(monkeypatch: pytest.MonkeyPatch) -> None:
     profiles = Profiles(monkeypatch)
     for refused in ("ザ・タロウ", "l·l", "a\u200db", "аlice", "é-", "é" * (MAX_NAME + 1)):
         refusal(refused)
@@ -238,10 +238,10 @@ def test_the_profile_is_asked_last_and_not_for_mentions(monkeypatch: pytest.Monk
     assert names.check("mei") == "mei"
     assert profiles.lengths == []
     assert names.check("Zoë") == "Zoë"
-    assert profiles.lengths == [3, 3]  # as it is shown, and in lower case
+    assert profiles.lengths == [3, 3]  # as shown, and in lower case
 
 
-# -- which are the same ---------------------------------------------------------------------------
+# -- which are equal ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -258,13 +258,13 @@ def test_the_profile_is_asked_last_and_not_for_mentions(monkeypatch: pytest.Monk
         ("Ᏼ", "ᏼ"),
         ("İrem", "irem"),
         ("IREM", "irem"),
-        ("mei\u0307", "mei"),  # a letter that has a dot looks the same with another one
+        ("mei\u0307", "mei"),  # a letter with a dot looks the same with a second dot
         ("Jan", "j\u0307an"),
         ("\u1112\u1161\u11ab", "한"),
         ("Å", "A\u030a"),
     ],
 )
-def test_names_that_differ_in_case_width_or_composition_are_the_same(one: str, other: str) -> None:
+def test_names_that_differ_in_case_width_or_composition_are_equal(one: str, other: str) -> None:
     assert names.fold(one) == names.fold(other)
 
 
@@ -278,7 +278,7 @@ def test_names_that_read_differently_are_different(one: str, other: str) -> None
 
 # -- any text -------------------------------------------------------------------------------------
 
-#: Letters that names consist of, and what makes trouble, more often than chance would bring it.
+#: Letters of names, and troublesome characters more often than by chance.
 _TROUBLE = (
     "aAｍéßẞİıſǅσςΣа山ーロ가אب٣۳ᾳĲ１-_. @#,\u0301\u0307\u0345\u0316\u094d\u200c\u200d\u202e\ud800"
 )
@@ -296,12 +296,12 @@ any_text = st.one_of(
 @example("Α\u0345")
 @example("ΑΣ.")
 @example("i\u0307\u0323")
-def test_any_text_is_a_name_or_a_bad_name_and_nothing_else(text: str) -> None:
+def test_any_text_is_a_name_or_a_bad_name(text: str) -> None:
     shown = outcome(text)
     if isinstance(shown, ChatError):
         assert shown.code == ErrorCode.BAD_NAME
         assert shown.text.isprintable()
-        with pytest.raises(ChatError):  # and then it is nobody's key, either
+        with pytest.raises(ChatError):  # then it is not a key either
             names.fold(text)
         return
     key = names.fold(text)
@@ -318,7 +318,7 @@ def test_any_text_is_a_name_or_a_bad_name_and_nothing_else(text: str) -> None:
 
 @given(any_text)
 @example("a" * (MAX_TYPED + 1))
-def test_the_possible_key_of_a_name_is_its_key(text: str) -> None:
+def test_possible_key_of_a_name_is_its_key(text: str) -> None:
     possible = names.possible_key(text)
     if not isinstance(outcome(text), ChatError):
         assert possible == names.fold(text)
@@ -336,18 +336,18 @@ _WAYS: dict[str, Callable[[str], str]] = {
 
 
 @given(any_text, st.sampled_from(sorted(_WAYS)))
-def test_another_case_or_composition_of_a_name_is_the_same_name(text: str, way: str) -> None:
+def test_other_case_or_composition_of_a_name_is_the_same_name(text: str, way: str) -> None:
     written = _WAYS[way](text)
     assume(not isinstance(outcome(text), ChatError))
     assume(not isinstance(outcome(written), ChatError))
-    # Upper case makes of some letters others (SS of ß, I of ı): those differ to the eye, too.
+    # Upper case turns some letters into others (ß into SS, ı into I), which also look different.
     assume("composed" in way or written.lower() == text.lower())
     assert names.fold(written) == names.fold(text)
 
 
-def test_every_character_alone_and_inside_is_a_name_or_a_bad_name() -> None:
+def test_every_character_alone_or_inside_is_a_name_or_a_bad_name() -> None:
     allowed = 0
-    # Without Han, Hangul and private use, thousands alike, and what is beyond the emoji.
+    # Without Han, Hangul and private use (thousands of similar ones), and those beyond the emoji.
     for number in (*range(0x4000), *range(0xA000, 0xAC10), *range(0xD7A0, 0xE010),
                    *range(0xF8F0, 0x10500), *range(0x1F000, 0x1FB00)):  # fmt: skip
         for text in (chr(number), f"a{chr(number)}b"):

@@ -1,4 +1,4 @@
-"""The form of a password, and what it costs to be refused."""
+"""The prepared form of a password, and the cost of a refusal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHEAP = argon2.PasswordHasher(1, 8, 1)
 
 @pytest.mark.parametrize(
     ("typed", "prepared"),
-    [  # the examples of RFC 8265, section 4.3, and of its rules
+    [  # the examples of RFC 8265, section 4.3, and for its rules
         ("correct horse battery staple", "correct horse battery staple"),
         ("Correct Horse Battery Staple", "Correct Horse Battery Staple"),
         ("πß\u0e07\u0e31", "πß\u0e07\u0e31"),
@@ -32,17 +32,17 @@ CHEAP = argon2.PasswordHasher(1, 8, 1)
         ("foo\u00a0bar\u3000baz\u202f", "foo bar baz "),
         ("cafe\u0301", "café"),
         ("\u212b", "Å"),
-        ("ﬁＡ", "ﬁＡ"),  # compatible forms and widths stay what they are
+        ("ﬁＡ", "ﬁＡ"),  # compatibility forms and widths are unchanged
         ("\u1112\u1161\u11ab", "한"),
     ],
 )
-def test_a_password_is_prepared_by_the_rules_of_the_rfc(typed: str, prepared: str) -> None:
+def test_password_is_prepared_by_the_rules_of_the_rfc(typed: str, prepared: str) -> None:
     assert prepare(typed) == prepared
     assert prepare(prepared) == prepared
 
 
 @given(st.text(max_size=24))
-def test_what_the_profile_allows_is_prepared_as_by_its_library(typed: str) -> None:
+def test_allowed_password_is_prepared_as_by_the_library(typed: str) -> None:
     try:
         enforced = OPAQUE_STRING.enforce(typed)
     except UnicodeEncodeError:
@@ -50,21 +50,21 @@ def test_what_the_profile_allows_is_prepared_as_by_its_library(typed: str) -> No
     assert prepare(typed) == enforced
 
 
-def test_every_kind_of_space_is_the_ordinary_one() -> None:
+def test_every_kind_of_space_becomes_an_ordinary_one() -> None:
     for code in range(0x110000):
         if unicodedata.category(chr(code)) == "Zs":
             assert prepare(f"a{chr(code)}b") == "a b"
 
 
 @given(st.text(max_size=200))
-def test_preparing_twice_is_preparing_once(typed: str) -> None:
+def test_preparing_is_idempotent(typed: str) -> None:
     assert prepare(prepare(typed)) == prepare(typed)
 
 
 # -- lengths --------------------------------------------------------------------------------------
 
 
-def test_the_length_is_that_of_the_prepared_form() -> None:
+def test_length_is_that_of_the_prepared_form() -> None:
     passwords = Passwords(CHEAP)
     passwords.check("e\u0301" * 128)
     for wrong in ("e\u0301" * 7, "e\u0301" * 129, "e" * 129, "e\u0301" * 10_000):
@@ -73,8 +73,8 @@ def test_the_length_is_that_of_the_prepared_form() -> None:
         assert caught.value.code == "bad_password"
 
 
-def test_what_is_too_long_to_be_anybodys_is_not_prepared() -> None:
-    """Composing takes time in the square of a pile of marks."""
+def test_far_too_long_password_is_not_prepared() -> None:
+    """Composing is quadratic in the length of a pile of marks."""
     passwords = Passwords(CHEAP)
     pile = "a" + "\u0301\u0316" * 200_000
     began = time.process_time()
@@ -92,14 +92,14 @@ def test_what_is_too_long_to_be_anybodys_is_not_prepared() -> None:
     ("chosen", "typed"),
     [("cafe\u0301 au lait", "café au lait"), ("café\u00a0au lait", "cafe\u0301 au\u3000lait")],
 )
-def test_each_way_to_type_a_password_is_the_same_password(chosen: str, typed: str) -> None:
+def test_password_typed_in_any_form_is_the_same(chosen: str, typed: str) -> None:
     passwords = Passwords(CHEAP)
     for one, other in ((chosen, typed), (typed, chosen)):
         assert passwords.verify(passwords.hash(one), other) is Verdict.RIGHT
     assert passwords.verify(passwords.hash(chosen), "cafe au lait") is Verdict.WRONG
 
 
-def test_an_old_hash_of_what_was_typed_still_lets_its_owner_in() -> None:
+def test_old_hash_of_the_typed_form_still_works() -> None:
     passwords = Passwords(CHEAP)
     typed = "cafe\u0301\u00a0au lait"
     old = CHEAP.hash(typed)
@@ -108,7 +108,7 @@ def test_an_old_hash_of_what_was_typed_still_lets_its_owner_in() -> None:
     assert passwords.verify(passwords.hash(typed), typed) is Verdict.RIGHT
 
 
-# -- what a refusal costs -------------------------------------------------------------------------
+# -- the cost of a refusal ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("typed", ["wrong password", "wrong\u00a0password"])
@@ -123,10 +123,8 @@ def test_an_old_hash_of_what_was_typed_still_lets_its_owner_in() -> None:
     ],
     ids=["fewer passes", "less memory", "less of both", "today's", "not a hash"],
 )
-def test_a_wrong_password_costs_the_same_with_any_hash_as_without_an_account(
-    old: str, typed: str
-) -> None:
-    """By the time of the processor, of which argon2 takes nearly all."""
+def test_wrong_password_costs_the_same_with_and_without_an_account(old: str, typed: str) -> None:
+    """With any hash, measured in CPU time, nearly all of which argon2 takes."""
     passwords = Passwords(argon2.PasswordHasher(8, 2048, 1))
     costs: dict[str | None, list[float]] = {old: [], None: []}
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Who is online, in pages and in news."""
+"""Who is online, in pages and in events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
 from gochat.protocol.messages import People, Person, Presence
 from gochat.server.handlers import MAX_AWAY
 
-#: The longest on the wire of those that are allowed: four bytes a character; escaped twice, seven.
+#: The longest allowed texts on the wire: four bytes a character; escaped twice, seven.
 LONGEST_NAME = "𐐨" * MAX_NAME
 LONGEST_AWAY = "\x01" * MAX_AWAY
 
@@ -27,7 +27,7 @@ def arrive(roster: Roster, *people: str, away: str | None = None) -> None:
 
 
 def crowd(size: int, *, away: str | None = None) -> tuple[Roster, list[NameKey]]:
-    """Many people, all with the longest of names; and their keys."""
+    """Many people with the longest names, and their keys."""
     roster = Roster()
     letters = {ord("0") + digit: ord(LONGEST_NAME[0]) + digit for digit in range(10)}
     shown = [f"{number:032}".translate(letters) for number in range(size)]
@@ -36,7 +36,7 @@ def crowd(size: int, *, away: str | None = None) -> tuple[Roster, list[NameKey]]
 
 
 def take_news(roster: Roster) -> list[Presence]:
-    """All events that tell of the changes that are not forgotten; then they are."""
+    """Return all events about pending changes, and forget the changes."""
     events: list[Presence] = []
     told = 0
     while told < roster.changes:
@@ -49,7 +49,7 @@ def take_news(roster: Roster) -> list[Presence]:
 
 
 def news(roster: Roster) -> tuple[list[str], list[str]]:
-    """The names that came and those that left, of all events together."""
+    """Return the names that came and those that left, of all events together."""
     events = take_news(roster)
     online = [person.name for event in events for person in event.online]
     return online, [name for event in events for name in event.offline]
@@ -58,7 +58,7 @@ def news(roster: Roster) -> tuple[list[str], list[str]]:
 # -- pages ----------------------------------------------------------------------------------------
 
 
-def test_pages_go_through_everybody_in_the_order_of_their_keys() -> None:
+def test_pages_list_everyone_in_the_order_of_keys() -> None:
     roster = Roster()
     arrive(roster, "mei", "Bob", "eve", "Zoë", "ann", "梅")
     pages, after, more = [], "", True
@@ -69,7 +69,7 @@ def test_pages_go_through_everybody_in_the_order_of_their_keys() -> None:
     assert pages == [["ann", "Bob"], ["eve", "mei"], ["Zoë", "梅"]]
 
 
-def test_a_page_goes_on_behind_somebody_who_has_left_in_between() -> None:
+def test_page_continues_after_a_person_who_has_left() -> None:
     roster = Roster()
     arrive(roster, "ann", "bob", "eve")
     roster.leave(NameKey("bob"))
@@ -83,7 +83,7 @@ def test_a_page_goes_on_behind_somebody_who_has_left_in_between() -> None:
     st.integers(1, 300),
     st.sampled_from([None, "gone"]),
 )
-def test_pages_of_any_size_show_everybody_once(
+def test_pages_of_any_size_list_everyone_once(
     numbers: set[int], limit: int, away: str | None
 ) -> None:
     roster = Roster()
@@ -100,7 +100,7 @@ def test_pages_of_any_size_show_everybody_once(
 
 
 @pytest.mark.parametrize("away", [None, LONGEST_AWAY])
-def test_a_page_fits_a_frame_whoever_is_in_it(away: str | None) -> None:
+def test_page_fits_a_frame_whoever_is_in_it(away: str | None) -> None:
     roster, _ = crowd(1000, away=away)
     page, more = roster.page("", 1000)
     assert more
@@ -109,10 +109,10 @@ def test_a_page_fits_a_frame_whoever_is_in_it(away: str | None) -> None:
     assert len(encode(reply)) > MAX_FRAME_SIZE // 2, "a page is not needlessly short, either"
 
 
-# -- news -----------------------------------------------------------------------------------------
+# -- events ---------------------------------------------------------------------------------------
 
 
-def test_news_say_who_came_and_who_left_since_the_last() -> None:
+def test_event_lists_who_came_and_left_since_the_last() -> None:
     roster = Roster()
     arrive(roster, "mei", "bob")
     assert news(roster) == (["mei", "bob"], [])
@@ -124,7 +124,7 @@ def test_news_say_who_came_and_who_left_since_the_last() -> None:
     assert NameKey("mei") not in roster
 
 
-def test_who_came_and_left_between_two_news_is_told_as_they_are_now() -> None:
+def test_person_who_came_and_left_is_listed_as_they_are_now() -> None:
     roster = Roster()
     arrive(roster, "mei", "bob")
     take_news(roster)
@@ -138,7 +138,7 @@ def test_who_came_and_left_between_two_news_is_told_as_they_are_now() -> None:
     assert news(roster) == (["bob", "mei"], ["eve"])
 
 
-def test_another_away_notice_is_news_of_somebody_who_is_online() -> None:
+def test_changed_away_notice_is_an_event_of_an_online_person() -> None:
     roster = Roster()
     arrive(roster, "mei")
     take_news(roster)
@@ -150,14 +150,14 @@ def test_another_away_notice_is_news_of_somebody_who_is_online() -> None:
     assert take_news(roster) == [Presence(online=(Person(name="mei"),))]
 
 
-def test_leaving_without_having_come_is_no_news() -> None:
+def test_leaving_without_coming_is_not_an_event() -> None:
     roster = Roster()
     roster.leave(NameKey("mei"))
     assert take_news(roster) == []
 
 
 @pytest.mark.parametrize("away", [None, LONGEST_AWAY])
-def test_news_of_a_crowd_are_cut_into_frames(away: str | None) -> None:
+def test_event_of_a_crowd_is_split_into_frames(away: str | None) -> None:
     roster, keys = crowd(1000, away=away)
     came = take_news(roster)
     for key in keys:
@@ -171,7 +171,7 @@ def test_news_of_a_crowd_are_cut_into_frames(away: str | None) -> None:
     assert len(came) <= (4 if away is None else 25)
 
 
-def test_names_and_notices_share_a_frame_as_far_as_they_fit() -> None:
+def test_names_and_notices_share_a_frame_if_they_fit() -> None:
     roster = Roster()
     for number in range(100):
         key = NameKey(f"{number:03}")
@@ -181,7 +181,7 @@ def test_names_and_notices_share_a_frame_as_far_as_they_fit() -> None:
     assert all(len(encode(event)) - HEADER_SIZE <= MAX_FRAME_SIZE for event in events)
 
 
-def test_news_are_given_in_parts_and_from_wherever_somebody_stands() -> None:
+def test_changes_are_read_in_parts_from_any_cursor() -> None:
     roster, keys = crowd(1200)
     first, up_to = roster.news(0)
     assert sum(len(event.online) for event in first) == 500
@@ -199,7 +199,7 @@ def test_news_are_given_in_parts_and_from_wherever_somebody_stands() -> None:
 
 
 @pytest.mark.trio
-async def test_waiting_for_news_ends_when_there_are_some_and_not_before(
+async def test_wait_for_changes_ends_when_there_are_some(
     autojump_clock: MockClock,
 ) -> None:
     roster = Roster()
@@ -208,7 +208,7 @@ async def test_waiting_for_news_ends_when_there_are_some_and_not_before(
     assert nothing_happens.cancelled_caught
     arrive(roster, "mei")
     await roster.wait_for_news()
-    await roster.wait_for_news()  # until they are taken
+    await roster.wait_for_news()  # returns until they are taken
     take_news(roster)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(roster.wait_for_news)

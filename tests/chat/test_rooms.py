@@ -31,7 +31,7 @@ def said(entry: Message) -> tuple[str, str]:
 
 
 async def garden(world: World, *members: str, private: bool = False) -> None:
-    """Mei's garden."""
+    """Mei's room."""
     await world.ask("Mei", CreateRoom(room=GARDEN, private=private))
     for name in members:
         if private:
@@ -39,7 +39,7 @@ async def garden(world: World, *members: str, private: bool = False) -> None:
         await world.ask(name, Join(room=GARDEN))
 
 
-async def test_reserved_rooms_and_what_looks_like_them_are_refused(world: World) -> None:
+async def test_reserved_rooms_and_lookalikes_are_refused(world: World) -> None:
     world.rooms = RoomDrafts(world.store, world.directory, reserved_names=("admin", "Here"))
     for room in ("#admin", "#ADMlN", "#admın", "#here", "#HERE"):
         assert await world.is_refused("Mei", CreateRoom(room=room)) == ("room_exists", "room")
@@ -49,7 +49,7 @@ async def test_reserved_rooms_and_what_looks_like_them_are_refused(world: World)
 # -- creating -------------------------------------------------------------------------------------
 
 
-async def test_who_creates_a_room_is_its_operator(world: World) -> None:
+async def test_creator_of_a_room_is_its_operator(world: World) -> None:
     [entry] = await world.ask("Mei", CreateRoom(room="#Garden", cid="c1"))
     assert (entry.kind, entry.to, entry.text, entry.cid) == ("create", "#Garden", "public", "c1")
     [entry] = await world.ask("Bob", CreateRoom(room="#den", private=True))
@@ -76,13 +76,13 @@ async def test_who_creates_a_room_is_its_operator(world: World) -> None:
         ("#" + "x" * 33, "bad_name"),
     ],
 )
-async def test_a_room_has_a_name_of_its_own(world: World, room: str, code: str) -> None:
+async def test_room_name_is_unique(world: World, room: str, code: str) -> None:
     await world.ask("Mei", CreateRoom(room=GARDEN))
     for who in ("Mei", "Bob"):
         assert await world.is_refused(who, CreateRoom(room=room)) == (code, "room")
 
 
-async def test_a_topic_is_bounded(world: World) -> None:
+async def test_topic_is_bounded(world: World) -> None:
     too_long = "x" * (MAX_TOPIC + 1)
     create = CreateRoom(room=GARDEN, topic=too_long)
     assert await world.is_refused("Mei", create) == ("text_too_long", "topic")
@@ -107,7 +107,7 @@ async def test_a_topic_is_bounded(world: World) -> None:
         ("#a,b", "unknown_conversation"),
     ],
 )
-async def test_the_lobby_and_what_is_no_room_stay_as_they_are(
+async def test_lobby_and_other_conversations_cannot_be_changed(
     world: World, room: str, code: str
 ) -> None:
     await garden(world)
@@ -125,7 +125,7 @@ async def test_the_lobby_and_what_is_no_room_stay_as_they_are(
         assert await world.is_refused("Mei", request) == (code, "room")
 
 
-async def test_who_is_not_in_a_room_changes_nothing_there(world: World) -> None:
+async def test_stranger_changes_nothing_in_a_room(world: World) -> None:
     await garden(world, "Bob")
     await world.ask("Mei", Invite(room=GARDEN, name="Eve"))
     for request in (
@@ -140,7 +140,7 @@ async def test_who_is_not_in_a_room_changes_nothing_there(world: World) -> None:
         assert await world.is_refused("Eve", request) == ("not_a_member", "room")
 
 
-async def test_members_who_are_no_operators_only_invite_to_a_public_room(world: World) -> None:
+async def test_members_without_the_operator_role_only_invite_to_a_public_room(world: World) -> None:
     await garden(world, "Bob")
     for request in (
         Kick(room=GARDEN, name="Mei"),
@@ -160,7 +160,7 @@ async def test_members_who_are_no_operators_only_invite_to_a_public_room(world: 
 # -- joining, inviting ----------------------------------------------------------------------------
 
 
-async def test_a_public_room_is_open_and_joined_once(world: World) -> None:
+async def test_public_room_is_open_and_joined_once(world: World) -> None:
     await garden(world)
     [entry] = await world.ask("Bob", Join(room="#GARDEN"))
     assert (said(entry), entry.to) == (("join", ""), GARDEN)
@@ -168,7 +168,7 @@ async def test_a_public_room_is_open_and_joined_once(world: World) -> None:
     assert await world.is_refused("Mei", Join(room=GARDEN)) == ("bad_request", "room")
 
 
-async def test_a_private_room_is_joined_by_invitation_once(world: World) -> None:
+async def test_private_room_is_joined_by_invitation_once(world: World) -> None:
     await garden(world, private=True)
     assert await world.is_refused("Bob", Join(room=GARDEN)) == ("unknown_conversation", "room")
     [entry] = await world.ask("Mei", Invite(room=GARDEN, name="@BOB"))
@@ -178,7 +178,7 @@ async def test_a_private_room_is_joined_by_invitation_once(world: World) -> None
     assert await world.is_refused("Bob", Join(room=GARDEN)) == ("unknown_conversation", "room")
 
 
-async def test_an_invitation_can_be_taken_back(world: World) -> None:
+async def test_invitation_can_be_withdrawn(world: World) -> None:
     await garden(world, private=True)
     await world.ask("Mei", Invite(room=GARDEN, name="Bob"))
     [entry] = await world.ask("Mei", Kick(room=GARDEN, name="Bob"))
@@ -187,7 +187,7 @@ async def test_an_invitation_can_be_taken_back(world: World) -> None:
     assert await world.is_refused("Mei", Kick(room=GARDEN, name="Bob")) == ("not_a_member", "name")
 
 
-async def test_members_are_not_invited(world: World) -> None:
+async def test_members_cannot_be_invited(world: World) -> None:
     await garden(world, "Bob")
     for name in ("Bob", "Mei"):
         request = Invite(room=GARDEN, name=name)
@@ -195,7 +195,9 @@ async def test_members_are_not_invited(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "@", "no name", "bob,eve", "#garden", "\x1b[31m"])
-async def test_nobody_is_invited_removed_or_promoted(world: World, name: str) -> None:
+async def test_unknown_person_cannot_be_invited_removed_or_promoted(
+    world: World, name: str
+) -> None:
     await garden(world)
     for request in (
         Invite(room=GARDEN, name=name),
@@ -208,7 +210,7 @@ async def test_nobody_is_invited_removed_or_promoted(world: World, name: str) ->
 # -- operators ------------------------------------------------------------------------------------
 
 
-async def test_operators_make_operators_and_members_of_them_again(world: World) -> None:
+async def test_operators_promote_and_demote_others(world: World) -> None:
     await garden(world, "Bob")
     [entry] = await world.ask("Mei", SetOperator(room=GARDEN, name="bob"))
     assert said(entry) == ("operator", "Bob")
@@ -225,7 +227,7 @@ async def test_only_members_become_operators(world: World) -> None:
         assert await world.is_refused("Mei", request) == ("not_a_member", "name")
 
 
-async def test_the_last_operator_stays_one_while_others_are_there_or_not(world: World) -> None:
+async def test_last_operator_cannot_be_demoted(world: World) -> None:
     await garden(world, "Bob")
     step_down = SetOperator(room=GARDEN, name="Mei", on=False)
     assert await world.is_refused("Mei", step_down) == ("bad_request", "name")
@@ -236,7 +238,7 @@ async def test_the_last_operator_stays_one_while_others_are_there_or_not(world: 
     assert await world.members(GARDEN) == ["Bob*", "Mei"]
 
 
-async def test_operators_remove_others_also_operators_but_not_themselves(world: World) -> None:
+async def test_operators_remove_others_but_not_themselves(world: World) -> None:
     await garden(world, "Bob", "Eve")
     await world.ask("Mei", SetOperator(room=GARDEN, name="Bob"))
     assert await world.is_refused("Mei", Kick(room=GARDEN, name="mei")) == ("bad_request", "name")
@@ -272,7 +274,7 @@ async def test_history_of_a_public_room_is_shown(world: World) -> None:
         assert await world.is_refused("Mei", request) == ("bad_request", "room")
 
 
-async def test_going_public_asks_for_the_history(world: World) -> None:
+async def test_going_public_requires_the_history(world: World) -> None:
     await garden(world)
     await world.ask("Mei", SetAccess(room=GARDEN, private=True))
     public = SetAccess(room=GARDEN, private=False)
@@ -294,9 +296,7 @@ async def test_going_public_shows_nothing_that_was_written_while_it_was_hidden(
 
 
 @pytest.mark.parametrize("private", [True, False])
-async def test_history_is_asked_for_only_where_a_private_room_becomes_public(
-    world: World, private: bool
-) -> None:
+async def test_history_is_accepted_only_when_going_public(world: World, private: bool) -> None:
     await garden(world)
     request = SetAccess(room=GARDEN, private=private, history="shown")
     assert await world.is_refused("Mei", request) == ("bad_request", "history")
@@ -306,7 +306,7 @@ async def test_history_is_asked_for_only_where_a_private_room_becomes_public(
 # -- leaving --------------------------------------------------------------------------------------
 
 
-async def test_when_the_last_operator_leaves_the_longest_member_becomes_one(
+async def test_longest_member_inherits_when_the_last_operator_leaves(
     world: World, clock: Clock
 ) -> None:
     await garden(world)
@@ -320,7 +320,7 @@ async def test_when_the_last_operator_leaves_the_longest_member_becomes_one(
     assert await world.members(GARDEN) == ["Bob", "Eve*"]
 
 
-async def test_who_came_back_has_not_been_there_longest(world: World, clock: Clock) -> None:
+async def test_returning_member_is_not_the_longest_member(world: World, clock: Clock) -> None:
     await garden(world)
     for name, request in (
         ("Eve", Join(room=GARDEN)),
@@ -334,20 +334,20 @@ async def test_who_came_back_has_not_been_there_longest(world: World, clock: Clo
     assert await world.members(GARDEN) == ["Bob*", "Eve"]
 
 
-async def test_nobody_inherits_while_another_operator_is_there(world: World) -> None:
+async def test_nobody_inherits_while_another_operator_remains(world: World) -> None:
     await garden(world, "Bob", "Eve")
     await world.ask("Mei", SetOperator(room=GARDEN, name="Bob"))
     assert len(await world.ask("Mei", Leave(room=GARDEN))) == 1
     assert await world.members(GARDEN) == ["Bob*", "Eve"]
 
 
-async def test_a_member_who_leaves_takes_nothing_along(world: World) -> None:
+async def test_leaving_member_hands_nothing_over(world: World) -> None:
     await garden(world, "Bob")
     assert len(await world.ask("Bob", Leave(room=GARDEN))) == 1
     assert await world.members(GARDEN) == ["Mei*"]
 
 
-async def test_the_last_one_out_leaves_an_empty_room_to_whoever_comes(world: World) -> None:
+async def test_room_left_empty_goes_to_the_next_who_joins(world: World) -> None:
     await garden(world)
     assert len(await world.ask("Mei", Leave(room=GARDEN))) == 1
     assert await world.members(GARDEN) == []
@@ -355,13 +355,13 @@ async def test_the_last_one_out_leaves_an_empty_room_to_whoever_comes(world: Wor
     assert await world.members(GARDEN) == ["Bob*"]
 
 
-async def test_who_is_only_invited_inherits_nothing(world: World) -> None:
+async def test_invited_person_inherits_nothing(world: World) -> None:
     await garden(world)
     await world.ask("Mei", Invite(room=GARDEN, name="Bob"))
     assert len(await world.ask("Mei", Leave(room=GARDEN))) == 1
 
 
-async def test_the_heir_is_found_behind_any_number_of_pages(
+async def test_heir_is_found_after_any_number_of_pages(
     world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gochat.chat.rooms._PAGE", 2)

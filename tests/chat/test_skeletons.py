@@ -38,7 +38,7 @@ def look_alike(one: str, other: str) -> bool:
         ("#iobby", "#lobby"),
     ],
 )
-def test_twins_look_alike(one: str, other: str) -> None:
+def test_lookalikes_have_the_same_skeleton(one: str, other: str) -> None:
     assert names.fold(one.removeprefix("#")) != names.fold(other.removeprefix("#"))
     assert look_alike(one, other)
 
@@ -54,17 +54,17 @@ def test_twins_look_alike(one: str, other: str) -> None:
         ("李雷", "李蕾"),
     ],
 )
-def test_others_do_not(one: str, other: str) -> None:
+def test_other_names_have_different_skeletons(one: str, other: str) -> None:
     assert not look_alike(one, other)
 
 
-def test_skeleton_of_a_skeleton_is_itself() -> None:
-    """Of every character, so also where it stands for a capital that stands for others."""
+def test_skeleton_is_idempotent() -> None:
+    """For every character, even one whose capital stands for others."""
     for char in map(chr, (*range(0x21, 0xD800), *range(0xE000, sys.maxunicode + 1))):
         assert skeleton(skeleton(char)) == skeleton(char), hex(ord(char))
 
 
-def test_data_lists_nothing_twice() -> None:
+def test_data_has_no_duplicates() -> None:
     text = (resources.files("gochat.chat") / "confusables.txt").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
     listed = [char for _, sources in rows for char in sources]

@@ -45,7 +45,8 @@ def own(port: int) -> Address:
 
 
 def listens(port: int) -> bool:
-    """Return whether anybody does: who is just ending takes connections and answers nothing."""
+    """Return whether a server answers there: one that is just ending accepts connections but is
+    silent."""
     try:
         socket.create_connection((HOST, port), PATIENCE).close()
     except OSError:
@@ -69,7 +70,7 @@ def test_new_chat_is_reported_once_on_standard_error(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A mistyped path would be an empty chat, with nobody the wiser."""
+    """Otherwise a mistyped path would silently become an empty chat."""
     monkeypatch.setattr(tui, "run", lambda _: 0)
     assert main(["chat", *flags(free_port(), tmp_path)]) == 0
     assert capsys.readouterr() == ("", f"gochat: a new chat begins, in {tmp_path / 'chat.db'}\n")
@@ -77,14 +78,14 @@ def test_new_chat_is_reported_once_on_standard_error(
     assert capsys.readouterr() == ("", "")
 
 
-def test_server_ends_also_when_the_app_fails(free_port: Callable[[], int], tmp_path: Path) -> None:
+def test_server_ends_when_the_app_fails(free_port: Callable[[], int], tmp_path: Path) -> None:
     port = free_port()
     with pytest.raises(ZeroDivisionError), running_server(own(port), flags(port, tmp_path)):
         raise ZeroDivisionError
     assert why_not_own(own(port))
 
 
-def test_own_server_that_runs_already_is_used_and_left_running(
+def test_running_own_server_is_used_and_left_running(
     free_port: Callable[[], int], tmp_path: Path
 ) -> None:
     port = free_port()
@@ -96,7 +97,7 @@ def test_own_server_that_runs_already_is_used_and_left_running(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGHUP"])
-def test_server_ends_also_when_the_app_is_killed(
+def test_server_ends_when_the_app_is_killed(
     name: str, free_port: Callable[[], int], tmp_path: Path
 ) -> None:
     port = free_port()
@@ -124,7 +125,7 @@ def test_server_ends_also_when_the_app_is_killed(
         time.sleep(0.05)
 
 
-def test_store_that_is_not_up_is_said_at_once(free_port: Callable[[], int]) -> None:
+def test_unavailable_store_is_reported_at_once(free_port: Callable[[], int]) -> None:
     port, store = free_port(), f"redis://127.0.0.1:{free_port()}"
     flags = ["--host", HOST, "--port", str(port), "--store", store]
     with (
@@ -134,7 +135,7 @@ def test_store_that_is_not_up_is_said_at_once(free_port: Callable[[], int]) -> N
         pass
 
 
-def test_why_the_server_did_not_start_is_said(free_port: Callable[[], int], tmp_path: Path) -> None:
+def test_reason_of_a_failed_start_is_reported(free_port: Callable[[], int], tmp_path: Path) -> None:
     port = free_port()
     with (
         pytest.raises(GochatError, match=r"did not start: --set limits\.burst: expected"),
@@ -145,7 +146,7 @@ def test_why_the_server_did_not_start_is_said(free_port: Callable[[], int], tmp_
 
 @contextmanager
 def stranger(answer: Callable[[bytes], bytes]) -> Iterator[tuple[int, bytearray]]:
-    """Something that listens, answers, and keeps all that it is sent."""
+    """Listen, answer, and record everything received."""
     received = bytearray()
     with closing(socket.create_server((HOST, 0))) as listener:
 
@@ -172,7 +173,7 @@ def stranger(answer: Callable[[bytes], bytes]) -> Iterator[tuple[int, bytearray]
 def test_stranger_on_the_port_gets_neither_token_nor_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who holds the port gets not one byte, and the person learns what to do."""
+    """It gets not one byte, and the person learns what to do."""
     monkeypatch.setattr(tui, "run", lambda _: pytest.fail("the app was started"))
     with stranger(lambda _: encode(Pong())) as (port, received):
         assert main(["chat", "--port", str(port)]) == 1
@@ -185,8 +186,8 @@ def test_stranger_on_the_port_gets_neither_token_nor_password(
 
 
 @pytest.mark.parametrize("answers", ["pong", "made-up proof", "nothing"])
-def test_stranger_where_the_own_server_was_gets_a_challenge_only(answers: str) -> None:
-    """The key of a server that was killed is still there, and somebody else has its port."""
+def test_stranger_in_place_of_the_own_server_gets_only_a_challenge(answers: str) -> None:
+    """The key of a server that was killed is still there, and another program has its port."""
 
     def answer(data: bytes) -> bytes:
         decoder = FrameDecoder()
@@ -216,7 +217,7 @@ def test_stranger_where_the_own_server_was_gets_a_challenge_only(answers: str) -
         assert decoder.next_frame() is None
 
 
-def test_server_of_somebody_else_with_gochat_serve_is_a_stranger_too(tmp_path: Path) -> None:
+def test_gochat_serve_of_another_user_is_a_stranger(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         with (
             pytest.raises(GochatError, match="did not prove to be your own server"),
@@ -230,7 +231,7 @@ def test_server_of_somebody_else_with_gochat_serve_is_a_stranger_too(tmp_path: P
 def test_only_the_person_can_use_key_log_and_directories(
     free_port: Callable[[], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever the umask is, and whatever was there."""
+    """Whatever the umask, and whatever was there before."""
     port = free_port()
     key_file, log = chat._key_file(port), chat._log_path(port)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -252,7 +253,9 @@ def test_only_the_person_can_use_key_log_and_directories(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links")
-def test_log_that_is_a_link_is_not_followed(free_port: Callable[[], int], tmp_path: Path) -> None:
+def test_log_that_is_a_symlink_is_not_followed(
+    free_port: Callable[[], int], tmp_path: Path
+) -> None:
     port, target = free_port(), tmp_path / "precious"
     target.write_text("precious")
     log = chat._log_path(port)
@@ -263,7 +266,7 @@ def test_log_that_is_a_link_is_not_followed(free_port: Callable[[], int], tmp_pa
     assert target.read_text() == "precious"
 
 
-def test_logs_of_the_server_go_to_a_file_and_not_over_the_app(
+def test_server_logs_go_to_a_file_not_over_the_app(
     free_port: Callable[[], int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
@@ -271,18 +274,18 @@ def test_logs_of_the_server_go_to_a_file_and_not_over_the_app(
         pass
     assert capfd.readouterr() == ("", "")
     log = Path(os.environ["XDG_STATE_HOME"]) / "gochat" / "log" / f"server-{port}.log"
-    if sys.platform == "linux":  # elsewhere it is somewhere else
+    if sys.platform == "linux":  # other systems have other paths
         assert "listening" in log.read_text()
 
 
 @pytest.mark.parametrize("listens_on", ["127.0.0.1", "0.0.0.0"])
-def test_app_is_sent_to_the_server_of_this_machine(
+def test_app_connects_to_the_server_of_this_machine(
     listens_on: str,
     free_port: Callable[[], int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By an address that can be connected to, also where the server listens on all."""
+    """At an address that can be connected to, even if the server listens on all addresses."""
     port = free_port()
     config = tmp_path / "server.toml"
     config.write_text(f"host = '{listens_on}'\n")
@@ -312,10 +315,8 @@ def test_app_is_sent_to_the_server_of_this_machine(
     assert seen == [(HOST, False), (own(port).url, True)]
 
 
-def test_encrypted_server_is_recognised_as_what_it_is(
-    free_port: Callable[[], int], tmp_path: Path
-) -> None:
-    """Also where its certificate is for a name that this machine is not reached by."""
+def test_encrypted_own_server_is_recognised(free_port: Callable[[], int], tmp_path: Path) -> None:
+    """Even if its certificate is for a name by which this machine is not reached."""
     authority = trustme.CA()
     pem = str(tmp_path / "both.pem")
     authority.issue_cert("chat.example").private_key_and_cert_chain_pem.write_to_path(pem)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.trio
 
 
 async def check(port: int, *flags: str, password: str = PASSWORD) -> tuple[int, str]:
-    """Run the command; return its exit code and what it says."""
+    """Run the command; return its exit code and its output."""
     done = await trio.run_process(
         [*GOCHAT, "check", f"gochat://127.0.0.1:{port}", "--timeout=60", *flags],
         capture_stdout=True,
@@ -40,13 +40,13 @@ async def register(server: RunningServer) -> None:
         await peer.register("monitor")
 
 
-async def test_check_logs_in_and_writes_again_and_again_and_leaves_one_message(
+async def test_repeated_checks_leave_one_message(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "password"
     async with running_server() as server:
         await register(server)
-        for text in (f"{PASSWORD}\n", f"\ufeff{PASSWORD}\r\n"):  # as an editor on Windows saves it
+        for text in (f"{PASSWORD}\n", f"\ufeff{PASSWORD}\r\n"):  # as editors on Windows save it
             file.write_text(text, encoding="utf-8", newline="")
             code, said = await check(server.port, f"--password-file={file}", password="")
             assert code == 0, said
@@ -56,7 +56,7 @@ async def test_check_logs_in_and_writes_again_and_again_and_leaves_one_message(
             assert [entry.text for entry in page.entries] == ["gochat check"]
 
 
-async def test_check_fails_where_nobody_answers_or_the_account_is_refused() -> None:
+async def test_check_fails_without_a_server_or_with_a_refused_account() -> None:
     async with running_server() as server:
         await register(server)
         code, said = await check(server.port, password="wrong horse")
@@ -69,13 +69,13 @@ async def test_check_fails_where_nobody_answers_or_the_account_is_refused() -> N
 
 
 @pytest.mark.parametrize("flags", [[], ["--password-file=missing"]])
-async def test_check_without_a_password_is_wrongly_set_up(flags: list[str]) -> None:
+async def test_check_without_a_password_is_a_usage_error(flags: list[str]) -> None:
     code, said = await check(1, *flags, password="")
     assert code == 2
     assert "--password-file" in said
 
 
-async def test_check_fails_while_the_database_is_locked_though_a_ping_is_answered(
+async def test_check_fails_while_the_database_is_locked(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "chat.db"
@@ -91,7 +91,7 @@ async def test_check_fails_while_the_database_is_locked_though_a_ping_is_answere
         assert (await check(server.port))[0] == 0
 
 
-async def test_check_fails_while_redis_is_dead_though_a_ping_is_answered(
+async def test_check_fails_while_redis_is_dead(
     start_redis: Callable[..., RedisServer],
 ) -> None:
     redis = start_redis("--appendonly", "yes")
@@ -106,7 +106,7 @@ async def test_check_fails_while_redis_is_dead_though_a_ping_is_answered(
         assert "the server's store can't be reached" in said
 
 
-async def test_check_has_an_end_where_a_server_is_frozen() -> None:
+async def test_check_of_a_frozen_server_times_out() -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         code, said = await check(listener.socket.getsockname()[1], "--timeout=0.3")

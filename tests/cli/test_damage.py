@@ -1,4 +1,5 @@
-"""A store that is damaged under a server: it says so, says goodbye, and stops for good."""
+"""A store that is damaged while a server uses it: the server reports it, sends bye, and stops for
+good."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ async def meets_damage(peer: Peer) -> None:
     assert error.code == "unavailable"
 
 
-async def test_server_says_goodbye_acknowledges_nothing_more_and_exits(tmp_path: Path) -> None:
+async def test_server_sends_bye_acknowledges_nothing_more_and_exits(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
     await fill(path)
     with serve(path) as running:
@@ -79,7 +80,7 @@ def two_workers(url: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
             process.kill()
 
 
-async def test_all_workers_stop_and_none_is_started_again(redis_server: RedisServer) -> None:
+async def test_all_workers_stop_and_none_is_restarted(redis_server: RedisServer) -> None:
     nodes = Nodes(redis_server)
     with two_workers(nodes.url("partitions=1")) as (process, port):
         peers = [await connected(port) for _ in range(4)]
@@ -122,7 +123,7 @@ async def test_gochat_chat_reports_why_its_server_ended(
     async def use() -> None:
         with ExitStack() as stack:
             server = running_server(Address("127.0.0.1", port, False, tmp_path / "key"), flags)
-            await trio.to_thread.run_sync(stack.enter_context, server)  # it has a loop of its own
+            await trio.to_thread.run_sync(stack.enter_context, server)  # it has its own event loop
             mei = await connected(port)
             await mei.log_in("mei")
             overwrite(path)

@@ -1,4 +1,4 @@
-"""``gochat db``: the same as its functions, for people."""
+"""``gochat db``: its functions as commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gochat.storage import open_store
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A store with one account in it."""
+    """A store with one account."""
     path = tmp_path / "chat.db"
 
     async def fill() -> None:
@@ -53,10 +53,10 @@ def test_store_is_the_configured_one(
     assert capsys.readouterr().out.splitlines()[-1] == f"{store}: sound"
 
 
-def test_backup_to_a_relative_path_is_made_here(
+def test_backup_to_a_relative_path_is_in_the_current_directory(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the README has it: `gochat db backup copy.db`."""
+    """As in the README: `gochat db backup copy.db`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GOCHAT_STORE", f"sqlite:///{store.name}")
     assert main(["db", "backup", "copy.db"]) == 0
@@ -66,10 +66,10 @@ def test_backup_to_a_relative_path_is_made_here(
     }
 
 
-def test_commands_on_the_store_need_nothing_else_of_the_configuration(
+def test_store_commands_need_no_other_configuration(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service has its key by an environment variable; the nightly backup has not."""
+    """The service gets its key by an environment variable; the nightly backup does not."""
     config = tmp_path / "server.toml"
     config.write_text(
         f"store = 'sqlite:///{store.as_posix()}'\nof_a_newer_gochat = 1\n"
@@ -83,7 +83,7 @@ def test_commands_on_the_store_need_nothing_else_of_the_configuration(
     assert main(["db", "restore", str(copy), "--replace", "--config", str(config)]) == 0
 
 
-def test_key_of_the_store_is_checked_all_the_same(
+def test_store_key_is_still_validated(
     store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GOCHAT_STORE", "")
@@ -95,7 +95,7 @@ def test_key_of_the_store_is_checked_all_the_same(
     )
 
 
-def test_restore_needs_to_be_told_to_replace_a_store(
+def test_restore_needs_a_flag_to_replace_a_store(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = tmp_path / "copy.db"
@@ -113,7 +113,7 @@ def test_restore_needs_to_be_told_to_replace_a_store(
     assert said[0].startswith(f"{store}: a backup, made 20")
 
 
-def test_restore_while_a_server_runs_is_1_and_of_what_is_no_backup_2_or_3(
+def test_restore_exit_codes_with_a_running_server_or_no_backup(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = tmp_path / "copy.db"
@@ -128,12 +128,12 @@ def test_restore_while_a_server_runs_is_1_and_of_what_is_no_backup_2_or_3(
     assert main(["db", "restore", str(copy), "--store", "redis://127.0.0.1"]) == 2
 
 
-def test_backup_overwrites_nothing(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backup_does_not_overwrite_a_file(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["db", "backup", str(store), "--store", f"sqlite:///{store}"]) == 2
     assert "exists already" in capsys.readouterr().err
 
 
-def test_store_that_contradicts_itself_is_said_to_be_and_is_3(
+def test_inconsistent_store_is_reported_with_exit_code_3(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with closing(sqlite3.connect(store)) as db, db:
@@ -144,13 +144,15 @@ def test_store_that_contradicts_itself_is_said_to_be_and_is_3(
     assert "is damaged" in said.err
 
 
-def test_file_that_is_no_store_is_3(tmp_path: Path) -> None:
+def test_file_that_is_not_a_store_exits_with_3(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     other.write_bytes(b"not a database, but long enough to look into" * 100)
     assert main(["db", "check", "--store", f"sqlite:///{other}"]) == 3
 
 
 @pytest.mark.parametrize("url", ["sqlite:///:memory:", "redis://127.0.0.1", "sqlite:///missing.db"])
-def test_store_that_is_no_file_is_2(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_store_that_is_not_a_file_exits_with_2(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["db", "check", "--store", url]) == 2
     assert capsys.readouterr().err.startswith("gochat: ")

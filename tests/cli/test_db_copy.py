@@ -1,4 +1,4 @@
-"""``gochat db copy``: what people see of it, and its exit codes."""
+"""``gochat db copy``: its output and its exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gochat.storage.transfer import copy as copying
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A store with two people and some messages in it."""
+    """A store with two people and some messages."""
     path = tmp_path / "chat.db"
 
     async def fill() -> None:
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Path:
     return path
 
 
-def test_copy_says_what_was_copied_and_compared(
+def test_copy_reports_what_was_copied_and_compared(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "copy.db"
@@ -64,7 +64,7 @@ def test_copy_says_what_was_copied_and_compared(
 
 
 @pytest.mark.redis
-def test_copy_goes_to_redis_and_repeats_no_password(
+def test_copy_to_redis_prints_no_password(
     store: Path, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"{redis_server.url}?prefix=clicopy"
@@ -77,7 +77,7 @@ def test_copy_goes_to_redis_and_repeats_no_password(
     assert "hunter2" not in said.out + said.err
 
 
-def test_url_can_stand_in_a_file(
+def test_url_can_be_in_a_file(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "source.url").write_text(f"sqlite:///{store}\n")
@@ -88,7 +88,7 @@ def test_url_can_stand_in_a_file(
     assert "missing" in capsys.readouterr().err
 
 
-def test_interrupted_copy_says_how_to_go_on_and_goes_on(
+def test_interrupted_copy_says_how_to_resume_and_resumes(
     store: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -116,7 +116,7 @@ def test_interrupted_copy_says_how_to_go_on_and_goes_on(
     )
 
 
-def test_store_that_a_server_uses_is_1(
+def test_store_in_use_by_a_server_exits_with_1(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serve(store):
@@ -128,7 +128,7 @@ def test_store_that_a_server_uses_is_1(
     assert not target.exists()
 
 
-def test_target_that_exists_is_2_and_left(
+def test_existing_target_exits_with_2_and_is_unchanged(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "copy.db"
@@ -139,7 +139,7 @@ def test_target_that_exists_is_2_and_left(
 
 
 @pytest.mark.parametrize("source", ["sqlite:///missing.db", "sqlite://", "mysql://x", "chat.db"])
-def test_source_that_is_no_store_is_2(
+def test_source_that_is_not_a_store_exits_with_2(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["db", "copy", source, f"sqlite:///{tmp_path / 'copy.db'}"]) == 2
@@ -147,7 +147,7 @@ def test_source_that_is_no_store_is_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_damaged_source_is_3(
+def test_damaged_source_exits_with_3(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = bytearray(store.read_bytes())
@@ -159,7 +159,7 @@ def test_damaged_source_is_3(
     assert not target.exists()
 
 
-def test_terminal_gets_a_bar_and_its_cursor_back(store: Path, tmp_path: Path) -> None:
+def test_terminal_gets_a_progress_bar_and_its_cursor_back(store: Path, tmp_path: Path) -> None:
     import pty
 
     master, slave = pty.openpty()
@@ -172,7 +172,7 @@ def test_terminal_gets_a_bar_and_its_cursor_back(store: Path, tmp_path: Path) ->
             while block := os.read(master, 4096):
                 shown_there += block
         except OSError:
-            pass  # so Linux says that nobody writes there any more
+            pass  # how Linux reports that no writer is left
         finally:
             os.close(master)
         assert run.wait(PATIENCE) == 0
@@ -182,7 +182,7 @@ def test_terminal_gets_a_bar_and_its_cursor_back(store: Path, tmp_path: Path) ->
     assert shown_there.rindex(b"\x1b[?25h") > shown_there.rindex(b"\x1b[?25l")
 
 
-def test_nothing_to_do_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_without_work_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     with shown("things") as advance:
         advance("copying", 0, 0)
     assert capsys.readouterr().err == "copying: 100 % (0 of 0 things)\n"

@@ -23,7 +23,7 @@ from gochat.errors import (
 
 @pytest.fixture
 def outcome(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
-    """The exceptions that the command ``try`` raises; none: it succeeds."""
+    """The exceptions that the command ``try`` raises; without any it succeeds."""
     raised: list[BaseException] = []
 
     def run(_: object) -> int:
@@ -39,7 +39,7 @@ def outcome(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     return raised
 
 
-def test_exit_code_is_the_commands(outcome: list[BaseException]) -> None:
+def test_exit_code_is_that_of_the_command(outcome: list[BaseException]) -> None:
     assert not outcome
     assert cli.main(["try"]) == 7
 
@@ -69,7 +69,7 @@ def test_exit_code_is_the_commands(outcome: list[BaseException]) -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
-def test_exception_becomes_a_code_and_a_line(
+def test_exception_becomes_an_exit_code_and_a_line(
     error: BaseException,
     code: int,
     text: str,
@@ -84,7 +84,7 @@ def test_exception_becomes_a_code_and_a_line(
 @pytest.mark.parametrize(
     "error", [ValueError("a bug"), ExceptionGroup("", [GochatError("a"), ValueError("a bug")])]
 )
-def test_a_bug_keeps_its_traceback(error: Exception, outcome: list[BaseException]) -> None:
+def test_bug_keeps_its_traceback(error: Exception, outcome: list[BaseException]) -> None:
     outcome.append(error)
     with pytest.raises(type(error)) as caught:
         cli.main(["try"])
@@ -92,7 +92,7 @@ def test_a_bug_keeps_its_traceback(error: Exception, outcome: list[BaseException
 
 
 @pytest.mark.parametrize("argv", [[], ["dance"], ["--loud"], ["serve", "--loud"]])
-def test_wrong_usage_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(argv) == 2
     assert "usage: gochat" in capsys.readouterr().err
 
@@ -111,8 +111,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_signal_lets_a_command_clean_up(name: str) -> None:
-    """The app leaves the terminal as it found it, a backup no half of a file."""
+def test_signal_lets_a_command_clean_up(name: str) -> None:
+    """The app restores the terminal, and a backup leaves no partial file."""
     program = (
         "import sys, time\n"
         "from types import ModuleType\n"
@@ -120,7 +120,7 @@ def test_a_signal_lets_a_command_clean_up(name: str) -> None:
         "def run(args):\n"
         "    try:\n"
         "        print('at work', flush=True)\n"
-        # Not signal.pause(): one that comes just before it would be waited for for ever.
+        # Not signal.pause(): it would wait for ever for a signal that came just before it.
         "        for _ in range(100_000):\n"
         "            time.sleep(0.01)\n"
         "    finally:\n"

@@ -1,4 +1,4 @@
-"""The installed command, over real TCP: start, talk, signals, TLS, descriptors."""
+"""The installed command, over real TCP: start, chat, signals, TLS, descriptors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_two_people_chat_through_the_installed_command(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-async def test_a_signal_drains_and_exits_0(tmp_path: Path, name: str) -> None:
+async def test_signal_drains_and_exits_with_0(tmp_path: Path, name: str) -> None:
     with serve(tmp_path / "chat.db") as running:
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
             peer = Peer(stream)
@@ -61,7 +61,7 @@ async def test_a_signal_drains_and_exits_0(tmp_path: Path, name: str) -> None:
         assert running.finish() == 0
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+async def test_acknowledged_messages_survive_a_kill(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
             peer = Peer(stream)
@@ -79,7 +79,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             assert [entry.text for entry in page.entries] == [str(n) for n in range(10)]
 
 
-async def test_nothing_is_acknowledged_once_the_store_was_moved(tmp_path: Path) -> None:
+async def test_nothing_is_acknowledged_after_the_store_was_moved(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
             peer = Peer(stream)
@@ -96,7 +96,7 @@ async def test_nothing_is_acknowledged_once_the_store_was_moved(tmp_path: Path) 
     assert not (tmp_path / "chat.db").exists(), "nor is another one begun"
 
 
-async def test_the_log_holds_no_message_and_no_secret(tmp_path: Path) -> None:
+async def test_log_contains_no_message_and_no_secret(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db", "--log-level", "debug") as running:
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
             peer = Peer(stream)
@@ -110,7 +110,7 @@ async def test_the_log_holds_no_message_and_no_secret(tmp_path: Path) -> None:
     assert all(isinstance(json.loads(line), dict) for line in running.log)
 
 
-async def test_tls_is_spoken_with_a_certificate(tmp_path: Path) -> None:
+async def test_server_with_a_certificate_uses_tls(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
         tmp_path / "both.pem"
@@ -126,7 +126,7 @@ async def test_tls_is_spoken_with_a_certificate(tmp_path: Path) -> None:
             peer = Peer(stream)
             await peer.log_in("mei")
             await peer.ask(Send(to="#lobby", text="x" * 4000), Sent)
-        # A peer that speaks no TLS is cut, and the server lives.
+        # A peer without TLS is disconnected, and the server survives.
         async with await trio.open_tcp_stream("127.0.0.1", running.port) as plain:
             await plain.send_all(b"\0\0\0\x02{}")
             with trio.fail_after(PATIENCE):
@@ -143,7 +143,7 @@ async def test_tls_is_spoken_with_a_certificate(tmp_path: Path) -> None:
             await peer.ask(Login(name="mei", password=PASSWORD), LoggedIn)
 
 
-async def test_a_stalled_tls_handshake_is_cut(tmp_path: Path) -> None:
+async def test_stalled_tls_handshake_is_cut_off(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
         tmp_path / "both.pem"
@@ -156,7 +156,7 @@ async def test_a_stalled_tls_handshake_is_cut(tmp_path: Path) -> None:
                 assert await stream.receive_some() == b""
 
 
-async def test_out_of_descriptors_those_connected_are_served_and_it_recovers(
+async def test_server_out_of_descriptors_serves_connected_peers_and_recovers(
     tmp_path: Path,
 ) -> None:
     import resource

@@ -1,4 +1,4 @@
-"""What stops `gochat serve` from starting: an exit code and a line that says what to do."""
+"""What prevents `gochat serve` from starting: an exit code and a line that says what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gochat.server.listener import cannot_listen
 
 
 def failing(*flags: str, **environment: str) -> tuple[int, str]:
-    """Run `gochat serve` that must not start; return its exit code and what it says."""
+    """Run `gochat serve`, which must not start; return its exit code and its output."""
     done = subprocess.run(
         [*GOCHAT, "serve", *flags],
         capture_output=True,
@@ -29,7 +29,7 @@ def failing(*flags: str, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_a_bad_configuration_stops_the_start_with_file_line_and_key(tmp_path: Path) -> None:
+def test_bad_configuration_is_reported_with_file_line_and_key(tmp_path: Path) -> None:
     path = tmp_path / "server.toml"
     path.write_text('host = "127.0.0.1"\n\n[limits]\nburst = "ten"\n')
     code, said = failing("--config", str(path))
@@ -37,7 +37,7 @@ def test_a_bad_configuration_stops_the_start_with_file_line_and_key(tmp_path: Pa
     assert f"{path}:4: limits.burst" in said
 
 
-def test_a_port_in_use_stops_the_start_and_may_pass(tmp_path: Path) -> None:
+def test_port_in_use_is_a_temporary_failure(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         code, said = failing(
             "--port", str(running.port), "--store", f"sqlite:///{tmp_path / 'other.db'}"
@@ -57,7 +57,7 @@ def test_a_port_in_use_stops_the_start_and_may_pass(tmp_path: Path) -> None:
         ("no..host", 2, "no..host:0: that is not a host name or an address"),
     ],
 )
-def test_an_address_that_cant_be_listened_on_is_permanent_or_not(
+def test_unusable_address_is_permanent_or_temporary(
     host: str, code: int, reason: str, workers: list[str]
 ) -> None:
     flags = workers or ["--store=sqlite:///:memory:"]
@@ -77,7 +77,7 @@ def test_an_address_that_cant_be_listened_on_is_permanent_or_not(
         (errno.ENOBUFS, AddressUnavailable, ""),
     ],
 )
-def test_each_reason_not_to_listen_says_what_to_do(
+def test_each_listening_error_says_what_to_do(
     number: int, kind: type[Exception], advice: str
 ) -> None:
     error = cannot_listen("0.0.0.0", 443, OSError(number, os.strerror(number)))
@@ -86,28 +86,28 @@ def test_each_reason_not_to_listen_says_what_to_do(
     assert advice in str(error)
 
 
-def test_a_store_in_use_by_another_server_stops_the_start(tmp_path: Path) -> None:
+def test_store_in_use_by_another_server_prevents_the_start(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         code, said = failing("--port", "0", "--store", f"sqlite:///{tmp_path / 'chat.db'}")
     assert code in {1, 2}
     assert str(running.process.pid) in said
 
 
-def test_a_store_in_use_by_another_name_stops_the_start(tmp_path: Path) -> None:
+def test_store_in_use_under_another_name_prevents_the_start(tmp_path: Path) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(tmp_path / "chat.db")
     with serve(tmp_path / "chat.db") as running:
         code, said = failing("--port", "0", "--store", f"sqlite:///{link}")
         assert code == 1
         assert str(running.process.pid) in said
-        # Nor by its own name, when it was moved.
+        # Nor under its own name after it was moved.
         (tmp_path / "chat.db").rename(tmp_path / "moved.db")
         code, said = failing("--port", "0", "--store", f"sqlite:///{tmp_path / 'moved.db'}")
     assert code == 1
     assert "under another name" in said
 
 
-def test_an_empty_file_is_no_new_chat(tmp_path: Path) -> None:
+def test_empty_file_is_not_a_new_store(tmp_path: Path) -> None:
     (tmp_path / "chat.db").touch()
     code, said = failing("--port", "0", "--store", f"sqlite:///{tmp_path / 'chat.db'}")
     assert code == 3
@@ -115,7 +115,7 @@ def test_an_empty_file_is_no_new_chat(tmp_path: Path) -> None:
     assert "remove it" in said
 
 
-def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+def test_file_that_is_not_a_database_is_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(b"my notes, which are no database\n" * 100)
     code, said = failing("--port", "0", "--store", f"sqlite:///{path}")
@@ -125,13 +125,13 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_missing_certificate_stops_the_start(tmp_path: Path) -> None:
+def test_missing_certificate_prevents_the_start(tmp_path: Path) -> None:
     code, said = failing("--tls-cert", str(tmp_path / "no.pem"), "--tls-key", "no.pem")
     assert code == 2
     assert "no.pem" in said
 
 
-def test_an_unknown_setting_is_blamed_by_the_flag_that_gave_it() -> None:
+def test_unknown_setting_is_reported_with_its_flag() -> None:
     code, said = failing("--set", "foo=1")
     assert code == 2
     assert said == "gochat: --set foo: unknown key\n"

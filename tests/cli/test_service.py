@@ -1,4 +1,4 @@
-"""The systemd unit of the how-to, held to what the server does and to systemd 249."""
+"""The systemd unit of the how-to, checked against the server's behaviour and systemd 249."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gochat import cli
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "run-as-a-service.md"
 
-#: Directives that systemd 249 has, of those that the unit uses; the youngest is from 235.
+#: The directives of systemd 249 that the unit uses; the newest is from 235.
 KNOWN: Final = frozenset(
     {"Description", "After", "Wants", "StartLimitIntervalSec", "WantedBy"}
     | {"ExecStart", "ExecReload", "User", "StateDirectory", "StateDirectoryMode", "LimitNOFILE"}
@@ -25,16 +25,16 @@ def unit() -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in (line.partition("=") for line in lines)]
 
 
-def test_unit_uses_only_what_systemd_249_has() -> None:
+def test_unit_uses_only_features_of_systemd_249() -> None:
     assert {name for name, _ in unit()} <= KNOWN
-    # Specifiers are in other versions other things: %d is from 250 on.
+    # Specifiers differ between versions: %d exists since 250.
     assert not [value for _, value in unit() if "%" in value]
 
 
-def test_unit_restarts_for_what_may_pass_and_for_nothing_else() -> None:
+def test_unit_restarts_only_after_temporary_failures() -> None:
     directives = dict(unit())
     assert directives["Restart"] == "on-failure"
     assert float(directives["RestartSec"]) >= 1
-    assert directives["StartLimitIntervalSec"] == "0"  # else five failures are the last
+    assert directives["StartLimitIntervalSec"] == "0"  # otherwise it stops after five failures
     never = {int(code) for code in directives["RestartPreventExitStatus"].split()}
     assert never == {cli.USAGE, cli.CORRUPT}

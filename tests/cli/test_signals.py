@@ -1,4 +1,4 @@
-"""What a server does with signals that don't end it, and when its terminal goes away."""
+"""How a server handles signals that don't end it, and the loss of its terminal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = [
 
 
 def read_until(running: Running, event: str) -> dict[str, Any]:
-    """Read the log until this event comes; return its line."""
+    """Read the log until an event; return its line."""
     assert running.process.stderr is not None
     for text in running.process.stderr:
         running.log.append(text)
@@ -47,7 +47,7 @@ def read_until(running: Running, event: str) -> dict[str, Any]:
 
 
 def certified(path: Path, expires: datetime) -> ssl.SSLContext:
-    """Write a certificate with its key to `path`; return what trusts it and no other."""
+    """Write a certificate with its key to `path`; return a context that trusts only this one."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1", not_after=expires)
     partial = path.with_suffix(".new")
@@ -68,7 +68,7 @@ async def speak(port: int, trust: ssl.SSLContext, name: str) -> AsyncIterator[Pe
         yield peer
 
 
-async def test_hangup_reloads_the_certificate_and_keeps_the_old_one_where_it_is_bad(
+async def test_sighup_reloads_the_certificate_unless_it_is_bad(
     tmp_path: Path,
 ) -> None:
     pem = tmp_path / "both.pem"
@@ -86,7 +86,7 @@ async def test_hangup_reloads_the_certificate_and_keeps_the_old_one_where_it_is_
             async with speak(running.port, old, "bob"):
                 pass
 
-            # From 2050 on a certificate's times are written in another way.
+            # From 2050 on a certificate's times have another format.
             new = certified(pem, datetime(2050, 1, 2, 3, 4, 5, tzinfo=UTC))
             running.process.send_signal(signal.SIGHUP)
             assert read_until(running, "certificate reloaded")["expires"] == "2050-01-02T03:04:05Z"
@@ -101,7 +101,7 @@ async def test_hangup_reloads_the_certificate_and_keeps_the_old_one_where_it_is_
 
 
 async def test_key_with_a_passphrase_is_refused_without_asking(tmp_path: Path) -> None:
-    """Nor when it is reloaded: a server that prompts stands still."""
+    """Even on reload: a server that prompts would block."""
     pem, key = tmp_path / "both.pem", tmp_path / "locked.pem"
     trust = certified(pem, datetime(2049, 1, 1, tzinfo=UTC))
     key.write_bytes(pem.read_bytes())
@@ -125,7 +125,7 @@ async def test_key_with_a_passphrase_is_refused_without_asking(tmp_path: Path) -
     assert b"passphrase" in done.stderr
 
 
-async def test_without_a_certificate_there_is_nothing_to_reload(tmp_path: Path) -> None:
+async def test_sighup_without_a_certificate_reloads_nothing(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         for name in ("SIGUSR1", "SIGUSR2", "SIGHUP"):
             running.process.send_signal(getattr(signal, name))
@@ -155,13 +155,13 @@ sys.stdin.read()
 
 
 def lines(log: Path) -> list[dict[str, Any]]:
-    # The last one may be written at this moment.
+    # The last line may be incomplete.
     return [json.loads(line) for line in log.read_text().splitlines(keepends=True) if "\n" in line]
 
 
 @contextmanager
 def terminal(how: str, log: Path, *command: str) -> Iterator[int]:
-    """Run a command in a terminal that goes away at the end; give its process id."""
+    """Run a command in a terminal that goes away at the end; yield its process id."""
     with subprocess.Popen(
         [sys.executable, "-c", TERMINAL, how, str(log), *command],
         stdin=subprocess.PIPE,
@@ -179,7 +179,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("how", ["plain", "nohup"])
 async def test_server_stops_with_the_terminal_it_was_started_in(tmp_path: Path, how: str) -> None:
-    """Unless it is under nohup. SIGHUP while the terminal is there reloads, as elsewhere."""
+    """Unless it is under nohup. SIGHUP reloads as usual while the terminal is there."""
     log = tmp_path / "log"
     command = [*GOCHAT, "serve", "--port=0", f"--store=sqlite:///{tmp_path / 'chat.db'}"]
     with terminal(how, log, *command, "--log-format=json") as pid:

@@ -1,4 +1,4 @@
-"""A server whose standard streams are closed: what is opened next must not take their place."""
+"""A server with closed standard streams: files opened later must not take their place."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from gochat.client.address import Address
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
 
 
-def test_closed_standard_streams_are_opened_on_the_null_device(
+def test_closed_standard_streams_are_connected_to_the_null_device(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    """Or the database would get the tracebacks of this process and of its children."""
+    """Otherwise tracebacks of this process and its children would go to the database."""
     port, key_file = free_port(), tmp_path / "key"
     command = [*GOCHAT, "serve", "--port", str(port), "--store", f"sqlite:///{tmp_path / 'db'}"]
     command += ["--set", f"key_file={key_file}"]
@@ -30,7 +30,7 @@ def test_closed_standard_streams_are_opened_on_the_null_device(
     try:
         while why_not_own(Address("127.0.0.1", port, tls=False, key_file=key_file)):
             assert process.poll() is None
-            time.sleep(0.05)  # a process that says nothing has nothing to wait for
+            time.sleep(0.05)  # a silent process has no output to wait for
         for descriptor in ("0", "1", "2"):
             opened = Path(f"/proc/{process.pid}/fd/{descriptor}")
             assert not opened.parent.exists() or str(opened.readlink()) == os.devnull

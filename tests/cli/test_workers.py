@@ -1,4 +1,4 @@
-"""`gochat serve --workers`: several processes on one port, looked after."""
+"""`gochat serve --workers`: several supervised processes on one port."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 COUNT = 3
-#: As the installed program starts, which looks for no modules where it is started.
+#: As the installed program starts, which does not import from the current directory.
 INSTALLED = [sys.executable, "-P", "-m", "gochat"]
 
 
@@ -51,7 +51,7 @@ class Supervised:
         self.log: list[dict[str, Any]] = []
 
     def read_until(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Read the log until a line comes that is enough."""
+        """Read the log until a line satisfies the condition."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             event: dict[str, Any] = json.loads(line)
@@ -69,7 +69,7 @@ class Supervised:
             return await trio.to_thread.run_sync(self.read_until, enough, abandon_on_cancel=True)
 
     def finish(self) -> int:
-        """Wait for the end; return the exit code, with the rest of the log in `log`."""
+        """Wait for the end; return the exit code. `log` has the remaining output."""
         assert self.process.stderr is not None
         self.log += [json.loads(line) for line in self.process.stderr]
         return self.process.wait(PATIENCE)
@@ -79,7 +79,7 @@ class Supervised:
 def supervised(
     nodes: Nodes, *flags: str, ready: int = COUNT, command: Sequence[str] = GOCHAT
 ) -> Iterator[Supervised]:
-    """Run the command with workers; wait until all, or so many, are ready."""
+    """Run the command with workers; wait until all, or a given number, are ready."""
     limits = [f"--set=limits.{key}={getattr(LIMITS, key)}" for key in ("argon2_memory", "burst")]
     with_store = [*command, "serve", "--port=0", f"--workers={COUNT}", f"--store={nodes.url()}"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GOCHAT_")}
@@ -96,12 +96,12 @@ def supervised(
 
 @pytest.fixture
 def nodes(redis_server: RedisServer) -> Nodes:
-    """Nodes on data of their own."""
+    """Nodes with their own data."""
     return Nodes(redis_server)
 
 
 def errors(output: bytes) -> list[str]:
-    """What a command says besides its log."""
+    """Return a command's output other than its log."""
     return [line for line in output.decode().splitlines() if line.startswith("gochat: ")]
 
 
@@ -109,7 +109,7 @@ async def connected(running: Supervised) -> Peer:
     return Peer(await trio.open_tcp_stream("127.0.0.1", running.port))
 
 
-async def test_workers_share_a_port_and_are_one_chat(nodes: Nodes) -> None:
+async def test_workers_share_a_port_and_form_one_chat(nodes: Nodes) -> None:
     with supervised(nodes) as running:
         peers = []
         for number in range(12):
@@ -131,7 +131,7 @@ async def test_workers_share_a_port_and_are_one_chat(nodes: Nodes) -> None:
     assert who_served <= {1, 2, 3}
 
 
-async def test_worker_that_dies_is_started_again_and_the_others_do_not_notice(
+async def test_dead_worker_is_restarted_and_others_do_not_notice(
     nodes: Nodes,
 ) -> None:
     with supervised(nodes) as running:
@@ -159,8 +159,8 @@ async def test_worker_that_dies_is_started_again_and_the_others_do_not_notice(
         assert running.finish() == 0
 
 
-async def test_hangup_is_passed_on_and_other_signals_do_no_harm(nodes: Nodes) -> None:
-    """What a supervisor is sent for a server, and one that is not ready takes no harm either."""
+async def test_sighup_is_passed_on_and_other_signals_are_harmless(nodes: Nodes) -> None:
+    """The signals go to the supervisor, and a worker that is not ready is not harmed either."""
     with supervised(nodes, ready=1) as running:
         for name in ("SIGUSR1", "SIGUSR2", "SIGHUP"):
             running.process.send_signal(getattr(signal, name))
@@ -184,16 +184,14 @@ async def test_hangup_is_passed_on_and_other_signals_do_no_harm(nodes: Nodes) ->
     assert not [e for e in running.log if e["event"] == "worker died"]
 
 
-async def test_workers_end_with_a_supervisor_that_is_killed(nodes: Nodes) -> None:
+async def test_workers_end_when_the_supervisor_is_killed(nodes: Nodes) -> None:
     with supervised(nodes) as running:
         running.process.kill()
-        running.finish()  # which reads until nobody holds the log open any more
+        running.finish()  # reads until no process has the log open
     assert {e["worker"] for e in running.log if e["event"] == "stopped"} == {1, 2, 3}
 
 
-async def test_what_no_worker_can_use_is_said_and_ends_them_all(
-    nodes: Nodes, tmp_path: Path
-) -> None:
+async def test_configuration_that_no_worker_can_use_ends_all(nodes: Nodes, tmp_path: Path) -> None:
     result = await trio.run_process(
         [
             *(*GOCHAT, "serve", "--workers=2", "--port=0", f"--store={nodes.url()}"),
@@ -203,18 +201,18 @@ async def test_what_no_worker_can_use_is_said_and_ends_them_all(
         check=False,
     )
     assert result.returncode == 2
-    (line,) = errors(result.stderr)  # once, not by each
+    (line,) = errors(result.stderr)  # once, not from each worker
     assert "missing.pem" in line
 
 
-async def test_all_share_the_port_however_it_was_chosen(nodes: Nodes) -> None:
+async def test_workers_share_the_port_however_it_was_chosen(nodes: Nodes) -> None:
     with supervised(nodes, "--set=port=0") as running:
         running.process.send_signal(signal.SIGTERM)
         assert running.finish() == 0
     assert len({e["port"] for e in running.log if e["event"] == "listening"}) == 1
 
 
-async def test_no_module_of_the_folder_where_it_is_started_is_taken_for_ours(
+async def test_modules_in_the_current_directory_are_not_imported(
     nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "trio.py").write_text("raise SystemExit('not this one')")
@@ -224,11 +222,11 @@ async def test_no_module_of_the_folder_where_it_is_started_is_taken_for_ours(
         assert running.finish() == 0
 
 
-async def test_stopping_while_they_start_is_no_error(nodes: Nodes) -> None:
+async def test_stopping_while_workers_start_is_not_an_error(nodes: Nodes) -> None:
     with supervised(nodes, ready=1) as running:
         running.process.send_signal(signal.SIGTERM)
         assert running.finish() == 0
-    of_the_store = "Redis append-only file disabled"  # as that of the tests
+    of_the_store = "Redis append-only file disabled"  # as in the tests' Redis
     assert {e["level"] for e in running.log if e["event"] != of_the_store} == {"info"}
 
 
@@ -243,7 +241,7 @@ async def test_port_of_other_workers_is_not_shared(nodes: Nodes) -> None:
         assert "is a server running there already?" in result.stderr.decode()
 
 
-async def test_a_port_that_is_in_use_is_said_once(nodes: Nodes) -> None:
+async def test_port_in_use_is_reported_once(nodes: Nodes) -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         port = listener.socket.getsockname()[1]
@@ -265,7 +263,7 @@ async def test_a_port_that_is_in_use_is_said_once(nodes: Nodes) -> None:
         (["--workers=0", "--store=redis://localhost"], "at least one process"),
     ],
 )
-async def test_workers_where_there_can_be_none_are_refused(
+async def test_workers_are_refused_where_unsupported(
     tmp_path: Path, flags: list[str], text: str
 ) -> None:
     result = await trio.run_process(
@@ -276,7 +274,7 @@ async def test_workers_where_there_can_be_none_are_refused(
     assert os.listdir(tmp_path) == []  # noqa: PTH208 -- so that it is not taken to wait
 
 
-# -- the supervisor, with other workers than servers ---------------------------------------------
+# -- the supervisor, with workers that are not servers --------------------------------------------
 
 READY = "print('ready', flush=True);"
 
@@ -302,7 +300,7 @@ async def until_logged(logged: list[Any], event: str, times: int) -> list[Any]:
     return found
 
 
-async def test_worker_that_dies_at_once_is_started_again_ever_more_seldom(
+async def test_worker_that_dies_at_once_is_restarted_with_backoff(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(workers, "FIRST_PAUSE", 0.01)
@@ -321,7 +319,7 @@ async def test_worker_that_dies_at_once_is_started_again_ever_more_seldom(
     ]
 
 
-async def test_worker_that_lived_for_long_is_started_again_soon(
+async def test_worker_that_ran_for_long_is_restarted_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(workers, "FIRST_PAUSE", 0.01)
@@ -338,7 +336,7 @@ async def test_worker_that_lived_for_long_is_started_again_soon(
 async def test_worker_that_finds_damage_ends_all(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The second one; nobody starts it again, and the others, which go on, are stopped."""
+    """The second worker finds it; nobody restarts it, and the others are stopped."""
     monkeypatch.setattr(workers, "FIRST_PAUSE", 0.01)
     starts = tmp_path / "starts"
     code = (
@@ -350,14 +348,14 @@ async def test_worker_that_finds_damage_ends_all(
     assert len(starts.read_text()) <= 3
 
 
-async def test_first_that_does_not_come_up_is_the_only_one(tmp_path: Path) -> None:
+async def test_only_the_first_worker_is_started_if_it_fails(tmp_path: Path) -> None:
     tries = tmp_path / "tries"
     code = f"import sys; open({str(tries)!r}, 'a').write('x'); sys.exit(3)"
     assert await supervise(python(code), 3, trio.Event()) == 3
     assert tries.read_text() == "x"
 
 
-async def test_command_that_can_not_be_run_ends_it_only_at_the_start(
+async def test_command_that_cannot_be_run_is_fatal_only_at_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(workers, "FIRST_PAUSE", 0.01)
@@ -373,7 +371,7 @@ async def test_command_that_can_not_be_run_ends_it_only_at_the_start(
             stop.set()
 
 
-async def test_worker_that_is_being_started_when_all_are_to_end_is_told_so(
+async def test_worker_that_is_starting_is_stopped_with_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(workers, "GRACE", 1000)
@@ -382,20 +380,20 @@ async def test_worker_that_is_being_started_when_all_are_to_end_is_told_so(
     assert await supervise(python(READY + "import time; time.sleep(1000)"), 1, stop) == 0
 
 
-async def test_worker_that_never_gets_ready_does_not_keep_the_others_from_ending(
+async def test_worker_that_never_gets_ready_does_not_delay_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(workers, "GRACE", 0.1)
     stop = trio.Event()
     stop.set()
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which children inherit
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # inherited by children
     try:
         assert await supervise(python("import time; time.sleep(1000)"), 1, stop) == 0
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-async def test_worker_that_is_told_twice_to_stop_takes_its_time() -> None:
+async def test_worker_signalled_twice_still_drains() -> None:
     told, done = trio.Event(), trio.Event()
 
     async def work(stop: trio.Event, _: object) -> int:
@@ -421,7 +419,7 @@ async def test_worker_that_is_told_twice_to_stop_takes_its_time() -> None:
     assert code == 7
 
 
-async def test_address_of_a_kind_that_the_machine_has_not_is_left_out(
+async def test_unsupported_address_family_is_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))
