@@ -132,6 +132,11 @@ def test_host_with_a_port_is_refused(given: str) -> None:
             "port = 70000",
             "server.toml:1: port: expected a whole number from 0 to 65535, got 70000",
         ),
+        # Lists of people and rooms are cut for frames of 65,536 bytes.
+        (
+            "[limits]\nframe_bytes = 16384",
+            "server.toml:2: limits.frame_bytes: expected a whole number from 65536 to 16777216",
+        ),
         ("port = true", "server.toml:1: port: expected a whole number from 0 to 65535, got True"),
         (
             "[limits]\nper_second = nan",

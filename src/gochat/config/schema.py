@@ -186,7 +186,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     frame_bytes: Annotated[
         int,
         _within(
-            16 * 1024,
+            64 * 1024,  # lists of people and rooms are cut for this
             16 * 1024 * 1024,
             "Bytes of a frame's body at most, both ways. Large enough for a page of history, "
             "small enough that each connection can hold one back.",
