@@ -50,6 +50,7 @@ from gochat.server import crowding, deadlines, journal, log_follower, workers
 from gochat.server.budget import CONNECTION, HANDSHAKE, Budgets, OverBudget
 from gochat.server.certificate import Certificate
 from gochat.server.crowding import Handshake
+from gochat.server.daily_quotas import Quotas
 from gochat.server.delivery import (
     Delivery,
     EncryptedOutlet,
@@ -78,7 +79,6 @@ from gochat.server.listener import (
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
 from gochat.server.peer_nodes import PeerNodes
-from gochat.server.quotas import Quotas
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 from gochat.server.services import Services

@@ -38,7 +38,7 @@ from typing import Final
 import structlog
 import trio
 
-from gochat.server.mailbox import MAX_BYTES, Mailbox, MailboxFull
+from gochat.server.mailbox import DEFAULT_MAX_BYTES, Mailbox, MailboxFull
 
 log = structlog.stdlib.get_logger()
 
@@ -51,7 +51,7 @@ BATCH: Final = 64 * 1024
 #: time should not cause a copy of the whole mailbox each time.
 WRITE_AT_ONCE: Final = 256 * 1024
 #: A peer that takes nothing for this long (seconds) is gone or hopelessly slow.
-WRITE_STALL: Final = 10.0
+DEFAULT_WRITE_STALL: Final = 10.0
 #: The part of a mailbox (1/SHARE) that senders who can wait may fill. The remainder is for events
 #: that come unasked. A frame of the maximum size fits, because a mailbox holds four of them.
 SHARE: Final = 4
@@ -116,8 +116,8 @@ class Outlet(abc.ABC):
         delivery: Delivery,
         on_evict: Callable[[], None],
         *,
-        max_bytes: int = MAX_BYTES,
-        stall: float = WRITE_STALL,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        stall: float = DEFAULT_WRITE_STALL,
     ) -> None:
         self._delivery = delivery
         self._on_evict = on_evict
@@ -277,8 +277,8 @@ class SocketOutlet(Outlet):
     __slots__ = ("_fd", "_is_mid_frame")
 
     def __init__(self, fd: int, delivery: Delivery, on_evict: Callable[[], None],
-                 *, max_bytes: int = MAX_BYTES,
-                 stall: float = WRITE_STALL) -> None:  # fmt: skip
+                 *, max_bytes: int = DEFAULT_MAX_BYTES,
+                 stall: float = DEFAULT_WRITE_STALL) -> None:  # fmt: skip
         super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
         self._fd = fd
         self._is_mid_frame = False  # the last write may have ended inside a frame
@@ -353,8 +353,8 @@ class EncryptedOutlet(Outlet):
     __slots__ = ("_encrypt", "_fd", "_is_torn", "_records")
 
     def __init__(self, fd: int, encrypt: Callable[[bytes], bytes], delivery: Delivery,
-                 on_evict: Callable[[], None], *, max_bytes: int = MAX_BYTES,
-                 stall: float = WRITE_STALL) -> None:  # fmt: skip
+                 on_evict: Callable[[], None], *, max_bytes: int = DEFAULT_MAX_BYTES,
+                 stall: float = DEFAULT_WRITE_STALL) -> None:  # fmt: skip
         super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
         self._fd = fd
         self._encrypt = encrypt
@@ -413,8 +413,8 @@ class StreamOutlet(Outlet):
     __slots__ = ("_stream", "_unsent")
 
     def __init__(self, stream: trio.abc.SendStream, delivery: Delivery,
-                 on_evict: Callable[[], None], *, max_bytes: int = MAX_BYTES,
-                 stall: float = WRITE_STALL) -> None:  # fmt: skip
+                 on_evict: Callable[[], None], *, max_bytes: int = DEFAULT_MAX_BYTES,
+                 stall: float = DEFAULT_WRITE_STALL) -> None:  # fmt: skip
         super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
         self._stream = stream
         self._unsent = 0  # of the bytes taken from the mailbox

@@ -1,6 +1,7 @@
 """Map each request to its handler with one `match`.
 
-Requests that read are in :mod:`.reading`, those that write to the log in :mod:`.writing`.
+Requests that read are in :mod:`.read_requests`, those that write to the log in
+:mod:`.write_requests`.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ from gochat.protocol.messages import (
 from gochat.server.authentication import Authentication
 from gochat.server.budget import cost
 from gochat.server.hub import OnlinePerson
-from gochat.server.reading import Reading
+from gochat.server.read_requests import ReadRequests
 from gochat.server.receipts import Seqs
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_log import traced
-from gochat.server.writing import Writing
+from gochat.server.write_requests import WriteRequests
 
 _NOT_TRACED: Final = nullcontext()
 #: In characters.
@@ -61,8 +62,8 @@ class Handlers:
         self._services = services
         self._limits = services.config.limits
         self._authentication = Authentication(services)
-        self._reading = Reading(services)
-        self._writing = Writing(services)
+        self._reading = ReadRequests(services)
+        self._writing = WriteRequests(services)
         self._is_tracing = services.config.log_level == "debug"
 
     async def handle(self, session: Session, requests: Sequence[Request]) -> None:

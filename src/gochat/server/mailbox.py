@@ -19,7 +19,7 @@ import trio
 
 #: Bound on what is queued for one session, in bytes: some ten seconds of a very lively
 #: conversation, and for ten thousand sessions that all stall at once still about 10 GiB.
-MAX_BYTES: Final = 1024 * 1024
+DEFAULT_MAX_BYTES: Final = 1024 * 1024
 #: Bytes that each piece in the channel costs besides its own: Python's object, 33 and up to 15 for
 #: alignment, and its slot in the queue. Counted, so that a million tiny frames are bounded, too.
 OVERHEAD: Final = 64
@@ -40,7 +40,7 @@ class Mailbox:
 
     __slots__ = ("_beyond", "_channel", "_front", "_max_bytes", "_queued", "size")
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._front = b""  # put while nothing was queued, or put back
         self._channel: _Channel | None = None

@@ -12,6 +12,7 @@ from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
 from gochat.config import Config
 from gochat.server.budget import Budgets
+from gochat.server.daily_quotas import Quotas
 from gochat.server.delivery import Delivery
 from gochat.server.hub import Hub
 from gochat.server.identity import ServerIdentity
@@ -19,7 +20,6 @@ from gochat.server.journal import Journal
 from gochat.server.limits import ConnectionLimiter, LoginLimiter
 from gochat.server.login_line import LoginLines
 from gochat.server.markers import Markers
-from gochat.server.quotas import Quotas
 from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 

@@ -31,8 +31,8 @@ from gochat.protocol.messages import (
     SetOperator,
     SetTopic,
 )
+from gochat.server.daily_quotas import QuotaExceeded
 from gochat.server.journal import ACTS, REFUSALS, Journal
-from gochat.server.quotas import QuotaExceeded
 
 #: Characters of a name that was tried.
 MAX_SHOWN: Final = 64

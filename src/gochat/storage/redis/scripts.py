@@ -42,7 +42,7 @@ SEEK: Final = _read("seek")
 BEAT: Final = _read("beat")
 REGISTER: Final = _read("register")
 PASSWORD: Final = _read("password")
-ATTACH: Final = _read("attach")
+CHECK_EPOCH: Final = _read("check_epoch")
 RENEW: Final = _read("renew")
 EXTEND: Final = _read("extend")
 LAG: Final = _read("lag")
@@ -51,6 +51,19 @@ CLAIM: Final = _read("claim")
 RELEASE: Final = _read("release")
 
 ALL: Final = (
-    *(APPEND, PAGE, STANDING, MARK, SEEK, BEAT, REGISTER, PASSWORD, ATTACH, RENEW, EXTEND, LAG),
+    *(
+        APPEND,
+        PAGE,
+        STANDING,
+        MARK,
+        SEEK,
+        BEAT,
+        REGISTER,
+        PASSWORD,
+        CHECK_EPOCH,
+        RENEW,
+        EXTEND,
+        LAG,
+    ),
     *(INDEX, CLAIM, RELEASE),
 )

@@ -193,7 +193,7 @@ class EpochTracker:
         )
         seq = seen.entry.seq if seen is not None else 0
         arguments = (known.epoch, wire.run, fresh, known.position, seq, GATE)
-        return ("EVALSHA", scripts.ATTACH.sha, len(keys), *keys, *arguments)
+        return ("EVALSHA", scripts.CHECK_EPOCH.sha, len(keys), *keys, *arguments)
 
     def _is_there(self, known: _Partition, position: int, record: bytes) -> bool:
         if position < known.position:

@@ -29,7 +29,7 @@ from gochat.protocol.messages import (
     Sent,
     SetTopic,
 )
-from gochat.server.quotas import ENTRY, QuotaExceeded, Quotas, size
+from gochat.server.daily_quotas import ENTRY, QuotaExceeded, Quotas, size
 
 MEI = NameKey("mei")
 DAY = 24 * 3600

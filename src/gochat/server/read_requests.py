@@ -44,7 +44,7 @@ _Reading: TypeAlias = (
 )  # fmt: skip
 
 
-class Reading:
+class ReadRequests:
     """Handles requests that read."""
 
     def __init__(self, services: Services) -> None:

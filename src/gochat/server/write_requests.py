@@ -39,14 +39,14 @@ from gochat.protocol.messages import (
     SetTopic,
 )
 from gochat.server.budget import REFUSED_WRITE, OverBudget
+from gochat.server.daily_quotas import QuotaExceeded
 from gochat.server.hub import OnlinePerson
-from gochat.server.quotas import QuotaExceeded
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_log import log_change
 
 
-class Writing:
+class WriteRequests:
     """Handles requests that write to the log."""
 
     def __init__(self, services: Services) -> None:
