@@ -3,9 +3,10 @@
 Messages and everything else that is written to the log have a rate limit of their own, and quotas
 (:mod:`.daily_quotas`). Requests that read, log in or are only passed on are charged to budgets.
 Each person has one, for all devices together; so has each address, for everybody who shares it;
-and, for IPv6, each network of 2^72 addresses, which is what a home is commonly assigned. A request is
-admitted while anything is left in each of them, and then costs what the table says, even if that is
-more: the remainder is owed. Extra costs that are only known afterwards are charged afterwards.
+and, for IPv6, each network of 2^72 addresses, which is what a home is commonly assigned. A
+request is admitted while anything is left in each of them, and then costs what the table says,
+even if that is more: the remainder is owed. Extra costs that are only known afterwards are charged
+afterwards.
 
 In addition, each frame costs what decoding its size takes, whatever its contents, and each refusal
 what the reply takes: refused and unknown requests must not be free. These charges are never
