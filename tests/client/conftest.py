@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Run each anyio test in asyncio and in Trio."""
+    """Run each AnyIO test on asyncio and on Trio."""
     return str(request.param)

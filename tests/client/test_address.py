@@ -1,4 +1,4 @@
-"""Where a server is."""
+"""Server addresses, and connecting to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENCRYPTED, PLAIN, HERE = Security.ENCRYPTED, Security.PLAIN_TEXT, Security.THIS_
 @pytest.mark.parametrize(
     ("text", "url", "security"),
     [
-        # A machine on the network: TLS, unless plain text is written out.
+        # A machine on the network: TLS, unless plain text is explicit.
         ("chat.example", "gochats://chat.example:8889", ENCRYPTED),
         ("chat.example:9000", "gochats://chat.example:9000", ENCRYPTED),
         (" Chat.Example/ ", "gochats://chat.example:8889", ENCRYPTED),
@@ -33,7 +33,7 @@ ENCRYPTED, PLAIN, HERE = Security.ENCRYPTED, Security.PLAIN_TEXT, Security.THIS_
         ("gochats://chat.example:443/", "gochats://chat.example:443", ENCRYPTED),
         ("gochat://chat.example", "gochat://chat.example:8889", PLAIN),
         ("GOCHAT://10.0.0.1:1", "gochat://10.0.0.1:1", PLAIN),
-        # This machine, as it is written: never by what a name leads to.
+        # This machine, as written: never by resolving a name.
         ("localhost", "gochat://localhost:8889", HERE),
         ("LocalHost.:1", "gochat://localhost.:1", HERE),
         ("chat.localhost:1", "gochat://chat.localhost:1", HERE),
@@ -44,7 +44,7 @@ ENCRYPTED, PLAIN, HERE = Security.ENCRYPTED, Security.PLAIN_TEXT, Security.THIS_
         ("::ffff:127.0.0.1", "gochat://[::ffff:127.0.0.1]:8889", HERE),
         ("gochat://127.0.0.1:8889", "gochat://127.0.0.1:8889", HERE),
         ("gochats://localhost", "gochats://localhost:8889", ENCRYPTED),
-        # Look like this machine, and are not, or not surely.
+        # These look like this machine, but are not, or not certainly.
         ("127.example.org", "gochats://127.example.org:8889", ENCRYPTED),
         ("localhost.example.org", "gochats://localhost.example.org:8889", ENCRYPTED),
         ("notlocalhost", "gochats://notlocalhost:8889", ENCRYPTED),
@@ -55,7 +55,7 @@ ENCRYPTED, PLAIN, HERE = Security.ENCRYPTED, Security.PLAIN_TEXT, Security.THIS_
         ("ip6-localhost", "gochats://ip6-localhost:8889", ENCRYPTED),
     ],
 )  # fmt: skip
-def test_address_means_tls_unless_it_is_this_machine_or_says_otherwise(
+def test_address_uses_tls_unless_local_or_explicitly_plain(
     text: str, url: str, security: Security
 ) -> None:
     address = parse(text)
@@ -68,7 +68,7 @@ def test_address_means_tls_unless_it_is_this_machine_or_says_otherwise(
     ["", "http://localhost", "gochat://", "gochat://a:port", "a:port", "a b", "gochat+tls://a",
      "gochat://a:99999", "gochat://a/room", "gochat://[::1", "a/room", "me@a", "gochat://a?b"],
 )  # fmt: skip
-def test_invalid_address_is_refused_with_what_to_write(text: str) -> None:
+def test_invalid_address_error_says_what_to_write(text: str) -> None:
     with pytest.raises(ConfigError, match="invalid server address"):
         parse(text)
 
@@ -85,8 +85,10 @@ async def test_plain_text_across_a_network_is_logged(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.anyio
-async def test_localhost_that_leads_elsewhere_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rule is by the name, so what the name leads to is looked at before anything is sent."""
+async def test_localhost_that_resolves_elsewhere_gets_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rule applies to the name, so its address is checked before anything is sent."""
 
     class Elsewhere:
         is_closed = False
@@ -111,7 +113,7 @@ async def test_localhost_that_leads_elsewhere_gets_nothing(monkeypatch: pytest.M
 @pytest.mark.anyio
 @pytest.mark.parametrize("answer", [b"", b"\0\0\0\x02{}", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 async def test_server_without_tls_gets_a_handshake_and_nothing_else(answer: bytes) -> None:
-    """No falling back: the error says how to write the address of a server without TLS."""
+    """No fallback: the error says how to write the address of a server without TLS."""
     received = bytearray()
     connections = 0
     ended = anyio.Event()
@@ -148,7 +150,7 @@ async def test_server_without_tls_gets_a_handshake_and_nothing_else(answer: byte
 
 
 @pytest.mark.anyio
-async def test_connection_that_is_reset_at_once_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connection_reset_at_once_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     connect_tcp = anyio.connect_tcp
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -168,7 +170,7 @@ async def test_connection_that_is_reset_at_once_is_lost(monkeypatch: pytest.Monk
                 await client.log_in("mei", "correct horse")
 
 
-def test_an_address_is_shown_as_people_write_it() -> None:
+def test_address_is_shown_as_people_write_it() -> None:
     assert str(Address("chat.example", 8889, tls=True)) == "chat.example:8889"
     assert str(Address("::1", 8889, tls=False)) == "[::1]:8889"
 
@@ -177,7 +179,7 @@ ADDRESS = Address("chat.example", 8889, tls=False)
 
 
 def grouped(*errors: Exception) -> OSError:
-    """What it looks like when several addresses of one name were tried."""
+    """Return the error of a failed attempt at several addresses of one name."""
     failure = OSError("All connection attempts failed")
     failure.__cause__ = ExceptionGroup("multiple connection attempts failed", errors)
     return failure
@@ -198,7 +200,7 @@ def grouped(*errors: Exception) -> OSError:
         ),
     ],
 )
-async def test_what_fails_in_the_network_is_said_so_that_one_can_act_on_it(
+async def test_network_error_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
 ) -> None:
     async def fail(host: str, port: int) -> NoReturn:
@@ -210,7 +212,7 @@ async def test_what_fails_in_the_network_is_said_so_that_one_can_act_on_it(
 
 
 @pytest.mark.anyio
-async def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait(host: str, port: int) -> NoReturn:
         await anyio.sleep_forever()
         raise AssertionError

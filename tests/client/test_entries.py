@@ -1,4 +1,4 @@
-"""What one said oneself, at its place in the log."""
+"""The person's own entries, in their position in the log."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SENT = wire.Sent(to="#garden", epoch="e1", seq=7, ts=1234, cid="c1")
         (wire.SetHistory(room="#garden", history="hidden", cid="c1"), "history", "hidden", None),
     ],
 )
-def test_an_acknowledged_request_is_the_entry_it_became(
+def test_acknowledged_request_is_the_entry_it_became(
     request_: Saying, kind: str, text: str, ref: int | None
 ) -> None:
     entry = entry_of(request_, SENT, "mei")
@@ -44,11 +44,11 @@ def test_an_acknowledged_request_is_the_entry_it_became(
     assert (entry.from_, entry.cid) == ("mei", "c1")
 
 
-def test_every_request_that_has_a_cid_becomes_an_entry() -> None:
-    """A new kind of request can't be forgotten here."""
+def test_every_request_with_a_cid_becomes_an_entry() -> None:
+    """A new request type can't be forgotten here."""
     with_cid = {t for t in get_args(wire.Request) if "cid" in t.__struct_fields__}
     assert with_cid == set(get_args(Saying))
 
 
-def test_a_request_that_writes_nothing_is_no_entry() -> None:
+def test_request_that_writes_nothing_has_no_entry() -> None:
     assert entry_of(wire.Ping(), SENT, "mei") is None

@@ -46,14 +46,14 @@ pytestmark = pytest.mark.anyio
         ("@mei", "mei", "@mei"),
     ],
 )
-async def test_a_private_conversation_is_named_after_the_other(
+async def test_private_conversation_is_named_after_the_other_person(
     to: str, from_: str, conv: str
 ) -> None:
     assert conversation_of(said(1, to=to, from_=from_), "mei") == conv
     assert conversation_of(IsTyping(to=to, from_=from_), "mei") == conv
 
 
-async def test_what_the_server_tells_is_yielded_as_it_is() -> None:
+async def test_server_events_are_yielded_unchanged() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await events.next_of(Synchronised)
@@ -68,7 +68,7 @@ async def test_what_the_server_tells_is_yielded_as_it_is() -> None:
         assert [await events.next() for _ in told] == told
 
 
-async def test_what_happens_while_the_picture_is_taken_comes_after_it() -> None:
+async def test_events_during_the_snapshot_follow_it() -> None:
     async with opened() as (server, client):
         events = Watcher(client)
         async with meanwhile(client.log_in, "mei", "correct horse"):
@@ -88,8 +88,8 @@ async def test_what_happens_while_the_picture_is_taken_comes_after_it() -> None:
         assert [await events.next() for _ in range(3)] == [first, second, said(9)]
 
 
-async def test_a_message_that_the_picture_counts_already_is_not_lost() -> None:
-    """The list may know of a message whose event is still on its way."""
+async def test_message_already_counted_by_the_snapshot_is_not_lost() -> None:
+    """The list may include a message whose event is still on its way."""
     async with opened() as (server, client):
         events = Watcher(client)
         async with meanwhile(client.log_in, "mei", "correct horse"):
@@ -99,7 +99,7 @@ async def test_a_message_that_the_picture_counts_already_is_not_lost() -> None:
         assert [(await events.next_of(Message)).seq for _ in range(2)] == [8, 9]
 
 
-async def test_a_picture_that_can_not_be_had_at_once_is_asked_for_again() -> None:
+async def test_refused_snapshot_is_requested_again() -> None:
     clock = FakeClock()
     async with opened(ClientOptions(clock=clock)) as (server, client):
         events = Watcher(client)
@@ -118,7 +118,7 @@ async def test_a_picture_that_can_not_be_had_at_once_is_asked_for_again() -> Non
         assert await events.next() == said(1)
 
 
-async def test_an_event_is_taken_once_however_often_the_stream_is_asked_for() -> None:
+async def test_event_is_delivered_once_over_all_iterators() -> None:
     async with logged_in() as (_, client, peer):
         await peer.send(said(1), said(2))
         async for event in client.events():
@@ -129,7 +129,7 @@ async def test_an_event_is_taken_once_however_often_the_stream_is_asked_for() ->
             break
 
 
-async def test_two_tasks_can_not_wait_for_the_next_event() -> None:
+async def test_two_tasks_cannot_wait_for_the_next_event() -> None:
     async with logged_in() as (_, client, _), anyio.create_task_group() as tasks:
         await Watcher(client).next_of(Synchronised)
 
@@ -143,7 +143,7 @@ async def test_two_tasks_can_not_wait_for_the_next_event() -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_a_cancelled_wait_takes_no_event() -> None:
+async def test_cancelled_wait_takes_no_event() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await events.next_of(Synchronised)
@@ -158,9 +158,9 @@ async def test_a_cancelled_wait_takes_no_event() -> None:
         assert await events.next() == said(1)
 
 
-async def test_a_slow_taker_stops_the_reading_and_loses_nothing() -> None:
+async def test_slow_consumer_pauses_reading_and_loses_nothing() -> None:
     batches, batch = 256, 32
-    text = "x" * 4000  # 32 MB together, far more than sockets keep for a reader
+    text = "x" * 4000  # 32 MB together, far more than sockets buffer
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await events.next_of(Synchronised)
@@ -183,8 +183,8 @@ async def test_a_slow_taker_stops_the_reading_and_loses_nothing() -> None:
                 assert (await events.next_of(Message)).seq == seq
 
 
-async def test_who_takes_events_can_ask_in_between_however_many_wait() -> None:
-    """The reply is behind the events that the one who waits for it does not take meanwhile."""
+async def test_consumer_can_make_requests_however_many_events_wait() -> None:
+    """The reply comes after events that the waiting task does not take meanwhile."""
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await events.next_of(Synchronised)
@@ -199,7 +199,7 @@ async def test_who_takes_events_can_ask_in_between_however_many_wait() -> None:
         )
 
 
-async def test_a_request_starts_the_reading_again() -> None:
+async def test_request_resumes_reading() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await events.next_of(Synchronised)
@@ -214,14 +214,14 @@ async def test_a_request_starts_the_reading_again() -> None:
 # -- the buffer by itself ---------------------------------------------------------------------
 
 
-async def test_until_somebody_wants_them_only_the_newest_events_are_kept() -> None:
+async def test_only_the_newest_events_are_kept_until_the_first_wait() -> None:
     buffer = EventBuffer()
     buffer.put(said(seq) for seq in range(1, EVENT_BUFFER + 11))
     assert buffer.has_room(before_reply=False)
     assert await anext(buffer) == said(11)
 
 
-async def test_it_is_full_at_its_bound_and_later_while_a_request_waits() -> None:
+async def test_buffer_bound_is_higher_while_a_request_waits() -> None:
     buffer = EventBuffer()
     buffer.put([said(0)])
     await anext(buffer)
@@ -234,7 +234,7 @@ async def test_it_is_full_at_its_bound_and_later_while_a_request_waits() -> None
     assert buffer.has_room(before_reply=True)
 
 
-async def test_too_much_held_back_is_let_go_rather_than_kept_without_end() -> None:
+async def test_held_events_are_released_at_the_bound() -> None:
     buffer = EventBuffer()
     buffer.put([said(0)])
     await anext(buffer)
@@ -243,7 +243,7 @@ async def test_too_much_held_back_is_let_go_rather_than_kept_without_end() -> No
     assert await anext(buffer) == said(0)
 
 
-async def test_what_waits_when_it_is_closed_is_still_taken() -> None:
+async def test_events_waiting_at_the_close_are_still_delivered() -> None:
     buffer = EventBuffer()
     buffer.hold()
     buffer.put([said(1)])
@@ -251,7 +251,7 @@ async def test_what_waits_when_it_is_closed_is_still_taken() -> None:
     assert [event async for event in buffer] == [said(1)]
 
 
-async def test_who_waits_when_it_is_closed_is_let_go() -> None:
+async def test_consumer_waiting_at_the_close_is_woken() -> None:
     buffer = EventBuffer()
     ended = False
 
@@ -268,6 +268,6 @@ async def test_who_waits_when_it_is_closed_is_let_go() -> None:
     assert ended
 
 
-async def test_the_bounds_are_those_of_the_documentation() -> None:
+async def test_bounds_match_the_documentation() -> None:
     assert EVENT_BUFFER == 1024
     assert QUICK.heartbeat_interval == 25

@@ -1,4 +1,4 @@
-"""The examples do what they say, against the real server."""
+"""The examples work as described, against the real server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def until_echoed(events: Watcher, text: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_echo_bot_answers_also_after_the_server_was_killed(
+async def test_echo_bot_answers_after_the_server_was_killed(
     tmp_path: Path, free_tcp_port: int
 ) -> None:
     store, flags = tmp_path / "chat.db", ("--port", str(free_tcp_port))
@@ -81,7 +81,7 @@ async def test_the_echo_bot_answers_also_after_the_server_was_killed(
             await outgoing.sent()
 
 
-def test_two_minimal_clients_do_the_six_functions(tmp_path: Path) -> None:
+def test_minimal_clients_perform_the_six_functions(tmp_path: Path) -> None:
     with (
         serve(tmp_path / "chat.db") as server,
         running("minimal_client.py", "127.0.0.1", str(server.port)) as mei,
@@ -116,6 +116,6 @@ def tell(person: subprocess.Popen[str], line: str) -> None:
 
 
 def expect(person: subprocess.Popen[str], text: str) -> None:
-    """Read on until a line has this text; the time limit of tests ends what never comes."""
+    """Read until a line contains this text; the test's timeout ends it otherwise."""
     assert person.stdout is not None
     assert any(text in line for line in person.stdout), f"the client ended before {text!r}"

@@ -1,4 +1,4 @@
-"""Signs of life: a dead connection is noticed, a living one is left alone."""
+"""Heartbeats: a dead connection is noticed, a living one is left alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gochat.protocol import messages as wire
 pytestmark = pytest.mark.anyio
 
 
-async def test_after_a_silence_it_asks_for_a_sign_of_life() -> None:
+async def test_silence_triggers_a_ping() -> None:
     clock = FakeClock()
     async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
         await clock.pass_sleep(25)
@@ -24,11 +24,11 @@ async def test_after_a_silence_it_asks_for_a_sign_of_life() -> None:
             await peer.send(wire.Pong())
             await peer.settle()
             await clock.pass_sleep(8)
-            await clock.pass_sleep(17)  # 25 s after it was heard of last
+            await clock.pass_sleep(17)  # 25 s after the last byte
         assert client.state is ConnectionState.CONNECTED
 
 
-async def test_any_bytes_are_a_sign_of_life() -> None:
+async def test_any_bytes_count_as_a_heartbeat() -> None:
     clock = FakeClock()
     async with logged_in(ClientOptions(clock=clock)) as (_, _, peer):
         clock.advance(20)
@@ -39,7 +39,7 @@ async def test_any_bytes_are_a_sign_of_life() -> None:
         await peer.expect(wire.Ping)
 
 
-async def test_without_a_sign_of_life_the_connection_is_lost_and_made_anew() -> None:
+async def test_unanswered_ping_leads_to_a_reconnect() -> None:
     clock = FakeClock()
     async with logged_in(ClientOptions(clock=clock, random=lambda: 0.0)) as (server, client, peer):
         events = Watcher(client)
@@ -53,8 +53,9 @@ async def test_without_a_sign_of_life_the_connection_is_lost_and_made_anew() -> 
         await (await server.accept()).welcome()
 
 
-async def test_a_taker_that_is_slow_is_no_dead_server() -> None:
-    """While nothing is read nothing can be heard; the server is told that the client lives."""
+async def test_slow_consumer_is_not_a_dead_server() -> None:
+    """Nothing can be received while reading is paused; a ping shows the server that the client is
+    alive."""
     clock = FakeClock()
     async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
         events = Watcher(client)

@@ -1,7 +1,7 @@
-"""A server that sends anything: the client library and what the app shows take it, or refuse it.
+"""A server that sends anything: the client library and what the app shows accept it, or refuse it.
 
-One generator walks all fields of all messages, and gives each the values that are extreme for its
-type, within the protocol's bounds and beyond them.
+One generator walks all fields of all messages, and gives each the extreme values of its type,
+within the protocol's bounds and beyond them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TEXTS: Final = (
 
 
 def good(type_: mi.Type) -> Any:
-    """A value that fits, as JSON has it."""
+    """Return a valid value, as JSON has it."""
     match type_:
         case mi.UnionType(types=types):
             return good(next(one for one in types if not isinstance(one, mi.NoneType)))
@@ -68,7 +68,7 @@ def good(type_: mi.Type) -> Any:
 
 
 def extreme(type_: mi.Type) -> Iterator[Any]:
-    """Values that are as far out as they can be, and further."""
+    """Return values at the bounds and beyond."""
     yield None
     match type_:
         case mi.UnionType(types=types):
@@ -99,7 +99,8 @@ def extreme(type_: mi.Type) -> Iterator[Any]:
 
 
 def bodies(cls: type[wire.Payload]) -> list[bytes]:
-    """The bodies of frames: one for each extreme value of each field, of each kind of entry."""
+    """Return the bodies of frames: one for each extreme value of each field, of each kind of
+    entry."""
     type_ = mi.type_info(cls)
     values = [value for value in (*extreme(type_), good(type_)) if isinstance(value, dict)]
     assert isinstance(type_, mi.StructType)
@@ -128,7 +129,7 @@ def decode_time(body: bytes) -> Any:
 
 
 class Events:
-    """Takes the place of the client's buffer: hands every event on at once."""
+    """Replaces the client's buffer: passes every event on at once."""
 
     def __init__(self, model: ChatModel) -> None:
         self._model = model
@@ -138,7 +139,7 @@ class Events:
             self._model.apply(event)
 
     def hold(self) -> None:
-        """Hand on all the same."""
+        """Pass events on all the same."""
 
     def release(self, events: Iterable[ClientEvent]) -> None:
         self.put(events)
@@ -162,7 +163,7 @@ class Person:
         self.sync_state.send(Outgoing(to="#lobby", text="hello", cid="x"))
 
     def take(self, payload: Any) -> None:
-        """Take a message as the connection hands it on, and show what there is then."""
+        """Handle a message as the connection passes it on, and show the result."""
         model, sync_state = self.model, self.sync_state
         match payload:
             case wire.HistoryPage():
@@ -189,7 +190,7 @@ class Person:
         self.show()
 
     def show(self) -> None:
-        """Make what is drawn."""
+        """Render everything."""
         model = self.model
         model.take_changes()
         model.lapse_typing()
@@ -214,18 +215,18 @@ def test_message_with_any_value_is_refused_or_shown(cls: type[wire.Payload]) -> 
             continue
         payloads.append(payload)
         Person().take(payload)
-    # And all of them in a row, with what contradicts what came before.
+    # And all of them in a row, including contradictions.
     person, sizes = Person(), []
     for _ in range(2):
         for payload in payloads:
             person.take(payload)
         sizes.append((len(person.model.conversations), len(person.sync_state.inbox.known())))
     assert payloads
-    assert sizes[0] == sizes[1]  # nothing grows by what was sent before
+    assert sizes[0] == sizes[1]  # repeated data adds nothing
 
 
 def test_walk_shows_messages() -> None:
-    """What is never shown can't crash what shows it."""
+    """Otherwise a crash while rendering would go unnoticed."""
     person = Person()
     whole = {"msg_type": "message", "msg_data": json.dumps(good(mi.type_info(wire.Message)))}
     person.take(decode_server_message(json.dumps(whole).encode()))
@@ -235,7 +236,7 @@ def test_walk_shows_messages() -> None:
 
 
 @pytest.mark.anyio
-async def test_connection_outlives_any_message() -> None:
+async def test_connection_survives_any_message() -> None:
     async with logged_in() as (_, client, peer):
         for cls in TYPES:
             if cls not in (wire.Bye, wire.Ping):
@@ -245,7 +246,7 @@ async def test_connection_outlives_any_message() -> None:
 
 
 async def heard_all(peer: Peer) -> None:
-    """Wait until the client has read what was sent, whatever it asks meanwhile."""
+    """Wait until the client has read everything sent, whatever it requests meanwhile."""
     await peer.send(wire.Ping(request_id="settle"))
     with anyio.fail_after(PATIENCE):
         while await peer.receive() != wire.Pong(request_id="settle"):
@@ -254,7 +255,7 @@ async def heard_all(peer: Peer) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("seconds", [31_536_000, 1.7e308])
-async def test_client_comes_back_whatever_the_last_word_says(seconds: float) -> None:
+async def test_client_reconnects_after_any_bye(seconds: float) -> None:
     clock = FakeClock()
     options = replace(QUICK, clock=clock)
     async with logged_in(options) as (_, client, peer):
@@ -273,7 +274,7 @@ async def test_client_comes_back_whatever_the_last_word_says(seconds: float) -> 
 
 
 def named(n: int) -> tuple[wire.Payload, ...]:
-    """All messages by which a server can name a conversation and a person, with new names."""
+    """Return all messages that can name a conversation and a person, with new names."""
     entry = said(1, to=f"#room{n}")
     return (
         entry,
@@ -289,7 +290,7 @@ def named(n: int) -> tuple[wire.Payload, ...]:
     )
 
 
-def test_names_that_do_not_end_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_new_names_use_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gochat.client.inbox.MAX_CONVERSATIONS", 50)
     monkeypatch.setattr("gochat.tui.model.roster.MAX_PEOPLE", 50)
     person, refused = Person(), 0
@@ -297,7 +298,7 @@ def test_names_that_do_not_end_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -
         for payload in named(n):
             try:
                 person.take(payload)
-            except ProtocolError:  # for which the connection is closed
+            except ProtocolError:  # which closes the connection
                 refused += 1
     assert refused
     assert len(person.sync_state.inbox.known()) <= 50
@@ -306,7 +307,7 @@ def test_names_that_do_not_end_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.anyio
-async def test_connection_to_a_server_that_names_too_much_is_closed(
+async def test_connection_is_closed_at_too_many_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gochat.client.inbox.MAX_CONVERSATIONS", 5)

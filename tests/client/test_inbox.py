@@ -40,21 +40,21 @@ def seqs(shown: list[object]) -> list[int]:
 
 @pytest.fixture
 def inbox() -> Inbox:
-    """Mei's, who has seen the picture: a lobby with seven entries."""
+    """Mei's inbox after the snapshot: a lobby with seven entries."""
     inbox = Inbox()
     inbox.begin("mei")
     inbox.picture([listed("#lobby", 7)], set())
     return inbox
 
 
-def test_both_directions_of_a_private_conversation_are_one(inbox: Inbox) -> None:
+def test_both_directions_are_one_private_conversation(inbox: Inbox) -> None:
     assert seqs([*inbox.receive(entry(1, "@mei", from_="bob"))]) == [1]
     assert seqs([*inbox.acknowledged(Send(to="@bob", text="hi"), sent(2, "@bob"))]) == [2]
     assert seqs([*inbox.receive(entry(3, "@bob", from_="mei"))]) == [3]
     assert Position(conv="@bob", epoch="e1", seq=3) in inbox.positions()
 
 
-def test_an_answer_that_overtakes_the_first_acknowledgement_waits_for_it(inbox: Inbox) -> None:
+def test_reply_that_overtakes_the_first_acknowledgement_waits(inbox: Inbox) -> None:
     assert inbox.receive(entry(2, "@mei", from_="bob")) == []
     assert inbox.wants() == {"@bob": After(0)}
     shown = inbox.acknowledged(Send(to="@bob", text="hi"), sent(1, "@bob"))
@@ -63,7 +63,7 @@ def test_an_answer_that_overtakes_the_first_acknowledgement_waits_for_it(inbox: 
 
 
 @pytest.mark.parametrize("request_", [Join(room="#garden"), CreateRoom(room="#garden")])
-def test_what_overtakes_the_acknowledgement_of_joining_waits_for_it(
+def test_entries_that_overtake_the_acknowledgement_of_a_join_wait(
     inbox: Inbox, request_: Join | CreateRoom
 ) -> None:
     assert inbox.receive(entry(21, "#garden")) == []
@@ -76,13 +76,13 @@ def test_joining_on_another_device_starts_a_room(inbox: Inbox) -> None:
     assert inbox.wants() == {}
 
 
-def test_an_invitation_starts_nothing(inbox: Inbox) -> None:
+def test_invitation_starts_no_timeline(inbox: Inbox) -> None:
     assert seqs([*inbox.receive(entry(5, "#garden", kind="invite", text="mei"))]) == [5]
     assert inbox.wants() == {}
     assert {position.conv for position in inbox.positions()} == {"#lobby"}
 
 
-def test_before_the_first_picture_nothing_is_shown_and_then_what_came_says_where_to_start() -> None:
+def test_entries_before_the_snapshot_decide_where_to_start() -> None:
     inbox = Inbox()
     inbox.begin("mei")
     assert inbox.receive(entry(57, "@mei")) == []
@@ -92,19 +92,19 @@ def test_before_the_first_picture_nothing_is_shown_and_then_what_came_says_where
     assert inbox.wants() == {"#garden": After(12)}
 
 
-def test_what_began_while_away_was_missed(inbox: Inbox) -> None:
+def test_conversation_begun_while_away_was_missed(inbox: Inbox) -> None:
     inbox.picture([listed("#lobby", 7), listed("@eve", 2), listed("#new", 30, read=28)], set())
     assert inbox.wants() == {"@eve": After(0), "#new": After(28)}
 
 
-def test_a_conversation_that_began_after_the_list_was_asked_for_is_kept(inbox: Inbox) -> None:
+def test_conversation_begun_after_the_list_request_is_kept(inbox: Inbox) -> None:
     known = inbox.known()
     inbox.receive(entry(1, "@mei"))
     inbox.picture([listed("#lobby", 7)], known)
     assert "@bob" in inbox.known()
 
 
-def test_a_conversation_that_is_no_longer_in_the_list_is_forgotten(inbox: Inbox) -> None:
+def test_conversation_no_longer_listed_is_forgotten(inbox: Inbox) -> None:
     inbox.receive(entry(20, "#garden", from_="mei", kind="join"))
     inbox.receive(entry(23, "#garden"))
     assert inbox.wants() == {"#garden": After(20)}
@@ -113,7 +113,7 @@ def test_a_conversation_that_is_no_longer_in_the_list_is_forgotten(inbox: Inbox)
     assert inbox.wants() == {}
 
 
-def test_a_resume_asks_for_the_conversations_with_the_latest_entries(inbox: Inbox) -> None:
+def test_resume_asks_for_the_most_recent_conversations(inbox: Inbox) -> None:
     for number in range(MAX_POSITIONS):
         inbox.receive(entry(1, f"@person{number}", from_="mei"))
     assert "#lobby" not in {position.conv for position in inbox.positions()}
@@ -123,7 +123,7 @@ def test_a_resume_asks_for_the_conversations_with_the_latest_entries(inbox: Inbo
     assert positions[-1] == Position(conv="#lobby", epoch="e1", seq=8)
 
 
-def test_another_account_knows_nothing_of_the_one_before(inbox: Inbox) -> None:
+def test_another_account_starts_empty(inbox: Inbox) -> None:
     inbox.begin("mei")
     assert inbox.positions()
     inbox.begin("bob")
@@ -131,7 +131,7 @@ def test_another_account_knows_nothing_of_the_one_before(inbox: Inbox) -> None:
 
 
 @pytest.mark.parametrize("conv", ["#lobby", "@bob"])
-def test_what_can_not_be_left_and_is_not_in_the_list_was_lost(inbox: Inbox, conv: str) -> None:
+def test_unlisted_conversation_that_cannot_be_left_was_lost(inbox: Inbox, conv: str) -> None:
     inbox.picture([listed("#lobby", 7), listed("@bob", 3)], {"#lobby"})
     others = [one for one in (listed("#lobby", 7), listed("@bob", 3)) if one.conv != conv]
     assert inbox.picture(others, inbox.known()) == []
@@ -140,7 +140,7 @@ def test_what_can_not_be_left_and_is_not_in_the_list_was_lost(inbox: Inbox, conv
     assert inbox.fill(conv, page) == [Reset(conv, "e2", ())]
 
 
-def test_a_room_that_comes_back_in_another_history_is_begun_anew(inbox: Inbox) -> None:
+def test_room_that_returns_with_another_history_starts_over(inbox: Inbox) -> None:
     inbox.picture([listed("#lobby", 7), listed("#room", 3)], {"#lobby"})
     inbox.picture([listed("#lobby", 7)], inbox.known())
     assert inbox.wants() == {}

@@ -1,4 +1,4 @@
-"""What is to be sent: each conversation in its order, whatever the server refuses when."""
+"""The outbox: each conversation in order, whatever the server refuses and when."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TOO_LONG = ChatError(ErrorCode.TEXT_TOO_LONG, "too long", field="text")
 
 
 class StoppedClock:
-    """A clock that goes when it is told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -80,7 +80,7 @@ def texts(messages: Iterator[Outgoing] | tuple[Outgoing, ...] | list[Outgoing]) 
     return [message.text for message in messages]
 
 
-def test_the_next_of_a_conversation_waits_until_the_one_before_is_acknowledged(
+def test_next_message_waits_for_the_previous_acknowledgement(
     outbox: Outbox,
 ) -> None:
     first, _ = put(outbox, "one", "two")
@@ -89,19 +89,19 @@ def test_the_next_of_a_conversation_waits_until_the_one_before_is_acknowledged(
     assert texts(ready(outbox)) == ["two"]
 
 
-def test_different_conversations_are_on_their_way_together(outbox: Outbox) -> None:
+def test_different_conversations_are_in_flight_together(outbox: Outbox) -> None:
     put(outbox, "one", "two")
     put(outbox, "three", to="@bob")
     assert texts(ready(outbox)) == ["one", "three"]
 
 
-def test_two_spellings_of_a_conversation_are_one(outbox: Outbox) -> None:
+def test_spellings_of_a_conversation_are_one(outbox: Outbox) -> None:
     put(outbox, "one", to="@Bob")
     put(outbox, "two", to="@bob")
     assert texts(ready(outbox)) == ["one"]
 
 
-def test_no_more_than_the_window_is_on_its_way(outbox: Outbox) -> None:
+def test_messages_in_flight_are_bounded_by_the_window(outbox: Outbox) -> None:
     for number in range(WINDOW + 5):
         put(outbox, str(number), to=f"#room{number}")
     assert len(list(ready(outbox))) == WINDOW
@@ -109,7 +109,7 @@ def test_no_more_than_the_window_is_on_its_way(outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize("error", [RATE_LIMITED, UNAVAILABLE, ChatError(ErrorCode.BUSY, "busy")])
-def test_what_is_refused_for_a_while_stays_first(
+def test_temporarily_refused_message_stays_first(
     outbox: Outbox, clock: StoppedClock, error: ChatError
 ) -> None:
     first, _ = put(outbox, "one", "two")
@@ -122,7 +122,7 @@ def test_what_is_refused_for_a_while_stays_first(
     assert texts(ready(outbox)) == ["one"]
 
 
-def test_a_rate_limit_is_for_all_conversations(outbox: Outbox) -> None:
+def test_rate_limit_applies_to_all_conversations(outbox: Outbox) -> None:
     first, _ = put(outbox, "one", "two")
     list(ready(outbox))
     put(outbox, "three", to="@bob")
@@ -130,7 +130,7 @@ def test_a_rate_limit_is_for_all_conversations(outbox: Outbox) -> None:
     assert texts(ready(outbox)) == []
 
 
-def test_limit_on_new_conversations_holds_up_no_others(outbox: Outbox, clock: StoppedClock) -> None:
+def test_limit_on_new_conversations_delays_no_others(outbox: Outbox, clock: StoppedClock) -> None:
     (first,) = put(outbox, "one", to="@bob")
     list(ready(outbox))
     put(outbox, "two")
@@ -142,7 +142,7 @@ def test_limit_on_new_conversations_holds_up_no_others(outbox: Outbox, clock: St
     assert texts(ready(outbox)) == ["one"]
 
 
-def test_a_store_that_is_away_is_for_one_conversation(outbox: Outbox) -> None:
+def test_unavailable_store_delays_one_conversation(outbox: Outbox) -> None:
     (first,) = put(outbox, "one")
     list(ready(outbox))
     put(outbox, "two", to="@bob")
@@ -150,7 +150,7 @@ def test_a_store_that_is_away_is_for_one_conversation(outbox: Outbox) -> None:
     assert texts(ready(outbox)) == ["two"]
 
 
-def test_what_is_refused_for_good_fails_and_the_next_goes(outbox: Outbox) -> None:
+def test_finally_refused_message_fails_and_the_next_goes(outbox: Outbox) -> None:
     first, _ = put(outbox, "one", "two")
     list(ready(outbox))
     assert outbox.refuse(first.cid, TOO_LONG) is first
@@ -159,14 +159,14 @@ def test_what_is_refused_for_good_fails_and_the_next_goes(outbox: Outbox) -> Non
     assert texts(outbox.of(ME)) == ["one", "two"]
 
 
-def test_after_a_cut_what_was_on_its_way_goes_again_first(outbox: Outbox) -> None:
+def test_messages_in_flight_go_first_after_a_reconnect(outbox: Outbox) -> None:
     put(outbox, "one", "two")
     list(ready(outbox))
     outbox.connection_lost()
     assert texts(ready(outbox)) == ["one"]
 
 
-def test_a_failed_one_that_is_tried_again_goes_last(outbox: Outbox) -> None:
+def test_retried_failed_message_goes_last(outbox: Outbox) -> None:
     first, second = put(outbox, "one", "two")
     list(ready(outbox))
     outbox.refuse(first.cid, TOO_LONG)
@@ -177,7 +177,7 @@ def test_a_failed_one_that_is_tried_again_goes_last(outbox: Outbox) -> None:
     assert texts(ready(outbox)) == ["one"]
 
 
-def test_only_a_failed_one_can_be_tried_again_or_discarded(outbox: Outbox) -> None:
+def test_only_a_failed_message_can_be_retried_or_discarded(outbox: Outbox) -> None:
     (first,) = put(outbox, "one")
     assert not outbox.retry(first)
     assert not outbox.discard(first)
@@ -188,7 +188,7 @@ def test_only_a_failed_one_can_be_tried_again_or_discarded(outbox: Outbox) -> No
     assert not outbox.discard(first)
 
 
-def test_it_takes_no_more_than_its_bound(outbox: Outbox) -> None:
+def test_full_outbox_refuses_messages(outbox: Outbox) -> None:
     put(outbox, *map(str, range(MAX_OUTBOX)))
     with pytest.raises(ChatError) as caught:
         put(outbox, "one too many")
@@ -196,7 +196,7 @@ def test_it_takes_no_more_than_its_bound(outbox: Outbox) -> None:
     assert len(outbox.of(ME)) == MAX_OUTBOX
 
 
-def test_what_another_account_left_behind_is_not_sent(clock: StoppedClock) -> None:
+def test_messages_of_another_account_are_not_sent(clock: StoppedClock) -> None:
     outbox = Outbox(clock)
     outbox.add(Outgoing(to="#lobby", text="by bob", sender="bob"))
     outbox.add(Outgoing(to="#lobby", text="by whoever comes"))
@@ -206,7 +206,7 @@ def test_what_another_account_left_behind_is_not_sent(clock: StoppedClock) -> No
     assert texts(outbox.of("bob")) == ["by bob"]
 
 
-def test_it_keeps_to_the_limits_that_the_server_announced(clock: StoppedClock) -> None:
+def test_pace_follows_the_announced_limits(clock: StoppedClock) -> None:
     outbox = Outbox(clock)
     limits = Limits(frame_bytes=1, text_chars=1, burst=2, per_second=4.0, history_page=1)
     outbox.begin(ME, limits)
@@ -219,7 +219,7 @@ def test_it_keeps_to_the_limits_that_the_server_announced(clock: StoppedClock) -
 
 
 @pytest.mark.parametrize(("per_second", "wait"), [(5e-324, MAX_RATE_WAIT), (0.0, 0.0)])
-def test_no_limit_of_a_server_is_waited_for_for_ever(
+def test_wait_for_announced_limits_is_bounded(
     per_second: float, wait: float, outbox: Outbox
 ) -> None:
     limits = Limits(frame_bytes=1, text_chars=1, burst=1, per_second=per_second, history_page=1)
@@ -230,7 +230,7 @@ def test_no_limit_of_a_server_is_waited_for_for_ever(
     assert outbox.wait(ME) == wait
 
 
-def test_what_the_server_lost_is_sent_again_first_and_in_order(
+def test_messages_lost_by_the_server_are_resent_first_in_order(
     outbox: Outbox, clock: StoppedClock
 ) -> None:
     messages = put(outbox, "old", "kept", "lost one", "lost two")
@@ -247,7 +247,7 @@ def test_what_the_server_lost_is_sent_again_first_and_in_order(
     assert texts(ready(outbox)) == ["lost one"]
 
 
-def test_what_is_lost_twice_keeps_the_order_in_which_it_was_said(outbox: Outbox) -> None:
+def test_messages_lost_twice_keep_their_order(outbox: Outbox) -> None:
     messages = put(outbox, "one", "two", "three")
     for seq, message in enumerate(messages, start=1):
         list(ready(outbox))
@@ -262,14 +262,14 @@ def test_what_is_lost_twice_keeps_the_order_in_which_it_was_said(outbox: Outbox)
     assert texts(outbox.of(ME)) == ["one", "two", "three", "new"]
 
 
-def test_what_was_acknowledged_in_the_new_history_is_not_sent_again(outbox: Outbox) -> None:
+def test_message_acknowledged_in_the_new_history_is_not_resent(outbox: Outbox) -> None:
     (message,) = put(outbox, "one")
     list(ready(outbox))
     outbox.acknowledge(message.cid, sent(1, epoch="e2"))
     assert outbox.lost_by_server("#lobby", "e2", [entry(7)], 1000.0) == []
 
 
-def test_what_a_history_that_went_back_does_not_reach_is_sent_again(outbox: Outbox) -> None:
+def test_message_beyond_the_head_of_a_reverted_history_is_resent(outbox: Outbox) -> None:
     first, second = put(outbox, "one", "two")
     for seq, message in enumerate((first, second), start=1):
         list(ready(outbox))
@@ -277,7 +277,7 @@ def test_what_a_history_that_went_back_does_not_reach_is_sent_again(outbox: Outb
     assert outbox.lost_by_server("#lobby", "e1", [entry(1)], 1000.0) == [second]
 
 
-def test_what_one_account_sent_is_not_sent_again_by_another(outbox: Outbox) -> None:
+def test_message_of_one_account_is_not_resent_by_another(outbox: Outbox) -> None:
     (message,) = put(outbox, "one")
     list(ready(outbox))
     outbox.acknowledge(message.cid, sent(1))
@@ -285,14 +285,14 @@ def test_what_one_account_sent_is_not_sent_again_by_another(outbox: Outbox) -> N
     assert outbox.lost_by_server("#lobby", "e2", [], 1000.0) == []
 
 
-def test_a_new_history_of_one_conversation_is_not_that_of_another(outbox: Outbox) -> None:
+def test_new_history_of_one_conversation_does_not_affect_others(outbox: Outbox) -> None:
     (message,) = put(outbox, "one", to="@bob")
     list(ready(outbox))
     outbox.acknowledge(message.cid, sent(1, to="@bob"))
     assert outbox.lost_by_server("#lobby", "e2", [], 1000.0) == []
 
 
-def test_no_more_than_its_bound_is_remembered_as_recent(outbox: Outbox) -> None:
+def test_recently_acknowledged_messages_are_bounded(outbox: Outbox) -> None:
     for seq, message in enumerate(put(outbox, *map(str, range(MAX_RECENT + 10))), start=1):
         list(ready(outbox))
         outbox.acknowledge(message.cid, sent(seq))
@@ -301,8 +301,8 @@ def test_no_more_than_its_bound_is_remembered_as_recent(outbox: Outbox) -> None:
 
 
 @given(st.data())
-def test_each_conversation_gets_its_messages_in_order_whatever_happens(data: st.DataObject) -> None:
-    """A server that takes, refuses, loses the answer and loses the connection at random."""
+def test_order_in_each_conversation_survives_any_failures(data: st.DataObject) -> None:
+    """A server that accepts, refuses, loses the reply and loses the connection at random."""
     clock = StoppedClock()
     outbox = Outbox(clock)
     outbox.begin(ME, NO_LIMITS)
@@ -313,7 +313,7 @@ def test_each_conversation_gets_its_messages_in_order_whatever_happens(data: st.
     def answer(outgoing: Outgoing, outcome: str) -> None:
         is_known = outgoing in log[outgoing.to]
         if is_known and outcome == "refuse":
-            outcome = "take"  # its cid is known: it is there already
+            outcome = "take"  # its cid is known: it is stored already
         match outcome:
             case "take" | "take, answer lost":
                 if not is_known:
@@ -338,7 +338,7 @@ def test_each_conversation_gets_its_messages_in_order_whatever_happens(data: st.
                 outcomes = ["take", "rate", "away", "refuse"]
                 answer(in_flight.pop(0), data.draw(st.sampled_from(outcomes)))
             case "cut":
-                # What was under way arrives or not, in order, and is not answered.
+                # Messages in flight arrive or not, in order, and are not answered.
                 arrived = data.draw(st.integers(0, len(in_flight)))
                 for outgoing in in_flight[:arrived]:
                     answer(outgoing, "take, answer lost")
@@ -353,7 +353,7 @@ def test_each_conversation_gets_its_messages_in_order_whatever_happens(data: st.
         in_flight += ready(outbox)
 
     for to, taken in log.items():
-        # In the order of `send`, each once, and nothing missing but what was refused for good.
+        # In the order of `send`, each once, missing only those refused for good.
         assert taken == [
             outgoing
             for outgoing in sent_by_program

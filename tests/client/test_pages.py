@@ -1,4 +1,4 @@
-"""Lists in pages, from a server that never comes to an end."""
+"""Paged lists from a server that never ends them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMBERS = count()
 
 
 def page(request: wire.Request) -> Any:
-    """A page of a list that goes on for ever."""
+    """Return a page of an endless list."""
     names = [f"{next(NUMBERS):09}" for _ in range(1000)]
     match request:
         case wire.Who():
@@ -38,7 +38,7 @@ def page(request: wire.Request) -> Any:
     [pages.people, pages.conversations, pages.rooms, lambda ask: pages.members(ask, "#x")],
     ids=["people", "conversations", "rooms", "members"],
 )
-async def test_a_list_that_does_not_end_is_given_up(
+async def test_endless_list_is_given_up(
     fetch: Callable[[pages.Ask], Awaitable[list[Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0

@@ -1,4 +1,4 @@
-"""A client of the user's own server gives nothing to a server that doesn't prove that it is it."""
+"""A client of the user's own server sends nothing to a server that can't prove to be it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from gochat.protocol.proof import is_proof, new_challenge, new_key, prove
 
 pytestmark = pytest.mark.anyio
 
-#: Whoever has the port once the own server is gone.
+#: The program that takes the port once the own server is gone.
 HOST = "127.0.0.1"
 
 
 @asynccontextmanager
 async def stranger(port: int) -> AsyncIterator[bytearray]:
-    """Take the port, answer with messages and made-up proofs, and keep all that arrives."""
+    """Take the port, answer with messages and invented proofs, and record what arrives."""
     received = bytearray()
 
     async def answer(stream: anyio.abc.SocketStream) -> None:
@@ -64,10 +64,10 @@ def requests_in(received: bytes) -> list[object]:
     return found
 
 
-async def test_own_server_is_known_and_a_stranger_in_its_place_gets_challenges_only(
+async def test_stranger_in_place_of_the_own_server_gets_only_challenges(
     tmp_path: Path,
 ) -> None:
-    """Also when it takes the port while the app is connected, and the app reconnects."""
+    """Even if it takes the port while the app is connected, and the app reconnects."""
     key_file = tmp_path / "a place" / "server.key"
     with serve(tmp_path / "chat.db", f"--set=key_file={key_file}") as running:
         port, key = running.port, key_file.read_bytes()
@@ -79,7 +79,7 @@ async def test_own_server_is_known_and_a_stranger_in_its_place_gets_challenges_o
             token = client.token
             running.process.kill()
             running.process.wait()
-            replace_file(key_file, key)  # as a server leaves it that was killed
+            replace_file(key_file, key)  # as a killed server leaves it
             async with stranger(port) as received:
                 with anyio.fail_after(PATIENCE):
                     async for event in client.events():
@@ -95,9 +95,7 @@ async def test_own_server_is_known_and_a_stranger_in_its_place_gets_challenges_o
         assert secret.encode() not in received
 
 
-async def test_password_is_not_given_to_a_stranger_either(
-    tmp_path: Path, free_tcp_port: int
-) -> None:
+async def test_password_is_not_sent_to_a_stranger(tmp_path: Path, free_tcp_port: int) -> None:
     key_file = tmp_path / "server.key"
     replace_file(key_file, new_key())
     url = replace(Address(HOST, free_tcp_port, tls=False), key_file=key_file).url
@@ -110,7 +108,7 @@ async def test_password_is_not_given_to_a_stranger_either(
     assert b"secret" not in received
 
 
-async def test_without_the_key_nothing_is_connected_to(tmp_path: Path, free_tcp_port: int) -> None:
+async def test_client_without_the_key_does_not_connect(tmp_path: Path, free_tcp_port: int) -> None:
     url = replace(Address(HOST, free_tcp_port, tls=False), key_file=tmp_path / "none").url
     async with stranger(free_tcp_port) as received, open_client(url) as client:
         with pytest.raises(ConnectionLost, match="not running: start it with gochat chat"):
@@ -118,7 +116,7 @@ async def test_without_the_key_nothing_is_connected_to(tmp_path: Path, free_tcp_
     assert not received
 
 
-async def test_nothing_that_a_stranger_sends_reaches_the_program(
+async def test_data_from_a_stranger_does_not_reach_the_program(
     tmp_path: Path, free_tcp_port: int
 ) -> None:
     key_file = tmp_path / "server.key"
@@ -144,10 +142,10 @@ async def test_nothing_that_a_stranger_sends_reaches_the_program(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such owners")
-async def test_key_of_another_user_is_not_taken(
+async def test_key_of_another_user_is_refused(
     tmp_path: Path, free_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who could put a file there would have a proof for it."""
+    """A user who could put a file there would have a proof for it."""
     key_file = tmp_path / "server.key"
     replace_file(key_file, new_key())
     monkeypatch.setattr("os.geteuid", lambda: key_file.stat().st_uid + 1)

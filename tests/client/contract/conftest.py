@@ -1,4 +1,4 @@
-"""The two worlds that each test of the contract runs in."""
+"""The two worlds in which each test of the contract runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(params=["scripted", "real"])
 async def world(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[World]:
-    """What happens around ada, who has an account and is not logged in."""
+    """The world around ada, who has an account and is not logged in."""
     if request.param == "scripted":
         with scripted_world() as scripted:
             yield scripted
@@ -30,7 +30,7 @@ async def world(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIter
 
 @pytest.fixture
 async def chat(world: World) -> World:
-    """What happens around ada, who is logged in; mei and tomas are online."""
+    """The world around ada, who is logged in; mei and tomas are online."""
     world.arrive("mei", "tomas")
     await world.ada.log_in("ada", PASSWORD)
     await world.events.next_of(Synchronised)

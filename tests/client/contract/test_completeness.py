@@ -1,4 +1,4 @@
-"""Nothing that the app uses is without a test here."""
+"""Everything that the app uses has a test here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ USED = {
     for node in ast.walk(tree)
     if isinstance(node, ast.Attribute) and is_ada(node.value)
 }
-#: Types whose next event a test waits for, or compares.
+#: The types of events that tests wait for or compare.
 LOOKED_AT = {
     node.args[0].id
     for tree in TREES

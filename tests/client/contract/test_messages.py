@@ -1,4 +1,4 @@
-"""What is said: sending, changing, reading, finding."""
+"""Messages: sending, changing, reading, finding."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ pytestmark = pytest.mark.anyio
 
 
 async def refused(request: Awaitable[object]) -> tuple[str, str | None]:
-    """Return code and field of what is refused."""
+    """Return code and field of a refusal."""
     with pytest.raises(ChatError) as caught:
         await request
     return str(caught.value.code), caught.value.field
 
 
 def state(outgoing: Outgoing) -> OutgoingState:
-    """Return the state now: mypy believes that it stays."""
+    """Return the present state: mypy assumes that it does not change."""
     return outgoing.state
 
 
 async def said(world: World, text: str, to: str = "#lobby") -> Message:
-    """Have ada say something, and return its entry."""
+    """Make ada send a message, and return its entry."""
     world.ada.send(to, text)
     return await world.events.next_of(Message, own)
 
@@ -45,7 +45,7 @@ async def said(world: World, text: str, to: str = "#lobby") -> Message:
 # -- sending ---------------------------------------------------------------------------------------
 
 
-async def test_a_message_is_pending_acknowledged_and_then_among_the_events(chat: World) -> None:
+async def test_message_is_pending_then_acknowledged_then_an_event(chat: World) -> None:
     ada = chat.ada
     outgoing = ada.send("#lobby", "hello @mei")
     assert (outgoing.state, outgoing.sender) == (OutgoingState.PENDING, "ada")
@@ -63,21 +63,21 @@ async def test_a_message_is_pending_acknowledged_and_then_among_the_events(chat:
     assert list(ada.outbox) == []
 
 
-async def test_messages_are_sent_in_their_order(chat: World) -> None:
+async def test_messages_are_sent_in_order(chat: World) -> None:
     for number in range(5):
         chat.ada.send("#lobby", str(number))
     texts = [(await chat.events.next_of(Message)).text for _ in range(5)]
     assert texts == ["0", "1", "2", "3", "4"]
 
 
-async def test_a_reply_says_to_what(chat: World) -> None:
+async def test_reply_names_its_message(chat: World) -> None:
     seq = chat.say("#lobby", "mei", "a question")
     await chat.events.next_of(Message)
     chat.ada.send("#lobby", "an answer", reply_to=seq)
     assert (await chat.events.next_of(Message)).ref == seq
 
 
-async def test_an_address_is_spelled_as_the_server_has_it(chat: World) -> None:
+async def test_address_is_spelled_as_on_the_server(chat: World) -> None:
     assert (await chat.ada.send("@MEI", "hello").sent()).to == "@mei"
     assert (await chat.events.next_of(Message)).to == "@mei"
 
@@ -93,7 +93,7 @@ async def test_an_address_is_spelled_as_the_server_has_it(chat: World) -> None:
         ("#lobby", "hello", 99, ErrorCode.UNKNOWN_MESSAGE, "seq"),
     ],
 )
-async def test_a_refused_message_fails_and_the_next_one_is_sent(
+async def test_refused_message_fails_and_the_next_one_is_sent(
     chat: World, to: str, text: str, reply_to: int | None, code: ErrorCode, field: str
 ) -> None:
     chat.room("#music", operator="mei")
@@ -108,7 +108,7 @@ async def test_a_refused_message_fails_and_the_next_one_is_sent(
     assert chat.ada.outbox == (outgoing,)
 
 
-async def test_a_refused_message_is_sent_again(chat: World) -> None:
+async def test_refused_message_can_be_retried(chat: World) -> None:
     ada = chat.ada
     chat.room("#music", operator="mei")
     outgoing = ada.send("#music", "hello")
@@ -119,11 +119,11 @@ async def test_a_refused_message_is_sent_again(chat: World) -> None:
     assert (await chat.events.next_of(OutgoingChanged)).outgoing is outgoing
     assert (await outgoing.sent()).to == "#music"
     assert (await chat.events.next_of(Message, lambda m: m.kind == "text")).cid == outgoing.cid
-    ada.retry(outgoing)  # it is sent: nothing happens
+    ada.retry(outgoing)  # it is SENT: does nothing
     assert state(outgoing) is OutgoingState.SENT
 
 
-async def test_only_a_refused_message_is_discarded(chat: World) -> None:
+async def test_only_a_refused_message_can_be_discarded(chat: World) -> None:
     ada = chat.ada
     refused = ada.send("@nobody", "hello")
     await chat.events.next_of(OutgoingChanged)
@@ -135,7 +135,7 @@ async def test_only_a_refused_message_is_discarded(chat: World) -> None:
     await waiting.sent()
 
 
-async def test_what_others_say_comes_as_they_sent_it(chat: World) -> None:
+async def test_messages_of_others_arrive_as_sent(chat: World) -> None:
     seq = chat.say("#lobby", "mei", "hello @ada")
     entry = await chat.events.next_of(Message)
     assert (entry.to, entry.from_, entry.kind, entry.text) == (
@@ -150,7 +150,7 @@ async def test_what_others_say_comes_as_they_sent_it(chat: World) -> None:
 # -- changing --------------------------------------------------------------------------------------
 
 
-async def test_a_message_is_edited(chat: World) -> None:
+async def test_message_is_edited(chat: World) -> None:
     seq = (await said(chat, "helo")).seq
     sent = await chat.ada.edit("#lobby", seq, "hello")
     entry = await chat.events.next_of(Message)
@@ -166,7 +166,7 @@ async def test_a_message_is_edited(chat: World) -> None:
     ]
 
 
-async def test_a_message_is_taken_back_with_all_its_texts(chat: World) -> None:
+async def test_message_is_deleted_with_all_its_texts(chat: World) -> None:
     seq = (await said(chat, "a secret")).seq
     await chat.ada.edit("#lobby", seq, "the secret")
     chat.say("#lobby", "mei", "👍", kind="react", ref=seq)
@@ -220,7 +220,7 @@ async def test_changes_of_others_arrive(chat: World) -> None:
 Request = Callable[[ChatClient, int], Awaitable[object]]
 
 
-#: What is asked for after mei has said something in the lobby, and how it is refused.
+#: Requests after mei has sent a message to the lobby, and how they are refused.
 REFUSED: list[tuple[Request, ErrorCode, str]] = [
     (lambda ada, seq: ada.edit("#lobby", seq, "mine"), ErrorCode.NOT_PERMITTED, "seq"),
     (lambda ada, seq: ada.delete("#lobby", seq), ErrorCode.NOT_PERMITTED, "seq"),
@@ -250,7 +250,7 @@ async def test_requests_are_refused_with_code_and_field(chat: World) -> None:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-#: Of a log of nine: which page is asked for, what is in it, and whether there is more.
+#: For a log of nine: the requested page, its entries, and whether there are more.
 PAGES: list[tuple[dict[str, int], list[int], bool, bool]] = [
     ({}, [6, 7, 8, 9], True, False),
     ({"before": 6}, [2, 3, 4, 5], True, True),
@@ -275,13 +275,13 @@ async def test_history_comes_in_pages(chat: World) -> None:
         assert all(entry.epoch == page.epoch for entry in page.entries)
 
 
-async def test_a_conversation_that_has_not_begun_is_empty(chat: World) -> None:
+async def test_conversation_that_has_not_begun_is_empty(chat: World) -> None:
     page = await chat.ada.history("@mei")
     assert (page.conv, page.head, page.entries) == ("@mei", 0, ())
     assert (page.older, page.newer) == (False, False)
 
 
-async def test_a_search_finds_what_can_be_read_newest_first(chat: World) -> None:
+async def test_search_finds_readable_messages_newest_first(chat: World) -> None:
     chat.room("#music", operator="mei")
     chat.say("#music", "mei", "a needle elsewhere")
     first = chat.say("#lobby", "mei", "A Needle here")
@@ -306,7 +306,7 @@ async def test_a_search_finds_what_can_be_read_newest_first(chat: World) -> None
 # -- markers ---------------------------------------------------------------------------------------
 
 
-async def test_what_is_unread_is_counted_and_marked(chat: World) -> None:
+async def test_unread_messages_are_counted_and_marked(chat: World) -> None:
     ada = chat.ada
     for text in ("one", "two @ada", "three"):
         chat.say("#lobby", "mei", text)
@@ -322,7 +322,7 @@ async def test_what_is_unread_is_counted_and_marked(chat: World) -> None:
     assert (lobby.read, lobby.unread) == (3, 0)
 
 
-async def test_what_one_says_oneself_does_not_hide_what_is_unread(chat: World) -> None:
+async def test_own_messages_do_not_hide_unread_ones(chat: World) -> None:
     chat.say("#lobby", "mei", "hello")
     await chat.events.next_of(Message)
     await chat.ada.send("#lobby", "by the way").sent()
@@ -330,14 +330,14 @@ async def test_what_one_says_oneself_does_not_hide_what_is_unread(chat: World) -
     assert (lobby.head, lobby.unread) == (2, 1)
 
 
-async def test_a_deleted_message_is_not_unread(chat: World) -> None:
+async def test_deleted_message_is_not_unread(chat: World) -> None:
     seq = chat.say("#lobby", "mei", "oops @ada")
     chat.say("#lobby", "mei", "", kind="delete", ref=seq)
     lobby = (await chat.ada.conversations())[0]
     assert (lobby.unread, lobby.mentions) == (0, 0)
 
 
-async def test_one_is_told_what_was_read_on_another_device(chat: World) -> None:
+async def test_reading_on_another_device_is_reported(chat: World) -> None:
     for text in ("one", "two"):
         chat.say("#lobby", "mei", text)
     chat.read("#lobby", 1)
@@ -346,7 +346,7 @@ async def test_one_is_told_what_was_read_on_another_device(chat: World) -> None:
 
 
 @pytest.mark.parametrize("level", ["mentions", "none", "all"])
-async def test_a_level_is_kept_and_told(chat: World, level: Level) -> None:
+async def test_level_is_stored_and_reported(chat: World, level: Level) -> None:
     await chat.ada.set_level("#lobby", level)
     assert (await chat.ada.conversations())[0].level == level
     await said(chat, "after it")
@@ -354,7 +354,7 @@ async def test_a_level_is_kept_and_told(chat: World, level: Level) -> None:
     assert [(m.conv, m.level) for m in marked] == [("#lobby", level)]
 
 
-async def test_a_marker_of_ones_own_is_told(chat: World) -> None:
+async def test_own_marker_is_reported(chat: World) -> None:
     chat.say("#lobby", "mei", "hello")
     await chat.ada.mark_read("#lobby", 1)
     await chat.ada.mark_read("#lobby", 1)
@@ -363,21 +363,21 @@ async def test_a_marker_of_ones_own_is_told(chat: World) -> None:
     assert [(m.conv, m.read, m.unread) for m in marked] == [("#lobby", 1, 0)]
 
 
-async def test_others_are_seen_to_type(chat: World) -> None:
+async def test_typing_of_others_is_reported(chat: World) -> None:
     chat.type("#lobby", "mei")
     assert await chat.events.next_of(IsTyping) == IsTyping(to="#lobby", from_="mei")
     chat.type("@mei", "mei")
     assert await chat.events.next_of(IsTyping) == IsTyping(to="@ada", from_="mei")
 
 
-async def test_one_is_seen_to_type_and_not_told_of_it(chat: World) -> None:
+async def test_own_typing_is_shown_to_others_only(chat: World) -> None:
     await chat.ada.typing("#lobby")
     assert await chat.has_typed("#lobby", "mei")
     await said(chat, "after it")
     assert not any(isinstance(event, IsTyping) for event in chat.events.all)
 
 
-async def test_to_type_raises_nothing_whatever_happens(world: World) -> None:
+async def test_typing_never_raises(world: World) -> None:
     await world.ada.typing("#nowhere")
 
 

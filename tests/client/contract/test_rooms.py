@@ -1,4 +1,4 @@
-"""Rooms: who is in them, and who may do what."""
+"""Rooms: their members, and who may do what."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def entries(world: World, room: str) -> list[tuple[str, str, str]]:
     return [(entry.from_, entry.kind, entry.text) for entry in page.entries]
 
 
-async def test_a_room_is_created(chat: World) -> None:
+async def test_room_is_created(chat: World) -> None:
     sent = await chat.ada.create_room("#garden", "Plants", private=True)
     assert sent.to == "#garden"
     create = await chat.events.next_of(Message)
@@ -44,19 +44,19 @@ async def test_a_room_is_created(chat: World) -> None:
     assert garden.head == 2
 
 
-async def test_rooms_that_can_be_seen_are_listed(chat: World) -> None:
+async def test_visible_rooms_are_listed(chat: World) -> None:
     chat.room("#secret", operator="mei", private=True)
     chat.room("#music", operator="mei", members=["tomas"], topic="Tunes")
     chat.room("#design", operator="tomas")
     chat.account("zoe")
     assert await chat.ada.rooms() == [
         Room(room="#design", members=1),
-        Room(room="#lobby", members=4, joined=True),  # everybody with an account
+        Room(room="#lobby", members=4, joined=True),  # everyone with an account
         Room(room="#music", topic="Tunes", members=2),
     ]
 
 
-async def test_a_room_is_joined_and_what_is_said_there_arrives(chat: World) -> None:
+async def test_messages_arrive_from_a_joined_room(chat: World) -> None:
     chat.room("#music", operator="mei", members=["tomas"])
     chat.say("#music", "mei", "not for ada")
     sent = await chat.ada.join("#music")
@@ -72,7 +72,7 @@ async def test_a_room_is_joined_and_what_is_said_there_arrives(chat: World) -> N
     assert (music.operator, music.unread, music.read) == (False, 1, sent.seq)
 
 
-async def test_a_room_is_left_and_nothing_arrives_from_it(chat: World) -> None:
+async def test_nothing_arrives_from_a_left_room(chat: World) -> None:
     chat.room("#music", operator="mei")
     await chat.ada.join("#music")
     sent = await chat.ada.leave("#music")
@@ -85,7 +85,7 @@ async def test_a_room_is_left_and_nothing_arrives_from_it(chat: World) -> None:
     assert [c.conv for c in await chat.ada.conversations()] == ["#lobby"]
 
 
-async def test_the_last_operator_hands_over(chat: World) -> None:
+async def test_last_operator_hands_over(chat: World) -> None:
     await chat.ada.create_room("#garden")
     chat.say("#garden", "tomas", "", kind="join")
     chat.say("#garden", "mei", "", kind="join")
@@ -98,7 +98,7 @@ async def test_the_last_operator_hands_over(chat: World) -> None:
     assert ("tomas", True, True) in await members(chat, "#garden")
 
 
-async def test_an_invitation_opens_a_private_room(chat: World) -> None:
+async def test_invitation_opens_a_private_room(chat: World) -> None:
     chat.room("#secret", operator="mei", private=True)
     chat.say("#secret", "mei", "ada", kind="invite")
     invited = await chat.events.next_of(Message)
@@ -110,7 +110,7 @@ async def test_an_invitation_opens_a_private_room(chat: World) -> None:
     assert (await listed(chat))["#secret"].private
 
 
-async def test_an_operator_invites_removes_and_chooses_operators(chat: World) -> None:
+async def test_operator_invites_removes_and_promotes(chat: World) -> None:
     await chat.ada.create_room("#garden", private=True)
     await chat.events.next_of(Message)
 
@@ -133,7 +133,7 @@ async def test_an_operator_invites_removes_and_chooses_operators(chat: World) ->
     assert await members(chat, "#garden") == [("ada", True, True)]
 
 
-async def test_an_operator_sets_topic_and_access(chat: World) -> None:
+async def test_operator_sets_topic_and_access(chat: World) -> None:
     await chat.ada.create_room("#garden")
     topic = await chat.ada.set_topic("#garden", "Plants")
     access = await chat.ada.set_access("#garden", private=True)
@@ -149,7 +149,7 @@ async def test_an_operator_sets_topic_and_access(chat: World) -> None:
     assert not (await listed(chat))["#garden"].private
 
 
-async def test_an_operator_hides_the_history(chat: World) -> None:
+async def test_operator_hides_the_history(chat: World) -> None:
     await chat.ada.create_room("#garden", private=True)
     sent = await chat.ada.set_history("#garden", "hidden")
     assert (await entries(chat, "#garden"))[-1] == ("ada", "history", "hidden")
@@ -160,7 +160,7 @@ async def test_an_operator_hides_the_history(chat: World) -> None:
     assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_REQUEST, "history")
 
 
-async def test_what_operators_do_to_oneself_arrives(chat: World) -> None:
+async def test_operator_actions_on_the_person_arrive(chat: World) -> None:
     chat.room("#music", operator="mei")
     await chat.ada.join("#music")
     await chat.events.next_of(Message)
@@ -174,7 +174,7 @@ async def test_what_operators_do_to_oneself_arrives(chat: World) -> None:
     music = next(c for c in await chat.ada.conversations() if c.conv == "#music")
     assert (music.topic, music.operator, music.private) == ("Tunes", True, True)
     seq = chat.say("#music", "mei", "hers")
-    await chat.ada.delete("#music", seq)  # as an operator may
+    await chat.ada.delete("#music", seq)  # operators may
     chat.say("#music", "mei", "ada", kind="member")
     chat.say("#music", "mei", "ada", kind="kick")
     kicked = await chat.events.next_of(Message, lambda m: m.kind == "kick")
@@ -185,7 +185,7 @@ async def test_what_operators_do_to_oneself_arrives(chat: World) -> None:
 Request = Callable[[ChatClient], Awaitable[object]]
 
 
-#: How what ada may not do in these rooms is refused.
+#: What ada may not do in these rooms, and how it is refused.
 REFUSED: list[tuple[Request, ErrorCode, str]] = [
     (lambda ada: ada.create_room("#MUSIC"), ErrorCode.ROOM_EXISTS, "room"),
     (lambda ada: ada.create_room("#lobby"), ErrorCode.ROOM_EXISTS, "room"),

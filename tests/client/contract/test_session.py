@@ -1,4 +1,4 @@
-"""Logging in and out, cuts, and what waits meanwhile."""
+"""Logging in and out, lost connections, and what waits meanwhile."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_before_the_first_login_nothing_is_known(world: World) -> None:
         await ada.rooms()
 
 
-async def test_a_login_brings_the_state_and_then_all_there_is(world: World) -> None:
+async def test_login_is_followed_by_a_complete_snapshot(world: World) -> None:
     ada = world.ada
     world.arrive("mei")
     await ada.log_in("ada", PASSWORD)
@@ -61,13 +61,13 @@ async def test_a_login_brings_the_state_and_then_all_there_is(world: World) -> N
     assert [c.conv for c in synchronised.conversations] == ["#lobby"]
 
 
-async def test_a_name_is_spelled_as_it_was_registered(world: World) -> None:
+async def test_name_is_spelled_as_registered(world: World) -> None:
     await world.ada.log_in("ADA", PASSWORD)
     assert world.ada.name == "ada"
 
 
 @pytest.mark.parametrize(("name", "password"), [("ada", "wrong password"), ("nobody", PASSWORD)])
-async def test_a_wrong_password_ends_offline(world: World, name: str, password: str) -> None:
+async def test_wrong_password_ends_offline(world: World, name: str, password: str) -> None:
     with pytest.raises(ChatError) as caught:
         await world.ada.log_in(name, password)
     assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CREDENTIALS, "password")
@@ -76,14 +76,14 @@ async def test_a_wrong_password_ends_offline(world: World, name: str, password: 
     assert (world.ada.state, world.ada.name) == (OFFLINE, None)
 
 
-async def test_a_second_login_is_refused(chat: World) -> None:
+async def test_second_login_is_refused(chat: World) -> None:
     with pytest.raises(ChatError) as caught:
         await chat.ada.log_in("ada", PASSWORD)
     assert caught.value.code == ErrorCode.ALREADY_LOGGED_IN
     assert chat.ada.state is CONNECTED
 
 
-async def test_an_account_is_registered_and_can_log_in(world: World) -> None:
+async def test_registered_account_can_log_in(world: World) -> None:
     assert await world.ada.register("Grace", PASSWORD) == "Grace"
     assert world.ada.state is OFFLINE
     await world.ada.log_in("grace", PASSWORD)
@@ -100,7 +100,7 @@ async def test_an_account_is_registered_and_can_log_in(world: World) -> None:
         ("grace", "short", ErrorCode.BAD_PASSWORD, "password"),
     ],
 )
-async def test_a_registration_is_refused_beside_its_field(
+async def test_refused_registration_names_the_field(
     world: World, name: str, password: str, code: ErrorCode, field: str
 ) -> None:
     with pytest.raises(ChatError) as caught:
@@ -108,7 +108,7 @@ async def test_a_registration_is_refused_beside_its_field(
     assert (caught.value.code, caught.value.field) == (code, field)
 
 
-async def test_a_token_resumes_until_it_is_revoked(chat: World) -> None:
+async def test_token_resumes_until_it_is_revoked(chat: World) -> None:
     ada, events = chat.ada, chat.events
     token = ada.token or ""
     await ada.log_out()
@@ -121,7 +121,7 @@ async def test_a_token_resumes_until_it_is_revoked(chat: World) -> None:
     assert await events.next() == StateChanged(OFFLINE, None, caught.value.text)
 
 
-async def test_what_was_said_between_two_logins_is_history(chat: World) -> None:
+async def test_messages_sent_between_two_logins_are_history(chat: World) -> None:
     await chat.ada.log_out()
     chat.say("#lobby", "mei", "meanwhile")
     await chat.ada.log_in("ada", PASSWORD)
@@ -131,7 +131,7 @@ async def test_what_was_said_between_two_logins_is_history(chat: World) -> None:
     assert (await chat.events.next_of(Message)).text == "now"
 
 
-async def test_a_password_is_changed(chat: World) -> None:
+async def test_password_is_changed(chat: World) -> None:
     ada = chat.ada
     token = ada.token
     assert await ada.change_password(PASSWORD, "a better password")
@@ -151,20 +151,18 @@ async def test_a_password_is_changed(chat: World) -> None:
         (PASSWORD, "short", ErrorCode.BAD_PASSWORD),
     ],
 )
-async def test_a_change_of_password_is_refused(
-    chat: World, old: str, new: str, code: ErrorCode
-) -> None:
+async def test_password_change_is_refused(chat: World, old: str, new: str, code: ErrorCode) -> None:
     with pytest.raises(ChatError) as caught:
         await chat.ada.change_password(old, new)
     assert (caught.value.code, caught.value.field) == (code, "password")
 
 
-async def test_a_login_elsewhere_is_told(chat: World) -> None:
+async def test_login_from_elsewhere_is_reported(chat: World) -> None:
     chat.log_in_elsewhere()
     assert await chat.events.next_of(NewLogin) == NewLogin(address=ADDRESS, by="password")
 
 
-async def test_after_a_cut_come_state_synchronisation_and_what_was_missed_in_this_order(
+async def test_reconnect_yields_state_snapshot_and_missed_entries(
     chat: World,
 ) -> None:
     ada, events = chat.ada, chat.events
@@ -189,7 +187,7 @@ async def test_after_a_cut_come_state_synchronisation_and_what_was_missed_in_thi
     assert ada.state is CONNECTED
 
 
-async def test_after_a_long_cut_the_newest_page_replaces_what_is_shown(chat: World) -> None:
+async def test_newest_page_replaces_the_log_after_a_long_outage(chat: World) -> None:
     chat.say("#lobby", "mei", "before")
     await chat.events.next_of(Message)
     chat.cut()
@@ -208,14 +206,14 @@ async def test_after_a_long_cut_the_newest_page_replaces_what_is_shown(chat: Wor
     assert (await chat.events.next_of(Message)).seq == 503
 
 
-async def test_a_request_waits_through_a_cut(chat: World) -> None:
+async def test_request_waits_for_the_reconnect(chat: World) -> None:
     chat.cut()
     await chat.events.next_of(StateChanged)
     chat.ada.reconnect_now()
     assert [person.name for person in await chat.ada.who()] == ["ada", "mei", "tomas"]
 
 
-async def test_what_is_written_during_a_cut_waits_in_the_outbox(chat: World) -> None:
+async def test_message_sent_while_disconnected_waits_in_the_outbox(chat: World) -> None:
     ada, events = chat.ada, chat.events
     chat.cut()
     await events.next_of(StateChanged)
@@ -234,7 +232,7 @@ async def test_what_is_written_during_a_cut_waits_in_the_outbox(chat: World) -> 
     assert ada.outbox == ()
 
 
-async def test_what_is_written_before_the_login_is_sent_after_it(world: World) -> None:
+async def test_message_written_before_the_login_is_sent_after_it(world: World) -> None:
     outgoing = world.ada.send("#lobby", "early")
     assert (outgoing.sender, world.ada.outbox) == (None, (outgoing,))
     await world.ada.log_in("ada", PASSWORD)
@@ -242,7 +240,7 @@ async def test_what_is_written_before_the_login_is_sent_after_it(world: World) -
     assert (await world.events.next_of(Message, own)).text == "early"
 
 
-async def test_an_outbox_is_full_at_some_time(world: World) -> None:
+async def test_outbox_has_a_bound(world: World) -> None:
     for _ in range(1000):
         world.ada.send("#lobby", "again")
     with pytest.raises(ChatError) as caught:
@@ -250,7 +248,7 @@ async def test_an_outbox_is_full_at_some_time(world: World) -> None:
     assert caught.value.code == ErrorCode.BUSY
 
 
-async def test_an_ended_session_is_offline_until_the_next_login(chat: World) -> None:
+async def test_ended_session_is_offline_until_the_next_login(chat: World) -> None:
     ada, events = chat.ada, chat.events
     chat.end()
     ended = await events.next_of(StateChanged)
@@ -283,7 +281,7 @@ async def test_people_come_and_go(chat: World) -> None:
 
 
 @pytest.mark.parametrize("text", ["at lunch", None])
-async def test_an_away_notice_is_seen_by_everybody(chat: World, text: str | None) -> None:
+async def test_away_notice_is_seen_by_everyone(chat: World, text: str | None) -> None:
     await chat.ada.away("soon")
     await chat.ada.away(text)
     people = {p.name: p.away for p in await chat.ada.who()}
