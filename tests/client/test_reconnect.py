@@ -1,4 +1,4 @@
-"""Cut, and back: what was missed is seen once, in order, at its place."""
+"""Reconnecting: missed entries appear once, in order, in their position."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def caught_up(seq: int, head: int, *, epoch: str = "e1", recovered: bool = True)
 
 
 async def messages(events: Watcher, count: int) -> list[int]:
-    """The seqs of the next messages, which are all of one history."""
+    """Return the seqs of the next messages, which are all of one history."""
     return [(await events.next_of(Message)).seq for _ in range(count)]
 
 
@@ -55,7 +55,7 @@ async def come_back(
     epoch: str = "e1",
     token: str = "token",
 ) -> tuple[Peer, wire.Resume]:
-    """Let the client back in, and catch it up by `events`."""
+    """Accept the client's resume, and send `events` to catch it up."""
     peer = await server.accept()
     request = await peer.welcome("mei", *events, conversations=(lobby(head, epoch),), token=token)
     assert isinstance(request, wire.Resume)
@@ -63,7 +63,7 @@ async def come_back(
     return peer, request
 
 
-async def test_after_a_cut_it_resumes_from_its_positions_and_shows_nothing_twice() -> None:
+async def test_reconnect_resumes_from_positions_without_duplicates() -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.send(said(1), said(2))
@@ -84,8 +84,8 @@ async def test_after_a_cut_it_resumes_from_its_positions_and_shows_nothing_twice
         assert await messages(events, 3) == [3, 4, 5]
 
 
-async def test_the_seam_between_missed_and_live_shows_each_once() -> None:
-    """What the server sends twice around the seam, or out of turn, is seen as if it had not."""
+async def test_seam_between_missed_and_live_has_each_entry_once() -> None:
+    """Entries that the server sends twice around the seam, or out of order, make no difference."""
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.send(said(1))
@@ -95,7 +95,7 @@ async def test_the_seam_between_missed_and_live_shows_each_once() -> None:
         assert await messages(events, 5) == [1, 2, 3, 4, 5]
 
 
-async def test_a_gap_is_filled_from_history_before_what_follows_is_shown() -> None:
+async def test_gap_is_filled_from_history_before_later_entries() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await peer.send(said(1), said(4), said(5))
@@ -107,7 +107,7 @@ async def test_a_gap_is_filled_from_history_before_what_follows_is_shown() -> No
         await peer.settle()
 
 
-async def test_a_gap_that_fills_itself_in_time_is_not_asked_for() -> None:
+async def test_gap_that_fills_in_time_is_not_fetched() -> None:
     clock = FakeClock()
     async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
         events = Watcher(client)
@@ -116,11 +116,11 @@ async def test_a_gap_that_fills_itself_in_time_is_not_asked_for() -> None:
         await peer.send(said(2))
         await peer.settle()
         await clock.pass_sleep(0.25)
-        await peer.settle()  # nothing but the pong: no history
+        await peer.settle()  # only the pong, no history request
         assert await messages(events, 3) == [1, 2, 3]
 
 
-async def test_a_gap_that_may_not_be_read_holds_nothing_up() -> None:
+async def test_unreadable_gap_holds_nothing_up() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await peer.send(said(1), said(4))
@@ -129,7 +129,7 @@ async def test_a_gap_that_may_not_be_read_holds_nothing_up() -> None:
         assert await messages(events, 2) == [1, 4]
 
 
-async def test_a_gap_is_asked_for_again_when_the_store_was_away() -> None:
+async def test_gap_is_fetched_again_after_an_unavailable_store() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await peer.send(said(1), said(3))
@@ -140,9 +140,7 @@ async def test_a_gap_is_asked_for_again_when_the_store_was_away() -> None:
         assert await messages(events, 3) == [1, 2, 3]
 
 
-async def test_what_was_missed_in_a_conversation_beyond_the_positions_is_seen_from_its_head() -> (
-    None
-):
+async def test_missed_entries_beyond_the_positions_show_in_the_head() -> None:
     many = [Conversation(conv=f"#r{n}", epoch="e1", head=1) for n in range(MAX_POSITIONS + 1)]
     async with opened() as (server, client):
         events = Watcher(client)
@@ -164,7 +162,7 @@ async def test_what_was_missed_in_a_conversation_beyond_the_positions_is_seen_fr
         assert (message.to, message.seq) == ("#r0", 2)
 
 
-async def test_a_conversation_that_was_left_elsewhere_is_no_longer_resumed() -> None:
+async def test_conversation_left_elsewhere_is_no_longer_resumed() -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.send(said(1), said(7, to="#garden", from_="mei", kind="join"))
@@ -177,7 +175,7 @@ async def test_a_conversation_that_was_left_elsewhere_is_no_longer_resumed() -> 
         assert {p.conv for p in request.positions} == {"#lobby"}
 
 
-async def test_after_being_invited_kicked_or_leaving_a_room_starts_anew() -> None:
+async def test_room_starts_over_after_an_invitation_kick_or_leave() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
 
@@ -193,7 +191,7 @@ async def test_after_being_invited_kicked_or_leaving_a_room_starts_anew() -> Non
         await peer.settle()
 
 
-async def test_too_much_missed_resets_to_the_newest_page() -> None:
+async def test_missing_too_much_resets_to_the_newest_page() -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.send(said(1))
@@ -208,7 +206,7 @@ async def test_too_much_missed_resets_to_the_newest_page() -> None:
         assert await events.next() == said(902)
 
 
-async def test_a_new_epoch_at_the_resume_resets() -> None:
+async def test_new_epoch_at_the_resume_resets() -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.send(said(1), said(2), said(3))
@@ -223,7 +221,7 @@ async def test_a_new_epoch_at_the_resume_resets() -> None:
         assert request.positions == (position(1, epoch="e2"),)
 
 
-async def test_a_new_epoch_on_a_living_connection_resets_by_history() -> None:
+async def test_new_epoch_on_a_live_connection_resets_by_history() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await peer.send(said(1), said(2), said(2, epoch="e2"))
@@ -237,7 +235,7 @@ async def test_a_new_epoch_on_a_living_connection_resets_by_history() -> None:
         assert await events.next() == said(3, epoch="e2")
 
 
-async def test_logging_in_by_password_after_the_token_was_refused_misses_nothing() -> None:
+async def test_password_login_after_a_refused_token_misses_nothing() -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.send(said(1))
@@ -259,7 +257,7 @@ async def test_logging_in_by_password_after_the_token_was_refused_misses_nothing
         assert await messages(events, 1) == [2]
 
 
-async def test_another_account_starts_from_nothing() -> None:
+async def test_another_account_starts_empty() -> None:
     async with logged_in() as (server, client, peer):
         await peer.send(said(1))
         await peer.settle()
@@ -268,7 +266,7 @@ async def test_another_account_starts_from_nothing() -> None:
         async with meanwhile(client.log_in, "bob", "correct horse"):
             peer = await server.accept()
             await peer.welcome("bob", conversations=(lobby(9),))
-        await peer.settle()  # no history is asked for
+        await peer.settle()  # no history is requested
         await peer.cut()
         peer = await server.accept()
         request = await peer.welcome("bob")
@@ -276,10 +274,10 @@ async def test_another_account_starts_from_nothing() -> None:
         assert request.positions == (position(9),)
 
 
-# -- when to come back ----------------------------------------------------------------------------
+# -- when to reconnect ----------------------------------------------------------------------------
 
 
-async def test_the_attempts_to_come_back_are_spread_and_back_off() -> None:
+async def test_reconnect_attempts_are_spread_and_back_off() -> None:
     clock = FakeClock()
     options = ClientOptions(clock=clock, random=lambda: 1.0)
     async with logged_in(options) as (server, client, peer):
@@ -298,14 +296,14 @@ async def test_the_attempts_to_come_back_are_spread_and_back_off() -> None:
         assert client.state is ConnectionState.CONNECTED
 
 
-async def test_a_connection_that_lasted_makes_the_next_attempt_quick_again() -> None:
+async def test_stable_connection_resets_the_backoff() -> None:
     clock = FakeClock()
     options = ClientOptions(clock=clock, random=lambda: 1.0)
     async with logged_in(options) as (server, _, peer):
         await peer.cut()
         await clock.pass_sleep(0.5)
         peer, _ = await come_back(server)
-        await peer.cut()  # at once: it goes on backing off
+        await peer.cut()  # at once: the backoff goes on
         await clock.pass_sleep(1)
         peer, _ = await come_back(server)
         clock.advance(11)
@@ -315,7 +313,7 @@ async def test_a_connection_that_lasted_makes_the_next_attempt_quick_again() -> 
         await come_back(server)
 
 
-async def test_a_server_that_says_when_to_come_back_is_obeyed() -> None:
+async def test_retry_after_of_a_bye_is_obeyed() -> None:
     clock = FakeClock()
     options = ClientOptions(clock=clock, random=lambda: 0.5)
     async with logged_in(options) as (server, client, peer):
@@ -329,7 +327,7 @@ async def test_a_server_that_says_when_to_come_back_is_obeyed() -> None:
         await come_back(server)
 
 
-async def test_a_server_too_busy_to_let_it_back_in_is_asked_again_when_it_said() -> None:
+async def test_retry_after_of_a_busy_server_is_obeyed() -> None:
     clock = FakeClock()
     options = ClientOptions(clock=clock, random=lambda: 0.0)
     async with logged_in(options) as (server, client, peer):
@@ -342,10 +340,10 @@ async def test_a_server_too_busy_to_let_it_back_in_is_asked_again_when_it_said()
         assert client.state is ConnectionState.CONNECTED
 
 
-async def test_a_person_need_not_wait_for_the_next_attempt() -> None:
+async def test_reconnect_now_skips_the_backoff() -> None:
     options = ClientOptions(clock=FakeClock(), random=lambda: 0.5)
     async with logged_in(options) as (server, client, peer):
-        client.reconnect_now()  # connected: nothing to do
+        client.reconnect_now()  # connected: does nothing
         events = Watcher(client)
         await peer.cut()
         while (await events.next_of(StateChanged)).state is not RECONNECTING:
@@ -355,7 +353,7 @@ async def test_a_person_need_not_wait_for_the_next_attempt() -> None:
         assert client.state is ConnectionState.CONNECTED
 
 
-async def test_a_person_in_a_hurry_waits_as_long_as_the_server_asked() -> None:
+async def test_reconnect_now_still_obeys_retry_after() -> None:
     clock = FakeClock()
     options = ClientOptions(clock=clock, random=lambda: 0.5)
     async with logged_in(options) as (server, client, peer):
@@ -369,7 +367,7 @@ async def test_a_person_in_a_hurry_waits_as_long_as_the_server_asked() -> None:
         await come_back(server)
 
 
-async def test_a_session_that_was_ended_by_somebody_stays_ended() -> None:
+async def test_revoked_session_stays_ended() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await peer.send(wire.Bye(reason="session_revoked", text="the password was changed"))
@@ -380,22 +378,22 @@ async def test_a_session_that_was_ended_by_somebody_stays_ended() -> None:
 
 
 @pytest.mark.parametrize("reason", ["protocol_error", "replaced"])
-async def test_a_server_that_does_not_want_the_client_back_is_left_alone(reason: str) -> None:
-    """It can make no sense of the client; or there are newer connections of the account, and each
-    that comes back would replace another."""
+async def test_client_does_not_reconnect_after_a_final_bye(reason: str) -> None:
+    """The server does not understand the client; or newer connections of the account have replaced
+    it, and each reconnect would replace another one."""
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.send(wire.Bye(reason=reason, text="do not come back"))
         await events.next_of(Synchronised)
         changed = await events.next_of(StateChanged)
         assert changed == StateChanged(ConnectionState.OFFLINE, reason="do not come back")
-        assert client.token == "token"  # good for when the program is asked to try again
+        assert client.token == "token"  # still valid if the program is asked to try again
         async with meanwhile(client.resume, "token") as outcome:
             await (await server.accept()).welcome()
         outcome.result()
 
 
-async def test_logging_out_while_reconnecting_ends_the_attempts() -> None:
+async def test_logout_while_reconnecting_ends_the_attempts() -> None:
     clock = FakeClock()
     async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
         events = Watcher(client)
@@ -408,7 +406,7 @@ async def test_logging_out_while_reconnecting_ends_the_attempts() -> None:
         assert client.token is None
 
 
-async def test_the_client_is_of_use_without_anybody_taking_its_events() -> None:
+async def test_client_works_without_a_consumer_of_events() -> None:
     async with logged_in(QUICK) as (server, _, peer):
         await peer.send(*(said(seq) for seq in range(1, 300)))
         await peer.cut()

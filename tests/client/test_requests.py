@@ -1,4 +1,4 @@
-"""Requests and their replies: matched, repeated over a cut, bounded in time, cancelled."""
+"""Requests and their replies: matched, repeated after a reconnect, bounded in time, cancelled."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ SENT = Sent(to="#garden", epoch="e1", seq=7, ts=9)
         ),
     ],
 )
-async def test_each_call_is_its_request_and_returns_its_reply(
+async def test_each_call_sends_its_request_and_returns_its_reply(
     call: Callable[[Client], Awaitable[Any]],
     request_: wire.Request,
     reply: wire.Reply,
@@ -146,7 +146,7 @@ async def test_each_call_is_its_request_and_returns_its_reply(
         assert returned == result
 
 
-async def test_requests_in_flight_together_get_each_its_own_reply() -> None:
+async def test_concurrent_requests_get_their_own_replies() -> None:
     async with logged_in() as (_, client, peer):
         async with (
             meanwhile(client.history, "#one") as one,
@@ -159,7 +159,7 @@ async def test_requests_in_flight_together_get_each_its_own_reply() -> None:
         assert (one.result().conv, two.result().conv) == ("#one", "#two")
 
 
-async def test_a_refused_request_raises_what_the_server_said_and_the_next_one_works() -> None:
+async def test_refused_request_raises_the_error_of_the_server() -> None:
     async with logged_in() as (_, client, peer):
         async with meanwhile(client.join, "#secret") as outcome:
             error = wire.Error(
@@ -175,7 +175,7 @@ async def test_a_refused_request_raises_what_the_server_said_and_the_next_one_wo
         outcome_2.result()
 
 
-async def test_an_answer_of_the_wrong_kind_is_an_error_and_nothing_hangs() -> None:
+async def test_reply_of_the_wrong_type_is_an_error() -> None:
     async with logged_in() as (_, client, peer):
         async with meanwhile(client.who) as outcome:
             await peer.reply(await peer.expect(wire.Who), wire.Ok())
@@ -183,7 +183,7 @@ async def test_an_answer_of_the_wrong_kind_is_an_error_and_nothing_hangs() -> No
             outcome.result()
 
 
-async def test_an_answer_that_cannot_be_read_is_an_error_and_nothing_hangs() -> None:
+async def test_malformed_reply_is_an_error() -> None:
     async with logged_in() as (_, client, peer):
         async with meanwhile(client.history, "#lobby") as outcome:
             request = await peer.expect(wire.History)
@@ -204,7 +204,7 @@ async def test_an_answer_that_cannot_be_read_is_an_error_and_nothing_hangs() -> 
         (lambda c: c.edit("#lobby", 1, "half of a pair: \ud800"), "malformed"),
     ],
 )
-async def test_what_no_frame_can_hold_is_refused_without_bothering_the_server(
+async def test_request_that_fits_no_frame_is_not_sent(
     call: Callable[[Client], Awaitable[Any]], code: str
 ) -> None:
     async with logged_in() as (_, client, peer):
@@ -214,21 +214,21 @@ async def test_what_no_frame_can_hold_is_refused_without_bothering_the_server(
         await peer.settle()
 
 
-async def test_a_request_without_an_answer_is_given_up_in_time() -> None:
+async def test_request_without_a_reply_times_out() -> None:
     async with logged_in() as (_, client, peer):
         client._supervisor._options = ClientOptions(
             request_timeout=0.05
-        )  # what came before had its time
+        )  # the requests before took their time
         async with meanwhile(client.rooms) as outcome:
             request = await peer.expect(wire.Rooms)
         with pytest.raises(ConnectionLost, match=r"no answer within 0\.05 s"):
             outcome.result()
-        await peer.reply(request, wire.RoomList(rooms=()))  # too late, and of no interest
+        await peer.reply(request, wire.RoomList(rooms=()))  # too late: ignored
         await peer.settle()
         assert client.state is ConnectionState.CONNECTED
 
 
-async def test_a_cancelled_request_does_not_disturb_the_connection() -> None:
+async def test_cancelled_request_does_not_disturb_the_connection() -> None:
     async with logged_in() as (_, client, peer):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.rooms)
@@ -240,8 +240,8 @@ async def test_a_cancelled_request_does_not_disturb_the_connection() -> None:
         assert outcome.result() == []
 
 
-async def test_requests_cancelled_in_the_middle_of_writing_leave_no_half_frame() -> None:
-    """The server reads nothing, so the socket fills up in the middle of some frame."""
+async def test_requests_cancelled_while_writing_leave_no_half_frame() -> None:
+    """The server reads nothing, so the socket fills up in the middle of a frame."""
     async with logged_in() as (_, client, peer):
         async with anyio.create_task_group() as tasks:
             for number in range(60):
@@ -252,7 +252,7 @@ async def test_requests_cancelled_in_the_middle_of_writing_leave_no_half_frame()
         await peer.settle()
 
 
-async def test_what_a_cancelled_request_said_is_seen_at_its_place() -> None:
+async def test_entry_of_a_cancelled_request_appears_in_its_position() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         async with anyio.create_task_group() as tasks:
@@ -265,7 +265,7 @@ async def test_what_a_cancelled_request_said_is_seen_at_its_place() -> None:
         assert [(m.seq, m.kind) for m in messages] == [(1, "text"), (2, "edit"), (3, "text")]
 
 
-async def test_a_request_is_repeated_after_a_cut_with_the_same_cid() -> None:
+async def test_request_is_repeated_with_the_same_cid_after_a_reconnect() -> None:
     async with logged_in() as (server, client, peer):
         async with meanwhile(client.edit, "#lobby", 1, "new") as outcome:
             first = await peer.expect(wire.Edit)
@@ -278,7 +278,7 @@ async def test_a_request_is_repeated_after_a_cut_with_the_same_cid() -> None:
         assert outcome.result().seq == 2
 
 
-async def test_a_request_made_while_reconnecting_waits_for_the_connection() -> None:
+async def test_request_made_while_reconnecting_waits() -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.cut()
@@ -292,7 +292,7 @@ async def test_a_request_made_while_reconnecting_waits_for_the_connection() -> N
         assert outcome.result() == []
 
 
-async def test_changing_the_password_is_not_repeated_after_a_cut() -> None:
+async def test_password_change_is_not_repeated_after_a_reconnect() -> None:
     async with logged_in() as (server, client, peer):
         async with meanwhile(client.change_password, "old", "new") as outcome:
             await peer.expect(wire.ChangePassword)
@@ -304,7 +304,7 @@ async def test_changing_the_password_is_not_repeated_after_a_cut() -> None:
             outcome.result()
 
 
-async def test_typing_is_told_without_waiting_and_without_errors() -> None:
+async def test_typing_is_sent_without_waiting_and_without_errors() -> None:
     async with logged_in() as (_, client, peer):
         await client.typing("#lobby")
         request = await peer.expect(wire.Typing)
@@ -313,15 +313,15 @@ async def test_typing_is_told_without_waiting_and_without_errors() -> None:
         await peer.settle()
 
 
-async def test_typing_while_offline_is_told_to_nobody() -> None:
+async def test_typing_while_offline_is_dropped() -> None:
     async with logged_in() as (_, client, peer):
         async with meanwhile(client.log_out):
             await peer.reply(await peer.expect(wire.Logout), wire.LoggedOut())
         await client.typing("#lobby")
 
 
-async def test_more_requests_than_fit_wait_their_turn() -> None:
-    """A program that asks without measure is slowed down, and gets all its answers in order."""
+async def test_requests_beyond_the_bound_wait() -> None:
+    """A program that sends too many is slowed down, and gets all its replies in order."""
     async with logged_in() as (_, client, peer):
         answered: list[int] = []
 
@@ -333,7 +333,7 @@ async def test_more_requests_than_fit_wait_their_turn() -> None:
             for number in range(100):
                 tasks.start_soon(ask, number)
             requests = [await peer.expect(wire.MarkRead) for _ in range(64)]
-            await peer.settle()  # no more than these are sent before the first is answered
+            await peer.settle()  # no more than these are sent before the first reply
             for request in requests:
                 await peer.reply(request, wire.Ok())
             for _ in range(36):
@@ -341,7 +341,7 @@ async def test_more_requests_than_fit_wait_their_turn() -> None:
         assert sorted(answered) == list(range(100))
 
 
-async def test_requests_of_one_task_keep_their_order_beside_others() -> None:
+async def test_requests_of_a_task_keep_their_order_among_others() -> None:
     async with logged_in() as (_, client, peer):
 
         async def ask(first: int) -> None:
@@ -360,13 +360,13 @@ async def test_requests_of_one_task_keep_their_order_beside_others() -> None:
         assert [seq for seq in seen if seq >= 100] == list(range(100, 105))
 
 
-async def test_the_server_can_ask_for_a_sign_of_life() -> None:
+async def test_ping_of_the_server_is_answered() -> None:
     async with logged_in() as (_, _, peer):
         await peer.send(wire.Ping(request_id="p1"))
         assert (await peer.expect(wire.Pong)).request_id == "p1"
 
 
-async def test_a_reply_that_nobody_waits_for_is_ignored() -> None:
+async def test_reply_to_an_unknown_request_is_ignored() -> None:
     async with logged_in() as (_, client, peer):
         await peer.send(wire.Ok(request_id="r999"), wire.Ok(), wire.Error(code="busy", text="busy"))
         await peer.settle()
@@ -376,7 +376,7 @@ async def test_a_reply_that_nobody_waits_for_is_ignored() -> None:
 SLOWLY = wire.Error(code="rate_limited", text="slowly", retry_after=0.01)
 
 
-async def test_what_reads_is_asked_again_when_there_was_too_much_of_it() -> None:
+async def test_rate_limited_read_is_repeated() -> None:
     async with logged_in() as (_, client, peer):
         async with meanwhile(client.history, "#lobby") as outcome:
             for _ in range(2):
@@ -388,7 +388,7 @@ async def test_what_reads_is_asked_again_when_there_was_too_much_of_it() -> None
         assert outcome.result().head == 0
 
 
-async def test_what_writes_and_what_is_refused_for_good_is_not_asked_again() -> None:
+async def test_writes_and_final_refusals_are_not_repeated() -> None:
     async with logged_in() as (_, client, peer):
         async with meanwhile(client.join, "#garden") as joined:
             await peer.reply(await peer.expect(wire.Join), SLOWLY)

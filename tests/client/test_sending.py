@@ -1,4 +1,4 @@
-"""Messages on their way: kept until acknowledged, sent again after a cut, in order, once."""
+"""Sending messages: kept until acknowledged, sent again after a reconnect, in order, once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.anyio
 PENDING, SENT, FAILED = OutgoingState
 
 
-async def test_a_message_is_acknowledged_and_seen_once_at_its_place() -> None:
+async def test_message_is_acknowledged_and_appears_once_in_its_position() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await events.next_of(Synchronised)
@@ -64,7 +64,7 @@ async def test_a_message_is_acknowledged_and_seen_once_at_its_place() -> None:
         assert await events.next() == said(3)
 
 
-async def test_an_acknowledgement_that_overtakes_what_came_before_waits_for_it() -> None:
+async def test_acknowledgement_waits_for_earlier_entries() -> None:
     async with logged_in(ClientOptions(clock=FakeClock())) as (_, client, peer):
         events = Watcher(client)
         client.send("#lobby", "hello")
@@ -74,7 +74,7 @@ async def test_an_acknowledgement_that_overtakes_what_came_before_waits_for_it()
         assert [message.seq for message in shown] == [1, 2]
 
 
-async def test_what_was_sent_before_the_login_goes_out_with_it() -> None:
+async def test_message_from_before_the_login_is_sent_with_it() -> None:
     async with opened() as (server, client):
         outgoing = client.send("#lobby", "early")
         async with meanwhile(client.log_in, "mei", "correct horse"):
@@ -85,8 +85,9 @@ async def test_what_was_sent_before_the_login_goes_out_with_it() -> None:
         assert outgoing.sender == "mei"
 
 
-async def test_a_lost_acknowledgement_is_asked_for_again_by_the_same_cid() -> None:
-    """The message was taken, the answer was lost: it is SENT once, and seen once."""
+async def test_message_with_a_lost_acknowledgement_is_sent_again() -> None:
+    """The server accepted it, but the reply was lost: the same cid makes it SENT once, and appear
+    once."""
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         outgoing = client.send("#lobby", "hello")
@@ -105,7 +106,7 @@ async def test_a_lost_acknowledgement_is_asked_for_again_by_the_same_cid() -> No
         assert [type(event) for event in seen] == [OutgoingChanged, Message]
 
 
-async def test_what_is_found_in_what_was_missed_needs_no_second_acknowledgement() -> None:
+async def test_message_found_among_missed_entries_is_acknowledged() -> None:
     async with logged_in() as (server, client, peer):
         await peer.send(said(1))
         outgoing = client.send("#lobby", "hello")
@@ -120,7 +121,7 @@ async def test_what_is_found_in_what_was_missed_needs_no_second_acknowledgement(
 
 
 @pytest.mark.parametrize("way", ["history", "search"])
-async def test_a_page_that_holds_a_message_is_its_acknowledgement(way: str) -> None:
+async def test_page_that_contains_a_message_acknowledges_it(way: str) -> None:
     async with logged_in() as (server, client, peer):
         outgoing = client.send("#lobby", "hello")
         request = await peer.expect(wire.Send)
@@ -143,7 +144,7 @@ async def test_a_page_that_holds_a_message_is_its_acknowledgement(way: str) -> N
         await peer.settle()  # it is not sent again
 
 
-async def test_messages_to_one_conversation_arrive_in_order_through_cuts() -> None:
+async def test_messages_arrive_in_order_through_reconnects() -> None:
     async with logged_in() as (server, client, peer):
         outgoing = [client.send("#lobby", text) for text in ("one", "two", "three")]
         await peer.take("one", 1)
@@ -156,7 +157,7 @@ async def test_messages_to_one_conversation_arrive_in_order_through_cuts() -> No
         assert [(await one.sent()).seq for one in outgoing] == [1, 2, 3]
 
 
-async def test_messages_to_several_conversations_are_on_their_way_together() -> None:
+async def test_messages_to_several_conversations_are_in_flight_together() -> None:
     async with logged_in() as (_, client, peer):
         client.send("#lobby", "one")
         client.send("@bob", "two")
@@ -165,7 +166,7 @@ async def test_messages_to_several_conversations_are_on_their_way_together() -> 
             assert (await peer.expect(wire.Send)).text == text
 
 
-async def test_a_rate_limit_in_the_middle_keeps_the_order() -> None:
+async def test_rate_limit_in_the_middle_keeps_the_order() -> None:
     clock = FakeClock()
     async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
         outgoing = [client.send("#lobby", text) for text in ("one", "two", "three")]
@@ -174,7 +175,7 @@ async def test_a_rate_limit_in_the_middle_keeps_the_order() -> None:
         assert request.text == "two"
         error = wire.Error(code="rate_limited", text="slowly", retry_after=3.0, cid=request.cid)
         await peer.reply(request, error)
-        await peer.settle()  # nothing goes meanwhile
+        await peer.settle()  # nothing is sent meanwhile
         assert [one.state for one in outgoing] == [SENT, PENDING, PENDING]
         await clock.pass_sleep(3)
         await peer.take("two", 2)
@@ -182,7 +183,7 @@ async def test_a_rate_limit_in_the_middle_keeps_the_order() -> None:
         await outgoing[2].sent()
 
 
-async def test_it_stays_within_the_limits_that_the_server_announced() -> None:
+async def test_pace_stays_within_the_announced_limits() -> None:
     clock = FakeClock()
     limits = Limits(frame_bytes=65536, text_chars=4000, burst=2, per_second=4.0, history_page=200)
     async with logged_in(ClientOptions(clock=clock), limits=limits) as (_, client, peer):
@@ -195,7 +196,7 @@ async def test_it_stays_within_the_limits_that_the_server_announced() -> None:
         await peer.take("three", 3)
 
 
-async def test_what_is_refused_fails_and_what_follows_goes_on() -> None:
+async def test_refused_message_fails_and_later_ones_go_on() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         first, second = client.send("@nobody", "one"), client.send("@nobody", "two")
@@ -218,7 +219,7 @@ async def test_what_is_refused_fails_and_what_follows_goes_on() -> None:
         await first.sent()
 
 
-async def test_a_failed_message_can_be_forgotten() -> None:
+async def test_failed_message_can_be_discarded() -> None:
     async with logged_in() as (_, client, peer):
         outgoing = client.send("@nobody", "one")
         error = wire.Error(code="unknown_person", text="no account is named nobody")
@@ -231,7 +232,7 @@ async def test_a_failed_message_can_be_forgotten() -> None:
         await peer.settle()
 
 
-async def test_what_no_frame_can_hold_fails_instead_of_breaking_the_connection() -> None:
+async def test_message_that_fits_no_frame_fails() -> None:
     async with logged_in() as (_, client, peer):
         too_long, fine = client.send("#lobby", "x" * 70_000), client.send("#lobby", "fine")
         await peer.take("fine", 1)
@@ -241,7 +242,7 @@ async def test_what_no_frame_can_hold_fails_instead_of_breaking_the_connection()
         assert caught.value.code == "frame_too_large"
 
 
-async def test_who_waits_for_a_message_can_stop_waiting() -> None:
+async def test_wait_for_a_message_can_be_cancelled() -> None:
     async with logged_in() as (_, client, peer):
         outgoing = client.send("#lobby", "hello")
         with anyio.move_on_after(0):
@@ -251,7 +252,7 @@ async def test_who_waits_for_a_message_can_stop_waiting() -> None:
         assert (await outgoing.sent()).seq == 1
 
 
-async def test_several_can_wait_for_a_message() -> None:
+async def test_several_tasks_can_wait_for_a_message() -> None:
     async with logged_in() as (_, client, peer):
         outgoing = client.send("#lobby", "hello")
         async with meanwhile(outgoing.sent) as one, meanwhile(outgoing.sent) as two:
@@ -259,7 +260,7 @@ async def test_several_can_wait_for_a_message() -> None:
         assert one.result() == two.result()
 
 
-async def test_a_server_that_does_not_answer_a_message_is_left_and_asked_anew() -> None:
+async def test_client_reconnects_if_a_message_gets_no_reply() -> None:
     clock = FakeClock()
     options = ClientOptions(clock=clock, heartbeat_interval=1e6, random=lambda: 0.0)
     async with logged_in(options) as (server, client, peer):
@@ -278,8 +279,8 @@ async def test_a_server_that_does_not_answer_a_message_is_left_and_asked_anew() 
         await outgoing.sent()
 
 
-async def test_what_the_server_lost_is_sent_again_before_what_is_new() -> None:
-    """A replica that lagged took over: what it did not have yet was acknowledged by the old one."""
+async def test_messages_lost_by_the_server_are_resent_before_new_ones() -> None:
+    """A lagging replica took over: it lacks messages that the old master had acknowledged."""
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         kept, lost = client.send("#lobby", "kept"), client.send("#lobby", "lost")
@@ -302,7 +303,7 @@ async def test_what_the_server_lost_is_sent_again_before_what_is_new() -> None:
         assert [(await events.next_of(Message)).text for _ in range(2)] == ["lost", "new"]
 
 
-async def test_a_new_history_that_shows_only_in_an_acknowledgement_is_noticed() -> None:
+async def test_new_history_is_noticed_from_an_acknowledgement() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         first, second = client.send("#lobby", "first"), client.send("#lobby", "second")
@@ -319,7 +320,7 @@ async def test_a_new_history_that_shows_only_in_an_acknowledgement_is_noticed() 
         assert reset.entries == (entry,)
 
 
-async def test_what_waits_is_sent_after_a_restart_of_the_program(tmp_path: Path) -> None:
+async def test_waiting_messages_are_sent_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "outbox"
     async with logged_in(outbox=path) as (_, client, peer):
         first, second = client.send("#lobby", "one"), client.send("#lobby", "two")
@@ -336,7 +337,7 @@ async def test_what_waits_is_sent_after_a_restart_of_the_program(tmp_path: Path)
         assert client.outbox == ()
 
 
-async def test_what_another_account_left_behind_is_not_sent(tmp_path: Path) -> None:
+async def test_messages_of_another_account_are_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "outbox"
     async with logged_in(outbox=path) as (_, client, peer):
         client.send("#lobby", "by mei")
@@ -350,7 +351,7 @@ async def test_what_another_account_left_behind_is_not_sent(tmp_path: Path) -> N
         await peer.take("by bob", 1)
 
 
-async def test_sending_to_a_closed_client_is_refused() -> None:
+async def test_sending_with_a_closed_client_is_refused() -> None:
     async with scripted_server() as server, open_client(server.url) as client:
         pass
     with pytest.raises(ConnectionLost, match="closed"):
@@ -358,7 +359,7 @@ async def test_sending_to_a_closed_client_is_refused() -> None:
 
 
 async def test_waiting_for_a_message_ends_with_the_client() -> None:
-    """Nobody waits for ever for what will never be sent."""
+    """Otherwise a task would wait for ever for a message that is never sent."""
     waiting: list[Outgoing] = []
     async with anyio.create_task_group() as tasks:
         async with scripted_server() as server, open_client(server.url) as client:

@@ -1,4 +1,4 @@
-"""Logging in and out, and the errors that a program sees."""
+"""Logging in and out, and the errors that a program gets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from gochat.protocol.framing import frame
 pytestmark = pytest.mark.anyio
 
 
-async def test_logging_in_asks_for_all_capabilities_and_tells_the_whole_picture() -> None:
+async def test_login_requests_all_capabilities_and_yields_a_snapshot() -> None:
     people, conversations = (Person(name="bob"), Person(name="mei")), (lobby(7),)
     async with opened() as (server, client):
         events = Watcher(client)
@@ -56,7 +56,7 @@ async def test_logging_in_asks_for_all_capabilities_and_tells_the_whole_picture(
         assert client.limits == LIMITS
 
 
-async def test_before_the_login_it_is_offline_and_knows_nobody() -> None:
+async def test_client_before_the_login_is_offline() -> None:
     async with opened() as (_, client):
         assert client.state is ConnectionState.OFFLINE
         assert (client.name, client.token, client.limits, client.server) == (None,) * 4
@@ -87,7 +87,7 @@ async def test_long_lists_are_fetched_page_by_page() -> None:
         assert [conversation.conv for conversation in picture.conversations] == ["#lobby", "@bob"]
 
 
-async def test_a_refused_login_raises_what_the_server_said_and_leaves_the_client_offline() -> None:
+async def test_refused_login_raises_and_leaves_the_client_offline() -> None:
     async with opened() as (server, client):
         events = Watcher(client)
         async with meanwhile(client.log_in, "mei", "wrong") as outcome:
@@ -107,7 +107,7 @@ async def test_a_refused_login_raises_what_the_server_said_and_leaves_the_client
         )
 
 
-async def test_after_a_refused_login_another_one_can_follow() -> None:
+async def test_login_can_follow_a_refused_one() -> None:
     async with opened() as (server, client):
         async with meanwhile(client.log_in, "mei", "wrong") as outcome:
             peer = await server.accept()
@@ -122,7 +122,7 @@ async def test_after_a_refused_login_another_one_can_follow() -> None:
         assert client.state is ConnectionState.CONNECTED
 
 
-async def test_resuming_by_a_token_logs_in_without_a_password() -> None:
+async def test_resume_logs_in_with_a_token() -> None:
     async with opened() as (server, client):
         async with meanwhile(client.resume, "an old token") as outcome:
             request = await (await server.accept()).welcome(token="a new token")
@@ -132,7 +132,7 @@ async def test_resuming_by_a_token_logs_in_without_a_password() -> None:
         assert client.token == "a new token"
 
 
-async def test_registering_uses_a_connection_of_its_own() -> None:
+async def test_register_uses_a_connection_of_its_own() -> None:
     async with logged_in() as (server, client, peer):
         async with meanwhile(client.register, "Bob", "correct horse", "invite") as outcome:
             other = await server.accept()
@@ -146,7 +146,7 @@ async def test_registering_uses_a_connection_of_its_own() -> None:
         assert client.state is ConnectionState.CONNECTED
 
 
-async def test_a_refused_registration_raises_what_the_server_said() -> None:
+async def test_refused_registration_raises_the_error_of_the_server() -> None:
     async with opened() as (server, client):
         async with meanwhile(client.register, "bob", "correct horse") as outcome:
             peer = await server.accept()
@@ -157,7 +157,7 @@ async def test_a_refused_registration_raises_what_the_server_said() -> None:
         assert client.state is ConnectionState.OFFLINE
 
 
-async def test_logging_out_revokes_the_token_and_goes_offline() -> None:
+async def test_logout_revokes_the_token_and_goes_offline() -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         async with meanwhile(client.log_out) as outcome:
@@ -174,7 +174,7 @@ async def test_logging_out_revokes_the_token_and_goes_offline() -> None:
         assert client.name == "bob"
 
 
-async def test_what_goes_out_while_logging_out_stays_for_the_next_login() -> None:
+async def test_message_sent_during_the_logout_stays_for_the_next_login() -> None:
     async with logged_in() as (server, client, peer):
         async with meanwhile(client.log_out) as outcome:
             request = await peer.expect(wire.Logout)
@@ -201,7 +201,7 @@ async def test_leaving_the_block_keeps_the_session() -> None:
             await peer.receive()
 
 
-async def test_after_the_block_the_stream_of_events_ends_and_nothing_can_be_asked() -> None:
+async def test_client_after_the_block_ends_events_and_refuses_requests() -> None:
     async with logged_in() as (_, client, _):
         pass
     events = [event async for event in client.events()]
@@ -212,14 +212,14 @@ async def test_after_the_block_the_stream_of_events_ends_and_nothing_can_be_aske
         await client.log_in("mei", "correct horse")
 
 
-async def test_who_is_logged_in_cannot_log_in_again() -> None:
+async def test_logged_in_client_cannot_log_in_again() -> None:
     async with logged_in() as (_, client, _):
         with pytest.raises(ChatError) as caught:
             await client.log_in("bob", "correct horse")
         assert caught.value.code == "already_logged_in"
 
 
-async def test_a_cancelled_login_ends_the_attempt() -> None:
+async def test_cancelled_login_ends_the_attempt() -> None:
     async with opened() as (server, client):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.log_in, "mei", "correct horse")
@@ -234,7 +234,7 @@ async def test_a_cancelled_login_ends_the_attempt() -> None:
         outcome.result()
 
 
-async def test_logging_out_ends_a_login_that_is_under_way() -> None:
+async def test_logout_ends_a_login_in_progress() -> None:
     async with opened() as (server, client):
         async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
             await (await server.accept()).expect(wire.Login)
@@ -244,7 +244,7 @@ async def test_logging_out_ends_a_login_that_is_under_way() -> None:
         assert client.state is ConnectionState.OFFLINE
 
 
-async def test_closing_ends_a_login_and_a_request_that_are_under_way() -> None:
+async def test_closing_ends_a_login_and_a_request_in_progress() -> None:
     async with anyio.create_task_group() as tasks:
         login: Outcome[None] = Outcome()
         async with scripted_server() as server, open_client(server.url) as client:
@@ -260,7 +260,7 @@ async def test_closing_ends_a_login_and_a_request_that_are_under_way() -> None:
         request.result()
 
 
-async def test_a_changed_password_brings_a_new_token() -> None:
+async def test_password_change_brings_a_new_token() -> None:
     async with logged_in() as (_, client, peer):
         async with meanwhile(client.change_password, "correct horse", "battery staple") as outcome:
             request = await peer.expect(wire.ChangePassword)
@@ -270,10 +270,10 @@ async def test_a_changed_password_brings_a_new_token() -> None:
         assert (client.token, client.token_expires) == ("fresh", 5)
 
 
-# -- what goes wrong on the way ------------------------------------------------------------------
+# -- errors of the connection --------------------------------------------------------------------
 
 
-async def test_nobody_at_the_address_is_said_so(free_tcp_port: int) -> None:
+async def test_refused_connection_is_reported(free_tcp_port: int) -> None:
     url = f"gochat://127.0.0.1:{free_tcp_port}"
     async with open_client(url) as client:
         text = rf"nobody answers at 127\.0\.0\.1:{free_tcp_port}: is the server running\?"
@@ -283,13 +283,13 @@ async def test_nobody_at_the_address_is_said_so(free_tcp_port: int) -> None:
             await client.register("mei", "correct horse")
 
 
-async def test_an_unknown_machine_is_said_so() -> None:
+async def test_unknown_host_is_reported() -> None:
     async with open_client("gochat://nowhere.invalid") as client:
         with pytest.raises(ConnectionLost, match=r"no machine.*'nowhere\.invalid'"):
             await client.log_in("mei", "correct horse")
 
 
-async def test_a_server_that_closes_before_the_login_is_said_so() -> None:
+async def test_server_that_closes_before_the_login_is_reported() -> None:
     async with opened() as (server, client):
         async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
             await (await server.accept()).cut()
@@ -298,7 +298,7 @@ async def test_a_server_that_closes_before_the_login_is_said_so() -> None:
         assert client.state is ConnectionState.OFFLINE
 
 
-async def test_a_server_full_to_the_brim_says_so_itself() -> None:
+async def test_full_server_gives_the_reason_itself() -> None:
     async with opened() as (server, client):
         async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
             peer = await server.accept()
@@ -307,7 +307,7 @@ async def test_a_server_full_to_the_brim_says_so_itself() -> None:
             outcome.result()
 
 
-async def test_a_server_that_gives_no_sign_of_life_during_the_login_is_given_up() -> None:
+async def test_server_that_is_silent_during_the_login_is_given_up() -> None:
     options = ClientOptions(heartbeat_interval=0.05, heartbeat_grace=0.05)
     async with opened(options) as (server, client):
         async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
@@ -316,7 +316,7 @@ async def test_a_server_that_gives_no_sign_of_life_during_the_login_is_given_up(
             outcome.result()
 
 
-async def test_a_login_in_line_is_waited_for_longer_than_other_requests() -> None:
+async def test_queued_login_has_no_request_timeout() -> None:
     options = ClientOptions(clock=FakeClock(), request_timeout=0.0)
     async with opened(options) as (server, client):
         async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
@@ -324,7 +324,7 @@ async def test_a_login_in_line_is_waited_for_longer_than_other_requests() -> Non
         outcome.result()
 
 
-async def test_a_busy_server_is_asked_again_when_it_said_and_not_by_all_at_once() -> None:
+async def test_login_to_a_busy_server_is_retried_with_a_spread() -> None:
     clock = FakeClock()
     busy = wire.Error(code="busy", text="too many people are logging in", retry_after=8.0)
     options = ClientOptions(clock=clock, random=lambda: 0.5)
@@ -339,8 +339,9 @@ async def test_a_busy_server_is_asked_again_when_it_said_and_not_by_all_at_once(
 
 
 @pytest.mark.parametrize("reason", ["login_timeout", "frame_timeout"])
-async def test_a_login_that_came_too_late_is_made_again(reason: str) -> None:
-    """The program may have been stopped between connecting and asking, or have had no time."""
+async def test_login_that_arrived_too_late_is_repeated(reason: str) -> None:
+    """The program may have been stopped between connecting and sending, or have had no processor
+    time."""
     clock = FakeClock()
     options = ClientOptions(clock=clock, random=lambda: 0.5)
     async with opened(options) as (server, client):
@@ -352,7 +353,7 @@ async def test_a_login_that_came_too_late_is_made_again(reason: str) -> None:
         assert client.state is ConnectionState.CONNECTED
 
 
-async def test_a_busy_server_is_asked_again_to_register_and_to_change_a_password() -> None:
+async def test_register_and_password_change_are_retried_if_busy() -> None:
     clock = FakeClock()
     busy = wire.Error(code="busy", text="too many people are logging in", retry_after=8.0)
     async with logged_in(ClientOptions(clock=clock, random=lambda: 0.5)) as (server, client, mine):
@@ -371,7 +372,7 @@ async def test_a_busy_server_is_asked_again_to_register_and_to_change_a_password
         assert client.token == "new"
 
 
-async def test_something_else_than_gochat_is_said_so() -> None:
+async def test_server_of_another_protocol_is_reported() -> None:
     async with opened() as (server, client):
         async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
             peer = await server.accept()
@@ -380,7 +381,7 @@ async def test_something_else_than_gochat_is_said_so() -> None:
             outcome.result()
 
 
-async def test_frames_that_hold_no_message_are_ignored() -> None:
+async def test_frames_without_a_valid_message_are_ignored() -> None:
     async with logged_in() as (_, client, peer):
         unknown = b'{"msg_type": "hologram", "msg_data": "{}"}'
         await peer.stream.send(frame(unknown) + frame(b"\xff\xfe") + frame(b"{}"))
@@ -418,7 +419,7 @@ async def test_tls_with_a_trusted_certificate(
         assert client.state is ConnectionState.CONNECTED
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(
+async def test_untrusted_certificate_is_refused(
     server_context: ssl.SSLContext,
 ) -> None:
     async with scripted_server(server_context) as server, open_client(server.url) as client:
@@ -426,7 +427,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
             await client.log_in("mei", "correct horse")
 
 
-async def test_tls_to_a_plain_port_is_said_so() -> None:
+async def test_tls_to_a_plain_port_is_reported() -> None:
     async with scripted_server() as server:
         url = server.url.replace("gochat://", "gochats://")
         async with open_client(url) as client:
@@ -437,7 +438,7 @@ async def test_tls_to_a_plain_port_is_said_so() -> None:
                 outcome.result()
 
 
-async def test_a_tls_handshake_that_stalls_is_given_up() -> None:
+async def test_stalled_tls_handshake_is_given_up() -> None:
     async with scripted_server() as server:
         url = server.url.replace("gochat://", "gochats://")
         async with open_client(url, options=ClientOptions(tls_timeout=0.05)) as client:
@@ -448,7 +449,7 @@ async def test_a_tls_handshake_that_stalls_is_given_up() -> None:
 # -- errors of the block --------------------------------------------------------------------------
 
 
-async def test_an_error_of_the_block_leaves_it_as_it_is() -> None:
+async def test_exception_leaves_the_block_unwrapped() -> None:
     class Mine(Exception):
         pass
 
@@ -463,7 +464,7 @@ async def test_an_error_of_the_block_leaves_it_as_it_is() -> None:
             await work()
 
 
-async def test_a_cancelled_block_ends_without_an_error() -> None:
+async def test_cancelled_block_ends_without_an_error() -> None:
     async with scripted_server() as server:
         with anyio.move_on_after(0.01) as scope:
             async with open_client(server.url) as client:
@@ -471,16 +472,16 @@ async def test_a_cancelled_block_ends_without_an_error() -> None:
         assert scope.cancelled_caught
 
 
-async def test_closing_the_program_at_any_point_of_the_login_is_clean() -> None:
+async def test_closing_at_any_point_of_the_login_is_clean() -> None:
     async with scripted_server() as server, open_client(server.url, options=QUICK) as client:
         async with meanwhile(client.log_in, "mei", "correct horse") as outcome:
             peer = await server.accept()
             await peer.accept_login()
             await outcome.done.wait()
-        # The picture is being asked for.
+        # The snapshot is being requested.
 
 
-async def test_a_resume_that_has_to_wait_is_repeated() -> None:
+async def test_rate_limited_resume_is_repeated() -> None:
     async with opened() as (server, client):
         async with meanwhile(client.resume, "an old token") as outcome:
             peer = await server.accept()

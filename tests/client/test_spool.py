@@ -1,4 +1,4 @@
-"""The outbox's file: what was put in is there after any end of the process."""
+"""The outbox's file: its messages survive any end of the process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "outbox"
 
 
-def test_what_waits_is_there_after_a_restart_in_its_order(path: Path) -> None:
+def test_waiting_messages_survive_a_restart_in_order(path: Path) -> None:
     with opened(path) as outbox:
         before = put(outbox, "one", "two 你好", "three")
     with opened(path) as outbox:
@@ -61,7 +61,7 @@ def test_what_waits_is_there_after_a_restart_in_its_order(path: Path) -> None:
     ]
 
 
-def test_what_was_acknowledged_or_discarded_is_not(path: Path) -> None:
+def test_acknowledged_or_discarded_messages_are_gone(path: Path) -> None:
     with opened(path) as outbox:
         first, second, _ = put(outbox, "one", "two", "three")
         outbox.next("mei")
@@ -73,7 +73,7 @@ def test_what_was_acknowledged_or_discarded_is_not(path: Path) -> None:
         assert [outgoing.text for outgoing in outbox.of("mei")] == ["three"]
 
 
-def test_what_failed_is_there_with_its_reason_and_keeps_its_place_when_tried_again(
+def test_failed_message_survives_with_its_reason_and_order(
     path: Path,
 ) -> None:
     with opened(path) as outbox:
@@ -91,7 +91,7 @@ def test_what_failed_is_there_with_its_reason_and_keeps_its_place_when_tried_aga
         assert {outgoing.state for outgoing in outbox.of("mei")} == {OutgoingState.PENDING}
 
 
-def test_it_survives_a_kill_at_any_moment(path: Path) -> None:
+def test_file_survives_a_kill_at_any_moment(path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
@@ -119,17 +119,17 @@ with Outbox.open(Path({str(path)!r}), clock=SystemClock()) as outbox:
     assert len(kept) > last
 
 
-def test_only_its_owner_can_read_it(path: Path) -> None:
+def test_only_its_owner_can_read_the_file(path: Path) -> None:
     with opened(path) as outbox:
         put(outbox, "secret")
         files = list(path.parent.iterdir())
-        assert len(files) > 1  # the journal's, too
-        if os.name == "posix":  # elsewhere a folder of the user's own has to do
+        assert len(files) > 1  # including the journal
+        if os.name == "posix":  # elsewhere the user's own directory protects it
             assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
             assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_the_text_of_what_was_sent_does_not_stay_behind(path: Path) -> None:
+def test_text_of_sent_messages_is_erased(path: Path) -> None:
     with opened(path) as outbox:
         (message,) = put(outbox, "a very secret text")
         outbox.next("mei")
@@ -137,7 +137,7 @@ def test_the_text_of_what_was_sent_does_not_stay_behind(path: Path) -> None:
     assert all(b"a very secret text" not in file.read_bytes() for file in path.parent.iterdir())
 
 
-def test_two_programs_cannot_share_it(path: Path) -> None:
+def test_two_programs_cannot_share_the_file(path: Path) -> None:
     with opened(path) as outbox:
         put(outbox, "one")
         with pytest.raises(ConfigError, match=r"can't be used.*another program"), opened(path):
@@ -147,7 +147,7 @@ def test_two_programs_cannot_share_it(path: Path) -> None:
         assert [outgoing.text for outgoing in outbox.of("mei")] == ["one", "two"]
 
 
-def test_what_several_programs_have_left_comes_together(path: Path, tmp_path: Path) -> None:
+def test_outboxes_of_several_programs_are_gathered(path: Path, tmp_path: Path) -> None:
     paths = [path, *(tmp_path / f"outbox-{number}" for number in (2, 3, 4))]
     for number, one in enumerate(paths[:3]):
         with opened(one) as outbox:
@@ -155,22 +155,22 @@ def test_what_several_programs_have_left_comes_together(path: Path, tmp_path: Pa
             outbox.next("mei")
             outbox.refuse(failed.cid, ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
     with Spool.open(paths[0]) as first, Spool.open(paths[1]) as second:
-        # As after an end of the process in the middle of it: one is in both.
+        # As after a crash in the middle: one message is in both.
         first.add(second.load()[1])
     with opened(paths[2]):
-        gather(paths)  # what a program has open stays its own
+        gather(paths)  # open outboxes are left alone
     with opened(paths[0]) as outbox:
         assert [(o.text, o.state.value) for o in outbox.of("mei")] == [
             ("0 failed", "failed"), ("0 waits", "pending"), ("1 waits", "pending"),
             ("1 failed", "failed"),
         ]  # fmt: skip
         gather(paths)
-    with opened(paths[1]) as outbox:  # the first that was free
+    with opened(paths[1]) as outbox:  # the first one that was free
         assert [o.text for o in outbox.of("mei")] == ["2 failed", "2 waits"]
     assert not paths[3].exists()
 
 
-def test_another_file_is_refused_and_left_as_it_is(path: Path) -> None:
+def test_other_file_is_refused_and_unchanged(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"this is my shopping list" * 100)
     with pytest.raises(ConfigError, match="not an outbox"), opened(path):
@@ -178,7 +178,7 @@ def test_another_file_is_refused_and_left_as_it_is(path: Path) -> None:
     assert path.read_bytes() == b"this is my shopping list" * 100
 
 
-def test_another_programs_database_is_refused(path: Path) -> None:
+def test_database_of_another_program_is_refused(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE outgoing (recipe TEXT)")
@@ -187,7 +187,7 @@ def test_another_programs_database_is_refused(path: Path) -> None:
         pass
 
 
-def test_a_newer_outbox_is_refused(path: Path) -> None:
+def test_newer_outbox_is_refused(path: Path) -> None:
     with opened(path):
         pass
     database = sqlite3.connect(path)
@@ -197,19 +197,19 @@ def test_a_newer_outbox_is_refused(path: Path) -> None:
         pass
 
 
-def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+def test_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't be opened"), opened(tmp_path):
         pass
 
 
-def test_a_failed_write_loses_nothing_and_is_made_good_by_the_next(
+def test_failed_write_is_made_up_for_by_the_next(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with opened(path) as outbox:
         put(outbox, "one")
         assert outbox._spool is not None
         database = outbox._spool._database
-        database.execute("PRAGMA query_only = ON")  # what a full disk does: writes fail
+        database.execute("PRAGMA query_only = ON")  # like a full disk: writes fail
         with caplog.at_level(logging.WARNING):
             put(outbox, "two")
         assert "could not be written" in caplog.text
@@ -220,14 +220,14 @@ def test_a_failed_write_loses_nothing_and_is_made_good_by_the_next(
         assert [outgoing.text for outgoing in outbox.of("mei")] == ["one", "two", "three"]
 
 
-def test_a_spool_without_an_outbox_is_empty(path: Path) -> None:
+def test_spool_without_an_outbox_is_empty(path: Path) -> None:
     with Spool.open(path) as spool:
         assert spool.load() == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
-def test_only_its_owner_can_use_the_file_whatever_was_there(tmp_path: Path) -> None:
-    """With no umask, in directories that it makes, and a file that others could read."""
+def test_only_its_owner_can_use_the_file_whatever_was_there_before(tmp_path: Path) -> None:
+    """Without a umask, in directories that it creates, and with a file that others could read."""
     path = tmp_path / "new" / "state" / "outbox"
     before = os.umask(0)
     try:

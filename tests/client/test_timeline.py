@@ -1,4 +1,4 @@
-"""One conversation's order: each entry once, in the order of seq, whatever arrives how."""
+"""The order of one conversation: each entry once, in the order of seq, whatever arrives."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def add(timeline: Timeline, *seqs: int, epoch: str = "e1") -> list[Message | Res
 
 
 def want_of(timeline: Timeline) -> Want | None:
-    return timeline.want  # a call, so that mypy expects another answer the next time
+    return timeline.want  # a call, so that mypy does not narrow the type
 
 
 class Log:
-    """A server's log that answers what a timeline wants, as the protocol says."""
+    """A server's log that answers a timeline's wants as the protocol specifies."""
 
     def __init__(self, epoch: str, head: int) -> None:
         self.epoch = epoch
@@ -58,7 +58,7 @@ class Log:
 
 
 def seqs_of(shown: list[Message | Reset]) -> list[int]:
-    """What a reader sees in the end: a reset replaces all that was there."""
+    """Return what a reader sees in the end: a reset replaces everything before."""
     seen: list[int] = []
     for event in shown:
         if isinstance(event, Reset):
@@ -68,19 +68,19 @@ def seqs_of(shown: list[Message | Reset]) -> list[int]:
     return seen
 
 
-def test_entries_in_order_are_shown_as_they_come() -> None:
+def test_entries_in_order_are_shown_at_once() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     assert add(timeline, 5, 6, 7) == entries(5, 6, 7)
     assert want_of(timeline) is None
 
 
-def test_what_was_shown_is_not_shown_again() -> None:
+def test_shown_entry_is_not_shown_again() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     add(timeline, 5, 6)
     assert add(timeline, 5, 6, 1, 4) == []
 
 
-def test_an_entry_after_a_gap_waits_for_the_gap() -> None:
+def test_entry_after_a_gap_waits() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     assert add(timeline, 7, 6) == []
     assert want_of(timeline) == After(4)
@@ -88,7 +88,7 @@ def test_an_entry_after_a_gap_waits_for_the_gap() -> None:
     assert want_of(timeline) is None
 
 
-def test_a_page_fills_the_gap_and_goes_on_with_what_waited() -> None:
+def test_page_fills_the_gap_and_releases_waiting_entries() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     add(timeline, 8)
     assert timeline.fill(page(5, 6, head=8)) == entries(5, 6)
@@ -97,8 +97,8 @@ def test_a_page_fills_the_gap_and_goes_on_with_what_waited() -> None:
     assert want_of(timeline) is None
 
 
-def test_an_empty_page_gives_up_no_entry_that_has_been_seen_to_follow() -> None:
-    # The server hands out history as far as it has delivered, which may be behind its acks.
+def test_empty_page_drops_no_entry_after_the_gap() -> None:
+    # The server returns history as far as it has delivered, which may lag its acks.
     timeline = Timeline("#lobby", "e1", 4)
     add(timeline, 6)
     assert timeline.fill(page(head=4)) == []
@@ -106,7 +106,7 @@ def test_an_empty_page_gives_up_no_entry_that_has_been_seen_to_follow() -> None:
     assert add(timeline, 5) == entries(5, 6)
 
 
-def test_an_announcement_that_turns_out_empty_is_forgotten() -> None:
+def test_announcement_with_an_empty_page_is_forgotten() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     timeline.announce("e1", 5)
     assert want_of(timeline) == After(4)
@@ -115,21 +115,21 @@ def test_an_announcement_that_turns_out_empty_is_forgotten() -> None:
     assert add(timeline, 5) == entries(5)
 
 
-def test_entries_that_the_log_no_longer_has_are_skipped() -> None:
+def test_entries_dropped_from_the_log_are_skipped() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     add(timeline, 20)
     assert timeline.fill(page(11, 12, head=20)) == entries(11, 12)
     assert want_of(timeline) == After(12)
 
 
-def test_a_gap_that_may_not_be_read_is_skipped() -> None:
+def test_unreadable_gap_is_skipped() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     add(timeline, 6, 7)
     assert timeline.skip() == entries(6, 7)
     assert want_of(timeline) is None
 
 
-def test_an_announcement_that_may_not_be_read_moves_nothing() -> None:
+def test_unreadable_announcement_moves_nothing() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     timeline.announce("e1", 9)
     assert timeline.skip() == []
@@ -137,19 +137,19 @@ def test_an_announcement_that_may_not_be_read_moves_nothing() -> None:
     assert add(timeline, 5) == entries(5)
 
 
-def test_the_first_entry_corrects_an_estimated_start() -> None:
+def test_first_entry_corrects_an_estimated_start() -> None:
     timeline = Timeline("#lobby", "e1", 4, is_estimate=True)
     assert add(timeline, 3, 4, 5) == entries(3, 4, 5)
     assert add(timeline, 2) == []
 
 
-def test_an_estimated_start_shows_a_gap_behind_it() -> None:
+def test_estimated_start_detects_a_gap_after_it() -> None:
     timeline = Timeline("#lobby", "e1", 4, is_estimate=True)
     assert add(timeline, 6) == []
     assert want_of(timeline) == After(4)
 
 
-def test_a_resume_continues_where_it_was() -> None:
+def test_resume_continues_at_the_position() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     add(timeline, 6)
     assert timeline.catch_up(caught_up(4, 7)) == []
@@ -158,20 +158,20 @@ def test_a_resume_continues_where_it_was() -> None:
     assert want_of(timeline) is None
 
 
-def test_a_resume_of_a_server_that_sends_more_is_taken_as_it_comes() -> None:
+def test_resume_accepts_more_entries_than_announced() -> None:
     timeline = Timeline("#lobby", "e1", 0)
     head = 3 * MAX_MISSED
     timeline.catch_up(caught_up(0, head))
     assert add(timeline, *range(1, head + 1)) == entries(*range(1, head + 1))
 
 
-def test_a_resume_that_missed_nothing_wants_nothing() -> None:
+def test_resume_that_missed_nothing_wants_nothing() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     assert timeline.catch_up(caught_up(4, 4)) == []
     assert want_of(timeline) is None
 
 
-def test_a_resume_that_missed_too_much_resets_to_the_page_that_follows() -> None:
+def test_resume_that_missed_too_much_resets_to_the_next_page() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     assert timeline.catch_up(caught_up(900, 902, recovered=False)) == []
     assert add(timeline, 901) == []
@@ -179,14 +179,14 @@ def test_a_resume_that_missed_too_much_resets_to_the_page_that_follows() -> None
     assert add(timeline, 903) == entries(903)
 
 
-def test_a_resume_into_an_empty_new_history_resets_to_nothing() -> None:
+def test_resume_into_an_empty_new_history_resets_to_nothing() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     reset = Reset("#lobby", "e2", ())
     assert timeline.catch_up(caught_up(0, 0, epoch="e2", recovered=False)) == [reset]
     assert add(timeline, 1, epoch="e2") == entries(1, epoch="e2")
 
 
-def test_a_page_that_was_cut_short_in_a_resume_is_completed_from_history() -> None:
+def test_page_cut_short_in_a_resume_is_completed_from_history() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     timeline.catch_up(caught_up(0, 3, epoch="e2", recovered=False))
     add(timeline, 1, epoch="e2")
@@ -195,7 +195,7 @@ def test_a_page_that_was_cut_short_in_a_resume_is_completed_from_history() -> No
     assert timeline.fill(page(2, 3, head=3, epoch="e2")) == [reset]
 
 
-def test_another_epoch_is_believed_only_with_the_newest_page() -> None:
+def test_another_epoch_is_accepted_only_with_the_newest_page() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     assert add(timeline, 3, epoch="e2") == []
     assert want_of(timeline) == Newest()
@@ -206,7 +206,7 @@ def test_another_epoch_is_believed_only_with_the_newest_page() -> None:
     assert want_of(timeline) is None
 
 
-def test_a_stray_entry_of_another_epoch_does_not_disturb() -> None:
+def test_stray_entry_of_another_epoch_is_ignored() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     add(timeline, 9, epoch="e0")
     assert add(timeline, 5) == []
@@ -214,14 +214,14 @@ def test_a_stray_entry_of_another_epoch_does_not_disturb() -> None:
     assert want_of(timeline) is None
 
 
-def test_an_announced_epoch_resets() -> None:
+def test_announced_epoch_resets() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     timeline.announce("e2", 0)
     assert want_of(timeline) == Newest()
     assert timeline.fill(page(head=0, epoch="e2")) == [Reset("#lobby", "e2", ())]
 
 
-def test_too_much_missed_resets_to_the_newest_page() -> None:
+def test_missing_too_much_resets_to_the_newest_page() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     timeline.announce("e1", 4 + MAX_MISSED + 1)
     assert want_of(timeline) == Newest()
@@ -232,15 +232,16 @@ def test_too_much_missed_resets_to_the_newest_page() -> None:
     assert want_of(timeline) is None
 
 
-def test_as_much_as_may_be_missed_is_fetched() -> None:
+def test_as_many_entries_as_may_be_missed_are_fetched() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     timeline.announce("e1", 4 + MAX_MISSED)
     assert want_of(timeline) == After(4)
 
 
 @given(st.data())
-def test_any_arrival_shows_every_entry_once_in_order(data: st.DataObject) -> None:
-    """Doubles, disorder, losses, announcements and pages at any moment: the outcome is the log."""
+def test_any_order_of_arrival_shows_every_entry_once_in_order(data: st.DataObject) -> None:
+    """Duplicates, disorder, losses, announcements and pages at any moment: the result is the
+    log."""
     log = Log("e1", data.draw(st.integers(0, 40)))
     start = data.draw(st.integers(0, log.head))
     timeline = Timeline("#lobby", "e1", start)
@@ -253,7 +254,7 @@ def test_any_arrival_shows_every_entry_once_in_order(data: st.DataObject) -> Non
                 timeline.announce("e1", data.draw(st.integers(0, log.head)))
             case "page":
                 want = After(data.draw(st.integers(0, log.head)))
-                if want.seq <= timeline.position:  # nobody asks for what is behind a gap
+                if want.seq <= timeline.position:  # entries after a gap are not requested
                     shown += timeline.fill(log.answer(want))
     timeline.announce("e1", log.head)
     shown += log.satisfy(timeline)
@@ -261,8 +262,8 @@ def test_any_arrival_shows_every_entry_once_in_order(data: st.DataObject) -> Non
 
 
 @given(st.data())
-def test_any_change_of_history_ends_in_the_new_one(data: st.DataObject) -> None:
-    """However the two histories' entries are mixed, what is shown in the end is the new one."""
+def test_any_change_of_history_ends_in_the_new_history(data: st.DataObject) -> None:
+    """However the entries of the two histories are mixed, the new one is shown in the end."""
     old, new = Log("e1", 30), Log("e2", data.draw(st.integers(0, 30)))
     timeline = Timeline("#lobby", "e1", 0)
     shown: list[Message | Reset] = []
@@ -281,7 +282,7 @@ def test_any_change_of_history_ends_in_the_new_one(data: st.DataObject) -> None:
     assert all(isinstance(m, Message) and m.epoch == "e2" for m in shown[last_reset + 1 :])
 
 
-def test_an_open_start_waits_for_the_entry_that_begins() -> None:
+def test_open_start_waits_for_the_first_entry() -> None:
     timeline = Timeline("#garden", "e1", 7, is_open=True)
     assert add(timeline, 8, 9) == []
     assert want_of(timeline) == After(7)
@@ -290,22 +291,22 @@ def test_an_open_start_waits_for_the_entry_that_begins() -> None:
     assert add(timeline, 7) == entries(7, 8, 9)
 
 
-def test_an_open_start_is_closed_by_a_page() -> None:
+def test_open_start_is_closed_by_a_page() -> None:
     timeline = Timeline("#garden", "e1", 7, is_open=True)
     add(timeline, 8, 9)
     assert timeline.fill(page(8, 9, head=9)) == entries(8, 9)
     assert want_of(timeline) is None
 
 
-def test_an_open_start_moves_back_to_the_earliest_entry() -> None:
+def test_open_start_moves_back_to_the_earliest_entry() -> None:
     timeline = Timeline("#garden", "e1", 8, is_open=True)
     add(timeline, 9, 8)
     assert want_of(timeline) == After(7)
     assert timeline.skip() == entries(8, 9)
 
 
-def test_an_entry_that_waited_for_the_newest_page_does_not_move_the_start_behind_it() -> None:
-    """As long as the start is only an estimate, an entry before it would."""
+def test_waiting_entry_does_not_move_the_start_after_the_newest_page() -> None:
+    """An entry before an estimated start would move it."""
     timeline = Timeline("#lobby", "e1", 7, is_estimate=True)
     assert add(timeline, 1, 2, 3, epoch="e2") == []
     assert want_of(timeline) == Newest()

@@ -1,7 +1,9 @@
-"""Where the faults can be made: a system that freezes processes, tells of their memory and
-descriptors, and has a whole network of loopback addresses. That is Linux, where servers run;
-elsewhere, what needs it is not collected. The checker, the proxy and what was found is tested
-everywhere."""
+"""Which fault tests run where.
+
+Most need a system that freezes processes, reports their memory and descriptors, and has a whole
+network of loopback addresses. That is Linux, where servers run; elsewhere those are not collected.
+The tests of the checker, of the proxy and of past findings run everywhere.
+"""
 
 from __future__ import annotations
 

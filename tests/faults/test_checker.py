@@ -1,4 +1,4 @@
-"""The checker finds each violation by its own name, and finds none where there is none."""
+"""The checker reports each violation by its own name, and none where there is none."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONVERSATIONS = {"#lobby": PEOPLE, "#room": PEOPLE[:2], "@ada,mei": ("ada", "mei
 
 
 def good_history(random: Random, messages: int, *, may_leave: bool = True) -> list[Event]:
-    """Play a run without a violation: acks get lost, readers lag and leave."""
+    """Generate a run without a violation: acks get lost, readers lag and leave."""
     history: list[Event] = []
     logs: dict[str, list[Logged]] = {conversation: [] for conversation in CONVERSATIONS}
     views: dict[tuple[str, str], int] = {}
@@ -66,7 +66,7 @@ def good_history(random: Random, messages: int, *, may_leave: bool = True) -> li
         sender = random.choice(CONVERSATIONS[conversation])
         cid = f"{sender}-{number}"
         history.append(Said(0, sender, sender, conversation, cid, f"body {number}"))
-        # One in eight was given up before it was committed, one in eight never got its ack.
+        # One in eight was abandoned before its commit, one in eight never got its ack.
         if random.randrange(8):
             seq = write(conversation, "text", sender, cid, f"body {number}")
             if random.randrange(8):
@@ -86,22 +86,22 @@ def good_history(random: Random, messages: int, *, may_leave: bool = True) -> li
     return history
 
 
-# By seeds: shrinking the thousand choices of a history one by one would take minutes.
+# By seed: shrinking the thousand choices of a history one by one would take minutes.
 randoms = st.builds(Random, st.integers(min_value=0, max_value=2**32))
 histories = st.builds(good_history, randoms, st.integers(min_value=0, max_value=40))
 
 
 @given(histories)
-def test_a_good_history_has_no_violation(history: list[Event]) -> None:
+def test_good_history_has_no_violation(history: list[Event]) -> None:
     assert check(history) == []
 
 
-def test_an_empty_history_has_no_violation() -> None:
+def test_empty_history_has_no_violation() -> None:
     assert check([]) == []
 
 
-# Each of these breaks one thing in a history, and says so by its name. They are given a history in
-# which ada and bob both said much, ack'd and not, and which ended with everybody having seen all.
+# Each of these breaks one thing in a history, as its name says. They are given a history in which
+# ada and bob both sent much, acknowledged or not, and in the end everyone has seen everything.
 
 
 def _of(history: list[Event], event_type: type, /, **fields: object) -> list[int]:
@@ -120,7 +120,7 @@ def _last(history: list[Event], conversation: str) -> Logged:
 
 
 def _say_last(history: list[Event], *, is_acknowledged: bool, is_logged: bool = True) -> str:
-    """Have ada say one thing more in the lobby, and everybody see it; return its cid."""
+    """Make ada send one more message to the lobby, and everyone see it; return its cid."""
     seq = _last(history, "#lobby").seq + 1
     cid, body = f"last-{len(history)}", "the last word"
     history.append(Said(0, "ada", "ada", "#lobby", cid, body))
@@ -299,7 +299,7 @@ def nobody_says_again_what_was_lost(history: list[Event], random: Random) -> Non
 
 Break = Callable[[list[Event], Random], None]
 
-#: What breaks it, its name, and True if that is the only name it may be called.
+#: What breaks the history, the violation's name, and True if no other name is right.
 BREAKS: list[tuple[Break, Rule, bool]] = [
     (acknowledged_but_not_in_the_log, Rule.LOST, True),
     (acknowledged_with_another_seq, Rule.MISPLACED, True),
@@ -329,9 +329,10 @@ BREAKS: list[tuple[Break, Rule, bool]] = [
 
 
 def busy_history(random: Random) -> list[Event]:
-    """A good history in which everybody stayed to the end, and enough was said to break it."""
+    """Return a good history in which everyone stayed to the end, with enough messages to break
+    it."""
     history = good_history(random, 24, may_leave=False)
-    while not _of(history, Logged, conversation="#lobby"):  # chance left the lobby silent
+    while not _of(history, Logged, conversation="#lobby"):  # the lobby is empty by chance
         history = good_history(random, 24, may_leave=False)
     _say_last(history, is_acknowledged=True)
     return history
@@ -341,7 +342,7 @@ def busy_history(random: Random) -> list[Event]:
     ("break_it", "rule", "is_only_name"), BREAKS, ids=[b.__name__ for b, _, _ in BREAKS]
 )
 @given(random=randoms)
-def test_a_planted_violation_is_called_by_its_name(
+def test_planted_violation_is_reported_by_its_name(
     break_it: Break, rule: Rule, is_only_name: bool, random: Random
 ) -> None:
     history = busy_history(random)
@@ -357,7 +358,7 @@ def test_every_rule_is_planted() -> None:
     assert {rule for _, rule, _ in BREAKS} == set(Rule)
 
 
-def test_a_restart_behind_much_that_was_missed_is_none_of_these() -> None:
+def test_reset_after_missing_much_is_not_a_violation() -> None:
     history: list[Event] = [Started(0, "mei.1", "#lobby", EPOCH, 0)]
     entries = [Logged("#lobby", EPOCH, n, "text", "ada", f"{n}", "x") for n in range(1, 601)]
     history += [Said(0, "ada", "ada", "#lobby", f"{n}", "x") for n in range(1, 601)]
@@ -370,7 +371,7 @@ def test_a_restart_behind_much_that_was_missed_is_none_of_these() -> None:
 
 # -- another history -----------------------------------------------------------------------------
 
-# Ada, whose program lives on, says 1 to 5 at these times, acknowledged at once, to bob.
+# Ada, whose program keeps running, sends 1 to 5 to bob at these times, acknowledged at once.
 SAID = ("1", "2", "3", "4", "5")
 EMPTIED = Shaken(10, 11, "was emptied", since=0)
 
@@ -378,8 +379,10 @@ EMPTIED = Shaken(10, 11, "was emptied", since=0)
 def history_of(
     shaken: Shaken, *kept: str, again: tuple[str, ...] = (), fresh_by: str = "bob"
 ) -> list[Event]:
-    """The store is `shaken`, and has `kept` of all that was said. Then somebody says something
-    fresh, and Ada says `again`; everybody sees all of it."""
+    """Return a history in which the store is `shaken`, and has `kept` of the messages.
+
+    Afterwards a person sends something new, and Ada sends `again`; everyone sees all of it.
+    """
     history: list[Event] = [Resends("ada"), Started(0, "bob.1", "#lobby", "e1", 0)]
     for seq, cid in enumerate(SAID, 1):
         history += [
@@ -405,18 +408,18 @@ def rules(history: Iterable[Event]) -> set[Rule]:
     return {violation.rule for violation in check(history)}
 
 
-def test_an_emptied_store_begins_anew_with_what_was_said_again() -> None:
+def test_emptied_store_starts_over_with_resent_messages() -> None:
     assert rules(history_of(EMPTIED, again=SAID)) == set()
 
 
-def test_a_store_that_lost_nothing_may_have_another_epoch_if_something_was_done_to_it() -> None:
+def test_new_epoch_without_a_loss_needs_a_fault_of_the_store() -> None:
     renewed = Shaken(10, 11, "killed")
     assert rules(history_of(renewed, *SAID)) == set()
     assert rules(history_of(renewed, *SAID[:4])) == {Rule.LOST, Rule.UNDONE}
     assert rules(history_of(renewed, "2", "1", *SAID[2:])) >= {Rule.MISPLACED, Rule.UNDONE}
 
 
-def test_only_what_nobody_knew_before_the_loss_may_be_gone() -> None:
+def test_only_messages_that_nobody_knew_of_may_be_lost() -> None:
     rewound = Shaken(10, 11, "was put back", since=3.5)
     assert rules(history_of(rewound, *SAID[:3], again=SAID[3:])) == set()
     assert rules(history_of(rewound, *SAID[:2], again=SAID[2:])) == {Rule.MISPLACED, Rule.UNDONE}
@@ -425,7 +428,7 @@ def test_only_what_nobody_knew_before_the_loss_may_be_gone() -> None:
     }  # fmt: skip
 
 
-def test_what_was_acknowledged_is_not_gone_where_replicas_had_it() -> None:
+def test_acknowledged_message_on_replicas_may_not_be_lost() -> None:
     promoted = Shaken(10, 11, "promoted", since=3.5, only_unacknowledged=True)
     assert rules(history_of(promoted, *SAID)) == set()
     assert Rule.LOST in rules(history_of(promoted, *SAID[:4]))
@@ -437,7 +440,7 @@ def test_what_was_acknowledged_is_not_gone_where_replicas_had_it() -> None:
     assert rules(unacknowledged) == set(), "seen, and gone all the same"
 
 
-def test_what_was_acknowledged_in_the_last_epoch_is_lost_if_it_is_gone() -> None:
+def test_missing_message_acknowledged_in_the_last_epoch_is_lost() -> None:
     history = history_of(EMPTIED, again=SAID)
     gone = [
         event
@@ -447,14 +450,14 @@ def test_what_was_acknowledged_in_the_last_epoch_is_lost_if_it_is_gone() -> None
     assert Rule.LOST in rules(gone)
 
 
-def test_what_was_said_after_the_loss_is_not_gone_by_it() -> None:
+def test_loss_does_not_excuse_later_messages() -> None:
     history = history_of(EMPTIED, again=SAID)
     history.insert(-4, Said(14, "bob", "bob", "#lobby", "late", "late"))
     history.insert(-4, Acknowledged(15, "bob", "bob", "late", "e1", 6))
     assert rules(history) == {Rule.LOST}
 
 
-def test_a_loss_excuses_nothing_that_was_said_again_after_it() -> None:
+def test_loss_does_not_excuse_messages_resent_after_it() -> None:
     history = history_of(EMPTIED, again=SAID)
     history.insert(-1, Shaken(20, 21, "killed"))
     third = [
@@ -466,7 +469,7 @@ def test_a_loss_excuses_nothing_that_was_said_again_after_it() -> None:
     assert rules(third) == {Rule.LOST, Rule.UNDONE, Rule.NOT_SAID_AGAIN}
 
 
-def test_what_was_lost_is_said_again_by_who_was_there() -> None:
+def test_lost_messages_are_resent_by_running_clients() -> None:
     assert rules(history_of(EMPTIED, again=SAID[:4])) == {Rule.NOT_SAID_AGAIN}
     long_ago = Shaken(100, 101, "was emptied", since=0)
     history: list[Event] = [
@@ -478,7 +481,7 @@ def test_what_was_lost_is_said_again_by_who_was_there() -> None:
     assert rules(history) == set(), "long ago is not lately"
 
 
-def test_what_outlived_a_loss_is_not_missed_because_of_it() -> None:
+def test_message_that_survived_a_loss_may_not_be_missed() -> None:
     history = history_of(EMPTIED, again=SAID)
     history.insert(-1, Shaken(100, 101, "was emptied once more", since=0))
     emptied: list[Event] = [event for event in history if not isinstance(event, Logged)]
@@ -498,26 +501,26 @@ def test_what_outlived_a_loss_is_not_missed_because_of_it() -> None:
     assert rules(early) == {Rule.NOT_SAID_AGAIN}, "and here lately"
 
 
-def test_what_was_lost_keeps_its_order_but_may_come_behind_what_was_said_since() -> None:
+def test_lost_messages_keep_their_order_but_may_follow_newer_ones() -> None:
     assert rules(history_of(EMPTIED, again=SAID, fresh_by="ada")) == set()
     swapped = history_of(EMPTIED, again=("2", "1", *SAID[2:]))
     assert rules(swapped) == {Rule.SENDER_DISORDER}
 
 
-def test_what_was_refused_and_is_said_again_comes_behind() -> None:
+def test_refused_message_that_is_retried_comes_later() -> None:
     history = history_of(EMPTIED, again=("2", "3", "4", "5", "1"))
     assert rules(history) == {Rule.SENDER_DISORDER}
     history.insert(-1, Retried(12.5, "ada", "ada", "1"))
     assert rules(history) == set()
 
 
-def test_a_reader_is_told_of_another_epoch() -> None:
+def test_reader_must_be_notified_of_another_epoch() -> None:
     history = history_of(EMPTIED, again=SAID)
     untold = [event for event in history if not isinstance(event, Restarted)]
     assert rules(untold) == {Rule.CHANGED_EPOCH}
 
 
-def test_a_reader_who_takes_the_old_epoch_for_the_newest_has_not_seen_the_end() -> None:
+def test_reader_that_ends_in_an_old_epoch_missed_the_end() -> None:
     history = [
         event
         for event in history_of(EMPTIED, again=SAID)
@@ -526,7 +529,7 @@ def test_a_reader_who_takes_the_old_epoch_for_the_newest_has_not_seen_the_end() 
     assert rules(history) == {Rule.UNSEEN}
 
 
-def test_a_reader_is_not_sent_back_to_an_epoch_that_is_over() -> None:
+def test_reader_is_not_sent_back_to_an_old_epoch() -> None:
     history = history_of(EMPTIED, again=SAID)
     back = [
         Restarted(14, "bob.1", "#lobby", "e1", 5),
@@ -535,14 +538,14 @@ def test_a_reader_is_not_sent_back_to_an_epoch_that_is_over() -> None:
     assert rules([*history, *back]) == {Rule.CHANGED_EPOCH}
 
 
-def test_there_are_no_more_epochs_than_reasons_and_none_before_its_reason() -> None:
+def test_each_epoch_needs_an_earlier_reason() -> None:
     history = history_of(EMPTIED, again=SAID)
     assert rules([event for event in history if event is not EMPTIED]) >= {Rule.CHANGED_EPOCH}
     late = replace(EMPTIED, began=14, at=15)
     assert Rule.CHANGED_EPOCH in rules([late if event is EMPTIED else event for event in history])
 
 
-def test_a_reader_who_has_seen_nothing_may_begin_with_a_page_from_before_its_start() -> None:
+def test_new_reader_may_begin_with_a_page_from_before_its_start() -> None:
     entries = [Logged("#lobby", EPOCH, n, "text", "ada", f"{n}", "x") for n in range(1, 601)]
     history: list[Event] = [Said(0, "ada", "ada", "#lobby", f"{n}", "x") for n in range(1, 601)]
     history += [
@@ -556,7 +559,7 @@ def test_a_reader_who_has_seen_nothing_may_begin_with_a_page_from_before_its_sta
 
 
 @given(histories)
-def test_a_history_is_read_as_it_was_written(
+def test_history_is_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, history: list[Event]
 ) -> None:
     path = tmp_path_factory.mktemp("history") / "history.jsonl"
@@ -566,7 +569,7 @@ def test_a_history_is_read_as_it_was_written(
     assert read_history(path) == history
 
 
-def test_a_history_is_written_also_when_the_run_fails(tmp_path: Path) -> None:
+def test_history_is_written_even_if_the_run_fails(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
 
     def fail() -> None:

@@ -1,4 +1,4 @@
-"""What the fault runs have found, each as small as it gets: it must not come back."""
+"""Regressions that the fault runs found, each as small as possible."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ pytestmark = pytest.mark.trio
 def while_rooms_are_loaded(
     monkeypatch: pytest.MonkeyPatch, name: str, do: Callable[[], Awaitable[object]]
 ) -> None:
-    """Have `do` done, once, in the moment in which an arriving session's rooms are looked up."""
+    """Make `do` run, once, while the rooms of an arriving session are being looked up."""
     look_up = SqliteStore.conversation_keys
     is_done = False
 
@@ -64,7 +64,7 @@ def while_rooms_are_loaded(
 
 
 async def until_pong(peer: Peer) -> list[Message | CaughtUp]:
-    """Return what was said to `peer` before a ping was answered."""
+    """Return the messages sent to `peer` before a ping was answered."""
     await peer.send(Ping(request_id="done"))
     heard: list[Message | CaughtUp] = []
     while True:
@@ -76,7 +76,7 @@ async def until_pong(peer: Peer) -> list[Message | CaughtUp]:
 
 
 async def room_of_two(server: RunningServer, bob: Peer) -> tuple[str, Position]:
-    """Have mei join bob's room and leave; return her token and how far she read it."""
+    """Make mei join bob's room and leave; return her token and how far she read it."""
     await bob.ask(CreateRoom(room="#garden"), Sent)
     async with server.peer("mei", "log") as mei:
         joined = await mei.ask(Join(room="#garden"), Sent)
@@ -84,7 +84,7 @@ async def room_of_two(server: RunningServer, bob: Peer) -> tuple[str, Position]:
 
 
 @pytest.mark.parametrize("has_another_session", [False, True])
-async def test_what_is_said_in_a_room_while_a_session_resumes_reaches_it_once_and_in_order(
+async def test_room_message_during_a_resume_arrives_once_in_order(
     monkeypatch: pytest.MonkeyPatch, has_another_session: bool
 ) -> None:
     async with running_server() as server, server.peer("bob", "log") as bob:
@@ -117,7 +117,7 @@ async def _stay(server: RunningServer, token: str, *, task_status: trio.TaskStat
         await trio.sleep_forever()
 
 
-async def test_a_private_message_while_a_minimal_client_logs_in_reaches_it_once(
+async def test_private_message_during_a_minimal_login_arrives_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running_server() as server, server.peer("bob") as bob, server.connect() as mei:
@@ -129,7 +129,7 @@ async def test_a_private_message_while_a_minimal_client_logs_in_reaches_it_once(
         await mei.send(Login(name="mei", password="correct horse"))
         heard = await until_pong(mei)
         assert [m.text for m in heard if isinstance(m, Message)] == ["before", "meanwhile"]
-        assert await until_pong(mei) == []  # a sign, for closing may reset the connection
+        assert await until_pong(mei) == []  # a receipt, for closing may reset the connection
         async with server.connect() as again:
             await mei.stream.aclose()
             await bob.sees(offline="mei")
@@ -141,9 +141,7 @@ def said(seq: int) -> Message:
     return Message(to="#lobby", epoch="e1", seq=seq, ts=seq, from_="mei", text=f"{seq}")
 
 
-async def test_what_was_said_before_the_first_picture_is_shown_also_where_its_ack_came_late() -> (
-    None
-):
+async def test_message_from_before_the_snapshot_is_shown_despite_a_late_ack() -> None:
     inbox = Inbox()
     inbox.begin("mei")
     acknowledged = Sent(to="#lobby", epoch="e1", seq=11, ts=0)
@@ -154,14 +152,14 @@ async def test_what_was_said_before_the_first_picture_is_shown_also_where_its_ac
     assert [entry.seq for entry in shown if isinstance(entry, Message)] == [11, 12, 13]
 
 
-async def test_a_newest_page_that_is_cut_off_is_not_taken_for_shown() -> None:
+async def test_newest_page_that_is_cut_off_does_not_count_as_shown() -> None:
     timeline = Timeline("#lobby", "e1", 10)
     assert (
         timeline.catch_up(CaughtUp(conv="#lobby", epoch="e1", seq=800, head=803, recovered=False))
         == []
     )
     assert timeline.add(said(801)) == []
-    # The connection ends here. The next one must not go on from 801: nothing of it was shown.
+    # The connection ends here. The next one must not continue from 801: nothing was shown.
     assert timeline.handed_out == ("e1", 10)
     timeline.catch_up(CaughtUp(conv="#lobby", epoch="e1", seq=801, head=804, recovered=False))
     shown = [out for seq in (802, 803, 804) for out in timeline.add(said(seq))]
@@ -169,7 +167,7 @@ async def test_a_newest_page_that_is_cut_off_is_not_taken_for_shown() -> None:
     assert timeline.handed_out == ("e1", 804)
 
 
-async def test_a_newest_page_that_something_interrupts_is_fetched_again_and_shown_whole() -> None:
+async def test_interrupted_newest_page_is_fetched_again() -> None:
     timeline = Timeline("#lobby", "e1", 10)
     timeline.catch_up(CaughtUp(conv="#lobby", epoch="e1", seq=800, head=803, recovered=False))
     timeline.add(said(801))
@@ -207,10 +205,10 @@ def interrupting(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None
     return interrupt
 
 
-async def test_a_session_that_arrives_while_the_log_is_interrupted_is_sent_nothing_behind_that(
+async def test_session_arriving_during_an_interruption_gets_nothing_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is committed between two times of following is nowhere in what was held back."""
+    """Entries committed between two runs of the follower are missing from what was held back."""
     interrupt = interrupting(monkeypatch)
     async with running_server() as server, server.peer("bob", "log") as bob:
         async with server.peer("mei", "log") as mei:
@@ -231,10 +229,10 @@ async def test_a_session_that_arrives_while_the_log_is_interrupted_is_sent_nothi
         assert isinstance(heard[-1], Bye)
 
 
-async def test_a_node_that_is_behind_the_one_where_the_client_was_asks_it_to_come_again(
+async def test_node_that_lags_the_client_asks_it_to_retry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It has read half of what the client has; it must not call that another history."""
+    """It has read half of what the client has, and must not take that for another history."""
     async with running_server() as server, server.peer("bob", "log") as bob:
         await bob.ask(Send(to="#lobby", text="1"), Sent)
         last = await bob.ask(Send(to="#lobby", text="2"), Sent)
@@ -257,7 +255,7 @@ async def test_a_node_that_is_behind_the_one_where_the_client_was_asks_it_to_com
             assert bye.retry_after is not None
 
 
-async def test_what_came_while_the_store_failed_to_tell_what_was_missed_is_not_sent(
+async def test_entries_held_during_a_failed_catch_up_are_not_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running_server() as server, server.peer("bob", "log") as bob:
@@ -303,8 +301,8 @@ def said_anew() -> Message:
     return Message(to="#lobby", epoch="e2", seq=1, ts=1, from_="bob", text="anew")
 
 
-async def test_the_answer_to_an_older_question_is_not_taken_for_the_newest_page() -> None:
-    """The entries after the 10th of an old history were asked for; the new one has but one."""
+async def test_reply_to_an_older_request_is_not_used_as_the_newest_page() -> None:
+    """The request was for entries after the 10th of an old history; the new one has only one."""
     options = ClientOptions()
     sync_state = SyncState(Outbox(options.clock), options.clock)
     sync_state.name = "mei"
