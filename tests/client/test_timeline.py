@@ -158,7 +158,7 @@ def test_resume_continues_at_the_position() -> None:
     assert want_of(timeline) is None
 
 
-def test_resume_accepts_more_entries_than_announced() -> None:
+def test_resume_accepts_as_many_entries_as_the_server_sends() -> None:
     timeline = Timeline("#lobby", "e1", 0)
     head = 3 * MAX_MISSED
     timeline.catch_up(caught_up(0, head))

@@ -412,7 +412,7 @@ def test_emptied_store_starts_over_with_resent_messages() -> None:
     assert rules(history_of(EMPTIED, again=SAID)) == set()
 
 
-def test_new_epoch_without_a_loss_needs_a_fault_of_the_store() -> None:
+def test_renewed_epoch_without_a_loss_keeps_everything() -> None:
     renewed = Shaken(10, 11, "killed")
     assert rules(history_of(renewed, *SAID)) == set()
     assert rules(history_of(renewed, *SAID[:4])) == {Rule.LOST, Rule.UNDONE}

@@ -1,6 +1,6 @@
-"""Peers that mean harm, or mean nothing: faults 20 to 31 of ``docs/explanation/reliability.md``.
+"""Malicious or meaningless peers: faults 20 to 31 of ``docs/explanation/reliability.md``.
 
-A real server process where its limits are the system's, otherwise one in this process. Bad frames
+Uses a real server process if its limits are the system's, otherwise one in this process. Bad frames
 of all kinds (18, 22) are in ``tests/server/test_bad_input.py`` and ``tests/protocol``.
 """
 
@@ -57,13 +57,13 @@ pytestmark = pytest.mark.trio
 
 
 async def talk(one: Peer, other: Peer, times: int = 100) -> None:
-    """Have `one` say something, and `other` hear it before the next is said."""
+    """Make `one` send messages, each of which `other` receives before the next is sent."""
     for number in range(times):
         await one.send(Send(to="#lobby", text=f"{number}"))
         assert (await other.text()).text == f"{number}"
 
 
-# -- 20: how the bytes are cut --------------------------------------------------------------------
+# -- 20: how the bytes are split ------------------------------------------------------------------
 
 
 def _without_times(messages: list[ServerMessage]) -> list[ServerMessage]:
@@ -82,7 +82,7 @@ async def _replies(data: bytes, cuts: list[int]) -> list[ServerMessage]:
         return _without_times([m for m in mei.received if not isinstance(m, Presence)])
 
 
-async def test_requests_are_answered_the_same_however_their_bytes_are_cut() -> None:
+async def test_replies_are_the_same_however_the_bytes_are_split() -> None:
     requests: list[Request] = [
         Send(to="#lobby", text="one", cid="1"),
         Send(to="#lobby", text="two, 世界 👋", request_id="a"),
@@ -108,7 +108,7 @@ async def test_requests_are_answered_the_same_however_their_bytes_are_cut() -> N
 
 @asynccontextmanager
 async def tls_server(**limits: Any) -> AsyncIterator[tuple[RunningServer, ssl.SSLContext]]:
-    """Run a server that wants TLS, and return how to trust it."""
+    """Run a server with TLS, and return a context that trusts it."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     trust = ssl.create_default_context()
@@ -135,7 +135,7 @@ async def tls_server(**limits: Any) -> AsyncIterator[tuple[RunningServer, ssl.SS
     ],
     ids=["plain gochat", "http", "garbage"],
 )
-async def test_what_is_no_tls_is_closed_with_one_line_in_the_log(data: bytes) -> None:
+async def test_peer_without_tls_is_closed_with_one_line_in_the_log(data: bytes) -> None:
     async with tls_server() as (server, trust):
         with structlog.testing.capture_logs() as logs:
             async with server.connect() as peer:
@@ -174,13 +174,13 @@ async def test_other_protocols_on_a_plain_port_cost_two_lines_in_the_log(data: b
 _WRONG: list[object] = [None, True, -1, 1.5, 2**64, "", "x" * 300, [], {}, [[]], {"a": 1}]
 
 
-async def test_every_field_of_every_request_may_be_wrong_and_the_connection_lives() -> None:
+async def test_connection_survives_a_wrong_value_in_any_field() -> None:
     async with running_server(config(malformed_frames=1_000_000)) as server:
         async with server.peer("mei") as mei, server.peer("bob") as bob:
             answers: Counter[str] = Counter()
             for kind in get_args(Request):
                 if kind.msg_type in ("logout", "login", "register", "resume"):
-                    continue  # these would change who is asking; they come below
+                    continue  # these would change who is logged in; they come below
                 for field in structs.fields(kind):
                     for wrong in _WRONG:
                         data = {"request_id": "x", field.encode_name: wrong}
@@ -192,7 +192,7 @@ async def test_every_field_of_every_request_may_be_wrong_and_the_connection_live
                     for field in structs.fields(kind):
                         for wrong in _WRONG:
                             body = {"request_id": "x", field.encode_name: wrong}
-                            if len(anonymous.received) < 12:  # few bytes are free before a login
+                            if len(anonymous.received) < 12:  # few bytes are allowed before a login
                                 answers[await _answer(anonymous, kind.msg_type, body)] += 1
             assert answers["internal"] == 0
             await mei.ask(Ping(), Pong)
@@ -200,7 +200,7 @@ async def test_every_field_of_every_request_may_be_wrong_and_the_connection_live
 
 
 async def _answer(peer: Peer, msg_type: str, data: dict[str, object]) -> str:
-    """Send a request and a ping; return what became of it: an error's code or a type."""
+    """Send a request and a ping; return the outcome: an error's code or a type."""
     body = {"msg_type": msg_type, "msg_data": json.dumps(data)}
     await peer.stream.send_all(frame(json.dumps(body).encode()) + encode(Ping(request_id="sync")))
     answer = "nothing"
@@ -218,7 +218,7 @@ async def _answer(peer: Peer, msg_type: str, data: dict[str, object]) -> str:
 # -- 24: crowds that don't log in -----------------------------------------------------------------
 
 
-async def test_crowds_that_do_not_log_in_are_capped_and_users_unaffected(tmp_path: Path) -> None:
+async def test_crowds_without_a_login_are_capped_and_users_unaffected(tmp_path: Path) -> None:
     settings = {"limits.connections_per_address": 40, "limits.anonymous_max": 100, **STAY}
     async with (
         open_server(tmp_path, settings) as server,
@@ -233,12 +233,12 @@ async def test_crowds_that_do_not_log_in_are_capped_and_users_unaffected(tmp_pat
         assert await cost_of_talking(server, mei, bob) < 10 * quiet
 
 
-#: Who does not log in is let be, however long the others take to come.
+#: Peers that do not log in are tolerated, however long the others take to connect.
 STAY = {"limits.anonymous_timeout": PATIENCE}
 
 
 async def cost_of_talking(server: ServerProcess, one: Peer, other: Peer) -> float:
-    """Return the seconds of the CPU that the server takes for some talk, at least a tick of it."""
+    """Return the CPU seconds that the server takes for some messages, at least one tick."""
     tick = 1 / os.sysconf("SC_CLK_TCK")
     before = _ticks(server.pid)
     await talk(one, other)
@@ -250,7 +250,7 @@ def _ticks(pid: int) -> int:
     return int(user) + int(system)
 
 
-async def test_one_address_has_a_bound_of_its_own(tmp_path: Path) -> None:
+async def test_connections_of_one_address_are_bounded(tmp_path: Path) -> None:
     async with (
         open_server(tmp_path, {"limits.connections_per_address": 40, **STAY}) as server,
         peer_from("127.0.0.2", server, "mei") as mei,
@@ -265,11 +265,11 @@ async def test_one_address_has_a_bound_of_its_own(tmp_path: Path) -> None:
 async def _come_in(
     crowd: AsyncExitStack, server: ServerProcess, addresses: list[str]
 ) -> Counter[str]:
-    """Connect one after the other, stay, and count how that went."""
+    """Connect one after the other, stay, and count the outcomes."""
     outcomes: Counter[str] = Counter()
 
     async def ask(peer: Peer) -> None:
-        with trio.move_on_after(0.5):  # a refusal comes unasked, and might cross a question
+        with trio.move_on_after(0.5):  # a refusal comes unasked, and might cross a request
             outcomes[_outcome(await peer.receive())] += 1
             return
         await peer.send(Ping())
@@ -314,7 +314,7 @@ async def peer_from(address: str, server: ServerProcess, name: str) -> AsyncIter
 # -- 25: no descriptors left ----------------------------------------------------------------------
 
 
-async def test_without_descriptors_those_inside_are_served_and_new_ones_refused_at_once(
+async def test_server_out_of_descriptors_serves_connected_peers(
     tmp_path: Path,
 ) -> None:
     settings = {"limits.max_connections": 10_000}  # so that the system's limit comes first
@@ -334,12 +334,12 @@ async def test_without_descriptors_those_inside_are_served_and_new_ones_refused_
                     assert await late.receive_some() == b"", "it was let in"
             assert [line for line in server.log() if "descriptors" in line["event"]]
         with trio.fail_after(PATIENCE):
-            while True:  # until the server has noticed that they are gone
+            while True:  # until the server notices that they are gone
                 try:
                     async with logged_in(server, "eve") as eve:
                         await eve.who()
                         break
-                except Exception:  # refused still, in one of several ways
+                except Exception:  # still refused, in one of several ways
                     await trio.sleep(0.1)
         await mei.ask(Ping(), Pong)
 
@@ -347,11 +347,11 @@ async def test_without_descriptors_those_inside_are_served_and_new_ones_refused_
 # -- 26: guessing passwords -----------------------------------------------------------------------
 
 
-async def test_while_fifty_guess_a_password_people_chat_and_its_owner_logs_in_from_elsewhere(
+async def test_password_guessing_by_fifty_hinders_nobody_else(
     tmp_path: Path,
 ) -> None:
-    # With hashes as expensive as by default, for they are what guessing could exhaust, and with
-    # what bounds guessing as it is by default.
+    # With the default cost of hashes, which guessing could exhaust, and the default limits on
+    # guessing.
     bounds = (
         "argon2_memory",
         "argon2_time",
@@ -397,7 +397,7 @@ async def test_while_fifty_guess_a_password_people_chat_and_its_owner_logs_in_fr
 # -- 27: the same name at the same moment ---------------------------------------------------------
 
 
-async def test_of_twenty_who_register_one_name_at_once_one_gets_it() -> None:
+async def test_one_of_twenty_concurrent_registrations_succeeds() -> None:
     async with running_server() as server:
         outcomes: list[ServerMessage] = []
         barrier = trio.Event()
@@ -405,7 +405,7 @@ async def test_of_twenty_who_register_one_name_at_once_one_gets_it() -> None:
         async def register(number: int) -> None:
             async with server.connect() as peer:
                 await barrier.wait()
-                # One name to people, in several spellings.
+                # One name in several spellings.
                 name = ("mei", "Mei", "MEI", "ｍｅｉ")[number % 4]
                 await peer.send(Register(name=name, password=f"correct horse {number}"))
                 outcomes.append(await peer.receive())
@@ -420,7 +420,7 @@ async def test_of_twenty_who_register_one_name_at_once_one_gets_it() -> None:
         assert {o.code for o in outcomes if isinstance(o, Error)} == {"name_taken"}
 
 
-async def test_who_logs_in_twenty_times_at_once_is_online_once() -> None:
+async def test_person_with_twenty_concurrent_logins_is_online_once() -> None:
     async with running_server() as server, server.peer("bob") as bob, AsyncExitStack() as stack:
         async with server.connect() as peer:
             await peer.register("mei")
@@ -438,7 +438,7 @@ async def test_who_logs_in_twenty_times_at_once_is_online_once() -> None:
 # -- 29: a handshake that never ends --------------------------------------------------------------
 
 
-async def test_a_stalled_tls_handshake_is_closed_in_time() -> None:
+async def test_stalled_tls_handshake_is_closed_in_time() -> None:
     assert Limits().tls_handshake_timeout <= 5
     async with tls_server(tls_handshake_timeout=0.3) as (server, trust):
         async with server.connect() as nothing, server.connect() as half:
@@ -452,12 +452,12 @@ async def test_a_stalled_tls_handshake_is_closed_in_time() -> None:
 # -- 31: stolen, expired and replayed tokens ------------------------------------------------------
 
 
-async def test_an_expired_token_is_refused_and_that_is_logged_without_it() -> None:
+async def test_expired_token_is_refused_and_not_logged() -> None:
     async with running_server(config(token_lifetime=0.2)) as server:
         async with server.connect() as mei:
             login = await mei.log_in("mei")
             token = login.token
-        # While its session was open, the expiry may have moved once more.
+        # While its session was open, the expiry may have been extended once more.
         await trio.sleep(max(0, login.expires / 1000 - time.time()) + 0.5)
         async with server.connect() as peer:
             with structlog.testing.capture_logs() as logs:
@@ -467,7 +467,7 @@ async def test_an_expired_token_is_refused_and_that_is_logged_without_it() -> No
         assert token not in repr(logs)
 
 
-async def test_a_stolen_token_is_worth_nothing_once_its_owner_has_changed_the_password() -> None:
+async def test_stolen_token_is_invalid_after_a_password_change() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.connect() as thief:
         stolen = mei.token
         await thief.ask(Resume(token=stolen), LoggedIn)

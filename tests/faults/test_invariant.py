@@ -16,12 +16,12 @@ pytestmark = pytest.mark.trio
 
 
 def seed() -> int:
-    """Another one each time, so that time finds what is rare; the same one where that is asked."""
+    """A different one each time, so that rare cases are found over time; or the requested one."""
     return int(os.environ.get("SEED") or ("1" if "CI" in os.environ else secrets.randbelow(10**6)))
 
 
 def evidence(report: Report, directory: Path) -> str:
-    """What is violated, and all of the history that says something about it or breaks something."""
+    """Return the violations, and the part of the history that concerns them or breaks something."""
     texts = [str(violation) for violation in report.violations]
     cids = set(re.findall(r"[0-9a-f]{32}|p\d+-\d+", " ".join(texts)))
     of_interest = re.compile("|".join([*cids, r'^\["(shaken|fault|restarted|ended)"']))
@@ -29,7 +29,7 @@ def evidence(report: Report, directory: Path) -> str:
     return "\n".join([*texts, *filter(of_interest.search, lines)][:400])
 
 
-async def test_nothing_is_lost_doubled_or_reordered_whatever_breaks(tmp_path: Path) -> None:
+async def test_nothing_is_lost_duplicated_or_reordered_whatever_breaks(tmp_path: Path) -> None:
     scenario = Scenario(seed=seed(), duration=6, pace=0.08, server_fault_every=1.2)
     print(f"SEED={scenario.seed}")
     report = await run(scenario, tmp_path)
@@ -39,7 +39,7 @@ async def test_nothing_is_lost_doubled_or_reordered_whatever_breaks(tmp_path: Pa
     assert report.connections > 40
 
 
-#: Everything that can happen to two nodes and their Redis, what takes data away among it.
+#: Every fault of two nodes and their Redis, including those that lose data.
 REDIS_FAULTS = (
     "cut link", "kill", "kill redis", "rewind redis", "freeze link", "bomb", "freeze redis",
     "kill redis in a sync", "empty redis", "stop",
@@ -73,7 +73,7 @@ async def test_two_nodes_on_a_cluster_are_one_chat_whatever_breaks(tmp_path: Pat
 
 
 @pytest.mark.parametrize("waits", [False, True])
-async def test_promotion_of_a_replica_that_was_behind_takes_nothing_away_that_comes_not_back(
+async def test_promotion_of_a_lagging_replica_loses_nothing_for_good(
     tmp_path: Path, waits: bool
 ) -> None:
     scenario = Scenario(

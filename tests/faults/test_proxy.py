@@ -1,4 +1,4 @@
-"""The proxy breaks connections as its plan says, and otherwise leaves every byte as it is."""
+"""The proxy breaks connections as planned, and otherwise passes every byte unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.trio
 
 @asynccontextmanager
 async def through(plan: Plan, *later: Plan) -> AsyncIterator[tuple[Proxy, trio.SocketStream]]:
-    """Open a proxy in front of an echo, and a first connection through it."""
+    """Open a proxy in front of an echo server, and a first connection through it."""
     plans = [plan, *later]
 
     async def echo(stream: trio.SocketStream) -> None:
@@ -52,7 +52,7 @@ async def receive_exactly(stream: trio.SocketStream, size: int) -> bytes:
 
 
 async def receive_all(stream: trio.SocketStream) -> tuple[bytes, bool]:
-    """Return what still comes, and whether a reset ended it."""
+    """Return the remaining data, and whether a reset ended it."""
     data = b""
     try:
         while more := await stream.receive_some():
@@ -62,7 +62,7 @@ async def receive_all(stream: trio.SocketStream) -> tuple[bytes, bool]:
     return data, False
 
 
-async def test_without_faults_every_byte_passes_both_ways() -> None:
+async def test_proxy_without_faults_passes_every_byte_both_ways() -> None:
     data = Random(1).randbytes(1_000_000)
     async with through(NO_FAULTS) as (_, stream), trio.open_nursery() as nursery:
         nursery.start_soon(stream.send_all, data)
@@ -72,7 +72,7 @@ async def test_without_faults_every_byte_passes_both_ways() -> None:
 
 
 @pytest.mark.parametrize("reset", [True, False])
-async def test_a_cut_lets_the_planned_bytes_pass_and_then_ends_as_planned(reset: bool) -> None:
+async def test_cut_passes_the_planned_bytes_and_ends_as_planned(reset: bool) -> None:
     plan = Plan(down=Lane(cut_after=5), reset=reset)
     async with through(plan) as (proxy, stream):
         await stream.send_all(b"one two")
@@ -81,14 +81,14 @@ async def test_a_cut_lets_the_planned_bytes_pass_and_then_ends_as_planned(reset:
         assert proxy.counts["reset" if reset else "ended"] == 1
 
 
-async def test_a_cut_on_the_way_up_keeps_the_rest_from_the_server() -> None:
+async def test_cut_on_the_way_up_keeps_later_bytes_from_the_server() -> None:
     async with through(Plan(up=Lane(cut_after=3), reset=False)) as (_, stream):
         await stream.send_all(b"one two")
         received, _ = await receive_all(stream)
         assert b"one".startswith(received), "what the server got came back, if that was in time"
 
 
-async def test_a_refused_connection_is_reset_and_the_next_one_is_another() -> None:
+async def test_refused_connection_is_reset_and_the_next_has_its_own_plan() -> None:
     async with through(Plan(refuse=True)) as (proxy, stream):
         assert await receive_all(stream) == (b"", True)
         async with await trio.open_tcp_stream("127.0.0.1", proxy.port) as second:
@@ -96,7 +96,7 @@ async def test_a_refused_connection_is_reset_and_the_next_one_is_another() -> No
             assert await receive_exactly(second, 5) == b"hello"
 
 
-async def test_without_a_server_connections_are_reset() -> None:
+async def test_connections_without_a_server_are_reset() -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     target = ("127.0.0.1", listener.socket.getsockname()[1])
     await listener.aclose()
@@ -108,7 +108,7 @@ async def test_without_a_server_connections_are_reset() -> None:
         assert proxy.counts["no server"] == 1
 
 
-async def test_a_blackhole_says_nothing_until_it_is_healed_and_then_cuts() -> None:
+async def test_blackhole_is_silent_and_cuts_when_healed() -> None:
     async with through(BLACKHOLE) as (proxy, stream):
         await stream.send_all(b"anybody there?")
         with trio.move_on_after(0.1) as silence:
@@ -118,7 +118,7 @@ async def test_a_blackhole_says_nothing_until_it_is_healed_and_then_cuts() -> No
         assert await receive_all(stream) == (b"", True)
 
 
-async def test_a_stalled_lane_lets_the_peer_fill_up_and_loses_nothing() -> None:
+async def test_stalled_lane_fills_the_peer_and_loses_nothing() -> None:
     data = Random(2).randbytes(20_000_000)
     async with through(Plan(down=Lane(stall_after=1000))) as (proxy, stream):
         sent = 0
@@ -130,7 +130,7 @@ async def test_a_stalled_lane_lets_the_peer_fill_up_and_loses_nothing() -> None:
         assert await receive_exactly(stream, sent) == data[:sent]
 
 
-async def test_a_slow_lane_is_as_slow_as_planned() -> None:
+async def test_slow_lane_is_as_slow_as_planned() -> None:
     async with through(Plan(down=Lane(bytes_per_second=1000))) as (_, stream):
         began = trio.current_time()
         await stream.send_all(bytes(300))
@@ -138,7 +138,7 @@ async def test_a_slow_lane_is_as_slow_as_planned() -> None:
         assert trio.current_time() - began > 0.25
 
 
-async def test_a_delay_comes_before_the_bytes() -> None:
+async def test_delay_comes_before_the_bytes() -> None:
     async with through(Plan(up=Lane(delay=0.2))) as (_, stream):
         began = trio.current_time()
         await stream.send_all(b"x")
@@ -146,7 +146,7 @@ async def test_a_delay_comes_before_the_bytes() -> None:
         assert trio.current_time() - began >= 0.2
 
 
-async def test_frozen_nothing_passes_and_thawed_all_of_it() -> None:
+async def test_frozen_proxy_holds_everything_until_thawed() -> None:
     async with through(NO_FAULTS) as (proxy, stream):
         proxy.freeze()
         await stream.send_all(b"wait")
@@ -157,7 +157,7 @@ async def test_frozen_nothing_passes_and_thawed_all_of_it() -> None:
         assert await receive_exactly(stream, 4) == b"wait"
 
 
-async def test_acks_are_swallowed_and_nothing_else_and_then_it_is_cut() -> None:
+async def test_only_acks_are_swallowed_before_the_cut() -> None:
     said = encode(Message(to="#lobby", epoch="e", seq=1, ts=0, from_="mei", text="x"))
     sent = encode(Sent(to="#lobby", epoch="e", seq=2, ts=0, cid="c"))
     pong = encode(Pong())
@@ -170,7 +170,7 @@ async def test_acks_are_swallowed_and_nothing_else_and_then_it_is_cut() -> None:
         assert proxy.counts["acks swallowed"] == 2
 
 
-async def test_cutting_at_a_time_and_by_hand() -> None:
+async def test_connection_is_cut_at_a_time_and_by_hand() -> None:
     async with through(Plan(cut_at=0.05)) as (proxy, stream):
         assert await receive_all(stream) == (b"", True)
         async with await trio.open_tcp_stream("127.0.0.1", proxy.port) as second:
@@ -180,7 +180,7 @@ async def test_cutting_at_a_time_and_by_hand() -> None:
             assert await receive_all(second) == (b"", False)
 
 
-async def test_what_went_dead_stays_dead_however_little_comes_then() -> None:
+async def test_dead_lane_stays_dead_for_small_reads() -> None:
     async with through(Plan(down=Lane(lose_after=4))) as (proxy, stream):
         await stream.send_all(b"abcd")
         assert await receive_exactly(stream, 4) == b"abcd"
@@ -192,7 +192,7 @@ async def test_what_went_dead_stays_dead_however_little_comes_then() -> None:
         assert proxy.counts["went dead"] == 1
 
 
-async def test_a_connection_that_lost_an_ack_is_cut_when_all_is_mended() -> None:
+async def test_connection_that_lost_an_ack_is_cut_when_healed() -> None:
     sent = encode(Sent(to="#lobby", epoch="e", seq=2, ts=0, cid="c"))
     pong = encode(Pong())
     async with through(Plan(swallow_acks=2)) as (proxy, stream):
@@ -202,7 +202,7 @@ async def test_a_connection_that_lost_an_ack_is_cut_when_all_is_mended() -> None
         assert await receive_all(stream) == (b"", True)
 
 
-async def test_a_connection_that_lost_nothing_yet_lives_on_when_all_is_mended() -> None:
+async def test_connection_that_lost_nothing_survives_healing() -> None:
     sent = encode(Sent(to="#lobby", epoch="e", seq=2, ts=0, cid="c"))
     async with through(Plan(swallow_acks=1, down=Lane(cut_after=10_000))) as (proxy, stream):
         proxy.heal()

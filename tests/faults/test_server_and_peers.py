@@ -1,4 +1,4 @@
-"""Single faults of the table in ``docs/explanation/reliability.md``, each by its number there."""
+"""Single faults of the table in ``docs/explanation/reliability.md``, each with its number there."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def peer(server: ServerProcess, name: str, *caps: str) -> AsyncIterator[Pe
 
 
 async def round_trips(one: Peer, other: Peer, times: int = 1) -> None:
-    """Have `one` say something, and `other` hear it before the next is said."""
+    """Make `one` send messages, each of which `other` receives before the next is sent."""
     for number in range(times):
         await one.send(Send(to="#lobby", text=f"{number}"))
         assert (await other.text()).text == f"{number}"
@@ -56,14 +56,14 @@ async def round_trips(one: Peer, other: Peer, times: int = 1) -> None:
 # -- 2: SIGTERM under load ------------------------------------------------------------------------
 
 
-async def test_a_server_told_to_stop_under_load_says_goodbye_and_has_kept_all_it_promised(
+async def test_server_stopped_under_load_sends_bye_and_loses_no_acked_message(
     tmp_path: Path,
 ) -> None:
     journal = Journal()
     goodbyes: list[Bye] = []
 
     async def talk(one: Peer) -> None:
-        """Say things, always some on their way, until the goodbye."""
+        """Send messages, always with some in flight, until the `bye`."""
         numbers = count()
 
         async def say(how_many: int) -> None:
@@ -97,7 +97,7 @@ async def test_a_server_told_to_stop_under_load_says_goodbye_and_has_kept_all_it
                 await one.log_in(f"p{number}", "acks")
                 nursery.start_soon(talk, one)
             async with await trio.open_tcp_stream(*server.address) as stream:
-                sloth = Peer(stream)  # does not read, and so must not hold up the others
+                sloth = Peer(stream)  # does not read, which must not hold up the others
                 await sloth.log_in("sloth")
                 await until(lambda: len(journal.events) > 3000)
                 server.terminate()
@@ -123,7 +123,7 @@ async def _read_lobby(server: ServerProcess, journal: Journal) -> None:
 # -- 12: a frozen client --------------------------------------------------------------------------
 
 
-async def test_a_frozen_client_is_cut_nobody_waits_for_it_and_thawed_it_has_missed_nothing(
+async def test_frozen_client_is_evicted_and_misses_nothing_once_thawed(
     tmp_path: Path,
 ) -> None:
     settings = {"limits.heartbeat_interval": 1, "limits.heartbeat_timeout": 1}
@@ -147,7 +147,7 @@ async def test_a_frozen_client_is_cut_nobody_waits_for_it_and_thawed_it_has_miss
                 os.kill(process.pid, signal.SIGCONT)
             assert meanwhile > 5, "somebody waited for the frozen one"
             await eve.sees(online="mei")
-            # Some of it was in its own buffers, the rest it resumed for.
+            # Some of it was in its own buffers; the resume brought the remainder.
             said = 20 + meanwhile
             await until(lambda: sum(line is not None for line in lines) >= said)
             assert [line[1] for line in lines if line is not None] == list(range(1, said + 1))
@@ -157,7 +157,7 @@ def _is_told_offline(events: list[ServerMessage], name: str) -> bool:
     return any(name in event.offline for event in events if isinstance(event, Presence))
 
 
-async def test_with_the_default_times_a_frozen_client_is_cut_within_35_seconds() -> None:
+async def test_frozen_client_is_evicted_within_35_seconds_by_default() -> None:
     limits = Limits()
     assert limits.heartbeat_interval + limits.heartbeat_timeout + 2 * LOOK_EVERY <= 35
 
@@ -166,7 +166,7 @@ async def test_with_the_default_times_a_frozen_client_is_cut_within_35_seconds()
 async def reading_client(
     server: ServerProcess, name: str
 ) -> AsyncIterator[tuple[trio.Process, list[tuple[str, int] | None]]]:
-    """Run a client in a process of its own, and collect what it writes."""
+    """Run a client in its own process, and collect its output."""
     async with peer(server, name):
         pass  # registers
     script = Path(gochat_faults.__path__[0]) / "reading_client.py"
@@ -197,11 +197,11 @@ async def reading_client(
 # -- 13: slow readers -----------------------------------------------------------------------------
 
 
-async def test_slow_readers_cost_bounded_memory_hurt_nobody_and_miss_nothing(
+async def test_slow_readers_use_bounded_memory_and_miss_nothing(
     tmp_path: Path,
 ) -> None:
     readers, total = 10, 2500
-    # Slow once it is logged in and knows where the lobby stands: who was never told that has
+    # Slow once it is logged in and knows the lobby's head: a client that never knew it has
     # missed nothing.
     slow = Plan(down=Lane(bytes_per_second=1, throttle_after=4000), receive_buffer=2048)
     seen: list[list[int]] = [[] for _ in range(readers)]
@@ -236,7 +236,7 @@ async def test_slow_readers_cost_bounded_memory_hurt_nobody_and_miss_nothing(
         await round_trips(bob, eve, 50)
         cut = [line for line in server.log() if line.get("reason") == "slow_consumer"]
         assert len(cut) >= readers
-        # All that was said, for all of them, would be a hundred million bytes.
+        # All messages, for all of them, would be a hundred million bytes.
         assert _resident(server.pid) - before < 40_000_000
         proxy.heal()
         head = 20 + total + 50
@@ -265,7 +265,7 @@ def _logins(server: ServerProcess) -> list[object]:
 
 
 def _resident(pid: int) -> int:
-    """Return the memory that a process has, in bytes."""
+    """Return the resident memory of a process, in bytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -273,7 +273,7 @@ def _resident(pid: int) -> int:
 # -- 15: resets in the middle of a frame -----------------------------------------------------------
 
 
-async def test_connections_reset_in_the_middle_of_a_frame_leave_nothing_behind(
+async def test_connections_reset_in_mid_frame_leave_nothing_behind(
     tmp_path: Path,
 ) -> None:
     async with open_server(tmp_path) as server, peer(server, "bob") as bob:
@@ -309,8 +309,8 @@ def _reset(stream: trio.abc.Stream) -> None:
 
 
 @pytest.mark.parametrize("is_cut", [True, False])
-async def test_a_message_whose_ack_is_lost_is_there_once(tmp_path: Path, is_cut: bool) -> None:
-    # Two are never reached, so the connection lives, and only the ack is missing.
+async def test_message_with_a_lost_ack_is_stored_once(tmp_path: Path, is_cut: bool) -> None:
+    # Two are never reached, so the connection survives, and only the ack is missing.
     plan = Plan(swallow_acks=1 if is_cut else 2)
     options = OPTIONS if is_cut else ClientOptions(request_timeout=0.5, backoff_base=0.05)
     async with (
@@ -334,7 +334,7 @@ async def test_a_message_whose_ack_is_lost_is_there_once(tmp_path: Path, is_cut:
 # -- 19: one byte after the other ------------------------------------------------------------------
 
 
-async def test_a_client_on_a_line_of_a_few_bytes_a_second_is_cut_at_the_frames_deadline(
+async def test_client_at_a_few_bytes_a_second_is_cut_off_at_the_frame_deadline(
     tmp_path: Path,
 ) -> None:
     crawl = Plan(up=Lane(bytes_per_second=20))

@@ -1,4 +1,4 @@
-"""A disk that takes its time to sync: who writes waits for it, and nobody else does."""
+"""A disk with slow syncs: only writers wait for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gochat.protocol.messages import History, HistoryPage, Ping, Pong, Send, Sen
 
 pytestmark = pytest.mark.trio
 
-#: Seconds that a sync takes: enough for the others to do something on a machine that is busy.
+#: Seconds that a sync takes: enough for the others to do something on a busy machine.
 SYNC_TIME = 1.0
 
 
@@ -47,6 +47,7 @@ async def test_slow_sync_holds_up_neither_pings_nor_reading(tmp_path: Path) -> N
                     assert page.head in (number, number + 1)
                     done += 1
             done_meanwhile.append(done)
-        # Who commits may have to learn that the disk is slow; after that nobody else feels it.
+        # The committing thread may first have to learn that the disk is slow; then nobody else
+        # notices.
         assert all(done > 1 for done in done_meanwhile[1:])
         disk.slow_down(0)

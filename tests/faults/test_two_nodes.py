@@ -1,4 +1,4 @@
-"""Two nodes on one Redis: who is at the one notices the other's death only by who is missing."""
+"""Two nodes on one Redis: clients of one notice the other's death only by the missing people."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def gone(peer: Peer) -> list[str]:
     return sorted(name for m in peer.received if isinstance(m, Presence) for name in m.offline)
 
 
-async def test_death_of_a_node_does_not_touch_those_at_the_other(tmp_path: Path) -> None:
-    """Their connections live, what they say arrives; the dead node's people are gone, once."""
+async def test_death_of_a_node_does_not_affect_clients_of_the_other(tmp_path: Path) -> None:
+    """Their connections survive, their messages arrive; the dead node's people leave, once."""
     async with open_site("redis", tmp_path, {}) as site:
         one, two = site.nodes
         async with (

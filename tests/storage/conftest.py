@@ -22,13 +22,13 @@ from gochat.chat.store import Store
 from gochat.storage import open_store
 from gochat.storage.redis.search import indexer
 
-#: A library is loaded before Redis, to make its disk slow: as Linux does it.
+#: A library is preloaded into Redis, to make its disk slow, which needs Linux.
 collect_ignore = [] if sys.platform == "linux" else ["test_redis_durability.py"]
 
 
 @pytest.fixture
 async def path(tmp_path: Path) -> Path:
-    """A store in a file in which Mei said hello, and that no server has."""
+    """A store in a file in which Mei sent hello, used by no server."""
     path = tmp_path / "chat" / "chat.db"
     async with opened(path) as chat:
         await chat.register("Mei")
@@ -43,7 +43,7 @@ def clock() -> Clock:
 
 
 def _redis_as_user(request: pytest.FixtureRequest) -> str:
-    # As somebody who may do only what the documentation says that gochat needs.
+    # As a user with only the permissions that the documentation lists.
     server: RedisServer = request.getfixturevalue(request.param)
     prefix = f"t{uuid4().hex}"
     is_engine = isinstance(server, EngineServer)
@@ -52,7 +52,7 @@ def _redis_as_user(request: pytest.FixtureRequest) -> str:
 
 
 def _redis(request: pytest.FixtureRequest) -> str:
-    # One of these, by the name of its fixture; keys of its own, for it is shared.
+    # One of these, by the name of its fixture; with its own keys, because it is shared.
     deployment: RedisServer | Watched | ClusterOf3 = request.getfixturevalue(request.param)
     return f"{deployment.url}?timeout={REDIS_TIMEOUT}&prefix=t{uuid4().hex}"
 
@@ -79,20 +79,20 @@ _URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
 )
 def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of the test's store."""
-    # So that what a test says is in the index before it ends.
+    # So that a test's messages are in the index before it ends.
     monkeypatch.setattr(indexer, "EVERY", 0.02)
     return _URLS[request.param](request)
 
 
 @pytest.fixture
 def open_it(url: str, clock: Clock) -> OpenStore:
-    """Opens the test's store."""
+    """Open the test's store."""
     return lambda: open_store(url, clock=clock)
 
 
 @pytest.fixture
 def let_index(url: str, request: pytest.FixtureRequest) -> Callable[[], Awaitable[None]]:
-    """Waits until all is in the index, where that follows the log."""
+    """Wait until everything is in the index, if it follows the log."""
     if request.node.callspec.params["url"] != "redis_engine":
         return trio.lowlevel.checkpoint
     server: RedisServer = request.getfixturevalue("redis_engine")

@@ -1,4 +1,4 @@
-"""Copying a store into another: everything is there, once, whatever happens in between."""
+"""Copying a store into another one: everything arrives once, whatever happens in between."""
 
 # ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
 
@@ -37,7 +37,7 @@ from gochat.storage.transfer.copy import COMPARING, Report, copy
 pytestmark = [pytest.mark.trio, pytest.mark.redis]
 
 PEOPLE = ("Mei", "Bob", "Eve", "Straße", "李雷")
-#: A time at which cids are still remembered.
+#: A time at which cids are still stored.
 TODAY = wall_clock() - 60_000
 SESSION = Token(digest=b"s" * 32, account=person("Mei"), expires=wall_clock() + 3_600_000)
 #: For a new password, from an address.
@@ -51,7 +51,7 @@ BOBS = Token(
 
 
 async def fill(url: str, more: int = 0) -> None:
-    """Have people use a store: something of everything, and `more` messages in the lobby."""
+    """Make people use a store: something of everything, and `more` messages in the lobby."""
     clock = Clock()
     clock.now = TODAY
     async with open_store(url, clock=clock) as store:
@@ -78,7 +78,7 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.do("Bob", "#lobby", "react", "👍", ref=first)
         await chat.do("Bob", "#lobby", "unreact", "🎉", ref=first)
         clock.now += 1000
-        await chat.register("李雷")  # who has read what was before
+        await chat.register("李雷")  # for whom older entries are read
         await chat.do("Mei", "#Garden", "create", "public")
         await chat.do("Mei", "#Garden", "topic", "Roses & 玫瑰")
         await chat.do("Bob", "#Garden", "join")
@@ -89,7 +89,7 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.do("Eve", "#Cellar", "invite", subject="Mei")
         await chat.do("Eve", "#Cellar", "invite", subject="Bob")
         await chat.do("Bob", "#Cellar", "join")
-        # Two histories that were hidden: one is shown again, and is public; one is not.
+        # Two hidden histories: one is shown again, and public; the other is not.
         for room in ("#Attic", "#Vault"):
             await chat.do("Eve", room, "create", "private")
             await chat.do("Eve", room, "history", "hidden")
@@ -114,7 +114,7 @@ async def fill(url: str, more: int = 0) -> None:
 
 
 async def everything(url: str) -> dict[str, Any]:
-    """What people see of a store, with no epochs."""
+    """Return what people see of a store, without epochs."""
     found: dict[str, Any] = {}
     async with open_store(url, clock=Clock()) as store:
         chat = Chat(store)
@@ -161,7 +161,7 @@ async def copied(source: str, target: str, **options: Any) -> Report:
 
 
 class Places:
-    """URLs for stores of a test."""
+    """URLs for the stores of a test."""
 
     def __init__(self, request: pytest.FixtureRequest, folder: Path) -> None:
         self._request = request
@@ -176,7 +176,7 @@ class Places:
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Places:
-    """Names places for stores, by their kind."""
+    """Name URLs for stores, by their kind."""
     return Places(request, tmp_path)
 
 
@@ -189,7 +189,7 @@ async def epoch_of(url: str) -> str:
         return (await Chat(store).page("Mei", "#lobby")).epoch
 
 
-# -- everything is there -------------------------------------------------------------------------
+# -- completeness --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,7 @@ async def epoch_of(url: str) -> str:
     ],
     ids="-".join,
 )
-async def test_each_copy_of_a_copy_is_what_people_had(
-    kinds: tuple[str, ...], place: Places
-) -> None:
+async def test_copy_of_a_copy_is_what_people_had(kinds: tuple[str, ...], place: Places) -> None:
     first = place(kinds[0])
     await fill(first)
     url, expected, reports = first, await everything(first), []
@@ -223,7 +221,7 @@ async def test_each_copy_of_a_copy_is_what_people_had(
     assert reports[0].kinds["edit"] == 3
 
 
-async def test_people_go_on_in_a_copy(place: Places) -> None:
+async def test_people_can_continue_in_a_copy(place: Places) -> None:
     source, middle, target = place("sqlite"), place("redis_server"), place("sqlite")
     await fill(source)
     await copied(source, middle)
@@ -247,7 +245,7 @@ async def go_on(url: str) -> None:
         await chat.do("Mei", "#lobby", "delete", ref=1)
         await chat.do("Eve", "#Cellar", "kick", subject="Bob")
         await chat.do("Mei", "#Cellar", "join")
-        for room, floor in (("#Attic", 5), ("#Vault", 6)):  # 5: where it became public
+        for room, floor in (("#Attic", 5), ("#Vault", 6)):  # 5: when it became public
             await chat.do("Eve", room, "invite", subject="Straße")
             joined = await chat.do("Straße", room, "join")
             page = await chat.page("Straße", room)
@@ -263,7 +261,7 @@ async def go_on(url: str) -> None:
 async def test_times_of_a_wrong_clock_are_copied_and_search_keeps_the_order(
     place: Places, kind: str
 ) -> None:
-    """An entry that is ahead of the clock is not found before all that was said since."""
+    """An entry that is ahead of the clock is not found before later ones."""
     source, target = place("sqlite"), place(kind)
     clock = Clock()
     async with open_store(source, clock=clock) as store:
@@ -287,7 +285,7 @@ async def test_times_of_a_wrong_clock_are_copied_and_search_keeps_the_order(
     if kind == "sqlite":
         assert found == [f"word {n}" for n in (5, 4, 3, 2, 1)]
         assert check(path_of(target)) == []
-    else:  # which reads the log once, and can't know what comes
+    else:  # reads the log once, and can't know later entries
         assert found[0] == "word 5"
 
 
@@ -300,20 +298,20 @@ async def test_source_is_not_changed(place: Places, redis_server: RedisServer) -
     assert path_of(file).read_bytes() == before
     assert sorted(path_of(file).parent.iterdir()) == files
     async with open_store(there):
-        pass  # so that it has its epoch
+        pass  # so that it gets its epoch
     held = contents(redis_server, there)
     await copied(there, place("redis_server"))
     assert contents(redis_server, there) == held
 
 
 def contents(server: RedisServer, url: str) -> dict[bytes, object]:
-    """All keys of a store, with their values."""
+    """Return all keys of a store, with their values."""
     with closing(redis.Redis(port=server.port)) as client:
         keys: list[bytes] = client.keys(url.partition("=")[2] + ":*")  # type: ignore[assignment]  # not awaitable: this client is synchronous
         return {name: client.dump(name) for name in keys}
 
 
-async def test_log_whose_oldest_entries_were_dropped_begins_where_it_did(place: Places) -> None:
+async def test_copy_of_a_trimmed_log_begins_at_the_same_entry(place: Places) -> None:
     source = place("redis_server") + "&keep=50"
     await fill(source, more=200)
     expected = await everything(source)
@@ -333,7 +331,7 @@ async def test_log_whose_oldest_entries_were_dropped_begins_where_it_did(place: 
         assert [entry.seq for entry in page.entries] == [one[1] for one in lobby[:2]]
 
 
-async def test_search_goes_on_page_by_page_where_the_oldest_entries_were_dropped(
+async def test_search_pages_through_a_trimmed_log(
     place: Places,
 ) -> None:
     source, target = place("redis_server") + "&keep=50", place("sqlite")
@@ -362,13 +360,13 @@ def schema(url: str) -> set[tuple[str, str]]:
         return set(db.execute("SELECT name, sql FROM sqlite_schema"))
 
 
-async def test_cid_that_was_used_twice_stays_with_the_newest(place: Places) -> None:
+async def test_cid_used_twice_stays_with_the_newest_entry(place: Places) -> None:
     source, target = place("redis_server"), place("sqlite")
     async with open_store(source) as store:
         chat = Chat(store)
         await chat.register("Mei", "Bob")
         await chat.say("Mei", "#lobby", "first", cid="1")
-        forget_cids(source)  # as time does
+        forget_cids(source)  # as after some time
         await chat.say("Mei", "@Bob", "second", cid="1")
         await chat.say("Mei", "@Bob", "third", cid="2")
     report = await copied(source, target)
@@ -391,7 +389,7 @@ def forget_cids(url: str) -> None:
 
 # -- rights --------------------------------------------------------------------------------------
 
-#: What the user who copies gets by the documentation, but for what every connection takes.
+#: The documented permissions of the user who copies, except those that every connection needs.
 RIGHTS = sorted(
     set(re.findall(r"\+([a-z]+)(?= )", " ".join([*rules("x"), "+scan +unlink "]))) - {"info"}
 )
@@ -400,7 +398,7 @@ RIGHTS = sorted(
 async def test_missing_right_is_found_before_anything_is_copied(
     place: Places, redis_server: RedisServer
 ) -> None:
-    """Whichever of them it is, at the source and at the target."""
+    """For each of the permissions, at the source and at the target."""
     file, full = place("sqlite"), place("redis_server")
     await fill(file)
     await copied(file, full)
@@ -441,11 +439,11 @@ async def refused_copy(source: str, target: str) -> tuple[bool, str]:
 
 
 class Interruption(Exception):
-    """Stands for whatever ends a copy."""
+    """Stands for anything that ends a copy."""
 
 
 def interrupted_after(steps: int) -> Callable[[str, int, int], None]:
-    """Progress that ends the copy when it has been told so often."""
+    """Return progress that ends the copy after this many calls."""
 
     def progress(*_: object) -> None:
         nonlocal steps
@@ -457,7 +455,7 @@ def interrupted_after(steps: int) -> Callable[[str, int, int], None]:
 
 
 @pytest.mark.parametrize("kinds", [("sqlite", "redis_server"), ("redis_cluster", "sqlite")])
-async def test_copy_interrupted_again_and_again_is_the_same_in_the_end(
+async def test_copy_interrupted_many_times_is_complete_in_the_end(
     kinds: tuple[str, str], place: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "BATCH", 20)
@@ -481,7 +479,7 @@ async def test_copy_interrupted_again_and_again_is_the_same_in_the_end(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
-async def test_command_that_is_killed_goes_on(kind: str, place: Places) -> None:
+async def test_killed_command_resumes(kind: str, place: Places) -> None:
     source, target = place("sqlite"), place(kind)
     await fill(source, more=5_000)
     await trio.to_thread.run_sync(kill_command, source, target)
@@ -491,8 +489,8 @@ async def test_command_that_is_killed_goes_on(kind: str, place: Places) -> None:
 
 
 def kill_command(source: str, target: str) -> None:
-    """Kill the command when it has copied something. It can't finish before, for nobody reads what
-    it says."""
+    """Kill the command when it has copied something. It can't finish before, because nobody reads
+    its output."""
     read_end, write_end = os.pipe()
     try:
         os.set_blocking(write_end, False)
@@ -511,7 +509,7 @@ def kill_command(source: str, target: str) -> None:
 
 
 def has_entries(target: str) -> bool:
-    """True if there is something in a copy in the making."""
+    """Return whether an unfinished copy has entries."""
     if not target.startswith("sqlite"):
         address, _, prefix = target.partition("?prefix=")
         with closing(redis.Redis.from_url(address)) as client:
@@ -525,7 +523,7 @@ def has_entries(target: str) -> bool:
         return False  # not made yet
 
 
-async def test_server_refuses_a_redis_that_is_a_copy_in_the_making(place: Places) -> None:
+async def test_server_refuses_a_redis_with_an_unfinished_copy(place: Places) -> None:
     source, target = place("sqlite"), place("redis_server")
     await fill(source)
     with pytest.raises(Interruption):
@@ -538,9 +536,7 @@ async def test_server_refuses_a_redis_that_is_a_copy_in_the_making(place: Places
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
-async def test_source_that_changed_since_the_interruption_is_copied_anew_only_when_asked(
-    kind: str, place: Places
-) -> None:
+async def test_changed_source_is_copied_anew_only_on_request(kind: str, place: Places) -> None:
     source, target = place("sqlite"), place(kind)
     await fill(source)
     with pytest.raises(Interruption):
@@ -553,7 +549,7 @@ async def test_source_that_changed_since_the_interruption_is_copied_anew_only_wh
     assert await everything(target) == await everything(source)
 
 
-async def test_copy_beside_a_copy_into_the_same_place_does_not_double_anything(
+async def test_concurrent_copies_into_one_target_duplicate_nothing(
     place: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "BATCH", 20)
@@ -570,12 +566,12 @@ async def test_copy_beside_a_copy_into_the_same_place_does_not_double_anything(
     assert await everything(target) == await everything(source)
 
 
-# -- what is refused -----------------------------------------------------------------------------
+# -- refusals ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
 @pytest.mark.parametrize("restart", [False, True])
-async def test_target_with_data_is_refused_and_left(
+async def test_target_with_data_is_refused_and_unchanged(
     kind: str, restart: bool, place: Places
 ) -> None:
     source, target = place("sqlite"), place(kind)
@@ -588,7 +584,7 @@ async def test_target_with_data_is_refused_and_left(
         assert await store.display_names([person("Zoe"), person("Mei")]) == {person("Zoe"): "Zoe"}
 
 
-async def test_redis_that_a_server_has_only_looked_at_is_taken(place: Places) -> None:
+async def test_redis_that_a_server_has_only_opened_is_accepted(place: Places) -> None:
     source, target = place("sqlite"), place("redis_server")
     await fill(source)
     async with open_store(target):
@@ -598,7 +594,7 @@ async def test_redis_that_a_server_has_only_looked_at_is_taken(place: Places) ->
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis_server"])
-async def test_source_that_a_server_uses_is_refused(kind: str, place: Places) -> None:
+async def test_source_in_use_by_a_server_is_refused(kind: str, place: Places) -> None:
     source = place(kind)
     await fill(source)
     async with open_store(source) as store, trio.open_nursery() as nursery:
@@ -610,7 +606,7 @@ async def test_source_that_a_server_uses_is_refused(kind: str, place: Places) ->
     await copied(source, place("sqlite"))
 
 
-async def test_source_that_is_written_to_meanwhile_is_not_taken_for_copied(place: Places) -> None:
+async def test_copy_of_a_source_written_meanwhile_is_not_finished(place: Places) -> None:
     source, target = place("redis_server"), place("sqlite")
     await fill(source)
 
@@ -635,7 +631,7 @@ async def test_source_that_is_written_to_meanwhile_is_not_taken_for_copied(place
         ("mysql://localhost/secret", ConfigError, "unsupported store URL scheme"),
     ],
 )
-async def test_source_that_is_none_is_refused(
+async def test_source_that_is_not_a_store_is_refused(
     source: str, error: type[Exception], text: str, place: Places
 ) -> None:
     with pytest.raises(error, match=text) as caught:
@@ -643,7 +639,7 @@ async def test_source_that_is_none_is_refused(
     assert "secret" not in str(caught.value)
 
 
-async def test_redis_without_data_is_no_source(place: Places, tmp_path: Path) -> None:
+async def test_redis_without_data_is_not_a_source(place: Places, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no data of gochat"):
         await copied(place("redis_server"), place("sqlite"))
     assert list(tmp_path.iterdir()) == []
@@ -682,7 +678,7 @@ async def test_damaged_source_is_refused(place: Places, redis_server: RedisServe
 @pytest.mark.parametrize(
     "row", [b"no row", msgspec.msgpack.encode(["Bob", "king", 0, 0, 0, "all"])]
 )
-async def test_row_that_can_not_be_is_refused(
+async def test_impossible_row_is_refused(
     row: bytes, place: Places, redis_server: RedisServer
 ) -> None:
     source, target = place("redis_server"), place("sqlite")
@@ -696,7 +692,7 @@ async def test_row_that_can_not_be_is_refused(
     assert not path_of(target).exists()
 
 
-async def test_copy_whose_redis_goes_away_is_not_finished_and_goes_on(
+async def test_copy_whose_redis_fails_is_not_finished_and_resumes(
     place: Places, start_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "BATCH", 20)
@@ -716,7 +712,7 @@ async def test_copy_whose_redis_goes_away_is_not_finished_and_goes_on(
     assert await everything(server.url) == await everything(source)
 
 
-async def test_entry_that_is_missing_in_the_source_is_found(place: Places) -> None:
+async def test_entry_missing_in_the_source_is_detected(place: Places) -> None:
     source = place("sqlite")
     await fill(source)
     with closing(sqlite3.connect(path_of(source))) as db, db:
@@ -748,7 +744,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("what", PLANTED)
-async def test_planted_difference_is_found_and_the_copy_is_not_published(
+async def test_planted_difference_is_detected_and_the_copy_not_published(
     what: str, place: Places
 ) -> None:
     source, target = place("sqlite"), place("sqlite")
@@ -767,9 +763,7 @@ async def test_planted_difference_is_found_and_the_copy_is_not_published(
     assert not path_of(target).exists()
 
 
-async def test_entry_that_was_changed_in_redis_is_found(
-    place: Places, redis_server: RedisServer
-) -> None:
+async def test_entry_changed_in_redis_is_detected(place: Places, redis_server: RedisServer) -> None:
     source, target = place("sqlite"), place("redis_server")
     await fill(source)
 

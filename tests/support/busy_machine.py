@@ -1,4 +1,4 @@
-"""Run a command beside loops that take all the time they get; what `make test-loaded` does.
+"""Run a command next to loops that use all the CPU time they get; used by `make test-loaded`.
 
 Usage: python busy_machine.py LOOPS COMMAND...
 """
@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 
-#: Ends by itself if nobody is left to end it.
+#: Ends by itself if its parent is gone.
 _LOOP = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**6))"
 
 
 def main() -> int:
-    """Return the command's exit code, once the loops have been ended by their ids."""
+    """Run the command, end the loops by their process ids, and return the command's exit code."""
     count, *command = sys.argv[1:]
     for name in ("SIGTERM", "SIGHUP"):
         signal.signal(signal.Signals[name], lambda number, _: sys.exit(128 + number))

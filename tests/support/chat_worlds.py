@@ -1,7 +1,7 @@
-"""Two worlds around ada's client: the scripted one of the demo, and a real server with bots.
+"""Two worlds around ada's client: the demo's scripted one, and a real server with bots.
 
-What happens in them is the same, said by the same methods, so that one test can hold both clients
-to one contract. Conversations are named as ada sees them.
+Both have the same methods, so that one test can hold both clients to one contract. Conversations
+are named as ada sees them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ADDRESS = "192.0.2.7"
 
 
 class Events:
-    """What a client's program receives, in order."""
+    """The events that a client's program receives, in order."""
 
     def __init__(self, client: ChatClient) -> None:
         self._events = client.events()
@@ -51,7 +51,7 @@ class Events:
         return event
 
     async def next_of(self, kind: type[E], where: Callable[[E], bool] = lambda _: True) -> E:
-        """Return the next event of a kind; those before it are passed over."""
+        """Return the next event of a type; skip those before it."""
         while True:
             event = await self.next()
             if isinstance(event, kind) and where(event):
@@ -59,56 +59,56 @@ class Events:
 
 
 class World(Protocol):
-    """What happens around ada."""
+    """The world around ada."""
 
     #: Her client.
     ada: ChatClient
     events: Events
 
     def account(self, *names: str) -> None:
-        """Have people with an account, and the password of all tests."""
+        """Create people with an account, and the password of all tests."""
 
     def arrive(self, *names: str) -> None:
-        """Have people come online."""
+        """Make people come online."""
 
     def depart(self, name: str) -> None:
-        """Have somebody go offline."""
+        """Make a person go offline."""
 
     def room(
         self, room: str, *, operator: str, members: Iterable[str] = (), topic: str = "",
         private: bool = False,
     ) -> None:  # fmt: skip
-        """Have somebody create a room, which others join."""
+        """Make a person create a room, which others join."""
 
     def say(
         self, conv: str, sender: str, text: str, *, kind: EntryKind = "text", ref: int | None = None
     ) -> int:
-        """Have somebody say or do something in a conversation; return its seq."""
+        """Make a person send a message or another entry to a conversation; return its seq."""
 
     def type(self, conv: str, sender: str) -> None:
-        """Have somebody type."""
+        """Make a person type."""
 
     async def has_typed(self, to: str, receiver: str) -> bool:
-        """Return whether ada was seen to type, once that was waited for."""
+        """Wait for ada to be shown typing; return whether she was."""
 
     def read(self, conv: str, seq: int) -> None:
-        """Have ada read a conversation on another device."""
+        """Make ada read a conversation on another device."""
 
     def log_in_elsewhere(self) -> None:
-        """Have ada log in from ADDRESS."""
+        """Make ada log in from ADDRESS."""
 
     def cut(self) -> None:
-        """Cut ada's connection; she is let in again when her client tries."""
+        """Cut ada's connection; her client's next attempt is accepted."""
 
     def end(self) -> None:
-        """Have the server end ada's session."""
+        """Make the server end ada's session."""
 
 
 class ScriptedWorld:
     """The world of a scripted client."""
 
     def __init__(self) -> None:
-        # No two entries at the same time: a search finds the newest first.
+        # No two entries have the same time: a search finds the newest first.
         milliseconds = count(1_800_000_000_000)
         self.client = ScriptedClient(now=lambda: next(milliseconds) / 1000)
         self.ada: ChatClient = self.client
@@ -234,7 +234,7 @@ class LiveWorld:
                     return event.to == to
             return False
 
-        # In another thread: what ada's client sends needs this one's loop.
+        # In another thread: ada's client needs this thread's loop to send.
         return await anyio.to_thread.run_sync(self._server.run, wait)
 
     def read(self, conv: str, seq: int) -> None:
@@ -262,7 +262,7 @@ def scripted_world() -> Iterator[World]:
 
 @asynccontextmanager
 async def live_world() -> AsyncIterator[World]:
-    """The real client on a server of its own; ada has an account. It comes back when told to."""
+    """The real client on a server of its own; ada has an account. It reconnects on request only."""
     with live_server() as server:
         server.register("ada")
         options = ClientOptions(backoff_base=10 * PATIENCE, random=lambda: 1.0, gap_grace=0.0)
@@ -271,5 +271,5 @@ async def live_world() -> AsyncIterator[World]:
 
 
 def own(event: Message) -> bool:
-    """Return whether ada said it."""
+    """Return whether ada sent it."""
     return event.from_ == "ada"

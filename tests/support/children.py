@@ -1,4 +1,4 @@
-"""The processes that tests start: with signals as at home, and none of them left behind."""
+"""Child processes of tests: with default signal handling, and none left behind."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _started: list[subprocess.Popen[str] | subprocess.Popen[bytes] | trio.Process] =
 
 
 def child(process: Process) -> Process:
-    """Note a process, to be killed at the end of the run should it live until then.
+    """Register a process, to be killed at the end of the run if it still lives.
 
-    Whoever starts one ends it. But a test that the time limit interrupts comes to no end.
+    Whoever starts one ends it, but a test that its timeout interrupts does not.
     """
     _started.append(process)
     return process
@@ -28,10 +28,9 @@ def child(process: Process) -> Process:
 
 @contextmanager
 def looked_after() -> Iterator[None]:
-    """Have children react to signals, whatever started the run, and leave none behind."""
+    """Give children default signal handling, whatever started the run, and leave none behind."""
     # In the background of a script SIGINT is ignored, under nohup SIGHUP, and children inherit
-    # that. They don't inherit handlers: for them the default holds again. The run itself lives on
-    # when it is hung up on.
+    # that. They don't inherit handlers, so they get the default. The run itself survives a hangup.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""Damage to a store, as disks and people do it."""
+"""Damage to a store, as caused by disks and people."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from storing import Chat, draft
 
 from gochat.storage import open_store
 
-#: What is on a page that :func:`overwrite` finds.
+#: A text on the pages that :func:`overwrite` finds.
 MIDDLE = b"page 050 page 050"
 
 
 async def fill(path: Path) -> None:
-    """Make a SQLite store with many pages; close it, so that all is in the file."""
+    """Create a SQLite store with many pages; close it, so that everything is in the file."""
     async with open_store(f"sqlite:///{path}") as store:
         chat = Chat(store)
         await chat.register("Ann")
@@ -21,7 +21,7 @@ async def fill(path: Path) -> None:
 
 
 def overwrite(path: Path, text: bytes = MIDDLE) -> None:
-    """Overwrite those pages of a SQLite file that have a text."""
+    """Overwrite the pages of a SQLite file that contain a text."""
     data = path.read_bytes()
     size = int.from_bytes(data[16:18], "big")
     with path.open("r+b") as file:

@@ -11,7 +11,7 @@ from gochat.tui.app import GochatApp
 from gochat.tui.demo.scripted_client import ScriptedClient, opener
 from gochat.tui.profile.state import StateDirectory
 
-#: Each would do something if it reached a terminal, a markup parser, or a reader's eye.
+#: Each would have an effect on a terminal, a markup parser, or a reader.
 ATTACKS = (
     "\x1b]52;c;ZXZpbA==\x07",
     "\x1b]0;owned\x07",
@@ -27,7 +27,7 @@ ATTACKS = (
 
 
 def main() -> None:
-    """Run the app until it is told to quit."""
+    """Run the app until it quits."""
     client = ScriptedClient()
     for number, attack in enumerate(ATTACKS):
         client.arrive(f"p{number}{attack}"[:32])

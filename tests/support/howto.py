@@ -1,9 +1,9 @@
-"""The how-to guides, run as they are printed, in a place of their own.
+"""The how-to guides, run as printed, in a sandbox.
 
-Nothing of the machine is touched: the directories that the guides name are under a root that
-belongs to the test, ports are free ones of the loopback, and `gochat` on PATH is this one. That is
-all that is replaced. Every block of commands or configuration of a page has to be run, written to
-its file, or left out with a reason: :meth:`Guide.finish` fails if one was not.
+The machine is not touched: the directories that the guides name are below a root that belongs to
+the test, ports are free ones of the loopback, and `gochat` on PATH is this one. Nothing else is
+replaced. Every block of commands or configuration of a page must be run, written to its file, or
+left out with a reason: :meth:`Guide.finish` fails if one was not.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _PLACES: Final = re.compile(
     r"(?<![\w/.])/(?=(?:opt/gochat|etc/(?:gochat|letsencrypt)|var/(?:lib|backups)/gochat|backup)\b)"
     r"|(?<=sqlite:///)/(?=var/|backup)"
 )
-#: Languages whose blocks have to be taken; pictures of output are `text` and `console`.
+#: Languages whose blocks must be taken; samples of output are `text` and `console`.
 _TAKEN: Final = {"sh", "toml", "ini"}
-#: Seconds for a command on a machine that does much else.
+#: Seconds for a command on a busy machine.
 PATIENCE: Final = 120.0
 
 
@@ -69,11 +69,11 @@ class Guide:
 
     @property
     def remaining(self) -> list[str]:
-        """The blocks that nothing was done with yet, as they are true here."""
+        """The blocks that were not used yet, with the paths and ports of the test."""
         return [self.here(block.text) for block in self._blocks]
 
     def here(self, text: str) -> str:
-        """Return a text of the page as it is true here."""
+        """Return a text of the page with the paths and ports of the test."""
         text = _PLACES.sub(f"{self.root}/", text)
         text = text.replace("'*'", "127.0.0.1").replace('"*"', '"127.0.0.1"')
         group = grp.getgrgid(os.getegid()).gr_name
@@ -84,7 +84,7 @@ class Guide:
         return text
 
     def take(self, beginning: str) -> str:
-        """Return the first block that begins so, as it is true here; it counts as done."""
+        """Return the first block that begins with the text, for this test, and count it as used."""
         for block in self._blocks:
             if block.text.startswith(beginning):
                 self._blocks.remove(block)
@@ -92,22 +92,22 @@ class Guide:
         raise AssertionError(f"no block begins with {beginning!r}: {self._blocks}")
 
     def leave_out(self, beginning: str, *, because: str) -> None:
-        """Don't do what a block says."""
+        """Skip a block, with a reason."""
         assert because
         self.take(beginning)
 
     def finish(self) -> None:
-        """Fail if there is a block that nothing was done with."""
+        """Fail if a block was not used."""
         assert self._blocks == []
 
-    # -- doing it -------------------------------------------------------------------------------
+    # -- running --------------------------------------------------------------------------------
 
     def run(self, beginning: str, *, code: int = 0) -> str:
         """Run a block in a shell that stops at the first error; return what it printed."""
         return self.sh(self.take(beginning), code=code)
 
     def sh(self, commands: str, *, code: int = 0) -> str:
-        """Run commands that are true here."""
+        """Run commands that already have the paths and ports of the test."""
         done = subprocess.run(
             ["sh", "-eu", "-c", commands],
             cwd=self.root,
@@ -133,17 +133,17 @@ class Guide:
 
     @contextmanager
     def serve(self, beginning: str, port: int) -> Iterator[Server]:
-        """Run a block that is a server until the end of the ``with``, on a port of the test's."""
+        """Run a block that is a server until the end of the ``with``, on a port of the test."""
         with self.serving(self.take(beginning), port) as server:
             yield server
 
     @contextmanager
     def serving(self, command: str, port: int) -> Iterator[Server]:
-        """Run a server's command that is true here."""
+        """Run a server's command that already has the paths and ports of the test."""
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command.strip()}"],
             cwd=self.root,
-            # The page's command is the page's; this is its environment's.
+            # The command stays as on the page; this goes into its environment.
             env={**self.environment, "GOCHAT_PORT": str(port), "GOCHAT_LOG_FORMAT": "json"},
             stderr=subprocess.PIPE,
             text=True,
@@ -164,8 +164,8 @@ class Guide:
         path.chmod(0o755)
 
     def stand_in_for_systemctl(self, process: subprocess.Popen[str] | None) -> None:
-        """Make ``systemctl`` send the signal of the unit's ``ExecReload`` to a service that runs:
-        no test machine has a systemd to ask."""
+        """Make ``systemctl`` send the signal of the unit's ``ExecReload`` to a running service: no
+        test machine has systemd."""
         script = "exit 0" if process is None else f"kill -HUP {process.pid}"
         self._install(self.root / "bin" / "systemctl", script)
 
@@ -189,7 +189,7 @@ class Server:
 
 
 async def say(port: int, name: str, text: str, context: ssl.SSLContext | None = None) -> None:
-    """Log in, say something in the lobby, and leave."""
+    """Log in, send a message to the lobby, and leave."""
     async with await _connect(port, context) as stream:
         peer = Peer(stream)
         await peer.log_in(name)
@@ -197,7 +197,7 @@ async def say(port: int, name: str, text: str, context: ssl.SSLContext | None = 
 
 
 async def lobby(port: int, name: str) -> list[str]:
-    """Log in, and return what was said in the lobby."""
+    """Log in, and return the messages in the lobby."""
     async with await _connect(port, None) as stream:
         peer = Peer(stream)
         await peer.log_in(name)

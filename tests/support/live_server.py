@@ -1,4 +1,4 @@
-"""A real server in memory, in a thread of its own, and bots that talk on it."""
+"""A real server in memory, in its own thread, and bots that chat on it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 
 class LiveServer:
-    """A server with two doors: one for the person whose client is looked at, which can be shut, and
-    one for bots. Its methods are for the thread of the test, and block it."""
+    """A server with two listeners: one for the person whose client is tested, which can be closed,
+    and one for bots. Its methods are for the test's thread, and block it."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -34,13 +34,13 @@ class LiveServer:
         self._failure: BaseException | None = None
 
     def bot(self, name: str) -> Client:
-        """Return the client of somebody, who has an account and is online from then on."""
+        """Return the client of a person who has an account and is online from then on."""
         if name not in self._bots:
             self.run(self._nursery.start, self._live, name)
         return self._bots[name][0]
 
     def register(self, name: str, password: str = PASSWORD) -> None:
-        """Make an account, unless there is one."""
+        """Create an account, unless it exists."""
         self.run(self._register, name, password)
 
     def leave(self, name: str) -> None:
@@ -50,7 +50,7 @@ class LiveServer:
         trio.from_thread.run_sync(leave.set, trio_token=self._token)
 
     def log_in_from(self, address: str, name: str) -> None:
-        """Make somebody log in at an address of the network, with the password of all tests."""
+        """Make a person log in at an address of the network, with the password of all tests."""
         self.run(self._log_in_from, address, name)
 
     def cut(self) -> None:

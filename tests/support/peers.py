@@ -1,4 +1,4 @@
-"""A server in this process, and peers that speak bare frames to it."""
+"""A server in this process, and peers that use bare frames."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gochat.server.app import serve
 T = TypeVar("T", bound=Payload)
 
 PASSWORD = "correct horse"
-#: Limits that don't get in the way of a test about something else, and passwords that cost little.
+#: Limits that don't hinder tests of something else, and cheap password hashes.
 LIMITS = Limits(
     argon2_memory=8,
     argon2_time=1,
@@ -53,12 +53,12 @@ LIMITS = Limits(
 
 
 def config(*, store: str = "sqlite:///:memory:", **limits: Any) -> Config:
-    """A configuration for tests: in memory, on a free port of loopback."""
+    """Return a configuration for tests: in memory, on a free port of loopback."""
     return Config(port=0, store=store, limits=structs.replace(LIMITS, **limits))
 
 
 class Peer:
-    """A client that speaks bare frames, and keeps what it was sent but not asked for."""
+    """A client that uses bare frames, and keeps the events it received."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
@@ -74,7 +74,7 @@ class Peer:
         await self.stream.send_all(b"".join(encode(request) for request in requests))
 
     async def receive(self) -> ServerMessage:
-        """Return the next message. Raises EndOfChannel when the server has closed."""
+        """Return the next message. Raises EndOfChannel if the server has closed."""
         with trio.fail_after(PATIENCE):
             while (body := self._decoder.next_frame()) is None:
                 data = await self.stream.receive_some()
@@ -86,7 +86,7 @@ class Peer:
         return message
 
     async def expect(self, kind: type[T], where: Callable[[T], bool] = lambda _: True) -> T:
-        """Receive until a message of this kind (for which `where` holds) comes; return it."""
+        """Receive until a message of this type (for which `where` holds) comes; return it."""
         while True:
             message = await self.receive()
             if isinstance(message, kind) and where(message):
@@ -95,7 +95,7 @@ class Peer:
                 raise AssertionError(f"waiting for {kind.__name__}, got {message}")
 
     async def ask(self, request: Any, kind: type[T]) -> T:
-        """Send a request and return its reply, which must be of this kind."""
+        """Send a request and return its reply, which must be of this type."""
         request_id = str(next(self._ids))
         await self.send(structs.replace(request, request_id=request_id))
         while True:
@@ -105,7 +105,7 @@ class Peer:
                 return message
 
     async def expect_last(self, request_id: str) -> None:
-        """Receive until the pong with this id: what was sent before it has been answered."""
+        """Receive until the pong with this id: everything sent before it has been answered."""
         while True:
             message = await self.receive()
             if isinstance(message, Pong) and message.request_id == request_id:
@@ -116,18 +116,18 @@ class Peer:
         await self.ask(Register(name=name, password=PASSWORD), Payload)
 
     async def log_in(self, name: str, *caps: str) -> LoggedIn:
-        """Register if need be, and log in."""
+        """Register if necessary, and log in."""
         await self.register(name)
         reply = await self.ask(Login(name=name, password=PASSWORD, caps=caps), LoggedIn)
         self.name, self.token = reply.name, reply.token
         return reply
 
     async def text(self, where: Callable[[Message], bool] = lambda _: True) -> Message:
-        """Receive until something is said; return it."""
+        """Receive until a message comes; return its text."""
         return await self.expect(Message, where)
 
     async def sees(self, *, online: str = "", offline: str = "") -> None:
-        """Receive until told that somebody is online, or offline."""
+        """Receive until a person comes online, or goes offline."""
         await self.expect(
             Presence,
             lambda p: (
@@ -136,7 +136,7 @@ class Peer:
         )
 
     async def at_end(self) -> list[ServerMessage]:
-        """Receive until the server closes; return what came."""
+        """Receive until the server closes; return what arrived."""
         messages: list[ServerMessage] = []
         try:
             while True:
@@ -145,7 +145,7 @@ class Peer:
             return messages
 
     async def end(self) -> None:
-        """End the connection in order. Closed with something unread, it would be reset."""
+        """End the connection in order. Closing it with unread data would reset it."""
         stream: Any = self.stream
         await getattr(stream, "transport_stream", stream).send_eof()
         await self.at_end()
@@ -153,7 +153,7 @@ class Peer:
 
 
 class RunningServer:
-    """Where a server listens, and how to reach it."""
+    """A server's address, and how to connect to it."""
 
     def __init__(self, host: str, port: int, stop: trio.Event) -> None:
         self.host = host
@@ -162,16 +162,15 @@ class RunningServer:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Peer]:
-        """Open a connection that has not logged in."""
+        """Open a connection that is not logged in."""
         async with await trio.open_tcp_stream(self.host, self.port) as stream:
             yield Peer(stream)
 
     @asynccontextmanager
     async def connect_slowly(self) -> AsyncIterator[Peer]:
-        """Open a connection over which little is under way: most of what isn't read waits at the
-        server."""
+        """Open a connection with small buffers: most unread data waits at the server."""
         sock = trio.socket.socket()
-        # It has to be so before it connects, or the window is as large as ever.
+        # It must be set before connecting, or the window is as large as ever.
         sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
         await sock.connect((self.host, self.port))
         async with trio.SocketStream(sock) as stream:

@@ -1,4 +1,4 @@
-"""What tests of the app do with its pilot."""
+"""Helpers for tests that drive the app with a pilot."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from gochat.tui.screens.chat import ChatScreen
 OpenApp = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 
 
-#: Seconds in which a timer is part of what is going on: a frame of the app takes 33 ms, one of
-#: Textual's 17 ms. What comes later (a cursor, a toast) is waited for by those who care.
+#: Seconds within which a timer counts as pending work: a frame of the app takes 33 ms, one of
+#: Textual 17 ms. Tests that need later ones (a cursor, a toast) wait for them.
 _SOON: Final = 0.04
 
 
 async def wait_until_idle(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
     """Wait until nothing is left to run now, or soon.
 
-    In the place of Textual's ``wait_for_idle``, which takes at least 20 ms each time, twice for
-    each key, and looks at how busy the process is: that depends on the machine, this does not.
+    Replaces Textual's ``wait_for_idle``, which takes at least 20 ms each time, twice for each key,
+    and looks at how busy the process is: that depends on the machine, this does not.
     """
     loop: Any = asyncio.get_running_loop()
-    del max_sleep  # how long that takes depends on the machine
+    del max_sleep  # the time it takes depends on the machine
     end = loop.time() + PATIENCE
     if min_sleep:
         await asyncio.sleep(min_sleep)
@@ -48,7 +48,7 @@ async def wait_until_idle(min_sleep: float = 0.0, max_sleep: float = 1.0) -> Non
 
 
 async def until(pilot: Pilot[None], is_true: Callable[[], bool], what: str = "it") -> None:
-    """Wait until `is_true`; fail if it never is."""
+    """Wait until `is_true`; fail if that never happens."""
     deadline = time.monotonic() + PATIENCE
     while not is_true():
         if time.monotonic() > deadline:
@@ -59,9 +59,9 @@ async def until(pilot: Pilot[None], is_true: Callable[[], bool], what: str = "it
 
 
 async def until_waiting(pilot: Pilot[None], messages: int) -> None:
-    """Wait until so many messages wait to be sent, and none was refused.
+    """Wait until this many messages are waiting to be sent, and none was refused.
 
-    The status line says it, too, but shortens it when there is little room.
+    The status line shows it, too, but shortens it if there is little room.
     """
     screen = pilot.app.screen
     assert isinstance(screen, ChatScreen)
@@ -69,7 +69,7 @@ async def until_waiting(pilot: Pilot[None], messages: int) -> None:
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    """Wait until what has happened is on the screen: no change is left to be drawn."""
+    """Wait until everything is drawn on the screen."""
     app = pilot.app
     assert isinstance(app, GochatApp)
     for _ in range(3):
@@ -86,7 +86,7 @@ async def typed(pilot: Pilot[None], text: str) -> None:
 
 
 async def type_text(pilot: Pilot[None], text: str) -> None:
-    """Have `text` in the field that has the focus, as a paste: keys one by one take long."""
+    """Put `text` into the focused field as a paste: single keys take long."""
     pilot.app.post_message(events.Paste(text))
     await pilot.pause()
 
@@ -94,5 +94,5 @@ async def type_text(pilot: Pilot[None], text: str) -> None:
 def screen_text(pilot: Pilot[None]) -> str:
     """Return what the screen shows, line by line."""
     app = pilot.app
-    strips = app.screen._compositor.render_strips()  # the only way to the text
+    strips = app.screen._compositor.render_strips()  # the only way to get the text
     return "\n".join(strip.text.rstrip() for strip in strips)

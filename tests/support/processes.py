@@ -13,7 +13,7 @@ from pathlib import Path
 from children import child
 from patience import PATIENCE
 
-#: Passwords that cost little.
+#: Cheap password hashes.
 CHEAP = ["--set", "limits.argon2_memory=8", "--set", "limits.argon2_time=1"]
 GOCHAT = [sys.executable, "-m", "gochat"]
 
@@ -27,7 +27,7 @@ class Running:
         self.log: list[str] = []
 
     def finish(self) -> int:
-        """Wait for the end; return the exit code, with the rest of the log in `log`."""
+        """Wait for the end; return the exit code. `log` has the remaining output."""
         assert self.process.stderr is not None
         self.log += self.process.stderr.read().splitlines()
         return self.process.wait(PATIENCE)
@@ -53,4 +53,4 @@ def serve(store: Path, *flags: str) -> Iterator[Running]:
             yield running
         finally:
             process.kill()
-            print(process.stderr.read())  # shown where the test failed
+            print(process.stderr.read())  # shown with the failed test

@@ -1,6 +1,6 @@
-"""Several Redis processes that belong together: a master with replica and sentinels; a cluster.
+"""Deployments of several Redis processes: a master with replica and sentinels; a cluster.
 
-All of them from the one binary, on loopback, each with a directory of its own, ended by their ids.
+All from one binary, on loopback, each with its own directory, ended by their process ids.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from redis_process import RedisServer, free_port
 
 from gochat.storage.redis.keys import DEFAULT_PARTITIONS, Keys
 
-#: Milliseconds after which sentinels take a master for down, or cluster nodes one another, where a
-#: test waits for that. After fewer, on a busy machine, they would miss some that are only slow.
+#: Milliseconds after which sentinels consider a master down, or cluster nodes one another, if a
+#: test waits for that. With fewer, on a busy machine, slow ones would seem down.
 MISSED_AFTER: Final = 3000
-#: And where none does: longer than the tests take.
+#: And if none does: longer than the tests take.
 NEVER: Final = 3_600_000
 SERVICE: Final = "chat"
 _SLOTS: Final = 16384
@@ -85,26 +85,26 @@ class Watched:
             server.kill()
 
     def is_in_step(self) -> bool:
-        """True if the replica has all that the master has."""
+        """Return whether the replica has all data of the master."""
         return bool(
             _info(self.master, "replication")["master_repl_offset"]
             == _info(self.replica, "replication")["slave_repl_offset"]
         )
 
     def cut_off_replica(self) -> None:
-        """Have the replica get nothing more: it looks for its master where nobody listens."""
+        """Stop the replication: point the replica at a master where nothing listens."""
         with _client(self.replica) as client:
             client.replicaof("127.0.0.1", free_port())
 
     def wait_until_replicated(self) -> None:
-        """Wait until the replica has what the master has now."""
+        """Wait until the replica has the master's present data."""
         offset = _info(self.master, "replication")["master_repl_offset"]
         wait_for(lambda: bool(_info(self.replica, "replication")["slave_repl_offset"] >= offset))
 
     def wait_until_promoted(self) -> None:
-        """Wait until the replica of a dead master is one, and all sentinels say so.
+        """Wait until the replica of a dead master is promoted, and all sentinels agree.
 
-        They are `master` and `replica` the other way round from then on.
+        `master` and `replica` are swapped from then on.
         """
         wait_for(lambda: bool(_info(self.replica, "replication")["role"] == "master"))
         self.master, self.replica = self.replica, self.master
@@ -112,7 +112,7 @@ class Watched:
             wait_for(lambda: self._names_master(sentinel))  # noqa: B023 -- called at once
 
     def start_the_old_master(self) -> None:
-        """Start what was the master, as a replica, and wait until it has everything."""
+        """Start the former master, as a replica, and wait until it has all data."""
         self.replica.options = _replica_of(self.master)
         self.replica.start()
         wait_for(lambda: bool(_info(self.replica, "replication")["master_link_status"] == "up"))
@@ -183,7 +183,7 @@ class ClusterOf3:
             server.kill()
 
     def server_of(self, key: str) -> RedisServer:
-        """The server that has a key of gochat's, given without prefix and partition."""
+        """Return the server that has a key of gochat, given without prefix and partition."""
         slot = key_slot(self.tag_of(key))
         with _client(self.servers[0]) as client:
             ranges = client.execute_command("CLUSTER", "SLOTS")
@@ -191,12 +191,12 @@ class ClusterOf3:
         return next(server for server in self.servers if server.port == port)
 
     def tag_of(self, key: str) -> bytes:
-        """The hash tag of such a key: its partition."""
+        """Return the hash tag of such a key: its partition."""
         name = key.partition(":")[2]
         return str(Keys("gochat", DEFAULT_PARTITIONS).partition(name)).encode()
 
     def add_replica(self, master: RedisServer) -> RedisServer:
-        """Start a replica of one of the servers, and wait until it has what that has."""
+        """Start a replica of one of the servers, and wait until it has all its data."""
         replica = self._make(len(self.servers))
         replica.start()
         with _client(master) as old, _client(replica) as new:
@@ -215,7 +215,7 @@ class ClusterOf3:
         return any(one[1] == replica.port for _, _, _, *replicas in ranges for one in replicas)
 
     def move_slot(self, slot: int, source: RedisServer, target: RedisServer) -> None:
-        """Move a slot with its keys, as an administrator's tool does, while it is in use."""
+        """Move a slot with its keys, as an administration tool does, while it is in use."""
         with _client(source) as old, _client(target) as new:
             names = {
                 client: client.execute_command("CLUSTER", "MYID").decode() for client in (old, new)
@@ -236,7 +236,7 @@ class ClusterOf3:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something has come true; servers that are coming up can't be asked yet."""
+    """Wait until a condition holds; errors of servers that are starting count as false."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -263,7 +263,7 @@ def _info(server: RedisServer, section: str) -> Any:
 
 
 def _cluster_port() -> int:
-    # The cluster's own traffic goes to a port that is higher by 10000.
+    # The cluster bus uses a port that is higher by 10000.
     while True:
         port = free_port()
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""What of the messages in Redis is in the index for searching."""
+"""The state of the search index in Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis_process import RedisServer
 
 
 def lag(servers: Sequence[RedisServer], prefix: str) -> int:
-    """Entries that are not in the index, or not as they are now."""
+    """Return the entries that are not in the index, or not in their present form."""
     missing = 0
     for client, key in _keys(servers, f"{prefix}:{{*}}:c:*"):
         seq, base, indexed = (int(n or 0) for n in client.hmget(key, "seq", "base", "indexed"))
@@ -22,7 +22,7 @@ def lag(servers: Sequence[RedisServer], prefix: str) -> int:
 
 
 def hashes(servers: Sequence[RedisServer], prefix: str) -> dict[str, set[str]]:
-    """The pieces of each block, by ``CONVERSATION:NUMBER``."""
+    """Return the terms of each block, by ``CONVERSATION:NUMBER``."""
     return {
         key.decode().partition("}:i:")[2]: set(client.hget(key, "pieces").decode().split())
         for client, key in _keys(servers, f"{prefix}:{{*}}:i:*")
@@ -30,7 +30,7 @@ def hashes(servers: Sequence[RedisServer], prefix: str) -> dict[str, set[str]]:
 
 
 def is_ready(servers: Sequence[RedisServer], prefix: str) -> bool:
-    """True if the engine has gone through all that was there before its index."""
+    """Return whether the engine has indexed everything from before its index."""
     for server in servers:
         client: Any = redis.Redis(port=server.port, protocol=2)
         try:
@@ -48,11 +48,7 @@ def _is_indexing(client: Any, name: bytes) -> bool:
 
 
 async def until_indexed(servers: Sequence[RedisServer], prefix: str) -> None:
-    """Wait until everything is in the index, and the index is used.
-
-    A look goes through all keys of the server, also those of other tests. So it is taken in a
-    thread, for the indexer waits four times as long as its requests take, and with pauses.
-    """
+    """Wait until everything is in the index, and the index is used."""
 
     def is_done() -> bool:
         return not lag(servers, prefix) and is_ready(servers, prefix)

@@ -1,4 +1,4 @@
-"""Nodes of one deployment: stores that share their data in a Redis, and a look behind them."""
+"""Nodes of one deployment: stores that share their data in a Redis, and access to that data."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from gochat.storage.redis.nodes.bus import BEATS, RedisNodeBus
 
 T = TypeVar("T")
 
-#: The beats of one node within which another that fell silent is missed: those of one lease. As
-#: many again for a machine that is so busy that all nodes are late, and doubt what they see.
+#: The beats of a node within which it misses a silent one: those of one lease. Twice that, for a
+#: machine so busy that all nodes are late and doubt what they see.
 MISSED_WITHIN: Final = 2 * BEATS
 
-#: Seconds that nodes of tests wait for a Redis, as many as can be: one on a busy machine answers
-#: late. A test in which Redis does not answer at all sets fewer.
+#: Seconds that nodes of tests wait for a Redis, the maximum: on a busy machine it answers late.
+#: Tests in which Redis does not answer at all set fewer.
 REDIS_TIMEOUT: Final = 60
 
 
 class Nodes:
-    """Opens nodes on data of their own in a Redis, which may be shared with other tests."""
+    """Opens nodes with their own data in a Redis that other tests may share."""
 
     def __init__(self, server: RedisServer) -> None:
         self.server = server
@@ -39,7 +39,7 @@ class Nodes:
         self.clock = Clock()
 
     def url(self, options: str = "", port: int | None = None) -> str:
-        """The URL of a node; `port` is that of a proxy."""
+        """Return the URL of a node; `port` is that of a proxy."""
         at = port or self.server.port
         return f"redis://127.0.0.1:{at}?prefix={self.prefix}&timeout={REDIS_TIMEOUT}&{options}"
 
@@ -49,7 +49,7 @@ class Nodes:
 
     @contextmanager
     def client(self, **arguments: Any) -> Iterator[Any]:
-        """A plain client of the same Redis, whose methods have no useful types."""
+        """Return a plain client of the same Redis, whose methods have no useful types."""
         client = redis.Redis(port=self.server.port, **arguments)
         try:
             yield client
@@ -57,7 +57,7 @@ class Nodes:
             client.close()
 
     def keys(self, pattern: str) -> list[str]:
-        """The keys of this deployment, without the prefix, that match a pattern."""
+        """Return the keys of this deployment, without the prefix, that match a pattern."""
         with self.client() as client:
             found = client.scan_iter(f"{self.prefix}:{pattern}", count=1000)
             return [key.decode() for key in found]
@@ -67,14 +67,14 @@ OpenedStore = AbstractAsyncContextManager[Store]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something has come true."""
+    """Wait until a condition holds."""
     with trio.fail_after(PATIENCE):
         while not condition():  # noqa: ASYNC110 -- of what has no event to wait for
             await trio.sleep(0.01)
 
 
 def counted_beats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Count how often nodes here prolong their leases, and see who else has one."""
+    """Count how often nodes here renew their leases, and record who else has one."""
     beats = 0
     beat = RedisNodeBus._beat
 
@@ -107,7 +107,7 @@ class Histories:
 
 
 async def when_possible(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask a store something until it is there to answer, as a client does."""
+    """Repeat a request to a store until it is available, as a client does."""
     with trio.fail_after(PATIENCE):
         while True:
             try:
@@ -117,7 +117,7 @@ async def when_possible(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 async def say_when_possible(chat: Chat, text: str, cid: str) -> Appended:
-    """Say something as a client does: again, with the same cid, until it is acknowledged."""
+    """Send a message as a client does: again, with the same cid, until it is acknowledged."""
     message = draft("Mei", "#lobby", text, cid=cid)
     (result,) = await when_possible(lambda: chat.append(message))
     assert isinstance(result, Appended), result

@@ -1,7 +1,7 @@
-"""A Redis server of the test run's own: its own port and directory, ended by its own process id.
+"""A Redis server for the test run: its own port and directory, ended by its own process id.
 
-``redis-server`` from PATH, or the one that a PyPI package brings. Where neither starts, the tests
-that need it fail and say why: what is skipped is not tested.
+``redis-server`` from PATH, or the one from a PyPI package. If neither starts, the tests that need
+it fail and give the reason: a skipped test tests nothing.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class RedisNotFound(Exception):
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listens on now."""
+    """Return a TCP port of the loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
 
 
-#: A name, and what finds the command; None or ImportError if it is not installed.
+#: A name, and a function that finds the command; None or ImportError if it is not installed.
 Candidate: TypeAlias = tuple[str, Callable[[], list[str] | None]]
 
 
@@ -81,7 +81,7 @@ class RedisServer:
         self.directory = directory
         self.port = free_port() if port is None else port
         self.options = options
-        #: Variables for the process besides those of this one.
+        #: Environment variables for the process, in addition to those of this one.
         self.environment: Mapping[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -120,7 +120,7 @@ class RedisServer:
         raise RedisNotFound(f"no {self.kind} for the tests; tried: " + "; ".join(tried))
 
     def arguments(self) -> list[str]:
-        """The command line, behind the binary."""
+        """The command line after the binary."""
         return [
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)),
             *("--save", "", "--appendonly", "no", "--daemonize", "no", *self.options),
@@ -164,11 +164,11 @@ class RedisServer:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop it from running, with all its connections open, until :meth:`thaw`."""
+        """Suspend it, with all its connections open, until :meth:`thaw`."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it run on."""
+        """Let it continue."""
         os.kill(self.pid, signal.SIGCONT)
 
     def _end(self, how: signal.Signals) -> None:
@@ -176,7 +176,7 @@ class RedisServer:
         if process is None or process.poll() is not None:
             return
         process.send_signal(how)
-        process.send_signal(signal.SIGCONT)  # one that is frozen hears nothing else
+        process.send_signal(signal.SIGCONT)  # a frozen one receives no other signal
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -185,7 +185,7 @@ class RedisServer:
 
 
 class EngineServer(RedisServer):
-    """A Redis with the query engine, put together from two packages."""
+    """A Redis with the query engine, assembled from two packages."""
 
     kind = "Redis server with the query engine (`make tests WITHOUT=engine` leaves it out)"
     candidates = (

@@ -1,4 +1,4 @@
-"""The user of docs/how-to/redis.md, who may do no more than gochat needs."""
+"""The user of docs/how-to/redis.md, with only the permissions that gochat needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
 
 
 def rules(prefix: str, *, is_engine: bool = False) -> list[str]:
-    """The rules that the page gives the user, for data with this prefix."""
+    """Return the rules that the page gives the user, for data with this prefix."""
     found = re.findall(r"^ACL SETUSER gochat (.*?)\n```", PAGE.read_text("utf-8"), re.M | re.S)
     first: str = found[0]
     of_the_engine: str = found[1]
@@ -29,7 +29,7 @@ def add_user(
     userinfo: str | None = None,
     is_engine: bool = False,
 ) -> str:
-    """Add such a user to a Redis; return their part of a URL, which can be added to others."""
+    """Add such a user to a Redis; return their part of a URL. Works on several servers."""
     userinfo = userinfo or f"u{uuid4().hex}:{uuid4().hex}"
     user, _, secret = userinfo.partition(":")
     client: Any = redis.Redis(port=port, password=password)  # whose methods have no useful types

@@ -1,4 +1,4 @@
-"""A server that does what a test tells it to, frame by frame, on loopback; in Trio and asyncio."""
+"""A server that does what a test scripts, frame by frame, on loopback; on Trio and asyncio."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from gochat.protocol.messages import (
 LIMITS = Limits(
     frame_bytes=65536, text_chars=4000, burst=1_000_000, per_second=1e6, history_page=200
 )
-#: A client that does not make a test wait: it comes back at once, and fetches gaps at once.
+#: A client that does not make tests wait: it reconnects at once, and fetches gaps at once.
 QUICK = ClientOptions(backoff_base=0.0, gap_grace=0.0, request_timeout=PATIENCE)
 
 T = TypeVar("T")
@@ -59,14 +59,14 @@ def said(
     from_: str = "bob",
     **rest: Any,
 ) -> Message:
-    """An entry of the log, as somebody else said it."""
+    """Return a log entry of another person."""
     return Message(
         to=to, epoch=epoch, seq=seq, ts=seq, from_=from_, text=text or f"{epoch} {seq}", **rest
     )
 
 
 def lobby(head: int, epoch: str = "e1") -> Conversation:
-    """The lobby in the list of conversations."""
+    """Return the lobby's entry in the list of conversations."""
     return Conversation(conv="#lobby", epoch=epoch, head=head)
 
 
@@ -78,7 +78,7 @@ class Peer:
         self._decoder = FrameDecoder()
 
     async def receive(self, *ignored: type[Request]) -> Request:
-        """Return the client's next request that is none of `ignored`."""
+        """Return the client's next request that is not in `ignored`."""
         while True:
             while (body := self._decoder.next_frame()) is None:
                 self._decoder.receive_data(await self.stream.receive())
@@ -87,7 +87,7 @@ class Peer:
                 return request
 
     async def expect(self, kind: type[R], *ignored: type[Request]) -> R:
-        """Return the client's next request, which is of this kind."""
+        """Return the client's next request, which must be of this type."""
         with anyio.fail_after(PATIENCE):
             request = await self.receive(*ignored)
         assert isinstance(request, kind), f"expected {kind.__name__}, not {request}"
@@ -98,11 +98,11 @@ class Peer:
         await self.send(structs.replace(reply, request_id=getattr(request, "request_id", None)))
 
     async def send(self, *payloads: Payload) -> None:
-        """Send frames in one go."""
+        """Send frames in one write."""
         await self.stream.send(b"".join(map(encode, payloads)))
 
     async def cut(self) -> None:
-        """End the connection without a word."""
+        """End the connection without a `bye`."""
         await anyio.aclose_forcefully(self.stream)
 
     async def welcome(
@@ -114,7 +114,7 @@ class Peer:
         limits: Limits = LIMITS,
         token: str = "token",
     ) -> Login | Resume:
-        """Log the client in, send `events`, and answer what it asks to get the picture."""
+        """Log the client in, send `events`, and answer its requests for the snapshot."""
         request = await self.accept_login(name, *events, limits=limits, token=token)
         await self.reply(
             await self.expect(Conversations), ConversationList(conversations=tuple(conversations))
@@ -151,7 +151,7 @@ class Peer:
         return request
 
     async def settle(self) -> None:
-        """Return when the client has handled all that was sent to it so far."""
+        """Return when the client has handled everything sent to it so far."""
         await self.send(Ping(request_id="settle"))
         while True:
             with anyio.fail_after(PATIENCE):
@@ -162,7 +162,7 @@ class Peer:
 
 
 class ScriptedServer:
-    """Accepts connections one by one, when the test asks for one."""
+    """Accepts connections one by one, when the test calls it."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ async def scripted_server(
 
 
 class Outcome(Generic[T]):
-    """What became of a call that went on beside the test."""
+    """The outcome of a call that ran next to the test."""
 
     def __init__(self) -> None:
         self.done = anyio.Event()
@@ -217,7 +217,7 @@ class Outcome(Generic[T]):
         self._error: BaseException | None = None
 
     def result(self) -> T:
-        """Return what it returned, or raise what it raised."""
+        """Return its result, or raise its exception."""
         if self._error is not None:
             raise self._error
         return self._result[0]
@@ -232,7 +232,7 @@ class Outcome(Generic[T]):
 
 @asynccontextmanager
 async def meanwhile(function: Callable[..., Awaitable[T]], *args: Any) -> AsyncIterator[Outcome[T]]:
-    """Call `function` beside the block, and wait for it at the end of the block."""
+    """Run `function` concurrently with the block, and wait for it at the end."""
     outcome: Outcome[T] = Outcome()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(outcome.run, function, *args)
@@ -257,7 +257,7 @@ async def opened(
 async def logged_in(
     options: ClientOptions = QUICK, *, outbox: Path | None = None, limits: Limits = LIMITS
 ) -> AsyncIterator[tuple[ScriptedServer, Client, Peer]]:
-    """A scripted server, and a client that is logged in as mei and has the picture: an empty
+    """A scripted server, and a client that is logged in as mei and has the snapshot: an empty
     lobby."""
     async with opened(options, outbox=outbox) as (server, client):
         async with meanwhile(client.log_in, "mei", "correct horse"):
@@ -268,7 +268,7 @@ async def logged_in(
 
 
 class Watcher:
-    """Takes a client's events, one by one or until a certain one."""
+    """Takes a client's events, one by one or up to a certain one."""
 
     def __init__(self, client: Client) -> None:
         self._events = client.events()
@@ -279,7 +279,7 @@ class Watcher:
             return await anext(self._events)
 
     async def next_of(self, kind: type[T]) -> T:
-        """Return the next event of this kind; those before it are dropped."""
+        """Return the next event of this type; those before it are dropped."""
         while True:
             event = await self.next()
             if isinstance(event, kind):
@@ -287,7 +287,7 @@ class Watcher:
 
 
 class FakeClock:
-    """A clock that stands still until the test moves it, in Trio and asyncio."""
+    """A clock that stands still until the test moves it, on Trio and asyncio."""
 
     def __init__(self) -> None:
         self._now = 1000.0
@@ -299,7 +299,7 @@ class FakeClock:
         return self._now
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until the test has moved the clock so far."""
+        """Wait until the test has moved the clock this far."""
         if seconds < 0:
             raise ValueError("nobody can sleep for less than nothing")  # as Trio does
         if seconds == 0:
@@ -315,14 +315,14 @@ class FakeClock:
             self._sleepers.remove(sleeper)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock, and wake whose time has come."""
+        """Move the clock, and wake the tasks whose time has come."""
         self._now += seconds
         for due, _, event in self._sleepers:
             if due <= self._now:
                 event.set()
 
     async def pass_sleep(self, seconds: float) -> None:
-        """Wait until somebody sleeps for just so long, and let that time pass."""
+        """Wait until a task sleeps for exactly this long, and let that time pass."""
         with anyio.fail_after(PATIENCE):
             while True:
                 for due, length, event in self._sleepers:

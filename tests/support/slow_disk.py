@@ -1,8 +1,8 @@
-"""A disk that takes its time to sync, for processes that are started with it.
+"""A disk with slow syncs, for processes that are started with it.
 
-Made by a library in C that is loaded before theirs, for neither Redis nor the standard library's
-sqlite3 has a hook for it. It is compiled when it is needed; where there is no compiler, the tests
-that need it fail and say why.
+Implemented by a C library that is loaded before theirs, because neither Redis nor the standard
+library's sqlite3 has a hook for it. It is compiled on demand; without a compiler, the tests that
+need it fail and give the reason.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _SOURCE: Final = Path(__file__).with_name("slow_sync.c")
 
 
 class CompilerNotFound(Exception):
-    """There is no C compiler, or it can't make the library; the text says what it said."""
+    """There is no C compiler, or it can't build the library; the text has its output."""
 
 
 class SlowDisk:
-    """A disk with files in `directory` that say how slow it is. At first it is as fast as it is.
+    """A disk whose delay is set by files in `directory`. At first there is no delay.
 
     `environment` is for the processes whose syncs it slows down.
 
     Raises:
-        CompilerNotFound: the library can't be made.
+        CompilerNotFound: the library can't be built.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -47,7 +47,7 @@ class SlowDisk:
         }
 
     def slow_down(self, seconds: float) -> None:
-        """Let each sync that begins from now on take so much longer."""
+        """Make each sync that begins from now on take this much longer."""
         new = self._delay.with_suffix(".new")
         new.write_text(f"{round(seconds * 1000)}\n")
-        new.replace(self._delay)  # so that nobody reads half of it
+        new.replace(self._delay)  # so that nobody reads a partial file

@@ -1,7 +1,7 @@
 """Install a built wheel or sdist into a new environment, and chat with what was installed.
 
-``python smoke.py dist/gochat-….whl``. Needs nothing of the source tree: what the package forgot to
-bring along is missing here, as it would be for the people who install it.
+``python smoke.py dist/gochat-….whl``. Uses nothing of the source tree: files that the package lacks
+are missing here, as they would be for the people who install it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATIENCE = 30.0
 
 
 class Peer:
-    """The smallest client: frames by the letter of the protocol, no code of gochat's."""
+    """The smallest client: frames exactly as the protocol has them, without code of gochat."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
@@ -61,7 +61,7 @@ def main(package: Path) -> None:
         for arguments in (
             ("install", "-r", str(CONSTRAINTS)),
             ("install", "--no-deps", "--no-build-isolation", str(package.resolve())),
-            ("check",),  # that nothing which the package asks for is missing
+            ("check",),  # that no dependency is missing
         ):
             subprocess.run([*pip, *arguments], check=True, cwd=place)
         gochat = bin_ / f"gochat{suffix}"
@@ -81,7 +81,7 @@ def main(package: Path) -> None:
         finally:
             server.send_signal(signal.SIGTERM)
             code = server.wait(PATIENCE)
-        # Windows knows no signal to ask a process to end: there it was killed.
+        # Windows has no signal to ask a process to end: there it was killed.
         assert code == 0 or os.name == "nt", f"gochat serve ended with {code}"
         print(f"{package.name}: installed, {version.stdout.strip()}, two people chatted")
 
@@ -100,7 +100,7 @@ def wait_until_listening(port: int) -> None:
 
 
 def chat(port: int) -> None:
-    """Register two people; each says something that the other hears."""
+    """Register two people; each sends a message that the other receives."""
     wait_until_listening(port)
     mei, jan = Peer(port), Peer(port)
     for peer, name in ((mei, "mei"), (jan, "jan")):

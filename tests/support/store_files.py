@@ -1,4 +1,4 @@
-"""A store in a file, as an administrator meets it: started, killed, looked at from outside."""
+"""A store in a file, as an administrator sees it: started, killed, inspected from outside."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from gochat.storage import open_store
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Chat]:
-    """The store at `path`, as a chat."""
+    """Open the store at `path`, as a chat."""
     async with open_store(f"sqlite:///{path}") as store:
         yield Chat(store)
 
 
 async def epoch(path: Path) -> str:
-    """Start a server on a store and stop it; return the epoch that it had."""
+    """Start a server on a store and stop it; return the store's epoch."""
     async with opened(path) as chat:
         return (await chat.page("Mei", "#lobby")).epoch
 
 
 async def texts(path: Path) -> list[str]:
-    """Start a server on a store and stop it; return what was said in the lobby."""
+    """Start a server on a store and stop it; return the messages in the lobby."""
     async with opened(path) as chat:
         return [entry.text for entry in await chat.entries("Mei", "#lobby")]
 
@@ -52,7 +52,7 @@ trio.run(main)
 
 
 def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a Python process of its own."""
+    """Start a separate Python process."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,
@@ -63,7 +63,7 @@ def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 @contextmanager
 def serving(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has the store of Mei open, and has written to it; killed at the end."""
+    """Another process that has Mei's store open, and has written to it; killed at the end."""
     with run_python(_SERVE, path) as process:
         try:
             assert process.stdout is not None
@@ -74,7 +74,7 @@ def serving(path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def crash(path: Path) -> None:
-    """Start a server on a store, and kill it: there is a write-ahead log then."""
+    """Start a server on a store, and kill it, which leaves a write-ahead log."""
     with serving(path):
         pass
 
@@ -84,7 +84,7 @@ class Crash(BaseException):
 
 
 def kinds(error: BaseException) -> set[type[BaseException]]:
-    """Return what was raised, also where a nursery has wrapped it."""
+    """Return the types of what was raised, even if a nursery has wrapped it."""
     if isinstance(error, BaseExceptionGroup):
         return {kind for one in error.exceptions for kind in kinds(one)}
     return {type(error)}

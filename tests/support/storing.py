@@ -1,4 +1,4 @@
-"""What tests of stores say, in the words of the chat: who says what, where."""
+"""Helpers for tests of stores, in the words of the chat: who sends what, where."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gochat.chat.store import (
 from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, EntryKind, Message
 
-#: When tests begin.
+#: The time at which tests begin.
 NOON = 1_700_000_000_000
 
 
@@ -40,13 +40,13 @@ class Clock:
 
 
 class OpenStore(Protocol):
-    """Opens the store of a test; opened again after it was closed, it is the same one."""
+    """Opens the test's store; reopening it after closing gives the same store."""
 
     def __call__(self) -> AbstractAsyncContextManager[Store]: ...
 
 
 class Chat:
-    """A store, and the people in it, who are called by the names that are shown."""
+    """A store, and its people, identified by their display names."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -59,13 +59,13 @@ class Chat:
         return await self.store.append(drafts)
 
     async def say(self, who: str, to: str, text: str, **fields: Any) -> Message:
-        """Append one message; it must be taken, and be new."""
+        """Append one message, which must be accepted and new."""
         return await self.do(who, to, "text", text, **fields)
 
     async def do(
         self, who: str, to: str, kind: EntryKind, text: str = "", **fields: Any
     ) -> Message:
-        """Append one entry; it must be taken, and be new."""
+        """Append one entry, which must be accepted and new."""
         (result,) = await self.append(draft(who, to, text, kind=kind, **fields))
         assert isinstance(result, Appended), result
         assert not result.dup
@@ -74,7 +74,7 @@ class Chat:
     async def refused(
         self, who: str, to: str, kind: EntryKind, text: str = "", **fields: Any
     ) -> str:
-        """Try to append one entry, which must be refused; return the code."""
+        """Append one entry, which must be refused; return the code."""
         (result,) = await self.append(draft(who, to, text, kind=kind, **fields))
         assert isinstance(result, ChatError), result
         return str(result.code)
@@ -99,17 +99,17 @@ class Chat:
         )
 
     async def entries(self, who: str, to: str) -> Sequence[Message]:
-        """The newest page, as `who` sees it."""
+        """Return the newest page, as `who` sees it."""
         return (await self.page(who, to)).entries
 
     async def seen(self, who: str, to: str) -> Conversation:
-        """A conversation as `who` sees it; it must be one of theirs."""
+        """Return a conversation as `who` sees it; it must be one of theirs."""
         state = await self.store.conversation(names.fold(who), key(to, who))
         assert state is not None
         return state
 
     async def addresses(self, who: str) -> list[str]:
-        """The addresses of all conversations of `who`, in the store's order."""
+        """Return the addresses of all conversations of `who`, in the store's order."""
         found, more = await self.store.conversations(names.fold(who), after="", limit=200)
         assert not more
         return [conversation.conv for conversation in found]
@@ -118,19 +118,19 @@ class Chat:
         return await self.store.mark_read(names.fold(who), key(to, who), seq)
 
     async def room(self, who: str, to: str) -> RoomState:
-        """A room as `who` sees it; it must exist."""
+        """Return a room as `who` sees it; it must exist."""
         room = await self.store.room(key(to, who), names.fold(who))
         assert room is not None
         return room
 
     async def members(self, to: str) -> list[str]:
-        """The names of all members of a room, those of operators with a star."""
+        """Return the names of all members of a room, those of operators with a star."""
         found, total, more = await self.store.members(key(to, "nobody"), after="", limit=200)
         assert (total, more) == (len(found), False)
         return [member.name + "*" * member.operator for member in found]
 
     async def find(self, who: str, query: str, **where: str) -> list[str]:
-        """The texts that `who` finds."""
+        """Return the texts that `who` finds."""
         conversation = key(where["to"], who) if "to" in where else None
         hits, cursor = await self.store.search(
             names.fold(who), query, conversation=conversation, limit=50
@@ -140,7 +140,7 @@ class Chat:
 
 
 class Following:
-    """What a follower of the log has been given."""
+    """What a follower of the log received."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -153,12 +153,12 @@ class Following:
         return [one for batch in self.batches for one in batch.entries]
 
     def seqs(self, conversation: str) -> list[int]:
-        """The seqs of one conversation, in the order of their delivery."""
+        """Return the seqs of one conversation, in the order of delivery."""
         return [one.entry.seq for one in self.logged if one.conversation == conversation]
 
 
 async def follow(nursery: trio.Nursery, store: Store, deliver: Callable[[Batch], None]) -> Cursor:
-    """Follow the log in the background; return the cursor from which on."""
+    """Follow the log in the background; return the starting cursor."""
     cursor: Cursor = await nursery.start(_follow, store, deliver)
     return cursor
 
@@ -179,7 +179,7 @@ def account(name: str, password_hash: str = "hash") -> Account:
 
 
 def key(to: str, who: str) -> ConversationKey:
-    """The key of what `who` calls `to`."""
+    """Return the key of what `who` calls `to`."""
     return conversations.key(to, names.fold(who))
 
 
@@ -197,7 +197,7 @@ def draft(
     subject: str | None = None,
     **fields: Any,
 ) -> Draft:
-    """What `who` sends to `to`; `fields` are further ones of the draft."""
+    """Return what `who` sends to `to`; `fields` are additional ones of the draft."""
     return Draft(
         conversation=key(to, who),
         to=to,

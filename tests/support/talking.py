@@ -1,4 +1,4 @@
-"""The rules of the chat over a store, for tests that need no server."""
+"""The rules of the chat over a store, for tests without a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gochat.protocol.messages import Message, Send
 
 
 class World(Chat):
-    """A store with people, and what makes drafts for it. People go by the names that are shown."""
+    """A store with people, and drafts for it. People are identified by their display names."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -31,8 +31,8 @@ class World(Chat):
     async def draft(
         self, who: str, request: Any, rooms: Collection[ConversationKey] | None = None
     ) -> list[Draft]:
-        """The drafts that come of a request; `rooms` are those that somebody is thought to be in,
-        if not those that they are in."""
+        """Return the drafts of a request; `rooms` are those that the person is assumed to be in, by
+        default those that they are in."""
         identity = Identity(names.fold(who), who)
         kind = type(request).__name__
         if kind in ("Send", "Edit", "Delete", "React"):
@@ -44,7 +44,7 @@ class World(Chat):
         return drafts
 
     async def ask(self, who: str, *requests: Any) -> list[Message]:
-        """Do what is requested; all of it must be taken. Return the entries."""
+        """Carry out a request, which must be accepted entirely. Return the entries."""
         entries = []
         for request in requests:
             for result in await self.append(*await self.draft(who, request)):
@@ -53,18 +53,18 @@ class World(Chat):
         return entries
 
     async def is_refused(self, who: str, request: Any) -> tuple[str, str | None]:
-        """Ask for what must be refused by a rule; return code and field."""
+        """Make a request that a rule must refuse; return code and field."""
         with pytest.raises(ChatError) as caught:
             await self.draft(who, request)
         assert caught.value.text.isprintable()
         return str(caught.value.code), caught.value.field
 
     async def talk(self, who: str, to: str, *texts: str) -> Sequence[Message]:
-        """Say something, in the way in which people do."""
+        """Send a message, as people do."""
         return await self.ask(who, *(Send(to=to, text=text) for text in texts))
 
     async def rooms_of(self, who: str) -> set[ConversationKey]:
-        """The rooms that somebody is a member of."""
+        """Return the rooms of which a person is a member."""
         keys = await self.store.conversation_keys(names.fold(who))
         return {key for key in keys if not conversations.is_private(key)}
 

@@ -1,4 +1,4 @@
-"""`gochat tui` with a scripted client, as a process of its own: run as a script on a terminal."""
+"""`gochat tui` with a scripted client, as a separate process: run as a script on a terminal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SERVER = "gochat://127.0.0.1:8889"
 
 
 class BrokenClient(ScriptedClient):
-    """Has a bug in one method."""
+    """A client with a bug in one method."""
 
     async def rooms(self) -> NoReturn:
-        """Fail as no client is meant to."""
+        """Fail as no client should."""
         raise RuntimeError("a bug in the client")
 
 

@@ -16,13 +16,13 @@ from gochat.errors import ChatError
 pytestmark = pytest.mark.trio
 
 
-async def test_account_is_kept_as_it_was_given(store: Store) -> None:
+async def test_account_is_stored_unchanged(store: Store) -> None:
     given = Account(key=person("Mei"), name="Mei", password_hash="$argon2id$…", created=12345)
     assert await store.create_account(given) is True
     assert await store.account(person("Mei")) == given
 
 
-async def test_nobody_has_an_account_who_did_not_register(store: Store) -> None:
+async def test_unregistered_name_has_no_account(store: Store) -> None:
     assert await store.account(person("mei")) is None
 
 
@@ -32,7 +32,7 @@ async def test_taken_name_is_refused_and_its_owner_unchanged(store: Store) -> No
     assert await store.account(person("mei")) == account("Mei", "first")
 
 
-async def test_of_many_who_register_one_name_at_once_one_wins(store: Store) -> None:
+async def test_one_of_many_concurrent_registrations_wins(store: Store) -> None:
     outcomes: list[tuple[bool, str]] = []
 
     async def register(password_hash: str) -> None:
@@ -76,7 +76,7 @@ async def test_name_that_looks_like_another_in_capitals_is_refused(
         await store.create_account(account(twin))
 
 
-async def test_of_twins_who_register_at_once_at_most_one_is_kept(store: Store) -> None:
+async def test_at_most_one_of_concurrent_lookalikes_is_registered(store: Store) -> None:
     kept: list[str] = []
 
     async def register(name: str) -> None:
@@ -85,19 +85,24 @@ async def test_of_twins_who_register_at_once_at_most_one_is_kept(store: Store) -
                 kept.append(name)
 
     async with trio.open_nursery() as nursery:
-        for name in ("paul", "pɑul", "pauI", "рауӏ"):  # the last one all Cyrillic: not the same
+        for name in (
+            "paul",
+            "pɑul",
+            "pauI",
+            "рауӏ",
+        ):  # the last one is all Cyrillic: a different name
             nursery.start_soon(register, name)
     assert "рауӏ" in kept
     assert len(kept) <= 2
 
 
-async def test_existing_finds_shown_names_of_those_who_have_accounts(chat: Chat) -> None:
+async def test_display_names_finds_existing_accounts(chat: Chat) -> None:
     keys = [person(name) for name in ("mei", "nobody", "BOB")]
     assert await chat.store.display_names(keys) == {"mei": "Mei", "bob": "Bob"}
     assert await chat.store.display_names([]) == {}
 
 
-async def test_existing_answers_for_thousands(store: Store) -> None:
+async def test_display_names_answers_for_thousands(store: Store) -> None:
     await store.create_account(account("Mei"))
     keys = [person(f"p{number}") for number in range(3000)]
     assert await store.display_names([*keys, person("mei")]) == {"mei": "Mei"}
@@ -110,7 +115,7 @@ async def test_password_hash_can_be_replaced(chat: Chat) -> None:
     assert bob == account("Bob")
 
 
-async def test_of_several_password_changes_at_once_one_is_made(chat: Chat) -> None:
+async def test_one_of_several_concurrent_password_changes_wins(chat: Chat) -> None:
     made: list[str] = []
 
     async def change(password_hash: str) -> None:
@@ -166,8 +171,8 @@ async def test_revoked_token_is_gone_and_others_are_not(chat: Chat) -> None:
     assert await chat.store.token(tokens[1].digest, NOON) == tokens[1]
 
 
-async def test_a_new_password_revokes_all_tokens_also_those_added_later(chat: Chat) -> None:
-    """Those for which the old one was proved, however late that is written."""
+async def test_new_password_revokes_all_tokens_even_those_added_later(chat: Chat) -> None:
+    """A login with the old password may write its token late."""
     mine = [
         Token(digest=bytes([number]) * 32, account=person("mei"), expires=NOON + 1000)
         for number in range(3)
@@ -185,7 +190,7 @@ async def test_a_new_password_revokes_all_tokens_also_those_added_later(chat: Ch
         assert await chat.store.token(token.digest, NOON) == token
 
 
-async def test_a_token_is_renewed_forward_only_and_not_once_it_is_revoked(chat: Chat) -> None:
+async def test_token_is_renewed_only_forward_and_not_once_revoked(chat: Chat) -> None:
     store = chat.store
     token = Token(digest=b"d" * 32, account=person("mei"), expires=NOON + 1000, address="10.0.0.1")
     await store.add_token(token)
@@ -212,9 +217,7 @@ async def test_expired_tokens_may_be_forgotten_but_no_others(chat: Chat) -> None
     assert await chat.store.token(valid.digest, NOON) == valid
 
 
-async def test_it_is_remembered_from_where_somebody_last_logged_in(
-    chat: Chat, clock: Clock
-) -> None:
+async def test_last_login_address_is_stored(chat: Chat, clock: Clock) -> None:
     store, number = chat.store, itertools.count()
 
     async def log_in(who: str, address: str | None) -> int:
@@ -241,9 +244,7 @@ async def test_it_is_remembered_from_where_somebody_last_logged_in(
     assert await store.last_login(person("bob"), "10.0.0.1") is not None
 
 
-async def test_few_addresses_of_a_person_are_remembered_the_last_ones(
-    chat: Chat, clock: Clock
-) -> None:
+async def test_only_the_last_addresses_of_a_person_are_stored(chat: Chat, clock: Clock) -> None:
     addresses = [f"10.0.0.{number}" for number in range(LOGIN_ADDRESSES + 4)]
     for number, address in enumerate(addresses):
         clock.now += 1000
@@ -254,16 +255,14 @@ async def test_few_addresses_of_a_person_are_remembered_the_last_ones(
     assert None not in known[4:]
 
 
-async def test_of_an_account_only_so_many_tokens_are_valid_the_last_used_ones(
-    chat: Chat, clock: Clock
-) -> None:
+async def test_only_the_last_used_tokens_of_an_account_are_valid(chat: Chat, clock: Clock) -> None:
     store, mei, bob = chat.store, person("mei"), person("bob")
     digests = [bytes([number]) * 32 for number in range(MAX_TOKENS + 3)]
     for number, digest in enumerate(digests[:MAX_TOKENS]):
         await store.add_token(Token(digest=digest, account=mei, expires=NOON * 2 + number))
     await store.add_token(Token(digest=b"b" * 31 + b"!", account=bob, expires=NOON + 10_000))
     assert await store.renew_token(digests[1], NOON * 2 + 1000, "")  # it was used
-    await store.revoke_token(digests[5])  # so there is room for one
+    await store.revoke_token(digests[5])  # so there is room for another
     late = [digests[MAX_TOKENS], digests[MAX_TOKENS + 1], digests[MAX_TOKENS + 2]]
     for number, digest in enumerate(late):
         await store.add_token(Token(digest=digest, account=mei, expires=NOON * 2 + 500 + number))

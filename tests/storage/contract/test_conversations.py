@@ -13,7 +13,7 @@ from gochat.storage.sqlite import reader as sqlite_reader
 pytestmark = pytest.mark.trio
 
 
-async def test_everybody_has_the_lobby_and_has_read_what_was_there_before(chat: Chat) -> None:
+async def test_lobby_is_everyones_and_older_entries_are_read(chat: Chat) -> None:
     said = await chat.say("Mei", "#lobby", "hello @Bob", mentions=["Bob"])
     await chat.store.create_account(account("New"))
     assert await chat.store.conversation_keys(person("New")) == {"#lobby": 0}
@@ -25,7 +25,7 @@ async def test_everybody_has_the_lobby_and_has_read_what_was_there_before(chat: 
     )
 
 
-async def test_private_conversation_is_both_peoples_from_its_first_message_on(chat: Chat) -> None:
+async def test_private_conversation_is_both_peoples_from_the_first_message(chat: Chat) -> None:
     assert await chat.store.conversation(person("Bob"), key("@Mei", "Bob")) is None
     await chat.say("Mei", "@Bob", "hi")
     assert await chat.addresses("Mei") == ["#lobby", "@Bob"]
@@ -40,13 +40,13 @@ async def test_private_conversation_is_both_peoples_from_its_first_message_on(ch
     assert await chat.store.conversation(person("Eve"), key("@Mei", "Bob")) is None
 
 
-async def test_notes_to_oneself_are_a_conversation_with_ones_own_name(chat: Chat) -> None:
+async def test_notes_are_a_conversation_with_the_own_name(chat: Chat) -> None:
     await chat.say("Mei", "@Mei", "buy milk")
     assert await chat.addresses("Mei") == ["#lobby", "@Mei"]
     assert (await chat.seen("Mei", "@Mei")).unread == 0
 
 
-async def test_rooms_are_conversations_of_their_members_only(chat: Chat) -> None:
+async def test_rooms_are_conversations_only_of_their_members(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "private")
     await chat.do("Mei", "#garden", "invite", "Bob", subject="Bob")
     assert await chat.addresses("Mei") == ["#garden", "#lobby"]
@@ -58,7 +58,7 @@ async def test_rooms_are_conversations_of_their_members_only(chat: Chat) -> None
     assert await chat.store.conversation_keys(person("Bob")) == {"#lobby": 0}
 
 
-async def test_room_shows_its_topic_access_and_who_operates_it(chat: Chat) -> None:
+async def test_room_has_its_topic_access_and_operators(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "private")
     await chat.do("Mei", "#garden", "topic", "roses")
     await chat.do("Bob", "#garden", "join")
@@ -67,7 +67,7 @@ async def test_room_shows_its_topic_access_and_who_operates_it(chat: Chat) -> No
     assert (bob.topic, bob.private, bob.operator) == ("roses", True, False)
 
 
-async def test_who_joins_has_read_what_was_before(chat: Chat) -> None:
+async def test_older_entries_are_read_at_a_join(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "public")
     await chat.say("Mei", "#garden", "before")
     await chat.do("Bob", "#garden", "join")
@@ -80,7 +80,7 @@ async def test_who_joins_has_read_what_was_before(chat: Chat) -> None:
     assert (await chat.seen("Bob", "#garden")).unread == 0
 
 
-async def test_only_messages_of_others_that_are_still_there_are_unread(chat: Chat) -> None:
+async def test_only_existing_messages_of_others_are_unread(chat: Chat) -> None:
     await chat.say("Bob", "#lobby", "own")
     await chat.say("Mei", "#lobby", "one @Bob", mentions=["Bob"])
     await chat.say("Eve", "#lobby", "two @Bob", mentions=["Bob"])
@@ -93,13 +93,13 @@ async def test_only_messages_of_others_that_are_still_there_are_unread(chat: Cha
     assert (bob.head, bob.unread, bob.mentions) == (6, 1, 0)
 
 
-async def test_edit_can_mention_somebody_who_was_not(chat: Chat) -> None:
+async def test_edit_can_add_a_mention(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "hello")
     await chat.do("Mei", "#lobby", "edit", "hello @Bob", ref=1, mentions=["Bob"])
     assert (await chat.seen("Bob", "#lobby")).mentions == 1
 
 
-async def test_saying_something_moves_no_marker_and_is_not_unread_to_oneself(chat: Chat) -> None:
+async def test_sending_moves_no_marker_and_is_not_unread_to_the_sender(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "one")
     await chat.say("Bob", "#lobby", "two, says @Bob", mentions=["Bob"])
     await chat.say("Mei", "#lobby", "three, @Bob", mentions=["Bob"])
@@ -110,7 +110,7 @@ async def test_saying_something_moves_no_marker_and_is_not_unread_to_oneself(cha
     assert (mei.read, mei.unread, mei.mentions) == (0, 2, 1)
 
 
-async def test_ones_own_are_not_counted_from_any_marker_deleted_or_not(chat: Chat) -> None:
+async def test_own_messages_are_never_counted_deleted_or_not(chat: Chat) -> None:
     for number in range(3):
         await chat.say("Mei", "@Bob", f"mei {number}")
         await chat.say("Bob", "@Mei", f"bob {number}")
@@ -127,7 +127,7 @@ async def test_ones_own_are_not_counted_from_any_marker_deleted_or_not(chat: Cha
     assert (await chat.seen("Mei", "@Bob")).unread == 3
 
 
-async def test_marker_moves_forward_only_and_never_beyond_the_head(chat: Chat) -> None:
+async def test_marker_moves_only_forward_and_not_beyond_the_head(chat: Chat) -> None:
     await chat.append(*(draft("Mei", "#lobby", f"@Bob {n}", mentions=["Bob"]) for n in range(5)))
     assert await chat.mark_read("Bob", "#lobby", 3) is True
     assert await chat.mark_read("Bob", "#lobby", 3) is False
@@ -141,7 +141,7 @@ async def test_marker_moves_forward_only_and_never_beyond_the_head(chat: Chat) -
     assert (await chat.seen("Eve", "#lobby")).read == 0
 
 
-async def test_marker_of_a_conversation_that_is_not_ones_own_does_not_move(chat: Chat) -> None:
+async def test_marker_of_a_foreign_conversation_does_not_move(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "hi")
     await chat.do("Mei", "#garden", "create", "public")
     assert await chat.store.mark_read(person("Eve"), key("@Bob", "Mei"), 1) is False
@@ -150,7 +150,7 @@ async def test_marker_of_a_conversation_that_is_not_ones_own_does_not_move(chat:
     assert await chat.mark_read("Eve", "#nowhere", 1) is False
 
 
-async def test_counts_stop_where_nobody_reads_on(chat: Chat) -> None:
+async def test_counts_are_bounded(chat: Chat) -> None:
     extra = 50
     for _ in range((MAX_COUNTED + extra) // 50):
         await chat.append(*(draft("Mei", "#lobby", "@Bob", mentions=["Bob"]) for _ in range(50)))
@@ -161,7 +161,7 @@ async def test_counts_stop_where_nobody_reads_on(chat: Chat) -> None:
     assert (bob.unread, bob.mentions) == (MAX_COUNTED - 1, MAX_COUNTED - 1)
 
 
-async def test_level_is_kept_for_each_person_and_conversation(chat: Chat) -> None:
+async def test_level_is_stored_for_each_person_and_conversation(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "hi")
     await chat.store.set_level(person("Bob"), key("#lobby", "Bob"), "mentions")
     await chat.store.set_level(person("Bob"), key("@Mei", "Bob"), "none")
@@ -191,7 +191,7 @@ async def test_conversations_are_paged_by_address(chat: Chat) -> None:
     assert found == addresses
 
 
-async def test_one_conversation_is_the_same_as_in_the_list(chat: Chat) -> None:
+async def test_single_conversation_is_the_same_as_in_the_list(chat: Chat) -> None:
     await chat.do("Bob", "#garden", "create", "public")
     await chat.do("Mei", "#garden", "join")
     await chat.say("Bob", "#garden", "hi @Mei", mentions=["Mei"])
@@ -201,7 +201,7 @@ async def test_one_conversation_is_the_same_as_in_the_list(chat: Chat) -> None:
     assert [conversation.unread for conversation in listed] == [1, 0, 1]
 
 
-async def test_what_waits_is_what_others_wrote_and_is_there(chat: Chat) -> None:
+async def test_waiting_messages_are_existing_ones_of_others(chat: Chat) -> None:
     await chat.say("Bob", "@Mei", "deleted")
     await chat.say("Mei", "@Bob", "own")
     await chat.say("Bob", "@Mei", "first")
@@ -226,7 +226,7 @@ async def test_what_waits_is_what_others_wrote_and_is_there(chat: Chat) -> None:
     assert (nobody.messages, nobody.head) == ([], 0)
 
 
-async def test_what_waits_is_looked_for_among_a_bounded_number_of_entries(
+async def test_search_for_waiting_messages_is_bounded(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (sqlite_reader, redis_reading):
@@ -244,7 +244,7 @@ async def test_what_waits_is_looked_for_among_a_bounded_number_of_entries(
     assert seen == [(4, []), (8, []), (10, ["hi"])]
 
 
-async def test_markers_of_all_private_conversations(chat: Chat) -> None:
+async def test_markers_of_all_private_conversations_are_listed(chat: Chat) -> None:
     assert await chat.store.private_markers(person("Mei")) == {}
     await chat.do("Mei", "#garden", "create", "public")
     await chat.say("Mei", "@Mei", "note")

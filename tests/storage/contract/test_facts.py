@@ -1,4 +1,4 @@
-"""The Store's contract: what a draft was decided on is compared in the commit."""
+"""The Store's contract: the facts that a draft was based on are compared in the commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GARDEN = "#garden"
 
 
 def topic(facts: Facts, **fields: Any) -> Callable[[str], Draft]:
-    """Makes a draft that changes none of what is compared."""
+    """Make a draft that changes none of the compared facts."""
     return lambda cid: draft(
         "Mei", GARDEN, "roses", kind="topic", facts=facts, **(fields | {"cid": cid})
     )
@@ -32,8 +32,8 @@ def _of_bob(facts: Facts) -> Callable[[str], Draft]:
     return lambda cid: draft("Bob", GARDEN, "hello", facts=facts, cid=cid)
 
 
-#: What makes a draft, and what then happens to its facts: Mei's garden has Bob in it, as operator,
-#: and an invitation for Eve.
+#: What creates a draft, and what then happens to its facts: Mei's garden has Bob as a member and
+#: operator, and an invitation for Eve.
 CASES = {
     "sender": (
         _of_bob(Facts(sender=INSIDE)),
@@ -83,15 +83,15 @@ async def test_draft_whose_facts_have_changed_writes_nothing(chat: Chat, case: s
     (stale,) = await chat.append(make("second"))
     assert isinstance(stale, FactsChanged)
     assert (await chat.page("Mei", GARDEN), await chat.members(GARDEN)) == before
-    # It was said before the facts changed: that is what a retry gets to know.
+    # It was written before the facts changed: a retry gets that result.
     (again,) = await chat.append(make("first"))
     assert isinstance(again, Appended)
     assert (again.dup, again.entry.seq) == (True, fresh.entry.seq)
-    # The cid of what was refused is free.
+    # The cid of a refused draft is free.
     await chat.say("Mei", GARDEN, "hello", cid="second")
 
 
-async def test_private_and_alone_are_facts_that_end(chat: Chat) -> None:
+async def test_being_private_and_being_alone_are_facts(chat: Chat) -> None:
     facts = Facts(private=True, is_alone=True, sender=("operator",))
     await chat.do("Mei", GARDEN, "create", "private")
     await chat.do("Mei", GARDEN, "invite", "Bob", subject="Bob")
@@ -108,7 +108,7 @@ async def test_facts_of_a_room_that_does_not_exist_do_not_hold(chat: Chat) -> No
     assert await chat.refused("Mei", GARDEN, "join", facts=Facts(sender=("nobody",))) == "busy"
 
 
-async def test_earlier_draft_of_a_call_counts_for_the_facts_of_a_later_one(chat: Chat) -> None:
+async def test_earlier_draft_of_a_call_changes_the_facts_of_a_later_one(chat: Chat) -> None:
     await chat.do("Mei", GARDEN, "create", "public")
     await chat.do("Bob", GARDEN, "join")
     results = await chat.append(
@@ -144,7 +144,7 @@ async def test_own_emoji_are_counted(chat: Chat) -> None:
     await chat.do("Mei", "#lobby", "react", "🍀", ref=1, facts=two)
 
 
-async def test_page_says_whether_the_viewer_is_in_the_room(chat: Chat) -> None:
+async def test_page_says_whether_the_viewer_is_a_member(chat: Chat) -> None:
     async def inside(who: str, to: str = GARDEN) -> bool:
         return (await chat.page(who, to)).is_inside
 
@@ -162,7 +162,7 @@ async def test_page_says_whether_the_viewer_is_in_the_room(chat: Chat) -> None:
     assert await inside("Bob", "@Mei")
 
 
-async def test_with_the_last_member_of_a_private_room_its_invitations_lapse(chat: Chat) -> None:
+async def test_invitations_lapse_with_the_last_member_of_a_private_room(chat: Chat) -> None:
     for room, access in (("#den", "private"), (GARDEN, "public")):
         await chat.do("Mei", room, "create", access)
         await chat.do("Mei", room, "invite", "Bob", subject="Bob")

@@ -1,4 +1,4 @@
-"""The Store's contract: what was written before one's joining, where the room hides it."""
+"""The Store's contract: entries from before a person joined, in rooms that hide them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLOOR = 5
 
 
 async def den(chat: Chat, setting: str = "hidden") -> None:
-    """A private room of Mei's that Bob has joined after she wrote there."""
+    """Mei's private room, which Bob has joined after she wrote there."""
     await chat.do("Mei", DEN, "create", "private")
     await chat.say("Mei", DEN, "needle one")
     await chat.do("Mei", DEN, "history", setting)
@@ -31,14 +31,14 @@ async def den(chat: Chat, setting: str = "hidden") -> None:
 
 
 async def join(chat: Chat, who: str) -> int:
-    """Invite somebody, who joins; return their floor."""
+    """Invite a person, who joins; return their floor."""
     await chat.do("Mei", DEN, "invite", who, subject=who)
     await chat.do(who, DEN, "join")
     return await floor(chat, who)
 
 
 async def floor(chat: Chat, who: str) -> int:
-    """Somebody's floor, which everything says alike."""
+    """Return a person's floor, on which all methods must agree."""
     page = await chat.page(who, DEN)
     found = (await chat.store.conversation_keys(person(who)))[key(DEN, who)]
     assert page.floor == found == (await chat.seen(who, DEN)).floor
@@ -46,7 +46,7 @@ async def floor(chat: Chat, who: str) -> int:
     return found
 
 
-async def test_pages_begin_where_one_joined(chat: Chat) -> None:
+async def test_pages_begin_at_the_join(chat: Chat) -> None:
     await den(chat)
     await chat.say("Mei", DEN, "hello")
     for bounds in ({}, {"after": 0}, {"after": 3}, {"before": 99}, {"after": FLOOR, "limit": 1}):
@@ -59,7 +59,7 @@ async def test_pages_begin_where_one_joined(chat: Chat) -> None:
     assert [entry.seq for entry in await chat.entries("Mei", DEN)] == [1, 2, 3, 4, 5, 6, 7]
 
 
-async def test_where_history_is_shown_all_of_it_is_read(chat: Chat) -> None:
+async def test_shown_history_is_readable_entirely(chat: Chat) -> None:
     await den(chat, "shown")
     assert await floor(chat, "Bob") == 0
     assert await chat.find("Bob", "needle") == ["needle two @Bob", "needle one"]
@@ -67,7 +67,7 @@ async def test_where_history_is_shown_all_of_it_is_read(chat: Chat) -> None:
     assert (await chat.seen("Bob", DEN)).history == "shown"
 
 
-async def test_setting_is_the_rooms(chat: Chat) -> None:
+async def test_setting_belongs_to_the_room(chat: Chat) -> None:
     await den(chat)
     for who in ("Mei", "Bob", "Eve"):
         assert (await chat.room(who, DEN)).history == "hidden"
@@ -75,7 +75,7 @@ async def test_setting_is_the_rooms(chat: Chat) -> None:
     assert (await chat.room("Mei", "#lobby")).history == "shown"
 
 
-async def test_hidden_message_is_none(chat: Chat) -> None:
+async def test_hidden_message_is_not_found(chat: Chat) -> None:
     await den(chat)
     said = await chat.say("Mei", DEN, "hello")
     for seq in (2, 4):
@@ -86,7 +86,7 @@ async def test_hidden_message_is_none(chat: Chat) -> None:
     assert found.text == "hello"
 
 
-async def test_waiting_messages_begin_where_one_joined(chat: Chat) -> None:
+async def test_waiting_messages_begin_at_the_join(chat: Chat) -> None:
     await den(chat)
     for number in range(3):
         await chat.say("Mei", DEN, f"hello {number}")
@@ -99,7 +99,7 @@ async def test_waiting_messages_begin_where_one_joined(chat: Chat) -> None:
     assert (waiting.messages, waiting.read_to) == ([], 12)
 
 
-async def test_search_finds_nothing_that_is_hidden(
+async def test_search_finds_no_hidden_message(
     chat: Chat, let_index: Callable[[], Awaitable[None]]
 ) -> None:
     await den(chat)
@@ -116,7 +116,7 @@ async def test_search_finds_nothing_that_is_hidden(
     assert len(await chat.find("Mei", "needle")) == 3
 
 
-async def test_cursor_of_somebody_else_finds_nothing_that_is_hidden(chat: Chat) -> None:
+async def test_cursor_of_another_person_finds_no_hidden_message(chat: Chat) -> None:
     await den(chat)
     await chat.say("Mei", DEN, "needle three")
     hits, cursor = await chat.store.search(person("Mei"), "needle", limit=1)
@@ -128,7 +128,7 @@ async def test_cursor_of_somebody_else_finds_nothing_that_is_hidden(chat: Chat) 
     assert len(hits) == 2
 
 
-async def test_nothing_that_is_hidden_is_unread(chat: Chat) -> None:
+async def test_hidden_messages_are_not_unread(chat: Chat) -> None:
     await den(chat)
     seen = await chat.seen("Bob", DEN)
     assert (seen.read, seen.unread, seen.mentions) == (FLOOR + 1, 0, 0)
@@ -160,7 +160,7 @@ async def test_changes_of_hidden_messages_have_no_text(chat: Chat) -> None:
     assert (await chat.entries("Mei", DEN))[7].text == "🌹"
 
 
-async def test_changes_of_what_one_may_read_have_their_text(chat: Chat) -> None:
+async def test_changes_of_readable_messages_have_their_text(chat: Chat) -> None:
     await den(chat)
     said = await chat.say("Mei", DEN, "helo")
     await chat.do("Mei", DEN, "edit", "hello", ref=said.seq)
@@ -172,7 +172,7 @@ async def test_changes_of_what_one_may_read_have_their_text(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "edit", "delete", "react", "unreact"])
-async def test_nothing_is_appended_about_what_is_hidden_from_its_sender(
+async def test_changes_of_messages_hidden_from_their_sender_are_refused(
     chat: Chat, kind: EntryKind
 ) -> None:
     await den(chat)
@@ -194,7 +194,7 @@ async def test_setting_is_a_fact(chat: Chat) -> None:
     await chat.do("Mei", DEN, "topic", "y", facts=shown)
 
 
-async def test_who_joins_again_reads_from_there(chat: Chat, clock: Clock) -> None:
+async def test_rejoining_person_reads_from_there(chat: Chat, clock: Clock) -> None:
     await den(chat)
     first = await chat.say("Bob", DEN, "mine", cid="mine")
     assert first.seq == 7
@@ -203,7 +203,7 @@ async def test_who_joins_again_reads_from_there(chat: Chat, clock: Clock) -> Non
     assert await join(chat, "Bob") == 10
     await chat.do("Mei", DEN, "kick", "Bob", subject="Bob")
     assert await join(chat, "Bob") == 13
-    # A retry gets to know what became of the first try, whoever may read it now.
+    # A retry gets the result of the first try, whoever may read it now.
     clock.now += 1000
     assert await chat.refused("Bob", DEN, "text", "not mine", cid="mine") == "cid_conflict"
     for again in (
@@ -214,26 +214,26 @@ async def test_who_joins_again_reads_from_there(chat: Chat, clock: Clock) -> Non
         assert (again.dup, again.entry.seq, again.entry.ts) == (True, 7, first.ts)
 
 
-async def test_shown_again_holds_for_what_comes_and_for_those_who_join(chat: Chat) -> None:
+async def test_showing_history_again_applies_to_new_entries_and_joins(chat: Chat) -> None:
     await den(chat)
     shown = await chat.do("Mei", DEN, "history", "shown")
     assert await floor(chat, "Bob") == FLOOR
     assert await join(chat, "Eve") == shown.seq - 1
-    # Said once more it moves nothing.
+    # Repeating it moves nothing.
     await chat.do("Mei", DEN, "history", "shown")
     await chat.do("Eve", DEN, "leave")
     assert await join(chat, "Eve") == shown.seq - 1
 
 
-async def test_hiding_takes_nothing_from_those_who_are_there(chat: Chat) -> None:
+async def test_hiding_history_takes_nothing_from_members(chat: Chat) -> None:
     await den(chat, "shown")
     await chat.do("Mei", DEN, "history", "hidden")
     assert await floor(chat, "Bob") == 0
     head = (await chat.page("Mei", DEN)).head
-    assert await join(chat, "Eve") == head + 1  # and the invitation
+    assert await join(chat, "Eve") == head + 1  # plus the invitation
 
 
-async def test_room_that_becomes_public_shows_its_history_from_there_on(chat: Chat) -> None:
+async def test_room_that_becomes_public_shows_history_from_there_on(chat: Chat) -> None:
     await den(chat)
     public = await chat.do("Mei", DEN, "access", "public")
     assert (await chat.room("Eve", DEN)).history == "shown"
@@ -243,14 +243,14 @@ async def test_room_that_becomes_public_shows_its_history_from_there_on(chat: Ch
     assert await floor(chat, "Bob") == FLOOR
 
 
-async def test_public_room_of_which_nothing_is_hidden_shows_all(chat: Chat) -> None:
+async def test_public_room_without_hidden_entries_shows_all(chat: Chat) -> None:
     await den(chat, "shown")
     await chat.do("Mei", DEN, "access", "public")
     await chat.do("Eve", DEN, "join")
     assert await floor(chat, "Eve") == 0
 
 
-async def test_followers_get_the_floor_of_who_joins(chat: Chat) -> None:
+async def test_followers_get_the_floor_of_a_join(chat: Chat) -> None:
     async with trio.open_nursery() as nursery:
         following = Following()
         await follow(nursery, chat.store, following)
@@ -267,7 +267,7 @@ async def test_followers_get_the_floor_of_who_joins(chat: Chat) -> None:
     assert all(not floor for kind, floor in found if kind != "join")
 
 
-async def test_message_of_what_is_shown_says_nothing_of_a_floor(chat: Chat) -> None:
+async def test_entry_of_shown_history_has_no_floor(chat: Chat) -> None:
     said: Message = await chat.say("Mei", "@Bob", "hi")
     page = await chat.page("Bob", "@Mei")
     assert (page.floor, page.entries) == (0, [said])

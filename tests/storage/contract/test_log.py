@@ -18,10 +18,10 @@ pytestmark = pytest.mark.trio
 TEN_YEARS = 10 * 365 * 24 * 3600 * 1000
 
 
-# -- what an entry is -----------------------------------------------------------------------------
+# -- entries --------------------------------------------------------------------------------------
 
 
-async def test_entry_has_all_that_was_in_the_draft(chat: Chat, clock: Clock) -> None:
+async def test_entry_has_everything_from_the_draft(chat: Chat, clock: Clock) -> None:
     first = await chat.say("Mei", "#lobby", "hello @Bob", cid="c1", mentions=["Bob"])
     reply = await chat.say("Bob", "#lobby", "你好", ref=1, cid="c2")
     assert first == Message(
@@ -62,7 +62,7 @@ async def test_seq_counts_from_one_in_each_conversation(chat: Chat) -> None:
     ]
 
 
-async def test_any_text_comes_back_as_it_went(chat: Chat) -> None:
+async def test_any_text_is_stored_unchanged(chat: Chat) -> None:
     texts = [
         "中文 and עברית",
         "👩‍👩‍👧‍👦 e\N{COMBINING ACUTE ACCENT}",
@@ -88,7 +88,7 @@ async def test_time_waits_for_a_clock_that_is_set_back_a_little(chat: Chat, cloc
 
 
 async def test_time_returns_with_the_clock_after_a_jump(chat: Chat, clock: Clock) -> None:
-    """And the log of the server says so once, not for each conversation."""
+    """The server logs it once, not for each conversation."""
     for room in ("#garden", "#cellar"):
         await chat.do("Mei", room, "create", "public")
     clock.now = NOON + TEN_YEARS
@@ -126,11 +126,11 @@ async def test_drafts_of_one_call_keep_their_order(chat: Chat) -> None:
     assert [(entry.seq, entry.text) for entry in entries] == [(n + 1, str(n)) for n in range(100)]
 
 
-async def test_nothing_to_append_is_no_error(store: Store) -> None:
+async def test_appending_nothing_is_not_an_error(store: Store) -> None:
     assert await store.append([]) == []
 
 
-async def test_hundred_appenders_leave_no_gap_and_keep_their_own_order(chat: Chat) -> None:
+async def test_hundred_appenders_leave_no_gap_and_keep_their_order(chat: Chat) -> None:
     rounds = 20
     people = [f"p{number}" for number in range(100)]
     await chat.register(*people)
@@ -173,14 +173,14 @@ async def test_retry_gets_the_first_entry_and_nothing_is_added(chat: Chat) -> No
     assert following.logged == []
 
 
-async def test_retry_in_the_same_call_is_a_dup_too(chat: Chat) -> None:
+async def test_retry_in_the_same_call_is_a_dup(chat: Chat) -> None:
     one = draft("Mei", "#lobby", "hello", cid="c1")
     first, again = await chat.append(one, one)
     assert isinstance(first, Appended)
     assert (first.dup, again) == (False, Appended(first.entry, dup=True))
 
 
-async def test_what_was_said_is_found_by_its_cid_its_sender_and_its_conversation(
+async def test_entry_is_found_by_cid_sender_and_conversation(
     chat: Chat,
 ) -> None:
     entry = await chat.say("Mei", "#lobby", "hello", cid="c1")
@@ -202,7 +202,7 @@ async def test_what_was_said_is_found_by_its_cid_its_sender_and_its_conversation
     assert (again.entry.seq, again.entry.text, again.dup) == (entry.seq, "", True)
 
 
-async def test_same_cid_at_once_from_two_devices_is_one_entry(chat: Chat) -> None:
+async def test_same_cid_from_two_devices_at_once_is_one_entry(chat: Chat) -> None:
     results: list[Appended | ChatError] = []
 
     async def send() -> None:
@@ -227,7 +227,7 @@ async def test_same_cid_at_once_from_two_devices_is_one_entry(chat: Chat) -> Non
     ],
     ids=["text", "conversation", "ref", "kind", "unknown conversation"],
 )
-async def test_same_cid_for_something_else_is_a_conflict(chat: Chat, other: Draft) -> None:
+async def test_same_cid_for_another_entry_is_a_conflict(chat: Chat, other: Draft) -> None:
     await chat.say("Eve", "#lobby", "to be replied to")
     await chat.say("Mei", "#lobby", "hello", cid="c1", ref=1)
     (result,) = await chat.append(other)
@@ -242,7 +242,7 @@ async def test_cids_of_different_people_are_different(chat: Chat) -> None:
     assert entry.seq == 2
 
 
-async def test_without_cid_the_same_can_be_said_twice(chat: Chat) -> None:
+async def test_entries_without_a_cid_can_be_repeated(chat: Chat) -> None:
     assert (await chat.say("Mei", "#lobby", "hello")).seq == 1
     assert (await chat.say("Mei", "#lobby", "hello")).seq == 2
 
@@ -268,10 +268,10 @@ async def test_retry_of_creating_a_room_is_a_dup(chat: Chat) -> None:
     assert again == [Appended(first, dup=True)]
 
 
-# -- what is refused ------------------------------------------------------------------------------
+# -- refusals -------------------------------------------------------------------------------------
 
 
-async def test_refused_draft_does_not_touch_its_neighbours(chat: Chat) -> None:
+async def test_refused_draft_does_not_affect_its_neighbours(chat: Chat) -> None:
     good, bad, better = await chat.append(
         draft("Mei", "#lobby", "one"),
         draft("Mei", "#nowhere", "lost"),
@@ -339,7 +339,7 @@ async def test_all_followers_get_the_same_until_they_are_cancelled(chat: Chat) -
     assert (one.seqs("#lobby"), other.seqs("#lobby")) == ([1, 2], [1])
 
 
-async def test_delivery_happens_in_the_trio_thread_after_the_commit(chat: Chat) -> None:
+async def test_delivery_runs_in_the_trio_thread_after_the_commit(chat: Chat) -> None:
     async with trio.open_nursery() as nursery:
         delivered = trio.Event()
 
@@ -390,13 +390,13 @@ async def test_page(chat: Chat, where: dict[str, int], seqs: list[int]) -> None:
     assert page.head == 10
 
 
-async def test_page_of_a_conversation_that_nobody_wrote_to(chat: Chat) -> None:
+async def test_page_of_a_conversation_without_entries_is_empty(chat: Chat) -> None:
     written = await chat.say("Mei", "#lobby", "hello")
     page = await chat.page("Mei", "@Bob")
     assert (page.head, list(page.entries), page.epoch) == (0, [], written.epoch)
 
 
-async def test_pages_backward_and_forward_meet_without_gap_or_double(chat: Chat) -> None:
+async def test_pages_backward_and_forward_meet_without_gap_or_duplicate(chat: Chat) -> None:
     await chat.append(*(draft("Mei", "#lobby", str(n)) for n in range(1, 101)))
     backward: list[int] = []
     while (not backward) or backward[0] > 1:
@@ -409,7 +409,7 @@ async def test_pages_backward_and_forward_meet_without_gap_or_double(chat: Chat)
     assert backward == forward[1:] == list(range(1, 101))
 
 
-async def test_cursor_hides_what_came_later(chat: Chat) -> None:
+async def test_cursor_hides_later_entries(chat: Chat) -> None:
     following = Following()
     await chat.say("Mei", "#lobby", "one")
     async with trio.open_nursery() as nursery:
@@ -427,8 +427,8 @@ async def test_cursor_hides_what_came_later(chat: Chat) -> None:
     assert (await chat.page("Bob", "#lobby", after=2, as_of=cursors[1])).entries == []
 
 
-async def test_page_as_of_a_cursor_and_what_follows_is_everything_once(chat: Chat) -> None:
-    """The seam of a resume: whenever it happens, nothing is missing and nothing is twice."""
+async def test_page_as_of_a_cursor_and_later_entries_are_everything_once(chat: Chat) -> None:
+    """The seam of a resume: whenever it happens, nothing is missing or duplicated."""
     people = [f"p{number}" for number in range(10)]
     await chat.register(*people)
     seen: list[list[int]] = []
@@ -463,7 +463,7 @@ async def test_page_as_of_a_cursor_and_what_follows_is_everything_once(chat: Cha
 # -- edits, deletions, reactions ------------------------------------------------------------------
 
 
-async def test_edit_changes_how_a_message_reads_and_keeps_its_place(chat: Chat) -> None:
+async def test_edit_changes_the_text_and_keeps_the_position(chat: Chat) -> None:
     said = await chat.say("Mei", "#lobby", "helo @Bob", cid="c1", mentions=["Bob"])
     edit = await chat.do("Mei", "#lobby", "edit", "hello @Eve", ref=1, mentions=["Eve"])
     assert (edit.kind, edit.seq, edit.ref, edit.text) == ("edit", 2, 1, "hello @Eve")
@@ -478,7 +478,7 @@ async def test_edit_changes_how_a_message_reads_and_keeps_its_place(chat: Chat) 
     assert (first_edit.seq, first_edit.ref, first_edit.edited) == (edit.seq, 1, None)
 
 
-async def test_edit_erases_the_edit_before_it_which_can_still_be_tried_again(chat: Chat) -> None:
+async def test_edit_erases_the_previous_edit_which_can_still_be_retried(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "one")
     await chat.do("Mei", "#lobby", "edit", "two @Eve", ref=1, cid="c2", mentions=["Eve"])
     await chat.say("Mei", "#lobby", "innocent")
@@ -549,7 +549,7 @@ async def test_reactions_are_counted_once_per_person_and_emoji(chat: Chat) -> No
 
 
 async def test_reaction_that_changes_nothing_is_not_appended(chat: Chat) -> None:
-    """For clients count what is appended, and know only the first ten names."""
+    """Clients count appended entries, and know only the first ten names."""
     await chat.say("Mei", "#lobby", "hello")
     first = await chat.do("Bob", "#lobby", "react", "👍", ref=1)
     again = draft("Bob", "#lobby", "👍", kind="react", ref=1, cid="again")
@@ -564,7 +564,7 @@ async def test_reaction_that_changes_nothing_is_not_appended(chat: Chat) -> None
     (retry,) = await chat.append(draft("Bob", "#lobby", "👍", kind="unreact", ref=1, cid="back"))
     assert isinstance(retry, Appended)
     assert (retry.dup, retry.entry.seq) == (True, 3)
-    # The cid of what was refused, or was there, is free.
+    # The cid of a refused or existing reaction is free.
     await chat.do("Bob", "#lobby", "react", "👍", ref=1, cid="again")
 
 
@@ -578,7 +578,7 @@ async def test_reaction_names_the_first_ten_and_counts_all(chat: Chat) -> None:
     assert (reaction.count, reaction.names, reaction.me) == (12, tuple(people[:10]), True)
 
 
-async def test_changes_may_share_a_call_with_what_they_change(chat: Chat) -> None:
+async def test_changes_may_share_a_call_with_their_message(chat: Chat) -> None:
     await chat.append(
         draft("Mei", "#lobby", "helo"),
         draft("Mei", "#lobby", "hello", kind="edit", ref=1),
@@ -590,7 +590,7 @@ async def test_changes_may_share_a_call_with_what_they_change(chat: Chat) -> Non
     assert (await chat.entries("Bob", "@Mei"))[0].deleted
 
 
-async def test_message_is_found_as_it_reads_now(chat: Chat) -> None:
+async def test_message_is_found_in_its_present_form(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "helo")
     await chat.do("Mei", "@Bob", "edit", "hello", ref=1)
     await chat.do("Bob", "@Mei", "react", "👍", ref=1)
@@ -612,7 +612,7 @@ async def test_only_text_is_a_message(chat: Chat) -> None:
     assert await chat.store.message(key("#nowhere", "Mei"), 1, viewer=person("Mei")) is None
 
 
-async def test_private_entries_name_whom_each_side_writes_to(chat: Chat) -> None:
+async def test_private_entries_are_addressed_to_the_other_side(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "hi")
     await chat.say("Bob", "@Mei", "hello")
     await chat.say("Mei", "@Mei", "note")
@@ -626,7 +626,7 @@ async def test_private_entries_name_whom_each_side_writes_to(chat: Chat) -> None
 # -- cancellation ---------------------------------------------------------------------------------
 
 
-async def test_cancelled_append_happens_wholly_or_not_at_all_and_can_be_repeated(
+async def test_cancelled_append_is_atomic_and_can_be_repeated(
     chat: Chat,
 ) -> None:
     drafts = [draft("Mei", "#lobby", str(n), cid=f"c{n}") for n in range(3)]

@@ -12,7 +12,7 @@ from gochat.protocol.messages import EntryKind, Member, Room
 pytestmark = pytest.mark.trio
 
 
-async def test_who_creates_a_room_is_its_operator(chat: Chat) -> None:
+async def test_creator_of_a_room_is_its_operator(chat: Chat) -> None:
     await chat.do("Mei", "#Garden", "create", "public")
     assert await chat.room("Mei", "#garden") == RoomState(
         key=key("#garden", "Mei"),
@@ -26,12 +26,12 @@ async def test_who_creates_a_room_is_its_operator(chat: Chat) -> None:
     assert await chat.members("#garden") == ["Mei*"]
 
 
-async def test_private_room_says_so(chat: Chat) -> None:
+async def test_private_room_is_marked_private(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "private")
     assert (await chat.room("Mei", "#garden")).private
 
 
-async def test_a_room_exists_once_whatever_its_case(chat: Chat) -> None:
+async def test_room_exists_once_in_any_case(chat: Chat) -> None:
     await chat.do("Mei", "#Garden", "create", "public")
     assert await chat.refused("Bob", "#garden", "create", "private") == "room_exists"
     assert await chat.refused("Bob", "#lobby", "create", "public") == "room_exists"
@@ -44,7 +44,7 @@ async def test_room_that_looks_like_another_is_refused(chat: Chat) -> None:
     for twin in ("#pɑul", "#PAUI", "#Iobby", "#l0bby"):
         assert await chat.refused("Bob", twin, "create", "public") == "room_exists"
         assert await chat.store.room(key(twin, "Bob"), person("Bob")) is None
-    await chat.register("paul")  # people and rooms are told apart by the #
+    await chat.register("paul")  # people and rooms are distinguished by the #
     (again,) = await chat.append(draft("Mei", "#paul", "public", kind="create", cid="one"))
     assert isinstance(again, Appended)
     assert again.dup
@@ -56,7 +56,7 @@ async def test_refused_room_claims_no_name(chat: Chat) -> None:
     await chat.do("Bob", "#vo", "create", "public")
 
 
-async def test_room_that_nobody_created_is_none(chat: Chat) -> None:
+async def test_room_that_was_not_created_does_not_exist(chat: Chat) -> None:
     assert await chat.store.room(key("#garden", "Mei"), person("Mei")) is None
 
 
@@ -64,9 +64,7 @@ async def test_room_that_nobody_created_is_none(chat: Chat) -> None:
     "kind",
     ["text", "join", "leave", "invite", "kick", "topic", "operator", "member", "access"],
 )
-async def test_nothing_can_be_done_in_a_room_that_does_not_exist(
-    chat: Chat, kind: EntryKind
-) -> None:
+async def test_entries_for_a_nonexistent_room_are_refused(chat: Chat, kind: EntryKind) -> None:
     assert await chat.refused("Mei", "#garden", kind, "x", subject="Bob") == "unknown_conversation"
 
 
@@ -94,7 +92,7 @@ async def test_joining_or_leaving_twice_counts_once(chat: Chat) -> None:
     assert (await chat.room("Bob", "#garden")).members == 1
 
 
-async def test_invitation_is_no_membership_and_is_used_up_by_joining(chat: Chat) -> None:
+async def test_invitation_is_not_membership_and_is_used_up_by_joining(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "private")
     await chat.do("Mei", "#garden", "invite", "Bob", subject="Bob")
     room = await chat.room("Bob", "#garden")
@@ -123,7 +121,7 @@ async def test_kick_removes_a_member_or_an_invitation(chat: Chat) -> None:
     assert await chat.members("#garden") == ["Mei*"]
 
 
-async def test_operators_are_made_and_unmade(chat: Chat) -> None:
+async def test_operators_are_promoted_and_demoted(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "public")
     await chat.do("Bob", "#garden", "join")
     await chat.do("Mei", "#garden", "operator", "Bob", subject="Bob")
@@ -140,7 +138,7 @@ async def test_only_members_become_operators(chat: Chat) -> None:
     assert (await chat.room("Bob", "#garden")).role == "invited"
 
 
-async def test_topic_and_access_are_as_they_were_set_last(chat: Chat) -> None:
+async def test_topic_and_access_are_as_last_set(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "public")
     await chat.do("Mei", "#garden", "topic", "roses")
     await chat.do("Mei", "#garden", "topic", "玫瑰")
@@ -166,7 +164,7 @@ async def test_creating_and_using_a_room_may_share_a_call(chat: Chat) -> None:
     assert again.code == "room_exists"
 
 
-async def test_the_lobby_is_a_room_of_everybody_and_keeps_them(chat: Chat) -> None:
+async def test_lobby_is_a_room_of_everyone_who_cannot_leave(chat: Chat) -> None:
     room = await chat.room("Bob", "#lobby")
     assert (room.name, room.members, room.role, room.private) == ("#lobby", 3, "member", False)
     await chat.do("Bob", "#lobby", "leave")
@@ -174,7 +172,7 @@ async def test_the_lobby_is_a_room_of_everybody_and_keeps_them(chat: Chat) -> No
     assert await chat.members("#lobby") == ["Bob", "Eve", "Mei"]
 
 
-async def test_private_conversation_is_no_room(chat: Chat) -> None:
+async def test_private_conversation_is_not_a_room(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "hi")
     assert await chat.store.room(key("@Bob", "Mei"), person("Mei")) is None
 
@@ -198,11 +196,11 @@ async def test_members_are_paged_in_the_order_of_their_keys(chat: Chat, clock: C
     ]
 
 
-async def test_room_that_does_not_exist_has_no_members(chat: Chat) -> None:
+async def test_nonexistent_room_has_no_members(chat: Chat) -> None:
     assert await chat.store.members(key("#garden", "Mei"), after="", limit=9) == ([], 0, False)
 
 
-async def test_list_of_rooms_has_the_public_ones_and_ones_own(chat: Chat) -> None:
+async def test_list_of_rooms_has_public_ones_and_own_ones(chat: Chat) -> None:
     await chat.do("Mei", "#Open", "create", "public")
     await chat.do("Mei", "#Open", "topic", "come in")
     await chat.do("Bob", "#Open", "join")
@@ -233,7 +231,7 @@ async def test_list_of_rooms_is_paged_by_address(chat: Chat) -> None:
     assert found == ["#lobby", "#r0", "#r1", "#r2", "#r3", "#r4"]
 
 
-async def test_who_joins_an_empty_room_becomes_its_operator(chat: Chat) -> None:
+async def test_joining_an_empty_room_makes_an_operator(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "public")
     await chat.do("Mei", "#garden", "leave")
     await chat.do("Bob", "#garden", "join")

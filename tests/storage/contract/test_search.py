@@ -12,21 +12,21 @@ from gochat.chat.effort import measured
 
 pytestmark = pytest.mark.trio
 
-#: What waits for an index.
+#: Waits for the index.
 LetIndex: TypeAlias = Callable[[], Awaitable[None]]
 
-#: So much may be said before a message is in an index; until then it must be found as well.
+#: How many messages may follow before a message is in an index; it must be found until then, too.
 later = pytest.mark.parametrize("later", [0, 300], ids=["at once", "later"])
 
 
 async def _let_pass(chat: Chat, messages: int, let_index: LetIndex) -> None:
     await chat.append(*(draft("Mei", "#lobby", "-") for _ in range(messages)))
-    await chat.say("Mei", "@Mei", "-")  # a store that indexes after it has answered has done so
+    await chat.say("Mei", "@Mei", "-")  # a store that indexes after replying has done so
     if messages:
         await let_index()
 
 
-#: A text, and words that it is found by.
+#: A text, and words that find it.
 FOUND = [
     ("The quick brown fox", "quick"),
     ("The quick brown fox", "QUICK"),
@@ -57,7 +57,7 @@ FOUND = [
     ("สวัสดีชาวโลก", "ชาวโลก"),
     ("tab\tand\nnewline", "newline tab"),
 ]
-#: And words that it is not found by.
+#: And words that do not find it.
 NOT_FOUND = [
     ("The quick brown fox", "quack"),
     ("The quick brown fox", "quick cat"),
@@ -82,7 +82,7 @@ async def test_not_found(chat: Chat, text: str, query: str) -> None:
     assert await chat.find("Bob", query) == []
 
 
-async def test_the_same_is_found_when_it_is_in_an_index(chat: Chat, let_index: LetIndex) -> None:
+async def test_search_finds_the_same_in_an_index(chat: Chat, let_index: LetIndex) -> None:
     for text in dict.fromkeys(text for text, _ in FOUND + NOT_FOUND):
         await chat.say("Mei", "#lobby", text)
     at_once = {query: await chat.find("Bob", query) for _, query in FOUND + NOT_FOUND}
@@ -94,10 +94,10 @@ async def test_the_same_is_found_when_it_is_in_an_index(chat: Chat, let_index: L
 
 
 @pytest.mark.parametrize("word", ["needle", "中文", "xy"])
-async def test_newest_first_over_all_conversations_page_by_page(chat: Chat, word: str) -> None:
+async def test_pages_are_newest_first_over_all_conversations(chat: Chat, word: str) -> None:
     await chat.do("Mei", "#garden", "create", "public")
     await chat.do("Bob", "#garden", "join")
-    # More than are indexed at once, so that both those in the index and the newest are looked at.
+    # More than are indexed at once, so that both the index and the newest messages are searched.
     for round_ in range(50):
         await chat.append(
             *(draft("Mei", "#lobby", f"hay {round_}") for _ in range(10)),
@@ -116,7 +116,7 @@ async def test_newest_first_over_all_conversations_page_by_page(chat: Chat, word
     assert numbers == list(reversed(range(150)))
 
 
-async def test_what_is_said_between_two_pages_moves_nothing(chat: Chat) -> None:
+async def test_messages_sent_between_two_pages_move_nothing(chat: Chat) -> None:
     await chat.append(*(draft("Mei", "#lobby", f"needle {n}") for n in range(6)))
     first, cursor = await chat.store.search(person("Bob"), "needle", limit=3)
     await chat.say("Mei", "#lobby", "needle new")
@@ -125,7 +125,7 @@ async def test_what_is_said_between_two_pages_moves_nothing(chat: Chat) -> None:
     assert cursor is None
 
 
-async def test_strange_cursor_finds_nothing(chat: Chat) -> None:
+async def test_invalid_cursor_finds_nothing(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "needle")
     for cursor in ("", "x", "-1", "９" * 5000):
         assert await chat.store.search(person("Bob"), "needle", cursor=cursor, limit=3) == (
@@ -134,7 +134,7 @@ async def test_strange_cursor_finds_nothing(chat: Chat) -> None:
         )
 
 
-async def test_hit_is_the_message_as_it_reads_now(chat: Chat) -> None:
+async def test_hit_is_the_message_in_its_present_form(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "a needel")
     await chat.do("Mei", "@Bob", "edit", "a needle", ref=1)
     await chat.do("Bob", "@Mei", "react", "👍", ref=1)
@@ -143,7 +143,7 @@ async def test_hit_is_the_message_as_it_reads_now(chat: Chat) -> None:
     assert (hit.to, hit.edited, hit.reactions[0].me) == ("@Bob", 2, True)
 
 
-async def test_search_is_limited_to_ones_own_conversations(chat: Chat) -> None:
+async def test_search_is_limited_to_own_conversations(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "private")
     await chat.do("Mei", "#garden", "invite", "Eve", subject="Eve")
     await chat.say("Mei", "#garden", "needle in the garden")
@@ -161,7 +161,7 @@ async def test_search_is_limited_to_ones_own_conversations(chat: Chat) -> None:
     assert await chat.find("Eve", "needle") == ["needle for all"]
 
 
-async def test_search_in_one_conversation(chat: Chat) -> None:
+async def test_search_can_be_limited_to_one_conversation(chat: Chat) -> None:
     await chat.say("Mei", "@Bob", "needle for bob")
     await chat.say("Mei", "#lobby", "needle for all")
     assert await chat.find("Bob", "needle", to="@Mei") == ["needle for bob"]
@@ -187,7 +187,7 @@ async def test_edited_and_deleted_texts_are_not_found(
     assert await chat.find("Bob", "needle") == []
 
 
-async def test_edits_and_topics_are_no_hits_themselves(chat: Chat) -> None:
+async def test_edits_and_topics_are_not_hits(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "public")
     await chat.do("Mei", "#garden", "topic", "needle")
     await chat.say("Mei", "#garden", "x")
@@ -196,7 +196,7 @@ async def test_edits_and_topics_are_no_hits_themselves(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize("often", [1, 30], ids=["rare word", "frequent word"])
-async def test_somebody_with_many_conversations_finds_what_is_in_them(
+async def test_person_with_many_conversations_finds_messages_in_them(
     chat: Chat, often: int
 ) -> None:
     people = [f"p{number:02}" for number in range(40)]
@@ -213,8 +213,8 @@ async def test_somebody_with_many_conversations_finds_what_is_in_them(
     assert found == expected
 
 
-async def test_what_is_looked_through_is_counted(chat: Chat) -> None:
-    """By words that are too short for an index, and nowhere."""
+async def test_searched_entries_are_counted(chat: Chat) -> None:
+    """Using words that are too short for an index, and that occur nowhere."""
 
     async def effort() -> float:
         with measured() as it:

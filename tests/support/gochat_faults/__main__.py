@@ -16,16 +16,17 @@ import trio
 
 from gochat_faults.scenario import NotHealed, Report, Scenario, run
 
-#: Seconds of talk between two checks. Long enough for a server to be killed many times, short
-#: enough that a violation is found soon and its history can be read.
+#: Seconds of chat between two checks. Long enough to kill a server many times, short enough to find
+#: a violation soon, in a readable history.
 ROUND = 40.0
-#: Every fourth round is with limits that refuse much, to see that what is sent again stays in
-#: order. Bare clients can't promise that, so they stay at home.
+#: Every fourth round has limits that refuse many messages, to check that retries keep the order.
+#: Bare clients can't guarantee that, so they don't take part.
 STRICT = {"limits.burst": 10, "limits.per_second": 10}
 
 
 def main() -> int:
-    """Run scenarios with growing seeds until the time is over; return 1 if anything was wrong."""
+    """Run scenarios with increasing seeds until the time is over; return 1 if anything was
+    wrong."""
     parser = argparse.ArgumentParser(prog="python -m gochat_faults", description=__doc__)
     parser.add_argument("--duration", type=float, default=float(os.environ.get("DURATION") or 60))
     parser.add_argument(
@@ -81,7 +82,7 @@ def _add(total: Report, report: Report) -> None:
         "clients", "connections",
     ):  # fmt: skip
         setattr(total, name, getattr(total, name) + getattr(report, name))
-    for name in ("healed_in", "ack_p50", "ack_p99"):  # of these the worst
+    for name in ("healed_in", "ack_p50", "ack_p99"):  # the worst of each
         setattr(total, name, max(getattr(total, name), getattr(report, name)))
     total.faults += report.faults
     total.violations += report.violations

@@ -1,13 +1,13 @@
-"""A person without the client library: frames, and no more cleverness than the protocol asks for.
+"""A person without the client library: bare frames, and only what the protocol requires.
 
-The library fetches what is missing and drops what is double, and so hides a server that left
-something out at the seam of a resume, or sent it twice. This client takes the server at its word:
-what it is sent must be contiguous by itself. It tolerates one thing, which the protocol says: its
-own messages come as acknowledgements, maybe after later ones of others.
+The library fetches missing entries and drops duplicates, and so hides a server that omits something
+at the seam of a resume, or sends it twice. This client trusts the server: what it receives must be
+contiguous by itself. It tolerates one thing, which the protocol allows: its own entries come as
+acknowledgements, possibly after later entries of others.
 
-It sends several messages of a conversation without waiting, and after a cut all that were not
-acknowledged, in their order. That keeps its order as long as nothing is refused. One that
-`is_patient` sends the next message of a conversation when the one before was acknowledged.
+It sends several messages of a conversation without waiting, and after a reconnect all that were not
+acknowledged, in order. That keeps their order as long as nothing is refused. One that `is_patient`
+sends the next message of a conversation once the previous one is acknowledged.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ from gochat_faults.history import (
 )
 from gochat_faults.recorder import PASSWORD, Refused, Talk, move_in
 
-#: Messages on their way at once.
+#: Messages in flight at once.
 WINDOW: Final = 8
-#: Seconds of silence after which it asks for a sign of life, and after which it reconnects.
+#: Seconds of silence after which it sends a ping, and after which it reconnects.
 SILENCE: Final = 1.5
 _CAPS: Final = ("acks", "log", "heartbeat")
 _RECONNECT_AFTER: Final = 0.1
-#: What is heard from a store that has lost the account, the token, or the room.
+#: The errors from a store that has lost the account, the token, or the room.
 _FORGOTTEN: Final = frozenset(
     {
         ErrorCode.BAD_TOKEN,
@@ -76,17 +76,17 @@ class _Ended(Exception):
 
 @dataclass(slots=True)
 class _Log:
-    """How far a conversation was seen, and what came that can't be shown yet."""
+    """How far a conversation was seen, and entries that can't be shown yet."""
 
     epoch: str
     seq: int
     ahead: dict[int, Message] = field(default_factory=dict)
-    own: set[int] = field(default_factory=set)  # those of them that are known by acknowledgement
+    own: set[int] = field(default_factory=set)  # those known from acknowledgements
 
 
 class BareClient:
-    """One person, from the first login to the end of the run; used as a
-    :class:`~gochat_faults.recorder.Recorder` is."""
+    """One person, from the first login to the end of the run; used like a
+    :class:`~gochat_faults.recorder.Recorder`."""
 
     def __init__(
         self, journal: Journal, name: str, talk: Talk, *, is_patient: bool = False
@@ -101,25 +101,25 @@ class BareClient:
         self._is_patient = is_patient
         self._reader = ""
         self._logs: dict[str, _Log] = {}
-        self._early: list[Message] | None = []  # what came before the list of conversations
+        self._early: list[Message] | None = []  # entries from before the list of conversations
         self._outbox: dict[str, Send] = {}
         self._in_flight: dict[str, None] = {}
         self._changed = trio.Event()
         self._cids = count(1)
         self._token = ""
-        self._may_have_missed = False  # a conversation has begun that was not known
-        self._is_forgotten = False  # the store knows nobody of this name any more, or no such token
+        self._may_have_missed = False  # an unknown conversation has begun
+        self._is_forgotten = False  # the store no longer knows the name or the token
 
     @property
     def positions(self) -> dict[str, tuple[str, int]]:
-        """Epoch and seq to which each conversation was seen."""
+        """The epoch and seq to which each conversation was seen."""
         return {
             common_name(conv, self.name): (log.epoch, log.seq) for conv, log in self._logs.items()
         }
 
     @property
     def unsettled(self) -> str:
-        """What is not as it should be at the end, when nobody says anything more; or nothing."""
+        """Return what is still wrong at the end, when nobody sends anything more; or nothing."""
         if self._early is not None:
             return f"{self.client} is not logged in"
         return f"{self.client} has not sent {[*self._outbox]}" if self._outbox else ""
@@ -142,7 +142,7 @@ class BareClient:
                 await trio.sleep(_RECONNECT_AFTER)
 
     def _begin_reading(self) -> None:
-        """Begin with no idea of what there is."""
+        """Start reading without any knowledge."""
         self.clients += 1
         self._reader = f"{self.client}.{self.clients}"
         self._token, self._early, self._is_forgotten = "", [], False
@@ -154,7 +154,7 @@ class BareClient:
                 await self._wait_for_change()
             await self._talk.pause()
             if self.stop_talking.is_set():
-                return  # what is said now nobody waits for
+                return  # nobody waits for it now
             to, text = self._talk.next()
             cid = f"{self.name}-{next(self._cids)}"
             self._outbox[cid] = Send(to=to, text=text, cid=cid)
@@ -176,7 +176,7 @@ class BareClient:
         """Log in and take part, until the connection ends."""
         self._in_flight.clear()
         for log in self._logs.values():
-            log.ahead.clear()  # it comes again
+            log.ahead.clear()  # it is sent again
             log.own.clear()
         frames = _Frames(stream)
         async with trio.open_nursery() as nursery:
@@ -214,7 +214,7 @@ class BareClient:
                 self._in_flight.update(dict.fromkeys(due))
                 await send(*(self._outbox[cid] for cid in due))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the reader finds out, too
+            pass  # the reader sees it, too
 
     def _due(self) -> list[str]:
         if not self._is_patient:
@@ -246,8 +246,8 @@ class BareClient:
             case _:
                 pass
         if self._may_have_missed:
-            # What was said there before went to a connection that was cut by then, and on coming
-            # back nobody asked for it. The next one does.
+            # Earlier entries went to a connection that was lost by then, and the reconnect did not
+            # ask for them. The next one does.
             self._may_have_missed = False
             raise _Ended
 
@@ -256,7 +256,7 @@ class BareClient:
             raise _Ended
         if not self._journal.has_lost_data:
             raise Refused(f"{self.name}: {error}")
-        if error.cid is not None and error.retry_after is None:  # it is given up
+        if error.cid is not None and error.retry_after is None:  # it is abandoned
             self._outbox.pop(error.cid, None)
             self._in_flight.pop(error.cid, None)
             self._change()
@@ -280,7 +280,7 @@ class BareClient:
         for entry in early:
             log = self._log_of(entry)
             if entry.seq <= log.seq:
-                log.seq = entry.seq - 1  # the list is newer than what was on its way before it
+                log.seq = entry.seq - 1  # the list is newer than entries sent before it
             self._take_entry(entry)
         self._change()
 
@@ -290,13 +290,13 @@ class BareClient:
         if entry.seq > log.seq and entry.epoch == log.epoch:
             log.ahead[entry.seq] = entry
         elif entry.from_ != self.name or entry.epoch != log.epoch:
-            self._show(log, entry)  # which is wrong, and the checker says why
+            self._show(log, entry)  # which is wrong, and the checker reports why
         self._advance(conv, log)
 
     def _log_of(self, entry: Message) -> _Log:
         conv = conversation_of(entry, self.name)
         if conv not in self._logs and conv.startswith("@") and self._journal.has_lost_data:
-            self._logs[conv] = _Log(entry.epoch, 0)  # it has begun anew
+            self._logs[conv] = _Log(entry.epoch, 0)  # it has started over
             self._may_have_missed = True
         return self._logs[conv]
 
@@ -327,7 +327,7 @@ class BareClient:
         elif (log := self._log_of(entry)).epoch == entry.epoch:
             log.own.add(entry.seq)
             self._take_entry(entry)
-        # Else it comes with what the next connection catches up on.
+        # Otherwise the next connection's catch-up brings it.
 
     def _take_caught_up(self, event: CaughtUp) -> None:
         log = self._logs[event.conv]
@@ -349,14 +349,14 @@ class BareClient:
         while log.ahead:
             entry = log.ahead.pop(log.seq + 1, None)
             if entry is None:
-                # An acknowledgement may come before what others said earlier, and after what they
-                # said later. So what is missing may be its own, before what it was shown.
+                # An acknowledgement may come before earlier entries of others, and after later
+                # ones. So a missing entry may be its own, before entries it was shown.
                 shown = log.ahead.keys() - log.own
                 unacknowledged = sum(request.to == conv for request in self._outbox.values())
                 missing = set(range(log.seq + 1, min(shown, default=0))) - log.own
                 if len(missing) <= unacknowledged:
                     return
-                entry = log.ahead.pop(min(log.ahead))  # a gap: the checker says so
+                entry = log.ahead.pop(min(log.ahead))  # a gap: the checker reports it
             self._show(log, entry)
 
     def _show(self, log: _Log, entry: Message) -> None:
@@ -373,7 +373,7 @@ class BareClient:
 
 
 class _Frames:
-    """Whole frames over a stream, and an end when nothing comes for long."""
+    """Complete frames over a stream, which ends after a long silence."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream

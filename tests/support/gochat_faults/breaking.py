@@ -1,8 +1,8 @@
-"""What happens to the servers of a run: one fault after the other, drawn from the seed.
+"""The faults of a run's servers: one after the other, drawn from the seed.
 
-Each is carried out to its end. What takes data away is noted with what may be gone (`Shaken`), and
-waits until all nodes are in step: what one node alone has seen, nobody would be left to miss if
-that node died and Redis lost it in the same moment.
+Each fault completes before the next. Faults that lose data are recorded with what may be lost
+(`Shaken`), and wait until all nodes are in step: otherwise, if one node alone has seen an entry,
+dies, and Redis loses it at the same moment, no client is left to notice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gochat_faults.recorder import logged_in, move_in
 from gochat_faults.server_process import ServerProcess
 from gochat_faults.site import Site, StoreKind
 
-#: Where a server can be made to kill itself, and about how often a busy one comes there before.
+#: Where a server can be made to kill itself, and about how often a busy one reaches it before.
 CRASH_POINTS: Final[dict[StoreKind, dict[str, int]]] = {
     "sqlite": {
         "append": 200,
@@ -48,7 +48,7 @@ CRASH_POINTS: Final[dict[StoreKind, dict[str, int]]] = {
 }
 CRASH_POINTS["sentinel"] = CRASH_POINTS["cluster"] = CRASH_POINTS["redis"]
 
-#: What happens on which store, and how often in comparison.
+#: The faults of each store, and their relative frequency.
 FAULTS: Final[dict[StoreKind, dict[str, float]]] = {
     "sqlite": {"kill": 2, "stop": 1, "freeze": 1, "bomb": 2},
     "redis": {
@@ -65,17 +65,17 @@ FAULTS: Final[dict[StoreKind, dict[str, float]]] = {
     },
 }  # fmt: skip
 
-#: Seconds that a sync takes while Redis is killed in one; those for which Redis, with `everysec`,
-#: may hold back what it has acknowledged, and one for its clock; and those in which it must do so.
+#: Seconds: of a sync during which Redis is killed; for which Redis, with `everysec`, may hold back
+#: acknowledged data, plus one for its clock; and within which it must start holding back.
 _SYNC_TIME: Final = 1.5
 _HELD_BACK: Final = 3.0
 _HELD_BACK_WITHIN: Final = 15.0
-#: Seconds that nodes get to be in step before something is taken away; else it is left.
+#: Seconds that nodes get to be in step before data is taken away; otherwise that fault is skipped.
 _IN_STEP_WITHIN: Final = 8.0
 
 
 class Breaker:
-    """Breaks a site until the time is over; `faults` are counted."""
+    """Breaks a site until the time is over; counts the `faults`."""
 
     def __init__(
         self, site: Site, store: StoreKind, seed: int, journal: Journal, faults: Counter[str]
@@ -89,11 +89,11 @@ class Breaker:
         self._random.shuffle(self._order)
         self._weights = FAULTS[store]
         self._numbers = count(1)
-        #: With replicas to wait for, nothing that was acknowledged is lost by a promotion.
+        #: If nodes wait for replicas, a promotion loses nothing that was acknowledged.
         self.only_unacknowledged = False
 
     async def run(self, duration: float, every: float) -> None:
-        """Do something about `every` seconds, for `duration`."""
+        """Cause a fault about every `every` seconds, for `duration`."""
         deadline = trio.current_time() + duration
         while True:
             await self._pause(every, deadline)
@@ -102,14 +102,14 @@ class Breaker:
             await self._do(self._random.choices(list(self._weights), [*self._weights.values()])[0])
 
     async def run_through(self, faults: Iterable[str], every: float) -> None:
-        """Do these things, one after the other, one about `every` seconds."""
+        """Cause these faults, one after the other, about one every `every` seconds."""
         for what in faults:
             await self._pause(every, float("inf"))
             await self._do(what)
         await self._pause(every, float("inf"))
 
     async def blow_up(self, bombs: Iterable[str]) -> None:
-        """Have the first node die by each of `bombs`."""
+        """Make the first node die by each of `bombs`."""
         node = self._site.nodes[0]
         for bomb in bombs:
             node.kill()
@@ -119,7 +119,7 @@ class Breaker:
             self._note_end(node, "died by itself")
 
     async def _pause(self, every: float, deadline: float) -> None:
-        """Wait for about `every` seconds, or until a node has ended, which is started again."""
+        """Wait for about `every` seconds, or until a node has ended, which is restarted."""
         pause = self._random.expovariate(1 / every)
         with trio.move_on_at(min(deadline, trio.current_time() + pause)):
             await self._site.wait_for_an_end()
@@ -207,11 +207,11 @@ class Breaker:
         await _in_thread(server.start)
         if self._site.cluster is not None:
             await _in_thread(self._site.cluster.wait_until_whole)
-        # All is there. But a node that was just started and is the first to come can't know.
+        # All data is there. But a node that was just started and arrives first can't know.
         self._shaken(began, "Redis killed")
 
     async def _kill_redis_in_a_sync(self) -> None:
-        """Kill Redis while it holds back what it has acknowledged, as it does with `everysec`."""
+        """Kill Redis while it holds back acknowledged data, as it does with `everysec`."""
         server, disk = self._site.redis, self._site.disk
         assert server is not None
         assert disk is not None
@@ -252,7 +252,7 @@ class Breaker:
         self._shaken(began, "Redis emptied", since=0)
 
     async def _rewind_redis(self) -> None:
-        """Put Redis back to where it was a while ago, as a backup would."""
+        """Restore Redis to an earlier state, as a backup would."""
         server = self._site.redis
         assert server is not None
         kept = server.directory.with_name("kept")
@@ -273,7 +273,7 @@ class Breaker:
             shutil.rmtree(kept, ignore_errors=True)
 
     async def _promote(self, *, is_behind: bool) -> None:
-        """Have the replica become the master; it lacks what came after it was cut off."""
+        """Promote the replica; it lacks the data from after it was cut off."""
         watched = self._site.watched
         assert watched is not None
         if not await self._is_in_step():
@@ -300,7 +300,7 @@ class Breaker:
         self._journal.add(Shaken(began, now, what, since, only_unacknowledged))
 
     async def _is_in_step(self) -> bool:
-        """Return whether what is said at each node is seen live at each other."""
+        """Return whether messages sent at each node appear live at each other one."""
         nodes = self._site.nodes
         with trio.move_on_after(_IN_STEP_WITHIN), suppress(ChatError, ConnectionLost):
             await move_in(nodes[0].url, "auditor", ())

@@ -1,15 +1,15 @@
-"""The invariant: what must hold whatever broke. Pure: a history in, the violations out.
+"""The invariant: what must hold whatever breaks. Pure: from a history to its violations.
 
-A history is good if every acknowledged message is in the log once and in its place, every reader
-saw the log's entries in their order without a gap and to its end, and nobody saw anything else.
+A history is good if every acknowledged message is in the log once and in its position, every reader
+saw the log's entries in order, without a gap, to its end, and nobody saw anything else.
 
-Two kinds of evidence are compared: what the clients noted while it happened, and the log as a
-fresh client reads it at the end.
+Two kinds of evidence are compared: what the clients recorded during the run, and the log as a fresh
+client reads it at the end.
 
-Where the run took data away from the store, or may have, it says so (:class:`Shaken`), and the
-conversations may have further epochs. Then it is judged per epoch: of an epoch that is over, that
-may be gone which nobody knew before the loss, and nothing else; clients that are there must have
-said it again. The last epoch is judged as if it were the only one.
+If the run took data from the store, or may have, the history says so (:class:`Shaken`), and the
+conversations may have more epochs. Each epoch is then judged by itself: in an epoch that is over,
+only what nobody knew of before the loss may be gone, and clients that are running must have sent it
+again. The last epoch is judged as if it were the only one.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from gochat_faults.history import (
     Started,
 )
 
-#: A reader may be told to start over when it has missed more than 500 entries; then it gets at
-#: most the newest 200. So a restart that skips less is none.
+#: A reader may be reset if it has missed more than 500 entries; then it gets at most the newest
+#: 200. So a reset that skips less is a violation.
 FEWEST_SKIPPED: Final = 300
-#: A client says again what was acknowledged to it in the last minute, 200 messages at most. Some of
-#: these may come after the loss, so for less is it taken to account: so many, so many seconds old.
+#: A client resends messages acknowledged in the last minute, 200 at most. Some of these may be from
+#: after the loss, so it is held to fewer: this many, and this many seconds old.
 MOST_SAID_AGAIN: Final = 50
 LATELY: Final = 15.0
 
@@ -49,40 +49,40 @@ class Rule(StrEnum):
 
     #: Acknowledged, but not in the log.
     LOST = "lost"
-    #: Acknowledged at another place than it has in the log, or at two places.
+    #: Acknowledged at another position than in the log, or at two positions.
     MISPLACED = "misplaced"
-    #: Acknowledged, and at more than one place.
+    #: Acknowledged, and at more than one position.
     DUPLICATED = "duplicated"
-    #: Never acknowledged, and at more than one place.
+    #: Never acknowledged, and at more than one position.
     REPEATED_UNACKNOWLEDGED = "repeated unacknowledged"
-    #: Two different entries at one place.
+    #: Two different entries at one position.
     TWO_BODIES = "two bodies"
-    #: In the log or shown to a reader, but said by nobody, or not like this.
+    #: In the log or shown to a reader, but sent by nobody, or not in this form.
     INVENTED = "invented"
     #: Shown to a reader, but not in the log: it was delivered before it was committed.
     UNDONE = "undone"
-    #: One client's messages to one conversation are not in the order in which it said them.
+    #: One client's messages to one conversation are not in the order in which it sent them.
     SENDER_DISORDER = "sender's order broken"
     #: A reader was shown an entry after a later one, or twice.
     DISORDER = "disorder"
     #: A reader was shown an entry without the one before it.
     GAP = "gap"
-    #: A reader was told to start over, though it had missed little.
+    #: A reader was reset, although it had missed little.
     NEEDLESS_RESTART = "needless restart"
     #: A reader was never shown the end of what it should have seen.
     UNSEEN = "unseen"
     #: The log itself does not count 1, 2, 3 …
     HOLE = "hole"
-    #: A conversation has another epoch, but nothing had happened to the store; or a reader was
-    #: shown one without being told to start over, or one that was over.
+    #: A conversation has another epoch, although nothing had happened to the store; or a reader
+    #: was shown one without a reset, or one that was over.
     CHANGED_EPOCH = "changed epoch"
-    #: The store lost what was acknowledged to a client lately, and it did not say it again.
+    #: The store lost messages recently acknowledged to a client, which did not resend them.
     NOT_SAID_AGAIN = "not said again"
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A rule that was violated, and where."""
+    """A violated rule, and where."""
 
     rule: Rule
     text: str
@@ -92,7 +92,7 @@ class Violation:
 
 
 class _Place(NamedTuple):
-    """A place in a log."""
+    """A position in a log."""
 
     conversation: str
     epoch: str
@@ -103,7 +103,7 @@ class _Place(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """What is at a place."""
+    """The entry at a position."""
 
     kind: str
     sender: str
@@ -111,13 +111,13 @@ class _Entry(NamedTuple):
     body: str
 
     def key(self, place: _Place) -> _Key:
-        """What it is in all epochs."""
+        """Its identity across epochs."""
         return place if self.cid is None else (self.sender, self.cid)
 
 
 #: A sender and the cid of one of their messages.
 _Id: TypeAlias = tuple[str, str]
-#: An entry in all epochs: by that, or, what has no cid, by its place.
+#: An entry across epochs: by that, or, without a cid, by its position.
 _Key: TypeAlias = _Id | _Place
 
 
@@ -146,12 +146,12 @@ class _View:
     def __init__(self, epoch: str, seq: int, *, is_start: bool = True) -> None:
         self.epoch = epoch
         self.seq = seq
-        self.is_start = is_start  # nothing seen yet: it may begin earlier
+        self.is_start = is_start  # nothing seen yet: it may start earlier
         self.left: frozenset[str] = frozenset()  # epochs it was in before
 
 
 class _Evidence:
-    """The history, sorted for the questions. `violations` are those that show while sorting."""
+    """The history, sorted for the checks. `violations` are those found while sorting."""
 
     def __init__(self, history: Iterable[Event]) -> None:
         self.violations: list[Violation] = []
@@ -174,7 +174,7 @@ class _Evidence:
         self.ended: set[str] = set()
         later: list[Event] = []
         for event in history:
-            # Who said what is asked of every other event, and clients' notes may cross.
+            # Other events are checked against who sent what, and clients' records may cross.
             match event:
                 case Said():
                     id_ = (event.sender, event.cid)
@@ -194,9 +194,9 @@ class _Evidence:
         self.losses = [event for event in self.shaken if event.since is not None]
 
     def may_be_gone(self, key: _Key, epoch: str, *, is_acknowledged: bool) -> bool:
-        """True if the run took this entry of that epoch away."""
+        """Return whether the run may have taken this entry of that epoch."""
         noted = self.noted[key][epoch]
-        # Known since when: what was known before a loss may have been lost and said again.
+        # Since when it is known: an entry known before a loss may have been lost and resent.
         known_since = min(
             at
             for at in self.noted[key].values()
@@ -213,7 +213,8 @@ class _Evidence:
         )
 
     def outlived(self, id_: _Id, loss: Shaken) -> bool:
-        """True if a message was there after a loss, and before another, which may have taken it."""
+        """Return whether a message was there after a loss, and before another, which may have taken
+        it."""
         return any(
             loss.at < known <= later.began
             for known in self.noted[id_].values()
@@ -288,7 +289,7 @@ class _Evidence:
         view = self.views.get((event.reader, event.conversation))
         if view is not None and view.epoch == event.epoch:
             skipped = event.seq - view.seq
-            # Who has seen nothing yet may begin earlier than it had to.
+            # A reader that has seen nothing yet may start earlier than it must.
             is_early_start = view.is_start and skipped <= 0
             if skipped < FEWEST_SKIPPED and not is_early_start:
                 self._add(
@@ -311,7 +312,7 @@ class _Evidence:
             self._add(Rule.TWO_BODIES, f"{place} is {known}, but {entry} in {where}")
 
     def _date(self, key: _Key, place: _Place, at: float) -> None:
-        """Note that somebody knew of an entry."""
+        """Record when an entry was first known."""
         epoch = place.epoch
         self.noted[key][epoch] = min(at, self.noted[key].get(epoch, at))
         self.begun[epoch] = min(at, self.begun.get(epoch, at))
@@ -323,7 +324,7 @@ class _Evidence:
 
 
 def _acknowledged(evidence: _Evidence) -> Iterator[Violation]:
-    """What was acknowledged is in the log, where the acknowledgement says."""
+    """Acknowledged messages are in the log, in the position of the acknowledgement."""
     logged: dict[_Id, list[_Place]] = defaultdict(list)
     for places in evidence.log.values():
         for place in places:
@@ -344,7 +345,7 @@ def _acknowledged(evidence: _Evidence) -> Iterator[Violation]:
             yield Violation(Rule.LOST, f"{id_}, acknowledged as {owed[0]}")
             continue
         for place in owed:
-            # A new epoch, where nothing was lost: all the same, at the same places.
+            # A new epoch without a loss: everything is still at the same positions.
             if (place.conversation, place.seq) not in {(p.conversation, p.seq) for p in there}:
                 yield Violation(
                     Rule.MISPLACED, f"{id_}, acknowledged as {place}, is in the log as {there[0]}"
@@ -352,7 +353,8 @@ def _acknowledged(evidence: _Evidence) -> Iterator[Violation]:
 
 
 def _places(evidence: _Evidence) -> Iterator[Violation]:
-    """What is at a place was said by somebody, is nowhere else, and stays; the log has no holes."""
+    """The entry at a position was sent by someone, is nowhere else, and stays; the log has no
+    holes."""
     where: dict[_Id, set[_Place]] = defaultdict(set)
     for place, entry in evidence.entries.items():
         if entry.cid is not None:
@@ -378,7 +380,7 @@ def _places(evidence: _Evidence) -> Iterator[Violation]:
 
 
 def _has_gone_on(evidence: _Evidence, place: _Place, kept: set[_Place]) -> bool:
-    """True if what was at a place is at the same one in the last epoch, or was taken away."""
+    """Return whether an entry kept its position in the last epoch, or was taken away."""
     final = evidence.final.get(place.conversation)
     if place.epoch == final:
         return False
@@ -398,15 +400,15 @@ def _was_said(evidence: _Evidence, place: _Place, entry: _Entry) -> bool:
 
 
 def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
-    """Of one client and one conversation, what was said earlier comes earlier.
+    """The messages of one client to one conversation are in the order of sending.
 
-    What was lost and said again goes behind what was acknowledged in the new epoch already, before
-    the client knew of it. So it has an order only among what was lost with it.
+    Lost and resent messages come after those that the new epoch acknowledged before the client knew
+    of it. So they are ordered only among those lost with them.
     """
     at = {
         (entry.sender, entry.cid): place
         for places in evidence.log.values()
-        for place in reversed(places)  # of two, the first counts
+        for place in reversed(places)  # of two positions, the first counts
         if (entry := evidence.entries[place]).cid is not None
     }
     for (client, conversation), ids in evidence.in_order.items():
@@ -415,7 +417,7 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
             place = at.get(id_)
             if place is None:
                 continue
-            # What was never acknowledged before waited all the while, and is not said *again*.
+            # A message never acknowledged before was waiting all the time, and is not *re*sent.
             promised = {other.epoch for other in evidence.acknowledged.get(id_, ())}
             lost_with = frozenset(
                 epoch
@@ -423,7 +425,7 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
                 if epoch != place.epoch and evidence.may_be_gone(id_, epoch, is_acknowledged=False)
             )
             if len(lost_with) > 1:
-                continue  # lost twice: it may have been said again, or waited, each time
+                continue  # lost twice: it may have been resent, or waited, each time
             before = last.get(lost_with)
             if before is not None and place.seq < before[0]:
                 yield Violation(
@@ -435,7 +437,7 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
 
 
 def _ends_of_readers(evidence: _Evidence) -> Iterator[Violation]:
-    """Every reader who stayed has seen its conversations to their end."""
+    """Every reader that stayed has seen its conversations to their end."""
     for (reader, conversation), view in evidence.views.items():
         if reader in evidence.ended or conversation not in evidence.log:
             continue
@@ -449,7 +451,7 @@ def _ends_of_readers(evidence: _Evidence) -> Iterator[Violation]:
 
 
 def _gaps(evidence: _Evidence) -> Iterator[Violation]:
-    """A reader sees every entry; unless that was taken away before it was shown to them."""
+    """A reader sees every entry, unless it was taken away before it was shown."""
     for at, place, text in evidence.gaps:
         is_over = place.epoch != evidence.final.get(place.conversation)
         if not (is_over and any(loss.began <= at for loss in evidence.losses)):
@@ -457,9 +459,9 @@ def _gaps(evidence: _Evidence) -> Iterator[Violation]:
 
 
 def _epochs(evidence: _Evidence) -> Iterator[Violation]:
-    """Each epoch of a conversation but the first is there because something was done to the store.
+    """Each epoch of a conversation after the first has a fault of the store as its reason.
 
-    So it can't be noted before that, and there are no more of them.
+    So it can't be recorded before the fault, and there are no more epochs than faults.
     """
     first: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for (conversation, epoch), at in evidence.epochs.items():
@@ -482,7 +484,8 @@ def _epochs(evidence: _Evidence) -> Iterator[Violation]:
 
 
 def _said_again(evidence: _Evidence) -> Iterator[Violation]:
-    """What the store lost is there again, as far as it was lately and its clients lived."""
+    """Recently acknowledged messages that the store lost are there again, if their clients
+    lived."""
     logged = {
         (entry.sender, entry.cid)
         for places in evidence.log.values()
@@ -498,7 +501,7 @@ def _said_again(evidence: _Evidence) -> Iterator[Violation]:
             }
             newest = sorted(lately, key=lambda id_: evidence.said[id_].at)[-MOST_SAID_AGAIN:]
             for id_ in newest:
-                # In a conversation that nobody has begun again, they may not have been told.
+                # In a conversation that nobody has restarted, clients may not know of it.
                 if (
                     id_ not in logged
                     and evidence.said[id_].conversation in evidence.final

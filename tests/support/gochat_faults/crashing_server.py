@@ -4,9 +4,9 @@
 
     python crashing_server.py committed:137,frame:20 serve --port 0 …
 
-dies by SIGKILL when it comes to ``committed`` for the 137th time, or to ``frame`` for the 20th. The
-points lie where an outside killer hardly ever hits: between the commit and the acknowledgement,
-say. They are put into the classes of the server from here, so that the server itself has none.
+dies by SIGKILL when it reaches ``committed`` for the 137th time, or ``frame`` for the 20th. The
+points are where a kill from outside hardly ever hits, such as between the commit and the
+acknowledgement. They are patched into the server's classes from here, so the server has none.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gochat.storage.sqlite.log import Log
 
 
 class Bomb:
-    """Counts how often each point is reached, and ends the process at the one it is set to."""
+    """Counts how often each point is reached, and ends the process at the chosen one."""
 
     def __init__(self, setting: str) -> None:
         self._left: dict[str, int] = {}
@@ -42,22 +42,22 @@ class Bomb:
             self._left[point] = int(count or 1)
 
     def is_due(self, point: str) -> bool:
-        """Count that `point` is reached; return whether this is the time."""
+        """Count a visit to `point`; return whether it is the chosen one."""
         if point not in self._left:
             return False
         self._left[point] -= 1
         return self._left[point] == 0
 
     def at(self, point: str) -> None:
-        """Die here, if this is the time."""
+        """Die here, if this is the chosen visit."""
         if self.is_due(point):
             self.explode(point)
 
     def explode(self, point: str) -> None:
-        """Die, and say where in a line of the log."""
+        """Die, and log where."""
         os.write(2, json.dumps({"event": "crash", "point": point}).encode() + b"\n")
         os.kill(os.getpid(), signal.SIGKILL)
-        while True:  # no other thread may go on from here either
+        while True:  # no other thread may continue from here either
             signal.pause()
 
 
@@ -66,9 +66,9 @@ def _around(store: type[SqliteStore | RedisStore], bomb: Bomb) -> None:
 
     @functools.wraps(append)
     async def append_and_die(self: Any, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
-        bomb.at("append")  # the request was read; nothing of it was written
+        bomb.at("append")  # the request was read; nothing was written
         appended: list[Appended | ChatError] = await append(self, drafts)
-        bomb.at("ack")  # committed and delivered; its sender was not told
+        bomb.at("ack")  # committed and delivered, but not acknowledged
         return appended
 
     store.append = append_and_die  # type: ignore[method-assign] # that is what this is for
@@ -80,11 +80,11 @@ def _around_redis(bomb: Bomb) -> None:
     def send_and_die(self: wire.Wire, commands: Iterable[wire.Arguments]) -> None:
         send(self, commands)
         if threading.current_thread().name == "gochat redis writer":
-            bomb.at("sent")  # Redis was told; nobody will hear what it says
+            bomb.at("sent")  # sent to Redis; nobody will read the reply
 
     def settle_and_die(self: Any) -> None:
         if self.log.appended:
-            bomb.at("committed")  # Redis has it; nobody here was told
+            bomb.at("committed")  # Redis has it; nobody here knows
         settled(self)
 
     wire.Wire.send = send_and_die  # type: ignore[method-assign] # that is what this is for
@@ -99,7 +99,7 @@ def _around_sqlite(bomb: Bomb) -> None:
             bomb.at("insert")  # written, in a transaction that is still open
         batch = commit(self)
         if batch is not None:
-            bomb.at("committed")  # on disk; nobody was told
+            bomb.at("committed")  # on disk; nobody knows
         return batch
 
     def merge_and_die(db: sqlite3.Connection, pages: int) -> None:
@@ -111,13 +111,13 @@ def _around_sqlite(bomb: Bomb) -> None:
 
 
 class _DyingOs:
-    """The module `os`, but for one write that is the process's last."""
+    """The module `os`, except for one write that is the process's last."""
 
     def __init__(self, bomb: Bomb) -> None:
         self._bomb = bomb
 
     def write(self, descriptor: int, data: bytes) -> int:
-        """Write all, or half of it and die."""
+        """Write everything, or half of it and die."""
         if self._bomb.is_due("frame"):
             os.write(descriptor, data[: len(data) // 2 + 1])
             self._bomb.explode("frame")  # the peer has half a frame
@@ -135,7 +135,7 @@ def _around_the_sockets(bomb: Bomb) -> None:
         if len(dirty) > 1 and bomb.is_due("fan-out"):
             for outlet in dirty[: len(dirty) // 2]:
                 outlet.flush()
-            bomb.explode("fan-out")  # some were sent it, the others never will be
+            bomb.explode("fan-out")  # sent to some, and never to the others
         flush(self)
 
     delivery.Delivery.flush = flush_and_die  # type: ignore[method-assign] # that is what this is for

@@ -1,8 +1,8 @@
-"""What happened in a run, as those saw it who took part; kept in memory and as JSON lines.
+"""The history of a run, as its participants saw it; kept in memory and as JSON lines.
 
-Conversations are named the same for everybody here: ``#room``, and ``@a,b`` for the private one of
-two people, in alphabetical order. Times are seconds since the run began. The order of the events of
-one client, or of one reader, is the order in which they happened to it.
+Conversations have the same name for everyone here: ``#room``, and ``@a,b`` for the private one of
+two people, in alphabetical order. Times are seconds since the run began. The events of one client,
+or of one reader, are in the order in which they happened to it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gochat.protocol.messages import Message
 
 
 class Said(Struct, frozen=True, array_like=True, tag="said"):
-    """`client` of the account `sender` set out to send this; it may send it many times."""
+    """`client` of the account `sender` started to send this message; it may send it many times."""
 
     at: float
     client: str
@@ -32,10 +32,10 @@ class Said(Struct, frozen=True, array_like=True, tag="said"):
 
 
 class Acknowledged(Struct, frozen=True, array_like=True, tag="acknowledged"):
-    """The server told `client` that this message has this place.
+    """The server acknowledged this message to `client`, at this position.
 
-    It `is_replicated` for certain where the server waits for replicas, and the client for it: to
-    the library it is enough to be shown its own message.
+    It `is_replicated` for certain if the server waits for replicas, and the client for the
+    acknowledgement: the library is satisfied when it is shown its own message.
     """
 
     at: float
@@ -49,7 +49,8 @@ class Acknowledged(Struct, frozen=True, array_like=True, tag="acknowledged"):
 
 
 class Started(Struct, frozen=True, array_like=True, tag="started"):
-    """`reader` is to see everything of `conversation` after `seq`; maybe some before it, too."""
+    """`reader` must see everything of `conversation` after `seq`; it may see some before it,
+    too."""
 
     at: float
     reader: str
@@ -73,7 +74,7 @@ class Seen(Struct, frozen=True, array_like=True, tag="seen"):
 
 
 class Restarted(Struct, frozen=True, array_like=True, tag="restarted"):
-    """`reader` was told that what follows `seq` comes next, and to page for what is before it."""
+    """`reader` was reset: entries after `seq` come next, and earlier ones are in the history."""
 
     at: float
     reader: str
@@ -83,14 +84,14 @@ class Restarted(Struct, frozen=True, array_like=True, tag="restarted"):
 
 
 class Ended(Struct, frozen=True, array_like=True, tag="ended"):
-    """`reader` is gone for good, so it need not see what comes later."""
+    """`reader` is gone for good, so it need not see later entries."""
 
     at: float
     reader: str
 
 
 class Retried(Struct, frozen=True, array_like=True, tag="retried"):
-    """`client` was refused this message, and says it again: behind all it has said so far."""
+    """`client` was refused this message, and sends it again, after all its messages so far."""
 
     at: float
     client: str
@@ -99,7 +100,7 @@ class Retried(Struct, frozen=True, array_like=True, tag="retried"):
 
 
 class Resends(Struct, frozen=True, array_like=True, tag="resends"):
-    """`client` says again what was acknowledged to it lately, should the store have lost that."""
+    """`client` resends recently acknowledged messages if the store loses them."""
 
     client: str
 
@@ -107,8 +108,8 @@ class Resends(Struct, frozen=True, array_like=True, tag="resends"):
 class Shaken(Struct, frozen=True, array_like=True, tag="shaken"):
     """Between `began` and `at` the store was broken so that its log may get another epoch.
 
-    What nobody knew before `since` may be gone with that; with `since` None, nothing. With
-    `only_unacknowledged`, what was acknowledged is there all the same.
+    Entries that nobody knew of before `since` may be lost by it; with `since` None, none. With
+    `only_unacknowledged`, acknowledged entries are kept all the same.
     """
 
     began: float
@@ -119,7 +120,7 @@ class Shaken(Struct, frozen=True, array_like=True, tag="shaken"):
 
 
 class Logged(Struct, frozen=True, array_like=True, tag="logged"):
-    """At the end of the run the log has this entry; in the order in which it was read."""
+    """At the end of the run the log has this entry; in the order of reading."""
 
     conversation: str
     epoch: str
@@ -131,7 +132,7 @@ class Logged(Struct, frozen=True, array_like=True, tag="logged"):
 
 
 class Fault(Struct, frozen=True, array_like=True, tag="fault"):
-    """Something was broken, or mended: for people who read the history."""
+    """Something was broken or repaired: for people who read the history."""
 
     at: float
     what: str
@@ -147,11 +148,11 @@ _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 
 
 class Journal:
-    """Takes down the history of a run; see :func:`open_journal`."""
+    """Records the history of a run; see :func:`open_journal`."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        #: Whether the store was made to forget something, so that what was right is refused now.
+        #: Whether the store was made to lose data, so that valid requests may now be refused.
         self.has_lost_data = False
         self._began = time.monotonic()
 
@@ -160,15 +161,15 @@ class Journal:
         return round(time.monotonic() - self._began, 4)
 
     def add(self, event: Event) -> None:
-        """Take down an event, after those before it."""
+        """Record an event."""
         self.events.append(event)
 
     def fault(self, what: str) -> None:
-        """Take down that something was broken or mended."""
+        """Record that something was broken or repaired."""
         self.add(Fault(self.now(), what))
 
     def seen(self, reader: str, me: str, entry: Message) -> str:
-        """Take down that `reader`, who is logged in as `me`, was shown `entry`; return where."""
+        """Record that `reader`, logged in as `me`, was shown `entry`; return its position."""
         conversation = common_name(conversation_of(entry, me), me)
         self.add(
             Seen(
@@ -188,7 +189,7 @@ class Journal:
 
 @contextmanager
 def open_journal(path: Path) -> Iterator[Journal]:
-    """Open a journal; whatever happens, it is written to `path` at the end."""
+    """Open a journal; it is written to `path` at the end, whatever happens."""
     journal = Journal()
     try:
         yield journal
@@ -199,13 +200,13 @@ def open_journal(path: Path) -> Iterator[Journal]:
 
 
 def read_history(path: Path) -> list[Event]:
-    """Return the history in a file that a journal wrote."""
+    """Return the history in a journal's file."""
     with path.open("rb") as file:
         return [_decoder.decode(line) for line in file]
 
 
 def common_name(conversation: str, me: str) -> str:
-    """Return everybody's name for what `me` calls `conversation`."""
+    """Return the common name of what `me` calls `conversation`."""
     if conversation.startswith("@"):
         return "@" + ",".join(sorted((conversation[1:], me)))
     return conversation

@@ -1,7 +1,7 @@
-"""A TCP proxy that breaks what goes through it, by a plan for each connection.
+"""A TCP proxy that breaks connections, by a plan for each.
 
-A plan is data, drawn from a seed by whoever wants its run repeated. It counts bytes and frames
-rather than seconds wherever it can, because those are the same in every run.
+A plan is data, drawn from a seed so that a run can be repeated. It counts bytes and frames rather
+than seconds wherever possible, because those are the same in every run.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from gochat.protocol.framing import FrameDecoder, frame
 from gochat.protocol.messages import Sent
 
 _READ_SIZE: Final = 64 * 1024
-#: Closing a socket with this option on sends a reset, and drops what was not sent yet.
+#: Closing a socket with this option sends a reset, and drops unsent data.
 _RESET: Final = struct.pack("ii", 1, 0)
-#: A slow lane takes this part of a second's bytes at once.
+#: A slow lane forwards this part of a second's bytes at once.
 _TICK: Final = 0.05
 _MAX_FRAME: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """What happens to one direction's bytes. What is counted is what has passed, in bytes.
+    """What happens to one direction's bytes, counted in bytes that have passed.
 
-    `delay` (seconds) is for each read; `bytes_per_second` throttles what comes after
-    `throttle_after`. After `stall_after` nothing is read any more, so that the peer's buffers
-    fill; after `lose_after` all is read and thrown away, as by a cable that was pulled; after
+    `delay` (seconds) applies to each read; `bytes_per_second` throttles what comes after
+    `throttle_after`. After `stall_after` nothing is read any more, so that the peer's buffers fill;
+    after `lose_after` everything is read and dropped, as by a cable that was pulled; after
     `cut_after` both sides' connections end.
     """
 
@@ -53,10 +53,10 @@ CLEAR: Final = Lane()
 class Plan:
     """What happens to one connection. `up` is from the client to the server.
 
-    With `refuse` there is no connection. After `swallow_acks` acknowledgements that did not get
-    through, the connection is cut. After `cut_at` seconds it is cut as well. Cutting is by `reset`
-    (RST), or by an orderly end (FIN). `receive_buffer` is the size, in bytes, of the buffer for
-    what the server sends: a small one makes it notice early that nobody reads.
+    With `refuse` there is no connection. After `swallow_acks` acknowledgements that were dropped,
+    the connection is cut. After `cut_at` seconds it is cut as well. Cutting is by `reset` (RST), or
+    by an orderly end (FIN). `receive_buffer` is the size, in bytes, of the buffer for what the
+    server sends: a small one makes the server notice early that nobody reads.
     """
 
     up: Lane = CLEAR
@@ -69,18 +69,18 @@ class Plan:
 
 
 NO_FAULTS: Final = Plan()
-#: Takes a connection and whatever comes, and never says anything.
+#: Accepts a connection and all data, and never sends anything.
 BLACKHOLE: Final = Plan(up=Lane(lose_after=0), down=Lane(lose_after=0))
 
 
-#: Host and port of a server; or which one it is for the connection of this number, from 0.
+#: Host and port of a server; or a function from a connection's number, from 0, to them.
 Target: TypeAlias = tuple[str, int] | Callable[[int], tuple[str, int]]
 
 
 class Proxy:
     """Forwards from its own port to a server's; made by :func:`serve_proxy`.
 
-    `counts` says what it did to how many connections.
+    `counts` has the number of connections for each kind of fault.
     """
 
     def __init__(self, port: int, target: Target, plan: Callable[[int], Plan]) -> None:
@@ -100,15 +100,15 @@ class Proxy:
             connection.cut(reset=reset)
 
     def freeze(self) -> None:
-        """Forward nothing, either way, until :meth:`thaw`."""
+        """Forward nothing in either direction, until :meth:`thaw`."""
         self._thawed = trio.Event()
 
     def thaw(self) -> None:
-        """Forward again, nothing being lost."""
+        """Forward again; nothing is lost."""
         self._thawed.set()
 
     def heal(self) -> None:
-        """Break nothing from here on. What can't go on as if nothing had happened is cut."""
+        """Break nothing from here on. Connections that can't continue unharmed are cut."""
         self._is_healed = True
         self.thaw()
         for connection in tuple(self._connections):
@@ -140,8 +140,8 @@ async def serve_proxy(
 ) -> NoReturn:
     """Run a proxy on a free port of loopback; cancelling it resets its connections.
 
-    `plan` is called with the number of each connection, from 0; `target`, too, if it is a function.
-    The server need not be there yet, nor always: then connections are reset.
+    `plan` is called with the number of each connection, from 0; so is `target`, if it is a
+    function. The server need not be running: without it, connections are reset.
     """
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     proxy = Proxy(listener.socket.getsockname()[1], target, plan)
@@ -238,7 +238,7 @@ class _Connection:
                 return
             lane = self._lane(is_up=is_up)
             if lane.lose_after is not None and passed + len(data) > lane.lose_after:
-                passed = lane.lose_after  # so that nothing shorter gets through later
+                passed = lane.lose_after  # so that no shorter read gets through later
                 self._proxy.counts["went dead"] += not self._has_lost
                 self._has_lost = True
                 continue
@@ -272,7 +272,7 @@ def _how_much(lane: Lane, passed: int) -> int:
 
 
 class _AckSieve:
-    """Takes the first acknowledgements out of what a server sends."""
+    """Removes the first acknowledgements from what a server sends."""
 
     def __init__(self, count: int) -> None:
         self.taken = 0
@@ -281,15 +281,15 @@ class _AckSieve:
 
     @property
     def is_full(self) -> bool:
-        """True when there are as many as it was to take."""
+        """Whether it has removed as many as it should."""
         return self.taken == self._count
 
     def rest(self) -> None:
-        """Take no more. What was begun of a frame is still passed on whole."""
+        """Stop removing. A frame that has begun is still passed on in full."""
         self._count = self.taken
 
     def strain(self, data: bytes) -> bytes:
-        """Return the whole frames that `data` completes, without the acknowledgements."""
+        """Return the complete frames after adding `data`, without the acknowledgements."""
         self._decoder.receive_data(data)
         passed = []
         while (body := self._decoder.next_frame()) is not None:
@@ -303,7 +303,7 @@ class _AckSieve:
 async def _connect(target: tuple[str, int], receive_buffer: int | None) -> trio.SocketStream:
     sock = trio.socket.socket()
     try:
-        if receive_buffer is not None:  # before connecting: it decides the window's scale
+        if receive_buffer is not None:  # before connecting: it determines the window scale
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         await sock.connect(target)
     except BaseException:

@@ -1,4 +1,4 @@
-"""A client in a process of its own, to be frozen: a script.
+"""A client in its own process, to be frozen: a script.
 
 ::
 

@@ -1,4 +1,4 @@
-"""A person with the client library who says things, reads everything, and notes both."""
+"""A person with the client library who sends messages, reads everything, and records both."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ from gochat_faults.history import (
 from gochat_faults.server_process import ServerProcess
 
 PASSWORD: Final = "correct horse"
-#: Times short enough that a run sees many cuts; how they follow from each other is as in a real
-#: client.
+#: Times short enough for many reconnects in a run, in the same proportions as a real client's.
 OPTIONS: Final = ClientOptions(
     connect_timeout=2.0,
     request_timeout=4.0,
@@ -53,7 +52,7 @@ OPTIONS: Final = ClientOptions(
     backoff_cap=0.5,
     gap_grace=0.1,
 )
-#: A client that waits for a busy server, and does not ask how it is.
+#: A client that waits for a busy server, and does not ping it.
 UNHURRIED: Final = ClientOptions(
     connect_timeout=PATIENCE,
     request_timeout=PATIENCE,
@@ -61,25 +60,25 @@ UNHURRIED: Final = ClientOptions(
     backoff_base=0.05,
     backoff_cap=0.3,
 )
-#: Messages of one person that wait for their acknowledgements at once.
+#: How many messages of one person may wait for acknowledgements.
 MAX_OUTSTANDING: Final = 30
-#: So many reactions for each message: entries of another kind, which every reader has to see, too.
+#: Reactions per message: entries of another kind, which every reader must see, too.
 REACTIONS: Final = 0.05
 _BABBLE: Final = "".join(
     Random(0).choices('abcdefghij klmnop qrstuvwxyz 中文聊天 "\\\n👋é', k=100_000)
 )
 
 
-#: Seconds until what was refused is tried again, where the store has lost something.
+#: Seconds until a refused request is retried, if the store has lost data.
 _RETRY_AFTER: Final = 0.3
 
 
 class Refused(Exception):
-    """The server refused for good what it should have taken."""
+    """The server refused for good what it should have accepted."""
 
 
 class Talk:
-    """What one person says: where, how much and how fast, all from a seed.
+    """What one person sends: where, how much and how fast, drawn from a seed.
 
     `pace` is the mean pause between two messages in seconds.
     """
@@ -91,11 +90,11 @@ class Talk:
 
     @property
     def rooms(self) -> list[str]:
-        """The rooms among them that have to be entered."""
+        """The rooms among the conversations, which must be joined."""
         return [to for to in self.addresses if to.startswith("#") and to != "#lobby"]
 
     def next(self) -> tuple[str, str]:
-        """Return where to say something, and what."""
+        """Return where to send the next message, and its text."""
         random = self.random
         length = random.choice((3, 10, 40, 40, 100, 100, 400, 2000))
         start = random.randrange(len(_BABBLE) - length)
@@ -103,16 +102,16 @@ class Talk:
         return random.choice(self.addresses), f"{random.randrange(10**6)} {text}"
 
     async def pause(self) -> None:
-        """Wait until the next one."""
+        """Wait until the next one is due."""
         await trio.sleep(self.random.expovariate(1 / self.pace) if self.pace else 0)
 
 
 @asynccontextmanager
 async def logged_in(server: ServerProcess, name: str) -> AsyncIterator[Client]:
-    """Open a client that nothing is done to, and log it in; register before if need be."""
+    """Open a client without faults, and log it in; register first if necessary."""
     async with open_client(server.url, options=UNHURRIED) as client:
         if name not in server.registered:
-            with suppress(ChatError):  # somebody has by now
+            with suppress(ChatError):  # it exists by now
                 await client.register(name, PASSWORD)
             server.registered.add(name)
         await client.log_in(name, PASSWORD)
@@ -120,7 +119,7 @@ async def logged_in(server: ServerProcess, name: str) -> AsyncIterator[Client]:
 
 
 async def move_in(url: str, name: str, rooms: Iterable[str]) -> None:
-    """Register and enter rooms, as far as that is not done; try until it is."""
+    """Register and join rooms, as far as that is not done; retry until it is."""
     while True:
         try:
             async with open_client(url, options=OPTIONS) as client:
@@ -137,7 +136,7 @@ async def move_in(url: str, name: str, rooms: Iterable[str]) -> None:
                 return
         except ConnectionLost:
             await trio.sleep(0.1)
-        except ChatError as error:  # also when everything is lost in the middle of this
+        except ChatError as error:  # even if all data is lost meanwhile
             await trio.sleep(error.retry_after or 0.1)
 
 
@@ -153,9 +152,9 @@ async def _enter(client: Client, room: str) -> None:
 class Recorder:
     """One person on one device, from the first login to the end of the run.
 
-    With an `outbox`, the client is ended and opened anew every few seconds, `lifetime` on average:
-    what waited to be sent then waits in the file. `stop_talking` ends the talk; the reading goes
-    on until :meth:`run` is cancelled.
+    With an `outbox`, the client is closed and reopened every few seconds, `lifetime` on average:
+    unsent messages then wait in the file. `stop_talking` ends the sending; the reading goes on
+    until :meth:`run` is cancelled.
     """
 
     def __init__(
@@ -173,7 +172,7 @@ class Recorder:
         self.stop_talking: Final = trio.Event()
         self.acknowledged = 0
         self.clients = 0
-        #: Epoch and seq to which the present reader has seen each conversation, by common names.
+        #: Epoch and seq to which the present reader has seen each conversation, by common name.
         self.positions: dict[str, tuple[str, int]] = {}
         self._journal = journal
         self._talk = talk
@@ -189,7 +188,7 @@ class Recorder:
 
     @property
     def unsettled(self) -> str:
-        """What is not as it should be at the end, when nobody says anything more; or nothing."""
+        """Return what is still wrong at the end, when nobody sends anything more; or nothing."""
         client = self._client
         if client is None or client.state is not ConnectionState.CONNECTED or not self._started:
             return f"{self.client} is {client.state if client is not None else 'beginning'}"
@@ -244,7 +243,7 @@ class Recorder:
                 self._client = None
 
     async def _log_in(self, client: Client, url: str) -> None:
-        """Log in, also where the account is not there any more; but one time is enough."""
+        """Log in, even if the account no longer exists; once is enough."""
         while client.state is ConnectionState.OFFLINE:
             try:
                 await client.log_in(self.name, PASSWORD)
@@ -259,7 +258,7 @@ class Recorder:
                     raise
 
     async def _retry(self, client: Client, url: str, outgoing: Outgoing) -> None:
-        """Say again what was refused, because the store had lost the other one, or the room."""
+        """Resend a refused message, because the store had lost the other person, or the room."""
         refused = trio.current_time()
         await trio.sleep(_RETRY_AFTER)
         if outgoing.to in self._talk.rooms:
@@ -278,7 +277,7 @@ class Recorder:
                 await self._settled.wait()
             await self._talk.pause()
             if self.stop_talking.is_set():
-                return  # what is said now nobody waits for
+                return  # nobody waits for it now
             if self._texts and self._talk.random.random() < REACTIONS:
                 address, seq = self._talk.random.choice([*self._texts.items()])
                 nursery.start_soon(self._react, client, address, seq)
@@ -296,7 +295,7 @@ class Recorder:
             )
 
     async def _react(self, client: Client, address: str, seq: int) -> None:
-        """Add an entry that is no message, and that nobody promised to keep trying."""
+        """Add an entry that is not a message, and that nobody promised to retry."""
         try:
             await client.react(address, seq, "👍")
         except ConnectionLost:

@@ -1,6 +1,6 @@
-"""A run: many people talk while everything breaks; then all is mended, and the invariant checked.
+"""A run: many people chat while everything breaks; then all is repaired, and the invariant checked.
 
-Every choice is drawn from the seed. Two runs with one seed make the same choices, though not at the
+Every choice is drawn from the seed. Two runs with one seed make the same choices, but not at the
 same moments: the kernel's scheduler has no seed.
 """
 
@@ -43,20 +43,20 @@ Person: TypeAlias = Recorder | BareClient
 class Scenario:
     """A run. Times are in seconds.
 
-    `people` with the client library and `bare_people` without it talk for `duration`, each
-    pausing `pace` on average between two messages. Of those with the library every third one ends
-    and begins anew now and then, and every fifth has a second device. With more than one server
-    they are spread over all, devices of one person, too; and every fourth client's connections go
-    now to this one, now to that.
+    `people` with the client library and `bare_people` without it send messages for `duration`, each
+    pausing `pace` on average between two. Of those with the library every third one restarts now
+    and then, and every fifth has a second device. With several servers they are spread over all of
+    them, including the devices of one person; and every fourth client's connections go to changing
+    servers.
 
-    Something happens to the servers about every `server_fault_every`. With `faults`, it is these in
-    turn (:data:`~gochat_faults.breaking.FAULTS`), and the run is over with the last; with `bombs`,
-    the first server is made to kill itself at each of these in turn, and likewise. Without
-    `breaks_network`, connections are cut only by that. What is mended at the end must be as new
-    within `heal_timeout`.
+    Servers are broken about every `server_fault_every`. With `faults`, by these in turn
+    (:data:`~gochat_faults.breaking.FAULTS`), and the run ends after the last; with `bombs`, the
+    first server kills itself at each of these in turn, likewise. Without `breaks_network`,
+    connections are cut only by that. Once everything is repaired at the end, it must recover within
+    `heal_timeout`.
 
-    `store` says what there is to be broken (:mod:`~gochat_faults.site`); with `waits`, nodes wait
-    for a replica before they acknowledge.
+    `store` determines what can be broken (:mod:`~gochat_faults.site`); with `waits`, nodes wait for
+    a replica before they acknowledge.
     """
 
     seed: int
@@ -76,7 +76,7 @@ class Scenario:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What happened in a run, in numbers, and what must not have. `faults` are counts."""
+    """What happened in a run, in numbers, and its violations. `faults` are counts."""
 
     seed: int
     seconds: float = 0.0
@@ -109,16 +109,16 @@ class Report:
 
 
 class NotHealed(Exception):
-    """Everything was mended, but not everything arrived in time; the text says what did not."""
+    """Everything was repaired, but not everything arrived in time; the text says what did not."""
 
 
 async def run(scenario: Scenario, directory: Path) -> Report:
-    """Play a scenario, with its files in `directory`, and check the invariant.
+    """Run a scenario, with its files in `directory`, and check the invariant.
 
     The history is kept in ``history.jsonl`` there.
 
     Raises:
-        NotHealed: somebody did not get everything in time after all was mended.
+        NotHealed: not everyone got everything in time after all was repaired.
     """
     report = Report(seed=scenario.seed)
     began = time.monotonic()
@@ -175,7 +175,7 @@ async def run(scenario: Scenario, directory: Path) -> Report:
 async def _prepare(
     site: Site, journal: Journal, names: list[str], scenario: Scenario
 ) -> dict[str, Talk]:
-    """Register everybody and make all conversations, so that each reader's start is known."""
+    """Register everyone and create all conversations, so that each reader's start is known."""
     random = Random(f"{scenario.seed}/people")
     rooms = {"#garden": names[::2], "#kitchen": names[: len(names) // 2]}
     pairs = random.sample(list(combinations(names, 2)), k=min(len(names), 30))
@@ -221,7 +221,7 @@ def _people(
     people: list[Person] = []
     for number, (name, talk) in enumerate(talks.items()):
         if number >= scenario.people:
-            # On one SQLite file nothing is refused for a while.
+            # With one SQLite file there are no temporary refusals.
             is_patient = scenario.store != "sqlite"
             people.append(BareClient(journal, name, talk, is_patient=is_patient))
         elif number % 3 == 0:
@@ -245,7 +245,7 @@ def _server_of(person: Person, number: int, site: Site, seed: int) -> Target:
 
 
 class Planner:
-    """Draws what happens to a person's connections, the n-th always the same."""
+    """Draws the faults of a person's connections, the n-th always the same."""
 
     def __init__(self, seed: str, breaks_anything: bool) -> None:
         self._seed = seed
@@ -257,7 +257,7 @@ class Planner:
         random = Random(f"{self._seed}/{number}")
         reset = random.random() < 0.7
         kind = random.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
-        some = int(random.lognormvariate(9.5, 1.8))  # bytes: 13 thousand, give or take a lot
+        some = int(random.lognormvariate(9.5, 1.8))  # bytes: 13 thousand, with a large spread
         match kind:
             case "none":
                 return Plan(cut_at=random.uniform(5, 15), reset=reset)
@@ -304,10 +304,10 @@ async def _wait_until_settled(
     scenario: Scenario,
     report: Report,
 ) -> None:
-    """Wait until all outboxes are empty and all have seen the end of the log; note the log.
+    """Wait until all outboxes are empty and everyone has seen the end of the log; record the log.
 
-    Who is told late that the store lost something says it again only then. So it goes on until
-    nothing has changed meanwhile.
+    A client that learns late of a loss resends only then. So this repeats until nothing has changed
+    meanwhile.
     """
     deadline = trio.current_time() + scenario.heal_timeout
     logs: dict[str, Log] = {}
@@ -326,7 +326,7 @@ async def _wait_until_settled(
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A conversation's log, as it was read."""
+    """A conversation's log, as read."""
 
     epoch: str
     entries: tuple[Logged, ...]
@@ -347,7 +347,7 @@ def _behind(people: list[Person], heads: dict[str, tuple[str, int]]) -> set[str]
 
 
 def _is_at(position: tuple[str, int], head: tuple[str, int]) -> bool:
-    # What nothing was said in since it was taken away has no epoch that anybody could have seen.
+    # A conversation without an entry since its loss has no epoch that anyone could have seen.
     return head[1] == 0 or (position[0] == head[0] and position[1] >= head[1])
 
 

@@ -1,4 +1,4 @@
-"""A real server in a process of its own, to be killed, frozen, stopped and started again."""
+"""A real server in its own process, to be killed, frozen, stopped and restarted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from patience import PATIENCE
 _POLL: Final = 0.01
 _CRASHING_SERVER: Final = Path(__file__).with_name("crashing_server.py")
 
-#: What a fault run sets: nothing gets in the way of many clients on one address that say much.
+#: The settings of a fault run: no limit hinders many busy clients on one address.
 GENEROUS: Final[Mapping[str, object]] = {
     "limits.argon2_memory": 8,
     "limits.argon2_time": 1,
     "limits.registrations": 100_000,
     "limits.registrations_per_address": 100_000,
-    # Who comes back to an emptied store is refused at first.
+    # Clients that return to an emptied store are refused at first.
     "limits.login_failures": 1000,
     "limits.login_failures_account": 10_000,
     "limits.login_failures_address": 100_000,
@@ -39,8 +39,7 @@ GENEROUS: Final[Mapping[str, object]] = {
     "limits.rooms_per_day": 1_000_000,
     "limits.conversations_per_day": 1_000_000,
     "limits.bytes_per_day": 10**15,
-    # There are always some who read nothing: with the default a stop would take all of 10 s, which
-    # is a third of a run.
+    # Some clients never read: with the default a stop would take a full 10 s, a third of a run.
     "limits.drain_timeout": 3,
 }
 
@@ -52,7 +51,7 @@ class ServerNeverStarted(Exception):
 class ServerProcess:
     """``gochat serve`` with its files in `directory`; made by :func:`open_server`.
 
-    Once it has a port it keeps it, and its store, over restarts. `starts` counts them.
+    It keeps its port and its store over restarts. `starts` counts the starts.
     """
 
     def __init__(
@@ -67,11 +66,11 @@ class ServerProcess:
         self.store = store or f"sqlite:///{self.database}"
         self.port = 0
         self.starts = 0
-        #: What the present or last process was set to die of.
+        #: The bomb of the present or last process.
         self.bomb = ""
-        #: Seconds that the starts took in all.
+        #: Seconds that all starts took in total.
         self.starting = 0.0
-        #: The accounts that were made, for those who need one.
+        #: The accounts that were created, for users of one.
         self.registered: set[str] = set()
         self._settings = settings
         self._rlimit_nofile = rlimit_nofile
@@ -90,12 +89,12 @@ class ServerProcess:
 
     @property
     def database(self) -> Path:
-        """The file of the store, if no other was named."""
+        """The file of the store, if no other store was given."""
         return self.directory / "gochat.db"
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives (frozen or not)."""
+        """Whether the process lives (even if frozen)."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -110,7 +109,7 @@ class ServerProcess:
         With `bomb`, it will kill itself: see :mod:`gochat_faults.crashing_server`.
 
         Raises:
-            ServerNeverStarted: it did not get that far; a bomb in the start counts, too.
+            ServerNeverStarted: it did not get that far; a bomb during the start counts, too.
         """
         assert not self.is_running
         self.starts += 1
@@ -150,22 +149,22 @@ class ServerProcess:
         self._signal(signal.SIGKILL)
 
     def terminate(self) -> None:
-        """Tell it to end."""
+        """Send it SIGTERM."""
         self._signal(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """Stop it from running, with all its connections open, until :meth:`thaw`."""
+        """Suspend it, with all its connections open, until :meth:`thaw`."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it run on."""
+        """Let it continue."""
         self._signal(signal.SIGCONT)
 
     async def wait(self) -> int:
         """Wait until it has ended, and return its exit code: negative, if by a signal.
 
         Raises:
-            TooSlowError: it does not end.
+            TooSlowError: it does not end in time.
         """
         assert self._process is not None
         with trio.fail_after(PATIENCE):
@@ -177,13 +176,13 @@ class ServerProcess:
         await self._process.wait()
 
     def log(self) -> list[dict[str, Any]]:
-        """Return what the present or last process has logged, line by line."""
+        """Return what the present or last process logged, line by line."""
         lines = []
         for line in self._log_path.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
                 try:
                     lines.append(json.loads(line))
-                except ValueError:  # a traceback from where there is no logging yet
+                except ValueError:  # a traceback from before logging is set up
                     lines.append({"event": line.decode(errors="replace").rstrip()})
         return lines
 
@@ -204,7 +203,7 @@ class ServerProcess:
         with trio.CancelScope(shield=True):
             if self.is_running:
                 self.kill()
-                self.thaw()  # one that is frozen is killed all the same; this is for its reaping
+                self.thaw()  # a frozen one is killed all the same; this is to reap it
             if self._process is not None:
                 await self._process.wait()
 
@@ -219,9 +218,9 @@ async def open_server(
     bomb: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[ServerProcess]:
-    """Start a server, and end it with the block, whatever state it is in then.
+    """Start a server, and end it with the block, in whatever state it is then.
 
-    Its store is a SQLite file in `directory`, unless `store` is the URL of another.
+    Its store is a SQLite file in `directory`, unless `store` is the URL of another one.
     """
     server = ServerProcess(directory, settings or {}, store, rlimit_nofile, environment or {})
     try:
@@ -232,7 +231,7 @@ async def open_server(
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Return the environment without anybody's configuration of gochat."""
+    """Return the environment without the user's configuration of gochat."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GOCHAT_")}
     for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         environment[variable] = str(home)

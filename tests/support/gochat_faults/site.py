@@ -32,19 +32,21 @@ StoreKind: TypeAlias = Literal["sqlite", "redis", "sentinel", "cluster"]
 
 #: Nodes on one Redis.
 NODES = 2
-#: Seconds after which a node is missed: fewer than people would set, so that a run sees it often.
+#: Seconds after which a node is considered gone: fewer than in production, so that it occurs often.
 LEASE = 4
-#: Likewise those after which a node says that Redis does not answer.
+#: Likewise those after which a node reports that Redis does not answer.
 _OPTIONS = f"timeout=1&lease={LEASE}"
 
-#: How a Redis keeps all that it has acknowledged when it is killed.
+#: Options with which a Redis keeps all acknowledged data when it is killed.
 _DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 @dataclass(slots=True)
 class Site:
-    """The servers of a run. `links` are between each node and a Redis that stands alone, `disk` is
-    what that writes to."""
+    """The servers of a run.
+
+    `links` are between each node and a standalone Redis, `disk` is what that Redis writes to.
+    """
 
     nodes: list[ServerProcess]
     redis: RedisServer | None = None
@@ -54,14 +56,14 @@ class Site:
     links: list[Proxy] = field(default_factory=list)
 
     def server(self, number: int) -> RedisServer:
-        """Return a Redis that can be broken, also one by one of a Cluster."""
+        """Return a Redis that can be broken, in turn each one of a Cluster."""
         servers = self.cluster.servers if self.cluster is not None else [self.redis]
         server = servers[number % len(servers)]
         assert server is not None
         return server
 
     def node(self, number: int) -> ServerProcess:
-        """Return the node of this number, counted round and round."""
+        """Return the node of this number, modulo their count."""
         return self.nodes[number % len(self.nodes)]
 
     @property
@@ -71,7 +73,7 @@ class Site:
 
     @property
     def starting(self) -> float:
-        """The seconds that this took."""
+        """The seconds that the starts took."""
         return sum(node.starting for node in self.nodes)
 
     async def wait_for_an_end(self) -> None:
@@ -86,7 +88,7 @@ class Site:
                 nursery.start_soon(wait, node)
 
     async def mend(self) -> None:
-        """Have everything run, and nothing in its way, nor in it."""
+        """Make everything run, without faults."""
         for link in self.links:
             link.heal()
         for node in self.nodes:
@@ -102,7 +104,7 @@ async def open_site(
 ) -> AsyncIterator[Site]:
     """Start servers on a store of this kind, and end them with the block.
 
-    With `wait`, nodes acknowledge what so many replicas have.
+    With `wait`, nodes acknowledge only what this many replicas have.
     """
     async with AsyncExitStack() as stack:
         if store == "sqlite":
