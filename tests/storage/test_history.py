@@ -61,7 +61,7 @@ def _copy_directory(path: Path) -> Path:
 
 def _in_place(path: Path) -> Path:
     saved = shutil.copytree(path.parent, path.parent.with_name("saved"))
-    for file in saved.iterdir():  # as `cp -a saved/* chat/`: into the files that are there
+    for file in saved.iterdir():  # as `cp -a saved/* chat/`: into the existing files
         shutil.copy2(file, path.parent / file.name)
     return path
 
@@ -89,7 +89,8 @@ def _crashed_and_copied(path: Path) -> Path:
 
 
 def _copy_of_a_crash_put_back(path: Path, *, ends: Callable[[Path], None], removed: bool) -> Path:
-    """As `cp -a chat.db* saved/`, later `cp -a saved/* .`: the inodes of the files there stay."""
+    """Like `cp -a chat.db* saved/`, later `cp -a saved/* .`: the inodes of the existing files
+    stay."""
     crash(path)
     saved = shutil.copytree(path.parent, path.parent.with_name("saved"))
     ends(path)
@@ -106,7 +107,7 @@ def _stop(path: Path) -> None:
 
 
 def _crash_twice(path: Path) -> None:
-    """The file system may give the inode of the first file beside to the third."""
+    """The file system may give the inode of the first side file to the third."""
     crash(path)
     crash(path)
 
@@ -130,7 +131,7 @@ def _crash_put_back_in_place_of_a_stop(path: Path) -> Path:
 def _stop_put_back_over_a_crash(path: Path) -> Path:
     saved = shutil.copytree(path.parent, path.parent.with_name("saved"))
     crash(path)
-    path.with_name("chat.db-wal").unlink()  # else it is refused: whose log that is can't be known
+    path.with_name("chat.db-wal").unlink()  # otherwise it is refused: the log's owner is unknown
     for file in saved.iterdir():
         shutil.copy2(file, path.parent / file.name)
     return path
@@ -168,7 +169,7 @@ async def test_cold_copy_begins_a_new_history_once_and_logs_why(
     assert check(target) == []
 
 
-async def test_history_goes_on_over_restarts_kills_and_moves(path: Path) -> None:
+async def test_history_survives_restarts_kills_and_moves(path: Path) -> None:
     before = await epoch(path)
     crash(path)
     assert await epoch(path) == before
@@ -187,8 +188,8 @@ sys.stdin.readline()
 """
 
 
-async def test_server_starts_while_the_store_is_read_and_its_history_goes_on(path: Path) -> None:
-    """A check takes long, and a server that was restarted meanwhile must not wait for it."""
+async def test_server_starts_while_the_store_is_read_and_keeps_its_history(path: Path) -> None:
+    """A check takes long, and a server that is restarted meanwhile must not wait for it."""
     before = await epoch(path)
     crash(path)
     with run_python(_READ, path) as process:
@@ -203,7 +204,7 @@ async def test_server_starts_while_the_store_is_read_and_its_history_goes_on(pat
     assert check(path) == []
 
 
-async def test_store_from_before_there_were_generations_keeps_its_history(path: Path) -> None:
+async def test_store_from_before_generations_keeps_its_history(path: Path) -> None:
     before = await epoch(path)
     path.with_name("chat.db.generation").unlink()
     with closing(sqlite3.connect(path)) as db, db:
@@ -214,10 +215,10 @@ async def test_store_from_before_there_were_generations_keeps_its_history(path: 
 
 @pytest.mark.parametrize("is_copy", [False, True])
 @pytest.mark.parametrize("survived", range(3))
-async def test_crash_while_starting_begins_no_history_for_nothing_and_misses_none(
+async def test_crash_while_starting_neither_adds_nor_misses_a_history(
     path: Path, is_copy: bool, survived: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each step between the database and the file beside it."""
+    """At each step between the database and its side file."""
     before = await epoch(path)
     target = _copy_directory(path) if is_copy else path
     steps = 0
@@ -245,7 +246,7 @@ async def test_crash_while_starting_begins_no_history_for_nothing_and_misses_non
     assert await epoch(target) == after
 
 
-async def test_backup_that_is_started_where_it_lies_is_a_store(path: Path, tmp_path: Path) -> None:
+async def test_backup_can_be_started_in_place(path: Path, tmp_path: Path) -> None:
     saved = tmp_path / "saved.db"
     backup(path, saved)
     assert "a backup, made 20" in states(saved)[0]
@@ -262,7 +263,7 @@ async def test_copies_of_one_copied_store_have_two_histories(path: Path, tmp_pat
     assert len(epochs) == 3
 
 
-# -- making, and not making, a store ---------------------------------------------------------------
+# -- creating, and not creating, a store -----------------------------------------------------------
 
 
 async def test_new_store_is_logged_and_an_old_one_is_not(tmp_path: Path) -> None:
@@ -273,7 +274,7 @@ async def test_new_store_is_logged_and_an_old_one_is_not(tmp_path: Path) -> None
     assert [(line["event"], line["path"]) for line in logs] == [("store created", str(path))]
 
 
-async def test_store_that_was_begun_and_interrupted_is_begun_again(
+async def test_interrupted_creation_of_a_store_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "chat.db"
@@ -291,7 +292,7 @@ async def test_store_that_was_begun_and_interrupted_is_begun_again(
     (tmp_path / "left").rename(files.beside(path, ".new"))
     monkeypatch.setattr(files, "publish", publish)
     await epoch(path)
-    # Also where only the second of its names was still to go.
+    # Even if only its second name was left to remove.
     files.beside(path, ".new").hardlink_to(path)
     await epoch(path)
     assert {file.name for file in tmp_path.iterdir()} == {
@@ -302,7 +303,7 @@ async def test_store_that_was_begun_and_interrupted_is_begun_again(
 
 
 @pytest.mark.parametrize("copied", ["sqlite", "whole"])
-async def test_server_does_not_start_on_a_copy_that_is_not_finished(
+async def test_server_does_not_start_on_an_unfinished_copy(
     path: Path, tmp_path: Path, copied: str
 ) -> None:
     class Interruption(Exception):
@@ -328,7 +329,7 @@ async def test_server_does_not_start_on_a_copy_that_is_not_finished(
     await epoch(target)
 
 
-async def test_what_is_noted_beside_has_no_number_of_a_device(path: Path) -> None:
+async def test_side_file_contains_no_device_number(path: Path) -> None:
     beside = json.loads(path.with_name("chat.db.generation").read_text())
     assert set(beside) == {"generations", "inode", "changed"}
     assert path.stat().st_ino == beside["inode"]

@@ -22,13 +22,13 @@ from gochat.storage.maintenance import backup, check, lookalikes, wrong_times
 
 pytestmark = pytest.mark.trio
 
-#: What a store that is closed consists of.
+#: The files of a closed store.
 STORE = {"chat.db", "chat.db.lock", "chat.db.generation"}
 
 
 @pytest.fixture
 async def path(tmp_path: Path) -> Path:
-    """A database with something of everything in it."""
+    """A database with something of everything."""
     path = tmp_path / "chat.db"
     async with open_store(f"sqlite:///{path}") as store:
         chat = Chat(store)
@@ -45,7 +45,7 @@ async def path(tmp_path: Path) -> Path:
     return path
 
 
-async def test_backup_is_everything_under_a_new_epoch(path: Path, tmp_path: Path) -> None:
+async def test_backup_has_everything_and_a_new_epoch(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     backup(path, copy)
     assert check(copy) == []
@@ -59,13 +59,15 @@ async def test_backup_is_everything_under_a_new_epoch(path: Path, tmp_path: Path
     assert [(e.seq, e.text) for e in original.entries] == [(e.seq, e.text) for e in copied.entries]
 
 
-async def test_backup_is_its_owners_only(path: Path, tmp_path: Path) -> None:
+async def test_backup_is_readable_only_by_its_owner(path: Path, tmp_path: Path) -> None:
     backup(path, tmp_path / "copy.db")
     mode = 0o600 if os.name == "posix" else 0o666
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == mode
 
 
-async def test_backup_of_a_live_database_is_one_moment_of_it(path: Path, tmp_path: Path) -> None:
+async def test_backup_of_a_live_database_is_a_consistent_snapshot(
+    path: Path, tmp_path: Path
+) -> None:
     async with open_store(f"sqlite:///{path}") as store, trio.open_nursery() as nursery:
         chat = Chat(store)
         acknowledged = 0
@@ -90,7 +92,7 @@ async def test_backup_of_a_live_database_is_one_moment_of_it(path: Path, tmp_pat
         nursery.cancel_scope.cancel()
 
 
-async def test_backup_overwrites_nothing(path: Path, tmp_path: Path) -> None:
+async def test_backup_does_not_overwrite_a_file(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     copy.write_text("precious")
     with pytest.raises(ConfigError, match="overwrites nothing"):
@@ -103,7 +105,7 @@ async def test_backup_overwrites_nothing(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("use", [check, partial(backup, target=Path("copy.db"))])
-async def test_file_that_is_not_there_is_not_made(
+async def test_missing_file_is_not_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: partial[None]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -155,14 +157,14 @@ def tampered(path: Path) -> Iterator[sqlite3.Connection]:
         ("UPDATE entry SET text = 'x' WHERE id = (1 << 32) + 7", "search index does not match"),
     ],
 )
-async def test_check_finds(path: Path, harm: str, finding: str) -> None:
+async def test_check_finds_inconsistencies(path: Path, harm: str, finding: str) -> None:
     assert check(path) == []
     with tampered(path) as db:
         db.execute(harm)
     assert any(finding in found for found in check(path)), check(path)
 
 
-async def test_wrong_times_are_said_but_are_no_damage(path: Path) -> None:
+async def test_wrong_times_are_reported_but_are_not_damage(path: Path) -> None:
     assert wrong_times(path, wall_clock()) == []
     with tampered(path) as db:
         db.execute("UPDATE entry SET ts = 1700000000000")
@@ -180,7 +182,7 @@ async def test_wrong_times_are_said_but_are_no_damage(path: Path) -> None:
     )
 
 
-async def test_check_finds_damage_and_then_there_is_no_backup(path: Path, tmp_path: Path) -> None:
+async def test_check_finds_damage_and_backup_is_refused(path: Path, tmp_path: Path) -> None:
     with tampered(path) as db:
         (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'mention'").fetchone()
     with path.open("r+b") as file:
@@ -205,7 +207,7 @@ def _in_message(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [_in_index, _in_message])
-async def test_text_that_is_not_utf_8_is_damage(
+async def test_text_that_is_not_utf8_is_damage(
     path: Path, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     harm(path)
@@ -222,7 +224,7 @@ async def test_check_changes_nothing(path: Path) -> None:
 
 
 def _without_floors(db: sqlite3.Connection) -> None:
-    """Take away what migration 0007 adds, which an older schema lacks."""
+    """Undo migration 0007, which an older schema lacks."""
     for table, column in (
         ("participant", "floor"),
         ("conversation", "history"),
@@ -231,8 +233,8 @@ def _without_floors(db: sqlite3.Connection) -> None:
         db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
 
 
-async def test_lookalikes_from_before_they_were_refused_go_on_and_are_listed(path: Path) -> None:
-    """Brought up to date, the older one keeps the claim."""
+async def test_older_lookalikes_still_work_and_are_listed(path: Path) -> None:
+    """After the migration, the older one keeps the claim."""
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("DROP TABLE skeleton")
         db.execute("DROP TABLE outdated")
@@ -258,7 +260,7 @@ async def test_lookalikes_from_before_they_were_refused_go_on_and_are_listed(pat
     assert claims["#iobby"] == "#iobby"
 
 
-async def test_names_from_before_they_were_claimed_in_capitals_are_claimed_so(path: Path) -> None:
+async def test_older_names_are_claimed_in_capitals(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         _without_floors(db)
         db.execute("PRAGMA user_version = 5")

@@ -1,4 +1,4 @@
-"""Somebody with a great many private conversations costs the others nothing."""
+"""A person with very many private conversations costs the others nothing."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from gochat.chat.store import Store
 from gochat.storage.redis.link import pipeline
 from gochat.storage.sqlite import connections
 
-#: Conversations of the one who has many, at the second look; 10,000 make 10 s more.
+#: Conversations of that person at the second measurement; 10,000 take 10 s longer.
 MANY = int(os.environ.get("GOCHAT_TEST_CONVERSATIONS", "1500"))
-#: At the first look: enough for the index to be in use.
+#: At the first measurement: enough for the index to be in use.
 FEW = 300
-#: Accounts and messages that are made together.
+#: Accounts and messages that are created together.
 TOGETHER = 300
 
 
 class Work:
-    """Counts what a store does for those who read: steps of SQLite's machine, or commands to Redis
-    and what they answer."""
+    """Counts a store's work for reads: steps of SQLite's virtual machine, or commands to Redis and
+    the size of their replies."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps = 0
@@ -57,7 +57,7 @@ class Work:
         self.steps += 1
 
     async def of(self, ask: Callable[[], Awaitable[object]]) -> int:
-        """Return how much is done for a question, when all names have been looked up."""
+        """Return the work of a read, once all names have been looked up."""
         await ask()
         self.steps = 0
         await ask()
@@ -75,7 +75,7 @@ def _items(reply: object) -> int:
     ids=["sqlite", "redis"],
     indirect=True,
 )
-async def test_many_conversations_of_somebody_slow_no_others(
+async def test_many_conversations_of_a_person_slow_down_nobody_else(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chat = Chat(store)
@@ -98,11 +98,11 @@ async def test_many_conversations_of_somebody_slow_no_others(
     await begin_conversations(chat, range(FEW, MANY))
     assert len(await store.conversation_keys(person("Mallory"))) == MANY + 2
     after = {name: await work.of(ask) for name, ask in questions.items()}
-    # SQLite's index has a new part for each doubling of the log, and each is asked.
+    # SQLite's index has a new segment for each doubling of the log, and each is searched.
     growth = log2(2 * MANY / FEW)
     for name, steps in after.items():
         assert steps <= (growth if name.startswith("search") else 1) * before[name] + 20, name
-    # Of whoever has them it is looked for in all of them.
+    # For that person all of them are searched.
     assert await work.of(lambda: store.conversation_keys(person("Mallory"))) > MANY
 
 

@@ -1,4 +1,4 @@
-"""Claims on names in Redis, where they lie apart from what they are for."""
+"""Claims on names in Redis, where they are stored apart from their accounts and rooms."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def nodes(redis_server: RedisServer) -> Nodes:
     return Nodes(redis_server)
 
 
-async def test_claim_of_a_node_that_died_serves_its_name_and_no_other(nodes: Nodes) -> None:
-    """It was made, and the account was not."""
+async def test_claim_of_a_dead_node_is_valid_only_for_its_name(nodes: Nodes) -> None:
+    """The claim was made, but the account was not."""
     async with nodes.open() as store:
         key = claim_on(nodes, "zoe")
         with nodes.client() as client:
@@ -30,7 +30,7 @@ async def test_claim_of_a_node_that_died_serves_its_name_and_no_other(nodes: Nod
             await store.create_account(account("ᴢoe"))
         assert await store.create_account(account("zoe"))
         with nodes.client() as client:
-            assert client.get(key) == b"zoe"  # which no attempt gives back
+            assert client.get(key) == b"zoe"  # which no attempt releases
 
 
 async def test_refused_attempt_leaves_nothing(nodes: Nodes) -> None:
@@ -42,7 +42,7 @@ async def test_refused_attempt_leaves_nothing(nodes: Nodes) -> None:
         assert nodes.keys("*y:*") == before
 
 
-async def test_names_from_before_they_were_claimed_are_claimed_by_who_was_first(
+async def test_older_names_are_claimed_by_the_first(
     nodes: Nodes,
 ) -> None:
     async with nodes.open() as store:
@@ -63,7 +63,7 @@ async def test_names_from_before_they_were_claimed_are_claimed_by_who_was_first(
             assert client.get(claim_on(nodes, "paul")).decode() == "pɑul"
 
 
-async def test_names_from_before_they_were_claimed_in_capitals_are_claimed_so(nodes: Nodes) -> None:
+async def test_older_names_are_claimed_in_capitals(nodes: Nodes) -> None:
     async with nodes.open() as store:
         assert await store.create_account(account("alice"))
         with nodes.client() as client:

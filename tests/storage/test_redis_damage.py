@@ -1,4 +1,4 @@
-"""What is kept in Redis and is not what gochat wrote: the store ends, and writes nothing more."""
+"""Data in Redis that gochat did not write: the store ends, and writes nothing more."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TOKEN = Token(digest=b"t" * 32, account=person("Mei"), expires=2**50)
 
 @pytest.fixture
 def nodes(redis_server: RedisServer) -> Nodes:
-    """A node on data of its own, in one partition."""
+    """A node with its own data, in one partition."""
     return Nodes(redis_server)
 
 
 async def nothing(chat: Chat) -> None:
-    """Ask for nothing: it is met all the same."""
+    """Do nothing: the damage is found all the same."""
     with trio.fail_after(PATIENCE):
         await trio.sleep_forever()
 
@@ -62,7 +62,7 @@ def look(chat: Chat) -> Awaitable[object]:
     return chat.store.conversation(person("Mei"), LOBBY_KEY)
 
 
-#: What is written where (behind `{0}:`), and who meets it.
+#: What is written where (after `{0}:`), and which operation finds it.
 DAMAGE: dict[str, tuple[tuple[Any, ...], Use]] = {
     "entry read": (("LSET", "l:#lobby", 0, "garbage"), read),
     "entry searched": (("LSET", "l:#lobby", 0, "garbage"), find),
@@ -83,7 +83,7 @@ DAMAGE: dict[str, tuple[tuple[Any, ...], Use]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-async def test_damage_ends_the_store_for_everybody(nodes: Nodes, what: str) -> None:
+async def test_damage_ends_the_store_for_everyone(nodes: Nodes, what: str) -> None:
     (command, key, *arguments), use = DAMAGE[what]
     async with nodes.open("partitions=1") as store:
         chat = Chat(store)
@@ -101,7 +101,7 @@ async def test_damage_ends_the_store_for_everybody(nodes: Nodes, what: str) -> N
 
         async def meet() -> None:
             if key == "feed" and command == "XADD":
-                arguments[0] = "3-0"  # the one that is due
+                arguments[0] = "3-0"  # the next one
             if key == "notices":
                 nursery.start_soon(partial(later, harm))
             else:
@@ -120,7 +120,7 @@ async def test_damage_ends_the_store_for_everybody(nodes: Nodes, what: str) -> N
                 try:
                     await meet()
                 except StoreCorrupt:
-                    await trio.sleep_forever()  # until who follows has it, too
+                    await trio.sleep_forever()  # until the follower gets it, too
         assert len(reasons) == 1
         for refused in (
             partial(chat.append, draft("Mei", "@Mei", "not any more")),

@@ -1,4 +1,4 @@
-"""What is there of what was acknowledged when Redis was killed, and what the log says of it."""
+"""Acknowledged data after Redis was killed, and what the log reports about it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ pytestmark = [pytest.mark.trio, pytest.mark.redis]
 
 StartRedis = Callable[..., RedisServer]
 
-#: Seconds for which Redis holds back what it writes to its file, at most, while a sync is under
-#: way; it counts whole seconds, and looks ten times a second.
+#: The most seconds for which Redis holds back writes to its file during a sync; it counts whole
+#: seconds, and checks ten times a second.
 HELD_BACK = 2.0 + 0.5
 
 
 class Loss:
-    """A Redis on a slow disk that is killed while somebody talks."""
+    """A Redis on a slow disk that is killed while a person sends messages."""
 
     def __init__(self, directory: Path, appendfsync: str, sync_time: float) -> None:
         self.disk = SlowDisk(directory)
@@ -42,8 +42,8 @@ class Loss:
         self.said: list[tuple[float, Message]] = []
 
     async def talk_until(self, chat: Chat, count: int, *, is_held_back: bool) -> None:
-        """Say something, one message after the other, and kill Redis: after `count`, as soon as
-        it holds back some or, if not `is_held_back`, as it is."""
+        """Send one message after the other, and kill Redis after `count` of them: once it holds
+        back some, or, if not `is_held_back`, at once."""
         with self.nodes.client() as client:
             self.disk.slow_down(self._sync_time)
             while len(self.said) < count or (is_held_back and not self._holds_back(client)):
@@ -57,7 +57,7 @@ class Loss:
         return bool(client.info("persistence")["aof_buffer_length"])
 
 
-async def test_everysec_loses_what_was_held_back_during_a_sync_and_everybody_notices(
+async def test_everysec_loses_data_held_back_by_a_sync_and_it_is_noticed(
     tmp_path: Path,
 ) -> None:
     loss = Loss(tmp_path, "everysec", sync_time=1.5)
@@ -84,7 +84,7 @@ async def test_everysec_loses_what_was_held_back_during_a_sync_and_everybody_not
             last, _ = loss.said[-1]
             assert lost
             assert lost[0][0] >= last - HELD_BACK
-            # Said again, as clients do, it is there once, in the new history.
+            # Resent, as clients do, it is there once, in the new history.
             again = [
                 await say_when_possible(chat, message.text, message.cid or "")
                 for _, message in loss.said
@@ -126,7 +126,7 @@ async def test_always_and_no_lose_nothing_when_redis_is_killed(
         loss.server.kill()
 
 
-# -- said at the start ---------------------------------------------------------------------------
+# -- reported at the start -----------------------------------------------------------------------
 
 
 async def lines_of_a_start(url: str, event: str) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ async def lines_of_a_start(url: str, event: str) -> list[dict[str, Any]]:
     return [dict(line) for line in logs if line["event"] == event]
 
 
-async def test_start_says_what_a_crash_can_cost(start_redis: StartRedis) -> None:
+async def test_start_reports_what_a_crash_can_cost(start_redis: StartRedis) -> None:
     nodes = Nodes(start_redis("--appendonly", "yes"))
     said = {}
     with nodes.client() as client:
@@ -160,20 +160,20 @@ async def test_start_says_what_a_crash_can_cost(start_redis: StartRedis) -> None
         "everysec": ("everysec", "up to 2 seconds, during a slow sync"),
         "no": ("no", "nothing"),
     }
-    user = add_user(nodes.server.port, nodes.prefix)  # who may not ask for the configuration
+    user = add_user(nodes.server.port, nodes.prefix)  # who may not read the configuration
     url = nodes.url().replace("redis://", f"redis://{user}@")
     (line,) = await lines_of_a_start(url, "Redis persistence")
     assert line["appendfsync"] == "unknown"
 
 
-async def test_servers_of_a_cluster_that_are_set_up_alike_get_one_line(
+async def test_cluster_servers_with_the_same_settings_get_one_line(
     redis_cluster: ClusterOf3,
 ) -> None:
     (line,) = await lines_of_a_start(redis_cluster.url, "Redis append-only file disabled")
     assert sorted(line["hosts"]) == sorted(f"127.0.0.1:{s.port}" for s in redis_cluster.servers)
 
 
-async def test_user_of_ones_own_is_pointless_while_the_default_user_has_no_password(
+async def test_open_default_user_makes_an_own_user_pointless(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis())

@@ -1,4 +1,4 @@
-"""Edits in Redis that an older gochat has left: each kept its text, and knew the one before it."""
+"""Edits in Redis by an older gochat: each kept its text, and referred to the one before it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gochat.storage.transfer import copy
 
 pytestmark = [pytest.mark.trio, pytest.mark.redis]
 
-#: More than the script erases in one go.
+#: More than the script erases in one step.
 EDITS = 1200
 
 
@@ -66,7 +66,7 @@ async def entries(chat: Chat) -> Sequence[Message]:
 
 @pytest.fixture
 def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many drafts each round trip to the script has carried."""
+    """Return how many drafts each round trip to the script carried."""
     found: list[int] = []
     attempt = Log._try
 

@@ -1,4 +1,4 @@
-"""A Redis that is set to drop keys when it is full, and one that has."""
+"""A Redis that is configured to evict keys when it is full, and one that has."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_redis_that_may_evict_is_refused_at_the_start(
     with pytest.raises(ConfigError, match=f"{policy}.*set maxmemory-policy noeviction"):
         async with nodes.open():
             pass
-    # As a user who may not ask for the configuration.
+    # As a user who may not read the configuration.
     user = add_user(nodes.server.port, nodes.prefix)
     url = nodes.url().replace("redis://", f"redis://{user}@")
     with pytest.raises(ConfigError, match=f"{policy}.*set maxmemory-policy noeviction"):
@@ -60,7 +60,7 @@ async def test_redis_that_may_evict_is_refused_at_the_start(
     assert nodes.keys("*") == []
 
 
-async def test_policy_without_a_limit_and_limit_without_eviction_are_fine(
+async def test_policy_without_a_limit_and_limit_without_eviction_are_allowed(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis("--maxmemory-policy", "allkeys-lru"))
@@ -71,7 +71,7 @@ async def test_policy_without_a_limit_and_limit_without_eviction_are_fine(
         pass
 
 
-async def test_redis_that_is_set_to_evict_while_it_runs_is_refused_until_it_is_not(
+async def test_redis_set_to_evict_at_run_time_is_refused_until_reset(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis("--maxmemory", ROOM))
@@ -96,7 +96,7 @@ async def test_redis_that_is_set_to_evict_while_it_runs_is_refused_until_it_is_n
     assert [line["event"] for line in logs].count("Redis accepted again") == 1
 
 
-async def test_any_server_of_a_cluster_that_may_evict_is_refused(redis_cluster: ClusterOf3) -> None:
+async def test_cluster_with_any_server_that_may_evict_is_refused(redis_cluster: ClusterOf3) -> None:
     url = f"{redis_cluster.url}?prefix=evicting"
     server = redis_cluster.servers[1]
     set_up(server, maxmemory=ROOM, maxmemory_policy="allkeys-lfu")
@@ -108,7 +108,7 @@ async def test_any_server_of_a_cluster_that_may_evict_is_refused(redis_cluster: 
         set_up(server, maxmemory="0", maxmemory_policy="noeviction")
 
 
-async def test_replica_that_may_evict_is_refused_when_it_takes_over(tmp_path: Any) -> None:
+async def test_replica_that_may_evict_is_refused_once_promoted(tmp_path: Any) -> None:
     watched = Watched(tmp_path)
     try:
         watched.start()
@@ -128,7 +128,7 @@ async def test_replica_that_may_evict_is_refused_when_it_takes_over(tmp_path: An
         watched.stop()
 
 
-async def test_evicted_keys_begin_one_new_history_at_all_nodes(start_redis: StartRedis) -> None:
+async def test_evicted_keys_begin_one_new_history_on_all_nodes(start_redis: StartRedis) -> None:
     nodes = Nodes(start_redis())
     first, second = Histories(), Histories()
     with structlog.testing.capture_logs() as logs:
@@ -139,7 +139,7 @@ async def test_evicted_keys_begin_one_new_history_at_all_nodes(start_redis: Star
             await nursery.start(second.follow, two)
             said = await chat.say("Mei", "#lobby", "before")
             with nodes.client() as client:
-                for number in range(300):  # these alone may be dropped, so the test knows which
+                for number in range(300):  # only these may be evicted, so the test knows which
                     client.set(f"other {number}", "x" * 10_000, ex=1000)
                 client.config_set("maxmemory-policy", "volatile-random")
                 client.config_set("maxmemory", client.info("memory")["used_memory"] - 1_000_000)
@@ -154,8 +154,10 @@ async def test_evicted_keys_begin_one_new_history_at_all_nodes(start_redis: Star
     assert any("evicted keys" in line["event"] for line in logs)
 
 
-async def test_conversation_whose_keys_have_vanished_takes_nothing(start_redis: StartRedis) -> None:
-    """In one history, a number would get another message."""
+async def test_conversation_whose_keys_have_vanished_accepts_nothing(
+    start_redis: StartRedis,
+) -> None:
+    """Otherwise a seq would get another message within one history."""
     nodes = Nodes(start_redis())
     async with nodes.open() as store:
         chat = Chat(store)

@@ -1,4 +1,4 @@
-"""Searching with the query engine: that it is used, and what becomes of the index."""
+"""Searching with the query engine: that it is used, and how the index is maintained."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gochat.storage.transfer.copy import copy
 
 T = TypeVar("T")
 
-#: Words that have parts in common, short and long, of several scripts.
+#: Words with common parts, short and long, of several scripts.
 WORDS = ["ab", "abc", "bcd", "abcd", "x", "中", "中文", "文中", "a中文b", "приве", "привет", "c++"]
 
 
@@ -75,20 +75,20 @@ def place(redis_engine: RedisServer) -> Place:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the index follow the log at once."""
+    """Make the index follow the log at once."""
     monkeypatch.setattr(indexer, "EVERY", 0.02)
 
 
 @pytest.fixture
 def look_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a page of results look at so few entries that without the index nothing is found."""
+    """Make a page of results read so few entries that nothing is found without the index."""
     monkeypatch.setattr(finder, "MAX_LOOKED_AT", 100)
 
 
 def write_nothing(
     self: indexer.Indexer, keys: Sequence[ConversationKey]
 ) -> Operation[set[ConversationKey]]:
-    """In place of what writes the index."""
+    """Replaces the writing of the index."""
     del self, keys
     yield []
     return set()
@@ -100,7 +100,7 @@ def beside_it(place: Place) -> AbstractAsyncContextManager[Store]:
 
 
 async def find_all(store: Store, who: str, query: str, limit: int = 50) -> list[str]:
-    """Return the texts that somebody finds, page by page."""
+    """Return the texts that a person finds, page by page."""
     found: list[str] = []
     cursor = None
     for _ in range(10_000):
@@ -112,13 +112,13 @@ async def find_all(store: Store, who: str, query: str, limit: int = 50) -> list[
 
 
 async def say(chat: Chat, texts: list[str], to: str = "#lobby") -> None:
-    """Have Mei say all of it."""
+    """Make Mei send all these messages."""
     for start in range(0, len(texts), 200):
         await chat.append(*(draft("Mei", to, text) for text in texts[start : start + 200]))
 
 
 async def eventually(ask: Callable[[], Awaitable[T]], answer: T) -> None:
-    """Wait until a store that was broken gives an answer."""
+    """Wait until a store that failed answers."""
     with trio.fail_after(PATIENCE):
         while True:
             with suppress(StoreUnavailable):
@@ -134,7 +134,7 @@ async def first_page(store: Store, query: str) -> list[str]:
 
 
 def command(server: RedisServer, *words: str | int) -> Any:
-    """Have an administrator give a command."""
+    """Run a command as an administrator."""
     client: Any = redis.Redis(port=server.port)  # whose methods have no useful types
     try:
         return client.execute_command(*words)
@@ -146,7 +146,7 @@ def command(server: RedisServer, *words: str | int) -> Any:
 
 
 @given(st.text(max_size=40), st.data())
-def test_a_text_has_all_pieces_that_are_looked_for(text: str, data: st.DataObject) -> None:
+def test_text_has_all_terms_that_are_searched_for(text: str, data: st.DataObject) -> None:
     folded = fold(text)
     start = data.draw(st.integers(0, len(folded)))
     words = SearchWords(folded[start : data.draw(st.integers(start, len(folded)))])
@@ -154,7 +154,7 @@ def test_a_text_has_all_pieces_that_are_looked_for(text: str, data: st.DataObjec
         assert set(index.wanted(words)) <= index.pieces([text])
 
 
-def test_pieces_are_few_and_mean_nothing_in_a_query() -> None:
+def test_terms_are_few_and_have_no_meaning_in_a_query() -> None:
     found = index.pieces(["".join(map(chr, range(33, 0x3000)))])
     assert all(len(piece) == 3 and piece.isascii() and piece.isalnum() for piece in found)
     assert not index.pieces(["a bc d"]), "what is everywhere helps nobody"
@@ -167,7 +167,7 @@ def test_pieces_are_few_and_mean_nothing_in_a_query() -> None:
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once", "look_at_few")
 @pytest.mark.parametrize("word", ["needle", "中文", "针"])
-async def test_what_is_far_back_is_found_on_the_first_page(place: Place, word: str) -> None:
+async def test_old_message_is_found_on_the_first_page(place: Place, word: str) -> None:
     async with place.open() as store:
         chat = Chat(store)
         await chat.register("Mei", "Bob")
@@ -179,7 +179,7 @@ async def test_what_is_far_back_is_found_on_the_first_page(place: Place, word: s
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once", "look_at_few")
-async def test_who_may_not_use_the_engine_looks_through_the_messages(place: Place) -> None:
+async def test_node_without_the_engine_reads_through_the_messages(place: Place) -> None:
     async with place.open_without_engine() as store:
         chat = Chat(store)
         await chat.register("Mei")
@@ -192,8 +192,8 @@ async def test_who_may_not_use_the_engine_looks_through_the_messages(place: Plac
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_engine_is_left_alone_in_a_database_that_it_does_not_know(place: Place) -> None:
-    # It would take the keys of the one for those of the other.
+async def test_engine_is_not_used_in_an_unsupported_database(place: Place) -> None:
+    # It would confuse the keys of the two databases.
     async with place.open() as store, beside_it(place) as beside:
         for one, word in (store, "needle"), (beside, "hay"):
             await Chat(one).register("Mei")
@@ -208,7 +208,7 @@ async def test_engine_is_left_alone_in_a_database_that_it_does_not_know(place: P
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once", "look_at_few")
-async def test_engine_is_not_asked_while_redis_has_no_memory_left(
+async def test_engine_is_not_used_while_redis_is_out_of_memory(
     start_engine: Callable[..., RedisServer],
 ) -> None:
     server = start_engine()
@@ -240,7 +240,7 @@ async def test_damage_met_while_indexing_ends_the_store(place: Place) -> None:
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_index_is_written_in_turns_however_much_is_said(
+async def test_index_is_written_in_turns_however_many_messages(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(indexer, "EVERY", 0.5)
@@ -253,13 +253,13 @@ async def test_index_is_written_in_turns_however_much_is_said(
         await place.until_indexed()
     turns = int(command(place.servers[0], "HGET", f"{place.prefix}:{{1}}:c:#lobby", "turn"))
     said = int(command(place.servers[0], "HGET", f"{place.prefix}:{{1}}:c:#lobby", "seq"))
-    # A turn takes as many steps as there are blocks, and no more.
+    # A turn takes as many steps as there are blocks.
     assert turns <= said / index.BLOCK / indexer.BLOCKS + 20
 
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_what_is_not_in_the_index_yet_is_found(
+async def test_message_not_indexed_yet_is_found(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with place.open() as store:
@@ -277,10 +277,10 @@ async def test_what_is_not_in_the_index_yet_is_found(
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("server", ["redis_engine", "redis_engine_cluster"])
-async def test_whatever_is_said_and_changed_is_found_page_by_page(
+async def test_any_messages_and_changes_are_found_page_by_page(
     seed: int, server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So that there are many blocks, windows and questions.
+    # So that there are many blocks, windows and queries.
     monkeypatch.setattr(finder, "FIRST_WINDOW", 20_000)
     monkeypatch.setattr(finder, "FEW_BLOCKS", 1)
     monkeypatch.setattr(finder, "MANY_BLOCKS", 4)
@@ -290,7 +290,7 @@ async def test_whatever_is_said_and_changed_is_found_page_by_page(
     place = Place(deployment.url, servers)
     random = Random(seed)
     people = ["Mei", "Bob", "Eve", "Ada"]
-    said: list[tuple[str, int, str]] = []  # in the order in which it was said: where, seq, text
+    said: list[tuple[str, int, str]] = []  # in the order of sending: conversation, seq, text
 
     def expected(who: str, words: list[str]) -> list[str]:
         return [
@@ -336,7 +336,7 @@ async def test_whatever_is_said_and_changed_is_found_page_by_page(
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_an_edited_message_is_found_at_once_on_every_page(
+async def test_edited_message_is_found_at_once_on_every_page(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with place.open() as store:
@@ -356,7 +356,7 @@ async def test_an_edited_message_is_found_at_once_on_every_page(
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_node_that_read_before_an_edit_does_not_undo_what_another_read_after_it(
+async def test_node_with_an_outdated_read_does_not_undo_an_edit(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_at_once = indexer.Indexer._write
@@ -396,7 +396,7 @@ async def test_node_that_read_before_an_edit_does_not_undo_what_another_read_aft
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_nothing_of_a_deleted_message_stays_in_the_index(place: Place) -> None:
+async def test_deleted_message_leaves_the_index(place: Place) -> None:
     secret = index.pieces(["zeppelin", "submarine"])
     async with place.open() as store:
         chat = Chat(store)
@@ -420,7 +420,7 @@ async def test_nothing_of_a_deleted_message_stays_in_the_index(place: Place) -> 
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_what_is_no_longer_kept_leaves_the_index(place: Place) -> None:
+async def test_trimmed_messages_leave_the_index(place: Place) -> None:
     async with place.open("keep=100") as store:
         chat = Chat(store)
         await chat.register("Mei")
@@ -432,12 +432,12 @@ async def test_what_is_no_longer_kept_leaves_the_index(place: Place) -> None:
         assert found == [f"needle {n}" for n in reversed(range(1000 - len(found), 1000))]
 
 
-# -- what comes and goes --------------------------------------------------------------------------
+# -- data that comes and goes ---------------------------------------------------------------------
 
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once", "look_at_few")
-async def test_data_from_before_is_indexed_and_taken_out_again(place: Place) -> None:
+async def test_older_data_is_indexed_and_removed_again(place: Place) -> None:
     texts = ["needle", *(f"hay {n}" for n in range(1000))]
     async with place.open_without_engine() as store:
         chat = Chat(store)
@@ -461,7 +461,7 @@ async def test_data_from_before_is_indexed_and_taken_out_again(place: Place) -> 
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_index_is_there_after_a_restart_and_anew_after_all_was_lost(
+async def test_index_survives_a_restart_and_is_rebuilt_after_data_loss(
     start_engine: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_engine("--appendonly", "yes", "--appendfsync", "always")
@@ -488,10 +488,10 @@ async def test_index_is_there_after_a_restart_and_anew_after_all_was_lost(
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_copied_messages_of_one_moment_are_all_found(place: Place, tmp_path: Path) -> None:
+async def test_copied_messages_of_the_same_time_are_all_found(place: Place, tmp_path: Path) -> None:
     source = f"sqlite:///{tmp_path / 'chat.db'}"
     people = [f"p{number:02}" for number in range(60)]
-    async with open_store(source, clock=place.clock) as store:  # whose clock stands still
+    async with open_store(source, clock=place.clock) as store:  # its clock stands still
         chat = Chat(store)
         await chat.register("Mei", *people)
         for who in people:

@@ -1,4 +1,4 @@
-"""Names of people and rooms, which all threads forget when the data becomes another history."""
+"""Names of people and rooms, which all threads forget when the data gets another history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gochat.storage.redis.records import Record
     ("key", "names", "to"),
     [("#garden", [b"#Garden"], "#Garden"), ("@bob,mei", [b"Bob", b"Mei"], "@Bob")],
 )
-def test_what_is_read_while_names_are_forgotten_has_its_names(
+def test_entries_read_while_names_are_forgotten_have_their_names(
     key: str, names: list[bytes], to: str
 ) -> None:
     keys = Keys("t", 1)
@@ -31,7 +31,7 @@ def test_what_is_read_while_names_are_forgotten_has_its_names(
     assert len(next(operation)) == len(names)
     (command,) = operation.send(names)
     assert key in command.words[1]
-    known.forget()  # as another thread does that finds another history
+    known.forget()  # as another thread that finds another history does
     with pytest.raises(StopIteration) as stop:
         operation.send([[b"epoch", 1, 1, [msgspec.msgpack.encode(record)], [], 1, 0]])
     (extract,) = stop.value.value

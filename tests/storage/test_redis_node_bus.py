@@ -1,4 +1,4 @@
-"""What nodes tell each other besides the log, and how they miss each other."""
+"""What nodes tell each other outside the log, and how they detect each other's end."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ BOB = PersonHere(NameKey("bob"), "Bob", "lunch")
 
 @pytest.fixture
 def nodes(redis_server: RedisServer) -> Nodes:
-    """Nodes on data of their own."""
+    """Nodes with their own data."""
     return Nodes(redis_server)
 
 
 class Told:
-    """What a node has been told, and who is where by that."""
+    """The events that a node received, and who is where according to them."""
 
     def __init__(self) -> None:
         self.events: list[tuple[Node, NodeEvent]] = []
@@ -86,13 +86,13 @@ def node_bus(store: Store) -> NodeBus:
 
 
 async def join(nursery: trio.Nursery, store: Store) -> Told:
-    """Take part in the node_bus in the background."""
+    """Run the node bus in the background."""
     told = Told()
     await nursery.start(node_bus(store).run, told)
     return told
 
 
-async def test_nodes_are_told_of_arrivals_and_departures_in_their_order(nodes: Nodes) -> None:
+async def test_arrivals_and_departures_reach_nodes_in_order(nodes: Nodes) -> None:
     async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
         first, second = await join(nursery, one), await join(nursery, two)
         node_bus(one).publish(Arrived(MEI))
@@ -114,13 +114,13 @@ async def test_node_that_starts_later_learns_who_is_where(nodes: Nodes) -> None:
             node_bus(one).publish(Arrived(person))
         node_bus(one).publish(Left(MEI.key))
         node_bus(one).publish(AwaySet(BOB.key, "back soon"))
-        await until(lambda: bool(first.of(AwaySet)))  # its own comes back to it: all is told
+        await until(lambda: bool(first.of(AwaySet)))  # its own event is back: it has all
         second = await join(nursery, two)
         assert list(second.people.values()) == [{"Bob": "back soon"}]
         nursery.cancel_scope.cancel()
 
 
-async def test_what_is_of_the_moment_is_told_as_it_was_said(nodes: Nodes) -> None:
+async def test_transient_events_arrive_unchanged(nodes: Nodes) -> None:
     events: list[NodeEvent] = [
         Typed(LOBBY_KEY, MEI.key, IsTyping(to="#lobby", from_="Mei")),
         MarkerMoved(MEI.key, Marked(conv="@Bob", read=7, unread=2, level="mentions")),
@@ -137,7 +137,7 @@ async def test_what_is_of_the_moment_is_told_as_it_was_said(nodes: Nodes) -> Non
         nursery.cancel_scope.cancel()
 
 
-async def test_what_was_revoked_is_confirmed_when_every_node_has_acknowledged_it(
+async def test_revocation_is_confirmed_once_every_node_acknowledged_it(
     nodes: Nodes,
 ) -> None:
     revoked = Revoked(MEI.key, 1, receipt="r")
@@ -167,7 +167,7 @@ async def test_what_was_revoked_is_confirmed_when_every_node_has_acknowledged_it
         nursery.cancel_scope.cancel()
 
 
-async def test_what_was_revoked_is_not_confirmed_by_a_node_that_only_lives(
+async def test_live_node_without_an_acknowledgement_confirms_nothing(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bus, "CONFIRM_WITHIN", 0.001)
@@ -179,7 +179,7 @@ async def test_what_was_revoked_is_not_confirmed_by_a_node_that_only_lives(
             nursery.cancel_scope.cancel()
 
 
-async def test_what_was_revoked_needs_no_confirmation_of_a_node_that_is_dead(
+async def test_revocation_needs_no_confirmation_of_a_dead_node(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bus, "CONFIRM_WITHIN", PATIENCE)
@@ -202,7 +202,7 @@ async def test_what_was_revoked_needs_no_confirmation_of_a_node_that_is_dead(
         nursery.cancel_scope.cancel()
 
 
-async def test_of_two_away_notices_at_once_all_nodes_end_with_the_same(nodes: Nodes) -> None:
+async def test_concurrent_away_notices_end_the_same_at_all_nodes(nodes: Nodes) -> None:
     async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
         told = [await join(nursery, one), await join(nursery, two)]
         for number in range(20):
@@ -213,7 +213,7 @@ async def test_of_two_away_notices_at_once_all_nodes_end_with_the_same(nodes: No
         nursery.cancel_scope.cancel()
 
 
-async def test_node_that_stops_says_so(nodes: Nodes) -> None:
+async def test_stopping_node_notifies_the_others(nodes: Nodes) -> None:
     async with nodes.open("lease=3600") as one, trio.open_nursery() as nursery:
         first = await join(nursery, one)
         async with nodes.open("lease=3600") as two, trio.open_nursery() as short:
@@ -225,7 +225,7 @@ async def test_node_that_stops_says_so(nodes: Nodes) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_lease_given_by_a_clock_far_ahead_does_not_hold_for_years(nodes: Nodes) -> None:
+async def test_lease_from_a_fast_clock_does_not_last_for_years(nodes: Nodes) -> None:
     async with nodes.open("lease=0.5") as one, trio.open_nursery() as nursery:
         with nodes.client() as client:
             until_then = (time.time_ns() // 1_000_000) + TEN_YEARS
@@ -236,7 +236,7 @@ async def test_lease_given_by_a_clock_far_ahead_does_not_hold_for_years(nodes: N
         nursery.cancel_scope.cancel()
 
 
-async def test_node_that_falls_silent_is_gone_within_the_lease_and_mends_it_when_it_is_back(
+async def test_silent_node_is_gone_within_the_lease_and_returns(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats = counted_beats(monkeypatch)
@@ -263,7 +263,7 @@ async def test_node_that_falls_silent_is_gone_within_the_lease_and_mends_it_when
         nursery.cancel_scope.cancel()
 
 
-async def test_when_redis_was_away_nobody_is_taken_to_be_gone(nodes: Nodes) -> None:
+async def test_outage_of_redis_makes_nobody_appear_gone(nodes: Nodes) -> None:
     lease = 1.0
     async with (
         open_proxy(("127.0.0.1", nodes.server.port)) as proxy,
@@ -290,7 +290,7 @@ async def test_when_redis_was_away_nobody_is_taken_to_be_gone(nodes: Nodes) -> N
         nursery.cancel_scope.cancel()
 
 
-async def test_nodes_find_each_other_again_in_an_emptied_redis(
+async def test_nodes_rediscover_each_other_in_an_emptied_redis(
     nodes: Nodes,
 ) -> None:
     async with (
@@ -311,10 +311,10 @@ async def test_nodes_find_each_other_again_in_an_emptied_redis(
             nursery.cancel_scope.cancel()
 
 
-async def test_node_whose_first_beat_is_late_starts_all_the_same(
+async def test_node_with_a_late_first_beat_starts(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis was up just now; the machine may be busy."""
+    """Redis was up just before; the machine may be busy."""
     beat, failures = RedisNodeBus._beat, 2
 
     async def late(self: RedisNodeBus) -> None:

@@ -27,11 +27,11 @@ TEN_YEARS = 10 * 365 * 24 * 3600 * 1000
 
 @pytest.fixture
 def nodes(redis_server: RedisServer) -> Nodes:
-    """Nodes on data of their own."""
+    """Nodes with their own data."""
     return Nodes(redis_server)
 
 
-async def test_what_one_node_appends_all_nodes_deliver_in_one_order(nodes: Nodes) -> None:
+async def test_all_nodes_deliver_all_entries_in_one_order(nodes: Nodes) -> None:
     rounds, people = 20, [f"p{number}" for number in range(20)]
     followings = [Following() for _ in range(3)]
     async with nodes.open() as one, nodes.open() as two, nodes.open() as three:
@@ -63,7 +63,7 @@ async def test_what_one_node_appends_all_nodes_deliver_in_one_order(nodes: Nodes
     assert [seq for seq, _, _ in orders[0][LOBBY_KEY]] == list(range(1, 301))
 
 
-async def test_same_cid_at_once_on_two_nodes_is_one_entry(nodes: Nodes) -> None:
+async def test_same_cid_on_two_nodes_at_once_is_one_entry(nodes: Nodes) -> None:
     async with nodes.open() as one, nodes.open() as two:
         await Chat(one).register("Mei")
         results: list[Appended | ChatError] = []
@@ -79,7 +79,7 @@ async def test_same_cid_at_once_on_two_nodes_is_one_entry(nodes: Nodes) -> None:
         assert {result.entry.seq for result in appended} == {1}
 
 
-async def test_time_is_that_of_redis_whatever_the_clocks_of_the_nodes_say(
+async def test_time_is_that_of_redis_whatever_the_nodes_clocks(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_store(nodes.url()) as one, open_store(nodes.url()) as two:
@@ -92,7 +92,7 @@ async def test_time_is_that_of_redis_whatever_the_clocks_of_the_nodes_say(
     assert right.ts <= wrong.ts < now + 60_000
 
 
-async def test_gate_that_was_closed_by_a_clock_far_ahead_is_open(nodes: Nodes) -> None:
+async def test_gate_closed_by_a_fast_clock_is_open(nodes: Nodes) -> None:
     async with nodes.open("partitions=1") as store:
         chat = Chat(store)
         await chat.register("Mei")
@@ -101,7 +101,7 @@ async def test_gate_that_was_closed_by_a_clock_far_ahead_is_open(nodes: Nodes) -
         await chat.say("Mei", "#lobby", "hello")
 
 
-async def test_what_happens_on_one_node_is_read_on_the_other(nodes: Nodes) -> None:
+async def test_changes_on_one_node_are_read_on_the_other(nodes: Nodes) -> None:
     async with nodes.open() as one, nodes.open() as two:
         here, there = Chat(one), Chat(two)
         await here.register("Mei", "Bob")
@@ -117,7 +117,7 @@ async def test_what_happens_on_one_node_is_read_on_the_other(nodes: Nodes) -> No
         assert (await there.seen("Bob", "#garden")).unread == 0
 
 
-async def test_search_finds_nothing_in_a_room_that_the_viewer_was_removed_from_meanwhile(
+async def test_search_finds_nothing_in_a_room_after_a_kick(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with nodes.open() as one, nodes.open() as two:
@@ -139,7 +139,7 @@ async def test_search_finds_nothing_in_a_room_that_the_viewer_was_removed_from_m
         assert await Chat(two).find("Bob", "roses") == ["roses, too"]
 
 
-async def test_page_as_of_a_cursor_and_what_follows_is_everything_once_on_another_node(
+async def test_page_and_later_entries_on_another_node_are_everything_once(
     nodes: Nodes,
 ) -> None:
     seen: list[list[int]] = []
@@ -171,7 +171,7 @@ async def test_page_as_of_a_cursor_and_what_follows_is_everything_once_on_anothe
     assert seen == [list(range(1, 201))] * 10
 
 
-async def test_node_whose_connections_are_cut_catches_up(nodes: Nodes) -> None:
+async def test_node_with_lost_connections_catches_up(nodes: Nodes) -> None:
     following = Following()
     async with (
         nodes.open() as one,
@@ -191,7 +191,7 @@ async def test_node_whose_connections_are_cut_catches_up(nodes: Nodes) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_node_that_was_away_for_longer_than_the_feed_goes_back_starts_anew(
+async def test_node_away_for_longer_than_the_feed_starts_over(
     nodes: Nodes,
 ) -> None:
     following = Following()
@@ -227,12 +227,12 @@ async def test_node_that_was_away_for_longer_than_the_feed_goes_back_starts_anew
         seqs = [entry.seq for entry in page.entries] + anew.seqs("#lobby")
         assert seqs == list(range(1, 503))
         nursery.cancel_scope.cancel()
-    before = following.seqs("#lobby")  # perhaps with what was on its way when it was cut off
+    before = following.seqs("#lobby")  # perhaps with entries in transit when it was cut off
     assert before == list(range(1, len(before) + 1))
     assert len(before) < 100
 
 
-async def test_only_the_newest_entries_are_kept_if_so_configured(nodes: Nodes) -> None:
+async def test_log_is_trimmed_to_the_newest_entries_if_configured(nodes: Nodes) -> None:
     async with nodes.open("keep=100") as store:
         chat = Chat(store)
         await chat.register("Mei", "Bob")
@@ -258,7 +258,7 @@ async def test_only_the_newest_entries_are_kept_if_so_configured(nodes: Nodes) -
         assert (len(found), cursor) == (len(seqs), None)
 
 
-async def test_feeds_are_shortened_after_a_time(nodes: Nodes) -> None:
+async def test_feeds_are_trimmed_after_a_time(nodes: Nodes) -> None:
     async with nodes.open("feed_time=1") as store:
         chat = Chat(store)
         await chat.register("Mei")
@@ -279,19 +279,19 @@ async def test_feeds_are_shortened_after_a_time(nodes: Nodes) -> None:
 # -- cids ----------------------------------------------------------------------------------------
 
 
-async def test_cid_is_known_for_ever(nodes: Nodes) -> None:
-    """An app's outbox comes back after months."""
+async def test_cid_is_remembered_for_ever(nodes: Nodes) -> None:
+    """An app's outbox may return after months."""
     async with nodes.open("keep=20") as store:
         chat = Chat(store)
         await chat.register("Mei", "Bob")
         said = await chat.say("Mei", "#lobby", "hello", cid="c")
         with nodes.client() as client:
             for name in nodes.keys("*"):
-                if client.ttl(name) > 0:  # as time does
+                if client.ttl(name) > 0:  # as after some time
                     client.delete(name)
         (again,) = await chat.append(draft("Mei", "#lobby", "hello", cid="c"))
         assert again == Appended(said, dup=True)
-        for number in range(100):  # until it is no longer kept
+        for number in range(100):  # until it is trimmed
             await chat.say("Bob", "#lobby", f"{number}")
         (again,) = await chat.append(draft("Mei", "#lobby", "hello", cid="c"))
         assert isinstance(again, Appended)

@@ -1,4 +1,4 @@
-"""A Redis that is killed, frozen, full, emptied, or comes back with older data."""
+"""A Redis that is killed, frozen, full, emptied, or returns with older data."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ pytestmark = pytest.mark.trio
 
 StartRedis = Callable[..., RedisServer]
 
-#: Keeps all that was answered. With `everysec` a slow disk holds back what a kill then takes away.
+#: Keeps everything acknowledged. With `everysec` a slow disk holds back data that a kill then
+#: loses.
 AOF = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 # -- down, and back ------------------------------------------------------------------------------
 
 
-async def test_killed_redis_is_unavailable_at_once_and_everything_goes_on_when_it_is_back(
+async def test_killed_redis_is_unavailable_at_once_and_recovers(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis(*AOF))
@@ -58,7 +59,7 @@ async def test_killed_redis_is_unavailable_at_once_and_everything_goes_on_when_i
         nursery.cancel_scope.cancel()
 
 
-async def test_frozen_redis_is_unavailable_in_bounded_time_and_others_are_not_held_up(
+async def test_frozen_redis_is_unavailable_in_bounded_time(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis())
@@ -91,7 +92,7 @@ async def test_frozen_redis_is_unavailable_in_bounded_time_and_others_are_not_he
         finally:
             nodes.server.thaw()
         assert ticks > 3
-        # What was sent to it before it froze happens when it thaws; a retry is no second message.
+        # Commands sent before it froze run when it thaws; a retry adds no second message.
         for number in range(0, 500, 2):
             await say_when_possible(chat, "frozen", f"f{number}")
         page = await when_possible(lambda: chat.page("Bob", "#lobby", after=0, limit=1000))
@@ -99,7 +100,7 @@ async def test_frozen_redis_is_unavailable_in_bounded_time_and_others_are_not_he
         assert len(cids) == len(set(cids)) == 251
 
 
-async def test_redis_that_does_not_answer_at_the_start_is_unavailable(
+async def test_redis_that_is_silent_at_the_start_is_unavailable(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis())
@@ -113,7 +114,7 @@ async def test_redis_that_does_not_answer_at_the_start_is_unavailable(
             pass
 
 
-async def test_redis_without_memory_refuses_and_nothing_is_half_done(
+async def test_redis_out_of_memory_refuses_atomically(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis("--maxmemory-policy", "noeviction"))
@@ -133,7 +134,7 @@ async def test_redis_without_memory_refuses_and_nothing_is_half_done(
         assert (said.dup, said.entry.seq) == (False, 2)
 
 
-async def test_redis_that_can_not_write_to_its_disk_refuses(start_redis: StartRedis) -> None:
+async def test_redis_that_cannot_write_to_its_disk_refuses(start_redis: StartRedis) -> None:
     nodes = Nodes(start_redis("--save", "3600", "1"))
     async with nodes.open() as store:
         chat = Chat(store)
@@ -147,7 +148,7 @@ async def test_redis_that_can_not_write_to_its_disk_refuses(start_redis: StartRe
         assert await chat.entries("Mei", "#lobby") == []
 
 
-async def test_scripts_that_were_flushed_are_loaded_again(start_redis: StartRedis) -> None:
+async def test_flushed_scripts_are_loaded_again(start_redis: StartRedis) -> None:
     nodes = Nodes(start_redis())
     async with nodes.open() as store:
         chat = Chat(store)
@@ -184,7 +185,7 @@ async def test_emptied_redis_begins_a_new_history(start_redis: StartRedis) -> No
         nursery.cancel_scope.cancel()
 
 
-async def test_data_that_is_flushed_under_a_living_connection_is_noticed(
+async def test_flush_during_a_live_connection_is_noticed(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis())
@@ -196,14 +197,14 @@ async def test_data_that_is_flushed_under_a_living_connection_is_noticed(
         said = await chat.say("Mei", "#lobby", "before")
         with nodes.client() as client:
             client.flushall()
-        await until(lambda: histories.interruptions == 1)  # although nobody does anything
+        await until(lambda: histories.interruptions == 1)  # without any request
         page = await chat.page("Mei", "#lobby")
         assert page.head == 0
         assert page.epoch != said.epoch
         nursery.cancel_scope.cancel()
 
 
-async def test_nothing_is_appended_in_the_old_history_of_data_that_was_flushed(
+async def test_nothing_is_appended_to_the_old_history_after_a_flush(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis())
@@ -213,7 +214,8 @@ async def test_nothing_is_appended_in_the_old_history_of_data_that_was_flushed(
         before = [await chat.say("Mei", "#lobby", "before"), await other.say("Bob", "#lobby", "x")]
         with nodes.client() as client:
             client.flushall()
-        # At once, from both: neither has looked yet. Their people are gone, so they come back.
+        # At once, from both: neither has noticed yet. Their accounts are gone, so they register
+        # again.
         await two.create_account(account("Mei"))
         said = await say_when_possible(chat, "after", "c")
         assert said.entry.seq == 1
@@ -221,7 +223,7 @@ async def test_nothing_is_appended_in_the_old_history_of_data_that_was_flushed(
         assert (await other.page("Bob", "#lobby")).epoch == said.entry.epoch
 
 
-async def test_what_was_flushed_is_not_read_as_the_end_of_the_old_history(
+async def test_flush_is_not_read_as_the_end_of_the_old_history(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis())
@@ -240,10 +242,10 @@ async def test_what_was_flushed_is_not_read_as_the_end_of_the_old_history(
         assert state is None or state.epoch not in {said.epoch, page.epoch}
 
 
-async def test_page_as_of_a_position_in_a_history_that_is_over_is_refused(
+async def test_page_as_of_a_cursor_in_an_old_history_is_refused(
     start_redis: StartRedis,
 ) -> None:
-    """What comes live behind that position would not go on where the page ends."""
+    """Live entries after that cursor would not continue where the page ends."""
     nodes = Nodes(start_redis())
     histories = Histories()
     async with nodes.open() as store, trio.open_nursery() as nursery:
@@ -266,10 +268,10 @@ async def test_page_as_of_a_position_in_a_history_that_is_over_is_refused(
         nursery.cancel_scope.cancel()
 
 
-async def test_conversation_that_begins_again_after_a_flush_is_listed_again(
+async def test_conversation_restarted_after_a_flush_is_listed_again(
     start_redis: StartRedis,
 ) -> None:
-    """Although the node remembers that it was listed, and does not know of the flush yet."""
+    """Even if the node remembers that it was listed, and does not know of the flush yet."""
     nodes = Nodes(start_redis())
     async with nodes.open() as one, nodes.open() as two:
         chat = Chat(one)
@@ -295,7 +297,7 @@ async def _is_said(chat: Chat, what: Draft) -> bool:
     return True
 
 
-async def test_redis_that_comes_back_with_older_data_begins_a_new_history(
+async def test_redis_with_older_data_begins_a_new_history(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis("--dbfilename", "dump.rdb"))
@@ -332,7 +334,7 @@ async def test_redis_that_comes_back_with_older_data_begins_a_new_history(
         nursery.cancel_scope.cancel()
 
 
-async def test_another_entry_in_the_place_of_one_that_was_seen_is_another_history(
+async def test_other_entry_in_a_known_position_is_another_history(
     start_redis: StartRedis,
 ) -> None:
     """As after the promotion of a replica that another node reached long before this one."""
@@ -351,10 +353,10 @@ async def test_another_entry_in_the_place_of_one_that_was_seen_is_another_histor
         await nursery.start(histories.follow, two)
         with nodes.client() as client:
             client.save()
-        near.freeze()  # so the one sees nothing of what is said now
+        near.freeze()  # so the first node sees nothing of the next messages
         seen = await other.say("Bob", "#lobby", "acknowledged by the other", cid="b")
-        near.cut()  # nor what was on its way
-        far.freeze()  # so the other does not come back before the gate is open
+        near.cut()  # nor of those in transit
+        far.freeze()  # so the second does not return before the gate is open
         nodes.server.kill()
         nodes.server.start()
         near.heal()
@@ -368,11 +370,11 @@ async def test_another_entry_in_the_place_of_one_that_was_seen_is_another_histor
         nursery.cancel_scope.cancel()
 
 
-async def test_nothing_is_appended_until_the_other_nodes_have_looked_too(
+async def test_nothing_is_appended_until_all_nodes_have_checked(
     start_redis: StartRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (epoch_tracker, log):
-        monkeypatch.setattr(module, "GATE", 3000)  # longer than any pause before connecting
+        monkeypatch.setattr(module, "GATE", 3000)  # longer than any delay before connecting
     nodes = Nodes(start_redis(*AOF))
     async with nodes.open() as one:
         chat = Chat(one)
@@ -381,7 +383,7 @@ async def test_nothing_is_appended_until_the_other_nodes_have_looked_too(
         nodes.server.kill()
         nodes.server.start()
         refusals: list[str] = []
-        # ASYNC110: it is the store that is asked, which tells nobody of itself.
+        # ASYNC110: it polls the store, which has no event for this.
         with trio.fail_after(PATIENCE):
             while not await _tries_to_say(chat, "after", refusals):  # noqa: ASYNC110
                 await trio.sleep(0.05)
@@ -399,7 +401,7 @@ async def _tries_to_say(chat: Chat, text: str, refusals: list[str]) -> bool:
     return True
 
 
-async def test_nodes_that_start_after_a_restart_take_the_history_for_a_new_one(
+async def test_nodes_started_after_a_restart_begin_a_new_history(
     start_redis: StartRedis,
 ) -> None:
     nodes = Nodes(start_redis(*AOF))

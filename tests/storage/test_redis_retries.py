@@ -1,4 +1,4 @@
-"""Earlier tries of what is said again, while Redis gets another history."""
+"""Retries while Redis gets another history."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gochat.storage.redis.reading import Reading
 
 @pytest.mark.trio
 @pytest.mark.parametrize("is_other_entry_there", [False, True])
-async def test_cid_of_another_history_is_not_taken_for_said(
+async def test_cid_of_another_history_is_not_a_dup(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, is_other_entry_there: bool
 ) -> None:
-    """Redis is emptied between the look-up of the cid and that of its entry."""
+    """Redis is emptied between the lookup of the cid and that of its entry."""
     page = Reading.page
 
     def page_of_another_history(self: Reading, *arguments: Any, **more: Any) -> Any:

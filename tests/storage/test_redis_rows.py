@@ -1,4 +1,4 @@
-"""Rows of participants in Redis that an older gochat has left: they have no floor."""
+"""Participant rows in Redis from an older gochat, which have no floor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ pytestmark = [pytest.mark.trio, pytest.mark.redis]
 DEN = "#den"
 
 
-async def test_who_has_a_row_without_a_floor_reads_all(redis_server: RedisServer) -> None:
+async def test_person_with_a_row_without_a_floor_reads_everything(
+    redis_server: RedisServer,
+) -> None:
     nodes = Nodes(redis_server)
     async with nodes.open() as store:
         chat = Chat(store)

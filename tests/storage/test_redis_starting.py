@@ -1,4 +1,4 @@
-"""A node that starts while Redis does: it waits where waiting helps, and says so."""
+"""A node that starts while Redis does: it waits if waiting can help, and reports it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def reasons(logs: list[Any]) -> list[str]:
 
 
 @pytest.mark.trio
-async def test_node_waits_for_a_redis_that_comes_up_and_loads(start_redis: StartRedis) -> None:
+async def test_node_waits_for_a_redis_that_starts_and_loads(start_redis: StartRedis) -> None:
     server = start_redis("--appendonly", "yes")
     client: Any = redis.Redis(port=server.port)  # whose methods have no useful types
     with client.pipeline(transaction=False) as pipeline:
@@ -40,7 +40,7 @@ async def test_node_waits_for_a_redis_that_comes_up_and_loads(start_redis: Start
         pipeline.execute()
     client.close()
     server.stop()
-    server.options += ("--key-load-delay", "500")  # microseconds; it answers each thousand times
+    server.options += ("--key-load-delay", "500")  # microseconds; it answers every thousand keys
     with structlog.testing.capture_logs() as logs:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait_until_up, f"{server.url}?timeout=10", 60.0)
@@ -49,7 +49,7 @@ async def test_node_waits_for_a_redis_that_comes_up_and_loads(start_redis: Start
     assert "refused" in reasons(logs)[0]
     assert any("loading" in reason for reason in reasons(logs))
     assert logs[-1]["event"] == "Redis available"
-    assert len(reasons(logs)) == len(set(reasons(logs)))  # once each
+    assert len(reasons(logs)) == len(set(reasons(logs)))  # each once
 
 
 @pytest.mark.trio
@@ -59,7 +59,7 @@ async def test_node_does_not_wait_for_ever(free_port: Callable[[], int]) -> None
 
 
 @pytest.mark.trio
-async def test_node_does_not_wait_where_that_cannot_help(
+async def test_node_does_not_wait_if_that_cannot_help(
     start_redis: StartRedis, redis_watched: Watched
 ) -> None:
     server = start_redis("--requirepass", "right")
@@ -70,19 +70,19 @@ async def test_node_does_not_wait_where_that_cannot_help(
         f"redis://nobody:wrong@{at}",
         f"redis+cluster://:right@{at}",
         f"redis://{at}?unknown=1",
-        f"redis+sentinel://{at}/chat",  # of the sentinels, too
+        f"redis+sentinel://{at}/chat",  # for sentinels, too
         f"redis+sentinel://{at}/chat?sentinel_password=wrong",
     ):
         with structlog.testing.capture_logs() as logs, pytest.raises(ConfigError):
             await wait_until_up(url, 600.0)
         assert reasons(logs) == []
-    # A master that no sentinel knows yet is another matter.
+    # A master that no sentinel knows yet is a different case.
     with pytest.raises(StoreUnavailable, match="no sentinel knows the master of 'later'"):
         await wait_until_up(redis_watched.url.replace("/chat", "/later"), 0.1)
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])
-def test_command_says_that_it_waits_and_how_long(
+def test_command_reports_that_it_waits_and_how_long(
     free_port: Callable[[], int], tmp_path: Path, is_stopped: bool
 ) -> None:
     store = f"redis://127.0.0.1:{free_port()}"

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.trio, pytest.mark.redis]
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
-    """A master with a replica and sentinels, to be harmed."""
+    """A master with a replica and sentinels, for tests that break them."""
     deployment = Watched(tmp_path)
     try:
         deployment.start()
@@ -37,7 +37,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[ClusterOf3]:
-    """A cluster, to be harmed."""
+    """A cluster, for tests that break it."""
     deployment = ClusterOf3(tmp_path)
     try:
         deployment.start()
@@ -51,12 +51,12 @@ def opened(url: str, options: str = "") -> AbstractAsyncContextManager[Store]:
 
 
 @pytest.mark.parametrize("kind", ["redis_server", "redis_watched", "redis_cluster"])
-async def test_each_node_delivers_what_the_others_append(
+async def test_each_node_delivers_the_entries_of_the_others(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     deployment: RedisServer | Watched | ClusterOf3 = request.getfixturevalue(kind)
     options = f"prefix=t{uuid4().hex}"
-    rooms = ["#lobby", *(f"#room{number}" for number in range(30))]  # in all partitions, about
+    rooms = ["#lobby", *(f"#room{number}" for number in range(30))]  # in about all partitions
     followings = [Following(), Following()]
     async with (
         opened(deployment.url, options) as one,
@@ -89,7 +89,7 @@ async def test_each_node_delivers_what_the_others_append(
 # -- Sentinel ------------------------------------------------------------------------------------
 
 
-async def test_replica_that_has_everything_takes_over_and_the_history_goes_on(
+async def test_promoted_replica_with_all_data_continues_the_history(
     watched: Watched,
 ) -> None:
     following = Following()
@@ -106,7 +106,7 @@ async def test_replica_that_has_everything_takes_over_and_the_history_goes_on(
         nursery.cancel_scope.cancel()
 
 
-async def test_replica_that_was_behind_takes_over_with_a_new_history(watched: Watched) -> None:
+async def test_promoted_replica_that_lagged_begins_a_new_history(watched: Watched) -> None:
     histories = Histories()
     async with opened(watched.url) as store, trio.open_nursery() as nursery:
         chat = Chat(store)
@@ -125,7 +125,7 @@ async def test_replica_that_was_behind_takes_over_with_a_new_history(watched: Wa
         nursery.cancel_scope.cancel()
 
 
-async def test_with_wait_nothing_is_acknowledged_that_only_the_master_has(
+async def test_wait_acknowledges_nothing_that_only_the_master_has(
     watched: Watched,
 ) -> None:
     async with opened(watched.url, "wait=1&wait_timeout=0.2") as store:
@@ -133,7 +133,7 @@ async def test_with_wait_nothing_is_acknowledged_that_only_the_master_has(
         await chat.register("Mei")
         await chat.say("Mei", "#lobby", "both have it")
         watched.replica.freeze()
-        for _ in range(2):  # the retry finds the message there, but it is no better off
+        for _ in range(2):  # the retry finds the message, but it is still not replicated
             with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
                 await chat.append(draft("Mei", "#lobby", "only one has it", cid="c"))
         watched.replica.thaw()
@@ -141,7 +141,7 @@ async def test_with_wait_nothing_is_acknowledged_that_only_the_master_has(
         assert (result.dup, result.entry.seq) == (True, 2)
 
 
-async def test_nodes_go_on_with_the_master_they_know_when_all_sentinels_are_gone(
+async def test_nodes_keep_the_known_master_without_sentinels(
     watched: Watched,
 ) -> None:
     async with opened(watched.url) as store:
@@ -157,7 +157,7 @@ async def test_nodes_go_on_with_the_master_they_know_when_all_sentinels_are_gone
         assert (after.entry.seq, after.entry.epoch) == (2, before.epoch)
 
 
-async def test_sentinels_that_know_no_such_master_are_named_so(watched: Watched) -> None:
+async def test_error_names_sentinels_that_do_not_know_the_master(watched: Watched) -> None:
     url = watched.url.replace("/chat", "/other")
     with pytest.raises(StoreUnavailable, match="no sentinel knows the master of 'other'"):
         async with opened(url):
@@ -167,7 +167,7 @@ async def test_sentinels_that_know_no_such_master_are_named_so(watched: Watched)
 # -- Cluster -------------------------------------------------------------------------------------
 
 
-async def test_one_server_of_a_cluster_fails_and_the_conversations_of_the_others_go_on(
+async def test_failure_of_a_cluster_server_affects_only_its_conversations(
     cluster: ClusterOf3,
 ) -> None:
     histories = Histories()
@@ -192,7 +192,7 @@ async def test_one_server_of_a_cluster_fails_and_the_conversations_of_the_others
             else:
                 (result,) = await chat.append(said)
                 assert isinstance(result, Appended), result
-        victim.start()  # with nothing in it
+        victim.start()  # without data
         await until(lambda: histories.interruptions > 0)
         for room in rooms:
             page = await chat.page("Mei", room)
@@ -201,7 +201,7 @@ async def test_one_server_of_a_cluster_fails_and_the_conversations_of_the_others
         nursery.cancel_scope.cancel()
 
 
-async def test_replica_in_a_cluster_takes_over_and_the_history_goes_on(tmp_path: Path) -> None:
+async def test_promoted_cluster_replica_continues_the_history(tmp_path: Path) -> None:
     cluster = ClusterOf3(
         tmp_path, options=("--cluster-node-timeout", f"{MISSED_AFTER}", *SYNC_AT_ONCE)
     )
@@ -233,7 +233,7 @@ async def test_replica_in_a_cluster_takes_over_and_the_history_goes_on(tmp_path:
         cluster.stop()
 
 
-async def test_slot_that_moves_to_another_server_takes_its_conversations_along(
+async def test_slot_moves_to_another_server_with_its_conversations(
     cluster: ClusterOf3,
 ) -> None:
     histories = Histories()
@@ -254,7 +254,7 @@ async def test_slot_that_moves_to_another_server_takes_its_conversations_along(
         nursery.cancel_scope.cancel()
 
 
-async def test_wrong_kind_of_url_says_which_one_is_right(
+async def test_wrong_kind_of_url_is_refused_with_the_right_one(
     redis_server: RedisServer, redis_cluster: ClusterOf3
 ) -> None:
     with pytest.raises(ConfigError, match=r"part of a cluster: use redis\+cluster://"):

@@ -1,4 +1,5 @@
-"""What a Redis URL says, how gochat gets in by it, and that nobody reads its password."""
+"""Redis URLs: how they are parsed, how gochat logs in with them, and that nobody reads the
+password."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ StartRedis = Callable[..., RedisServer]
 SECRET = "s3cret"
 
 
-# -- reading it ----------------------------------------------------------------------------------
+# -- parsing -------------------------------------------------------------------------------------
 
 
 def test_schemes_are_known_without_loading_the_store() -> None:
@@ -58,7 +59,7 @@ def test_schemes_are_known_without_loading_the_store() -> None:
         ("rediss+cluster://a", "rediss+cluster://a:6379"),
     ],
 )
-def test_url_is_understood_and_shown_without_its_secrets(url: str, shown: str) -> None:
+def test_url_is_parsed_and_shown_without_its_secrets(url: str, shown: str) -> None:
     location = parse_url(url)
     assert str(location) == shown
     assert "pw" not in repr(location)
@@ -99,7 +100,7 @@ def test_options_are_taken_from_the_url() -> None:
         ("redsi://:{}@a", "unsupported store URL scheme"),
     ],
 )
-def test_what_is_wrong_is_said_without_the_secret(rest: str, text: str) -> None:
+def test_error_does_not_show_the_secret(rest: str, text: str) -> None:
     url = rest.format(SECRET)
     scheme = url.partition(":")[0]
     with pytest.raises(ConfigError, match=text) as caught:
@@ -107,7 +108,7 @@ def test_what_is_wrong_is_said_without_the_secret(rest: str, text: str) -> None:
     assert SECRET not in str(caught.value)
 
 
-# -- getting in ----------------------------------------------------------------------------------
+# -- logging in ----------------------------------------------------------------------------------
 
 
 async def _says_and_reads(url: str) -> None:
@@ -128,7 +129,7 @@ async def _says_and_reads(url: str) -> None:
 
 
 @pytest.mark.trio
-async def test_password_user_and_least_permissions(start_redis: StartRedis) -> None:
+async def test_login_with_password_user_and_least_permissions(start_redis: StartRedis) -> None:
     """The contract (tests/storage/contract) is tested with that user, too."""
     server = start_redis("--requirepass", "admin")
     nodes = Nodes(server)
@@ -148,7 +149,7 @@ async def test_password_user_and_least_permissions(start_redis: StartRedis) -> N
 
 
 @pytest.mark.trio
-async def test_least_permissions_are_enough_for_nodes_and_their_upkeep(
+async def test_least_permissions_suffice_for_nodes_and_maintenance(
     redis_server: RedisServer,
 ) -> None:
     nodes = Nodes(redis_server)
@@ -172,7 +173,7 @@ async def test_least_permissions_are_enough_for_nodes_and_their_upkeep(
 
 
 @pytest.mark.trio
-async def test_least_permissions_are_enough_for_a_cluster(redis_cluster: ClusterOf3) -> None:
+async def test_least_permissions_suffice_for_a_cluster(redis_cluster: ClusterOf3) -> None:
     prefix = f"t{uuid4().hex}"
     userinfo = add_user(redis_cluster.servers[0].port, prefix)
     for server in redis_cluster.servers[1:]:
@@ -182,7 +183,7 @@ async def test_least_permissions_are_enough_for_a_cluster(redis_cluster: Cluster
 
 
 @pytest.mark.trio
-async def test_least_permissions_at_the_sentinels_are_enough(redis_watched: Watched) -> None:
+async def test_least_permissions_suffice_at_the_sentinels(redis_watched: Watched) -> None:
     page = PAGE.read_text("utf-8")
     found = re.search(r"^user gochat on >PASSWORD (resetchannels .*)$", page, re.MULTILINE)
     assert found is not None
@@ -211,10 +212,10 @@ def test_all_options_of_the_url_are_documented() -> None:
 
 
 def _refused_to(nodes: Nodes, user: str, **arguments: Any) -> list[Any]:
-    """What Redis has refused to a user, of what they asked for or a script of theirs did."""
+    """Return what Redis refused to a user, in their commands or their scripts."""
     with nodes.client(**arguments) as client:
         log = client.acl_log()
-    # The `redis` package introduces itself with CLIENT SETINFO, and goes on without it.
+    # The `redis` package sends CLIENT SETINFO, and works without it.
     known = {"client", "client|setinfo"}
     return [
         entry
@@ -224,7 +225,7 @@ def _refused_to(nodes: Nodes, user: str, **arguments: Any) -> list[Any]:
 
 
 @pytest.mark.trio
-async def test_what_is_not_permitted_to_a_script_is_said_so(redis_server: RedisServer) -> None:
+async def test_permission_denied_to_a_script_is_reported(redis_server: RedisServer) -> None:
     nodes = Nodes(redis_server)
     userinfo = add_user(redis_server.port, nodes.prefix)
     url = f"redis://{userinfo}@127.0.0.1:{redis_server.port}?prefix={nodes.prefix}"
@@ -238,14 +239,14 @@ async def test_what_is_not_permitted_to_a_script_is_said_so(redis_server: RedisS
 
 
 @pytest.mark.trio
-async def test_unix_socket(start_redis: StartRedis, tmp_path: Path) -> None:
+async def test_unix_socket_is_supported(start_redis: StartRedis, tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     start_redis("--unixsocket", str(path))
     await _says_and_reads(f"unix://{path}?db=1")
 
 
 @pytest.mark.trio
-async def test_database_is_the_one_that_was_named(start_redis: StartRedis) -> None:
+async def test_database_is_the_one_in_the_url(start_redis: StartRedis) -> None:
     server = start_redis()
     await _says_and_reads(f"{server.url}/3")
     with Nodes(server).client(db=3) as third, Nodes(server).client() as first:
@@ -254,7 +255,7 @@ async def test_database_is_the_one_that_was_named(start_redis: StartRedis) -> No
 
 
 @pytest.mark.trio
-async def test_tls_and_a_certificate_that_nobody_vouches_for(
+async def test_tls_refuses_an_untrusted_certificate(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     authority = trustme.CA()
@@ -273,7 +274,7 @@ async def test_tls_and_a_certificate_that_nobody_vouches_for(
 
 @asynccontextmanager
 async def encrypted(port: int, authority: trustme.CA) -> AsyncIterator[int]:
-    """Take TLS connections and pass on what is in them."""
+    """Accept TLS connections and forward their data."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
 
@@ -302,7 +303,7 @@ async def encrypted(port: int, authority: trustme.CA) -> AsyncIterator[int]:
 
 
 @pytest.mark.trio
-async def test_data_of_other_partitions_or_of_a_newer_gochat_is_left_alone(
+async def test_data_with_other_partitions_or_of_a_newer_gochat_is_refused(
     redis_server: RedisServer,
 ) -> None:
     nodes = Nodes(redis_server)
@@ -312,7 +313,7 @@ async def test_data_of_other_partitions_or_of_a_newer_gochat_is_left_alone(
     with pytest.raises(ConfigError, match="has 4 partitions, which can't be changed"):
         async with nodes.open("partitions=8"):
             pass
-    async with nodes.open() as store:  # as it is
+    async with nodes.open() as store:  # unchanged
         assert await store.display_names([person("Mei")])
     with nodes.client() as client:
         client.hset(f"{nodes.prefix}:{{0}}:meta", "version", 99)
@@ -333,5 +334,5 @@ async def test_data_of_other_partitions_or_of_a_newer_gochat_is_left_alone(
         ("ACL failure in script: User u has no permissions to run the 'rpush' command", "NOPERM"),
     ],
 )
-def test_refusals_of_all_versions_have_their_code(text: str, code: str) -> None:
+def test_refusals_of_all_redis_versions_have_their_code(text: str, code: str) -> None:
     assert Refused(text).code == code

@@ -1,4 +1,4 @@
-"""Bringing a backup back, also where that goes wrong."""
+"""Restoring a backup, also when that fails."""
 
 # ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
 
@@ -28,7 +28,7 @@ pytestmark = [
 
 @pytest.fixture
 async def saved(path: Path, tmp_path: Path) -> Path:
-    """A backup of the store, in which then more is said."""
+    """A backup of the store, to which then more messages are added."""
     saved = tmp_path / "saved.db"
     backup(path, saved)
     async with opened(path) as chat:
@@ -44,9 +44,7 @@ def _files(directory: Path) -> dict[str, bytes]:
     }
 
 
-async def test_restore_over_a_store_keeps_that_one_whole_if_told_to_replace_it(
-    path: Path, saved: Path
-) -> None:
+async def test_restore_with_replace_keeps_the_old_store_whole(path: Path, saved: Path) -> None:
     before = _files(path.parent)
     with pytest.raises(ConfigError, match="--replace"):
         restore(saved, path, replace=False)
@@ -62,7 +60,7 @@ async def test_restore_over_a_store_keeps_that_one_whole_if_told_to_replace_it(
     assert len({old, await epoch(path), await epoch(kept)}) == 3
 
 
-async def test_restore_does_not_touch_a_store_that_a_server_has(path: Path, saved: Path) -> None:
+async def test_restore_does_not_touch_a_store_in_use(path: Path, saved: Path) -> None:
     async with opened(path) as chat:
         with pytest.raises(StoreUnavailable, match="in use"):
             restore(saved, path, replace=True)
@@ -107,11 +105,11 @@ async def test_damaged_backup_and_full_disk_change_nothing(
 
 
 @pytest.mark.parametrize("step", range(6))
-async def test_restore_that_is_cut_short_leaves_the_one_store_or_the_other(
+async def test_interrupted_restore_leaves_one_of_the_two_stores(
     path: Path, saved: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is started then: the store of before, the backup under a new epoch, or nothing, for
-    a reason. Never an empty chat."""
+    """Whatever is started then: the old store, the backup with a new epoch, or nothing, for a
+    stated reason. Never an empty chat."""
     old = await epoch(path)
     crash(path)
     done = 0
@@ -135,7 +133,7 @@ async def test_restore_that_is_cut_short_leaves_the_one_store_or_the_other(
     else:
         assert done == step, "there are more steps to be cut at"
     monkeypatch.undo()
-    if path.stat().st_nlink > 1:  # the store of before, of which a part may be moved already
+    if path.stat().st_nlink > 1:  # the old store, part of which may have been moved already
         with pytest.raises(ConfigError, match="more than one name"):
             async with opened(path):
                 pass

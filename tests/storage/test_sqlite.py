@@ -1,4 +1,4 @@
-"""The SQLite store under what a machine does to it: kills, full disks, locks, damage."""
+"""The SQLite store on a failing machine: kills, full disks, locks, damage."""
 
 # ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
 
@@ -34,13 +34,13 @@ pytestmark = pytest.mark.trio
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the test's database is."""
+    """The path of the test's database."""
     return tmp_path / "chat.db"
 
 
 @asynccontextmanager
 async def opened(path: Path, options: str = "") -> AsyncIterator[Chat]:
-    """The store at `path`, as a chat."""
+    """Open the store at `path`, as a chat."""
     async with open_store(f"sqlite:///{path}{options}") as store:
         yield Chat(store)
 
@@ -52,12 +52,12 @@ def inside(chat: Chat) -> SqliteStore:
 
 @contextmanager
 def writer_held_up(chat: Chat) -> Iterator[Callable[[], None]]:
-    """Keep the writer's thread busy; what is written meanwhile waits. Yields what lets it go on."""
+    """Keep the writer's thread busy; writes wait meanwhile. Yields what releases it."""
     is_held, may_go_on = threading.Event(), threading.Event()
     held = _Held(is_held, may_go_on)
     inside(chat)._writer._queue.put(held)  # type: ignore[arg-type]  # a write's double
     inside(chat)._writer.waiting += 1
-    # Before that, it would take what comes next into the same transaction.
+    # Before that, it would take the next write into the same transaction.
     assert is_held.wait(PATIENCE)
     try:
         yield may_go_on.set
@@ -115,7 +115,7 @@ async def test_everything_acknowledged_survives_a_kill(path: Path) -> None:
             assert process.stdout is not None
             lines = [process.stdout.readline() for _ in range(300)]
             process.kill()
-            # What was printed before it died was acknowledged, too; its last line may be cut.
+            # Lines printed before it died were acknowledged, too; the last one may be incomplete.
             lines += process.stdout.read().splitlines(keepends=True)
         assert process.returncode != 0
         for line in lines:
@@ -148,10 +148,10 @@ async def test_retry_after_a_kill_is_a_dup(path: Path) -> None:
         assert result.dup
 
 
-# -- what the disk does ---------------------------------------------------------------------------
+# -- the disk -------------------------------------------------------------------------------------
 
 
-async def test_full_disk_refuses_writes_keeps_what_is_there_and_recovers(path: Path) -> None:
+async def test_full_disk_refuses_writes_loses_nothing_and_recovers(path: Path) -> None:
     async with opened(path) as chat:
         await chat.register("Mei", "Bob")
         db = inside(chat)._log.db
@@ -181,7 +181,8 @@ async def test_full_disk_refuses_writes_keeps_what_is_there_and_recovers(path: P
             after = await chat.say("Mei", "#lobby", "there is room again")
             assert after.seq == len(said) + 1
             assert [one.entry for one in following.logged] == [*said, after]
-            # Also what comes to it later: the index, which knows nothing of what was undone.
+            # Including what is written later: the index, which contains nothing that was rolled
+            # back.
             await chat.append(*(draft("Mei", "#lobby", f"hay {n}") for n in range(300)))
             assert await chat.find("Bob", "room again") == ["there is room again"]
             nursery.cancel_scope.cancel()
@@ -200,7 +201,7 @@ sys.stdin.readline()
 """
 
 
-async def test_locked_by_another_process_is_a_bounded_wait(
+async def test_lock_of_another_process_is_waited_for_in_bounded_time(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.1)
@@ -215,7 +216,7 @@ async def test_locked_by_another_process_is_a_bounded_wait(
         assert (await chat.say("Mei", "#lobby", "after")).seq == 1
 
 
-async def test_history_goes_on_while_another_process_has_the_lock(
+async def test_history_continues_while_another_process_has_the_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT", PATIENCE)
@@ -239,7 +240,7 @@ async def test_history_goes_on_while_another_process_has_the_lock(
         assert said == [2]
 
 
-async def test_all_who_wait_for_a_locked_database_wait_once(
+async def test_all_writers_wait_for_a_locked_database_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.3)
@@ -261,7 +262,7 @@ async def test_all_who_wait_for_a_locked_database_wait_once(
             async with trio.open_nursery() as nursery:
                 for _ in range(20):
                     nursery.start_soon(_is_refused, chat)
-            assert waits < 10  # one, or two, where not all come in time
+            assert waits < 10  # one, or two, if not all arrive in time
             process.communicate("go\n")
         assert (await chat.say("Mei", "#lobby", "after")).seq == 1
 
@@ -285,13 +286,13 @@ async def test_short_lock_is_waited_for(path: Path) -> None:
 
 @pytest.fixture
 def no_quick_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file so large that the check at the start does not see all of it."""
+    """Treat the file as so large that the check at the start skips part of it."""
     monkeypatch.setattr(database, "QUICK_CHECK_TIMEOUT", -1.0)
     monkeypatch.setattr(database, "QUICK_CHECK_STEPS", 1)
 
 
 async def filled(path: Path) -> None:
-    """Make a store with something of what can be damaged."""
+    """Create a store with something of everything that can be damaged."""
     async with opened(path) as chat:
         await chat.register("Mei", "Bob")
         await chat.say("Mei", "#lobby", "hello")
@@ -336,10 +337,10 @@ async def edit(chat: Chat) -> None:
     [(what, read_all) for what in DAMAGE]
     + [(what, edit) for what in ("a page", "an account", "a page of the index")],
 )
-async def test_damage_ends_the_store_for_everybody(
+async def test_damage_ends_the_store_for_everyone(
     path: Path, what: str, use: Callable[[Chat], Awaitable[None]]
 ) -> None:
-    """Whoever meets it, and whoever follows; nothing is written any more."""
+    """For the operation that finds it, and for followers; nothing is written any more."""
     await filled(path)
     DAMAGE[what](path)
     following = Following()
@@ -370,7 +371,7 @@ async def test_damage_ends_the_store_for_everybody(
 
 
 @pytest.mark.usefixtures("no_quick_check")
-async def test_damage_met_in_the_background_ends_the_store(
+async def test_damage_found_in_the_background_ends_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(path)
@@ -383,8 +384,8 @@ async def test_damage_met_in_the_background_ends_the_store(
 
 
 @pytest.mark.usefixtures("no_quick_check")
-async def test_writes_that_wait_when_damage_is_met_are_refused(path: Path) -> None:
-    """Those of the same commit, and those behind it."""
+async def test_writes_waiting_when_damage_is_found_are_refused(path: Path) -> None:
+    """Those of the same commit, and those after it."""
     await filled(path)
     DAMAGE["a page"](path)
     async with opened(path) as chat:
@@ -417,7 +418,7 @@ async def test_writes_that_wait_when_damage_is_met_are_refused(path: Path) -> No
 
 
 def _damage(path: Path, table: str) -> None:
-    """Overwrite the pages of a table, from its root on."""
+    """Overwrite the pages of a table, starting at its root."""
     query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
     with closing(sqlite3.connect(path)) as db:
         (root,) = db.execute(query, (table,)).fetchone()
@@ -427,7 +428,7 @@ def _damage(path: Path, table: str) -> None:
         file.write(b"\xa5" * size)
 
 
-# -- files that are not ours, or not good ---------------------------------------------------------
+# -- foreign or damaged files ---------------------------------------------------------------------
 
 
 async def _text(path: Path) -> None:
@@ -483,7 +484,7 @@ async def _good(path: Path) -> None:
         (_cut, "damaged"),
     ],
 )
-async def test_file_that_can_not_be_used_is_left_as_it_is(
+async def test_unusable_file_is_unchanged(
     path: Path, make: Callable[[Path], Awaitable[None]], says: str
 ) -> None:
     await make(path)
@@ -508,14 +509,14 @@ async def test_large_file_opens_without_being_read_through(
         await chat.say("Mei", "#lobby", "what is not damaged works")
 
 
-async def test_directory_that_can_not_be_made_is_a_configuration_error(path: Path) -> None:
+async def test_directory_that_cannot_be_created_is_a_configuration_error(path: Path) -> None:
     path.write_text("a file")
     with pytest.raises(ConfigError, match="can't be made"):
         async with opened(path / "chat.db"):
             pass
 
 
-async def test_directory_and_files_are_their_owners_only(tmp_path: Path) -> None:
+async def test_directory_and_files_are_accessible_only_to_their_owner(tmp_path: Path) -> None:
     path = tmp_path / "new" / "place" / "chat.db"
     before = os.umask(0)
     try:
@@ -534,7 +535,7 @@ async def test_directory_and_files_are_their_owners_only(tmp_path: Path) -> None
 # -- migrations -----------------------------------------------------------------------------------
 
 
-async def test_older_schema_is_brought_up_to_date_with_its_data(
+async def test_older_schema_is_migrated_with_its_data(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(path) as chat:
@@ -543,7 +544,7 @@ async def test_older_schema_is_brought_up_to_date_with_its_data(
     scripts = database.migrations()
     newer = "ALTER TABLE account ADD COLUMN colour TEXT; CREATE TABLE extra (x);"
     monkeypatch.setattr(database, "migrations", lambda: [*scripts, newer])
-    assert check(path) == []  # a backup of before an update is a good one
+    assert check(path) == []  # a backup from before an update is valid
     assert any("of an older gochat" in state for state in states(path))
     with structlog.testing.capture_logs() as logs:
         async with opened(path):
@@ -555,7 +556,7 @@ async def test_older_schema_is_brought_up_to_date_with_its_data(
         assert list(await chat.entries("Mei", "#lobby")) == [said]
         assert database.user_version(inside(chat)._log.db) == len(scripts) + 1
         assert (await chat.say("Mei", "#lobby", "again")).epoch == said.epoch
-    # Also in the file itself, where an older program looks first.
+    # Also in the file itself, which an older program reads first.
     assert int.from_bytes(path.read_bytes()[60:64], "big") == len(scripts) + 1
     monkeypatch.undo()
     with pytest.raises(StoreCorrupt, match="newer gochat"):
@@ -583,7 +584,7 @@ async def test_passwords_and_sessions_of_a_schema_without_generations_stay_valid
         assert await chat.store.token(digest, NOON) is None
 
 
-async def test_edits_that_kept_their_texts_are_erased_but_for_the_last(
+async def test_edits_that_kept_their_texts_are_erased_except_the_last(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -624,7 +625,7 @@ async def test_edits_that_kept_their_texts_are_erased_but_for_the_last(
     )
 
 
-async def test_members_of_a_schema_without_floors_keep_all_they_could_read(
+async def test_members_of_a_schema_without_floors_read_as_before(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -703,7 +704,7 @@ trio.run(main)
 """
 
 
-async def test_second_server_is_told_who_has_the_database(path: Path) -> None:
+async def test_error_of_a_second_server_names_the_first(path: Path) -> None:
     with run_python(_OPEN, path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
@@ -711,14 +712,14 @@ async def test_second_server_is_told_who_has_the_database(path: Path) -> None:
             async with opened(path):
                 pass
         process.kill()
-    async with opened(path) as chat:  # the lock went with the process
+    async with opened(path) as chat:  # the lock ended with the process
         with pytest.raises(StoreUnavailable, match=f"in use by another .* {os.getpid()}"):
             async with opened(path):
                 pass
         await chat.register("Mei")
 
 
-async def test_history_has_one_epoch_for_ever(path: Path) -> None:
+async def test_history_keeps_its_epoch(path: Path) -> None:
     epochs = set()
     for number in range(3):
         async with opened(path) as chat:
@@ -734,7 +735,7 @@ async def test_history_has_one_epoch_for_ever(path: Path) -> None:
     ("synchronous", "machine_went_down", "is_new"),
     [("normal", True, True), ("normal", False, False), ("full", True, False)],
 )
-async def test_a_machine_that_went_down_begins_a_new_epoch_unless_nothing_can_be_lost(
+async def test_crashed_machine_begins_a_new_epoch_if_data_may_be_lost(
     path: Path,
     monkeypatch: pytest.MonkeyPatch,
     synchronous: str,
@@ -753,7 +754,7 @@ async def test_a_machine_that_went_down_begins_a_new_epoch_unless_nothing_can_be
     async with opened(path) as chat:
         assert ((await chat.page("p0", "#lobby")).epoch != before) == is_new
     monkeypatch.setattr(database, "boot_id", lambda: "the next start")
-    async with opened(path) as chat:  # it was closed in order, so nothing can be missing
+    async with opened(path) as chat:  # it was closed properly, so nothing can be missing
         after = (await chat.page("p0", "#lobby")).epoch
     async with opened(path) as chat:
         assert (await chat.page("p0", "#lobby")).epoch == after
@@ -763,7 +764,7 @@ async def test_a_machine_that_went_down_begins_a_new_epoch_unless_nothing_can_be
 # -- the writer -----------------------------------------------------------------------------------
 
 
-async def test_what_waits_shares_one_commit(path: Path) -> None:
+async def test_waiting_writes_share_one_commit(path: Path) -> None:
     following = Following()
     async with opened(path) as chat, trio.open_nursery() as nursery:
         await chat.register("Mei")
@@ -778,7 +779,7 @@ async def test_what_waits_shares_one_commit(path: Path) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_one_callers_fault_is_not_the_others(path: Path) -> None:
+async def test_failure_of_one_write_does_not_affect_others(path: Path) -> None:
     async with opened(path) as chat, trio.open_nursery() as background:
         await chat.register("Mei")
         following = Following()
@@ -836,11 +837,11 @@ async def _is_raised(
 
 
 def _costly(number: int) -> str:
-    """The longest text, nearly all of whose pieces are new to the index."""
+    """Return the longest text, nearly all of whose terms are new to the index."""
     return "".join(chr(0x4E00 + (number * 1009 + n * n) % 20_000) for n in range(4000))
 
 
-async def test_costly_texts_are_indexed_in_turns_between_which_others_write(
+async def test_others_write_between_the_turns_of_indexing_costly_texts(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[int | str] = []
@@ -872,13 +873,13 @@ async def test_costly_texts_are_indexed_in_turns_between_which_others_write(
 
 
 def _outdated(path: Path) -> list[str]:
-    """The texts that are in the index but no longer in the log."""
+    """Return the texts that are in the index but no longer in the log."""
     with closing(sqlite3.connect(path)) as db:
         return [text for (text,) in db.execute("SELECT text FROM outdated ORDER BY entry")]
 
 
 async def _fill_index(chat: Chat, texts: int) -> None:
-    """Have Mei write a number of costly texts to the lobby, the first entries there."""
+    """Make Mei write a number of costly texts to the lobby, the first entries there."""
     await chat.register("Mei", "Bob")
     await chat.append(*(draft("Mei", "#lobby", _costly(n)) for n in range(texts)))
 
@@ -935,7 +936,7 @@ async def test_changes_of_costly_texts_are_indexed_after_their_commits(
     assert check(path) == []
 
 
-async def test_changes_that_were_not_indexed_before_the_end_are_found_and_indexed_after_it(
+async def test_changes_not_indexed_before_a_stop_are_found_and_indexed_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(path) as chat:
@@ -959,7 +960,7 @@ async def test_changes_that_were_not_indexed_before_the_end_are_found_and_indexe
             assert await chat.find("Bob", "hay") == ["needle in the hay"]
     assert _outdated(path) == [_costly(0), _costly(1), "hay"]
     assert check(path) == []
-    async with opened(path) as chat:  # which nobody writes to
+    async with opened(path) as chat:  # without any writes
         await until(lambda: not _outdated(path))
         assert await chat.find("Bob", "needle") == ["needle in the hay", "needle"]
     assert check(path) == []
@@ -973,7 +974,7 @@ def _edit_and_fail(store: SqliteStore) -> None:
 async def test_changes_and_new_texts_are_indexed_in_turn(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither waits for the other to end, however much there is of it."""
+    """Neither waits for the other to finish, however much there is."""
     monkeypatch.setattr(indexer, "BATCH", 4)
     async with opened(path) as chat:
         await chat.register("Mei", "Bob")
@@ -1001,7 +1002,7 @@ async def test_changes_and_new_texts_are_indexed_in_turn(
     assert check(path) == []
 
 
-async def test_what_was_not_indexed_before_the_end_is_found_and_indexed_after_it(
+async def test_texts_not_indexed_before_a_stop_are_found_and_indexed_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(indexer, "TURNS_AT_END", 1)
@@ -1026,13 +1027,13 @@ async def test_what_was_not_indexed_before_the_end_is_found_and_indexed_after_it
 
 
 def _indexed(path: Path) -> int:
-    """Up to which position of the log the texts are in the index."""
+    """Return the position in the log up to which texts are in the index."""
     with closing(sqlite3.connect(path)) as db:
         (position,) = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()
     return int(position)
 
 
-async def test_fault_of_a_follower_is_its_own(path: Path) -> None:
+async def test_failure_of_a_follower_does_not_affect_others(path: Path) -> None:
     async with opened(path) as chat:
         await chat.register("Mei")
         following = Following()
@@ -1050,7 +1051,7 @@ async def test_fault_of_a_follower_is_its_own(path: Path) -> None:
         assert following.seqs("#lobby") == [1, 2]
 
 
-async def test_closed_store_leaves_nothing_beside_it(path: Path) -> None:
+async def test_closed_store_leaves_no_temporary_files(path: Path) -> None:
     async with opened(path) as chat:
         await chat.register("Mei")
         await chat.entries("Mei", "#lobby")
@@ -1107,7 +1108,7 @@ async def test_synchronous_is_chosen_in_the_url(path: Path, options: str, level:
         ("sqlite:///" + "x" * 300, "name too long"),
     ],
 )
-async def test_url_that_can_not_be_used_says_what_can(
+async def test_error_of_an_unusable_url_says_what_is_supported(
     url: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -1125,13 +1126,15 @@ async def test_path_may_have_any_characters(tmp_path: Path) -> None:
     assert check(path) == []
 
 
-async def test_relative_path_is_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_relative_path_is_relative_to_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     async with open_store("sqlite:///sub/chat.db"):
         assert (tmp_path / "sub" / "chat.db").is_file()
 
 
-async def test_stores_in_memory_are_their_own() -> None:
+async def test_stores_in_memory_are_separate() -> None:
     async with open_store("sqlite:///:memory:") as one, open_store("sqlite:///:memory:") as other:
         assert await one.create_account(account("Mei"))
         assert await other.create_account(account("Mei"))

@@ -1,4 +1,4 @@
-"""The store as a file: its names, its rights, and what happens to it under a server."""
+"""The store as a file: its names, its permissions, and what happens to it under a server."""
 
 # ruff: noqa: ASYNC240 -- these files are small, and nothing waits for the loop meanwhile
 
@@ -57,7 +57,7 @@ def _renamed(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", [_symlink, _linked_directory, _hard_link, _renamed])
-async def test_second_server_by_another_name_is_refused(
+async def test_second_server_under_another_name_is_refused(
     path: Path, name: Callable[[Path], Path]
 ) -> None:
     with serving(path):
@@ -67,7 +67,7 @@ async def test_second_server_by_another_name_is_refused(
         ):
             async with opened(other):
                 pass
-        # Nor in the same process, where another descriptor would take SQLite's own locks away.
+        # Nor in the same process, where another descriptor would release SQLite's own locks.
         with pytest.raises((StoreUnavailable, ConfigError), match=r"in use|more than one"):
             copy(f"sqlite:///{other}", f"sqlite:///{path.with_name('copy.db')}")
 
@@ -85,7 +85,7 @@ async def test_backup_and_check_follow_a_symbolic_link_to_a_live_store(path: Pat
 
 
 @pytest.mark.parametrize("name", [_hard_link, _renamed])
-async def test_live_store_is_not_read_where_its_log_is_not(
+async def test_live_store_is_not_read_where_its_log_is_missing(
     path: Path, name: Callable[[Path], Path]
 ) -> None:
     with serving(path):
@@ -98,7 +98,7 @@ async def test_live_store_is_not_read_where_its_log_is_not(
     assert not path.with_name("copy.db").exists()
 
 
-async def test_one_process_does_not_open_what_it_has_open_by_another_name(path: Path) -> None:
+async def test_process_does_not_open_a_store_twice_under_two_names(path: Path) -> None:
     async with opened(path) as chat:
         renamed = _renamed(path)
         with pytest.raises(StoreUnavailable, match=f"in use .* {os.getpid()}"):
@@ -106,7 +106,7 @@ async def test_one_process_does_not_open_what_it_has_open_by_another_name(path: 
                 pass
         with pytest.raises(StoreUnavailable, match="in use"):
             check(renamed)
-        # SQLite's locks are there: else another process could lock it all for itself.
+        # SQLite's locks are held: otherwise another process could lock everything.
         renamed.rename(path)
         locking = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).executescript("
         locking += "'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE')"
@@ -120,7 +120,7 @@ async def test_one_process_does_not_open_what_it_has_open_by_another_name(path: 
 async def test_hard_link_of_a_backup_can_be_checked_and_restored_but_not_served(
     path: Path,
 ) -> None:
-    """Rotations of backups share what has not changed."""
+    """Backup rotations share unchanged files."""
     daily, weekly = path.with_name("daily.db"), path.with_name("weekly.db")
     backup(path, daily)
     weekly.hardlink_to(daily)
@@ -131,7 +131,7 @@ async def test_hard_link_of_a_backup_can_be_checked_and_restored_but_not_served(
             pass
 
 
-async def test_link_to_what_is_not_there_begins_no_store(path: Path) -> None:
+async def test_dangling_link_creates_no_store(path: Path) -> None:
     link = _symlink(path.with_name("unmounted.db"))
     with pytest.raises(ConfigError, match="is its disk mounted"):
         async with opened(link):
@@ -140,7 +140,7 @@ async def test_link_to_what_is_not_there_begins_no_store(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-async def test_what_is_not_a_file_is_refused(path: Path, make: Callable[[Path], None]) -> None:
+async def test_path_that_is_not_a_file_is_refused(path: Path, make: Callable[[Path], None]) -> None:
     other = path.with_name("other")
     make(other)
     for use in (check, lambda file: restore(path, file, replace=True)):
@@ -151,7 +151,7 @@ async def test_what_is_not_a_file_is_refused(path: Path, make: Callable[[Path], 
             pass
 
 
-async def test_lock_file_is_opened_through_no_link_and_never_shortened(
+async def test_lock_file_is_not_opened_through_a_link_or_truncated(
     path: Path, tmp_path: Path
 ) -> None:
     lock = path.with_name("chat.db.lock")
@@ -221,19 +221,19 @@ async def test_lost_file_is_noticed_before_the_next_commit(
     assert [line["event"] for line in logs] == ["store file lost"]
     left = {file.name for file in path.parent.glob("*")}
     if harm is _replace:
-        # What is there now is left alone, also where the server tidied up.
+        # The new file is left alone, even when the server cleans up.
         with closing(sqlite3.connect(path)) as db:
             assert db.execute("SELECT count(*) FROM account").fetchone() == (1,)
     elif harm in (_remove_log, _remove_shared_memory):
         assert {"chat.db", "chat.db.lock", "chat.db.generation"} <= left
-        async with opened(path) as chat:  # the file itself was there, and has got everything
+        async with opened(path) as chat:  # the file itself still existed, and has everything
             entries = await chat.entries("Mei", "#lobby")
         assert [entry.text for entry in entries] == ["hello", "acknowledged"]
     else:
         assert "chat.db" not in left
 
 
-async def test_file_that_was_moved_away_and_back_has_everything(path: Path) -> None:
+async def test_file_moved_away_and_back_has_everything(path: Path) -> None:
     async with opened(path) as chat:
         before = (await chat.say("Mei", "#lobby", "acknowledged")).epoch
         moved = path.rename(path.with_name("moved.db"))
@@ -246,7 +246,7 @@ async def test_file_that_was_moved_away_and_back_has_everything(path: Path) -> N
 
 
 async def test_log_of_another_database_is_not_replayed(path: Path, tmp_path: Path) -> None:
-    """After a kill, a backup copied over the database would get its last commits mixed in."""
+    """After a kill, a backup copied over the database would be mixed with its last commits."""
     backup(path, tmp_path / "backup.db")
     old = tmp_path / "old.db"
     shutil.copy(path, old)
@@ -269,10 +269,10 @@ async def test_log_of_another_database_is_not_replayed(path: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
-async def test_copy_with_its_log_put_back_is_restored_as_the_error_advises(
+async def test_copy_put_back_with_its_log_is_restored_as_the_error_advises(
     path: Path, tmp_path: Path, is_kept: bool
 ) -> None:
-    """The log may be its own, so that moving it away would lose what was acknowledged."""
+    """The log may be its own, so moving it away would lose acknowledged messages."""
     crash(path)
     async with opened(path) as chat:
         await chat.say("Mei", "#lobby", "only in the write-ahead log")
@@ -299,13 +299,13 @@ async def test_copy_with_its_log_put_back_is_restored_as_the_error_advises(
     assert await texts(path) == ["hello", "only in the write-ahead log"]
 
 
-# -- a file that is not whole ----------------------------------------------------------------------
+# -- an incomplete file ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("missing", [1, 4000, 4096, 3 * 4096])
 @pytest.mark.parametrize("fill", [False, True])
-async def test_file_that_was_cut_is_refused(path: Path, missing: int, fill: bool) -> None:
-    """SQLite takes what is missing of the last page for zeros; and the last pages may be free."""
+async def test_truncated_file_is_refused(path: Path, missing: int, fill: bool) -> None:
+    """SQLite reads the missing part of the last page as zeros; and the last pages may be free."""
     if fill:
         async with opened(path):
             pass
@@ -337,8 +337,8 @@ sys.stdin.readline()
 """
 
 
-async def test_kill_while_a_start_writes_the_file_is_no_damage(path: Path) -> None:
-    """It may end within a page then; SQLite's journal sets it back."""
+async def test_kill_while_a_start_writes_the_file_is_not_damage(path: Path) -> None:
+    """The file may end within a page then; SQLite's journal rolls it back."""
     with run_python(_GROW, path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "written\n"
@@ -352,10 +352,10 @@ async def test_kill_while_a_start_writes_the_file_is_no_damage(path: Path) -> No
     assert check(path) == []
 
 
-# -- rights ----------------------------------------------------------------------------------------
+# -- permissions -----------------------------------------------------------------------------------
 
 
-async def test_store_that_is_open_to_all_users_is_closed_to_them_with_a_warning(
+async def test_store_open_to_all_users_is_closed_to_them_with_a_warning(
     path: Path,
 ) -> None:
     before = await epoch(path)
@@ -375,9 +375,9 @@ async def test_store_that_is_open_to_all_users_is_closed_to_them_with_a_warning(
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO])
-async def test_no_right_to_read_a_file_is_permanent_and_a_failing_disk_is_not(
+async def test_missing_permission_is_permanent_and_a_failing_disk_is_not(
     number: int, tmp_path: Path
 ) -> None:
-    """A service manager starts a server again for the one, and not for the other."""
+    """A service manager restarts a server after the latter, and not after the former."""
     kind = StoreUnavailable if number == errno.EIO else ConfigError
     assert isinstance(files.unreadable(tmp_path, OSError(number, "why")), kind)
