@@ -35,7 +35,7 @@ async def assert_gone(chat: Chat) -> None:
     assert not any(entry.text for entry in page.entries)
 
 
-async def test_sqlite_writer_changes_as_many_rows() -> None:
+async def test_delete_changes_as_many_rows_in_sqlite() -> None:
     async with open_store("sqlite:///:memory:") as store:
         assert isinstance(store, SqliteStore)
         chat, log, write = Chat(store), store._log, store._writer.write
@@ -55,7 +55,7 @@ async def test_sqlite_writer_changes_as_many_rows() -> None:
 
 
 @pytest.mark.redis
-async def test_redis_writes_as_many_entries(redis_server: RedisServer) -> None:
+async def test_delete_writes_as_many_entries_in_redis(redis_server: RedisServer) -> None:
     nodes = Nodes(redis_server)
     async with nodes.open() as store:
         chat = Chat(store)

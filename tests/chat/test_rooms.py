@@ -283,7 +283,7 @@ async def test_going_public_requires_the_history(world: World) -> None:
     assert (said(first), said(entry)) == (("history", "hidden"), ("access", "public"))
 
 
-async def test_going_public_shows_nothing_that_was_written_while_it_was_hidden(
+async def test_going_public_shows_no_entries_from_while_it_was_hidden(
     world: World,
 ) -> None:
     await garden(world)

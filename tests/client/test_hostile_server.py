@@ -225,7 +225,7 @@ def test_message_with_any_value_is_refused_or_shown(cls: type[wire.Payload]) -> 
     assert sizes[0] == sizes[1]  # repeated data adds nothing
 
 
-def test_walk_shows_messages() -> None:
+def test_generated_messages_are_shown() -> None:
     """Otherwise a crash while rendering would go unnoticed."""
     person = Person()
     whole = {"msg_type": "message", "msg_data": json.dumps(good(mi.type_info(wire.Message)))}

@@ -354,7 +354,7 @@ def test_planted_violation_is_reported_by_its_name(
         assert found == {rule}
 
 
-def test_every_rule_is_planted() -> None:
+def test_every_rule_has_a_planted_violation() -> None:
     assert {rule for _, rule, _ in BREAKS} == set(Rule)
 
 

@@ -263,7 +263,7 @@ async def test_repeated_logins_are_refused_to_the_address(what: str) -> None:
 
 
 @pytest.mark.trio
-async def test_connections_are_counted_too() -> None:
+async def test_connections_use_up_the_budget() -> None:
     limits = config(request_budget=100, request_budget_per_second=0.01, connections_per_address=1)
     async with running_server(limits) as server:
         for _ in range(100):

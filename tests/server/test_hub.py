@@ -519,7 +519,7 @@ async def test_members_get_entries_exactly_while_joined_and_online(
 # -- coming and going -----------------------------------------------------------------------------
 
 
-async def test_a_person_is_online_from_the_first_session_to_the_last(chat: Chat) -> None:
+async def test_person_is_online_from_the_first_session_to_the_last(chat: Chat) -> None:
     laptop, phone = chat.join("Mei"), chat.join("Mei")
     assert chat.hub.person(NameKey("mei")) is laptop.person
     assert (len(chat.hub), len(chat.hub.roster)) == (2, 1)
@@ -700,7 +700,7 @@ async def test_changes_of_hidden_messages_lose_their_text(
     assert (edit.seq, edit.ref, edit.mentions, edit.deleted) == (4, 2, (), True)
 
 
-async def test_origin_gets_no_entry_back_when_others_see_less_of_them(chat: Chat) -> None:
+async def test_origin_gets_no_echo_of_entries_that_others_see_in_part(chat: Chat) -> None:
     bob = chat.join("bob", "log", rooms=[GARDEN], floor=1)
     mei = chat.join("mei", "log", rooms=[GARDEN])
     chat.logged("mei", "#garden", "before")

@@ -42,7 +42,7 @@ async def connected(
             yield Peer(ours), ours
 
 
-async def test_the_six_functions_need_no_socket() -> None:
+async def test_six_functions_need_no_socket() -> None:
     async with open_server(config()) as server:
         async with connected(server) as (mei, _), connected(server) as (bob, _):
             await mei.log_in("mei")

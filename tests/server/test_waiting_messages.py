@@ -356,7 +356,7 @@ async def test_messages_read_on_another_device_are_not_delivered(store: str) -> 
             assert await waiting(mei) == ["three"]
 
 
-async def test_the_other_devices_are_notified_when_it_is_delivered(store: str) -> None:
+async def test_other_devices_are_notified_of_a_delivery(store: str) -> None:
     async with (
         running_server(config(store=store)) as server,
         server.peer("bob") as bob,

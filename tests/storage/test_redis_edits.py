@@ -78,7 +78,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-async def test_deletion_erases_them_in_steps(nodes: Nodes, rounds: list[int]) -> None:
+async def test_deletion_erases_older_edits_in_steps(nodes: Nodes, rounds: list[int]) -> None:
     await edited(nodes)
     rounds.clear()
     async with nodes.open() as store:
@@ -97,7 +97,7 @@ async def test_deletion_erases_them_in_steps(nodes: Nodes, rounds: list[int]) ->
         assert found[-1].cid == "c1"
 
 
-async def test_edit_erases_them_in_steps(nodes: Nodes) -> None:
+async def test_edit_erases_older_edits_in_steps(nodes: Nodes) -> None:
     await edited(nodes)
     async with nodes.open() as store:
         chat = Chat(store)
@@ -113,7 +113,7 @@ async def test_edit_erases_them_in_steps(nodes: Nodes) -> None:
         ]
 
 
-async def test_copy_leaves_them_behind(nodes: Nodes, tmp_path: Path) -> None:
+async def test_copy_omits_older_edits(nodes: Nodes, tmp_path: Path) -> None:
     await edited(nodes, 5)
     path = tmp_path / "copy.db"
     await trio.to_thread.run_sync(copy.copy, nodes.url(), f"sqlite:///{path}")

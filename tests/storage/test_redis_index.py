@@ -227,7 +227,7 @@ async def test_engine_is_not_used_while_redis_is_out_of_memory(
 
 @pytest.mark.trio
 @pytest.mark.usefixtures("at_once")
-async def test_damage_met_while_indexing_ends_the_store(place: Place) -> None:
+async def test_damage_found_while_indexing_ends_the_store(place: Place) -> None:
     async with place.open_without_engine() as store:
         chat = Chat(store)
         await chat.register("Mei", "Bob")

@@ -142,7 +142,7 @@ class SyncState:
         self.become(ConnectionState.CONNECTED)
         self.buffer.hold()  # until the snapshot is there
 
-    # -- what becomes of the connection ---------------------------------------------------------
+    # -- the state of the connection ------------------------------------------------------------
 
     def become(
         self, state: ConnectionState, retry_in: float | None = None, reason: str = ""

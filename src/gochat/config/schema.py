@@ -1,6 +1,6 @@
-"""The keys of the configuration: types, bounds, defaults, and why.
+"""The keys of the configuration: types, bounds, defaults, and reasons.
 
-The texts are read by people: ``docs/reference/configuration.md`` is made from them.
+``docs/reference/configuration.md`` is generated from the texts.
 """
 
 from __future__ import annotations
@@ -430,7 +430,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     @property
     def store_url(self) -> str:
-        """The store's URL, also where it was left to the default."""
+        """The store's URL, even if it is the default."""
         return self.store or f"sqlite:///{default_store_path().as_posix()}"
 
 
@@ -450,7 +450,7 @@ SECTIONS: Final[Mapping[str, type[Struct]]] = {
 
 
 class Key(Struct, frozen=True):
-    """One key of the configuration; `name` is the dotted one, `type` with its `Meta`."""
+    """One key of the configuration; `name` is dotted, `type` includes its `Meta`."""
 
     name: str
     type: Any
@@ -463,12 +463,12 @@ class Key(Struct, frozen=True):
 
     @property
     def description(self) -> str:
-        """What it is, in which unit, and why it has this bound."""
+        """Its meaning and unit, and the reason for its bound."""
         return next(m.description or "" for m in get_args(self.type)[1:] if isinstance(m, Meta))
 
     @property
     def expected(self) -> str:
-        """The values that are taken, in words."""
+        """The accepted values, in words."""
         return _describe_type(self.type)
 
 

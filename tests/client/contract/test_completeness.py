@@ -50,5 +50,5 @@ def test_each_method_and_property_is_used_by_a_test(method: str) -> None:
 
 
 @pytest.mark.parametrize("event", get_args(ClientEvent))
-def test_each_event_is_waited_for_by_a_test(event: type) -> None:
+def test_each_event_is_covered_by_a_test(event: type) -> None:
     assert event.__name__ in LOOKED_AT

@@ -264,7 +264,7 @@ PAGES: list[tuple[dict[str, int], list[int], bool, bool]] = [
 ]
 
 
-async def test_history_comes_in_pages(chat: World) -> None:
+async def test_history_is_paged(chat: World) -> None:
     for number in range(9):
         chat.say("#lobby", "mei", str(number))
     for bounds, seqs, older, newer in PAGES:

@@ -128,7 +128,7 @@ async def test_one_of_several_concurrent_password_changes_wins(chat: Chat) -> No
     assert await chat.store.account(person("nobody")) is None
 
 
-async def test_rehashing_keeps_the_generation_and_never_replaces_another_password(
+async def test_rehash_keeps_the_generation_and_replaces_no_other_password(
     chat: Chat,
 ) -> None:
     token = Token(digest=b"d" * 32, account=person("mei"), expires=NOON + 1000)

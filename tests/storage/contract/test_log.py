@@ -379,7 +379,9 @@ async def test_delivery_runs_in_the_trio_thread_after_the_commit(chat: Chat) -> 
         ({"after": 2**53 - 1}, []),
     ],
 )
-async def test_page(chat: Chat, where: dict[str, int], seqs: list[int]) -> None:
+async def test_page_has_the_requested_entries(
+    chat: Chat, where: dict[str, int], seqs: list[int]
+) -> None:
     await chat.append(*(draft("Mei", "#lobby", str(n)) for n in range(1, 11)))
     await chat.append(*(draft("Mei", "@Bob", "elsewhere") for n in range(3)))
     page = await chat.page(

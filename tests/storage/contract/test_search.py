@@ -70,14 +70,14 @@ NOT_FOUND = [
 
 
 @pytest.mark.parametrize(("text", "query"), FOUND)
-async def test_found(chat: Chat, text: str, query: str) -> None:
+async def test_message_is_found_by_these_words(chat: Chat, text: str, query: str) -> None:
     await chat.say("Mei", "#lobby", "-")
     await chat.say("Mei", "#lobby", text)
     assert await chat.find("Bob", query) == [text]
 
 
 @pytest.mark.parametrize(("text", "query"), NOT_FOUND)
-async def test_not_found(chat: Chat, text: str, query: str) -> None:
+async def test_message_is_not_found_by_these_words(chat: Chat, text: str, query: str) -> None:
     await chat.say("Mei", "#lobby", text)
     assert await chat.find("Bob", query) == []
 
