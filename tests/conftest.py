@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from children import looked_after
 from hypothesis import HealthCheck, settings
 from redis_deployments import NEVER, ClusterOf3, Watched
@@ -84,7 +85,7 @@ def _starting(kind: type[RedisServer], directory: Path) -> Iterator[Callable[...
 
 
 @pytest.fixture(scope="session")
-def redis_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def _engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis with the query engine, for all tests of this process that don't stop it."""
     server = EngineServer(tmp_path_factory.mktemp("engine"))
     server.start()
@@ -99,7 +100,7 @@ def start_engine(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
 
 
 @pytest.fixture(scope="session")
-def redis_engine_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterOf3]:
+def _engine_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterOf3]:
     """A Redis Cluster of three masters with the query engine, for all tests that don't harm it."""
     cluster = ClusterOf3(tmp_path_factory.mktemp("engines"), EngineServer)
     try:
@@ -107,6 +108,31 @@ def redis_engine_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture
+def redis_engine(_engine: RedisServer) -> RedisServer:
+    """A Redis with the query engine, empty, for a test that doesn't stop it.
+
+    The engine goes through all keys of the server for each new index, one index after the other:
+    with what other tests have left, that takes minutes on a busy machine.
+    """
+    _empty(_engine)
+    return _engine
+
+
+@pytest.fixture
+def redis_engine_cluster(_engine_cluster: ClusterOf3) -> ClusterOf3:
+    """A Redis Cluster of three masters with the query engine, empty, for a test that doesn't harm
+    it."""
+    for server in _engine_cluster.servers:
+        _empty(server)
+    return _engine_cluster
+
+
+def _empty(server: RedisServer) -> None:
+    with redis.Redis(port=server.port) as client:
+        client.flushall()
 
 
 @pytest.fixture(scope="session")
