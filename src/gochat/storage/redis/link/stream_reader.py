@@ -41,7 +41,7 @@ class StreamReader(threading.Thread, abc.ABC):
         """Stop waiting, and reconnect. Call from any thread; in its own it does nothing."""
         wire = self._wire
         if wire is not None and threading.current_thread() is not self:
-            wire.close()
+            wire.interrupt()
 
     def run(self) -> None:
         """Read until stopped, or until there is nothing to read."""

@@ -6,8 +6,9 @@ The only module that uses the `redis` package's connections and exceptions.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -90,7 +91,7 @@ class Wire:
             raise Broken(f"the connection to Redis at {self.host} is closed")
         try:
             self._connection.send_packed_command(self._connection.pack_commands(commands))
-        except (redis.RedisError, OSError, AttributeError) as error:
+        except (redis.RedisError, OSError) as error:
             raise self._broken(error) from error
 
     def receive(self, count: int) -> list[Reply | Refused]:
@@ -119,21 +120,31 @@ class Wire:
             return True
 
     def close(self) -> None:
-        """Close the connection. From another thread, it makes a waiting call raise Broken."""
+        """Close the connection. Call from the thread that uses it."""
         self._is_closed = True
         self._connection.disconnect()
+
+    def interrupt(self) -> None:
+        """Make a call that waits in another thread raise Broken; that thread closes the connection.
+
+        The socket is only shut down. If it were closed here, its descriptor could belong to another
+        socket when that thread waits for it, and the package would reconnect to send.
+        """
+        self._is_closed = True
+        connected = self._connection._sock  # the package has no public name for it
+        if connected is not None:
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
 
     def _receive(self) -> Reply | Refused:
         try:
             return self._connection.read_response()
         except redis.ResponseError as error:
             return Refused(_code(error) + str(error))
-        except (redis.RedisError, OSError, AttributeError) as error:
+        except (redis.RedisError, OSError) as error:
             raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> Broken:
-        if isinstance(error, AttributeError) and not self._is_closed:
-            raise error  # only closing from another thread removes the socket under us
         self._is_closed = True
         if isinstance(error, redis.TimeoutError):
             return Broken(f"Redis at {self.host} did not answer in time")
