@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -49,6 +52,40 @@ async def test_six_functions_need_no_socket() -> None:
             await bob.log_in("bob")
             await mei.ask(Send(to="#lobby", text="hello"), Sent)
             assert (await bob.text()).text == "hello"
+
+
+async def test_ended_session_writes_nothing_to_a_descriptor_that_is_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full server looks for connections to end when somebody comes, who gets the descriptor of
+    the connection that was closed last."""
+    close, received = trio.aclose_forcefully, list[bytes]()
+
+    async with open_server(config()) as server:
+
+        async def close_and_use_again(stream: trio.abc.AsyncResource) -> None:
+            assert isinstance(stream, trio.SocketStream)
+            descriptor = stream.socket.fileno()
+            newcomer, accepted = socket.socketpair()
+            with newcomer, accepted:
+                await close(stream)
+                os.dup2(accepted.fileno(), descriptor)
+                for session in server.sessions:
+                    session.make_room()
+                assert not any(session.is_stranger for session in server.sessions)
+                newcomer.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    received.append(newcomer.recv(1000))
+                os.close(descriptor)
+
+        monkeypatch.setattr("gochat.server.session.trio.aclose_forcefully", close_and_use_again)
+        ours, theirs = trio.socket.socketpair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.serve_stream, trio.SocketStream(theirs), "127.0.0.1")
+            await trio.testing.wait_all_tasks_blocked()
+            ours.close()
+        monkeypatch.undo()
+    assert received == []
 
 
 async def test_bytes_one_at_a_time_over_a_stream_that_buffers_nothing() -> None:

@@ -137,13 +137,13 @@ class Session:
     """
 
     __slots__ = (
-        "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_read_ahead", "_is_waiting",
-        "_made_room", "_malformed", "_max_malformed", "_pause", "_received", "_scope",
-        "_slice_began", "_socket", "_stream", "address", "anonymous_bytes", "anonymous_frames",
-        "began", "caps", "connection", "events", "identity", "journal", "last_heard", "last_name",
-        "login_failures", "max_anonymous_bytes", "opened", "outlet", "owed", "partial_since",
-        "person", "pinged", "port", "receipts", "refused", "requests", "token_digest",
-        "token_expires", "token_until", "wants_log", "working_since",
+        "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_ended", "_has_read_ahead",
+        "_is_waiting", "_made_room", "_malformed", "_max_malformed", "_pause", "_received",
+        "_scope", "_slice_began", "_socket", "_stream", "address", "anonymous_bytes",
+        "anonymous_frames", "began", "caps", "connection", "events", "identity", "journal",
+        "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened", "outlet",
+        "owed", "partial_since", "person", "pinged", "port", "receipts", "refused", "requests",
+        "token_digest", "token_expires", "token_until", "wants_log", "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -165,6 +165,7 @@ class Session:
         #: The same, also for a socket beneath TLS.
         self._descriptor = stream.descriptor if isinstance(stream, TlsStream) else self._socket
         self._handlers = handlers
+        self._has_ended = False  # from then on its descriptor may be another's
         self._end = "cancelled"  # for the log, if the session ends without `bye`
         self._decoder = FrameDecoder(frame_bytes)
         self._scope = trio.CancelScope()
@@ -236,6 +237,8 @@ class Session:
         self, text: str = "the server is full of connections that are not logged in"
     ) -> None:
         """End at once, so that others can log in; also while `bye` is being sent."""
+        if self._has_ended:
+            return
         self._made_room = True
         self.outlet.close()
         if self._bye is None:
@@ -270,7 +273,7 @@ class Session:
         waits for its peer, in a queue, or for its `bye` to be sent.
         """
         is_idle = self._is_waiting or self.working_since is None
-        return self.identity is None and is_idle and not self._made_room
+        return self.identity is None and is_idle and not (self._made_room or self._has_ended)
 
     @property
     def name(self) -> str | None:
@@ -396,6 +399,7 @@ class Session:
             await self._serve()
         finally:
             self.outlet.close()  # before the descriptor can be reused
+            self._has_ended = True
             if self.last_name is not None and self.identity is None:
                 self._end = "logged_out"
             with trio.CancelScope(shield=True):
