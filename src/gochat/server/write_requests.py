@@ -76,9 +76,8 @@ class WriteRequests:
                 result = next(appended)
                 if isinstance(result, FactsChanged):  # the sender has left the room meanwhile
                     result = await self._settle(session, who, request, tries=MAX_TRIES - 1)
-            elif isinstance(
-                outcome, ChatError
-            ):  # looked up after the append, which may include its first try
+            elif isinstance(outcome, ChatError):
+                # Looked up after the append, which may include its first try.
                 result = await self._earlier_or(session, outcome, who, request)
             else:
                 result = outcome

@@ -424,7 +424,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     script = ["BEGIN IMMEDIATE;", *scripts[version:]]
     if version == 0:
         # An epoch contains only letters and digits.
-        script.append(f"INSERT INTO meta VALUES ('epoch', '{history.new_name()}');")  # noqa: S608
+        script.append(f"INSERT INTO meta VALUES ('epoch', '{history.new_name()}');")  # noqa: S608 - ours
         script.append(f"PRAGMA application_id = {APPLICATION_ID};")
     script.append(f"PRAGMA user_version = {len(scripts)};")
     script.append("COMMIT;")

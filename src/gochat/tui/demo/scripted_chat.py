@@ -54,7 +54,7 @@ class ScriptedChat:
         self._known.update(names)
 
     def add_room(self, room: str, topic: str, *, private: bool, members: Iterable[Member]) -> None:
-        """Have a room."""
+        """Add a room."""
         self._rooms[room] = _Room(topic, private, {member.name: member for member in members})
         self.know(*(name for name in self._rooms[room].members if name))
 
@@ -143,7 +143,7 @@ class ScriptedChat:
         return next(others, None) if self.is_only_operator(room) else None
 
     def sees(self, conv: str) -> bool:
-        """Return whether the person is told what is said in a conversation."""
+        """Return whether the person receives the entries of a conversation."""
         is_joined = conv.startswith("#") and conv != LOBBY
         return not is_joined or (conv in self._rooms and self.is_member(conv, self.me))
 

@@ -1,4 +1,4 @@
-"""A client without a server: what it answers is kept in memory, what happens is told by a script.
+"""A client without a server: its replies come from memory, and a script makes things happen.
 
 It satisfies :class:`~gochat.tui.actions.client.ChatClient` and behaves as a client on a real server
 does, as far as one person can tell: the tests in ``tests/client/contract`` hold both to it.
@@ -130,7 +130,7 @@ class ScriptedClient(ScriptedConnection):
             self._tell_marked(conv)
 
     async def set_level(self, conv: str, level: Level) -> None:
-        """Choose what to be told of."""
+        """Set which messages count as unread."""
         await self._request("set_level", conv, level)
         conv = self._chat.address(conv, "conv")
         self._chat.levels[conv] = level
@@ -177,7 +177,7 @@ class ScriptedClient(ScriptedConnection):
         name = self._chat.address(room, "room")
         if name == LOBBY or name.startswith("@"):
             raise ChatError(
-                ErrorCode.BAD_REQUEST, f"{name} is no room: ask who is online", field="room"
+                ErrorCode.BAD_REQUEST, f"{name} is not a room: ask who is online", field="room"
             )
         return self._chat.members(name)
 
@@ -282,7 +282,7 @@ class ScriptedClient(ScriptedConnection):
         self, room: str, topic: str = "", *, private: bool = False, members: Iterable[str] = (),
         operators: Iterable[str] = (), joined: bool = False,
     ) -> None:  # fmt: skip
-        """Have a room, before or after the login; `operators` are members, too."""
+        """Add a room, before or after the login; `operators` are members, too."""
         people = [Member(name=name, since=0, operator=True) for name in operators]
         people += [Member(name=name, since=0) for name in members]
         people += [Member(name=self.me, since=0)] if joined else []
@@ -292,7 +292,7 @@ class ScriptedClient(ScriptedConnection):
         self, conv: str, sender: str, text: str, *, ago: float = 0.0, kind: EntryKind = "text",
         ref: int | None = None, mentions: Iterable[str] = (),
     ) -> Message:  # fmt: skip
-        """Have something in the log that nobody is told of: it was said `ago` seconds before."""
+        """Add an entry to the log without an event, as if it was committed `ago` seconds before."""
         return self._chat.append(
             conv, sender, kind, text, ref=ref, ago=ago, mentions=tuple(mentions)
         )
@@ -336,7 +336,7 @@ class ScriptedClient(ScriptedConnection):
         self._notify(Presence(offline=names))
 
     def read(self, conv: str, seq: int | None = None) -> None:
-        """Have the person have read a conversation on another device, to its end or to `seq`."""
+        """Move the read marker from another device, to the end of a conversation or to `seq`."""
         self._chat.read[conv] = len(self._chat.log(conv)) if seq is None else seq
         if self._state is ConnectionState.CONNECTED:
             self._tell_marked(conv)

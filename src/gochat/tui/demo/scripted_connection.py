@@ -187,7 +187,7 @@ class ScriptedConnection:
         self._events = asyncio.Queue()
 
     def reconnect_now(self) -> None:
-        """Have the connection back, if it was cut."""
+        """Restore the connection, if it was cut."""
         self.requests.append(("reconnect_now",))
         if self._state is ConnectionState.RECONNECTING:
             self.restore()
@@ -333,7 +333,7 @@ class ScriptedConnection:
     # -- the script's part ----------------------------------------------------------------------
 
     def emit(self, event: ClientEvent) -> None:
-        """Have the app receive an event."""
+        """Emit an event to the app."""
         self._events.put_nowait(event)
 
     def _notify(self, event: ClientEvent) -> None:
@@ -341,17 +341,17 @@ class ScriptedConnection:
             self.emit(event)
 
     def cut(self, retry_in: float | None = 4.0, reason: str = "the connection was lost") -> None:
-        """Have the connection cut."""
+        """Cut the connection."""
         self._reason = reason
         self._move(ConnectionState.RECONNECTING, retry_in, reason)
 
     def restore(self) -> None:
-        """Have the connection back: what was missed is told, what waited is sent."""
+        """Restore the connection: emit missed events, and send the outbox."""
         self._move(ConnectionState.RECONNECTING, None, self._reason)
         self._synchronise()
 
     def end(self, reason: str) -> None:
-        """Have the session ended by the server."""
+        """End the session, as the server does."""
         self._revoke()
         self._token = None
         self._end(reason)

@@ -192,7 +192,7 @@ class Timeline:
         )
 
     def note_hidden(self) -> None:
-        """Have a line at the top that says that what was before is hidden from this person."""
+        """Show a line at the top: earlier messages are hidden from this person."""
         first = next(iter(self.entries), None)
         if first is None or first.kind != "hidden":
             ts = first.ts if first is not None else 0
