@@ -1,4 +1,4 @@
-"""A session without a server: logging in, cuts, and the outbox, as a script tells.
+"""A scripted session without a server: login, cuts and the outbox.
 
 The half of :class:`~gochat.tui.demo.scripted_client.ScriptedClient` that is about the connection.
 """
