@@ -15,6 +15,7 @@ from gochat.protocol.messages import (
     Join,
     Message,
     Position,
+    React,
     Send,
     Sent,
 )
@@ -68,6 +69,25 @@ def test_entries_that_overtake_the_acknowledgement_of_a_join_wait(
 ) -> None:
     assert inbox.receive(entry(21, "#garden")) == []
     assert seqs([*inbox.acknowledged(request_, sent(20, "#garden"))]) == [20, 21]
+    assert inbox.wants() == {}
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_reaction_that_another_device_gave_before_keeps_its_cid(
+    inbox: Inbox, is_early: bool
+) -> None:
+    """Found by a fault run: two devices gave the same reaction, and one showed its own `cid`."""
+    react = React(to="#lobby", seq=7, emoji="👍", cid="ours")
+    dup = Sent(to="#lobby", epoch="e1", seq=8, ts=8, cid="ours", dup=True)
+    other = Message(
+        to="#lobby", epoch="e1", seq=8, ts=8, from_="mei", kind="react", text="👍", ref=7, cid="x"
+    )
+    shown = [] if is_early else inbox.receive(other)
+    shown += inbox.acknowledged(react, dup)
+    assert ("#lobby" in inbox.wants()) is is_early
+    if is_early:
+        shown += inbox.receive(other)
+    assert shown == [other]
     assert inbox.wants() == {}
 
 

@@ -19,6 +19,7 @@ from gochat.protocol.messages import (
     HistoryPage,
     Message,
     Position,
+    React,
     Request,
     Sent,
 )
@@ -119,7 +120,17 @@ class Inbox:
         return self._shown(timeline, timeline.add(entry))
 
     def acknowledged(self, request: Request, sent: Sent) -> list[Message | Reset]:
-        """Take in the entry that this client's own `request` became."""
+        """Take in the entry that the person's own `request` became, and return what can be shown.
+
+        A reaction that was given before may be another device's, with a `cid` of its own. It comes
+        like any other entry.
+        """
+        if isinstance(request, React) and sent.dup:
+            timeline = self._timelines.get(sent.to)
+            if timeline is None:
+                return []
+            timeline.announce(sent.epoch, sent.seq)
+            return self._shown(timeline, [])
         entry = entry_of(request, sent, self.me)
         return [] if entry is None else self.receive(entry)
 
