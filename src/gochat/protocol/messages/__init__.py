@@ -1,0 +1,39 @@
+"""The payloads: one struct per ``msg_type``, in three tagged unions.
+
+:data:`Request` is what a client sends, :data:`Reply` what answers one request, :data:`Event` what
+the server sends unasked. The tag is not in the payload but in the envelope; a class has its tag in
+``msg_type``. ``docs/reference/protocol.md`` is the normative text, with every bound.
+
+Conventions: times are integers, milliseconds since the Unix epoch. A conversation is named as the
+person sees it: ``#lobby``, ``#room``, or ``@name`` for the private one with *name*. Unknown fields
+are ignored; a field left out has its default, so a field that has its default need not be sent.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+# What the modules define; each name is imported from here.
+from gochat.protocol.messages.events import *
+from gochat.protocol.messages.parts import *
+from gochat.protocol.messages.replies import *
+from gochat.protocol.messages.requests import *
+
+Request: TypeAlias = (
+    Register | Login | Resume | Logout | ChangePassword
+    | Who | Away | Send | Edit | Delete | React | Typing
+    | History | Search | Conversations | MarkRead | SetLevel
+    | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
+    | Rooms | Members
+    | Ping | Pong
+)  # fmt: skip
+
+Reply: TypeAlias = (
+    Ok | Error | Registered | LoggedIn | LoggedOut | PasswordChanged | People | Sent
+    | HistoryPage | Found | ConversationList | RoomList | MemberList | Pong
+)  # fmt: skip
+
+Event: TypeAlias = Message | CaughtUp | Presence | Marked | IsTyping | NewLogin | Ping | Bye
+
+#: All that a client may receive.
+ServerMessage: TypeAlias = Reply | Event

@@ -1,0 +1,101 @@
+"""What the server sends unasked: one struct per ``msg_type``; and the reasons of `Bye`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from msgspec import field
+
+from gochat.protocol.messages.parts import (
+    Int,
+    Level,
+    Payload,
+    Person,
+    Seconds,
+)
+
+
+class CaughtUp(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """After `Resume`: the entries after `seq` up to `head` follow at once, as messages.
+
+    With ``recovered=false`` there were too many, or the client's epoch was another one: the newest
+    page follows, and `History` fetches what lies before it.
+    """
+
+    msg_type: ClassVar[str] = "caught_up"
+    conv: str
+    epoch: str
+    seq: Int
+    head: Int
+    recovered: bool = True
+
+
+class Presence(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """Who came online (or changed the away notice) and who left, since the last of these.
+
+    Sent to everyone; combines the changes of up to 100 ms. A person in both lists has left and come
+    back, or the reverse; `online` then holds.
+    """
+
+    msg_type: ClassVar[str] = "presence"
+    online: tuple[Person, ...] = ()
+    offline: tuple[str, ...] = ()
+
+
+class Marked(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The person's read marker or level in a conversation changed (here or on another device)."""
+
+    msg_type: ClassVar[str] = "marked"
+    conv: str
+    read: Int
+    unread: Int = 0
+    mentions: Int = 0
+    level: Level = "all"
+
+
+class IsTyping(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """`from` is typing in `to` (read as in `Message`); expires after 6 s."""
+
+    msg_type: ClassVar[str] = "is_typing"
+    to: str
+    from_: str = field(name="from")
+
+
+class NewLogin(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The account has logged in on another connection, from an address that is new for it.
+
+    `by` is ``password`` or ``token``. Of an IPv6 address only the first 64 bits are given.
+    """
+
+    msg_type: ClassVar[str] = "new_login"
+    address: str
+    by: str
+
+
+class Bye(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The server closes this connection now; always its last frame.
+
+    ``retry_after`` (seconds) says when to reconnect; without it, reconnecting is up to the person.
+    """
+
+    msg_type: ClassVar[str] = "bye"
+    reason: str
+    text: str = ""
+    retry_after: Seconds | None = None
+
+
+class ByeReason(StrEnum):
+    """Why the server closes a connection."""
+
+    SERVER_CLOSING = "server_closing"
+    SLOW_CONSUMER = "slow_consumer"
+    PROTOCOL_ERROR = "protocol_error"
+    LOGIN_TIMEOUT = "login_timeout"
+    HEARTBEAT_TIMEOUT = "heartbeat_timeout"
+    FRAME_TIMEOUT = "frame_timeout"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    SERVER_FULL = "server_full"
+    REPLACED = "replaced"
+    SESSION_REVOKED = "session_revoked"
+    INTERNAL = "internal"

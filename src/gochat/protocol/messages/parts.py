@@ -1,0 +1,196 @@
+"""What payloads are made of: the types of fields and their bounds, and the JSON objects in them.
+
+:class:`Message`, an entry of a log, is here, too: it is an event, and a part of pages.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+LOBBY: Final = "#lobby"
+
+#: Integers stay in the range that every JSON implementation keeps exactly.
+Int: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+#: The number of an entry in its conversation: they count from 1.
+Seq: TypeAlias = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+#: A moment, in milliseconds since the Unix epoch. The maximum is a day before the end of the year
+#: 9999, so that it is a date in every time zone.
+MAX_TIME: Final = 253_402_214_400_000
+Time: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_TIME)]
+#: A time span, at most a year. Infinity and NaN are not JSON, but 1e308 is.
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
+#: A correlation id: chosen by the client, and echoed.
+RequestId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+#: A client's id for one log entry that it writes, unique per sender; a retry carries the same.
+Cid: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+#: A name, conversation, token, invite or emoji as it arrives; the chat's rules check it further.
+ShortText: TypeAlias = Annotated[str, Meta(max_length=256)]
+PageSize: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
+
+
+#: What a person wants to be notified of in a conversation.
+Level: TypeAlias = Literal["all", "mentions", "none"]
+#: Whether people who join a room can read older entries.
+HistorySetting: TypeAlias = Literal["shown", "hidden"]
+
+
+class Capability(StrEnum):
+    """What a client can list in ``caps`` at login, to receive more than the six functions need."""
+
+    #: ``sent`` for everything it writes, with or without a ``request_id``.
+    ACKS = "acks"
+    #: Log entries of every kind (edits, reactions, joins …), so that `seq` has no gaps for it.
+    LOG = "log"
+    #: ``ping``, to be answered by ``pong`` in time.
+    HEARTBEAT = "heartbeat"
+    #: ``marked`` when another session of the account moved a read marker or changed a level.
+    MARKERS = "markers"
+    #: ``typing``.
+    TYPING = "typing"
+    #: ``new_login`` when the account has logged in from an address that is new for it.
+    LOGINS = "logins"
+
+
+class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The base of every payload: immutable, and tagged by its class."""
+
+    msg_type: ClassVar[str]
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """How far a client has read the log of one conversation: it has every entry up to `seq`."""
+
+    conv: ShortText
+    epoch: ShortText
+    seq: Int
+
+
+class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person who is online. `away` is their notice while they are away."""
+
+    name: str
+    away: str | None = None
+
+
+class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A conversation as one person sees it.
+
+    `head` is the newest seq in the log, `read` the person's read marker, `unread` the number of
+    other people's messages after it, and `mentions` the number of those that mention the person.
+    `level` is what the person wants to be notified of. `topic`, `operator`, `private`, `history`
+    and `floor` belong to rooms: entries up to `floor` are hidden from the person.
+    """
+
+    conv: str
+    epoch: str
+    head: Int
+    read: Int = 0
+    unread: Int = 0
+    mentions: Int = 0
+    level: Level = "all"
+    topic: str = ""
+    operator: bool = False
+    private: bool = False
+    history: HistorySetting = "shown"
+    floor: Int = 0
+
+
+class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A room in the list of rooms. `joined`: the person who asked is a member."""
+
+    room: str
+    topic: str = ""
+    members: Int = 0
+    private: bool = False
+    joined: bool = False
+
+
+class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A member of a room; `since` is when they joined (milliseconds since the Unix epoch)."""
+
+    name: str
+    since: Time
+    operator: bool = False
+    online: bool = False
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The server's limits that a client can respect by itself."""
+
+    frame_bytes: Int
+    text_chars: Int
+    burst: Int
+    per_second: Annotated[float, Meta(ge=0)]
+    history_page: Int
+
+
+#: What a log entry is. ``text`` is a message; the others change a message or the room.
+EntryKind: TypeAlias = Literal[
+    "text", "edit", "delete", "react", "unreact",
+    "create", "join", "leave", "invite", "kick", "topic", "operator", "member", "access",
+    "history",
+]  # fmt: skip
+
+
+class Reaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often `emoji` was given, by whom (the first ten), and whether the reader gave it
+    (`me`)."""
+
+    emoji: str
+    count: Int
+    names: tuple[str, ...] = ()
+    me: bool = False
+
+
+class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of a conversation's log; also the event that delivers it.
+
+    `to` is where the sender sent it, so one encoding serves all: a receiver whose own name is not
+    `from` finds the private conversation ``@mei`` under ``to="@bob", from="mei"``.
+
+    ========== ==================== ============================================
+    `kind`     `ref`                `text`
+    ========== ==================== ============================================
+    text       seq it replies to    the message
+    edit       seq it changes       the new text
+    delete     seq it deletes       empty
+    react      seq it reacts to     the emoji
+    unreact    seq it reacted to    the emoji
+    create     –                    ``public`` or ``private``
+    join       –                    empty
+    leave      –                    empty
+    invite     –                    the name of the person invited
+    kick       –                    the name of the person removed
+    topic      –                    the new topic
+    operator   –                    the name of the new operator
+    member     –                    the name of the former operator
+    access     –                    ``public`` or ``private``
+    history    –                    ``shown`` or ``hidden``
+    ========== ==================== ============================================
+
+    In replies to `History`, `Search` and after `Resume` a ``text`` entry is given in its present
+    form: `edited` is the seq of the edit whose text it has, `deleted` means that it was deleted,
+    and `reactions` are those at that moment. An ``edit`` that is `deleted` has lost its text: a
+    later edit, or a deletion, follows. `cid` is the sender's, for their own devices.
+
+    An ``edit``, ``react`` or ``unreact`` of a message that is hidden from the reader, because they
+    joined after it, is `deleted`, and has no text.
+    """
+
+    msg_type: ClassVar[str] = "message"
+    to: str
+    epoch: str
+    seq: Seq
+    ts: Time
+    from_: str = field(name="from")
+    kind: EntryKind = "text"
+    text: str = ""
+    ref: Int | None = None
+    cid: str | None = None
+    mentions: tuple[str, ...] = ()
+    edited: Int | None = None
+    deleted: bool = False
+    reactions: tuple[Reaction, ...] = ()

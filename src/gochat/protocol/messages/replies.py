@@ -1,0 +1,170 @@
+"""What answers one request: one struct per ``msg_type``. A :class:`Pong` is sent by both sides."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from gochat.protocol.messages.parts import (
+    Conversation,
+    Int,
+    Limits,
+    Member,
+    Message,
+    Payload,
+    Person,
+    Room,
+    Seconds,
+    Seq,
+    ShortText,
+    Time,
+)
+
+
+class _Reply(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    request_id: str | None = None
+
+
+class Pong(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer a ping, with its `request_id`. `proof` answers a challenge."""
+
+    msg_type: ClassVar[str] = "pong"
+    proof: ShortText | None = None
+
+
+class Ok(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """Done; there is nothing to report."""
+
+    msg_type: ClassVar[str] = "ok"
+
+
+class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A request was refused, and had no effect; only after ``unavailable`` is that unknown.
+
+    `code` is for programs, `text` for people. `retry_after` (seconds) is given if trying again
+    can help; `field` names the request's field at fault; `cid` is the refused request's.
+    """
+
+    msg_type: ClassVar[str] = "error"
+    code: str
+    text: str
+    retry_after: Seconds | None = None
+    field: str | None = None
+    cid: str | None = None
+
+
+class Registered(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The account exists; `name` is the name as others see it."""
+
+    msg_type: ClassVar[str] = "registered"
+    name: str
+
+
+class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The connection is logged in as `name`, and events arrive.
+
+    `token` resumes the session until `expires`. `heartbeat` is the interval in seconds at which
+    the server pings. `server` is the server's software and version.
+    """
+
+    msg_type: ClassVar[str] = "logged_in"
+    name: str
+    token: str
+    expires: Time
+    limits: Limits
+    heartbeat: Seconds
+    server: str
+
+
+class LoggedOut(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The connection is logged out, as when it was new."""
+
+    msg_type: ClassVar[str] = "logged_out"
+
+
+class PasswordChanged(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The new password is valid; every older token is refused from here on.
+
+    `others_ended`: all other sessions of the account have ended; false if that is unknown.
+    """
+
+    msg_type: ClassVar[str] = "password_changed"
+    token: str
+    expires: Time
+    others_ended: bool = True
+
+
+class People(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of who is online; `total` counts everyone; `more`: there are names after the last
+    one."""
+
+    msg_type: ClassVar[str] = "people"
+    people: tuple[Person, ...]
+    total: Int
+    more: bool = False
+
+
+class Sent(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The entry is committed at this position in the log. `dup`: it already was (same `cid`)."""
+
+    msg_type: ClassVar[str] = "sent"
+    to: str
+    epoch: str
+    seq: Seq
+    ts: Time
+    cid: str | None = None
+    dup: bool = False
+
+
+class HistoryPage(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """Entries in the order of `seq`, contiguous. `head` is the newest seq of the log.
+
+    `older` and `newer` say whether there are more on that side. A page ends early where the
+    next entry would not fit the frame. Entries up to `floor` are hidden from the person.
+    """
+
+    msg_type: ClassVar[str] = "history_page"
+    conv: str
+    epoch: str
+    head: Int
+    entries: tuple[Message, ...]
+    older: bool = False
+    newer: bool = False
+    floor: Int = 0
+
+
+class Found(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """Messages that match, newest first, in their present form.
+
+    `cursor` asks for the next page; null: there is none. A page may hold fewer hits than requested,
+    or none, and have a cursor: the server stops after searching a bounded number of messages.
+    """
+
+    msg_type: ClassVar[str] = "found"
+    hits: tuple[Message, ...]
+    cursor: str | None = None
+
+
+class ConversationList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of the person's conversations."""
+
+    msg_type: ClassVar[str] = "conversation_list"
+    conversations: tuple[Conversation, ...]
+    more: bool = False
+
+
+class RoomList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of rooms."""
+
+    msg_type: ClassVar[str] = "room_list"
+    rooms: tuple[Room, ...]
+    more: bool = False
+
+
+class MemberList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of a room's members."""
+
+    msg_type: ClassVar[str] = "member_list"
+    room: str
+    members: tuple[Member, ...]
+    total: Int
+    more: bool = False

@@ -1,0 +1,302 @@
+"""What a client sends: one struct per ``msg_type``. Each says by what it is answered."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from gochat.protocol.messages.parts import (
+    Cid,
+    HistorySetting,
+    Int,
+    Level,
+    PageSize,
+    Payload,
+    Position,
+    RequestId,
+    ShortText,
+)
+
+
+class _Request(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    request_id: RequestId | None = None
+
+
+class Register(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Create an account. Before login. Answered by `Registered`; does not log in."""
+
+    msg_type: ClassVar[str] = "register"
+    name: ShortText
+    password: str
+    invite: ShortText | None = None
+
+
+class Login(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Log this connection in. Answered by `LoggedIn`."""
+
+    msg_type: ClassVar[str] = "login"
+    name: ShortText
+    password: str
+    caps: tuple[ShortText, ...] = ()
+
+
+class Resume(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Log in with a session token, and receive what was missed since `positions`.
+
+    Answered by `LoggedIn`, then one `CaughtUp` for each position, each followed by the entries
+    that it announces.
+    """
+
+    msg_type: ClassVar[str] = "resume"
+    token: ShortText
+    caps: tuple[ShortText, ...] = ()
+    positions: tuple[Position, ...] = ()
+
+
+class Logout(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Log out: revokes the token, which ends all connections that use it; this one may log in
+    again. Answered by `LoggedOut`."""
+
+    msg_type: ClassVar[str] = "logout"
+
+
+class ChangePassword(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Set a new password. Every token of the account is revoked, and its other sessions end.
+    Answered by `PasswordChanged`, which has a new token."""
+
+    msg_type: ClassVar[str] = "change_password"
+    old: str
+    new: str
+
+
+class Who(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List who is online, by name, from after `after`. Answered by `People`."""
+
+    msg_type: ClassVar[str] = "who"
+    after: ShortText = ""
+    limit: PageSize = 1000
+
+
+class Away(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Set the away notice, or clear it with null. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "away"
+    text: ShortText | None = None
+
+
+class Send(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Send a message to everyone (``#lobby``), a room or a person. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "send"
+    to: ShortText
+    text: str
+    reply_to: Int | None = None
+    cid: Cid | None = None
+
+
+class Edit(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Change the text of one's own message. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "edit"
+    to: ShortText
+    seq: Int
+    text: str
+    cid: Cid | None = None
+
+
+class Delete(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Delete one's own message (operators: anyone's in the room). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "delete"
+    to: ShortText
+    seq: Int
+    cid: Cid | None = None
+
+
+class React(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """React to a message with an emoji, or remove the reaction with ``on=false``. Answered by
+    `Sent`."""
+
+    msg_type: ClassVar[str] = "react"
+    to: ShortText
+    seq: Int
+    emoji: ShortText
+    on: bool = True
+    cid: Cid | None = None
+
+
+class History(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Get a page of a conversation's log. Answered by `HistoryPage`.
+
+    Give at most one of `before`, `after` (both exclusive) and `around`; without any, the
+    newest page is returned.
+    """
+
+    msg_type: ClassVar[str] = "history"
+    conv: ShortText
+    before: Int | None = None
+    after: Int | None = None
+    around: Int | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class Search(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Find messages that contain `query`, newest first, in `conv` or in everything readable.
+
+    Answered by `Found`. `cursor` is from the previous page.
+    """
+
+    msg_type: ClassVar[str] = "search"
+    query: ShortText
+    conv: ShortText | None = None
+    cursor: ShortText | None = None
+    limit: Annotated[int, Meta(ge=1, le=50)] = 20
+
+
+class Conversations(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List the person's conversations, by name, from after `after`. Answered by
+    `ConversationList`."""
+
+    msg_type: ClassVar[str] = "conversations"
+    after: ShortText = ""
+    limit: PageSize = 200
+
+
+class MarkRead(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Move the read marker forward to `seq`; it never moves back. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "mark_read"
+    conv: ShortText
+    seq: Int
+
+
+class SetLevel(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Choose what to be notified of in a conversation. Answered by `Ok`."""
+
+    msg_type: ClassVar[str] = "set_level"
+    conv: ShortText
+    level: Level
+
+
+class Typing(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Notify the others that the person is typing; at most one every 3 s is passed on. Not answered
+    unless it has a `request_id`."""
+
+    msg_type: ClassVar[str] = "typing"
+    to: ShortText
+
+
+class CreateRoom(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Create a room and become its first member and operator. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "create_room"
+    room: ShortText
+    topic: ShortText = ""
+    private: bool = False
+    cid: Cid | None = None
+
+
+class Join(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Join a public room, or one that the person was invited to. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "join"
+    room: ShortText
+    cid: Cid | None = None
+
+
+class Leave(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Leave a room. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "leave"
+    room: ShortText
+    cid: Cid | None = None
+
+
+class Invite(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Invite a person to a room. Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "invite"
+    room: ShortText
+    name: ShortText
+    cid: Cid | None = None
+
+
+class Kick(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Remove a person from a room (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "kick"
+    room: ShortText
+    name: ShortText
+    cid: Cid | None = None
+
+
+class SetTopic(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Set a room's topic (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "set_topic"
+    room: ShortText
+    topic: ShortText
+    cid: Cid | None = None
+
+
+class SetOperator(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Make a member an operator, or no longer one (operators). Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "set_operator"
+    room: ShortText
+    name: ShortText
+    on: bool = True
+    cid: Cid | None = None
+
+
+class SetAccess(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Make a room private (by invitation only) or public (operators). Answered by `Sent`.
+
+    `history` is required to make a private room public: whether people who join then can read
+    older entries.
+    """
+
+    msg_type: ClassVar[str] = "set_access"
+    room: ShortText
+    private: bool
+    history: HistorySetting | None = None
+    cid: Cid | None = None
+
+
+class SetHistory(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Choose whether people who join a private room from now on can read older entries (operators).
+    Answered by `Sent`."""
+
+    msg_type: ClassVar[str] = "set_history"
+    room: ShortText
+    history: HistorySetting
+    cid: Cid | None = None
+
+
+class Rooms(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List the public rooms and the person's own, by name, from after `after`. Answered by
+    `RoomList`."""
+
+    msg_type: ClassVar[str] = "rooms"
+    after: ShortText = ""
+    limit: PageSize = 200
+
+
+class Members(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List the members of a room, by name, from after `after`. Answered by `MemberList`."""
+
+    msg_type: ClassVar[str] = "members"
+    room: ShortText
+    after: ShortText = ""
+    limit: PageSize = 1000
+
+
+class Ping(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Ask for a sign of life. Either side may send it; answered by `Pong`. Any state.
+
+    `challenge` asks the server to prove that it belongs to this user.
+    """
+
+    msg_type: ClassVar[str] = "ping"
+    challenge: ShortText | None = None
