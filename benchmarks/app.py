@@ -200,7 +200,7 @@ def _fill(server: Gochat, name: str, room: str, count: int) -> None:
     """Have a person talk to themselves in a room of their own."""
     chance = random.Random(0)
     with server.connect() as writer:
-        writer.sendall(encode(Login(name=name, password=PASSWORD, caps=("acks",))))
+        writer.sendall(encode(Login(name=name, password=PASSWORD, caps=("log",))))
         wait_for(writer, LoggedIn)
         writer.sendall(encode(CreateRoom(room=room, request_id="1")))
         wait_for(writer, Sent)

@@ -114,7 +114,7 @@ class Gochat(Server):
     acknowledges = True
 
     def greeting(self, name: str) -> bytes:
-        login = Login(name=name, password=PASSWORD, caps=("acks",))
+        login = Login(name=name, password=PASSWORD, caps=("log",))
         return encode(Register(name=name, password=PASSWORD)) + encode(login)
 
     def wait_until_in(self, connection: socket.socket) -> None:

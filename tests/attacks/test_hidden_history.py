@@ -63,7 +63,7 @@ pytestmark = pytest.mark.trio
 DEN: Final = "#den"
 #: The secret in every hidden text, and the reactions to those messages.
 SECRET, EMOJI = "zanzibar", "🦜"
-CAPS: Final = ("log", "acks", "markers", "typing", "logins")
+CAPS: Final = ("log", "typing")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])

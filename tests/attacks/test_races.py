@@ -65,7 +65,7 @@ async def cast(stores: list[str]) -> AsyncIterator[Cast]:
             await stack.enter_async_context(running_server(config(store=url))) for url in stores
         ]
         mei, bob, eve = [
-            await stack.enter_async_context(server.peer(name, "log", "acks"))
+            await stack.enter_async_context(server.peer(name, "log"))
             for name, server in zip(("mei", "bob", "eve"), cycle(servers), strict=False)
         ]
         yield mei, bob, eve

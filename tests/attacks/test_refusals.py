@@ -119,7 +119,7 @@ async def test_flood_gets_no_more_than_its_budget_pays_for(
 async def over_budget(server: Server, nursery: trio.Nursery) -> Peer:
     """Log a person in, and use up their budget."""
     peer = connection(server, nursery)
-    await peer.log_in("mei", "acks")
+    await peer.log_in("mei", "log")
     with trio.fail_after(PATIENCE):
         while True:
             await peer.send(History(conv="#lobby", limit=100))
@@ -170,7 +170,7 @@ async def test_refusals_of_every_kind_and_retries_use_up_the_budget(
     limits = config(request_budget=100, request_budget_per_second=1)
     async with open_server(limits) as server, trio.open_nursery() as nursery:
         peer = connection(server, nursery)
-        await peer.log_in("mei", "acks")
+        await peer.log_in("mei", "log")
         await peer.ask(Send(to="#lobby", text="hi", cid="1"), Sent)
         await peer.stream.send_all(frame * times)
         await peer.send(History(conv="#lobby", request_id="last"))

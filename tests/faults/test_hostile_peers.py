@@ -73,7 +73,7 @@ def _without_times(messages: list[ServerMessage]) -> list[ServerMessage]:
 
 
 async def _replies(data: bytes, cuts: list[int]) -> list[ServerMessage]:
-    async with running_server() as server, server.peer("mei", "acks", "log") as mei:
+    async with running_server() as server, server.peer("mei", "log") as mei:
         mei.received.clear()
         for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
             await mei.stream.send_all(data[start:end])

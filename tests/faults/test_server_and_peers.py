@@ -94,7 +94,7 @@ async def test_server_stopped_under_load_sends_bye_and_loses_no_acked_message(
         async with trio.open_nursery() as nursery:
             for number in range(6):
                 one = Peer(await trio.open_tcp_stream(*server.address))
-                await one.log_in(f"p{number}", "acks")
+                await one.log_in(f"p{number}", "log")
                 nursery.start_soon(talk, one)
             async with await trio.open_tcp_stream(*server.address) as stream:
                 sloth = Peer(stream)  # does not read, which must not hold up the others

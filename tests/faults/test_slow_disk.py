@@ -27,7 +27,7 @@ async def test_slow_sync_holds_up_neither_pings_nor_reading(tmp_path: Path) -> N
         await trio.open_tcp_stream(*server.address) as far,
     ):
         speaker, reader = Peer(near), Peer(far)
-        await speaker.log_in("Mei", "acks")
+        await speaker.log_in("Mei", "log")
         await reader.log_in("Bob")
         disk.slow_down(SYNC_TIME)
         done_meanwhile = []

@@ -39,8 +39,8 @@ async def test_death_of_a_node_does_not_affect_clients_of_the_other(tmp_path: Pa
     async with open_site("redis", tmp_path, {}) as site:
         one, two = site.nodes
         async with (
-            at(one).peer("mei", "acks", "log") as mei,
-            at(one).peer("bob", "acks", "log") as bob,
+            at(one).peer("mei", "log") as mei,
+            at(one).peer("bob", "log") as bob,
             at(two).peer("eve"),
             at(two).peer("zoe"),
             at(two).peer("mei"),  # who has a device there, too
@@ -66,7 +66,7 @@ async def test_death_of_a_node_does_not_affect_clients_of_the_other(tmp_path: Pa
             assert said > said_before + 10, "nobody waits for the lease to end"
             await two.wait()
             await two.start()
-            async with at(two).peer("eve", "acks") as eve:
+            async with at(two).peer("eve", "log") as eve:
                 await bob.sees(online="eve")
                 await eve.ask(Send(to="#lobby", text="I am back"), Sent)
                 await bob.text(lambda m: m.text == "I am back")

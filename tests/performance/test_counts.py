@@ -110,7 +110,7 @@ async def _gather(
 
 
 async def _arrive(server: RunningServer, stack: AsyncExitStack, name: str) -> Peer:
-    return await stack.enter_async_context(server.peer(name, "acks"))
+    return await stack.enter_async_context(server.peer(name, "log"))
 
 
 async def _say(speaker: Peer, *texts: str) -> None:

@@ -62,8 +62,8 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         '{"name":"mei","password":"correct horse","invite":"i"}',
     ),
     (
-        m.Login(name="mei", password="correct horse", caps=("acks", "log")),
-        '{"name":"mei","password":"correct horse","caps":["acks","log"]}',
+        m.Login(name="mei", password="correct horse", caps=("log",)),
+        '{"name":"mei","password":"correct horse","caps":["log"]}',
     ),
     (
         m.Resume(token="t", positions=(m.Position(conv="#lobby", epoch="e1", seq=5),)),

@@ -300,12 +300,12 @@ async def test_reconnecting_does_not_reset_the_rate_limit() -> None:
         running_server(config(burst=3, per_second=0.01)) as server,
         server.peer("eve") as eve,
     ):
-        async with server.peer("mei", "acks") as peer:
+        async with server.peer("mei", "log") as peer:
             await eve.sees(online="mei")
             for number in range(3):
                 await peer.ask(Send(to="#lobby", text="x", cid=str(number)), Sent)
         await eve.sees(offline="mei")
-        async with server.peer("mei", "acks") as peer:
+        async with server.peer("mei", "log") as peer:
             error = await peer.ask(Send(to="#lobby", text="x", cid="3"), Error)
             assert error.code == "rate_limited"
 
@@ -313,6 +313,6 @@ async def test_reconnecting_does_not_reset_the_rate_limit() -> None:
 async def test_rate_limit_refills_while_disconnected() -> None:
     async with running_server(config(burst=1, per_second=20)) as server:
         for number in range(3):
-            async with server.peer("mei", "acks") as peer:
+            async with server.peer("mei", "log") as peer:
                 await peer.ask(Send(to="#lobby", text="x", cid=str(number)), Sent)
             await trio.sleep(0.1)

@@ -38,7 +38,7 @@ async def test_frame_split_over_two_sends_is_one_frame() -> None:
 
 async def test_flood_is_handled_in_order_while_others_go_on() -> None:
     total = 5000
-    async with running_server() as server, server.peer("mei", "acks") as mei:
+    async with running_server() as server, server.peer("mei", "log") as mei:
         async with server.peer("bob") as bob, trio.open_nursery() as nursery:
 
             async def flood() -> None:
@@ -87,7 +87,7 @@ async def test_concurrent_senders_never_interleave_bytes_at_a_receiver() -> None
         async with trio.open_nursery() as nursery:
 
             async def talk(name: str) -> None:
-                async with server.peer(name, "acks") as peer:
+                async with server.peer(name, "log") as peer:
                     for number in range(each):
                         await peer.send(Send(to="#lobby", text=f"{name} {number} {text}"))
                         await peer.expect(Sent)
@@ -107,7 +107,7 @@ async def test_concurrent_senders_never_interleave_bytes_at_a_receiver() -> None
 
 async def test_stalled_reader_is_evicted_and_nobody_waits_for_it() -> None:
     limits = config(mailbox_bytes=256 * 1024, write_timeout=60)
-    async with running_server(limits) as server, server.peer("mei", "acks") as mei:
+    async with running_server(limits) as server, server.peer("mei", "log") as mei:
         async with server.peer("bob") as bob, server.peer("sloth") as sloth:
             await bob.sees(online="sloth")
             number = 0

@@ -213,7 +213,7 @@ async def test_excessive_reading_is_refused_for_a_while() -> None:
 @pytest.mark.trio
 async def test_messages_have_a_separate_limit() -> None:
     async with running_server(config(request_budget=100, request_budget_per_second=0.01)) as server:
-        async with server.peer("mei", "acks") as mei:
+        async with server.peer("mei", "log") as mei:
             await refusals(mei, *[Search(query="x")] * 12)
             await mei.ask(Send(to="#lobby", text="hi"), Sent)
 

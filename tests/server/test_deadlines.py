@@ -175,7 +175,7 @@ async def test_active_peer_is_not_pinged(watched: set[Peer], autojump_clock: Moc
 async def test_only_peers_with_the_heartbeat_capability_are_pinged(
     watched: set[Peer], autojump_clock: MockClock, logged_in: bool
 ) -> None:
-    peer = Peer(logged_in=logged_in, caps=("log", "acks"))
+    peer = Peer(logged_in=logged_in, caps=("log",))
     peer.opened = 1e9
     watched.add(peer)
     await trio.sleep(1000)

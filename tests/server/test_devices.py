@@ -53,7 +53,7 @@ async def test_own_messages_are_not_unread() -> None:
 
 async def test_markers_agree_on_all_devices() -> None:
     async with running_server() as server, server.peer("mei") as mei:
-        async with server.peer("bob", "markers") as laptop, server.peer("bob", "markers") as phone:
+        async with server.peer("bob", "log") as laptop, server.peer("bob", "log") as phone:
             await mei.ask(Send(to="#lobby", text="x"), Sent)
             await laptop.ask(MarkRead(conv="#lobby", seq=1), Ok)
             marked = await phone.expect(Marked)

@@ -96,7 +96,7 @@ async def test_others_run_between_the_requests_of_a_segment(
 ) -> None:
     async with open_server(config(burst=20)) as server, trio.open_nursery() as nursery:
         peer = await connect(nursery, server)
-        await peer.log_in("mei", "acks")
+        await peer.log_in("mei", "log")
         witness = Witness(monkeypatch)
         nursery.start_soon(witness.run)
         await peer.stream.send_all(b"".join([*segment, encode(Ping(request_id="last"))]))
@@ -172,7 +172,7 @@ async def test_requests_after_a_login_in_its_segment_do_not_count() -> None:
         await peer.register("mei")
         sends = [Send(to="#lobby", text="x" * 50) for _ in range(2 * MAX_TOGETHER)]
         assert sum(len(encode(send)) for send in sends) > 10 * 1024
-        login = Login(name="mei", password=PASSWORD, caps=("acks",))
+        login = Login(name="mei", password=PASSWORD, caps=("log",))
         await peer.send(login, *sends, Ping(request_id="last"))
         await peer.expect_last("last")
         assert len([m for m in peer.received if isinstance(m, Sent)]) == len(sends)

@@ -628,9 +628,9 @@ async def test_coming_and_going_within_an_interval_is_one_event(
 
 
 async def test_events_go_to_the_sessions_that_have_the_capability(chat: Chat) -> None:
-    with_it, without = chat.join("mei", "markers", "log"), chat.join("mei", "typing")
+    with_it, without = chat.join("mei", "log"), chat.join("mei", "typing")
     event: Event = Marked(conv="#lobby", read=3)
-    chat.hub.post_event(with_it.person.sessions, event, Capability.MARKERS)
+    chat.hub.post_event(with_it.person.sessions, event, Capability.LOG)
     assert with_it.received == [event]
     assert without.posts == []
     chat.hub.post_event(without.person.sessions, event)

@@ -78,7 +78,7 @@ async def test_messages_sent_together_are_each_decided_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running_server() as server, server.peer("mei") as mei:
-        async with server.peer("bob", "acks") as bob:
+        async with server.peer("bob", "log") as bob:
             await den(mei, bob)
             monkeypatch.setattr(Hub, "_exit", lambda *_: None)
             await mei.ask(Kick(room=DEN, name="bob"), Sent)

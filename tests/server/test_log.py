@@ -47,7 +47,7 @@ async def test_acknowledgements_number_a_conversation_without_gaps() -> None:
 
 async def test_only_requested_acknowledgements_are_sent() -> None:
     async with running_server() as server, server.peer("mei") as plain:
-        async with server.peer("bob", "acks") as bob:
+        async with server.peer("bob", "log") as bob:
             await plain.send(Send(to="#lobby", text="x"))
             await plain.ask(Who(), People)
             assert not [m for m in plain.received if isinstance(m, Sent)]

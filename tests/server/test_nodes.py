@@ -94,7 +94,7 @@ async def test_order_is_the_same_at_all_nodes(nodes: Nodes) -> None:
     total = people * rounds
 
     async def talk(server: RunningServer, name: str) -> None:
-        async with server.peer(name, "acks") as peer:
+        async with server.peer(name, "log") as peer:
             ready.append(name)
             await until(lambda: len(ready) == people)
             await peer.send(*(Send(to="#lobby", text=f"{name} {n}") for n in range(rounds)))
@@ -139,7 +139,7 @@ async def test_rooms_are_joined_and_left_across_nodes(nodes: Nodes) -> None:
 
 async def test_resume_at_another_node_misses_nothing(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two), one.peer("mei") as mei:
-        async with one.peer("bob", "log", "acks") as bob:
+        async with one.peer("bob", "log") as bob:
             first = await bob.ask(Send(to="#lobby", text="1"), Sent)
             token = bob.token
         for text in ("2", "3", "4"):
@@ -207,8 +207,8 @@ async def test_members_online_at_another_node_are_shown_as_online(nodes: Nodes) 
 async def test_devices_at_different_nodes_stay_in_step(nodes: Nodes) -> None:
     async with two_servers(nodes) as (one, two), two.peer("mei") as mei:
         async with (
-            one.peer("bob", "markers") as laptop,
-            two.peer("bob", "markers", "acks") as phone,
+            one.peer("bob", "log") as laptop,
+            two.peer("bob", "log") as phone,
         ):
             await mei.ask(Send(to="#lobby", text="x"), Sent)
             await laptop.text()
@@ -267,7 +267,7 @@ async def test_disconnected_node_is_missed_within_the_lease_and_returns(
         running_server(config(store=nodes.url("lease=2"))) as one,
         server_behind(nodes, "lease=2&timeout=1") as (proxy, two),
         one.peer("mei") as mei,
-        two.peer("bob", "acks") as bob,
+        two.peer("bob", "log") as bob,
     ):
         await sees_all(mei, "mei", "bob")
         await bob.ask(Ping(), Pong)  # he has received all that comes with his login
@@ -291,7 +291,7 @@ async def test_sessions_survive_an_outage_of_redis(
 ) -> None:
     nodes = Nodes(start_redis("--appendonly", "yes"))
     async with two_servers(nodes) as (one, two):
-        async with one.peer("mei", "acks") as mei, two.peer("bob", "acks") as bob:
+        async with one.peer("mei", "log") as mei, two.peer("bob", "log") as bob:
             await mei.ask(Send(to="#lobby", text="before", cid="b"), Sent)
             await bob.text()
             for peer in (mei, bob):
@@ -322,7 +322,7 @@ async def test_sessions_resume_in_the_new_history_after_data_loss(
 ) -> None:
     nodes = Nodes(start_redis("--dbfilename", "dump.rdb"))
     async with two_servers(nodes) as (one, two):
-        async with one.peer("mei", "acks", "log") as mei, two.peer("bob", "log") as bob:
+        async with one.peer("mei", "log") as mei, two.peer("bob", "log") as bob:
             kept = await mei.ask(Send(to="#lobby", text="kept"), Sent)
             await bob.text()
             with nodes.client() as client:
@@ -338,7 +338,7 @@ async def test_sessions_resume_in_the_new_history_after_data_loss(
         position = Position(conv="#lobby", epoch=lost.epoch, seq=lost.seq)
         async with two.connect() as again:
             await again.ask(
-                Resume(token=mei.token, caps=("log", "acks"), positions=(position,)), LoggedIn
+                Resume(token=mei.token, caps=("log",), positions=(position,)), LoggedIn
             )
             caught_up = await again.expect(CaughtUp)
             assert (caught_up.recovered, caught_up.head) == (False, kept.seq)

@@ -109,7 +109,7 @@ async def test_last_of_several_positions_in_a_conversation_counts() -> None:
 
 async def test_resume_is_seamless_while_others_send() -> None:
     total = 600
-    async with running_server() as server, server.peer("bob", "acks") as bob:
+    async with running_server() as server, server.peer("bob", "log") as bob:
         async with server.peer("mei") as mei:
             token = mei.token
             epoch = (await say(bob, "0")).epoch

@@ -160,7 +160,7 @@ async def test_bug_in_a_handler_ends_only_its_session(
 async def test_drain_sends_bye_after_the_current_request() -> None:
     async with open_server(config()) as server:
         async with connected(server) as (mei, _), connected(server) as (idle, _):
-            await mei.log_in("mei", "acks")
+            await mei.log_in("mei", "log")
             await idle.ask(Ping(), Pong)
             async with trio.open_nursery() as nursery:
                 await mei.send(*[Send(to="#lobby", text=str(n)) for n in range(100)])

@@ -215,7 +215,7 @@ async def end_in_a_frame(server: RunningServer) -> None:
 
 
 async def end_without_reading(server: RunningServer) -> None:
-    async with server.peer("mei", "acks") as mei, server.peer("bob") as bob:
+    async with server.peer("mei", "log") as mei, server.peer("bob") as bob:
         async with server.peer("watcher") as watcher, trio.open_nursery() as nursery:
 
             async def talk() -> None:

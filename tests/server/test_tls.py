@@ -74,7 +74,7 @@ async def test_bytes_sent_one_at_a_time_are_reassembled(server: RunningServer) -
 
 async def test_replies_of_many_records_arrive_whole(server: RunningServer) -> None:
     async with encrypted(server, strict=False) as peer:
-        await peer.log_in("bob", "acks")
+        await peer.log_in("bob", "log")
         text = "字" * 4000  # 12,000 bytes
         for _ in range(60):
             await peer.ask(Send(to="#lobby", text=text), Sent)
@@ -91,7 +91,7 @@ async def test_reader_that_pauses_misses_nothing(server: RunningServer) -> None:
         encrypted(server, strict=False) as bob,
         encrypted(server, strict=False) as eve,
     ):
-        await bob.log_in("bob", "acks")
+        await bob.log_in("bob", "log")
         await eve.log_in("eve")
         text = "x" * 4000
         for _ in range(200):

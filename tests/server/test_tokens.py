@@ -379,11 +379,11 @@ async def test_login_from_a_new_address_is_reported_to_other_sessions(
     servers: Servers,
 ) -> None:
     one, two = servers
-    async with one.peer("mei", "logins") as mei, two.peer("mei", "logins") as telephone:
-        async with one.peer("mei") as minimal, one.peer("bob", "logins") as bob:
+    async with one.peer("mei", "log") as mei, two.peer("mei", "log") as telephone:
+        async with one.peer("mei") as minimal, one.peer("bob", "log") as bob:
             for _ in range(2):  # the second time the address is known
                 async with at(two, "127.0.0.2") as peer:
-                    login = Login(name="mei", password=PASSWORD, caps=("logins",))
+                    login = Login(name="mei", password=PASSWORD, caps=("log",))
                     await peer.ask(login, LoggedIn)
                     await peer.ask(Ping(), Pong)
                     assert not logins(peer)

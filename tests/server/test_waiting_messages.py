@@ -194,7 +194,7 @@ async def test_marker_moves_only_as_far_as_was_written(store: str) -> None:
             for _ in range(20):
                 await mei.text()
             await mei.send(Ping())
-            async with server.peer("mei", "log", "markers") as phone:
+            async with server.peer("mei", "log") as phone:
                 read = (await phone.ask(Conversations(), ConversationList)).conversations[1].read
                 if not read:
                     read = (await phone.expect(Marked)).read
@@ -360,7 +360,7 @@ async def test_other_devices_are_notified_of_a_delivery(store: str) -> None:
     async with (
         running_server(config(store=store)) as server,
         server.peer("bob") as bob,
-        server.peer("mei", "log", "markers") as phone,
+        server.peer("mei", "log") as phone,
     ):
         await say(bob, "@mei", "one", "two")
         async with server.connect() as mei:

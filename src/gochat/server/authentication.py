@@ -257,6 +257,7 @@ class Authentication:
                 ),
                 heartbeat=limits.heartbeat_interval,
                 server=f"gochat {gochat.__version__}",
+                caps=tuple(sorted(session.caps)),
                 request_id=request.request_id,
             )
         )

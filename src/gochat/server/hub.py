@@ -368,7 +368,7 @@ class Hub:
         """Send a read marker to a person's sessions here, and flush."""
         here = self._people.get(person)
         if here is not None:
-            self.post_event(here.sessions, event, Capability.MARKERS)
+            self.post_event(here.sessions, event, Capability.LOG)
             self._delivery.flush()
 
     def publish_login(self, person: NameKey, event: NewLogin, *, besides: Subscriber) -> None:
@@ -383,7 +383,7 @@ class Hub:
         here = self._people.get(person)
         if here is not None:
             others = [session for session in here.sessions if session is not besides]
-            self.post_event(others, event, Capability.LOGINS)
+            self.post_event(others, event, Capability.LOG)
             self._delivery.flush()
 
     async def deliver_presence(self, interval: float) -> NoReturn:

@@ -271,7 +271,7 @@ class WriteRequests:
         """Reply with the outcome of a request."""
         if isinstance(result, ChatError | StoreUnavailable):
             session.refuse(result, request)
-        elif request.request_id is not None or Capability.ACKS in session.caps:
+        elif request.request_id is not None or session.wants_log:
             entry = result.entry
             session.reply(
                 Sent(

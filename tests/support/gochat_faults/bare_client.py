@@ -57,7 +57,7 @@ from gochat_faults.recorder import PASSWORD, Refused, Talk, move_in
 WINDOW: Final = 8
 #: Seconds of silence after which it sends a ping, and after which it reconnects.
 SILENCE: Final = 1.5
-_CAPS: Final = ("acks", "log", "heartbeat")
+_CAPS: Final = ("log", "heartbeat")
 _RECONNECT_AFTER: Final = 0.1
 #: The errors from a store that has lost the account, the token, or the room.
 _FORGOTTEN: Final = frozenset(

@@ -40,18 +40,14 @@ HistorySetting: TypeAlias = Literal["shown", "hidden"]
 class Capability(StrEnum):
     """What a client can list in ``caps`` at login, to receive more than the six functions need."""
 
-    #: ``sent`` for everything it writes, with or without a ``request_id``.
-    ACKS = "acks"
-    #: Log entries of every kind (edits, reactions, joins …), so that `seq` has no gaps for it.
+    #: Log entries of every kind (edits, reactions, joins …), so that `seq` has no gaps for it;
+    #: ``sent`` for everything it writes; ``marked``, ``new_login``: what the person's other
+    #: sessions do.
     LOG = "log"
     #: ``ping``, to be answered by ``pong`` in time.
     HEARTBEAT = "heartbeat"
-    #: ``marked`` when another session of the account moved a read marker or changed a level.
-    MARKERS = "markers"
-    #: ``typing``.
+    #: ``is_typing``.
     TYPING = "typing"
-    #: ``new_login`` when the account has logged in from an address that is new for it.
-    LOGINS = "logins"
 
 
 class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -63,7 +63,8 @@ class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """The connection is logged in as `name`, and events arrive.
 
     `token` resumes the session until `expires`. `heartbeat` is the interval in seconds at which
-    the server pings. `server` is the server's software and version.
+    the server pings. `server` is the server's software and version. `caps` are those that the
+    client listed and the server knows.
     """
 
     msg_type: ClassVar[str] = "logged_in"
@@ -73,6 +74,7 @@ class LoggedIn(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     limits: Limits
     heartbeat: Seconds
     server: str
+    caps: tuple[str, ...] = ()
 
 
 class LoggedOut(_Reply, frozen=True, kw_only=True, omit_defaults=True):
