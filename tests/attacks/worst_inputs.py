@@ -25,6 +25,7 @@ from gochat.protocol.messages import (
     CreateRoom,
     Delete,
     Edit,
+    Hello,
     History,
     Invite,
     Join,
@@ -90,6 +91,7 @@ VALID: Final[Mapping[type, Any]] = {
         SetHistory(room=ROOM, history="shown"),
         Rooms(),
         Members(room=ROOM),
+        Hello(),
         Ping(),
         Pong(),
     )

@@ -7,6 +7,7 @@ import ssl
 import anyio
 import pytest
 import trustme
+from msgspec import structs
 from patience import PATIENCE
 from scripted_server import (
     LIMITS,
@@ -144,6 +145,20 @@ async def test_register_uses_a_connection_of_its_own() -> None:
             await other.receive()
         await peer.settle()
         assert client.state is ConnectionState.CONNECTED
+
+
+async def test_server_info_is_asked_for_in_any_state_over_a_connection_of_its_own() -> None:
+    info = wire.ServerInfo(
+        name="garden", version="gochat 0.1.0", protocol=1, caps=("log",), registration="open",
+        login=("password",), password_min=8, password_max=128, limits=LIMITS, motd="hi",
+    )  # fmt: skip
+    async with opened() as (server, client):
+        async with meanwhile(client.server_info) as outcome:
+            other = await server.accept()
+            request = await other.expect(wire.Hello)
+            await other.reply(request, info)
+        assert outcome.result() == structs.replace(info, request_id=request.request_id)
+        assert client.state is ConnectionState.OFFLINE
 
 
 async def test_refused_registration_raises_the_error_of_the_server() -> None:

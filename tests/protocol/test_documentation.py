@@ -183,12 +183,12 @@ def test_every_request_is_in_the_table_of_states() -> None:
     assert {cell for row in table for cell in row[1:3]} == {"yes", "no"}
 
 
-def test_only_identity_and_ping_need_no_login() -> None:
+def test_only_identity_hello_and_ping_need_no_login() -> None:
     table = rows(section("States"), "request")
     anonymous = {row[0].strip("`") for row in table if row[1] == "yes"}
     only_anonymous = {row[0].strip("`") for row in table if row[2] == "no"}
     assert only_anonymous == {"register", "login", "resume"}
-    assert anonymous == only_anonymous | {"ping", "pong"}
+    assert anonymous == only_anonymous | {"hello", "ping", "pong"}
 
 
 @pytest.mark.parametrize("cls", REQUESTS)

@@ -57,6 +57,7 @@ ENTRY_DATA = (
 
 #: One payload of each type, with its `msg_data`.
 GOLDEN: list[tuple[m.Payload, str]] = [
+    (m.Hello(request_id="1"), '{"request_id":"1"}'),
     (
         m.Register(name="mei", password="correct horse", invite="i"),
         '{"name":"mei","password":"correct horse","invite":"i"}',
@@ -145,6 +146,28 @@ GOLDEN: list[tuple[m.Payload, str]] = [
             '{"name":"mei","token":"t","expires":1700000000000,"limits":{"frame_bytes":65536,'
             '"text_chars":4000,"burst":10,"per_second":5.0,"history_page":200},"heartbeat":25.0,'
             '"server":"gochat 1"}'
+        ),
+    ),
+    (
+        m.ServerInfo(
+            name="garden",
+            version="gochat 0.1.0",
+            protocol=1,
+            caps=("heartbeat", "log", "typing"),
+            registration="invite",
+            login=("password",),
+            password_min=8,
+            password_max=128,
+            limits=m.Limits(
+                frame_bytes=65536, text_chars=4000, burst=10, per_second=5.0, history_page=200
+            ),
+            motd="Water the plants.",
+        ),
+        (
+            '{"name":"garden","version":"gochat 0.1.0","protocol":1,'
+            '"caps":["heartbeat","log","typing"],"registration":"invite","login":["password"],'
+            '"password_min":8,"password_max":128,"limits":{"frame_bytes":65536,"text_chars":4000,'
+            '"burst":10,"per_second":5.0,"history_page":200},"motd":"Water the plants."}'
         ),
     ),
     (m.LoggedOut(), "{}"),

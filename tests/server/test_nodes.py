@@ -337,9 +337,7 @@ async def test_sessions_resume_in_the_new_history_after_data_loss(
                 assert (bye.reason, bye.retry_after is not None) == ("internal", True)
         position = Position(conv="#lobby", epoch=lost.epoch, seq=lost.seq)
         async with two.connect() as again:
-            await again.ask(
-                Resume(token=mei.token, caps=("log",), positions=(position,)), LoggedIn
-            )
+            await again.ask(Resume(token=mei.token, caps=("log",), positions=(position,)), LoggedIn)
             caught_up = await again.expect(CaughtUp)
             assert (caught_up.recovered, caught_up.head) == (False, kept.seq)
             assert caught_up.epoch != kept.epoch

@@ -47,6 +47,7 @@ from gochat.protocol.messages import (
     Reaction,
     Room,
     Sent,
+    ServerInfo,
 )
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "Reset",
     "Room",
     "Sent",
+    "ServerInfo",
     "StateChanged",
     "Synchronised",
     "conversation_of",

@@ -30,6 +30,7 @@ from gochat.protocol.messages import (
     Person,
     Room,
     Sent,
+    ServerInfo,
 )
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,15 @@ class Client:
     def server(self) -> str | None:
         """The server's software and version, from the first login on."""
         return self._sync_state.server
+
+    async def server_info(self) -> ServerInfo:
+        """Ask what the server is and offers: its name and message of the day, who may register,
+        how long a password may be.
+
+        Uses a connection of its own, in any state of the client. Not repeated after a lost
+        connection. The texts are the server's: make them harmless before showing them.
+        """
+        return await self._supervisor.ask_aside(wire.Hello(), wire.ServerInfo)
 
     async def register(self, name: str, password: str, invite: str | None = None) -> str:
         """Create an account, and return its name as others will see it. Does not log in.

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import anyio
@@ -120,14 +121,16 @@ class ConnectionSupervisor:
     async def register(self, name: str, password: str, invite: str | None) -> str:
         """Create an account, over a connection of its own, and return its name."""
         request = wire.Register(name=name, password=password, invite=invite)
+        ask = partial(self.ask_aside, request, wire.Registered)
+        return (await self._until_not_busy(ask)).name
 
-        async def register() -> wire.Registered:
-            async with open_connection(
-                self._address, self._ssl_context, NullReceiver(), self._options
-            ) as connection:
-                return await connection.ask(request, wire.Registered)
-
-        return (await self._until_not_busy(register)).name
+    async def ask_aside(self, request: wire.Request, expected: type[R]) -> R:
+        """Return the reply to `request`, over a connection of its own that is not logged in."""
+        self.check_open()
+        async with open_connection(
+            self._address, self._ssl_context, NullReceiver(), self._options
+        ) as connection:
+            return await connection.ask(request, expected)
 
     async def log_in(self, request: wire.Login | wire.Resume) -> None:
         """Log in, and stay logged in; return or raise when the outcome is known."""

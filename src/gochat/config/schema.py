@@ -387,6 +387,22 @@ class Config(Struct, frozen=True, kw_only=True):
     port: Annotated[
         int, _within(0, 65535, "Port to listen on. 0: any that is free; the log says which.")
     ] = 8889
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="The server's name, for people: clients show it before somebody logs in.",
+        ),
+    ] = "gochat"
+    motd: Annotated[
+        str,
+        Meta(
+            max_length=2000,
+            description="A message of the day, for people: clients can show it to who connects. "
+            "It is no secret: whoever reaches the port can read it. Empty: none.",
+        ),
+    ] = ""
     store: Annotated[
         str,
         Meta(
@@ -500,6 +516,8 @@ def _describe_type(type_: Any) -> str:
     if bare is str:
         if bounds.min_length is not None:
             return f"a text of {bounds.min_length} to {bounds.max_length} characters"
+        if bounds.max_length is not None:
+            return f"a text of at most {bounds.max_length} characters"
         return "a text"
     number = "a whole number" if bare is int else "a number"
     return f"{number} from {bounds.ge} to {bounds.le}"

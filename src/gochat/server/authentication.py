@@ -12,7 +12,6 @@ from typing import Final
 
 import trio
 
-import gochat
 from gochat.chat import names
 from gochat.chat.accounts import Identity, IssuedToken
 from gochat.chat.names import NameKey
@@ -21,7 +20,6 @@ from gochat.protocol.messages import (
     ByeReason,
     Capability,
     ChangePassword,
-    Limits,
     LoggedIn,
     LoggedOut,
     Login,
@@ -32,6 +30,7 @@ from gochat.protocol.messages import (
     Registered,
     Resume,
 )
+from gochat.server import server_info
 from gochat.server.budget import ARRIVING
 from gochat.server.catch_up import CatchUp
 from gochat.server.hub import OnlinePerson
@@ -220,7 +219,7 @@ class Authentication:
         Raises:
             ChatError: the token or the login was revoked meanwhile.
         """
-        limits, is_login = self._limits, isinstance(request, Login)
+        is_login = isinstance(request, Login)
         session.identity = who
         self._hold(session, token)
         session.wants_log = Capability.LOG in session.caps
@@ -248,15 +247,9 @@ class Authentication:
                 name=who.name,
                 token=token.secret,
                 expires=token.expires,
-                limits=Limits(
-                    frame_bytes=limits.frame_bytes,
-                    text_chars=limits.text_chars,
-                    burst=limits.burst,
-                    per_second=limits.per_second,
-                    history_page=limits.history_page,
-                ),
-                heartbeat=limits.heartbeat_interval,
-                server=f"gochat {gochat.__version__}",
+                limits=server_info.limits(self._services.config),
+                heartbeat=self._limits.heartbeat_interval,
+                server=server_info.VERSION,
                 caps=tuple(sorted(session.caps)),
                 request_id=request.request_id,
             )

@@ -32,6 +32,7 @@ from gochat.protocol.messages import (
     CreateRoom,
     Delete,
     Edit,
+    Hello,
     History,
     Invite,
     Join,
@@ -65,6 +66,7 @@ from gochat.token_bucket import Buckets, TokenBucket
 #: nothing here, until they exceed it.
 COSTS: Final[Mapping[type, float]] = {
     Ping: 0.1,
+    Hello: 0.2,
     Pong: 0.0,  # only the frame costs
     Typing: 0.5,
     History: 1.0,

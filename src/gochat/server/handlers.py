@@ -21,6 +21,7 @@ from gochat.protocol.messages import (
     Away,
     ChangePassword,
     Conversations,
+    Hello,
     History,
     IsTyping,
     Login,
@@ -45,6 +46,7 @@ from gochat.server.budget import cost
 from gochat.server.hub import OnlinePerson
 from gochat.server.read_requests import ReadRequests
 from gochat.server.receipts import Seqs
+from gochat.server.server_info import server_info
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_log import traced
@@ -128,6 +130,9 @@ class Handlers:
             case Ping():
                 proof = self._services.identity.prove(request.challenge)
                 session.reply(Pong(request_id=request.request_id, proof=proof))
+            case Hello():
+                session.has_said_hello = True
+                session.reply(server_info(self._services.config, request.request_id))
             case Pong():
                 pass  # the session itself records that something arrived
             case Register() | Login() | Resume():

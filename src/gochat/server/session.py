@@ -140,10 +140,10 @@ class Session:
         "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_ended", "_has_read_ahead",
         "_is_waiting", "_made_room", "_malformed", "_max_malformed", "_pause", "_received",
         "_scope", "_slice_began", "_socket", "_stream", "address", "anonymous_bytes",
-        "anonymous_frames", "began", "caps", "connection", "events", "identity", "journal",
-        "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened", "outlet",
-        "owed", "partial_since", "person", "pinged", "port", "receipts", "refused", "requests",
-        "token_digest", "token_expires", "token_until", "wants_log", "working_since",
+        "anonymous_frames", "began", "caps", "connection", "events", "has_said_hello", "identity",
+        "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened",
+        "outlet", "owed", "partial_since", "person", "pinged", "port", "receipts", "refused",
+        "requests", "token_digest", "token_expires", "token_until", "wants_log", "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -206,6 +206,7 @@ class Session:
         #: seconds of the Trio clock.
         self.token_expires, self.token_until = 0, 0.0
         self.caps: frozenset[str] = frozenset()
+        self.has_said_hello = False
         self.wants_log = False
         #: For a client that keeps no read marker of its own.
         self.receipts: Receipts | None = None

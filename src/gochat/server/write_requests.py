@@ -22,7 +22,6 @@ from gochat.chat.retries import LogRequest
 from gochat.chat.store import Appended, Draft
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import (
-    Capability,
     CreateRoom,
     Delete,
     Edit,

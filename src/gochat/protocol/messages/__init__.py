@@ -20,7 +20,7 @@ from gochat.protocol.messages.replies import *
 from gochat.protocol.messages.requests import *
 
 Request: TypeAlias = (
-    Register | Login | Resume | Logout | ChangePassword
+    Hello | Register | Login | Resume | Logout | ChangePassword
     | Who | Away | Send | Edit | Delete | React | Typing
     | History | Search | Conversations | MarkRead | SetLevel
     | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
@@ -29,7 +29,7 @@ Request: TypeAlias = (
 )  # fmt: skip
 
 Reply: TypeAlias = (
-    Ok | Error | Registered | LoggedIn | LoggedOut | PasswordChanged | People | Sent
+    Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged | People | Sent
     | HistoryPage | Found | ConversationList | RoomList | MemberList | Pong
 )  # fmt: skip
 

@@ -35,6 +35,8 @@ PageSize: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
 Level: TypeAlias = Literal["all", "mentions", "none"]
 #: Whether people who join a room can read older entries.
 HistorySetting: TypeAlias = Literal["shown", "hidden"]
+#: Who may create an account: anybody, who has an invite code, or nobody.
+Registration: TypeAlias = Literal["open", "invite", "closed"]
 
 
 class Capability(StrEnum):

@@ -12,6 +12,7 @@ from gochat.protocol.messages.parts import (
     Message,
     Payload,
     Person,
+    Registration,
     Room,
     Seconds,
     Seq,
@@ -50,6 +51,29 @@ class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     retry_after: Seconds | None = None
     field: str | None = None
     cid: str | None = None
+
+
+class ServerInfo(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """What the server is and offers.
+
+    `name` and `motd` (message of the day) are texts of whoever runs it, `version` is its software,
+    for people. `protocol` is 1. `caps` are the capabilities that it knows, `login` the ways to log
+    in, of which ``password`` is one. `registration` says who may create an account: anybody,
+    those who have an invite code, or nobody. `password_min` and `password_max` bound a new
+    password, in characters.
+    """
+
+    msg_type: ClassVar[str] = "server_info"
+    name: str
+    version: str
+    protocol: Int
+    caps: tuple[str, ...]
+    registration: Registration
+    login: tuple[str, ...]
+    password_min: Int
+    password_max: Int
+    limits: Limits
+    motd: str = ""
 
 
 class Registered(_Reply, frozen=True, kw_only=True, omit_defaults=True):

@@ -23,6 +23,15 @@ class _Request(Payload, frozen=True, kw_only=True, omit_defaults=True):
     request_id: RequestId | None = None
 
 
+class Hello(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Ask what the server is and offers. Any state. Answered by `ServerInfo`.
+
+    From then on the errors that this connection is sent have `args`.
+    """
+
+    msg_type: ClassVar[str] = "hello"
+
+
 class Register(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Create an account. Before login. Answered by `Registered`; does not log in."""
 
