@@ -14,7 +14,7 @@ from gochat.chat.presence import Roster
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
 from gochat.protocol.messages import People, Person, Presence
-from gochat.server.handlers import MAX_AWAY
+from gochat.server.signals import MAX_AWAY
 
 #: The longest allowed texts on the wire: four bytes a character; escaped twice, seven.
 LONGEST_NAME = "𐐨" * MAX_NAME

@@ -20,7 +20,7 @@ from gochat.errors import ErrorCode
 from gochat.protocol import codec
 from gochat.protocol import messages as m
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, FrameDecoder
-from gochat.server import handlers
+from gochat.server import signals
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "protocol.md"
 
@@ -279,7 +279,7 @@ def test_limits_are_the_defaults() -> None:
 
 
 def test_limits_repeated_in_the_text_agree() -> None:
-    assert rooms.MAX_TOPIC == handlers.MAX_AWAY == 200
+    assert rooms.MAX_TOPIC == signals.MAX_AWAY == 200
     assert (passwords.MIN_PASSWORD, passwords.MAX_PASSWORD) == (8, 128)
     assert ConfiguredLimits().frame_bytes == MAX_FRAME_SIZE == 65536
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import trio
@@ -41,7 +41,8 @@ from gochat.protocol.messages import (
     Who,
 )
 from gochat.server import session as session_module
-from gochat.server.budget import ARRIVING, CONNECTION, COSTS, PAGE, Budgets, OverBudget, cost
+from gochat.server.budget import ARRIVING, CONNECTION, PAGE, Budgets, OverBudget
+from gochat.server.requests import cost
 from gochat.storage.sqlite.finder import Finder
 
 MEI = NameKey("mei")
@@ -79,10 +80,6 @@ class Office:
 
 
 # -- clients that must not notice -----------------------------------------------------------------
-
-
-def test_each_request_has_its_cost() -> None:
-    assert set(COSTS) == set(get_args(Request))
 
 
 def test_app_start_with_many_rooms_and_people_is_allowed() -> None:

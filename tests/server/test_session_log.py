@@ -286,7 +286,7 @@ async def test_each_bye_is_logged_with_its_reason(
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(ReadRequests, "_who", fail)
+    monkeypatch.setattr(ReadRequests, "who", fail)
     async with running_server(config(**limits)) as server:
         await end(server)
         if end is connect_twice:  # it is refused before there is a session

@@ -108,10 +108,11 @@ class Authentication:
         async with self._arriving(session, who, token, request, is_new_address=is_new) as catch_up:
             await catch_up.send_missed(request.positions)
 
-    async def log_out(self, session: Session, request: Logout) -> None:
+    async def log_out(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Logout
+    ) -> None:
         """Log out, and revoke the token, which ends the other connections that use it."""
-        assert session.identity is not None
-        person, digest = session.identity.key, session.token_digest
+        digest = session.token_digest
         if digest is not None:
             try:
                 await self._services.accounts.revoke(digest)
@@ -121,19 +122,20 @@ class Authentication:
         await self.leave(session)
         if digest is not None:
             self._services.revocations.token_revoked(
-                person, digest, "you have logged out on another connection"
+                who.key, digest, "you have logged out on another connection"
             )
         session.note("logged out")
         session.reply(LoggedOut(request_id=request.request_id))
 
-    async def change_password(self, session: Session, request: ChangePassword) -> None:
+    async def change_password(
+        self, session: Session, who: Identity, person: OnlinePerson, request: ChangePassword
+    ) -> None:
         """Set a new password. The account's other sessions end, because their tokens are revoked.
 
         The reply waits for their end, for somewhat longer than that takes if all is well; its
         `others_ended` is whether it was confirmed.
         """
-        assert session.identity is not None
-        who, revocations = session.identity, self._services.revocations
+        revocations = self._services.revocations
         self._services.logins.check(who.key, session.address, trio.current_time())
         try:
             # This has the new generation. Until the other sessions have ended, nothing may come

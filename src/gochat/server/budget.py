@@ -1,12 +1,12 @@
-"""What each request costs, and whose budget pays for it.
+"""Budgets: who pays for requests, and what is charged besides their cost.
 
 Messages and everything else that is written to the log have a rate limit of their own, and quotas
 (:mod:`.daily_quotas`). Requests that read, log in or are only passed on are charged to budgets.
 Each person has one, for all devices together; so has each address, for everybody who shares it;
 and, for IPv6, each network of 2^72 addresses, which is what a home is commonly assigned. A
-request is admitted while anything is left in each of them, and then costs what the table says,
-even if that is more: the remainder is owed. Extra costs that are only known afterwards are charged
-afterwards.
+request is admitted while anything is left in each of them, and then costs what its line in
+:mod:`.requests` says, even if that is more: the remainder is owed. Extra costs that are only known
+afterwards are charged afterwards.
 
 In addition, each frame costs what decoding its size takes, whatever its contents, and each refusal
 what the reply takes: refused and unknown requests must not be free. These charges are never
@@ -19,84 +19,17 @@ budget; `tests/server/test_budget.py` has the costs of the most demanding ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from gochat.chat.names import NameKey
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import (
-    Away,
-    ChangePassword,
-    Conversations,
-    CreateRoom,
-    Delete,
-    Edit,
-    Hello,
-    History,
-    Invite,
-    Join,
-    Kick,
-    Leave,
-    Login,
-    Logout,
-    MarkRead,
-    Members,
-    Ping,
-    Pong,
-    React,
-    Register,
-    Request,
-    Resume,
-    Rooms,
-    Search,
-    Send,
-    SetAccess,
-    SetHistory,
-    SetLevel,
-    SetOperator,
-    SetTopic,
-    Typing,
-    Who,
-)
 from gochat.server.limits import MAX_REMEMBERED, networks, subscriber
 from gochat.token_bucket import Buckets, TokenBucket
 
-#: What a request costs, whatever its contents. Requests under the rate limit for writing cost
-#: nothing here, until they exceed it.
-COSTS: Final[Mapping[type, float]] = {
-    Ping: 0.1,
-    Hello: 0.2,
-    Pong: 0.0,  # only the frame costs
-    Typing: 0.5,
-    History: 1.0,
-    MarkRead: 1.0,
-    SetLevel: 1.0,
-    Who: 2.0,
-    Resume: 3.0,
-    Members: 4.0,
-    Conversations: 5.0,
-    Rooms: 5.0,
-    Away: 5.0,  # it is sent to everybody
-    Logout: 5.0,
-    Search: 10.0,
-    Login: 10.0,
-    Register: 10.0,
-    ChangePassword: 20.0,
-    Send: 0.0,
-    Edit: 0.0,
-    Delete: 0.0,
-    React: 0.0,
-    CreateRoom: 0.0,
-    Join: 0.0,
-    Leave: 0.0,
-    Invite: 0.0,
-    Kick: 0.0,
-    SetTopic: 0.0,
-    SetOperator: 0.0,
-    SetAccess: 0.0,
-    SetHistory: 0.0,
-}
+#: Fixed cost of a search.
+SEARCH: Final = 10.0
 #: Extra cost of each entry that a page of history may have, and of each position of a resume.
 PER_ENTRY: Final = 0.01
 PER_POSITION: Final = 0.02
@@ -147,19 +80,9 @@ class OverBudget(ChatError):
         self.wait: Final = wait
 
 
-def cost(request: Request) -> float:
-    """Return what a request costs its sender."""
-    fixed = COSTS[type(request)]
-    if isinstance(request, History):
-        return fixed + request.limit * PER_ENTRY
-    if isinstance(request, Resume):
-        return fixed + len(request.positions) * PER_POSITION
-    return fixed
-
-
 def scanning(seconds: float) -> float:
     """Return the extra cost of a search that took `seconds` of processor time."""
-    return max(0.0, seconds * PER_SECOND_OF_SEARCH - COSTS[Search])
+    return max(0.0, seconds * PER_SECOND_OF_SEARCH - SEARCH)
 
 
 class Budgets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, assert_never
+from typing import Final
 
 from msgspec import structs
 
@@ -39,10 +39,6 @@ MAX_PEOPLE: Final = 200
 MAX_ROOMS: Final = 32
 MAX_CONVERSATIONS: Final = 32
 
-_Reading: TypeAlias = (
-    Who | History | Search | Conversations | MarkRead | SetLevel | Rooms | Members
-)  # fmt: skip
-
 
 class ReadRequests:
     """Handles requests that read."""
@@ -51,31 +47,10 @@ class ReadRequests:
         self._services = services
         self._limits = services.config.limits
 
-    async def answer(
-        self, session: Session, who: Identity, person: OnlinePerson, request: _Reading
+    async def who(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Who
     ) -> None:
-        """Reply to a request. Raises ChatError and StoreUnavailable."""
-        match request:
-            case Who():
-                self._who(session, request)
-            case History():
-                await self._history(session, who, person, request)
-            case Search():
-                await self._search(session, who, person, request)
-            case Conversations():
-                await self._conversations(session, who, request)
-            case MarkRead():
-                await self._mark_read(session, who, person, request)
-            case SetLevel():
-                await self._set_level(session, who, person, request)
-            case Rooms():
-                await self._rooms(session, who, request)
-            case Members():
-                await self._members(session, who, person, request)
-            case _:
-                assert_never(request)
-
-    def _who(self, session: Session, request: Who) -> None:
+        """Reply with a page of the people who are online."""
         roster = self._services.hub.roster
         after = _fold_cursor(request.after)
         people, more = roster.page(after, min(request.limit, MAX_PEOPLE))
@@ -83,9 +58,10 @@ class ReadRequests:
             People(people=people, total=len(roster), more=more, request_id=request.request_id)
         )
 
-    async def _history(
+    async def history(
         self, session: Session, who: Identity, person: OnlinePerson, request: History
     ) -> None:
+        """Reply with a page of a conversation's entries."""
         if sum(bound is not None for bound in (request.before, request.after, request.around)) > 1:
             raise ChatError(
                 ErrorCode.BAD_REQUEST, "give one of before, after and around", field="before"
@@ -106,9 +82,10 @@ class ReadRequests:
             raise not_inside(address.shown, "conv")
         session.reply(history_page(request, address.shown, page, self._limits.frame_bytes))
 
-    async def _search(
+    async def search(
         self, session: Session, who: Identity, person: OnlinePerson, request: Search
     ) -> None:
+        """Reply with the messages that contain the words."""
         if not request.query.strip():
             raise ChatError(
                 ErrorCode.TEXT_EMPTY, "the search is empty: give a word to look for", field="query"
@@ -129,7 +106,10 @@ class ReadRequests:
             self._services.budgets.spend(session.address, who.key, more)
         session.reply(Found(hits=tuple(hits), cursor=cursor, request_id=request.request_id))
 
-    async def _conversations(self, session: Session, who: Identity, request: Conversations) -> None:
+    async def conversations(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Conversations
+    ) -> None:
+        """Reply with a page of the person's conversations."""
         items, more = await self._services.store.conversations(
             who.key, after=request.after, limit=min(request.limit, MAX_CONVERSATIONS)
         )
@@ -137,31 +117,37 @@ class ReadRequests:
             ConversationList(conversations=tuple(items), more=more, request_id=request.request_id)
         )
 
-    async def _set_level(
+    async def set_level(
         self, session: Session, who: Identity, person: OnlinePerson, request: SetLevel
     ) -> None:
+        """Set which messages of a conversation notify the person."""
         address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
         await self._services.store.set_level(who.key, address.key, request.level)
         await self._services.markers.publish(who.key, address.key)
         session.reply(Ok(request_id=request.request_id))
 
-    async def _mark_read(
+    async def mark_read(
         self, session: Session, who: Identity, person: OnlinePerson, request: MarkRead
     ) -> None:
+        """Move the person's read marker."""
         address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
         if await self._services.store.mark_read(who.key, address.key, request.seq):
             await self._services.markers.publish(who.key, address.key)
         session.reply(Ok(request_id=request.request_id))
 
-    async def _rooms(self, session: Session, who: Identity, request: Rooms) -> None:
+    async def rooms(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Rooms
+    ) -> None:
+        """Reply with a page of the rooms that the person may see."""
         rooms, more = await self._services.store.rooms(
             who.key, after=request.after, limit=min(request.limit, MAX_ROOMS)
         )
         session.reply(RoomList(rooms=tuple(rooms), more=more, request_id=request.request_id))
 
-    async def _members(
+    async def members(
         self, session: Session, who: Identity, person: OnlinePerson, request: Members
     ) -> None:
+        """Reply with a page of a room's members."""
         address = await self._services.drafts.address(who, person.rooms, request.room, "room")
         if address.key == LOBBY_KEY or conversations.is_private(address.key):
             raise ChatError(

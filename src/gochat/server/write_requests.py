@@ -6,10 +6,10 @@ shares commits with itself as well as with others.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import assert_never
+from typing import TypeAlias
 
 import trio
 
@@ -23,18 +23,8 @@ from gochat.chat.store import Appended, Draft
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import (
     CreateRoom,
-    Delete,
-    Edit,
-    Invite,
-    Join,
-    Kick,
-    Leave,
-    React,
     Send,
     Sent,
-    SetAccess,
-    SetHistory,
-    SetOperator,
     SetTopic,
 )
 from gochat.server.budget import REFUSED_WRITE, OverBudget
@@ -43,6 +33,9 @@ from gochat.server.hub import OnlinePerson
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_log import log_change
+
+#: Makes the drafts of a request; `rooms` as in :class:`~gochat.chat.drafts.Drafts`.
+Decide: TypeAlias = Callable[[Collection[ConversationKey]], Awaitable[Sequence[Draft]]]
 
 
 class WriteRequests:
@@ -74,7 +67,13 @@ class WriteRequests:
             if isinstance(outcome, Draft):
                 result = next(appended)
                 if isinstance(result, FactsChanged):  # the sender has left the room meanwhile
-                    result = await self._settle(session, who, request, tries=MAX_TRIES - 1)
+                    result = await self._settle(
+                        session,
+                        who,
+                        request,
+                        partial(self._messages, who, request),
+                        tries=MAX_TRIES - 1,
+                    )
             elif isinstance(outcome, ChatError):
                 # Looked up after the append, which may include its first try.
                 result = await self._earlier_or(session, outcome, who, request)
@@ -87,16 +86,21 @@ class WriteRequests:
             await session.give_way()
 
     async def answer(
-        self, session: Session, who: Identity, person: OnlinePerson, request: LogRequest
+        self,
+        session: Session,
+        who: Identity,
+        person: OnlinePerson,
+        request: LogRequest,
+        decide: Decide,
     ) -> None:
-        """Append a request's drafts. The outcome of the last one is the reply."""
+        """Append the drafts that `decide` returns. The outcome of the last one is the reply."""
         result: Outcome
         try:
             self._admit(who, person, request)
         except ChatError as error:
             result = await self._earlier_or(session, error, who, request)
         else:
-            result = await self._settle(session, who, request, rooms=person.rooms)
+            result = await self._settle(session, who, request, decide, rooms=person.rooms)
             self._charge(session, who, person, request, result)
         if isinstance(request, CreateRoom) and isinstance(result, Appended):
             await self._set_first_topic(who, request)
@@ -147,13 +151,14 @@ class WriteRequests:
         session: Session,
         who: Identity,
         request: LogRequest,
+        decide: Decide,
         *,
         rooms: Collection[ConversationKey] = (),
         tries: int = MAX_TRIES,
     ) -> Outcome:
         try:
             return await settle(
-                partial(self._drafts, who, request),
+                decide,
                 partial(self._append, session, each_acknowledged=False),
                 rooms=rooms,
                 tries=tries,
@@ -173,7 +178,9 @@ class WriteRequests:
         # No reply acknowledges this entry, so the session gets it like all others. If the room was
         # created long ago and is somebody else's by now, its topic stays.
         with suppress(ChatError):
-            await settle(partial(self._drafts, who, topic), self._services.store.append)
+            await settle(
+                lambda _: self._services.rooms.set_topic(who, topic), self._services.store.append
+            )
 
     async def _earlier_or(
         self, session: Session, refusal: ChatError, who: Identity, request: LogRequest
@@ -205,40 +212,10 @@ class WriteRequests:
             raise refusal
         return draft
 
-    async def _drafts(
-        self, who: Identity, request: LogRequest, rooms: Collection[ConversationKey]
+    async def _messages(
+        self, who: Identity, request: Send, rooms: Collection[ConversationKey]
     ) -> Sequence[Draft]:
-        """Return the drafts of a request; `rooms` as in :class:`~gochat.chat.drafts.Drafts`."""
-        drafts, changes = self._services.drafts, self._services.rooms
-        match request:
-            case Send():
-                return [await self._message(who, rooms, request)]
-            case Edit():
-                return [await drafts.edit(who, rooms, request)]
-            case Delete():
-                return [await drafts.delete(who, rooms, request)]
-            case React():
-                return [await drafts.react(who, rooms, request)]
-            case CreateRoom():
-                return await changes.create(who, request)
-            case Join():
-                return await changes.join(who, request)
-            case Leave():
-                return await changes.leave(who, request)
-            case Invite():
-                return await changes.invite(who, request)
-            case Kick():
-                return await changes.kick(who, request)
-            case SetTopic():
-                return await changes.set_topic(who, request)
-            case SetOperator():
-                return await changes.set_operator(who, request)
-            case SetAccess():
-                return await changes.set_access(who, request)
-            case SetHistory():
-                return await changes.set_history(who, request)
-            case _:
-                assert_never(request)
+        return [await self._message(who, rooms, request)]
 
     async def _append(
         self, session: Session, drafts: Sequence[Draft], *, each_acknowledged: bool = True

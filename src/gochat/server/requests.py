@@ -1,0 +1,242 @@
+"""The table of requests: what each needs, what it costs, and what handles it.
+
+A new request needs one line here, and its handler. The type checker compares the types of the two,
+and a test holds the table to the union :data:`~gochat.protocol.messages.Request`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from gochat.chat.accounts import Identity
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.retries import LogRequest
+from gochat.chat.scopes import Scope
+from gochat.chat.store import Draft
+from gochat.protocol.messages import (
+    Away,
+    ChangePassword,
+    Conversations,
+    CreateRoom,
+    Delete,
+    Edit,
+    Hello,
+    History,
+    Invite,
+    Join,
+    Kick,
+    Leave,
+    Login,
+    Logout,
+    MarkRead,
+    Members,
+    Ping,
+    Pong,
+    React,
+    Register,
+    Request,
+    Resume,
+    Rooms,
+    Search,
+    Send,
+    SetAccess,
+    SetHistory,
+    SetLevel,
+    SetOperator,
+    SetTopic,
+    Typing,
+    Who,
+)
+from gochat.server.authentication import Authentication
+from gochat.server.budget import PER_ENTRY, PER_POSITION, SEARCH
+from gochat.server.hub import OnlinePerson
+from gochat.server.read_requests import ReadRequests
+from gochat.server.services import Services
+from gochat.server.session import Session
+from gochat.server.signals import Signals
+from gochat.server.write_requests import WriteRequests
+
+R = TypeVar("R", bound=Request)
+W = TypeVar("W", bound=LogRequest)
+
+#: Handles a request whether or not somebody is logged in.
+OpenHandler: TypeAlias = Callable[[Session, R], Awaitable[None]]
+#: Handles a request of a person who is logged in.
+Handler: TypeAlias = Callable[[Session, Identity, OnlinePerson, R], Awaitable[None]]
+#: Handles requests of one type that arrived one after the other, together.
+BatchHandler: TypeAlias = Callable[[Session, Identity, OnlinePerson, Sequence[R]], Awaitable[None]]
+
+
+class Needs(Enum):
+    """The state of a connection that a request needs."""
+
+    ANY = auto()
+    LOGGED_OUT = auto()
+    LOGGED_IN = auto()
+
+
+class Parts:
+    """The objects whose methods handle requests; one of each for a server."""
+
+    def __init__(self, services: Services) -> None:
+        self.services: Final = services
+        self.authentication: Final = Authentication(services)
+        self.reading: Final = ReadRequests(services)
+        self.signals: Final = Signals(services)
+        self.writing: Final = WriteRequests(services)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Generic[R]):
+    """How one type of request is handled. One of the handlers is set."""
+
+    type: type[R]
+    needs: Needs
+    #: Points of the budget, whatever the contents of the request.
+    cost: float
+    #: Further points, by the contents.
+    by_content: Callable[[R], float] | None = None
+    #: What a token must permit; None: every token does, or none is needed.
+    scope: Scope | None = None
+    open_handler: Callable[[Parts], OpenHandler[R]] | None = None
+    handler: Callable[[Parts], Handler[R]] | None = None
+    batch_handler: Callable[[Parts], BatchHandler[R]] | None = None
+
+
+def _open(
+    kind: type[R],
+    needs: Needs,
+    cost: float,
+    handler: Callable[[Parts], OpenHandler[R]],
+    *,
+    by_content: Callable[[R], float] | None = None,
+) -> Rule[R]:
+    return Rule(type=kind, needs=needs, cost=cost, by_content=by_content, open_handler=handler)
+
+
+def _personal(
+    kind: type[R],
+    cost: float,
+    scope: Scope | None,
+    handler: Callable[[Parts], Handler[R]],
+    *,
+    by_content: Callable[[R], float] | None = None,
+) -> Rule[R]:
+    return Rule(
+        type=kind,
+        needs=Needs.LOGGED_IN,
+        cost=cost,
+        by_content=by_content,
+        scope=scope,
+        handler=handler,
+    )
+
+
+def _batch(kind: type[R], scope: Scope, handler: Callable[[Parts], BatchHandler[R]]) -> Rule[R]:
+    return Rule(type=kind, needs=Needs.LOGGED_IN, cost=0.0, scope=scope, batch_handler=handler)
+
+
+# Requests under the rate limit for writing cost nothing here, until they exceed it.
+
+
+def _message_change(
+    kind: type[W],
+    draft: Callable[
+        [Services], Callable[[Identity, Collection[ConversationKey], W], Awaitable[Draft]]
+    ],
+) -> Rule[W]:
+    def bind(parts: Parts) -> Handler[W]:
+        make, write = draft(parts.services), parts.writing.answer
+
+        async def handle(session: Session, who: Identity, person: OnlinePerson, request: W) -> None:
+            async def decide(rooms: Collection[ConversationKey]) -> Sequence[Draft]:
+                return [await make(who, rooms, request)]
+
+            await write(session, who, person, request, decide)
+
+        return handle
+
+    return _personal(kind, 0.0, Scope.SEND, bind)
+
+
+def _room_change(
+    kind: type[W],
+    drafts: Callable[[Services], Callable[[Identity, W], Awaitable[Sequence[Draft]]]],
+) -> Rule[W]:
+    def bind(parts: Parts) -> Handler[W]:
+        make, write = drafts(parts.services), parts.writing.answer
+
+        async def handle(session: Session, who: Identity, person: OnlinePerson, request: W) -> None:
+            await write(session, who, person, request, lambda _: make(who, request))
+
+        return handle
+
+    return _personal(kind, 0.0, Scope.ROOMS, bind)
+
+
+# Its type is inferred: with `Rule[Any]` in an annotation, a handler would not be compared with the
+# type that it handles.
+_ALL: Final = (
+    _open(Ping, Needs.ANY, 0.1, lambda parts: parts.signals.ping),
+    _open(Hello, Needs.ANY, 0.2, lambda parts: parts.signals.hello),
+    _open(Pong, Needs.ANY, 0.0, lambda parts: parts.signals.pong),  # only the frame costs
+    _open(Register, Needs.LOGGED_OUT, 10.0, lambda parts: parts.authentication.register),
+    _open(Login, Needs.LOGGED_OUT, 10.0, lambda parts: parts.authentication.log_in),
+    _open(
+        Resume,
+        Needs.LOGGED_OUT,
+        3.0,
+        lambda parts: parts.authentication.resume,
+        by_content=lambda request: len(request.positions) * PER_POSITION,
+    ),
+    _personal(Logout, 5.0, None, lambda parts: parts.authentication.log_out),
+    _personal(
+        ChangePassword, 20.0, Scope.ACCOUNT, lambda parts: parts.authentication.change_password
+    ),
+    _personal(
+        History,
+        1.0,
+        Scope.READ,
+        lambda parts: parts.reading.history,
+        by_content=lambda request: request.limit * PER_ENTRY,
+    ),
+    _personal(MarkRead, 1.0, Scope.READ, lambda parts: parts.reading.mark_read),
+    _personal(SetLevel, 1.0, Scope.READ, lambda parts: parts.reading.set_level),
+    _personal(Who, 2.0, Scope.READ, lambda parts: parts.reading.who),
+    _personal(Members, 4.0, Scope.READ, lambda parts: parts.reading.members),
+    _personal(Conversations, 5.0, Scope.READ, lambda parts: parts.reading.conversations),
+    _personal(Rooms, 5.0, Scope.READ, lambda parts: parts.reading.rooms),
+    _personal(Search, SEARCH, Scope.READ, lambda parts: parts.reading.search),
+    _personal(Typing, 0.5, Scope.SEND, lambda parts: parts.signals.typing),
+    _personal(Away, 5.0, Scope.SEND, lambda parts: parts.signals.away),  # it is sent to everybody
+    _batch(Send, Scope.SEND, lambda parts: parts.writing.send),
+    _message_change(Edit, lambda services: services.drafts.edit),
+    _message_change(Delete, lambda services: services.drafts.delete),
+    _message_change(React, lambda services: services.drafts.react),
+    _room_change(CreateRoom, lambda services: services.rooms.create),
+    _room_change(Join, lambda services: services.rooms.join),
+    _room_change(Leave, lambda services: services.rooms.leave),
+    _room_change(Invite, lambda services: services.rooms.invite),
+    _room_change(Kick, lambda services: services.rooms.kick),
+    _room_change(SetTopic, lambda services: services.rooms.set_topic),
+    _room_change(SetOperator, lambda services: services.rooms.set_operator),
+    _room_change(SetAccess, lambda services: services.rooms.set_access),
+    _room_change(SetHistory, lambda services: services.rooms.set_history),
+)
+
+#: The rule of each type of request.
+RULES: Final[Mapping[type[Request], Rule[Any]]] = {rule.type: rule for rule in _ALL}
+
+
+def cost(request: Request) -> float:
+    """Return what a request costs its sender, in points of the budget."""
+    rule = RULES[type(request)]
+    return rule.cost if rule.by_content is None else rule.cost + rule.by_content(request)
+
+
+def scope(request: Request) -> Scope | None:
+    """Return what a token must permit for a request; None if nothing is needed."""
+    return RULES[type(request)].scope

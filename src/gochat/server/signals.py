@@ -1,0 +1,64 @@
+"""Requests that leave nothing in the store: greetings, pings, typing notices, and being away."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from gochat.chat.accounts import Identity
+from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import Away, Hello, IsTyping, Ok, Ping, Pong, Typing
+from gochat.server.hub import OnlinePerson
+from gochat.server.server_info import server_info
+from gochat.server.services import Services
+from gochat.server.session import Session
+
+#: In characters.
+MAX_AWAY: Final = 200
+
+
+class Signals:
+    """Handles requests that are answered at once or passed on to other people."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._typing_interval = services.config.limits.typing_interval
+
+    async def ping(self, session: Session, request: Ping) -> None:
+        """Answer, and prove the server's identity if the client asks for it."""
+        proof = self._services.identity.prove(request.challenge)
+        session.reply(Pong(request_id=request.request_id, proof=proof))
+
+    async def hello(self, session: Session, request: Hello) -> None:
+        """Say what this server is and offers."""
+        session.has_said_hello = True
+        session.reply(server_info(self._services.config, request.request_id))
+
+    async def pong(self, session: Session, request: Pong) -> None:
+        """Do nothing: the session itself records that something arrived."""
+
+    async def typing(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Typing
+    ) -> None:
+        """Show the others of a conversation that a person is typing."""
+        address = await self._services.drafts.address(who, person.rooms, request.to)
+        if person.typing.admit(address.key, self._typing_interval, trio.current_time()):
+            self._services.hub.publish_typing(
+                address.key, IsTyping(to=address.shown, from_=who.name), besides=person
+            )
+        if request.request_id is not None:
+            session.reply(Ok(request_id=request.request_id))
+
+    async def away(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Away
+    ) -> None:
+        """Set or end a person's away notice."""
+        if request.text is not None and len(request.text) > MAX_AWAY:
+            raise ChatError(
+                ErrorCode.TEXT_TOO_LONG,
+                f"an away notice has at most {MAX_AWAY} characters",
+                field="text",
+            )
+        self._services.hub.set_away(who.key, request.text)
+        session.reply(Ok(request_id=request.request_id))
