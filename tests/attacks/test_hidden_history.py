@@ -55,6 +55,7 @@ from gochat.protocol.messages import (
     SetLevel,
     SetOperator,
     SetTopic,
+    Sync,
     Typing,
     Who,
 )
@@ -166,6 +167,12 @@ class Scene:
                 for cursor in (None, self.cursor)
             ],
             Conversations: [Conversations()],
+            Sync: [
+                Sync(have=(Position(conv=DEN, epoch=epoch, seq=seq, ts=1),), limit=limit)
+                for epoch in (self.epoch, "another")
+                for seq in seqs
+                for limit in (0, 1, 200)
+            ],
             MarkRead: [MarkRead(conv=DEN, seq=seq) for seq in seqs],
             SetLevel: [SetLevel(conv=DEN, level="mentions"), SetLevel(conv=DEN, level="all")],
             CreateRoom: [CreateRoom(room=DEN)],

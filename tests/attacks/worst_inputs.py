@@ -50,6 +50,7 @@ from gochat.protocol.messages import (
     SetLevel,
     SetOperator,
     SetTopic,
+    Sync,
     Typing,
     Who,
 )
@@ -78,6 +79,7 @@ VALID: Final[Mapping[type, Any]] = {
         History(conv="#lobby"),
         Search(query="hi"),
         Conversations(),
+        Sync(),
         MarkRead(conv="#lobby", seq=1),
         SetLevel(conv="#lobby", level="all"),
         CreateRoom(room=ROOM),
@@ -175,12 +177,21 @@ def with_text(kind: type, field: str, string: str, length: int) -> bytes | None:
     return encoded if len(encoded) <= HEADER_SIZE + MAX_FRAME_SIZE else None
 
 
-def _positions(conv: Callable[[int], str]) -> Callable[[Any, int], Any]:
-    def with_positions(request: Resume, size: int) -> Resume:
+def _positions(field: str, conv: Callable[[int], str]) -> Callable[[Any, int], Any]:
+    def with_positions(request: Any, size: int) -> Any:
         positions = (Position(conv=conv(n), epoch="", seq=0) for n in range(size))
-        return structs.replace(request, positions=tuple(positions))
+        return structs.replace(request, **{field: tuple(positions)})
 
     return with_positions
+
+
+#: Addresses of positions: a function from a number.
+_ADDRESSES: Final[Mapping[str, Callable[[int], str]]] = {
+    "unknown": lambda n: f"#{n}",
+    "the same": lambda _: "#lobby",
+    "nobody": lambda n: f"@{n}",
+    "no names": lambda n: f"#{n}・",
+}
 
 
 def _caps(request: Any, size: int) -> Any:
@@ -192,11 +203,9 @@ OTHERS: Final[Mapping[tuple[type, str], Mapping[str, Callable[[Any, int], Any]]]
     (Login, "caps"): {"different": _caps},
     (Resume, "caps"): {"different": _caps},
     (Resume, "positions"): {
-        "unknown": _positions(lambda n: f"#{n}"),
-        "the same": _positions(lambda _: "#lobby"),
-        "nobody": _positions(lambda n: f"@{n}"),
-        "no names": _positions(lambda n: f"#{n}・"),
+        name: _positions("positions", conv) for name, conv in _ADDRESSES.items()
     },
+    (Sync, "have"): {name: _positions("have", conv) for name, conv in _ADDRESSES.items()},
 }
 
 

@@ -97,6 +97,20 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         '{"query":"tea","conv":"#lobby","cursor":"k","limit":5}',
     ),
     (m.Conversations(after="#a", limit=10), '{"after":"#a","limit":10}'),
+    (
+        m.Sync(
+            after="#a",
+            have=(
+                m.Position(conv="#lobby", epoch="e1", seq=5, ts=9, read=4, level="all"),
+                m.Position(conv="@bob", epoch="e1", seq=0),
+            ),
+            limit=20,
+        ),
+        (
+            '{"after":"#a","have":[{"conv":"#lobby","epoch":"e1","seq":5,"ts":9,"read":4,'
+            '"level":"all"},{"conv":"@bob","epoch":"e1","seq":0}],"limit":20}'
+        ),
+    ),
     (m.MarkRead(conv="#lobby", seq=7), '{"conv":"#lobby","seq":7}'),
     (m.SetLevel(conv="#lobby", level="mentions"), '{"conv":"#lobby","level":"mentions"}'),
     (
@@ -210,6 +224,22 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         (
             '{"conversations":[{"conv":"#garden","epoch":"e1","head":7,"read":5,"unread":2,"mentions":1,'
             '"level":"mentions","topic":"plants","operator":true,"private":true}]}'
+        ),
+    ),
+    (
+        m.Synced(
+            conversations=(
+                m.Conversation(
+                    conv="#garden", epoch="e1", head=7, ts=9, entries=(ENTRY,), reset=True
+                ),
+            ),
+            gone=("#den",),
+            next="#garden",
+        ),
+        (
+            '{"conversations":[{"conv":"#garden","epoch":"e1","head":7,"ts":9,"entries":['
+            + ENTRY_DATA
+            + '],"reset":true}],"gone":["#den"],"next":"#garden"}'
         ),
     ),
     (

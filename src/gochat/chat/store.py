@@ -26,8 +26,11 @@ happened, and everything else is a view of it.
 Entries are ordered by seq, not by time. Within a conversation `ts` never decreases, unless the
 clock was wrong by more than :data:`MAX_AHEAD`. If the clock is set back by less, `ts` stays where
 it is until the clock has caught up; if the conversation is further ahead, the next entry returns to
-the clock. The clock is that of the store, one for all nodes: on Redis that of the Redis server, not
-of the node.
+the clock. So many entries can have one `ts`, but only those of at most :data:`MAX_AHEAD`: for that
+long, `ts` and seq don't tell an entry from another one that a rewritten log has in its place. The
+epoch does: each log has its own, and a store that lost data changes it. A room is never deleted, so
+its name never stands for another log in the same epoch. The clock is that of the store, one for all
+nodes: on Redis that of the Redis server, not of the node.
 """
 
 from __future__ import annotations
@@ -178,6 +181,22 @@ class Page(Struct, frozen=True):
     entries: Sequence[Message]
     is_inside: bool = True
     floor: int = 0
+
+
+class Summary(Struct, frozen=True):
+    """What can be read of a person's conversation without counting anything.
+
+    `address` is as the person sees it. `head` is the newest seq, 0 without entries, and `ts` the
+    time of that entry, or 0. `read` and `level` are the person's.
+    """
+
+    key: ConversationKey
+    address: str
+    epoch: str
+    head: int
+    ts: int
+    read: int
+    level: Level
 
 
 class Waiting(Struct, frozen=True):
@@ -462,6 +481,15 @@ class Store(Protocol):
         A private conversation exists from its first message on, and has the peer's name as its
         address; one with oneself has one's own. `unread` and `mentions` count messages of others
         that are not deleted, and stop at :data:`MAX_COUNTED`.
+        """
+        ...
+
+    async def summaries(
+        self, person: NameKey, *, after: str, limit: int
+    ) -> tuple[list[Summary], bool]:
+        """Return a page of the same conversations in the same order, with two look-ups for each.
+
+        They are of the store's present state, which may be ahead of what :meth:`follow` delivered.
         """
         ...
 

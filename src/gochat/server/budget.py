@@ -30,9 +30,13 @@ from gochat.token_bucket import Buckets, TokenBucket
 
 #: Fixed cost of a search.
 SEARCH: Final = 10.0
-#: Extra cost of each entry that a page of history may have, and of each position of a resume.
+#: Extra cost of each entry that a page of history may have or that a sync reads, and of each
+#: position of a sync or a resume.
 PER_ENTRY: Final = 0.01
 PER_POSITION: Final = 0.02
+#: Cost of each conversation that a sync looks up, and of each that it gives.
+PER_SUMMARY: Final = 0.005
+PER_CONVERSATION: Final = 0.5
 #: Cost of a login: the person's rooms are looked up, a token is written, everybody is notified.
 ARRIVING: Final = 10.0
 #: Cost of each page that is read to catch up.

@@ -12,7 +12,7 @@ from gochat.protocol.codec import encode
 from gochat.protocol.messages import History, HistoryPage, Message
 
 #: Bytes of a frame for everything but the entries.
-_ENVELOPE: Final = 1024
+ENVELOPE: Final = 1024
 
 
 def history_page(request: History, address: str, page: Page, frame_bytes: int) -> HistoryPage:
@@ -47,10 +47,10 @@ def history_page(request: History, address: str, page: Page, frame_bytes: int) -
 
 def fitting(entries: Iterable[Message], frame_bytes: int) -> list[Message]:
     """Return as many of `entries`, from the first, as fit one frame."""
-    room = frame_bytes - _ENVELOPE
+    room = frame_bytes - ENVELOPE
     fit = []
     for entry in entries:
-        room -= _size(entry)
+        room -= size(entry)
         if room < 0:
             break
         fit.append(entry)
@@ -63,9 +63,9 @@ def _around(seq: int, entries: Sequence[Message], frame_bytes: int) -> Sequence[
     The one with `seq`, or else the last before it or the first; then alternately the next newer and
     older ones, while there are any and they fit.
     """
-    sizes = [_size(entry) for entry in entries]
+    sizes = [size(entry) for entry in entries]
     start = end = max(0, bisect_right(entries, seq, key=attrgetter("seq")) - 1)
-    room = frame_bytes - _ENVELOPE
+    room = frame_bytes - ENVELOPE
     grows_newer = grows_older = True
     while grows_newer or grows_older:
         if grows_newer := grows_newer and end < len(entries) and sizes[end] <= room:
@@ -77,6 +77,7 @@ def _around(seq: int, entries: Sequence[Message], frame_bytes: int) -> Sequence[
     return entries[start:end]
 
 
-def _size(entry: Message) -> int:
+def size(entry: Message) -> int:
+    """Return how many bytes of a frame an entry takes."""
     # An entry is escaped as often in a page as in a frame of its own, so it has the same size.
     return len(encode(entry))

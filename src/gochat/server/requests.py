@@ -47,6 +47,7 @@ from gochat.protocol.messages import (
     SetLevel,
     SetOperator,
     SetTopic,
+    Sync,
     Typing,
     Who,
 )
@@ -57,6 +58,7 @@ from gochat.server.read_requests import ReadRequests
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.signals import Signals
+from gochat.server.sync import Synchroniser
 from gochat.server.write_requests import WriteRequests
 
 R = TypeVar("R", bound=Request)
@@ -86,6 +88,7 @@ class Parts:
         self.authentication: Final = Authentication(services)
         self.reading: Final = ReadRequests(services)
         self.signals: Final = Signals(services)
+        self.synchroniser: Final = Synchroniser(services)
         self.writing: Final = WriteRequests(services)
 
 
@@ -202,6 +205,13 @@ _ALL: Final = (
         Scope.READ,
         lambda parts: parts.reading.history,
         by_content=lambda request: request.limit * PER_ENTRY,
+    ),
+    _personal(
+        Sync,
+        2.0,
+        Scope.READ,
+        lambda parts: parts.synchroniser.sync,
+        by_content=lambda request: len(request.have) * PER_POSITION,
     ),
     _personal(MarkRead, 1.0, Scope.READ, lambda parts: parts.reading.mark_read),
     _personal(SetLevel, 1.0, Scope.READ, lambda parts: parts.reading.set_level),

@@ -18,10 +18,10 @@ async def test_lobby_is_everyones_and_older_entries_are_read(chat: Chat) -> None
     await chat.store.create_account(account("New"))
     assert await chat.store.conversation_keys(person("New")) == {"#lobby": 0}
     assert await chat.seen("New", "#lobby") == Conversation(
-        conv="#lobby", epoch=said.epoch, head=1, read=1
+        conv="#lobby", epoch=said.epoch, head=1, ts=said.ts, read=1
     )
     assert await chat.seen("Bob", "#lobby") == Conversation(
-        conv="#lobby", epoch=said.epoch, head=1, read=0, unread=1, mentions=1
+        conv="#lobby", epoch=said.epoch, head=1, ts=said.ts, read=0, unread=1, mentions=1
     )
 
 

@@ -22,7 +22,7 @@ from gochat.protocol.messages.requests import *
 Request: TypeAlias = (
     Hello | Register | Login | Resume | Logout | ChangePassword
     | Who | Away | Send | Edit | Delete | React | Typing
-    | History | Search | Conversations | MarkRead | SetLevel
+    | History | Search | Conversations | Sync | MarkRead | SetLevel
     | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
     | Rooms | Members
     | Ping | Pong
@@ -30,7 +30,7 @@ Request: TypeAlias = (
 
 Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged | People | Sent
-    | HistoryPage | Found | ConversationList | RoomList | MemberList | Pong
+    | HistoryPage | Found | ConversationList | Synced | RoomList | MemberList | Pong
 )  # fmt: skip
 
 Event: TypeAlias = Message | CaughtUp | Presence | Marked | IsTyping | NewLogin | Ping | Bye

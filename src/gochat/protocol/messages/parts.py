@@ -58,12 +58,19 @@ class Payload(Struct, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str]
 
 
-class Position(Struct, frozen=True, kw_only=True):
-    """How far a client has read the log of one conversation: it has every entry up to `seq`."""
+class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a client has of one conversation: every entry up to `seq`, whose `ts` is given.
+
+    `read` and `level` are those that it knows; if one of them is null, `Sync` always lists the
+    conversation.
+    """
 
     conv: ShortText
     epoch: ShortText
     seq: Int
+    ts: Time = 0
+    read: Int | None = None
+    level: Level | None = None
 
 
 class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,15 +83,20 @@ class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A conversation as one person sees it.
 
-    `head` is the newest seq in the log, `read` the person's read marker, `unread` the number of
-    other people's messages after it, and `mentions` the number of those that mention the person.
-    `level` is what the person wants to be notified of. `topic`, `operator`, `private`, `history`
-    and `floor` belong to rooms: entries up to `floor` are hidden from the person.
+    `head` is the newest seq in the log and `ts` the time of that entry, `read` the person's read
+    marker, `unread` the number of other people's messages after it, and `mentions` the number of
+    those that mention the person. `level` is what the person wants to be notified of. `topic`,
+    `operator`, `private`, `history` and `floor` belong to rooms: entries up to `floor` are hidden
+    from the person.
+
+    `entries` and `reset` are only in `Synced`: the newest entries that the client lacks, up to
+    `head`; and whether what it has is of another log, so that it must forget that.
     """
 
     conv: str
     epoch: str
     head: Int
+    ts: Time = 0
     read: Int = 0
     unread: Int = 0
     mentions: Int = 0
@@ -94,6 +106,8 @@ class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     private: bool = False
     history: HistorySetting = "shown"
     floor: Int = 0
+    entries: tuple[Message, ...] = ()
+    reset: bool = False
 
 
 class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):

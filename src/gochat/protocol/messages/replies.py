@@ -178,6 +178,19 @@ class ConversationList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     more: bool = False
 
 
+class Synced(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of the person's conversations that have changed since the client's positions.
+
+    `gone` are those of the positions that are not the person's. `next` is `after` for the next
+    page; null: this was the last.
+    """
+
+    msg_type: ClassVar[str] = "synced"
+    conversations: tuple[Conversation, ...]
+    gone: tuple[str, ...] = ()
+    next: str | None = None
+
+
 class RoomList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """A page of rooms."""
 

@@ -172,6 +172,18 @@ class Conversations(_Request, frozen=True, kw_only=True, omit_defaults=True):
     limit: PageSize = 200
 
 
+class Sync(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Catch up with the conversations after the address `after`, by address. Answered by `Synced`.
+
+    `have` is what the client has; `limit` bounds the entries of each conversation.
+    """
+
+    msg_type: ClassVar[str] = "sync"
+    after: ShortText = ""
+    have: tuple[Position, ...] = ()
+    limit: Annotated[int, Meta(ge=0, le=200)] = 50
+
+
 class MarkRead(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Move the read marker forward to `seq`; it never moves back. Answered by `Ok`."""
 

@@ -35,6 +35,7 @@ from gochat.chat.store import (
     Page,
     RoomState,
     Store,
+    Summary,
     Token,
     Waiting,
 )
@@ -64,6 +65,7 @@ from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.search.finder import PER_ENTRY, Searcher
 from gochat.storage.redis.search.index import Index
 from gochat.storage.redis.search.indexer import Indexer
+from gochat.storage.redis.summaries import Summaries
 
 #: Workers for reading. They share the GIL, so more would only take turns.
 READERS: Final = 2
@@ -96,6 +98,7 @@ class RedisStore:
         self._searcher = searcher
         self._log = log
         self._reading = reading
+        self._summaries = Summaries(keys, reading)
         self._people = people
         self._search = search
         self._order = order
@@ -226,6 +229,11 @@ class RedisStore:
         self, person: NameKey, *, after: str, limit: int
     ) -> tuple[list[Conversation], bool]:
         return await self._reader.carry_out(self._reading.conversations(person, after, limit))
+
+    async def summaries(
+        self, person: NameKey, *, after: str, limit: int
+    ) -> tuple[list[Summary], bool]:
+        return await self._reader.carry_out(self._summaries.summaries(person, after, limit))
 
     async def conversation(
         self, person: NameKey, conversation: ConversationKey

@@ -109,23 +109,29 @@ class Reading(LogReading):
         self, person: NameKey, after: str, limit: int
     ) -> Operation[tuple[list[Conversation], bool]]:
         """Read a page of a person's conversations, ordered by address."""
-        listed = yield from self.listed(person)
-        yield from self._names.look_up(
-            (conversations.peer(key, person) for key in listed if conversations.is_private(key)),
-            (room for key in listed for room in rooms_to_name(key)),
-        )
         found: list[Conversation] = []
-        ahead = sorted(
-            (address, key)
-            for key in listed
-            if (address := self._address(key, person)) is not None and address > after
-        )
+        ahead = yield from self.addresses_after(person, after)
         while ahead and len(found) <= limit:
             wanted = min(CHUNK, limit + 1 - len(found))
             some, ahead = ahead[:wanted], ahead[wanted:]
             states = yield from self.standings(person, [key for _, key in some])
             found += [state for state in states if state is not None]
         return found[:limit], len(found) > limit
+
+    def addresses_after(
+        self, person: NameKey, after: str
+    ) -> Operation[list[tuple[str, ConversationKey]]]:
+        """Find the conversations that may be a person's, ordered by address, after an address."""
+        listed = yield from self.listed(person)
+        yield from self._names.look_up(
+            (conversations.peer(key, person) for key in listed if conversations.is_private(key)),
+            (room for key in listed for room in rooms_to_name(key)),
+        )
+        return sorted(
+            (address, key)
+            for key in listed
+            if (address := self._address(key, person)) is not None and address > after
+        )
 
     def conversation(self, person: NameKey, key: ConversationKey) -> Operation[Conversation | None]:
         """Read the state of one conversation for a person; None if it is not theirs."""
@@ -210,11 +216,13 @@ class Reading(LogReading):
         address = self._address(key, person)
         if address is None or not _is_theirs(reply):
             return None
-        epoch, head, _, topic, private, history, role, read, level, unread, mentions, floor = reply
+        epoch, head, _, topic, private, history, role, *theirs = reply
+        read, level, unread, mentions, floor, ts = theirs
         return Conversation(
             conv=address,
             epoch=epoch.decode(),
             head=head,
+            ts=ts,
             read=read,
             unread=unread,
             mentions=mentions,

@@ -37,6 +37,7 @@ def _read(name: str) -> Script:
 APPEND: Final = _read("append")
 PAGE: Final = _read("page")
 STANDING: Final = _read("standing")
+SUMMARY: Final = _read("summary")
 MARK: Final = _read("mark")
 SEEK: Final = _read("seek")
 BEAT: Final = _read("beat")
@@ -55,6 +56,7 @@ ALL: Final = (
         APPEND,
         PAGE,
         STANDING,
+        SUMMARY,
         MARK,
         SEEK,
         BEAT,

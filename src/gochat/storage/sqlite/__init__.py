@@ -38,6 +38,7 @@ from gochat.chat.store import (
     Page,
     RoomState,
     Store,
+    Summary,
     Token,
     Waiting,
 )
@@ -208,6 +209,11 @@ class SqliteStore:
         self, person: NameKey, *, after: str, limit: int
     ) -> tuple[list[Conversation], bool]:
         return await self._read(partial(self._reader.conversations, person, after, limit))
+
+    async def summaries(
+        self, person: NameKey, *, after: str, limit: int
+    ) -> tuple[list[Summary], bool]:
+        return await self._read(partial(self._reader.summaries, person, after, limit))
 
     async def conversation(
         self, person: NameKey, conversation: ConversationKey

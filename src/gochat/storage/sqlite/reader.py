@@ -20,6 +20,7 @@ from gochat.chat.store import (
     Draft,
     Page,
     RoomState,
+    Summary,
     Token,
     Waiting,
 )
@@ -239,6 +240,23 @@ class Reader:
             ).fetchall()
             return [self._conversation(db, person, row) for row in rows[:limit]], len(rows) > limit
 
+    def summaries(self, person: NameKey, after: str, limit: int) -> tuple[list[Summary], bool]:
+        """See :meth:`gochat.chat.store.Store.summaries`."""
+        with self._connections.snapshot() as db:
+            rows = db.execute(
+                "SELECT p.key, p.address, e.id, e.ts, p.read, p.level FROM"
+                f" (SELECT c.id, c.key, {_ADDRESS} address, m.read, m.level {_OF_PERSON}"
+                f" AND {_ADDRESS} > ? ORDER BY address LIMIT ?) p LEFT JOIN entry e ON e.id ="
+                " (SELECT max(id) FROM entry WHERE id BETWEEN p.id << ? AND p.id << ? | ?)"
+                " ORDER BY p.address",
+                (person, after, limit + 1, SEQ_BITS, SEQ_BITS, MAX_SEQ),
+            ).fetchall()
+        found = [
+            Summary(key, address, self._epoch, (id_ or 0) & MAX_SEQ, ts or 0, read, level)
+            for key, address, id_, ts, read, level in rows[:limit]
+        ]
+        return found, len(rows) > limit
+
     def conversation(self, person: NameKey, key: ConversationKey) -> Conversation | None:
         """See :meth:`gochat.chat.store.Store.conversation`."""
         with self._connections.snapshot() as db:
@@ -252,7 +270,11 @@ class Reader:
         row: tuple[int, str, str, bool, HistorySetting, str | None, int, Level, int, bool | None],
     ) -> Conversation:
         id_, address, topic, private, history, role, read, level, floor, is_to_oneself = row
-        head = _head(db, id_, None)
+        newest = db.execute(
+            "SELECT id, ts FROM entry WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+            (first_id(id_), last_id(id_)),
+        ).fetchone()
+        head, ts = (0, 0) if newest is None else (newest[0] & MAX_SEQ, newest[1])
         first, last = first_id(id_) + read + 1, last_id(id_)
         unread = mentions = 0
         if not is_to_oneself:  # else all entries are the person's own
@@ -272,6 +294,7 @@ class Reader:
             conv=address,
             epoch=self._epoch,
             head=head,
+            ts=ts,
             read=read,
             unread=unread,
             mentions=mentions,
@@ -353,12 +376,14 @@ class Reader:
         return members, total, len(rows) > limit
 
 
-_CONVERSATIONS: Final = (
-    f"SELECT c.id, {_ADDRESS}, c.topic, c.private, c.history, m.role, m.read, m.level, m.floor,"
-    " m.peer = m.person"
-    " FROM participant m JOIN conversation c ON c.id = m.conversation"
+_OF_PERSON: Final = (
+    "FROM participant m JOIN conversation c ON c.id = m.conversation"
     " LEFT JOIN account p ON p.key = m.peer"
     " WHERE m.person = ? AND m.role IS NOT 'invited'"
+)
+_CONVERSATIONS: Final = (
+    f"SELECT c.id, {_ADDRESS}, c.topic, c.private, c.history, m.role, m.read, m.level, m.floor,"
+    f" m.peer = m.person {_OF_PERSON}"
 )
 
 

@@ -2,8 +2,8 @@
 --
 -- KEYS: state, meta, who, mentions, deleted, own. ARGV: the epoch (unused); the person's key and name;
 -- seq and texts of the read marker that they have while there is no row of theirs.
--- Returns {epoch, seq, name, topic, private, history, role, read, level, unread, mentions, floor}; role is
--- false where they have no row, and none was given.
+-- Returns {epoch, seq, name, topic, private, history, role, read, level, unread, mentions, floor, ts of the
+-- last entry}; role is false where they have no row, and none was given.
 
 local COUNTED = 1000 -- as chat/store.py says: counts stop here
 
@@ -11,8 +11,8 @@ local state, meta, who, mentions, deleted, own = unpack(KEYS)
 local _, person, name, read, texts_read = unpack(ARGV)
 
 local epoch = redis.call('HGET', state, 'epoch')
-local seq, texts, base_texts, room, topic, private, base, history = unpack(redis.call(
-  'HMGET', meta, 'seq', 'texts', 'base_texts', 'name', 'topic', 'private', 'base', 'history'
+local seq, texts, base_texts, room, topic, private, base, history, ts = unpack(redis.call(
+  'HMGET', meta, 'seq', 'texts', 'base_texts', 'name', 'topic', 'private', 'base', 'history', 'ts'
 ))
 local packed = redis.call('HGET', who, person)
 local row = packed and cmsgpack.unpack(packed)
@@ -43,6 +43,7 @@ if unread > 0 then
 end
 for _, one in ipairs({
   row[ROW.role], row[ROW.read], row[ROW.level], unread, math.min(named, COUNTED), row[ROW.floor] or 0,
+  tonumber(ts or 0),
 }) do
   about[#about + 1] = one
 end
