@@ -23,7 +23,9 @@ command in :func:`gochat.cli.main`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final, TypeAlias
 
 
 class ErrorCode(StrEnum):
@@ -54,12 +56,40 @@ class ErrorCode(StrEnum):
     TEXT_EMPTY = "text_empty"
     TEXT_TOO_LONG = "text_too_long"
     CID_CONFLICT = "cid_conflict"
+    BAD_CURSOR = "bad_cursor"
     BAD_REQUEST = "bad_request"
     # Load.
     RATE_LIMITED = "rate_limited"
     BUSY = "busy"
     UNAVAILABLE = "unavailable"
     SERVER_FULL = "server_full"
+
+
+#: What an ``error`` frame has in `args`: numbers and short texts, from which a program can make a
+#: text of its own.
+Details: TypeAlias = Mapping[str, str | int]
+
+#: The names of a code's details; `rule` says which of several it is, as a word for programs. Some
+#: are left out where they don't apply. A code that is not listed has none.
+DETAILS: Final[Mapping[ErrorCode, frozenset[str]]] = {
+    ErrorCode.FRAME_TOO_LARGE: frozenset({"max", "length"}),
+    ErrorCode.MALFORMED: frozenset({"path"}),
+    ErrorCode.UNKNOWN_TYPE: frozenset({"type"}),
+    ErrorCode.ALREADY_LOGGED_IN: frozenset({"name"}),
+    ErrorCode.NAME_TAKEN: frozenset({"name", "rule"}),
+    ErrorCode.BAD_NAME: frozenset({"rule", "max"}),
+    ErrorCode.BAD_PASSWORD: frozenset({"min", "max"}),
+    ErrorCode.UNKNOWN_PERSON: frozenset({"name"}),
+    ErrorCode.UNKNOWN_CONVERSATION: frozenset({"conv"}),
+    ErrorCode.UNKNOWN_MESSAGE: frozenset({"conv", "seq"}),
+    ErrorCode.NOT_A_MEMBER: frozenset({"conv", "name"}),
+    ErrorCode.NOT_PERMITTED: frozenset({"rule", "max"}),
+    ErrorCode.ROOM_EXISTS: frozenset({"conv", "rule"}),
+    ErrorCode.TEXT_TOO_LONG: frozenset({"max", "length"}),
+    ErrorCode.BAD_REQUEST: frozenset({"rule"}),
+    ErrorCode.RATE_LIMITED: frozenset({"limit"}),
+    ErrorCode.BUSY: frozenset({"rule"}),
+}
 
 
 class GochatError(Exception):
@@ -69,22 +99,31 @@ class GochatError(Exception):
 class ProtocolError(GochatError):
     """The peer sent something that the protocol forbids.
 
-    ``code`` is sent to the peer; ``request_id`` is that of the refused request, if it could be
-    read.
+    ``code`` and ``details`` are sent to the peer; ``request_id`` and ``cid`` are those of the
+    refused request, if they could be read.
     """
 
     code: ErrorCode = ErrorCode.MALFORMED
 
-    def __init__(self, text: str, *, request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        request_id: str | None = None,
+        cid: str | None = None,
+        details: Details | None = None,
+    ) -> None:
         super().__init__(text)
         self.request_id = request_id
+        self.cid = cid
+        self.details: Details = details or {}
 
 
 class FrameError(ProtocolError):
     """The length prefix is zero or over the limit. Nothing after it can be read: close."""
 
-    def __init__(self, code: ErrorCode, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, code: ErrorCode, text: str, *, details: Details | None = None) -> None:
+        super().__init__(text, details=details)
         self.code = code
 
 
@@ -99,8 +138,15 @@ class UnknownMessageType(ProtocolError):
 
     code = ErrorCode.UNKNOWN_TYPE
 
-    def __init__(self, msg_type: str, *, request_id: str | None = None) -> None:
-        super().__init__(f"unknown msg_type {msg_type[:64]!r}", request_id=request_id)
+    def __init__(
+        self, msg_type: str, *, request_id: str | None = None, cid: str | None = None
+    ) -> None:
+        super().__init__(
+            f"unknown msg_type {msg_type[:64]!r}",
+            request_id=request_id,
+            cid=cid,
+            details={"type": msg_type[:64]},
+        )
         self.msg_type = msg_type
 
 
@@ -109,7 +155,8 @@ class ChatError(GochatError):
 
     On the server it becomes an ``error`` reply; in the client, an ``error`` reply becomes it.
     ``retry_after`` is in seconds, and only given if trying again later can help. ``field`` names
-    the request's field at fault, so that a form can show the text beside it.
+    the request's field at fault, so that a form can show the text beside it. ``details`` has what
+    the text says, for programs: :data:`DETAILS` lists the names for each code.
     """
 
     def __init__(
@@ -119,12 +166,14 @@ class ChatError(GochatError):
         *,
         retry_after: float | None = None,
         field: str | None = None,
+        details: Details | None = None,
     ) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
         self.retry_after = retry_after
         self.field = field
+        self.details: Details = details or {}
 
 
 class FactsChanged(ChatError):
@@ -139,6 +188,7 @@ class FactsChanged(ChatError):
             ErrorCode.BUSY,
             "the conversation changed at the same moment: try again",
             retry_after=0.5,
+            details={"rule": "conflict"},
         )
 
 

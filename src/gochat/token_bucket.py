@@ -65,7 +65,10 @@ class TokenBucket:
         if not wait:
             return None
         return ChatError(
-            ErrorCode.RATE_LIMITED, f"too fast: try again in {wait:.1f} s", retry_after=wait
+            ErrorCode.RATE_LIMITED,
+            f"too fast: try again in {wait:.1f} s",
+            retry_after=wait,
+            details={"limit": "per_second"},
         )
 
 

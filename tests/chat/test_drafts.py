@@ -134,9 +134,9 @@ async def test_reply_names_a_message_of_its_conversation(world: World) -> None:
     assert reply.ref == 1
     for seq in (0, 3, 2**53 - 1):
         reply_to = Send(to="#lobby", text="?", reply_to=seq)
-        assert await world.is_refused("Bob", reply_to) == ("unknown_message", "seq")
+        assert await world.is_refused("Bob", reply_to) == ("unknown_message", "reply_to")
     elsewhere = Send(to="@mei", text="?", reply_to=1)
-    assert await world.is_refused("Bob", elsewhere) == ("unknown_message", "seq")
+    assert await world.is_refused("Bob", elsewhere) == ("unknown_message", "reply_to")
 
 
 async def test_only_its_author_edits_a_message(world: World) -> None:
@@ -184,13 +184,13 @@ async def test_lobby_and_private_conversations_have_no_operators(world: World, t
 async def test_deleted_message_no_longer_exists(world: World) -> None:
     await world.talk("Mei", "#lobby", "oops")
     await world.ask("Mei", Delete(to="#lobby", seq=1))
-    for request in (
-        Edit(to="#lobby", seq=1, text="again"),
-        Delete(to="#lobby", seq=1),
-        React(to="#lobby", seq=1, emoji="👍"),
-        Send(to="#lobby", text="re", reply_to=1),
+    for request, field in (
+        (Edit(to="#lobby", seq=1, text="again"), "seq"),
+        (Delete(to="#lobby", seq=1), "seq"),
+        (React(to="#lobby", seq=1, emoji="👍"), "seq"),
+        (Send(to="#lobby", text="re", reply_to=1), "reply_to"),
     ):
-        assert await world.is_refused("Mei", request) == ("unknown_message", "seq")
+        assert await world.is_refused("Mei", request) == ("unknown_message", field)
 
 
 # -- reactions ------------------------------------------------------------------------------------

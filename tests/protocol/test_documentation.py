@@ -16,7 +16,7 @@ from msgspec import inspect as mi
 
 from gochat.chat import drafts, emoji, names, passwords, rooms
 from gochat.config import Limits as ConfiguredLimits
-from gochat.errors import ErrorCode
+from gochat.errors import DETAILS, ErrorCode
 from gochat.protocol import codec
 from gochat.protocol import messages as m
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, FrameDecoder
@@ -103,6 +103,8 @@ def type_name(type_: mi.Type) -> str:
             return "entry kind"
         case mi.LiteralType(values=values):
             return " or ".join(f'`"{value}"`' for value in values)
+        case mi.DictType():
+            return "object"
         case mi.VarTupleType(item_type=item):
             return f"list of {type_name(item)}"
         case mi.StructType(cls=cls):
@@ -112,7 +114,10 @@ def type_name(type_: mi.Type) -> str:
 
 
 def default(field: mi.Field) -> str:
-    return "required" if field.required else f"`{json.dumps(field.default)}`"
+    if field.required:
+        return "required"
+    is_made = field.default is msgspec.NODEFAULT
+    return f"`{json.dumps(field.default_factory() if is_made else field.default)}`"
 
 
 def field_rows(cls: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
@@ -255,11 +260,19 @@ def test_names_mentioned_on_the_page_exist() -> None:
     assert mentioned <= known
 
 
+def test_details_of_every_code_are_described() -> None:
+    described = {
+        ErrorCode(row[0].strip("`")): frozenset(re.findall(r"`(\w+)`", row[2]))
+        for row in rows(section("Errors"), "code")
+    }
+    expected = {code: DETAILS.get(code, frozenset()) for code in ErrorCode}
+    assert described == expected
+
+
 # -- limits -------------------------------------------------------------------------------------
 
 #: The fixed limits, and where they are in the code.
 FIXED = {
-    "depth of JSON": codec.MAX_DEPTH,
     "characters of a name": names.MAX_NAME,
     "characters of a topic or an away notice": rooms.MAX_TOPIC,
     "characters of an emoji": emoji.MAX_EMOJI,

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gochat.errors import ErrorCode, MalformedMessage, ProtocolError
-from gochat.protocol.codec import MAX_DEPTH, decode_request, decode_server_message, encode
+from gochat.protocol.codec import decode_request, decode_server_message, encode
 from gochat.protocol.framing import HEADER_SIZE
 from gochat.protocol.messages import Payload, Request, ServerMessage
 
@@ -89,9 +89,9 @@ HOSTILE: dict[str, bytes] = {
     "-Infinity": body("ping", '{"new":-Infinity}'),
     "NaN outside": b'{"msg_type":"ping","msg_data":"{}","new":NaN}',
     "leading zero": body("ping", '{"new":01}'),
-    "too deep": body("ping", '{"new":' + nested(MAX_DEPTH) + "}"),
-    "too deep outside": b'{"msg_type":"ping","msg_data":"{}","new":%s}'
-    % nested(MAX_DEPTH).encode(),
+    "too deep": body("ping", '{"new":' + nested(30_000) + "}"),
+    "too deep outside": b'{"msg_type":"ping","msg_data":"{}","new":%s}' % nested(30_000).encode(),
+    "too deep with an id": body("ping", '{"request_id":"1","new":' + nested(30_000) + "}"),
     "100,000 deep": body("ping", nested(100_000)),
     "100,000 deep outside": nested(100_000).encode(),
     "100,000 open": body("ping", '{"a":' * 100_000),

@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import trio
+from bare_wire import wire
 from msgspec import structs
-from patience import PATIENCE
-from peers import PASSWORD, RunningServer, config, running_server
+from peers import PASSWORD, config, running_server
 
 import gochat
 from gochat.config import Config, Registration
-from gochat.protocol.framing import FrameDecoder, frame
 
 pytestmark = pytest.mark.trio
-
-
-class Wire:
-    """A connection on which payloads are dicts: what is left out of one is seen."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
-        self._decoder = FrameDecoder()
-
-    async def send(self, msg_type: str, **fields: Any) -> None:
-        envelope = {"msg_type": msg_type, "msg_data": json.dumps(fields)}
-        await self._stream.send_all(frame(json.dumps(envelope).encode()))
-
-    async def receive(self) -> tuple[str, dict[str, Any]]:
-        with trio.fail_after(PATIENCE):
-            while (body := self._decoder.next_frame()) is None:
-                self._decoder.receive_data(bytes(await self._stream.receive_some()))
-        envelope = json.loads(body)
-        return envelope["msg_type"], json.loads(envelope["msg_data"])
-
-    async def ask(self, msg_type: str, **fields: Any) -> tuple[str, dict[str, Any]]:
-        """Return the next reply, passing over events."""
-        await self.send(msg_type, **fields)
-        while (received := await self.receive())[0] in ("presence", "message"):
-            pass
-        return received
-
-
-@asynccontextmanager
-async def wire(server: RunningServer) -> AsyncIterator[Wire]:
-    async with await trio.open_tcp_stream(server.host, server.port) as stream:
-        yield Wire(stream)
 
 
 def configured(**keys: Any) -> Config:

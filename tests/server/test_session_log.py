@@ -47,6 +47,7 @@ from gochat.protocol.messages import (
     Register,
     Registered,
     Resume,
+    Search,
     Send,
     Sent,
     SetAccess,
@@ -122,6 +123,7 @@ async def ask_in_every_wrong_way(server: RunningServer) -> None:
             CreateRoom(room="#room"),  # room_exists
             Send(to="#lobby", text=""),  # text_empty
             Send(to="#lobby", text="x" * 4001),  # text_too_long
+            Search(query="hello", cursor="x"),  # bad_cursor
             History(conv="#lobby", before=1, after=1),  # bad_request
         ):
             await bob.ask(wrong, Error)

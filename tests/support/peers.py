@@ -102,6 +102,8 @@ class Peer:
             message = await self.receive()
             if getattr(message, "request_id", None) == request_id:
                 assert isinstance(message, kind), message
+                if isinstance(message, Error) and message.field is not None:
+                    assert message.field in request.__struct_fields__, message
                 return message
 
     async def expect_last(self, request_id: str) -> None:

@@ -111,7 +111,12 @@ class Accounts:
             )
             if await self._store.create_account(account):
                 return shown
-        raise ChatError(ErrorCode.NAME_TAKEN, f"the name {shown!r} is taken", field="name")
+        raise ChatError(
+            ErrorCode.NAME_TAKEN,
+            f"the name {shown!r} is taken",
+            field="name",
+            details={"name": shown, "rule": "taken"},
+        )
 
     async def log_in(self, name: str, password: str, wait: Wait = wait_patiently) -> Identity:
         """Return the identity of the account with this name and password.
@@ -137,13 +142,13 @@ class Accounts:
             ChatError: ``bad_credentials``, also if the password was changed meanwhile;
                 ``bad_password`` or ``busy``.
         """
-        self._passwords.check(new)
+        self._passwords.check(new, "new")
         async with self._queue.slot(wait):
-            account, _ = await self._prove(who.name, old)
+            account, _ = await self._prove(who.name, old, "old")
             password_hash = await self._queue.run(self._passwords.hash, new)
         with trio.CancelScope(shield=True):  # the old password's sessions must end
             if not await self._store.change_password(account, password_hash):
-                raise _wrong()
+                raise _wrong("old")
         return who._replace(generation=account.generation + 1)
 
     async def has_logged_in_from(self, account: NameKey, address: str) -> bool:
@@ -220,19 +225,21 @@ class Accounts:
         """Revoke a token."""
         await self._store.revoke_token(digest)
 
-    async def _prove(self, name: str, password: str) -> tuple[Account, Verdict]:
+    async def _prove(
+        self, name: str, password: str, field: str = "password"
+    ) -> tuple[Account, Verdict]:
         """Return the account with this name and password, as it was before the slow hashing.
 
-        Needs a slot.
+        `field` has the password in the request. Needs a slot.
         """
         try:
-            account = await self._store.account(names.fold(name))
+            account = await self._store.account(names.fold_person(name))
         except ChatError:  # no account can have such a name
             account = None
         password_hash = account.password_hash if account is not None else None
         verdict = await self._queue.run(self._passwords.verify, password_hash, password)
         if account is None or verdict is Verdict.WRONG:
-            raise _wrong()
+            raise _wrong(field)
         return account, verdict
 
     async def _rehash(self, account: Account, password: str) -> None:
@@ -241,10 +248,8 @@ class Accounts:
         await self._store.rehash_password(account, password_hash)
 
 
-def _wrong() -> ChatError:
-    return ChatError(
-        ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field="password"
-    )
+def _wrong(field: str = "password") -> ChatError:
+    return ChatError(ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field=field)
 
 
 def _ended() -> ChatError:

@@ -69,9 +69,15 @@ def unknown(address: str, field: str = "to") -> ChatError:
         if address.startswith("#")
         else f"there is no conversation {address[:64]!r}: write #lobby, #room or @name"
     )
-    return ChatError(ErrorCode.UNKNOWN_CONVERSATION, text, field=field)
+    details = {"conv": address[:64]}
+    return ChatError(ErrorCode.UNKNOWN_CONVERSATION, text, field=field, details=details)
 
 
-def nobody(name: str, field: str = "to") -> ChatError:
+def nobody(name: str, field: str | None = "to") -> ChatError:
     """Return the error for a name, from the request's `field`, that nobody has."""
-    return ChatError(ErrorCode.UNKNOWN_PERSON, f"no account is named {name[:64]!r}", field=field)
+    return ChatError(
+        ErrorCode.UNKNOWN_PERSON,
+        f"no account is named {name[:64]!r}",
+        field=field,
+        details={"name": name[:64]},
+    )

@@ -25,6 +25,7 @@ from gochat.chat.directory import Directory
 from gochat.chat.emoji import MAX_EMOJI, normalise
 from gochat.chat.facts import INSIDE, Facts
 from gochat.chat.names import NameKey
+from gochat.chat.refusals import check_length, not_inside, unknown_message
 from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import Delete, Edit, EntryKind, Message, React, Send
@@ -108,7 +109,7 @@ class Drafts:
         self._check_text(request.text)
         address = await self.address(who, rooms, request.to)
         if request.reply_to is not None:
-            await self._said(who, address, request.reply_to)
+            await self._said(who, address, request.reply_to, "reply_to")
         mentioned = await self._mentioned(address.key, request.text)
         return make_draft(
             who,
@@ -128,7 +129,10 @@ class Drafts:
         said = await self._said(who, address, request.seq)
         if names.known(said.from_) != who.key:
             raise ChatError(
-                ErrorCode.NOT_PERMITTED, "only its author can edit a message", field="seq"
+                ErrorCode.NOT_PERMITTED,
+                "only its author can edit a message",
+                field="seq",
+                details={"rule": "author"},
             )
         mentioned = await self._mentioned(address.key, request.text)
         return make_draft(
@@ -156,6 +160,7 @@ class Drafts:
                     ErrorCode.NOT_PERMITTED,
                     "only its author or an operator can delete a message",
                     field="seq",
+                    details={"rule": "author_or_operator"},
                 )
             facts = Facts(sender=("operator",))
         return make_draft(who, address, "delete", facts, ref=request.seq, cid=request.cid)
@@ -184,6 +189,7 @@ class Drafts:
                     ErrorCode.NOT_PERMITTED,
                     f"a message takes at most {MAX_REACTIONS} different emoji",
                     field="emoji",
+                    details={"rule": "emoji", "max": MAX_REACTIONS},
                 )
             own = await self._own_reactions(who, address, request.seq)
             if len({*own, emoji}) > MAX_OWN_REACTIONS:
@@ -192,6 +198,7 @@ class Drafts:
                     f"you can give a message at most {MAX_OWN_REACTIONS} different emoji: "
                     "take one back first",
                     field="emoji",
+                    details={"rule": "own_emoji", "max": MAX_OWN_REACTIONS},
                 )
             facts = structs.replace(
                 facts or Facts(), other_emoji=MAX_REACTIONS - 1, own_emoji=MAX_OWN_REACTIONS - 1
@@ -202,21 +209,14 @@ class Drafts:
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():
             raise ChatError(ErrorCode.TEXT_EMPTY, "the message is empty", field="text")
-        if len(text) > self._max_text:
-            raise ChatError(
-                ErrorCode.TEXT_TOO_LONG,
-                f"a message has at most {self._max_text} characters, this one has {len(text)}",
-                field="text",
-            )
+        check_length(text, self._max_text, "a message", "text")
 
-    async def _said(self, who: Identity, address: Destination, seq: int) -> Message:
+    async def _said(
+        self, who: Identity, address: Destination, seq: int, field: str = "seq"
+    ) -> Message:
         message = await self._store.message(address.key, seq, viewer=who.key)
         if message is None or message.deleted:
-            raise ChatError(
-                ErrorCode.UNKNOWN_MESSAGE,
-                f"there is no message {seq} in {address.shown}",
-                field="seq",
-            )
+            raise unknown_message(seq, address.shown, field)
         return message
 
     async def _own_reactions(self, who: Identity, address: Destination, seq: int) -> list[str]:
@@ -247,12 +247,12 @@ def _is_of_name(char: str) -> bool:
 
 
 def _not_an_emoji() -> ChatError:
-    return ChatError(ErrorCode.BAD_REQUEST, "invalid reaction: expected one emoji", field="emoji")
-
-
-def not_inside(room: str, field: str) -> ChatError:
-    """Return the error for something that only those in a room may do."""
-    return ChatError(ErrorCode.NOT_A_MEMBER, f"you are not in {room}: join it first", field=field)
+    return ChatError(
+        ErrorCode.BAD_REQUEST,
+        "invalid reaction: expected one emoji",
+        field="emoji",
+        details={"rule": "emoji"},
+    )
 
 
 def _inside(address: Destination) -> Facts | None:

@@ -13,8 +13,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: The store's error for taking back a reaction that was never given.
-NOT_GIVEN: Final = "you have not given message {ref} in {to} this emoji"
 #: In characters, as sent. The longest emoji have ten, twice as many with selectors.
 MAX_EMOJI: Final = 32
 

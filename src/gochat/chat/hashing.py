@@ -77,6 +77,7 @@ class HashingQueue:
                 ErrorCode.BUSY,
                 f"too many logins at once: try again in {seconds:.0f} s",
                 retry_after=seconds,
+                details={"rule": "line"},
             )
         self.waiting += 1
         request, since = object(), None

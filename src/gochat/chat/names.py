@@ -71,6 +71,15 @@ def fold(name: str) -> NameKey:
     return _examine(name)[1]
 
 
+def fold_person(name: str) -> NameKey:
+    """Return the key of the name of a person, which may have an ``@`` in front.
+
+    Raises:
+        ChatError: ``bad_name``: `name` is not a valid name.
+    """
+    return fold(name.removeprefix("@"))
+
+
 def check(name: str) -> str:
     """Return `name` in the form that is displayed.
 
@@ -122,7 +131,7 @@ def _normal_form(name: str) -> str:
 def _forms(shown: str) -> tuple[str, NameKey]:
     """Return a name in its normal form, and its key."""
     if not shown:
-        raise _bad("a name needs at least one character")
+        raise _bad("empty", "a name needs at least one character")
     _check_form(shown)
     key = known(shown)
     if key != shown:
@@ -151,14 +160,17 @@ def _check_form(name: str) -> None:
         raise _too_long()
     for char in name:
         if not _is_allowed(char):
-            raise _bad(f"a name can't contain {_describe(char)}: letters, digits and - _ . only")
+            raise _bad(
+                "character",
+                f"a name can't contain {_describe(char)}: letters, digits and - _ . only",
+            )
     if name[0] in _SIGNS or name[-1] in _SIGNS or unicodedata.category(name[0])[0] == "M":
-        raise _bad("a name begins and ends with a letter or a digit")
+        raise _bad("ends", "a name begins and ends with a letter or a digit")
     _check_marks(name)
     scripts = set(map(_script, name)) - _ANY_SCRIPT
     if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
         mixed = " and ".join(sorted(script.replace("_", " ").title() for script in scripts))
-        raise _bad(f"a name can't mix {mixed} letters: they look alike")
+        raise _bad("scripts", f"a name can't mix {mixed} letters: they look alike")
 
 
 @lru_cache(maxsize=4096)
@@ -182,23 +194,26 @@ def _check_marks(name: str) -> None:
             marks = ""
             continue
         if marks.endswith(char) or len(marks) == MAX_MARKS:
-            raise _bad("a name can't have so many marks on one letter")
+            raise _bad("marks", "a name can't have so many marks on one letter")
         marks += char
 
 
-def _bad(text: str) -> ChatError:
-    return ChatError(ErrorCode.BAD_NAME, text, field="name")
+def _bad(rule: str, text: str, **details: int) -> ChatError:
+    return ChatError(ErrorCode.BAD_NAME, text, field="name", details={"rule": rule, **details})
 
 
 def _too_long() -> ChatError:
-    return _bad(f"a name has at most {MAX_NAME} characters")
+    return _bad("long", f"a name has at most {MAX_NAME} characters", max=MAX_NAME)
 
 
 def _refused(error: UnicodeEncodeError) -> ChatError:
     """Return the error for what the profile refuses."""
     if error.reason.endswith("bidi_rule"):
-        return _bad("a name can't mix letters that are written to the left with others like this")
-    return _bad(f"a name can't contain {_describe(error.object[error.start])}")
+        return _bad(
+            "direction",
+            "a name can't mix letters that are written to the left with others like this",
+        )
+    return _bad("character", f"a name can't contain {_describe(error.object[error.start])}")
 
 
 def _describe(char: str) -> str:

@@ -66,13 +66,15 @@ class Passwords:
         # An unknown name must cost as much as a wrong password, or it reveals who has an account.
         self._dummy = self._hasher.hash(secrets.token_hex(16))
 
-    def check(self, password: str) -> None:
-        """Raise ChatError, ``bad_password``, if this password is too short or too long."""
+    def check(self, password: str, field: str = "password") -> None:
+        """Raise ChatError, ``bad_password``, if a password, from the request's `field`, is too
+        short or too long."""
         if len(password) > self._max_typed or len(prepare(password)) not in self._length:
             raise ChatError(
                 ErrorCode.BAD_PASSWORD,
                 f"a password has {self._length[0]} to {self._length[-1]} characters",
-                field="password",
+                field=field,
+                details={"min": self._length[0], "max": self._length[-1]},
             )
 
     def hash(self, password: str) -> str:

@@ -64,7 +64,7 @@ class Retries:
         address = request.room if isinstance(request, RoomRequest) else request.to
         kind, text, ref = content(request)
         if isinstance(request, Invite | Kick | SetOperator):
-            person = names.fold(request.name.removeprefix("@"))
+            person = names.fold_person(request.name)
             text = (await self._directory.people((person,))).get(person, text)
         return Draft(
             conversation=conversations.key(address, who.key),

@@ -24,6 +24,7 @@ from gochat.chat.directory import Directory
 from gochat.chat.drafts import Destination, make_draft
 from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.names import NameKey
+from gochat.chat.refusals import check_length, not_inside, room_exists
 from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
@@ -62,16 +63,19 @@ class RoomDrafts:
         """Create a room. Its topic is set once it exists."""
         if not request.room.startswith("#"):
             raise ChatError(
-                ErrorCode.BAD_NAME, "a room's name begins with #, as in #garden", field="room"
+                ErrorCode.BAD_NAME,
+                "a room's name begins with #, as in #garden",
+                field="room",
+                details={"rule": "sign"},
             )
         _check_topic(request.topic)
         try:
             shown = "#" + names.check(request.room[1:])
         except ChatError as error:
-            raise ChatError(error.code, error.text, field="room") from error
+            raise ChatError(error.code, error.text, field="room", details=error.details) from error
         key = conversations.key(shown, who.key)
         if await self._directory.room(key, who.key) is not None:
-            raise ChatError(ErrorCode.ROOM_EXISTS, f"there is a room {shown} already", field="room")
+            raise room_exists(shown)
         if not self._reserved.isdisjoint(skeletons.skeletons(shown)):
             raise skeletons.reserved(shown)
         access = "private" if request.private else "public"
@@ -82,12 +86,18 @@ class RoomDrafts:
         """Become a member."""
         room = await self._room(who, request.room)
         if room.is_inside:
-            raise ChatError(ErrorCode.BAD_REQUEST, f"you are in {room.name} already", field="room")
+            raise ChatError(
+                ErrorCode.BAD_REQUEST,
+                f"you are in {room.name} already",
+                field="room",
+                details={"rule": "member"},
+            )
         if room.private and room.members == 0:  # an invitation from before they lapsed
             raise ChatError(
                 ErrorCode.NOT_PERMITTED,
                 f"{room.name} is private, and everybody has left it: nobody can join it any more",
                 field="room",
+                details={"rule": "abandoned"},
             )
         # An invited person may join, whatever the room becomes.
         private = None if room.role == "invited" else False
@@ -129,7 +139,10 @@ class RoomDrafts:
         other = await self._store.room(room.key, key)
         if other is not None and other.is_inside:
             raise ChatError(
-                ErrorCode.BAD_REQUEST, f"{name} is in {room.name} already", field="name"
+                ErrorCode.BAD_REQUEST,
+                f"{name} is in {room.name} already",
+                field="name",
+                details={"rule": "member"},
             )
         facts = Facts(
             sender=(room.standing,),
@@ -148,7 +161,10 @@ class RoomDrafts:
         key, name, role = await self._member(room, request.name, or_invited=True)
         if key == who.key:
             raise ChatError(
-                ErrorCode.BAD_REQUEST, f"to go yourself, leave {room.name}", field="name"
+                ErrorCode.BAD_REQUEST,
+                f"to go yourself, leave {room.name}",
+                field="name",
+                details={"rule": "oneself"},
             )
         facts = Facts(sender=("operator",), subject=(role,))
         return [
@@ -179,6 +195,7 @@ class RoomDrafts:
                     ErrorCode.BAD_REQUEST,
                     f"{room.name} needs an operator: choose another one first",
                     field="name",
+                    details={"rule": "last_operator"},
                 )
             other = names.known(successor.name)
         kind: EntryKind = "operator" if request.on else "member"
@@ -198,7 +215,9 @@ class RoomDrafts:
         room = await self._own_room(who, request.room, operators_only="change who may join")
         if request.private or not room.private:
             if request.history is not None:
-                raise _wrong_history(f"{room.name} does not become public by this: leave it out")
+                raise _wrong_history(
+                    "superfluous", f"{room.name} does not become public by this: leave it out"
+                )
             # It must stay public: if it has become private meanwhile, the choice is missing.
             facts = _OPERATES if request.private else Facts(sender=("operator",), private=False)
             access = "private" if request.private else "public"
@@ -207,13 +226,15 @@ class RoomDrafts:
             ]
         if request.history is None:
             raise _wrong_history(
+                "missing",
                 f"{room.name} becomes public: say whether those who join read what was written "
-                "before: shown or hidden"
+                "before: shown or hidden",
             )
         if request.history == "shown" and room.history == "hidden":
             raise _wrong_history(
+                "hidden",
                 f"what was written while the history of {room.name} was hidden stays hidden: "
-                "say hidden"
+                "say hidden",
             )
         drafts = []
         if request.history != room.history:
@@ -238,6 +259,7 @@ class RoomDrafts:
                 ErrorCode.BAD_REQUEST,
                 f"{room.name} is public, and its history is shown: make it private first",
                 field="room",
+                details={"rule": "public"},
             )
         cid, text = request.cid, request.history
         return [
@@ -252,7 +274,10 @@ class RoomDrafts:
         key = conversations.key(address, who.key, "room")
         if key == LOBBY_KEY:
             raise ChatError(
-                ErrorCode.NOT_PERMITTED, "#lobby is everybody's: it stays as it is", field="room"
+                ErrorCode.NOT_PERMITTED,
+                "#lobby is everybody's: it stays as it is",
+                field="room",
+                details={"rule": "lobby"},
             )
         room = await self._store.room(key, who.key)
         if room is None or room.is_hidden:
@@ -264,17 +289,17 @@ class RoomDrafts:
     ) -> RoomState:
         room = await self._room(who, address)
         if not room.is_inside:
-            raise ChatError(ErrorCode.NOT_A_MEMBER, f"you are not in {room.name}", field="room")
+            raise not_inside(room.name, "room")
         if operators_only is not None and room.role != "operator":
             raise _operators_only(operators_only)
         return room
 
     async def _somebody(self, name: str) -> tuple[NameKey, str]:
         try:
-            key = names.fold(name.removeprefix("@"))
+            key = names.fold_person(name)
             return key, (await self._directory.people((key,)))[key]
         except (ChatError, KeyError):
-            raise conversations.nobody(name, "name") from None
+            raise conversations.nobody(name.removeprefix("@"), "name") from None
 
     async def _member(
         self, room: RoomState, name: str, *, or_invited: bool = False
@@ -283,7 +308,12 @@ class RoomDrafts:
         theirs = await self._store.room(room.key, key)
         role: Role = "nobody" if theirs is None else theirs.standing
         if role not in INSIDE and not (or_invited and role == "invited"):
-            raise ChatError(ErrorCode.NOT_A_MEMBER, f"{shown} is not in {room.name}", field="name")
+            raise ChatError(
+                ErrorCode.NOT_A_MEMBER,
+                f"{shown} is not in {room.name}",
+                field="name",
+                details={"conv": room.name, "name": shown},
+            )
         return key, shown, role
 
     async def _succession(self, room: RoomState, leaving: NameKey) -> tuple[Member | None, bool]:
@@ -307,15 +337,17 @@ class RoomDrafts:
 
 
 def _check_topic(topic: str) -> None:
-    if len(topic) > MAX_TOPIC:
-        raise ChatError(
-            ErrorCode.TEXT_TOO_LONG, f"a topic has at most {MAX_TOPIC} characters", field="topic"
-        )
+    check_length(topic, MAX_TOPIC, "a topic", "topic")
 
 
-def _wrong_history(text: str) -> ChatError:
-    return ChatError(ErrorCode.BAD_REQUEST, text, field="history")
+def _wrong_history(rule: str, text: str) -> ChatError:
+    return ChatError(ErrorCode.BAD_REQUEST, text, field="history", details={"rule": rule})
 
 
 def _operators_only(what: str) -> ChatError:
-    return ChatError(ErrorCode.NOT_PERMITTED, f"only operators can {what}", field="room")
+    return ChatError(
+        ErrorCode.NOT_PERMITTED,
+        f"only operators can {what}",
+        field="room",
+        details={"rule": "operator"},
+    )

@@ -59,16 +59,22 @@ def reserved(shown: str) -> ChatError:
         ErrorCode.ROOM_EXISTS if is_room else ErrorCode.NAME_TAKEN,
         f"the name {shown!r} is reserved, or looks like one that is: choose another name",
         field="room" if is_room else "name",
+        details={"conv" if is_room else "name": shown, "rule": "reserved"},
     )
 
 
 def looks_taken(shown: str) -> ChatError:
     """Return the error for a name that looks like another one, of a person or a room."""
     if shown.startswith("#"):
-        text, code, field = "room that exists", ErrorCode.ROOM_EXISTS, "room"
+        text, code, field, arg = "room that exists", ErrorCode.ROOM_EXISTS, "room", "conv"
     else:
-        text, code, field = "name that is taken", ErrorCode.NAME_TAKEN, "name"
-    return ChatError(code, f"{shown!r} looks like a {text}: choose another name", field=field)
+        text, code, field, arg = "name that is taken", ErrorCode.NAME_TAKEN, "name", "name"
+    return ChatError(
+        code,
+        f"{shown!r} looks like a {text}: choose another name",
+        field=field,
+        details={arg: shown, "rule": "similar"},
+    )
 
 
 def _mapped(form: str) -> str:

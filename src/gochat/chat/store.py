@@ -455,8 +455,10 @@ class Store(Protocol):
 
         Searches only the conversations of `viewer`, after their floor in each. All words of `query`
         must occur, in any order, compared without case; a word of any script is also found inside
-        another. A cursor continues after the last hit of its page; with an invalid cursor nothing
-        is found.
+        another. A cursor continues after the last hit of its page.
+
+        Raises:
+            ChatError: ``bad_cursor``: it is not a cursor of this kind of store.
         """
         ...
 

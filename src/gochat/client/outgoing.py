@@ -80,7 +80,11 @@ class Outgoing:
             # A copy: one exception object raised in several tasks would mix their tracebacks.
             error = self.error
             raise ChatError(
-                error.code, error.text, retry_after=error.retry_after, field=error.field
+                error.code,
+                error.text,
+                retry_after=error.retry_after,
+                field=error.field,
+                details=error.details,
             )
         return self.sent_as
 

@@ -44,7 +44,13 @@ def check_order(payload: ServerMessage) -> None:
 def refusal(reply: Error) -> ChatError:
     """Return the exception that an ``error`` reply becomes."""
     retry_after = bounded(reply.retry_after)
-    return ChatError(reply.code, reply.text, retry_after=retry_after, field=reply.field)
+    return ChatError(
+        reply.code,
+        reply.text,
+        retry_after=retry_after,
+        field=reply.field,
+        details=reply.args,
+    )
 
 
 def bounded(retry_after: float | None) -> float | None:

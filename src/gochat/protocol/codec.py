@@ -7,6 +7,7 @@ payload, inside a JSON string. Decoding returns a payload or raises
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, Generic, TypeVar, get_args
 
@@ -14,11 +15,7 @@ import msgspec
 
 from gochat.errors import MalformedMessage, UnknownMessageType
 from gochat.protocol.framing import frame
-from gochat.protocol.messages import Payload, Request, RequestId, ServerMessage
-
-#: JSON nested deeper than this is refused: no payload needs more than four levels, and a peer must
-#: not drive a recursive decoder to its limit.
-MAX_DEPTH: Final = 16
+from gochat.protocol.messages import Cid, Payload, Request, RequestId, ServerMessage
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -28,17 +25,23 @@ class Envelope(msgspec.Struct, frozen=True):
     msg_data: str
 
 
-class _RequestIdOnly(msgspec.Struct, frozen=True):
+class _RequestId(msgspec.Struct, frozen=True):
     request_id: RequestId | None = None
+
+
+class _Cid(msgspec.Struct, frozen=True):
+    cid: Cid | None = None
 
 
 _encoder: Final = msgspec.json.Encoder()
 _envelope_decoder: Final = msgspec.json.Decoder(Envelope)
-_request_id_decoder: Final = msgspec.json.Decoder(_RequestIdOnly)
-
-# To count depth, objects are turned into arrays, and all other bytes are dropped.
-_AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKET: Final = bytes(set(range(256)) - set(b"{}[]"))
+_request_id_decoder: Final = msgspec.json.Decoder(_RequestId)
+_cid_decoder: Final = msgspec.json.Decoder(_Cid)
+#: What msgspec refuses; nesting that is deeper than the interpreter's stack is refused by that.
+_REFUSED: Final = (msgspec.MsgspecError, RecursionError)
+#: Where msgspec found a fault, and a field that it missed there.
+_PLACE: Final = re.compile(r" - at `\$\.?([^`]*)`$")
+_MISSING: Final = re.compile(r"missing required field `([^`]*)`")
 
 
 def encode(payload: Payload) -> bytes:
@@ -66,24 +69,19 @@ class _Codec(Generic[P]):
     def decode(self, body: bytes) -> P:
         try:
             body.decode()  # msgspec skips unknown fields, and would miss invalid UTF-8 in them
-            _check_depth(body)
             envelope = _envelope_decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MalformedMessage(
-                f"the frame is not a valid envelope: {_reason(error)}"
-            ) from error
+        except (*_REFUSED, UnicodeDecodeError) as error:
+            raise _malformed("the envelope", error) from error
         data = envelope.msg_data.encode()
-        _check_depth(data)
         decoder = self._decoders.get(envelope.msg_type)
         if decoder is None:
-            raise UnknownMessageType(envelope.msg_type, request_id=_request_id(data))
+            raise UnknownMessageType(
+                envelope.msg_type, request_id=_request_id(data), cid=_cid(data)
+            )
         try:
             return decoder.decode(data)
-        except msgspec.MsgspecError as error:
-            raise MalformedMessage(
-                f"msg_data of {envelope.msg_type!r} is not valid: {_reason(error)}",
-                request_id=_request_id(data),
-            ) from error
+        except _REFUSED as error:
+            raise _malformed(envelope.msg_type, error, data) from error
 
 
 _requests: Final[_Codec[Request]] = _Codec(get_args(Request))
@@ -109,34 +107,36 @@ def decode_server_message(body: bytes) -> ServerMessage:
     return _server_messages.decode(body)
 
 
+def _malformed(what: str, error: Exception, data: bytes | None = None) -> MalformedMessage:
+    """Return the error for an invalid envelope, or for the payload `data` of the type `what`."""
+    path = _path(str(error))
+    fault = "JSON object" if path is None else f"{path}: it is missing, or not of its type"
+    return MalformedMessage(
+        f"{what} has no valid {fault}",
+        request_id=None if data is None else _request_id(data),
+        cid=None if data is None else _cid(data),
+        details={} if path is None else {"path": path},
+    )
+
+
+def _path(reason: str) -> str | None:
+    """Return the place that msgspec's error is about, as in ``positions[0].seq``."""
+    place, missing = _PLACE.search(reason), _MISSING.search(reason)
+    parts = [match[1] for match in (place, missing) if match is not None and match[1]]
+    return ".".join(parts) or None
+
+
 def _request_id(data: bytes) -> str | None:
     """Return the request's id if at least that can be read, so that its sender gets a reply."""
     try:
         return _request_id_decoder.decode(data).request_id
-    except msgspec.MsgspecError:
+    except _REFUSED:
         return None
 
 
-def _check_depth(text: bytes) -> None:
-    """Raise MalformedMessage if `text` nests deeper than MAX_DEPTH.
-
-    Looks at each byte a fixed number of times, whatever the text, and never recurses.
-    """
-    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
-        return  # the common case: not that many brackets
-    # Without escaped backslashes and quotes, each quote begins or ends a string, so every second
-    # piece is outside of strings. Invalid JSON may be split elsewhere, but only after the point
-    # where the JSON decoder stops.
-    outside = text.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
-    brackets = b"".join(outside).translate(_AS_SQUARE, _NO_BRACKET)
-    for _ in range(MAX_DEPTH):
-        before = len(brackets)
-        brackets = brackets.replace(b"[]", b"")  # takes off the innermost level, everywhere
-        if len(brackets) == before:
-            break
-    if brackets:
-        raise MalformedMessage(f"JSON is nested deeper than {MAX_DEPTH} levels, or never closed")
-
-
-def _reason(error: Exception) -> str:
-    return str(error)[:200]
+def _cid(data: bytes) -> str | None:
+    """Return the request's cid if at least that can be read."""
+    try:
+        return _cid_decoder.decode(data).cid
+    except _REFUSED:
+        return None

@@ -94,4 +94,5 @@ class FrameDecoder:
         return FrameError(
             ErrorCode.FRAME_TOO_LARGE,
             f"a frame of {size} bytes is over the limit of {self._max_frame_size} bytes",
+            details={"max": self._max_frame_size, "length": size},
         )

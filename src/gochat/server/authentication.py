@@ -75,6 +75,7 @@ class Authentication:
                 ErrorCode.RATE_LIMITED,
                 f"too many failed logins: try again in {wait:.0f} s",
                 retry_after=wait,
+                details={"limit": "login_failures"},
             )
         account = _fold_or_nobody(request.name)
         accounts, logins = self._services.accounts, self._services.logins
@@ -271,7 +272,7 @@ class Authentication:
 
 def _fold_or_nobody(name: str) -> NameKey:
     try:
-        return names.fold(name)
+        return names.fold_person(name)
     except ChatError:
         return NameKey("")
 

@@ -79,6 +79,7 @@ class OverBudget(ChatError):
             ErrorCode.RATE_LIMITED,
             f"too many requests: try again in {wait:.1f} s",
             retry_after=wait,
+            details={"limit": "request_budget"},
         )
         #: Seconds until something is left again.
         self.wait: Final = wait

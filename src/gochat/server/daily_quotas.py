@@ -35,6 +35,7 @@ class QuotaExceeded(ChatError):
             f"{what} today: try again in {when}",
             field=field,
             retry_after=wait,
+            details={"limit": quota},
         )
         self.quota: Final = quota
 

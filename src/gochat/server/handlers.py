@@ -112,6 +112,7 @@ class Handlers:
             raise ChatError(
                 ErrorCode.ALREADY_LOGGED_IN,
                 f"this connection is logged in as {session.name}: log out first",
+                details={"name": session.identity.name},
             )
         await open_handler(session, request)
 

@@ -107,6 +107,7 @@ class LoginLimiter:
                 ErrorCode.RATE_LIMITED,
                 f"too many failed logins: try again in {ceil(wait)} s",
                 retry_after=wait,
+                details={"limit": "login_failures_account"},
             )
 
     def is_over(self, address: str, now: float) -> bool:

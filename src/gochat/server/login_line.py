@@ -40,6 +40,7 @@ class LoginLines:
                 ErrorCode.RATE_LIMITED,
                 f"too many failed logins from this address: try again in {ceil(seconds)} s",
                 retry_after=seconds,
+                details={"limit": "login_line"},
             )
 
     async def wait(self, address: str) -> None:

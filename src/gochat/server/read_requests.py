@@ -9,8 +9,8 @@ from msgspec import structs
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.drafts import not_inside
 from gochat.chat.effort import measured
+from gochat.chat.refusals import not_inside
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
     ConversationList,
@@ -64,7 +64,10 @@ class ReadRequests:
         """Reply with a page of a conversation's entries."""
         if sum(bound is not None for bound in (request.before, request.after, request.around)) > 1:
             raise ChatError(
-                ErrorCode.BAD_REQUEST, "give one of before, after and around", field="before"
+                ErrorCode.BAD_REQUEST,
+                "give one of before, after and around",
+                field="before",
+                details={"rule": "one_of"},
             )
         address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
         store, as_of = self._services.store, self._services.hub.cursor
@@ -154,6 +157,7 @@ class ReadRequests:
                 ErrorCode.BAD_REQUEST,
                 f"{address.shown} is not a room: ask who is online",
                 field="room",
+                details={"rule": "room"},
             )
         roster = self._services.hub.roster
         members, total, more = await self._services.store.members(

@@ -121,6 +121,7 @@ class RegistrationLimiter:
                 ErrorCode.RATE_LIMITED,
                 f"too many registrations: try again in {ceil(wait)} s",
                 retry_after=wait,
+                details={"limit": "registrations"},
             )
 
 

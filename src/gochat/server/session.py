@@ -306,7 +306,8 @@ class Session:
         self.owed += REFUSAL
         if isinstance(error, OverBudget):
             self.hold_back(error.wait)
-        reply = error_reply(error, request)
+        # A minimal client gets what it always did.
+        reply = error_reply(error, request, with_args=self.has_said_hello or bool(self.caps))
         self.reply(reply)
         session_log.log_refusal(self, reply, error, request)
 
@@ -649,14 +650,23 @@ class Session:
 
 
 def error_reply(
-    error: ProtocolError | ChatError | StoreUnavailable, request: Request | None = None
+    error: ProtocolError | ChatError | StoreUnavailable,
+    request: Request | None = None,
+    *,
+    with_args: bool = False,
 ) -> Error:
-    """Return the reply for an error that a request caused."""
+    """Return the reply for an error that a request caused; `with_args` with its details."""
     request_id = getattr(request, "request_id", None)
     cid = getattr(request, "cid", None)
     match error:
         case ProtocolError():
-            return Error(code=error.code, text=str(error), request_id=error.request_id)
+            return Error(
+                code=error.code,
+                text=str(error),
+                args=dict(error.details) if with_args else {},
+                request_id=error.request_id,
+                cid=error.cid,
+            )
         case StoreUnavailable():
             return Error(
                 code=ErrorCode.UNAVAILABLE,
@@ -671,6 +681,7 @@ def error_reply(
                 text=error.text,
                 retry_after=error.retry_after,
                 field=error.field,
+                args=dict(error.details) if with_args else {},
                 request_id=request_id,
                 cid=cid,
             )

@@ -7,7 +7,7 @@ from typing import Final
 import trio
 
 from gochat.chat.accounts import Identity
-from gochat.errors import ChatError, ErrorCode
+from gochat.chat.refusals import check_length
 from gochat.protocol.messages import Away, Hello, IsTyping, Ok, Ping, Pong, Typing
 from gochat.server.hub import OnlinePerson
 from gochat.server.server_info import server_info
@@ -54,11 +54,7 @@ class Signals:
         self, session: Session, who: Identity, person: OnlinePerson, request: Away
     ) -> None:
         """Set or end a person's away notice."""
-        if request.text is not None and len(request.text) > MAX_AWAY:
-            raise ChatError(
-                ErrorCode.TEXT_TOO_LONG,
-                f"an away notice has at most {MAX_AWAY} characters",
-                field="text",
-            )
+        if request.text is not None:
+            check_length(request.text, MAX_AWAY, "an away notice", "text")
         self._services.hub.set_away(who.key, request.text)
         session.reply(Ok(request_id=request.request_id))

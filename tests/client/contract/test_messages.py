@@ -90,7 +90,7 @@ async def test_address_is_spelled_as_on_the_server(chat: World) -> None:
         ("@nobody", "hello", None, ErrorCode.UNKNOWN_PERSON, "to"),
         ("#lobby", " \n", None, ErrorCode.TEXT_EMPTY, "text"),
         ("#lobby", "x" * 4001, None, ErrorCode.TEXT_TOO_LONG, "text"),
-        ("#lobby", "hello", 99, ErrorCode.UNKNOWN_MESSAGE, "seq"),
+        ("#lobby", "hello", 99, ErrorCode.UNKNOWN_MESSAGE, "reply_to"),
     ],
 )
 async def test_refused_message_fails_and_the_next_one_is_sent(

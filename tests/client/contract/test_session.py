@@ -145,16 +145,18 @@ async def test_password_is_changed(chat: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "code"),
+    ("old", "new", "code", "field"),
     [
-        ("wrong password", "a better password", ErrorCode.BAD_CREDENTIALS),
-        (PASSWORD, "short", ErrorCode.BAD_PASSWORD),
+        ("wrong password", "a better password", ErrorCode.BAD_CREDENTIALS, "old"),
+        (PASSWORD, "short", ErrorCode.BAD_PASSWORD, "new"),
     ],
 )
-async def test_password_change_is_refused(chat: World, old: str, new: str, code: ErrorCode) -> None:
+async def test_password_change_is_refused(
+    chat: World, old: str, new: str, code: ErrorCode, field: str
+) -> None:
     with pytest.raises(ChatError) as caught:
         await chat.ada.change_password(old, new)
-    assert (caught.value.code, caught.value.field) == (code, "password")
+    assert (caught.value.code, caught.value.field) == (code, field)
 
 
 async def test_login_from_elsewhere_is_reported(chat: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 from storing import Chat, draft, key, person
 
 from gochat.chat.effort import measured
+from gochat.errors import ChatError
 
 pytestmark = pytest.mark.trio
 
@@ -125,13 +126,12 @@ async def test_messages_sent_between_two_pages_move_nothing(chat: Chat) -> None:
     assert cursor is None
 
 
-async def test_invalid_cursor_finds_nothing(chat: Chat) -> None:
+async def test_invalid_cursor_is_refused(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "needle")
-    for cursor in ("", "x", "-1", "９" * 5000):
-        assert await chat.store.search(person("Bob"), "needle", cursor=cursor, limit=3) == (
-            [],
-            None,
-        )
+    for cursor in ("", "x", "-1", "９" * 5000, "9" * 200, "1/x/#lobby", "-1/1/#lobby", "²"):
+        with pytest.raises(ChatError) as caught:
+            await chat.store.search(person("Bob"), "needle", cursor=cursor, limit=3)
+        assert (caught.value.code, caught.value.field) == ("bad_cursor", "cursor")
 
 
 async def test_hit_is_the_message_in_its_present_form(chat: Chat) -> None:

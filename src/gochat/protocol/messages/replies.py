@@ -42,7 +42,9 @@ class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """A request was refused, and had no effect; only after ``unavailable`` is that unknown.
 
     `code` is for programs, `text` for people. `retry_after` (seconds) is given if trying again
-    can help; `field` names the request's field at fault; `cid` is the refused request's.
+    can help; `field` names the request's field at fault; `cid` is the refused request's. `args` has
+    what `text` says, for programs, to those who have said `Hello` or have capabilities; its names
+    depend on the code (:data:`gochat.errors.DETAILS`).
     """
 
     msg_type: ClassVar[str] = "error"
@@ -50,6 +52,7 @@ class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     retry_after: Seconds | None = None
     field: str | None = None
+    args: dict[str, str | Int] = {}  # noqa: RUF012 - msgspec makes a new one each time
     cid: str | None = None
 
 

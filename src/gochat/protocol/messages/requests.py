@@ -91,7 +91,7 @@ class Away(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Set the away notice, or clear it with null. Answered by `Ok`."""
 
     msg_type: ClassVar[str] = "away"
-    text: ShortText | None = None
+    text: str | None = None
 
 
 class Send(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -213,7 +213,7 @@ class CreateRoom(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "create_room"
     room: ShortText
-    topic: ShortText = ""
+    topic: str = ""
     private: bool = False
     cid: Cid | None = None
 
@@ -257,7 +257,7 @@ class SetTopic(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "set_topic"
     room: ShortText
-    topic: ShortText
+    topic: str
     cid: Cid | None = None
 
 

@@ -62,7 +62,7 @@ from gochat.storage.redis.nodes.bus import RedisNodeBus
 from gochat.storage.redis.order import Order
 from gochat.storage.redis.people import PeopleOperations
 from gochat.storage.redis.reading import Reading
-from gochat.storage.redis.search.finder import PER_ENTRY, Searcher
+from gochat.storage.redis.search.finder import PER_ENTRY, Searcher, parse_cursor
 from gochat.storage.redis.search.index import Index
 from gochat.storage.redis.search.indexer import Indexer
 from gochat.storage.redis.summaries import Summaries
@@ -212,7 +212,8 @@ class RedisStore:
         cursor: str | None = None,
         limit: int,
     ) -> tuple[list[Message], str | None]:
-        operation = self._search.search(viewer, query, conversation, cursor, limit)
+        start = parse_cursor(cursor)
+        operation = self._search.search(viewer, query, conversation, start, limit)
         hits, more, looked_through = await self._searcher.carry_out(operation)
         spent(looked_through * PER_ENTRY)
         return hits, more

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.emoji import NOT_GIVEN
 from gochat.chat.names import NameKey
+from gochat.chat.refusals import cid_conflict, not_given, room_exists, unknown_message
 from gochat.chat.skeletons import looks_taken
 from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
@@ -47,12 +47,6 @@ TRY_AGAIN: Final = 0.2
 #: Pairs of person and conversation known to be listed; the cache is cleared when it has more.
 MAX_LISTED: Final = 50_000
 
-_TEXTS: Final = {
-    ErrorCode.CID_CONFLICT: ("the cid was used for something else", "cid"),
-    ErrorCode.UNKNOWN_MESSAGE: ("there is no message {ref} in {to}", "seq"),
-    ErrorCode.BAD_REQUEST: (NOT_GIVEN, "emoji"),
-    ErrorCode.ROOM_EXISTS: ("there is a room {to} already", "room"),
-}
 #: Kinds of entries that list the conversation for their sender.
 _LISTS_SENDER: Final = frozenset({"create", "join"})
 
@@ -111,10 +105,9 @@ class Log:
         pending = [self._pending(draft) for draft in drafts]
         yield from self._names.look_up(key for one in pending for key in _people(one.draft))
         for one in pending:
-            if any(self._names.person(key) is None for key in _people(one.draft)):
-                one.outcome = ChatError(
-                    ErrorCode.UNKNOWN_PERSON, "no account has this name", field="to"
-                )
+            missing = [key for key in _people(one.draft) if self._names.person(key) is None]
+            if missing:
+                one.outcome = conversations.nobody(missing[0], None)
         yield from self._list(one.draft for one in pending if one.outcome is None)
         yield from self._claim_names(pending)
         yield from self._claim(pending)
@@ -185,7 +178,7 @@ class Log:
         replies = yield commands
         for one, holder in zip(far, replies[1::2], strict=True):
             if holder is not None and holder.decode() != one.draft.conversation:
-                one.outcome = _refusal(ErrorCode.CID_CONFLICT, one.draft)
+                one.outcome = cid_conflict()
 
     def _is_far(self, one: Pending) -> bool:
         """Return True if the sender's keys may be on another server than the conversation's."""
@@ -356,7 +349,7 @@ class Log:
         if seq is not None:
             return (yield from self._earlier(draft, int(seq)))
         if holder is not None and holder.decode() != draft.conversation:
-            return _refusal(ErrorCode.CID_CONFLICT, draft)
+            return cid_conflict()
         return None
 
     def _earlier(self, draft: Draft, seq: int) -> Operation[Appended | ChatError]:
@@ -373,7 +366,7 @@ class Log:
         if again is None or int(again) != seq:
             raise StoreUnavailable("the history of the store has changed", retry_after=TRY_AGAIN)
         if is_there:
-            return _refusal(ErrorCode.CID_CONFLICT, draft)
+            return cid_conflict()
         # It was appended so long ago that its text was dropped.
         return Appended(
             Message(
@@ -419,7 +412,17 @@ def _people(draft: Draft) -> list[NameKey]:
 
 
 def _refusal(code: ErrorCode, draft: Draft) -> ChatError:
-    if code is ErrorCode.UNKNOWN_CONVERSATION:
-        return conversations.unknown(draft.to)
-    text, field = _TEXTS[code]
-    return ChatError(code, text.format(ref=draft.ref, to=draft.to), field=field)
+    """Return the error for a code that ``append.lua`` replies."""
+    match code:
+        case ErrorCode.CID_CONFLICT:
+            return cid_conflict()
+        case ErrorCode.UNKNOWN_MESSAGE:
+            return unknown_message(draft.ref, draft.to)
+        case ErrorCode.BAD_REQUEST:
+            return not_given(draft.ref, draft.to)
+        case ErrorCode.ROOM_EXISTS:
+            return room_exists(draft.to)
+        case _:
+            assert code is ErrorCode.UNKNOWN_CONVERSATION
+            is_of_message = draft.kind in ("text", "edit", "delete", "react", "unreact")
+            return conversations.unknown(draft.to, "to" if is_of_message else "room")

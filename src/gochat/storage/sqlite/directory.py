@@ -10,7 +10,6 @@ from typing import Final
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
-from gochat.errors import ChatError, ErrorCode
 from gochat.storage.sqlite.entries import MAX_SEQ, Shape, first_id, last_id
 from gochat.storage.sqlite.transaction import Transaction
 
@@ -93,7 +92,7 @@ class ConversationCache:
             query = "SELECT name FROM account WHERE key = ?"
             row = self._transaction.db.execute(query, (person,)).fetchone()
             if row is None:
-                raise ChatError(ErrorCode.UNKNOWN_PERSON, f"no account is named {person!r}")
+                raise conversations.nobody(person, None)
             name = self._names[person] = row[0]
         return name
 

@@ -13,8 +13,8 @@ from msgspec import structs
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.refusals import cid_conflict
 from gochat.chat.store import Appended, Draft
-from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import EntryKind, Message, Reaction
 from gochat.storage.sqlite.database import required
 
@@ -107,7 +107,7 @@ def find_by_cid(
         if draft.is_repeated_by(entry):
             (entry,) = with_reactions(db, conversation, [entry], draft.sender_key)
             return Appended(entry, dup=True)
-    raise ChatError(ErrorCode.CID_CONFLICT, "the cid was used for something else", field="cid")
+    raise cid_conflict()
 
 
 def with_reactions(

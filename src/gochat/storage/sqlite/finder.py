@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.refusals import bad_cursor
 from gochat.protocol.messages import Message
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import required
@@ -35,6 +36,8 @@ MANY_PLACES: Final = 32
 #: Entries up to which such a query is used; they are then grouped by conversation. Words that match
 #: more are soon found in the most recently used conversations.
 FEW_MATCHES: Final = 1000
+#: Digits of a cursor: any such number fits an integer of SQLite.
+MAX_CURSOR: Final = 18
 
 
 class _SearchedConversation(NamedTuple):
@@ -156,10 +159,11 @@ class Finder:
 
 
 def _position(cursor: str | None) -> int:
-    try:
-        return 2**62 if cursor is None else int(cursor)
-    except ValueError:
-        return 0  # not our cursor: nothing precedes it
+    if cursor is None:
+        return 2**62
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= MAX_CURSOR):
+        raise bad_cursor()
+    return int(cursor)
 
 
 def _all_matches(db: sqlite3.Connection, words: IndexedWords) -> set[int] | None:

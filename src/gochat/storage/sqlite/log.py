@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.emoji import NOT_GIVEN
+from gochat.chat.refusals import not_given, room_exists, unknown_message
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged
-from gochat.errors import ChatError, ErrorCode, FactsChanged
+from gochat.errors import ChatError, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.sqlite import facts, rooms, skeletons
@@ -176,11 +176,7 @@ class Log:
                 (first_id(conversation.id) + draft.ref,),
             ).fetchone()
         if conversation is None or target is None:
-            raise ChatError(
-                ErrorCode.UNKNOWN_MESSAGE,
-                f"there is no message {draft.ref} in {draft.to}",
-                field="seq",
-            )
+            raise unknown_message(draft.ref, draft.to)
         entry, position, text, mentions, edited = target
         if draft.kind in ("react", "unreact"):
             return self._append_reaction(draft, conversation, entry)
@@ -226,9 +222,7 @@ class Log:
             )
             return appended
         if given is None:
-            raise ChatError(
-                ErrorCode.BAD_REQUEST, NOT_GIVEN.format(ref=draft.ref, to=draft.to), field="emoji"
-            )
+            raise not_given(draft.ref, draft.to)
         self.db.execute("DELETE FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key)
         return self._insert(draft, conversation)
 
@@ -245,9 +239,7 @@ class Log:
 
     def _append_create(self, draft: Draft, conversation: KnownConversation | None) -> Appended:
         if conversation is not None:
-            raise ChatError(
-                ErrorCode.ROOM_EXISTS, f"there is a room {draft.to} already", field="room"
-            )
+            raise room_exists(draft.to)
         skeletons.claim(self.db, draft.conversation, draft.to)
         room = self._directory.create_room(
             draft.conversation, draft.to, is_private=draft.text == "private"

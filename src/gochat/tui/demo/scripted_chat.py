@@ -209,13 +209,13 @@ class ScriptedChat:
             case _:
                 pass
 
-    def message(self, conv: str, seq: int) -> Message:
+    def message(self, conv: str, seq: int, field: str = "seq") -> Message:
         """Return a message as it reads now, which was not taken back."""
         log = self.log(conv)
         entry = self.as_it_reads(conv, log[seq - 1]) if 0 < seq <= len(log) else None
         if entry is None or entry.kind != "text" or entry.deleted:
             raise ChatError(
-                ErrorCode.UNKNOWN_MESSAGE, f"there is no message {seq} in {conv}", field="seq"
+                ErrorCode.UNKNOWN_MESSAGE, f"there is no message {seq} in {conv}", field=field
             )
         return entry
 

@@ -195,9 +195,9 @@ class ScriptedConnection:
     async def change_password(self, old: str, new: str) -> bool:
         """Set a new password."""
         await self._request("change_password", old, new)
-        _check_password(new)
+        _check_password(new, "new")
         if self.accounts.get(self.me, old) != old:
-            raise _wrong()
+            raise _wrong("old")
         self.accounts[self.me] = new
         self._revoke()
         self._token = self._new_token()
@@ -301,7 +301,7 @@ class ScriptedConnection:
             to = self._chat.address(outgoing.to)
             check_text(outgoing.text)
             if outgoing.reply_to is not None:
-                self._chat.message(to, outgoing.reply_to)
+                self._chat.message(to, outgoing.reply_to, "reply_to")
         except ChatError as error:
             outgoing.become_failed(error)
             self.emit(OutgoingChanged(outgoing))
@@ -362,17 +362,13 @@ def sent(message: Message) -> Sent:
     return Sent(to=message.to, epoch=message.epoch, seq=message.seq, ts=message.ts, cid=message.cid)
 
 
-def _wrong() -> ChatError:
-    return ChatError(
-        ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field="password"
-    )
+def _wrong(field: str = "password") -> ChatError:
+    return ChatError(ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field=field)
 
 
-def _check_password(password: str) -> None:
+def _check_password(password: str, field: str = "password") -> None:
     if not 8 <= len(password) <= 128:
-        raise ChatError(
-            ErrorCode.BAD_PASSWORD, "a password has 8 to 128 characters", field="password"
-        )
+        raise ChatError(ErrorCode.BAD_PASSWORD, "a password has 8 to 128 characters", field=field)
 
 
 def check_topic(topic: str) -> None:

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.refusals import bad_cursor
 from gochat.errors import StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage.common.matching import SearchWords
@@ -47,7 +48,7 @@ FIRST_WINDOW: Final = 600 * 1_000_000
 WINDOW_GROWS: Final = 8
 
 
-class _Cursor(NamedTuple):
+class Cursor(NamedTuple):
     """An entry's position in the order of the search: newest first."""
 
     backwards: int  # the stamp, negated
@@ -73,7 +74,7 @@ class _Source:
 
     __slots__ = ("cursor",)
 
-    def __init__(self, cursor: _Cursor) -> None:
+    def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
 
     def __lt__(self, other: _Source) -> bool:
@@ -88,7 +89,7 @@ class _Stretch(_Source):
     def __init__(self, key: ConversationKey, low: int, seq: int, stamp: int) -> None:
         self.key: Final = key
         self.low: Final = low
-        super().__init__(_Cursor(-stamp, key, seq))
+        super().__init__(Cursor(-stamp, key, seq))
         self.extract: Extract | None = None
         self.position = -1
 
@@ -104,7 +105,7 @@ class _Stretch(_Source):
         self.position = len(extract.records) - 1 if extract.is_inside else -1
         if self.position >= 0:
             stamp = extract.records[self.position].stamp
-            self.cursor = _Cursor(-stamp, self.key, extract.first + self.position)
+            self.cursor = Cursor(-stamp, self.key, extract.first + self.position)
         return self.position >= 0
 
     def go_back(self) -> bool:
@@ -113,7 +114,7 @@ class _Stretch(_Source):
         backwards = self.cursor.backwards
         if self.extract is not None and self.position >= 0:
             backwards = -self.extract.records[self.position].stamp
-        self.cursor = _Cursor(backwards, self.key, self.cursor.seq - 1)
+        self.cursor = Cursor(backwards, self.key, self.cursor.seq - 1)
         return self.cursor.seq >= self.low
 
 
@@ -143,7 +144,7 @@ class _Finder(_Source):
         self._floor = max(0, newest - self._window)
         self._limit = FEW_BLOCKS
         self._seen = set(seen)
-        super().__init__(_Cursor(-newest, "", 0))
+        super().__init__(Cursor(-newest, "", 0))
 
     @property
     def is_done(self) -> bool:
@@ -184,7 +185,7 @@ class _Finder(_Source):
         if max(self._known) == self._floor:
             self._window *= WINDOW_GROWS
             self._floor = max(0, self._floor - self._window)
-        self.cursor = _Cursor(-max(self._known), "", 0)
+        self.cursor = Cursor(-max(self._known), "", 0)
         return stretches
 
 
@@ -212,7 +213,7 @@ class Searcher:
         viewer: NameKey,
         query: str,
         conversation: ConversationKey | None,
-        cursor: str | None,
+        start: Cursor | None,
         limit: int,
     ) -> Operation[tuple[list[Message], str | None, int]]:
         """See :meth:`gochat.chat.store.Store.search`.
@@ -220,15 +221,14 @@ class Searcher:
         The third result is the cost: the number of entries, conversations and blocks queried.
         """
         words = SearchWords(query)
-        start = _parse(cursor) if cursor is not None else None
-        if not words or limit < 1 or (cursor is not None and start is None):
+        if not words or limit < 1:
             return [], None, 0
         floors = yield from self._reading.conversation_keys(viewer)
         if conversation is not None:
             floors = {key: floor for key, floor in floors.items() if key == conversation}
         heap = yield from self._open(floors, start, words)
         hits: list[Message] = []
-        last: _Cursor | None = None
+        last: Cursor | None = None
         looked_at, asked_for = 0, len(floors)
         while heap and len(hits) < limit and looked_at < MAX_LOOKED_AT:
             first = heap[0]
@@ -251,7 +251,7 @@ class Searcher:
         return hits, str(last) if heap and last is not None else None, asked_for
 
     def _open(
-        self, floors: Mapping[ConversationKey, int], start: _Cursor | None, words: SearchWords
+        self, floors: Mapping[ConversationKey, int], start: Cursor | None, words: SearchWords
     ) -> Operation[list[_Stretch | _Finder]]:
         """Return the sources to scan, as a heap."""
         keys = sorted(floors)
@@ -320,7 +320,7 @@ class Searcher:
         return sum(len(extract.records) for extract in extracts)
 
 
-def _bounds(key: ConversationKey, start: _Cursor | None) -> tuple[int | str, int, int | str]:
+def _bounds(key: ConversationKey, start: Cursor | None) -> tuple[int | str, int, int | str]:
     if start is None:
         return "", 0, ""
     if key == start.conversation:
@@ -328,11 +328,16 @@ def _bounds(key: ConversationKey, start: _Cursor | None) -> tuple[int | str, int
     return -start.backwards, int(key > start.conversation), ""
 
 
-def _parse(cursor: str) -> _Cursor | None:
-    try:
-        stamp, seq, conversation = cursor.split("/", 2)
-        if len(stamp) > 20 or len(seq) > 20:
-            return None
-        return _Cursor(-int(stamp), conversation, int(seq))
-    except ValueError:
+def parse_cursor(cursor: str | None) -> Cursor | None:
+    """Return the position that a page ended with; None for the first page.
+
+    Raises:
+        ChatError: ``bad_cursor``.
+    """
+    if cursor is None:
         return None
+    stamp, _, place = cursor.partition("/")
+    seq, _, conversation = place.partition("/")
+    if not all(one.isascii() and one.isdigit() and len(one) <= 20 for one in (stamp, seq)):
+        raise bad_cursor()
+    return Cursor(-int(stamp), conversation, int(seq))

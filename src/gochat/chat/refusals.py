@@ -1,0 +1,69 @@
+"""Errors that several places raise: each in one place, so that text, field and details agree."""
+
+from __future__ import annotations
+
+from gochat.errors import ChatError, ErrorCode
+
+
+def check_length(text: str, most: int, what: str, field: str) -> None:
+    """Raise ChatError, ``text_too_long``, if `text`, called `what`, has more than `most`
+    characters."""
+    if len(text) > most:
+        raise ChatError(
+            ErrorCode.TEXT_TOO_LONG,
+            f"{what} has at most {most} characters, this one has {len(text)}",
+            field=field,
+            details={"max": most, "length": len(text)},
+        )
+
+
+def unknown_message(seq: int | None, conv: str, field: str = "seq") -> ChatError:
+    """Return the error for a seq that is of no message, or of a deleted one."""
+    return ChatError(
+        ErrorCode.UNKNOWN_MESSAGE,
+        f"there is no message {seq} in {conv}",
+        field=field,
+        details={"seq": seq or 0, "conv": conv},
+    )
+
+
+def not_given(seq: int | None, conv: str) -> ChatError:
+    """Return the error for taking back a reaction that the person has not given."""
+    return ChatError(
+        ErrorCode.BAD_REQUEST,
+        f"you have not given message {seq} in {conv} this emoji",
+        field="emoji",
+        details={"rule": "not_given"},
+    )
+
+
+def not_inside(room: str, field: str) -> ChatError:
+    """Return the error for something that only those in a room may do."""
+    return ChatError(
+        ErrorCode.NOT_A_MEMBER,
+        f"you are not in {room}: join it first",
+        field=field,
+        details={"conv": room},
+    )
+
+
+def room_exists(room: str) -> ChatError:
+    """Return the error for creating a room of a name that is taken."""
+    return ChatError(
+        ErrorCode.ROOM_EXISTS,
+        f"there is a room {room} already",
+        field="room",
+        details={"conv": room, "rule": "taken"},
+    )
+
+
+def cid_conflict() -> ChatError:
+    """Return the error for a `cid` that its sender has used before, for another entry."""
+    return ChatError(ErrorCode.CID_CONFLICT, "the cid was used for something else", field="cid")
+
+
+def bad_cursor() -> ChatError:
+    """Return the error for a cursor that is not from a page of this store."""
+    return ChatError(
+        ErrorCode.BAD_CURSOR, "the cursor is not from a page before: leave it out", field="cursor"
+    )
