@@ -124,6 +124,8 @@ def _toml(value: object) -> str:
         return f'`"{value}"`'
     if isinstance(value, tuple):
         return f"`{list(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     return f"`{value}`"
 
 

@@ -14,6 +14,7 @@ import trustme
 from patience import PATIENCE
 from peers import PASSWORD, Peer
 from processes import serve
+from websocket_peer import WebSocketStream
 
 from gochat.cli import CORRUPT
 from gochat.protocol.messages import (
@@ -141,6 +142,19 @@ async def test_server_with_a_certificate_uses_tls(tmp_path: Path) -> None:
         async with stream:
             peer = Peer(stream)
             await peer.ask(Login(name="mei", password=PASSWORD), LoggedIn)
+
+
+async def test_websocket_is_switched_on_by_a_flag_and_the_first_log_line_says_so(
+    tmp_path: Path,
+) -> None:
+    with serve(tmp_path / "chat.db", "--websocket") as running:
+        stream = WebSocketStream(await trio.open_tcp_stream("127.0.0.1", running.port))
+        async with stream:
+            await stream.connect(f"127.0.0.1:{running.port}")
+            await Peer(stream).ask(Ping(), Pong)
+    first = json.loads(running.log[0])
+    assert (first["event"], first["websocket"]) == ("starting", True)
+    assert first["configured"]["websocket"] == "--websocket"
 
 
 async def test_stalled_tls_handshake_is_cut_off(tmp_path: Path) -> None:

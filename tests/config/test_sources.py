@@ -88,6 +88,39 @@ def test_empty_text_in_the_file_is_the_value_that_it_says(tmp_path: Path) -> Non
     assert load("store = ''\n[tls]\ncert = ''\nkey = ''\n", tmp_path) == Config()
 
 
+def test_switch_is_true_or_false(tmp_path: Path) -> None:
+    for text in ("true", "1"):
+        assert load_config(environ={"GOCHAT_WEBSOCKET": text}).websocket
+    assert not load_config(environ={}, settings={"websocket": "false"}).websocket
+    assert load("websocket = true", tmp_path).websocket
+    assert "websocket: expected true or false, got 1" in refusal("websocket = 1", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://chat.example.org", "http://127.0.0.1:8000", "http://[::1]:8000", "null", "*"],
+)
+def test_origins_of_pages_are_as_browsers_send_them(origin: str) -> None:
+    config = load_config(environ={"GOCHAT_WEBSOCKET_ORIGINS": f"https://a.example,{origin}"})
+    assert config.websocket_origins == ("https://a.example", origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "chat.example.org",
+        "https://chat.example.org/",
+        "https://chat.example.org/chat",
+        "https://Chat.example.org",
+        "https://",
+        "*.example.org",
+    ],
+)
+def test_what_no_browser_sends_as_origin_is_refused(origin: str, tmp_path: Path) -> None:
+    text = refusal(f"websocket_origins = ['{origin}']", tmp_path)
+    assert text.startswith(f"server.toml:1: websocket_origins: '{origin}' is not an origin")
+
+
 def test_set_overrides_the_flag_and_is_blamed_by_its_own_name() -> None:
     config = load_config(environ={}, flags={"port": "1"}, settings={"port": "2"})
     assert config.port == 2

@@ -22,8 +22,10 @@ from trio.testing import MockClock, lockstep_stream_one_way_pair, wait_all_tasks
 from gochat.protocol.framing import FrameDecoder, frame
 from gochat.server.delivery import (
     PIECE,
+    PLAIN,
     Delivery,
-    EncryptedOutlet,
+    EncodedOutlet,
+    Encoding,
     Outlet,
     SocketOutlet,
     StreamOutlet,
@@ -180,13 +182,12 @@ async def opened(kind: str, delivery: Delivery) -> AsyncIterator[OpenLine]:
             if kind == "socket":
                 line.outlet = SocketOutlet(line.fd, delivery, line.evicted, **bounds)
             elif isinstance(line.stream, TlsStream):
-                line.outlet = EncryptedOutlet(
-                    line.stream.descriptor,
-                    line.stream.encrypt,
-                    delivery,
-                    line.evicted,
-                    **bounds,
+                encrypting = Encoding(line.stream.encrypt)
+                line.outlet = EncodedOutlet(
+                    line.stream.descriptor, encrypting, delivery, line.evicted, **bounds
                 )
+            elif kind == "encoded":
+                line.outlet = EncodedOutlet(line.fd, PLAIN, delivery, line.evicted, **bounds)
             else:
                 line.outlet = StreamOutlet(line.stream, delivery, line.evicted, **bounds)
             return line
@@ -200,7 +201,7 @@ async def delivery() -> AsyncIterator[Delivery]:
         yield delivery
 
 
-@pytest.fixture(params=["socket", "encrypted", "stream", "tls"])
+@pytest.fixture(params=["socket", "encoded", "encrypted", "stream", "tls"])
 async def open_line(request: pytest.FixtureRequest, delivery: Delivery) -> AsyncIterator[OpenLine]:
     async with opened(request.param, delivery) as open_line:
         yield open_line

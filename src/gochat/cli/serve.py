@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tls-cert", metavar="PATH", help="certificate chain (PEM): use TLS")
     parser.add_argument("--tls-key", metavar="PATH", help="the certificate's private key (PEM)")
+    parser.add_argument(
+        "--websocket",
+        action="store_const",
+        const=True,
+        help="let pages in browsers connect, too: see websocket_origins",
+    )
     parser.add_argument("--config", metavar="PATH", type=Path, help="configuration file (TOML)")
     parser.add_argument(
         "--set",
@@ -84,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         "store": args.store,
         "tls.cert": args.tls_cert,
         "tls.key": args.tls_key,
+        "websocket": args.websocket,
         "log_format": args.log_format,
         "log_level": args.log_level,
     }
@@ -183,6 +190,7 @@ async def _supervise(
         path = () if str(Path.cwd()) in sys.path else ("-P",)
         command = [sys.executable, *path, "-m", "gochat.cli.companion", "serve"]
         command += [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+        command += ["--websocket"] * bool(args.websocket)
         command += [f"--set={setting}" for setting in (*args.set, f"port={port}")]
         return await workers.supervise(
             command,

@@ -419,6 +419,22 @@ class Config(Struct, frozen=True, kw_only=True):
             "default is enough for one that starts at the same time and loads some gigabytes.",
         ),
     ] = 30.0
+    websocket: Annotated[
+        bool,
+        Meta(
+            description="Whether pages in browsers can connect by WebSocket, on the same port. "
+            "Other clients connect as ever."
+        ),
+    ] = False
+    websocket_origins: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=300)], ...],
+        Meta(
+            description="Where such pages may come from, as in the address line up to the path: "
+            "`https://chat.example.org`, `http://127.0.0.1:8000`; `null` is a page from a file, "
+            "`*` is any page. Without any: pages from the host and port of this server, under its "
+            "address, or, with TLS, its name."
+        ),
+    ] = ()
     key_file: Annotated[
         str,
         Meta(
@@ -513,6 +529,8 @@ def _describe_type(type_: Any) -> str:
         return "one of " + ", ".join(get_args(bare))
     if get_origin(bare) is tuple:
         return f"a list, each {_describe_type(get_args(bare)[0])}"
+    if bare is bool:
+        return "true or false"
     if bare is str:
         if bounds.min_length is not None:
             return f"a text of {bounds.min_length} to {bounds.max_length} characters"

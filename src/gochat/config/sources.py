@@ -30,6 +30,8 @@ AROUND_TEXT: Final = 32 * 1024
 #: Whatever waits for the peer lets a mailbox fill to a quarter (`SHARE` in server/delivery.py), and
 #: then adds a frame.
 FRAMES_IN_MAILBOX: Final = 4
+#: Origins as browsers send them, in lower case and without the scheme's own port.
+ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]*[a-z0-9\]]")
 #: The file's path can't be in the file.
 CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"
 #: Variables of other parts of gochat, which the server leaves alone.
@@ -193,6 +195,13 @@ class _Values:
             ("tls.cert", "tls.key"),
             "the certificate and its key go together: give both or neither",
         )
+        for origin in config.websocket_origins:
+            self._check(
+                ORIGIN.fullmatch(origin) is not None,
+                ("websocket_origins",),
+                f"{origin!r} is not an origin: expected one as in https://chat.example.org or "
+                "http://127.0.0.1:8000, in small letters, without a path",
+            )
         self._check(
             limits.password_min <= limits.password_max,
             ("limits.password_min", "limits.password_max"),

@@ -44,22 +44,23 @@ from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
 from gochat.config import Config
 from gochat.errors import ErrorCode, StoreCorrupt
-from gochat.protocol.codec import encode
-from gochat.protocol.messages import Bye, ByeReason, Error
+from gochat.protocol.messages import ByeReason
 from gochat.server import crowding, deadlines, journal, log_follower, workers
 from gochat.server.budget import CONNECTION, HANDSHAKE, Budgets, OverBudget
 from gochat.server.certificate import Certificate
-from gochat.server.crowding import Handshake
 from gochat.server.daily_quotas import Quotas
 from gochat.server.delivery import (
+    PLAIN,
     Delivery,
-    EncryptedOutlet,
+    EncodedOutlet,
+    Encoding,
     Outlet,
     SocketOutlet,
     StreamOutlet,
     open_delivery,
 )
 from gochat.server.handlers import Handlers
+from gochat.server.handshakes import Handshakes, refuse
 from gochat.server.hub import Hub
 from gochat.server.identity import ServerIdentity
 from gochat.server.limits import (
@@ -85,6 +86,7 @@ from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.sockets import has_descriptor, keep_alive
 from gochat.server.tls import TlsStream
+from gochat.server.websocket import WebSocket
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
 from gochat.token_bucket import Buckets
@@ -108,7 +110,7 @@ class Server:
         self._services = services
         self._handlers = Handlers(services)
         self.sessions: set[Session] = set()
-        self._handshakes: set[Handshake] = set()
+        self._handshakes = Handshakes(services.config, services.journal)
         self._looks: Buckets[str] = Buckets(*LOOKS, MAX_REMEMBERED)
         self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()
@@ -147,7 +149,7 @@ class Server:
                 log.warning(
                     "connection refused", code=refusal.value, address=address, port=port, **more
                 )
-            await _refuse(stream, refusal, encrypted=tls is not None)
+            await refuse(stream, refusal, encrypted=tls is not None)
             return
         if tls is None:
             await self.serve_stream(stream, address, port)
@@ -163,7 +165,7 @@ class Server:
         if self._looks.of(network(address), now).take(now):
             return False
         strangers = (session for session in self.sessions if session.is_stranger)
-        if crowding.make_room((*strangers, *self._handshakes), address):
+        if crowding.make_room((*strangers, *self._handshakes.waiting), address):
             return True
         connections = self._services.connections
         if connections.anonymous >= self._services.config.limits.anonymous_max:
@@ -178,31 +180,14 @@ class Server:
     async def serve_stream(
         self, stream: trio.abc.Stream, address: str, port: int | None = None
     ) -> None:
-        """Serve a connection over any stream. Performs the handshake first if it is TLS."""
+        """Serve a connection over any stream. Performs its handshakes first."""
         limits = self._services.config.limits
         self._services.connections.opened(address)
-        if isinstance(stream, (TlsStream, trio.SSLStream)):
-            handshake = Handshake(address)
-            self._handshakes.add(handshake)
-            try:
-                with handshake.scope, trio.fail_after(limits.tls_handshake_timeout):
-                    await stream.do_handshake()
-                if handshake.scope.cancelled_caught:
-                    raise trio.BrokenResourceError(
-                        "the server is full of connections that are not logged in"
-                    )
-            except (trio.BrokenResourceError, trio.TooSlowError) as error:
-                more = self._services.journal.admit("TLS handshake failed")
-                if more is not None:
-                    reason = str(error.__cause__ or error) or "it took too long"
-                    log.info(
-                        "TLS handshake failed", address=address, port=port, reason=reason, **more
-                    )
-                self._services.connections.closed(address)
-                await trio.aclose_forcefully(stream)
-                return
-            finally:
-                self._handshakes.discard(handshake)
+        opened = await self._handshakes.perform(stream, address, port)
+        if opened is None:
+            self._services.connections.closed(address)
+            await trio.aclose_forcefully(stream)
+            return
         session = Session(
             stream,
             next(self._connections),
@@ -210,11 +195,12 @@ class Server:
             port,
             self._handlers,
             self._services.journal,
+            opened=opened,
             frame_bytes=limits.frame_bytes,
             malformed_frames=limits.malformed_frames,
             anonymous_bytes=limits.anonymous_bytes,
         )
-        session.outlet = session.events = self._outlet(stream, session)
+        session.outlet = session.events = self._outlet(stream, session, opened.websocket)
         self.sessions.add(session)
         try:
             await session.run()
@@ -242,22 +228,32 @@ class Server:
                 self._ended = trio.Event()
                 await self._ended.wait()
 
-    def _outlet(self, stream: trio.abc.Stream, session: Session) -> Outlet:
+    def _outlet(
+        self, stream: trio.abc.Stream, session: Session, websocket: WebSocket | None
+    ) -> Outlet:
         limits = self._services.config.limits
-        if isinstance(stream, TlsStream):
-            outlet: Callable[..., Outlet] = partial(
-                EncryptedOutlet, stream.descriptor, stream.encrypt
-            )
-        elif has_descriptor(stream):
-            outlet = partial(SocketOutlet, stream.socket.fileno())
+        tls = stream.encrypt if isinstance(stream, TlsStream) else None
+        if websocket is not None:
+            encoding = websocket.encoding(tls)
         else:
-            outlet = partial(StreamOutlet, stream)
-        return outlet(
+            encoding = PLAIN if tls is None else Encoding(tls)
+        if isinstance(stream, TlsStream):
+            outlet: Callable[..., Outlet] = partial(EncodedOutlet, stream.descriptor, encoding)
+        elif not has_descriptor(stream):
+            outlet = partial(StreamOutlet, stream, encoding=encoding)
+        elif websocket is not None:
+            outlet = partial(EncodedOutlet, stream.socket.fileno(), encoding)
+        else:
+            outlet = partial(SocketOutlet, stream.socket.fileno())
+        opened = outlet(
             self._services.delivery,
             session.evicted,
             max_bytes=limits.mailbox_bytes,
             stall=limits.write_timeout,
         )
+        if websocket is not None:
+            websocket.answer = opened.post
+        return opened
 
 
 async def serve(
@@ -307,7 +303,13 @@ async def serve(
                 accepting.start_soon(accept_for_ever, listener, connected)
             addresses = [listening_on(listener) for listener in listeners]
             for host, port in addresses:
-                log.info("listening", host=host, port=port, tls=certificate is not None)
+                log.info(
+                    "listening",
+                    host=host,
+                    port=port,
+                    tls=certificate is not None,
+                    websocket=config.websocket,
+                )
             if certificate is not None:
                 certificate.log("certificate loaded")
                 nursery.start_soon(certificate.watch)
@@ -429,19 +431,3 @@ async def _reload_when_asked(
             certificate.reload()
         else:
             log.info("reload ignored", reason="the server uses no certificate")
-
-
-async def _refuse(stream: trio.SocketStream, code: ErrorCode, *, encrypted: bool) -> None:
-    """Close a connection without a handshake; without TLS, send the reason first, within 0.1 s."""
-    if not encrypted:
-        if code is ErrorCode.SERVER_FULL:
-            bye = Bye(reason=ByeReason.SERVER_FULL, text="the server is full", retry_after=10.0)
-        else:
-            bye = Bye(
-                reason=ByeReason.TOO_MANY_CONNECTIONS,
-                text="too many connections from this address",
-                retry_after=10.0,
-            )
-        with trio.move_on_after(0.1), contextlib.suppress(trio.BrokenResourceError):
-            await stream.send_all(encode(Error(code=code, text=bye.text)) + encode(bye))
-    await trio.aclose_forcefully(stream)

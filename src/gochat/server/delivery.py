@@ -9,7 +9,8 @@ One interface, :class:`Outlet`, has three implementations:
 
 - :class:`SocketOutlet` writes directly to a non-blocking socket's descriptor. While the socket
   takes everything, delivering to a session starts no task and needs no task switch.
-- :class:`EncryptedOutlet` does the same with encrypted bytes, in as few records as possible.
+- :class:`EncodedOutlet` does the same with bytes that are encoded as they are written: encrypted,
+  in as few records as possible, or with the headers of WebSocket.
 - :class:`StreamOutlet` sends over any Trio stream (where there are no descriptors), from a task.
 
 An outlet has a task of its own only while the peer has not taken everything. Either that task
@@ -21,7 +22,7 @@ mailbox is emptied, `on_evict` is called, and the connection is to be closed. No
 for it. Within one pass no peer can read. So if an outlet has nothing left to write, one pass may
 put more into its mailbox than the bound; those bytes are shared by all receivers. Everything queued
 for a session is in its mailbox, so the memory for a session is at most the mailbox's bound and one
-pass, plus one piece that is encrypted or held by a stream's task.
+pass, plus one piece that is encoded or held by a stream's task.
 
 Back-pressure: an outlet :attr:`~Outlet.is_behind` long before its mailbox is full, and
 :meth:`~Outlet.drain` waits until everything is written. Anything that can wait for the peer does.
@@ -33,7 +34,7 @@ import abc
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 import trio
@@ -45,7 +46,7 @@ log = structlog.stdlib.get_logger()
 #: Bytes that a stream is given at once: a TLS record. The peer has `stall` seconds for each, so a
 #: peer that reads slowly is not taken for one that is stuck.
 PIECE: Final = 16 * 1024
-#: Bytes that are encrypted at once: some records, about as much as a socket takes.
+#: Bytes that are encoded at once: some records, about as much as a socket takes.
 BATCH: Final = 64 * 1024
 #: Bytes that are written at once. Joining them copies them, and a socket that takes a little at a
 #: time should not cause a copy of the whole mailbox each time.
@@ -55,6 +56,22 @@ DEFAULT_WRITE_STALL: Final = 10.0
 #: The part of a mailbox (1/SHARE) that senders who can wait may fill. The remainder is for events
 #: that come unasked. A frame of the maximum size fits, because a mailbox holds four of them.
 SHARE: Final = 4
+
+
+class Encoding(NamedTuple):
+    """How what is posted is written, where it is not written as it is.
+
+    `encode` takes whole frames, in order. A byte that it returns stands for at most `frame_bytes`
+    bytes of them. `ending` returns what is to be posted after the last frame.
+    """
+
+    encode: Callable[[bytes], bytes]
+    frame_bytes: int = 1
+    ending: Callable[[], bytes] = bytes
+
+
+#: Frames as they are.
+PLAIN: Final = Encoding(lambda frames: frames)
 
 
 class Delivery:
@@ -100,6 +117,9 @@ class Outlet(abc.ABC):
     __slots__ = (
         "_delivery",
         "_drained",
+        "_encode",
+        "_ending",
+        "_frame_bytes",
         "_high_water",
         "_is_open",
         "_is_sealed",
@@ -118,7 +138,9 @@ class Outlet(abc.ABC):
         *,
         max_bytes: int = DEFAULT_MAX_BYTES,
         stall: float = DEFAULT_WRITE_STALL,
+        encoding: Encoding = PLAIN,
     ) -> None:
+        self._encode, self._frame_bytes, self._ending = encoding
         self._delivery = delivery
         self._on_evict = on_evict
         self._mailbox = Mailbox(max_bytes)
@@ -154,8 +176,18 @@ class Outlet(abc.ABC):
 
     @property
     def written(self) -> int:
-        """Total bytes passed to the system for sending."""
+        """Total posted bytes passed to the system for sending.
+
+        Where they are encoded it is never more than that, and may be less, even than before.
+        """
         return self._taken
+
+    def acknowledged(self, waiting: int) -> int:
+        """Return up to where the peer's host has what was posted, or less.
+
+        `waiting` is how many written bytes it has not acknowledged.
+        """
+        return self.written - waiting * self._frame_bytes
 
     @property
     def is_behind(self) -> bool:
@@ -240,6 +272,7 @@ class Outlet(abc.ABC):
 
     def seal(self) -> None:
         """Accept nothing more; what is queued is still written."""
+        self.post(self._ending())
         self._is_sealed = True
 
     def close(self) -> None:
@@ -343,49 +376,44 @@ class SocketOutlet(Outlet):
                 os.write(self._fd, frame)
 
 
-class EncryptedOutlet(Outlet):
-    """Encrypts frames with `encrypt` and writes them to the descriptor of a non-blocking socket.
+class EncodedOutlet(Outlet):
+    """Encodes frames and writes them to the descriptor of a non-blocking socket.
 
     Encrypted bytes have their position in the stream and can't be dropped separately. So it
-    encrypts no more than the socket takes, and one batch.
+    encodes no more than the socket takes, and one batch.
     """
 
-    __slots__ = ("_encrypt", "_fd", "_is_torn", "_records")
+    __slots__ = ("_encoded", "_fd", "_is_torn")
 
-    def __init__(self, fd: int, encrypt: Callable[[bytes], bytes], delivery: Delivery,
+    def __init__(self, fd: int, encoding: Encoding, delivery: Delivery,
                  on_evict: Callable[[], None], *, max_bytes: int = DEFAULT_MAX_BYTES,
                  stall: float = DEFAULT_WRITE_STALL) -> None:  # fmt: skip
-        super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
+        super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall, encoding=encoding)
         self._fd = fd
-        self._encrypt = encrypt
-        self._records = b""  # encrypted, and not yet taken by the socket
-        self._is_torn = False  # records were dropped: the peer can't decode more
+        self._encoded = b""  # and not yet taken by the socket
+        self._is_torn = False  # encoded bytes were dropped: the peer can't decode more
 
     @property
     def written(self) -> int:
-        """Implement :attr:`Outlet.written`.
-
-        Records are longer than their contents, so this is never more than what was written, and may
-        be less.
-        """
-        return self._taken - len(self._records)
+        """Implement :attr:`Outlet.written`."""
+        return self._taken - len(self._encoded) * self._frame_bytes
 
     def close(self) -> None:
         """Implement :meth:`Outlet.close`."""
-        self._is_torn = self._is_torn or bool(self._records)
-        self._taken -= len(self._records)
-        self._records = b""
+        self._is_torn = self._is_torn or bool(self._encoded)
+        self._taken = self.written
+        self._encoded = b""
         super().close()
 
     def _write_now(self) -> bool:
         try:
-            while self._records or self._mailbox.size:
-                if not self._records:
+            while self._encoded or self._mailbox.size:
+                if not self._encoded:
                     data = self._mailbox.take(BATCH)
-                    self._records = self._encrypt(data)
+                    self._encoded = self._encode(data)
                     self._taken += len(data)
-                self._records = self._records[os.write(self._fd, self._records) :]
-                if self._records:
+                self._encoded = self._encoded[os.write(self._fd, self._encoded) :]
+                if self._encoded:
                     return False
         except BlockingIOError:
             return False
@@ -394,7 +422,7 @@ class EncryptedOutlet(Outlet):
         return True
 
     async def _write_remaining(self) -> None:
-        while self._records or self._mailbox.size:  # neither once it is closed
+        while self._encoded or self._mailbox.size:  # neither once it is closed
             with trio.fail_after(self._stall):
                 await trio.lowlevel.wait_writable(self._fd)
             self._write_now()
@@ -404,7 +432,7 @@ class EncryptedOutlet(Outlet):
         """Try to write `frame` at once, unless something before it was dropped."""
         if not self._is_torn:
             with contextlib.suppress(OSError):
-                os.write(self._fd, self._encrypt(frame))
+                os.write(self._fd, self._encode(frame + self._ending()))
 
 
 class StreamOutlet(Outlet):
@@ -414,22 +442,24 @@ class StreamOutlet(Outlet):
 
     def __init__(self, stream: trio.abc.SendStream, delivery: Delivery,
                  on_evict: Callable[[], None], *, max_bytes: int = DEFAULT_MAX_BYTES,
-                 stall: float = DEFAULT_WRITE_STALL) -> None:  # fmt: skip
-        super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall)
+                 stall: float = DEFAULT_WRITE_STALL,
+                 encoding: Encoding = PLAIN) -> None:  # fmt: skip
+        super().__init__(delivery, on_evict, max_bytes=max_bytes, stall=stall, encoding=encoding)
         self._stream = stream
-        self._unsent = 0  # of the bytes taken from the mailbox
+        self._unsent = 0  # of the bytes taken from the mailbox, encoded
 
     @property
     def written(self) -> int:
         """Implement :attr:`Outlet.written`."""
-        return self._taken - self._unsent
+        return self._taken - self._unsent * self._frame_bytes
 
     def _write_now(self) -> bool:
         return False
 
     async def _write_remaining(self) -> None:
-        while data := memoryview(self._mailbox.take(PIECE)):
-            self._taken += len(data)
+        while frames := self._mailbox.take(PIECE):
+            data = memoryview(self._encode(frames))
+            self._taken += len(frames)
             self._unsent = len(data)
             for start in range(0, len(data), PIECE):
                 piece = data[start : start + PIECE]

@@ -38,6 +38,7 @@ def log_start(config: Config, sources: Mapping[str, str], *, workers: int) -> No
         configured=dict(sources),
         limits={**structs.asdict(config.limits), "max_connections": max_connections(config.limits)},
         registration=config.registration.mode,
+        websocket=config.websocket,
     )
 
 

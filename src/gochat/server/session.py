@@ -72,6 +72,7 @@ from gochat.server.sockets import (
     unread,
 )
 from gochat.server.tls import TlsStream
+from gochat.server.websocket import Opened, WebSocket
 
 log = structlog.stdlib.get_logger()
 
@@ -137,7 +138,8 @@ class Session:
     """
 
     __slots__ = (
-        "_bye", "_decoder", "_descriptor", "_end", "_handlers", "_has_ended", "_has_read_ahead",
+        "_bye", "_decoder", "_descriptor", "_early", "_end", "_handlers", "_has_ended",
+        "_has_read_ahead",
         "_is_waiting", "_made_room", "_malformed", "_max_malformed", "_pause", "_received",
         "_scope", "_slice_began", "_socket", "_stream", "address", "anonymous_bytes",
         "anonymous_frames", "began", "caps", "connection", "events", "has_said_hello", "identity",
@@ -155,6 +157,7 @@ class Session:
         handlers: RequestHandler,
         journal: Journal,
         *,
+        opened: Opened,
         frame_bytes: int,
         malformed_frames: int,
         anonymous_bytes: int,
@@ -167,7 +170,8 @@ class Session:
         self._handlers = handlers
         self._has_ended = False  # from then on its descriptor may be another's
         self._end = "cancelled"  # for the log, if the session ends without `bye`
-        self._decoder = FrameDecoder(frame_bytes)
+        self._early = opened.early
+        self._decoder = opened.websocket or FrameDecoder(frame_bytes)
         self._scope = trio.CancelScope()
         self._is_waiting = False  # for its peer, or in a queue: closing need not wait
         self._has_read_ahead = False
@@ -467,6 +471,9 @@ class Session:
 
     async def _receive(self) -> bytes:
         """Wait for bytes; return b"" at the end. If cancelled, it has read nothing."""
+        if self._early:
+            early, self._early = self._early, b""
+            return early
         if self._socket is not None:
             return await read_some(self._socket)
         return bytes(await self._stream.receive_some(READ_SIZE))
@@ -492,6 +499,11 @@ class Session:
                 await self._handle_arrived()
                 while self._has_read_ahead:
                     await self._handle_arrived()
+                if isinstance(self._decoder, WebSocket) and self._decoder.has_ended:
+                    self.outlet.seal()
+                    with trio.move_on_after(LINGER):
+                        await self.outlet.drain()
+                    return
                 self._check_allowance(self._decoder.size)  # an incomplete frame counts, too
             finally:
                 self.outlet.flush()
@@ -538,7 +550,7 @@ class Session:
         written = self.outlet.written
         waiting = None if self._descriptor is None else unacknowledged(self._descriptor)
         if waiting is not None:
-            self.receipts.acknowledge(written - waiting)
+            self.receipts.acknowledge(self.outlet.acknowledged(waiting))
         else:
             self.receipts.settle(written, trio.current_time())
 
@@ -600,11 +612,10 @@ class Session:
         """
         # One at a time until somebody is logged in: after that frames don't count as anonymous.
         together = 1 if self.identity is None else MAX_TOGETHER
-        while len(requests) < together:
+        for _ in range(together):
             body = self._decoder.next_frame()
             if body is None:
                 return False
-            self.partial_since = None
             self.owed += FRAME + len(body) * PER_BYTE
             if self.identity is None:
                 self.anonymous_bytes += HEADER_SIZE + len(body)
@@ -612,6 +623,9 @@ class Session:
                 if self.is_ending:
                     return False
                 self.anonymous_frames += 1
+            if not body:  # a part of something in WebSocket
+                continue
+            self.partial_since = None
             request = decode_request(body)
             if self.identity is None and isinstance(request, Register | Login | Resume):
                 self.anonymous_frames -= 1
