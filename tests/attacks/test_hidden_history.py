@@ -36,7 +36,7 @@ from gochat.protocol.messages import (
     LoggedIn,
     Login,
     Logout,
-    MarkRead,
+    Mark,
     Members,
     Message,
     Payload,
@@ -52,7 +52,6 @@ from gochat.protocol.messages import (
     Sent,
     SetAccess,
     SetHistory,
-    SetLevel,
     SetOperator,
     SetTopic,
     Sync,
@@ -173,8 +172,10 @@ class Scene:
                 for seq in seqs
                 for limit in (0, 1, 200)
             ],
-            MarkRead: [MarkRead(conv=DEN, seq=seq) for seq in seqs],
-            SetLevel: [SetLevel(conv=DEN, level="mentions"), SetLevel(conv=DEN, level="all")],
+            Mark: [
+                *(Mark(conv=DEN, read=seq, level="mentions") for seq in seqs),
+                Mark(conv=DEN, level="all"),
+            ],
             CreateRoom: [CreateRoom(room=DEN)],
             Join: [Join(room=DEN)],
             Leave: [Leave(room="#elsewhere")],

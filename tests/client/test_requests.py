@@ -94,10 +94,10 @@ SENT = Sent(to="#garden", epoch="e1", seq=7, ts=9)
             wire.Found(hits=(said(8),), cursor="next"),
             wire.Found(hits=(said(8),), cursor="next"),
         ),
-        (lambda c: c.mark_read("#g", 3), wire.MarkRead(conv="#g", seq=3), wire.Ok(), None),
+        (lambda c: c.mark_read("#g", 3), wire.Mark(conv="#g", read=3), wire.Ok(), None),
         (
             lambda c: c.set_level("#g", "none"),
-            wire.SetLevel(conv="#g", level="none"),
+            wire.Mark(conv="#g", level="none"),
             wire.Ok(),
             None,
         ),
@@ -171,7 +171,7 @@ async def test_refused_request_raises_the_error_of_the_server() -> None:
         assert (caught.value.code, caught.value.field) == ("not_permitted", "room")
         assert caught.value.retry_after == 3.5
         async with meanwhile(client.mark_read, "#lobby", 1) as outcome_2:
-            await peer.reply(await peer.expect(wire.MarkRead), wire.Ok())
+            await peer.reply(await peer.expect(wire.Mark), wire.Ok())
         outcome_2.result()
 
 
@@ -332,12 +332,12 @@ async def test_requests_beyond_the_bound_wait() -> None:
         async with anyio.create_task_group() as tasks:
             for number in range(100):
                 tasks.start_soon(ask, number)
-            requests = [await peer.expect(wire.MarkRead) for _ in range(64)]
+            requests = [await peer.expect(wire.Mark) for _ in range(64)]
             await peer.settle()  # no more than these are sent before the first reply
             for request in requests:
                 await peer.reply(request, wire.Ok())
             for _ in range(36):
-                await peer.reply(await peer.expect(wire.MarkRead), wire.Ok())
+                await peer.reply(await peer.expect(wire.Mark), wire.Ok())
         assert sorted(answered) == list(range(100))
 
 
@@ -351,10 +351,10 @@ async def test_requests_of_a_task_keep_their_order_among_others() -> None:
         async with anyio.create_task_group() as tasks:
             for first in (0, 100):
                 tasks.start_soon(ask, first)
-            seen = []
+            seen: list[int] = []
             for _ in range(10):
-                request = await peer.expect(wire.MarkRead)
-                seen.append(request.seq)
+                request = await peer.expect(wire.Mark)
+                seen.append(request.read or 0)
                 await peer.reply(request, wire.Ok())
         assert [seq for seq in seen if seq < 100] == list(range(5))
         assert [seq for seq in seen if seq >= 100] == list(range(100, 105))

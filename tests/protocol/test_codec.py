@@ -191,28 +191,28 @@ def test_page_with_many_reactions_is_accepted() -> None:
 @pytest.mark.parametrize(
     "msg_data",
     [
-        '{"conv":"#lobby"}',
-        '{"conv":1,"seq":1}',
-        '{"conv":null,"seq":1}',
-        '{"conv":["#lobby"],"seq":1}',
-        '{"conv":"%s","seq":1}' % ("x" * 257),
-        '{"conv":"#lobby","seq":"1"}',
-        '{"conv":"#lobby","seq":1.0}',
-        '{"conv":"#lobby","seq":1e3}',
-        '{"conv":"#lobby","seq":true}',
-        '{"conv":"#lobby","seq":null}',
-        '{"conv":"#lobby","seq":-1}',
-        '{"conv":"#lobby","seq":9007199254740992}',
-        '{"conv":"#lobby","seq":%s}' % ("9" * 1_000_000),
-        '{"conv":"#lobby","seq":NaN}',
-        '{"conv":"#lobby","seq":1,"request_id":7}',
-        '{"conv":"#lobby","seq":1,"request_id":""}',
-        '{"conv":"#lobby","seq":1,"request_id":"%s"}' % ("x" * 65),
+        '{"to":"#lobby"}',
+        '{"to":1,"seq":1}',
+        '{"to":null,"seq":1}',
+        '{"to":["#lobby"],"seq":1}',
+        '{"to":"%s","seq":1}' % ("x" * 257),
+        '{"to":"#lobby","seq":"1"}',
+        '{"to":"#lobby","seq":1.0}',
+        '{"to":"#lobby","seq":1e3}',
+        '{"to":"#lobby","seq":true}',
+        '{"to":"#lobby","seq":null}',
+        '{"to":"#lobby","seq":-1}',
+        '{"to":"#lobby","seq":9007199254740992}',
+        '{"to":"#lobby","seq":%s}' % ("9" * 1_000_000),
+        '{"to":"#lobby","seq":NaN}',
+        '{"to":"#lobby","seq":1,"request_id":7}',
+        '{"to":"#lobby","seq":1,"request_id":""}',
+        '{"to":"#lobby","seq":1,"request_id":"%s"}' % ("x" * 65),
     ],
 )
 def test_missing_mistyped_or_out_of_bounds_field_is_refused(msg_data: str) -> None:
-    with pytest.raises(MalformedMessage, match="mark_read has no valid"):
-        decode_request(body("mark_read", msg_data))
+    with pytest.raises(MalformedMessage, match="delete has no valid"):
+        decode_request(body("delete", msg_data))
 
 
 @pytest.mark.parametrize(

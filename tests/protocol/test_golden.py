@@ -111,8 +111,8 @@ GOLDEN: list[tuple[m.Payload, str]] = [
             '"level":"all"},{"conv":"@bob","epoch":"e1","seq":0}],"limit":20}'
         ),
     ),
-    (m.MarkRead(conv="#lobby", seq=7), '{"conv":"#lobby","seq":7}'),
-    (m.SetLevel(conv="#lobby", level="mentions"), '{"conv":"#lobby","level":"mentions"}'),
+    (m.Mark(conv="#lobby", read=7), '{"conv":"#lobby","read":7}'),
+    (m.Mark(conv="#lobby", level="mentions"), '{"conv":"#lobby","level":"mentions"}'),
     (
         m.CreateRoom(room="#garden", topic="plants", private=True),
         '{"room":"#garden","topic":"plants","private":true}',

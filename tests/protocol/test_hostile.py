@@ -166,7 +166,7 @@ VALID = (
     body("login", '{"request_id":"1","name":"mei","password":"p","caps":["acks","log"]}'),
     body("resume", '{"token":"t","positions":[{"conv":"#lobby","epoch":"e1","seq":5}]}'),
     body("react", '{"to":"@bob","seq":3,"emoji":"👍","on":false}'),
-    body("set_level", '{"conv":"#lobby","level":"none"}'),
+    body("mark", '{"conv":"#lobby","level":"none"}'),
     body("people", '{"people":[{"name":"bob","away":"out"},{"name":"mei"}],"total":2}'),
     body("error", '{"request_id":"1","code":"busy","text":"later","retry_after":0.5}'),
     body("history_page", '{"conv":"#a","epoch":"e1","head":1,"entries":[{"to":"#a","epoch":"e1",'
@@ -220,7 +220,7 @@ def test_decoding_a_megabyte_takes_linear_time(part: str) -> None:
     decode_within_bound(b'{"msg_type":"send","msg_data":"{}","new":' + much.encode() + b"}")
     decode_within_bound(body("send", much))
     decode_within_bound(body("send", '{"to":"#lobby","text":"' + much + '"}'))
-    decode_within_bound(body("mark_read", '{"conv":"#lobby","seq":' + much + "}"))
+    decode_within_bound(body("mark", '{"conv":"#lobby","read":' + much + "}"))
     decode_within_bound(body("bye", '{"reason":"x","retry_after":' + much + "}"))
     decode_within_bound(body("people", '{"total":1,"people":[' + much + "]}"))
 

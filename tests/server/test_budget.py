@@ -25,7 +25,7 @@ from gochat.protocol.messages import (
     LoggedOut,
     Login,
     Logout,
-    MarkRead,
+    Mark,
     Members,
     Message,
     Ping,
@@ -91,7 +91,7 @@ def test_app_start_with_many_rooms_and_people_is_allowed() -> None:
 def test_catch_up_after_a_day_away_is_allowed() -> None:
     office = Office()
     office.come(MEI, 100, 300)
-    office.ask(*[History(conv="#x", limit=200)] * 100, *[MarkRead(conv="#x", seq=1)] * 100)
+    office.ask(*[History(conv="#x", limit=200)] * 100, *[Mark(conv="#x", read=1)] * 100)
 
 
 def test_scrolling_and_searching_at_key_repeat_rate_is_allowed() -> None:

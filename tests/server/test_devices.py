@@ -12,14 +12,13 @@ from gochat.protocol.messages import (
     Conversations,
     CreateRoom,
     Join,
+    Mark,
     Marked,
-    MarkRead,
     Ok,
     People,
     Presence,
     Send,
     Sent,
-    SetLevel,
     Who,
 )
 
@@ -37,10 +36,10 @@ async def test_unread_and_mentions_are_counted_from_the_read_marker() -> None:
             await mei.ask(Send(to="#lobby", text=text), Sent)
         now = await state(bob, "#lobby")
         assert (now.head, now.read, now.unread, now.mentions) == (3, 0, 3, 1)
-        await bob.ask(MarkRead(conv="#lobby", seq=2), Ok)
+        await bob.ask(Mark(conv="#lobby", read=2), Ok)
         now = await state(bob, "#lobby")
         assert (now.read, now.unread, now.mentions) == (2, 1, 0)
-        await bob.ask(MarkRead(conv="#lobby", seq=1), Ok)
+        await bob.ask(Mark(conv="#lobby", read=1), Ok)
         assert (await state(bob, "#lobby")).read == 2, "a marker never moves back"
 
 
@@ -55,11 +54,24 @@ async def test_markers_agree_on_all_devices() -> None:
     async with running_server() as server, server.peer("mei") as mei:
         async with server.peer("bob", "log") as laptop, server.peer("bob", "log") as phone:
             await mei.ask(Send(to="#lobby", text="x"), Sent)
-            await laptop.ask(MarkRead(conv="#lobby", seq=1), Ok)
+            await laptop.ask(Mark(conv="#lobby", read=1), Ok)
             marked = await phone.expect(Marked)
             assert (marked.conv, marked.read, marked.unread) == ("#lobby", 1, 0)
-            await phone.ask(SetLevel(conv="#lobby", level="none"), Ok)
+            await phone.ask(Mark(conv="#lobby", level="none"), Ok)
             assert (await laptop.expect(Marked, lambda m: m.level == "none")).read == 1
+
+
+async def test_marker_and_level_are_set_together_and_reported_once() -> None:
+    async with running_server() as server, server.peer("mei") as mei:
+        async with server.peer("bob", "log") as bob:
+            await mei.ask(Send(to="#lobby", text="x"), Sent)
+            await bob.ask(Mark(conv="#lobby", read=1, level="mentions"), Ok)
+            await bob.ask(Mark(conv="#lobby", read=1), Ok)  # it is there already
+            await bob.ask(Mark(conv="#lobby"), Ok)  # nothing is to be changed
+            marked = [event for event in bob.received if isinstance(event, Marked)]
+            assert marked == [Marked(conv="#lobby", read=1, level="mentions")]
+            now = await state(bob, "#lobby")
+            assert (now.read, now.level) == (1, "mentions")
 
 
 async def test_room_joined_on_one_device_is_delivered_on_the_other() -> None:

@@ -27,8 +27,8 @@ from gochat.protocol.messages import (
     Leave,
     LoggedIn,
     Login,
+    Mark,
     Marked,
-    MarkRead,
     MemberList,
     Members,
     Message,
@@ -212,7 +212,7 @@ async def test_devices_at_different_nodes_stay_in_step(nodes: Nodes) -> None:
         ):
             await mei.ask(Send(to="#lobby", text="x"), Sent)
             await laptop.text()
-            await laptop.ask(MarkRead(conv="#lobby", seq=1), Ok)
+            await laptop.ask(Mark(conv="#lobby", read=1), Ok)
             marked = await phone.expect(Marked)
             assert (marked.conv, marked.read, marked.unread) == ("#lobby", 1, 0)
             await phone.ask(Send(to="@mei", text="from the phone"), Sent)

@@ -20,7 +20,7 @@ from gochat.protocol.messages import (
     Join,
     Kick,
     Leave,
-    MarkRead,
+    Mark,
     MemberList,
     Members,
     Message,
@@ -33,7 +33,6 @@ from gochat.protocol.messages import (
     Sent,
     SetAccess,
     SetHistory,
-    SetLevel,
     SetOperator,
     SetTopic,
     Typing,
@@ -247,8 +246,8 @@ async def test_private_room_looks_nonexistent_to_strangers() -> None:
             lambda room: Typing(to=room),
             lambda room: History(conv=room),
             lambda room: Search(query="x", conv=room),
-            lambda room: MarkRead(conv=room, seq=1),
-            lambda room: SetLevel(conv=room, level="none"),
+            lambda room: Mark(conv=room, read=1),
+            lambda room: Mark(conv=room, level="none"),
         )
         for request in requests:
             hidden = await bob.ask(request("#hidden"), Error)

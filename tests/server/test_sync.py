@@ -30,8 +30,8 @@ from gochat.protocol.messages import (
     Kick,
     Leave,
     LoggedIn,
+    Mark,
     Marked,
-    MarkRead,
     Message,
     Ok,
     Payload,
@@ -40,7 +40,6 @@ from gochat.protocol.messages import (
     Send,
     Sent,
     SetHistory,
-    SetLevel,
     Sync,
     Synced,
 )
@@ -146,10 +145,10 @@ async def test_changed_marker_or_level_lists_a_conversation(servers: list[Runnin
     async with servers[0].peer("mei", "log") as mei, servers[-1].peer("bob", "log") as bob:
         await say(mei, "#lobby", "one")
         before = (await synced(bob))["#lobby"]
-        await bob.ask(MarkRead(conv="#lobby", seq=1), Ok)
+        await bob.ask(Mark(conv="#lobby", read=1), Ok)
         found = (await synced(bob, position(before)))["#lobby"]
         assert (found.read, found.unread, found.entries, found.reset) == (1, 0, (), False)
-        await bob.ask(SetLevel(conv="#lobby", level="none"), Ok)
+        await bob.ask(Mark(conv="#lobby", level="none"), Ok)
         found = (await synced(bob, position(found)))["#lobby"]
         assert (found.level, found.entries) == ("none", ())
         assert await synced(bob, position(found)) == {}

@@ -35,8 +35,8 @@ from gochat.protocol.messages import (
     LoggedOut,
     Login,
     Logout,
+    Mark,
     Marked,
-    MarkRead,
     Message,
     Ok,
     Ping,
@@ -351,7 +351,7 @@ async def test_messages_read_on_another_device_are_not_delivered(store: str) -> 
         await register(server)
         await say(bob, "@mei", "one", "two", "three")
         async with server.peer("mei", "log") as phone:
-            await phone.ask(MarkRead(conv="@bob", seq=2), Ok)
+            await phone.ask(Mark(conv="@bob", read=2), Ok)
         async with server.connect() as mei:
             assert await waiting(mei) == ["three"]
 

@@ -325,11 +325,11 @@ class Client:
 
     async def mark_read(self, conv: str, seq: int) -> None:
         """Move the person's read marker forward to `seq`, for all their devices."""
-        await self._supervisor.call(wire.MarkRead(conv=conv, seq=seq), wire.Ok)
+        await self._supervisor.call(wire.Mark(conv=conv, read=seq), wire.Ok)
 
     async def set_level(self, conv: str, level: Level) -> None:
         """Choose what to be notified of in a conversation: ``all``, ``mentions`` or ``none``."""
-        await self._supervisor.call(wire.SetLevel(conv=conv, level=level), wire.Ok)
+        await self._supervisor.call(wire.Mark(conv=conv, level=level), wire.Ok)
 
     async def typing(self, to: str) -> None:
         """Notify the others that the person is typing. Call it as often as they type.

@@ -49,8 +49,7 @@ READS: Final = (
     wire.Conversations,
     wire.Rooms,
     wire.Members,
-    wire.MarkRead,
-    wire.SetLevel,
+    wire.Mark,
 )
 
 R = TypeVar("R", bound=wire.Reply)

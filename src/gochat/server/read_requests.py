@@ -17,7 +17,7 @@ from gochat.protocol.messages import (
     Conversations,
     Found,
     History,
-    MarkRead,
+    Mark,
     MemberList,
     Members,
     Ok,
@@ -25,7 +25,6 @@ from gochat.protocol.messages import (
     RoomList,
     Rooms,
     Search,
-    SetLevel,
     Who,
 )
 from gochat.server.budget import scanning
@@ -120,21 +119,18 @@ class ReadRequests:
             ConversationList(conversations=tuple(items), more=more, request_id=request.request_id)
         )
 
-    async def set_level(
-        self, session: Session, who: Identity, person: OnlinePerson, request: SetLevel
+    async def mark(
+        self, session: Session, who: Identity, person: OnlinePerson, request: Mark
     ) -> None:
-        """Set which messages of a conversation notify the person."""
+        """Move the person's read marker, and set which messages notify them."""
         address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
-        await self._services.store.set_level(who.key, address.key, request.level)
-        await self._services.markers.publish(who.key, address.key)
-        session.reply(Ok(request_id=request.request_id))
-
-    async def mark_read(
-        self, session: Session, who: Identity, person: OnlinePerson, request: MarkRead
-    ) -> None:
-        """Move the person's read marker."""
-        address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
-        if await self._services.store.mark_read(who.key, address.key, request.seq):
+        store, is_changed = self._services.store, False
+        if request.read is not None:
+            is_changed = await store.mark_read(who.key, address.key, request.read)
+        if request.level is not None:
+            await store.set_level(who.key, address.key, request.level)
+            is_changed = True
+        if is_changed:
             await self._services.markers.publish(who.key, address.key)
         session.reply(Ok(request_id=request.request_id))
 

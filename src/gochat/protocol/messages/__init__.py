@@ -22,7 +22,7 @@ from gochat.protocol.messages.requests import *
 Request: TypeAlias = (
     Hello | Register | Login | Resume | Logout | ChangePassword
     | Who | Away | Send | Edit | Delete | React | Typing
-    | History | Search | Conversations | Sync | MarkRead | SetLevel
+    | History | Search | Conversations | Sync | Mark
     | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
     | Rooms | Members
     | Ping | Pong

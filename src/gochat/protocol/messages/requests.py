@@ -184,20 +184,14 @@ class Sync(_Request, frozen=True, kw_only=True, omit_defaults=True):
     limit: Annotated[int, Meta(ge=0, le=200)] = 50
 
 
-class MarkRead(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Move the read marker forward to `seq`; it never moves back. Answered by `Ok`."""
+class Mark(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Move the read marker forward to `read`, choose the `level` of what to be notified of, or
+    both. Null leaves it as it is; a marker never moves back. Answered by `Ok`."""
 
-    msg_type: ClassVar[str] = "mark_read"
+    msg_type: ClassVar[str] = "mark"
     conv: ShortText
-    seq: Int
-
-
-class SetLevel(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Choose what to be notified of in a conversation. Answered by `Ok`."""
-
-    msg_type: ClassVar[str] = "set_level"
-    conv: ShortText
-    level: Level
+    read: Int | None = None
+    level: Level | None = None
 
 
 class Typing(_Request, frozen=True, kw_only=True, omit_defaults=True):
