@@ -9,17 +9,21 @@ A made part stands between two comments::
     <!-- made from the code: configuration -->
     …
     <!-- end -->
+
+One file is made as a whole: the schema of the protocol.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,6 +73,17 @@ def check_made_parts(*, write: bool = False) -> Iterator[str]:
                 yield f"{page.relative_to(ROOT)}: out of date; `make docs-write` makes it new"
     for name in sorted(set(MAKERS) - made):
         yield f"no page has the part that is made from the code: {name}"
+
+
+def check_schema(*, write: bool = False) -> Iterator[str]:
+    """Yield if the schema of the protocol is out of date; with `write`, make it new instead."""
+    file = ROOT / "docs" / "reference" / "protocol.schema.json"
+    new = make_schema()
+    if not file.exists() or file.read_text(encoding="utf-8") != new:
+        if write:
+            file.write_text(new, encoding="utf-8", newline="\n")
+        else:
+            yield f"{file.relative_to(ROOT)}: out of date; `make docs-write` makes it new"
 
 
 def check_pictures() -> Iterator[str]:
@@ -251,8 +266,6 @@ def make_app_commands() -> str:
 
 def make_app_settings() -> str:
     """The settings of the app, with their defaults."""
-    import json
-
     from gochat.tui.dialogs.settings import TEXTS
     from gochat.tui.profile.preferences import Settings
 
@@ -263,6 +276,64 @@ def make_app_settings() -> str:
         default = json.dumps(getattr(Settings(), name))
         lines.append(f"| `{name}` | `{default}` | {text}{f' ({told})' if told else ''} |")
     return "\n".join(lines) + "\n"
+
+
+def make_schema() -> str:
+    """The JSON Schema of all frames: types from the code, states and capabilities from the page."""
+    from typing import get_args
+
+    import msgspec
+
+    from gochat.errors import ErrorCode
+    from gochat.protocol import messages
+
+    page = (ROOT / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
+    directions = {
+        "request": get_args(messages.Request),
+        "reply": get_args(messages.Reply),
+        "event": get_args(messages.Event),
+    }
+    types = dict.fromkeys(cls for each in directions.values() for cls in each)
+    _, definitions = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        del definition["description"]  # for who reads the code; the page is for all others
+    frames: dict[str, dict[str, Any]] = {}
+    for direction, its in directions.items():
+        frames[direction] = {cls.msg_type: {"$ref": f"#/$defs/{cls.__name__}"} for cls in its}
+    states = re.findall(r"^\| `(\w+)` \| (yes|no) \| (yes|no) \| (?:`(\w+)`|none)", page, re.M)
+    for request, anonymous, logged_in, reply in states:
+        frames["request"][request] |= {
+            "anonymous": anonymous == "yes",
+            "logged_in": logged_in == "yes",
+            "reply": reply or None,
+        }
+    events = page[page.index("\n## Events\n") : page.index("\n## Parts\n")]
+    for event, text in re.findall(r"^### `(\w+)`$(.*?)(?=^### |\Z)", events, re.M | re.S):
+        needed = re.search(r"Only\s+with\s+the\s+capability\s+`(\w+)`", text)
+        frames["event"][event]["capability"] = needed[1] if needed else None
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The frames of gochat's protocol",
+        "description": (
+            "The body of a frame is an envelope, which this schema describes. msg_data is the text "
+            "of a payload: frames says, by direction and msg_type, which definition that follows. "
+            "Of a request it also says in which states it is allowed and what answers it if not "
+            "error; of an event, the capability without which it is not sent. protocol.md is "
+            "normative; a field that is left out has its default."
+        ),
+        "type": "object",
+        "properties": {
+            "msg_type": {"type": "string"},
+            "msg_data": {"type": "string", "contentMediaType": "application/json"},
+        },
+        "required": ["msg_type", "msg_data"],
+        "frames": frames,
+        "capabilities": list(messages.Capability),
+        "errors": list(ErrorCode),
+        "goodbyes": list(messages.ByeReason),
+        "$defs": definitions,
+    }
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 MAKERS: dict[str, Callable[[], str]] = {
@@ -283,7 +354,12 @@ def main() -> int:
     )
     parser.add_argument("--write", action="store_true", help="write the made parts anew")
     write = parser.parse_args().write
-    problems = [*check_made_parts(write=write), *check_links(), *check_pictures()]
+    problems = [
+        *check_made_parts(write=write),
+        *check_schema(write=write),
+        *check_links(),
+        *check_pictures(),
+    ]
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:

@@ -141,7 +141,7 @@ def test_every_text_ends_its_lines_as_unix_does() -> None:
 
 def test_links_lead_somewhere_and_made_parts_are_current() -> None:
     check: Any = load(ROOT / "docs" / "check.py")
-    assert [*check.check_links(), *check.check_made_parts()] == []
+    assert [*check.check_links(), *check.check_made_parts(), *check.check_schema()] == []
 
 
 def test_every_make_target_that_is_named_exists() -> None:

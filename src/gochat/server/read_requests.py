@@ -98,11 +98,15 @@ class ReadRequests:
         limit = request.limit
         with measured() as effort:
             hits, cursor = await self._services.store.search(
-                who.key, request.query, conversation=key, cursor=request.cursor, limit=limit
+                who.key, request.query, conversation=key, cursor=request.cursor or None, limit=limit
             )
             while (limit := len(fitting(hits, self._limits.frame_bytes))) < len(hits):
                 hits, cursor = await self._services.store.search(
-                    who.key, request.query, conversation=key, cursor=request.cursor, limit=limit
+                    who.key,
+                    request.query,
+                    conversation=key,
+                    cursor=request.cursor or None,
+                    limit=limit,
                 )
         if more := scanning(effort.seconds):
             self._services.budgets.spend(session.address, who.key, more)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Final, TypeAlias
+from sys import intern
+from typing import Final, TypeAlias, TypeVar, cast
 
 from msgspec import structs
 
@@ -33,6 +34,17 @@ COLUMNS: Final = (
     "e.id, e.ts, a.name, e.sender, e.kind, e.text, e.ref, e.cid, e.mentions, e.edited, e.deleted"
 )
 FROM: Final = "entry e JOIN account a ON a.key = e.sender"
+
+
+Word = TypeVar("Word", bound=str)
+
+
+def shared(word: Word) -> Word:
+    """Return the object that the code has for this word.
+
+    A field is left out on the wire if it is the default itself: an equal string is sent.
+    """
+    return cast("Word", intern(word))
 
 
 def first_id(conversation: int) -> int:
@@ -76,7 +88,7 @@ class Shape:
             seq=id_ & MAX_SEQ,
             ts=ts,
             from_=name,
-            kind=kind,
+            kind=shared(kind),
             text=text,
             ref=ref,
             cid=cid,

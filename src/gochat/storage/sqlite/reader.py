@@ -36,6 +36,7 @@ from gochat.storage.sqlite.entries import (
     find_by_cid,
     first_id,
     last_id,
+    shared,
     with_reactions,
 )
 
@@ -298,11 +299,11 @@ class Reader:
             read=read,
             unread=unread,
             mentions=mentions,
-            level=level,
+            level=shared(level),
             topic=topic,
             operator=role == "operator",
             private=bool(private),
-            history=history,
+            history=shared(history),
             floor=floor,
         )
 
