@@ -83,10 +83,10 @@ DETAILS: Final[Mapping[ErrorCode, frozenset[str]]] = {
     ErrorCode.UNKNOWN_CONVERSATION: frozenset({"conv"}),
     ErrorCode.UNKNOWN_MESSAGE: frozenset({"conv", "seq"}),
     ErrorCode.NOT_A_MEMBER: frozenset({"conv", "name"}),
-    ErrorCode.NOT_PERMITTED: frozenset({"rule", "max"}),
+    ErrorCode.NOT_PERMITTED: frozenset({"rule", "max", "scope"}),
     ErrorCode.ROOM_EXISTS: frozenset({"conv", "rule"}),
     ErrorCode.TEXT_TOO_LONG: frozenset({"max", "length"}),
-    ErrorCode.BAD_REQUEST: frozenset({"rule"}),
+    ErrorCode.BAD_REQUEST: frozenset({"rule", "max"}),
     ErrorCode.RATE_LIMITED: frozenset({"limit"}),
     ErrorCode.BUSY: frozenset({"rule"}),
 }

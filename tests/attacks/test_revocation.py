@@ -21,6 +21,7 @@ from redis_nodes import Nodes
 from redis_process import RedisServer
 
 from gochat.chat.accounts import Accounts
+from gochat.chat.tokens import Tokens
 from gochat.protocol.messages import (
     ChangePassword,
     Error,
@@ -41,6 +42,8 @@ ROUNDS: Final = int(os.environ.get("GOCHAT_TEST_ROUNDS", "1"))
 LOOPS: Final = 4
 #: Round trip in seconds from the second node to the store.
 FAR: Final = 0.02
+#: The steps of a login after which a password change may come.
+STEPS: Final = [(Accounts, "log_in"), (Tokens, "issue"), (Tokens, "resume")]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
@@ -164,13 +167,13 @@ async def test_old_password_does_not_survive_a_password_change(
                     assert (await peer.ask(Resume(token=token), Error)).code == "bad_token"
 
 
-@pytest.mark.parametrize("step", ["log_in", "issue_token", "resume"])
+@pytest.mark.parametrize(("part", "step"), STEPS)
 async def test_password_change_is_seen_by_a_login_in_progress(
-    servers: Sequence[RunningServer], monkeypatch: pytest.MonkeyPatch, step: str
+    servers: Sequence[RunningServer], monkeypatch: pytest.MonkeyPatch, part: type, step: str
 ) -> None:
     """It happens between the check and joining the hub: by luck in a loop, here always, after
     `step`."""
-    original = getattr(Accounts, step)
+    original = getattr(part, step)
     must_change = False
 
     async def overtaken(*arguments: Any, **options: Any) -> Any:
@@ -181,7 +184,7 @@ async def test_password_change_is_seen_by_a_login_in_progress(
             await change(mei, PASSWORD, password(1))
         return result
 
-    monkeypatch.setattr(Accounts, step, overtaken)
+    monkeypatch.setattr(part, step, overtaken)
     async with servers[0].peer("mei") as mei, servers[-1].connect() as thief:
         by_token = step == "resume"
         request = Resume(token=mei.token) if by_token else Login(name="mei", password=PASSWORD)

@@ -23,8 +23,10 @@ from gochat.protocol.messages import (
     ChangePassword,
     Conversations,
     CreateRoom,
+    CreateToken,
     Delete,
     Edit,
+    EndSession,
     Hello,
     History,
     Invite,
@@ -45,6 +47,7 @@ from gochat.protocol.messages import (
     Rooms,
     Search,
     Send,
+    Sessions,
     SetAccess,
     SetHistory,
     SetOperator,
@@ -68,6 +71,9 @@ VALID: Final[Mapping[type, Any]] = {
         Resume(token="stolen"),
         Logout(),
         ChangePassword(old=WRONG, new=WRONG),
+        Sessions(),
+        EndSession(id="0" * 32),
+        CreateToken(device="bot", scopes=("read",), lifetime=60),
         Who(),
         Away(),
         Send(to="#lobby", text="hi"),
@@ -196,8 +202,22 @@ def _caps(request: Any, size: int) -> Any:
     return structs.replace(request, caps=tuple(f"{n:x}" for n in range(size)))
 
 
+def _with_scopes(request: CreateToken, size: int) -> CreateToken:
+    return structs.replace(request, scopes=("read",) * size)
+
+
+def _with_rooms(request: CreateToken, size: int, room: str) -> CreateToken:
+    return structs.replace(request, rooms=(room,) * size)
+
+
 #: What is bad about a request other than its texts: a function from a number of parts.
 OTHERS: Final[Mapping[tuple[type, str], Mapping[str, Callable[[Any, int], Any]]]] = {
+    (CreateToken, "scopes"): {"the same": lambda request, size: _with_scopes(request, size)},
+    (CreateToken, "rooms"): {
+        "long": lambda request, size: _with_rooms(request, size, "#" + "漢" * 255),
+        "no names": lambda request, size: _with_rooms(request, size, "#" + "・" * 255),
+        "private": lambda request, size: _with_rooms(request, size, "@" + "漢" * 32),
+    },
     (Login, "caps"): {"different": _caps},
     (Resume, "caps"): {"different": _caps},
     (Resume, "positions"): {

@@ -1,4 +1,4 @@
-"""Registering, logging in, tokens; and what each costs."""
+"""Registering, logging in, changing passwords; and what each costs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from patience import PATIENCE
 from storing import NOON, Clock
 from talking import World
 
-from gochat.chat.accounts import RENEW_AFTER, TOKEN_LIFETIME, Accounts, Identity
+from gochat.chat.accounts import Accounts, Identity
 from gochat.chat.hashing import HashingQueue
 from gochat.chat.names import NameKey
 from gochat.chat.passwords import Passwords
 from gochat.chat.store import Account
+from gochat.chat.tokens import Tokens
 from gochat.errors import ChatError, StoreUnavailable
 
 pytestmark = pytest.mark.trio
@@ -72,6 +73,11 @@ async def accounts(world: World, hasher: Hasher, clock: Clock) -> Accounts:
     await accounts.register("Ann", PASSWORD)
     hasher.hashed = 0
     return accounts
+
+
+@pytest.fixture
+def tokens(world: World, clock: Clock) -> Tokens:
+    return Tokens(world.store, clock)
 
 
 async def code(attempt: Callable[..., object], *args: object) -> str:
@@ -309,43 +315,41 @@ async def test_invalid_hash_refuses_every_login(accounts: Accounts, world: World
 # -- changing the password ------------------------------------------------------------------------
 
 
-async def test_password_change_revokes_every_token(
-    accounts: Accounts,
-) -> None:
-    old = [await accounts.issue_token(ANN) for _ in range(3)]
+async def test_password_change_revokes_every_token(accounts: Accounts, tokens: Tokens) -> None:
+    old = [await tokens.issue(ANN) for _ in range(3)]
     await accounts.register("ted", PASSWORD)
-    teds = await accounts.issue_token(Identity(NameKey("ted"), "ted"))
+    teds = await tokens.issue(Identity(NameKey("ted"), "ted"))
     ann = await accounts.change_password(ANN, PASSWORD, OTHER)
     assert ann == ANN._replace(generation=1)
-    new = await accounts.issue_token(ann)
+    new = await tokens.issue(ann)
     assert await code(accounts.log_in, "ann", PASSWORD) == "bad_credentials"
     assert await accounts.log_in("ann", OTHER) == ann
     for token in old:
-        assert await code(accounts.resume, token.secret) == "bad_token"
-    assert await accounts.resume(new.secret) == (ann, new, False)
-    await accounts.resume(teds.secret)
+        assert await code(tokens.resume, token.text) == "bad_token"
+    assert await tokens.resume(new.text) == (ann, new, False)
+    await tokens.resume(teds.text)
 
 
-async def test_password_change_needs_the_old_password(accounts: Accounts) -> None:
-    token = await accounts.issue_token(ANN)
+async def test_password_change_needs_the_old_password(accounts: Accounts, tokens: Tokens) -> None:
+    token = await tokens.issue(ANN)
     assert await code(accounts.change_password, ANN, OTHER, "new password") == "bad_credentials"
     assert await accounts.log_in("ann", PASSWORD) == ANN
-    await accounts.resume(token.secret)
+    await tokens.resume(token.text)
 
 
 async def test_password_changed_while_being_checked_is_refused(
-    accounts: Accounts, hasher: Hasher, world: World
+    accounts: Accounts, tokens: Tokens, hasher: Hasher, world: World
 ) -> None:
     new = argon2.PasswordHasher(1, 8, 1).hash(OTHER)
     outcomes: list[str] = []
 
     async def intrude() -> None:
         who = await accounts.log_in("ann", PASSWORD)
-        token = await accounts.issue_token(who)
+        token = await tokens.issue(who)
         with pytest.raises(ChatError) as caught:
-            await accounts.require_current(token.digest, is_login=True)
+            await tokens.require_current(token.id, is_login=True)
         outcomes.append(caught.value.code)
-        assert await code(accounts.resume, token.secret) == "bad_token"
+        assert await code(tokens.resume, token.text) == "bad_token"
 
     async def take_over() -> None:
         outcomes.append(await code(accounts.change_password, ANN, PASSWORD, "my password"))
@@ -396,96 +400,6 @@ async def test_login_survives_a_concurrent_rehash(
         assert await world.store.rehash_password(await stored(world), again)
         hasher.may_go_on.set()
     assert hasher.verified == 1
-
-
-# -- tokens ---------------------------------------------------------------------------------------
-
-
-async def test_token_identifies_its_owner_until_it_expires(
-    accounts: Accounts, hasher: Hasher, clock: Clock
-) -> None:
-    token = await accounts.issue_token(ANN)
-    assert await accounts.resume(token.secret) == (ANN, token, False)
-    clock.now = token.expires
-    assert await code(accounts.resume, token.secret) == "bad_token"
-    assert (hasher.hashed, hasher.verified) == (0, 0), "tokens cost no hashing"
-
-
-async def test_used_token_is_extended_with_few_writes(
-    accounts: Accounts, clock: Clock, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    token = await accounts.issue_token(ANN)
-    renew, written = world.store.renew_token, 0
-
-    async def counted(digest: bytes, expires: int, address: str) -> bool:
-        nonlocal written
-        written += 1
-        return await renew(digest, expires, address)
-
-    monkeypatch.setattr(world.store, "renew_token", counted)
-    for _ in range(300):  # ten times a day
-        clock.now += TOKEN_LIFETIME // 100
-        await accounts.resume(token.secret)
-    assert clock.now > token.expires + TOKEN_LIFETIME
-    assert written <= 3 / RENEW_AFTER
-    monkeypatch.setattr(world.store, "renew_token", _down)
-    expires = (await accounts.resume(token.secret)).token.expires
-    clock.now = expires - 1
-    await accounts.resume(token.secret)  # the store can't be written: still valid
-    clock.now = expires
-    assert await code(accounts.resume, token.secret) == "bad_token"
-
-
-async def test_token_at_a_new_address_is_reported_once(accounts: Accounts) -> None:
-    token = await accounts.issue_token(ANN, "10.0.0.1", is_login=True)
-    addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.1", "10.0.0.3"]
-    moved = [(await accounts.resume(token.secret, address)).is_new_address for address in addresses]
-    assert moved == [False, True, False, False, True], "the first is known by a login"
-    of_before = await accounts.issue_token(ANN)
-    assert not (await accounts.resume(of_before.secret, "10.0.0.9")).is_new_address
-
-
-async def test_token_issued_by_a_fast_clock_is_not_valid_for_years(
-    accounts: Accounts, clock: Clock
-) -> None:
-    start = clock.now
-    clock.now = start + 10 * 365 * 24 * 3600 * 1000
-    jumped = await accounts.issue_token(ANN)
-    assert await accounts.resume(jumped.secret) == (ANN, jumped, False)
-    clock.now = start
-    assert await code(accounts.resume, jumped.secret) == "bad_token"
-    token = await accounts.issue_token(ANN)
-    clock.now = start - TOKEN_LIFETIME // 2
-    assert await accounts.resume(token.secret) == (ANN, token, False), (
-        "the clock is behind: no harm"
-    )
-
-
-async def test_tokens_are_long_random_and_stored_only_as_digests(
-    accounts: Accounts, world: World, clock: Clock
-) -> None:
-    tokens = [await accounts.issue_token(ANN) for _ in range(20)]
-    assert len({token.secret for token in tokens}) == 20
-    assert all(len(token.secret) >= 43 for token in tokens), "256 bits"
-    kept = await world.store.token(tokens[0].digest, clock())
-    assert kept is not None
-    assert tokens[0].secret.encode() not in kept.digest
-    assert await code(accounts.resume, tokens[0].digest.hex()) == "bad_token"
-
-
-async def test_only_the_revoked_token_is_refused(accounts: Accounts) -> None:
-    one, other = await accounts.issue_token(ANN), await accounts.issue_token(ANN)
-    await accounts.revoke(one.digest)
-    await accounts.revoke(one.digest)
-    assert await code(accounts.resume, one.secret) == "bad_token"
-    await accounts.resume(other.secret)
-
-
-@pytest.mark.parametrize("secret", ["", "x", "x" * 256, "\x00", "密"])
-async def test_invalid_token_is_refused(accounts: Accounts, secret: str) -> None:
-    with pytest.raises(ChatError) as caught:
-        await accounts.resume(secret)
-    assert (caught.value.code, caught.value.field) == ("bad_token", "token")
 
 
 async def _down(*_: object) -> bool:

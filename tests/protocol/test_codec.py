@@ -69,7 +69,8 @@ def values_of(type_: mi.Type) -> st.SearchStrategy[Any]:
         case mi.UnionType(types=types):
             return st.one_of(*map(values_of, types))
         case mi.VarTupleType(item_type=item):
-            return st.lists(values_of(item), max_size=3).map(tuple)
+            least = type_.min_length or 0
+            return st.lists(values_of(item), min_size=least, max_size=3).map(tuple)
         case mi.DictType(key_type=key, value_type=value):
             return st.dictionaries(values_of(key), values_of(value), max_size=3)
         case mi.StructType(cls=cls, fields=fields):

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from msgspec import inspect as mi
 
-from gochat.chat import drafts, emoji, names, passwords, rooms
+from gochat.chat import drafts, emoji, names, passwords, rooms, store
 from gochat.config import Limits as ConfiguredLimits
 from gochat.errors import DETAILS, ErrorCode
 from gochat.protocol import codec
@@ -28,7 +28,7 @@ REQUESTS: tuple[type[m.Payload], ...] = get_args(m.Request)
 REPLIES: tuple[type[m.Payload], ...] = get_args(m.Reply)
 EVENTS: tuple[type[m.Payload], ...] = get_args(m.Event)
 PARTS: tuple[type[msgspec.Struct], ...] = (
-    m.Position, m.Person, m.Conversation, m.Room, m.Member, m.Limits, m.Reaction,
+    m.Position, m.Person, m.Conversation, m.Room, m.Member, m.Session, m.Limits, m.Reaction,
 )  # fmt: skip
 KINDS: tuple[str, ...] = get_args(m.EntryKind)
 
@@ -101,12 +101,18 @@ def type_name(type_: mi.Type) -> str:
             return f"string {shortest}…{longest}"
         case mi.LiteralType(values=values) if set(values) == set(KINDS):
             return "entry kind"
+        case mi.LiteralType(values=values) if set(values) == set(get_args(m.TokenScope)):
+            return "scope"
         case mi.LiteralType(values=values):
             return " or ".join(f'`"{value}"`' for value in values)
         case mi.DictType():
             return "object"
-        case mi.VarTupleType(item_type=item):
+        case mi.VarTupleType(item_type=item, min_length=None, max_length=None):
             return f"list of {type_name(item)}"
+        case mi.VarTupleType(item_type=item, min_length=None, max_length=most):
+            return f"list of {type_name(item)}, at most {most}"
+        case mi.VarTupleType(item_type=item, min_length=least, max_length=most):
+            return f"list of {type_name(item)}, {least}…{most}"
         case mi.StructType(cls=cls):
             return cls.__name__
         case _:
@@ -277,6 +283,8 @@ FIXED = {
     "characters of a topic or an away notice": rooms.MAX_TOPIC,
     "characters of an emoji": emoji.MAX_EMOJI,
     "mentions found in a message": drafts.MAX_MENTIONS,
+    "sessions of an account's devices": store.MAX_DEVICES,
+    "sessions of its programs": store.MAX_PROGRAMS,
 }
 
 

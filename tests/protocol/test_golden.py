@@ -63,8 +63,8 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         '{"name":"mei","password":"correct horse","invite":"i"}',
     ),
     (
-        m.Login(name="mei", password="correct horse", caps=("log",)),
-        '{"name":"mei","password":"correct horse","caps":["log"]}',
+        m.Login(name="mei", password="correct horse", caps=("log",), device="laptop"),
+        '{"name":"mei","password":"correct horse","caps":["log"],"device":"laptop"}',
     ),
     (
         m.Resume(token="t", positions=(m.Position(conv="#lobby", epoch="e1", seq=5),)),
@@ -74,6 +74,12 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     (
         m.ChangePassword(old="correct horse", new="battery staple"),
         '{"old":"correct horse","new":"battery staple"}',
+    ),
+    (m.Sessions(), "{}"),
+    (m.EndSession(id="0f1e"), '{"id":"0f1e"}'),
+    (
+        m.CreateToken(device="bot", scopes=("read", "send"), lifetime=60, rooms=("#garden",)),
+        '{"device":"bot","scopes":["read","send"],"lifetime":60,"rooms":["#garden"]}',
     ),
     (m.Who(after="bob", limit=10), '{"after":"bob","limit":10}'),
     (m.Away(text="at lunch"), '{"text":"at lunch"}'),
@@ -188,6 +194,39 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     (
         m.PasswordChanged(token="t", expires=1_700_000_000_000),
         '{"token":"t","expires":1700000000000}',
+    ),
+    (
+        m.SessionList(
+            sessions=(
+                m.Session(
+                    id="0f1e",
+                    device="laptop",
+                    address="192.0.2.7",
+                    created=1,
+                    seen=2,
+                    online=True,
+                    this=True,
+                ),
+                m.Session(
+                    id="1e0f",
+                    device="bot",
+                    address="192.0.2.8",
+                    created=3,
+                    seen=4,
+                    scopes=("read",),
+                    rooms=("#garden",),
+                ),
+            )
+        ),
+        (
+            '{"sessions":[{"id":"0f1e","device":"laptop","address":"192.0.2.7","created":1,"seen":2,'
+            '"online":true,"this":true},{"id":"1e0f","device":"bot","address":"192.0.2.8",'
+            '"created":3,"seen":4,"scopes":["read"],"rooms":["#garden"]}]}'
+        ),
+    ),
+    (
+        m.CreatedToken(id="0f1e", token="gct_t", expires=5),
+        '{"id":"0f1e","token":"gct_t","expires":5}',
     ),
     (
         m.People(

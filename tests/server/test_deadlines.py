@@ -10,6 +10,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from gochat.chat.tokens import HeldToken
 from gochat.config import Limits
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import ByeReason, Ping
@@ -32,6 +33,7 @@ class Peer:
     def __init__(self, *, logged_in: bool = True, caps: tuple[str, ...] = ("heartbeat",)) -> None:
         now = trio.current_time()
         self.identity = object() if logged_in else None
+        self.token: HeldToken | None = None
         self.caps = frozenset(caps)
         self.opened = self.last_heard = now
         self.partial_since: float | None = None

@@ -15,6 +15,7 @@ from trio.testing import MockClock
 
 from gochat.chat import conversations, names
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.grants import EVERYTHING
 from gochat.chat.names import NameKey
 from gochat.chat.store import Batch, Logged
 from gochat.protocol.codec import decode_server_message, encode
@@ -59,6 +60,7 @@ class Session:
         self.events: Sink = self
         self.caps = frozenset(caps)
         self.wants_log = Capability.LOG in self.caps
+        self.grant = EVERYTHING
         self.posts: list[bytes] = []
         self.sent_at_once = 0  # of the posts, those sent at once
         self.delivered: list[tuple[ConversationKey, int]] = []

@@ -23,10 +23,10 @@ from processes import GOCHAT
 from redis_deployments import ClusterOf3, Watched, wait_for
 from redis_process import RedisServer
 from redis_rights import add_user, rules
-from storing import NOON, Chat, Clock, account, draft, key, person
+from storing import NOON, Chat, Clock, account, draft, key, make_token, person
 
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.chat.store import Appended, Token
+from gochat.chat.store import Appended
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
@@ -39,14 +39,12 @@ pytestmark = [pytest.mark.trio, pytest.mark.redis]
 PEOPLE = ("Mei", "Bob", "Eve", "Straße", "李雷")
 #: A time at which cids are still stored.
 TODAY = wall_clock() - 60_000
-SESSION = Token(digest=b"s" * 32, account=person("Mei"), expires=wall_clock() + 3_600_000)
+LATER = wall_clock() + 3_600_000
+SESSION = make_token("Mei", 1, expires=LATER, device="laptop", created=NOON, seen=TODAY)
 #: For a new password, from an address.
-BOBS = Token(
-    digest=b"b" * 32,
-    account=person("Bob"),
-    expires=wall_clock() + 3_600_000,
-    generation=1,
-    address="10.0.0.1",
+BOBS = make_token("Bob", 2, expires=LATER, generation=1, address="10.0.0.1")
+PROGRAM = make_token(
+    "Mei", 3, expires=LATER, scopes=("read", "send"), rooms=(LOBBY_KEY, key("#garden", "Mei"))
 )
 
 
@@ -60,8 +58,9 @@ async def fill(url: str, more: int = 0) -> None:
         await store.change_password(account("Bob"), "another hash")
         await store.add_token(BOBS)
         await store.add_token(SESSION)
-        await store.add_token(Token(digest=b"e" * 32, account=person("Bob"), expires=NOON))
-        await store.add_token(Token(digest=b"r" * 32, account=person("Eve"), expires=2 * TODAY))
+        await store.add_token(PROGRAM)
+        await store.add_token(make_token("Bob", 4, expires=NOON))
+        await store.add_token(make_token("Eve", 5, expires=2 * TODAY))
         await store.change_password(account("Eve"), "her new hash")
         await chat.append(*(draft("Bob", "#lobby", f"{n}", cid=f"c{n}") for n in range(more)))
         await chat.say("Mei", "#lobby", "hello @Bob", mentions=["Bob"], cid="hello")
@@ -144,8 +143,10 @@ async def everything(url: str) -> dict[str, Any]:
                 found[f"{who}: role in {room}"] = await store.room(key(room, who), me)
         for room in ("#Garden", "#Cellar", "#Empty", "#lobby"):
             found[f"members of {room}"] = await store.members(key(room, "Mei"), after="", limit=9)
-        for digest in (b"s", b"e", b"r"):
-            found[f"session {digest!r}"] = await store.token(digest * 32, wall_clock())
+        for number in range(1, 6):
+            token_id = bytes([number]) * 16
+            found[f"session {number}"] = await store.token(token_id, wall_clock())
+        found["sessions of Mei"] = list(await store.tokens(person("Mei"), wall_clock()))
         found["said"] = [
             isinstance(said, Appended) and (said.entry.seq, said.entry.text)
             for said in (
@@ -217,7 +218,7 @@ async def test_copy_of_a_copy_is_what_people_had(kinds: tuple[str, ...], place: 
     assert len(epochs) == len(kinds), "clients must not take one history for another"
     assert all(report.parts == reports[0].parts for report in reports)
     counts = {part.what: part.count for part in reports[0].parts}
-    assert (counts["accounts"], counts["sessions"]) == (5, 2)
+    assert (counts["accounts"], counts["sessions"]) == (5, 3)
     assert reports[0].kinds["edit"] == 3
 
 

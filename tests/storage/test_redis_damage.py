@@ -11,17 +11,16 @@ import trio
 from patience import PATIENCE
 from redis_nodes import Nodes
 from redis_process import RedisServer
-from storing import Chat, Following, account, draft, person
+from storing import Chat, Following, account, draft, make_token, person
 
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.node_bus import Left
-from gochat.chat.store import Token
 from gochat.errors import StoreCorrupt
 
 pytestmark = pytest.mark.trio
 
 Use = Callable[[Chat], Awaitable[object]]
-TOKEN = Token(digest=b"t" * 32, account=person("Mei"), expires=2**50)
+TOKEN = make_token("Mei", expires=2**50)
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ DAMAGE: dict[str, tuple[tuple[Any, ...], Use]] = {
     "log of another type": (("SET", "l:#lobby", "garbage"), read),
     "row of a person": (("HSET", "w:#lobby", "mei", "\xc1"), look),
     "position": (("HSET", "state", "pos", "garbage"), say),
-    "token": (("SET", f"t:{TOKEN.digest.hex()}", "garbage"), lambda c: c.store.token(b"t" * 32, 0)),
+    "token": (("HSET", "h:mei", TOKEN.id.hex(), "garbage"), lambda c: c.store.token(TOKEN.id, 0)),
     "feed": (("XADD", "feed", "1000-0", "e", "garbage"), nothing),
     "feed of another type": (("SET", "feed", "garbage"), nothing),
     "notices": (("XADD", "notices", "*", "n", "other", "e", "garbage"), publish_events),

@@ -19,9 +19,9 @@ from damage import overwrite
 from patience import PATIENCE
 from redis_nodes import until
 from store_files import run_python
-from storing import NOON, Chat, Following, account, draft, follow
+from storing import NOON, Chat, Following, account, draft, follow, make_token
 
-from gochat.chat.store import Appended, Token
+from gochat.chat.store import Appended
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage import open_store
 from gochat.storage.common import worker
@@ -564,24 +564,26 @@ async def test_older_schema_is_migrated_with_its_data(
             pass
 
 
-async def test_passwords_and_sessions_of_a_schema_without_generations_stay_valid(
+async def test_passwords_of_a_schema_without_generations_stay_valid_and_tokens_do_not(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         before = database.migrations()[:2]
         patch.setattr(database, "migrations", lambda: before)
         database.create(path)
-    mei, digest = account("Mei"), b"d" * 32
+    mei = account("Mei")
     with closing(sqlite3.connect(path)) as db, db:
         row = (mei.key, mei.name, mei.password_hash, mei.created)
         db.execute("INSERT INTO account VALUES (?, ?, ?, ?)", row)
-        db.execute("INSERT INTO token VALUES (?, ?, ?)", (digest, mei.key, NOON + 1000))
+        db.execute("INSERT INTO token VALUES (?, ?, ?)", (b"d" * 32, mei.key, NOON + 1000))
+    token = make_token("Mei")
     async with opened(path) as chat:
         assert await chat.store.account(mei.key) == mei
-        token = Token(digest=digest, account=mei.key, expires=NOON + 1000)
-        assert await chat.store.token(digest, NOON) == token
+        assert list(await chat.store.tokens(mei.key, NOON)) == []
+        await chat.store.add_token(token)
+        assert await chat.store.token(token.id, NOON) == token
         assert await chat.store.change_password(mei, "another")
-        assert await chat.store.token(digest, NOON) is None
+        assert await chat.store.token(token.id, NOON) is None
 
 
 async def test_edits_that_kept_their_texts_are_erased_except_the_last(

@@ -42,8 +42,8 @@ configure_logs("json", "info")
 
 async def main():
     async with open_store(f"sqlite:///{sys.argv[1]}") as store:
-        await store.add_token(Token(digest=b"d" * 32, account="mei", expires=1))
-        await store.revoke_token(b"d" * 32)
+        await store.add_token(Token(id=b"i" * 16, digest=b"d" * 32, account="mei", expires=1))
+        await store.revoke_token("mei", b"i" * 16)
         print("open", flush=True)
         await trio.to_thread.run_sync(sys.stdin.readline)
 

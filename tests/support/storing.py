@@ -21,6 +21,7 @@ from gochat.chat.store import (
     Page,
     RoomState,
     Store,
+    Token,
 )
 from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, EntryKind, Message
@@ -185,6 +186,13 @@ def key(to: str, who: str) -> ConversationKey:
 
 def person(name: str) -> NameKey:
     return names.fold(name)
+
+
+def make_token(who: str, number: int = 1, **fields: Any) -> Token:
+    """Return a person's token, valid for a second after noon; its id is 16 times `number`."""
+    token_id = bytes([number]) * 16
+    given: dict[str, Any] = {"digest": bytes([number]) * 32, "expires": NOON + 1000} | fields
+    return Token(id=token_id, account=person(who), **given)
 
 
 def draft(

@@ -90,22 +90,30 @@ class LoginSeen(_NodeEvent, frozen=True, array_like=True, tag=True):
 class Revoked(_NodeEvent, frozen=True, array_like=True, tag=True):
     """Some of a person's sessions are revoked.
 
-    They are those that use the token with this `digest`; or, if that is None, those whose password
-    or token is of a generation before `generation`.
+    They are those that use one of these `tokens`, by their ids; or, if there are none, those whose
+    password or token is of a generation before `generation`.
 
     If it has a `receipt`, a node acknowledges it once these sessions have ended there.
     """
 
     person: NameKey
     generation: int = 0
-    digest: bytes | None = None
+    tokens: tuple[bytes, ...] = ()
     receipt: str = ""
 
 
+class InUse(_NodeEvent, frozen=True, array_like=True, tag=True):
+    """The question which tokens of a person connections use. A node acknowledges it with those."""
+
+    person: NameKey
+    receipt: str
+
+
 class Acknowledged(_NodeEvent, frozen=True, array_like=True, tag=True):
-    """The node has acted on the event with this `receipt`."""
+    """The node has acted on the event with this `receipt`. `tokens` answers :class:`InUse`."""
 
     receipt: str
+    tokens: tuple[bytes, ...] = ()
 
 
 class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
@@ -117,7 +125,7 @@ class Missed(_NodeEvent, frozen=True, array_like=True, tag=True):
 
 NodeEvent: TypeAlias = (
     Here | Arrived | Left | AwaySet | Typed | MarkerMoved | LoginSeen
-    | Revoked | Acknowledged | Missed
+    | Revoked | InUse | Acknowledged | Missed
 )  # fmt: skip
 
 #: Receives the events that a node publishes, in order.
@@ -147,6 +155,13 @@ class NodeBus(Protocol):
 
         `revoked` has a receipt of its own. A node that starts meanwhile need not know: it checks
         later logins in the store.
+        """
+        ...
+
+    async def tokens_in_use(self, person: NameKey) -> frozenset[bytes]:
+        """Return the ids of a person's tokens that connections at the other nodes use.
+
+        A node that does not answer within a second or so is left out.
         """
         ...
 

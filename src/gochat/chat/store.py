@@ -55,6 +55,7 @@ from gochat.protocol.messages import (
     Member,
     Message,
     Room,
+    TokenScope,
 )
 
 #: Unread and mention counts stop here: nobody needs a larger exact number, and the time to count
@@ -70,9 +71,12 @@ MAX_AHEAD: Final = 5 * 60 * 1000
 LOGIN_MEMORY: Final = 30 * 24 * 3600 * 1000
 #: How many of these addresses: a person has a home, an office, a telephone, and travels.
 LOGIN_ADDRESSES: Final = 16
-#: Tokens of an account: more devices than anybody has, and few enough that logging in repeatedly
-#: doesn't fill a disk.
-MAX_TOKENS: Final = 100
+#: Tokens of an account, of its devices and of its programs. Neither kind takes the other's room:
+#: logging in again and again ends no program, and programs log nobody out.
+MAX_DEVICES: Final = 24
+MAX_PROGRAMS: Final = 8
+#: In bytes.
+TOKEN_ID_SIZE: Final = 16
 
 #: A position in what a store commits, of all conversations together. Opaque: a caller takes it from
 #: :class:`Batch` and passes it back.
@@ -93,17 +97,33 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 class Token(Struct, frozen=True, kw_only=True):
-    """A session token, kept as the SHA-256 digest of the secret.
+    """A session: a device on which a person is logged in, or a program's.
 
-    `generation` is the account's at the time of the login; the token is valid while the account
-    still has the same. `address` is where it was last used from, empty if not known.
+    `id` names it; `digest` is the SHA-256 of its secret. `generation` is the account's at the time
+    of the login; the token is valid while the account still has the same. `device` is what its
+    owner calls it, and `address` where it was last used from. `created`, `seen` (its last use, to a
+    day) and `expires` are in milliseconds since the Unix epoch.
+
+    A program's token has `scopes`, and perhaps `rooms`, by their keys
+    (:class:`~gochat.chat.grants.Grant`); a device's has neither.
     """
 
+    id: bytes
     digest: bytes
     account: NameKey
     expires: int
     generation: int = 0
+    device: str = ""
     address: str = ""
+    created: int = 0
+    seen: int = 0
+    scopes: tuple[TokenScope, ...] = ()
+    rooms: tuple[ConversationKey, ...] = ()
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it was made for a program, and not by a login."""
+        return bool(self.scopes)
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -293,12 +313,16 @@ class Store(Protocol):
         """
         ...
 
-    async def add_token(self, token: Token, address: str | None = None) -> None:
+    async def add_token(self, token: Token, address: str | None = None) -> Collection[bytes] | None:
         """Add a token; `address` is where its account logged in from, None if not by password.
 
-        May delete expired tokens. Of an account it keeps the :data:`MAX_TOKENS` that are valid for
-        longest, which are those used last, and revokes the others. It remembers the account's last
-        :data:`LOGIN_ADDRESSES` addresses, each for :data:`LOGIN_MEMORY`.
+        Return the ids of the tokens that it revoked: where a device makes more than
+        :data:`MAX_DEVICES`, those not seen for longest. Return None, and add nothing, where a
+        program's token would make more than :data:`MAX_PROGRAMS`. Tokens that are not valid don't
+        count, and may be deleted.
+
+        It remembers the account's last :data:`LOGIN_ADDRESSES` addresses, each for
+        :data:`LOGIN_MEMORY`.
         """
         ...
 
@@ -306,24 +330,32 @@ class Store(Protocol):
         """Return when the account last logged in by password from this address, if remembered."""
         ...
 
-    async def token(self, digest: bytes, now: int) -> Token | None:
-        """Return the token, or None if it is not valid.
+    async def token(self, token_id: bytes, now: int) -> Token | None:
+        """Return the token with this id, or None if it is not valid.
 
         It is not valid if it is unknown, revoked, expired, or of another generation than its
         account. Sees every revocation that completed before the call.
         """
         ...
 
-    async def renew_token(self, digest: bytes, expires: int, address: str) -> bool:
-        """Extend a token's validity (never shorten it), and record the address it is used from.
+    async def tokens(self, account: NameKey, now: int) -> Sequence[Token]:
+        """Return the account's valid tokens, in the order in which they were created."""
+        ...
+
+    async def renew_token(self, token_id: bytes, expires: int, address: str) -> bool:
+        """Extend a token's validity (never shorten it), and record that it is used now, from there.
 
         Return False, and change nothing, if it was revoked or is of another generation; renewing
         never brings it back.
         """
         ...
 
-    async def revoke_token(self, digest: bytes) -> None:
-        """Delete a token; no error if it is unknown."""
+    async def revoke_token(self, account: NameKey, token_id: bytes) -> bool:
+        """Delete an account's token; return False if it has none with this id."""
+        ...
+
+    async def revoke_other_tokens(self, account: NameKey, token_id: bytes) -> Collection[bytes]:
+        """Delete all tokens of an account but this one, and return their ids."""
         ...
 
     # -- the log --------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from gochat.chat.passwords import Passwords
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
+from gochat.chat.tokens import Tokens
 from gochat.config import Config
 from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.messages import ByeReason
@@ -387,10 +388,10 @@ def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
             ),
             range(limits.password_min, limits.password_max + 1),
         ),
-        token_lifetime=int(limits.token_lifetime * 1000),
         queue=HashingQueue(limits.hashing_queue),
         reserved_names=config.registration.reserved_names,
     )
+    tokens = Tokens(store, wall_clock, lifetime=int(limits.token_lifetime * 1000))
     return Services(
         config=config,
         store=store,
@@ -398,7 +399,8 @@ def _compose(config: Config, store: Store, delivery: Delivery) -> Services:
         delivery=delivery,
         hub=hub,
         accounts=accounts,
-        revocations=Revocations(store, hub, accounts),
+        tokens=tokens,
+        revocations=Revocations(store, hub, tokens),
         drafts=Drafts(store, directory, limits.text_chars),
         rooms=RoomDrafts(store, directory, config.registration.reserved_rooms),
         retries=Retries(store, directory),

@@ -13,8 +13,10 @@ from typing import Final
 import trio
 
 from gochat.chat import names
-from gochat.chat.accounts import Identity, IssuedToken
+from gochat.chat.accounts import Identity
+from gochat.chat.grants import NOTHING, Grant
 from gochat.chat.names import NameKey
+from gochat.chat.tokens import IssuedToken
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import (
     ByeReason,
@@ -40,6 +42,8 @@ from gochat.server.services import Services
 from gochat.server.session import Session
 
 _MINUTE: Final = 60.0
+#: Why a token ended that a login replaced.
+TOO_MANY: Final = "you have logged in on so many devices that this one, not used for longest, ended"
 _CAPABILITIES: Final[frozenset[str]] = frozenset(Capability)
 
 
@@ -79,9 +83,10 @@ class Authentication:
             )
         account = _fold_or_nobody(request.name)
         accounts, logins = self._services.accounts, self._services.logins
+        tokens = self._services.tokens
         logins.check(account, session.address, now)
         origin = subscriber(session.address)
-        is_known = await accounts.has_logged_in_from(account, origin)
+        is_known = await tokens.has_logged_in_from(account, origin)
         if not is_known and logins.is_over(origin, now):
             self._services.login_lines.check(origin)
             await session.while_there(partial(self._services.login_lines.wait, origin))
@@ -96,7 +101,8 @@ class Authentication:
             raise
         logins.succeeded(account, origin)
         self._services.budgets.charge(session.address, who.key, ARRIVING)
-        token = await accounts.issue_token(who, origin, is_login=True)
+        token = await tokens.issue(who, origin, device=request.device, is_login=True)
+        self._services.revocations.tokens_revoked(who.key, token.replaced, TOO_MANY)
         async with self._arriving(session, who, token, request, is_new_address=not is_known):
             pass
 
@@ -104,7 +110,7 @@ class Authentication:
         """Log in with a token, and catch up."""
         session.caps = _known(request.caps)
         origin = subscriber(session.address)
-        who, token, is_new = await self._services.accounts.resume(request.token, origin)
+        who, token, is_new = await self._services.tokens.resume(request.token, origin)
         self._services.budgets.charge(session.address, who.key, ARRIVING)
         async with self._arriving(session, who, token, request, is_new_address=is_new) as catch_up:
             await catch_up.send_missed(request.positions)
@@ -113,17 +119,17 @@ class Authentication:
         self, session: Session, who: Identity, person: OnlinePerson, request: Logout
     ) -> None:
         """Log out, and revoke the token, which ends the other connections that use it."""
-        digest = session.token_digest
-        if digest is not None:
+        token = session.token
+        if token is not None:
             try:
-                await self._services.accounts.revoke(digest)
+                await self._services.tokens.revoke(who, token.id)
             except StoreUnavailable:
                 self._services.revocations.doubt()
                 raise
         await self.leave(session)
-        if digest is not None:
-            self._services.revocations.token_revoked(
-                who.key, digest, "you have logged out on another connection"
+        if token is not None:
+            self._services.revocations.tokens_revoked(
+                who.key, [token.id], "you have logged out on another connection"
             )
         session.note("logged out")
         session.reply(LoggedOut(request_id=request.request_id))
@@ -153,20 +159,21 @@ class Authentication:
         except StoreUnavailable:
             revocations.doubt()  # the change may have been committed
             raise
-        session.token_digest = None
+        device = session.token.device if session.token is not None else ""
+        session.token = None
         session.note("password changed")
         is_confirmed = await revocations.password_changed(session, who.key, who.generation)
         try:
             address = subscriber(session.address)
-            token = await self._services.accounts.issue_token(who, address, is_login=True)
+            token = await self._services.tokens.issue(who, address, device=device, is_login=True)
         except StoreUnavailable:
             # An error would mean that nothing has happened.
             session.close(ByeReason.SESSION_REVOKED, "the password was changed: log in again")
             return
-        self._hold(session, token)
+        session.token = self._services.tokens.hold(token.kept)
         session.reply(
             PasswordChanged(
-                token=token.secret,
+                token=token.text,
                 expires=token.expires,
                 others_ended=is_confirmed,
                 request_id=request.request_id,
@@ -178,7 +185,8 @@ class Authentication:
         identity, person = session.identity, session.person
         if identity is None or person is None:
             return
-        session.identity = session.person = session.token_digest = None
+        session.identity = session.person = session.token = None
+        session.grant = NOTHING
         session.opened = trio.current_time()  # from here on it has to log in again
         session.anonymous_bytes = session.anonymous_frames = 0
         self._services.connections.logged_out()
@@ -197,12 +205,6 @@ class Authentication:
                 ByeReason.REPLACED,
                 f"replaced by a newer connection of this account: {most} are allowed",
             )
-
-    def _hold(self, session: Session, token: IssuedToken) -> None:
-        """Record which token a session holds."""
-        left = self._services.accounts.valid_for(token)
-        session.token_digest = token.digest
-        session.token_expires, session.token_until = token.expires, trio.current_time() + left
 
     @asynccontextmanager
     async def _arriving(
@@ -224,7 +226,8 @@ class Authentication:
         """
         is_login = isinstance(request, Login)
         session.identity = who
-        self._hold(session, token)
+        session.token = self._services.tokens.hold(token.kept)
+        session.grant = Grant.of(token.kept.scopes, token.kept.rooms)
         session.wants_log = Capability.LOG in session.caps
         session.receipts = None if session.wants_log else Receipts(who.key)
         session.outlet.on_progress = None if session.wants_log else session.note_written
@@ -233,7 +236,7 @@ class Authentication:
         self._services.connections.logged_in()
         try:
             # Only now can a revocation see this session; see gochat.server.revocation.
-            await self._services.accounts.require_current(token.digest, is_login=is_login)
+            await self._services.tokens.require_current(token.id, is_login=is_login)
         except (ChatError, StoreUnavailable):
             catch_up.abandon()
             await self.leave(session)
@@ -248,7 +251,7 @@ class Authentication:
         session.reply(
             LoggedIn(
                 name=who.name,
-                token=token.secret,
+                token=token.text,
                 expires=token.expires,
                 limits=server_info.limits(self._services.config),
                 heartbeat=self._limits.heartbeat_interval,

@@ -107,6 +107,8 @@ class CatchUp:
             await self._send_missed(key, position)
 
     async def _send_missed(self, key: ConversationKey, position: Position) -> None:
+        if not self._session.grant.sees(key):
+            return
         if not self._may_read(key) and key not in self._rooms:
             return
         as_of = self._rooms.get(key, self._person.rooms.get(key, self._as_of))
@@ -165,7 +167,8 @@ class CatchUp:
 
         markers = await self._markers_of_all()
         starts = {key: max(marker[0], self._sent.get(key, 0)) for key, marker in markers.items()}
-        wanted = [key for key in markers if starts[key] < markers[key][1]]
+        sees = self._session.grant.sees
+        wanted = [key for key in markers if starts[key] < markers[key][1] and sees(key)]
         left = max(1, len(wanted))
         for key in wanted:
             await read_on(key, starts[key])
@@ -211,7 +214,7 @@ class CatchUp:
         if self._receipts is not None:
             self._receipts.drop_held()
         self._conversations = await self._store.conversation_keys(self._person.key)
-        for key in sorted({*self._conversations, *rooms}):
+        for key in filter(self._session.grant.sees, sorted({*self._conversations, *rooms})):
             is_room = key.startswith("#") and key != LOBBY_KEY
             own = self._person.rooms.get(key, self._as_of)
             start = rooms.get(key, own) if is_room else since

@@ -51,7 +51,9 @@ async def watch(sessions: Collection[Session], limits: Limits) -> NoReturn:
 
 def check(session: Session, limits: Limits, now: float) -> None:
     """Close `session` if one of its deadlines has passed; ping it if it has long been silent."""
-    if session.working_since is not None:
+    if session.token is not None and session.token.until <= now:
+        session.close(ByeReason.SESSION_REVOKED, "the session has expired: log in again")
+    elif session.working_since is not None:
         _show_life(session, session.working_since, limits, now)
     elif session.partial_since is not None and now - session.partial_since > limits.frame_timeout:
         session.close(ByeReason.FRAME_TIMEOUT, "a frame took too long to arrive")

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
 from gochat.chat.accounts import Identity
+from gochat.chat.grants import Grant
 from gochat.chat.names import NameKey
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import Request
 from gochat.server.hub import OnlinePerson
+from gochat.server.permissions import require_permission
 from gochat.server.receipts import Seqs
 from gochat.server.requests import RULES, BatchHandler, Handler, Needs, OpenHandler, Parts, cost
 from gochat.server.services import Services
@@ -106,6 +109,7 @@ class Handlers:
         open_handler = self._open.get(kind)
         if open_handler is None:
             who, person = await self._require_login(session)
+            require_permission(session.grant, who.key, request, RULES[kind].scope)
             await self._personal[kind](session, who, person, request)
             return
         if RULES[kind].needs is Needs.LOGGED_OUT and session.identity is not None:
@@ -128,7 +132,14 @@ class Handlers:
                 await session.wait_for_peer()
                 await session.give_way()
             return
-        await handler(session, who, person, requests)
+        for refusal, run in groupby(requests, partial(_refusal, session.grant, who)):
+            if refusal is None:
+                await handler(session, who, person, list(run))
+                continue
+            for request in run:
+                session.refuse(refusal, request)
+                await session.wait_for_peer()
+                await session.give_way()
 
     async def _require_login(self, session: Session) -> tuple[Identity, OnlinePerson]:
         """Return who is logged in.
@@ -142,3 +153,11 @@ class Handlers:
             raise ChatError(ErrorCode.NOT_LOGGED_IN, "log in first")
         await self._services.revocations.require(session)
         return who, person
+
+
+def _refusal(grant: Grant, who: Identity, request: Request) -> ChatError | None:
+    try:
+        require_permission(grant, who.key, request, RULES[type(request)].scope)
+    except ChatError as error:
+        return error
+    return None

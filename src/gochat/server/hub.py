@@ -14,7 +14,14 @@ from typing import Final, NoReturn, Protocol
 
 import trio
 
-from gochat.chat.conversations import LOBBY_KEY, ConversationKey, is_private, participants
+from gochat.chat import conversations
+from gochat.chat.conversations import (
+    LOBBY_KEY,
+    ConversationKey,
+    is_private,
+    participants,
+)
+from gochat.chat.grants import Grant
 from gochat.chat.history import views
 from gochat.chat.names import NameKey, known
 from gochat.chat.node_bus import Arrived, AwaySet, Left, LoginSeen, NodeEvent, PersonHere, Typed
@@ -62,6 +69,7 @@ class Subscriber(Protocol):
 
     events: Sink
     caps: frozenset[str]
+    grant: Grant  # decides what it is sent, besides its person's rooms
     wants_log: bool  # entries of every kind, not only messages
 
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
@@ -112,6 +120,8 @@ class Hub:
         self._write_limiter = write_limiter
         #: All sessions, with the number of the last roster change that each was sent.
         self._everyone: dict[Subscriber, int] = {}
+        #: Those of them that are sent the lobby's entries.
+        self._lobby: dict[Subscriber, None] = {}
         self._told = 0  # the newest change that any session was sent
         self._people: dict[NameKey, OnlinePerson] = {}
         #: For each room, the subscribed sessions with their floors; and the highest floor.
@@ -146,6 +156,8 @@ class Hub:
             self.publish(Arrived(PersonHere(key, name, here.away)))
         person.sessions[session] = None
         self._everyone[session] = self._told
+        if session.grant.sees(LOBBY_KEY):
+            self._lobby[session] = None
         for room in person.rooms:
             self._subscribe(room, (session,), person.floors[room])
         return person
@@ -153,6 +165,7 @@ class Hub:
     def leave(self, session: Subscriber, person: OnlinePerson) -> None:
         """Remove a session. After an account's last session here, the person is offline here."""
         del self._everyone[session]
+        self._lobby.pop(session, None)
         del person.sessions[session]
         for room in person.rooms:
             self._unsubscribe(room, (session,))
@@ -179,7 +192,10 @@ class Hub:
         self._unsubscribe(room, person.sessions)
 
     def _subscribe(self, room: ConversationKey, sessions: Iterable[Subscriber], floor: int) -> None:
-        self._rooms.setdefault(room, {}).update(dict.fromkeys(sessions, floor))
+        allowed = [session for session in sessions if session.grant.sees(room)]
+        if not allowed:
+            return
+        self._rooms.setdefault(room, {}).update(dict.fromkeys(allowed, floor))
         if floor > self._highest.get(room, 0):
             self._highest[room] = floor
 
@@ -225,7 +241,7 @@ class Hub:
             self.enter(sender, {room: logged.floor})
         audience: dict[Subscriber, object] = dict(self._audience(room))
         if subject is not None and entry.kind in ("invite", "kick"):
-            audience.update(subject.sessions)  # kick also withdraws an invitation
+            audience.update(_seeing(subject.sessions, room))  # kick also withdraws an invitation
         self._post(room, audience, (entry,))
         if sender is not None and entry.kind == "leave":
             self._exit(sender, room)
@@ -234,12 +250,12 @@ class Hub:
 
     def _audience(self, conversation: ConversationKey) -> Mapping[Subscriber, object]:
         if conversation == LOBBY_KEY:
-            return self._everyone
+            return self._lobby
         if is_private(conversation):
             sessions: dict[Subscriber, None] = {}
             for key in participants(conversation):
                 if (person := self._people.get(key)) is not None:
-                    sessions.update(person.sessions)
+                    sessions.update(_seeing(person.sessions, conversation))
             return sessions
         return self._rooms.get(conversation, {})
 
@@ -368,7 +384,8 @@ class Hub:
         """Send a read marker to a person's sessions here, and flush."""
         here = self._people.get(person)
         if here is not None:
-            self.post_event(here.sessions, event, Capability.LOG)
+            conversation = conversations.key(event.conv, person)
+            self.post_event(_seeing(here.sessions, conversation), event, Capability.LOG)
             self._delivery.flush()
 
     def publish_login(self, person: NameKey, event: NewLogin, *, besides: Subscriber) -> None:
@@ -382,7 +399,7 @@ class Hub:
         """Notify a person's sessions here of a login, and flush."""
         here = self._people.get(person)
         if here is not None:
-            others = [session for session in here.sessions if session is not besides]
+            others = [s for s in here.sessions if s is not besides and s.grant.is_person]
             self.post_event(others, event, Capability.LOG)
             self._delivery.flush()
 
@@ -407,12 +424,20 @@ class Hub:
                 events, up_to = self.roster.news(told)
                 news[told] = b"".join(encode(event) for event in events), up_to
             frames, up_to = news[told]
-            session.events.post(frames)
+            if session.grant.sees_people:
+                session.events.post(frames)
             self._everyone[session] = up_to
             self._told = max(self._told, up_to)
         self.roster.forget(min(self._everyone.values(), default=self.roster.changes))
         if not self._everyone:
             self._told = self.roster.changes
+
+
+def _seeing(
+    sessions: Iterable[Subscriber], conversation: ConversationKey
+) -> dict[Subscriber, None]:
+    """Return the sessions that may see a conversation."""
+    return {session: None for session in sessions if session.grant.sees(conversation)}
 
 
 def _pieces(frames: Sequence[bytes]) -> Iterator[slice]:

@@ -10,6 +10,7 @@ from gochat.chat.node_bus import (
     Arrived,
     AwaySet,
     Here,
+    InUse,
     Left,
     LoginSeen,
     MarkerMoved,
@@ -55,6 +56,8 @@ class PeerNodes:
                 self._hub.deliver_login(key, login)
             case Revoked():
                 self._revocations.receive(event)
+            case InUse(key, receipt):
+                self._hub.publish(Acknowledged(receipt, self._revocations.tokens_in_use(key)))
             case Missed():
                 self._revocations.doubt()
             case Acknowledged():

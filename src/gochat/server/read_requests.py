@@ -13,6 +13,7 @@ from gochat.chat.effort import measured
 from gochat.chat.refusals import not_inside
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
+    Conversation,
     ConversationList,
     Conversations,
     Found,
@@ -116,9 +117,14 @@ class ReadRequests:
         self, session: Session, who: Identity, person: OnlinePerson, request: Conversations
     ) -> None:
         """Reply with a page of the person's conversations."""
-        items, more = await self._services.store.conversations(
-            who.key, after=request.after, limit=min(request.limit, MAX_CONVERSATIONS)
-        )
+        after, more = request.after, True
+        items: list[Conversation] = []
+        while more and not items:  # of a page, the session may see nothing
+            page, more = await self._services.store.conversations(
+                who.key, after=after, limit=min(request.limit, MAX_CONVERSATIONS)
+            )
+            items = [c for c in page if session.grant.sees(conversations.key(c.conv, who.key))]
+            after = page[-1].conv if page else after
         session.reply(
             ConversationList(conversations=tuple(items), more=more, request_id=request.request_id)
         )

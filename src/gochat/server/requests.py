@@ -21,8 +21,10 @@ from gochat.protocol.messages import (
     ChangePassword,
     Conversations,
     CreateRoom,
+    CreateToken,
     Delete,
     Edit,
+    EndSession,
     Hello,
     History,
     Invite,
@@ -42,6 +44,7 @@ from gochat.protocol.messages import (
     Rooms,
     Search,
     Send,
+    Sessions,
     SetAccess,
     SetHistory,
     SetOperator,
@@ -58,6 +61,7 @@ from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.signals import Signals
 from gochat.server.sync import Synchroniser
+from gochat.server.token_requests import TokenRequests
 from gochat.server.write_requests import WriteRequests
 
 R = TypeVar("R", bound=Request)
@@ -88,6 +92,7 @@ class Parts:
         self.reading: Final = ReadRequests(services)
         self.signals: Final = Signals(services)
         self.synchroniser: Final = Synchroniser(services)
+        self.tokens: Final = TokenRequests(services)
         self.writing: Final = WriteRequests(services)
 
 
@@ -198,6 +203,10 @@ _ALL: Final = (
     _personal(
         ChangePassword, 20.0, Scope.ACCOUNT, lambda parts: parts.authentication.change_password
     ),
+    # All nodes are asked.
+    _personal(Sessions, 5.0, Scope.ACCOUNT, lambda parts: parts.tokens.list_all),
+    _personal(EndSession, 5.0, Scope.ACCOUNT, lambda parts: parts.tokens.end),
+    _personal(CreateToken, 5.0, Scope.ACCOUNT, lambda parts: parts.tokens.create),
     _personal(
         History,
         1.0,

@@ -2,7 +2,7 @@
 
 A credential is checked before its session joins the hub, and may be revoked in between. So a
 session that has joined checks the store once more before it is logged in
-(:meth:`~gochat.chat.accounts.Accounts.require_current`), and a revocation changes the store first
+(:meth:`.Tokens.require_current`), and a revocation changes the store first
 and then ends the sessions in the hub. Whichever comes second sees the other.
 
 Nodes send each other :class:`~gochat.chat.node_bus.Revoked`, and acknowledge it when the sessions
@@ -14,22 +14,23 @@ before it has sent anything.
 The others don't wait for a node without a lease. So while it has none, and until it has checked all
 tokens after that, it checks a session's token before each of its requests.
 
-The same check renews the tokens of sessions that stay connected, which counts as using them.
+The same check renews the tokens of sessions that stay connected, which counts as using them. That a
+token expires is noticed by :mod:`gochat.server.deadlines`.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, NoReturn
 
 import structlog
 import trio
 
-from gochat.chat.accounts import Accounts
 from gochat.chat.names import NameKey
 from gochat.chat.node_bus import Acknowledged, Revoked
 from gochat.chat.store import Store
+from gochat.chat.tokens import Tokens
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import ByeReason
 from gochat.server.hub import Hub
@@ -47,7 +48,6 @@ END_WITHIN: Final = 15.0
 
 
 CHANGED: Final = "the password was changed: log in again"
-EXPIRED: Final = "the session has expired: log in again"
 ENDED: Final = "the session was ended: log in again"
 
 
@@ -67,10 +67,10 @@ class _Ending:
 class Revocations:
     """Ends revoked sessions, and checks for others that must end."""
 
-    def __init__(self, store: Store, hub: Hub, accounts: Accounts) -> None:
+    def __init__(self, store: Store, hub: Hub, tokens: Tokens) -> None:
         self._store = store
         self._hub = hub
-        self._accounts = accounts
+        self._tokens = tokens
         self._endings: dict[Session, list[_Ending]] = {}
         self._must_look = trio.Event()
         self._is_in_doubt = False  # until all have been checked
@@ -82,8 +82,21 @@ class Revocations:
         True when the sessions have ended, False if that is not known in time.
         """
         revoked = Revoked(person, generation, receipt=secrets.token_hex(8))
+        return await self._end_everywhere(by, revoked, CHANGED)
+
+    async def sessions_ended(self, by: Session, person: NameKey, tokens: Collection[bytes]) -> bool:
+        """End all connections but `by` that use one of these tokens, after `by` revoked them.
+
+        As :meth:`password_changed`.
+        """
+        if not tokens:
+            return True
+        revoked = Revoked(person, tokens=tuple(tokens), receipt=secrets.token_hex(8))
+        return await self._end_everywhere(by, revoked, ENDED)
+
+    async def _end_everywhere(self, by: Session, revoked: Revoked, text: str) -> bool:
         here = trio.Event()
-        self._end(revoked, CHANGED, here.set)
+        self._end(revoked, text, here.set, besides=by)
         is_confirmed = False
 
         async def wait() -> None:
@@ -97,14 +110,15 @@ class Revocations:
         if not is_confirmed:
             more = by.journal.admit("revocation not confirmed")
             if more is not None:
-                by.log.warning("revocation not confirmed", generation=generation, **more)
+                by.log.warning("revocation not confirmed", generation=revoked.generation, **more)
         return is_confirmed
 
-    def token_revoked(self, person: NameKey, digest: bytes, text: str) -> None:
-        """End all sessions that use a token: those here at once, those elsewhere soon."""
-        revoked = Revoked(person, digest=digest)
-        self._end(revoked, text, _nothing)
-        self._hub.publish(revoked)
+    def tokens_revoked(self, person: NameKey, tokens: Collection[bytes], text: str) -> None:
+        """End all connections that use these tokens: those here at once, those elsewhere soon."""
+        if tokens:
+            revoked = Revoked(person, tokens=tuple(tokens))
+            self._end(revoked, text, _nothing)
+            self._hub.publish(revoked)
 
     def receive(self, revoked: Revoked) -> None:
         """End the sessions that another node has revoked, and acknowledge that."""
@@ -113,7 +127,14 @@ class Revocations:
             if revoked.receipt:
                 self._hub.publish(Acknowledged(revoked.receipt))
 
-        self._end(revoked, CHANGED if revoked.digest is None else ENDED, acknowledge)
+        self._end(revoked, ENDED if revoked.tokens else CHANGED, acknowledge)
+
+    def tokens_in_use(self, person: NameKey) -> tuple[bytes, ...]:
+        """Return the ids of the tokens that connections of a person at this node use."""
+        here = self._hub.person(person)
+        sessions = here.sessions if here is not None else ()
+        tokens = (session.token for session in sessions if isinstance(session, Session))
+        return tuple({token.id for token in tokens if token is not None})
 
     def left(self, session: Session) -> None:
         """Record that a session has left the hub."""
@@ -136,16 +157,16 @@ class Revocations:
         node_bus = self._store.node_bus
         if not self._is_in_doubt and (node_bus is None or node_bus.has_lease):
             return
-        identity, digest = session.identity, session.token_digest
-        if identity is None or digest is None or await self._store.token(digest, 0) is not None:
+        identity, token = session.identity, session.token
+        if identity is None or token is None or await self._store.token(token.id, 0) is not None:
             return
-        self._end(Revoked(identity.key, digest=digest), ENDED, _nothing)
+        self._end(Revoked(identity.key, tokens=(token.id,)), ENDED, _nothing)
         raise ChatError(ErrorCode.NOT_LOGGED_IN, ENDED)
 
     async def run(self) -> NoReturn:
         """Check all tokens from time to time, and when in doubt, until cancelled."""
         least, most = LOOK_EVERY
-        lifetime = self._accounts.token_lifetime / 1000
+        lifetime = self._tokens.lifetime / 1000
         pause = min(max(lifetime / LOOKS_PER_LIFETIME, least), most)
         while True:
             with trio.move_on_after(pause):
@@ -154,12 +175,12 @@ class Revocations:
             must_ask = self._is_in_doubt or self._store.node_bus is not None
             by_token: dict[tuple[NameKey, bytes], list[Session]] = {}
             for session in self._hub.sessions():
-                if isinstance(session, Session) and session.identity and session.token_digest:
-                    token = session.identity.key, session.token_digest
+                if isinstance(session, Session) and session.identity and session.token:
+                    token = session.identity.key, session.token.id
                     by_token.setdefault(token, []).append(session)
-            for (person, digest), sessions in by_token.items():
+            for (person, token_id), sessions in by_token.items():
                 try:
-                    await self._look(person, digest, sessions, must_ask=must_ask)
+                    await self._look(person, token_id, sessions, must_ask=must_ask)
                 except StoreUnavailable as error:
                     if self._is_in_doubt:
                         self._must_look.set()
@@ -169,47 +190,52 @@ class Revocations:
                 self._is_in_doubt = self._must_look.is_set()  # new doubts meanwhile
 
     async def _look(
-        self, person: NameKey, digest: bytes, sessions: list[Session], *, must_ask: bool
+        self, person: NameKey, token_id: bytes, sessions: list[Session], *, must_ask: bool
     ) -> None:
-        """End the sessions of a token if it is revoked or expired; renew it if that is due."""
-        now, lifetime = trio.current_time(), self._accounts.token_lifetime / 1000
-        until = max(session.token_until for session in sessions)
+        """End the sessions of a token if it is revoked; renew it if that is due."""
+        held = [s.token for s in sessions if s.token is not None and s.token.id == token_id]
+        if not held:
+            return  # they have ended meanwhile
+        now, newest = trio.current_time(), max(held, key=lambda token: token.due)
         is_valid = True
-        if self._accounts.is_renewal_due(1000 * (until - now)):
+        if newest.due <= now:
             # Extend it by Trio's clock, not the wall clock, which may jump.
-            expires = max(session.token_expires for session in sessions)
-            expires += int(1000 * (now + lifetime - until))
-            try:
-                address = subscriber(sessions[0].address)
-                is_valid = await self._store.renew_token(digest, expires, address)
-            except StoreUnavailable:
-                if now < until:
-                    raise
-                # Only here: another node may have renewed it.
-                self._end(Revoked(person, digest=digest), EXPIRED, _nothing)
-                return
-            else:
-                for session in sessions:
-                    if session.token_digest == digest:
-                        session.token_expires, session.token_until = expires, now + lifetime
+            left = self._tokens.lifetime / 1000 if newest.slides else newest.until - now
+            expires = newest.expires + int(1000 * (now + left - newest.until))
+            address = subscriber(sessions[0].address)
+            is_valid = await self._store.renew_token(token_id, expires, address)
+            for token in held:
+                token.expires, token.until = expires, now + left
+                token.due = now + self._tokens.renew_every / 1000
         elif must_ask:
-            is_valid = await self._store.token(digest, 0) is not None
+            is_valid = await self._store.token(token_id, 0) is not None
         if is_valid:
             return
-        self.token_revoked(person, digest, ENDED)
+        self.tokens_revoked(person, [token_id], ENDED)
         account = await self._store.account(person)
         if account is not None:
             revoked = Revoked(person, account.generation)
             self._end(revoked, CHANGED, _nothing)
             self._hub.publish(revoked)
 
-    def _end(self, revoked: Revoked, text: str, done: Callable[[], None]) -> None:
-        """Close the sessions that `revoked` means; call `done` when all have left the hub."""
+    def _end(
+        self,
+        revoked: Revoked,
+        text: str,
+        done: Callable[[], None],
+        *,
+        besides: Session | None = None,
+    ) -> None:
+        """Close the sessions that `revoked` means, but for `besides`.
+
+        Call `done` when all have left the hub.
+        """
         person = self._hub.person(revoked.person)
         meant = [
             session
             for session in (person.sessions if person is not None else ())
             if isinstance(session, Session) and _is_meant(session, revoked)
+            if session is not besides
         ]
         ending = _Ending(meant, done)
         for session in meant:
@@ -218,8 +244,8 @@ class Revocations:
 
 
 def _is_meant(session: Session, revoked: Revoked) -> bool:
-    if revoked.digest is not None:
-        return session.token_digest == revoked.digest
+    if revoked.tokens:
+        return session.token is not None and session.token.id in revoked.tokens
     return session.identity is not None and session.identity.generation < revoked.generation
 
 

@@ -10,6 +10,7 @@ from gochat.chat.drafts import Drafts
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
+from gochat.chat.tokens import Tokens
 from gochat.config import Config
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
@@ -34,6 +35,7 @@ class Services:
     delivery: Delivery
     hub: Hub
     accounts: Accounts
+    tokens: Tokens
     revocations: Revocations
     drafts: Drafts
     rooms: RoomDrafts

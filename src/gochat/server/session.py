@@ -36,7 +36,9 @@ import trio
 
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.grants import NOTHING
 from gochat.chat.names import NameKey
+from gochat.chat.tokens import HeldToken
 from gochat.errors import (
     ChatError,
     ErrorCode,
@@ -142,10 +144,10 @@ class Session:
         "_has_read_ahead",
         "_is_waiting", "_made_room", "_malformed", "_max_malformed", "_pause", "_received",
         "_scope", "_slice_began", "_socket", "_stream", "address", "anonymous_bytes",
-        "anonymous_frames", "began", "caps", "connection", "events", "has_said_hello", "identity",
-        "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes", "opened",
-        "outlet", "owed", "partial_since", "person", "pinged", "port", "receipts", "refused",
-        "requests", "token_digest", "token_expires", "token_until", "wants_log", "working_since",
+        "anonymous_frames", "began", "caps", "connection", "events", "grant", "has_said_hello",
+        "identity", "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes",
+        "opened", "outlet", "owed", "partial_since", "person", "pinged", "port", "receipts",
+        "refused", "requests", "token", "wants_log", "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -205,10 +207,8 @@ class Session:
         self.login_failures: list[float] = []
         self.identity: Identity | None = None
         self.person: OnlinePerson | None = None
-        self.token_digest: bytes | None = None
-        #: When its token expires, unless it is renewed: in milliseconds of the wall clock, and in
-        #: seconds of the Trio clock.
-        self.token_expires, self.token_until = 0, 0.0
+        self.token: HeldToken | None = None
+        self.grant = NOTHING
         self.caps: frozenset[str] = frozenset()
         self.has_said_hello = False
         self.wants_log = False

@@ -62,6 +62,7 @@ class Synchroniser:
         found, is_more = await self._store.summaries(who.key, after=request.after, limit=MAX_WALKED)
         self._budgets.spend(session.address, who.key, len(found) * PER_SUMMARY)
         end = found[-1].address if is_more else None
+        found = [summary for summary in found if session.grant.sees(summary.key)]
         page = _SyncPage(self._room)
         summaries = {summary.address: summary for summary in found}
         gone = await self._not_theirs(session, who.key, have, found)
@@ -104,7 +105,11 @@ class Synchroniser:
             return set()
         theirs = await self._store.conversation_keys(person)
         self._budgets.spend(session.address, person, len(theirs) * PER_SUMMARY)
-        return {have[key].conv for key in others if key not in theirs}
+        return {
+            have[key].conv
+            for key in others
+            if key not in theirs or not session.grant.sees(ConversationKey(key))
+        }
 
     async def _add(
         self,

@@ -20,7 +20,8 @@ from gochat.protocol.messages.replies import *
 from gochat.protocol.messages.requests import *
 
 Request: TypeAlias = (
-    Hello | Register | Login | Resume | Logout | ChangePassword
+    Hello | Register | Login | Resume
+    | Logout | ChangePassword | Sessions | EndSession | CreateToken
     | Who | Away | Send | Edit | Delete | React | Typing
     | History | Search | Conversations | Sync | Mark
     | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
@@ -29,7 +30,8 @@ Request: TypeAlias = (
 )  # fmt: skip
 
 Reply: TypeAlias = (
-    Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged | People | Sent
+    Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
+    | SessionList | CreatedToken | People | Sent
     | HistoryPage | Found | ConversationList | Synced | RoomList | MemberList | Pong
 )  # fmt: skip
 

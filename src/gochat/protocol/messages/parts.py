@@ -29,10 +29,15 @@ Cid: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 #: A name, conversation, token, invite or emoji as it arrives; the chat's rules check it further.
 ShortText: TypeAlias = Annotated[str, Meta(max_length=256)]
 PageSize: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
+#: What a person calls a device or a program.
+MAX_DEVICE_NAME: Final = 64
+DeviceName: TypeAlias = Annotated[str, Meta(max_length=MAX_DEVICE_NAME)]
 
 
 #: What a person wants to be notified of in a conversation.
 Level: TypeAlias = Literal["all", "mentions", "none"]
+#: What a program's token may do: read; write messages; join and change rooms.
+TokenScope: TypeAlias = Literal["read", "send", "rooms"]
 #: Whether people who join a room can read older entries.
 HistorySetting: TypeAlias = Literal["shown", "hidden"]
 #: Who may create an account: anybody, who has an invite code, or nobody.
@@ -127,6 +132,25 @@ class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: Time
     operator: bool = False
     online: bool = False
+
+
+class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session of an account: a device on which its person is logged in, or a program.
+
+    `seen` is when it was last used, to a day; `address` where, of an IPv6 address the first 64
+    bits. `online`: a connection uses it now. `this`: the session that asked. Only a program's
+    session has `scopes`, and perhaps `rooms`.
+    """
+
+    id: str
+    device: str
+    address: str
+    created: Time
+    seen: Time
+    online: bool = False
+    this: bool = False
+    scopes: tuple[TokenScope, ...] = ()
+    rooms: tuple[str, ...] = ()
 
 
 class Limits(Struct, frozen=True, kw_only=True):

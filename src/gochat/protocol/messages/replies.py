@@ -16,6 +16,7 @@ from gochat.protocol.messages.parts import (
     Room,
     Seconds,
     Seq,
+    Session,
     ShortText,
     Time,
 )
@@ -120,6 +121,22 @@ class PasswordChanged(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     token: str
     expires: Time
     others_ended: bool = True
+
+
+class SessionList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """The account's sessions, oldest first."""
+
+    msg_type: ClassVar[str] = "session_list"
+    sessions: tuple[Session, ...]
+
+
+class CreatedToken(_Reply, frozen=True, kw_only=True, omit_defaults=True):
+    """A program's token, which is shown only here. `id` is that of its session."""
+
+    msg_type: ClassVar[str] = "token"
+    id: str
+    token: str
+    expires: Time
 
 
 class People(_Reply, frozen=True, kw_only=True, omit_defaults=True):

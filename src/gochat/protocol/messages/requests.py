@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from gochat.protocol.messages.parts import (
     Cid,
+    DeviceName,
     HistorySetting,
     Int,
     Level,
@@ -16,6 +17,7 @@ from gochat.protocol.messages.parts import (
     Position,
     RequestId,
     ShortText,
+    TokenScope,
 )
 
 
@@ -48,6 +50,7 @@ class Login(_Request, frozen=True, kw_only=True, omit_defaults=True):
     name: ShortText
     password: str
     caps: tuple[ShortText, ...] = ()
+    device: DeviceName = ""
 
 
 class Resume(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,6 +80,32 @@ class ChangePassword(_Request, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "change_password"
     old: str
     new: str
+
+
+class Sessions(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """List the account's sessions, oldest first. Answered by `SessionList`."""
+
+    msg_type: ClassVar[str] = "sessions"
+
+
+class EndSession(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """End a session of the account; null: all others. Answered by `Ok` once they have ended."""
+
+    msg_type: ClassVar[str] = "end_session"
+    id: ShortText | None = None
+
+
+class CreateToken(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """Make a token for a program, valid for `lifetime` seconds. Answered by `CreatedToken`.
+
+    `rooms`: the only conversations that it may see; empty: all of the person's.
+    """
+
+    msg_type: ClassVar[str] = "create_token"
+    device: DeviceName
+    scopes: Annotated[tuple[TokenScope, ...], Meta(min_length=1, max_length=3)]
+    lifetime: Annotated[int, Meta(ge=1, le=31_536_000)]
+    rooms: Annotated[tuple[ShortText, ...], Meta(max_length=16)] = ()
 
 
 class Who(_Request, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,7 +3,8 @@
 ::
 
     append ─▶ log.py ──┐                   ┌─▶ append.lua: entry, derived data, feed
-    mark_read, tokens ─▶ people.py ─▶ pipeline.py: threads, all waiting operations in one pipeline
+    mark_read ─▶ people.py, ─▶ pipeline.py: threads, all waiting operations in one pipeline
+    token ─▶ tokens.py ┤
     page, room … ─▶ reading.py ┘           └─▶ page.lua, standing.lua …
                                                             │
     follow ◀─ order.py: one order ◀─ feed.py: XREAD ◀───────┘   of all nodes
@@ -66,6 +67,7 @@ from gochat.storage.redis.search.finder import PER_ENTRY, Searcher, parse_cursor
 from gochat.storage.redis.search.index import Index
 from gochat.storage.redis.search.indexer import Indexer
 from gochat.storage.redis.summaries import Summaries
+from gochat.storage.redis.tokens import TokenOperations
 
 #: Workers for reading. They share the GIL, so more would only take turns.
 READERS: Final = 2
@@ -84,6 +86,7 @@ class RedisStore:
         log: Log,
         reading: Reading,
         people: PeopleOperations,
+        tokens: TokenOperations,
         search: Searcher,
         order: Order,
         node_bus: RedisNodeBus,
@@ -100,6 +103,7 @@ class RedisStore:
         self._reading = reading
         self._summaries = Summaries(keys, reading)
         self._people = people
+        self._tokens = tokens
         self._search = search
         self._order = order
         self._clock = clock or wall_clock
@@ -121,22 +125,28 @@ class RedisStore:
     async def rehash_password(self, proved: Account, password_hash: str) -> bool:
         return await self._writer.carry_out(self._people.rehash_password(proved, password_hash))
 
-    async def add_token(self, token: Token, address: str | None = None) -> None:
-        await self._writer.carry_out(self._people.add_token(token, address, self._clock()))
+    async def add_token(self, token: Token, address: str | None = None) -> Collection[bytes] | None:
+        return await self._writer.carry_out(self._tokens.add_token(token, address, self._clock()))
 
     async def last_login(self, account: NameKey, address: str) -> int | None:
-        return await self._reader.carry_out(self._people.last_login(account, address))
+        return await self._reader.carry_out(self._tokens.last_login(account, address))
 
-    async def token(self, digest: bytes, now: int) -> Token | None:
-        return await self._reader.carry_out(self._people.token(digest, now))
+    async def token(self, token_id: bytes, now: int) -> Token | None:
+        return await self._reader.carry_out(self._tokens.token(token_id, now))
 
-    async def renew_token(self, digest: bytes, expires: int, address: str) -> bool:
+    async def tokens(self, account: NameKey, now: int) -> Sequence[Token]:
+        return await self._reader.carry_out(self._tokens.tokens(account, now))
+
+    async def renew_token(self, token_id: bytes, expires: int, address: str) -> bool:
         return await self._writer.carry_out(
-            self._people.renew_token(digest, expires, address, self._clock())
+            self._tokens.renew_token(token_id, expires, address, self._clock())
         )
 
-    async def revoke_token(self, digest: bytes) -> None:
-        await self._writer.carry_out(self._people.revoke_token(digest))
+    async def revoke_token(self, account: NameKey, token_id: bytes) -> bool:
+        return await self._writer.carry_out(self._tokens.revoke_token(account, token_id))
+
+    async def revoke_other_tokens(self, account: NameKey, token_id: bytes) -> Sequence[bytes]:
+        return await self._writer.carry_out(self._tokens.revoke_other_tokens(account, token_id))
 
     # -- the log --------------------------------------------------------------------------------
 
@@ -368,6 +378,7 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
             log=parts.log,
             reading=parts.reading,
             people=PeopleOperations(parts.keys, parts.reading),
+            tokens=TokenOperations(parts.keys),
             search=Searcher(parts.keys, parts.engine, parts.reading),
             order=order,
             node_bus=RedisNodeBus(

@@ -37,8 +37,8 @@ conversation are in one partition, and so are all keys of a person.
 ``a:PERSON``         hash   the account
 ``p:PERSON``         set    the conversations that may be theirs: the row in ``w:`` decides
 ``f:PERSON``         zset   the addresses of their logins, by time; expires
-``t:DIGEST``         string a session token; expires
-``g:PERSON``         zset   the digests of their session tokens, by expiry time; expires
+``h:PERSON``         hash   their session tokens, by their ids
+``t:ID``             string whose hash has the session token with this id; expires
 ``y:SKELETON``       string the claim on what a name looks like: see claim.lua
 ``nodes``            hash   when each node's lease ends; only in partition 0
 ``o:NODE``           hash   the people online at a node; expires; in partition 0
@@ -92,7 +92,7 @@ CHANGED: Final = "x"
 ACCOUNT: Final = "a"
 CONVERSATIONS: Final = "p"
 ADDRESSES: Final = "f"
-TOKENS: Final = "g"
+TOKENS: Final = "h"
 
 
 class Keys:
@@ -130,9 +130,9 @@ class Keys:
         """Return a key of a person, by its letter: :data:`ACCOUNT` and so on."""
         return f"{self._prefixes[self.partition(key)]}{kind}:{key}"
 
-    def token(self, digest: bytes) -> tuple[int, str]:
-        """Return the partition and the key of a session token."""
-        name = digest.hex()
+    def token(self, token_id: bytes) -> tuple[int, str]:
+        """Return the partition and the key in which a session token is looked up."""
+        name = token_id.hex()
         partition = self.partition(name)
         return partition, f"{self._prefixes[partition]}t:{name}"
 

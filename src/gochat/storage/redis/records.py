@@ -12,7 +12,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey, known
 from gochat.chat.store import Logged
-from gochat.protocol.messages import EntryKind, Level, Message, Reaction
+from gochat.protocol.messages import EntryKind, Level, Message, Reaction, TokenScope
 
 #: The kind of a feed element that is not an entry: a new epoch begins after it.
 NEW_EPOCH = "epoch"
@@ -40,6 +40,23 @@ class Record(Struct, array_like=True, frozen=True):
     cid: str
     text: str
     mentions: str
+
+
+class TokenRecord(Struct, array_like=True, frozen=True):
+    """A session token as stored, also by ``token_add.lua``: see :class:`gochat.chat.store.Token`.
+
+    `digest` is in hexadecimal digits.
+    """
+
+    digest: str
+    generation: int
+    device: str
+    address: str
+    created: int
+    seen: int
+    expires: int
+    scopes: tuple[TokenScope, ...]
+    rooms: tuple[ConversationKey, ...]
 
 
 class FeedEntry(Struct, array_like=True, frozen=True):

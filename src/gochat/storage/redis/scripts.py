@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gochat.storage.redis.records import ParticipantRow, Record
+from gochat.storage.redis.records import ParticipantRow, Record, TokenRecord
 
 
 class Script(Struct, frozen=True):
@@ -20,7 +20,7 @@ class Script(Struct, frozen=True):
 
 #: What scripts read from packed arrays, by the names that the fields have in ``records.py``:
 #: ``record[RECORD.kind]``, ``row[ROW.role]``.
-_ARRAYS: Final = {"RECORD": Record, "ROW": ParticipantRow}
+_ARRAYS: Final = {"RECORD": Record, "ROW": ParticipantRow, "TOKEN": TokenRecord}
 
 
 def _read(name: str) -> Script:
@@ -50,6 +50,8 @@ LAG: Final = _read("lag")
 INDEX: Final = _read("index")
 CLAIM: Final = _read("claim")
 RELEASE: Final = _read("release")
+TOKEN_ADD: Final = _read("token_add")
+TOKEN_RENEW: Final = _read("token_renew")
 
 ALL: Final = (
     *(
@@ -67,5 +69,5 @@ ALL: Final = (
         EXTEND,
         LAG,
     ),
-    *(INDEX, CLAIM, RELEASE),
+    *(INDEX, CLAIM, RELEASE, TOKEN_ADD, TOKEN_RENEW),
 )

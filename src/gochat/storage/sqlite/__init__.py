@@ -46,7 +46,7 @@ from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Level, Member, Message, Room
 from gochat.storage.common.followers import Followers
 from gochat.storage.common.integrity import Integrity
-from gochat.storage.sqlite import database, files, history, lock, people
+from gochat.storage.sqlite import database, files, history, lock, people, tokens
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import Location, mapped_errors
 from gochat.storage.sqlite.files import FileIdentity
@@ -113,24 +113,32 @@ class SqliteStore:
             partial(people.rehash_password, self._log, proved, password_hash)
         )
 
-    async def add_token(self, token: Token, address: str | None = None) -> None:
-        await self._writer.write(
-            partial(people.add_token, self._log, token, address, self._clock())
+    async def add_token(self, token: Token, address: str | None = None) -> Sequence[bytes] | None:
+        return await self._writer.write(
+            partial(tokens.add_token, self._log, token, address, self._clock())
         )
 
     async def last_login(self, account: NameKey, address: str) -> int | None:
         return await self._read(partial(self._reader.last_login, account, address))
 
-    async def token(self, digest: bytes, now: int) -> Token | None:
-        return await self._read(partial(self._reader.token, digest, now))
+    async def token(self, token_id: bytes, now: int) -> Token | None:
+        return await self._read(partial(self._reader.token, token_id, now))
 
-    async def renew_token(self, digest: bytes, expires: int, address: str) -> bool:
+    async def tokens(self, account: NameKey, now: int) -> Sequence[Token]:
+        return await self._read(partial(self._reader.tokens, account, now))
+
+    async def renew_token(self, token_id: bytes, expires: int, address: str) -> bool:
         return await self._writer.write(
-            partial(people.renew_token, self._log, digest, expires, address)
+            partial(tokens.renew_token, self._log, token_id, expires, address, self._clock())
         )
 
-    async def revoke_token(self, digest: bytes) -> None:
-        await self._writer.write(partial(people.revoke_token, self._log, digest))
+    async def revoke_token(self, account: NameKey, token_id: bytes) -> bool:
+        return await self._writer.write(partial(tokens.revoke_token, self._log, account, token_id))
+
+    async def revoke_other_tokens(self, account: NameKey, token_id: bytes) -> Sequence[bytes]:
+        return await self._writer.write(
+            partial(tokens.revoke_other_tokens, self._log, account, token_id)
+        )
 
     # -- the log --------------------------------------------------------------------------------
 

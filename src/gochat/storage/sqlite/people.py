@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import LOGIN_ADDRESSES, LOGIN_MEMORY, MAX_TOKENS, Account, Token
+from gochat.chat.store import Account
 from gochat.protocol.messages import Level
 from gochat.storage.sqlite import skeletons
 from gochat.storage.sqlite.log import Log
@@ -51,62 +51,6 @@ def rehash_password(log: Log, proved: Account, password_hash: str) -> bool:
         (password_hash, proved.key, proved.generation, proved.password_hash),
     ).rowcount
     return changed > 0
-
-
-def add_token(log: Log, token: Token, address: str | None, now: int) -> None:
-    """See :meth:`gochat.chat.store.Store.add_token`.
-
-    Also deletes a few expired tokens, so that they never accumulate.
-    """
-    if address is not None:
-        _note_login(log, token.account, address, now)
-    log.db.execute(
-        "DELETE FROM token WHERE digest IN"
-        " (SELECT digest FROM token WHERE expires <= ? ORDER BY expires LIMIT 10)",
-        (now,),
-    )
-    log.db.execute(
-        "INSERT INTO token (digest, account, expires, generation, address) VALUES (?, ?, ?, ?, ?)",
-        (token.digest, token.account, token.expires, token.generation, token.address),
-    )
-    log.db.execute(
-        "DELETE FROM token WHERE account = ?1 AND digest NOT IN (SELECT digest FROM token"
-        " WHERE account = ?1 ORDER BY digest = ?2 DESC, expires DESC LIMIT ?3)",
-        (token.account, token.digest, MAX_TOKENS),
-    )
-
-
-def renew_token(log: Log, digest: bytes, expires: int, address: str) -> bool:
-    """See :meth:`gochat.chat.store.Store.renew_token`."""
-    renewed = log.db.execute(
-        "UPDATE token SET expires = max(expires, ?), address = ? WHERE digest = ? AND generation ="
-        " (SELECT generation FROM account WHERE key = token.account)",
-        (expires, address, digest),
-    ).rowcount
-    return renewed > 0
-
-
-def _note_login(log: Log, account: NameKey, address: str, now: int) -> None:
-    log.db.execute(
-        "INSERT INTO login (account, address, at) VALUES (?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET at = excluded.at",
-        (account, address, now),
-    )
-    log.db.execute(
-        "DELETE FROM login WHERE account = ?1 AND address NOT IN"
-        " (SELECT address FROM login WHERE account = ?1 ORDER BY at DESC, address LIMIT ?2)",
-        (account, LOGIN_ADDRESSES),
-    )
-    log.db.execute(
-        "DELETE FROM login WHERE (account, address) IN"
-        " (SELECT account, address FROM login WHERE at <= ? ORDER BY at LIMIT 10)",
-        (now - LOGIN_MEMORY,),
-    )
-
-
-def revoke_token(log: Log, digest: bytes) -> None:
-    """See :meth:`gochat.chat.store.Store.revoke_token`."""
-    log.db.execute("DELETE FROM token WHERE digest = ?", (digest,))
 
 
 def mark_read(log: Log, person: NameKey, key: ConversationKey, seq: int) -> bool:

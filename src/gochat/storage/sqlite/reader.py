@@ -26,6 +26,7 @@ from gochat.chat.store import (
 )
 from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, HistorySetting, Level, Member, Message, Room
+from gochat.storage.sqlite import tokens
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.entries import (
     COLUMNS,
@@ -88,29 +89,20 @@ class Reader:
                 found.update(db.execute(query, some).fetchall())
         return found
 
-    def token(self, digest: bytes, now: int) -> Token | None:
+    def token(self, token_id: bytes, now: int) -> Token | None:
         """See :meth:`gochat.chat.store.Store.token`."""
         with self._connections.snapshot() as db:
-            row = db.execute(
-                "SELECT t.account, t.expires, t.generation, t.address"
-                " FROM token t JOIN account a ON a.key = t.account"
-                " WHERE t.digest = ? AND t.expires > ? AND t.generation = a.generation",
-                (digest, now),
-            ).fetchone()
-        if row is None:
-            return None
-        account, expires, generation, address = row
-        return Token(
-            digest=digest, account=account, expires=expires, generation=generation, address=address
-        )
+            return tokens.token(db, token_id, now)
+
+    def tokens(self, account: NameKey, now: int) -> list[Token]:
+        """See :meth:`gochat.chat.store.Store.tokens`."""
+        with self._connections.snapshot() as db:
+            return tokens.tokens(db, account, now)
 
     def last_login(self, account: NameKey, address: str) -> int | None:
         """See :meth:`gochat.chat.store.Store.last_login`."""
         with self._connections.snapshot() as db:
-            row = db.execute(
-                "SELECT at FROM login WHERE account = ? AND address = ?", (account, address)
-            ).fetchone()
-        return None if row is None else int(row[0])
+            return tokens.last_login(db, account, address)
 
     # -- the log --------------------------------------------------------------------------------
 

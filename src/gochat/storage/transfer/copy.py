@@ -40,7 +40,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
@@ -324,8 +324,8 @@ def _summed(what: str, all_of_them: Iterable[Sequence[object]]) -> Part:
     return total.part()
 
 
-def _sessions(tokens: Sequence[Token]) -> list[tuple[bytes, str, int, int, str]]:
-    return [(one.digest, one.account, one.expires, one.generation, one.address) for one in tokens]
+def _sessions(tokens: Sequence[Token]) -> list[tuple[object, ...]]:
+    return [structs.astuple(one) for one in tokens]
 
 
 def _digests(

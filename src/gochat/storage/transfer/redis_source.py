@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -14,15 +15,15 @@ import msgspec
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
-from gochat.chat.store import Token
+from gochat.chat.store import TOKEN_ID_SIZE, Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.redis import keys as key_kinds
 from gochat.storage.redis.keys import COPY_OF, VERSION
 from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.url import Location, parse_url
 from gochat.storage.redis.link.wire import Arguments, Reply
-from gochat.storage.redis.people import decode_token
 from gochat.storage.redis.records import Record, decode_record, decode_row
+from gochat.storage.redis.tokens import decode_token
 from gochat.storage.transfer.contents import (
     GROUP,
     MANY,
@@ -276,37 +277,18 @@ class RedisSource:
     def tokens(self, now: int) -> Iterator[Sequence[Token]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         seen: set[bytes] = set()
-        for found in self.digests():
-            digests = [digest for digest in dict.fromkeys(found) if digest not in seen]
-            seen.update(digests)
-            places = map(self._keys.token, digests)
-            packed = self._redis.ask([(partition, ("GET", key)) for partition, key in places])
-            kept = [
-                (digest, self._trusted(decode_token, one))
-                for digest, one in zip(digests, packed, strict=True)
-                if one is not None
-            ]
-            generations = self._redis.ask(
-                [
-                    (
-                        self._keys.partition(token.account),
-                        ("HGET", self._keys.person(token.account, key_kinds.ACCOUNT), "generation"),
-                    )
-                    for _, token in kept
-                ]
-            )
+        for found in self.token_ids():
+            new = [(one, owner) for one, owner in found if one not in seen]
+            seen.update(one for one, _ in new)
+            tokens = [self._field(who, key_kinds.TOKENS, one.hex()) for one, who in new]
+            owners = [self._field(who, key_kinds.ACCOUNT, "generation") for _, who in new]
+            packed, generations = self._redis.ask(tokens), self._redis.ask(owners)
             yield [
-                Token(
-                    digest=digest,
-                    account=token.account,
-                    expires=token.expires,
-                    generation=token.generation,
-                    address=token.address,
-                )
-                for (digest, token), generation in zip(kept, generations, strict=True)
-                if generation is not None
-                and int(generation) == token.generation
-                and token.expires > now
+                token
+                for (one, owner), some, generation in zip(new, packed, generations, strict=True)
+                if some is not None and generation is not None
+                for token in (self._trusted(partial(decode_token, one, owner), some),)
+                if int(generation) == token.generation and token.expires > now
             ]
 
     def _participant(self, key: bytes, packed: bytes) -> ParticipantRecord:
@@ -323,10 +305,21 @@ class RedisSource:
                 f"something in {self._redis.location} is damaged ({error})"
             ) from error
 
-    def digests(self) -> Iterator[list[bytes]]:
-        """Yield the digests of all sessions, including expired ones; some may occur twice."""
+    def _field(self, person: NameKey, kind: str, field: str) -> tuple[int, Arguments]:
+        return self._keys.partition(person), ("HGET", self._keys.person(person, kind), field)
+
+    def token_ids(self) -> Iterator[list[tuple[bytes, NameKey]]]:
+        """Yield the ids of all tokens and their accounts, also of tokens that are not valid."""
         for keys in self._redis.scan("t:*"):
-            yield [bytes.fromhex(key.rpartition(b":")[2].decode()) for key in keys]
+            ids = [bytes.fromhex(key.rpartition(b":")[2].decode()) for key in dict.fromkeys(keys)]
+            ids = [one for one in ids if len(one) == TOKEN_ID_SIZE]  # others are from before
+            places = map(self._keys.token, ids)
+            owners = self._redis.ask([(place, ("GET", key)) for place, key in places])
+            yield [
+                (one, NameKey(owner.decode()))
+                for one, owner in zip(ids, owners, strict=True)
+                if owner is not None
+            ]
 
 
 def _entry(seq: int, record: Record, given: tuple[ReactionRecord, ...]) -> EntryRecord:

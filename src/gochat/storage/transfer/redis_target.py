@@ -24,8 +24,8 @@ from gochat.storage.redis.link.deployment import Deployment
 from gochat.storage.redis.link.url import parse_url
 from gochat.storage.redis.link.wire import Arguments
 from gochat.storage.redis.migration import claim_existing
-from gochat.storage.redis.people import encode_token, lifetime
 from gochat.storage.redis.records import ParticipantRow, Record, decode_record
+from gochat.storage.redis.tokens import encode_token, lifetime
 from gochat.storage.transfer.contents import (
     AccountRecord,
     ConversationRecord,
@@ -327,17 +327,24 @@ class RedisTarget:
 
     def forget_tokens(self) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
-        for digests in self._read.digests():
-            places = map(self._keys.token, digests)
-            self._redis.ask([(partition, ("UNLINK", key)) for partition, key in places])
+        for found in self._read.token_ids():
+            for token_id, owner in found:
+                place, pointer = self._keys.token(token_id)
+                kept = self._keys.person(owner, key_kinds.TOKENS)
+                commands = [(self._keys.partition(owner), ("UNLINK", kept))]
+                self._redis.ask([*commands, (place, ("UNLINK", pointer))])
 
     def put_tokens(self, tokens: Sequence[Token], now: int) -> None:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         commands: list[tuple[int, Arguments]] = []
         for token in tokens:
-            partition, key = self._keys.token(token.digest)
-            words = ("SET", key, encode_token(token), "PX", lifetime(token.expires, now))
-            commands.append((partition, words))
+            place, pointer = self._keys.token(token.id)
+            partition = self._keys.partition(token.account)
+            kept = self._keys.person(token.account, key_kinds.TOKENS)
+            commands += [
+                (place, ("SET", pointer, token.account, "PX", lifetime(token.expires, now))),
+                (partition, ("HSET", kept, token.id.hex(), encode_token(token))),
+            ]
         self._redis.ask(commands)
 
     def complete(self) -> int:

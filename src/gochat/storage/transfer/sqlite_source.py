@@ -15,7 +15,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import Token
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import HistorySetting
-from gochat.storage.sqlite import database, files, history, lock
+from gochat.storage.sqlite import database, files, history, lock, tokens
 from gochat.storage.sqlite.database import parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
 from gochat.storage.sqlite.file_size import has_journal, has_wal, require_whole
@@ -185,17 +185,9 @@ class SqliteSource:
     def tokens(self, now: int) -> Iterator[Sequence[Token]]:
         """See :class:`~gochat.storage.transfer.contents.Source`."""
         last = b""
-        while rows := self._db.execute(
-            "SELECT t.digest, t.account, t.expires, t.generation, t.address"
-            " FROM token t JOIN account a ON a.key = t.account AND a.generation = t.generation"
-            " WHERE t.expires > ? AND t.digest > ? ORDER BY t.digest LIMIT ?",
-            (now, last, MANY),
-        ).fetchall():
-            yield [
-                Token(digest=digest, account=who, expires=end, generation=proved, address=address)
-                for digest, who, end, proved, address in rows
-            ]
-            last = rows[-1][0]
+        while some := tokens.all_tokens(self._db, now, last, MANY):
+            yield some
+            last = some[-1].id
 
     def _id(self, key: ConversationKey) -> int:
         row = self._db.execute("SELECT id FROM conversation WHERE key = ?", (key,)).fetchone()

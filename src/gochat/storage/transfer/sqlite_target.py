@@ -20,6 +20,7 @@ from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from gochat.storage.sqlite import database, files, history, lock, search, skeletons
 from gochat.storage.sqlite.database import mapped_errors, parse_url
 from gochat.storage.sqlite.entries import MAX_SEQ, SEQ_BITS, first_id, last_id
+from gochat.storage.sqlite.tokens import INSERT, to_row
 from gochat.storage.transfer.contents import (
     AccountRecord,
     ConversationRecord,
@@ -255,14 +256,7 @@ class SqliteTarget:
         """See :class:`~gochat.storage.transfer.contents.Target`."""
         del now  # each row has its expiry time
         with self._transaction() as db:
-            db.executemany(
-                "INSERT INTO token (digest, account, expires, generation, address)"
-                " VALUES (?, ?, ?, ?, ?)",
-                [
-                    (token.digest, token.account, token.expires, token.generation, token.address)
-                    for token in tokens
-                ],
-            )
+            db.executemany(INSERT, map(to_row, tokens))
 
     def complete(self) -> int:
         """See :class:`~gochat.storage.transfer.contents.Target`."""

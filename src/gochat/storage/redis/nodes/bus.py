@@ -19,7 +19,7 @@ other node gone.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn, TypeVar
 
@@ -34,6 +34,7 @@ from gochat.chat.node_bus import (
     Arrived,
     AwaySet,
     Here,
+    InUse,
     Left,
     Missed,
     Node,
@@ -64,6 +65,8 @@ MAX_ENTRIES: Final = 10_000
 #: How many leases to wait for other nodes to acknowledge: a dead node's lease expires within one,
 #: and then the others have to notice.
 CONFIRM_WITHIN: Final = 1.5
+#: Seconds to wait for the answers of other nodes to a question.
+ANSWER_WITHIN: Final = 1.0
 #: Seconds between two checks which nodes still have a lease.
 LOOK_AGAIN: Final = 0.5
 #: Seconds in which a stopping node may announce that.
@@ -126,10 +129,19 @@ class RedisNodeBus:
 
     async def confirm(self, revoked: Revoked) -> bool:
         """See :meth:`gochat.chat.node_bus.NodeBus.confirm`."""
-        receipt = self._receipts[revoked.receipt] = _Receipt()
+        return (await self._ask(revoked, self._confirm_within)).is_complete
+
+    async def tokens_in_use(self, person: NameKey) -> frozenset[bytes]:
+        """See :meth:`gochat.chat.node_bus.NodeBus.tokens_in_use`."""
+        receipt = await self._ask(InUse(person, secrets.token_hex(8)), ANSWER_WITHIN)
+        return frozenset(receipt.tokens)
+
+    async def _ask(self, event: Revoked | InUse, within: float) -> _Receipt:
+        """Publish an event, and wait until all nodes that had a lease afterwards acknowledge it."""
+        receipt = self._receipts[event.receipt] = _Receipt()
         try:
-            self.publish(revoked)
-            with trio.move_on_after(self._confirm_within):
+            self.publish(event)
+            with trio.move_on_after(within):
                 await receipt.published.wait()
                 waiting: set[Node] | None = None
                 while True:
@@ -138,13 +150,14 @@ class RedisNodeBus:
                         alive = await self._prolong()
                         waiting = alive - {self.node} if waiting is None else waiting & alive
                     if waiting is not None and waiting <= receipt.nodes:
-                        return True
+                        receipt.is_complete = True
+                        return receipt
                     receipt.changed = trio.Event()
                     with trio.move_on_after(LOOK_AGAIN):
                         await receipt.changed.wait()
-            return False
+            return receipt
         finally:
-            del self._receipts[revoked.receipt]
+            del self._receipts[event.receipt]
 
     async def run(
         self, receive: Receive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -206,7 +219,7 @@ class RedisNodeBus:
                 if events:
                     await self._worker.carry_out(self._append(events))
                     for event in events:
-                        if isinstance(event, Revoked) and event.receipt in self._receipts:
+                        if isinstance(event, Revoked | InUse) and event.receipt in self._receipts:
                             self._receipts[event.receipt].published.set()
             except StoreUnavailable as error:
                 log.debug("node events not published", reason=str(error))
@@ -314,8 +327,8 @@ class RedisNodeBus:
                     case AwaySet(key, away) if key in self._people:
                         # For nodes that will read the people at this one.
                         self._note(AwaySet(key, away))
-                    case Acknowledged(receipt) if receipt in self._receipts:
-                        self._receipts[receipt].add(node)
+                    case Acknowledged(receipt, tokens) if receipt in self._receipts:
+                        self._receipts[receipt].add(node, tokens)
             if node not in self._known:
                 events = [event for event in events if isinstance(event, Revoked)]
             if events:
@@ -377,10 +390,13 @@ class _Receipt:
     def __init__(self) -> None:
         self.published = trio.Event()
         self.nodes: set[Node] = set()
+        self.tokens: set[bytes] = set()
         self.changed = trio.Event()
+        self.is_complete = False
 
-    def add(self, node: Node) -> None:
+    def add(self, node: Node, tokens: Collection[bytes]) -> None:
         self.nodes.add(node)
+        self.tokens.update(tokens)
         self.changed.set()
 
 
