@@ -154,6 +154,7 @@ class ScriptedWorld:
         self.client.read(conv, seq)
 
     def log_in_elsewhere(self) -> None:
+        self.client.devices.add("", ADDRESS)
         self.client.emit(NewLogin(address=ADDRESS, by="password"))
 
     def cut(self) -> None:

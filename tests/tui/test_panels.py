@@ -15,6 +15,7 @@ from textual.widgets import Input
 from gochat.client import Level
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
 from gochat.protocol.messages import Found, Marked, NewLogin
+from gochat.tui.actions.session import device_name
 from gochat.tui.app import GochatApp
 from gochat.tui.chat_log import LogMessage
 from gochat.tui.demo.scripted_client import ScriptedClient
@@ -23,6 +24,7 @@ from gochat.tui.dialogs.help import HelpScreen
 from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.dialogs.search import SearchScreen
+from gochat.tui.dialogs.sessions import SessionPanel
 from gochat.tui.dialogs.switcher import Switcher
 from gochat.tui.input.keys import read
 from gochat.tui.profile.preferences import Preferences, Settings
@@ -885,6 +887,81 @@ async def test_a_password_change_that_is_not_confirmed_everywhere_says_so(
             await typed(pilot, password)
         await in_chat(pilot)
         await until(pilot, lambda: "could not confirm" in screen_text(pilot))
+
+
+async def test_sessions_are_listed_and_one_is_ended_after_asking(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.devices.add("the old telephone", "203.0.113.9", ago=3 * 86400)
+    client.devices.add("laptop", "198.51.100.4", ago=7200)
+    async with open_app() as pilot:
+        await type_text(pilot, "/sessions")
+        await pilot.press("enter")
+        panel = await opened(pilot, SessionPanel)
+        await until(pilot, lambda: "Your sessions · 3" in screen_text(pilot))
+        shown = screen_text(pilot)
+        assert "this one" in shown
+        assert "laptop" in shown
+        assert "198.51.100.4 · 2 h" in shown
+        await pilot.press("delete")
+        await settle(pilot)
+        assert "/logout" in screen_text(pilot), "this one is not ended here"
+        await pilot.press("down", "down", "delete")
+        await settle(pilot)
+        assert "End the old telephone?" in screen_text(pilot)
+        await pilot.press("n")
+        await settle(pilot)
+        assert requested(client, "end_session") == []
+        await pilot.press("delete", "up", "y")
+        await settle(pilot)
+        assert requested(client, "end_session") == [], "the question was about another row"
+        await pilot.press("down", "delete", "y")
+        await until(pilot, lambda: "Your sessions · 2" in screen_text(pilot))
+        assert "telephone" not in screen_text(pilot)
+        await pilot.press("delete", "escape")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, SessionPanel), "Esc takes the question back first"
+        await pilot.press("escape")
+        await in_chat(pilot)
+        assert panel.rows.keys
+
+
+async def test_sessions_that_can_not_be_loaded_or_ended_say_why(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.devices.add("laptop", "198.51.100.4")
+    async with open_app() as pilot:
+        client.refusals["sessions"] = ConnectionLost("no answer from the server")
+        await type_text(pilot, "/sessions")
+        await pilot.press("enter")
+        await opened(pilot, SessionPanel)
+        await until(pilot, lambda: "No answer from the server." in screen_text(pilot))
+        await pilot.press("delete", "escape")
+        await in_chat(pilot)
+        await type_text(pilot, "/devices")
+        await pilot.press("enter")
+        await opened(pilot, SessionPanel)
+        await until(pilot, lambda: "Your sessions · 2" in screen_text(pilot))
+        client.refusals["end_session"] = ChatError(ErrorCode.BAD_REQUEST, "it has ended")
+        await pilot.press("down", "delete", "y")
+        await until(pilot, lambda: "It has ended." in screen_text(pilot))
+
+
+async def test_names_of_devices_are_shown_as_text(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.devices.add("\x1b[31m[bold]evil\n\u202e", "192.0.2.1")
+    async with open_app() as pilot:
+        await type_text(pilot, "/sessions")
+        await pilot.press("enter")
+        await opened(pilot, SessionPanel)
+        await until(pilot, lambda: "Your sessions · 2" in screen_text(pilot))
+        assert "[bold]evil" in screen_text(pilot)
+        assert not {"\x1b", "\u202e"} & set(screen_text(pilot))
+
+
+async def test_app_logs_in_with_the_name_of_its_host() -> None:
+    assert 0 < len(device_name()) <= 64
 
 
 async def test_a_login_from_a_new_address_is_shown_and_what_it_says_is_harmless(

@@ -32,6 +32,7 @@ from gochat.client.outgoing import Outgoing, OutgoingState
 from gochat.errors import ChatError, ConfigError, ConnectionLost, OutboxInUse
 from gochat.protocol.messages import (
     Conversation,
+    CreatedToken,
     Found,
     HistoryPage,
     HistorySetting,
@@ -48,6 +49,8 @@ from gochat.protocol.messages import (
     Room,
     Sent,
     ServerInfo,
+    Session,
+    TokenScope,
 )
 
 __all__ = [
@@ -60,6 +63,7 @@ __all__ = [
     "ConnectionLost",
     "ConnectionState",
     "Conversation",
+    "CreatedToken",
     "Found",
     "HistoryPage",
     "HistorySetting",
@@ -81,8 +85,10 @@ __all__ = [
     "Room",
     "Sent",
     "ServerInfo",
+    "Session",
     "StateChanged",
     "Synchronised",
+    "TokenScope",
     "conversation_of",
     "open_client",
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from gochat.client.tasks import background
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import (
     Conversation,
+    CreatedToken,
     Found,
     HistoryPage,
     HistorySetting,
@@ -31,6 +33,8 @@ from gochat.protocol.messages import (
     Room,
     Sent,
     ServerInfo,
+    Session,
+    TokenScope,
 )
 
 logger = logging.getLogger(__name__)
@@ -166,8 +170,10 @@ class Client:
         """
         return await self._supervisor.register(name, password, invite)
 
-    async def log_in(self, name: str, password: str) -> None:
+    async def log_in(self, name: str, password: str, *, device: str = "") -> None:
         """Connect, and log in. The password is not kept: reconnecting uses the token.
+
+        `device` is what the person is to recognise this session by, at most 64 characters.
 
         Tries once, unless the server is too busy to check the password: then again after the delay
         that the server asks for. If it fails, the client is offline as before. Cancelling it ends
@@ -177,10 +183,11 @@ class Client:
             ChatError: ``bad_credentials``, ``already_logged_in``, ``rate_limited`` …
             ConnectionLost: the server can't be reached; the text says what to check.
         """
-        await self._supervisor.log_in(wire.Login(name=name, password=password))
+        request = wire.Login(name=name, password=password, device=device)
+        await self._supervisor.log_in(request)
 
     async def resume(self, token: str) -> None:
-        """Connect, and log in with the token of an earlier session.
+        """Connect, and log in with the token of an earlier session, or of a program.
 
         Like :meth:`log_in`, but also retried when it is ``rate_limited``.
 
@@ -217,6 +224,47 @@ class Client:
         Not repeated after a lost connection: try to log in with the new password then.
         """
         return await self._supervisor.change_password(old, new)
+
+    async def sessions(self) -> list[Session]:
+        """Return the account's sessions, the oldest first."""
+        return list((await self._supervisor.call(wire.Sessions(), wire.SessionList)).sessions)
+
+    async def end_session(self, session_id: str) -> None:
+        """End a session of the account; returns when its connections have ended.
+
+        Not repeated after a lost connection.
+
+        Raises:
+            ChatError: ``bad_request``: there is none with this id.
+        """
+        await self._supervisor.ask_once(wire.EndSession(id=session_id), wire.Ok)
+
+    async def end_other_sessions(self) -> None:
+        """End all other sessions of the account, programs included."""
+        await self._supervisor.call(wire.EndSession(), wire.Ok)
+
+    async def create_token(
+        self,
+        device: str,
+        scopes: Iterable[TokenScope],
+        lifetime: timedelta,
+        rooms: Iterable[str] = (),
+    ) -> CreatedToken:
+        """Make a token with which a program can :meth:`resume`, and do no more than `scopes` allow.
+
+        `rooms`: the only ones that it may be in; none: wherever the person is. It ends after
+        `lifetime`, at most a year. Not repeated after a lost connection.
+
+        Raises:
+            ChatError: ``bad_request``: the account has too many of them.
+        """
+        request = wire.CreateToken(
+            device=device,
+            scopes=tuple(scopes),
+            lifetime=int(lifetime.total_seconds()),
+            rooms=tuple(rooms),
+        )
+        return await self._supervisor.ask_once(request, wire.CreatedToken)
 
     # -- events ---------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
 import anyio
 
@@ -14,8 +15,10 @@ from gochat.client.replies import no_answer
 from gochat.client.sync_state import SyncState
 from gochat.client.tasks import background
 from gochat.client.timeline import After, Want
-from gochat.errors import ChatError, ConnectionLost, ProtocolError
+from gochat.errors import ChatError, ConnectionLost, ErrorCode, ProtocolError
 from gochat.protocol import messages as wire
+
+T = TypeVar("T")
 
 #: How long to wait (seconds) before asking again after a refusal without a delay.
 RETRY_AFTER: Final = 1.0
@@ -66,8 +69,8 @@ class Session:
         while True:
             known = self._sync_state.inbox.known()
             try:
-                conversations = await pages.conversations(self._connection.ask)
-                people = await pages.people(self._connection.ask)
+                conversations = await _permitted(pages.conversations(self._connection.ask))
+                people = await _permitted(pages.people(self._connection.ask))
             except ChatError as error:
                 await self._clock.sleep(error.retry_after or RETRY_AFTER)
             else:
@@ -139,6 +142,16 @@ class Session:
 
     def _still_wants(self, conv: str, want: Want) -> bool:
         return type(self._sync_state.inbox.wants().get(conv)) is type(want)
+
+
+async def _permitted(listing: Awaitable[list[T]]) -> list[T]:
+    """Return a list; an empty one if it is withheld, as from the token of a program."""
+    try:
+        return await listing
+    except ChatError as error:
+        if error.code != ErrorCode.NOT_PERMITTED:
+            raise
+        return []
 
 
 async def wait_at_most(event: anyio.Event, seconds: float | None, clock: Clock) -> None:

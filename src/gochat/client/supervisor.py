@@ -47,6 +47,7 @@ READS: Final = (
     wire.Search,
     wire.Who,
     wire.Conversations,
+    wire.Sessions,
     wire.Rooms,
     wire.Members,
     wire.Mark,
@@ -171,16 +172,17 @@ class ConnectionSupervisor:
     async def change_password(self, old: str, new: str) -> bool:
         """Set a new password, and keep the new token. Return whether all other sessions ended."""
         request = wire.ChangePassword(old=old, new=new)
-
-        async def change() -> wire.PasswordChanged:
-            connection = None
-            with anyio.move_on_after(self._options.request_timeout):
-                connection = await self._connected()
-            if connection is None:
-                raise ConnectionLost(no_answer(self._options))
-            return await connection.ask(request, wire.PasswordChanged)
-
+        change = partial(self.ask_once, request, wire.PasswordChanged)
         return (await self._until_not_busy(change)).others_ended
+
+    async def ask_once(self, request: wire.Request, expected: type[R]) -> R:
+        """Return the reply to `request`, over one connection: it is not repeated."""
+        connection = None
+        with anyio.move_on_after(self._options.request_timeout):
+            connection = await self._connected()
+        if connection is None:
+            raise ConnectionLost(no_answer(self._options))
+        return await connection.ask(request, expected)
 
     async def call(self, request: wire.Request, expected: type[R]) -> R:
         """Return the reply to `request`, over as many connections as it takes within the

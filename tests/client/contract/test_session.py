@@ -121,6 +121,34 @@ async def test_token_resumes_until_it_is_revoked(chat: World) -> None:
     assert await events.next() == StateChanged(OFFLINE, None, caught.value.text)
 
 
+async def test_sessions_are_listed_by_their_devices_and_ended(world: World) -> None:
+    ada = world.ada
+    await ada.log_in("ada", PASSWORD, device="phone")
+    phone = ada.token or ""
+    (listed,) = await ada.sessions()
+    assert (listed.device, listed.this, listed.online) == ("phone", True, True)
+    world.log_in_elsewhere()
+    own, other = await ada.sessions()
+    assert (own, other.address, other.this) == (listed, ADDRESS, False)
+    await ada.end_session(other.id)
+    assert await ada.sessions() == [listed]
+    for unknown in (other.id, "nonsense"):
+        with pytest.raises(ChatError) as caught:
+            await ada.end_session(unknown)
+        assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_REQUEST, "id")
+    await ada.end_session(own.id)
+    await world.events.next_of(StateChanged, lambda e: e.state is OFFLINE)
+    with pytest.raises(ChatError) as caught:
+        await ada.resume(phone)
+    assert caught.value.code == ErrorCode.BAD_TOKEN
+
+
+async def test_password_change_keeps_the_device_and_ends_the_others(chat: World) -> None:
+    chat.log_in_elsewhere()
+    await chat.ada.change_password(PASSWORD, "another horse")
+    assert [s.this for s in await chat.ada.sessions()] == [True]
+
+
 async def test_messages_sent_between_two_logins_are_history(chat: World) -> None:
     await chat.ada.log_out()
     chat.say("#lobby", "mei", "meanwhile")

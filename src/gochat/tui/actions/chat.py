@@ -19,6 +19,7 @@ from gochat.tui.dialogs.forms import PasswordForm, RoomForm
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.dialogs.pickers import CREATE, ActionMenu, EmojiPicker, MemberPicker, RoomPicker
 from gochat.tui.dialogs.search import SearchScreen
+from gochat.tui.dialogs.sessions import SessionPanel
 from gochat.tui.dialogs.switcher import Switcher
 from gochat.tui.input import commands
 from gochat.tui.model.entries import TimelineEntry
@@ -260,6 +261,8 @@ class ChatActions:
                 self._people()
             case "password":
                 self._ask(self._password())
+            case "sessions":
+                self._sessions()
             case "settings":
                 self._view.chat_app.open_settings()
             case _:
@@ -329,6 +332,10 @@ class ChatActions:
         ]
         picker = MemberPicker("Online", people, self._model.me)
         self._open(picker, lambda person: self._view.open_conversation(f"@{person}"))
+
+    def _sessions(self) -> None:
+        client, clock = self._client, self._view.chat_app.wall_clock
+        self._view.app.push_screen(SessionPanel(client.sessions, client.end_session, clock))
 
     async def _password(self) -> None:
         answer = await self._view.app.push_screen_wait(PasswordForm())

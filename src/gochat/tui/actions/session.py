@@ -6,6 +6,7 @@ the person is asked for the password, and all that is on the screen stays.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from gochat.client import ConnectionState, NewLogin, StateChanged
 from gochat.client.spool import gather
 from gochat.errors import ConfigError, GochatError, OutboxInUse
+from gochat.protocol.messages import MAX_DEVICE_NAME
 from gochat.tui.actions.client import ChatClient, OpenClient
 from gochat.tui.actions.controller import Controller
 from gochat.tui.input.keys import Keymap
@@ -66,6 +68,11 @@ class SessionApp(Protocol):
         """Draw the changes of the model soon."""
 
 
+def device_name() -> str:
+    """Return what the list of sessions calls this device: the name of the host."""
+    return platform.node()[:MAX_DEVICE_NAME]
+
+
 async def log_in(
     stack: AsyncExitStack,
     open_client: OpenClient,
@@ -84,7 +91,7 @@ async def log_in(
     else:
         if credentials.register:
             await client.register(credentials.name, credentials.password, credentials.invite)
-        await client.log_in(credentials.name, credentials.password)
+        await client.log_in(credentials.name, credentials.password, device=device_name())
     return ChatSession(client, credentials.server, app)
 
 
@@ -198,7 +205,7 @@ class ChatSession:
         how = "with your password" if login.by == "password" else "with your saved session"
         self._app.warn(
             f"Logged in {how} from a new address: {one_line(login.address)}. "
-            "If it was not you, change your password.",
+            "If it was not you: /sessions ends it, and then change your password.",
             title="New login",
             seconds=60,
         )
@@ -222,7 +229,7 @@ class ChatSession:
                     self._app.report(f"You are logged out. {key} logs you in again.")
                     return
                 try:
-                    await client.log_in(me, password)
+                    await client.log_in(me, password, device=device_name())
                 except GochatError as error:
                     text = sentence(one_line(str(error)))
         finally:

@@ -24,6 +24,7 @@ from gochat.client import (
     OutgoingState,
     Reset,
     Sent,
+    Session,
     StateChanged,
     Synchronised,
     conversation_of,
@@ -32,6 +33,7 @@ from gochat.client.outbox import MAX_OUTBOX
 from gochat.client.timeline import MAX_MISSED
 from gochat.errors import ErrorCode
 from gochat.tui.demo.scripted_chat import EPOCH, ScriptedChat
+from gochat.tui.demo.scripted_devices import ScriptedDevices
 
 #: What the server allows.
 LIMITS: Final = Limits(
@@ -57,7 +59,8 @@ class ScriptedConnection:
         self._name: str | None = None
         self._token: str | None = None
         self._numbers = count(1)
-        self._revoked: set[str] = set()
+        #: The devices that are logged in.
+        self.devices = ScriptedDevices(now)
         self._outbox: list[Outgoing] = []
         self._missed: list[Message] = []  # said while the connection was cut
         #: Names with their passwords; empty: everybody may log in with anything.
@@ -136,7 +139,7 @@ class ScriptedConnection:
         self.accounts[name] = password
         return name
 
-    async def log_in(self, name: str, password: str) -> None:
+    async def log_in(self, name: str, password: str, *, device: str = "") -> None:
         """Log in."""
         self._connect()
         try:
@@ -149,14 +152,14 @@ class ScriptedConnection:
         except (ChatError, ConnectionLost) as error:
             self._end(str(error))
             raise
-        self._begin(name, self._new_token())
+        self._begin(name, self.devices.add(device))
 
     async def resume(self, token: str) -> None:
         """Log in by a token, as who was remembered."""
         self._connect()
         try:
             self._check("resume", token)
-            if not self.token_is_good or token in self._revoked:
+            if not self.token_is_good or not self.devices.use(token):
                 raise ChatError(
                     ErrorCode.BAD_TOKEN, "the session has ended: log in again", field="token"
                 )
@@ -173,7 +176,7 @@ class ScriptedConnection:
                 raise ConnectionLost(
                     "logged out here, but there is no connection to tell the server"
                 )
-            self._revoke()
+            self.devices.revoke(self._token)
         finally:
             self._name = self._token = None
             self._missed.clear()
@@ -199,9 +202,21 @@ class ScriptedConnection:
         if self.accounts.get(self.me, old) != old:
             raise _wrong("old")
         self.accounts[self.me] = new
-        self._revoke()
-        self._token = self._new_token()
+        device = self.devices.name(self._token)
+        self.devices.revoke_all()
+        self._token = self.devices.add(device)
         return True
+
+    async def sessions(self) -> list[Session]:
+        """Return the devices, the oldest first."""
+        await self._request("sessions")
+        return self.devices.listed(self._token)
+
+    async def end_session(self, session_id: str) -> None:
+        """End a session."""
+        await self._request("end_session", session_id)
+        if self.devices.end(session_id) == self._token:
+            self.end("the session was ended: log in again")
 
     def _connect(self) -> None:
         if self._state is not ConnectionState.OFFLINE:
@@ -243,13 +258,6 @@ class ScriptedConnection:
         else:
             self._is_decided.clear()
         self.emit(StateChanged(state, retry_in, reason))
-
-    def _new_token(self) -> str:
-        return f"demo-token-{next(self._numbers)}"
-
-    def _revoke(self) -> None:
-        if self._token is not None:
-            self._revoked.add(self._token)
 
     def _check(self, method: str, *args: object) -> None:
         self.requests.append((method, *args))
@@ -352,7 +360,7 @@ class ScriptedConnection:
 
     def end(self, reason: str) -> None:
         """End the session, as the server does."""
-        self._revoke()
+        self.devices.revoke(self._token)
         self._token = None
         self._end(reason)
 

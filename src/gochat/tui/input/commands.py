@@ -225,6 +225,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
             lambda context, a: context.open_panel("settings")),
     Command("password", (), "change your password",
             lambda context, a: context.open_panel("password")),
+    Command("sessions", (), "the devices on which you are logged in; end one",
+            lambda context, a: context.open_panel("sessions"), ("devices",)),
     Command("help", (Argument("COMMAND", "command", optional=True),), "keys and commands",
             lambda context, a: context.open_panel("help", a[0].lstrip("/")), ("h", "?")),
     Command("logout", (), "end this session, and go to the first screen",
