@@ -259,8 +259,12 @@ async def test_entry_of_a_cancelled_request_appears_in_its_position() -> None:
             tasks.start_soon(client.edit, "#lobby", 1, "new")
             request = await peer.expect(wire.Edit)
             tasks.cancel_scope.cancel()
-        await peer.send(said(1), said(3))
+        entry = Message(
+            to="#lobby", epoch="e1", seq=2, ts=2, from_="mei", kind="edit", text="new", ref=1
+        )
+        await peer.send(said(1), entry)
         await peer.reply(request, Sent(to="#lobby", epoch="e1", seq=2, ts=2))
+        await peer.send(said(3))
         messages = [await events.next_of(Message) for _ in range(3)]
         assert [(m.seq, m.kind) for m in messages] == [(1, "text"), (2, "edit"), (3, "text")]
 

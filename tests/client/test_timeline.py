@@ -282,29 +282,6 @@ def test_any_change_of_history_ends_in_the_new_history(data: st.DataObject) -> N
     assert all(isinstance(m, Message) and m.epoch == "e2" for m in shown[last_reset + 1 :])
 
 
-def test_open_start_waits_for_the_first_entry() -> None:
-    timeline = Timeline("#garden", "e1", 7, is_open=True)
-    assert add(timeline, 8, 9) == []
-    assert want_of(timeline) == After(7)
-    assert timeline.begin(entry(6)) == entries(6)
-    assert want_of(timeline) == After(6)
-    assert add(timeline, 7) == entries(7, 8, 9)
-
-
-def test_open_start_is_closed_by_a_page() -> None:
-    timeline = Timeline("#garden", "e1", 7, is_open=True)
-    add(timeline, 8, 9)
-    assert timeline.fill(page(8, 9, head=9)) == entries(8, 9)
-    assert want_of(timeline) is None
-
-
-def test_open_start_moves_back_to_the_earliest_entry() -> None:
-    timeline = Timeline("#garden", "e1", 8, is_open=True)
-    add(timeline, 9, 8)
-    assert want_of(timeline) == After(7)
-    assert timeline.skip() == entries(8, 9)
-
-
 def test_waiting_entry_does_not_move_the_start_after_the_newest_page() -> None:
     """An entry before an estimated start would move it."""
     timeline = Timeline("#lobby", "e1", 7, is_estimate=True)

@@ -14,7 +14,6 @@ from peers import Peer, RunningServer, running_server
 from gochat.chat.store import Page
 from gochat.client.connection import Connection
 from gochat.client.events import Reset
-from gochat.client.inbox import Inbox
 from gochat.client.options import ClientOptions
 from gochat.client.outbox import Outbox
 from gochat.client.session import Session
@@ -35,7 +34,6 @@ from gochat.protocol.messages import (
     Ping,
     Pong,
     Position,
-    React,
     Resume,
     Send,
     Sent,
@@ -139,17 +137,6 @@ async def test_private_message_during_a_minimal_login_arrives_once(
 
 def said(seq: int) -> Message:
     return Message(to="#lobby", epoch="e1", seq=seq, ts=seq, from_="mei", text=f"{seq}")
-
-
-async def test_message_from_before_the_snapshot_is_shown_despite_a_late_ack() -> None:
-    inbox = Inbox()
-    inbox.begin("mei")
-    acknowledged = Sent(to="#lobby", epoch="e1", seq=11, ts=0)
-    assert inbox.receive(said(12)) == []
-    assert inbox.acknowledged(React(to="#lobby", seq=10, emoji="👍"), acknowledged) == []
-    assert inbox.receive(said(13)) == []
-    shown = inbox.picture([Conversation(conv="#lobby", epoch="e1", head=10)], set())
-    assert [entry.seq for entry in shown if isinstance(entry, Message)] == [11, 12, 13]
 
 
 async def test_newest_page_that_is_cut_off_does_not_count_as_shown() -> None:

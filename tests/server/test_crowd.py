@@ -32,11 +32,12 @@ async def test_thousand_connections_receive_a_broadcast_each() -> None:
     with many_descriptors(2 * CROWD + 200):
         async with running_server() as server, AsyncExitStack() as stack:
             mei = await stack.enter_async_context(server.peer("mei"))
+            await stack.enter_async_context(server.peer("bob"))
             crowd: list[Peer] = []
 
             async def arrive() -> None:
                 peer = await stack.enter_async_context(server.connect())
-                await peer.ask(Login(name="mei", password=PASSWORD), LoggedIn)
+                await peer.ask(Login(name="bob", password=PASSWORD), LoggedIn)
                 crowd.append(peer)
 
             for _ in range(CROWD // 50):

@@ -75,6 +75,7 @@ class Peer:
 
     def __init__(self, stream: ByteStream) -> None:
         self.stream = stream
+        self.name = ""  # who is logged in
         self._decoder = FrameDecoder()
 
     async def receive(self, *ignored: type[Request]) -> Request:
@@ -130,6 +131,7 @@ class Peer:
         with anyio.fail_after(PATIENCE):
             request = await self.receive()
         assert isinstance(request, Login | Resume), f"expected a login, not {request}"
+        self.name = name
         logged_in = LoggedIn(
             name=name,
             token=token,
@@ -143,11 +145,15 @@ class Peer:
         return request
 
     async def take(self, text: str, seq: int, *, epoch: str = "e1", dup: bool = False) -> Send:
-        """Expect a message with this text, and acknowledge it."""
+        """Expect a message with this text, send its entry, unless it is a `dup`, and acknowledge
+        it."""
         request = await self.expect(Send)
         assert request.text == text
-        sent = Sent(to=request.to, epoch=epoch, seq=seq, ts=seq, cid=request.cid, dup=dup)
-        await self.reply(request, sent)
+        to, cid = request.to, request.cid
+        if not dup:
+            ref = request.reply_to
+            await self.send(said(seq, text, epoch=epoch, to=to, from_=self.name, ref=ref, cid=cid))
+        await self.reply(request, Sent(to=to, epoch=epoch, seq=seq, ts=seq, cid=cid, dup=dup))
         return request
 
     async def settle(self) -> None:

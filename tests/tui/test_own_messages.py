@@ -258,12 +258,14 @@ class World:
         match request:
             case wire.Send():
                 known = next((e for e in self.log if e.cid == request.cid), None)
-                if refusal is not None:  # also of what it has: a rule stands before the `cid`
+                if refusal == ErrorCode.BUSY or (refusal is not None and known is None):
                     reply: Any = wire.Error(code=refusal, text="no", retry_after=0.0)
                     if refusal != ErrorCode.BUSY:
                         self.refused.add(request.cid or "")
                 else:
                     entry = known or self._append(ME, request.text, request.cid)
+                    if known is None:
+                        self.frames.append((None, entry))
                     reply = Sent(to=LOBBY, epoch=self.epoch, seq=entry.seq, ts=entry.ts,
                                  cid=entry.cid, dup=known is not None)  # fmt: skip
             case wire.History():

@@ -363,7 +363,10 @@ class Store(Protocol):
     async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
         """Commit `drafts`, in order, and return the outcome of each.
 
-        Returns after the commit. Drafts of several callers may share one commit. Each draft is
+        Returns after the commit, and after every follower (:meth:`follow`) was given the entries,
+        those of ``dup`` included: whatever the caller then sends comes after them. If that can't be
+        said, because following was interrupted or takes too long, it raises StoreUnavailable,
+        although they are committed. Drafts of several callers may share one commit. Each draft is
         accepted or refused separately:
 
         - a `cid` that its sender used before, with the same conversation, kind, text and ref: the
@@ -410,8 +413,8 @@ class Store(Protocol):
         """Call `deliver` with every batch committed from now on, in commit order, until cancelled.
 
         `deliver` is called in the Trio thread, must not block, and must not raise. Calls
-        `task_status.started` with the cursor from which it follows. An entry is delivered before or
-        after `append` returns it, but always after its commit.
+        `task_status.started` with the cursor from which it follows. An entry is delivered after its
+        commit, and before :meth:`append` or :meth:`find_by_cid` returns it.
 
         Raises:
             LogInterrupted: it can't continue from its position, because the log has another history
@@ -470,7 +473,8 @@ class Store(Protocol):
         """Return what :meth:`append` would if the `cid` of `draft` was used before, or None.
 
         For a retry that a rule refuses. Does not find a draft that is not committed yet. Also finds
-        an entry that is not after the floor of its sender, who wrote it.
+        an entry that is not after the floor of its sender, who wrote it. Like :meth:`append`, it
+        returns an entry after every follower was given it, or raises StoreUnavailable.
         """
         ...
 

@@ -277,9 +277,8 @@ class Client:
         Messages come in the order of their conversation's seq, each once, without gaps, through
         lost connections and restarts of the server: missing entries are fetched before the ones
         that follow are yielded. Every log entry is a message: edits, reactions, joins and so on are
-        messages of their kind. This client's own messages are among them, built from the server's
-        acknowledgement (so without `mentions`), after the :class:`OutgoingChanged` of the same
-        `cid`.
+        messages of their kind. What this client writes is among them, and comes before the request
+        that wrote it returns; a message comes after the :class:`OutgoingChanged` of the same `cid`.
 
         If the iterating task is too slow, the client reads less from its socket; in the end the
         server disconnects it, and it resumes. Nothing is lost. Until the first event is asked for,

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from operator import attrgetter
 from typing import Final
 
-from gochat.client.buffer import EVENT_BUFFER_BEFORE_REPLY
-from gochat.client.entries import entry_of
 from gochat.client.events import Reset, conversation_of
 from gochat.client.timeline import Timeline, Want
 from gochat.errors import ProtocolError
@@ -19,14 +15,8 @@ from gochat.protocol.messages import (
     HistoryPage,
     Message,
     Position,
-    React,
-    Request,
-    Sent,
 )
 
-#: How many entries may wait for the first snapshot; of more, only the latest are kept, and the
-#: snapshot covers the others. As many as the events that may wait before a reply.
-MAX_EARLY: Final = EVENT_BUFFER_BEFORE_REPLY
 #: How many conversations a resume asks for, those with the latest entries; gaps in the others show
 #: in their heads and are fetched. 150 positions with the longest names fit in a frame.
 MAX_POSITIONS: Final = 150
@@ -46,10 +36,6 @@ class Inbox:
         # The last position of forgotten conversations, in case they return with another history.
         self._gone: dict[str, tuple[str, int]] = {}
         self._has_picture = False  # whether there has been a snapshot
-        # Entries that arrived before it, when the start of a conversation was unknown: it need not
-        # be the first entry to arrive, because an acknowledgement of an earlier one may be on its
-        # way.
-        self._early: deque[Message] = deque(maxlen=MAX_EARLY)
 
     def begin(self, me: str) -> None:
         """Become the inbox of `me`; forget what is known of another account."""
@@ -64,7 +50,6 @@ class Inbox:
         self._behind.clear()
         self._gone.clear()
         self._has_picture = False
-        self._early.clear()
 
     def positions(self) -> tuple[Position, ...]:
         """Return up to where each conversation has been delivered, for a resume."""
@@ -79,10 +64,8 @@ class Inbox:
         """Return the conversations that have a timeline."""
         return set(self._timelines)
 
-    def picture(
-        self, conversations: Iterable[Conversation], known: set[str]
-    ) -> list[Message | Reset]:
-        """Take in the list of all conversations, and return what can be shown now.
+    def picture(self, conversations: Iterable[Conversation], known: set[str]) -> None:
+        """Take in the list of all conversations.
 
         `known` is the result of :meth:`known` from when the list was requested. Rooms that are not
         in the list were left on another device meanwhile. The lobby and private conversations can't
@@ -105,34 +88,13 @@ class Inbox:
                 self._shown(timeline, [])
             else:
                 self._forget(conv)
-        return self._show_early()
 
     def receive(self, entry: Message) -> list[Message | Reset]:
         """Take in an entry, and return what can be shown now."""
         conv = conversation_of(entry, self.me)
-        if not self._has_picture and conv not in self._timelines:
-            self._early.append(entry)
-            return []
         timeline = self._timelines.pop(conv, None) or self._start(conv, entry)
         self._keep(timeline)  # at the end
-        if entry.from_ == self.me and entry.kind in ("create", "join"):
-            return self._shown(timeline, timeline.begin(entry))
         return self._shown(timeline, timeline.add(entry))
-
-    def acknowledged(self, request: Request, sent: Sent) -> list[Message | Reset]:
-        """Take in the entry that the person's own `request` became, and return what can be shown.
-
-        A reaction that was given before may be another device's, with a `cid` of its own. It comes
-        like any other entry.
-        """
-        if isinstance(request, React) and sent.dup:
-            timeline = self._timelines.get(sent.to)
-            if timeline is None:
-                return []
-            timeline.announce(sent.epoch, sent.seq)
-            return self._shown(timeline, [])
-        entry = entry_of(request, sent, self.me)
-        return [] if entry is None else self.receive(entry)
 
     def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
         """Take in the server's report on one conversation after a resume."""
@@ -158,17 +120,6 @@ class Inbox:
         timeline = self._timelines.get(conv)
         return [] if timeline is None else self._shown(timeline, timeline.skip())
 
-    def _show_early(self) -> list[Message | Reset]:
-        early = sorted(self._early, key=attrgetter("seq"))
-        self._early.clear()
-        shown: list[Message | Reset] = []
-        for entry in early:
-            conv = conversation_of(entry, self.me)
-            if conv not in self._timelines:  # it began, or was left, after the list was made
-                self._keep(Timeline(conv, entry.epoch, entry.seq - 1))
-            shown += self.receive(entry)
-        return shown
-
     def _keep(self, timeline: Timeline) -> None:
         if len(self._timelines) >= MAX_CONVERSATIONS and timeline.conv not in self._timelines:
             raise ProtocolError(f"the server named more than {MAX_CONVERSATIONS:,} conversations")
@@ -178,11 +129,10 @@ class Inbox:
         """Return the timeline of an unknown conversation of which `entry` arrived."""
         if (before := self._before(conv, entry.epoch)) is not None:
             return before
-        if conv.startswith("@"):
-            return Timeline(conv, entry.epoch, 0)  # not in the snapshot, so it has just begun
-        # A room being joined. Its messages may overtake the acknowledgement of the join.
-        is_open = not self._is_outside(entry)
-        return Timeline(conv, entry.epoch, entry.seq - 1, is_open=is_open)
+        # A private conversation that was not in the snapshot has just begun; a room has just been
+        # entered, by this entry.
+        has_begun = self._has_picture and conv.startswith("@")
+        return Timeline(conv, entry.epoch, 0 if has_begun else entry.seq - 1)
 
     def _start_listed(self, conversation: Conversation) -> Timeline:
         """Return the timeline of an unknown conversation that is in the snapshot."""

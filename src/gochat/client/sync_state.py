@@ -69,7 +69,6 @@ class SyncState:
                     self._acknowledge(request.cid, reply)
                 else:
                     self.outbox.spend()
-                self.show(self.inbox.acknowledged(request, reply))
             case wire.HistoryPage():
                 self._settle(reply.entries)
             case wire.Found():
@@ -91,7 +90,8 @@ class SyncState:
     ) -> None:
         """Take in a complete snapshot; deliver the events since the login after it."""
         conversations = tuple(conversations)
-        self.show(self.inbox.picture(conversations, known))
+        self.inbox.picture(conversations, known)
+        self.show(())  # it may want pages
         self._good_until = None
         self.buffer.release([Synchronised(tuple(people), conversations)])
 
@@ -108,8 +108,8 @@ class SyncState:
     def _settle(self, entries: Iterable[Message]) -> None:
         """Acknowledge this person's messages that turn out to be in the log.
 
-        An entry that arrives, in whatever way, is committed: the reply to sending its message
-        again, an acknowledgement or a refusal, adds nothing.
+        An entry that arrives, in whatever way, is committed: the reply to sending its message, an
+        acknowledgement or a refusal, adds nothing.
         """
         for entry in entries:
             if entry.from_ == self.name and entry.kind == "text":

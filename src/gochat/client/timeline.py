@@ -1,8 +1,8 @@
 """The order of one conversation: each entry once, in the order of seq, without gaps. Pure.
 
-A timeline takes in what arrives, in any order and any number of times: live entries, entries built
-from acknowledgements, pages of history, the server's announcements after a resume. It returns what
-can be shown now, and reports what must be fetched before it can go on.
+A timeline takes in what arrives, in any order and any number of times: live entries, pages of
+history, the server's announcements after a resume. It returns what can be shown now, and reports
+what must be fetched before it can go on.
 """
 
 from __future__ import annotations
@@ -47,19 +47,16 @@ class Timeline:
         position: int,
         *,
         is_estimate: bool = False,
-        is_open: bool = False,
     ) -> None:
         """Start after `position`.
 
         With `is_estimate` the position is a head that may be ahead of entries on their way: the
-        first one to arrive decides where to start. With `is_open` nothing is shown until the start
-        is known: from :meth:`begin`, or from a page that is fetched.
+        first one to arrive decides where to start.
         """
         self.conv = conv
         self.epoch = epoch
         self.position = position
         self._is_estimate = is_estimate
-        self._is_open = is_open
         self._head = position  # the newest seq that is known to exist
         self._ahead: dict[int, Message] = {}  # arrived, but something before it is missing
         # The page that the server announced instead of the missed entries, as far as it has
@@ -89,7 +86,7 @@ class Timeline:
         if self._waiting is not None or entry.epoch != self.epoch:
             self._wait(entry)
             return []
-        if (self._is_estimate or self._is_open) and entry.seq <= self.position:
+        if self._is_estimate and entry.seq <= self.position:
             self.position = entry.seq - 1
         self._is_estimate = False
         if entry.seq <= self.position:
@@ -99,14 +96,7 @@ class Timeline:
             self._wait(entry)
             return []
         self._ahead[entry.seq] = entry
-        return [] if self._is_open else self._advance()
-
-    def begin(self, entry: Message) -> list[Message | Reset]:
-        """Take in the entry that starts an open timeline."""
-        if self._is_open:
-            self._is_open = False
-            self.position = entry.seq - 1
-        return self.add(entry)
+        return self._advance()
 
     def announce(self, epoch: str, head: int) -> None:
         """Record that the log of `epoch` reaches to `head`."""
@@ -126,7 +116,7 @@ class Timeline:
         self._ahead.clear()
         self._waiting = None
         self._forget_announced()
-        self._is_estimate = self._is_open = False
+        self._is_estimate = False
         if event.recovered and event.epoch == self.epoch:
             self._head = max(self.position, event.head)
             return []
@@ -143,7 +133,6 @@ class Timeline:
         if page.epoch != self.epoch:
             self._wait()
             return []
-        self._is_open = False
         shown = [out for entry in page.entries for out in self.add(entry)]
         return shown + self._notice_end(page)
 
@@ -157,7 +146,6 @@ class Timeline:
     def skip(self) -> list[Message | Reset]:
         """Go on after the missing entries: they can't be fetched."""
         self._waiting = None
-        self._is_open = False
         if self._ahead:
             self.position = min(self._ahead) - 1
         else:
@@ -183,7 +171,6 @@ class Timeline:
 
     def _wait(self, *entries: Message) -> None:
         if self._waiting is None:
-            self._is_open = False
             self._waiting = deque(self._ahead.values(), maxlen=MAX_MISSED)
             self._ahead.clear()
             self._forget_announced()

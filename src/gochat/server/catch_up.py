@@ -230,7 +230,8 @@ class CatchUp:
         """
         while page.entries:
             for entry in page.entries:
-                if self._session.wants_log or entry.kind == "text":
+                is_own = names.known(entry.from_) == self._person.key
+                if self._session.wants_log or (entry.kind == "text" and not is_own):
                     self._session.outlet.post(encode(entry))
                 if self._receipts is not None and conversations.is_private(key):
                     self._sent[key] = entry.seq

@@ -127,7 +127,6 @@ class Hub:
         #: For each room, the subscribed sessions with their floors; and the highest floor.
         self._rooms: dict[ConversationKey, dict[Subscriber, int]] = {}
         self._highest: dict[ConversationKey, int] = {}
-        self._origins: dict[tuple[NameKey, str], Subscriber] = {}
         self.roster = Roster()
         #: The position in the log up to which everything has been posted.
         self.cursor: Cursor = None
@@ -210,14 +209,6 @@ class Hub:
 
     # -- the log ----------------------------------------------------------------------------
 
-    def expect(self, sender: NameKey, cid: str, session: Subscriber) -> None:
-        """Don't echo the entry with this `cid` to `session`, which gets the acknowledgement."""
-        self._origins[sender, cid] = session
-
-    def forget(self, sender: NameKey, cid: str) -> None:
-        """Undo :meth:`expect`, when the entry was not committed."""
-        self._origins.pop((sender, cid), None)
-
     def deliver(self, batch: Batch) -> None:
         """Post a committed batch to its audience, and flush."""
         # Membership decides who gets what comes next: a member who joins gets the entry of the
@@ -271,7 +262,6 @@ class Hub:
 
         With `is_last`, the last piece may be written at once.
         """
-        own = self._take_origins(entries)
         parts: Iterable[tuple[Collection[Subscriber], Sequence[Message]]] = ((audience, entries),)
         highest = self._highest.get(conversation, 0)
         if highest and any(min(entry.seq, entry.ref or entry.seq) <= highest for entry in entries):
@@ -284,7 +274,6 @@ class Hub:
                     some,
                     seen[piece],
                     frames[piece],
-                    own,
                     is_last=is_last and piece.stop == len(frames),
                 )
 
@@ -294,53 +283,42 @@ class Hub:
         audience: Collection[Subscriber],
         entries: Sequence[Message],
         frames: Sequence[bytes],
-        origins: Mapping[Subscriber, set[int]],
         *,
         is_last: bool,
     ) -> None:
         """Post entries, with one post for each session.
 
-        Two kinds of sessions get less: those without the capability `log` get only messages, and
-        the session that an entry came from doesn't get it back.
+        Sessions with the capability `log` get all of them, the others only what others said.
         """
         everything = b"".join(frames)
         must_note = is_private(conversation)
         said = [entry.kind == "text" for entry in entries]
         only_said = everything if all(said) else b"".join(compress(frames, said))
-        own = {
-            session: seqs
-            for session, seqs in origins.items()
-            if session in audience and not seqs.isdisjoint(entry.seq for entry in entries)
-        }
+        without_own = self._without_own(entries, frames)
         for session in audience:
-            if session not in own:
-                data = everything if session.wants_log else only_said
-                # Receipts need the position in the stream, so note_delivered writes it.
-                if is_last and (session.wants_log or not must_note):
-                    session.events.send(data)
-                else:
-                    session.events.post(data)
-        for session, seqs in own.items():
-            others = (
-                frame
-                for entry, frame in zip(entries, frames, strict=True)
-                if entry.seq not in seqs and (session.wants_log or entry.kind == "text")
-            )
-            session.events.post(b"".join(others))
+            data = everything if session.wants_log else without_own.get(session, only_said)
+            # Receipts need the position in the stream, so note_delivered writes it.
+            if is_last and (session.wants_log or not must_note):
+                session.events.send(data)
+            else:
+                session.events.post(data)
         if must_note:
             for session in audience:
                 if not session.wants_log:
                     session.note_delivered(conversation, entries[-1].seq)
 
-    def _take_origins(self, entries: Sequence[Message]) -> dict[Subscriber, set[int]]:
-        """Return the sessions that some of the entries came from, with the seqs of these."""
-        own: dict[Subscriber, set[int]] = {}
-        for entry in entries:
-            if self._origins and entry.cid is not None:
-                origin = self._origins.pop((known(entry.from_), entry.cid), None)
-                if origin is not None:
-                    own.setdefault(origin, set()).add(entry.seq)
-        return own
+    def _without_own(
+        self, entries: Sequence[Message], frames: Sequence[bytes]
+    ) -> dict[Subscriber, bytes]:
+        """Return what others said, for the senders' own sessions without the capability `log`."""
+        found: dict[Subscriber, bytes] = {}
+        for sender in {entry.from_ for entry in entries}:
+            person = self._people.get(known(sender))
+            sessions = person.sessions if person is not None else ()
+            if minimal := [session for session in sessions if not session.wants_log]:
+                of_others = [entry.kind == "text" and entry.from_ != sender for entry in entries]
+                found.update(dict.fromkeys(minimal, b"".join(compress(frames, of_others))))
+        return found
 
     # -- other events -----------------------------------------------------------------------
 

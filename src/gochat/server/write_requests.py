@@ -31,7 +31,7 @@ from gochat.server.budget import REFUSED_WRITE, OverBudget
 from gochat.server.daily_quotas import QuotaExceeded
 from gochat.server.hub import OnlinePerson
 from gochat.server.services import Services
-from gochat.server.session import Session
+from gochat.server.session import NOWHERE, Session
 from gochat.server.session_log import log_change
 
 #: Makes the drafts of a request; `rooms` as in :class:`~gochat.chat.drafts.Drafts`.
@@ -61,7 +61,7 @@ class WriteRequests:
             tried.append((request, is_admitted, outcome))
             await session.give_way()
         drafts = [outcome for *_, outcome in tried if isinstance(outcome, Draft)]
-        appended = iter(await self._append(session, drafts))
+        appended = iter(await self._append(drafts))
         for request, is_admitted, outcome in tried:
             result: Outcome
             if isinstance(outcome, Draft):
@@ -159,7 +159,7 @@ class WriteRequests:
         try:
             return await settle(
                 decide,
-                partial(self._append, session, each_acknowledged=False),
+                self._append,
                 rooms=rooms,
                 tries=tries,
             )
@@ -175,8 +175,7 @@ class WriteRequests:
         topic = SetTopic(
             room=request.room, topic=request.topic, cid=derived_cid(request.cid, "topic")
         )
-        # No reply acknowledges this entry, so the session gets it like all others. If the room was
-        # created long ago and is somebody else's by now, its topic stays.
+        # If the room was created long ago and is somebody else's by now, its topic stays.
         with suppress(ChatError):
             await settle(
                 lambda _: self._services.rooms.set_topic(who, topic), self._services.store.append
@@ -217,26 +216,13 @@ class WriteRequests:
     ) -> Sequence[Draft]:
         return [await self._message(who, rooms, request)]
 
-    async def _append(
-        self, session: Session, drafts: Sequence[Draft], *, each_acknowledged: bool = True
-    ) -> Sequence[Outcome]:
-        """Append drafts. Those acknowledged (each, or the last) are not echoed to the session."""
+    async def _append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
         if not drafts:
             return ()
-        hub = self._services.hub
-        for draft in drafts if each_acknowledged else drafts[-1:]:
-            assert draft.cid is not None
-            hub.expect(draft.sender_key, draft.cid, session)
         try:
-            results = await self._services.store.append(drafts)
+            return await self._services.store.append(drafts)
         except StoreUnavailable as error:
-            for draft in drafts:
-                hub.forget(draft.sender_key, draft.cid or "")
             return [error] * len(drafts)
-        for draft, result in zip(drafts, results, strict=True):
-            if isinstance(result, ChatError) or result.dup:
-                hub.forget(draft.sender_key, draft.cid or "")
-        return results
 
     def acknowledge(
         self,
@@ -244,9 +230,14 @@ class WriteRequests:
         request: LogRequest,
         result: Outcome,
     ) -> None:
-        """Reply with the outcome of a request."""
+        """Reply with the outcome of a request.
+
+        The store delivers an entry before it reports it, so the reply comes after the entry.
+        """
         if isinstance(result, ChatError | StoreUnavailable):
             session.refuse(result, request)
+        elif session.events is NOWHERE:
+            pass  # it was not sent the entry, and is about to end
         elif request.request_id is not None or session.wants_log:
             entry = result.entry
             session.reply(

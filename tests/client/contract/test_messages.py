@@ -58,7 +58,7 @@ async def test_message_is_pending_then_acknowledged_then_an_event(chat: World) -
     entry = await chat.events.next()
     assert entry == Message(
         to="#lobby", epoch=sent.epoch, seq=sent.seq, ts=sent.ts, from_="ada", text="hello @mei",
-        cid=outgoing.cid,
+        cid=outgoing.cid, mentions=("mei",),
     )  # fmt: skip
     assert list(ada.outbox) == []
 
@@ -152,10 +152,10 @@ async def test_messages_of_others_arrive_as_sent(chat: World) -> None:
 
 async def test_message_is_edited(chat: World) -> None:
     seq = (await said(chat, "helo")).seq
-    sent = await chat.ada.edit("#lobby", seq, "hello")
+    sent = await chat.ada.edit("#lobby", seq, "hello @mei")
     entry = await chat.events.next_of(Message)
-    assert (entry.kind, entry.text, entry.ref) == ("edit", "hello", seq)
-    assert (entry.seq, entry.cid) == (sent.seq, sent.cid)
+    assert (entry.kind, entry.text, entry.ref) == ("edit", "hello @mei", seq)
+    assert (entry.seq, entry.cid, entry.mentions) == (sent.seq, sent.cid, ("mei",))
     assert sent.cid
     again = await chat.ada.edit("#lobby", seq, "hello!")
     page = await chat.ada.history("#lobby")

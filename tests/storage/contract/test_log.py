@@ -7,6 +7,7 @@ from collections import defaultdict
 import pytest
 import structlog.testing
 import trio
+from patience import PATIENCE
 from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Store
@@ -324,6 +325,53 @@ async def test_follower_gets_every_commit_with_its_conversation_and_subject(chat
         ("#garden", created, None),
         ("#garden", invited, "eve"),
     ]
+
+
+async def test_entry_is_delivered_before_append_returns_it(chat: Chat) -> None:
+    following = Following()
+    async with trio.open_nursery() as nursery:
+        await follow(nursery, chat.store, following)
+
+        async def talk(who: str, to: str) -> None:
+            for number in range(20):
+                one = draft(who, to, str(number), cid=f"{to} {number}")
+                for _ in range(2):
+                    (result,) = await chat.append(one)
+                    assert isinstance(result, Appended)
+                    assert result.entry in [one.entry for one in following.logged]
+
+        async with trio.open_nursery() as talking:
+            for who, to in (("Mei", "#lobby"), ("Bob", "#lobby"), ("Eve", "@Mei")):
+                talking.start_soon(talk, who, to)
+        nursery.cancel_scope.cancel()
+
+
+async def test_found_entry_was_delivered_before(chat: Chat) -> None:
+    """However soon after its commit it is found."""
+    following = Following()
+    drafts = [draft("Mei", "#lobby", str(number), cid=f"c{number}") for number in range(50)]
+
+    async def look(one: Draft) -> None:
+        while (found := await chat.store.find_by_cid(one)) is None:
+            await trio.lowlevel.checkpoint()
+        assert isinstance(found, Appended)
+        assert found.entry in [one.entry for one in following.logged]
+
+    async with trio.open_nursery() as nursery:
+        await follow(nursery, chat.store, following)
+        for one in drafts:
+            async with trio.open_nursery() as both:
+                both.start_soon(look, one)
+                both.start_soon(chat.append, one)
+        nursery.cancel_scope.cancel()
+
+
+async def test_append_waits_for_no_follower_that_has_ended(chat: Chat) -> None:
+    async with trio.open_nursery() as nursery:
+        await follow(nursery, chat.store, Following())
+        nursery.cancel_scope.cancel()
+    with trio.fail_after(PATIENCE):
+        assert (await chat.say("Mei", "#lobby", "hello")).seq == 1
 
 
 async def test_all_followers_get_the_same_until_they_are_cancelled(chat: Chat) -> None:

@@ -2,8 +2,7 @@
 
 The library fetches missing entries and drops duplicates, and so hides a server that omits something
 at the seam of a resume, or sends it twice. This client trusts the server: what it receives must be
-contiguous by itself. It tolerates one thing, which the protocol allows: its own entries come as
-acknowledgements, possibly after later entries of others.
+in order and contiguous by itself, its own entries included, each of them before it is acknowledged.
 
 It sends several messages of a conversation without waiting, and after a reconnect all that were not
 acknowledged, in order. That keeps their order as long as nothing is refused. One that `is_patient`
@@ -13,7 +12,7 @@ sends the next message of a conversation once the previous one is acknowledged.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
@@ -76,12 +75,10 @@ class _Ended(Exception):
 
 @dataclass(slots=True)
 class _Log:
-    """How far a conversation was seen, and entries that can't be shown yet."""
+    """How far a conversation was seen."""
 
     epoch: str
     seq: int
-    ahead: dict[int, Message] = field(default_factory=dict)
-    own: set[int] = field(default_factory=set)  # those known from acknowledgements
 
 
 class BareClient:
@@ -175,9 +172,6 @@ class BareClient:
     async def _live(self, stream: trio.SocketStream) -> None:
         """Log in and take part, until the connection ends."""
         self._in_flight.clear()
-        for log in self._logs.values():
-            log.ahead.clear()  # it is sent again
-            log.own.clear()
         frames = _Frames(stream)
         async with trio.open_nursery() as nursery:
             try:
@@ -285,13 +279,9 @@ class BareClient:
         self._change()
 
     def _take_entry(self, entry: Message) -> None:
-        conv = conversation_of(entry, self.name)
         log = self._log_of(entry)
-        if entry.seq > log.seq and entry.epoch == log.epoch:
-            log.ahead[entry.seq] = entry
-        elif entry.from_ != self.name or entry.epoch != log.epoch:
-            self._show(log, entry)  # which is wrong, and the checker reports why
-        self._advance(conv, log)
+        self._journal.seen(self._reader, self.name, entry)  # the checker reports what is wrong
+        log.epoch, log.seq = entry.epoch, entry.seq
 
     def _log_of(self, entry: Message) -> _Log:
         conv = conversation_of(entry, self.name)
@@ -313,21 +303,9 @@ class BareClient:
             )
         )
         self._change()
-        entry = Message(
-            to=sent.to,
-            epoch=sent.epoch,
-            seq=sent.seq,
-            ts=sent.ts,
-            from_=self.name,
-            text=request.text,
-            cid=sent.cid,
-        )
-        if self._early is not None:
-            self._early.append(entry)
-        elif (log := self._log_of(entry)).epoch == entry.epoch:
-            log.own.add(entry.seq)
-            self._take_entry(entry)
-        # Otherwise the next connection's catch-up brings it.
+        log = self._logs.get(sent.to)
+        if log is not None and log.epoch == sent.epoch and log.seq < sent.seq:
+            raise AssertionError(f"{self.name} was at {log} when the server said {sent}")
 
     def _take_caught_up(self, event: CaughtUp) -> None:
         log = self._logs[event.conv]
@@ -344,25 +322,6 @@ class BareClient:
                 )
             )
             log.epoch, log.seq = event.epoch, event.seq
-
-    def _advance(self, conv: str, log: _Log) -> None:
-        while log.ahead:
-            entry = log.ahead.pop(log.seq + 1, None)
-            if entry is None:
-                # An acknowledgement may come before earlier entries of others, and after later
-                # ones. So a missing entry may be its own, before entries it was shown.
-                shown = log.ahead.keys() - log.own
-                unacknowledged = sum(request.to == conv for request in self._outbox.values())
-                missing = set(range(log.seq + 1, min(shown, default=0))) - log.own
-                if len(missing) <= unacknowledged:
-                    return
-                entry = log.ahead.pop(min(log.ahead))  # a gap: the checker reports it
-            self._show(log, entry)
-
-    def _show(self, log: _Log, entry: Message) -> None:
-        self._journal.seen(self._reader, self.name, entry)
-        log.epoch, log.seq = entry.epoch, entry.seq
-        log.own.discard(entry.seq)
 
     def _change(self) -> None:
         self._changed.set()

@@ -151,10 +151,9 @@ class RedisStore:
     # -- the log --------------------------------------------------------------------------------
 
     async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
+        histories = self._order.histories
         done = await self._writer.carry_out(self._log.append(drafts))
-        last = {one.placed.partition: one.placed for one in done if one.placed is not None}
-        for placed in last.values():
-            await self._order.delivered(placed.partition, placed.epoch, placed.position)
+        await self._order.delivered((one.at for one in done if one.at is not None), histories)
         return [one.outcome for one in done if one.outcome is not None]
 
     async def follow(
@@ -211,7 +210,10 @@ class RedisStore:
         return await self._reader.carry_out(self._reading.message(conversation, seq, viewer))
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
-        return await self._reader.carry_out(self._log.find_by_cid(draft))
+        histories = self._order.histories
+        found, at = await self._reader.carry_out(self._log.find_by_cid(draft))
+        await self._order.delivered(() if at is None else (at,), histories)
+        return found
 
     async def search(
         self,

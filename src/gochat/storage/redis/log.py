@@ -35,7 +35,7 @@ from gochat.storage.redis.link.topology import Topology
 from gochat.storage.redis.link.url import Options
 from gochat.storage.redis.link.wire import Arguments, Reply
 from gochat.storage.redis.names import Names
-from gochat.storage.redis.order import Placed
+from gochat.storage.redis.order import Placed, Position
 from gochat.storage.redis.reading import Reading
 from gochat.storage.redis.records import PackedDraft
 
@@ -55,20 +55,20 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Pending:
-    """A draft in progress, and its outcome; `placed` if it was appended.
+    """A draft in progress, and its outcome.
 
     `epoch` is the one assumed at the beginning, before any cached data was used: in another epoch,
-    that data is invalid.
+    that data is invalid. `at` is where it was appended, now or at the latest.
     """
 
-    __slots__ = ("claim", "draft", "epoch", "outcome", "partition", "placed")
+    __slots__ = ("at", "claim", "draft", "epoch", "outcome", "partition")
 
     def __init__(self, draft: Draft, partition: int, epoch: str) -> None:
         self.draft: Final = draft
         self.partition: Final = partition
         self.epoch: Final = epoch
         self.outcome: Appended | ChatError | None = None
-        self.placed: Placed | None = None
+        self.at: Position | None = None
         self.claim: Claim | None = None  # on the name of a new room
 
 
@@ -199,6 +199,7 @@ class Log:
                 case b"ok":
                     one.outcome = self._appended(one, reply)
                 case b"dup":
+                    one.at = Position(one.partition, reply[1].decode(), reply[3])
                     one.outcome = yield from self._earlier(one.draft, reply[2])
                 case b"given":
                     one.outcome = yield from self._given(one.draft, reply[2])
@@ -332,25 +333,31 @@ class Log:
         placed = Placed(one.partition, entry.epoch, position, logged)
         self._epoch_tracker.note(*placed)
         self.appended.append(placed)
-        one.placed = placed
+        one.at = Position(one.partition, entry.epoch, position)
         return Appended(entry)
 
-    def find_by_cid(self, draft: Draft) -> Operation[Appended | ChatError | None]:
-        """Find an earlier attempt. See :meth:`gochat.chat.store.Store.find_by_cid`."""
+    def find_by_cid(
+        self, draft: Draft
+    ) -> Operation[tuple[Appended | ChatError | None, Position | None]]:
+        """Find an earlier attempt, and where it was appended at the latest.
+
+        See :meth:`gochat.chat.store.Store.find_by_cid`.
+        """
         cid = draft.cid or ""
         claim = self._keys.claim(draft.sender_key, cid)
-        seq, holder = yield [
-            RedisCommand(
-                self._keys.partition(draft.conversation),
-                ("HGET", *self._keys.by_cid(draft.conversation, draft.sender_key, cid)),
-            ),
+        partition = self._keys.partition(draft.conversation)
+        said = self._keys.by_cid(draft.conversation, draft.sender_key, cid)
+        seq, (epoch, position), holder = yield [
+            RedisCommand(partition, ("HGET", *said)),
+            RedisCommand(partition, ("HMGET", self._keys.states[partition], "epoch", "pos")),
             RedisCommand(self._keys.partition(draft.sender_key), ("GET", claim)),
         ]
         if seq is not None:
-            return (yield from self._earlier(draft, int(seq)))
+            at = Position(partition, epoch.decode(), int(position))
+            return (yield from self._earlier(draft, int(seq))), at
         if holder is not None and holder.decode() != draft.conversation:
-            return cid_conflict()
-        return None
+            return cid_conflict(), None
+        return None, None
 
     def _earlier(self, draft: Draft, seq: int) -> Operation[Appended | ChatError]:
         """Read the entry that has the `cid` of a draft."""

@@ -14,13 +14,25 @@ from typing import Final, NamedTuple
 import trio
 
 from gochat.chat.store import Batch, Cursor, Logged
-from gochat.errors import LogInterrupted, StoreCorrupt
+from gochat.errors import LogInterrupted, StoreCorrupt, StoreUnavailable
 from gochat.storage.common.followers import Followers
 from gochat.storage.redis.link.epoch_tracker import Break
 
 #: Seconds for which an acknowledgement waits until this node has delivered the entry. That takes a
-#: millisecond, unless following has just been interrupted.
-PATIENCE: Final = 0.5
+#: millisecond, unless the connection that reads the feed was lost, or the node is overloaded.
+PATIENCE: Final = 5.0
+
+
+#: Seconds after which to retry what was not delivered in time.
+TRY_AGAIN: Final = 1.0
+
+
+class Position(NamedTuple):
+    """A position in the feed of a partition, in one of its histories."""
+
+    partition: int
+    epoch: str
+    position: int
 
 
 class Placed(NamedTuple):
@@ -38,7 +50,8 @@ class Order:
     def __init__(self, epochs: Sequence[str], positions: Sequence[int]) -> None:
         self._epochs = list(epochs)
         self._positions = list(positions)
-        self._histories = 0  # how often it continued at other positions
+        #: How often it continued at other positions.
+        self.histories = 0
         self._followers = Followers(self.cursor())
         self._progress = trio.Event()
         self._has_watchers = False
@@ -50,7 +63,7 @@ class Order:
 
     def cursor(self) -> tuple[int, ...]:
         """Return the delivered :meth:`positions`, followed by the number of their history."""
-        return (*self._positions, self._histories)
+        return (*self._positions, self.histories)
 
     def positions(self) -> tuple[int, ...]:
         """Return the position of each partition up to which everything was delivered."""
@@ -58,7 +71,7 @@ class Order:
 
     def goes_on(self, cursor: tuple[int, ...], partition: int, epoch: str) -> bool:
         """Return True if the entries delivered after `cursor` continue a page read in `epoch`."""
-        return cursor[-1] == self._histories and epoch == self._epochs[partition]
+        return cursor[-1] == self.histories and epoch == self._epochs[partition]
 
     def has(self, partition: int, epoch: str, position: int) -> bool:
         """Return True if an entry was delivered. Call from any thread."""
@@ -79,7 +92,7 @@ class Order:
 
     def skip(self, breaks: Iterable[Break]) -> None:
         """Continue at other positions: followers have to start over."""
-        self._histories += 1
+        self.histories += 1
         for one in breaks:
             self._epochs[one.partition] = one.epoch
             self._positions[one.partition] = one.position
@@ -89,16 +102,23 @@ class Order:
         )
         self._wake_watchers()
 
-    async def delivered(self, partition: int, epoch: str, position: int) -> None:
-        """Wait until an entry was delivered, but at most :data:`PATIENCE` seconds."""
+    async def delivered(self, positions: Iterable[Position], histories: int) -> None:
+        """Wait until followers, if there are any, were given everything up to these positions.
+
+        `histories` is that of the time before the positions were read.
+
+        Raises:
+            StoreUnavailable: following was interrupted, or it took :data:`PATIENCE` seconds.
+        """
         with trio.move_on_after(PATIENCE):
-            while (
-                self._followers
-                and epoch == self._epochs[partition]
-                and not self.has(partition, epoch, position)
-            ):
-                self._has_watchers = True
-                await self._progress.wait()
+            for position in positions:
+                while self._followers and histories == self.histories and not self.has(*position):
+                    self._has_watchers = True
+                    await self._progress.wait()
+            if histories == self.histories:
+                return
+            raise StoreUnavailable("the log was interrupted", retry_after=TRY_AGAIN)
+        raise StoreUnavailable("this node is behind the log", retry_after=TRY_AGAIN)
 
     async def follow(
         self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[Cursor]

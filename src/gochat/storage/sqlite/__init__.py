@@ -188,7 +188,11 @@ class SqliteStore:
         return await self._read(partial(self._reader.message, conversation, seq, viewer))
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
-        return await self._read(partial(self._reader.find_by_cid, draft))
+        found = await self._read(partial(self._reader.find_by_cid, draft))
+        if isinstance(found, Appended):
+            # A reader sees a commit before the Trio thread learns of it: wait for the writer.
+            await self._writer.write(lambda: None)
+        return found
 
     async def search(
         self,

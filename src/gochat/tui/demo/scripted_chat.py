@@ -6,6 +6,7 @@ says it; what the person may not do is refused with the code and the field that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from gochat.errors import ErrorCode
 from gochat.protocol.messages import LOBBY, EntryKind
 
 EPOCH = "demo"
+#: What a mention looks like. A server looks closer.
+_MENTION = re.compile(r"(?<![\w@])@([^\W_](?:[\w.-]*\w)?)")
 
 
 @dataclass(slots=True)
@@ -208,6 +211,14 @@ class ScriptedChat:
                 room.members[text] = replace(room.members[text], operator=is_operator)
             case _:
                 pass
+
+    def mentioned(self, conv: str, text: str) -> tuple[str, ...]:
+        """Return the people whom a text names."""
+        if not conv.startswith("#"):
+            return ()
+        known = {name.casefold(): name for name in self._known}
+        found = (known.get(word.casefold()) for word in _MENTION.findall(text))
+        return tuple(dict.fromkeys(filter(None, found)))
 
     def message(self, conv: str, seq: int, field: str = "seq") -> Message:
         """Return a message as it reads now, which was not taken back."""

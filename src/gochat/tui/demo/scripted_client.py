@@ -272,7 +272,10 @@ class ScriptedClient(ScriptedConnection):
     def _commit(
         self, conv: str, kind: EntryKind, text: str = "", *, ref: int | None = None
     ) -> Sent:
-        message = self._chat.append(conv, self.me, kind, text, ref=ref, cid=self._new_cid())
+        mentions = self._chat.mentioned(conv, text) if kind == "edit" else ()
+        message = self._chat.append(
+            conv, self.me, kind, text, ref=ref, cid=self._new_cid(), mentions=mentions
+        )
         self.emit(message)
         return sent(message)
 

@@ -316,8 +316,9 @@ class ScriptedConnection:
             return
         self._outbox.remove(outgoing)
         message = self._chat.append(
-            to, self.me, "text", outgoing.text, ref=outgoing.reply_to, cid=outgoing.cid
-        )
+            to, self.me, "text", outgoing.text, ref=outgoing.reply_to, cid=outgoing.cid,
+            mentions=self._chat.mentioned(to, outgoing.text),
+        )  # fmt: skip
         outgoing.become_sent(sent(message))
         self.emit(OutgoingChanged(outgoing))
         self.emit(message)

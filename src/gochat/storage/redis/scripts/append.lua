@@ -4,7 +4,8 @@
 -- ARGV: the epoch that the caller believes in; the draft (PackedDraft in records.py has its
 -- fields); the digest of its cid.
 -- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
--- conversation was too far ahead, or 0, the floor of who joins, or 0}, {"dup", epoch, seq},
+-- conversation was too far ahead, or 0, the floor of who joins, or 0},
+-- {"dup", epoch, seq, the feed's newest position},
 -- {"given", epoch, seq}: this reaction is there already;
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}; {"changed"}: its facts
 -- are not so; {"again"}: nothing was appended yet, ask again. The error GONE: keys of the conversation have
@@ -79,7 +80,7 @@ if cid ~= '' then
   if before then
     -- A write, so that who waits for replicas waits for this entry, too.
     redis.call('HSET', said, digest, before)
-    return { 'dup', epoch, tonumber(before) }
+    return { 'dup', epoch, tonumber(before), tonumber(redis.call('HGET', state, 'pos')) }
   end
   local elsewhere = claim and redis.call('GET', claim)
   if elsewhere and elsewhere ~= conversation then
