@@ -165,7 +165,7 @@ def test_fields_are_described_with_type_bounds_and_default(
     assert "| field |" not in text or expected
 
 
-@pytest.mark.parametrize(("title", "cls"), [("Requests", m.Logout), ("Replies", m.Ok)])
+@pytest.mark.parametrize(("title", "cls"), [("Requests", m.Logout), ("Replies", m.LoggedOut)])
 def test_request_id_is_described_once(title: str, cls: type[m.Payload]) -> None:
     introduction = section(title).partition("\n### ")[0]
     assert [row[:3] for row in rows(introduction, "field")] == field_rows(cls)

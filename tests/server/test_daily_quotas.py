@@ -12,8 +12,8 @@ from peers import config, running_server
 from redis_process import RedisServer
 from structlog.typing import EventDict
 
+from gochat.chat.log_requests import LogRequest
 from gochat.chat.names import NameKey
-from gochat.chat.retries import LogRequest
 from gochat.config import Limits
 from gochat.errors import ChatError
 from gochat.protocol.messages import (

@@ -20,12 +20,15 @@ from gochat.protocol.messages import (
     CreateRoom,
     Delete,
     Edit,
+    History,
+    HistoryPage,
     Invite,
     Join,
     Kick,
     Leave,
     LoggedIn,
     Message,
+    Ok,
     Ping,
     Pong,
     Position,
@@ -195,3 +198,52 @@ async def test_resume_without_the_log_brings_no_own_entries(
             await again.expect(LoggedIn)
             await again.expect(Pong)
             assert [m.text for m in again.received if isinstance(m, Message)] == ["2"]
+
+
+async def test_what_is_so_already_is_answered_ok_and_writes_nothing(
+    nodes: tuple[RunningServer, RunningServer],
+) -> None:
+    here, there = nodes
+    async with here.peer("mei", "log") as mei, there.peer("bob", "log") as bob:
+        await write(mei, CreateRoom(room="#club", topic="News"))
+        await write(bob, Join(room="#club"))
+        await write(mei, Send(to="#club", text="hello"))
+        requests: list[tuple[Peer, Any]] = [
+            (mei, React(to="#club", seq=4, emoji="❤️")),
+            (mei, Invite(room="#club", name="eve")),
+            (mei, SetOperator(room="#club", name="Bob")),
+            (mei, SetTopic(room="#club", topic="Gossip")),
+            (mei, SetAccess(room="#club", private=True)),
+            (mei, SetHistory(room="#club", history="hidden")),
+            (bob, SetOperator(room="#club", name="MEI", on=False)),
+        ]
+        async with here.connect() as eve:
+            await eve.register("eve")
+        sent = []
+        for number, (peer, request) in enumerate(requests):
+            sent.append(await peer.ask(structs.replace(request, cid=f"{number}"), Sent))
+            for cid in (None, "again"):
+                done = await peer.ask(structs.replace(request, cid=cid), Ok)
+                assert done.cid == cid, request
+        for request in (Join(room="#CLUB"), React(to="#club", seq=4, emoji="❤", on=False)):
+            await bob.ask(request, Ok)
+        for number, ((peer, request), first) in enumerate(zip(requests, sent, strict=True)):
+            again = await peer.ask(structs.replace(request, cid=f"{number}"), Sent)
+            assert (again.seq, again.dup) == (first.seq, True), request
+        page = await bob.ask(History(conv="#club", limit=100), HistoryPage)
+        assert page.head == sent[-1].seq
+        # Also where no reply is asked for: what comes is the answer.
+        async with there.peer("bob") as minimal:
+            await minimal.send(Join(room="#club"))
+            assert await minimal.expect(Ok) == Ok()
+
+
+async def test_what_changes_nothing_takes_no_token_of_the_rate_limit() -> None:
+    limits = config(burst=3, per_second=1e-6)
+    async with running_server(limits) as server, server.peer("mei") as mei:
+        await mei.ask(Send(to="#lobby", text="hello"), Sent)
+        await mei.ask(React(to="#lobby", seq=1, emoji="👍"), Sent)
+        for _ in range(5):
+            await mei.ask(React(to="#lobby", seq=1, emoji="👍"), Ok)
+            await mei.ask(React(to="#lobby", seq=1, emoji="🎉", on=False), Ok)
+        await mei.ask(Send(to="#lobby", text="one more"), Sent)

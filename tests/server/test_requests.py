@@ -9,7 +9,7 @@ from msgspec import structs
 from peers import Peer, running_server
 from worst_inputs import VALID
 
-from gochat.chat.retries import LogRequest, RoomRequest
+from gochat.chat.log_requests import LogRequest, RoomRequest
 from gochat.chat.scopes import Scope
 from gochat.protocol.messages import (
     Bye,

@@ -171,3 +171,40 @@ async def test_last_operator_who_leaves_twice_at_once_hands_over_once(store: str
                 assert {reply.seq for reply in replies} == {4}
             kinds = [kind for kind, _ in await log_of(bob, "#club")]
             assert kinds == ["create", "join", "operator", "leave"]
+
+
+async def test_retry_writes_none_of_the_entries_that_would_come_before_it(store: str) -> None:
+    """Though it would be granted by now, for what it did has been undone since."""
+    async with running_server(config(store=store)) as server, server.peer("mei") as mei:
+        async with server.peer("bob") as bob:
+            await done(mei, CreateRoom(room="#club", private=True))
+            await done(mei, Invite(room="#club", name="bob"))
+            await done(bob, Join(room="#club"))
+            public = SetAccess(room="#club", private=False, history="hidden", cid="public")
+            leave = Leave(room="#club", cid="leave")
+            first = [await done(mei, public), await done(mei, leave)]
+            await done(bob, SetAccess(room="#club", private=True))
+            await done(bob, Invite(room="#club", name="mei"))
+            await done(mei, Join(room="#club"))
+            await done(bob, SetOperator(room="#club", name="mei"))
+            await done(bob, SetOperator(room="#club", name="bob", on=False))
+            log = await log_of(bob, "#club")
+            for request, before in zip((public, leave), first, strict=True):
+                again = await done(mei, request)
+                assert (again.seq, again.dup) == (before.seq, True)
+            assert await log_of(bob, "#club") == log
+
+
+async def test_retry_of_a_reaction_may_spell_its_emoji_otherwise(store: str) -> None:
+    """The log has another spelling than the request, by which it is not compared."""
+    async with running_server(config(store=store)) as server, server.peer("mei") as mei:
+        async with server.peer("bob") as bob:
+            await done(mei, CreateRoom(room="#club"), Send(to="#club", text="hello"))
+            await done(bob, Join(room="#club"))
+            react = React(to="#club", seq=2, emoji="\N{HEAVY BLACK HEART}", cid="heart")
+            first = await done(bob, react)
+            assert (await log_of(mei, "#club"))[-1] == ("react", "\N{HEAVY BLACK HEART}\ufe0f")
+            await done(mei, Kick(room="#club", name="bob"))
+            again = await done(bob, react)
+            assert (again.seq, again.dup) == (first.seq, True)
+            assert await refused(bob, structs.replace(react, emoji="🎉")) == "cid_conflict"

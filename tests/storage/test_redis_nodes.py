@@ -13,7 +13,7 @@ from redis_process import RedisServer
 from storing import Chat, Following, draft, follow, key, person
 
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
-from gochat.chat.store import Appended, Store
+from gochat.chat.store import Appended, Store, Unchanged
 from gochat.errors import ChatError, LogInterrupted
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
@@ -66,7 +66,7 @@ async def test_all_nodes_deliver_all_entries_in_one_order(nodes: Nodes) -> None:
 async def test_same_cid_on_two_nodes_at_once_is_one_entry(nodes: Nodes) -> None:
     async with nodes.open() as one, nodes.open() as two:
         await Chat(one).register("Mei")
-        results: list[Appended | ChatError] = []
+        results: list[Appended | Unchanged | ChatError] = []
 
         async def send(store: Store) -> None:
             results.extend(await store.append([draft("Mei", "#lobby", "hello", cid="c1")]))

@@ -220,8 +220,8 @@ class LiveWorld:
             "member": lambda: bot.set_operator(to, text, on=False),
             "access": lambda: bot.set_access(to, text == "private"),
         }
-        sent: Sent = self._server.run(requests[kind])
-        return sent.seq
+        sent: Sent | None = self._server.run(requests[kind])
+        return 0 if sent is None else sent.seq  # it was so already
 
     def type(self, conv: str, sender: str) -> None:
         self._server.run(self._server.bot(sender).typing, "@ada" if conv[0] == "@" else conv)

@@ -22,6 +22,7 @@ from gochat.chat.store import (
     RoomState,
     Store,
     Token,
+    Unchanged,
 )
 from gochat.errors import ChatError
 from gochat.protocol.messages import Conversation, EntryKind, Message
@@ -56,7 +57,7 @@ class Chat:
         for name in people:
             assert await self.store.create_account(account(name))
 
-    async def append(self, *drafts: Draft) -> list[Appended | ChatError]:
+    async def append(self, *drafts: Draft) -> list[Appended | Unchanged | ChatError]:
         return await self.store.append(drafts)
 
     async def say(self, who: str, to: str, text: str, **fields: Any) -> Message:

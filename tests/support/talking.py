@@ -14,7 +14,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.rooms import RoomDrafts
-from gochat.chat.store import Appended, Draft, Store
+from gochat.chat.store import Appended, Draft, Store, Unchanged
 from gochat.errors import ChatError
 from gochat.protocol.messages import Message, Send
 
@@ -44,12 +44,13 @@ class World(Chat):
         return drafts
 
     async def ask(self, who: str, *requests: Any) -> list[Message]:
-        """Carry out a request, which must be accepted entirely. Return the entries."""
+        """Carry out a request, which must be accepted entirely. Return the entries, if any."""
         entries = []
         for request in requests:
             for result in await self.append(*await self.draft(who, request)):
-                assert isinstance(result, Appended), result
-                entries.append(result.entry)
+                assert isinstance(result, Appended | Unchanged), result
+                if isinstance(result, Appended):
+                    entries.append(result.entry)
         return entries
 
     async def is_refused(self, who: str, request: Any) -> tuple[str, str | None]:

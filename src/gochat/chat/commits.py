@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.store import Appended, Draft
+from gochat.chat.store import Appended, Draft, Unchanged
 from gochat.errors import ChatError, FactsChanged, StoreUnavailable
 
 #: How often a request is decided. Each time somebody else has committed a conflicting change, so
@@ -21,11 +21,13 @@ from gochat.errors import ChatError, FactsChanged, StoreUnavailable
 MAX_TRIES: Final = 3
 
 #: The outcome of a draft.
-Outcome: TypeAlias = Appended | ChatError | StoreUnavailable
+Outcome: TypeAlias = Appended | Unchanged | ChatError | StoreUnavailable
+#: The drafts of a request, none if nothing is to be changed; or an outcome that is known already.
+Decision: TypeAlias = Sequence[Draft] | Appended | ChatError
 
 
 async def settle(
-    decide: Callable[[Collection[ConversationKey]], Awaitable[Sequence[Draft]]],
+    decide: Callable[[Collection[ConversationKey]], Awaitable[Decision]],
     append: Callable[[Sequence[Draft]], Awaitable[Sequence[Outcome]]],
     *,
     rooms: Collection[ConversationKey] = (),
@@ -42,7 +44,10 @@ async def settle(
         StoreUnavailable: the store could not be read.
     """
     while True:
-        outcome = (await append(await decide(rooms)))[-1]
+        decided = await decide(rooms)
+        if isinstance(decided, Appended | ChatError):
+            return decided
+        outcome = (await append(decided))[-1] if decided else Unchanged()
         tries -= 1
         if tries < 1 or not isinstance(outcome, FactsChanged):
             return outcome

@@ -24,6 +24,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
 from gochat.chat.emoji import MAX_EMOJI, normalise
 from gochat.chat.facts import INSIDE, Facts
+from gochat.chat.log_requests import LogRequest, content
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import check_length, not_inside, unknown_message
 from gochat.chat.store import Draft, RoomState, Store
@@ -111,16 +112,7 @@ class Drafts:
         if request.reply_to is not None:
             await self._said(who, address, request.reply_to, "reply_to")
         mentioned = await self._mentioned(address.key, request.text)
-        return make_draft(
-            who,
-            address,
-            "text",
-            _inside(address),
-            text=request.text,
-            ref=request.reply_to,
-            cid=request.cid,
-            mentioned=mentioned,
-        )
+        return draft_of(request, who, address, _inside(address), mentioned=mentioned)
 
     async def edit(self, who: Identity, rooms: Collection[ConversationKey], request: Edit) -> Draft:
         """Draft a new text for one's own message."""
@@ -135,16 +127,7 @@ class Drafts:
                 details={"rule": "author"},
             )
         mentioned = await self._mentioned(address.key, request.text)
-        return make_draft(
-            who,
-            address,
-            "edit",
-            _inside(address),
-            text=request.text,
-            ref=request.seq,
-            cid=request.cid,
-            mentioned=mentioned,
-        )
+        return draft_of(request, who, address, _inside(address), mentioned=mentioned)
 
     async def delete(
         self, who: Identity, rooms: Collection[ConversationKey], request: Delete
@@ -163,7 +146,7 @@ class Drafts:
                     details={"rule": "author_or_operator"},
                 )
             facts = Facts(sender=("operator",))
-        return make_draft(who, address, "delete", facts, ref=request.seq, cid=request.cid)
+        return draft_of(request, who, address, facts)
 
     async def react(
         self, who: Identity, rooms: Collection[ConversationKey], request: React
@@ -203,8 +186,7 @@ class Drafts:
             facts = structs.replace(
                 facts or Facts(), other_emoji=MAX_REACTIONS - 1, own_emoji=MAX_OWN_REACTIONS - 1
             )
-        kind: EntryKind = "react" if request.on else "unreact"
-        return make_draft(who, address, kind, facts, text=emoji, ref=request.seq, cid=request.cid)
+        return draft_of(request, who, address, facts, text=emoji)
 
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():
@@ -277,6 +259,34 @@ def derived_cid(cid: str | None, part: str) -> str:
     if cid is None:
         return new_cid()
     return "~" + urlsafe_b64encode(sha256(f"{part} {cid}".encode()).digest()[:18]).decode()
+
+
+def draft_of(
+    request: LogRequest,
+    who: Identity,
+    to: Destination,
+    facts: Facts | None,
+    *,
+    text: str | None = None,
+    subject: NameKey | None = None,
+    mentioned: dict[NameKey, str] | None = None,
+) -> Draft:
+    """Return the draft of the entry that a request asks for.
+
+    `text` is the displayed spelling of the name or emoji in the request.
+    """
+    kind, typed, ref = content(request)
+    return make_draft(
+        who,
+        to,
+        kind,
+        facts,
+        text=typed if text is None else text,
+        ref=ref,
+        subject=subject,
+        mentioned=mentioned,
+        cid=request.cid,
+    )
 
 
 def make_draft(

@@ -36,6 +36,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     private: bool | None = None
     #: Its history is shown to those who join, or it is hidden.
     history: HistorySetting | None = None
+    #: This is its topic.
+    topic: str | None = None
     #: Nobody besides the sender is in the room.
     is_alone: bool = False
     #: The message `ref` has at most this many different emoji besides the draft's own.

@@ -1,42 +1,31 @@
-"""Find out whether a request that a rule refuses is a retry of one that succeeded.
+"""Find out whether a request is a retry of one that succeeded.
 
-A client that does not know the outcome of a request sends it again with the same `cid`. By then the
-rules may refuse it: because it has happened, such as joining, or because of what has happened
-since, such as being removed. So no request with a `cid` is refused before its `cid` has been looked
-up in the log. For an allowed request this is unnecessary: the append looks for the `cid` itself.
+A client that does not know the outcome of a request sends it again with the same `cid`, and a known
+`cid` is answered before any rule or limit is looked at. By then the rules may refuse the request:
+because it has happened, such as joining, or because of what has happened since, such as being
+removed. Or they would write more than the entry with the `cid`: the last operator hands over before
+leaving.
+
+The append looks for the `cid` itself, before anything else, and in the same commit. So it need not
+be looked up for a request that is allowed and becomes one entry, which nearly all are: that saves a
+read for each message. It is looked up (:class:`~gochat.server.write_requests.WriteRequests` does)
+before a request is refused, before it is answered that nothing is to be done, and before more than
+one entry is appended. The answer is the same as if it had been looked up first, for until then
+nothing has been written, and an entry with a `cid` never goes away.
 """
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, assert_never
+from typing import Final
 
 from gochat.chat import conversations, names
 from gochat.chat.accounts import Identity
 from gochat.chat.directory import Directory
+from gochat.chat.drafts import Destination, draft_of
+from gochat.chat.log_requests import LogRequest, RoomRequest
 from gochat.chat.store import Appended, Draft, Store
 from gochat.errors import ChatError
-from gochat.protocol.messages import (
-    CreateRoom,
-    Delete,
-    Edit,
-    EntryKind,
-    Invite,
-    Join,
-    Kick,
-    Leave,
-    React,
-    Send,
-    SetAccess,
-    SetHistory,
-    SetOperator,
-    SetTopic,
-)
-
-#: The requests that append an entry.
-RoomRequest: TypeAlias = (
-    CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
-)  # fmt: skip
-LogRequest: TypeAlias = Send | Edit | Delete | React | RoomRequest
+from gochat.protocol.messages import Invite, Kick, SetOperator
 
 
 class Retries:
@@ -54,58 +43,17 @@ class Retries:
         if request.cid is None:
             return None
         try:
-            draft = await self._draft(who, request, request.cid)
+            draft = await self._draft(who, request)
         except ChatError:  # invalid address or name: nothing was appended
             return None
         return await self._store.find_by_cid(draft)
 
-    async def _draft(self, who: Identity, request: LogRequest, cid: str) -> Draft:
+    async def _draft(self, who: Identity, request: LogRequest) -> Draft:
         """Return the request's draft, whether or not it is allowed."""
         address = request.room if isinstance(request, RoomRequest) else request.to
-        kind, text, ref = content(request)
+        to = Destination(conversations.key(address, who.key), address)
+        text = None
         if isinstance(request, Invite | Kick | SetOperator):
             person = names.fold_person(request.name)
-            text = (await self._directory.people((person,))).get(person, text)
-        return Draft(
-            conversation=conversations.key(address, who.key),
-            to=address,
-            sender_key=who.key,
-            sender=who.name,
-            kind=kind,
-            text=text,
-            ref=ref,
-            cid=cid,
-        )
-
-
-def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
-    """Return the kind, text and ref of the entry that a request appends."""
-    match request:
-        case Send(text=text, reply_to=ref):
-            return "text", text, ref
-        case Edit(text=text, seq=seq):
-            return "edit", text, seq
-        case Delete(seq=seq):
-            return "delete", "", seq
-        case React(emoji=emoji, seq=seq, on=on):
-            return ("react" if on else "unreact"), emoji, seq
-        case CreateRoom(private=private):
-            return "create", "private" if private else "public", None
-        case Join():
-            return "join", "", None
-        case Leave():
-            return "leave", "", None
-        case Invite(name=name):
-            return "invite", name, None
-        case Kick(name=name):
-            return "kick", name, None
-        case SetTopic(topic=topic):
-            return "topic", topic, None
-        case SetOperator(name=name, on=on):
-            return ("operator" if on else "member"), name, None
-        case SetAccess(private=private):
-            return "access", "private" if private else "public", None
-        case SetHistory(history=history):
-            return "history", history, None
-        case _:
-            assert_never(request)
+            text = (await self._directory.people((person,))).get(person)
+        return draft_of(request, who, to, None, text=text)

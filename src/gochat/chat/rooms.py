@@ -21,7 +21,7 @@ from gochat.chat import conversations, names, skeletons
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.directory import Directory
-from gochat.chat.drafts import Destination, make_draft
+from gochat.chat.drafts import Destination, draft_of, make_draft
 from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import check_length, not_inside, room_exists
@@ -29,7 +29,6 @@ from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
     CreateRoom,
-    EntryKind,
     Invite,
     Join,
     Kick,
@@ -45,12 +44,14 @@ from gochat.protocol.messages import (
 MAX_TOPIC: Final = 200
 _PAGE: Final = 1000
 
-_OPERATES: Final = Facts(sender=("operator",))
 _OPERATES_PRIVATE: Final = Facts(sender=("operator",), private=True)
 
 
 class RoomDrafts:
-    """Makes the drafts that change rooms. The last draft of a list is the requested change."""
+    """Makes the drafts that change rooms. The last draft of a list is the requested change.
+
+    A list is empty where nothing is to be changed, because it is so already.
+    """
 
     def __init__(
         self, store: Store, directory: Directory, reserved_names: Iterable[str] = ()
@@ -78,20 +79,13 @@ class RoomDrafts:
             raise room_exists(shown)
         if not self._reserved.isdisjoint(skeletons.skeletons(shown)):
             raise skeletons.reserved(shown)
-        access = "private" if request.private else "public"
-        room = RoomState(key=key, name=shown, topic="", private=False, members=0)
-        return [make_draft(who, Destination.of(room), "create", None, text=access, cid=request.cid)]
+        return [draft_of(request, who, Destination(key, shown), None)]
 
     async def join(self, who: Identity, request: Join) -> list[Draft]:
         """Become a member."""
         room = await self._room(who, request.room)
         if room.is_inside:
-            raise ChatError(
-                ErrorCode.BAD_REQUEST,
-                f"you are in {room.name} already",
-                field="room",
-                details={"rule": "member"},
-            )
+            return []
         if room.private and room.members == 0:  # an invitation from before they lapsed
             raise ChatError(
                 ErrorCode.NOT_PERMITTED,
@@ -102,7 +96,7 @@ class RoomDrafts:
         # An invited person may join, whatever the room becomes.
         private = None if room.role == "invited" else False
         facts = Facts(sender=(room.standing,), private=private)
-        return [make_draft(who, Destination.of(room), "join", facts, cid=request.cid)]
+        return [draft_of(request, who, Destination.of(room), facts)]
 
     async def leave(self, who: Identity, request: Leave) -> list[Draft]:
         """Stop being a member. The last operator hands over first."""
@@ -128,7 +122,7 @@ class RoomDrafts:
                             subject=subject,
                         )
                     )
-        return [*drafts, make_draft(who, Destination.of(room), "leave", facts, cid=request.cid)]
+        return [*drafts, draft_of(request, who, Destination.of(room), facts)]
 
     async def invite(self, who: Identity, request: Invite) -> list[Draft]:
         """Invite a person: any member may to a public room, only an operator to a private one."""
@@ -144,16 +138,14 @@ class RoomDrafts:
                 field="name",
                 details={"rule": "member"},
             )
+        if other is not None and other.role == "invited":
+            return []
         facts = Facts(
             sender=(room.standing,),
-            subject=("nobody", "invited"),
+            subject=("nobody",),
             private=None if room.role == "operator" else False,
         )
-        return [
-            make_draft(
-                who, Destination.of(room), "invite", facts, text=name, subject=key, cid=request.cid
-            )
-        ]
+        return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
 
     async def kick(self, who: Identity, request: Kick) -> list[Draft]:
         """Remove another person, or withdraw an invitation."""
@@ -167,26 +159,23 @@ class RoomDrafts:
                 details={"rule": "oneself"},
             )
         facts = Facts(sender=("operator",), subject=(role,))
-        return [
-            make_draft(
-                who, Destination.of(room), "kick", facts, text=name, subject=key, cid=request.cid
-            )
-        ]
+        return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
 
     async def set_topic(self, who: Identity, request: SetTopic) -> list[Draft]:
         """Set the topic, which may be empty."""
         _check_topic(request.topic)
         room = await self._own_room(who, request.room, operators_only="set the topic")
-        return [
-            make_draft(
-                who, Destination.of(room), "topic", _OPERATES, text=request.topic, cid=request.cid
-            )
-        ]
+        if request.topic == room.topic:
+            return []
+        facts = Facts(sender=("operator",), topic=room.topic)
+        return [draft_of(request, who, Destination.of(room), facts)]
 
     async def set_operator(self, who: Identity, request: SetOperator) -> list[Draft]:
         """Make a member an operator, or an operator a member."""
         room = await self._own_room(who, request.room, operators_only="choose operators")
-        key, name, _ = await self._member(room, request.name)
+        key, name, role = await self._member(room, request.name)
+        if (role == "operator") == request.on:
+            return []
         other = None
         if not request.on and key == who.key:
             successor, is_needed = await self._succession(room, key)
@@ -198,13 +187,8 @@ class RoomDrafts:
                     details={"rule": "last_operator"},
                 )
             other = names.known(successor.name)
-        kind: EntryKind = "operator" if request.on else "member"
-        facts = Facts(sender=("operator",), subject=INSIDE, operator=other)
-        return [
-            make_draft(
-                who, Destination.of(room), kind, facts, text=name, subject=key, cid=request.cid
-            )
-        ]
+        facts = Facts(sender=("operator",), subject=(role,), operator=other)
+        return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
 
     async def set_access(self, who: Identity, request: SetAccess) -> list[Draft]:
         """Make the room private or public.
@@ -218,12 +202,10 @@ class RoomDrafts:
                 raise _wrong_history(
                     "superfluous", f"{room.name} does not become public by this: leave it out"
                 )
-            # It must stay public: if it has become private meanwhile, the choice is missing.
-            facts = _OPERATES if request.private else Facts(sender=("operator",), private=False)
-            access = "private" if request.private else "public"
-            return [
-                make_draft(who, Destination.of(room), "access", facts, text=access, cid=request.cid)
-            ]
+            if request.private == room.private:
+                return []
+            facts = Facts(sender=("operator",), private=False)
+            return [draft_of(request, who, Destination.of(room), facts)]
         if request.history is None:
             raise _wrong_history(
                 "missing",
@@ -244,10 +226,7 @@ class RoomDrafts:
                 )
             )
         facts = Facts(sender=("operator",), private=True, history=request.history)
-        return [
-            *drafts,
-            make_draft(who, Destination.of(room), "access", facts, text="public", cid=request.cid),
-        ]
+        return [*drafts, draft_of(request, who, Destination.of(room), facts)]
 
     async def set_history(self, who: Identity, request: SetHistory) -> list[Draft]:
         """Show earlier messages to those who join from now on, or hide them."""
@@ -261,10 +240,10 @@ class RoomDrafts:
                 field="room",
                 details={"rule": "public"},
             )
-        cid, text = request.cid, request.history
-        return [
-            make_draft(who, Destination.of(room), "history", _OPERATES_PRIVATE, text=text, cid=cid)
-        ]
+        if request.history == room.history:
+            return []
+        facts = Facts(sender=("operator",), private=True, history=room.history)
+        return [draft_of(request, who, Destination.of(room), facts)]
 
     # -- requirements -----------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ import trio
 from msgspec import Struct
 
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.emoji import normalise
 from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
@@ -152,12 +153,14 @@ class Draft(Struct, frozen=True, kw_only=True):
     def is_repeated_by(self, entry: Message) -> bool:
         """Return True if an entry, in its current form, has the kind, text and ref of this draft.
 
-        An edited or deleted text counts as equal.
+        An edited or deleted text counts as equal, and so does another spelling of an emoji.
         """
-        has_changed = entry.deleted or entry.edited is not None
-        return (entry.kind, entry.ref) == (self.kind, self.ref) and (
-            entry.text == self.text or has_changed
-        )
+        if (entry.kind, entry.ref) != (self.kind, self.ref):
+            return False
+        if entry.text == self.text or entry.deleted or entry.edited is not None:
+            return True
+        emoji = normalise(entry.text) if entry.kind in ("react", "unreact") else None
+        return emoji is not None and emoji == normalise(self.text)
 
 
 class Appended(Struct, frozen=True):
@@ -168,6 +171,10 @@ class Appended(Struct, frozen=True):
 
     entry: Message
     dup: bool = False
+
+
+class Unchanged(Struct, frozen=True):
+    """A draft that was not appended, because what it asks for is so already."""
 
 
 class Logged(Struct, frozen=True):
@@ -360,7 +367,7 @@ class Store(Protocol):
 
     # -- the log --------------------------------------------------------------------------------
 
-    async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
+    async def append(self, drafts: Sequence[Draft]) -> list[Appended | Unchanged | ChatError]:
         """Commit `drafts`, in order, and return the outcome of each.
 
         Returns after the commit, and after every follower (:meth:`follow`) was given the entries,
@@ -380,9 +387,9 @@ class Store(Protocol):
           that looks like another one (:mod:`gochat.chat.skeletons`): ``room_exists``;
         - ``edit``, ``delete``, ``react``, ``unreact`` of a seq that is not a message, or is
           deleted: ``unknown_message``;
-        - ``react`` with a reaction that its sender has given already: the entry that gave it,
-          ``dup=True``, with the draft's `cid`; ``unreact`` of one that the sender has not given:
-          ``bad_request``. So a client that counts reactions by the entries counts right.
+        - ``react`` with a reaction that its sender has given already, ``unreact`` of one that the
+          sender has not given: :class:`Unchanged`. So a client that counts reactions by the entries
+          counts right.
 
         Each entry's effect is part of its commit:
 

@@ -102,9 +102,9 @@ class Client:
       while the client is offline. It is then unknown whether the server carried it out.
 
     Unless stated otherwise a request is repeated after a reconnect, so a short outage goes
-    unnoticed. Requests that write carry a `cid`, so the server carries them out once; but the
-    repetition can meet the effect of the first try, and raise ``room_exists``, ``not_a_member`` or
-    ``bad_request``.
+    unnoticed. Requests that write carry a `cid`, so the server carries them out once. They return
+    where their entry is in the log; those that may find that it is so already return None then, and
+    there is no entry.
 
     Requests made by several tasks at once are sent in the order in which they were made, and the
     server handles them in that order. Cancelling one cancels the waiting for its reply; the server
@@ -336,9 +336,9 @@ class Client:
         """Delete one of the person's own messages (operators: anyone's in the room)."""
         return await self._say(wire.Delete(to=to, seq=seq, cid=new_cid()))
 
-    async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent:
+    async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent | None:
         """React to a message with an emoji, or remove the reaction with ``on=False``."""
-        return await self._say(wire.React(to=to, seq=seq, emoji=emoji, on=on, cid=new_cid()))
+        return await self._change(wire.React(to=to, seq=seq, emoji=emoji, on=on, cid=new_cid()))
 
     async def history(
         self,
@@ -415,51 +415,55 @@ class Client:
             wire.CreateRoom(room=room, topic=topic, private=private, cid=new_cid())
         )
 
-    async def join(self, room: str) -> Sent:
+    async def join(self, room: str) -> Sent | None:
         """Become a member of a public room, or of one that the person was invited to."""
-        return await self._say(wire.Join(room=room, cid=new_cid()))
+        return await self._change(wire.Join(room=room, cid=new_cid()))
 
     async def leave(self, room: str) -> Sent:
         """Leave a room."""
         return await self._say(wire.Leave(room=room, cid=new_cid()))
 
-    async def invite(self, room: str, name: str) -> Sent:
+    async def invite(self, room: str, name: str) -> Sent | None:
         """Invite a person to a room."""
-        return await self._say(wire.Invite(room=room, name=name, cid=new_cid()))
+        return await self._change(wire.Invite(room=room, name=name, cid=new_cid()))
 
     async def kick(self, room: str, name: str) -> Sent:
         """Remove a person from a room (operators)."""
         return await self._say(wire.Kick(room=room, name=name, cid=new_cid()))
 
-    async def set_topic(self, room: str, topic: str) -> Sent:
+    async def set_topic(self, room: str, topic: str) -> Sent | None:
         """Set a room's topic (operators)."""
-        return await self._say(wire.SetTopic(room=room, topic=topic, cid=new_cid()))
+        return await self._change(wire.SetTopic(room=room, topic=topic, cid=new_cid()))
 
-    async def set_operator(self, room: str, name: str, on: bool = True) -> Sent:
+    async def set_operator(self, room: str, name: str, on: bool = True) -> Sent | None:
         """Make a member an operator, or with ``on=False`` no longer one (operators)."""
-        return await self._say(wire.SetOperator(room=room, name=name, on=on, cid=new_cid()))
+        return await self._change(wire.SetOperator(room=room, name=name, on=on, cid=new_cid()))
 
     async def set_access(
         self, room: str, private: bool, history: HistorySetting | None = None
-    ) -> Sent:
+    ) -> Sent | None:
         """Make a room private (by invitation only) or public (operators).
 
         `history` is required to make a private room public: whether people who join then can read
         older entries (``shown``) or only new ones (``hidden``). Entries written while the room's
         history was hidden stay hidden.
         """
-        return await self._say(
+        return await self._change(
             wire.SetAccess(room=room, private=private, history=history, cid=new_cid())
         )
 
-    async def set_history(self, room: str, history: HistorySetting) -> Sent:
+    async def set_history(self, room: str, history: HistorySetting) -> Sent | None:
         """Choose whether people who join a private room from now on can read older entries
         (operators).
 
         `history` is ``shown`` or ``hidden``.
         """
-        return await self._say(wire.SetHistory(room=room, history=history, cid=new_cid()))
+        return await self._change(wire.SetHistory(room=room, history=history, cid=new_cid()))
 
     async def _say(self, request: wire.Request) -> Sent:
         # Safe to repeat after a reconnect: the `cid` makes the server carry it out once.
         return await self._supervisor.call(request, Sent)
+
+    async def _change(self, request: wire.Request) -> Sent | None:
+        reply = await self._supervisor.call(request, Sent, wire.Ok)
+        return reply if isinstance(reply, Sent) else None

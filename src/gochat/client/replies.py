@@ -16,8 +16,8 @@ MAX_RETRY_AFTER: Final = 86_400.0
 R = TypeVar("R", bound=Reply)
 
 
-def checked(reply: Reply, expected: type[R]) -> R:
-    """Return `reply` if it is of the expected type.
+def checked(reply: Reply, *expected: type[R]) -> R:
+    """Return `reply` if it is of one of the expected types.
 
     Raises:
         ChatError: the server refused the request, or sent a reply of another type.

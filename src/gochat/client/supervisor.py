@@ -184,14 +184,14 @@ class ConnectionSupervisor:
             raise ConnectionLost(no_answer(self._options))
         return await connection.ask(request, expected)
 
-    async def call(self, request: wire.Request, expected: type[R]) -> R:
+    async def call(self, request: wire.Request, *expected: type[R]) -> R:
         """Return the reply to `request`, over as many connections as it takes within the
         timeout."""
         with anyio.move_on_after(self._options.request_timeout):
             while True:
                 connection = await self._connected()
                 try:
-                    return checked(await connection.request(request), expected)
+                    return checked(await connection.request(request), *expected)
                 except ConnectionLost:
                     continue
                 except ChatError as error:

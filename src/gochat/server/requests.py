@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.retries import LogRequest
+from gochat.chat.log_requests import LogRequest
 from gochat.chat.scopes import Scope
 from gochat.chat.store import Draft
 from gochat.protocol.messages import (

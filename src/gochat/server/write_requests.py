@@ -15,14 +15,15 @@ import trio
 
 from gochat.chat import conversations
 from gochat.chat.accounts import Identity
-from gochat.chat.commits import MAX_TRIES, Outcome, settle
+from gochat.chat.commits import MAX_TRIES, Decision, Outcome, settle
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.drafts import derived_cid
-from gochat.chat.retries import LogRequest
-from gochat.chat.store import Appended, Draft
+from gochat.chat.log_requests import LogRequest
+from gochat.chat.store import Appended, Draft, Unchanged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import (
     CreateRoom,
+    Ok,
     Send,
     Sent,
     SetTopic,
@@ -134,15 +135,14 @@ class WriteRequests:
     ) -> None:
         """Refund what was counted for a request that wrote nothing new.
 
-        A duplicate is refunded in full, except for the cost of looking it up; a refused request
-        gets its quotas back.
+        A duplicate, and a request that changes nothing, are refunded in full, except for the cost
+        of looking that up; a refused request gets its quotas back.
         """
-        appended = result if isinstance(result, Appended) else None
-        if appended is not None and appended.dup:
+        new = result if isinstance(result, Appended) and not result.dup else None
+        if isinstance(result, Appended | Unchanged) and new is None:
             person.rate_limit.give_back()
             session.owed += REFUSED_WRITE
-            appended = None
-        self._services.quotas.settle(who.key, request, appended)
+        self._services.quotas.settle(who.key, request, new)
 
     # -- outcomes -------------------------------------------------------------------------------
 
@@ -156,13 +156,14 @@ class WriteRequests:
         rooms: Collection[ConversationKey] = (),
         tries: int = MAX_TRIES,
     ) -> Outcome:
+        async def decide_once(rooms: Collection[ConversationKey]) -> Decision:
+            drafts = await decide(rooms)
+            if len(drafts) == 1:
+                return drafts  # the append looks for the `cid`
+            return await self._services.retries.find(who, request) or drafts
+
         try:
-            return await settle(
-                decide,
-                self._append,
-                rooms=rooms,
-                tries=tries,
-            )
+            return await settle(decide_once, self._append, rooms=rooms, tries=tries)
         except ChatError as error:
             return await self._earlier_or(session, error, who, request)
         except StoreUnavailable as error:
@@ -236,6 +237,8 @@ class WriteRequests:
         """
         if isinstance(result, ChatError | StoreUnavailable):
             session.refuse(result, request)
+        elif isinstance(result, Unchanged):
+            session.reply(Ok(cid=request.cid, request_id=request.request_id))
         elif session.events is NOWHERE:
             pass  # it was not sent the entry, and is about to end
         elif request.request_id is not None or session.wants_log:

@@ -187,15 +187,18 @@ async def test_reactions_are_counted_once_for_each_person(chat: World) -> None:
     chat.say("#lobby", "tomas", "👍", kind="react", ref=seq)
     chat.say("#lobby", "tomas", "👍", kind="react", ref=seq)
     sent = await chat.ada.react("#lobby", seq, "👍")
+    assert sent is not None
     entry = await chat.events.next_of(Message, own)
     assert (entry.kind, entry.text, entry.ref) == ("react", "👍", seq)
     assert (entry.seq, entry.cid) == (sent.seq, sent.cid)
     reaction = (await chat.ada.history("#lobby")).entries[0].reactions[0]
     assert (reaction.emoji, reaction.count, reaction.me) == ("👍", 2, True)
     assert set(reaction.names) == {"ada", "tomas"}
+    assert await chat.ada.react("#lobby", seq, "👍") is None
     await chat.ada.react("#lobby", seq, "👍", on=False)
     entry = await chat.events.next_of(Message, own)
     assert (entry.kind, entry.text) == ("unreact", "👍")
+    assert await chat.ada.react("#lobby", seq, "👍", on=False) is None
     reaction = (await chat.ada.history("#lobby")).entries[0].reactions[0]
     assert (reaction.count, reaction.me, reaction.names) == (1, False, ("tomas",))
 

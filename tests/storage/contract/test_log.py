@@ -7,10 +7,11 @@ from collections import defaultdict
 import pytest
 import structlog.testing
 import trio
+from msgspec import structs
 from patience import PATIENCE
 from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
-from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Store
+from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Store, Unchanged
 from gochat.errors import ChatError
 from gochat.protocol.messages import EntryKind, Message
 
@@ -204,7 +205,7 @@ async def test_entry_is_found_by_cid_sender_and_conversation(
 
 
 async def test_same_cid_from_two_devices_at_once_is_one_entry(chat: Chat) -> None:
-    results: list[Appended | ChatError] = []
+    results: list[Appended | Unchanged | ChatError] = []
 
     async def send() -> None:
         results.extend(await chat.append(draft("Mei", "#lobby", "hello", cid="c1")))
@@ -601,20 +602,19 @@ async def test_reactions_are_counted_once_per_person_and_emoji(chat: Chat) -> No
 async def test_reaction_that_changes_nothing_is_not_appended(chat: Chat) -> None:
     """Clients count appended entries, and know only the first ten names."""
     await chat.say("Mei", "#lobby", "hello")
-    first = await chat.do("Bob", "#lobby", "react", "👍", ref=1)
+    await chat.do("Bob", "#lobby", "react", "👍", ref=1)
     again = draft("Bob", "#lobby", "👍", kind="react", ref=1, cid="again")
-    for _ in range(2):
-        (given,) = await chat.append(again)
-        assert isinstance(given, Appended)
-        assert (given.dup, given.entry.seq, given.entry.cid) == (True, first.seq, "again")
-    assert await chat.refused("Eve", "#lobby", "unreact", "👍", ref=1) == "bad_request"
-    await chat.do("Bob", "#lobby", "unreact", "👍", ref=1, cid="back")
-    assert await chat.refused("Bob", "#lobby", "unreact", "👍", ref=1) == "bad_request"
+    back = draft("Bob", "#lobby", "👍", kind="unreact", ref=1, cid="back")
+    never = draft("Eve", "#lobby", "👍", kind="unreact", ref=1, cid="never")
+    assert await chat.append(again, again, never) == [Unchanged()] * 3
+    (taken,) = await chat.append(back)
+    assert isinstance(taken, Appended)
+    assert await chat.append(structs.replace(back, cid="more")) == [Unchanged()]
     assert len(await chat.entries("Mei", "#lobby")) == 3
     (retry,) = await chat.append(draft("Bob", "#lobby", "👍", kind="unreact", ref=1, cid="back"))
     assert isinstance(retry, Appended)
     assert (retry.dup, retry.entry.seq) == (True, 3)
-    # The cid of a refused or existing reaction is free.
+    # The cid of what changed nothing is free.
     await chat.do("Bob", "#lobby", "react", "👍", ref=1, cid="again")
 
 

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gochat.chat.store import Appended, Draft
+from gochat.chat.store import Appended, Draft, Unchanged
 from gochat.cli import main
 from gochat.errors import ChatError
 from gochat.server import delivery
@@ -65,9 +65,11 @@ def _around(store: type[SqliteStore | RedisStore], bomb: Bomb) -> None:
     append: Any = store.append
 
     @functools.wraps(append)
-    async def append_and_die(self: Any, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
+    async def append_and_die(
+        self: Any, drafts: Sequence[Draft]
+    ) -> list[Appended | Unchanged | ChatError]:
         bomb.at("append")  # the request was read; nothing was written
-        appended: list[Appended | ChatError] = await append(self, drafts)
+        appended: list[Appended | Unchanged | ChatError] = await append(self, drafts)
         bomb.at("ack")  # committed and delivered, but not acknowledged
         return appended
 

@@ -34,9 +34,10 @@ class Pong(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ok(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """Done; there is nothing to report."""
+    """Done; there is nothing to report. `cid` is the request's, if it had one."""
 
     msg_type: ClassVar[str] = "ok"
+    cid: str | None = None
 
 
 class Error(_Reply, frozen=True, kw_only=True, omit_defaults=True):

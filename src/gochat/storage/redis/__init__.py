@@ -38,6 +38,7 @@ from gochat.chat.store import (
     Store,
     Summary,
     Token,
+    Unchanged,
     Waiting,
 )
 from gochat.errors import ChatError, StoreUnavailable
@@ -150,7 +151,7 @@ class RedisStore:
 
     # -- the log --------------------------------------------------------------------------------
 
-    async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
+    async def append(self, drafts: Sequence[Draft]) -> list[Appended | Unchanged | ChatError]:
         histories = self._order.histories
         done = await self._writer.carry_out(self._log.append(drafts))
         await self._order.delivered((one.at for one in done if one.at is not None), histories)

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import cid_conflict, not_given, room_exists, unknown_message
 from gochat.chat.skeletons import looks_taken
-from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged
+from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged, Unchanged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import Message
 from gochat.storage.common.clock import wall_clock
@@ -67,7 +66,7 @@ class Pending:
         self.draft: Final = draft
         self.partition: Final = partition
         self.epoch: Final = epoch
-        self.outcome: Appended | ChatError | None = None
+        self.outcome: Appended | Unchanged | ChatError | None = None
         self.at: Position | None = None
         self.claim: Claim | None = None  # on the name of a new room
 
@@ -201,8 +200,8 @@ class Log:
                 case b"dup":
                     one.at = Position(one.partition, reply[1].decode(), reply[3])
                     one.outcome = yield from self._earlier(one.draft, reply[2])
-                case b"given":
-                    one.outcome = yield from self._given(one.draft, reply[2])
+                case b"same":
+                    one.outcome = Unchanged()
                     yield from self._release(one)
                 case b"no":
                     one.outcome = _refusal(ErrorCode(reply[1].decode()), one.draft)
@@ -389,15 +388,6 @@ class Log:
             ),
             dup=True,
         )
-
-    def _given(self, draft: Draft, seq: int) -> Operation[Appended]:
-        """Read the entry that gave a reaction which is to be given again."""
-        page = yield from self._reading.page(
-            draft.conversation, draft.sender_key, None, seq - 1, 1, None
-        )
-        if not page.entries or not draft.is_repeated_by(page.entries[0]):
-            raise StoreUnavailable("the history of the store has changed", retry_after=TRY_AGAIN)
-        return Appended(replace(page.entries[0], cid=draft.cid), dup=True)
 
     def _release(self, one: Pending) -> Operation[None]:
         """Release the cid of a refused draft for reuse, and its claim on the name of a room."""

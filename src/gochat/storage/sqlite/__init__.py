@@ -40,6 +40,7 @@ from gochat.chat.store import (
     Store,
     Summary,
     Token,
+    Unchanged,
     Waiting,
 )
 from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
@@ -142,7 +143,7 @@ class SqliteStore:
 
     # -- the log --------------------------------------------------------------------------------
 
-    async def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
+    async def append(self, drafts: Sequence[Draft]) -> list[Appended | Unchanged | ChatError]:
         return await self._writer.write(partial(self._log.append, drafts))
 
     async def follow(

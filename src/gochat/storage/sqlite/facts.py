@@ -40,12 +40,14 @@ def hold(
         return False
     if facts.operator is not None and _standing(db, room, facts.operator)[0] != "operator":
         return False
-    if facts.private is not None or facts.history is not None or facts.is_alone:
-        query = "SELECT private, history, members FROM conversation WHERE id = ?"
-        private, history, members = db.execute(query, (room.id,)).fetchone()
+    if (facts.private, facts.history, facts.topic) != (None, None, None) or facts.is_alone:
+        query = "SELECT private, history, topic, members FROM conversation WHERE id = ?"
+        private, history, topic, members = db.execute(query, (room.id,)).fetchone()
         if facts.private is not None and facts.private != bool(private):
             return False
         if facts.history is not None and facts.history != history:
+            return False
+        if facts.topic is not None and facts.topic != topic:
             return False
         if facts.is_alone and members != 1:
             return False

@@ -12,16 +12,15 @@ from msgspec.structs import replace
 
 from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.refusals import not_given, room_exists, unknown_message
-from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged
+from gochat.chat.refusals import room_exists, unknown_message
+from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged, Unchanged
 from gochat.errors import ChatError, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.sqlite import facts, rooms, skeletons
 from gochat.storage.sqlite.connections import ConnectionPool
-from gochat.storage.sqlite.database import required
 from gochat.storage.sqlite.directory import ConversationCache, KnownConversation
-from gochat.storage.sqlite.entries import COLUMNS, FROM, find_by_cid, first_id
+from gochat.storage.sqlite.entries import find_by_cid, first_id
 from gochat.storage.sqlite.indexer import Indexer
 from gochat.storage.sqlite.transaction import Transaction
 from gochat.storage.sqlite.watch import Watch
@@ -107,11 +106,11 @@ class Log:
 
     # -- appending ------------------------------------------------------------------------------
 
-    def append(self, drafts: Sequence[Draft]) -> list[Appended | ChatError]:
+    def append(self, drafts: Sequence[Draft]) -> list[Appended | Unchanged | ChatError]:
         """Append each draft, or return the error that refuses it."""
         return [self._append(draft) for draft in drafts]
 
-    def _append(self, draft: Draft) -> Appended | ChatError:
+    def _append(self, draft: Draft) -> Appended | Unchanged | ChatError:
         # Everything that can be refused is refused before anything is written, so no savepoint is
         # needed.
         try:
@@ -167,7 +166,9 @@ class Log:
         self._mention(entry, draft)
         return appended
 
-    def _append_change(self, draft: Draft, conversation: KnownConversation | None) -> Appended:
+    def _append_change(
+        self, draft: Draft, conversation: KnownConversation | None
+    ) -> Appended | Unchanged:
         target = None
         if conversation is not None and draft.ref is not None and 0 < draft.ref <= conversation.seq:
             target = self.db.execute(
@@ -201,30 +202,25 @@ class Log:
 
     def _append_reaction(
         self, draft: Draft, conversation: KnownConversation, entry: int
-    ) -> Appended:
+    ) -> Appended | Unchanged:
         # A reaction exists once, and only an existing one can be removed: clients count them.
         key = (entry, draft.text, draft.sender_key)
         given = self.db.execute(
             "SELECT seq FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key
         ).fetchone()
+        if (given is not None) == (draft.kind == "react"):
+            return Unchanged()
+        appended = self._insert(draft, conversation)
         if draft.kind == "react":
-            if given is not None:
-                row = self.db.execute(
-                    f"SELECT {COLUMNS} FROM {FROM} WHERE e.id = ?",  # noqa: S608 - own columns
-                    (first_id(conversation.id) + given[0],),
-                ).fetchone()
-                earlier = conversation.shape.message(required(row, "the entry of a reaction"))
-                return Appended(replace(earlier, cid=draft.cid), dup=True)
-            appended = self._insert(draft, conversation)
             self.db.execute(
                 "INSERT INTO reaction (entry, emoji, person, seq) VALUES (?, ?, ?, ?)",
                 (*key, conversation.seq),
             )
-            return appended
-        if given is None:
-            raise not_given(draft.ref, draft.to)
-        self.db.execute("DELETE FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key)
-        return self._insert(draft, conversation)
+        else:
+            self.db.execute(
+                "DELETE FROM reaction WHERE entry = ? AND emoji = ? AND person = ?", key
+            )
+        return appended
 
     def _erase_edit(self, conversation: KnownConversation, edited: int | None) -> None:
         # Only the last edit of a message has a text: each edit erases the one before. So what a

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gochat.client import ChatError, Conversation, Level, Member, Message, Person, Reaction, Room
 from gochat.errors import ErrorCode
-from gochat.protocol.messages import LOBBY, EntryKind
+from gochat.protocol.messages import LOBBY, EntryKind, HistorySetting
 
 EPOCH = "demo"
 #: What a mention looks like. A server looks closer.
@@ -25,6 +25,7 @@ _MENTION = re.compile(r"(?<![\w@])@([^\W_](?:[\w.-]*\w)?)")
 class _Room:
     topic: str = ""
     private: bool = False
+    history: HistorySetting = "shown"
     members: dict[str, Member] = field(default_factory=dict)  # in the order in which they joined
     invited: set[str] = field(default_factory=set)
 
@@ -58,7 +59,9 @@ class ScriptedChat:
 
     def add_room(self, room: str, topic: str, *, private: bool, members: Iterable[Member]) -> None:
         """Add a room."""
-        self._rooms[room] = _Room(topic, private, {member.name: member for member in members})
+        self._rooms[room] = _Room(
+            topic, private, members={member.name: member for member in members}
+        )
         self.know(*(name for name in self._rooms[room].members if name))
 
     def time(self) -> int:
@@ -206,11 +209,36 @@ class ScriptedChat:
                 room.topic = text
             case "access":
                 room.private = text == "private"
+                room.history = room.history if room.private else "shown"
+            case "history":
+                room.history = "hidden" if text == "hidden" else "shown"
             case "operator" | "member" if text in room.members:
                 is_operator = entry.kind == "operator"
                 room.members[text] = replace(room.members[text], operator=is_operator)
             case _:
                 pass
+
+    def is_so(self, conv: str, kind: EntryKind, text: str, ref: int | None) -> bool:
+        """Return whether an entry of the person would change nothing."""
+        room = self._rooms.get(conv, _Room())
+        match kind:
+            case "join":
+                return self.me in room.members
+            case "invite":
+                return text in room.invited
+            case "topic":
+                return text == room.topic
+            case "operator" | "member":
+                return room.members[text].operator == (kind == "operator")
+            case "access":
+                return room.private == (text == "private")
+            case "history":
+                return text == room.history
+            case "react" | "unreact":
+                reactions = self.message(conv, ref or 0).reactions
+                return any(r.emoji == text and r.me for r in reactions) == (kind == "react")
+            case _:
+                return False
 
     def mentioned(self, conv: str, text: str) -> tuple[str, ...]:
         """Return the people whom a text names."""
@@ -298,6 +326,7 @@ class ScriptedChat:
             topic=room.topic,
             operator=member is not None and member.operator,
             private=room.private,
+            history=room.history,
         )
 
     def rooms(self) -> list[Room]:

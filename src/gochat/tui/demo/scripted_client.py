@@ -69,14 +69,14 @@ class ScriptedClient(ScriptedConnection):
             )
         return self._commit(conv, "delete", ref=seq)
 
-    async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent:
+    async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent | None:
         """React to a message."""
         await self._request("react", to, seq, emoji, on)
         if emoji.isascii():
             raise ChatError(ErrorCode.BAD_REQUEST, "a reaction is one emoji", field="emoji")
         conv = self._chat.address(to)
         self._chat.message(conv, seq)
-        return self._commit(conv, "react" if on else "unreact", emoji, ref=seq)
+        return self._change(conv, "react" if on else "unreact", emoji, ref=seq)
 
     async def history(
         self,
@@ -194,13 +194,10 @@ class ScriptedClient(ScriptedConnection):
             self._commit(room, "topic", topic)
         return created
 
-    async def join(self, room: str) -> Sent:
+    async def join(self, room: str) -> Sent | None:
         """Join a room."""
         await self._request("join", room)
-        name = self._chat.room(room)
-        if self._chat.is_member(name, self.me):
-            raise ChatError(ErrorCode.BAD_REQUEST, f"you are in {name} already", field="room")
-        return self._commit(name, "join")
+        return self._change(self._chat.room(room), "join")
 
     async def leave(self, room: str) -> Sent:
         """Leave a room; its last operator hands over first."""
@@ -210,7 +207,7 @@ class ScriptedClient(ScriptedConnection):
             self._commit(name, "operator", heir)
         return self._commit(name, "leave")
 
-    async def invite(self, room: str, name: str) -> Sent:
+    async def invite(self, room: str, name: str) -> Sent | None:
         """Invite somebody."""
         await self._request("invite", room, name)
         own = self._chat.own_room(room)
@@ -219,7 +216,7 @@ class ScriptedClient(ScriptedConnection):
         person = self._chat.person(name)
         if self._chat.is_member(own, person):
             raise ChatError(ErrorCode.BAD_REQUEST, f"{person} is in {own} already", field="name")
-        return self._commit(own, "invite", person)
+        return self._change(own, "invite", person)
 
     async def kick(self, room: str, name: str) -> Sent:
         """Remove somebody, or take an invitation back."""
@@ -230,13 +227,13 @@ class ScriptedClient(ScriptedConnection):
             raise ChatError(ErrorCode.BAD_REQUEST, f"to go yourself, leave {own}", field="name")
         return self._commit(own, "kick", person)
 
-    async def set_topic(self, room: str, topic: str) -> Sent:
+    async def set_topic(self, room: str, topic: str) -> Sent | None:
         """Set the topic."""
         await self._request("set_topic", room, topic)
         check_topic(topic)
-        return self._commit(self._chat.own_room(room, to="set the topic"), "topic", topic)
+        return self._change(self._chat.own_room(room, to="set the topic"), "topic", topic)
 
-    async def set_operator(self, room: str, name: str, on: bool = True) -> Sent:
+    async def set_operator(self, room: str, name: str, on: bool = True) -> Sent | None:
         """Make somebody an operator, or no longer one."""
         await self._request("set_operator", room, name, on)
         own = self._chat.own_room(room, to="choose operators")
@@ -247,11 +244,11 @@ class ScriptedClient(ScriptedConnection):
                 f"{own} needs an operator: choose another one first",
                 field="name",
             )
-        return self._commit(own, "operator" if on else "member", person)
+        return self._change(own, "operator" if on else "member", person)
 
     async def set_access(
         self, room: str, private: bool, history: HistorySetting | None = None
-    ) -> Sent:
+    ) -> Sent | None:
         """Make a room private or public."""
         await self._request("set_access", room, private, history)
         own = self._chat.own_room(room, to="change who may join")
@@ -261,13 +258,20 @@ class ScriptedClient(ScriptedConnection):
                 f"{own} becomes public: say whether those who join read what was written before",
                 field="history",
             )
-        return self._commit(own, "access", "private" if private else "public")
+        return self._change(own, "access", "private" if private else "public")
 
-    async def set_history(self, room: str, history: HistorySetting) -> Sent:
+    async def set_history(self, room: str, history: HistorySetting) -> Sent | None:
         """Hide a room's history from those who join, or show it."""
         await self._request("set_history", room, history)
         own = self._chat.own_room(room, to="choose what those who join read")
-        return self._commit(own, "history", history)
+        return self._change(own, "history", history)
+
+    def _change(
+        self, conv: str, kind: EntryKind, text: str = "", *, ref: int | None = None
+    ) -> Sent | None:
+        if self._chat.is_so(conv, kind, text, ref):
+            return None
+        return self._commit(conv, kind, text, ref=ref)
 
     def _commit(
         self, conv: str, kind: EntryKind, text: str = "", *, ref: int | None = None

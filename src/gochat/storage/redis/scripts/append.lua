@@ -6,7 +6,7 @@
 -- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
 -- conversation was too far ahead, or 0, the floor of who joins, or 0},
 -- {"dup", epoch, seq, the feed's newest position},
--- {"given", epoch, seq}: this reaction is there already;
+-- {"same"}: nothing would change;
 -- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}; {"changed"}: its facts
 -- are not so; {"again"}: nothing was appended yet, ask again. The error GONE: keys of the conversation have
 -- vanished.
@@ -153,6 +153,7 @@ local function hold(facts)
     and (not facts.operator or has_role(facts.operator, { 'operator' }))
     and (facts.private == nil or facts.private == (redis.call('HGET', meta, 'private') == '1'))
     and (not facts.history or facts.history == history)
+    and (facts.topic == nil or facts.topic == (redis.call('HGET', meta, 'topic') or ''))
     and (not facts.is_alone or redis.call('ZCARD', members) == 1)
     and has_room_for_emoji(facts.other_emoji, facts.own_emoji)
 end
@@ -227,14 +228,14 @@ local function append_reaction()
   end
   if kind == 'react' then
     if given then
-      return { 'given', epoch, tonumber(string.sub(given, 14, 25)) }
+      return { 'same' }
     end
     local reply = add()
     redis.call('ZADD', reactions, 0, prefix .. digits(seq) .. suffix)
     return reply
   end
   if not given then
-    return { 'no', 'bad_request' }
+    return { 'same' }
   end
   redis.call('ZREM', reactions, given)
   return add()

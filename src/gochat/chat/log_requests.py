@@ -1,0 +1,64 @@
+"""The requests that write to the log, and the entry that each asks for. Pure."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, assert_never
+
+from gochat.protocol.messages import (
+    CreateRoom,
+    Delete,
+    Edit,
+    EntryKind,
+    Invite,
+    Join,
+    Kick,
+    Leave,
+    React,
+    Send,
+    SetAccess,
+    SetHistory,
+    SetOperator,
+    SetTopic,
+)
+
+#: The requests that change rooms.
+RoomRequest: TypeAlias = (
+    CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
+)  # fmt: skip
+LogRequest: TypeAlias = Send | Edit | Delete | React | RoomRequest
+
+
+def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
+    """Return the kind, text and ref of the entry that a request appends.
+
+    Names and emoji are as they were typed; the entry has the spelling that is displayed.
+    """
+    match request:
+        case Send(text=text, reply_to=ref):
+            return "text", text, ref
+        case Edit(text=text, seq=seq):
+            return "edit", text, seq
+        case Delete(seq=seq):
+            return "delete", "", seq
+        case React(emoji=emoji, seq=seq, on=on):
+            return ("react" if on else "unreact"), emoji, seq
+        case CreateRoom(private=private):
+            return "create", "private" if private else "public", None
+        case Join():
+            return "join", "", None
+        case Leave():
+            return "leave", "", None
+        case Invite(name=name):
+            return "invite", name, None
+        case Kick(name=name):
+            return "kick", name, None
+        case SetTopic(topic=topic):
+            return "topic", topic, None
+        case SetOperator(name=name, on=on):
+            return ("operator" if on else "member"), name, None
+        case SetAccess(private=private):
+            return "access", "private" if private else "public", None
+        case SetHistory(history=history):
+            return "history", history, None
+        case _:
+            assert_never(request)
