@@ -120,7 +120,7 @@ async def test_only_operators_change_a_room() -> None:
         changes = (
             SetTopic(room="#cats", topic="dogs"),
             SetAccess(room="#cats", private=True),
-            SetOperator(room="#cats", name="bob"),
+            SetOperator(room="#cats", name="mei", on=False),
             Kick(room="#cats", name="mei"),
         )
         for change in changes:
