@@ -26,9 +26,10 @@ from typing import Any, Final
 from redis import Redis as Client
 
 from gochat.chat.conversations import LOBBY_KEY
-from gochat.protocol.codec import decode_server_message, encode
-from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.codec import encode
+from gochat.protocol.connection import Connection, Role
 from gochat.protocol.messages import Error, LoggedIn, Login, Message, Register, Send, ServerMessage
+from gochat.protocol.states import State
 from gochat.storage.redis.keys import DEFAULT_PARTITIONS, Keys
 
 PASSWORD: Final = "correct horse"
@@ -202,13 +203,12 @@ def cpu_exactly(pid: int) -> float:
 
 def wait_for(connection: socket.socket, answer: type[ServerMessage]) -> ServerMessage:
     """Wait for a reply on a blocking connection; drop the events before it and what follows."""
-    decoder = FrameDecoder()
+    protocol = Connection(Role.CLIENT, state=State.UNKNOWN)
     while True:
         data = connection.recv(1 << 16)
         assert data, "the server has closed the connection"
-        decoder.receive_data(data)
-        while (body := decoder.next_frame()) is not None:
-            message = decode_server_message(body)
+        protocol.receive_data(data)
+        while (message := protocol.next_message()) is not None:
             assert not isinstance(message, Error), message
             if isinstance(message, answer):
                 return message

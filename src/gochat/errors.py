@@ -6,7 +6,9 @@
      ├── ProtocolError            the peer sent something that the protocol forbids
      │    ├── FrameError          the length prefix is out of bounds: framing is lost, close
      │    ├── MalformedMessage    one frame can't be decoded: refuse it, the connection goes on
-     │    └── UnknownMessageType  one frame has an unknown type: refuse or ignore it
+     │    ├── UnknownMessageType  one frame has an unknown type: refuse or ignore it
+     │    └── UnexpectedMessage   the connection's state doesn't allow it: refuse or ignore it
+     ├── LocalProtocolError       we were about to do what the protocol forbids: nothing was sent
      ├── ChatError                a rule of the chat refuses it: reply with its code and go on
      │    └── FactsChanged        the facts that a draft was based on changed: decide again
      ├── StoreUnavailable         the store can't answer now: reply `unavailable`, try again
@@ -148,6 +150,38 @@ class UnknownMessageType(ProtocolError):
             details={"type": msg_type[:64]},
         )
         self.msg_type = msg_type
+
+
+class UnexpectedMessage(ProtocolError):
+    """A valid message that the state of the connection doesn't allow.
+
+    The next frame is unaffected, and so is the state.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        code: ErrorCode,
+        msg_type: str,
+        *,
+        request_id: str | None = None,
+        cid: str | None = None,
+        details: Details | None = None,
+    ) -> None:
+        super().__init__(text, request_id=request_id, cid=cid, details=details)
+        self.code = code
+        self.msg_type = msg_type
+
+
+class LocalProtocolError(GochatError):
+    """We were about to send what the protocol forbids. Nothing was sent, and no state changed.
+
+    ``code`` is the one with which the peer would refuse it.
+    """
+
+    def __init__(self, text: str, code: ErrorCode) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class ChatError(GochatError):

@@ -147,8 +147,8 @@ async def test_login_timeout_applies_to_peers_that_never_read() -> None:
     async with open_server(limits) as server, trio.open_nursery() as nursery:
         stranger = await read_nothing(server, nursery)
         await until(lambda: stranger.is_ending)
-        assert stranger._bye is not None
-        assert stranger._bye.reason == "login_timeout"
+        assert stranger.protocol.bye is not None
+        assert stranger.protocol.bye.reason == "login_timeout"
         nursery.cancel_scope.cancel()
 
 

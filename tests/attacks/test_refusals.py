@@ -13,7 +13,8 @@ from peers import Peer, config
 from trio.testing import MockClock
 
 from gochat.errors import ErrorCode
-from gochat.protocol.codec import decode_request, encode
+from gochat.protocol.codec import encode
+from gochat.protocol.connection import Connection
 from gochat.protocol.framing import frame
 from gochat.protocol.messages import (
     Delete,
@@ -28,6 +29,7 @@ from gochat.protocol.messages import (
     Resume,
     Send,
     Sent,
+    ServerMessage,
 )
 from gochat.server import session as session_module
 from gochat.server.app import Server, open_server
@@ -56,12 +58,13 @@ class Counts:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.frames = 0
-        self._decode = decode_request
-        monkeypatch.setattr(session_module, "decode_request", self._counted)
+        receive = Connection.receive_message
 
-    def _counted(self, body: bytes) -> Request:
-        self.frames += 1
-        return self._decode(body)
+        def counted(connection: Connection[Request, ServerMessage], body: bytes) -> Request:
+            self.frames += 1
+            return receive(connection, body)
+
+        monkeypatch.setattr(Connection, "receive_message", counted)
 
 
 async def devices(server: Server, nursery: trio.Nursery, name: str, number: int) -> list[Peer]:

@@ -20,6 +20,7 @@ import pytest
 import trustme
 from msgspec.structs import replace
 from patience import PATIENCE
+from peers import requests_in
 from processes import serve
 
 from gochat.cli import chat, main, tui
@@ -27,8 +28,7 @@ from gochat.cli.chat import running_server, why_not_own
 from gochat.client.address import Address
 from gochat.errors import GochatError
 from gochat.private import make_directory, replace_file
-from gochat.protocol.codec import decode_request, encode
-from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.codec import encode
 from gochat.protocol.messages import Error, Ping, Pong
 from gochat.protocol.proof import new_key, prove
 
@@ -190,11 +190,7 @@ def test_stranger_in_place_of_the_own_server_gets_only_a_challenge(answers: str)
     """The key of a server that was killed is still there, and another program has its port."""
 
     def answer(data: bytes) -> bytes:
-        decoder = FrameDecoder()
-        decoder.receive_data(data)
-        body = decoder.next_frame()
-        assert body is not None
-        ping = decode_request(body)
+        [ping] = requests_in(data)
         pong = Pong(request_id=ping.request_id)
         match answers:
             case "made-up proof":
@@ -209,12 +205,8 @@ def test_stranger_in_place_of_the_own_server_gets_only_a_challenge(answers: str)
         replace_file(key_file, new_key())
         with pytest.raises(GochatError, match="in use"), running_server(own(port), []):
             pass
-        decoder = FrameDecoder()
-        decoder.receive_data(bytes(received))
-        body = decoder.next_frame()
-        assert body is not None
-        assert isinstance(decode_request(body), Ping)
-        assert decoder.next_frame() is None
+        [request] = requests_in(bytes(received))
+        assert isinstance(request, Ping)
 
 
 def test_gochat_serve_of_another_user_is_a_stranger(tmp_path: Path) -> None:

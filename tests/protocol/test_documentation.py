@@ -20,6 +20,7 @@ from gochat.errors import DETAILS, ErrorCode
 from gochat.protocol import codec
 from gochat.protocol import messages as m
 from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, FrameDecoder
+from gochat.protocol.states import needs_login
 from gochat.server import signals
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "protocol.md"
@@ -191,15 +192,8 @@ def test_list_of_parts_is_complete() -> None:
 def test_every_request_is_in_the_table_of_states() -> None:
     table = rows(section("States"), "request")
     assert [row[0].strip("`") for row in table] == [cls.msg_type for cls in REQUESTS]
-    assert {cell for row in table for cell in row[1:3]} == {"yes", "no"}
-
-
-def test_only_identity_hello_and_ping_need_no_login() -> None:
-    table = rows(section("States"), "request")
-    anonymous = {row[0].strip("`") for row in table if row[1] == "yes"}
-    only_anonymous = {row[0].strip("`") for row in table if row[2] == "no"}
-    assert only_anonymous == {"register", "login", "resume"}
-    assert anonymous == only_anonymous | {"hello", "ping", "pong"}
+    states = {None: ("yes", "yes"), True: ("no", "yes"), False: ("yes", "no")}
+    assert [row[1:3] for row in table] == [states[needs_login(cls)] for cls in get_args(m.Request)]
 
 
 @pytest.mark.parametrize("cls", REQUESTS)

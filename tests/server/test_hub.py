@@ -11,6 +11,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
+from peers import messages_in
 from trio.testing import MockClock
 
 from gochat.chat import conversations, names
@@ -18,8 +19,7 @@ from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.grants import EVERYTHING
 from gochat.chat.names import NameKey
 from gochat.chat.store import Batch, Logged
-from gochat.protocol.codec import decode_server_message, encode
-from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
     Capability,
     EntryKind,
@@ -79,9 +79,7 @@ class Session:
 
     @property
     def received(self) -> list[ServerMessage]:
-        decoder = FrameDecoder()
-        decoder.receive_data(b"".join(self.posts))
-        return [decode_server_message(body) for body in iter(decoder.next_frame, None)]
+        return messages_in(b"".join(self.posts))
 
     @property
     def heard(self) -> list[str]:

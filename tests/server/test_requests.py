@@ -23,7 +23,8 @@ from gochat.protocol.messages import (
     Resume,
     ServerMessage,
 )
-from gochat.server.requests import RULES, Needs, cost, scope
+from gochat.protocol.states import needs_login
+from gochat.server.requests import RULES, cost, scope
 
 REQUESTS: tuple[type[Request], ...] = get_args(Request)
 
@@ -33,6 +34,7 @@ def test_table_has_each_request_and_one_handler_for_it() -> None:
     for kind, rule in RULES.items():
         assert rule.type is kind
         handlers = (rule.open_handler, rule.handler, rule.batch_handler)
+        assert (rule.open_handler is None) == (needs_login(kind) is True)
         assert sum(handler is not None for handler in handlers) == 1
 
 
@@ -50,7 +52,7 @@ def test_each_request_of_a_person_needs_a_permission() -> None:
             assert scope(request) is Scope.ROOMS
         elif kind in get_args(LogRequest):
             assert scope(request) is Scope.SEND
-        elif RULES[kind].needs is Needs.LOGGED_IN and kind is not Logout:
+        elif needs_login(kind) and kind is not Logout:
             assert scope(request) is not None
         else:
             assert scope(request) is None
@@ -69,13 +71,13 @@ async def reply(peer: Peer, request: Any) -> ServerMessage:
 @pytest.mark.trio
 @pytest.mark.parametrize("kind", REQUESTS, ids=[kind.msg_type for kind in REQUESTS])
 async def test_request_is_served_in_the_state_that_it_needs(kind: type[Request]) -> None:
-    needs = RULES[kind].needs
+    needs = needs_login(kind)
     async with running_server() as server, server.connect() as peer:
         answer = await reply(peer, VALID[kind])
         is_refused = isinstance(answer, Error) and answer.code == "not_logged_in"
-        assert is_refused == (needs is Needs.LOGGED_IN)
+        assert is_refused == (needs is True)
         await peer.log_in("ada")
         answer = await reply(peer, VALID[kind])
         is_refused = isinstance(answer, Error) and answer.code == "already_logged_in"
-        assert is_refused == (needs is Needs.LOGGED_OUT)
+        assert is_refused == (needs is False)
         assert not isinstance(answer, Error) or answer.code != "not_logged_in"

@@ -24,8 +24,7 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
 from gochat.config import Tls
 from gochat.errors import StoreUnavailable
-from gochat.protocol.codec import decode_server_message, encode
-from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.connection import Connection, Role
 from gochat.protocol.messages import (
     CaughtUp,
     Conversation,
@@ -242,16 +241,17 @@ async def test_fast_client_that_logs_out_gets_no_message_twice() -> None:
     def read_and_log_out(port: int) -> int:
         """Return how many messages came, to a client that does not share the server's thread."""
         count = 0
-        decoder = FrameDecoder(65536)
+        protocol = Connection(Role.CLIENT)
         with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(encode(Login(name="mei", password=PASSWORD)))
+            login = Login(name="mei", password=PASSWORD, request_id="1")
+            connection.sendall(protocol.send(login))
             while True:
-                while (body := decoder.next_frame()) is None:
-                    decoder.receive_data(connection.recv(65536))
-                match decode_server_message(body):
+                while (message := protocol.next_message()) is None:
+                    protocol.receive_data(connection.recv(65536))
+                match message:
                     case Message():
                         count += 1
-                        connection.sendall(encode(Logout()))
+                        connection.sendall(protocol.send(Logout(request_id="2")))
                     case LoggedOut():
                         return count
 

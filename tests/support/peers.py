@@ -12,7 +12,8 @@ from msgspec import structs
 from patience import PATIENCE
 
 from gochat.config import Config, Limits
-from gochat.protocol.codec import decode_server_message, encode
+from gochat.protocol.codec import encode
+from gochat.protocol.connection import Connection, Role
 from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import (
     Bye,
@@ -27,6 +28,7 @@ from gochat.protocol.messages import (
     Request,
     ServerMessage,
 )
+from gochat.protocol.states import State
 from gochat.server.app import serve
 
 T = TypeVar("T", bound=Payload)
@@ -57,12 +59,29 @@ def config(*, store: str = "sqlite:///:memory:", **limits: Any) -> Config:
     return Config(port=0, store=store, limits=structs.replace(LIMITS, **limits))
 
 
+def messages_in(data: bytes) -> list[ServerMessage]:
+    """Return the messages in what a server has sent."""
+    connection = Connection(Role.CLIENT, state=State.UNKNOWN)
+    connection.receive_data(data)
+    return list(iter(connection.next_message, None))
+
+
+def requests_in(data: bytes) -> list[Request]:
+    """Return the requests in what a client has sent."""
+    connection = Connection(Role.SERVER, state=State.UNKNOWN)
+    connection.receive_data(data)
+    return list(iter(connection.next_message, None))
+
+
 class Peer:
     """A client that uses bare frames, and keeps the events it received."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
-        self._decoder = FrameDecoder(16 * 1024 * 1024)
+        # It also sends what no state allows.
+        self._protocol = Connection(
+            Role.CLIENT, framing=FrameDecoder(16 * 1024 * 1024), state=State.UNKNOWN
+        )
         self._ids = count(1)
         self.name = ""
         self.token = ""
@@ -76,12 +95,11 @@ class Peer:
     async def receive(self) -> ServerMessage:
         """Return the next message. Raises EndOfChannel if the server has closed."""
         with trio.fail_after(PATIENCE):
-            while (body := self._decoder.next_frame()) is None:
+            while (message := self._protocol.next_message()) is None:
                 data = await self.stream.receive_some()
                 if not data:
                     raise trio.EndOfChannel(f"after {self.received[-3:]}")
-                self._decoder.receive_data(bytes(data))
-        message = decode_server_message(body)
+                self._protocol.receive_data(bytes(data))
         self.received.append(message)
         return message
 

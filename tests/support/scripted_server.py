@@ -17,8 +17,8 @@ from msgspec import structs
 from patience import PATIENCE
 
 from gochat.client import Client, ClientEvent, ClientOptions, open_client
-from gochat.protocol.codec import decode_request, encode
-from gochat.protocol.framing import FrameDecoder
+from gochat.protocol.codec import encode
+from gochat.protocol.connection import Connection, Role
 from gochat.protocol.messages import (
     Conversation,
     ConversationList,
@@ -39,6 +39,7 @@ from gochat.protocol.messages import (
     Sent,
     Who,
 )
+from gochat.protocol.states import State
 
 LIMITS = Limits(
     frame_bytes=65536, text_chars=4000, burst=1_000_000, per_second=1e6, history_page=200
@@ -76,14 +77,14 @@ class Peer:
     def __init__(self, stream: ByteStream) -> None:
         self.stream = stream
         self.name = ""  # who is logged in
-        self._decoder = FrameDecoder()
+        # It also sends what no state allows.
+        self._protocol = Connection(Role.SERVER, state=State.UNKNOWN)
 
     async def receive(self, *ignored: type[Request]) -> Request:
         """Return the client's next request that is not in `ignored`."""
         while True:
-            while (body := self._decoder.next_frame()) is None:
-                self._decoder.receive_data(await self.stream.receive())
-            request = decode_request(body)
+            while (request := self._protocol.next_message()) is None:
+                self._protocol.receive_data(await self.stream.receive())
             if not isinstance(request, ignored):
                 return request
 

@@ -1,6 +1,7 @@
-"""One connection to a server: frames over a byte stream, replies matched to requests, heartbeats.
+"""One connection to a server: its transport, replies matched to requests, heartbeats.
 
-It knows nothing of logins, conversations or reconnecting.
+What may be sent and received when is in :mod:`gochat.protocol.connection`. It knows nothing of
+conversations or reconnecting.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import logging
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeVar
 
 import anyio
@@ -27,12 +28,15 @@ from gochat.errors import (
     ConnectionLost,
     ErrorCode,
     FrameError,
+    LocalProtocolError,
     MalformedMessage,
     ProtocolError,
+    UnexpectedMessage,
     UnknownMessageType,
 )
-from gochat.protocol import codec
-from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE, FrameDecoder
+from gochat.protocol import connection as protocol
+from gochat.protocol.connection import Role
+from gochat.protocol.framing import MAX_FRAME_SIZE, FrameDecoder
 from gochat.protocol.messages import (
     Bye,
     CaughtUp,
@@ -122,10 +126,8 @@ class Connection:
 
     def __init__(self, stream: ByteStream, receiver: Receiver, options: ClientOptions) -> None:
         self.lost: ConnectionLost | None = None
-        #: The server's `bye`, if it sent one.
-        self.bye: Bye | None = None
-        #: The server's limit on a frame's body, in bytes.
-        self.max_frame_size = MAX_FRAME_SIZE
+        self._protocol = protocol.Connection(Role.CLIENT, framing=FrameDecoder(MAX_RECEIVED_FRAME))
+        self.accept_frames(MAX_FRAME_SIZE)
         self._stream = stream
         self._receiver = receiver
         self._options = options
@@ -140,13 +142,23 @@ class Connection:
 
     # -- for the owner --------------------------------------------------------------------------
 
+    @property
+    def bye(self) -> Bye | None:
+        """The server's `bye`, if it sent one."""
+        return self._protocol.bye
+
+    def accept_frames(self, size: int) -> None:
+        """Set the server's limit on a frame's body, in bytes."""
+        self._protocol.max_sent_size = size
+
     async def request(self, request: Request) -> Reply:
         """Send `request`, and wait for its reply, which may be an `Error`.
 
         Requests are sent in the order of the calls. Cancelling it cancels only the waiting.
 
         Raises:
-            ChatError: the request does not fit a frame that the server accepts; nothing is sent.
+            ChatError: the server would refuse it, because it doesn't fit a frame, or for the state
+                of the connection; nothing is sent.
             ConnectionLost: the connection ended before the reply came.
         """
         await self._slots.acquire()
@@ -211,15 +223,6 @@ class Connection:
         self._ended.set()
         self.read_on()
 
-    @contextmanager
-    def events_ignored(self) -> Iterator[None]:
-        """Deliver nothing to the receiver inside the block."""
-        receiver, self._receiver = self._receiver, NullReceiver()
-        try:
-            yield
-        finally:
-            self._receiver = receiver
-
     async def wait_lost(self) -> ConnectionLost:
         """Wait until the connection ends, and return why."""
         await self._ended.wait()
@@ -229,14 +232,13 @@ class Connection:
 
     async def read(self) -> None:
         """Read frames until the connection ends."""
-        decoder = FrameDecoder(MAX_RECEIVED_FRAME)
         try:
             while self.lost is None:
                 await self._wait_for_room()
-                decoder.receive_data(await self._stream.receive(READ_SIZE))
+                self._protocol.receive_data(await self._stream.receive(READ_SIZE))
                 self._last_heard = self._options.clock.now()
-                while (body := decoder.next_frame()) is not None and self.lost is None:
-                    self._take(body)
+                while self._take():
+                    pass
         except FrameError:
             self.end("the server does not speak gochat: if it uses TLS, use gochats://")
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
@@ -289,28 +291,31 @@ class Connection:
                 self._read_wanted = None
                 self._last_heard = self._options.clock.now()
 
-    def _take(self, body: bytes) -> None:
+    def _take(self) -> bool:
+        """Handle the next message that has arrived. Return whether there may be another one."""
         try:
-            payload = codec.decode_server_message(body)
-            check_order(payload)
+            message = self._protocol.next_message()
+            if message is None:
+                return False
+            check_order(message)
         except UnknownMessageType as error:
             logger.debug("ignored: %s", error)
             self._fail(error.request_id, error)
-        except MalformedMessage as error:
-            logger.warning("the server sent what can't be read: %s", error)
+        except (MalformedMessage, UnexpectedMessage) as error:
+            logger.warning("the server sent what can't be used: %s", error)
             self._fail(error.request_id, error)
         else:
             try:
-                self._dispatch(payload)
+                self._dispatch(message)
             except ProtocolError as error:
                 logger.warning("the connection is closed: %s", error)
                 self.end(str(error))
+        return self.lost is None
 
     def _dispatch(self, payload: ServerMessage) -> None:
         if isinstance(payload, Ping):
             self.send(Pong(request_id=payload.request_id))
         elif isinstance(payload, Bye):
-            self.bye = payload
             self.end(payload.text or f"the server closed the connection: {payload.reason}")
         elif isinstance(payload, Message | CaughtUp | Presence | Marked | IsTyping | NewLogin):
             self._receiver.received(payload)
@@ -326,7 +331,7 @@ class Connection:
         elif isinstance(reply, Error):
             logger.debug("the server refused something: %s", reply.text)
 
-    def _fail(self, request_id: str | None, error: UnknownMessageType | MalformedMessage) -> None:
+    def _fail(self, request_id: str | None, error: ProtocolError) -> None:
         if request_id is not None:
             text = f"invalid answer from the server: {error}"
             self._reply(Error(request_id=request_id, code=ErrorCode.MALFORMED, text=text))
@@ -339,15 +344,9 @@ class Connection:
 
     def _frame(self, request: Request) -> bytes:
         try:
-            frame = codec.encode(request)
-            codec.decode_request(frame[HEADER_SIZE:])  # the bounds of fields are checked on decode
-        except MalformedMessage as error:
-            raise ChatError(ErrorCode.MALFORMED, str(error)) from error
-        if len(frame) - HEADER_SIZE > self.max_frame_size:
-            raise ChatError(
-                ErrorCode.FRAME_TOO_LARGE, "the request exceeds the server's frame limit"
-            )
-        return frame
+            return self._protocol.send(request)
+        except LocalProtocolError as error:
+            raise ChatError(error.code, str(error)) from error
 
     def _write(self, frame: bytes) -> None:
         self._unwritten.append(frame)
@@ -365,7 +364,7 @@ async def open_connection(
     """Connect to `address`. Leaving the block closes the connection.
 
     If the address names a key file, the server must first prove that it has the key: until then
-    nothing else is sent to it, and nothing that it sends reaches the receiver.
+    nothing else is sent to it. What it sends unasked does not reach the receiver before a login.
 
     Raises:
         ConnectionLost: the server can't be reached, or did not prove itself.
@@ -384,8 +383,7 @@ async def open_connection(
                 tasks.start_soon(task)
             try:
                 if key is not None:
-                    with connection.events_ignored():
-                        await recognition.recognise(connection.ask, address, key)
+                    await recognition.recognise(connection.ask, address, key)
                 yield connection
             finally:
                 connection.end("the connection was closed")

@@ -43,7 +43,7 @@ class Session:
         self._clock: Clock = options.clock
         self._name = sync_state.name
         self._page = max(1, min(MAX_PAGE, sync_state.limits.history_page))
-        connection.max_frame_size = max(MIN_FRAME, sync_state.limits.frame_bytes)
+        connection.accept_frames(max(MIN_FRAME, sync_state.limits.frame_bytes))
 
     async def run(self) -> ConnectionLost:
         """Work until the connection ends, and return why it did."""

@@ -45,14 +45,19 @@ _MISSING: Final = re.compile(r"missing required field `([^`]*)`")
 
 
 def encode(payload: Payload) -> bytes:
-    """Return `payload` as one complete frame, including its length prefix.
+    """Return `payload` as one complete frame: :func:`encode_body` with its length prefix."""
+    return frame(encode_body(payload))
+
+
+def encode_body(payload: Payload) -> bytes:
+    """Return `payload` in its envelope: the body of a frame, or a message of another transport.
 
     Raises:
         MalformedMessage: a text contains half of a surrogate pair, which UTF-8 can't encode.
     """
     try:
         data = _encoder.encode(payload).decode()
-        return frame(_encoder.encode(Envelope(payload.msg_type, data)))
+        return _encoder.encode(Envelope(payload.msg_type, data))
     except UnicodeEncodeError as error:
         raise MalformedMessage("the text is not valid Unicode") from error
 

@@ -6,7 +6,7 @@ body: a peer can make a decoder hold at most one frame plus the rest of one read
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from gochat.errors import ErrorCode, FrameError
 
@@ -19,6 +19,30 @@ MAX_FRAME_SIZE: Final = 64 * 1024
 def frame(body: bytes) -> bytes:
     """Return `body` with its length prefix. The caller keeps it within the peer's limit."""
     return len(body).to_bytes(HEADER_SIZE, "big") + body
+
+
+class Framing(Protocol):
+    """Splits what arrives into bodies: as :class:`FrameDecoder` does, or another transport."""
+
+    @property
+    def is_mid_frame(self) -> bool:
+        """True while part of a frame has arrived, once :meth:`next_frame` has returned None."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes have arrived that were not returned yet."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Add bytes in the order in which they arrived."""
+
+    def next_frame(self) -> bytes | None:
+        """Return the next body, or None if more bytes are needed.
+
+        Empty: something arrived that is not a body. There may be more.
+
+        Raises:
+            FrameError: nothing more can be read.
+        """
 
 
 class FrameDecoder:

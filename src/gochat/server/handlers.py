@@ -19,7 +19,7 @@ from gochat.protocol.messages import Request
 from gochat.server.hub import OnlinePerson
 from gochat.server.permissions import require_permission
 from gochat.server.receipts import Seqs
-from gochat.server.requests import RULES, BatchHandler, Handler, Needs, OpenHandler, Parts, cost
+from gochat.server.requests import RULES, BatchHandler, Handler, OpenHandler, Parts, cost
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_log import traced
@@ -112,12 +112,6 @@ class Handlers:
             require_permission(session.grant, who.key, request, RULES[kind].scope)
             await self._personal[kind](session, who, person, request)
             return
-        if RULES[kind].needs is Needs.LOGGED_OUT and session.identity is not None:
-            raise ChatError(
-                ErrorCode.ALREADY_LOGGED_IN,
-                f"this connection is logged in as {session.name}: log out first",
-                details={"name": session.identity.name},
-            )
         await open_handler(session, request)
 
     async def _handle_together(

@@ -1,5 +1,6 @@
-"""The table of requests: what each needs, what it costs, and what handles it.
+"""The table of requests: what each costs, what a token must permit for it, and what handles it.
 
+Whether it needs a login is a rule of the protocol (:mod:`gochat.protocol.connection`).
 A new request needs one line here, and its handler. The type checker compares the types of the two,
 and a test holds the table to the union :data:`~gochat.protocol.messages.Request`.
 """
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from gochat.chat.accounts import Identity
@@ -75,14 +75,6 @@ Handler: TypeAlias = Callable[[Session, Identity, OnlinePerson, R], Awaitable[No
 BatchHandler: TypeAlias = Callable[[Session, Identity, OnlinePerson, Sequence[R]], Awaitable[None]]
 
 
-class Needs(Enum):
-    """The state of a connection that a request needs."""
-
-    ANY = auto()
-    LOGGED_OUT = auto()
-    LOGGED_IN = auto()
-
-
 class Parts:
     """The objects whose methods handle requests; one of each for a server."""
 
@@ -101,7 +93,6 @@ class Rule(Generic[R]):
     """How one type of request is handled. One of the handlers is set."""
 
     type: type[R]
-    needs: Needs
     #: Points of the budget, whatever the contents of the request.
     cost: float
     #: Further points, by the contents.
@@ -115,13 +106,12 @@ class Rule(Generic[R]):
 
 def _open(
     kind: type[R],
-    needs: Needs,
     cost: float,
     handler: Callable[[Parts], OpenHandler[R]],
     *,
     by_content: Callable[[R], float] | None = None,
 ) -> Rule[R]:
-    return Rule(type=kind, needs=needs, cost=cost, by_content=by_content, open_handler=handler)
+    return Rule(type=kind, cost=cost, by_content=by_content, open_handler=handler)
 
 
 def _personal(
@@ -134,7 +124,6 @@ def _personal(
 ) -> Rule[R]:
     return Rule(
         type=kind,
-        needs=Needs.LOGGED_IN,
         cost=cost,
         by_content=by_content,
         scope=scope,
@@ -143,7 +132,7 @@ def _personal(
 
 
 def _batch(kind: type[R], scope: Scope, handler: Callable[[Parts], BatchHandler[R]]) -> Rule[R]:
-    return Rule(type=kind, needs=Needs.LOGGED_IN, cost=0.0, scope=scope, batch_handler=handler)
+    return Rule(type=kind, cost=0.0, scope=scope, batch_handler=handler)
 
 
 # Requests under the rate limit for writing cost nothing here, until they exceed it.
@@ -187,14 +176,13 @@ def _room_change(
 # Its type is inferred: with `Rule[Any]` in an annotation, a handler would not be compared with the
 # type that it handles.
 _ALL: Final = (
-    _open(Ping, Needs.ANY, 0.1, lambda parts: parts.signals.ping),
-    _open(Hello, Needs.ANY, 0.2, lambda parts: parts.signals.hello),
-    _open(Pong, Needs.ANY, 0.0, lambda parts: parts.signals.pong),  # only the frame costs
-    _open(Register, Needs.LOGGED_OUT, 10.0, lambda parts: parts.authentication.register),
-    _open(Login, Needs.LOGGED_OUT, 10.0, lambda parts: parts.authentication.log_in),
+    _open(Ping, 0.1, lambda parts: parts.signals.ping),
+    _open(Hello, 0.2, lambda parts: parts.signals.hello),
+    _open(Pong, 0.0, lambda parts: parts.signals.pong),  # only the frame costs
+    _open(Register, 10.0, lambda parts: parts.authentication.register),
+    _open(Login, 10.0, lambda parts: parts.authentication.log_in),
     _open(
         Resume,
-        Needs.LOGGED_OUT,
         3.0,
         lambda parts: parts.authentication.resume,
         by_content=lambda request: len(request.positions) * PER_POSITION,

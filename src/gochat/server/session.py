@@ -45,19 +45,21 @@ from gochat.errors import (
     FrameError,
     ProtocolError,
     StoreUnavailable,
+    UnexpectedMessage,
     UnknownMessageType,
 )
-from gochat.protocol.codec import decode_request, encode
+from gochat.protocol.codec import encode
+from gochat.protocol.connection import Connection, Role
 from gochat.protocol.framing import HEADER_SIZE, FrameDecoder
 from gochat.protocol.messages import (
     Bye,
     ByeReason,
     Error,
     Login,
-    Payload,
     Register,
     Request,
     Resume,
+    ServerMessage,
 )
 from gochat.server import session_log
 from gochat.server.budget import FRAME, MAX_PAUSE, PER_BYTE, REFUSAL, UNCHARGED, OverBudget
@@ -74,7 +76,7 @@ from gochat.server.sockets import (
     unread,
 )
 from gochat.server.tls import TlsStream
-from gochat.server.websocket import Opened, WebSocket
+from gochat.server.websocket import Opened
 
 log = structlog.stdlib.get_logger()
 
@@ -140,14 +142,13 @@ class Session:
     """
 
     __slots__ = (
-        "_bye", "_decoder", "_descriptor", "_early", "_end", "_handlers", "_has_ended",
-        "_has_read_ahead",
+        "_descriptor", "_early", "_end", "_handlers", "_has_ended", "_has_read_ahead",
         "_is_waiting", "_made_room", "_malformed", "_max_malformed", "_pause", "_received",
-        "_scope", "_slice_began", "_socket", "_stream", "address", "anonymous_bytes",
+        "_scope", "_slice_began", "_socket", "_stream", "_websocket", "address", "anonymous_bytes",
         "anonymous_frames", "began", "caps", "connection", "events", "grant", "has_said_hello",
         "identity", "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes",
-        "opened", "outlet", "owed", "partial_since", "person", "pinged", "port", "receipts",
-        "refused", "requests", "token", "wants_log", "working_since",
+        "opened", "outlet", "owed", "partial_since", "person", "pinged", "port", "protocol",
+        "receipts", "refused", "requests", "token", "wants_log", "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -173,7 +174,7 @@ class Session:
         self._has_ended = False  # from then on its descriptor may be another's
         self._end = "cancelled"  # for the log, if the session ends without `bye`
         self._early = opened.early
-        self._decoder = opened.websocket or FrameDecoder(frame_bytes)
+        self._websocket = opened.websocket
         self._scope = trio.CancelScope()
         self._is_waiting = False  # for its peer, or in a queue: closing need not wait
         self._has_read_ahead = False
@@ -181,11 +182,13 @@ class Session:
         self._pause = 0.0  # seconds, when it next yields
         #: Points of the budget for frames and refusals, not charged yet.
         self.owed = 0.0
-        self._bye: Bye | None = None
         self._made_room = False
         self._malformed = 0
         self._max_malformed = malformed_frames
         self.journal: Final = journal
+        self.protocol: Final = Connection(
+            Role.SERVER, framing=opened.websocket or FrameDecoder(frame_bytes)
+        )
         self.connection: Final = connection
         self.address: Final = address
         self.port: Final = port
@@ -224,19 +227,20 @@ class Session:
         It handles no further requests, even if they have arrived, and doesn't wait for the peer to
         read what was posted before. Only the first call has an effect.
         """
-        if self._bye is None:
-            self._bye = Bye(reason=reason, text=text, retry_after=retry_after)
+        if not self.is_ending:
+            self.protocol.close(Bye(reason=reason, text=text, retry_after=retry_after))
             if self._is_waiting:
                 self._scope.cancel()
 
     def evicted(self) -> None:
         """End at once, because the peer is a slow consumer. Called by the outlet."""
-        self._bye = Bye(
-            reason=ByeReason.SLOW_CONSUMER,
-            text="the connection reads too slowly",
-            retry_after=RETRY_AFTER,
+        self._end_at_once(
+            Bye(
+                reason=ByeReason.SLOW_CONSUMER,
+                text="the connection reads too slowly",
+                retry_after=RETRY_AFTER,
+            )
         )
-        self._end_at_once()
 
     def make_room(
         self, text: str = "the server is full of connections that are not logged in"
@@ -246,15 +250,16 @@ class Session:
             return
         self._made_room = True
         self.outlet.close()
-        if self._bye is None:
-            self._bye = Bye(reason=ByeReason.SERVER_FULL, text=text, retry_after=FULL_RETRY_AFTER)
-            self._end_at_once()
-        else:
+        if self.is_ending:
             self._scope.cancel()
+        else:
+            self._end_at_once(
+                Bye(reason=ByeReason.SERVER_FULL, text=text, retry_after=FULL_RETRY_AFTER)
+            )
 
-    def _end_at_once(self) -> None:
-        assert self._bye is not None
-        self.outlet.last_word(encode(self._bye))
+    def _end_at_once(self, bye: Bye) -> None:
+        self.protocol.close(bye)
+        self.outlet.last_word(encode(bye))
         self._scope.cancel()
 
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
@@ -268,7 +273,7 @@ class Session:
     @property
     def is_ending(self) -> bool:
         """True once the session is closing: the request that it is handling is the last one."""
-        return self._bye is not None
+        return self.protocol.bye is not None
 
     @property
     def is_stranger(self) -> bool:
@@ -315,9 +320,9 @@ class Session:
         self.reply(reply)
         session_log.log_refusal(self, reply, error, request)
 
-    def reply(self, payload: Payload) -> None:
+    def reply(self, payload: ServerMessage) -> None:
         """Post a reply. It is written when all requests that were read with its own are handled."""
-        self.outlet.post(encode(payload))
+        self.outlet.post(self.protocol.send(payload))
 
     async def wait_for_peer(self) -> None:
         """If the outlet is behind, wait until the peer has taken everything.
@@ -326,7 +331,7 @@ class Session:
         is closing, it ends here.
         """
         if self.outlet.is_behind:
-            if self._bye is not None:
+            if self.is_ending:
                 self._scope.cancel()
             with self._waiting_for_peer():
                 await self.outlet.drain()
@@ -341,7 +346,7 @@ class Session:
             BrokenResourceError: the connection is broken.
         """
         self.outlet.flush()
-        if self._bye is not None:
+        if self.is_ending:
             self._scope.cancel()
             await trio.lowlevel.checkpoint_if_cancelled()
         if self.outlet.is_closed:
@@ -387,7 +392,7 @@ class Session:
         """
         if self.owed >= UNCHARGED:
             self._handlers.settle(self)
-        if self._pause and self._bye is None:
+        if self._pause and not self.is_ending:
             await self.require_peer()
             with self._waiting_for_peer():
                 await trio.sleep(self._pause)
@@ -412,7 +417,7 @@ class Session:
                 # The other sessions must learn that the person left, whatever ended the session.
                 await self._handlers.disconnected(self)
                 await trio.aclose_forcefully(self._stream)
-            session_log.log_end(self, self._bye, self._end)
+            session_log.log_end(self, self.protocol.bye, self._end)
 
     async def _serve(self) -> None:
         try:
@@ -431,16 +436,17 @@ class Session:
                 self.log.exception("session failed", **more)
             self.close(ByeReason.INTERNAL, "internal server error", retry_after=RETRY_AFTER)
         self.working_since = None
-        if self._bye is not None and not self.outlet.is_closed:
+        bye = self.protocol.bye
+        if bye is not None and not self.outlet.is_closed:
             with trio.CancelScope() as self._scope:
-                await self._say_goodbye(self._bye)
+                await self._say_goodbye(bye)
 
     async def while_there(self, turn: Callable[[], Awaitable[None]]) -> None:
         """Run `turn`, a handler's wait.
 
         If the peer leaves or the session closes, cancel it and end the session.
         """
-        if self._bye is not None:
+        if self.is_ending:
             self._scope.cancel()
         self.outlet.flush()  # earlier replies need not wait
         self._is_waiting = True
@@ -464,8 +470,8 @@ class Session:
                 self._scope.cancel()
                 return
             self._received += len(data)
-            self._decoder.receive_data(data)
-            self._check_allowance(self._decoder.size)
+            self.protocol.receive_data(data)
+            self._check_allowance(self.protocol.buffered)
             self._has_read_ahead = True
             read += len(data)
 
@@ -479,7 +485,7 @@ class Session:
         return bytes(await self._stream.receive_some(READ_SIZE))
 
     async def _read_and_handle(self) -> None:
-        while self._bye is None:
+        while not self.is_ending:
             if self.receipts:
                 self._look()
             self._is_waiting = True
@@ -490,21 +496,21 @@ class Session:
                     await self._stream.wait_end()  # what looks like an end may be a reset
             self._received += len(data)
             self._take_receipts(has_ended=not data)
-            if not data or self._bye is not None:  # nothing after the end is acknowledged
+            if not data or self.is_ending:  # nothing after the end is acknowledged
                 return
             self.working_since = trio.current_time()
             self._slice_began = time.perf_counter()
-            self._decoder.receive_data(data)
+            self.protocol.receive_data(data)
             try:
                 await self._handle_arrived()
                 while self._has_read_ahead:
                     await self._handle_arrived()
-                if isinstance(self._decoder, WebSocket) and self._decoder.has_ended:
+                if self._websocket is not None and self._websocket.has_ended:
                     self.outlet.seal()
                     with trio.move_on_after(LINGER):
                         await self.outlet.drain()
                     return
-                self._check_allowance(self._decoder.size)  # an incomplete frame counts, too
+                self._check_allowance(self.protocol.buffered)  # an incomplete frame counts, too
             finally:
                 self.outlet.flush()
             await self.wait_for_peer()
@@ -574,7 +580,7 @@ class Session:
         """Resume the peer's deadlines, extended by the time spent on its requests."""
         now = trio.current_time()
         self.opened = min(self.opened + now - worked_since, now)
-        if not self._decoder.is_mid_frame:
+        if not self.protocol.is_mid_frame:
             self.partial_since = None
         elif self.partial_since is None:
             self.partial_since = now
@@ -595,6 +601,7 @@ class Session:
             except ProtocolError as error:
                 refused = error
             await self._handlers.handle(self, requests)  # handle those before an invalid one
+            self.protocol.handled()
             if refused is not None and not self.is_ending:
                 if isinstance(refused, FrameError):
                     raise refused
@@ -613,9 +620,9 @@ class Session:
         # One at a time until somebody is logged in: after that frames don't count as anonymous.
         together = 1 if self.identity is None else MAX_TOGETHER
         for _ in range(together):
-            body = self._decoder.next_frame()
+            body = self.protocol.next_body()
             if body is None:
-                return False
+                return self.protocol.is_paused
             self.owed += FRAME + len(body) * PER_BYTE
             if self.identity is None:
                 self.anonymous_bytes += HEADER_SIZE + len(body)
@@ -626,13 +633,27 @@ class Session:
             if not body:  # a part of something in WebSocket
                 continue
             self.partial_since = None
-            request = decode_request(body)
+            request = self.protocol.receive_message(body)
             if self.identity is None and isinstance(request, Register | Login | Resume):
                 self.anonymous_frames -= 1
             requests.append(request)
         return True
 
     def _refuse(self, error: ProtocolError) -> None:
+        if isinstance(error, UnexpectedMessage):
+            self.requests += 1
+            if self.identity is not None:
+                name = self.identity.name
+                error = UnexpectedMessage(
+                    f"this connection is logged in as {name}: log out first",
+                    error.code,
+                    error.msg_type,
+                    request_id=error.request_id,
+                    cid=error.cid,
+                    details={"name": name},
+                )
+            self.refuse(error)
+            return
         self.refuse(error)
         if isinstance(error, UnknownMessageType):
             return  # from a newer client, which may go on

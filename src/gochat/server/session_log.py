@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import structlog
 import trio
 
-from gochat.errors import ChatError, ErrorCode, ProtocolError, StoreUnavailable
+from gochat.errors import ChatError, ErrorCode, ProtocolError, StoreUnavailable, UnexpectedMessage
 from gochat.protocol.messages import (
     Bye,
     ChangePassword,
@@ -82,7 +82,10 @@ def log_refusal(
     request: Request | None,
 ) -> None:
     """Log that a request, or an invalid frame, was refused with `reply`."""
-    event = _REFUSED.get(type(request), "request refused") if request else "frame refused"
+    if request is None and not isinstance(error, UnexpectedMessage):
+        event = "frame refused"
+    else:
+        event = _REFUSED.get(type(request), "request refused")
     kind, fields = str(reply.code), {"code": str(reply.code)}
     if isinstance(error, QuotaExceeded):
         event, kind = "quota used up", error.quota
@@ -92,6 +95,8 @@ def log_refusal(
         return
     if request is not None:
         fields["request"] = request.msg_type
+    elif isinstance(error, UnexpectedMessage):
+        fields["request"] = error.msg_type
     if reply.field is not None:
         fields["field"] = reply.field
     if isinstance(request, Login | Register):

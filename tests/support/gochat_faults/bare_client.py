@@ -20,7 +20,8 @@ import trio
 
 from gochat.client import conversation_of
 from gochat.errors import ErrorCode
-from gochat.protocol.codec import decode_server_message, encode
+from gochat.protocol.codec import encode
+from gochat.protocol.connection import Connection, Role
 from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import (
     Bye,
@@ -41,6 +42,7 @@ from gochat.protocol.messages import (
     Sent,
     ServerMessage,
 )
+from gochat.protocol.states import State
 from gochat_faults.history import (
     Acknowledged,
     Ended,
@@ -336,7 +338,10 @@ class _Frames:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
-        self._decoder = FrameDecoder(16 * 1024 * 1024)
+        # It knows as little as possible of states, as a stranger's client does.
+        self._protocol = Connection(
+            Role.CLIENT, framing=FrameDecoder(16 * 1024 * 1024), state=State.UNKNOWN
+        )
         self._lock = trio.Lock()
 
     async def send(self, *requests: Request) -> None:
@@ -346,7 +351,7 @@ class _Frames:
 
     async def receive(self) -> ServerMessage:
         """Return the next message. Raises :exc:`_Ended`."""
-        while (body := self._decoder.next_frame()) is None:
+        while (message := self._protocol.next_message()) is None:
             data = b""
             with trio.move_on_after(SILENCE) as asked:
                 data = bytes(await self._stream.receive_some())
@@ -356,5 +361,5 @@ class _Frames:
                     data = bytes(await self._stream.receive_some())
             if not data:
                 raise _Ended
-            self._decoder.receive_data(data)
-        return decode_server_message(body)
+            self._protocol.receive_data(data)
+        return message

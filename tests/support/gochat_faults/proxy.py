@@ -16,9 +16,10 @@ from typing import Final, NoReturn, TypeAlias
 
 import trio
 
-from gochat.protocol.codec import decode_server_message
+from gochat.protocol.connection import Connection, Role
 from gochat.protocol.framing import FrameDecoder, frame
 from gochat.protocol.messages import Sent
+from gochat.protocol.states import State
 
 _READ_SIZE: Final = 64 * 1024
 #: Closing a socket with this option sends a reset, and drops unsent data.
@@ -277,7 +278,9 @@ class _AckSieve:
     def __init__(self, count: int) -> None:
         self.taken = 0
         self._count = count
-        self._decoder = FrameDecoder(_MAX_FRAME)
+        self._protocol = Connection(
+            Role.CLIENT, framing=FrameDecoder(_MAX_FRAME), state=State.UNKNOWN
+        )
 
     @property
     def is_full(self) -> bool:
@@ -290,10 +293,10 @@ class _AckSieve:
 
     def strain(self, data: bytes) -> bytes:
         """Return the complete frames after adding `data`, without the acknowledgements."""
-        self._decoder.receive_data(data)
+        self._protocol.receive_data(data)
         passed = []
-        while (body := self._decoder.next_frame()) is not None:
-            if not self.is_full and isinstance(decode_server_message(body), Sent):
+        while (body := self._protocol.next_body()) is not None:
+            if not self.is_full and isinstance(self._protocol.receive_message(body), Sent):
                 self.taken += 1
             else:
                 passed.append(frame(body))
