@@ -524,6 +524,17 @@ async def test_members_are_listed_and_an_operator_can_remove_one(
         await until(pilot, lambda: requested(client, "kick") == [("#design", "mei")])
 
 
+async def test_operator_steps_down_in_whatever_spelling(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.add_room("#design", operators=["mei", "ada"])
+    async with open_app() as pilot:
+        await pilot.press("alt+2")
+        await until(pilot, lambda: chat(pilot).model.shown.operator)
+        await typed(pilot, "/deop ADA")
+        await until(pilot, lambda: not chat(pilot).model.shown.operator)
+
+
 async def test_being_removed_shows_it_and_what_was_said_stays(
     open_app: OpenApp, client: ScriptedClient
 ) -> None:

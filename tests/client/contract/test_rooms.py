@@ -126,7 +126,11 @@ async def test_operator_invites_removes_and_promotes(chat: World) -> None:
     await chat.ada.set_operator("#garden", "mei")
     assert await own_entry() == ("operator", "mei")
     assert await members(chat, "#garden") == [("ada", True, True), ("mei", True, True)]
-    await chat.ada.set_operator("#garden", "mei", on=False)
+    await chat.ada.set_operator("#garden", "ADA", on=False)
+    assert await own_entry() == ("member", "ada")
+    assert not next(c for c in await chat.ada.conversations() if c.conv == "#garden").operator
+    chat.say("#garden", "mei", "ada", kind="operator")
+    await chat.ada.set_operator("#garden", "MEI", on=False)
     assert await own_entry() == ("member", "mei")
     assert await members(chat, "#garden") == [("ada", True, True), ("mei", False, True)]
     await chat.ada.kick("#garden", "mei")

@@ -57,6 +57,7 @@ CASES = {
     ),
     "operator_left": (topic(Facts(operator=person("Bob"))), draft("Bob", GARDEN, kind="leave")),
     "public": (topic(Facts(private=False)), draft("Mei", GARDEN, "private", kind="access")),
+    "topic": (_of_bob(Facts(topic="")), draft("Mei", GARDEN, "roses", kind="topic")),
     "emoji": (
         reaction(Facts(other_emoji=1)),
         draft("Mei", GARDEN, "🌵", kind="react", ref=4),
