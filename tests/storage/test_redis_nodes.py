@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Awaitable, Sequence
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -17,7 +20,9 @@ from gochat.chat.store import Appended, Store, Unchanged
 from gochat.errors import ChatError, LogInterrupted
 from gochat.storage import open_store
 from gochat.storage.common.clock import wall_clock
+from gochat.storage.redis.feed import Feed
 from gochat.storage.redis.link.pipeline import Operation
+from gochat.storage.redis.order import Placed
 from gochat.storage.redis.reading import Reading
 
 pytestmark = pytest.mark.trio
@@ -77,6 +82,44 @@ async def test_same_cid_on_two_nodes_at_once_is_one_entry(nodes: Nodes) -> None:
         appended = [result for result in results if isinstance(result, Appended)]
         assert sorted(result.dup for result in appended) == [False] + [True] * 19
         assert {result.entry.seq for result in appended} == {1}
+
+
+async def test_entry_of_another_node_is_acknowledged_after_this_node_has_it(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry, one that a rule refuses, and a new entry that comes after it."""
+    following, returned = Following(), list[str]()
+    first, second = (draft("Mei", "#lobby", cid, cid=cid) for cid in ("first", "second"))
+    held: list[tuple[Feed, Sequence[Placed]]] = []
+
+    def arrived(node: Any) -> set[str]:
+        of_node = (entries for feed, entries in held if feed.order is node._order)
+        return {one.entry.entry.text for entries in of_node for one in entries}
+
+    async def acknowledge(*wanted: str, request: Awaitable[object]) -> None:
+        await request
+        returned.extend(wanted)
+        assert {*wanted} <= {one.entry.text for one in following.logged}
+
+    async with nodes.open() as one, nodes.open() as two, trio.open_nursery() as nursery:
+        await Chat(one).register("Mei")
+        await follow(nursery, two, following)
+        monkeypatch.setattr(Feed, "deliver", lambda *arguments: held.append(arguments))
+        await one.append([first])
+        for wanted, request in (
+            ("first", two.append([first])),
+            ("first", two.find_by_cid(first)),
+            ("second", two.append([second])),
+        ):
+            nursery.start_soon(partial(acknowledge, wanted, request=request))
+        await until(lambda: {"first", "second"} <= arrived(two))
+        await trio.sleep(0.1)
+        assert (returned, following.logged) == ([], [])
+        monkeypatch.undo()
+        for feed, entries in held:
+            feed.deliver(entries)
+        await until(lambda: len(returned) == 3)
+        nursery.cancel_scope.cancel()
 
 
 async def test_time_is_that_of_redis_whatever_the_nodes_clocks(
