@@ -58,6 +58,7 @@ class ErrorCode(StrEnum):
     TEXT_EMPTY = "text_empty"
     TEXT_TOO_LONG = "text_too_long"
     CID_CONFLICT = "cid_conflict"
+    OUT_OF_ORDER = "out_of_order"
     BAD_CURSOR = "bad_cursor"
     BAD_REQUEST = "bad_request"
     # Load.
@@ -90,8 +91,12 @@ DETAILS: Final[Mapping[ErrorCode, frozenset[str]]] = {
     ErrorCode.TEXT_TOO_LONG: frozenset({"max", "length"}),
     ErrorCode.BAD_REQUEST: frozenset({"rule", "max"}),
     ErrorCode.RATE_LIMITED: frozenset({"limit"}),
+    ErrorCode.OUT_OF_ORDER: frozenset({"due"}),
     ErrorCode.BUSY: frozenset({"rule"}),
 }
+
+#: Codes that mean "not now": nothing is decided, and the same request may be granted later.
+NOT_NOW: Final = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.BUSY, ErrorCode.UNAVAILABLE})
 
 
 class GochatError(Exception):

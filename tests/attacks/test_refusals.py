@@ -30,10 +30,11 @@ from gochat.protocol.messages import (
     Send,
     Sent,
     ServerMessage,
+    SetTopic,
 )
 from gochat.server import session as session_module
 from gochat.server.app import Server, open_server
-from gochat.server.budget import FRAME, REFUSAL
+from gochat.server.budget import FRAME, REFUSAL, REFUSED_WRITE
 
 pytestmark = pytest.mark.trio
 
@@ -82,6 +83,9 @@ async def devices(server: Server, nursery: trio.Nursery, name: str, number: int)
         (encode(History(conv="#lobby", limit=100)), FRAME + REFUSAL),
         (encode(Send(to="#lobby", text="x")), FRAME + REFUSAL),
         (encode(Delete(to="#lobby", seq=1)), FRAME + REFUSAL),
+        (encode(Send(to=f"@x{'٠' * 20}", text="x")), FRAME + REFUSAL + REFUSED_WRITE),
+        (encode(SetTopic(room=f"#x{'٠' * 20}", topic="x")), FRAME + REFUSAL + REFUSED_WRITE),
+        (encode(Send(to="#lobby", text="x", n=2**53 - 1)), FRAME + REFUSAL),
         (encode(Ping()), FRAME + 0.1),
         (UNKNOWN, FRAME + REFUSAL),
         (encode(Pong()), FRAME),
@@ -90,8 +94,8 @@ async def devices(server: Server, nursery: trio.Nursery, name: str, number: int)
         (large("send", to="#lobby", text="x"), 1.5),
     ],
     ids=[
-        "history", "send", "delete", "ping", "unknown", "pong", "large pong", "large unknown",
-        "large send",
+        "history", "send", "delete", "refused send", "refused topic", "out of order", "ping",
+        "unknown", "pong", "large pong", "large unknown", "large send",
     ],
 )  # fmt: skip
 async def test_flood_gets_no_more_than_its_budget_pays_for(

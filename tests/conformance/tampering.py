@@ -138,6 +138,16 @@ class SyncsTooLittle(Fault):
         yield frame
 
 
+class IgnoresNumbers(Fault):
+    """Takes writes whatever their number is."""
+
+    case = "messages/only the number that is due is taken"
+
+    def up(self, wire: Wire, frame: Frame) -> Iterator[Frame]:
+        frame[1].pop("n", None)
+        yield frame
+
+
 class TellsOthers(Fault):
     """Sends a private message to everybody."""
 

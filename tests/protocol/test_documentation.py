@@ -136,7 +136,9 @@ def field_rows(cls: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
 
 
 def own_field_rows(cls: type[m.Payload]) -> list[tuple[str, str, str]]:
-    return [row for row in field_rows(cls) if row[0] != "`request_id`"]
+    """Return the rows of its own fields; the number that every write has is the last one."""
+    own = [row for row in field_rows(cls) if row[0] != "`request_id`"]
+    return sorted(own, key=lambda row: row[0] == "`n`")
 
 
 # -- types and fields ---------------------------------------------------------------------------

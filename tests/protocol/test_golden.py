@@ -91,6 +91,7 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         m.Edit(to="@bob", seq=3, text="hi!", cid="c2"),
         '{"to":"@bob","seq":3,"text":"hi!","cid":"c2"}',
     ),
+    (m.Send(to="#lobby", text="hi", n=7), '{"n":7,"to":"#lobby","text":"hi"}'),
     (m.Delete(to="@bob", seq=3), '{"to":"@bob","seq":3}'),
     (
         m.React(to="@bob", seq=3, emoji="👍", on=False),

@@ -33,7 +33,7 @@ BOUND_BY_RULES = {"text", "topic", "password", "old", "new"}
 
 def payload_types(base: type[Payload] = Payload) -> Iterator[type[Payload]]:
     for cls in base.__subclasses__():
-        if not cls.__name__.startswith("_"):
+        if "msg_type" in vars(cls):
             yield cls
         yield from payload_types(cls)
 

@@ -202,6 +202,8 @@ CASES = [
         ]
     ),
     Refused("cid_conflict", request("send", to="#lobby", text="other", cid="once"), {}, "cid"),
+    Refused("out_of_order", request("send", to="#lobby", text="hi", n=9), {"due": 1}, "n"),
+    Refused("out_of_order", request("join", room="#den", n=2**53 - 1), {"due": 1}, "n"),
     Refused("bad_cursor", request("search", query="hi", cursor="x"), {}, "cursor"),
     Refused("bad_cursor", request("search", query="hi", cursor="9" * 200), {}, "cursor"),
     bad_room("one_of", "before", "history", conv="#lobby", before=1, after=1),

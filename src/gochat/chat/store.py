@@ -373,8 +373,13 @@ class Store(Protocol):
         Returns after the commit, and after every follower (:meth:`follow`) was given the entries,
         those of ``dup`` included: whatever the caller then sends comes after them. If that can't be
         said, because following was interrupted or takes too long, it raises StoreUnavailable,
-        although they are committed. Drafts of several callers may share one commit. Each draft is
-        accepted or refused separately:
+        although they are committed. Drafts of several callers may share one commit.
+
+        Nothing overtakes a draft that fails for now: the list ends with the first one whose facts
+        don't hold any more, and those after it were not looked at. If it raises, those that were
+        committed are the first ones of `drafts`.
+
+        Otherwise each draft is accepted or refused separately:
 
         - a `cid` that its sender used before, with the same conversation, kind, text and ref: the
           first one's entry, ``dup=True``; with anything else ``cid_conflict``. An edited or deleted

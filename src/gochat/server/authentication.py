@@ -225,7 +225,7 @@ class Authentication:
             ChatError: the token or the login was revoked meanwhile.
         """
         is_login = isinstance(request, Login)
-        session.identity = who
+        session.identity, session.due = who, 1
         session.token = self._services.tokens.hold(token.kept)
         session.grant = Grant.of(token.kept.scopes, token.kept.rooms)
         session.wants_log = Capability.LOG in session.caps

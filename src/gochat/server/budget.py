@@ -43,8 +43,8 @@ ARRIVING: Final = 10.0
 PAGE: Final = 1.0
 #: Cost of each read marker that is read to catch up.
 PER_MARKER: Final = 0.005
-#: Cost of a request that exceeds the rate limit for writing, and of a duplicate: both need a
-#: lookup.
+#: Cost of a write that appends nothing: it exceeds the rate limit, is refused by a rule, or is a
+#: duplicate. It takes no turn of the rate limit, but needs lookups.
 REFUSED_WRITE: Final = 1.0
 #: Cost of each second of processor time of a search beyond its fixed cost: searching much of the
 #: log is expensive, but a common search must not be.

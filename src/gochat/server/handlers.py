@@ -23,6 +23,7 @@ from gochat.server.requests import RULES, BatchHandler, Handler, OpenHandler, Pa
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_log import traced
+from gochat.server.write_order import is_due, out_of_order
 
 _NOT_TRACED: Final = nullcontext()
 
@@ -109,6 +110,8 @@ class Handlers:
         open_handler = self._open.get(kind)
         if open_handler is None:
             who, person = await self._require_login(session)
+            if not is_due(request, session.due):
+                raise out_of_order(request, session.due)
             require_permission(session.grant, who.key, request, RULES[kind].scope)
             await self._personal[kind](session, who, person, request)
             return
@@ -131,7 +134,8 @@ class Handlers:
                 await handler(session, who, person, list(run))
                 continue
             for request in run:
-                session.refuse(refusal, request)
+                is_next = is_due(request, session.due)
+                session.refuse(refusal if is_next else out_of_order(request, session.due), request)
                 await session.wait_for_peer()
                 await session.give_way()
 

@@ -77,6 +77,7 @@ from gochat.server.sockets import (
 )
 from gochat.server.tls import TlsStream
 from gochat.server.websocket import Opened
+from gochat.server.write_order import use_up
 
 log = structlog.stdlib.get_logger()
 
@@ -145,10 +146,11 @@ class Session:
         "_descriptor", "_early", "_end", "_handlers", "_has_ended", "_has_read_ahead",
         "_is_waiting", "_made_room", "_malformed", "_max_malformed", "_pause", "_received",
         "_scope", "_slice_began", "_socket", "_stream", "_websocket", "address", "anonymous_bytes",
-        "anonymous_frames", "began", "caps", "connection", "events", "grant", "has_said_hello",
-        "identity", "journal", "last_heard", "last_name", "login_failures", "max_anonymous_bytes",
-        "opened", "outlet", "owed", "partial_since", "person", "pinged", "port", "protocol",
-        "receipts", "refused", "requests", "token", "wants_log", "working_since",
+        "anonymous_frames", "began", "caps", "connection", "due", "events", "grant",
+        "has_said_hello", "identity", "journal", "last_heard", "last_name", "login_failures",
+        "max_anonymous_bytes", "opened", "outlet", "owed", "partial_since", "person", "pinged",
+        "port", "protocol", "receipts", "refused", "requests", "token", "wants_log",
+        "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -215,6 +217,8 @@ class Session:
         self.caps: frozenset[str] = frozenset()
         self.has_said_hello = False
         self.wants_log = False
+        #: The number that the next numbered write since the login must have.
+        self.due = 1
         #: For a client that keeps no read marker of its own.
         self.receipts: Receipts | None = None
         self._received = 0  # bytes read, for the receipts
@@ -311,6 +315,7 @@ class Session:
         self, error: ProtocolError | ChatError | StoreUnavailable, request: Request | None = None
     ) -> None:
         """Reply with an error, and log the refusal."""
+        use_up(self, request, error)
         self.refused += 1
         self.owed += REFUSAL
         if isinstance(error, OverBudget):

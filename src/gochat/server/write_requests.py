@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import trio
 
@@ -34,9 +34,30 @@ from gochat.server.hub import OnlinePerson
 from gochat.server.services import Services
 from gochat.server.session import NOWHERE, Session
 from gochat.server.session_log import log_change
+from gochat.server.write_order import is_due, leaves_due, out_of_order, use_up
 
 #: Makes the drafts of a request; `rooms` as in :class:`~gochat.chat.drafts.Drafts`.
 Decide: TypeAlias = Callable[[Collection[ConversationKey]], Awaitable[Sequence[Draft]]]
+
+
+class _Tried(NamedTuple):
+    """A message, and what became of it; whether it was counted against its sender's limits."""
+
+    request: Send
+    outcome: Draft | ChatError | StoreUnavailable
+    is_admitted: bool = False
+
+
+def _still_due(first: int, tried: Sequence[_Tried], due: int) -> list[tuple[int, Draft]]:
+    """Return the drafts from `first` on that can be appended together, and their indexes."""
+    drafts = []
+    for index in range(first, len(tried)):
+        request, outcome, _ = tried[index]
+        if is_due(request, due):
+            if isinstance(outcome, Draft):
+                drafts.append((index, outcome))
+            due += request.n is not None and not leaves_due(outcome)
+    return drafts
 
 
 class WriteRequests:
@@ -49,8 +70,27 @@ class WriteRequests:
         self, session: Session, who: Identity, person: OnlinePerson, requests: Sequence[Send]
     ) -> None:
         """Append messages together. Each is acknowledged or refused separately, in order."""
-        tried: list[tuple[Send, bool, Draft | ChatError | StoreUnavailable]] = []
+        done = 0
+        while done < len(requests):
+            tried = await self._try(session, who, person, requests[done:])
+            await self._append_tried(session, who, person, tried)
+            done += len(tried)
+
+    async def _try(
+        self, session: Session, who: Identity, person: OnlinePerson, requests: Sequence[Send]
+    ) -> list[_Tried]:
+        """Make the drafts of the first requests, of as many as can be appended together.
+
+        Whether a number is due depends on the outcome of those before it. If these may be refused
+        for now it ends with them, and otherwise before a number that does not continue.
+        """
+        tried: list[_Tried] = []
+        due = session.due
         for request in requests:
+            if not is_due(request, due):
+                if not tried:
+                    tried.append(_Tried(request, out_of_order(request, due)))
+                break
             outcome: Draft | ChatError | StoreUnavailable
             is_admitted = False
             try:
@@ -59,14 +99,29 @@ class WriteRequests:
                 outcome = await self._message(who, person.rooms, request)
             except (ChatError, StoreUnavailable) as error:
                 outcome = error
-            tried.append((request, is_admitted, outcome))
+            tried.append(_Tried(request, outcome, is_admitted=is_admitted))
             await session.give_way()
-        drafts = [outcome for *_, outcome in tried if isinstance(outcome, Draft)]
-        appended = iter(await self._append(drafts))
-        for request, is_admitted, outcome in tried:
+            if request.n is not None:
+                if leaves_due(outcome):
+                    break
+                due += 1
+        return tried
+
+    async def _append_tried(
+        self, session: Session, who: Identity, person: OnlinePerson, tried: Sequence[_Tried]
+    ) -> None:
+        """Append what was tried, and answer each request."""
+        outcomes: dict[int, Outcome] = {}
+        for index, (request, outcome, is_admitted) in enumerate(tried):
             result: Outcome
-            if isinstance(outcome, Draft):
-                result = next(appended)
+            if not is_due(request, session.due):  # one before it was refused for now
+                result = out_of_order(request, session.due)
+            elif isinstance(outcome, Draft):
+                if index not in outcomes:
+                    left = _still_due(index, tried, session.due)
+                    drafts = await self._append([draft for _, draft in left])
+                    outcomes |= {i: result for (i, _), result in zip(left, drafts, strict=False)}
+                result = outcomes[index]
                 if isinstance(result, FactsChanged):  # the sender has left the room meanwhile
                     result = await self._settle(
                         session,
@@ -133,13 +188,9 @@ class WriteRequests:
         request: LogRequest,
         result: Outcome,
     ) -> None:
-        """Refund what was counted for a request that wrote nothing new.
-
-        A duplicate, and a request that changes nothing, are refunded in full, except for the cost
-        of looking that up; a refused request gets its quotas back.
-        """
+        """Refund what was counted for a request that wrote nothing new, except for its cost."""
         new = result if isinstance(result, Appended) and not result.dup else None
-        if isinstance(result, Appended | Unchanged) and new is None:
+        if new is None:
             person.rate_limit.give_back()
             session.owed += REFUSED_WRITE
         self._services.quotas.settle(who.key, request, new)
@@ -237,7 +288,9 @@ class WriteRequests:
         """
         if isinstance(result, ChatError | StoreUnavailable):
             session.refuse(result, request)
-        elif isinstance(result, Unchanged):
+            return
+        use_up(session, request)
+        if isinstance(result, Unchanged):
             session.reply(Ok(cid=request.cid, request_id=request.request_id))
         elif session.events is NOWHERE:
             pass  # it was not sent the entry, and is about to end

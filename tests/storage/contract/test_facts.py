@@ -121,6 +121,56 @@ async def test_earlier_draft_of_a_call_changes_the_facts_of_a_later_one(chat: Ch
     assert await chat.members(GARDEN) == ["Bob*"]
 
 
+async def test_nothing_overtakes_a_draft_whose_facts_do_not_hold(chat: Chat) -> None:
+    """Not even in other conversations, of which Redis keeps each with others on a server."""
+    drafts = [
+        draft("Mei", f"@{name}", f"{number}", cid=f"{number}{name}")
+        for number in range(10)
+        for name in ("Bob", "Eve", "Mei")
+    ]
+    stale = draft("Mei", "#lobby", "stale", facts=Facts(sender=("operator",)), cid="stale")
+    results = await chat.append(*drafts[:20], stale, stale, *drafts[20:])
+    assert [type(result) for result in results] == [Appended] * 20 + [FactsChanged]
+    again = await chat.append(*drafts)
+    assert [result.dup for result in again if isinstance(result, Appended)] == (
+        [True] * 20 + [False] * 10
+    )
+    for name in ("Bob", "Eve", "Mei"):
+        entries = await chat.entries("Mei", f"@{name}")
+        assert [entry.text for entry in entries] == [*map(str, range(10))]
+
+
+async def test_drafts_that_were_not_looked_at_leave_nothing(chat: Chat) -> None:
+    """Neither their cids, nor the names of their rooms, nor a refusal."""
+    stale = draft("Mei", "#lobby", "stale", facts=Facts(sender=("operator",)))
+    results = await chat.append(
+        stale,
+        draft("Mei", "#barn", "public", kind="create", cid="c"),
+        draft("Mei", "@Nobody", "hello"),
+    )
+    assert [type(result) for result in results] == [FactsChanged]
+    await chat.do("Bob", "#bam", "create", "public")  # which looks like it
+    await chat.do("Mei", "#lobby", "text", "hello", cid="c")
+
+
+async def test_refused_draft_delays_no_other(chat: Chat) -> None:
+    results = await chat.append(
+        draft("Mei", "@Nobody", "one"),
+        draft("Mei", "#lobby", "two"),
+        draft("Mei", "#lobby", "👍", kind="react", ref=9),
+        draft("Mei", "#lobby", "three"),
+    )
+    assert [isinstance(result, Appended) for result in results] == [False, True, False, True]
+
+
+async def test_long_call_is_appended_in_order(chat: Chat) -> None:
+    drafts = [draft("Mei", "#lobby", f"{number}") for number in range(200)]
+    results = await chat.append(*drafts)
+    assert [result.entry.seq for result in results if isinstance(result, Appended)] == [
+        *range(1, 201)
+    ]
+
+
 async def test_many_emoji_are_counted_once_each(chat: Chat) -> None:
     await chat.say("Mei", "#lobby", "hello")
     for who, emoji in (("Mei", "🌵"), ("Bob", "🌵"), ("Mei", "🌹"), ("Eve", "🪴"), ("Bob", "🪴")):

@@ -16,6 +16,8 @@ LOBBY: Final = "#lobby"
 Int: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 #: The number of an entry in its conversation: they count from 1.
 Seq: TypeAlias = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+#: The number of a write on its connection: they count from 1.
+Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 #: A moment, in milliseconds since the Unix epoch. The maximum is a day before the end of the year
 #: 9999, so that it is a date in every time zone.
 MAX_TIME: Final = 253_402_214_400_000

@@ -12,6 +12,7 @@ from gochat.protocol.messages.parts import (
     HistorySetting,
     Int,
     Level,
+    Number,
     PageSize,
     Payload,
     Position,
@@ -23,6 +24,16 @@ from gochat.protocol.messages.parts import (
 
 class _Request(Payload, frozen=True, kw_only=True, omit_defaults=True):
     request_id: RequestId | None = None
+
+
+class Write(_Request, frozen=True, kw_only=True, omit_defaults=True):
+    """The base of the requests that write to the log.
+
+    `n` numbers those of a connection 1, 2, 3 … from each login. The server takes only the number
+    that is due: while a write is refused for now, none behind it is taken.
+    """
+
+    n: Number | None = None
 
 
 class Hello(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,7 +134,7 @@ class Away(_Request, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
 
 
-class Send(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class Send(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Send a message to everyone (``#lobby``), a room or a person. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "send"
@@ -133,7 +144,7 @@ class Send(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class Edit(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class Edit(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Change the text of one's own message. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "edit"
@@ -143,7 +154,7 @@ class Edit(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class Delete(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class Delete(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Delete one's own message (operators: anyone's in the room). Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "delete"
@@ -152,7 +163,7 @@ class Delete(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class React(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class React(Write, frozen=True, kw_only=True, omit_defaults=True):
     """React to a message with an emoji, or remove the reaction with ``on=false``. Answered by
     `Sent`."""
 
@@ -231,7 +242,7 @@ class Typing(_Request, frozen=True, kw_only=True, omit_defaults=True):
     to: ShortText
 
 
-class CreateRoom(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class CreateRoom(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Create a room and become its first member and operator. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "create_room"
@@ -241,7 +252,7 @@ class CreateRoom(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class Join(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class Join(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Join a public room, or one that the person was invited to. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "join"
@@ -249,7 +260,7 @@ class Join(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class Leave(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class Leave(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Leave a room. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "leave"
@@ -257,7 +268,7 @@ class Leave(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class Invite(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class Invite(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Invite a person to a room. Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "invite"
@@ -266,7 +277,7 @@ class Invite(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class Kick(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class Kick(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Remove a person from a room (operators). Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "kick"
@@ -275,7 +286,7 @@ class Kick(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class SetTopic(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class SetTopic(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Set a room's topic (operators). Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "set_topic"
@@ -284,7 +295,7 @@ class SetTopic(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class SetOperator(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class SetOperator(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Make a member an operator, or no longer one (operators). Answered by `Sent`."""
 
     msg_type: ClassVar[str] = "set_operator"
@@ -294,7 +305,7 @@ class SetOperator(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class SetAccess(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class SetAccess(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Make a room private (by invitation only) or public (operators). Answered by `Sent`.
 
     `history` is required to make a private room public: whether people who join then can read
@@ -308,7 +319,7 @@ class SetAccess(_Request, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
-class SetHistory(_Request, frozen=True, kw_only=True, omit_defaults=True):
+class SetHistory(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Choose whether people who join a private room from now on can read older entries (operators).
     Answered by `Sent`."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -43,12 +45,27 @@ from gochat.storage.redis.records import PackedDraft
 CLAIM_MEMORY: Final = 3600
 #: Seconds after which to retry an append when the data turns out to have another history.
 TRY_AGAIN: Final = 0.2
+#: Drafts that one call of the script appends, at most: a script blocks the server.
+MAX_TOGETHER: Final = 64
 #: Pairs of person and conversation known to be listed; the cache is cleared when it has more.
 MAX_LISTED: Final = 50_000
 
 #: Kinds of entries that list the conversation for their sender.
 _LISTS_SENDER: Final = frozenset({"create", "join"})
 
+
+#: The keys of a conversation that an entry changes, in the order of ``append.lua``.
+_CHANGED: Final = (
+    key_kinds.META,
+    key_kinds.LOG,
+    key_kinds.PARTICIPANTS,
+    key_kinds.MEMBERS,
+    key_kinds.MENTIONS,
+    key_kinds.DELETED,
+    key_kinds.REACTIONS,
+    key_kinds.CHANGED,
+    key_kinds.UNREAD,
+)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -60,7 +77,7 @@ class Pending:
     that data is invalid. `at` is where it was appended, now or at the latest.
     """
 
-    __slots__ = ("at", "claim", "draft", "epoch", "outcome", "partition")
+    __slots__ = ("at", "claim", "draft", "epoch", "has_claimed_cid", "outcome", "partition")
 
     def __init__(self, draft: Draft, partition: int, epoch: str) -> None:
         self.draft: Final = draft
@@ -69,6 +86,7 @@ class Pending:
         self.outcome: Appended | Unchanged | ChatError | None = None
         self.at: Position | None = None
         self.claim: Claim | None = None  # on the name of a new room
+        self.has_claimed_cid = False
 
 
 class Log:
@@ -100,7 +118,10 @@ class Log:
         self._listed = set()
 
     def append(self, drafts: Sequence[Draft]) -> Operation[list[Pending]]:
-        """Append each draft, or return an error. See :meth:`gochat.chat.store.Store.append`."""
+        """Append drafts; those that were not looked at are missing in the result.
+
+        See :meth:`gochat.chat.store.Store.append`.
+        """
         pending = [self._pending(draft) for draft in drafts]
         yield from self._names.look_up(key for one in pending for key in _people(one.draft))
         for one in pending:
@@ -113,7 +134,8 @@ class Log:
         yield from self._try([one for one in pending if one.outcome is None])
         if self._options.wait and pending:
             yield from self._wait(pending)
-        return pending
+        changed = [isinstance(one.outcome, FactsChanged) for one in pending]
+        return pending[: changed.index(True) + 1] if any(changed) else pending
 
     def _pending(self, draft: Draft) -> Pending:
         partition = self._keys.partition(draft.conversation)
@@ -175,7 +197,8 @@ class Log:
                 RedisCommand(partition, ("GET", key)),
             ]
         replies = yield commands
-        for one, holder in zip(far, replies[1::2], strict=True):
+        for one, made, holder in zip(far, replies[::2], replies[1::2], strict=True):
+            one.has_claimed_cid = made is not None
             if holder is not None and holder.decode() != one.draft.conversation:
                 one.outcome = cid_conflict()
 
@@ -189,42 +212,59 @@ class Log:
 
     # -- the entry ------------------------------------------------------------------------------
 
-    def _try(self, waiting: Sequence[Pending]) -> Operation[None]:
-        now = self._clock() if self._clock is not None else 0
-        replies = yield [self._command(one, now) for one in waiting]
-        again = []
-        for one, reply in zip(waiting, replies, strict=True):
-            match reply[0]:
-                case b"ok":
-                    one.outcome = self._appended(one, reply)
-                case b"dup":
-                    one.at = Position(one.partition, reply[1].decode(), reply[3])
-                    one.outcome = yield from self._earlier(one.draft, reply[2])
-                case b"same":
-                    one.outcome = Unchanged()
-                    yield from self._release(one)
-                case b"no":
-                    one.outcome = _refusal(ErrorCode(reply[1].decode()), one.draft)
-                    yield from self._release(one)
-                case b"again":
-                    again.append(one)
-                case b"changed":
-                    one.outcome = FactsChanged()
-                    yield from self._release(one)
+    def _try(self, pending: Sequence[Pending]) -> Operation[None]:
+        """Append drafts in order, those of one partition that follow each other together.
+
+        It ends with the first one that fails for now.
+        """
+        waiting = deque(pending)
+        while waiting:
+            partition = waiting[0].partition
+            _, run = next(groupby(waiting, key=attrgetter("partition")))
+            together = list(islice(run, MAX_TOGETHER))
+            ((status, *replies),) = yield [self._command(together)]
+            match status:
+                case b"done":
+                    pass
                 case b"gate":
                     raise StoreUnavailable(
                         "the store is another one: looking whether all is there",
-                        retry_after=max(reply[1], 100) / 1000,
+                        retry_after=max(replies[0], 100) / 1000,
                     )
                 case _:
                     # Accounts and listed conversations were cached in the old history. So the
                     # append must start over, as clients do anyway.
-                    self._epoch_tracker.doubt(one.partition)
+                    self._epoch_tracker.doubt(partition)
                     raise StoreUnavailable(
                         "the history of the store has changed", retry_after=TRY_AGAIN
                     )
-        if again:
-            yield from self._try(again)
+            for reply in replies:
+                if reply[0] == b"again":
+                    break
+                one = waiting.popleft()
+                yield from self._settle(one, reply)
+                if isinstance(one.outcome, FactsChanged):
+                    for other in waiting:
+                        yield from self._release(other)
+                    return
+
+    def _settle(self, one: Pending, reply: Reply) -> Operation[None]:
+        """Take in the reply to a draft."""
+        match reply[0]:
+            case b"ok":
+                one.outcome = self._appended(one, reply)
+                return
+            case b"dup":
+                one.at = Position(one.partition, reply[1].decode(), reply[3])
+                one.outcome = yield from self._earlier(one.draft, reply[2])
+                return
+            case b"same":
+                one.outcome = Unchanged()
+            case b"no":
+                one.outcome = _refusal(ErrorCode(reply[1].decode()), one.draft)
+            case _:
+                one.outcome = FactsChanged()
+        yield from self._release(one)
 
     def _wait(self, pending: Sequence[Pending]) -> Operation[None]:
         """Wait for the replicas: once per server, in a separate round trip.
@@ -247,49 +287,49 @@ class Log:
                 f"only {replicas} of {self._options.wait} replicas have it so far"
             )
 
-    def _command(self, one: Pending, now: int) -> RedisCommand:
-        draft, options = one.draft, self._options
-        key = draft.conversation
-        cid = draft.cid or ""
-        said, digest = self._keys.by_cid(key, draft.sender_key, cid)
+    def _command(self, together: Sequence[Pending]) -> RedisCommand:
+        """Return the command that appends drafts of one partition."""
+        first = together[0]
         keys = [
-            self._keys.states[one.partition],
-            self._keys.feeds[one.partition],
-            *self._keys.conversation(
-                key,
-                key_kinds.META,
-                key_kinds.LOG,
-                key_kinds.PARTICIPANTS,
-                key_kinds.MEMBERS,
-                key_kinds.MENTIONS,
-                key_kinds.DELETED,
-                key_kinds.REACTIONS,
-                key_kinds.CHANGED,
-                key_kinds.UNREAD,
-            ),
-            self._keys.common(one.partition, "rooms"),
-            self._keys.common(one.partition, "convs"),
-            said,
+            self._keys.states[first.partition],
+            self._keys.feeds[first.partition],
+            self._keys.common(first.partition, "rooms"),
+            self._keys.common(first.partition, "convs"),
         ]
-        if not self._is_far(one):
-            keys.append(self._keys.claim(draft.sender_key, cid))
+        arguments: list[bytes | str] = []
+        now = self._clock() if self._clock is not None else 0
+        for one in together:
+            said, digest = self._keys.by_cid(
+                one.draft.conversation, one.draft.sender_key, one.draft.cid or ""
+            )
+            keys += self._keys.conversation(one.draft.conversation, *_CHANGED)
+            keys.append(said)
+            has_claim = not self._is_far(one)
+            if has_claim:
+                keys.append(self._keys.claim(one.draft.sender_key, one.draft.cid or ""))
+            arguments += [_encode(self._packed(one.draft, now, has_claim=has_claim)), digest]
+        words: Arguments = (*keys, *arguments)
+        return RedisCommand(first.partition, words, scripts.APPEND, len(keys), first.epoch)
+
+    def _packed(self, draft: Draft, now: int, *, has_claim: bool) -> PackedDraft:
         people: tuple[str, ...] = ()
-        if conversations.is_private(key):
+        if conversations.is_private(draft.conversation):
             people = tuple(
                 part
-                for person in conversations.participants(key)
+                for person in conversations.participants(draft.conversation)
                 for part in (person, self._names.person(person) or person)
             )
-        packed = PackedDraft(
+        options = self._options
+        return PackedDraft(
             now=now,
             kind=draft.kind,
-            conversation=key,
+            conversation=draft.conversation,
             to=self._to(draft),
             sender=draft.sender_key,
             sender_name=self._names.person(draft.sender_key) or draft.sender,
             text=draft.text,
             ref=draft.ref or 0,
-            cid=cid,
+            cid=draft.cid or "",
             mentions=",".join(draft.mentions),
             subject=draft.subject or "",
             subject_name=(self._names.person(draft.subject) or "") if draft.subject else "",
@@ -300,9 +340,8 @@ class Log:
             max_ahead=MAX_AHEAD,
             max_gate=GATE,
             facts=draft.facts,
+            has_claim=has_claim,
         )
-        words: Arguments = (*keys, _encode(packed), digest)
-        return RedisCommand(one.partition, words, scripts.APPEND, len(keys), one.epoch)
 
     def _to(self, draft: Draft) -> str:
         if not conversations.is_private(draft.conversation):
@@ -390,10 +429,10 @@ class Log:
         )
 
     def _release(self, one: Pending) -> Operation[None]:
-        """Release the cid of a refused draft for reuse, and its claim on the name of a room."""
+        """Release the cid of a draft that was not appended, and its claim on the name of a room."""
         if one.claim is not None:
             yield from one.claim.release()
-        if self._is_claimed_apart(one):
+        if one.has_claimed_cid:
             partition = self._keys.partition(one.draft.sender_key)
             key = self._keys.claim(one.draft.sender_key, one.draft.cid or "")
             yield [RedisCommand(partition, ("DEL", key))]

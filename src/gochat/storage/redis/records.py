@@ -96,7 +96,7 @@ class PackedDraft(Struct, frozen=True, kw_only=True):
     """A draft as ``append.lua`` takes it. Missing values are empty or 0.
 
     `now` is 0 for the clock of Redis. `people` belong to a private conversation: key and name of
-    each participant.
+    each participant. `has_claim`: the claim of its cid is on the same server.
     """
 
     now: int
@@ -118,6 +118,7 @@ class PackedDraft(Struct, frozen=True, kw_only=True):
     max_ahead: int
     max_gate: int
     facts: Facts | None
+    has_claim: bool
 
 
 class ParticipantRow(Struct, array_like=True, frozen=True):

@@ -107,8 +107,13 @@ class Log:
     # -- appending ------------------------------------------------------------------------------
 
     def append(self, drafts: Sequence[Draft]) -> list[Appended | Unchanged | ChatError]:
-        """Append each draft, or return the error that refuses it."""
-        return [self._append(draft) for draft in drafts]
+        """Append each draft, or return the error that refuses it; stop where one fails for now."""
+        outcomes: list[Appended | Unchanged | ChatError] = []
+        for draft in drafts:
+            outcomes.append(self._append(draft))
+            if isinstance(outcomes[-1], FactsChanged):
+                break
+        return outcomes
 
     def _append(self, draft: Draft) -> Appended | Unchanged | ChatError:
         # Everything that can be refused is refused before anything is written, so no savepoint is

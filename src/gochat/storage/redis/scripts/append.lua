@@ -1,456 +1,474 @@
--- Append one entry to a conversation, with all that follows from it, or say why not.
+-- Append entries to conversations, in order, each with all that follows from it, or say why not.
 --
--- KEYS: all of one partition; the last, the claim, only where the sender's is the same server.
--- ARGV: the epoch that the caller believes in; the draft (PackedDraft in records.py has its
--- fields); the digest of its cid.
--- Returns {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
+-- KEYS: all of one partition: its state, feed, rooms and conversations; then those of each draft, the last
+-- of these, the claim, only where the sender's is the same server.
+-- ARGV: the epoch that the caller believes in; then of each draft its fields (PackedDraft in records.py) and
+-- the digest of its cid.
+-- Returns {"stale"}: another epoch; {"gate", milliseconds to wait}; or {"done", a reply to each draft …}:
+-- {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
 -- conversation was too far ahead, or 0, the floor of who joins, or 0},
 -- {"dup", epoch, seq, the feed's newest position},
--- {"same"}: nothing would change;
--- {"stale"}: another epoch; {"gate", milliseconds to wait}; {"no", error code}; {"changed"}: its facts
--- are not so; {"again"}: nothing was appended yet, ask again. The error GONE: keys of the conversation have
--- vanished.
+-- {"same"}: nothing would change; {"no", error code}; {"changed"}: its facts are not so;
+-- {"again"}: nothing was appended yet, ask again. After the last two it ends: nothing overtakes what may
+-- still be appended. The error GONE: keys of a conversation have vanished.
 
 local STEPS = 500 -- old edits that are erased in one go: some 10 ms
 
-local state, feed, meta, log, who, members, mentions, deleted, reactions, changed, own, rooms,
-  convs, said, claim = unpack(KEYS)
+local state, feed, rooms, convs = unpack(KEYS, 1, 4)
 local epoch = ARGV[1]
-local draft = cmsgpack.unpack(ARGV[2])
-local digest = ARGV[3]
-local now, kind, conversation, to = draft.now, draft.kind, draft.conversation, draft.to
-local sender, text, ref, cid, subject = draft.sender, draft.text, draft.ref, draft.cid, draft.subject
 
-local is_lobby = conversation == '#lobby'
-local is_private = string.sub(conversation, 1, 1) == '@'
+local time = redis.call('TIME')
+local clock = time[1] * 1000000 + time[2]
+local current, gate = unpack(redis.call('HMGET', state, 'epoch', 'gate'))
+if current ~= epoch then
+  return { 'stale' }
+end
+if gate then
+  local left = tonumber(gate) - math.floor(clock / 1000)
+  -- A gate that is closed for longer was closed by a clock that was ahead.
+  if left > 0 and left <= cmsgpack.unpack(ARGV[2]).max_gate then
+    return { 'gate', left }
+  end
+  redis.call('HDEL', state, 'gate')
+end
 
 -- A fixed number of digits, so that their order as text is that of the numbers.
 local function digits(number)
   return string.format('%012d', number)
 end
 
-local time = redis.call('TIME')
-local stamp = time[1] * 1000000 + time[2]
-if now == 0 then
-  now = math.floor(stamp / 1000)
-end
-
-local current, gate = unpack(redis.call('HMGET', state, 'epoch', 'gate'))
-if current ~= epoch then
-  return { 'stale' }
-end
-if gate then
-  local left = tonumber(gate) - math.floor(stamp / 1000)
-  -- A gate that is closed for longer was closed by a clock that was ahead.
-  if left > 0 and left <= draft.max_gate then
-    return { 'gate', left }
+local function append(
+  draft, digest, meta, log, who, members, mentions, deleted, reactions, changed, own, said, claim
+)
+  local now, kind, conversation, to = draft.now, draft.kind, draft.conversation, draft.to
+  local sender, text, ref, cid, subject = draft.sender, draft.text, draft.ref, draft.cid, draft.subject
+  if now == 0 then
+    now = math.floor(clock / 1000)
   end
-  redis.call('HDEL', state, 'gate')
-end
 
-local seq, ts, texts, base, name, last_stamp, is_indexed, history, floor = unpack(redis.call(
-  'HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp', 'indexed', 'history', 'floor'
-))
-seq, ts, texts = tonumber(seq or 0), tonumber(ts or 0), tonumber(texts or 0)
-base, floor = tonumber(base or 0), tonumber(floor or 0)
-name = name or (is_lobby and '#lobby')
-stamp = math.max(stamp, tonumber(last_stamp or 0) + 1)
-history = history or 'shown'
-local exists = name or seq > 0
-if
-  redis.call('LLEN', log) ~= seq - base
-  or (seq == 0 and redis.call('SISMEMBER', convs, conversation) == 1)
-then
-  return redis.error_reply('GONE entries of a conversation have vanished')
-end
+  local is_lobby = conversation == '#lobby'
+  local is_private = string.sub(conversation, 1, 1) == '@'
 
--- The record of an entry, or nil where there is none (any more).
-local function read(number)
-  if number > base and number <= seq then
-    return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))
+  local seq, ts, texts, base, name, last_stamp, is_indexed, history, floor = unpack(redis.call(
+    'HMGET', meta, 'seq', 'ts', 'texts', 'base', 'name', 'stamp', 'indexed', 'history', 'floor'
+  ))
+  seq, ts, texts = tonumber(seq or 0), tonumber(ts or 0), tonumber(texts or 0)
+  base, floor = tonumber(base or 0), tonumber(floor or 0)
+  name = name or (is_lobby and '#lobby')
+  local stamp = math.max(clock, tonumber(last_stamp or 0) + 1)
+  history = history or 'shown'
+  local exists = name or seq > 0
+  if
+    redis.call('LLEN', log) ~= seq - base
+    or (seq == 0 and redis.call('SISMEMBER', convs, conversation) == 1)
+  then
+    return redis.error_reply('GONE entries of a conversation have vanished')
   end
-end
 
-local function write(number, record)
-  redis.call('LSET', log, number - 1 - base, cmsgpack.pack(record))
-end
-
-if cid ~= '' then
-  local before = redis.call('HGET', said, digest)
-  if before then
-    -- A write, so that who waits for replicas waits for this entry, too.
-    redis.call('HSET', said, digest, before)
-    return { 'dup', epoch, tonumber(before), tonumber(redis.call('HGET', state, 'pos')) }
+  -- The record of an entry, or nil where there is none (any more).
+  local function read(number)
+    if number > base and number <= seq then
+      return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))
+    end
   end
-  local elsewhere = claim and redis.call('GET', claim)
-  if elsewhere and elsewhere ~= conversation then
-    return { 'no', 'cid_conflict' }
+
+  local function write(number, record)
+    redis.call('LSET', log, number - 1 - base, cmsgpack.pack(record))
   end
-end
 
-local function row_of(person)
-  local row = redis.call('HGET', who, person)
-  return row and cmsgpack.unpack(row)
-end
-
-local function set_row(person, row)
-  redis.call('HSET', who, person, cmsgpack.pack(row))
-end
-
--- Whether somebody's role is one of `roles`; where there are none, it is not compared.
-local function has_role(person, roles)
-  local row = #roles == 0 or row_of(person)
-  if row == true then
-    return true
+  if cid ~= '' then
+    local before = redis.call('HGET', said, digest)
+    if before then
+      -- A write, so that who waits for replicas waits for this entry, too.
+      redis.call('HSET', said, digest, before)
+      return { 'dup', epoch, tonumber(before), tonumber(redis.call('HGET', state, 'pos')) }
+    end
+    local elsewhere = claim and redis.call('GET', claim)
+    if elsewhere and elsewhere ~= conversation then
+      return { 'no', 'cid_conflict' }
+    end
   end
-  for _, role in ipairs(roles) do
-    if role == (row and row[ROW.role] or 'nobody') then
+
+  local function row_of(person)
+    local row = redis.call('HGET', who, person)
+    return row and cmsgpack.unpack(row)
+  end
+
+  local function set_row(person, row)
+    redis.call('HSET', who, person, cmsgpack.pack(row))
+  end
+
+  -- Whether somebody's role is one of `roles`; where there are none, it is not compared.
+  local function has_role(person, roles)
+    local row = #roles == 0 or row_of(person)
+    if row == true then
       return true
     end
-  end
-  return false
-end
-
--- How many different emoji a message has besides the one that the draft gives, and how many of them are
--- the sender's.
-local function other_emoji()
-  local given = redis.call(
-    'ZRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
-  )
-  local seen, count, own = { [text] = true }, 0, 0
-  for _, one in ipairs(given) do
-    local emoji, name = string.match(string.sub(one, 27), '^(%Z*)%z(.*)$')
-    if not seen[emoji] then
-      seen[emoji] = true
-      count = count + 1
+    for _, role in ipairs(roles) do
+      if role == (row and row[ROW.role] or 'nobody') then
+        return true
+      end
     end
-    if emoji ~= text and name == draft.sender_name then
-      own = own + 1
+    return false
+  end
+
+  -- How many different emoji a message has besides the one that the draft gives, and how many of them are
+  -- the sender's.
+  local function other_emoji()
+    local given = redis.call(
+      'ZRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
+    )
+    local seen, count, own = { [text] = true }, 0, 0
+    for _, one in ipairs(given) do
+      local emoji, name = string.match(string.sub(one, 27), '^(%Z*)%z(.*)$')
+      if not seen[emoji] then
+        seen[emoji] = true
+        count = count + 1
+      end
+      if emoji ~= text and name == draft.sender_name then
+        own = own + 1
+      end
     end
+    return count, own
   end
-  return count, own
-end
 
-local function has_room_for_emoji(max_emoji, max_own)
-  if not max_emoji and not max_own then
-    return true
-  end
-  local count, own = other_emoji()
-  return (not max_emoji or count <= max_emoji) and (not max_own or own <= max_own)
-end
-
--- Whether the message that the draft is about is hidden from its sender.
-local function is_below_floor()
-  local row = ref > 0 and row_of(sender)
-  return row and ref <= (row[ROW.floor] or 0)
-end
-
-local function hold(facts)
-  return exists
-    and has_role(sender, facts.sender)
-    and not is_below_floor()
-    and has_role(subject, facts.subject)
-    and (not facts.operator or has_role(facts.operator, { 'operator' }))
-    and (facts.private == nil or facts.private == (redis.call('HGET', meta, 'private') == '1'))
-    and (not facts.history or facts.history == history)
-    and (facts.topic == nil or facts.topic == (redis.call('HGET', meta, 'topic') or ''))
-    and (not facts.is_alone or redis.call('ZCARD', members) == 1)
-    and has_room_for_emoji(facts.other_emoji, facts.own_emoji)
-end
-
-if draft.facts and not hold(draft.facts) then
-  return { 'changed' }
-end
-
--- Up to where entries are hidden from whoever joins by the entry `seq`.
-local function floor_of_joining()
-  return history == 'hidden' and seq - 1 or floor
-end
-
-local function add()
-  seq = seq + 1
-  local new_floor = kind == 'join' and floor_of_joining() or 0
-  local ahead = ts - now
-  if ahead < 0 or ahead > draft.max_ahead then
-    ts = now
-  end
-  if kind == 'text' then
-    texts = texts + 1
-  end
-  local position = redis.call('HINCRBY', state, 'pos', 1)
-  local shown = kind == 'text' or kind == 'edit'
-  local names = shown and draft.mentions or ''
-  redis.call('RPUSH', log, cmsgpack.pack({
-    ts, position, stamp, texts, 0, 0, draft.sender_name, kind, ref, cid, text, names,
-  }))
-  redis.call('XADD', feed, 'MAXLEN', '~', draft.feed_entries, position .. '-0', 'e', cmsgpack.pack({
-    conversation, seq, name or to, subject, ts, draft.sender_name, kind, ref, cid, text, names, new_floor,
-  }))
-  redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'texts', texts, 'stamp', stamp)
-  if seq == 1 then
-    redis.call('SADD', convs, conversation)
-  end
-  if cid ~= '' then
-    redis.call('HSET', said, digest, seq)
-    if claim then
-      redis.call('SET', claim, conversation, 'EX', draft.claim_memory)
+  local function has_room_for_emoji(max_emoji, max_own)
+    if not max_emoji and not max_own then
+      return true
     end
+    local count, own = other_emoji()
+    return (not max_emoji or count <= max_emoji) and (not max_own or own <= max_own)
   end
-  local was_ahead = ahead > draft.max_ahead and ahead or 0
-  return { 'ok', epoch, seq, ts, position, name or '', was_ahead, new_floor }
-end
 
-local function mention(number)
-  for one in string.gmatch(draft.mentions, '[^,]+') do
-    if one ~= draft.sender_name then -- what one says oneself is not unread
-      redis.call('ZADD', mentions, 0, one .. '\0' .. digits(number))
+  -- Whether the message that the draft is about is hidden from its sender.
+  local function is_below_floor()
+    local row = ref > 0 and row_of(sender)
+    return row and ref <= (row[ROW.floor] or 0)
+  end
+
+  local function hold(facts)
+    return exists
+      and has_role(sender, facts.sender)
+      and not is_below_floor()
+      and has_role(subject, facts.subject)
+      and (not facts.operator or has_role(facts.operator, { 'operator' }))
+      and (facts.private == nil or facts.private == (redis.call('HGET', meta, 'private') == '1'))
+      and (not facts.history or facts.history == history)
+      and (facts.topic == nil or facts.topic == (redis.call('HGET', meta, 'topic') or ''))
+      and (not facts.is_alone or redis.call('ZCARD', members) == 1)
+      and has_room_for_emoji(facts.other_emoji, facts.own_emoji)
+  end
+
+  if draft.facts and not hold(draft.facts) then
+    return { 'changed' }
+  end
+
+  -- Up to where entries are hidden from whoever joins by the entry `seq`.
+  local function floor_of_joining()
+    return history == 'hidden' and seq - 1 or floor
+  end
+
+  local function add()
+    seq = seq + 1
+    local new_floor = kind == 'join' and floor_of_joining() or 0
+    local ahead = ts - now
+    if ahead < 0 or ahead > draft.max_ahead then
+      ts = now
     end
+    if kind == 'text' then
+      texts = texts + 1
+    end
+    local position = redis.call('HINCRBY', state, 'pos', 1)
+    local shown = kind == 'text' or kind == 'edit'
+    local names = shown and draft.mentions or ''
+    redis.call('RPUSH', log, cmsgpack.pack({
+      ts, position, stamp, texts, 0, 0, draft.sender_name, kind, ref, cid, text, names,
+    }))
+    redis.call('XADD', feed, 'MAXLEN', '~', draft.feed_entries, position .. '-0', 'e', cmsgpack.pack({
+      conversation, seq, name or to, subject, ts, draft.sender_name, kind, ref, cid, text, names, new_floor,
+    }))
+    redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'texts', texts, 'stamp', stamp)
+    if seq == 1 then
+      redis.call('SADD', convs, conversation)
+    end
+    if cid ~= '' then
+      redis.call('HSET', said, digest, seq)
+      if claim then
+        redis.call('SET', claim, conversation, 'EX', draft.claim_memory)
+      end
+    end
+    local was_ahead = ahead > draft.max_ahead and ahead or 0
+    return { 'ok', epoch, seq, ts, position, name or '', was_ahead, new_floor }
   end
-end
 
-local function unmention(number, names)
-  for one in string.gmatch(names, '[^,]+') do
-    redis.call('ZREM', mentions, one .. '\0' .. digits(number))
-  end
-end
-
--- A reaction is given once, and only what was given is taken back: other clients count.
-local function append_reaction()
-  local prefix, suffix = digits(ref) .. ':', ':' .. text .. '\0' .. draft.sender_name
-  local given
-  for _, one in ipairs(
-    redis.call('ZRANGEBYLEX', reactions, '[' .. prefix, '(' .. digits(ref) .. ';')
-  ) do
-    if string.sub(one, 26) == suffix then
-      given = one
-      break
+  local function mention(number)
+    for one in string.gmatch(draft.mentions, '[^,]+') do
+      if one ~= draft.sender_name then -- what one says oneself is not unread
+        redis.call('ZADD', mentions, 0, one .. '\0' .. digits(number))
+      end
     end
   end
-  if kind == 'react' then
-    if given then
+
+  local function unmention(number, names)
+    for one in string.gmatch(names, '[^,]+') do
+      redis.call('ZREM', mentions, one .. '\0' .. digits(number))
+    end
+  end
+
+  -- A reaction is given once, and only what was given is taken back: other clients count.
+  local function append_reaction()
+    local prefix, suffix = digits(ref) .. ':', ':' .. text .. '\0' .. draft.sender_name
+    local given
+    for _, one in ipairs(
+      redis.call('ZRANGEBYLEX', reactions, '[' .. prefix, '(' .. digits(ref) .. ';')
+    ) do
+      if string.sub(one, 26) == suffix then
+        given = one
+        break
+      end
+    end
+    if kind == 'react' then
+      if given then
+        return { 'same' }
+      end
+      local reply = add()
+      redis.call('ZADD', reactions, 0, prefix .. digits(seq) .. suffix)
+      return reply
+    end
+    if not given then
       return { 'same' }
     end
+    redis.call('ZREM', reactions, given)
+    return add()
+  end
+
+  local function erase(number, record)
+    record[RECORD.deleted], record[RECORD.text], record[RECORD.mentions] = 1, '', ''
+    write(number, record)
+  end
+
+  -- Take back a message: its text and its reactions.
+  local function take_back(target)
+    redis.call(
+      'ZREMRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
+    )
+    redis.call('ZADD', deleted, ref, ref)
+    redis.call('ZREM', own, target[RECORD.sender] .. '\0' .. digits(ref))
+    erase(ref, target)
+  end
+
+  -- Erase the edits before the last one, which older versions of gochat left readable: each knew the one
+  -- before it. Returns whether all are.
+  local function erase_old_edits(number)
+    local last = number > 0 and read(number)
+    if not last or last[RECORD.edited] == 0 then
+      return true
+    end
+    for _ = 1, STEPS do
+      local before = read(last[RECORD.edited])
+      if not before then
+        last[RECORD.edited] = 0
+        break
+      end
+      erase(last[RECORD.edited], before)
+      last[RECORD.edited] = before[RECORD.edited]
+    end
+    write(number, last)
+    return last[RECORD.edited] == 0
+  end
+
+  local function append_text()
+    if not exists and not is_private then
+      return { 'no', 'unknown_conversation' }
+    end
+    if is_private and not exists then
+      for index = 1, #draft.people, 2 do
+        set_row(draft.people[index], { draft.people[index + 1], '', 0, 0, 0, 'all' })
+      end
+    end
     local reply = add()
-    redis.call('ZADD', reactions, 0, prefix .. digits(seq) .. suffix)
+    redis.call('ZADD', own, 0, draft.sender_name .. '\0' .. digits(seq))
+    if base > 0 then
+      redis.call(
+        'ZREMRANGEBYLEX', own, '[' .. draft.sender_name .. '\0', '[' .. draft.sender_name .. '\0' .. digits(base)
+      )
+    end
+    mention(seq)
     return reply
   end
-  if not given then
-    return { 'same' }
-  end
-  redis.call('ZREM', reactions, given)
-  return add()
-end
 
-local function erase(number, record)
-  record[RECORD.deleted], record[RECORD.text], record[RECORD.mentions] = 1, '', ''
-  write(number, record)
-end
-
--- Take back a message: its text and its reactions.
-local function take_back(target)
-  redis.call(
-    'ZREMRANGEBYLEX', reactions, '[' .. digits(ref) .. ':', '(' .. digits(ref) .. ';'
-  )
-  redis.call('ZADD', deleted, ref, ref)
-  redis.call('ZREM', own, target[RECORD.sender] .. '\0' .. digits(ref))
-  erase(ref, target)
-end
-
--- Erase the edits before the last one, which older versions of gochat left readable: each knew the one
--- before it. Returns whether all are.
-local function erase_old_edits(number)
-  local last = number > 0 and read(number)
-  if not last or last[RECORD.edited] == 0 then
-    return true
-  end
-  for _ = 1, STEPS do
-    local before = read(last[RECORD.edited])
-    if not before then
-      last[RECORD.edited] = 0
-      break
+  local function append_change()
+    local target = exists and ref > 0 and read(ref)
+    if not target or target[RECORD.kind] ~= 'text' or target[RECORD.deleted] ~= 0 then
+      return { 'no', 'unknown_message' }
     end
-    erase(last[RECORD.edited], before)
-    last[RECORD.edited] = before[RECORD.edited]
-  end
-  write(number, last)
-  return last[RECORD.edited] == 0
-end
-
-local function append_text()
-  if not exists and not is_private then
-    return { 'no', 'unknown_conversation' }
-  end
-  if is_private and not exists then
-    for index = 1, #draft.people, 2 do
-      set_row(draft.people[index], { draft.people[index + 1], '', 0, 0, 0, 'all' })
+    if kind == 'react' or kind == 'unreact' then
+      return append_reaction()
     end
-  end
-  local reply = add()
-  redis.call('ZADD', own, 0, draft.sender_name .. '\0' .. digits(seq))
-  if base > 0 then
-    redis.call(
-      'ZREMRANGEBYLEX', own, '[' .. draft.sender_name .. '\0', '[' .. draft.sender_name .. '\0' .. digits(base)
-    )
-  end
-  mention(seq)
-  return reply
-end
-
-local function append_change()
-  local target = exists and ref > 0 and read(ref)
-  if not target or target[RECORD.kind] ~= 'text' or target[RECORD.deleted] ~= 0 then
-    return { 'no', 'unknown_message' }
-  end
-  if kind == 'react' or kind == 'unreact' then
-    return append_reaction()
-  end
-  if not erase_old_edits(target[RECORD.edited]) then
-    return { 'again' }
-  end
-  local reply = add()
-  unmention(ref, target[RECORD.mentions])
-  if is_indexed then
-    redis.call('ZADD', changed, seq, ref)
-  end
-  -- Of a message's edits only the last one has a text: so what a deletion has to erase does not grow with
-  -- the number of edits.
-  local last = read(target[RECORD.edited])
-  if last then
-    erase(target[RECORD.edited], last)
-  end
-  if kind == 'edit' then
-    target[RECORD.edited], target[RECORD.text], target[RECORD.mentions] = seq, text, draft.mentions
-    write(ref, target)
-    mention(ref)
-  else
-    take_back(target)
-  end
-  return reply
-end
-
-local function append_create()
-  if exists then
-    return { 'no', 'room_exists' }
-  end
-  name = to
-  redis.call('HSET', meta, 'name', name, 'private', text == 'private' and 1 or 0)
-  local reply = add()
-  set_row(sender, { draft.sender_name, 'operator', ts, seq, texts, 'all' })
-  redis.call('ZADD', members, 0, sender)
-  if text ~= 'private' then
-    redis.call('ZADD', rooms, 0, name)
-  end
-  return reply
-end
-
-local function remove(person)
-  redis.call('HDEL', who, person)
-  local was_inside = redis.call('ZREM', members, person) == 1
-  -- With the last member of a private room the invitations to it lapse; there are no other rows.
-  if was_inside and redis.call('ZCARD', members) == 0
-    and redis.call('HGET', meta, 'private') == '1'
-  then
-    redis.call('DEL', who)
-  end
-end
-
--- Show the history to those who join, from the entry `seq` on, if it was hidden.
-local function show_history()
-  if history == 'hidden' then
-    redis.call('HSET', meta, 'history', 'shown', 'floor', seq - 1)
-  end
-end
-
-local change_room = {
-  topic = function()
-    redis.call('HSET', meta, 'topic', text)
-  end,
-  access = function()
-    redis.call('HSET', meta, 'private', text == 'private' and 1 or 0)
-    redis.call(text == 'private' and 'ZREM' or 'ZADD', rooms, unpack(
-      text == 'private' and { name } or { 0, name }
-    ))
-    if text ~= 'private' then
-      show_history()
+    if not erase_old_edits(target[RECORD.edited]) then
+      return { 'again' }
     end
-  end,
-  history = function()
-    if text == 'shown' then
-      show_history()
+    local reply = add()
+    unmention(ref, target[RECORD.mentions])
+    if is_indexed then
+      redis.call('ZADD', changed, seq, ref)
+    end
+    -- Of a message's edits only the last one has a text: so what a deletion has to erase does not grow with
+    -- the number of edits.
+    local last = read(target[RECORD.edited])
+    if last then
+      erase(target[RECORD.edited], last)
+    end
+    if kind == 'edit' then
+      target[RECORD.edited], target[RECORD.text], target[RECORD.mentions] = seq, text, draft.mentions
+      write(ref, target)
+      mention(ref)
     else
-      redis.call('HSET', meta, 'history', 'hidden')
+      take_back(target)
     end
-  end,
-  join = function()
-    local row = row_of(sender)
-    if not row or row[ROW.role] == 'invited' then
-      local role = redis.call('ZCARD', members) == 0 and 'operator' or 'member'
-      set_row(sender, {
-        draft.sender_name, role, ts, seq, texts, row and row[ROW.level] or 'all', floor_of_joining(),
-      })
-      redis.call('ZADD', members, 0, sender)
-    end
-  end,
-  leave = function()
-    remove(sender)
-  end,
-  kick = function()
-    remove(subject)
-  end,
-  invite = function()
-    if not row_of(subject) then
-      set_row(subject, { draft.subject_name, 'invited', ts, 0, 0, 'all' })
-    end
-  end,
-  operator = function()
-    local row = row_of(subject)
-    if row and row[ROW.role] ~= 'invited' then
-      row[ROW.role] = kind
-      set_row(subject, row)
-    end
-  end,
-}
-change_room.member = change_room.operator
--- Everybody is in the lobby, always, and nobody operates it.
-local of_the_lobby = { topic = true }
-local about_somebody = { kick = true, invite = true, operator = true, member = true }
-
-local function append_to_room()
-  if not exists then
-    return { 'no', 'unknown_conversation' }
+    return reply
   end
-  local reply = add()
-  if (not is_lobby or of_the_lobby[kind]) and (subject ~= '' or not about_somebody[kind]) then
-    change_room[kind]()
+
+  local function append_create()
+    if exists then
+      return { 'no', 'room_exists' }
+    end
+    name = to
+    redis.call('HSET', meta, 'name', name, 'private', text == 'private' and 1 or 0)
+    local reply = add()
+    set_row(sender, { draft.sender_name, 'operator', ts, seq, texts, 'all' })
+    redis.call('ZADD', members, 0, sender)
+    if text ~= 'private' then
+      redis.call('ZADD', rooms, 0, name)
+    end
+    return reply
+  end
+
+  local function remove(person)
+    redis.call('HDEL', who, person)
+    local was_inside = redis.call('ZREM', members, person) == 1
+    -- With the last member of a private room the invitations to it lapse; there are no other rows.
+    if was_inside and redis.call('ZCARD', members) == 0
+      and redis.call('HGET', meta, 'private') == '1'
+    then
+      redis.call('DEL', who)
+    end
+  end
+
+  -- Show the history to those who join, from the entry `seq` on, if it was hidden.
+  local function show_history()
+    if history == 'hidden' then
+      redis.call('HSET', meta, 'history', 'shown', 'floor', seq - 1)
+    end
+  end
+
+  local change_room = {
+    topic = function()
+      redis.call('HSET', meta, 'topic', text)
+    end,
+    access = function()
+      redis.call('HSET', meta, 'private', text == 'private' and 1 or 0)
+      redis.call(text == 'private' and 'ZREM' or 'ZADD', rooms, unpack(
+        text == 'private' and { name } or { 0, name }
+      ))
+      if text ~= 'private' then
+        show_history()
+      end
+    end,
+    history = function()
+      if text == 'shown' then
+        show_history()
+      else
+        redis.call('HSET', meta, 'history', 'hidden')
+      end
+    end,
+    join = function()
+      local row = row_of(sender)
+      if not row or row[ROW.role] == 'invited' then
+        local role = redis.call('ZCARD', members) == 0 and 'operator' or 'member'
+        set_row(sender, {
+          draft.sender_name, role, ts, seq, texts, row and row[ROW.level] or 'all', floor_of_joining(),
+        })
+        redis.call('ZADD', members, 0, sender)
+      end
+    end,
+    leave = function()
+      remove(sender)
+    end,
+    kick = function()
+      remove(subject)
+    end,
+    invite = function()
+      if not row_of(subject) then
+        set_row(subject, { draft.subject_name, 'invited', ts, 0, 0, 'all' })
+      end
+    end,
+    operator = function()
+      local row = row_of(subject)
+      if row and row[ROW.role] ~= 'invited' then
+        row[ROW.role] = kind
+        set_row(subject, row)
+      end
+    end,
+  }
+  change_room.member = change_room.operator
+  -- Everybody is in the lobby, always, and nobody operates it.
+  local of_the_lobby = { topic = true }
+  local about_somebody = { kick = true, invite = true, operator = true, member = true }
+
+  local function append_to_room()
+    if not exists then
+      return { 'no', 'unknown_conversation' }
+    end
+    local reply = add()
+    if (not is_lobby or of_the_lobby[kind]) and (subject ~= '' or not about_somebody[kind]) then
+      change_room[kind]()
+    end
+    return reply
+  end
+
+  -- Drop the oldest entries beyond those that are kept; some at a time, for each time costs.
+  local function shorten()
+    local extra = seq - base - draft.keep
+    if draft.keep == 0 or extra < math.max(16, draft.keep / 16) then
+      return
+    end
+    local last = read(base + extra)
+    redis.call('LTRIM', log, extra, -1)
+    base = base + extra
+    redis.call('HSET', meta, 'base', base, 'base_texts', last[RECORD.texts])
+    redis.call('ZREMRANGEBYSCORE', deleted, '-inf', base)
+    redis.call('ZREMRANGEBYLEX', reactions, '-', '[' .. digits(base) .. ';')
+  end
+
+  local reply
+  if kind == 'text' then
+    reply = append_text()
+  elseif kind == 'edit' or kind == 'delete' or kind == 'react' or kind == 'unreact' then
+    reply = append_change()
+  elseif kind == 'create' then
+    reply = append_create()
+  else
+    reply = append_to_room()
+  end
+  if reply[1] == 'ok' then
+    shorten()
   end
   return reply
 end
 
--- Drop the oldest entries beyond those that are kept; some at a time, for each time costs.
-local function shorten()
-  local extra = seq - base - draft.keep
-  if draft.keep == 0 or extra < math.max(16, draft.keep / 16) then
-    return
+local replies, key = { 'done' }, 5
+for index = 2, #ARGV, 2 do
+  local draft = cmsgpack.unpack(ARGV[index])
+  local last = key + (draft.has_claim and 10 or 9)
+  local reply = append(draft, ARGV[index + 1], unpack(KEYS, key, last))
+  if reply.err then
+    return reply
   end
-  local last = read(base + extra)
-  redis.call('LTRIM', log, extra, -1)
-  base = base + extra
-  redis.call('HSET', meta, 'base', base, 'base_texts', last[RECORD.texts])
-  redis.call('ZREMRANGEBYSCORE', deleted, '-inf', base)
-  redis.call('ZREMRANGEBYLEX', reactions, '-', '[' .. digits(base) .. ';')
+  replies[#replies + 1] = reply
+  if reply[1] == 'changed' or reply[1] == 'again' then
+    break
+  end
+  key = last + 1
 end
-
-local reply
-if kind == 'text' then
-  reply = append_text()
-elseif kind == 'edit' or kind == 'delete' or kind == 'react' or kind == 'unreact' then
-  reply = append_change()
-elseif kind == 'create' then
-  reply = append_create()
-else
-  reply = append_to_room()
-end
-if reply[1] == 'ok' then
-  shorten()
-end
-return reply
+return replies
