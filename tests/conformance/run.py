@@ -219,7 +219,7 @@ def main() -> int:
         "--exact", action="store_true", help="as gochat writes it: to the byte, without defaults"
     )
     parser.add_argument("--patience", type=float, default=10.0, help="seconds to wait for a frame")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     host, _, port = args.address.rpartition(":")
     if (check := schema_check(is_exact=args.exact)) is None:
         print("frames are not compared with the schema: there is no package jsonschema")

@@ -68,6 +68,21 @@ class Echoes(Fault):
         yield frame
 
 
+class AcknowledgesFirst(Fault):
+    """Sends `sent`, and then the entry."""
+
+    case = "messages/a session with log is sent its own entry, and then the reply"
+
+    def down(self, wire: Wire, frame: Frame) -> Iterator[Frame]:
+        if frame[0] == "message" and frame[1]["from"] == wire.name:
+            wire.held.append(frame)
+            return
+        yield frame
+        if frame[0] == "sent":
+            yield from wire.held
+            wire.held.clear()
+
+
 class SkipsNumber(Fault):
     """Leaves one number of a log out."""
 

@@ -22,6 +22,7 @@ from tampering import FAULTS, Fault, tampering
 from wire import Failed, schema_check
 
 CASES: Final = load()
+FOR_CLIENTS: Final = Path(__file__).with_name("clients")
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "protocol.md"
 
 #: The servers that cases need, by how they are configured; README.md has the same.
@@ -181,7 +182,8 @@ def test_what_is_excused_is_on_the_page_and_in_no_case() -> None:
 
 
 def test_cases_name_sections_of_the_page() -> None:
+    cases = CASES | load(FOR_CLIENTS)
     headings = re.findall(r"^#+ (.*)$", PAGE.read_text(encoding="utf-8"), re.M)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    wrong = {name: set(case["page"]) - anchors for name, case in CASES.items()}
+    wrong = {name: set(case["page"]) - anchors for name, case in cases.items()}
     assert not {name: missing for name, missing in wrong.items() if missing}

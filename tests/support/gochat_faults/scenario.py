@@ -32,22 +32,23 @@ from gochat_faults.history import (
     common_name,
     open_journal,
 )
+from gochat_faults.node_client import NodeClient
 from gochat_faults.proxy import BLACKHOLE, NO_FAULTS, Lane, Plan, Proxy, Target, serve_proxy
 from gochat_faults.recorder import Recorder, Talk, logged_in, move_in
 from gochat_faults.site import Site, StoreKind, open_site
 
-Person: TypeAlias = Recorder | BareClient
+Person: TypeAlias = Recorder | BareClient | NodeClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """A run. Times are in seconds.
 
-    `people` with the client library and `bare_people` without it send messages for `duration`, each
-    pausing `pace` on average between two. Of those with the library every third one restarts now
-    and then, and every fifth has a second device. With several servers they are spread over all of
-    them, including the devices of one person; and every fourth client's connections go to changing
-    servers.
+    `people` with the client library, `bare_people` without it and `node_people` with the example
+    for Node send messages for `duration`, each pausing `pace` on average between two. Of those with
+    the library every third one restarts now and then, and every fifth has a second device. With
+    several servers they are spread over all of them, including the devices of one person; and every
+    fourth client's connections go to changing servers.
 
     Servers are broken about every `server_fault_every`. With `faults`, by these in turn
     (:data:`~gochat_faults.breaking.FAULTS`), and the run ends after the last; with `bombs`, the
@@ -64,6 +65,7 @@ class Scenario:
     waits: bool = False
     people: int = 16
     bare_people: int = 4
+    node_people: int = 2
     duration: float = 10.0
     pace: float = 0.1
     server_fault_every: float = 2.0
@@ -125,7 +127,8 @@ async def run(scenario: Scenario, directory: Path) -> Report:
     with open_journal(directory / "history.jsonl") as journal:
         wait = 1 if scenario.waits else 0
         async with open_site(scenario.store, directory, scenario.settings, wait=wait) as site:
-            names = [f"p{number:02}" for number in range(scenario.people + scenario.bare_people)]
+            count = scenario.people + scenario.bare_people + scenario.node_people
+            names = [f"p{number:02}" for number in range(count)]
             talks = await _prepare(site, journal, names, scenario)
             people = _people(scenario, journal, talks, directory)
             proxies: list[Proxy] = []
@@ -220,7 +223,9 @@ def _people(
 ) -> list[Person]:
     people: list[Person] = []
     for number, (name, talk) in enumerate(talks.items()):
-        if number >= scenario.people:
+        if number >= scenario.people + scenario.bare_people:
+            people.append(NodeClient(journal, name, talk))
+        elif number >= scenario.people:
             # With one SQLite file there are no temporary refusals.
             is_patient = scenario.store != "sqlite"
             people.append(BareClient(journal, name, talk, is_patient=is_patient))
