@@ -133,7 +133,7 @@ async def test_a_message_is_encoded_once_and_written_once_to_each(
         counting.start()
         await _say(speaker, "hello")
         assert counting.counts["encodes"] == 1
-        assert counting.counts["writes"] == size + 1, "one for each, and the acknowledgement"
+        assert counting.counts["writes"] == size + 2, "the speaker, too; and the acknowledgement"
         await _have_heard(listeners, "hello")
 
 
@@ -147,7 +147,7 @@ async def test_messages_that_arrive_together_share_a_commit_and_a_write_to_each(
         await _say(speaker, *texts)
         assert counting.counts["commits"] == 1
         assert counting.counts["encodes"] == 50
-        assert counting.counts["writes"] == 20 + 1
+        assert counting.counts["writes"] == 20 + 2
         await _have_heard(listeners, *texts)
 
 
@@ -162,7 +162,7 @@ async def test_a_further_node_encodes_and_writes_for_its_own_people_only(
             await _have_heard(listeners, "hello")
             assert counting.counts["round trips"] == 1, "whoever else there is"
             assert counting.counts["encodes"] == count, "once at each"
-            assert counting.counts["writes"] == 10 * count + 1, "and the acknowledgement"
+            assert counting.counts["writes"] == 10 * count + 2, "the speaker's two, too"
 
 
 async def test_messages_that_arrive_together_share_a_round_trip_to_redis(

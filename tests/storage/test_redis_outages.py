@@ -318,7 +318,7 @@ async def test_redis_with_older_data_begins_a_new_history(
         nodes.server.kill()
         nodes.server.start()
         again = await say_when_possible(chat, "lost 0", "l0")
-        assert (again.dup, again.entry.seq) == (False, 6)
+        assert again.entry.seq == 6  # perhaps at a second try, if the first was interrupted
         assert again.entry.epoch != lost[0].epoch
         kept = await say_when_possible(chat, "kept 0", "k0")
         assert (kept.dup, kept.entry.seq) == (True, 1)
