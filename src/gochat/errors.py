@@ -60,6 +60,7 @@ class ErrorCode(StrEnum):
     CID_CONFLICT = "cid_conflict"
     OUT_OF_ORDER = "out_of_order"
     BAD_CURSOR = "bad_cursor"
+    TOO_MANY = "too_many"
     BAD_REQUEST = "bad_request"
     # Load.
     RATE_LIMITED = "rate_limited"
@@ -86,9 +87,10 @@ DETAILS: Final[Mapping[ErrorCode, frozenset[str]]] = {
     ErrorCode.UNKNOWN_CONVERSATION: frozenset({"conv"}),
     ErrorCode.UNKNOWN_MESSAGE: frozenset({"conv", "seq"}),
     ErrorCode.NOT_A_MEMBER: frozenset({"conv", "name"}),
-    ErrorCode.NOT_PERMITTED: frozenset({"rule", "max", "scope"}),
+    ErrorCode.NOT_PERMITTED: frozenset({"rule", "scope"}),
     ErrorCode.ROOM_EXISTS: frozenset({"conv", "rule"}),
     ErrorCode.TEXT_TOO_LONG: frozenset({"max", "length"}),
+    ErrorCode.TOO_MANY: frozenset({"rule", "max"}),
     ErrorCode.BAD_REQUEST: frozenset({"rule", "max"}),
     ErrorCode.RATE_LIMITED: frozenset({"limit"}),
     ErrorCode.OUT_OF_ORDER: frozenset({"due"}),

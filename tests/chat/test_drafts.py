@@ -269,7 +269,7 @@ async def test_reactions_of_a_person_to_a_message_are_bounded(world: World) -> N
     emoji = [chr(0x1F600 + number) for number in range(MAX_OWN_REACTIONS + 1)]
     await world.ask("Mei", *(React(to="#lobby", seq=1, emoji=one) for one in emoji[:-1]))
     one_more = React(to="#lobby", seq=1, emoji=emoji[-1])
-    assert await world.is_refused("Mei", one_more) == ("not_permitted", "emoji")
+    assert await world.is_refused("Mei", one_more) == ("too_many", "emoji")
     await world.ask("Mei", React(to="#lobby", seq=1, emoji=emoji[0]))  # which exists already
     await world.ask("Bob", one_more)
     await world.ask("Mei", React(to="#lobby", seq=1, emoji=emoji[0], on=False), one_more)
@@ -278,12 +278,15 @@ async def test_reactions_of_a_person_to_a_message_are_bounded(world: World) -> N
 async def test_different_reactions_to_a_message_are_bounded(
     world: World,
 ) -> None:
+    await world.register("Ann", "Tom")
     await world.talk("Mei", "#lobby", "hi")
     emoji = [chr(0x1F600 + number) for number in range(MAX_REACTIONS + 1)]
     for number, one in enumerate(emoji[:-1]):  # no person gives all of them
-        await world.ask(("Mei", "Bob", "Eve")[number % 3], React(to="#lobby", seq=1, emoji=one))
+        await world.ask(
+            ("Mei", "Bob", "Eve", "Ann", "Tom")[number % 5], React(to="#lobby", seq=1, emoji=one)
+        )
     one_more = React(to="#lobby", seq=1, emoji=emoji[-1])
-    assert await world.is_refused("Bob", one_more) == ("not_permitted", "emoji")
+    assert await world.is_refused("Bob", one_more) == ("too_many", "emoji")
     await world.ask("Bob", React(to="#lobby", seq=1, emoji=emoji[0]))
     await world.ask("Bob", React(to="#lobby", seq=1, emoji=emoji[1], on=False))
     await world.ask("Bob", one_more)

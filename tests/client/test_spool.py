@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,28 @@ def test_waiting_messages_survive_a_restart_in_order(path: Path) -> None:
     assert [(o.cid, o.to, o.text, o.reply_to, o.created, o.sender, o.state) for o in after] == [
         (o.cid, "#lobby", o.text, 3, o.created, "mei", OutgoingState.PENDING) for o in before
     ]
+
+
+def test_form_and_metadata_survive_a_restart(path: Path) -> None:
+    with opened(path) as outbox:
+        outbox.add(Outgoing(to="#lobby", text="waves", form="action", meta={"a/b": "ç"}))
+    with opened(path) as outbox:
+        (after,) = outbox.of("mei")
+    assert (after.form, after.meta) == ("action", {"a/b": "ç"})
+
+
+def test_outbox_of_the_first_version_is_upgraded(path: Path) -> None:
+    with opened(path) as outbox:
+        put(outbox, "one")
+    with closing(sqlite3.connect(path)) as database:
+        for column in ("form", "meta"):
+            database.execute(f"ALTER TABLE outgoing DROP COLUMN {column}")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    for _ in range(2):
+        with opened(path) as outbox:
+            (after,) = outbox.of("mei")
+            assert (after.text, after.form, after.meta) == ("one", "text", {})
 
 
 def test_acknowledged_or_discarded_messages_are_gone(path: Path) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from msgspec import inspect as mi
 
-from gochat.chat import drafts, emoji, names, passwords, rooms, store
+from gochat.chat import drafts, emoji, extras, names, passwords, rooms, store
 from gochat.config import Limits as ConfiguredLimits
 from gochat.errors import DETAILS, ErrorCode
 from gochat.protocol import codec
@@ -278,6 +278,10 @@ FIXED = {
     "characters of a name": names.MAX_NAME,
     "characters of a topic or an away notice": rooms.MAX_TOPIC,
     "characters of an emoji": emoji.MAX_EMOJI,
+    "different emoji on a message": drafts.MAX_REACTIONS,
+    "different emoji on a message of one person": drafts.MAX_OWN_REACTIONS,
+    "characters of a reason": extras.MAX_REASON,
+    "bytes of metadata": extras.MAX_META,
     "mentions found in a message": drafts.MAX_MENTIONS,
     "sessions of an account's devices": store.MAX_DEVICES,
     "sessions of its programs": store.MAX_PROGRAMS,

@@ -48,11 +48,16 @@ ENTRY = m.Message(
     mentions=("bob",),
     edited=9,
     reactions=(m.Reaction(emoji="👍", count=1, names=("bob",), me=True),),
+    form="notice",
+    meta={"ci/build": "7"},
+    reason="why",
+    conv="#garden",
 )
 ENTRY_DATA = (
     '{"to":"#garden","epoch":"e1","seq":7,"ts":1700000000000,"from":"mei","text":"hi @bob",'
     '"ref":3,"cid":"c1","mentions":["bob"],"edited":9,'
-    '"reactions":[{"emoji":"👍","count":1,"names":["bob"],"me":true}]}'
+    '"reactions":[{"emoji":"👍","count":1,"names":["bob"],"me":true}],'
+    '"form":"notice","meta":{"ci/build":"7"},"reason":"why","conv":"#garden"}'
 )
 
 #: One payload of each type, with its `msg_data`.
@@ -84,8 +89,8 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     (m.Who(after="bob", limit=10), '{"after":"bob","limit":10}'),
     (m.Away(text="at lunch"), '{"text":"at lunch"}'),
     (
-        m.Send(to="@bob", text="hi", reply_to=3, cid="c1"),
-        '{"to":"@bob","text":"hi","reply_to":3,"cid":"c1"}',
+        m.Send(to="@bob", text="hi", reply_to=3, form="action", meta={"a/b": "c"}, cid="c1"),
+        '{"to":"@bob","text":"hi","reply_to":3,"form":"action","meta":{"a/b":"c"},"cid":"c1"}',
     ),
     (
         m.Edit(to="@bob", seq=3, text="hi!", cid="c2"),

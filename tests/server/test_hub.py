@@ -284,10 +284,12 @@ async def test_run_is_encoded_once_and_posted_once_per_session(
 ) -> None:
     sessions = [chat.join("bob", *caps, rooms=[GARDEN]) for caps in (["log"], []) for _ in range(5)]
     chat.commit(*(chat.logged("mei", to, str(number)) for number in range(50)))
-    assert len(encoded) == 50
+    assert len(encoded) == (100 if to == "@bob" else 50), "with and without conv"
     assert [len(session.posts) for session in sessions] == [1] * 10
     assert sessions[0].heard == [f"text {number}" for number in range(50)]
-    assert all(session.posts[0] is sessions[0].posts[0] for session in sessions), "the same bytes"
+    kinds = (sessions[:5], sessions[5:]) if to == "@bob" else (sessions,)
+    for same in kinds:
+        assert all(session.posts[0] is same[0].posts[0] for session in same), "the same bytes"
     assert chat.delivery.count == 1
 
 
@@ -636,7 +638,7 @@ async def test_typing_is_sent_to_others_online_with_the_capability(chat: Chat, t
     event = IsTyping(to=to, from_="mei")
     key = conversations.key(to, NameKey("mei"))
     chat.hub.publish_typing(key, event, besides=mei.person)
-    assert bob.received == [event]
+    assert bob.received == [structs.replace(event, conv="@mei") if to == "@bob" else event]
     assert mei.posts == phone.posts == deaf.posts == []
     assert eve.received == ([event] if to == "#lobby" else [])
     assert chat.delivery.count == 1

@@ -25,6 +25,7 @@ from redis_process import RedisServer
 from redis_rights import add_user, rules
 from storing import NOON, Chat, Clock, account, draft, key, make_token, person
 
+from gochat.chat import extras
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.store import Appended
 from gochat.errors import ChatError, ConfigError, StoreCorrupt, StoreUnavailable
@@ -104,7 +105,7 @@ async def fill(url: str, more: int = 0) -> None:
         await chat.say("Mei", "@Bob", "hi, too", ref=1, cid="reply")
         await chat.say("Eve", "@Eve", "a note")
         await chat.say("Straße", "@李雷", "你好")
-        await chat.say("Bob", "#Garden", "weeds")
+        await chat.say("Bob", "#Garden", "weeds", extra=extras.of_message("action", {"a/b": "c"}))
         await chat.say("Mei", "#lobby", "last")
         await chat.mark_read("Eve", "#lobby", first + 3)
         await chat.mark_read("Mei", "#Garden", 3)
@@ -134,7 +135,7 @@ async def everything(url: str) -> dict[str, Any]:
                 found[f"{who}: {one.conv}"] = [
                     (
                         *(e.to, e.seq, e.ts, e.from_, e.kind, e.text, e.ref, e.cid),
-                        *(e.mentions, e.edited, e.deleted, e.reactions),
+                        *(e.mentions, e.edited, e.deleted, e.reactions, e.form, e.meta, e.reason),
                     )
                     for e in await chat.entries(who, one.conv)
                 ]

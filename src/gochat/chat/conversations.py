@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Final, NewType
 
+from msgspec import structs
+
 from gochat.chat import names
 from gochat.chat.names import NameKey
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import LOBBY
+from gochat.protocol.messages import LOBBY, Message
 
 #: ``#lobby``, ``#room``, or ``@a,b`` for the private conversation of a and b (a ≤ b).
 ConversationKey = NewType("ConversationKey", str)
@@ -41,6 +43,13 @@ def key(address: str, own: NameKey, field: str = "to") -> ConversationKey:
 def private(one: NameKey, other: NameKey) -> ConversationKey:
     """Return the key of the private conversation of two people (or of one, with themselves)."""
     return ConversationKey("@" + ",".join(sorted((one, other))))
+
+
+def addressed(entry: Message, reader: NameKey) -> Message:
+    """Return an entry as `reader` gets it: a private message of somebody else has its `conv`."""
+    if not entry.to.startswith("@") or names.known(entry.from_) == reader:
+        return entry
+    return structs.replace(entry, conv="@" + entry.from_)
 
 
 def is_private(conversation: ConversationKey) -> bool:

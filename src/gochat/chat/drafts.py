@@ -18,7 +18,7 @@ from typing import Final
 
 from msgspec import structs
 
-from gochat.chat import conversations, names
+from gochat.chat import conversations, extras, names
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.directory import Directory
@@ -36,7 +36,7 @@ MAX_TEXT: Final = 4000
 #: Different emoji on one message: with ten names each they fit a frame beside the longest text.
 MAX_REACTIONS: Final = 20
 #: Different emoji of one person on one message: it takes several people to use up the limit.
-MAX_OWN_REACTIONS: Final = 8
+MAX_OWN_REACTIONS: Final = 5
 #: People whom one message can mention: a message that names more means the whole room.
 MAX_MENTIONS: Final = 10
 #: Possible names that are looked up for one message: bounds the cost of a message full of @.
@@ -169,7 +169,7 @@ class Drafts:
         if request.on:
             if len({*(r.emoji for r in said.reactions), emoji}) > MAX_REACTIONS:
                 raise ChatError(
-                    ErrorCode.NOT_PERMITTED,
+                    ErrorCode.TOO_MANY,
                     f"a message takes at most {MAX_REACTIONS} different emoji",
                     field="emoji",
                     details={"rule": "emoji", "max": MAX_REACTIONS},
@@ -177,7 +177,7 @@ class Drafts:
             own = await self._own_reactions(who, address, request.seq)
             if len({*own, emoji}) > MAX_OWN_REACTIONS:
                 raise ChatError(
-                    ErrorCode.NOT_PERMITTED,
+                    ErrorCode.TOO_MANY,
                     f"you can give a message at most {MAX_OWN_REACTIONS} different emoji: "
                     "take one back first",
                     field="emoji",
@@ -274,6 +274,9 @@ def draft_of(
     """Return the draft of the entry that a request asks for.
 
     `text` is the displayed spelling of the name or emoji in the request.
+
+    Raises:
+        ChatError: its metadata or its reason is invalid.
     """
     kind, typed, ref = content(request)
     return make_draft(
@@ -286,6 +289,7 @@ def draft_of(
         subject=subject,
         mentioned=mentioned,
         cid=request.cid,
+        extra=extras.of(request),
     )
 
 
@@ -300,6 +304,7 @@ def make_draft(
     subject: NameKey | None = None,
     mentioned: dict[NameKey, str] | None = None,
     cid: str | None = None,
+    extra: str = "",
 ) -> Draft:
     """Return a draft of an entry of a conversation. Without `cid` it gets a new one."""
     mentioned = mentioned or {}
@@ -316,4 +321,5 @@ def make_draft(
         mentioned=tuple(mentioned),
         subject=subject,
         facts=facts,
+        extra=extra,
     )

@@ -27,16 +27,6 @@ def unknown_message(seq: int | None, conv: str, field: str = "seq") -> ChatError
     )
 
 
-def not_given(seq: int | None, conv: str) -> ChatError:
-    """Return the error for taking back a reaction that the person has not given."""
-    return ChatError(
-        ErrorCode.BAD_REQUEST,
-        f"you have not given message {seq} in {conv} this emoji",
-        field="emoji",
-        details={"rule": "not_given"},
-    )
-
-
 def not_inside(room: str, field: str) -> ChatError:
     """Return the error for something that only those in a room may do."""
     return ChatError(

@@ -134,7 +134,8 @@ class Draft(Struct, frozen=True, kw_only=True):
     (:class:`~gochat.protocol.messages.Message`); `conversation` and `sender_key` are the keys.
     `subject` is the key of the person whom an ``invite``, ``kick``, ``operator`` or ``member``
     entry is about, and `mentioned` the keys of `mentions`. `facts` is what the decision to allow
-    the draft was based on, where that can change.
+    the draft was based on, where that can change. `extra` is what :mod:`gochat.chat.extras` makes
+    of the entry's form, metadata and reason.
     """
 
     conversation: ConversationKey
@@ -149,6 +150,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     mentioned: tuple[NameKey, ...] = ()
     subject: NameKey | None = None
     facts: Facts | None = None
+    extra: str = ""
 
     def is_repeated_by(self, entry: Message) -> bool:
         """Return True if an entry, in its current form, has the kind, text and ref of this draft.

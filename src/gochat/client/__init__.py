@@ -33,6 +33,7 @@ from gochat.errors import ChatError, ConfigError, ConnectionLost, OutboxInUse
 from gochat.protocol.messages import (
     Conversation,
     CreatedToken,
+    Form,
     Found,
     HistoryPage,
     HistorySetting,
@@ -64,6 +65,7 @@ __all__ = [
     "ConnectionState",
     "Conversation",
     "CreatedToken",
+    "Form",
     "Found",
     "HistoryPage",
     "HistorySetting",

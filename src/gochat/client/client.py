@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from gochat.protocol import messages as wire
 from gochat.protocol.messages import (
     Conversation,
     CreatedToken,
+    Form,
     Found,
     HistoryPage,
     HistorySetting,
@@ -292,7 +293,15 @@ class Client:
 
     # -- the outbox -----------------------------------------------------------------------------
 
-    def send(self, to: str, text: str, *, reply_to: int | None = None) -> Outgoing:
+    def send(
+        self,
+        to: str,
+        text: str,
+        *,
+        reply_to: int | None = None,
+        form: Form = "text",
+        meta: Mapping[str, str] | None = None,
+    ) -> Outgoing:
         """Put a message into the outbox, and return it in state PENDING. Never blocks.
 
         It is sent as soon as the client is connected, and again after each reconnect until the
@@ -300,14 +309,16 @@ class Client:
         in the order of their `send`, even when the server refuses one temporarily
         (``rate_limited``, ``unavailable``, ``busy``). A message that is refused for good becomes
         FAILED, and the following ones are sent. `reply_to` is the seq of the message that it
-        answers.
+        answers. A `form` of ``action`` reads "* mei waves"; a ``notice`` is what a program says,
+        and must not be answered by one. `meta` is for programs: its keys are of the form
+        ``prefix/name``, keys and values have at most 1 KiB, and it proves nothing.
 
         Raises:
             ChatError: ``busy``: 1000 messages are already waiting.
             ConnectionLost: the client was closed.
         """
         self._supervisor.check_open()
-        outgoing = Outgoing(to=to, text=text, reply_to=reply_to)
+        outgoing = Outgoing(to=to, text=text, reply_to=reply_to, form=form, meta=dict(meta or {}))
         self._sync_state.send(outgoing)
         return outgoing
 
@@ -332,9 +343,12 @@ class Client:
         """Change the text of one of the person's own messages."""
         return await self._say(wire.Edit(to=to, seq=seq, text=text, cid=new_cid()))
 
-    async def delete(self, to: str, seq: int) -> Sent:
-        """Delete one of the person's own messages (operators: anyone's in the room)."""
-        return await self._say(wire.Delete(to=to, seq=seq, cid=new_cid()))
+    async def delete(self, to: str, seq: int, *, reason: str = "") -> Sent:
+        """Delete one of the person's own messages (operators: anyone's in the room).
+
+        The others see the `reason`, of at most 200 characters.
+        """
+        return await self._say(wire.Delete(to=to, seq=seq, reason=reason, cid=new_cid()))
 
     async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent | None:
         """React to a message with an emoji, or remove the reaction with ``on=False``."""
@@ -419,17 +433,20 @@ class Client:
         """Become a member of a public room, or of one that the person was invited to."""
         return await self._change(wire.Join(room=room, cid=new_cid()))
 
-    async def leave(self, room: str) -> Sent:
-        """Leave a room."""
-        return await self._say(wire.Leave(room=room, cid=new_cid()))
+    async def leave(self, room: str, *, reason: str = "") -> Sent:
+        """Leave a room. The others see the `reason`, of at most 200 characters."""
+        return await self._say(wire.Leave(room=room, reason=reason, cid=new_cid()))
 
     async def invite(self, room: str, name: str) -> Sent | None:
         """Invite a person to a room."""
         return await self._change(wire.Invite(room=room, name=name, cid=new_cid()))
 
-    async def kick(self, room: str, name: str) -> Sent:
-        """Remove a person from a room (operators)."""
-        return await self._say(wire.Kick(room=room, name=name, cid=new_cid()))
+    async def kick(self, room: str, name: str, *, reason: str = "") -> Sent:
+        """Remove a person from a room (operators).
+
+        They and the others see the `reason`, of at most 200 characters.
+        """
+        return await self._say(wire.Kick(room=room, name=name, reason=reason, cid=new_cid()))
 
     async def set_topic(self, room: str, topic: str) -> Sent | None:
         """Set a room's topic (operators)."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import anyio
 
 from gochat.errors import ChatError, ConnectionLost
-from gochat.protocol.messages import Sent
+from gochat.protocol.messages import Form, Sent
 
 
 class OutgoingState(StrEnum):
@@ -47,6 +48,8 @@ class Outgoing:
     to: str
     text: str
     reply_to: int | None = None
+    form: Form = "text"
+    meta: Mapping[str, str] = field(default_factory=dict)
     cid: str = field(default_factory=new_cid)
     created: int = field(default_factory=_now)
     sender: str | None = None

@@ -84,7 +84,12 @@ class Session:
     def _send_waiting(self) -> None:
         while (outgoing := self._sync_state.outbox.next(self._name)) is not None:
             request = wire.Send(
-                to=outgoing.to, text=outgoing.text, reply_to=outgoing.reply_to, cid=outgoing.cid
+                to=outgoing.to,
+                text=outgoing.text,
+                reply_to=outgoing.reply_to,
+                form=outgoing.form,
+                meta=dict(outgoing.meta),
+                cid=outgoing.cid,
             )
             try:
                 self._connection.post(request)

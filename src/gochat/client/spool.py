@@ -3,6 +3,7 @@ moment."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
@@ -14,12 +15,13 @@ from typing import Final
 from gochat import private
 from gochat.client.outgoing import Outgoing, OutgoingState
 from gochat.errors import ChatError, ConfigError, OutboxInUse
+from gochat.protocol.messages import Form
 
 logger = logging.getLogger(__name__)
 
 #: "goch": identifies the file; and the version of its one table.
 _APPLICATION_ID: Final = 0x676F6368
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 _SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS outgoing (
@@ -31,15 +33,23 @@ CREATE TABLE IF NOT EXISTS outgoing (
     reply_to INTEGER,
     created INTEGER NOT NULL,
     error_code TEXT,
-    error_text TEXT
+    error_text TEXT,
+    form TEXT NOT NULL DEFAULT 'text',
+    meta TEXT NOT NULL DEFAULT '{{}}'
 ) STRICT;
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """
 
 _INSERT: Final = """
-INSERT INTO outgoing (cid, sender, recipient, text, reply_to, created, error_code, error_text)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO outgoing (cid, sender, recipient, text, reply_to, created, error_code, error_text,
+    form, meta)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+#: What a file of the first version lacks.
+_FORM_AND_META: Final = """
+ALTER TABLE outgoing ADD COLUMN form TEXT NOT NULL DEFAULT 'text';
+ALTER TABLE outgoing ADD COLUMN meta TEXT NOT NULL DEFAULT '{}';
 """
 
 
@@ -92,8 +102,8 @@ class Spool:
     def load(self) -> list[Outgoing]:
         """Return all messages in order."""
         rows = self._database.execute(
-            "SELECT cid, sender, recipient, text, reply_to, created, error_code, error_text"
-            " FROM outgoing ORDER BY place"
+            "SELECT cid, sender, recipient, text, reply_to, created, error_code, error_text,"
+            " form, meta FROM outgoing ORDER BY place"
         )
         return [_outgoing(*row) for row in rows]
 
@@ -116,7 +126,7 @@ class Spool:
 
     def update(self, outgoing: Outgoing) -> None:
         """Store the sender and the error of a message."""
-        _, sender, *_, code, text = _row(outgoing)
+        _, sender, *_, code, text, _, _ = _row(outgoing)
         self._write(
             lambda: self._database.execute(
                 "UPDATE outgoing SET sender = ?, error_code = ?, error_text = ? WHERE cid = ?",
@@ -184,7 +194,8 @@ def _prepare(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = OFF")
     database.execute("PRAGMA secure_delete = ON")  # sent texts leave no trace
-    database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+    upgrade = _FORM_AND_META if version == 1 else ""
+    database.executescript("BEGIN IMMEDIATE;" + upgrade + _SCHEMA + "COMMIT;")
 
 
 def _row(outgoing: Outgoing) -> tuple[str | int | None, ...]:
@@ -198,6 +209,8 @@ def _row(outgoing: Outgoing) -> tuple[str | int | None, ...]:
         outgoing.created,
         None if error is None else str(error.code),
         None if error is None else error.text,
+        outgoing.form,
+        json.dumps(dict(outgoing.meta)),
     )
 
 
@@ -210,10 +223,13 @@ def _outgoing(
     created: int,
     code: str | None,
     error_text: str | None,
+    form: Form,
+    meta: str,
 ) -> Outgoing:
     outgoing = Outgoing(
-        to=to, text=text, reply_to=reply_to, cid=cid, created=created, sender=sender
-    )
+        to=to, text=text, reply_to=reply_to, form=form, meta=json.loads(meta), cid=cid,
+        created=created, sender=sender,
+    )  # fmt: skip
     if code is not None:
         outgoing.become_failed(ChatError(code, error_text or code))
     assert outgoing.state in (OutgoingState.PENDING, OutgoingState.FAILED)

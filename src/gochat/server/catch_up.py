@@ -34,6 +34,7 @@ from gochat.protocol.messages import CaughtUp, Message, Position
 from gochat.server.budget import PAGE, PER_MARKER, OverBudget
 from gochat.server.hub import OnlinePerson
 from gochat.server.mailbox import OVERHEAD
+from gochat.server.pages import as_received
 from gochat.server.services import Services
 from gochat.server.session import NOWHERE, Session
 
@@ -143,6 +144,10 @@ class CatchUp:
         )
         await self._send_on(key, page, as_of)
 
+    def _post(self, entry: Message) -> None:
+        (seen,) = as_received((entry,), self._person.key, is_minimal=not self._session.caps)
+        self._session.outlet.post(encode(seen))
+
     async def send_waiting(self) -> None:
         """Send a client without the capability `log` its unread private messages, oldest first.
 
@@ -176,7 +181,7 @@ class CatchUp:
             left = len(queue)
             _, key, messages, read_to, head = heappop(queue)
             message = messages.popleft()
-            self._session.outlet.post(encode(message))
+            self._post(message)
             self._session.note_sent(key, message.seq if messages else read_to)
             await self._session.wait_for_peer()
             if messages:
@@ -232,7 +237,7 @@ class CatchUp:
             for entry in page.entries:
                 is_own = names.known(entry.from_) == self._person.key
                 if self._session.wants_log or (entry.kind == "text" and not is_own):
-                    self._session.outlet.post(encode(entry))
+                    self._post(entry)
                 if self._receipts is not None and conversations.is_private(key):
                     self._sent[key] = entry.seq
                     self._session.note_sent(key, entry.seq)

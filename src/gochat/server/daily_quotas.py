@@ -16,7 +16,7 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import Appended
 from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import CreateRoom, Send
+from gochat.protocol.messages import CreateRoom, Delete, Kick, Leave, Send
 from gochat.server.limits import MAX_REMEMBERED
 from gochat.token_bucket import Buckets
 
@@ -50,6 +50,10 @@ def size(request: LogRequest) -> int:
     """
     _, text, _ = content(request)
     written = [text, request.cid or ""]
+    if isinstance(request, Send):
+        written += [part for pair in request.meta.items() for part in pair]
+    if isinstance(request, Delete | Kick | Leave):
+        written.append(request.reason)
     entries = 1
     if isinstance(request, CreateRoom):
         written += [request.room, request.topic]

@@ -13,14 +13,17 @@ from itertools import compress, groupby
 from typing import Final, NoReturn, Protocol
 
 import trio
+from msgspec import structs
 
 from gochat.chat import conversations
 from gochat.chat.conversations import (
     LOBBY_KEY,
     ConversationKey,
+    addressed,
     is_private,
     participants,
 )
+from gochat.chat.extras import plain
 from gochat.chat.grants import Grant
 from gochat.chat.history import views
 from gochat.chat.names import NameKey, known
@@ -258,16 +261,21 @@ class Hub:
         *,
         is_last: bool = False,
     ) -> None:
-        """Post entries to an audience, each encoded once, unless some members see less than others.
+        """Post entries to an audience, each encoded once, unless some see it otherwise than others.
 
         With `is_last`, the last piece may be written at once.
         """
+        encoded: dict[int, tuple[Message, bytes]] = {}  # by the identity of what is kept in it
         parts: Iterable[tuple[Collection[Subscriber], Sequence[Message]]] = ((audience, entries),)
         highest = self._highest.get(conversation, 0)
         if highest and any(min(entry.seq, entry.ref or entry.seq) <= highest for entry in entries):
             parts = views(entries, audience, self._rooms[conversation])
-        for some, seen in parts:
-            frames = [encode(entry) for entry in seen]
+        for some, seen in self._editions(conversation, parts):
+            frames = []
+            for entry in seen:
+                if id(entry) not in encoded:
+                    encoded[id(entry)] = entry, encode(entry)
+                frames.append(encoded[id(entry)][1])
             for piece in _pieces(frames):
                 self._post_piece(
                     conversation,
@@ -276,6 +284,33 @@ class Hub:
                     frames[piece],
                     is_last=is_last and piece.stop == len(frames),
                 )
+
+    def _editions(
+        self,
+        conversation: ConversationKey,
+        parts: Iterable[tuple[Collection[Subscriber], Sequence[Message]]],
+    ) -> Iterator[tuple[Collection[Subscriber], Sequence[Message]]]:
+        """Split parts of an audience by how they get the entries.
+
+        A private message of somebody else has its `conv`; minimal clients get nothing new.
+        """
+        is_to_a_person = is_private(conversation)
+        for audience, entries in parts:
+            if not is_to_a_person and all(plain(entry) is entry for entry in entries):
+                yield audience, entries
+                continue
+            minimal = [session for session in audience if not session.caps]
+            if minimal:
+                yield minimal, [plain(entry) for entry in entries]
+            others = [session for session in audience if session.caps]
+            if not is_to_a_person:
+                yield others, entries
+                continue
+            for key in participants(conversation):
+                person = self._people.get(key)
+                theirs = [one for one in others if person is not None and one in person.sessions]
+                if theirs:
+                    yield theirs, [addressed(entry, key) for entry in entries]
 
     def _post_piece(
         self,
@@ -350,6 +385,8 @@ class Hub:
             for session in audience
             if session not in own and not session.events.is_behind  # a notice goes stale
         ]
+        if event.to.startswith("@"):
+            event = structs.replace(event, conv="@" + event.from_)  # its author gets none
         self.post_event(others, event, Capability.TYPING)
         self._delivery.flush()
 

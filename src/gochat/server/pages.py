@@ -7,12 +7,24 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Final
 
+from gochat.chat.conversations import addressed
+from gochat.chat.extras import plain
+from gochat.chat.names import NameKey
 from gochat.chat.store import Page
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import History, HistoryPage, Message
 
 #: Bytes of a frame for everything but the entries.
 ENVELOPE: Final = 1024
+
+
+def as_received(
+    entries: Iterable[Message], reader: NameKey, *, is_minimal: bool = False
+) -> list[Message]:
+    """Return entries as a session of `reader` gets them; `is_minimal`: it has no capabilities."""
+    if is_minimal:
+        return [plain(entry) for entry in entries]
+    return [addressed(entry, reader) for entry in entries]
 
 
 def history_page(request: History, address: str, page: Page, frame_bytes: int) -> HistoryPage:

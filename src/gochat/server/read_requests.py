@@ -30,7 +30,7 @@ from gochat.protocol.messages import (
 )
 from gochat.server.budget import scanning
 from gochat.server.hub import OnlinePerson
-from gochat.server.pages import fitting, history_page
+from gochat.server.pages import as_received, fitting, history_page
 from gochat.server.services import Services
 from gochat.server.session import Session
 
@@ -83,6 +83,8 @@ class ReadRequests:
             # was read.
             await self._services.drafts.address(who, (), request.conv, "conv")
             raise not_inside(address.shown, "conv")
+        seen = as_received(page.entries, who.key, is_minimal=not session.caps)
+        page = structs.replace(page, entries=seen)
         session.reply(history_page(request, address.shown, page, self._limits.frame_bytes))
 
     async def search(
@@ -101,6 +103,7 @@ class ReadRequests:
             hits, cursor = await self._services.store.search(
                 who.key, request.query, conversation=key, cursor=request.cursor or None, limit=limit
             )
+            hits = as_received(hits, who.key, is_minimal=not session.caps)
             while (limit := len(fitting(hits, self._limits.frame_bytes))) < len(hits):
                 hits, cursor = await self._services.store.search(
                     who.key,
@@ -109,6 +112,7 @@ class ReadRequests:
                     cursor=request.cursor or None,
                     limit=limit,
                 )
+                hits = as_received(hits, who.key, is_minimal=not session.caps)
         if more := scanning(effort.seconds):
             self._services.budgets.spend(session.address, who.key, more)
         session.reply(Found(hits=tuple(hits), cursor=cursor, request_id=request.request_id))

@@ -54,7 +54,8 @@ class Signals:
         self, session: Session, who: Identity, person: OnlinePerson, request: Away
     ) -> None:
         """Set or end a person's away notice."""
-        if request.text is not None:
-            check_length(request.text, MAX_AWAY, "an away notice", "text")
-        self._services.hub.set_away(who.key, request.text)
+        text = request.text or None  # an empty one says nothing
+        if text is not None:
+            check_length(text, MAX_AWAY, "an away notice", "text")
+        self._services.hub.set_away(who.key, text)
         session.reply(Ok(request_id=request.request_id))

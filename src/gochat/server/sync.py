@@ -27,7 +27,7 @@ from gochat.protocol.codec import encode
 from gochat.protocol.messages import Conversation, Message, Position, Sync, Synced
 from gochat.server.budget import PER_CONVERSATION, PER_ENTRY, PER_SUMMARY, OverBudget
 from gochat.server.hub import OnlinePerson
-from gochat.server.pages import ENVELOPE, size
+from gochat.server.pages import ENVELOPE, as_received, size
 from gochat.server.services import Services
 from gochat.server.session import Session
 
@@ -152,7 +152,8 @@ class Synchroniser:
                     entries = await self._missed(person, key, state, None, limit) or ()
             except _Replaced:
                 continue
-            return structs.replace(state, entries=tuple(entries), reset=is_reset)
+            seen = tuple(as_received(entries, person))
+            return structs.replace(state, entries=seen, reset=is_reset)
         raise StoreUnavailable("the log is being replaced")
 
     async def _missed(

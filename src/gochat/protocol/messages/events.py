@@ -55,11 +55,18 @@ class Marked(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class IsTyping(Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """`from` is typing in `to` (read as in `Message`); expires after 6 s."""
+    """`from` is typing in `to`, which the receiver sees as `conv`, if that is given; expires after
+    6 s."""
 
     msg_type: ClassVar[str] = "is_typing"
     to: str
     from_: str = field(name="from")
+    conv: str | None = None
+
+    @property
+    def conversation(self) -> str:
+        """The conversation, as the receiver sees it."""
+        return self.to if self.conv is None else self.conv
 
 
 class NewLogin(Payload, frozen=True, kw_only=True, omit_defaults=True):

@@ -173,6 +173,11 @@ EntryKind: TypeAlias = Literal[
 ]  # fmt: skip
 
 
+#: How a message reads: ``action`` is what its sender does ("* mei waves"), a ``notice`` is from a
+#: program and must not be answered by one.
+Form: TypeAlias = Literal["text", "notice", "action"]
+
+
 class Reaction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often `emoji` was given, by whom (the first ten), and whether the reader gave it
     (`me`)."""
@@ -216,6 +221,10 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
 
     An ``edit``, ``react`` or ``unreact`` of a message that is hidden from the reader, because they
     joined after it, is `deleted`, and has no text.
+
+    `form` and `meta` are of ``text`` entries, `reason` of ``kick``, ``leave`` and ``delete``.
+    `meta` has keys of the form ``prefix/name``; it is what the sender's program says, and proves
+    nothing. `conv` is the conversation as the receiver sees it, if that is not `to`.
     """
 
     msg_type: ClassVar[str] = "message"
@@ -232,3 +241,12 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     edited: Int | None = None
     deleted: bool = False
     reactions: tuple[Reaction, ...] = ()
+    form: Form = "text"
+    meta: dict[str, str] = {}
+    reason: str = ""
+    conv: str | None = None
+
+    @property
+    def conversation(self) -> str:
+        """The conversation, as the receiver sees it."""
+        return self.to if self.conv is None else self.conv

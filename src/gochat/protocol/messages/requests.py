@@ -9,6 +9,7 @@ from msgspec import Meta
 from gochat.protocol.messages.parts import (
     Cid,
     DeviceName,
+    Form,
     HistorySetting,
     Int,
     Level,
@@ -135,12 +136,17 @@ class Away(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Send(Write, frozen=True, kw_only=True, omit_defaults=True):
-    """Send a message to everyone (``#lobby``), a room or a person. Answered by `Sent`."""
+    """Send a message to everyone (``#lobby``), a room or a person. Answered by `Sent`.
+
+    The keys of `meta` are of the form ``prefix/name``; keys and values have at most 1 KiB.
+    """
 
     msg_type: ClassVar[str] = "send"
     to: ShortText
     text: str
     reply_to: Int | None = None
+    form: Form = "text"
+    meta: dict[str, str] = {}  # noqa: RUF012 - msgspec makes a new one each time
     cid: Cid | None = None
 
 
@@ -160,6 +166,7 @@ class Delete(Write, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "delete"
     to: ShortText
     seq: Int
+    reason: str = ""
     cid: Cid | None = None
 
 
@@ -265,6 +272,7 @@ class Leave(Write, frozen=True, kw_only=True, omit_defaults=True):
 
     msg_type: ClassVar[str] = "leave"
     room: ShortText
+    reason: str = ""
     cid: Cid | None = None
 
 
@@ -283,6 +291,7 @@ class Kick(Write, frozen=True, kw_only=True, omit_defaults=True):
     msg_type: ClassVar[str] = "kick"
     room: ShortText
     name: ShortText
+    reason: str = ""
     cid: Cid | None = None
 
 

@@ -18,8 +18,9 @@ import msgspec
 
 from gochat.chat import conversations
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
+from gochat.chat.extras import extended
 from gochat.chat.names import NameKey
-from gochat.chat.refusals import cid_conflict, not_given, room_exists, unknown_message
+from gochat.chat.refusals import cid_conflict, room_exists, unknown_message
 from gochat.chat.skeletons import looks_taken
 from gochat.chat.store import MAX_AHEAD, Appended, Draft, Logged, Unchanged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
@@ -331,6 +332,7 @@ class Log:
             ref=draft.ref or 0,
             cid=draft.cid or "",
             mentions=",".join(draft.mentions),
+            extra=draft.extra,
             subject=draft.subject or "",
             subject_name=(self._names.person(draft.subject) or "") if draft.subject else "",
             claim_memory=CLAIM_MEMORY,
@@ -367,6 +369,7 @@ class Log:
             cid=draft.cid,
             mentions=draft.mentions if has_mentions else (),
         )
+        entry = extended(entry, draft.extra)
         logged = Logged(draft.conversation, entry, draft.subject, floor)
         placed = Placed(one.partition, entry.epoch, position, logged)
         self._epoch_tracker.note(*placed)
@@ -454,8 +457,6 @@ def _refusal(code: ErrorCode, draft: Draft) -> ChatError:
             return cid_conflict()
         case ErrorCode.UNKNOWN_MESSAGE:
             return unknown_message(draft.ref, draft.to)
-        case ErrorCode.BAD_REQUEST:
-            return not_given(draft.ref, draft.to)
         case ErrorCode.ROOM_EXISTS:
             return room_exists(draft.to)
         case _:

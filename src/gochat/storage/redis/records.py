@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.extras import extended
 from gochat.chat.facts import Facts
 from gochat.chat.names import NameKey, known
 from gochat.chat.store import Logged
@@ -25,7 +26,7 @@ class Record(Struct, array_like=True, frozen=True):
     clock, orders the entries of all conversations. `texts` counts the messages up to this entry.
     `edited`: for a text, the seq of its last edit; for an edit, 0 or, in data from older versions
     of gochat, the seq of the previous edit, which is not erased yet. `mentions` are comma-separated
-    names. Missing values are empty or 0.
+    names, `extra` is of :mod:`gochat.chat.extras`. Missing values are empty or 0.
     """
 
     ts: int
@@ -40,6 +41,7 @@ class Record(Struct, array_like=True, frozen=True):
     cid: str
     text: str
     mentions: str
+    extra: str = ""
 
 
 class TokenRecord(Struct, array_like=True, frozen=True):
@@ -74,6 +76,7 @@ class FeedEntry(Struct, array_like=True, frozen=True):
     text: str
     mentions: str
     floor: int = 0
+    extra: str = ""
 
     def logged(self, epoch: str) -> Logged:
         """Return the entry as followers receive it."""
@@ -89,6 +92,7 @@ class FeedEntry(Struct, array_like=True, frozen=True):
             cid=self.cid or None,
             mentions=_names(self.mentions),
         )
+        entry = extended(entry, self.extra)
         return Logged(self.conversation, entry, self.subject or None, self.floor)
 
 
@@ -109,6 +113,7 @@ class PackedDraft(Struct, frozen=True, kw_only=True):
     ref: int
     cid: str
     mentions: str
+    extra: str
     subject: str
     subject_name: str
     claim_memory: int
@@ -167,7 +172,7 @@ class Shape:
 
     def message(self, seq: int, record: Record) -> Message:
         """Return the message of a record, without its reactions."""
-        return Message(
+        entry = Message(
             to=self.to(record.sender),
             epoch=self._epoch,
             seq=seq,
@@ -181,6 +186,7 @@ class Shape:
             edited=(record.edited or None) if record.kind == "text" else None,
             deleted=bool(record.deleted),
         )
+        return extended(entry, record.extra)
 
 
 def reaction(given: Sequence[bytes | int]) -> tuple[int, Reaction]:

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from gochat.chat import conversations
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.extras import extended
 from gochat.chat.names import NameKey
 from gochat.chat.refusals import cid_conflict
 from gochat.chat.store import Appended, Draft
@@ -27,11 +28,23 @@ MAX_REACTION_NAMES: Final = 10
 
 #: A row of :data:`COLUMNS`.
 Row: TypeAlias = tuple[
-    int, int, str, str, EntryKind, str, int | None, str | None, str | None, int | None, int
+    int,
+    int,
+    str,
+    str,
+    EntryKind,
+    str,
+    int | None,
+    str | None,
+    str | None,
+    int | None,
+    int,
+    str | None,
 ]
 #: Columns of :data:`FROM`; `a` is the sender's account.
 COLUMNS: Final = (
-    "e.id, e.ts, a.name, e.sender, e.kind, e.text, e.ref, e.cid, e.mentions, e.edited, e.deleted"
+    "e.id, e.ts, a.name, e.sender, e.kind, e.text, e.ref, e.cid, e.mentions, e.edited, e.deleted,"
+    " e.extra"
 )
 FROM: Final = "entry e JOIN account a ON a.key = e.sender"
 
@@ -81,8 +94,8 @@ class Shape:
 
     def message(self, row: Row) -> Message:
         """Return the message for a row, without its reactions."""
-        id_, ts, name, sender, kind, text, ref, cid, mentions, edited, deleted = row
-        return Message(
+        id_, ts, name, sender, kind, text, ref, cid, mentions, edited, deleted, extra = row
+        entry = Message(
             to=self._room or self._peers[sender],
             epoch=self._epoch,
             seq=id_ & MAX_SEQ,
@@ -96,6 +109,7 @@ class Shape:
             edited=edited,
             deleted=bool(deleted),
         )
+        return extended(entry, extra)
 
 
 def find_by_cid(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gochat.chat import conversations, names
 from gochat.chat.conversations import ConversationKey
+from gochat.chat.extras import extended
 from gochat.chat.refusals import room_exists, unknown_message
 from gochat.chat.store import MAX_AHEAD, Appended, Batch, Draft, Logged, Unchanged
 from gochat.errors import ChatError, FactsChanged
@@ -235,7 +236,8 @@ class Log:
 
     def _erase(self, entry: int) -> None:
         self.db.execute(
-            "UPDATE entry SET text = '', mentions = NULL, deleted = 1 WHERE id = ?", (entry,)
+            "UPDATE entry SET text = '', mentions = NULL, extra = NULL, deleted = 1 WHERE id = ?",
+            (entry,),
         )
 
     def _append_create(self, draft: Draft, conversation: KnownConversation | None) -> Appended:
@@ -269,8 +271,8 @@ class Log:
         self.position += 1
         mentions = draft.mentions if draft.kind in ("text", "edit") else ()
         self.db.execute(
-            "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions,"
+            " extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 first_id(conversation.id) + conversation.seq,
                 self.position,
@@ -281,6 +283,7 @@ class Log:
                 draft.ref,
                 draft.cid,
                 ",".join(mentions) or None,
+                draft.extra or None,
             ),
         )
         entry = Message(
@@ -295,6 +298,7 @@ class Log:
             cid=draft.cid,
             mentions=mentions,
         )
+        entry = extended(entry, draft.extra)
         self._appended.append(Logged(conversation.key, entry, draft.subject))
         return Appended(entry)
 

@@ -82,7 +82,8 @@ class EntryRecord(Struct, array_like=True, frozen=True):
     """A log entry as it reads now.
 
     `sender` and `mentions` (comma-separated) are display names. `edited` is the seq of a text's
-    last edit, the only edit that is not `deleted`. Missing values are empty or 0.
+    last edit, the only edit that is not `deleted`. `extra` is of :mod:`gochat.chat.extras`. Missing
+    values are empty or 0.
     """
 
     seq: int
@@ -96,6 +97,7 @@ class EntryRecord(Struct, array_like=True, frozen=True):
     edited: int
     deleted: bool
     reactions: tuple[ReactionRecord, ...] = ()
+    extra: str = ""
 
 
 class Source(Protocol):

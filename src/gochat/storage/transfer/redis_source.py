@@ -335,6 +335,7 @@ def _entry(seq: int, record: Record, given: tuple[ReactionRecord, ...]) -> Entry
         record.edited if record.kind == "text" else 0,
         bool(record.deleted),
         given,
+        record.extra,
     )
 
 

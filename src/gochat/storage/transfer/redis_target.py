@@ -371,6 +371,7 @@ def _record(entry: EntryRecord, tail: _Tail) -> Record:
         entry.cid,
         entry.text,
         entry.mentions,
+        entry.extra,
     )
 
 

@@ -197,7 +197,7 @@ class SqliteSource:
         base = first_id(conversation)
         rows = self._db.execute(
             f"SELECT e.id - ?1, e.ts, a.name, e.kind, e.text, coalesce(e.ref, 0), {self._cid},"
-            " coalesce(e.mentions, ''), coalesce(e.edited, 0), e.deleted"
+            " coalesce(e.mentions, ''), coalesce(e.edited, 0), e.deleted, coalesce(e.extra, '')"
             " FROM entry e JOIN account a ON a.key = e.sender"
             " WHERE e.id BETWEEN ?2 AND ?3 ORDER BY e.id LIMIT ?4",
             (base, base + seq + 1, last_id(conversation), limit),
@@ -217,8 +217,9 @@ class SqliteSource:
                 *(seq, ts, sender, kind, text, ref, cid, mentions, edited),
                 deleted=bool(deleted),
                 reactions=tuple(given.get(seq, ())),
+                extra=extra,
             )
-            for seq, ts, sender, kind, text, ref, cid, mentions, edited, deleted in rows
+            for seq, ts, sender, kind, text, ref, cid, mentions, edited, deleted, extra in rows
         ]
 
 

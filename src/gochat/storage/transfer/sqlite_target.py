@@ -158,7 +158,7 @@ class SqliteTarget:
         # The position, in the order of all conversations, is set once all entries are copied.
         insert = (
             "INSERT INTO entry (id, position, ts, sender, kind, text, ref, cid, mentions, edited,"
-            " deleted) VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " deleted, extra) VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         rows = [
             (
@@ -172,6 +172,7 @@ class SqliteTarget:
                 entry.mentions or None,
                 entry.edited or None,
                 entry.deleted,
+                entry.extra or None,
             )
             for entry in entries
         ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from gochat.client import ChatError, HistorySetting, Level, Member
+from gochat.client import ChatError, Form, HistorySetting, Level, Member
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.controller import Controller
@@ -94,9 +94,9 @@ class ChatActions:
         self._open(switcher, self.open_conversation)
         self._load(self._controller.load_rooms(), switcher.add_rooms)
 
-    def send(self, conv: str, text: str) -> None:
-        """Send a message."""
-        self._controller.send(conv, text)
+    def send(self, conv: str, text: str, *, form: Form = "text") -> None:
+        """Send a message; an ``action`` says what its sender does."""
+        self._controller.send(conv, text, form=form)
 
     # -- rooms ------------------------------------------------------------------------------------
 
@@ -199,15 +199,15 @@ class ChatActions:
                 lambda: self.notify(f"{one_line(person)} is invited."),
             )
 
-    def kick(self, person: str) -> None:
+    def kick(self, person: str, reason: str = "") -> None:
         """Remove a person from the shown room, after asking."""
         if self._is_room("remove somebody from"):
-            self._ask(self._kick(self.conv, person))
+            self._ask(self._kick(self.conv, person, reason))
 
-    async def _kick(self, room: str, person: str) -> None:
+    async def _kick(self, room: str, person: str, reason: str) -> None:
         question = Confirm(f"Remove {one_line(person)} from {one_line(room)}?", "Remove")
         if await self._view.app.push_screen_wait(question):
-            await self._client.kick(room, person)
+            await self._client.kick(room, person, reason=reason)
 
     def set_operator(self, person: str, *, on: bool) -> None:
         """Make a person an operator of the shown room, or an ordinary member again."""

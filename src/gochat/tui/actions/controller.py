@@ -12,6 +12,7 @@ from typing import Any, Final
 from gochat.client import (
     ChatError,
     ConnectionLost,
+    Form,
     Level,
     Member,
     Outgoing,
@@ -186,12 +187,14 @@ class Controller:
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def send(self, conv: str, text: str, *, reply_to: int | None = None) -> bool:
+    def send(
+        self, conv: str, text: str, *, reply_to: int | None = None, form: Form = "text"
+    ) -> bool:
         """Send a message; False if the outbox takes no more."""
         if view := self.model.find(conv):
             conv = view.conv
         try:
-            outgoing = self.client.send(conv, text, reply_to=reply_to)
+            outgoing = self.client.send(conv, text, reply_to=reply_to, form=form)
         except ChatError as error:
             self.report(error.text)
             return False

@@ -24,6 +24,7 @@ class Reaction:
 @dataclass(frozen=True, slots=True)
 class LogMessage:
     """A message. `time` is aware; `reply` is the sender and the beginning of what it answers.
+    `dim`: a program's, of less weight than what people say.
 
     Texts and names come as they were received: the log makes them safe to show.
     """
@@ -40,6 +41,7 @@ class LogMessage:
     reactions: tuple[Reaction, ...] = ()
     reply: tuple[str, str] | None = None
     error: str = ""
+    dim: bool = False
 
 
 @dataclass(frozen=True, slots=True)

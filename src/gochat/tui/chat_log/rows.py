@@ -228,6 +228,8 @@ class _MessageLayout:
             base = "deleted"
         elif self._item.state == "pending":
             base = "pending"
+        elif self._item.dim:
+            base = "notice"
         spans = _SpanCutter(self._document.spans)
         rows = [
             (line, start, stop)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from itertools import cycle
 from typing import Final
 
-from gochat.client import ClientEvent, Outgoing
+from gochat.client import ClientEvent, Form, Outgoing
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
@@ -94,9 +94,11 @@ class DemoClient(ScriptedClient):
             for task in self._tasks:
                 task.cancel()
 
-    def send(self, to: str, text: str, *, reply_to: int | None = None) -> Outgoing:
+    def send(
+        self, to: str, text: str, *, reply_to: int | None = None, form: Form = "text"
+    ) -> Outgoing:
         """Send a message, which gets an answer."""
-        outgoing = super().send(to, text, reply_to=reply_to)
+        outgoing = super().send(to, text, reply_to=reply_to, form=form)
         self._go(self._answer(to))
         return outgoing
 

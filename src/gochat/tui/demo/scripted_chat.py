@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gochat.client import ChatError, Conversation, Level, Member, Message, Person, Reaction, Room
 from gochat.errors import ErrorCode
-from gochat.protocol.messages import LOBBY, EntryKind, HistorySetting
+from gochat.protocol.messages import LOBBY, EntryKind, Form, HistorySetting
 
 EPOCH = "demo"
 #: What a mention looks like. A server looks closer.
@@ -165,6 +165,7 @@ class ScriptedChat:
     def append(
         self, conv: str, sender: str, kind: EntryKind, text: str = "", *, ref: int | None = None,
         cid: str | None = None, ago: float = 0.0, mentions: tuple[str, ...] = (),
+        form: Form = "text", reason: str = "",
     ) -> Message:  # fmt: skip
         """Append an entry, said `ago` seconds before now, and change what it changes."""
         log = self.log(conv)
@@ -180,6 +181,8 @@ class ScriptedChat:
             ref=ref,
             cid=cid,
             mentions=mentions,
+            form=form,
+            reason=reason,
         )
         log.append(message)
         self.know(sender, *(() if is_room else (conv[1:],)))

@@ -56,7 +56,7 @@ class ScriptedClient(ScriptedConnection):
             )
         return self._commit(conv, "edit", text, ref=seq)
 
-    async def delete(self, to: str, seq: int) -> Sent:
+    async def delete(self, to: str, seq: int, *, reason: str = "") -> Sent:
         """Take a message back."""
         await self._request("delete", to, seq)
         conv = self._chat.address(to)
@@ -67,7 +67,7 @@ class ScriptedClient(ScriptedConnection):
                 "only its author or an operator can delete a message",
                 field="seq",
             )
-        return self._commit(conv, "delete", ref=seq)
+        return self._commit(conv, "delete", ref=seq, reason=reason)
 
     async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent | None:
         """React to a message."""
@@ -199,13 +199,13 @@ class ScriptedClient(ScriptedConnection):
         await self._request("join", room)
         return self._change(self._chat.room(room), "join")
 
-    async def leave(self, room: str) -> Sent:
+    async def leave(self, room: str, *, reason: str = "") -> Sent:
         """Leave a room; its last operator hands over first."""
         await self._request("leave", room)
         name = self._chat.own_room(room)
         if heir := self._chat.heir(name):
             self._commit(name, "operator", heir)
-        return self._commit(name, "leave")
+        return self._commit(name, "leave", reason=reason)
 
     async def invite(self, room: str, name: str) -> Sent | None:
         """Invite somebody."""
@@ -218,14 +218,14 @@ class ScriptedClient(ScriptedConnection):
             raise ChatError(ErrorCode.BAD_REQUEST, f"{person} is in {own} already", field="name")
         return self._change(own, "invite", person)
 
-    async def kick(self, room: str, name: str) -> Sent:
+    async def kick(self, room: str, name: str, *, reason: str = "") -> Sent:
         """Remove somebody, or take an invitation back."""
         await self._request("kick", room, name)
         own = self._chat.own_room(room, to="remove people")
         person = self._chat.member(own, name, or_invited=True)
         if person == self.me:
             raise ChatError(ErrorCode.BAD_REQUEST, f"to go yourself, leave {own}", field="name")
-        return self._commit(own, "kick", person)
+        return self._commit(own, "kick", person, reason=reason)
 
     async def set_topic(self, room: str, topic: str) -> Sent | None:
         """Set the topic."""
@@ -274,11 +274,19 @@ class ScriptedClient(ScriptedConnection):
         return self._commit(conv, kind, text, ref=ref)
 
     def _commit(
-        self, conv: str, kind: EntryKind, text: str = "", *, ref: int | None = None
-    ) -> Sent:
+        self, conv: str, kind: EntryKind, text: str = "", *, ref: int | None = None,
+        reason: str = "",
+    ) -> Sent:  # fmt: skip
         mentions = self._chat.mentioned(conv, text) if kind == "edit" else ()
         message = self._chat.append(
-            conv, self.me, kind, text, ref=ref, cid=self._new_cid(), mentions=mentions
+            conv,
+            self.me,
+            kind,
+            text,
+            ref=ref,
+            cid=self._new_cid(),
+            mentions=mentions,
+            reason=reason,
         )
         self.emit(message)
         return sent(message)

@@ -17,6 +17,7 @@ from gochat.client import (
     ClientEvent,
     ConnectionLost,
     ConnectionState,
+    Form,
     Limits,
     Message,
     Outgoing,
@@ -276,13 +277,15 @@ class ScriptedConnection:
 
     # -- messages ----------------------------------------------------------
 
-    def send(self, to: str, text: str, *, reply_to: int | None = None) -> Outgoing:
+    def send(
+        self, to: str, text: str, *, reply_to: int | None = None, form: Form = "text"
+    ) -> Outgoing:
         """Take a message; it is acknowledged a moment later unless the connection is cut."""
         if len(self._outbox) >= MAX_OUTBOX:
             raise ChatError(ErrorCode.BUSY, f"{MAX_OUTBOX} messages wait to be sent")
         self.requests.append(("send", to, text, reply_to))
         outgoing = Outgoing(
-            to=to, text=text, reply_to=reply_to, created=self._chat.time(),
+            to=to, text=text, reply_to=reply_to, form=form, created=self._chat.time(),
             cid=self._new_cid(), sender=self._name,
         )  # fmt: skip
         self._outbox.append(outgoing)
@@ -318,6 +321,7 @@ class ScriptedConnection:
         message = self._chat.append(
             to, self.me, "text", outgoing.text, ref=outgoing.reply_to, cid=outgoing.cid,
             mentions=self._chat.mentioned(to, outgoing.text),
+            form=outgoing.form,
         )  # fmt: skip
         outgoing.become_sent(sent(message))
         self.emit(OutgoingChanged(outgoing))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias, get_args
 
-from gochat.client import HistorySetting, Level
+from gochat.client import Form, HistorySetting, Level
 
 #: What an argument is, for completing it. ``text`` is the rest of the line.
 Kind: TypeAlias = Literal["person", "room", "text", "level", "history", "theme", "command"]
@@ -31,8 +31,8 @@ class CommandContext(Protocol):
     def open_conversation(self, conv: str) -> None:
         """Show a conversation."""
 
-    def send(self, conv: str, text: str) -> None:
-        """Send a message."""
+    def send(self, conv: str, text: str, *, form: Form = "text") -> None:
+        """Send a message; an ``action`` says what its sender does."""
 
     def join(self, room: str) -> None:
         """Become a member of a room, and show it."""
@@ -62,7 +62,7 @@ class CommandContext(Protocol):
     def invite(self, person: str) -> None:
         """Invite a person to the shown room."""
 
-    def kick(self, person: str) -> None:
+    def kick(self, person: str, reason: str = "") -> None:
         """Remove a person from the shown room."""
 
     def set_operator(self, person: str, *, on: bool) -> None:
@@ -182,6 +182,8 @@ def _history(context: CommandContext, given: list[str]) -> None:
 COMMANDS: Final[tuple[Command, ...]] = (
     Command("msg", (_PERSON, Argument("TEXT", "text", optional=True)), "write to one person",
             _message, ("query", "dm")),
+    Command("me", (Argument("TEXT", "text"),), "say what you do, as in /me waves",
+            lambda context, a: context.send(context.conv, a[0], form="action")),
     Command("join", (_ROOM,), "become a member of a room",
             lambda context, a: context.join(_room(a[0]))),
     Command("leave", (Argument("ROOM", "room", optional=True),),
@@ -195,8 +197,9 @@ COMMANDS: Final[tuple[Command, ...]] = (
             "set what this room is about; - takes it away", _topic),
     Command("invite", (_PERSON,), "invite somebody to this room",
             lambda context, a: context.invite(_name(a[0]))),
-    Command("kick", (_PERSON,), "remove somebody from this room",
-            lambda context, a: context.kick(_name(a[0]))),
+    Command("kick", (_PERSON, Argument("REASON", "text", optional=True)),
+            "remove somebody from this room",
+            lambda context, a: context.kick(_name(a[0]), a[1])),
     Command("op", (_PERSON,), "make somebody an operator of this room",
             lambda context, a: context.set_operator(_name(a[0]), on=True)),
     Command("deop", (_PERSON,), "make an operator a simple member again",

@@ -444,6 +444,7 @@ class ChatModel:
             outgoing.text,
             outgoing.created,
             reply_to=outgoing.reply_to,
+            form=outgoing.form,
             state=outgoing.state.value,
             error=outgoing.error.text if outgoing.error else "",
             outbox_index=outgoing.outbox_index,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from gochat.protocol.messages import EntryKind
+from gochat.protocol.messages import EntryKind, Form
 from gochat.tui.model.reactions import Tally
 
 MessageState: TypeAlias = Literal["sent", "pending", "failed"]
@@ -30,6 +30,8 @@ class TimelineEntry:
     own: bool = False
     state: MessageState = "sent"
     error: str = ""
+    form: Form = "text"
+    reason: str = ""
     edited: int | None = None
     deleted: bool = False
     mention: bool = False

@@ -19,7 +19,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
-from gochat.protocol.messages import Message
+from gochat.protocol.messages import Form, Message
 from gochat.tui.model.entries import (
     Change,
     Inserted,
@@ -250,6 +250,8 @@ class Timeline:
             seq=message.seq,
             cid=message.cid,
             own=message.from_ == self.me,
+            form=message.form,
+            reason=message.reason,
             edited=message.edited,
             deleted=message.deleted,
             mention=self.me in message.mentions and message.from_ != self.me,
@@ -313,6 +315,7 @@ class Timeline:
         ts: int,
         *,
         reply_to: int | None = None,
+        form: Form = "text",
         state: MessageState = "pending",
         error: str = "",
         seq: int | None = None,
@@ -328,14 +331,14 @@ class Timeline:
         if seq is not None and (self.last is None or self.newer or seq <= self.last):
             self.drop(cid)  # its turn has passed, or comes when that part of the log is loaded
         elif state == "failed":
-            self._refuse(cid, text, ts, reply_to, error)
+            self._refuse(self._own(cid, text, ts, reply_to, form, "failed", error))
         elif waiting := self.pending.get(cid):
             if waiting.state != state:
                 waiting.state = state
                 self._changes.append(Replaced(cid, waiting))
         elif state == "pending":
             self.drop(cid)  # it was refused, and is tried again
-            entry = self._own(cid, text, ts, reply_to, state, error)
+            entry = self._own(cid, text, ts, reply_to, form, state, error)
             entry.outbox_index = outbox_index
             later = [line for line in self.pending.values() if line.outbox_index > outbox_index]
             self.pending[cid] = entry
@@ -351,8 +354,8 @@ class Timeline:
             self.entries.remove(refused)
             self._changes.append(Removed(cid))
 
-    def _refuse(self, cid: str, text: str, ts: int, reply_to: int | None, error: str) -> None:
-        entry = self._own(cid, text, ts, reply_to, "failed", error)
+    def _refuse(self, entry: TimelineEntry) -> None:
+        cid = entry.key
         before, self.refused[cid] = self.refused.get(cid), entry
         if before is not None:
             self.entries[self.entries.index(before)] = entry
@@ -367,11 +370,12 @@ class Timeline:
             self._insert(entry)
 
     def _own(
-        self, cid: str, text: str, ts: int, reply_to: int | None, state: MessageState, error: str
-    ) -> TimelineEntry:
+        self, cid: str, text: str, ts: int, reply_to: int | None, form: Form, state: MessageState,
+        error: str,
+    ) -> TimelineEntry:  # fmt: skip
         entry = TimelineEntry(
             key=cid, kind="text", sender=self.me, text=text, ts=ts, cid=cid, own=True,
-            state=state, error=error, reply_to=reply_to,
+            state=state, error=error, form=form, reply_to=reply_to,
         )  # fmt: skip
         self._quote(entry)
         return entry

@@ -27,7 +27,8 @@ def log_item(entry: TimelineEntry, me: str, zone: tzinfo) -> LogMessage | LogNot
     return LogMessage(
         key=entry.key,
         sender=entry.sender,
-        text=entry.text,
+        # The header stays: anybody can type the line that an action reads as.
+        text=f"* {entry.sender} {entry.text}" if entry.form == "action" else entry.text,
         time=at,
         own=entry.own,
         state=entry.state,
@@ -39,6 +40,7 @@ def log_item(entry: TimelineEntry, me: str, zone: tzinfo) -> LogMessage | LogNot
         ),
         reply=reply,
         error=entry.error,
+        dim=entry.form == "notice",
     )
 
 
@@ -52,14 +54,16 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
             text = f"{who} {group}"
         case "join" | "leave":
             group = "joined" if entry.kind == "join" else "left"
-            text = f"{who} {group}"
+            text = f"{who} {group}{_because(entry)}"
+            if entry.reason:
+                group = None  # its reason is shown, so it stands alone
         case "create":
             kind = "private " if entry.text == "private" else ""
             text = f"{who} created this {kind}room"
         case "invite":
             text = f"{who} invited {subject}"
         case "kick":
-            text = f"{who} removed {subject}"
+            text = f"{who} removed {subject}{_because(entry)}"
         case "topic":
             text = (
                 f"{who} set the topic: {entry.text}" if entry.text else f"{who} took the topic away"
@@ -79,3 +83,7 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
         case _:
             text = entry.text
     return LogNotice(key=entry.key, time=at, text=text, group=group, who=entry.sender)
+
+
+def _because(entry: TimelineEntry) -> str:
+    return f": {entry.reason}" if entry.reason else ""

@@ -181,11 +181,13 @@ local function append(
     local position = redis.call('HINCRBY', state, 'pos', 1)
     local shown = kind == 'text' or kind == 'edit'
     local names = shown and draft.mentions or ''
+    local extra = draft.extra ~= '' and draft.extra or nil -- most have none
     redis.call('RPUSH', log, cmsgpack.pack({
-      ts, position, stamp, texts, 0, 0, draft.sender_name, kind, ref, cid, text, names,
+      ts, position, stamp, texts, 0, 0, draft.sender_name, kind, ref, cid, text, names, extra,
     }))
     redis.call('XADD', feed, 'MAXLEN', '~', draft.feed_entries, position .. '-0', 'e', cmsgpack.pack({
       conversation, seq, name or to, subject, ts, draft.sender_name, kind, ref, cid, text, names, new_floor,
+      extra,
     }))
     redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'texts', texts, 'stamp', stamp)
     if seq == 1 then
@@ -244,6 +246,7 @@ local function append(
 
   local function erase(number, record)
     record[RECORD.deleted], record[RECORD.text], record[RECORD.mentions] = 1, '', ''
+    record[RECORD.extra] = nil
     write(number, record)
   end
 

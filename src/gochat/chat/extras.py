@@ -1,0 +1,102 @@
+"""What an entry may have besides its text: a form, metadata, and a reason.
+
+A store keeps all of it as one string, which is empty for most entries; only this module looks
+inside. Taking a message back erases its form and metadata with the text; an edit leaves them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from gochat.chat.refusals import check_length
+from gochat.errors import ChatError, ErrorCode
+from gochat.protocol.messages import Delete, Form, Kick, Leave, Message, Payload, Send
+
+#: In bytes of UTF-8, all keys and values together.
+MAX_META: Final = 1024
+#: In characters.
+MAX_REASON: Final = 200
+
+#: Who defines it, and what it is, so that two programs don't take each other's.
+_KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*")
+
+
+class _Extras(Struct, frozen=True, omit_defaults=True):
+    form: Form = "text"
+    meta: dict[str, str] = {}
+    reason: str = ""
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(_Extras).decode
+
+
+def of(request: Payload) -> str:
+    """Return what a store keeps of a request besides the text of its entry.
+
+    Raises:
+        ChatError: as the functions below do.
+    """
+    match request:
+        case Send():
+            return of_message(request.form, request.meta)
+        case Delete() | Kick() | Leave():
+            return of_reason(request.reason)
+        case _:
+            return ""
+
+
+def of_message(form: Form, meta: Mapping[str, str]) -> str:
+    """Return what a store keeps of a message's form and metadata.
+
+    Raises:
+        ChatError: ``bad_request``: a key is not ``prefix/name``; ``text_too_long``.
+    """
+    if form == "text" and not meta:
+        return ""
+    if not all(map(_KEY.fullmatch, meta)):
+        raise ChatError(
+            ErrorCode.BAD_REQUEST,
+            "a key of meta is a prefix and a name with a / between them, in a-z 0-9 . _ -",
+            field="meta",
+            details={"rule": "key"},
+        )
+    size = sum(len(text.encode()) for pair in meta.items() for text in pair)
+    if size > MAX_META:
+        raise ChatError(
+            ErrorCode.TEXT_TOO_LONG,
+            f"meta has at most {MAX_META} bytes, this one has {size}",
+            field="meta",
+            details={"max": MAX_META, "length": size},
+        )
+    return _encode(_Extras(form, dict(meta))).decode()
+
+
+def of_reason(reason: str) -> str:
+    """Return what a store keeps of a reason.
+
+    Raises:
+        ChatError: ``text_too_long``.
+    """
+    check_length(reason, MAX_REASON, "a reason", "reason")
+    return _encode(_Extras(reason=reason)).decode() if reason else ""
+
+
+def extended(entry: Message, extra: str | None) -> Message:
+    """Return an entry with what its store kept besides the text."""
+    if not extra:
+        return entry
+    kept = _decode(extra)
+    return structs.replace(entry, form=kept.form, meta=kept.meta, reason=kept.reason)
+
+
+def plain(entry: Message) -> Message:
+    """Return an entry as minimal clients get it."""
+    if entry.form == "text" and not entry.meta and not entry.reason and entry.conv is None:
+        return entry
+    return structs.replace(entry, form="text", meta={}, reason="", conv=None)
