@@ -26,7 +26,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10 --durations-min=5
 # project: a third of all work.
 tests coverage test-loaded: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help chat serve tui test test-loaded coverage check-format lint types imports tests format bench faults docs \
+.PHONY: help chat serve tui test test-loaded test-browser coverage check-format lint types imports tests format bench faults docs \
 	docs-write pictures build smoke constraints clean
 
 help: ## Say what there is
@@ -80,6 +80,10 @@ coverage: $(DEVELOPMENT) ## Run the tests, and report which lines and branches t
 
 test-loaded: $(DEVELOPMENT) ## Run the tests beside two busy loops: they must pass there, too
 	@$(BIN)/python tests/support/busy_machine.py 2 $(MAKE) tests
+
+# Not part of `make test`, for it needs chromium and chromedriver on PATH. Without them it fails.
+test-browser: $(DEVELOPMENT) ## Try the page of examples/browser in a real Chromium
+	@$(PYTEST) tests/browser $(ARGS)
 
 # -- changing ----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from patience import PATIENCE
 from peers import PASSWORD, Peer, config
 
 from gochat.client import Client, ClientOptions, open_client
+from gochat.config import Config
 from gochat.protocol.messages import LoggedIn, Login
 from gochat.server.app import open_server
 
@@ -23,7 +24,8 @@ class LiveServer:
     """A server with two listeners: one for the person whose client is tested, which can be closed,
     and one for bots. Its methods are for the test's thread, and block it."""
 
-    def __init__(self) -> None:
+    def __init__(self, configuration: Config) -> None:
+        self._configuration = configuration
         self.url = ""
         self._bots_url = ""
         self._bots: dict[str, tuple[Client, trio.Event]] = {}
@@ -53,6 +55,11 @@ class LiveServer:
         """Make a person log in at an address of the network, with the password of all tests."""
         self.run(self._log_in_from, address, name)
 
+    def peer(self, name: str) -> Peer:
+        """Return the bare connection of a person, who is logged in with the capability `log`. It is
+        used by :meth:`run`."""
+        return self.run(self._log_in_bare, name)
+
     def cut(self) -> None:
         """Cut the person's connections, and refuse new ones."""
         self.run(self._cut)
@@ -74,7 +81,7 @@ class LiveServer:
 
     async def _main(self) -> None:
         self._token, self._stop = trio.lowlevel.current_trio_token(), trio.Event()
-        async with open_server(config()) as server, trio.open_nursery() as self._nursery:
+        async with open_server(self._configuration) as server, trio.open_nursery() as self._nursery:
             doors = await trio.open_tcp_listeners(0, host="127.0.0.1")
             doors += await trio.open_tcp_listeners(0, host="127.0.0.1")
             ports = [door.socket.getsockname()[1] for door in doors]
@@ -112,6 +119,13 @@ class LiveServer:
         self._nursery.start_soon(self._server.serve_stream, theirs, address)
         await Peer(ours).ask(Login(name=name, password=PASSWORD), LoggedIn)
 
+    async def _log_in_bare(self, name: str) -> Peer:
+        ours, theirs = trio.testing.memory_stream_pair()
+        self._nursery.start_soon(self._server.serve_stream, theirs, "memory")
+        peer = Peer(ours)
+        await peer.log_in(name, "log")
+        return peer
+
     async def _live(
         self, name: str, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -125,9 +139,9 @@ class LiveServer:
 
 
 @contextmanager
-def live_server() -> Iterator[LiveServer]:
+def live_server(configuration: Config | None = None) -> Iterator[LiveServer]:
     """Run a server, and stop it with all bots."""
-    server = LiveServer()
+    server = LiveServer(configuration or config())
 
     def run() -> None:
         try:

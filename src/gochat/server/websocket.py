@@ -13,6 +13,7 @@ wsproto takes texts, and would encode each again for each receiver.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
@@ -187,8 +188,12 @@ def _control(opcode: int, payload: bytes) -> bytes:
     return bytes([opcode]) + len(payload).to_bytes(HEADER_SIZE - 1, "big") + payload
 
 
+@lru_cache(maxsize=1)
 def encode(frames: bytes) -> bytes:
-    """Return whole frames as WebSocket messages, and control frames as such."""
+    """Return whole frames as WebSocket messages, and control frames as such.
+
+    What is posted to many sessions is the same object, and is encoded for the first of them only.
+    """
     parts = []
     start, end = 0, len(frames)
     while start < end:
