@@ -6,6 +6,7 @@ are committed.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -84,6 +85,12 @@ def press(*keys: str, text: str = "") -> Before:
             await settle(pilot)
 
     return do
+
+
+async def press_command(pilot: Pilot[None], command: str) -> None:
+    """Type a command, and run it."""
+    await type_text(pilot, command)
+    await pilot.press("enter")
 
 
 @screens
@@ -201,6 +208,20 @@ def test_the_members(take: Take, client: ScriptedClient) -> None:
         await settle(pilot)
         await press("f3")(pilot)
         await until(pilot, lambda: "mei" in screen_text(pilot))
+
+    assert take(show)
+
+
+@panels
+def test_the_sessions(take: Take, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "node", lambda: "desk")
+    client.devices.add("telephone", "203.0.113.9", ago=7200)
+    client.devices.add("laptop", "2001:db8:1:2::", ago=600)
+
+    async def show(pilot: Pilot[None]) -> None:
+        await press_command(pilot, "/sessions")
+        await until(pilot, lambda: "Your sessions · 3" in screen_text(pilot))
+        await pilot.press("down", "delete")
 
     assert take(show)
 
