@@ -27,13 +27,18 @@ LIMITS = Limits(
 )
 
 
+class Login:
+    """What the watch sees of a login."""
+
+    token: HeldToken | None = None
+
+
 class Peer:
     """A session and its outlet, as the watch sees them."""
 
     def __init__(self, *, logged_in: bool = True, caps: tuple[str, ...] = ("heartbeat",)) -> None:
         now = trio.current_time()
-        self.identity = object() if logged_in else None
-        self.token: HeldToken | None = None
+        self.login = Login() if logged_in else None
         self.caps = frozenset(caps)
         self.opened = self.last_heard = now
         self.partial_since: float | None = None
@@ -97,7 +102,7 @@ async def test_logout_restarts_the_login_deadline(
     peer = Peer()
     watched.add(peer)
     await trio.sleep(20)
-    peer.identity, peer.opened = None, trio.current_time()
+    peer.login, peer.opened = None, trio.current_time()
     await trio.sleep(9.9)
     assert not peer.closed
     await trio.sleep(2)

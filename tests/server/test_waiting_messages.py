@@ -432,7 +432,7 @@ ONE, TWO = ConversationKey("@a,me"), ConversationKey("@b,me")
 
 
 def _receipts() -> Receipts:
-    receipts = Receipts(NameKey("me"))
+    receipts = Receipts()
     receipts.release(0)
     return receipts
 
@@ -469,7 +469,7 @@ async def test_bytes_received_before_a_write_are_not_a_receipt() -> None:
 
 
 async def test_held_receipts_are_posted_when_released() -> None:
-    receipts = Receipts(NameKey("me"))
+    receipts = Receipts()
     receipts.note(ONE, 7, 100)
     receipts.add(ONE, 3, 100)
     receipts.acknowledge(1000)

@@ -171,7 +171,7 @@ class Server:
         connections = self._services.connections
         if connections.anonymous >= self._services.config.limits.anonymous_max:
             return False
-        members = (session for session in self.sessions if session.identity is not None)
+        members = (session for session in self.sessions if session.login is not None)
         leaving = crowding.choose(members, connections, address)
         if leaving is None:
             return False
@@ -201,7 +201,7 @@ class Server:
             malformed_frames=limits.malformed_frames,
             anonymous_bytes=limits.anonymous_bytes,
         )
-        session.outlet = session.events = self._outlet(stream, session, opened.websocket)
+        session.outlet = self._outlet(stream, session, opened.websocket)
         self.sessions.add(session)
         try:
             await session.run()

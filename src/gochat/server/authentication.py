@@ -14,7 +14,7 @@ import trio
 
 from gochat.chat import names
 from gochat.chat.accounts import Identity
-from gochat.chat.grants import NOTHING, Grant
+from gochat.chat.grants import Grant
 from gochat.chat.names import NameKey
 from gochat.chat.tokens import IssuedToken
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
@@ -37,7 +37,7 @@ from gochat.server.budget import ARRIVING
 from gochat.server.catch_up import CatchUp
 from gochat.server.hub import OnlinePerson
 from gochat.server.limits import subscriber
-from gochat.server.receipts import Receipts
+from gochat.server.login import ActiveLogin
 from gochat.server.services import Services
 from gochat.server.session import Session
 
@@ -119,7 +119,7 @@ class Authentication:
         self, session: Session, who: Identity, person: OnlinePerson, request: Logout
     ) -> None:
         """Log out, and revoke the token, which ends the other connections that use it."""
-        token = session.token
+        token = session.require_login().token
         if token is not None:
             try:
                 await self._services.tokens.revoke(who, token.id)
@@ -142,12 +142,12 @@ class Authentication:
         The reply waits for their end, for somewhat longer than that takes if all is well; its
         `others_ended` is whether it was confirmed.
         """
-        revocations = self._services.revocations
+        revocations, login = self._services.revocations, session.require_login()
         self._services.logins.check(who.key, session.address, trio.current_time())
         try:
             # This has the new generation. Until the other sessions have ended, nothing may come
             # between.
-            session.identity = who = await self._services.accounts.change_password(
+            login.identity = who = await self._services.accounts.change_password(
                 who, request.old, request.new, session.while_there
             )
         except ChatError as error:
@@ -159,8 +159,8 @@ class Authentication:
         except StoreUnavailable:
             revocations.doubt()  # the change may have been committed
             raise
-        device = session.token.device if session.token is not None else ""
-        session.token = None
+        device = login.token.device if login.token is not None else ""
+        login.token = None
         session.note("password changed")
         is_confirmed = await revocations.password_changed(session, who.key, who.generation)
         try:
@@ -170,7 +170,7 @@ class Authentication:
             # An error would mean that nothing has happened.
             session.close(ByeReason.SESSION_REVOKED, "the password was changed: log in again")
             return
-        session.token = self._services.tokens.hold(token.kept)
+        login.token = self._services.tokens.hold(token.kept)
         session.reply(
             PasswordChanged(
                 token=token.text,
@@ -182,16 +182,15 @@ class Authentication:
 
     async def leave(self, session: Session) -> None:
         """Undo the login, if any. After an account's last session, the others see it go offline."""
-        identity, person = session.identity, session.person
-        if identity is None or person is None:
+        login = session.login
+        if login is None:
             return
-        session.identity = session.person = session.token = None
-        session.grant = NOTHING
+        session.login = None
         session.opened = trio.current_time()  # from here on it has to log in again
         session.anonymous_bytes = session.anonymous_frames = 0
         self._services.connections.logged_out()
-        self._services.hub.leave(session, person)
-        self._services.revocations.left(session)
+        self._services.hub.leave(login, login.person)
+        self._services.revocations.left(login)
 
     def _bound(self, person: OnlinePerson) -> None:
         """Close an account's oldest connections beyond the limit.
@@ -199,7 +198,8 @@ class Authentication:
         The newest is where the person is, and some of the older ones may be dead.
         """
         most = self._limits.connections_per_account
-        sessions = [s for s in person.sessions if isinstance(s, Session) and not s.is_ending]
+        logins = (one for one in person.sessions if isinstance(one, ActiveLogin))
+        sessions = [login.session for login in logins if not login.session.is_ending]
         for session in sessions[: max(0, len(sessions) - most)]:
             session.close(
                 ByeReason.REPLACED,
@@ -225,14 +225,18 @@ class Authentication:
             ChatError: the token or the login was revoked meanwhile.
         """
         is_login = isinstance(request, Login)
-        session.identity, session.due = who, 1
-        session.token = self._services.tokens.hold(token.kept)
-        session.grant = Grant.of(token.kept.scopes, token.kept.rooms)
-        session.wants_log = Capability.LOG in session.caps
-        session.receipts = None if session.wants_log else Receipts(who.key)
-        session.outlet.on_progress = None if session.wants_log else session.note_written
-        session.person = self._services.hub.join(session, who.key, who.name)
-        catch_up = CatchUp(self._services, session, session.person)
+        session.due = 1
+        login = session.login = ActiveLogin(
+            session,
+            who,
+            self._services.tokens.hold(token.kept),
+            Grant.of(token.kept.scopes, token.kept.rooms),
+            session.caps,
+            session.outlet,
+            session.track_receipts(None if Capability.LOG in session.caps else who.key),
+        )
+        login.person = self._services.hub.join(login, who.key, who.name)
+        catch_up = CatchUp(self._services, session, login)
         self._services.connections.logged_in()
         try:
             # Only now can a revocation see this session; see gochat.server.revocation.
@@ -241,13 +245,13 @@ class Authentication:
             catch_up.abandon()
             await self.leave(session)
             raise
-        self._bound(session.person)
+        self._bound(login.person)
         session.last_name = who.name
         by = "password" if is_login else "token"
         session.note("logged in", by=by, **({"new_address": True} if is_new_address else {}))
         if is_new_address:
             event = NewLogin(address=subscriber(session.address), by=by)
-            self._services.hub.publish_login(who.key, event, besides=session)
+            self._services.hub.publish_login(who.key, event, besides=login)
         session.reply(
             LoggedIn(
                 name=who.name,

@@ -32,11 +32,11 @@ from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import CaughtUp, Message, Position
 from gochat.server.budget import PAGE, PER_MARKER, OverBudget
-from gochat.server.hub import OnlinePerson
+from gochat.server.login import ActiveLogin
 from gochat.server.mailbox import OVERHEAD
 from gochat.server.pages import as_received
 from gochat.server.services import Services
-from gochat.server.session import NOWHERE, Session
+from gochat.server.session import Session
 
 #: Entries of a conversation that a client gets instead of all that it missed.
 NEWEST_PAGE: Final = 200
@@ -61,15 +61,16 @@ class CatchUp:
     StoreUnavailable.
     """
 
-    def __init__(self, services: Services, session: Session, person: OnlinePerson) -> None:
+    def __init__(self, services: Services, session: Session, login: ActiveLogin) -> None:
         self._store = services.store
         self._hub = services.hub
         self._markers = services.markers
         self._budgets = services.budgets
         self._limits = services.config.limits
         self._session = session
-        self._person = person
-        self._receipts = session.receipts
+        self._login = login
+        self._person = person = login.person
+        self._receipts = login.receipts
         self._held = _Held(self._limits.mailbox_bytes)
         #: The session has all events from this cursor on; those of a room from the room's own
         #: cursor.
@@ -82,7 +83,7 @@ class CatchUp:
         self._all_markers: dict[ConversationKey, tuple[int, int]] | None = None
         #: The position posted before the last page, and pages read since it changed.
         self._posted = self._quiet_pages = 0
-        session.events = self._held
+        login.events = self._held
 
     async def load_rooms(self) -> None:
         """Look up the person's rooms, and subscribe to them. Call this first."""
@@ -108,7 +109,7 @@ class CatchUp:
             await self._send_missed(key, position)
 
     async def _send_missed(self, key: ConversationKey, position: Position) -> None:
-        if not self._session.grant.sees(key):
+        if not self._login.grant.sees(key):
             return
         if not self._may_read(key) and key not in self._rooms:
             return
@@ -153,7 +154,8 @@ class CatchUp:
 
         They are those of others that it was not sent yet. Does nothing for a client with `log`.
         """
-        if self._receipts is None:
+        receipts = self._receipts
+        if receipts is None:
             return
         queue: list[tuple[int, ConversationKey, deque[Message], int, int]] = []
 
@@ -166,13 +168,13 @@ class CatchUp:
                 if kept:
                     heappush(queue, (kept[0].ts, key, kept, after, waiting.head))
                     return
-                self._session.note_sent(key, after)
+                receipts.add(key, after)
                 if after >= waiting.head:
                     return
 
         markers = await self._markers_of_all()
         starts = {key: max(marker[0], self._sent.get(key, 0)) for key, marker in markers.items()}
-        sees = self._session.grant.sees
+        sees = self._login.grant.sees
         wanted = [key for key in markers if starts[key] < markers[key][1] and sees(key)]
         left = max(1, len(wanted))
         for key in wanted:
@@ -182,7 +184,7 @@ class CatchUp:
             _, key, messages, read_to, head = heappop(queue)
             message = messages.popleft()
             self._post(message)
-            self._session.note_sent(key, message.seq if messages else read_to)
+            receipts.add(key, message.seq if messages else read_to)
             await self._session.wait_for_peer()
             if messages:
                 heappush(queue, (messages[0].ts, key, messages, read_to, head))
@@ -195,20 +197,21 @@ class CatchUp:
         If the session is closing because reading the log failed, it is sent none of the held
         events: they may follow a gap.
         """
-        while self._session.events is self._held:
+        while self._login.events is self._held:
             if frames := self._held.take():
                 self._session.outlet.post(frames)
                 await self._session.wait_for_peer()
             elif self._held.has_overflowed:
                 await self._send_dropped()
             else:
-                self._session.events = self._session.outlet
-                self._session.release_receipts()
+                self._login.events = self._session.outlet
+                if self._receipts is not None:
+                    self._receipts.release()
 
     def abandon(self) -> None:
         """Drop what is held, unless the session has it already: it would follow a gap."""
-        if self._session.events is self._held:
-            self._session.events = NOWHERE
+        if self._login.events is self._held:
+            self._login.mute()
 
     async def _send_dropped(self) -> None:
         """Send what the log has from the last cursor to the hub's, and hold later events."""
@@ -219,7 +222,7 @@ class CatchUp:
         if self._receipts is not None:
             self._receipts.drop_held()
         self._conversations = await self._store.conversation_keys(self._person.key)
-        for key in filter(self._session.grant.sees, sorted({*self._conversations, *rooms})):
+        for key in filter(self._login.grant.sees, sorted({*self._conversations, *rooms})):
             is_room = key.startswith("#") and key != LOBBY_KEY
             own = self._person.rooms.get(key, self._as_of)
             start = rooms.get(key, own) if is_room else since
@@ -236,11 +239,11 @@ class CatchUp:
         while page.entries:
             for entry in page.entries:
                 is_own = names.known(entry.from_) == self._person.key
-                if self._session.wants_log or (entry.kind == "text" and not is_own):
+                if self._login.wants_log or (entry.kind == "text" and not is_own):
                     self._post(entry)
                 if self._receipts is not None and conversations.is_private(key):
                     self._sent[key] = entry.seq
-                    self._session.note_sent(key, entry.seq)
+                    self._receipts.add(key, entry.seq)
                 await self._session.wait_for_peer()
                 if not self._may_read(key) and _removes(entry, self._person.key):
                     return

@@ -51,13 +51,14 @@ async def watch(sessions: Collection[Session], limits: Limits) -> NoReturn:
 
 def check(session: Session, limits: Limits, now: float) -> None:
     """Close `session` if one of its deadlines has passed; ping it if it has long been silent."""
-    if session.token is not None and session.token.until <= now:
+    token = session.login.token if session.login is not None else None
+    if token is not None and token.until <= now:
         session.close(ByeReason.SESSION_REVOKED, "the session has expired: log in again")
     elif session.working_since is not None:
         _show_life(session, session.working_since, limits, now)
     elif session.partial_since is not None and now - session.partial_since > limits.frame_timeout:
         session.close(ByeReason.FRAME_TIMEOUT, "a frame took too long to arrive")
-    elif session.identity is None:
+    elif session.login is None:
         if now - session.opened > limits.anonymous_timeout:
             session.close(ByeReason.LOGIN_TIMEOUT, "no login in time")
     elif Capability.HEARTBEAT in session.caps:

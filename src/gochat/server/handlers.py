@@ -14,7 +14,7 @@ from typing import Any, Final
 from gochat.chat.accounts import Identity
 from gochat.chat.grants import Grant
 from gochat.chat.names import NameKey
-from gochat.errors import ChatError, ErrorCode, StoreUnavailable
+from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Request
 from gochat.server.hub import OnlinePerson
 from gochat.server.permissions import require_permission
@@ -146,11 +146,9 @@ class Handlers:
             ChatError: ``not_logged_in``, also if the token was revoked.
             StoreUnavailable: whether it was revoked can't be read now.
         """
-        who, person = session.identity, session.person
-        if who is None or person is None:
-            raise ChatError(ErrorCode.NOT_LOGGED_IN, "log in first")
-        await self._services.revocations.require(session)
-        return who, person
+        login = session.require_login()
+        await self._services.revocations.require(login)
+        return login.identity, login.person
 
 
 def _refusal(grant: Grant, who: Identity, request: Request) -> ChatError | None:

@@ -13,7 +13,7 @@ from gochat.chat.store import Cursor
 from gochat.errors import LogInterrupted
 from gochat.protocol.messages import ByeReason
 from gochat.server.services import Services
-from gochat.server.session import NOWHERE, Session
+from gochat.server.session import Session
 
 log = structlog.stdlib.get_logger()
 
@@ -62,9 +62,9 @@ class _FollowStatus:
             return
         self._services.directory.forget()
         for session in tuple(self._sessions):
-            if session.identity is not None:
+            if session.login is not None:
                 # It may still be handling a request: later events would follow a gap.
-                session.events = NOWHERE
+                session.login.mute()
                 span = len(self._sessions) / COME_BACK_PER_SECOND
                 session.close(
                     ByeReason.INTERNAL,

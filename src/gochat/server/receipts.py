@@ -19,7 +19,6 @@ from math import inf
 from typing import Final, TypeAlias
 
 from gochat.chat.conversations import ConversationKey
-from gochat.chat.names import NameKey
 
 #: The newest message of each conversation.
 Seqs: TypeAlias = dict[ConversationKey, int]
@@ -35,12 +34,11 @@ _LOOKS: Final = 8
 
 
 class Receipts:
-    """Messages posted to one session of `person` that are not known to be delivered."""
+    """Messages posted to one session that are not known to be delivered."""
 
-    __slots__ = ("_acknowledged", "_held", "_is_holding", "_looks", "_offsets", "person")
+    __slots__ = ("_acknowledged", "_held", "_is_holding", "_looks", "_offsets")
 
-    def __init__(self, person: NameKey) -> None:
-        self.person: Final = person
+    def __init__(self) -> None:
         # Lists, because they are usually empty, and an empty deque takes 0.6 KiB.
         self._looks: list[tuple[float, int]] = []
         #: Offset, bytes that had arrived when all up to it was written (infinite: not written yet),

@@ -35,6 +35,7 @@ from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import ByeReason
 from gochat.server.hub import Hub
 from gochat.server.limits import subscriber
+from gochat.server.login import ActiveLogin
 from gochat.server.session import Session
 
 log = structlog.stdlib.get_logger()
@@ -54,13 +55,13 @@ ENDED: Final = "the session was ended: log in again"
 class _Ending:
     """Sessions that have been closed; calls `done` when all of them have left the hub."""
 
-    def __init__(self, sessions: Iterable[Session], done: Callable[[], None]) -> None:
-        self.sessions = set(sessions)
+    def __init__(self, logins: Iterable[ActiveLogin], done: Callable[[], None]) -> None:
+        self.logins = set(logins)
         self._done = done
         self.check()
 
     def check(self) -> None:
-        if not self.sessions:
+        if not self.logins:
             self._done()
 
 
@@ -71,7 +72,7 @@ class Revocations:
         self._store = store
         self._hub = hub
         self._tokens = tokens
-        self._endings: dict[Session, list[_Ending]] = {}
+        self._endings: dict[ActiveLogin, list[_Ending]] = {}
         self._must_look = trio.Event()
         self._is_in_doubt = False  # until all have been checked
 
@@ -132,14 +133,14 @@ class Revocations:
     def tokens_in_use(self, person: NameKey) -> tuple[bytes, ...]:
         """Return the ids of the tokens that connections of a person at this node use."""
         here = self._hub.person(person)
-        sessions = here.sessions if here is not None else ()
-        tokens = (session.token for session in sessions if isinstance(session, Session))
+        logins = here.sessions if here is not None else ()
+        tokens = (login.token for login in logins if isinstance(login, ActiveLogin))
         return tuple({token.id for token in tokens if token is not None})
 
-    def left(self, session: Session) -> None:
-        """Record that a session has left the hub."""
-        for ending in self._endings.pop(session, ()):
-            ending.sessions.discard(session)
+    def left(self, login: ActiveLogin) -> None:
+        """Record that a login has left the hub."""
+        for ending in self._endings.pop(login, ()):
+            ending.logins.discard(login)
             ending.check()
 
     def doubt(self) -> None:
@@ -147,8 +148,8 @@ class Revocations:
         self._is_in_doubt = True
         self._must_look.set()
 
-    async def require(self, session: Session) -> None:
-        """Require that a session's token is valid, if it may have been revoked without notice.
+    async def require(self, login: ActiveLogin) -> None:
+        """Require that a login's token is valid, if it may have been revoked without notice.
 
         Raises:
             ChatError: ``not_logged_in``: it was revoked, and the session is closing.
@@ -157,10 +158,10 @@ class Revocations:
         node_bus = self._store.node_bus
         if not self._is_in_doubt and (node_bus is None or node_bus.has_lease):
             return
-        identity, token = session.identity, session.token
-        if identity is None or token is None or await self._store.token(token.id, 0) is not None:
+        token = login.token
+        if token is None or await self._store.token(token.id, 0) is not None:
             return
-        self._end(Revoked(identity.key, tokens=(token.id,)), ENDED, _nothing)
+        self._end(Revoked(login.identity.key, tokens=(token.id,)), ENDED, _nothing)
         raise ChatError(ErrorCode.NOT_LOGGED_IN, ENDED)
 
     async def run(self) -> NoReturn:
@@ -173,14 +174,14 @@ class Revocations:
                 await self._must_look.wait()
             self._must_look = trio.Event()
             must_ask = self._is_in_doubt or self._store.node_bus is not None
-            by_token: dict[tuple[NameKey, bytes], list[Session]] = {}
-            for session in self._hub.sessions():
-                if isinstance(session, Session) and session.identity and session.token:
-                    token = session.identity.key, session.token.id
-                    by_token.setdefault(token, []).append(session)
-            for (person, token_id), sessions in by_token.items():
+            by_token: dict[tuple[NameKey, bytes], list[ActiveLogin]] = {}
+            for login in self._hub.sessions():
+                if isinstance(login, ActiveLogin) and login.token:
+                    token = login.identity.key, login.token.id
+                    by_token.setdefault(token, []).append(login)
+            for (person, token_id), logins in by_token.items():
                 try:
-                    await self._look(person, token_id, sessions, must_ask=must_ask)
+                    await self._look(person, token_id, logins, must_ask=must_ask)
                 except StoreUnavailable as error:
                     if self._is_in_doubt:
                         self._must_look.set()
@@ -190,10 +191,11 @@ class Revocations:
                 self._is_in_doubt = self._must_look.is_set()  # new doubts meanwhile
 
     async def _look(
-        self, person: NameKey, token_id: bytes, sessions: list[Session], *, must_ask: bool
+        self, person: NameKey, token_id: bytes, logins: list[ActiveLogin], *, must_ask: bool
     ) -> None:
         """End the sessions of a token if it is revoked; renew it if that is due."""
-        held = [s.token for s in sessions if s.token is not None and s.token.id == token_id]
+        tokens = (login.token for login in logins)
+        held = [token for token in tokens if token is not None and token.id == token_id]
         if not held:
             return  # they have ended meanwhile
         now, newest = trio.current_time(), max(held, key=lambda token: token.due)
@@ -202,7 +204,7 @@ class Revocations:
             # Extend it by Trio's clock, not the wall clock, which may jump.
             left = self._tokens.lifetime / 1000 if newest.slides else newest.until - now
             expires = newest.expires + int(1000 * (now + left - newest.until))
-            address = subscriber(sessions[0].address)
+            address = subscriber(logins[0].session.address)
             is_valid = await self._store.renew_token(token_id, expires, address)
             for token in held:
                 token.expires, token.until = expires, now + left
@@ -232,21 +234,21 @@ class Revocations:
         """
         person = self._hub.person(revoked.person)
         meant = [
-            session
-            for session in (person.sessions if person is not None else ())
-            if isinstance(session, Session) and _is_meant(session, revoked)
-            if session is not besides
+            login
+            for login in (person.sessions if person is not None else ())
+            if isinstance(login, ActiveLogin) and _is_meant(login, revoked)
+            if login.session is not besides
         ]
         ending = _Ending(meant, done)
-        for session in meant:
-            self._endings.setdefault(session, []).append(ending)
-            session.close(ByeReason.SESSION_REVOKED, text)
+        for login in meant:
+            self._endings.setdefault(login, []).append(ending)
+            login.session.close(ByeReason.SESSION_REVOKED, text)
 
 
-def _is_meant(session: Session, revoked: Revoked) -> bool:
+def _is_meant(login: ActiveLogin, revoked: Revoked) -> bool:
     if revoked.tokens:
-        return session.token is not None and session.token.id in revoked.tokens
-    return session.identity is not None and session.identity.generation < revoked.generation
+        return login.token is not None and login.token.id in revoked.tokens
+    return login.identity.generation < revoked.generation
 
 
 def _nothing() -> None:

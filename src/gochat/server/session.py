@@ -28,17 +28,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from math import inf
 from typing import Final, Protocol
 
 import structlog
 import trio
 
 from gochat.chat.accounts import Identity
-from gochat.chat.conversations import ConversationKey
-from gochat.chat.grants import NOTHING
+from gochat.chat.grants import NOTHING, Grant
 from gochat.chat.names import NameKey
-from gochat.chat.tokens import HeldToken
 from gochat.errors import (
     ChatError,
     ErrorCode,
@@ -64,16 +61,15 @@ from gochat.protocol.messages import (
 from gochat.server import session_log
 from gochat.server.budget import FRAME, MAX_PAUSE, PER_BYTE, REFUSAL, UNCHARGED, OverBudget
 from gochat.server.delivery import Outlet
-from gochat.server.hub import OnlinePerson, Sink
 from gochat.server.journal import ACTS, Journal, Rate
-from gochat.server.receipts import Receipts, Seqs
+from gochat.server.login import ActiveLogin
+from gochat.server.receipt_tracker import ReceiptTracker
+from gochat.server.receipts import Seqs
 from gochat.server.sockets import (
     READ_SIZE,
     has_descriptor,
     has_left,
     read_some,
-    unacknowledged,
-    unread,
 )
 from gochat.server.tls import TlsStream
 from gochat.server.websocket import Opened
@@ -100,20 +96,6 @@ MAX_TOGETHER: Final = 256
 #: Tracebacks that are logged, burst and per second: a bug that a peer can trigger, it can trigger
 #: often.
 FAILURES: Final = Rate(5, 0.1)
-
-
-class _Nowhere:
-    """Discards what would be sent to a session that is about to end."""
-
-    is_behind = False
-
-    def post(self, frames: bytes) -> None:
-        """Discard frames."""
-
-    send = post
-
-
-NOWHERE: Final = _Nowhere()
 
 
 class RequestHandler(Protocol):
@@ -143,13 +125,46 @@ class Session:
     """
 
     __slots__ = (
-        "_descriptor", "_early", "_end", "_handlers", "_has_ended", "_has_read_ahead",
-        "_is_waiting", "_made_room", "_malformed", "_max_malformed", "_pause", "_received",
-        "_scope", "_slice_began", "_socket", "_stream", "_websocket", "address", "anonymous_bytes",
-        "anonymous_frames", "began", "caps", "connection", "due", "events", "grant",
-        "has_said_hello", "identity", "journal", "last_heard", "last_name", "login_failures",
-        "max_anonymous_bytes", "opened", "outlet", "owed", "partial_since", "person", "pinged",
-        "port", "protocol", "receipts", "refused", "requests", "token", "wants_log",
+        "_descriptor",
+        "_early",
+        "_end",
+        "_handlers",
+        "_has_ended",
+        "_has_read_ahead",
+        "_is_waiting",
+        "_made_room",
+        "_malformed",
+        "_max_malformed",
+        "_pause",
+        "_scope",
+        "_slice_began",
+        "_socket",
+        "_stream",
+        "_websocket",
+        "address",
+        "anonymous_bytes",
+        "anonymous_frames",
+        "began",
+        "caps",
+        "connection",
+        "due",
+        "has_said_hello",
+        "journal",
+        "last_heard",
+        "last_name",
+        "login",
+        "login_failures",
+        "max_anonymous_bytes",
+        "opened",
+        "outlet",
+        "owed",
+        "partial_since",
+        "pinged",
+        "port",
+        "protocol",
+        "receipts",
+        "refused",
+        "requests",
         "working_since",
     )  # fmt: skip
 
@@ -198,7 +213,6 @@ class Session:
         self.last_name: str | None = None
         self.requests = self.refused = 0
         self.outlet: Outlet
-        self.events: Sink
         #: When it began to wait for a login. The time that the server spent on its requests is
         #: added.
         self.opened = self.last_heard = self.began = trio.current_time()
@@ -210,18 +224,14 @@ class Session:
         self.anonymous_bytes = self.anonymous_frames = 0
         self.max_anonymous_bytes = anonymous_bytes
         self.login_failures: list[float] = []
-        self.identity: Identity | None = None
-        self.person: OnlinePerson | None = None
-        self.token: HeldToken | None = None
-        self.grant = NOTHING
+        self.login: ActiveLogin | None = None
+        #: Those that the client has listed in its login, which may still be under way.
         self.caps: frozenset[str] = frozenset()
         self.has_said_hello = False
-        self.wants_log = False
         #: The number that the next numbered write since the login must have.
         self.due = 1
         #: For a client that keeps no read marker of its own.
-        self.receipts: Receipts | None = None
-        self._received = 0  # bytes read, for the receipts
+        self.receipts: ReceiptTracker | None = None
 
     # -- called by others ----------------------------------------------------------------------
 
@@ -266,14 +276,6 @@ class Session:
         self.outlet.last_word(encode(bye))
         self._scope.cancel()
 
-    def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
-        """Record a private message posted to a client without the capability `log`.
-
-        Called by the hub.
-        """
-        if self.receipts is not None and self.events is not NOWHERE and self.outlet.is_open:
-            self.receipts.note(conversation, seq, *self._written())
-
     @property
     def is_ending(self) -> bool:
         """True once the session is closing: the request that it is handling is the last one."""
@@ -287,12 +289,41 @@ class Session:
         waits for its peer, in a queue, or for its `bye` to be sent.
         """
         is_idle = self._is_waiting or self.working_since is None
-        return self.identity is None and is_idle and not (self._made_room or self._has_ended)
+        return self.login is None and is_idle and not (self._made_room or self._has_ended)
+
+    def require_login(self) -> ActiveLogin:
+        """Return who is logged in. Raises ChatError ``not_logged_in``."""
+        if self.login is None:
+            raise ChatError(ErrorCode.NOT_LOGGED_IN, "log in first")
+        return self.login
+
+    def track_receipts(self, person: NameKey | None) -> ReceiptTracker | None:
+        """Track from now on which messages `person` receives here, or nothing."""
+        self.outlet.on_progress = None
+        self.receipts = None
+        if person is not None:
+            self.receipts = ReceiptTracker(person, self.outlet, self._stream, self._descriptor)
+        return self.receipts
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who is logged in, or None."""
+        return self.login.identity if self.login is not None else None
 
     @property
     def name(self) -> str | None:
         """The name that is logged in, as displayed; None before the login."""
-        return self.identity.name if self.identity is not None else None
+        return self.login.identity.name if self.login is not None else None
+
+    @property
+    def grant(self) -> Grant:
+        """What the session may do."""
+        return self.login.grant if self.login is not None else NOTHING
+
+    @property
+    def wants_log(self) -> bool:
+        """True if somebody is logged in with the capability `log`."""
+        return self.login is not None and self.login.wants_log
 
     @property
     def log(self) -> structlog.stdlib.BoundLogger:
@@ -378,7 +409,7 @@ class Session:
 
         Otherwise a peer that reads slowly would never reach its login deadline.
         """
-        worked_since = self.working_since if self.identity is None else None
+        worked_since = self.working_since if self.login is None else None
         if worked_since is not None:
             self._listen_again(worked_since)
         self._is_waiting = True
@@ -416,7 +447,7 @@ class Session:
         finally:
             self.outlet.close()  # before the descriptor can be reused
             self._has_ended = True
-            if self.last_name is not None and self.identity is None:
+            if self.last_name is not None and self.login is None:
                 self._end = "logged_out"
             with trio.CancelScope(shield=True):
                 # The other sessions must learn that the person left, whatever ended the session.
@@ -474,7 +505,7 @@ class Session:
             if not data:
                 self._scope.cancel()
                 return
-            self._received += len(data)
+            self._count(len(data))
             self.protocol.receive_data(data)
             self._check_allowance(self.protocol.buffered)
             self._has_read_ahead = True
@@ -492,14 +523,14 @@ class Session:
     async def _read_and_handle(self) -> None:
         while not self.is_ending:
             if self.receipts:
-                self._look()
+                self.receipts.look()
             self._is_waiting = True
             data = await self._receive()
             self._is_waiting = False
             if not data and self.receipts and isinstance(self._stream, TlsStream):
                 with trio.move_on_after(LINGER):
                     await self._stream.wait_end()  # what looks like an end may be a reset
-            self._received += len(data)
+            self._count(len(data))
             self._take_receipts(has_ended=not data)
             if not data or self.is_ending:  # nothing after the end is acknowledged
                 return
@@ -521,64 +552,21 @@ class Session:
             await self.wait_for_peer()
             self._listen_again(self.working_since)
 
-    # -- receipts of a client without the capability `log`: see gochat.server.receipts -----------
-
-    def note_sent(self, conversation: ConversationKey, seq: int) -> None:
-        """Record a private message that was just posted, while others are held back."""
-        assert self.receipts is not None
-        self.receipts.add(conversation, seq, *self._written())
-
-    def release_receipts(self) -> None:
-        """Release receipts once what was held back has been posted."""
-        if self.receipts is not None:
-            self.receipts.release(*self._written())
-
-    def _written(self) -> tuple[int, float]:
-        """Flush, and return the position posted so far and the bytes that had arrived before.
-
-        The latter is infinite if the peer has not taken everything yet.
-        """
-        # Count first: on a busy machine a local peer can answer before the write returns.
-        arrived = self._arrived()
-        self.outlet.flush()
-        posted = self.outlet.posted
-        return posted, arrived if self.outlet.written >= posted else inf
-
-    def _arrived(self) -> int:
-        """Bytes that have arrived, read or not."""
-        read = self._stream.received if isinstance(self._stream, TlsStream) else self._received
-        return read if self._descriptor is None else read + unread(self._descriptor)
-
-    def note_written(self) -> None:
-        """Record that queued bytes were written. Called by the outlet."""
-        if self.receipts:
-            self.receipts.note_written(self.outlet.written, self._arrived())
-
-    def _look(self) -> None:
-        """Record what is written and what the peer's host has acknowledged."""
-        assert self.receipts is not None
-        self.note_written()
-        written = self.outlet.written
-        waiting = None if self._descriptor is None else unacknowledged(self._descriptor)
-        if waiting is not None:
-            self.receipts.acknowledge(self.outlet.acknowledged(waiting))
-        else:
-            self.receipts.settle(written, trio.current_time())
-
     def _take_receipts(self, *, has_ended: bool = False) -> None:
         """Record what is delivered, after bytes or the end of the connection have arrived."""
-        # After a failed write an error looks like an end, because the system reports it only once.
-        if self.receipts and not self.outlet.is_closed:
-            self._look()
-            if delivered := self.receipts.take(inf if has_ended else self._arrived()):
-                self._handlers.delivered(self.receipts.person, delivered)
+        if self.receipts and (delivered := self.receipts.take(has_ended=has_ended)):
+            self._handlers.delivered(self.receipts.person, delivered)
+
+    def _count(self, size: int) -> None:
+        if self.receipts is not None:
+            self.receipts.read(size)
 
     def _check_allowance(self, waiting: int = 0) -> None:
         """Close the session if it exceeds the bytes allowed before the login.
 
         They are those of decoded frames, and `waiting` that are buffered.
         """
-        if self.identity is None and self.anonymous_bytes + waiting > self.max_anonymous_bytes:
+        if self.login is None and self.anonymous_bytes + waiting > self.max_anonymous_bytes:
             self.close(ByeReason.PROTOCOL_ERROR, "too many bytes before the login")
 
     def _listen_again(self, worked_since: float) -> None:
@@ -612,7 +600,7 @@ class Session:
                     raise refused
                 self._refuse(refused)
                 await self.wait_for_peer()
-            if self.identity is None and self.anonymous_frames >= self._max_malformed:
+            if self.login is None and self.anonymous_frames >= self._max_malformed:
                 self.close(ByeReason.PROTOCOL_ERROR, "too many requests before the login")
             await self.give_way()
 
@@ -623,13 +611,13 @@ class Session:
             ProtocolError: one of them is invalid. Those before it have been appended.
         """
         # One at a time until somebody is logged in: after that frames don't count as anonymous.
-        together = 1 if self.identity is None else MAX_TOGETHER
+        together = 1 if self.login is None else MAX_TOGETHER
         for _ in range(together):
             body = self.protocol.next_body()
             if body is None:
                 return self.protocol.is_paused
             self.owed += FRAME + len(body) * PER_BYTE
-            if self.identity is None:
+            if self.login is None:
                 self.anonymous_bytes += HEADER_SIZE + len(body)
                 self._check_allowance()
                 if self.is_ending:
@@ -639,7 +627,7 @@ class Session:
                 continue
             self.partial_since = None
             request = self.protocol.receive_message(body)
-            if self.identity is None and isinstance(request, Register | Login | Resume):
+            if self.login is None and isinstance(request, Register | Login | Resume):
                 self.anonymous_frames -= 1
             requests.append(request)
         return True
@@ -647,8 +635,8 @@ class Session:
     def _refuse(self, error: ProtocolError) -> None:
         if isinstance(error, UnexpectedMessage):
             self.requests += 1
-            if self.identity is not None:
-                name = self.identity.name
+            if self.login is not None:
+                name = self.login.identity.name
                 error = UnexpectedMessage(
                     f"this connection is logged in as {name}: log out first",
                     error.code,
@@ -682,7 +670,7 @@ class Session:
             if isinstance(self._stream, trio.abc.HalfCloseableStream):
                 await self._stream.send_eof()
                 while data := await self._stream.receive_some(READ_SIZE):
-                    self._received += len(data)
+                    self._count(len(data))
                     self._take_receipts()
                 self._take_receipts(has_ended=True)
             else:

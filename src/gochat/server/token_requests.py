@@ -112,8 +112,9 @@ class TokenRequests:
 
 def _held(session: Session) -> HeldToken:
     """Return the token of a session that serves requests."""
-    assert session.token is not None
-    return session.token
+    token = session.require_login().token
+    assert token is not None  # only while it changes the password
+    return token
 
 
 def _parse(session_id: str) -> bytes:

@@ -32,7 +32,7 @@ from gochat.server.budget import REFUSED_WRITE, OverBudget
 from gochat.server.daily_quotas import QuotaExceeded
 from gochat.server.hub import OnlinePerson
 from gochat.server.services import Services
-from gochat.server.session import NOWHERE, Session
+from gochat.server.session import Session
 from gochat.server.session_log import log_change
 from gochat.server.write_order import is_due, leaves_due, out_of_order, use_up
 
@@ -292,7 +292,7 @@ class WriteRequests:
         use_up(session, request)
         if isinstance(result, Unchanged):
             session.reply(Ok(cid=request.cid, request_id=request.request_id))
-        elif session.events is NOWHERE:
+        elif session.login is None or session.login.is_muted:
             pass  # it was not sent the entry, and is about to end
         elif request.request_id is not None or session.wants_log:
             entry = result.entry

@@ -1,0 +1,94 @@
+"""What belongs to a login: an object that exists as long as somebody is logged in on a connection.
+
+The hub delivers to it. Who logs somebody in or out creates or drops it
+(:mod:`gochat.server.authentication`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from gochat.chat.accounts import Identity
+from gochat.chat.conversations import ConversationKey
+from gochat.chat.grants import Grant
+from gochat.chat.tokens import HeldToken
+from gochat.protocol.messages import ByeReason, Capability
+from gochat.server.hub import OnlinePerson, Sink
+from gochat.server.receipt_tracker import ReceiptTracker
+
+
+class _Nowhere:
+    """Discards what would be sent to a session that is about to end."""
+
+    is_behind = False
+
+    def post(self, frames: bytes) -> None:
+        """Discard frames."""
+
+    send = post
+
+
+_NOWHERE: Final = _Nowhere()
+
+
+class LoggedInSession(Protocol):
+    """The session of a login: see :class:`gochat.server.session.Session`."""
+
+    @property
+    def address(self) -> str:
+        """The peer's address."""
+
+    @property
+    def is_ending(self) -> bool:
+        """True once the session is closing."""
+
+    def close(self, reason: ByeReason, text: str = "", *, retry_after: float | None = None) -> None:
+        """End the session with `bye`."""
+
+
+class ActiveLogin:
+    """A person who is logged in on a session."""
+
+    __slots__ = (
+        "caps", "events", "grant", "identity", "person", "receipts", "session", "token",
+        "wants_log",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        session: LoggedInSession,
+        identity: Identity,
+        token: HeldToken,
+        grant: Grant,
+        caps: frozenset[str],
+        events: Sink,
+        receipts: ReceiptTracker | None,
+    ) -> None:
+        self.session: Final = session
+        #: Of another generation after the person has changed the password.
+        self.identity = identity
+        #: None while the person is changing the password.
+        self.token: HeldToken | None = token
+        self.grant = grant
+        self.caps = caps
+        self.wants_log = Capability.LOG in caps
+        #: Where the hub's events go.
+        self.events = events
+        #: For a client that keeps no read marker of its own.
+        self.receipts: Final = receipts
+        #: Set in the step in which the login joins the hub.
+        self.person: OnlinePerson
+
+    @property
+    def is_muted(self) -> bool:
+        """True if it gets no more events: the session is about to end."""
+        return self.events is _NOWHERE
+
+    def mute(self) -> None:
+        """Discard events from now on, because they would follow a gap."""
+        self.events = _NOWHERE
+
+    def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
+        """Record a private message posted to a client without the capability `log`."""
+        if self.receipts is not None and not self.is_muted:
+            self.receipts.note(conversation, seq)
