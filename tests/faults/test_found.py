@@ -271,10 +271,12 @@ class _Asked:
     """A connection on which something else happens before it answers."""
 
     def __init__(self, page: HistoryPage, meanwhile: Callable[[], object]) -> None:
-        self.max_frame_size = 0
         self._page = page
         self._meanwhile = meanwhile
         self.is_asked = False
+
+    def accept_frames(self, size: int) -> None:
+        """Send frames of any size."""
 
     async def ask(self, request: object, kind: object) -> HistoryPage:
         if not self.is_asked:
