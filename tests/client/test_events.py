@@ -28,7 +28,6 @@ from gochat.client import (
     Presence,
     StateChanged,
     Synchronised,
-    conversation_of,
 )
 from gochat.client.buffer import EVENT_BUFFER, EVENT_BUFFER_BEFORE_REPLY, EventBuffer
 from gochat.protocol import messages as wire
@@ -36,21 +35,13 @@ from gochat.protocol import messages as wire
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize(
-    ("to", "from_", "conv"),
-    [
-        ("#lobby", "bob", "#lobby"),
-        ("#lobby", "mei", "#lobby"),
-        ("@mei", "bob", "@bob"),
-        ("@bob", "mei", "@bob"),
-        ("@mei", "mei", "@mei"),
-    ],
-)
-async def test_private_conversation_is_named_after_the_other_person(
-    to: str, from_: str, conv: str
-) -> None:
-    assert conversation_of(said(1, to=to, from_=from_), "mei") == conv
-    assert conversation_of(IsTyping(to=to, from_=from_), "mei") == conv
+def test_private_conversation_is_named_as_its_receiver_sees_it() -> None:
+    """By the server: the client compares no names."""
+    for event in (said(1, to="@mei", from_="bob"), IsTyping(to="@mei", from_="bob", conv="@bob")):
+        assert event.conversation == "@bob"
+    for event in (said(1, to="@bob", from_="mei"), IsTyping(to="@bob", from_="mei")):
+        assert event.conversation == "@bob"
+    assert said(1).conversation == "#lobby"
 
 
 async def test_server_events_are_yielded_unchanged() -> None:

@@ -57,6 +57,8 @@ def good(type_: mi.Type) -> Any:
             return {f.encode_name: GOOD.get(f.encode_name, good(f.type)) for f in fields}
         case mi.VarTupleType(item_type=item):
             return [good(item)]
+        case mi.DictType():
+            return {"a/b": "bob"}
         case mi.LiteralType(values=values):
             return values[-1]
         case mi.StrType():
@@ -80,6 +82,9 @@ def extreme(type_: mi.Type) -> Iterator[Any]:
             for field in fields:
                 for value in extreme(field.type):
                     yield whole | {field.encode_name: value}
+        case mi.DictType():
+            yield {}
+            yield {str(number): "\x1b" for number in range(300)}
         case mi.VarTupleType(item_type=item):
             yield []
             yield [good(item)] * 300
@@ -278,7 +283,7 @@ def named(n: int) -> tuple[wire.Payload, ...]:
     entry = said(1, to=f"#room{n}")
     return (
         entry,
-        structs.replace(entry, to="@mei", from_=f"p{n}"),
+        structs.replace(entry, to="@mei", from_=f"p{n}", conv=f"@p{n}"),
         wire.CaughtUp(conv=f"#other{n}", epoch="e1", seq=1, head=1),
         wire.ConversationList(
             conversations=(wire.Conversation(conv=f"#l{n}", epoch="e1", head=1),)

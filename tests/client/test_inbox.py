@@ -17,9 +17,10 @@ from gochat.protocol.messages import (
 
 
 def entry(
-    seq: int, to: str = "#lobby", *, from_: str = "bob", kind: EntryKind = "text", text: str = ""
-) -> Message:
-    return Message(to=to, epoch="e1", seq=seq, ts=seq, from_=from_, kind=kind, text=text)
+    seq: int, to: str = "#lobby", *, from_: str = "bob", kind: EntryKind = "text", text: str = "",
+    conv: str | None = None,
+) -> Message:  # fmt: skip
+    return Message(to=to, epoch="e1", seq=seq, ts=seq, from_=from_, kind=kind, text=text, conv=conv)
 
 
 def listed(conv: str, head: int, read: int = 0) -> Conversation:
@@ -40,13 +41,13 @@ def inbox() -> Inbox:
 
 
 def test_both_directions_are_one_private_conversation(inbox: Inbox) -> None:
-    assert seqs([*inbox.receive(entry(1, "@mei", from_="bob"))]) == [1]
+    assert seqs([*inbox.receive(entry(1, "@mei", from_="bob", conv="@bob"))]) == [1]
     assert seqs([*inbox.receive(entry(2, "@bob", from_="mei"))]) == [2]
     assert Position(conv="@bob", epoch="e1", seq=2) in inbox.positions()
 
 
 def test_gap_in_a_new_private_conversation_is_fetched_from_its_beginning(inbox: Inbox) -> None:
-    assert inbox.receive(entry(2, "@mei", from_="bob")) == []
+    assert inbox.receive(entry(2, "@mei", from_="bob", conv="@bob")) == []
     assert inbox.wants() == {"@bob": After(0)}
 
 
@@ -71,7 +72,7 @@ def test_invitation_starts_no_timeline(inbox: Inbox) -> None:
 def test_entries_before_the_snapshot_decide_where_to_start() -> None:
     inbox = Inbox()
     inbox.begin("mei")
-    assert seqs([*inbox.receive(entry(57, "@mei"))]) == [57]
+    assert seqs([*inbox.receive(entry(57, "@mei", conv="@bob"))]) == [57]
     assert seqs([*inbox.receive(entry(12, "#garden"))]) == [12]
     inbox.picture([listed("@bob", 57), listed("#garden", 13), listed("#lobby", 3)], set())
     assert inbox.wants() == {"#garden": After(12)}
@@ -93,7 +94,7 @@ def test_conversation_begun_while_away_was_missed(inbox: Inbox) -> None:
 
 def test_conversation_begun_after_the_list_request_is_kept(inbox: Inbox) -> None:
     known = inbox.known()
-    inbox.receive(entry(1, "@mei"))
+    inbox.receive(entry(1, "@mei", conv="@bob"))
     inbox.picture([listed("#lobby", 7)], known)
     assert "@bob" in inbox.known()
 

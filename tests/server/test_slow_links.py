@@ -15,7 +15,6 @@ from redis_process import RedisServer
 from gochat.chat.conversations import LOBBY_KEY, private
 from gochat.chat.names import NameKey
 from gochat.chat.store import Batch, Logged
-from gochat.client import conversation_of
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import frame
 from gochat.protocol.messages import (
@@ -95,7 +94,7 @@ class Reader:
                 assert message.recovered
                 assert message.seq == self.last[message.conv]
             if isinstance(message, Message):
-                conv = conversation_of(message, self.me)
+                conv = message.conversation
                 assert message.seq == self.last[conv] + 1, conv
                 self.last[conv] += 1
             if is_enough(message):

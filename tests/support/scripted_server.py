@@ -61,6 +61,8 @@ def said(
     **rest: Any,
 ) -> Message:
     """Return a log entry of another person."""
+    if to == "@mei" != "@" + from_:
+        rest.setdefault("conv", "@" + from_)
     return Message(
         to=to, epoch=epoch, seq=seq, ts=seq, from_=from_, text=text or f"{epoch} {seq}", **rest
     )

@@ -25,7 +25,6 @@ from gochat.client.events import (
     Reset,
     StateChanged,
     Synchronised,
-    conversation_of,
 )
 from gochat.client.options import ClientOptions, Clock
 from gochat.client.outgoing import Outgoing, OutgoingState
@@ -91,6 +90,5 @@ __all__ = [
     "StateChanged",
     "Synchronised",
     "TokenScope",
-    "conversation_of",
     "open_client",
 ]

@@ -89,14 +89,3 @@ ClientEvent: TypeAlias = (
     Message | Presence | Marked | IsTyping | NewLogin
     | StateChanged | Synchronised | Reset | OutgoingChanged
 )  # fmt: skip
-
-
-def conversation_of(message: Message | IsTyping, me: str) -> str:
-    """Return the conversation that `message` belongs to, as the person `me` sees it.
-
-    A private message is addressed to one of the two people, so its conversation is named after the
-    other: ``@mei`` both for mei's messages to me and for mine to her.
-    """
-    if message.to.startswith("#") or message.from_ == me:
-        return message.to
-    return "@" + message.from_

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from gochat.client.events import Reset, conversation_of
+from gochat.client.events import Reset
 from gochat.client.timeline import Timeline, Want
 from gochat.errors import ProtocolError
 from gochat.protocol.messages import (
@@ -91,7 +91,7 @@ class Inbox:
 
     def receive(self, entry: Message) -> list[Message | Reset]:
         """Take in an entry, and return what can be shown now."""
-        conv = conversation_of(entry, self.me)
+        conv = entry.conversation
         timeline = self._timelines.pop(conv, None) or self._start(conv, entry)
         self._keep(timeline)  # at the end
         return self._shown(timeline, timeline.add(entry))

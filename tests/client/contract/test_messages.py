@@ -370,7 +370,7 @@ async def test_typing_of_others_is_reported(chat: World) -> None:
     chat.type("#lobby", "mei")
     assert await chat.events.next_of(IsTyping) == IsTyping(to="#lobby", from_="mei")
     chat.type("@mei", "mei")
-    assert await chat.events.next_of(IsTyping) == IsTyping(to="@ada", from_="mei")
+    assert await chat.events.next_of(IsTyping) == IsTyping(to="@ada", from_="mei", conv="@mei")
 
 
 async def test_own_typing_is_shown_to_others_only(chat: World) -> None:

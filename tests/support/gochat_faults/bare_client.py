@@ -18,7 +18,6 @@ from typing import Final
 
 import trio
 
-from gochat.client import conversation_of
 from gochat.errors import ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.connection import Connection, Role
@@ -286,7 +285,7 @@ class BareClient:
         log.epoch, log.seq = entry.epoch, entry.seq
 
     def _log_of(self, entry: Message) -> _Log:
-        conv = conversation_of(entry, self.name)
+        conv = entry.conversation
         if conv not in self._logs and conv.startswith("@") and self._journal.has_lost_data:
             self._logs[conv] = _Log(entry.epoch, 0)  # it has started over
             self._may_have_missed = True

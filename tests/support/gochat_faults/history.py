@@ -16,7 +16,6 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from gochat.client import conversation_of
 from gochat.protocol.messages import Message
 
 
@@ -170,7 +169,7 @@ class Journal:
 
     def seen(self, reader: str, me: str, entry: Message) -> str:
         """Record that `reader`, logged in as `me`, was shown `entry`; return its position."""
-        conversation = common_name(conversation_of(entry, me), me)
+        conversation = common_name(entry.conversation, me)
         self.add(
             Seen(
                 self.now(),

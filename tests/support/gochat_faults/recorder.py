@@ -24,7 +24,6 @@ from gochat.client import (
     Reset,
     StateChanged,
     Synchronised,
-    conversation_of,
     open_client,
 )
 from gochat.errors import ChatError, ErrorCode
@@ -354,4 +353,4 @@ class Recorder:
         conversation = self._journal.seen(self._reader, self.name, entry)
         self.positions[conversation] = (entry.epoch, entry.seq)
         if entry.kind == "text":
-            self._texts[conversation_of(entry, self.name)] = entry.seq
+            self._texts[entry.conversation] = entry.seq

@@ -36,6 +36,8 @@ def conversation(conv: str, head: int = 0, **fields: Any) -> Conversation:
 def message(seq: int, sender: str = "mei", to: str = "#lobby", **fields: Any) -> Message:
     fields.setdefault("text", f"m{seq}")
     fields.setdefault("ts", int(NOW * 1000))
+    if to == "@ada":
+        fields.setdefault("conv", f"@{sender}")
     return Message(to=to, epoch="e", seq=seq, from_=sender, **fields)
 
 
@@ -277,7 +279,7 @@ def test_a_muted_conversation_wants_no_attention(model: ChatModel) -> None:
 def test_typing_lapses(model: ChatModel) -> None:
     now = NOW
     model._clock = lambda: now
-    model.apply(IsTyping(to="@ada", from_="mei"))
+    model.apply(IsTyping(to="@ada", from_="mei", conv="@mei"))
     model.apply(IsTyping(to="#lobby", from_="tomas"))
     assert model.typists("@mei") == ["mei"]
     assert model.typists("#lobby") == ["tomas"]
@@ -287,7 +289,7 @@ def test_typing_lapses(model: ChatModel) -> None:
 
 
 def test_a_message_ends_the_typing(model: ChatModel) -> None:
-    model.apply(IsTyping(to="@ada", from_="mei"))
+    model.apply(IsTyping(to="@ada", from_="mei", conv="@mei"))
     model.apply(message(4, to="@ada"))
     assert model.typists("@mei") == []
 

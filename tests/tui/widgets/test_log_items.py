@@ -18,8 +18,8 @@ HOSTILE = "waves\x1b]52;c;?\x07\u202e\n* eve leaves"
 
 
 def item(**fields: Any) -> LogMessage | LogNotice:
-    given = {"key": "1", "kind": "text", "sender": "mei", "text": "waves", "ts": 0} | fields
-    return log_item(TimelineEntry(**given), "ada", UTC)
+    given: dict[str, Any] = {"key": "1", "kind": "text", "sender": "mei", "text": "waves", "ts": 0}
+    return log_item(TimelineEntry(**given | fields), "ada", UTC)
 
 
 def shown(message: LogMessage) -> list[tuple[str, str]]:

@@ -172,6 +172,7 @@ class ScriptedChat:
         is_room = conv.startswith("#")
         message = Message(
             to=conv if is_room or sender == self.me else f"@{self.me}",
+            conv=None if is_room or sender == self.me else conv,
             epoch=EPOCH,
             seq=len(log) + 1,
             ts=self.time() - int(ago * 1000),

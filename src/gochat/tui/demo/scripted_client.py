@@ -331,7 +331,9 @@ class ScriptedClient(ScriptedConnection):
     def type(self, conv: str, sender: str) -> None:
         """Have somebody begin to type."""
         to = conv if conv.startswith("#") else f"@{self.me}"
-        self._notify(IsTyping(to=to, from_=sender))
+        self._notify(
+            IsTyping(to=to, from_=sender, conv=f"@{sender}" if to.startswith("@") else None)
+        )
 
     def arrive(self, *names: str) -> None:
         """Have people come online."""

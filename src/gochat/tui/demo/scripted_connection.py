@@ -28,7 +28,6 @@ from gochat.client import (
     Session,
     StateChanged,
     Synchronised,
-    conversation_of,
 )
 from gochat.client.outbox import MAX_OUTBOX
 from gochat.client.timeline import MAX_MISSED
@@ -235,8 +234,8 @@ class ScriptedConnection:
         self._move(ConnectionState.CONNECTED)
         self.emit(Synchronised(tuple(self._chat.online()), tuple(self._chat.conversations())))
         missed, self._missed = self._missed, []
-        for conv in dict.fromkeys(conversation_of(entry, self.me) for entry in missed):
-            entries = [entry for entry in missed if conversation_of(entry, self.me) == conv]
+        for conv in dict.fromkeys(entry.conversation for entry in missed):
+            entries = [entry for entry in missed if entry.conversation == conv]
             if len(entries) > MAX_MISSED:
                 entries = self._chat.log(conv)[-LIMITS.history_page :]
                 newest = tuple(self._chat.as_it_reads(conv, entry) for entry in entries)

@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from gochat.client import ChatError, ConnectionLost, Found, Message, conversation_of
+from gochat.client import ChatError, ConnectionLost, Found, Message
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.model.presentation import ago
 from gochat.tui.text.sanitise import one_line, sanitise
@@ -73,7 +73,7 @@ class SearchScreen(Picker):
     def draw(self, key: str) -> ListRow:
         """Who, where, when, and the text around the first match."""
         hit = self._hits[key]
-        conv = conversation_of(hit, self._me)
+        conv = hit.conversation
         text = one_line(hit.text)
         words = self._words()
         first = min((text.casefold().find(word) for word in words if word in text.casefold()),
@@ -139,7 +139,7 @@ class SearchScreen(Picker):
             await asyncio.sleep(_PAUSE)
         self._cursor = cursor
         for hit in found.hits:
-            self._hits[f"{conversation_of(hit, self._me)} {hit.seq}"] = hit
+            self._hits[f"{hit.conversation} {hit.seq}"] = hit
         self.refresh_rows(to_top=is_first)
         if not self._hits:
             text.update(Content.styled("Nothing found.", "$text-muted"))

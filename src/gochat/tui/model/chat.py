@@ -29,7 +29,6 @@ from gochat.client import (
     Reset,
     StateChanged,
     Synchronised,
-    conversation_of,
 )
 from gochat.client.address import Security
 from gochat.protocol.messages import LOBBY
@@ -199,7 +198,7 @@ class ChatModel:
                 assert_never(event)
 
     def _message(self, message: Message) -> None:
-        conv = conversation_of(message, self.me)
+        conv = message.conversation
         if self._is_elsewhere(message, conv):
             return
         view = self._known(conv)
@@ -316,7 +315,7 @@ class ChatModel:
         self._changes.conversations = True
 
     def _typing(self, typing: IsTyping) -> None:
-        view = self.conversations.get(conversation_of(typing, self.me))
+        view = self.conversations.get(typing.conversation)
         if view is not None and typing.from_ != self.me:
             view.typing[typing.from_] = self._clock() + TYPING_LAPSE
             self._changes.typing = True
