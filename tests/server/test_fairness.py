@@ -32,7 +32,8 @@ from gochat.protocol.messages import (
 )
 from gochat.server import session as session_module
 from gochat.server.app import Server, open_server
-from gochat.server.session import MAX_TOGETHER, Session
+from gochat.server.session import Session
+from gochat.server.session_loop import MAX_TOGETHER
 
 pytestmark = pytest.mark.trio
 

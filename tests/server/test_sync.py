@@ -44,7 +44,7 @@ from gochat.protocol.messages import (
     Synced,
 )
 from gochat.server import sync
-from gochat.server.session import Session
+from gochat.server.session_loop import SessionLoop
 from gochat.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.trio
@@ -489,7 +489,7 @@ async def test_reads_end_with_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
             await mei.ask(CreateRoom(room=f"#r{number:03}"), Sent)
         reads, begun, may_go_on = 0, trio.Event(), trio.Event()
         read, ended = SqliteStore.conversation, trio.Event()
-        run = Session.run
+        run = SessionLoop.run
 
         async def conversation(store: SqliteStore, *what: Any) -> Conversation | None:
             nonlocal reads
@@ -498,12 +498,12 @@ async def test_reads_end_with_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
             await may_go_on.wait()
             return await read(store, *what)
 
-        async def noted(session: Session) -> None:
-            await run(session)
+        async def noted(loop: SessionLoop) -> None:
+            await run(loop)
             ended.set()
 
         monkeypatch.setattr(SqliteStore, "conversation", conversation)
-        monkeypatch.setattr(Session, "run", noted)
+        monkeypatch.setattr(SessionLoop, "run", noted)
         async with server.connect() as again:
             await again.send(Resume(token=mei.token, caps=("log",)), Sync())
             with trio.fail_after(PATIENCE):

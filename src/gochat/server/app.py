@@ -85,6 +85,7 @@ from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 from gochat.server.services import Services
 from gochat.server.session import Session
+from gochat.server.session_loop import SessionLoop
 from gochat.server.sockets import has_descriptor, keep_alive
 from gochat.server.tls import TlsStream
 from gochat.server.websocket import WebSocket
@@ -198,13 +199,12 @@ class Server:
             self._services.journal,
             opened=opened,
             frame_bytes=limits.frame_bytes,
-            malformed_frames=limits.malformed_frames,
             anonymous_bytes=limits.anonymous_bytes,
         )
         session.outlet = self._outlet(stream, session, opened.websocket)
         self.sessions.add(session)
         try:
-            await session.run()
+            await SessionLoop(session, malformed_frames=limits.malformed_frames).run()
         finally:
             self.sessions.discard(session)
             if not self.sessions:

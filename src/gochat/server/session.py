@@ -1,26 +1,13 @@
-"""One connection: read bytes, handle requests in order, write frames, and act on errors.
+"""A session: one connection, and what the handlers of its requests need.
 
-A session has one task, its reader. It reads what has arrived, handles the requests in it one after
-the other, and flushes the replies together. The outlet writes (:mod:`gochat.server.delivery`).
-While the outlet is behind, the session waits for the peer to read before it reads on, handles the
-next request, or sends more of what it sends unasked. So replies never make a peer a slow consumer;
-only events that it did not request do, if it doesn't read.
+A session has one task, its reader (:mod:`gochat.server.session_loop`); the outlet writes
+(:mod:`gochat.server.delivery`). While the outlet is behind, the session waits for the peer to read
+before it reads on, handles the next request, or sends more of what it sends unasked. So replies
+never make a peer a slow consumer; only events that it did not request do, if it doesn't read.
 
 Between two requests a session yields to the event loop if it has run for long. If it owes more than
 its budget holds, or a request was refused for that, it pauses there, before it decodes anything
 more. While a request waits in a queue the session reads on, to notice when its peer leaves.
-
-Only this module decides what an error does:
-
-============================ ========================================================
-`FrameError`                 ``error``, then ``bye``: what follows can't be decoded
-other `ProtocolError`        ``error``; after too many of them ``bye``
-`ChatError`                  ``error``
-`StoreUnavailable`           ``error unavailable`` with `retry_after`; if it is a `StoreCorrupt`,
-                             the server closes all sessions and stops (:mod:`~gochat.server.app`)
-the connection breaks        the session ends
-anything else                a logged traceback and ``bye internal``; the server lives on
-============================ ========================================================
 """
 
 from __future__ import annotations
@@ -39,29 +26,23 @@ from gochat.chat.names import NameKey
 from gochat.errors import (
     ChatError,
     ErrorCode,
-    FrameError,
     ProtocolError,
     StoreUnavailable,
-    UnexpectedMessage,
-    UnknownMessageType,
 )
 from gochat.protocol.codec import encode
 from gochat.protocol.connection import Connection, Role
-from gochat.protocol.framing import HEADER_SIZE, FrameDecoder
+from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import (
     Bye,
     ByeReason,
-    Error,
-    Login,
-    Register,
     Request,
-    Resume,
     ServerMessage,
 )
 from gochat.server import session_log
-from gochat.server.budget import FRAME, MAX_PAUSE, PER_BYTE, REFUSAL, UNCHARGED, OverBudget
+from gochat.server.budget import MAX_PAUSE, REFUSAL, UNCHARGED, OverBudget
 from gochat.server.delivery import Outlet
-from gochat.server.journal import ACTS, Journal, Rate
+from gochat.server.error_replies import error_reply
+from gochat.server.journal import ACTS, Journal
 from gochat.server.login import ActiveLogin
 from gochat.server.receipt_tracker import ReceiptTracker
 from gochat.server.receipts import Seqs
@@ -77,10 +58,6 @@ from gochat.server.write_order import use_up
 
 log = structlog.stdlib.get_logger()
 
-#: Seconds for which a connection stays open after `bye`, for the peer to read it.
-LINGER: Final = 1.0
-#: Seconds for a peer to take what is queued for it and the `bye`, however slowly.
-FAREWELL: Final = 10.0
 #: Seconds after which a client may reconnect that was closed as a slow consumer, without a
 #: heartbeat, or for an internal error.
 RETRY_AFTER: Final = 1.0
@@ -89,13 +66,6 @@ FULL_RETRY_AFTER: Final = 10.0
 #: Seconds for which a session handles requests before it yields. What a person does takes less, and
 #: then costs nothing more; a flood costs some hundredths more.
 SLICE: Final = 0.001
-#: Requests that are decoded before the first is handled. Messages among them share a commit.
-MAX_TOGETHER: Final = 256
-
-
-#: Tracebacks that are logged, burst and per second: a bug that a peer can trigger, it can trigger
-#: often.
-FAILURES: Final = Rate(5, 0.1)
 
 
 class RequestHandler(Protocol):
@@ -125,47 +95,12 @@ class Session:
     """
 
     __slots__ = (
-        "_descriptor",
-        "_early",
-        "_end",
-        "_handlers",
-        "_has_ended",
-        "_has_read_ahead",
-        "_is_waiting",
-        "_made_room",
-        "_malformed",
-        "_max_malformed",
-        "_pause",
-        "_scope",
-        "_slice_began",
-        "_socket",
-        "_stream",
-        "_websocket",
-        "address",
-        "anonymous_bytes",
-        "anonymous_frames",
-        "began",
-        "caps",
-        "connection",
-        "due",
-        "has_said_hello",
-        "journal",
-        "last_heard",
-        "last_name",
-        "login",
-        "login_failures",
-        "max_anonymous_bytes",
-        "opened",
-        "outlet",
-        "owed",
-        "partial_since",
-        "pinged",
-        "port",
-        "protocol",
-        "receipts",
-        "refused",
-        "requests",
-        "working_since",
+        "_descriptor", "_early", "_made_room", "_pause", "_socket", "address", "anonymous_bytes",
+        "anonymous_frames", "began", "caps", "connection", "due", "handlers", "has_ended",
+        "has_read_ahead", "has_said_hello", "is_waiting", "journal", "last_heard", "last_name",
+        "login", "login_failures", "max_anonymous_bytes", "opened", "outlet", "owed",
+        "partial_since", "pinged", "port", "protocol", "receipts", "refused", "requests", "scope",
+        "slice_began", "stream", "websocket", "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -179,29 +114,30 @@ class Session:
         *,
         opened: Opened,
         frame_bytes: int,
-        malformed_frames: int,
         anonymous_bytes: int,
     ) -> None:
-        self._stream = stream
+        self.stream = stream
         #: The socket's descriptor, if the stream is a plain socket.
         self._socket = stream.socket.fileno() if has_descriptor(stream) else None
         #: The same, also for a socket beneath TLS.
         self._descriptor = stream.descriptor if isinstance(stream, TlsStream) else self._socket
-        self._handlers = handlers
-        self._has_ended = False  # from then on its descriptor may be another's
-        self._end = "cancelled"  # for the log, if the session ends without `bye`
+        self.handlers = handlers
+        #: From then on its descriptor may be another's.
+        self.has_ended = False
         self._early = opened.early
-        self._websocket = opened.websocket
-        self._scope = trio.CancelScope()
-        self._is_waiting = False  # for its peer, or in a queue: closing need not wait
-        self._has_read_ahead = False
-        self._slice_began = 0.0
+        self.websocket = opened.websocket
+        #: Cancelled to end the session, or its farewell.
+        self.scope = trio.CancelScope()
+        #: For its peer, or in a queue: closing need not wait.
+        self.is_waiting = False
+        #: True if more has arrived while a request was waiting in a queue.
+        self.has_read_ahead = False
+        #: When it last yielded, in seconds of the performance counter.
+        self.slice_began = 0.0
         self._pause = 0.0  # seconds, when it next yields
         #: Points of the budget for frames and refusals, not charged yet.
         self.owed = 0.0
         self._made_room = False
-        self._malformed = 0
-        self._max_malformed = malformed_frames
         self.journal: Final = journal
         self.protocol: Final = Connection(
             Role.SERVER, framing=opened.websocket or FrameDecoder(frame_bytes)
@@ -243,8 +179,8 @@ class Session:
         """
         if not self.is_ending:
             self.protocol.close(Bye(reason=reason, text=text, retry_after=retry_after))
-            if self._is_waiting:
-                self._scope.cancel()
+            if self.is_waiting:
+                self.scope.cancel()
 
     def evicted(self) -> None:
         """End at once, because the peer is a slow consumer. Called by the outlet."""
@@ -260,12 +196,12 @@ class Session:
         self, text: str = "the server is full of connections that are not logged in"
     ) -> None:
         """End at once, so that others can log in; also while `bye` is being sent."""
-        if self._has_ended:
+        if self.has_ended:
             return
         self._made_room = True
         self.outlet.close()
         if self.is_ending:
-            self._scope.cancel()
+            self.scope.cancel()
         else:
             self._end_at_once(
                 Bye(reason=ByeReason.SERVER_FULL, text=text, retry_after=FULL_RETRY_AFTER)
@@ -274,7 +210,7 @@ class Session:
     def _end_at_once(self, bye: Bye) -> None:
         self.protocol.close(bye)
         self.outlet.last_word(encode(bye))
-        self._scope.cancel()
+        self.scope.cancel()
 
     @property
     def is_ending(self) -> bool:
@@ -288,8 +224,8 @@ class Session:
         Nobody is logged in on it, and the server is not working for it. It may be closed while it
         waits for its peer, in a queue, or for its `bye` to be sent.
         """
-        is_idle = self._is_waiting or self.working_since is None
-        return self.login is None and is_idle and not (self._made_room or self._has_ended)
+        is_idle = self.is_waiting or self.working_since is None
+        return self.login is None and is_idle and not (self._made_room or self.has_ended)
 
     def require_login(self) -> ActiveLogin:
         """Return who is logged in. Raises ChatError ``not_logged_in``."""
@@ -302,7 +238,7 @@ class Session:
         self.outlet.on_progress = None
         self.receipts = None
         if person is not None:
-            self.receipts = ReceiptTracker(person, self.outlet, self._stream, self._descriptor)
+            self.receipts = ReceiptTracker(person, self.outlet, self.stream, self._descriptor)
         return self.receipts
 
     @property
@@ -368,7 +304,7 @@ class Session:
         """
         if self.outlet.is_behind:
             if self.is_ending:
-                self._scope.cancel()
+                self.scope.cancel()
             with self._waiting_for_peer():
                 await self.outlet.drain()
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -383,7 +319,7 @@ class Session:
         """
         self.outlet.flush()
         if self.is_ending:
-            self._scope.cancel()
+            self.scope.cancel()
             await trio.lowlevel.checkpoint_if_cancelled()
         if self.outlet.is_closed:
             raise trio.BrokenResourceError("the peer is gone")
@@ -411,12 +347,12 @@ class Session:
         """
         worked_since = self.working_since if self.login is None else None
         if worked_since is not None:
-            self._listen_again(worked_since)
-        self._is_waiting = True
+            self.listen_again(worked_since)
+        self.is_waiting = True
         try:
             yield
         finally:
-            self._is_waiting = False
+            self.is_waiting = False
             if worked_since is not None:
                 self.working_since = trio.current_time()
 
@@ -427,55 +363,16 @@ class Session:
         not delay everybody. It is a checkpoint only if it yields or pauses.
         """
         if self.owed >= UNCHARGED:
-            self._handlers.settle(self)
+            self.handlers.settle(self)
         if self._pause and not self.is_ending:
             await self.require_peer()
             with self._waiting_for_peer():
                 await trio.sleep(self._pause)
             self._pause = 0.0
-            self._slice_began = time.perf_counter()
-        elif time.perf_counter() - self._slice_began > SLICE:
+            self.slice_began = time.perf_counter()
+        elif time.perf_counter() - self.slice_began > SLICE:
             await trio.lowlevel.checkpoint()
-            self._slice_began = time.perf_counter()
-
-    # -- its lifetime ---------------------------------------------------------------------------
-
-    async def run(self) -> None:
-        """Serve the connection until it ends. Raises only Cancelled."""
-        try:
-            await self._serve()
-        finally:
-            self.outlet.close()  # before the descriptor can be reused
-            self._has_ended = True
-            if self.last_name is not None and self.login is None:
-                self._end = "logged_out"
-            with trio.CancelScope(shield=True):
-                # The other sessions must learn that the person left, whatever ended the session.
-                await self._handlers.disconnected(self)
-                await trio.aclose_forcefully(self._stream)
-            session_log.log_end(self, self.protocol.bye, self._end)
-
-    async def _serve(self) -> None:
-        try:
-            with self._scope:
-                await self._read_and_handle()
-            self._end = "disconnected"
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._end = "connection_lost"
-            return
-        except FrameError as error:
-            self.refuse(error)
-            self.close(ByeReason.PROTOCOL_ERROR, str(error))
-        except Exception:
-            more = self.journal.admit("session failed", rate=FAILURES)
-            if more is not None:
-                self.log.exception("session failed", **more)
-            self.close(ByeReason.INTERNAL, "internal server error", retry_after=RETRY_AFTER)
-        self.working_since = None
-        bye = self.protocol.bye
-        if bye is not None and not self.outlet.is_closed:
-            with trio.CancelScope() as self._scope:
-                await self._say_goodbye(bye)
+            self.slice_began = time.perf_counter()
 
     async def while_there(self, turn: Callable[[], Awaitable[None]]) -> None:
         """Run `turn`, a handler's wait.
@@ -483,85 +380,49 @@ class Session:
         If the peer leaves or the session closes, cancel it and end the session.
         """
         if self.is_ending:
-            self._scope.cancel()
+            self.scope.cancel()
         self.outlet.flush()  # earlier replies need not wait
-        self._is_waiting = True
+        self.is_waiting = True
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read_ahead)
                 await turn()
                 nursery.cancel_scope.cancel()
         finally:
-            self._is_waiting = False
+            self.is_waiting = False
 
     async def _read_ahead(self) -> None:
         """Notice when the peer leaves. What it sends meanwhile, up to a bound, is handled later."""
         read = 0
         while read < READ_SIZE:
             try:
-                data = await self._receive()
+                data = await self.receive()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
             if not data:
-                self._scope.cancel()
+                self.scope.cancel()
                 return
-            self._count(len(data))
+            self.count_read(len(data))
             self.protocol.receive_data(data)
-            self._check_allowance(self.protocol.buffered)
-            self._has_read_ahead = True
+            self.check_allowance(self.protocol.buffered)
+            self.has_read_ahead = True
             read += len(data)
 
-    async def _receive(self) -> bytes:
+    async def receive(self) -> bytes:
         """Wait for bytes; return b"" at the end. If cancelled, it has read nothing."""
         if self._early:
             early, self._early = self._early, b""
             return early
         if self._socket is not None:
             return await read_some(self._socket)
-        return bytes(await self._stream.receive_some(READ_SIZE))
+        return bytes(await self.stream.receive_some(READ_SIZE))
 
-    async def _read_and_handle(self) -> None:
-        while not self.is_ending:
-            if self.receipts:
-                self.receipts.look()
-            self._is_waiting = True
-            data = await self._receive()
-            self._is_waiting = False
-            if not data and self.receipts and isinstance(self._stream, TlsStream):
-                with trio.move_on_after(LINGER):
-                    await self._stream.wait_end()  # what looks like an end may be a reset
-            self._count(len(data))
-            self._take_receipts(has_ended=not data)
-            if not data or self.is_ending:  # nothing after the end is acknowledged
-                return
-            self.working_since = trio.current_time()
-            self._slice_began = time.perf_counter()
-            self.protocol.receive_data(data)
-            try:
-                await self._handle_arrived()
-                while self._has_read_ahead:
-                    await self._handle_arrived()
-                if self._websocket is not None and self._websocket.has_ended:
-                    self.outlet.seal()
-                    with trio.move_on_after(LINGER):
-                        await self.outlet.drain()
-                    return
-                self._check_allowance(self.protocol.buffered)  # an incomplete frame counts, too
-            finally:
-                self.outlet.flush()
-            await self.wait_for_peer()
-            self._listen_again(self.working_since)
-
-    def _take_receipts(self, *, has_ended: bool = False) -> None:
-        """Record what is delivered, after bytes or the end of the connection have arrived."""
-        if self.receipts and (delivered := self.receipts.take(has_ended=has_ended)):
-            self._handlers.delivered(self.receipts.person, delivered)
-
-    def _count(self, size: int) -> None:
+    def count_read(self, size: int) -> None:
+        """Count bytes that were read, for the receipts."""
         if self.receipts is not None:
             self.receipts.read(size)
 
-    def _check_allowance(self, waiting: int = 0) -> None:
+    def check_allowance(self, waiting: int = 0) -> None:
         """Close the session if it exceeds the bytes allowed before the login.
 
         They are those of decoded frames, and `waiting` that are buffered.
@@ -569,7 +430,7 @@ class Session:
         if self.login is None and self.anonymous_bytes + waiting > self.max_anonymous_bytes:
             self.close(ByeReason.PROTOCOL_ERROR, "too many bytes before the login")
 
-    def _listen_again(self, worked_since: float) -> None:
+    def listen_again(self, worked_since: float) -> None:
         """Resume the peer's deadlines, extended by the time spent on its requests."""
         now = trio.current_time()
         self.opened = min(self.opened + now - worked_since, now)
@@ -581,135 +442,3 @@ class Session:
             self.partial_since += now - worked_since
         self.last_heard = now
         self.working_since = self.pinged = None
-
-    async def _handle_arrived(self) -> None:
-        """Handle all complete requests, replying in order. Stop when the session is closing."""
-        self._has_read_ahead = False
-        is_more = True
-        while is_more and not self.is_ending:
-            requests: list[Request] = []
-            refused: ProtocolError | None = None
-            try:
-                is_more = self._decode_arrived(requests)
-            except ProtocolError as error:
-                refused = error
-            await self._handlers.handle(self, requests)  # handle those before an invalid one
-            self.protocol.handled()
-            if refused is not None and not self.is_ending:
-                if isinstance(refused, FrameError):
-                    raise refused
-                self._refuse(refused)
-                await self.wait_for_peer()
-            if self.login is None and self.anonymous_frames >= self._max_malformed:
-                self.close(ByeReason.PROTOCOL_ERROR, "too many requests before the login")
-            await self.give_way()
-
-    def _decode_arrived(self, requests: list[Request]) -> bool:
-        """Append the requests that have arrived to `requests`; return True if there may be more.
-
-        Raises:
-            ProtocolError: one of them is invalid. Those before it have been appended.
-        """
-        # One at a time until somebody is logged in: after that frames don't count as anonymous.
-        together = 1 if self.login is None else MAX_TOGETHER
-        for _ in range(together):
-            body = self.protocol.next_body()
-            if body is None:
-                return self.protocol.is_paused
-            self.owed += FRAME + len(body) * PER_BYTE
-            if self.login is None:
-                self.anonymous_bytes += HEADER_SIZE + len(body)
-                self._check_allowance()
-                if self.is_ending:
-                    return False
-                self.anonymous_frames += 1
-            if not body:  # a part of something in WebSocket
-                continue
-            self.partial_since = None
-            request = self.protocol.receive_message(body)
-            if self.login is None and isinstance(request, Register | Login | Resume):
-                self.anonymous_frames -= 1
-            requests.append(request)
-        return True
-
-    def _refuse(self, error: ProtocolError) -> None:
-        if isinstance(error, UnexpectedMessage):
-            self.requests += 1
-            if self.login is not None:
-                name = self.login.identity.name
-                error = UnexpectedMessage(
-                    f"this connection is logged in as {name}: log out first",
-                    error.code,
-                    error.msg_type,
-                    request_id=error.request_id,
-                    cid=error.cid,
-                    details={"name": name},
-                )
-            self.refuse(error)
-            return
-        self.refuse(error)
-        if isinstance(error, UnknownMessageType):
-            return  # from a newer client, which may go on
-        self._malformed += 1
-        if self._malformed >= self._max_malformed:
-            self.close(ByeReason.PROTOCOL_ERROR, "too many invalid frames")
-
-    async def _say_goodbye(self, bye: Bye) -> None:
-        self.reply(bye)
-        self.outlet.seal()  # the last frame
-        self.outlet.flush()
-        await self._handlers.leave(self)
-        with trio.move_on_after(FAREWELL):
-            await self.outlet.drain()
-        # Closing a socket that has unread input resets the connection, and the peer may lose what
-        # it has not read yet. So shut down the sending side first, and read for a moment.
-        with (
-            trio.move_on_after(LINGER),
-            contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError),
-        ):
-            if isinstance(self._stream, trio.abc.HalfCloseableStream):
-                await self._stream.send_eof()
-                while data := await self._stream.receive_some(READ_SIZE):
-                    self._count(len(data))
-                    self._take_receipts()
-                self._take_receipts(has_ended=True)
-            else:
-                await self._stream.aclose()
-
-
-def error_reply(
-    error: ProtocolError | ChatError | StoreUnavailable,
-    request: Request | None = None,
-    *,
-    with_args: bool = False,
-) -> Error:
-    """Return the reply for an error that a request caused; `with_args` with its details."""
-    request_id = getattr(request, "request_id", None)
-    cid = getattr(request, "cid", None)
-    match error:
-        case ProtocolError():
-            return Error(
-                code=error.code,
-                text=str(error),
-                args=dict(error.details) if with_args else {},
-                request_id=error.request_id,
-                cid=error.cid,
-            )
-        case StoreUnavailable():
-            return Error(
-                code=ErrorCode.UNAVAILABLE,
-                text=f"{error.public}: try again",
-                retry_after=error.retry_after,
-                request_id=request_id,
-                cid=cid,
-            )
-        case ChatError():
-            return Error(
-                code=error.code,
-                text=error.text,
-                retry_after=error.retry_after,
-                field=error.field,
-                args=dict(error.details) if with_args else {},
-                request_id=request_id,
-                cid=cid,
-            )
