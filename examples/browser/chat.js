@@ -154,13 +154,15 @@ class Conversation {
   }
 }
 
+const why = ({ reason }) => (reason ? `: ${reason}` : "");
+
 const EVENTS = {
   create: (e) => `${e.from} created this ${e.text} room`,
   join: (e) => `${e.from} joined`,
-  leave: (e) => `${e.from} left`,
+  leave: (e) => `${e.from} left${why(e)}`,
   invite: (e) => `${e.from} invited ${e.text}`,
   decline: (e) => `${e.from} declined the invitation`,
-  kick: (e) => `${e.from} removed ${e.text}`,
+  kick: (e) => `${e.from} removed ${e.text}${why(e)}`,
   topic: (e) => `${e.from} set the topic: ${e.text}`,
   operator: (e) => `${e.text} is an operator now`,
   member: (e) => `${e.text} is no longer an operator`,
@@ -178,6 +180,7 @@ function fold(entry, items, bySeq) {
       from: entry.from,
       ts: entry.ts,
       text: entry.text ?? "",
+      form: entry.form ?? "text",
       replyTo: entry.ref ?? null,
       edited: entry.edited ?? 0,
       deleted: entry.deleted ?? false,
@@ -468,9 +471,7 @@ class Chat {
 
   receiveEntry(entry) {
     const isMine = entry.from === this.me;
-    // Where it differs from `to`, a server says which conversation it is.
-    const address =
-      entry.conv ?? (entry.to.startsWith("#") || isMine ? entry.to : `@${entry.from}`);
+    const address = entry.conv ?? entry.to;
     const isOut =
       (entry.kind === "leave" && isMine) || (entry.kind === "kick" && entry.text === this.me);
     if (isOut) {
@@ -730,7 +731,14 @@ function drawItem(item, quote) {
   if (item.edited) by.append(element("small", "", "edited"));
   made.append(by);
   if (quote) made.append(element("span", "quote", quote));
-  made.append(item.deleted ? element("div", "gone", "deleted") : element("div", "said", item.text));
+  if (item.deleted) {
+    made.append(element("div", "gone", "deleted"));
+  } else {
+    const text = item.form === "action" ? `* ${item.from} ${item.text}` : item.text;
+    const said = element("div", "said", text);
+    said.classList.add(item.form ?? "text");
+    made.append(said);
+  }
   if (item.reactions?.size) {
     const given = [...item.reactions].map(([emoji, { names, more }]) => `${emoji} ${names.size + more}`);
     made.append(element("small", "", given.join("  ")));
@@ -826,7 +834,7 @@ async function logIn(isNew) {
     $("motd").textContent = plain(info.motd ?? "");
     if (isNew) await connection.request("register", { name, password, invite });
   };
-  await enter($("server").value, prepare, "login", { name, password });
+  await enter($("server").value, prepare, "login", { name, password, device: "A page in a browser" });
   for (const one of [$("log-in"), $("register")]) one.disabled = false;
 }
 

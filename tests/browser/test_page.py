@@ -15,6 +15,7 @@ from gochat.protocol.messages import (
     Edit,
     Invite,
     Kick,
+    Leave,
     Message,
     React,
     Send,
@@ -167,6 +168,18 @@ def test_who_is_online_follows(mei: Page, server: LiveServer) -> None:
     assert mei.texts("#count") == ["2"]
     server.run(ann.peer.stream.aclose)
     mei.wait_until(lambda: mei.texts("#people bdi") == ["mei"])
+
+
+def test_actions_and_notices_are_shown_as_such(mei: Page, bob: Friend) -> None:
+    bob.ask(Send(to="#lobby", text="waves", form="action"))
+    bob.ask(Send(to="#lobby", text="the build is green", form="notice"))
+    shows(mei, "* bob waves", "the build is green")
+    assert mei.texts("#log .notice") == ["the build is green"]
+    bob.ask(CreateRoom(room="#garden"))
+    mei.type("#address", "#garden" + ENTER)
+    mei.wait_for("#title", "#garden")
+    bob.ask(Leave(room="#garden", reason="lunch"))
+    mei.wait_for("#log .event", "bob left: lunch")
 
 
 def test_edits_deletions_and_reactions_are_shown(mei: Page, bob: Friend) -> None:
