@@ -207,6 +207,17 @@ async def test_without_the_key_in_the_configuration_there_is_none() -> None:
         assert isinstance(bye, Bye)
 
 
+async def test_handshakes_are_paid_for_whatever_becomes_of_them() -> None:
+    limits = open_to_browsers(
+        request_budget=40, request_budget_per_second=0.001, connections_per_address=4
+    )
+    async with running_server(limits) as server:
+        answers = 0
+        while (await answer(server, header(_HUGE))).startswith(b"HTTP/1.1 431 "):
+            answers += 1
+        assert answers == 10
+
+
 async def test_slow_header_is_cut_off_at_the_deadline_of_a_handshake() -> None:
     limits = open_to_browsers(tls_handshake_timeout=0.4, anonymous_timeout=60)
     async with running_server(limits) as server:

@@ -41,6 +41,7 @@ from gochat.protocol.messages import (
 )
 from gochat.server import websocket
 from gochat.server.app import open_server
+from gochat.server.delivery import EncodedOutlet, open_delivery
 
 pytestmark = pytest.mark.trio
 
@@ -407,6 +408,17 @@ async def test_bye_is_followed_by_1000(server: RunningServer) -> None:
         assert isinstance(bye, Bye)
         assert bye.reason == "server_closing"
         assert stream.close_code == 1000
+
+
+async def test_last_word_is_followed_by_1000() -> None:
+    """As for a connection that is closed to make room for another."""
+    ours, theirs = trio.socket.socketpair()
+    with ours, theirs:
+        async with open_delivery() as delivery:
+            encoding = websocket.WebSocket(65536).encoding(None)
+            outlet = EncodedOutlet(ours.fileno(), encoding, delivery, lambda: None)
+            outlet.last_word(frame(b"bye"))
+            assert await theirs.recv(100) == b"\x81\x03bye" + b"\x88\x02\x03\xe8"
 
 
 async def test_connection_that_just_breaks_ends_the_session(server: RunningServer) -> None:

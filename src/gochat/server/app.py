@@ -112,7 +112,7 @@ class Server:
         self._services = services
         self._handlers = Handlers(services)
         self.sessions: set[Session] = set()
-        self._handshakes = Handshakes(services.config, services.journal)
+        self._handshakes = Handshakes(services.config, services.journal, services.budgets)
         self._looks: Buckets[str] = Buckets(*LOOKS, MAX_REMEMBERED)
         self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()

@@ -18,6 +18,7 @@ from gochat.errors import ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
 from gochat.server import upgrade
+from gochat.server.budget import HANDSHAKE, Budgets
 from gochat.server.crowding import Handshake
 from gochat.server.journal import Journal
 from gochat.server.tls import TlsStream
@@ -33,9 +34,10 @@ LINGER: Final = 1.0
 class Handshakes:
     """The handshakes under way."""
 
-    def __init__(self, config: Config, journal: Journal) -> None:
+    def __init__(self, config: Config, journal: Journal, budgets: Budgets) -> None:
         self._config = config
         self._journal = journal
+        self._budgets = budgets
         #: Those that may be closed to make room.
         self.waiting: set[Handshake] = set()
 
@@ -60,6 +62,7 @@ class Handshakes:
             if not early.startswith(GET):
                 return Opened(early)
             what = "WebSocket handshake failed"
+            self._budgets.spend(address, None, HANDSHAKE)
             with self._limited(address):
                 websocket, rest = await upgrade.accept(
                     stream,
