@@ -56,7 +56,7 @@ export class Following {
   }
 
   entry(entry) {
-    const conv = entry.conv ?? (entry.to[0] === "#" || entry.from === this.me ? entry.to : "@" + entry.from);
+    const conv = entry.conv ?? entry.to;
     const isNew = this.logs.get(conv)?.epoch !== entry.epoch;
     if (isNew && this.#early) return this.#early.push(entry);
     if (isNew) this.#begin(conv, entry.epoch, entry.seq - 1);
