@@ -179,7 +179,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 65540
     tls_handshake_timeout: Annotated[
-        _Seconds, _within(0.1, 300, "Seconds within which the TLS handshake must be done.")
+        _Seconds,
+        _within(0.1, 300, "Seconds for a TLS handshake, and for the header of a WebSocket."),
     ] = 5.0
 
     # Frames.
