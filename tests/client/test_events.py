@@ -66,10 +66,7 @@ async def test_events_during_the_snapshot_follow_it() -> None:
             peer = await server.accept()
             first, second = Presence(offline=("bob",)), said(8)
             await peer.accept_login("mei", first)
-            await peer.reply(
-                await peer.expect(wire.Conversations),
-                wire.ConversationList(conversations=(lobby(8),)),
-            )
+            await peer.reply(await peer.expect(wire.Sync), wire.Synced(conversations=(lobby(8),)))
             await peer.send(second)
             await peer.reply(await peer.expect(wire.Who), wire.People(people=(), total=0))
         await peer.send(said(9))
@@ -98,12 +95,10 @@ async def test_refused_snapshot_is_requested_again() -> None:
             peer = await server.accept()
             await peer.accept_login()
         error = wire.Error(code="unavailable", text="later", retry_after=4.0)
-        await peer.reply(await peer.expect(wire.Conversations), error)
+        await peer.reply(await peer.expect(wire.Sync), error)
         await peer.send(said(1))
         await clock.pass_sleep(4)
-        await peer.reply(
-            await peer.expect(wire.Conversations), wire.ConversationList(conversations=())
-        )
+        await peer.reply(await peer.expect(wire.Sync), wire.Synced(conversations=()))
         await peer.reply(await peer.expect(wire.Who), wire.People(people=(), total=0))
         await events.next_of(Synchronised)
         assert await events.next() == said(1)

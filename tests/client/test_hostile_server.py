@@ -7,7 +7,8 @@ within the protocol's bounds and beyond them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 from typing import Any, Final, get_args
@@ -164,8 +165,18 @@ class Person:
             )
         )
         lobby = wire.Conversation(conv="#lobby", epoch="e1", head=1)
-        self.sync_state.caught_up([wire.Person(name="bob")], [lobby], set())
+        self.sync([wire.Person(name="bob")], wire.Synced(conversations=(lobby,)))
         self.sync_state.send(Outgoing(to="#lobby", text="hello", cid="x"))
+
+    def sync(self, people: Sequence[wire.Person], page: wire.Synced) -> None:
+        """Log in again, and take in a page of what was missed."""
+        inbox = self.sync_state.inbox
+        inbox.begin("mei")
+        request = inbox.next_page(50, 65536)
+        assert request is not None
+        with suppress(ProtocolError):
+            self.sync_state.synced(request, page)
+        self.sync_state.caught_up(people)
 
     def take(self, payload: Any) -> None:
         """Handle a message as the connection passes it on, and show the result."""
@@ -179,10 +190,10 @@ class Person:
                     model.add_page(payload, where)
                 for view in model.conversations.values():
                     view.timeline.trim(1)
-            case wire.ConversationList(conversations=conversations):
-                sync_state.caught_up([], conversations, sync_state.inbox.known())
+            case wire.Synced():
+                self.sync([], payload)
             case wire.People(people=people):
-                sync_state.caught_up(people, [], set())
+                self.sync(people, wire.Synced(conversations=()))
             case wire.Error() | wire.Sent():
                 sync_state.outbox.next("mei")
                 sync_state.replied(wire.Send(to="#lobby", text="hello", cid="x"), payload)
@@ -191,7 +202,7 @@ class Person:
             case _:
                 sync_state.replied(wire.Who(), payload)
         sync_state.outbox.wait("mei")
-        sync_state.inbox.positions()
+        sync_state.inbox.next_page(50, 65536)
         self.show()
 
     def show(self) -> None:
@@ -284,9 +295,9 @@ def named(n: int) -> tuple[wire.Payload, ...]:
     return (
         entry,
         structs.replace(entry, to="@mei", from_=f"p{n}", conv=f"@p{n}"),
-        wire.CaughtUp(conv=f"#other{n}", epoch="e1", seq=1, head=1),
-        wire.ConversationList(
-            conversations=(wire.Conversation(conv=f"#l{n}", epoch="e1", head=1),)
+        wire.Synced(
+            conversations=(wire.Conversation(conv=f"#l{n}", epoch="e1", head=1),),
+            gone=(f"#g{n}",),
         ),
         wire.Presence(online=(wire.Person(name=f"q{n}"),)),
         wire.People(people=(wire.Person(name=f"r{n}"),), total=1),

@@ -30,7 +30,7 @@ def page(request: wire.Request) -> Any:
             return wire.MemberList(room="#x", members=members, total=1, more=True)
         case _:
             conversations = tuple(wire.Conversation(conv=n, epoch="e", head=0) for n in names)
-            return wire.ConversationList(conversations=conversations, more=True)
+            return wire.Synced(conversations=conversations, next=names[-1])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 from scripted_server import (
     QUICK,
     FakeClock,
@@ -20,14 +21,12 @@ from gochat.client import (
     ClientOptions,
     ConnectionLost,
     ConnectionState,
-    Conversation,
     HistoryPage,
     Message,
     Reset,
     StateChanged,
     Synchronised,
 )
-from gochat.client.inbox import MAX_POSITIONS
 from gochat.protocol import messages as wire
 
 pytestmark = pytest.mark.anyio
@@ -35,12 +34,8 @@ pytestmark = pytest.mark.anyio
 RECONNECTING = ConnectionState.RECONNECTING
 
 
-def position(seq: int, *, conv: str = "#lobby", epoch: str = "e1") -> wire.Position:
-    return wire.Position(conv=conv, epoch=epoch, seq=seq)
-
-
-def caught_up(seq: int, head: int, *, epoch: str = "e1", recovered: bool = True) -> wire.CaughtUp:
-    return wire.CaughtUp(conv="#lobby", epoch=epoch, seq=seq, head=head, recovered=recovered)
+def position(seq: int, *, epoch: str = "e1") -> wire.Position:
+    return wire.Position(conv="#lobby", epoch=epoch, seq=seq, ts=seq)
 
 
 async def messages(events: Watcher, count: int) -> list[int]:
@@ -50,29 +45,30 @@ async def messages(events: Watcher, count: int) -> list[int]:
 
 async def come_back(
     server: ScriptedServer,
-    *events: wire.Event,
-    head: int = 0,
+    *entries: Message,
+    events: tuple[wire.Event, ...] = (),
     epoch: str = "e1",
+    reset: bool = False,
+    gone: tuple[str, ...] = (),
     token: str = "token",
 ) -> tuple[Peer, wire.Resume]:
-    """Accept the client's resume, and send `events` to catch it up."""
+    """Accept the client's resume, send `events`, and `entries` as the newest that it missed."""
     peer = await server.accept()
-    request = await peer.welcome("mei", *events, conversations=(lobby(head, epoch),), token=token)
+    states = [lobby(entries[-1].seq, epoch, *entries, reset=reset)] if entries else []
+    request = await peer.welcome("mei", *events, conversations=states, gone=gone, token=token)
     assert isinstance(request, wire.Resume)
     await peer.settle()
     return peer, request
 
 
-async def test_reconnect_resumes_from_positions_without_duplicates() -> None:
+async def test_reconnect_asks_for_what_is_after_its_positions() -> None:
     async with logged_in() as (server, client, peer):
         events = Watcher(client)
         await peer.send(said(1), said(2))
         assert await messages(events, 2) == [1, 2]
         await peer.cut()
-        peer, request = await come_back(
-            server, caught_up(2, 4), said(3), said(4), head=4, token="the next token"
-        )
-        assert (request.token, request.positions) == ("token", (position(2),))
+        peer, request = await come_back(server, said(3), said(4), token="the next token")
+        assert (request.token, peer.have) == ("token", (position(2),))
         assert set(request.caps) == set(wire.Capability)
         assert client.token == "the next token"
         lost = await events.next()
@@ -90,7 +86,9 @@ async def test_seam_between_missed_and_live_has_each_entry_once() -> None:
         events = Watcher(client)
         await peer.send(said(1))
         await peer.cut()
-        peer, _ = await come_back(server, caught_up(1, 3), said(2), said(3), said(3), head=4)
+        peer, _ = await come_back(
+            server, said(2), said(3), events=(said(4), said(2), said(3), said(3))
+        )
         await peer.send(said(4), said(2), said(5))
         assert await messages(events, 5) == [1, 2, 3, 4, 5]
 
@@ -140,26 +138,48 @@ async def test_gap_is_fetched_again_after_an_unavailable_store() -> None:
         assert await messages(events, 3) == [1, 2, 3]
 
 
-async def test_missed_entries_beyond_the_positions_show_in_the_head() -> None:
-    many = [Conversation(conv=f"#r{n}", epoch="e1", head=1) for n in range(MAX_POSITIONS + 1)]
+async def test_unchanged_conversations_are_in_the_snapshot() -> None:
+    states = [lobby(1, conv=f"#r{n}", read=n) for n in range(3)]
     async with opened() as (server, client):
         events = Watcher(client)
         async with meanwhile(client.log_in, "mei", "correct horse"):
-            peer = await server.accept()
-            await peer.welcome(conversations=many)
+            await (peer := await server.accept()).welcome(conversations=states)
+        assert (await events.next_of(Synchronised)).conversations == tuple(states)
         await peer.cut()
         peer = await server.accept()
-        many[0] = Conversation(conv="#r0", epoch="e1", head=2)
-        request = await peer.welcome(conversations=many)
-        assert isinstance(request, wire.Resume)
-        assert "#r0" not in {p.conv for p in request.positions}
-        assert len(request.positions) == MAX_POSITIONS
-        history = await peer.expect(wire.History)
-        assert (history.conv, history.after) == ("#r0", 1)
-        page = HistoryPage(conv="#r0", epoch="e1", head=2, entries=(said(2, to="#r0"),))
-        await peer.reply(history, page)
+        changed = structs.replace(states[1], head=2, ts=2, entries=(said(2, to="#r1"),))
+        await peer.welcome(conversations=(changed,))
+        assert [(one.seq, one.ts, one.read, one.level) for one in peer.have] == [
+            (1, 1, n, "all") for n in range(3)
+        ]
+        states[1] = structs.replace(changed, entries=())
+        assert (await events.next_of(Synchronised)).conversations == tuple(states)
         message = await events.next_of(Message)
-        assert (message.to, message.seq) == ("#r0", 2)
+        assert (message.to, message.seq) == ("#r1", 2)
+
+
+async def test_pages_are_asked_for_until_there_is_no_next() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1))
+        assert await messages(events, 1) == [1]
+        await peer.cut()
+        peer = await server.accept()
+        await peer.accept_login("mei")
+        request = await peer.expect(wire.Sync)
+        assert (request.after, request.have) == ("", (position(1),))
+        page = wire.Synced(conversations=(lobby(1, conv="#a"),), next="#k")
+        await peer.reply(request, page)
+        request = await peer.expect(wire.Sync)
+        assert (request.after, request.have) == ("#k", (position(1),))
+        error = wire.Error(code="rate_limited", text="too fast", retry_after=0.001)
+        await peer.reply(request, error)
+        request = await peer.expect(wire.Sync)
+        await peer.reply(request, wire.Synced(conversations=(lobby(2, "e1", said(2)),)))
+        await peer.reply(await peer.expect(wire.Who), wire.People(people=(), total=0))
+        found = await events.next_of(Synchronised)
+        assert [one.conv for one in found.conversations] == ["#a", "#lobby"]
+        assert await messages(events, 1) == [2]
 
 
 async def test_conversation_left_elsewhere_is_no_longer_resumed() -> None:
@@ -168,11 +188,11 @@ async def test_conversation_left_elsewhere_is_no_longer_resumed() -> None:
         await peer.send(said(1), said(7, to="#garden", from_="mei", kind="join"))
         assert await messages(events, 2) == [1, 7]
         await peer.cut()
-        peer, request = await come_back(server, caught_up(1, 1), head=1)
-        assert {p.conv for p in request.positions} == {"#lobby", "#garden"}
+        peer, _ = await come_back(server, gone=("#garden",))
+        assert {p.conv for p in peer.have} == {"#lobby", "#garden"}
         await peer.cut()
-        peer, request = await come_back(server, caught_up(1, 1), head=1)
-        assert {p.conv for p in request.positions} == {"#lobby"}
+        peer, _ = await come_back(server)
+        assert {p.conv for p in peer.have} == {"#lobby"}
 
 
 async def test_room_starts_over_after_an_invitation_kick_or_leave() -> None:
@@ -198,8 +218,7 @@ async def test_missing_too_much_resets_to_the_newest_page() -> None:
         assert await messages(events, 1) == [1]
         await peer.cut()
         page = (said(900), said(901))
-        caught = caught_up(899, 901, recovered=False)
-        peer, _ = await come_back(server, caught, *page, head=901)
+        peer, _ = await come_back(server, *page)
         await peer.send(said(902))
         assert isinstance(await events.next_of(Synchronised), Synchronised)
         assert await events.next() == Reset("#lobby", "e1", page)
@@ -212,13 +231,22 @@ async def test_new_epoch_at_the_resume_resets() -> None:
         await peer.send(said(1), said(2), said(3))
         await peer.cut()
         entry = said(1, epoch="e2")
-        caught = caught_up(0, 1, epoch="e2", recovered=False)
-        peer, request = await come_back(server, caught, entry, head=1, epoch="e2")
-        assert request.positions == (position(3),)
+        peer, _ = await come_back(server, entry, epoch="e2", reset=True)
+        assert peer.have == (position(3),)
         assert await events.next_of(Reset) == Reset("#lobby", "e2", (entry,))
         await peer.cut()
-        _, request = await come_back(server, caught_up(1, 1, epoch="e2"), head=1, epoch="e2")
-        assert request.positions == (position(1, epoch="e2"),)
+        peer, _ = await come_back(server)
+        assert [(one.epoch, one.seq, one.ts) for one in peer.have] == [("e2", 1, 1)]
+
+
+async def test_rewritten_log_with_the_same_epoch_resets() -> None:
+    async with logged_in() as (server, client, peer):
+        events = Watcher(client)
+        await peer.send(said(1), said(2))
+        await peer.cut()
+        other = (said(1, "another"), said(2, "too"), said(3, "three"))
+        await come_back(server, *other, reset=True)
+        assert await events.next_of(Reset) == Reset("#lobby", "e1", other)
 
 
 async def test_new_epoch_on_a_live_connection_resets_by_history() -> None:
@@ -249,11 +277,8 @@ async def test_password_login_after_a_refused_token_misses_nothing() -> None:
         assert client.token is None
         async with meanwhile(client.log_in, "mei", "correct horse"):
             peer = await server.accept()
-            await peer.welcome(conversations=(lobby(2),))
-        request = await peer.expect(wire.History)
-        assert request.after == 1
-        page = HistoryPage(conv="#lobby", epoch="e1", head=2, entries=(said(2),))
-        await peer.reply(request, page)
+            await peer.welcome(conversations=(lobby(2, "e1", said(2)),))
+        assert peer.have == (position(1),)
         assert await messages(events, 1) == [2]
 
 
@@ -269,9 +294,8 @@ async def test_another_account_starts_empty() -> None:
         await peer.settle()  # no history is requested
         await peer.cut()
         peer = await server.accept()
-        request = await peer.welcome("bob")
-        assert isinstance(request, wire.Resume)
-        assert request.positions == (position(9),)
+        await peer.welcome("bob")
+        assert [(one.conv, one.seq) for one in peer.have] == [("#lobby", 9)]
 
 
 # -- when to reconnect ----------------------------------------------------------------------------
@@ -410,5 +434,5 @@ async def test_client_works_without_a_consumer_of_events() -> None:
     async with logged_in(QUICK) as (server, _, peer):
         await peer.send(*(said(seq) for seq in range(1, 300)))
         await peer.cut()
-        peer, request = await come_back(server, caught_up(299, 299), head=299)
-        assert request.positions == (position(299),)
+        peer, _ = await come_back(server)
+        assert peer.have == (position(299),)

@@ -276,7 +276,7 @@ async def test_request_is_repeated_with_the_same_cid_after_a_reconnect() -> None
             await peer.cut()
             peer = await server.accept()
             await peer.accept_login()
-            again = await peer.expect(wire.Edit, wire.Conversations, wire.Who)
+            again = await peer.expect(wire.Edit, wire.Sync, wire.Who)
             assert again.cid == first.cid
             await peer.reply(again, Sent(to="#lobby", epoch="e1", seq=2, ts=2, dup=True))
         assert outcome.result().seq == 2
@@ -291,7 +291,7 @@ async def test_request_made_while_reconnecting_waits() -> None:
         async with meanwhile(client.rooms) as outcome:
             peer = await server.accept()
             await peer.accept_login()
-            request = await peer.expect(wire.Rooms, wire.Conversations, wire.Who)
+            request = await peer.expect(wire.Rooms, wire.Sync, wire.Who)
             await peer.reply(request, wire.RoomList(rooms=()))
         assert outcome.result() == []
 

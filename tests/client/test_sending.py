@@ -105,8 +105,7 @@ async def test_message_found_among_missed_entries_is_acknowledged() -> None:
         await peer.cut()
         peer = await server.accept()
         entry = said(2, "hello", from_="mei", cid=outgoing.cid)
-        caught_up = wire.CaughtUp(conv="#lobby", epoch="e1", seq=1, head=2)
-        await peer.welcome("mei", caught_up, entry, conversations=(lobby(2),))
+        await peer.welcome(conversations=(lobby(2, "e1", entry),))
         assert (await outgoing.sent()).seq == 2
         await peer.settle()  # it is not sent again
 
@@ -131,7 +130,7 @@ async def test_page_that_contains_a_message_acknowledges_it(way: str) -> None:
         assert outgoing.state is SENT
         await peer.cut()
         peer = await server.accept()
-        await peer.welcome(conversations=(lobby(2),))
+        await peer.welcome(conversations=(lobby(2, "e1", said(1), entry),))
         await peer.settle()  # it is not sent again
 
 
@@ -281,9 +280,8 @@ async def test_messages_lost_by_the_server_are_resent_before_new_ones() -> None:
         await peer.cut()
         new = client.send("#lobby", "new")
         peer = await server.accept()
-        caught_up = wire.CaughtUp(conv="#lobby", epoch="e2", seq=0, head=1, recovered=False)
         entry = said(1, "kept", epoch="e2", from_="mei", cid=kept.cid)
-        await peer.welcome("mei", caught_up, entry, conversations=(lobby(1, "e2"),))
+        await peer.welcome(conversations=(lobby(1, "e2", entry, reset=True),))
         assert await events.next_of(Reset) == Reset("#lobby", "e2", (entry,))
         assert await events.next() == OutgoingChanged(lost)
         assert (lost.state, client.outbox) == (PENDING, (lost, new))

@@ -71,13 +71,13 @@ async def test_long_lists_are_fetched_page_by_page() -> None:
         async with meanwhile(client.log_in, "mei", "correct horse"):
             peer = await server.accept()
             await peer.accept_login()
-            first = await peer.expect(wire.Conversations)
-            assert first.after == ""
-            await peer.reply(first, wire.ConversationList(conversations=(lobby(1),), more=True))
-            second = await peer.expect(wire.Conversations)
-            assert second.after == "#lobby"
-            other = wire.Conversation(conv="@bob", epoch="e1", head=3)
-            await peer.reply(second, wire.ConversationList(conversations=(other,)))
+            first = await peer.expect(wire.Sync)
+            assert (first.after, first.have, first.limit) == ("", (), 0)
+            page = wire.Synced(conversations=(lobby(1),), next="#lobby")
+            await peer.reply(first, page)
+            second = await peer.expect(wire.Sync)
+            assert (second.after, second.have) == ("#lobby", ())
+            await peer.reply(second, wire.Synced(conversations=(lobby(3, conv="@bob"),)))
             who = await peer.expect(wire.Who)
             await peer.reply(who, wire.People(people=(Person(name="bob"),), total=2, more=True))
             who = await peer.expect(wire.Who)
@@ -129,7 +129,7 @@ async def test_resume_logs_in_with_a_token() -> None:
             request = await (await server.accept()).welcome(token="a new token")
         outcome.result()
         assert isinstance(request, wire.Resume)
-        assert (request.token, request.positions) == ("an old token", ())
+        assert request.token == "an old token"
         assert client.token == "a new token"
 
 

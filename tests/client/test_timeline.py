@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gochat.client.events import Reset
-from gochat.client.timeline import MAX_MISSED, After, Newest, Timeline, Want
-from gochat.protocol.messages import CaughtUp, HistoryPage, Message
+from gochat.client.timeline import MAX_MISSED, After, AsideLimit, Newest, Timeline, Want
+from gochat.protocol.messages import Conversation, HistoryPage, Message, Position
 
 PAGE = 200
 
@@ -26,8 +26,14 @@ def page(*seqs: int, head: int, epoch: str = "e1") -> HistoryPage:
     )
 
 
-def caught_up(seq: int, head: int, *, epoch: str = "e1", recovered: bool = True) -> CaughtUp:
-    return CaughtUp(conv="#lobby", epoch=epoch, seq=seq, head=head, recovered=recovered)
+def state(
+    *seqs: int, head: int, epoch: str = "e1", reset: bool = False, read: int = 0
+) -> Conversation:
+    """Return what a page of `sync` says."""
+    found = tuple(entries(*seqs, epoch=epoch))
+    return Conversation(
+        conv="#lobby", epoch=epoch, head=head, ts=head, read=read, entries=found, reset=reset
+    )
 
 
 def add(timeline: Timeline, *seqs: int, epoch: str = "e1") -> list[Message | Reset]:
@@ -39,7 +45,7 @@ def want_of(timeline: Timeline) -> Want | None:
 
 
 class Log:
-    """A server's log that answers a timeline's wants as the protocol specifies."""
+    """A server's log that answers as the protocol specifies."""
 
     def __init__(self, epoch: str, head: int) -> None:
         self.epoch = epoch
@@ -49,6 +55,13 @@ class Log:
         first = want.seq + 1 if isinstance(want, After) else max(1, self.head - PAGE + 1)
         seqs = range(first, min(first + PAGE, self.head + 1))
         return page(*seqs, head=self.head, epoch=self.epoch)
+
+    def sync(self, have: Position, limit: int = PAGE) -> Conversation:
+        """Return the answer to a sync, as an older or newer page than the entries around it."""
+        reset = have.epoch != self.epoch or have.seq > self.head
+        last = 0 if reset else have.seq
+        first = max(last, self.head - limit) + 1
+        return state(*range(first, self.head + 1), head=self.head, epoch=self.epoch, reset=reset)
 
     def satisfy(self, timeline: Timeline) -> list[Message | Reset]:
         shown = []
@@ -97,18 +110,24 @@ def test_page_fills_the_gap_and_releases_waiting_entries() -> None:
     assert want_of(timeline) is None
 
 
-def test_empty_page_drops_no_entry_after_the_gap() -> None:
-    # The server returns history as far as it has delivered, which may lag its acks.
-    timeline = Timeline("#lobby", "e1", 4)
-    add(timeline, 6)
-    assert timeline.fill(page(head=4)) == []
-    assert want_of(timeline) == After(4)
-    assert add(timeline, 5) == entries(5, 6)
+def test_entries_that_are_not_kept_aside_are_fetched() -> None:
+    limit = AsideLimit(2)
+    one, two = (Timeline("#lobby", "e1", 4, aside_limit=limit) for _ in range(2))
+    add(one, 6, 8)
+    assert limit.left == 0
+    add(two, 6, 7)
+    assert add(two, 5) == entries(5)
+    assert want_of(two) == After(5)
+    assert two.fill(page(6, 7, head=7)) == entries(6, 7)
+    assert add(one, 5) == entries(5, 6)
+    assert limit.left == 1
+    one.doubt()
+    assert limit.left == 2
 
 
 def test_announcement_with_an_empty_page_is_forgotten() -> None:
     timeline = Timeline("#lobby", "e1", 4)
-    timeline.announce("e1", 5)
+    assert timeline.synced(state(head=5)) == []
     assert want_of(timeline) == After(4)
     assert timeline.fill(page(head=4)) == []
     assert want_of(timeline) is None
@@ -131,7 +150,7 @@ def test_unreadable_gap_is_skipped() -> None:
 
 def test_unreadable_announcement_moves_nothing() -> None:
     timeline = Timeline("#lobby", "e1", 4)
-    timeline.announce("e1", 9)
+    timeline.synced(state(head=9))
     assert timeline.skip() == []
     assert want_of(timeline) is None
     assert add(timeline, 5) == entries(5)
@@ -149,50 +168,79 @@ def test_estimated_start_detects_a_gap_after_it() -> None:
     assert want_of(timeline) == After(4)
 
 
-def test_resume_continues_at_the_position() -> None:
+# -- catching up --------------------------------------------------------------------------------
+
+
+def test_page_of_sync_continues_at_the_position() -> None:
     timeline = Timeline("#lobby", "e1", 4)
-    add(timeline, 6)
-    assert timeline.catch_up(caught_up(4, 7)) == []
+    assert timeline.synced(state(5, 6, 7, head=7)) == entries(5, 6, 7)
+    assert want_of(timeline) is None
+    assert add(timeline, 7, 8) == entries(8)
+
+
+def test_page_of_sync_may_be_behind_or_ahead_of_entries() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    assert add(timeline, 7, 8) == []
+    assert timeline.synced(state(5, 6, head=6)) == entries(5, 6, 7, 8)
+    assert timeline.synced(state(5, 6, 7, 8, 9, head=9)) == entries(9)
+    assert want_of(timeline) is None
+
+
+def test_page_of_sync_that_leaves_a_hole_waits_for_history() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    assert timeline.synced(state(8, 9, head=9)) == []
     assert want_of(timeline) == After(4)
-    assert add(timeline, 5, 6, 7) == entries(5, 6, 7)
+    assert timeline.fill(page(5, 6, 7, head=9)) == entries(5, 6, 7, 8, 9)
+
+
+def test_missing_too_much_resets_to_the_page() -> None:
+    timeline = Timeline("#lobby", "e1", 4)
+    head = 4 + MAX_MISSED + 1
+    reset = Reset("#lobby", "e1", tuple(entries(head - 1, head)))
+    assert add(timeline, head - 2, head + 1) == []
+    assert timeline.synced(state(head - 1, head, head=head)) == [reset, *entries(head + 1)]
     assert want_of(timeline) is None
 
 
-def test_resume_accepts_as_many_entries_as_the_server_sends() -> None:
-    timeline = Timeline("#lobby", "e1", 0)
-    head = 3 * MAX_MISSED
-    timeline.catch_up(caught_up(0, head))
-    assert add(timeline, *range(1, head + 1)) == entries(*range(1, head + 1))
-
-
-def test_resume_that_missed_nothing_wants_nothing() -> None:
+def test_as_many_entries_as_may_be_missed_are_fetched() -> None:
     timeline = Timeline("#lobby", "e1", 4)
-    assert timeline.catch_up(caught_up(4, 4)) == []
-    assert want_of(timeline) is None
+    timeline.synced(state(head=4 + MAX_MISSED))
+    assert want_of(timeline) == After(4)
 
 
-def test_resume_that_missed_too_much_resets_to_the_next_page() -> None:
+def test_rewritten_log_resets_to_the_page() -> None:
     timeline = Timeline("#lobby", "e1", 4)
-    assert timeline.catch_up(caught_up(900, 902, recovered=False)) == []
-    assert add(timeline, 901) == []
-    assert add(timeline, 902) == [Reset("#lobby", "e1", tuple(entries(901, 902)))]
-    assert add(timeline, 903) == entries(903)
+    reset = Reset("#lobby", "e1", tuple(entries(2, 3)))
+    assert timeline.synced(state(2, 3, head=3, reset=True)) == [reset]
+    assert add(timeline, 3, 4) == entries(4)
 
 
-def test_resume_into_an_empty_new_history_resets_to_nothing() -> None:
+def test_empty_new_history_resets_to_nothing() -> None:
     timeline = Timeline("#lobby", "e1", 4)
-    reset = Reset("#lobby", "e2", ())
-    assert timeline.catch_up(caught_up(0, 0, epoch="e2", recovered=False)) == [reset]
+    assert timeline.synced(state(head=0, epoch="e2", reset=True)) == [Reset("#lobby", "e2", ())]
     assert add(timeline, 1, epoch="e2") == entries(1, epoch="e2")
 
 
-def test_page_cut_short_in_a_resume_is_completed_from_history() -> None:
-    timeline = Timeline("#lobby", "e1", 4)
-    timeline.catch_up(caught_up(0, 3, epoch="e2", recovered=False))
+def test_position_names_what_the_server_said_only_while_it_is_current() -> None:
+    timeline = Timeline("#lobby", "e1", 0)
+    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=0)
+    timeline.synced(state(1, 2, head=2, read=1))
+    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=2, ts=2, read=1, level="all")
+    add(timeline, 3)
+    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=3, ts=3)
     add(timeline, 1, epoch="e2")
-    assert want_of(timeline) == After(1)
-    reset = Reset("#lobby", "e2", tuple(entries(1, 2, 3, epoch="e2")))
-    assert timeline.fill(page(2, 3, head=3, epoch="e2")) == [reset]
+    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=0)
+
+
+def test_position_whose_time_is_not_known_names_nothing() -> None:
+    """Else the server would take it for one in another log."""
+    timeline = Timeline("#lobby", "e1", 4)
+    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=0)
+    add(timeline, 5)
+    assert timeline.have.ts == 5
+
+
+# -- other histories ----------------------------------------------------------------------------
 
 
 def test_another_epoch_is_accepted_only_with_the_newest_page() -> None:
@@ -204,6 +252,11 @@ def test_another_epoch_is_accepted_only_with_the_newest_page() -> None:
     shown = timeline.fill(page(1, 2, 3, head=3, epoch="e2"))
     assert shown == [reset, *entries(4, epoch="e2")]
     assert want_of(timeline) is None
+    # Without room to keep it aside, the entry is fetched.
+    timeline = Timeline("#lobby", "e1", 4, aside_limit=AsideLimit(0))
+    assert add(timeline, 4, epoch="e2") == []
+    assert timeline.fill(page(1, 2, 3, head=3, epoch="e2")) == [reset]
+    assert want_of(timeline) == After(3)
 
 
 def test_stray_entry_of_another_epoch_is_ignored() -> None:
@@ -214,49 +267,35 @@ def test_stray_entry_of_another_epoch_is_ignored() -> None:
     assert want_of(timeline) is None
 
 
-def test_announced_epoch_resets() -> None:
+def test_doubt_is_settled_by_a_page_of_sync() -> None:
     timeline = Timeline("#lobby", "e1", 4)
-    timeline.announce("e2", 0)
-    assert want_of(timeline) == Newest()
-    assert timeline.fill(page(head=0, epoch="e2")) == [Reset("#lobby", "e2", ())]
-
-
-def test_missing_too_much_resets_to_the_newest_page() -> None:
-    timeline = Timeline("#lobby", "e1", 4)
-    timeline.announce("e1", 4 + MAX_MISSED + 1)
-    assert want_of(timeline) == Newest()
-    head = 4 + MAX_MISSED + 1
-    newest = range(head - 9, head + 1)
-    reset = Reset("#lobby", "e1", tuple(entries(*newest)))
-    assert timeline.fill(page(*newest, head=head)) == [reset]
+    timeline.doubt()
+    assert timeline.synced(state(3, 4, 5, head=5)) == entries(5)
     assert want_of(timeline) is None
-
-
-def test_as_many_entries_as_may_be_missed_are_fetched() -> None:
-    timeline = Timeline("#lobby", "e1", 4)
-    timeline.announce("e1", 4 + MAX_MISSED)
-    assert want_of(timeline) == After(4)
 
 
 @given(st.data())
 def test_any_order_of_arrival_shows_every_entry_once_in_order(data: st.DataObject) -> None:
-    """Duplicates, disorder, losses, announcements and pages at any moment: the result is the
-    log."""
+    """Duplicates, disorder, losses and pages at any moment: the result is the log."""
     log = Log("e1", data.draw(st.integers(0, 40)))
     start = data.draw(st.integers(0, log.head))
-    timeline = Timeline("#lobby", "e1", start)
+    limit = AsideLimit(data.draw(st.integers(0, 10)))
+    timeline = Timeline("#lobby", "e1", start, aside_limit=limit)
     shown: list[Message | Reset] = []
     for _ in range(data.draw(st.integers(0, 60))):
-        match data.draw(st.sampled_from(["entry", "announce", "page"])):
+        match data.draw(st.sampled_from(["entry", "sync", "page"])):
             case "entry" if log.head:
                 shown += timeline.add(entry(data.draw(st.integers(1, log.head))))
-            case "announce":
-                timeline.announce("e1", data.draw(st.integers(0, log.head)))
+            case "sync":  # of any moment, after a position that it has passed since
+                then = Log("e1", data.draw(st.integers(0, log.head)))
+                seq = data.draw(st.integers(0, min(timeline.position, then.head)))
+                have = Position(conv="#lobby", epoch="e1", seq=seq)
+                shown += timeline.synced(then.sync(have, data.draw(st.integers(0, 5))))
             case "page":
                 want = After(data.draw(st.integers(0, log.head)))
                 if want.seq <= timeline.position:  # entries after a gap are not requested
                     shown += timeline.fill(log.answer(want))
-    timeline.announce("e1", log.head)
+    shown += timeline.synced(log.sync(timeline.have))
     shown += log.satisfy(timeline)
     assert shown == entries(*range(start + 1, log.head + 1))
 
@@ -273,21 +312,10 @@ def test_any_change_of_history_ends_in_the_new_history(data: st.DataObject) -> N
             shown += timeline.add(entry(data.draw(st.integers(1, log.head)), log.epoch))
         if data.draw(st.booleans()) and (want := timeline.want) is not None:
             shown += timeline.fill(new.answer(want))
-    timeline.announce("e2", new.head)
+    shown += timeline.synced(new.sync(timeline.have))
     shown += new.satisfy(timeline)
     seen = seqs_of(shown)
     assert timeline.epoch == "e2"
     assert seen == list(range(1, new.head + 1))
     last_reset = max(i for i, event in enumerate(shown) if isinstance(event, Reset))
     assert all(isinstance(m, Message) and m.epoch == "e2" for m in shown[last_reset + 1 :])
-
-
-def test_waiting_entry_does_not_move_the_start_after_the_newest_page() -> None:
-    """An entry before an estimated start would move it."""
-    timeline = Timeline("#lobby", "e1", 7, is_estimate=True)
-    assert add(timeline, 1, 2, 3, epoch="e2") == []
-    assert want_of(timeline) == Newest()
-    assert timeline.fill(page(1, 2, 3, head=3, epoch="e2")) == [
-        Reset("#lobby", "e2", tuple(entries(1, 2, 3, epoch="e2")))
-    ]
-    assert add(timeline, 4, epoch="e2") == entries(4, epoch="e2")

@@ -18,7 +18,6 @@ from gochat.client.options import ClientOptions
 from gochat.client.outbox import Outbox
 from gochat.client.session import Session
 from gochat.client.sync_state import SyncState
-from gochat.client.timeline import Newest, Timeline
 from gochat.errors import LogInterrupted, StoreUnavailable
 from gochat.protocol.messages import (
     Bye,
@@ -37,6 +36,8 @@ from gochat.protocol.messages import (
     Resume,
     Send,
     Sent,
+    Sync,
+    Synced,
 )
 from gochat.storage.sqlite import SqliteStore
 
@@ -137,31 +138,6 @@ async def test_private_message_during_a_minimal_login_arrives_once(
 
 def said(seq: int) -> Message:
     return Message(to="#lobby", epoch="e1", seq=seq, ts=seq, from_="mei", text=f"{seq}")
-
-
-async def test_newest_page_that_is_cut_off_does_not_count_as_shown() -> None:
-    timeline = Timeline("#lobby", "e1", 10)
-    assert (
-        timeline.catch_up(CaughtUp(conv="#lobby", epoch="e1", seq=800, head=803, recovered=False))
-        == []
-    )
-    assert timeline.add(said(801)) == []
-    # The connection ends here. The next one must not continue from 801: nothing was shown.
-    assert timeline.handed_out == ("e1", 10)
-    timeline.catch_up(CaughtUp(conv="#lobby", epoch="e1", seq=801, head=804, recovered=False))
-    shown = [out for seq in (802, 803, 804) for out in timeline.add(said(seq))]
-    assert shown == [Reset("#lobby", "e1", tuple(said(seq) for seq in (802, 803, 804)))]
-    assert timeline.handed_out == ("e1", 804)
-
-
-async def test_interrupted_newest_page_is_fetched_again() -> None:
-    timeline = Timeline("#lobby", "e1", 10)
-    timeline.catch_up(CaughtUp(conv="#lobby", epoch="e1", seq=800, head=803, recovered=False))
-    timeline.add(said(801))
-    timeline.announce("e2", 1)
-    assert timeline.want == Newest()
-    page = HistoryPage(conv="#lobby", epoch="e1", head=803, entries=(said(802), said(803)))
-    assert timeline.fill(page) == [Reset("#lobby", "e1", (said(802), said(803)))]
 
 
 def interrupting(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None]]:
@@ -300,7 +276,8 @@ async def test_reply_to_an_older_request_is_not_used_as_the_newest_page() -> Non
     )
     inbox = sync_state.inbox
     inbox.begin("mei")
-    inbox.picture([Conversation(conv="#lobby", epoch="e1", head=10)], set())
+    lobby = Conversation(conv="#lobby", epoch="e1", head=10, ts=10)
+    inbox.synced(Sync(), Synced(conversations=(lobby,)))
     inbox.receive(said(10))
     inbox.receive(said(12))
     (want,) = inbox.wants().values()

@@ -21,8 +21,6 @@ from gochat.protocol.codec import encode
 from gochat.protocol.connection import Connection, Role
 from gochat.protocol.messages import (
     Conversation,
-    ConversationList,
-    Conversations,
     Limits,
     LoggedIn,
     Login,
@@ -32,11 +30,14 @@ from gochat.protocol.messages import (
     Person,
     Ping,
     Pong,
+    Position,
     Reply,
     Request,
     Resume,
     Send,
     Sent,
+    Sync,
+    Synced,
     Who,
 )
 from gochat.protocol.states import State
@@ -68,9 +69,11 @@ def said(
     )
 
 
-def lobby(head: int, epoch: str = "e1") -> Conversation:
-    """Return the lobby's entry in the list of conversations."""
-    return Conversation(conv="#lobby", epoch=epoch, head=head)
+def lobby(
+    head: int, epoch: str = "e1", *entries: Message, conv: str = "#lobby", **fields: Any
+) -> Conversation:
+    """Return what a page says of the lobby, or of another conversation."""
+    return Conversation(conv=conv, epoch=epoch, head=head, ts=head, entries=entries, **fields)
 
 
 class Peer:
@@ -81,6 +84,8 @@ class Peer:
         self.name = ""  # who is logged in
         # It also sends what no state allows.
         self._protocol = Connection(Role.SERVER, state=State.UNKNOWN)
+        #: The client's positions when it logged in.
+        self.have: tuple[Position, ...] = ()
 
     async def receive(self, *ignored: type[Request]) -> Request:
         """Return the client's next request that is not in `ignored`."""
@@ -114,15 +119,16 @@ class Peer:
         name: str = "mei",
         *events: Payload,
         conversations: Iterable[Conversation] = (lobby(0),),
+        gone: Iterable[str] = (),
         people: Iterable[Person] = (),
         limits: Limits = LIMITS,
         token: str = "token",
     ) -> Login | Resume:
-        """Log the client in, send `events`, and answer its requests for the snapshot."""
+        """Log the client in, send `events`, and answer its requests for what it missed."""
         request = await self.accept_login(name, *events, limits=limits, token=token)
-        await self.reply(
-            await self.expect(Conversations), ConversationList(conversations=tuple(conversations))
-        )
+        sync = await self.expect(Sync)
+        self.have = sync.have
+        await self.reply(sync, Synced(conversations=tuple(conversations), gone=tuple(gone)))
         people = tuple(people)
         await self.reply(await self.expect(Who), People(people=people, total=len(people)))
         return request

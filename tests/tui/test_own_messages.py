@@ -80,20 +80,11 @@ class World:
         self.frames = deque[tuple[wire.Request | None, Any]]()
         # Come, and not yet taken by the task of the app that asked.
         self.pages = deque[tuple[HistoryPage, Any]]()
-        self._log_in([])
+        self._log_in()
 
-    def _log_in(self, positions: list[wire.Position]) -> None:
+    def _log_in(self) -> None:
         self.connected = True
         self.frames.append((wire.Resume(token="t"), LOGGED_IN))
-        for position in positions:
-            new = position.epoch != self.epoch or position.seq > len(self.log)
-            seq = max(0, len(self.log) - PAGE) if new else position.seq
-            self.frames.append(
-                (None, wire.CaughtUp(conv=LOBBY, epoch=self.epoch, seq=seq, head=len(self.log),
-                                     recovered=not new))
-            )  # fmt: skip
-            self.frames += [(None, entry) for entry in self.log[seq:]]
-        self.requests.append(wire.Conversations())
 
     def restart(self) -> None:
         """Kill the app, and start it on what its outbox had written."""
@@ -198,8 +189,15 @@ class World:
             return False
         request, frame = self.frames.popleft()
         match frame:
-            case wire.ConversationList():
-                self.room.caught_up((), frame.conversations, {LOBBY} & self.room.inbox.known())
+            case wire.Synced():
+                assert isinstance(request, wire.Sync)
+                self.room.synced(request, frame)
+                self.room.caught_up(())
+            case wire.LoggedIn():
+                self.room.replied(wire.Resume(token="t"), frame)
+                sync = self.room.inbox.next_page(PAGE, 65536)
+                assert sync is not None
+                self.requests.append(sync)
             case _ if request is None:
                 self.room.received(frame)
             case HistoryPage() if request.request_id == "gap":
@@ -232,7 +230,7 @@ class World:
 
     def connect(self) -> None:
         if not self.connected:
-            self._log_in([p for p in self.room.inbox.positions() if p.conv == LOBBY])
+            self._log_in()
 
     # -- the server -----------------------------------------------------------------------------
 
@@ -271,10 +269,23 @@ class World:
             case wire.History():
                 reply = self._page(request)
             case _:
-                listed = Conversation(conv=LOBBY, epoch=self.epoch, head=len(self.log))
-                reply = wire.ConversationList(conversations=(listed,))
+                assert isinstance(request, wire.Sync)
+                reply = self._sync(request)
         self.frames.append((request, reply))
         return True
+
+    def _sync(self, request: wire.Sync) -> wire.Synced:
+        head = len(self.log)
+        seq, is_new = 0, False
+        for position in request.have:
+            seq = position.seq
+            is_new = position.epoch != self.epoch or seq > head
+        last = max(0 if is_new else seq, head - min(PAGE, request.limit))
+        listed = Conversation(
+            conv=LOBBY, epoch=self.epoch, head=head, ts=head, entries=tuple(self.log[last:]),
+            reset=is_new,
+        )  # fmt: skip
+        return wire.Synced(conversations=(listed,))
 
     def _page(self, request: wire.History) -> HistoryPage:
         end = len(self.log)

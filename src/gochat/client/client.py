@@ -410,7 +410,7 @@ class Client:
         await self._supervisor.call(wire.Away(text=text), wire.Ok)
 
     async def conversations(self) -> list[Conversation]:
-        """Return the person's conversations, by name."""
+        """Return the person's conversations, by address."""
         return await pages.conversations(self._supervisor.call)
 
     async def rooms(self) -> list[Room]:

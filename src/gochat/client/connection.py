@@ -71,8 +71,8 @@ MAX_REQUESTS: Final = 64
 MAX_UNWRITTEN: Final = 256
 #: How long closing may take, in seconds. There is nothing left to send by then.
 CLOSE_TIMEOUT: Final = 1.0
-#: Requests that the server may queue, because a password must be hashed; and Resume, whose reply
-#: comes after all missed entries.
+#: Requests that the server may queue, because a password must be hashed; and Resume, which it may
+#: queue with them.
 MAY_WAIT: Final = (Register, Login, Resume, ChangePassword)
 
 R = TypeVar("R", bound=Reply)

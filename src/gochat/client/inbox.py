@@ -1,29 +1,35 @@
-"""Turns what arrives into events for the program: the timelines of all conversations. Pure."""
+"""Turns what arrives into events for the program: the timelines of all conversations. Pure.
+
+After each login the client catches up: it asks for pages of `sync` until there are no more, and
+each names what it has. Live entries come meanwhile. A page may be ahead of them, and they may be
+ahead of a page; whatever comes twice is dropped, and what is after a gap waits for the page, or is
+fetched when there are no more pages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from gochat.client.events import Reset
-from gochat.client.timeline import Timeline, Want
+from gochat.client.timeline import AsideLimit, Timeline, Want
 from gochat.errors import ProtocolError
+from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
     LOBBY,
-    CaughtUp,
     Conversation,
     HistoryPage,
     Message,
     Position,
+    Sync,
+    Synced,
 )
 
-#: How many conversations a resume asks for, those with the latest entries; gaps in the others show
-#: in their heads and are fetched. 150 positions with the longest names fit in a frame.
-MAX_POSITIONS: Final = 150
 #: Far more than anyone has, and where lists end, too. A server that names more would fill memory.
 MAX_CONVERSATIONS: Final = 100_000
 #: How many left rooms are remembered with their last position: far more than anyone leaves.
 MAX_GONE: Final = 1000
+#: Bytes of a `sync` for everything but the positions.
+ENVELOPE: Final = 4096
 
 
 class Inbox:
@@ -31,17 +37,23 @@ class Inbox:
 
     def __init__(self) -> None:
         self.me = ""
-        self._timelines: dict[str, Timeline] = {}  # in the order of their latest entries
+        self._timelines: dict[str, Timeline] = {}
         self._behind: set[str] = set()  # those with something to fetch
         # The last position of forgotten conversations, in case they return with another history.
         self._gone: dict[str, tuple[str, int]] = {}
-        self._has_picture = False  # whether there has been a snapshot
+        self._aside_limit = AsideLimit()
+        self._has_synced = False  # whether it has caught up once
+        self._after: str | None = None  # of the next page; None: there is none to ask for
+        self._is_cut = False  # whether the last request named only some of the positions
 
     def begin(self, me: str) -> None:
-        """Become the inbox of `me`; forget what is known of another account."""
+        """Become the inbox of `me`, who has logged in; forget what is known of another account."""
         if me != self.me:
             self.forget()
         self.me = me
+        self._after = ""
+        for conv in self._behind:
+            self._timelines[conv].take_aside()  # it comes again
 
     def forget(self) -> None:
         """Forget everything."""
@@ -49,63 +61,100 @@ class Inbox:
         self._timelines.clear()
         self._behind.clear()
         self._gone.clear()
-        self._has_picture = False
+        self._aside_limit = AsideLimit()
+        self._has_synced = False
+        self._after = None
 
-    def positions(self) -> tuple[Position, ...]:
-        """Return up to where each conversation has been delivered, for a resume."""
-        latest = list(self._timelines.values())[-MAX_POSITIONS:]
-        return tuple(
-            Position(conv=t.conv, epoch=epoch, seq=seq)
-            for t in latest
-            for epoch, seq in [t.handed_out]
-        )
+    # -- catching up ----------------------------------------------------------------------------
+
+    def next_page(self, limit: int, max_bytes: int) -> Sync | None:
+        """Return the request for the next page, in a frame of `max_bytes`; None after the last.
+
+        `limit` is the number of entries of each conversation that it brings. The first login asks
+        for none: nothing was missed.
+        """
+        if self._after is None:
+            return None
+        have: list[Position] = []
+        room = max_bytes - ENVELOPE
+        self._is_cut = False
+        for conv in sorted(conv for conv in self._timelines if conv > self._after):
+            position = self._timelines[conv].have
+            room -= len(encode(Sync(have=(position,))))
+            if room < 0 and have:
+                self._is_cut = True
+                break
+            have.append(position)
+        return Sync(after=self._after, have=tuple(have), limit=limit if self._has_synced else 0)
+
+    def synced(self, request: Sync, page: Synced) -> list[Message | Reset]:
+        """Take in a page, and return what can be shown now."""
+        if page.next is not None and page.next <= request.after:
+            raise ProtocolError("the pages of the server's conversations don't end")
+        # Nothing can be said about what comes after the positions that fitted.
+        end = request.have[-1].conv if self._is_cut else None
+        shown: list[Message | Reset] = []
+        for state in page.conversations:
+            if end is None or state.conv <= end:
+                shown += self._list(state)
+        for conv in page.gone:
+            shown += self._lose(conv)
+        self._after = page.next
+        if end is not None and (page.next is None or page.next > end):
+            self._after = end
+        return shown
+
+    def conversations(self) -> list[Conversation]:
+        """Return what is known of all conversations, by address, and regard it as complete."""
+        self._has_synced = True
+        listed = (timeline.listed for timeline in self._timelines.values())
+        return sorted((one for one in listed if one is not None), key=lambda one: one.conv)
+
+    def _list(self, state: Conversation) -> list[Message | Reset]:
+        timeline = self._timelines.get(state.conv)
+        if timeline is None:
+            epoch, seq = self._gone.get(state.conv, ("", 0))
+            if epoch == state.epoch and state.head <= seq:
+                return []  # it was left after the page was read
+            timeline = self._start_listed(state)
+            self._keep(timeline)
+        return self._shown(timeline, timeline.synced(state))
+
+    def _lose(self, conv: str) -> list[Message | Reset]:
+        """Forget a room that is not the person's, and begin again with what came since.
+
+        The lobby and private conversations can't be left: if one is gone, the server has lost it.
+        """
+        timeline = self._timelines.get(conv)
+        if timeline is None:
+            return []
+        if conv == LOBBY or conv.startswith("@"):
+            timeline.listed = None
+            timeline.doubt()
+            return self._shown(timeline, [])
+        since = timeline.take_aside()
+        self._forget(conv)
+        return [out for entry in since for out in self.receive(entry)]
+
+    # -- following ------------------------------------------------------------------------------
 
     def known(self) -> set[str]:
         """Return the conversations that have a timeline."""
         return set(self._timelines)
 
-    def picture(self, conversations: Iterable[Conversation], known: set[str]) -> None:
-        """Take in the list of all conversations.
-
-        `known` is the result of :meth:`known` from when the list was requested. Rooms that are not
-        in the list were left on another device meanwhile. The lobby and private conversations can't
-        be left: if they are missing, the server has lost them.
-        """
-        listed: set[str] = set()
-        for conversation in conversations:
-            listed.add(conversation.conv)
-            timeline = self._timelines.get(conversation.conv)
-            if timeline is None:
-                timeline = self._start_listed(conversation)
-                self._keep(timeline)
-            timeline.announce(conversation.epoch, conversation.head)
-            self._shown(timeline, [])
-        self._has_picture = True
-        for conv in known - listed:
-            timeline = self._timelines.get(conv)
-            if timeline is not None and (conv == LOBBY or conv.startswith("@")):
-                timeline.doubt()
-                self._shown(timeline, [])
-            else:
-                self._forget(conv)
-
     def receive(self, entry: Message) -> list[Message | Reset]:
         """Take in an entry, and return what can be shown now."""
         conv = entry.conversation
-        timeline = self._timelines.pop(conv, None) or self._start(conv, entry)
-        self._keep(timeline)  # at the end
+        timeline = self._timelines.get(conv)
+        if timeline is None:
+            timeline = self._start(conv, entry)
+            self._keep(timeline)
         return self._shown(timeline, timeline.add(entry))
 
-    def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
-        """Take in the server's report on one conversation after a resume."""
-        timeline = self._timelines.get(event.conv)
-        if timeline is None:
-            timeline = Timeline(event.conv, event.epoch, event.seq)
-            self._keep(timeline)
-        return self._shown(timeline, timeline.catch_up(event))
-
     def wants(self) -> dict[str, Want]:
-        """Return what must be fetched, by conversation."""
+        """Return what must be fetched, by conversation; nothing while there are pages to come."""
+        if self._after is not None:
+            return {}
         return {
             conv: want for conv in self._behind if (want := self._timelines[conv].want) is not None
         }
@@ -129,22 +178,21 @@ class Inbox:
         """Return the timeline of an unknown conversation of which `entry` arrived."""
         if (before := self._before(conv, entry.epoch)) is not None:
             return before
-        # A private conversation that was not in the snapshot has just begun; a room has just been
+        # A private conversation that was never listed has begun since; a room has just been
         # entered, by this entry.
-        has_begun = self._has_picture and conv.startswith("@")
-        return Timeline(conv, entry.epoch, 0 if has_begun else entry.seq - 1)
+        has_begun = self._has_synced and conv.startswith("@")
+        return self._timeline(conv, entry.epoch, 0 if has_begun else entry.seq - 1)
 
-    def _start_listed(self, conversation: Conversation) -> Timeline:
-        """Return the timeline of an unknown conversation that is in the snapshot."""
-        conv, epoch, head = conversation.conv, conversation.epoch, conversation.head
+    def _start_listed(self, state: Conversation) -> Timeline:
+        """Return the timeline of an unknown conversation that is listed."""
+        conv, epoch, head = state.conv, state.epoch, state.head
         if (before := self._before(conv, epoch)) is not None:
             return before
-        if not self._has_picture:
-            return Timeline(conv, epoch, head, is_estimate=True)
-        # It is new since the last snapshot, so its entries were missed. A room was joined on
-        # another device; the read marker is the best estimate of where.
-        start = 0 if conv.startswith("@") else min(conversation.read, head)
-        return Timeline(conv, epoch, start)
+        if not self._has_synced:
+            return self._timeline(conv, epoch, head, state.ts, is_estimate=True)
+        # It is new since the last time, so its entries were missed. A room was joined on another
+        # device; the read marker is the best estimate of where.
+        return self._timeline(conv, epoch, 0 if conv.startswith("@") else min(state.read, head))
 
     def _shown(self, timeline: Timeline, shown: list[Message | Reset]) -> list[Message | Reset]:
         if timeline.want is None:
@@ -160,12 +208,20 @@ class Inbox:
     def _before(self, conv: str, epoch: str) -> Timeline | None:
         """Return the timeline of a conversation that was known with another history, or None."""
         gone = self._gone.pop(conv, None)
-        return None if gone is None or gone[0] == epoch else Timeline(conv, *gone)
+        return None if gone is None or gone[0] == epoch else self._timeline(conv, *gone)
+
+    def _timeline(
+        self, conv: str, epoch: str, seq: int, ts: int | None = None, *, is_estimate: bool = False
+    ) -> Timeline:
+        return Timeline(
+            conv, epoch, seq, ts, is_estimate=is_estimate, aside_limit=self._aside_limit
+        )
 
     def _forget(self, conv: str) -> None:
         timeline = self._timelines.pop(conv, None)
         if timeline is not None:
-            self._gone[conv] = timeline.handed_out
+            timeline.take_aside()
+            self._gone[conv] = timeline.epoch, timeline.position
             if len(self._gone) > MAX_GONE:
                 del self._gone[next(iter(self._gone))]
         self._behind.discard(conv)

@@ -35,14 +35,15 @@ async def people(ask: Ask) -> list[Person]:
 
 
 async def conversations(ask: Ask) -> list[Conversation]:
-    """Return the person's conversations, by name."""
+    """Return the person's conversations, by address."""
     found: list[Conversation] = []
+    after = ""
     while True:
-        after = found[-1].conv if found else ""
-        page = await ask(wire.Conversations(after=after), wire.ConversationList)
+        page = await ask(wire.Sync(after=after, limit=0), wire.Synced)
         _add(found, page.conversations)
-        if not (page.more and page.conversations):
+        if page.next is None or page.next <= after:
             return found
+        after = page.next
 
 
 async def rooms(ask: Ask) -> list[Room]:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from gochat.client.options import ClientOptions
 from gochat.errors import ChatError, ErrorCode, MalformedMessage
-from gochat.protocol.messages import Error, HistoryPage, Reply, ServerMessage
+from gochat.protocol.messages import Error, HistoryPage, Reply, ServerMessage, Synced
 
 #: The longest retry delay that is obeyed (seconds): a faulty server must not keep a program away
 #: for good.
@@ -30,15 +30,21 @@ def checked(reply: Reply, *expected: type[R]) -> R:
 
 
 def check_order(payload: ServerMessage) -> None:
-    """Check that the entries of a page of history are in order, as all that show them rely on it.
+    """Check that the entries of pages are in order, as all that show them rely on it.
 
     Raises:
         MalformedMessage: they are not in the order of seq.
     """
-    if isinstance(payload, HistoryPage) and any(
-        later.seq <= earlier.seq for earlier, later in pairwise(payload.entries)
-    ):
-        raise MalformedMessage("a page is not in order", request_id=payload.request_id)
+    match payload:
+        case HistoryPage():
+            pages = [payload.entries]
+        case Synced():
+            pages = [one.entries for one in payload.conversations]
+        case _:
+            return
+    for page in pages:
+        if any(later.seq <= earlier.seq for earlier, later in pairwise(page)):
+            raise MalformedMessage("a page is not in order", request_id=payload.request_id)
 
 
 def refusal(reply: Error) -> ChatError:

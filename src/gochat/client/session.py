@@ -43,7 +43,8 @@ class Session:
         self._clock: Clock = options.clock
         self._name = sync_state.name
         self._page = max(1, min(MAX_PAGE, sync_state.limits.history_page))
-        connection.accept_frames(max(MIN_FRAME, sync_state.limits.frame_bytes))
+        self._frame_bytes = max(MIN_FRAME, sync_state.limits.frame_bytes)
+        connection.accept_frames(self._frame_bytes)
 
     async def run(self) -> ConnectionLost:
         """Work until the connection ends, and return why it did."""
@@ -64,22 +65,34 @@ class Session:
             pass  # `run` sees it, too
 
     async def _synchronise(self) -> None:
+        """Ask for all that was missed, page by page, and for who is online."""
         # Before the outbox: conversations with a new history are then known, so that messages that
         # are sent again go before new ones.
+        connection, sync_state = self._connection, self._sync_state
         while True:
-            known = self._sync_state.inbox.known()
             try:
-                conversations = await _permitted(pages.conversations(self._connection.ask))
-                people = await _permitted(pages.people(self._connection.ask))
+                while (request := self._next_page()) is not None:
+                    sync_state.synced(request, await self._page_of_what_was_missed(request))
+                people = await _permitted(pages.people(connection.ask))
             except ChatError as error:
                 await self._clock.sleep(error.retry_after or RETRY_AFTER)
+            except ProtocolError as error:
+                connection.end(str(error))
+                raise ConnectionLost(str(error)) from error
             else:
-                try:
-                    self._sync_state.caught_up(people, conversations, known)
-                except ProtocolError as error:
-                    self._connection.end(str(error))
-                    raise ConnectionLost(str(error)) from error
+                sync_state.caught_up(people)
                 return
+
+    async def _page_of_what_was_missed(self, request: wire.Sync) -> wire.Synced:
+        try:
+            return await self._connection.ask(request, wire.Synced)
+        except ChatError as error:
+            if error.code != ErrorCode.NOT_PERMITTED:
+                raise
+            return wire.Synced(conversations=())  # the token is of a program that only writes
+
+    def _next_page(self) -> wire.Sync | None:
+        return self._sync_state.inbox.next_page(self._page, self._frame_bytes)
 
     def _send_waiting(self) -> None:
         while (outgoing := self._sync_state.outbox.next(self._name)) is not None:

@@ -46,7 +46,7 @@ READS: Final = (
     wire.History,
     wire.Search,
     wire.Who,
-    wire.Conversations,
+    wire.Sync,
     wire.Sessions,
     wire.Rooms,
     wire.Members,
@@ -247,9 +247,9 @@ class ConnectionSupervisor:
             self._become(state, None, reason)
             if not login.is_settled:
                 continue
-            token, positions = self._sync_state.token, self._sync_state.inbox.positions()
+            token = self._sync_state.token
             assert token is not None
-            request = wire.Resume(token=token, positions=positions)
+            request = wire.Resume(token=token)
 
     async def _wait(self, delay: float, least: float, reason: str, state: ConnectionState) -> None:
         """Wait before the next attempt. :meth:`reconnect_now` shortens it, but not below

@@ -19,7 +19,7 @@ from gochat.client.outgoing import Outgoing
 from gochat.client.replies import refusal
 from gochat.errors import ChatError
 from gochat.protocol import messages as wire
-from gochat.protocol.messages import Conversation, Limits, Message, Person
+from gochat.protocol.messages import Limits, Message, Person
 
 
 class SyncState:
@@ -51,7 +51,7 @@ class SyncState:
             case Message():
                 self.show(self.inbox.receive(event))
             case wire.CaughtUp():
-                self.show(self.inbox.catch_up(event))
+                pass
             case wire.Presence() | wire.Marked() | wire.IsTyping() | wire.NewLogin():
                 self.buffer.put([event])
             case wire.Ping() | wire.Bye():
@@ -82,16 +82,15 @@ class SyncState:
         """Return whether the connection may read on."""
         return self.buffer.has_room(before_reply=before_reply)
 
-    def caught_up(
-        self,
-        people: Iterable[Person],
-        conversations: Iterable[Conversation],
-        known: set[str],
-    ) -> None:
-        """Take in a complete snapshot; deliver the events since the login after it."""
-        conversations = tuple(conversations)
-        self.inbox.picture(conversations, known)
-        self.show(())  # it may want pages
+    def synced(self, request: wire.Sync, page: wire.Synced) -> None:
+        """Take in a page of what was missed."""
+        self.show(self.inbox.synced(request, page))
+
+    def caught_up(self, people: Iterable[Person]) -> None:
+        """Deliver the snapshot, now that there are no more pages, and then the events since the
+        login."""
+        conversations = tuple(self.inbox.conversations())
+        self.show(())  # the inbox may want something
         self._good_until = None
         self.buffer.release([Synchronised(tuple(people), conversations)])
 

@@ -1,22 +1,27 @@
 """The order of one conversation: each entry once, in the order of seq, without gaps. Pure.
 
 A timeline takes in what arrives, in any order and any number of times: live entries, pages of
-history, the server's announcements after a resume. It returns what can be shown now, and reports
-what must be fetched before it can go on.
+history, pages of `sync`. It returns what can be shown now, and reports what must be fetched before
+it can go on.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from msgspec import structs
+
 from gochat.client.events import Reset
-from gochat.protocol.messages import CaughtUp, HistoryPage, Message
+from gochat.protocol.messages import Conversation, HistoryPage, Message, Position
 
 #: If more entries than this are missing, the newest page replaces what is shown: nobody reads on
-#: from where they were. The same bound as the server's for a resume.
+#: from where they were.
 MAX_MISSED: Final = 500
+#: Entries that all timelines together keep aside. Others are fetched once what is before them has
+#: come.
+MAX_ASIDE: Final = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,13 @@ class Newest:
 Want: TypeAlias = After | Newest
 
 
+class AsideLimit:
+    """How many more entries the timelines that share it may keep aside."""
+
+    def __init__(self, left: int = MAX_ASIDE) -> None:
+        self.left = left
+
+
 class Timeline:
     """The order of one conversation's entries, as far as it is known.
 
@@ -45,10 +57,12 @@ class Timeline:
         conv: str,
         epoch: str,
         position: int,
+        ts: int | None = None,
         *,
         is_estimate: bool = False,
+        aside_limit: AsideLimit | None = None,
     ) -> None:
-        """Start after `position`.
+        """Start after `position`, the entry with the time `ts` (None: not known).
 
         With `is_estimate` the position is a head that may be ahead of entries on their way: the
         first one to arrive decides where to start.
@@ -56,35 +70,46 @@ class Timeline:
         self.conv = conv
         self.epoch = epoch
         self.position = position
+        #: What the server last said about the conversation.
+        self.listed: Conversation | None = None
+        self._ts = ts if position else 0
         self._is_estimate = is_estimate
         self._head = position  # the newest seq that is known to exist
-        self._ahead: dict[int, Message] = {}  # arrived, but something before it is missing
-        # The page that the server announced instead of the missed entries, as far as it has
-        # arrived.
-        self._announced: list[Message] | None = None
-        self._announced_to = 0
-        # Epoch and position before that page; restored if the page is never completed.
-        self._before: tuple[str, int] = (epoch, position)
-        # Set when only the newest page can tell how to go on. Entries that arrive meanwhile wait
-        # here.
-        self._waiting: deque[Message] | None = None
-
-    @property
-    def handed_out(self) -> tuple[str, int]:
-        """The epoch and the seq from which a resume must go on."""
-        return (self.epoch, self.position) if self._announced is None else self._before
+        self._aside: dict[int, Message] = {}  # arrived, but something before it is missing
+        self._aside_limit = aside_limit or AsideLimit()
+        # Set when only the newest page can tell how to go on: the epoch and the seq of the newest
+        # entry that has arrived since.
+        self._doubted: tuple[str, int] | None = None
 
     @property
     def want(self) -> Want | None:
         """What must be fetched for the timeline to go on, or None."""
-        if self._waiting is not None:
+        if self._doubted is not None:
             return Newest()
         return After(self.position) if self._head > self.position else None
 
+    @property
+    def have(self) -> Position:
+        """The position for a `sync`. It names what the server last said only if that is up to
+        date."""
+        if self._ts is None or self._doubted is not None:
+            return Position(conv=self.conv, epoch=self.epoch, seq=0)
+        listed = self.listed
+        is_current = listed is not None and listed.head == self.position
+        return Position(
+            conv=self.conv,
+            epoch=self.epoch,
+            seq=self.position,
+            ts=self._ts,
+            read=listed.read if listed is not None and is_current else None,
+            level=listed.level if listed is not None and is_current else None,
+        )
+
     def add(self, entry: Message) -> list[Message | Reset]:
         """Take in an entry, and return what can be shown now."""
-        if self._waiting is not None or entry.epoch != self.epoch:
-            self._wait(entry)
+        if self._doubted is not None or entry.epoch != self.epoch:
+            self.doubt(entry.epoch, entry.seq)
+            self._keep_aside(entry)
             return []
         if self._is_estimate and entry.seq <= self.position:
             self.position = entry.seq - 1
@@ -92,109 +117,119 @@ class Timeline:
         if entry.seq <= self.position:
             return []
         self._head = max(self._head, entry.seq)
-        if entry.seq - self.position > MAX_MISSED and self._announced is None:
-            self._wait(entry)
+        if entry.seq - self.position > MAX_MISSED:
+            self.doubt(entry.epoch, entry.seq)
+            self._keep_aside(entry)
             return []
-        self._ahead[entry.seq] = entry
-        return self._advance()
+        if entry.seq == self.position + 1:
+            return self._advance(entry)
+        self._keep_aside(entry)
+        return []
 
-    def announce(self, epoch: str, head: int) -> None:
-        """Record that the log of `epoch` reaches to `head`."""
-        if epoch != self.epoch:
-            self._wait()
-        elif self._waiting is None:
-            self._head = max(self._head, head)
-            if self._head - self.position > MAX_MISSED and self._announced is None:
-                self._wait()
+    def doubt(self, epoch: str = "", seq: int = 0) -> None:
+        """Record that the log may have been replaced: only the newest page can tell.
 
-    def doubt(self) -> None:
-        """Record that the log may have been replaced: only the newest page can tell."""
-        self._wait()
-
-    def catch_up(self, event: CaughtUp) -> list[Message | Reset]:
-        """Take in the server's report after a resume."""
-        self._ahead.clear()
-        self._waiting = None
-        self._forget_announced()
+        `epoch` and `seq` are of an entry that has arrived.
+        """
+        if self._doubted is not None and self._doubted[0] == epoch:
+            seq = max(seq, self._doubted[1])
+        else:
+            self.take_aside()
+        self._doubted = epoch, seq
         self._is_estimate = False
-        if event.recovered and event.epoch == self.epoch:
-            self._head = max(self.position, event.head)
-            return []
-        self._before = (self.epoch, self.position)
-        self.epoch = event.epoch
-        self.position, self._head = event.seq, event.head
-        self._announced, self._announced_to = [], event.head
-        return self._advance()
+
+    def take_aside(self) -> list[Message]:
+        """Remove and return the entries that are kept aside, in order."""
+        aside = sorted(self._aside.values(), key=lambda entry: entry.seq)
+        self._aside.clear()
+        self._aside_limit.left += len(aside)
+        return aside
+
+    def synced(self, state: Conversation) -> list[Message | Reset]:
+        """Take in what a page of `sync` has of the conversation."""
+        self.listed = structs.replace(state, entries=(), reset=False)
+        is_behind = state.head - self.position > MAX_MISSED
+        if state.reset or is_behind or state.epoch != self.epoch:
+            return self._start_over(state.epoch, state.head, state.ts, state.entries)
+        self._is_estimate &= state.head == self.position
+        shown = self._settle_doubt(state.head)
+        shown += [out for entry in state.entries for out in self.add(entry)]
+        if self.position == state.head:
+            self._ts = state.ts
+        return shown
 
     def fill(self, page: HistoryPage) -> list[Message | Reset]:
         """Take in the page that answers `want`."""
-        if self._waiting is not None:
-            return self._start_over(page)
+        shown: list[Message | Reset] = []
+        if self._doubted is not None:
+            if page.epoch != self.epoch or page.head - self.position > MAX_MISSED:
+                ts = page.entries[-1].ts if page.entries else None
+                seq = page.entries[-1].seq if page.entries else page.head
+                return self._start_over(page.epoch, seq, ts, page.entries, head=page.head)
+            # The same history after all, and not too far behind.
+            shown = self._settle_doubt(page.head)
         if page.epoch != self.epoch:
-            self._wait()
+            self.doubt(page.epoch, page.head)
             return []
-        shown = [out for entry in page.entries for out in self.add(entry)]
+        shown += [out for entry in page.entries for out in self.add(entry)]
         return shown + self._notice_end(page)
 
     def _notice_end(self, page: HistoryPage) -> list[Message | Reset]:
-        if self._waiting is None and page.entries and page.entries[0].seq > self.position + 1:
+        if page.entries and page.entries[0].seq > self.position + 1:
             return self.skip()  # the log itself begins there
-        if not page.entries and not self._ahead:
+        if not page.entries and not self._aside:
             self._head = self.position  # what was announced is not there (yet)
         return []
 
     def skip(self) -> list[Message | Reset]:
         """Go on after the missing entries: they can't be fetched."""
-        self._waiting = None
-        if self._ahead:
-            self.position = min(self._ahead) - 1
-        else:
+        self._doubted = None
+        aside = self.take_aside()
+        if not aside:
             self._head = self.position
-        return self._advance()
-
-    def _advance(self) -> list[Message | Reset]:
-        shown: list[Message | Reset] = []
-        while (entry := self._ahead.pop(self.position + 1, None)) is not None:
-            self.position += 1
-            if self._announced is None:
-                shown.append(entry)
-                continue
-            self._announced.append(entry)
-            shown += self._finish_announced()
-        return shown + self._finish_announced()
-
-    def _finish_announced(self) -> list[Reset]:
-        if self._announced is None or self.position < self._announced_to:
             return []
-        entries, self._announced = tuple(self._announced), None
-        return [Reset(self.conv, self.epoch, entries)]
+        self.position = aside[0].seq - 1
+        return [out for entry in aside for out in self.add(entry)]
 
-    def _wait(self, *entries: Message) -> None:
-        if self._waiting is None:
-            self._waiting = deque(self._ahead.values(), maxlen=MAX_MISSED)
-            self._ahead.clear()
-            self._forget_announced()
-        self._waiting.extend(entries)
-
-    def _forget_announced(self) -> None:
-        if self._announced is not None:
-            self._announced = None
-            self.epoch, self.position = self._before
-
-    def _start_over(self, page: HistoryPage) -> list[Message | Reset]:
-        waiting, self._waiting = self._waiting or (), None
+    def _advance(self, entry: Message | None) -> list[Message | Reset]:
         shown: list[Message | Reset] = []
-        if page.epoch == self.epoch and page.head - self.position <= MAX_MISSED:
-            # The same history after all, and not too far behind: the waiting entries follow on.
-            self._head = max(self._head, page.head)
-            waiting = (*(one for one in page.entries if one.seq > self.position), *waiting)
-        else:
-            self._is_estimate = False  # now it is known
-            self.epoch = page.epoch
-            self.position = page.entries[-1].seq if page.entries else page.head
-            self._head = max(self.position, page.head)
-            shown.append(Reset(self.conv, self.epoch, page.entries))
-        for entry in waiting:
-            if entry.epoch == self.epoch:  # the others belong to a replaced history
-                shown += self.add(entry)
+        while entry is not None:
+            self.position, self._ts = entry.seq, entry.ts
+            shown.append(entry)
+            entry = self._aside.pop(self.position + 1, None)
+            self._aside_limit.left += entry is not None
         return shown
+
+    def _keep_aside(self, entry: Message) -> None:
+        if entry.seq not in self._aside and self._aside_limit.left:
+            self._aside_limit.left -= 1
+            self._aside[entry.seq] = entry
+
+    def _settle_doubt(self, head: int) -> list[Message | Reset]:
+        """Go on in this history, whose newest seq is at least `head`."""
+        self._head = max(self._head, head)
+        if self._doubted is None:
+            return []
+        (epoch, seq), self._doubted = self._doubted, None
+        aside = self.take_aside()
+        if epoch != self.epoch:
+            return []  # they belong to another history
+        self._head = max(self._head, seq)
+        return [out for entry in aside for out in self.add(entry)]
+
+    def _start_over(
+        self,
+        epoch: str,
+        seq: int,
+        ts: int | None,
+        entries: Sequence[Message],
+        *,
+        head: int = 0,
+    ) -> list[Message | Reset]:
+        """Show the newest page, which ends with the entry `seq`, instead of what was shown."""
+        if self._doubted is None:
+            self._doubted = self.epoch, self._head
+        self.epoch, self.position, self._ts = epoch, seq, ts if seq else 0
+        self._head = seq
+        self._is_estimate = False
+        return [Reset(self.conv, epoch, tuple(entries)), *self._settle_doubt(head)]
