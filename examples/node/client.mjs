@@ -160,6 +160,8 @@ export class Client {
   }
 
   #receive(type, data) {
+    const [message, number] = this.#flight.get(data.request_id) ?? [];
+    this.#flight.delete(data.request_id);
     if (type === "logged_in") {
       [this.#token, this.following.me, this.#failures, this.isOpen] = [data.token, data.name, 0, true];
       [this.#next, this.#number, this.#flight] = [0, 1, new Map()];
@@ -172,7 +174,7 @@ export class Client {
       this.following.synced(data);
       data.next ? this.#sync(data.next) : this.tell({ what: "synced" });
     } else if (type === "sent") this.#settle({ ...data, from: this.following.me });
-    else if (type === "error") this.#refused(data, ...(this.#flight.get(data.request_id) ?? []));
+    else if (type === "error") this.#refused(data, message, number);
     else if (type === "ping") this.socket.write(encode("pong", {}));
     else if (type === "bye") this.retry = /replaced|protocol_error/.test(data.reason) ? null : (data.retry_after ?? 0);
   }
@@ -182,12 +184,13 @@ export class Client {
     if (!message && /rate_limited|busy|unavailable/.test(code)) return (this.retry = wait), this.socket.destroy();
     if (!message && !this.isOpen) return this.tell({ what: "refused", code, text }), (this.retry = null), this.socket.destroy();
     if (!message) return; // a page that isn't to be had; or what was sent behind a refused message, see below
-    const index = this.#outbox.indexOf(message);
     const isNotNow = /rate_limited|busy|unavailable|out_of_order/.test(code);
     if (!isNotNow) this.#drop(message), this.tell({ what: "failed", cid: message.cid, code, text });
     if (!isNotNow && code !== "malformed") return; // which has used its number up
     // Its number stays due, so what was sent behind it is refused, too: all goes out again from here.
-    [this.#next, this.#number, this.#flight] = [index, number, new Map()];
+    const unanswered = new Set([...this.#flight.values()].map(([one]) => one));
+    const first = this.#outbox.findIndex((one) => one === message || unanswered.has(one));
+    [this.#next, this.#number, this.#flight] = [first < 0 ? this.#next : first, number, new Map()];
     this.isHeld = true;
     setTimeout(() => ((this.isHeld = false), this.#pump()), wait * 1000);
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from children import child
 from patience import PATIENCE
 from processes import serve
 from run import Run
+from tampering import encode
 
 from node import EXAMPLE, node
 
@@ -111,6 +113,47 @@ def test_node_example_keeps_its_order_beyond_the_burst(tmp_path: Path) -> None:
                 mei.send("#lobby", str(number))
             bob.until(what="shown", text="29")
             assert [text for _, _, text in bob.shown] == [str(number) for number in range(30)]
+
+
+def test_node_example_goes_on_from_the_number_that_is_due() -> None:
+    """Also if what was refused for now turns out to be there, by its own entry."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with running(listener.getsockname()[1], "mei") as mei:
+            for text in ("one", "two", "three"):
+                mei.send("#lobby", text, cid=text)
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as file:
+
+                def receive() -> tuple[str, dict[str, Any]]:
+                    envelope = json.loads(file.read(int.from_bytes(file.read(4), "big")))
+                    return envelope["msg_type"], json.loads(envelope["msg_data"])
+
+                def send(msg_type: str, **data: Any) -> None:
+                    connection.sendall(encode((msg_type, data)))
+
+                assert receive()[0] == "login"
+                limits = {"burst": 10}
+                send("logged_in", request_id="1", name="mei", token="t", limits=limits)
+                assert receive()[0] == "sync"
+                send("synced", request_id="2", conversations=[])
+                sent = [receive()[1] for _ in range(3)]
+                assert [(each["n"], each["text"]) for each in sent] == [
+                    (1, "one"), (2, "two"), (3, "three"),
+                ]  # fmt: skip
+                entry = {"to": "#lobby", "epoch": "e", "from": "mei", "ts": 1}
+                send("message", **entry, seq=1, text="one", cid="one")
+                codes = ("unavailable", "out_of_order", "out_of_order")
+                for each, code in zip(sent, codes, strict=True):
+                    error = {"code": code, "text": "", "cid": each["cid"], "retry_after": 0.01}
+                    send("error", request_id=each["request_id"], **error)
+                sent = [receive()[1] for _ in range(2)]
+                assert [(each["n"], each["text"]) for each in sent] == [(1, "two"), (2, "three")]
+                send("error", request_id=sent[0]["request_id"], code="text_empty", text="")
+                mei.until(what="failed", cid="two", code="text_empty")
+                send("sent", request_id=sent[1]["request_id"], cid="three", epoch="e", seq=2)
+                mei.until(what="settled", cid="three", seq=2)
+                mei.send("#lobby", "four")
+                assert receive()[1]["n"] == 3
 
 
 def test_node_example_ends_if_its_password_is_wrong(tmp_path: Path) -> None:
