@@ -14,7 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks import app, broadcast, connections, following, nodes, reading, servers, talk
+from benchmarks import (
+    app,
+    broadcast,
+    connections,
+    following,
+    nodes,
+    pasting,
+    reading,
+    servers,
+    talk,
+)
 from benchmarks.report import Report
 
 #: Receivers beyond which not all is measured, and the ways that are.
@@ -37,6 +47,7 @@ def main() -> None:
         "nodes": _nodes,
         "appends": _appends,
         "following": _following,
+        "pasting": _pasting,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("only", nargs="*", help=f"scenarios, of {', '.join(scenarios)}")
@@ -151,6 +162,10 @@ def _following(report: Report, directory: Path, args: argparse.Namespace) -> Non
     rounds = args.rounds or (1 if args.quick else 5)
     crowds = [64] if args.quick else [1, 64, 1000]
     following.run(report, directory, 1000 if args.quick else 10_000, rounds, crowds)
+
+
+def _pasting(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    pasting.run(report, directory, rounds=args.rounds or (1 if args.quick else 5))
 
 
 def _raise_descriptor_limit() -> None:

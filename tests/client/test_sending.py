@@ -161,10 +161,12 @@ async def test_rate_limit_in_the_middle_keeps_the_order() -> None:
     async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
         outgoing = [client.send("#lobby", text) for text in ("one", "two", "three")]
         await peer.take("one", 1)
-        request = await peer.expect(wire.Send)
-        assert request.text == "two"
+        request, behind = await peer.expect(wire.Send), await peer.expect(wire.Send)
+        assert (request.text, request.n, behind.text, behind.n) == ("two", 2, "three", 3)
         error = wire.Error(code="rate_limited", text="slowly", retry_after=3.0, cid=request.cid)
         await peer.reply(request, error)
+        error = wire.Error(code="out_of_order", text="2", args={"due": 2}, cid=behind.cid)
+        await peer.reply(behind, error)
         await peer.settle()  # nothing is sent meanwhile
         assert [one.state for one in outgoing] == [SENT, PENDING, PENDING]
         await clock.pass_sleep(3)

@@ -18,7 +18,7 @@ from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing, OutgoingState
 from gochat.client.spool import Spool, gather
 from gochat.errors import ChatError, ConfigError, ErrorCode
-from gochat.protocol.messages import Limits, Sent
+from gochat.protocol.messages import Limits, Sent, WriteRequest
 
 LIMITS = Limits(frame_bytes=65536, text_chars=4000, burst=99, per_second=99.0, history_page=200)
 
@@ -44,6 +44,12 @@ def put(outbox: Outbox, *texts: str) -> list[Outgoing]:
         outbox.add(message)
     outbox.begin("mei", LIMITS)
     return messages
+
+
+def send(outbox: Outbox) -> WriteRequest:
+    request = outbox.next("mei")
+    assert request is not None
+    return request
 
 
 @pytest.fixture
@@ -86,10 +92,9 @@ def test_outbox_of_the_first_version_is_upgraded(path: Path) -> None:
 def test_acknowledged_or_discarded_messages_are_gone(path: Path) -> None:
     with opened(path) as outbox:
         first, second, _ = put(outbox, "one", "two", "three")
-        outbox.next("mei")
+        send(outbox)
         outbox.acknowledge(first.cid, Sent(to="#lobby", epoch="e", seq=1, ts=1))
-        outbox.next("mei")
-        outbox.refuse(second.cid, ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
+        outbox.refuse(send(outbox), ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
         outbox.discard(second)
     with opened(path) as outbox:
         assert [outgoing.text for outgoing in outbox.of("mei")] == ["three"]
@@ -99,9 +104,8 @@ def test_failed_message_survives_with_its_reason_and_order(
     path: Path,
 ) -> None:
     with opened(path) as outbox:
-        first, _ = put(outbox, "one", "two")
-        outbox.next("mei")
-        outbox.refuse(first.cid, ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
+        put(outbox, "one", "two")
+        outbox.refuse(send(outbox), ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
     with opened(path) as outbox:
         failed, _ = outbox.of("mei")
         assert failed.state is OutgoingState.FAILED
@@ -173,9 +177,8 @@ def test_outboxes_of_several_programs_are_gathered(path: Path, tmp_path: Path) -
     paths = [path, *(tmp_path / f"outbox-{number}" for number in (2, 3, 4))]
     for number, one in enumerate(paths[:3]):
         with opened(one) as outbox:
-            failed, _ = put(outbox, f"{number} failed", f"{number} waits")
-            outbox.next("mei")
-            outbox.refuse(failed.cid, ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
+            put(outbox, f"{number} failed", f"{number} waits")
+            outbox.refuse(send(outbox), ChatError(ErrorCode.TEXT_TOO_LONG, "too long"))
     with Spool.open(paths[0]) as first, Spool.open(paths[1]) as second:
         # As after a crash in the middle: one message is in both.
         first.add(second.load()[1])

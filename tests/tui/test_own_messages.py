@@ -83,7 +83,7 @@ class World:
         self._log_in()
 
     def _log_in(self) -> None:
-        self.connected = True
+        self.connected, self.logged_in, self.due = True, False, 1
         self.frames.append((wire.Resume(token="t"), LOGGED_IN))
 
     def restart(self) -> None:
@@ -131,10 +131,9 @@ class World:
             self.arrive()
 
     def transmit(self) -> None:
-        if not self.connected or self.room.state != "connected":
+        if not self.connected or not self.logged_in:
             return
-        while (outgoing := self.outbox.next(ME)) is not None:
-            request = wire.Send(to=outgoing.to, text=outgoing.text, cid=outgoing.cid)
+        while (request := self.outbox.next(ME)) is not None:
             self.requests.append(request)
 
     def ask(self, where: str) -> None:
@@ -194,6 +193,7 @@ class World:
                 self.room.synced(request, frame)
                 self.room.caught_up(())
             case wire.LoggedIn():
+                self.logged_in = True
                 self.room.replied(wire.Resume(token="t"), frame)
                 sync = self.room.inbox.next_page(PAGE, 65536)
                 assert sync is not None
@@ -254,10 +254,13 @@ class World:
             return False
         request = self.requests.popleft()
         match request:
+            case wire.Send() if request.n != self.due:
+                reply: Any = wire.Error(code=ErrorCode.OUT_OF_ORDER, text="another number")
             case wire.Send():
+                self.due += refusal != ErrorCode.BUSY
                 known = next((e for e in self.log if e.cid == request.cid), None)
                 if refusal == ErrorCode.BUSY or (refusal is not None and known is None):
-                    reply: Any = wire.Error(code=refusal, text="no", retry_after=0.0)
+                    reply = wire.Error(code=refusal, text="no", retry_after=0.0)
                     if refusal != ErrorCode.BUSY:
                         self.refused.add(request.cid or "")
                 else:

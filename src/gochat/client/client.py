@@ -107,9 +107,10 @@ class Client:
     where their entry is in the log; those that may find that it is so already return None then, and
     there is no entry.
 
-    Requests made by several tasks at once are sent in the order in which they were made, and the
-    server handles them in that order. Cancelling one cancels the waiting for its reply; the server
-    may still carry it out.
+    Requests made by several tasks at once are sent in the order in which they were made, those that
+    read and those that write each, and the server handles them in that order. One that writes goes
+    behind the earlier messages to its conversation, as long as these wait for the rate limit.
+    Cancelling a request cancels the waiting for its reply; the server may still carry it out.
 
     **Conversations** are named as the person sees them: ``#lobby``, ``#room``, or ``@name``.
     """
@@ -477,10 +478,9 @@ class Client:
         """
         return await self._change(wire.SetHistory(room=room, history=history, cid=new_cid()))
 
-    async def _say(self, request: wire.Request) -> Sent:
-        # Safe to repeat after a reconnect: the `cid` makes the server carry it out once.
-        return await self._supervisor.call(request, Sent)
+    async def _say(self, request: wire.WriteRequest) -> Sent:
+        return await self._supervisor.write(request, Sent)
 
-    async def _change(self, request: wire.Request) -> Sent | None:
-        reply = await self._supervisor.call(request, Sent, wire.Ok)
+    async def _change(self, request: wire.WriteRequest) -> Sent | None:
+        reply = await self._supervisor.write(request, Sent, wire.Ok)
         return reply if isinstance(reply, Sent) else None

@@ -1,15 +1,15 @@
-"""The queue of messages to send, in order. Pure, except for the spool that it writes to.
+"""The queue of what is to be written, in order. Pure, except for the spool that it writes to.
 
-The order of a sender's messages is kept by construction: **at most one message of each
-conversation is in flight at a time**, and the next one goes when the server has accepted it or
-refused it for good. More than one in flight would require that the server never refuses a message
-and accepts the next. It can't promise that: between two requests on one connection a token of the
-rate limit is refilled, a store comes back, a queue empties. Pacing by the announced limits makes
-such refusals rare, not impossible; other sessions of the account use up the same limit. Different
-conversations have no order between them, so several are in flight at once, up to a window.
+Messages, and the program's other writes (edits, reactions, joins …), are sent without waiting for
+replies, up to a window, and keep their order all the same: they are numbered
+(:mod:`.pipeline`), and the server takes none before one that it refused for now. There is one
+sequence for all of them, as a program that sends a message and then leaves the room expects the
+message to be there.
 
-The price is one round trip per message of a conversation. With the default limit of 5 messages a
-second it is not noticeable below 200 ms.
+Only what goes to the same conversation is in order. A refusal delays one conversation, as long as
+the server says, except that of the rate limit, which delays all messages: other conversations may
+be in another store. The program's other writes don't wait for the rate limit, only for earlier
+messages of the same conversation: somebody waits for their replies.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
+from gochat.client.call import Call
 from gochat.client.options import Clock
 from gochat.client.outgoing import Outgoing, OutgoingState
+from gochat.client.pipeline import Pipeline
+from gochat.client.replies import checked
 from gochat.client.spool import Spool
-from gochat.errors import ChatError, ErrorCode
-from gochat.protocol.messages import Limits, Message, Sent
+from gochat.errors import NOT_NOW, ChatError, ConnectionLost, ErrorCode
+from gochat.protocol.messages import Limits, Message, Ok, Reply, Send, Sent, WriteRequest
 from gochat.token_bucket import TokenBucket
 
 #: The longest wait (seconds) for the rate limit that a server announced: if a message is too early,
 #: the server refuses it.
 MAX_RATE_WAIT: Final = 60.0
-#: How many messages may be in flight at once, each of a different conversation.
-WINDOW: Final = 32
 #: How many messages may be PENDING or FAILED. Far more than a person writes in a day offline; a bot
 #: that gets here lost its server long ago.
 MAX_OUTBOX: Final = 1000
@@ -45,22 +46,20 @@ MAX_RECENT: Final = 200
 #: How long to wait (seconds) after a refusal without a delay.
 DEFAULT_RETRY_AFTER: Final = 1.0
 
-#: Temporary refusals: the message stays, and is sent again.
-RETRYABLE: Final = frozenset(
-    # NOT_LOGGED_IN: a message that was sent while the program logged out; it stays for the next
-    # login.
-    {ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE, ErrorCode.BUSY, ErrorCode.NOT_LOGGED_IN}
-)
+#: Temporary refusals: the message stays, and is sent again. NOT_LOGGED_IN: it was sent while the
+#: program logged out; it stays for the next login.
+RETRYABLE: Final = NOT_NOW | {ErrorCode.NOT_LOGGED_IN}
 
 
 class Outbox:
-    """Messages that wait, are in flight or have failed, in the order of their `send`."""
+    """Messages that wait, are in flight or have failed, and calls, in the order of sending."""
 
     def __init__(self, clock: Clock, spool: Spool | None = None) -> None:
         self._clock = clock
         self._spool = spool
         self._waiting: dict[str, Outgoing] = {}  # by cid, in order; PENDING and FAILED
-        self._in_flight: dict[str, float] = {}  # cid → when it was sent
+        self._calls: dict[str | None, Call] = {}  # by cid, in order
+        self._pipeline = Pipeline()
         self._recent: deque[tuple[float, Outgoing]] = deque(maxlen=MAX_RECENT)
         self._indexes = count(1)
         self._pauses: dict[str, float] = {}  # conversation → not before
@@ -152,34 +151,41 @@ class Outbox:
         self.connection_lost()
 
     def connection_lost(self) -> None:
-        """Mark messages in flight to be sent again: they may not have arrived."""
-        self._in_flight.clear()
+        """Mark writes in flight to be sent again: they may not have arrived."""
+        self._pipeline.begin()
         self._pauses.clear()
         self._pause = 0.0
 
-    def next(self, sender: str) -> Outgoing | None:
-        """Return the message to send now, or None; it counts as in flight from here on."""
+    def next(self, sender: str) -> WriteRequest | None:
+        """Return the request to send now, or None; it counts as in flight from here on."""
         now = self._clock.now()
-        if now < self._pause or len(self._in_flight) >= WINDOW:
+        is_early = now < self._pause or (self._bucket is not None and self._bucket.wait(now) > 0)
+        if self._pipeline.is_full or (is_early and not self._calls):
             return None
-        if self._bucket is not None and self._bucket.wait(now) > 0:
-            return None
-        for outgoing in self._heads(sender):
-            if outgoing.cid not in self._in_flight and now >= self._pauses.get(_key(outgoing), 0):
-                self._in_flight[outgoing.cid] = now
-                self.spend()
-                return outgoing
+        in_flight = self._pipeline.cids
+        held = set[str]()  # conversations of which something has to wait
+        for write in self._queue(sender):
+            if write.cid in in_flight:
+                continue
+            key = conversation_key(write.to) if is_early or held or self._pauses else ""
+            is_message = isinstance(write, Outgoing)
+            if key in held or (is_message and (is_early or now < self._pauses.get(key, 0))):
+                held.add(key)
+                continue
+            self._spend(now)
+            return self._pipeline.send(_request(write), now)
         return None
 
     def wait(self, sender: str) -> float | None:
         """Return the seconds until :meth:`next` may return a message; None: only a change helps."""
         now = self._clock.now()
-        if len(self._in_flight) >= WINDOW:
+        if self._pipeline.is_full:
             return None
+        in_flight = self._pipeline.cids
         starts = [
-            self._pauses.get(_key(outgoing), now)
-            for outgoing in self._heads(sender)
-            if outgoing.cid not in self._in_flight
+            self._pauses.get(_key(outgoing), now) if self._pauses else now
+            for outgoing in self._pending(sender)
+            if outgoing.cid not in in_flight
         ]
         if not starts:
             return None
@@ -187,35 +193,60 @@ class Outbox:
         return max(min(starts) - now, self._pause - now, min(wait, MAX_RATE_WAIT), 0.0)
 
     def waiting_since(self) -> float | None:
-        """Return when the oldest message in flight was sent (the clock's seconds), or None."""
-        return min(self._in_flight.values(), default=None)
-
-    def spend(self) -> None:
-        """Count a request against the server's rate limit."""
-        if self._bucket is not None:
-            self._bucket.charge(self._clock.now(), max_debt=self._max_debt)
+        """Return when the oldest write in flight was sent (the clock's seconds), or None."""
+        return self._pipeline.since
 
     def acknowledge(self, cid: str, sent: Sent) -> Outgoing | None:
         """Mark a message as committed. Return it, or None if that was known already."""
         outgoing = self._waiting.get(cid)
         if outgoing is None:
             return None
-        self._in_flight.pop(cid, None)
         self._remove(cid)
         outgoing.become_sent(sent)
         self._recent.append((self._clock.now(), outgoing))
         return outgoing
 
-    def refuse(self, cid: str, error: ChatError) -> Outgoing | None:
-        """Handle a refusal. Return the message if it has FAILED, None if it stays."""
-        outgoing = self._waiting.get(cid)
-        if outgoing is None or self._in_flight.pop(cid, None) is None:
+    def replied(self, request: WriteRequest, reply: Reply) -> Outgoing | None:
+        """Take in the reply to a request. Return the message that was SENT or FAILED by it.
+
+        Raises:
+            ProtocolError: the server counts the writes otherwise.
+        """
+        try:
+            checked(reply, *((Sent,) if isinstance(request, Send) else (Sent, Ok)))
+        except ChatError as error:
+            return self.refuse(request, error, reply)
+        ended = self._pipeline.settle(request, None)
+        self._give_back(0 if _is_new(reply) else ended)
+        if isinstance(request, Send) and isinstance(reply, Sent):
+            return self.acknowledge(request.cid or "", reply)
+        self._end_call(request, reply)
+        return None
+
+    def refuse(
+        self, request: WriteRequest, error: ChatError, reply: Reply | None = None
+    ) -> Outgoing | None:
+        """Handle a refusal. Return the message if it has FAILED, None if it stays.
+
+        Raises:
+            ProtocolError: the server counts the writes otherwise.
+        """
+        ended = self._pipeline.settle(request, error.code)
+        if not ended:
+            return None  # it was given up, and is sent again
+        is_rate = error.code == ErrorCode.RATE_LIMITED and error.field is None
+        self._give_back(0 if is_rate else ended)
+        if not isinstance(request, Send):
+            self._end_call(request, error if reply is None else reply)
+            return None
+        outgoing = self._waiting.get(request.cid or "")
+        if outgoing is None:
             return None
         if error.code in RETRYABLE:
             until = self._clock.now() + (
                 DEFAULT_RETRY_AFTER if error.retry_after is None else error.retry_after
             )
-            if error.code == ErrorCode.RATE_LIMITED and error.field is None:
+            if is_rate:
                 self._pause = max(self._pause, until)  # the limit is the sender's
             else:
                 self._pauses[_key(outgoing)] = until  # the others may be in another store
@@ -223,6 +254,28 @@ class Outbox:
         outgoing.become_failed(error)
         self._update(outgoing)
         return outgoing
+
+    # -- calls ----------------------------------------------------------------------------------
+
+    def call(self, call: Call) -> None:
+        """Add a write that somebody waits for."""
+        call.outbox_index = next(self._indexes)
+        self._calls[call.cid] = call
+
+    def withdraw(self, call: Call) -> None:
+        """Forget a call for which nobody waits any more; it may have been sent."""
+        self._calls.pop(call.cid, None)
+
+    def end_calls(self, reason: str) -> None:
+        """End all calls: the client goes offline."""
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            call.end(ConnectionLost(reason))
+
+    def _end_call(self, request: WriteRequest, outcome: Reply | ChatError) -> None:
+        call = self._calls.pop(request.cid, None)
+        if call is not None:
+            call.end(outcome)
 
     def lost_by_server(
         self, conv: str, epoch: str, kept: Sequence[Message], since: float
@@ -258,16 +311,28 @@ class Outbox:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _heads(self, sender: str) -> Iterator[Outgoing]:
-        """Yield the first PENDING message of each conversation."""
-        seen: set[str] = set()
+    def _pending(self, sender: str) -> Iterator[Outgoing]:
+        """Yield the PENDING messages in order."""
         for outgoing in self._waiting.values():
-            if outgoing.state is not OutgoingState.PENDING or outgoing.sender != sender:
-                continue
-            key = _key(outgoing)
-            if key not in seen:
-                seen.add(key)
+            if outgoing.state is OutgoingState.PENDING and outgoing.sender == sender:
                 yield outgoing
+
+    def _queue(self, sender: str) -> Iterator[Outgoing | Call]:
+        """Yield the PENDING messages and the calls, in order."""
+        if not self._calls:
+            return self._pending(sender)
+        waiting: list[Outgoing | Call] = [*self._pending(sender), *self._calls.values()]
+        return iter(sorted(waiting, key=attrgetter("outbox_index")))
+
+    def _spend(self, now: float) -> None:
+        """Count a write against the server's rate limit."""
+        if self._bucket is not None:
+            self._bucket.charge(now, max_debt=self._max_debt)
+
+    def _give_back(self, writes: int) -> None:
+        """Count writes out again that took no turn of the rate limit."""
+        if self._bucket is not None:
+            self._bucket.give_back(writes)
 
     def _failed(self, outgoing: Outgoing) -> Outgoing | None:
         is_ours = self._waiting.get(outgoing.cid) is outgoing
@@ -294,3 +359,21 @@ def conversation_key(address: str) -> str:
 
 def _key(outgoing: Outgoing) -> str:
     return conversation_key(outgoing.to)
+
+
+def _request(write: Outgoing | Call) -> WriteRequest:
+    if isinstance(write, Call):
+        return write.request
+    return Send(
+        to=write.to,
+        text=write.text,
+        reply_to=write.reply_to,
+        form=write.form,
+        meta=dict(write.meta),
+        cid=write.cid,
+    )
+
+
+def _is_new(reply: Reply) -> bool:
+    """Return whether a reply means that something was written, which takes a turn of the limit."""
+    return isinstance(reply, Sent) and not reply.dup

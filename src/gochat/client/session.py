@@ -95,19 +95,11 @@ class Session:
         return self._sync_state.inbox.next_page(self._page, self._frame_bytes)
 
     def _send_waiting(self) -> None:
-        while (outgoing := self._sync_state.outbox.next(self._name)) is not None:
-            request = wire.Send(
-                to=outgoing.to,
-                text=outgoing.text,
-                reply_to=outgoing.reply_to,
-                form=outgoing.form,
-                meta=dict(outgoing.meta),
-                cid=outgoing.cid,
-            )
+        while (request := self._sync_state.outbox.next(self._name)) is not None:
             try:
                 self._connection.post(request)
             except ChatError as error:
-                self._sync_state.refuse(outgoing.cid, error)
+                self._sync_state.refuse(request, error)
 
     async def _wait_for_outbox(self) -> None:
         outbox = self._sync_state.outbox

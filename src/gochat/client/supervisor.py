@@ -15,6 +15,7 @@ from msgspec import structs
 
 from gochat.client.address import Address
 from gochat.client.backoff import Backoff
+from gochat.client.call import Call
 from gochat.client.connection import Connection, NullReceiver, open_connection
 from gochat.client.events import ConnectionState
 from gochat.client.options import ClientOptions, Clock
@@ -201,6 +202,21 @@ class ConnectionSupervisor:
                 await self._clock.sleep(least + self._spread(least))
         raise ConnectionLost(no_answer(self._options))
 
+    async def write(self, request: wire.WriteRequest, *expected: type[R]) -> R:
+        """Return the reply to a request that writes, over as many connections as it takes.
+
+        It is sent behind earlier messages to its conversation, and not before the snapshot.
+        """
+        self._require_online()
+        call = Call(request)
+        with anyio.move_on_after(self._options.request_timeout):
+            self._sync_state.call(call)
+            try:
+                return checked(await call.wait(), *expected)
+            finally:
+                self._sync_state.outbox.withdraw(call)
+        raise ConnectionLost(no_answer(self._options))
+
     async def send(self, request: wire.Request) -> None:
         """Send a frame without a reply, if there is a connection."""
         await checkpoint()
@@ -311,11 +327,14 @@ class ConnectionSupervisor:
     async def _connected(self) -> Connection:
         """Wait for a connection that is logged in."""
         while True:
-            if self._sync_state.state is ConnectionState.OFFLINE:
-                raise ConnectionLost(f"not connected: {self._reason}")
+            self._require_online()
             if self._connection is not None and self._connection.lost is None:
                 return self._connection
             await self._changed.wait()
+
+    def _require_online(self) -> None:
+        if self._sync_state.state is ConnectionState.OFFLINE:
+            raise ConnectionLost(f"not connected: {self._reason}")
 
     def _become(
         self, state: ConnectionState, retry_in: float | None = None, reason: str = ""

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 import anyio
 
 from gochat.client.buffer import EventBuffer
+from gochat.client.call import Call
 from gochat.client.events import ConnectionState, OutgoingChanged, Reset, StateChanged, Synchronised
 from gochat.client.inbox import Inbox
 from gochat.client.options import Clock
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing
-from gochat.client.replies import refusal
 from gochat.errors import ChatError
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import Limits, Message, Person
@@ -64,17 +64,12 @@ class SyncState:
                 self._begin(reply)
             case wire.PasswordChanged():
                 self.token, self.token_expires = reply.token, reply.expires
-            case wire.Sent():
-                if isinstance(request, wire.Send):
-                    self._acknowledge(request.cid, reply)
-                else:
-                    self.outbox.spend()
+            case _ if isinstance(request, wire.Write):
+                self._report(self.outbox.replied(request, reply))
             case wire.HistoryPage():
                 self._settle(reply.entries)
             case wire.Found():
                 self._settle(reply.hits)
-            case wire.Error() if isinstance(request, wire.Send) and request.cid is not None:
-                self.refuse(request.cid, refusal(reply))
             case _:
                 pass
 
@@ -115,14 +110,15 @@ class SyncState:
                 self._acknowledge(entry.cid, _sent(entry))
 
     def _acknowledge(self, cid: str | None, sent: wire.Sent) -> None:
-        outgoing = self.outbox.acknowledge(cid, sent) if cid is not None else None
-        if outgoing is not None:
-            self.buffer.put([OutgoingChanged(outgoing)])
-            self.outbox_changed.set()
+        if cid is not None:
+            self._report(self.outbox.acknowledge(cid, sent))
 
-    def refuse(self, cid: str, error: ChatError) -> None:
-        """Handle a refusal of the message with this `cid`, temporary or final."""
-        outgoing = self.outbox.refuse(cid, error)
+    def refuse(self, request: wire.WriteRequest, error: ChatError) -> None:
+        """Handle a request that does not fit a frame."""
+        self._report(self.outbox.refuse(request, error))
+
+    def _report(self, outgoing: Outgoing | None) -> None:
+        """Report a message that has changed; more may be sent now."""
         if outgoing is not None:
             self.buffer.put([OutgoingChanged(outgoing)])
         self.outbox_changed.set()
@@ -149,6 +145,8 @@ class SyncState:
         """Change the state, and report it."""
         self.state = state
         self.buffer.put([StateChanged(state, retry_in, reason)])
+        if state is ConnectionState.OFFLINE:
+            self.outbox.end_calls(f"not connected: {reason}")
 
     def connection_lost(self) -> None:
         """Stop waiting for replies and for the snapshot of the lost connection."""
@@ -166,6 +164,7 @@ class SyncState:
         """End the stream of events, and wake the tasks that wait for messages to be sent."""
         self.state = ConnectionState.OFFLINE
         self.buffer.close()
+        self.outbox.end_calls("not connected: the client was closed")
         for outgoing in self.outbox.of(None):
             outgoing.abandon()
 
@@ -175,6 +174,11 @@ class SyncState:
         """Put a new message into the outbox."""
         outgoing.sender = self.name
         self.outbox.add(outgoing)
+        self.outbox_changed.set()
+
+    def call(self, call: Call) -> None:
+        """Put a write that a task waits for into the outbox."""
+        self.outbox.call(call)
         self.outbox_changed.set()
 
     def retry(self, outgoing: Outgoing) -> None:

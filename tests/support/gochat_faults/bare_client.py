@@ -4,9 +4,9 @@ The library fetches missing entries and drops duplicates, and so hides a server 
 at the seam of a resume, or sends it twice. This client trusts the server: what it receives must be
 in order and contiguous by itself, its own entries included, each of them before it is acknowledged.
 
-It sends several messages of a conversation without waiting, and after a reconnect all that were not
-acknowledged, in order. That keeps their order as long as nothing is refused. One that `is_patient`
-sends the next message of a conversation once the previous one is acknowledged.
+It sends several messages without waiting, and after a reconnection all that were not acknowledged,
+in order. They are numbered, so that keeps their order whatever is refused; at the first refusal for
+now it connects again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from itertools import count
 from typing import Final
 
 import trio
+from msgspec import structs
 
 from gochat.errors import ErrorCode
 from gochat.protocol.codec import encode
@@ -86,9 +87,7 @@ class BareClient:
     """One person, from the first login to the end of the run; used like a
     :class:`~gochat_faults.recorder.Recorder`."""
 
-    def __init__(
-        self, journal: Journal, name: str, talk: Talk, *, is_patient: bool = False
-    ) -> None:
+    def __init__(self, journal: Journal, name: str, talk: Talk) -> None:
         self.name: Final = name
         self.client: Final = name
         self.stop_talking: Final = trio.Event()
@@ -96,7 +95,6 @@ class BareClient:
         self.clients = 0
         self._journal = journal
         self._talk = talk
-        self._is_patient = is_patient
         self._reader = ""
         self._logs: dict[str, _Log] = {}
         self._early: list[Message] | None = []  # entries from before the list of conversations
@@ -104,6 +102,7 @@ class BareClient:
         self._in_flight: dict[str, None] = {}
         self._changed = trio.Event()
         self._cids = count(1)
+        self._write_numbers = count(1)
         self._token = ""
         self._may_have_missed = False  # an unknown conversation has begun
         self._is_forgotten = False  # the store no longer knows the name or the token
@@ -173,6 +172,7 @@ class BareClient:
     async def _live(self, stream: trio.SocketStream) -> None:
         """Log in and take part, until the connection ends."""
         self._in_flight.clear()
+        self._write_numbers = count(1)
         frames = _Frames(stream)
         async with trio.open_nursery() as nursery:
             try:
@@ -206,18 +206,15 @@ class BareClient:
                 if not due:
                     await self._wait_for_change()
                     continue
-                self._in_flight.update(dict.fromkeys(due))
-                await send(*(self._outbox[cid] for cid in due))
+                await send(*due)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the reader sees it, too
 
-    def _due(self) -> list[str]:
-        if not self._is_patient:
-            return [cid for cid in self._outbox if cid not in self._in_flight]
-        first: dict[str, str] = {}
-        for cid, request in self._outbox.items():
-            first.setdefault(request.to, cid)
-        return [cid for cid in first.values() if cid not in self._in_flight]
+    def _due(self) -> list[Send]:
+        """Return what is not in flight yet, numbered; it is in flight from here on."""
+        due = [cid for cid in self._outbox if cid not in self._in_flight]
+        self._in_flight.update(dict.fromkeys(due))
+        return [structs.replace(self._outbox[cid], n=next(self._write_numbers)) for cid in due]
 
     # -- what arrives ---------------------------------------------------------------------------
 
@@ -247,11 +244,11 @@ class BareClient:
             raise _Ended
 
     def _take_refusal(self, error: Error) -> None:
-        if error.retry_after is not None and (error.cid is None or self._is_patient):
+        if error.retry_after is not None:
             raise _Ended
         if not self._journal.has_lost_data:
             raise Refused(f"{self.name}: {error}")
-        if error.cid is not None and error.retry_after is None:  # it is abandoned
+        if error.cid is not None:  # it is abandoned
             self._outbox.pop(error.cid, None)
             self._in_flight.pop(error.cid, None)
             self._change()

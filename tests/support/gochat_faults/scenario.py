@@ -226,9 +226,7 @@ def _people(
         if number >= scenario.people + scenario.bare_people:
             people.append(NodeClient(journal, name, talk))
         elif number >= scenario.people:
-            # With one SQLite file there are no temporary refusals.
-            is_patient = scenario.store != "sqlite"
-            people.append(BareClient(journal, name, talk, is_patient=is_patient))
+            people.append(BareClient(journal, name, talk))
         elif number % 3 == 0:
             people.append(Recorder(journal, name, talk, outbox=directory / f"{name}.outbox"))
         else:

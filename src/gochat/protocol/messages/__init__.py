@@ -29,6 +29,12 @@ Request: TypeAlias = (
     | Ping | Pong
 )  # fmt: skip
 
+#: The requests that write to the log: those derived from :class:`Write`.
+WriteRequest: TypeAlias = (
+    Send | Edit | Delete | React
+    | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
+)  # fmt: skip
+
 Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
     | SessionList | CreatedToken | People | Sent
