@@ -23,6 +23,7 @@ from gochat.protocol.messages import (
     Conversations,
     CreateRoom,
     CreateToken,
+    Decline,
     Delete,
     Edit,
     EndSession,
@@ -184,6 +185,7 @@ class Scene:
             Leave: [Leave(room="#elsewhere")],
             Invite: [Invite(room=DEN, name="bob")],
             Kick: [Kick(room=DEN, name="bob")],
+            Decline: [Decline(room=DEN)],
             SetTopic: [SetTopic(room=DEN, topic="x")],
             SetOperator: [SetOperator(room=DEN, name="bob")],
             SetAccess: [

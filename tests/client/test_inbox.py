@@ -91,12 +91,6 @@ def test_joining_on_another_device_starts_a_room(inbox: Inbox) -> None:
     assert inbox.wants() == {}
 
 
-def test_invitation_starts_no_timeline(inbox: Inbox) -> None:
-    assert seqs(inbox.receive(entry(5, "#garden", kind="invite", text="mei"))) == [5]
-    assert inbox.wants() == {}
-    assert inbox.known() == {"#lobby"}
-
-
 def test_entries_before_the_first_page_decide_where_to_start() -> None:
     inbox = Inbox()
     inbox.begin("mei")

@@ -57,6 +57,7 @@ SENT = Sent(to="#garden", epoch="e1", seq=7, ts=9)
         (lambda c: c.leave("#garden"), wire.Leave(room="#garden"), SENT, SENT),
         (lambda c: c.invite("#g", "bob"), wire.Invite(room="#g", name="bob"), SENT, SENT),
         (lambda c: c.kick("#g", "bob"), wire.Kick(room="#g", name="bob"), SENT, SENT),
+        (lambda c: c.decline("#g"), wire.Decline(room="#g"), wire.Ok(), None),
         (lambda c: c.set_topic("#g", "t"), wire.SetTopic(room="#g", topic="t"), SENT, SENT),
         (
             lambda c: c.set_operator("#g", "bob", on=False),

@@ -73,7 +73,8 @@ async def test_long_lists_are_fetched_page_by_page() -> None:
             await peer.accept_login()
             first = await peer.expect(wire.Sync)
             assert (first.after, first.have, first.limit) == ("", (), 0)
-            page = wire.Synced(conversations=(lobby(1),), next="#lobby")
+            invitation = wire.Invitation(room="#garden", from_="bob", ts=5, topic="trees")
+            page = wire.Synced(conversations=(lobby(1),), invitations=(invitation,), next="#lobby")
             await peer.reply(first, page)
             second = await peer.expect(wire.Sync)
             assert (second.after, second.have) == ("#lobby", ())
@@ -86,6 +87,7 @@ async def test_long_lists_are_fetched_page_by_page() -> None:
         picture = await events.next_of(Synchronised)
         assert [person.name for person in picture.people] == ["bob", "mei"]
         assert [conversation.conv for conversation in picture.conversations] == ["#lobby", "@bob"]
+        assert picture.invitations == (invitation,)
 
 
 async def test_refused_login_raises_and_leaves_the_client_offline() -> None:

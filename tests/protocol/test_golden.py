@@ -133,6 +133,7 @@ GOLDEN: list[tuple[m.Payload, str]] = [
     (m.Leave(room="#garden"), '{"room":"#garden"}'),
     (m.Invite(room="#garden", name="bob"), '{"room":"#garden","name":"bob"}'),
     (m.Kick(room="#garden", name="bob"), '{"room":"#garden","name":"bob"}'),
+    (m.Decline(room="#garden"), '{"room":"#garden"}'),
     (m.SetTopic(room="#garden", topic="trees"), '{"room":"#garden","topic":"trees"}'),
     (
         m.SetOperator(room="#garden", name="bob", on=False),
@@ -279,12 +280,14 @@ GOLDEN: list[tuple[m.Payload, str]] = [
                 ),
             ),
             gone=("#den",),
+            invitations=(m.Invitation(room="#attic", from_="bob", ts=5, topic="dust"),),
             next="#garden",
         ),
         (
             '{"conversations":[{"conv":"#garden","epoch":"e1","head":7,"ts":9,"entries":['
             + ENTRY_DATA
-            + '],"reset":true}],"gone":["#den"],"next":"#garden"}'
+            + '],"reset":true}],"gone":["#den"],'
+            '"invitations":[{"room":"#attic","from":"bob","ts":5,"topic":"dust"}],"next":"#garden"}'
         ),
     ),
     (
@@ -317,6 +320,11 @@ GOLDEN: list[tuple[m.Payload, str]] = [
         m.Marked(conv="#lobby", read=7, unread=2, mentions=1, level="none"),
         '{"conv":"#lobby","read":7,"unread":2,"mentions":1,"level":"none"}',
     ),
+    (
+        m.Invited(room="#garden", from_="mei", ts=5, topic="trees"),
+        '{"room":"#garden","from":"mei","ts":5,"topic":"trees"}',
+    ),
+    (m.Uninvited(room="#garden"), '{"room":"#garden"}'),
     (m.IsTyping(to="#lobby", from_="mei"), '{"to":"#lobby","from":"mei"}'),
     (m.NewLogin(address="192.0.2.1", by="token"), '{"address":"192.0.2.1","by":"token"}'),
     (

@@ -24,6 +24,7 @@ from gochat.protocol.messages import (
     Capability,
     EntryKind,
     Event,
+    Invited,
     IsTyping,
     Marked,
     Message,
@@ -31,6 +32,7 @@ from gochat.protocol.messages import (
     Person,
     Presence,
     ServerMessage,
+    Uninvited,
 )
 from gochat.server.delivery import Delivery
 from gochat.server.hub import Hub, OnlinePerson, Sink
@@ -350,7 +352,7 @@ async def test_kicked_member_gets_that_entry_and_no_later_ones(chat: Chat) -> No
     assert phone.heard == ["kick Bob", "join"]
 
 
-async def test_invited_or_uninvited_person_gets_only_that_entry(chat: Chat) -> None:
+async def test_invited_person_is_sent_no_entries(chat: Chat) -> None:
     mei, bob = chat.join("mei", "log", rooms=[GARDEN]), chat.join("bob", "log")
     chat.commit(
         chat.logged("mei", "#garden", "before"),
@@ -359,15 +361,22 @@ async def test_invited_or_uninvited_person_gets_only_that_entry(chat: Chat) -> N
         chat.logged("mei", "#garden", "bob", kind="kick", subject="bob"),
         chat.logged("mei", "#garden", "after"),
     )
-    assert bob.heard == ["invite bob", "kick bob"]
+    assert bob.heard == []
+    (event,) = bob.received
+    assert isinstance(event, Invited)
+    assert (event.room, event.from_) == ("#garden", "mei")
     assert len(mei.heard) == 5
     assert not bob.person.rooms
 
 
-async def test_invitation_to_a_room_without_local_members_is_withdrawn(chat: Chat) -> None:
-    bob = chat.join("bob", "log")
-    chat.say("mei", "#garden", "bob", kind="kick", subject="bob")
-    assert bob.heard == ["kick bob"]
+async def test_everybody_whose_invitation_ends_is_notified(chat: Chat) -> None:
+    """Also of a room without members at this node."""
+    bob, phone, minimal = chat.join("bob", "log"), chat.join("bob", "log"), chat.join("bob")
+    left = chat.logged("mei", "#garden", kind="leave")
+    ended = (NameKey("bob"), NameKey("zoë"))
+    chat.commit(structs.replace(left, uninvited=ended))
+    assert bob.received == phone.received == [Uninvited(room="#garden")]
+    assert minimal.received == []
 
 
 async def test_membership_of_a_remote_person_changes_nothing_here(chat: Chat) -> None:

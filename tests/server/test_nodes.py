@@ -21,6 +21,7 @@ from gochat.protocol.messages import (
     CreateRoom,
     Error,
     Invite,
+    Invited,
     IsTyping,
     Join,
     Kick,
@@ -126,7 +127,7 @@ async def test_rooms_are_joined_and_left_across_nodes(nodes: Nodes) -> None:
             await mei.ask(CreateRoom(room="#garden", private=True), Sent)
             await bob.ask(Join(room="#garden"), Error)
             await mei.ask(Invite(room="#garden", name="bob"), Sent)
-            await bob.expect(Message, lambda m: m.kind == "invite")
+            await bob.expect(Invited)
             await bob.ask(Join(room="#garden"), Sent)
             await mei.expect(Message, lambda m: m.kind == "join")
             await mei.ask(Send(to="#garden", text="welcome"), Sent)

@@ -14,6 +14,7 @@ from redis_process import RedisServer
 
 from gochat.protocol.messages import (
     CreateRoom,
+    Decline,
     Delete,
     Edit,
     Error,
@@ -23,6 +24,7 @@ from gochat.protocol.messages import (
     Join,
     Kick,
     Leave,
+    Ok,
     React,
     Send,
     Sent,
@@ -30,6 +32,8 @@ from gochat.protocol.messages import (
     SetHistory,
     SetOperator,
     SetTopic,
+    Sync,
+    Synced,
 )
 
 pytestmark = pytest.mark.trio
@@ -130,6 +134,24 @@ async def test_granted_request_is_never_refused_on_retry(store: str) -> None:
         assert await log_of(bob, "#bobs") == [("create", "private"), ("topic", "Roses")]
         # A token of the rate limit that was left is still there.
         await done(mei, Send(to="#lobby", text="mei"))
+
+
+async def test_declining_again_does_not_decline_a_later_invitation(store: str) -> None:
+    """A known cid is answered ok, and so is one that was used for something else refused."""
+    async with (
+        running_server(config(store=store)) as server,
+        server.peer("mei") as mei,
+        server.peer("bob", "log") as bob,
+    ):
+        invite, decline = Invite(room="#den", name="bob"), Decline(room="#den", cid="c1")
+        await done(mei, CreateRoom(room="#den", private=True), invite)
+        await bob.ask(decline, Ok)
+        await done(mei, invite)
+        await bob.ask(decline, Ok)
+        assert [kind for kind, _ in await log_of(mei, "#den")].count("decline") == 1
+        assert (await bob.ask(Sync(), Synced)).invitations
+        assert await refused(bob, Send(to="#lobby", text="x", cid="c1")) == "cid_conflict"
+        assert await refused(bob, Decline(room="#other", cid="c1")) == "cid_conflict"
 
 
 async def test_repeated_cid_takes_no_token_of_the_rate_limit(store: str) -> None:

@@ -17,6 +17,7 @@ from gochat.protocol.messages import (
     History,
     HistoryPage,
     Invite,
+    Invited,
     Join,
     Kick,
     Leave,
@@ -95,7 +96,7 @@ async def test_private_room_is_joined_by_invitation() -> None:
             assert await refused(bob, Join(room="#den")) == "unknown_conversation"
             assert [r.room for r in (await bob.ask(Rooms(), RoomList)).rooms] == ["#lobby"]
             await done(mei, Invite(room="#den", name="bob"))
-            assert (await bob.text(lambda m: m.kind == "invite")).text == "bob"
+            assert (await bob.expect(Invited)).room == "#den"
             await done(bob, Join(room="#den"))
             assert await members(bob, "#den") == {"bob": False, "mei": True}
             assert await refused(bob, Invite(room="#den", name="mei")) == "not_permitted"

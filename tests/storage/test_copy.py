@@ -130,6 +130,7 @@ async def everything(url: str) -> dict[str, Any]:
                 for c in theirs
             ]
             found[f"{who}: rooms"] = await store.rooms(me, after="", limit=100)
+            found[f"{who}: invitations"] = await store.invitations(me)
             found[f"{who}: keys"] = await store.conversation_keys(me)
             for one in theirs:
                 found[f"{who}: {one.conv}"] = [

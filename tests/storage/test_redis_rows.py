@@ -1,4 +1,4 @@
-"""Participant rows in Redis from an older gochat, which have no floor."""
+"""Participant rows in Redis from an older gochat, which have no floor and no inviter."""
 
 from __future__ import annotations
 
@@ -42,3 +42,18 @@ async def test_person_with_a_row_without_a_floor_reads_everything(
         assert await chat.mark_read("Bob", DEN, 7)
         await chat.do("Bob", DEN, "react", "🌹", ref=2)
         assert await chat.find("Eve", "hello") == []
+
+
+async def test_invitation_in_a_row_without_an_inviter_is_pending(redis_server: RedisServer) -> None:
+    nodes = Nodes(redis_server)
+    async with nodes.open() as store:
+        chat = Chat(store)
+        await chat.register("Mei", "Bob")
+        await chat.do("Mei", DEN, "create", "private")
+        await chat.do("Mei", DEN, "invite", "Bob", subject="Bob")
+        (rows,) = nodes.keys("{*}:w:#den")
+        with nodes.client() as client:
+            row = msgspec.msgpack.decode(client.hget(rows, "bob"))
+            client.hset(rows, "bob", msgspec.msgpack.encode(row[:6]))
+        (invitation,) = await store.invitations(person("Bob"))
+        assert (invitation.room, invitation.from_) == (DEN, "")

@@ -19,7 +19,7 @@ from damage import overwrite
 from patience import PATIENCE
 from redis_nodes import until
 from store_files import run_python
-from storing import NOON, Chat, Following, account, draft, follow, make_token
+from storing import NOON, Chat, Following, account, draft, follow, make_token, person
 
 from gochat.chat.store import Appended
 from gochat.errors import ConfigError, StoreCorrupt, StoreUnavailable
@@ -660,6 +660,9 @@ async def test_members_of_a_schema_without_floors_read_as_before(
             assert await chat.find(who, "hello") == ["hello"]
             seen = await chat.seen(who, "#den")
             assert (seen.history, seen.floor) == ("shown", 0)
+        # Who invited her was not kept.
+        (invitation,) = await chat.store.invitations(person("Eve"))
+        assert (invitation.room, invitation.from_, invitation.ts) == ("#den", "", 0)
         await chat.do("Eve", "#den", "join")
         assert (await chat.page("Eve", "#den")).floor == 0
         await chat.do("Eve", "#den", "leave")

@@ -76,6 +76,7 @@ _ROOM_REQUESTS = {
     "Leave": "leave",
     "Invite": "invite",
     "Kick": "kick",
+    "Decline": "decline",
     "SetTopic": "set_topic",
     "SetOperator": "set_operator",
     "SetAccess": "set_access",

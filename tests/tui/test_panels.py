@@ -31,6 +31,7 @@ from gochat.tui.profile.preferences import Preferences, Settings
 from gochat.tui.profile.state import StateDirectory
 from gochat.tui.screens.chat import ChatScreen
 from gochat.tui.screens.connect import ConnectScreen
+from gochat.tui.widgets.side_pane import SidePane
 
 pytestmark = pytest.mark.anyio
 
@@ -609,6 +610,41 @@ async def test_an_invitation_is_shown(open_app: OpenApp, client: ScriptedClient)
         client.say("#secret", "mei", "ada", kind="invite")
         await settle(pilot)
         assert "mei invites you to #secret" in screen_text(pilot)
+        client.say("#secret", "mei", "ada", kind="kick")
+        await settle(pilot)
+        assert not chat(pilot).model.invitations
+
+
+@pytest.mark.parametrize("answer", ["join", "decline"])
+async def test_an_invitation_waits_in_the_list_until_it_is_answered(
+    open_app: OpenApp, client: ScriptedClient, answer: str
+) -> None:
+    """Also one from before the app was started, at 80×24."""
+    client.say("#secret", "mei", "private", kind="create")
+    client.say("#secret", "mei", "ada", kind="invite")
+    async with open_app(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "#secret" in screen_text(pilot))
+        assert "invited" in screen_text(pilot)
+        pane = chat(pilot).query_one(SidePane)
+        pane.post_message(SidePane.ConversationChosen("#secret"))
+        await until(pilot, lambda: "mei invites you to #secret" in screen_text(pilot))
+        await pilot.press(*(["down"] if answer == "decline" else []), "enter")
+        await until(pilot, lambda: requested(client, answer) == [("#secret",)])
+        await until(pilot, lambda: not chat(pilot).model.invitations)
+        await until(pilot, lambda: "invited " not in screen_text(pilot))
+
+
+async def test_an_invitation_is_declined_by_a_command(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    async with open_app() as pilot:
+        client.say("#secret", "mei", "private", kind="create")
+        client.say("#secret", "mei", "ada", kind="invite")
+        await typed(pilot, "/decline secret")
+        await until(pilot, lambda: "You declined the invitation" in screen_text(pilot))
+        assert requested(client, "decline") == [("#secret",)]
+        await typed(pilot, "/decline secret")
+        await until(pilot, lambda: "You are not invited to #secret" in screen_text(pilot))
 
 
 async def test_a_level_is_set_and_taken_back_when_it_fails(

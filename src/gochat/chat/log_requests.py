@@ -6,6 +6,7 @@ from typing import TypeAlias, assert_never
 
 from gochat.protocol.messages import (
     CreateRoom,
+    Decline,
     Delete,
     Edit,
     EntryKind,
@@ -23,7 +24,8 @@ from gochat.protocol.messages import (
 
 #: The requests that change rooms.
 RoomRequest: TypeAlias = (
-    CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
+    CreateRoom | Join | Leave | Invite | Kick | Decline
+    | SetTopic | SetOperator | SetAccess | SetHistory
 )  # fmt: skip
 LogRequest: TypeAlias = Send | Edit | Delete | React | RoomRequest
 
@@ -52,6 +54,8 @@ def content(request: LogRequest) -> tuple[EntryKind, str, int | None]:
             return "invite", name, None
         case Kick(name=name):
             return "kick", name, None
+        case Decline():
+            return "decline", "", None
         case SetTopic(topic=topic):
             return "topic", topic, None
         case SetOperator(name=name, on=on):

@@ -29,6 +29,7 @@ from gochat.chat.store import Draft, RoomState, Store
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
     CreateRoom,
+    Decline,
     Invite,
     Join,
     Kick,
@@ -42,6 +43,8 @@ from gochat.protocol.messages import (
 
 #: In characters: what fits the line above the conversation.
 MAX_TOPIC: Final = 200
+#: Pending invitations of a person. Concurrent invitations can exceed it.
+MAX_INVITATIONS: Final = 100
 _PAGE: Final = 1000
 
 _OPERATES_PRIVATE: Final = Facts(sender=("operator",), private=True)
@@ -140,6 +143,13 @@ class RoomDrafts:
             )
         if other is not None and other.role == "invited":
             return []
+        if len(await self._store.invitations(key)) >= MAX_INVITATIONS:
+            raise ChatError(
+                ErrorCode.TOO_MANY,
+                f"{name} has {MAX_INVITATIONS} invitations to answer first",
+                field="name",
+                details={"rule": "invitations", "max": MAX_INVITATIONS},
+            )
         facts = Facts(
             sender=(room.standing,),
             subject=("nobody",),
@@ -160,6 +170,16 @@ class RoomDrafts:
             )
         facts = Facts(sender=("operator",), subject=(role,))
         return [draft_of(request, who, Destination.of(room), facts, text=name, subject=key)]
+
+    async def decline(self, who: Identity, request: Decline) -> list[Draft]:
+        """Turn down an invitation. Without one, nothing shows whether there is such a room."""
+        if not request.room.startswith("#"):
+            raise conversations.unknown(request.room, "room")
+        key = conversations.key(request.room, who.key, "room")
+        room = await self._store.room(key, who.key)
+        if room is None or room.role != "invited":
+            return []
+        return [draft_of(request, who, Destination.of(room), Facts(sender=("invited",)))]
 
     async def set_topic(self, who: Identity, request: SetTopic) -> list[Draft]:
         """Set the topic, which may be empty."""

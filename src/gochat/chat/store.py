@@ -52,6 +52,7 @@ from gochat.protocol.messages import (
     Conversation,
     EntryKind,
     HistorySetting,
+    Invitation,
     Level,
     Member,
     Message,
@@ -182,13 +183,16 @@ class Unchanged(Struct, frozen=True):
 class Logged(Struct, frozen=True):
     """An entry with the key of its conversation; `subject` as in :class:`Draft`.
 
-    `floor`, of a ``join``: the floor of the person who joins (:mod:`gochat.chat.history`).
+    `floor`, of a ``join``: the floor of the person who joins (:mod:`gochat.chat.history`). `topic`,
+    of an ``invite``: that of the room. `uninvited` are those whose invitation this entry ended.
     """
 
     conversation: ConversationKey
     entry: Message
     subject: NameKey | None = None
     floor: int = 0
+    topic: str = ""
+    uninvited: tuple[NameKey, ...] = ()
 
 
 class Batch(Struct, frozen=True):
@@ -408,13 +412,14 @@ class Store(Protocol):
           counts and the search, and the reactions with them; ``react``/``unreact`` set or clear one
           reaction (one per person, message and emoji);
         - ``create`` creates the room (text ``private`` or ``public``) with the sender as member and
-          operator; ``join``, ``leave``, ``invite``, ``kick``, ``topic``, ``operator``, ``member``
-          and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. A person who
-          joins has "read" the entries before, and gets their floor (:mod:`gochat.chat.history`);
-          joining a room without members makes them its operator. ``history`` sets which floor those
-          who join get; where it was hidden, ``access`` with ``public`` shows it again, from that
-          entry on. Joining uses up an invitation, and ``kick`` withdraws it; when the last member
-          leaves a private room, all invitations to it lapse. Nobody can leave the lobby.
+          operator; ``join``, ``leave``, ``invite``, ``kick``, ``decline``, ``topic``, ``operator``,
+          ``member`` and ``access`` change it as :class:`~gochat.protocol.messages.Message` says. A
+          person who joins has "read" the entries before, and gets their floor
+          (:mod:`gochat.chat.history`); joining a room without members makes them its operator.
+          ``history`` sets which floor those who join get; where it was hidden, ``access`` with
+          ``public`` shows it again, from that entry on. Joining uses up an invitation, ``decline``
+          ends it, and ``kick`` withdraws it; when the last member leaves a private room, all
+          invitations to it lapse. Nobody can leave the lobby.
         """
         ...
 
@@ -572,6 +577,13 @@ class Store(Protocol):
         """Return a page of a person's rooms by address, and whether there are more.
 
         They are the public rooms, and those that `person` is in or invited to.
+        """
+        ...
+
+    async def invitations(self, person: NameKey) -> list[Invitation]:
+        """Return a person's pending invitations, by the name of the room.
+
+        Of those from an older gochat, `from` is empty.
         """
         ...
 

@@ -36,6 +36,8 @@ from gochat.protocol.messages import (
     Found,
     HistoryPage,
     HistorySetting,
+    Invitation,
+    Invited,
     IsTyping,
     Level,
     Limits,
@@ -51,6 +53,7 @@ from gochat.protocol.messages import (
     ServerInfo,
     Session,
     TokenScope,
+    Uninvited,
 )
 
 __all__ = [
@@ -68,6 +71,8 @@ __all__ = [
     "Found",
     "HistoryPage",
     "HistorySetting",
+    "Invitation",
+    "Invited",
     "IsTyping",
     "Level",
     "Limits",
@@ -90,5 +95,6 @@ __all__ = [
     "StateChanged",
     "Synchronised",
     "TokenScope",
+    "Uninvited",
     "open_client",
 ]

@@ -449,6 +449,10 @@ class Client:
         """
         return await self._say(wire.Kick(room=room, name=name, reason=reason, cid=new_cid()))
 
+    async def decline(self, room: str) -> None:
+        """Turn down an invitation. Does nothing if none is pending."""
+        await self._supervisor.write(wire.Decline(room=room, cid=new_cid()), wire.Ok)
+
     async def set_topic(self, room: str, topic: str) -> Sent | None:
         """Set a room's topic (operators)."""
         return await self._change(wire.SetTopic(room=room, topic=topic, cid=new_cid()))

@@ -43,6 +43,7 @@ from gochat.protocol.messages import (
     ChangePassword,
     Error,
     Event,
+    Invited,
     IsTyping,
     Login,
     Marked,
@@ -56,6 +57,7 @@ from gochat.protocol.messages import (
     Request,
     Resume,
     ServerMessage,
+    Uninvited,
 )
 
 logger = logging.getLogger(__name__)
@@ -317,7 +319,10 @@ class Connection:
             self.send(Pong(request_id=payload.request_id))
         elif isinstance(payload, Bye):
             self.end(payload.text or f"the server closed the connection: {payload.reason}")
-        elif isinstance(payload, Message | CaughtUp | Presence | Marked | IsTyping | NewLogin):
+        elif isinstance(
+            payload,
+            Message | CaughtUp | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin,
+        ):
             self._receiver.received(payload)
         else:
             self._reply(payload)

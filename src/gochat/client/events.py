@@ -1,7 +1,8 @@
 """What a client reports to its program: the events of :meth:`gochat.client.Client.events`.
 
-Five come from the server unchanged (:class:`Message`, :class:`Presence`, :class:`Marked`,
-:class:`IsTyping`, :class:`NewLogin`); the others are the client's own.
+Seven come from the server unchanged (:class:`Message`, :class:`Presence`, :class:`Marked`,
+:class:`Invited`, :class:`Uninvited`, :class:`IsTyping`, :class:`NewLogin`); the others are the
+client's own.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import TypeAlias
 from gochat.client.outgoing import Outgoing
 from gochat.protocol.messages import (
     Conversation,
+    Invitation,
+    Invited,
     IsTyping,
     Marked,
     Message,
     NewLogin,
     Person,
     Presence,
+    Uninvited,
 )
 
 
@@ -53,7 +57,8 @@ class StateChanged:
 @dataclass(frozen=True, slots=True)
 class Synchronised:
     """A complete snapshot, once after each login and each reconnect: who is online, and the
-    person's conversations with their counts. It replaces earlier state; later events update it.
+    person's conversations with their counts, and their pending invitations. It replaces earlier
+    state; later events update it.
 
     Events from while the snapshot was taken follow it and may already be in it: a message whose seq
     is not above its conversation's `head` here is already counted in `unread` and `mentions`.
@@ -61,6 +66,7 @@ class Synchronised:
 
     people: tuple[Person, ...]
     conversations: tuple[Conversation, ...]
+    invitations: tuple[Invitation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,6 @@ class OutgoingChanged:
 
 #: All that :meth:`gochat.client.Client.events` yields.
 ClientEvent: TypeAlias = (
-    Message | Presence | Marked | IsTyping | NewLogin
+    Message | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin
     | StateChanged | Synchronised | Reset | OutgoingChanged
 )  # fmt: skip

@@ -199,8 +199,8 @@ class Inbox:
             self._behind.discard(timeline.conv)
         else:
             self._behind.add(timeline.conv)
-        # After an invitation, and after leaving, the person sees nothing more of a room: its next
-        # entry is not a gap but a new start.
+        # After leaving, the person sees nothing more of a room: its next entry is not a gap but a
+        # new start.
         if any(isinstance(entry, Message) and self._is_outside(entry) for entry in shown[-1:]):
             self._forget(timeline.conv)
         return shown
@@ -228,5 +228,5 @@ class Inbox:
 
     def _is_outside(self, entry: Message) -> bool:
         return (entry.kind == "leave" and entry.from_ == self.me) or (
-            entry.kind in ("invite", "kick") and entry.text == self.me
+            entry.kind == "kick" and entry.text == self.me
         )

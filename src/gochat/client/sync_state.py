@@ -19,7 +19,7 @@ from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing
 from gochat.errors import ChatError
 from gochat.protocol import messages as wire
-from gochat.protocol.messages import Limits, Message, Person
+from gochat.protocol.messages import Invitation, Limits, Message, Person
 
 
 class SyncState:
@@ -40,6 +40,7 @@ class SyncState:
         #: Set when something must be fetched; likewise.
         self.gap_found = anyio.Event()
         self._clock = clock
+        self._invitations: tuple[Invitation, ...] = ()  # as the first page had them
         # When a connection was last good; None while there is one that has caught up.
         self._good_until: float | None = 0.0
 
@@ -52,7 +53,10 @@ class SyncState:
                 self.show(self.inbox.receive(event))
             case wire.CaughtUp():
                 pass
-            case wire.Presence() | wire.Marked() | wire.IsTyping() | wire.NewLogin():
+            case (
+                wire.Presence() | wire.Marked() | wire.Invited() | wire.Uninvited()
+                | wire.IsTyping() | wire.NewLogin()
+            ):  # fmt: skip
                 self.buffer.put([event])
             case wire.Ping() | wire.Bye():
                 pass  # the connection handles them
@@ -79,6 +83,8 @@ class SyncState:
 
     def synced(self, request: wire.Sync, page: wire.Synced) -> None:
         """Take in a page of what was missed."""
+        if not request.after:
+            self._invitations = page.invitations
         self.show(self.inbox.synced(request, page))
 
     def caught_up(self, people: Iterable[Person]) -> None:
@@ -87,7 +93,7 @@ class SyncState:
         conversations = tuple(self.inbox.conversations())
         self.show(())  # the inbox may want something
         self._good_until = None
-        self.buffer.release([Synchronised(tuple(people), conversations)])
+        self.buffer.release([Synchronised(tuple(people), conversations, self._invitations)])
 
     def show(self, shown: Iterable[Message | Reset]) -> None:
         """Deliver what the inbox shows as events."""

@@ -35,11 +35,13 @@ from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
     Capability,
     Event,
+    Invited,
     IsTyping,
     Marked,
     Message,
     NewLogin,
     Person,
+    Uninvited,
 )
 from gochat.server.delivery import Delivery
 from gochat.server.limits import WriteLimiter
@@ -87,11 +89,13 @@ class OnlinePerson:
     `floors` has their floors in the same rooms (:mod:`gochat.chat.history`).
 
     `generation` counts changes of `rooms`, so that code that loads them from the store notices a
-    change in the meantime.
+    change in the meantime. `invitation_changes` counts what their sessions were sent of their
+    invitations, for the same reason.
     """
 
     __slots__ = (
-        "floors", "generation", "key", "name", "rate_limit", "rooms", "sessions", "typing",
+        "floors", "generation", "invitation_changes", "key", "name", "rate_limit", "rooms",
+        "sessions", "typing",
     )  # fmt: skip
 
     def __init__(self, key: NameKey, name: str, rate_limit: TokenBucket) -> None:
@@ -101,6 +105,7 @@ class OnlinePerson:
         self.rooms: dict[ConversationKey, Cursor] = {}
         self.floors: dict[ConversationKey, int] = {}
         self.generation = 0
+        self.invitation_changes = 0
         #: Rate limit for writing to the log, shared by all their devices.
         self.rate_limit: Final = rate_limit
         #: State of their typing notices.
@@ -233,14 +238,23 @@ class Hub:
         subject = self._people.get(logged.subject) if logged.subject is not None else None
         if sender is not None and entry.kind in ("create", "join"):
             self.enter(sender, {room: logged.floor})
-        audience: dict[Subscriber, object] = dict(self._audience(room))
-        if subject is not None and entry.kind in ("invite", "kick"):
-            audience.update(_seeing(subject.sessions, room))  # kick also withdraws an invitation
-        self._post(room, audience, (entry,))
+        self._post(room, dict(self._audience(room)), (entry,))
         if sender is not None and entry.kind == "leave":
             self._exit(sender, room)
         if subject is not None and entry.kind == "kick":
             self._exit(subject, room)
+        if subject is not None and entry.kind == "invite":
+            invited = Invited(room=entry.to, from_=entry.from_, ts=entry.ts, topic=logged.topic)
+            self._post_invitation(room, subject, invited)
+        for key in logged.uninvited:
+            if (person := self._people.get(key)) is not None:
+                self._post_invitation(room, person, Uninvited(room=entry.to))
+
+    def _post_invitation(
+        self, room: ConversationKey, person: OnlinePerson, event: Invited | Uninvited
+    ) -> None:
+        person.invitation_changes += 1
+        self.post_event(_seeing(person.sessions, room), event, Capability.LOG)
 
     def _audience(self, conversation: ConversationKey) -> Mapping[Subscriber, object]:
         if conversation == LOBBY_KEY:
@@ -466,7 +480,7 @@ def _pieces(frames: Sequence[bytes]) -> Iterator[slice]:
     yield slice(start, len(frames))
 
 
-_MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick"})
+_MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick", "decline"})
 
 
 def _run_of(logged: Logged) -> tuple[ConversationKey, bool]:

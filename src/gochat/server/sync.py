@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from typing import Final
 
 from msgspec import structs
@@ -21,10 +22,18 @@ from gochat.chat import conversations
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.names import NameKey
+from gochat.chat.rooms import MAX_INVITATIONS
 from gochat.chat.store import Page, Summary
 from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.codec import encode
-from gochat.protocol.messages import Conversation, Message, Position, Sync, Synced
+from gochat.protocol.messages import (
+    Conversation,
+    Invitation,
+    Message,
+    Position,
+    Sync,
+    Synced,
+)
 from gochat.server.budget import PER_CONVERSATION, PER_ENTRY, PER_SUMMARY, OverBudget
 from gochat.server.hub import OnlinePerson
 from gochat.server.pages import ENVELOPE, as_received, size
@@ -59,11 +68,29 @@ class Synchroniser:
                 key = conversations.key(position.conv, who.key)
             have[key] = position
             await session.give_way()
+        for _ in range(MAX_TRIES):
+            changes = person.invitation_changes
+            synced = await self._page_of(session, who, request, have)
+            # What is read of invitations must not be older than what was sent of them meanwhile.
+            if request.after or changes == person.invitation_changes:
+                session.reply(synced)
+                return
+        raise StoreUnavailable("the person's invitations keep changing")
+
+    async def _page_of(
+        self,
+        session: Session,
+        who: Identity,
+        request: Sync,
+        have: dict[ConversationKey | str, Position],
+    ) -> Synced:
+        page = _SyncPage(self._room)
+        if not request.after:
+            page.invite(await self._invitations(session, who))
         found, is_more = await self._store.summaries(who.key, after=request.after, limit=MAX_WALKED)
         self._budgets.spend(session.address, who.key, len(found) * PER_SUMMARY)
         end = found[-1].address if is_more else None
         found = [summary for summary in found if session.grant.sees(summary.key)]
-        page = _SyncPage(self._room)
         summaries = {summary.address: summary for summary in found}
         gone = await self._not_theirs(session, who.key, have, found)
         walked = request.after
@@ -83,14 +110,21 @@ class Synchroniser:
                 break
             walked = address
             await session.give_way()
-        session.reply(
-            Synced(
-                conversations=tuple(page.conversations),
-                gone=tuple(page.gone),
-                next=end,
-                request_id=request.request_id,
-            )
+        return Synced(
+            conversations=tuple(page.conversations),
+            gone=tuple(page.gone),
+            invitations=page.invitations,
+            next=end,
+            request_id=request.request_id,
         )
+
+    async def _invitations(self, session: Session, who: Identity) -> list[Invitation]:
+        """Return the person's invitations to rooms that the session may see."""
+        found = await self._store.invitations(who.key)
+        self._budgets.spend(session.address, who.key, len(found) * PER_SUMMARY)
+        return [
+            one for one in found if session.grant.sees(conversations.key(one.room, who.key, "room"))
+        ]
 
     async def _not_theirs(
         self,
@@ -220,6 +254,23 @@ class _SyncPage:
         self._room = room - LONGEST_ADDRESS  # bytes
         self.conversations: list[Conversation] = []
         self.gone: list[str] = []
+        self.invitations: tuple[Invitation, ...] = ()
+
+    def invite(self, invitations: Sequence[Invitation]) -> None:
+        """Add the invitations, the newest with their topic as long as half the frame lasts.
+
+        Without topics, even the largest number leaves room for a conversation.
+        """
+        kept = invitations[:MAX_INVITATIONS]
+        found = {one.room: structs.replace(one, topic="") for one in kept}
+        room = self._room // 2 - sum(map(_size_of_invitation, found.values()))
+        for one in sorted(kept, key=attrgetter("ts"), reverse=True):
+            room -= _size_of_invitation(one) - _size_of_invitation(found[one.room])
+            if room < 0:
+                break
+            found[one.room] = one
+        self.invitations = tuple(found.values())
+        self._room -= sum(map(_size_of_invitation, self.invitations))
 
     @property
     def is_empty(self) -> bool:
@@ -248,6 +299,10 @@ class _SyncPage:
         self._room = room
         self.gone.append(address)
         return True
+
+
+def _size_of_invitation(invitation: Invitation) -> int:
+    return _size(Synced(conversations=(), invitations=(invitation,)))
 
 
 _EMPTY: Final = len(encode(Synced(conversations=())))

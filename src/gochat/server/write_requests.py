@@ -23,6 +23,7 @@ from gochat.chat.store import Appended, Draft, Unchanged
 from gochat.errors import ChatError, ErrorCode, FactsChanged, StoreUnavailable
 from gochat.protocol.messages import (
     CreateRoom,
+    Decline,
     Ok,
     Send,
     Sent,
@@ -290,7 +291,8 @@ class WriteRequests:
             session.refuse(result, request)
             return
         use_up(session, request)
-        if isinstance(result, Unchanged):
+        # Who declines is not a member, and is sent no entry: so no seq either.
+        if isinstance(result, Unchanged) or isinstance(request, Decline):
             session.reply(Ok(cid=request.cid, request_id=request.request_id))
         elif session.login is None or session.login.is_muted:
             pass  # it was not sent the entry, and is about to end

@@ -248,7 +248,7 @@ class GochatApp(App[None]):
         for news in changes.attention:
             if news.kind == "invite":
                 room = one_line(news.conv)
-                text = f"{one_line(news.sender)} invites you to {room}: /join {room}"
+                text = f"{one_line(news.sender)} invites you to {room}: /join or /decline {room}"
                 self.notify(text, markup=False, timeout=10)
         if not self.is_in_front:
             self._notifier.notify(changes.attention, self.preferences.settings)

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from chat_worlds import World, own
+from peers import PASSWORD
 
-from gochat.client import ChatError, Message, Room
+from gochat.client import ChatError, Invited, Message, Room, Synchronised, Uninvited
 from gochat.errors import ErrorCode
 from gochat.tui.actions.client import ChatClient
 
@@ -102,13 +103,42 @@ async def test_last_operator_hands_over(chat: World) -> None:
 async def test_invitation_opens_a_private_room(chat: World) -> None:
     chat.room("#secret", operator="mei", private=True)
     chat.say("#secret", "mei", "ada", kind="invite")
-    invited = await chat.events.next_of(Message)
-    assert (invited.to, invited.kind, invited.text) == ("#secret", "invite", "ada")
+    invited = await chat.events.next_of(Invited)
+    assert (invited.room, invited.from_) == ("#secret", "mei")
     chat.say("#secret", "mei", "not yet for ada")
     await chat.ada.join("#secret")
     joined = await chat.events.next_of(Message)
     assert (joined.kind, joined.from_) == ("join", "ada")
+    assert (await chat.events.next_of(Uninvited)).room == "#secret"
     assert (await listed(chat))["#secret"].private
+
+
+async def test_pending_invitations_are_in_the_snapshot_of_the_next_login(chat: World) -> None:
+    chat.room("#secret", operator="mei", topic="shh", private=True)
+    await chat.ada.log_out()
+    chat.say("#secret", "mei", "ada", kind="invite")
+    await chat.ada.log_in("ada", PASSWORD)
+    snapshot = await chat.events.next_of(Synchronised)
+    (invitation,) = snapshot.invitations
+    assert (invitation.room, invitation.from_, invitation.topic) == ("#secret", "mei", "shh")
+    assert [one.conv for one in snapshot.conversations] == ["#lobby"]
+
+
+async def test_declined_invitation_is_gone_and_the_members_see_it(chat: World) -> None:
+    chat.room("#secret", operator="mei", private=True)
+    chat.say("#secret", "mei", "ada", kind="invite")
+    await chat.events.next_of(Invited)
+    await chat.ada.decline("#Secret")
+    assert (await chat.events.next_of(Uninvited)).room == "#secret"
+    await chat.ada.decline("#secret")
+    with pytest.raises(ChatError):
+        await chat.ada.join("#secret")
+    chat.say("#secret", "mei", "ada", kind="invite")
+    await chat.events.next_of(Invited)
+    await chat.ada.join("#secret")
+    page = await chat.ada.history("#secret")
+    assert [entry.kind for entry in page.entries if entry.from_ == "ada"] == ["decline", "join"]
+    assert not [e for e in chat.events.all if isinstance(e, Message) and e.kind == "decline"]
 
 
 async def test_operator_invites_removes_and_promotes(chat: World) -> None:

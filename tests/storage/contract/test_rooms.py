@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from storing import NOON, Chat, Clock, draft, key, person
+import trio
+from patience import PATIENCE
+from storing import NOON, Chat, Clock, Following, draft, follow, key, person
 
 from gochat.chat.store import Appended, RoomState
 from gochat.errors import ChatError
-from gochat.protocol.messages import EntryKind, Member, Room
+from gochat.protocol.messages import EntryKind, Invitation, Member, Room
 
 pytestmark = pytest.mark.trio
 
@@ -62,7 +64,7 @@ async def test_room_that_was_not_created_does_not_exist(chat: Chat) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["text", "join", "leave", "invite", "kick", "topic", "operator", "member", "access"],
+    ["text", "join", "leave", "invite", "kick", "decline", "topic", "operator", "member", "access"],
 )
 async def test_entries_for_a_nonexistent_room_are_refused(chat: Chat, kind: EntryKind) -> None:
     assert await chat.refused("Mei", "#garden", kind, "x", subject="Bob") == "unknown_conversation"
@@ -108,6 +110,79 @@ async def test_invitation_changes_nothing_for_a_member(chat: Chat) -> None:
     await chat.do("Mei", "#garden", "create", "private")
     await chat.do("Mei", "#garden", "invite", "Mei", subject="Mei")
     assert (await chat.room("Mei", "#garden")).role == "operator"
+
+
+async def test_invitations_are_listed_until_they_end(chat: Chat) -> None:
+    await chat.do("Mei", "#Garden", "create", "private")
+    await chat.do("Mei", "#Garden", "topic", "trees")
+    for room in ("#attic", "#cellar", "#den"):
+        await chat.do("Eve", room, "create", "public")
+    entries = [
+        await chat.do(inviter, room, "invite", "Bob", subject="Bob")
+        for inviter, room in (
+            ("Eve", "#den"),
+            ("Mei", "#Garden"),
+            ("Eve", "#cellar"),
+            ("Eve", "#attic"),
+        )
+    ]
+    times = {entry.to: entry.ts for entry in entries}
+    await chat.say("Bob", "#lobby", "I have not read them")
+
+    async def pending() -> list[Invitation]:
+        return await chat.store.invitations(person("Bob"))
+
+    assert await pending() == [
+        Invitation(room="#Garden", from_="Mei", ts=times["#Garden"], topic="trees"),
+        Invitation(room="#attic", from_="Eve", ts=times["#attic"]),
+        Invitation(room="#cellar", from_="Eve", ts=times["#cellar"]),
+        Invitation(room="#den", from_="Eve", ts=times["#den"]),
+    ]
+    await chat.do("Bob", "#attic", "join")
+    await chat.do("Bob", "#cellar", "decline")
+    await chat.do("Eve", "#den", "kick", "Bob", subject="Bob")
+    assert [one.room for one in await pending()] == ["#Garden"]
+    await chat.do("Mei", "#Garden", "leave")
+    assert await pending() == []
+    assert await chat.store.invitations(person("Eve")) == []
+    assert (await chat.room("Bob", "#attic")).role == "member"
+
+
+async def test_followers_learn_whose_invitations_begin_and_end(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "private")
+    await chat.do("Mei", "#garden", "topic", "trees")
+    following = Following()
+    async with trio.open_nursery() as nursery:
+        await follow(nursery, chat.store, following)
+        for who in ("Bob", "Eve"):
+            await chat.do("Mei", "#garden", "invite", who, subject=who)
+        await chat.do("Bob", "#garden", "decline")
+        await chat.do("Bob", "#garden", "decline")
+        for action in ("invite", "kick", "invite"):
+            await chat.do("Mei", "#garden", action, "Bob", subject="Bob")
+        await chat.do("Bob", "#garden", "join")
+        await chat.do("Mei", "#garden", "kick", "Bob", subject="Bob")
+        await chat.do("Mei", "#garden", "invite", "Bob", subject="Bob")
+        await chat.do("Mei", "#garden", "leave")
+        with trio.fail_after(PATIENCE):
+            while len(following.logged) < 11:  # noqa: ASYNC110 -- of what has no event to wait for
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    found = [(one.entry.kind, one.topic, sorted(one.uninvited)) for one in following.logged]
+    assert found == [
+        ("invite", "trees", []), ("invite", "trees", []),
+        ("decline", "", ["bob"]), ("decline", "", []),
+        ("invite", "trees", []), ("kick", "", ["bob"]),
+        ("invite", "trees", []), ("join", "", ["bob"]),
+        ("kick", "", []), ("invite", "trees", []), ("leave", "", ["bob", "eve"]),
+    ]  # fmt: skip
+
+
+async def test_invitations_to_a_public_room_outlive_its_members(chat: Chat) -> None:
+    await chat.do("Mei", "#garden", "create", "public")
+    await chat.do("Mei", "#garden", "invite", "Bob", subject="Bob")
+    await chat.do("Mei", "#garden", "leave")
+    assert [one.room for one in await chat.store.invitations(person("Bob"))] == ["#garden"]
 
 
 async def test_kick_removes_a_member_or_an_invitation(chat: Chat) -> None:

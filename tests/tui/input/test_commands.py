@@ -42,6 +42,7 @@ class Recorder:
         ("/topic  New topic ", [("set_topic", "New topic")]),
         ("/topic -", [("set_topic", "")]),
         ("/invite @mei", [("invite", "mei")]),
+        ("/decline garden", [("decline", "#garden")]),
         ("/kick mei", [("kick", "mei", "")]),
         ("/kick mei be kind", [("kick", "mei", "be kind")]),
         ("/me waves at you", [("send", "#lobby", "waves at you", "action")]),

@@ -11,6 +11,8 @@ from gochat.client import (
     ConnectionState,
     Conversation,
     HistoryPage,
+    Invitation,
+    Invited,
     IsTyping,
     Marked,
     Message,
@@ -22,6 +24,7 @@ from gochat.client import (
     Sent,
     StateChanged,
     Synchronised,
+    Uninvited,
 )
 from gochat.tui.model.chat import FRESH, KEPT, ChatModel
 from gochat.tui.model.views import Attention
@@ -246,9 +249,25 @@ def test_who_has_joined_again_sees_what_follows(model: ChatModel) -> None:
 
 
 def test_an_invitation_is_told_and_adds_no_room(model: ChatModel) -> None:
-    model.apply(message(9, to="#secret", kind="invite", text="ada"))
+    for _ in range(2):
+        model.apply(Invited(room="#secret", from_="mei", ts=5, topic="shh"))
     assert model.take_changes().attention == [Attention("#secret", "mei", "", "invite")]
     assert "#secret" not in model.conversations
+    assert model.invitation("#SECRET") == Invitation(room="#secret", from_="mei", ts=5, topic="shh")
+    model.apply(Uninvited(room="#secret"))
+    assert model.invitation("#secret") is None
+
+
+def test_snapshot_replaces_the_invitations() -> None:
+    """Only those that are new after a reconnect are told: the others wait in the list."""
+    first, second = (Invitation(room=room, from_="mei", ts=5) for room in ("#one", "#two"))
+    model = ChatModel("ada")
+    model.apply(Synchronised((), (conversation("#lobby", 10),), (first,)))
+    assert model.take_changes().attention == []
+    model.apply(Synchronised((), (conversation("#lobby", 10),), (first, second)))
+    assert [news.conv for news in model.take_changes().attention] == ["#two"]
+    model.apply(Synchronised((), (conversation("#lobby", 10),), (second,)))
+    assert [*model.invitations] == ["#two"]
 
 
 @pytest.mark.parametrize(
@@ -328,7 +347,7 @@ def test_what_waits_for_a_room_that_one_was_removed_from_stays_in_sight(model: C
         assert not model.show("#gone").joined
         assert [e.state for e in model.shown.timeline] == ["failed"]
         model.show("#lobby")
-    model.apply(message(9, to="#gone", kind="invite", text="ada"))
+    model.apply(Invited(room="#gone", from_="mei", ts=5))
     assert [news.kind for news in model.take_changes().attention] == ["invite"]
     model.show("#gone")
     model.drop_outgoing(outgoing.cid)

@@ -24,7 +24,8 @@ Request: TypeAlias = (
     | Logout | ChangePassword | Sessions | EndSession | CreateToken
     | Who | Away | Send | Edit | Delete | React | Typing
     | History | Search | Conversations | Sync | Mark
-    | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
+    | CreateRoom | Join | Leave | Invite | Kick | Decline
+    | SetTopic | SetOperator | SetAccess | SetHistory
     | Rooms | Members
     | Ping | Pong
 )  # fmt: skip
@@ -32,7 +33,8 @@ Request: TypeAlias = (
 #: The requests that write to the log: those derived from :class:`Write`.
 WriteRequest: TypeAlias = (
     Send | Edit | Delete | React
-    | CreateRoom | Join | Leave | Invite | Kick | SetTopic | SetOperator | SetAccess | SetHistory
+    | CreateRoom | Join | Leave | Invite | Kick | Decline
+    | SetTopic | SetOperator | SetAccess | SetHistory
 )  # fmt: skip
 
 Reply: TypeAlias = (
@@ -41,7 +43,9 @@ Reply: TypeAlias = (
     | HistoryPage | Found | ConversationList | Synced | RoomList | MemberList | Pong
 )  # fmt: skip
 
-Event: TypeAlias = Message | CaughtUp | Presence | Marked | IsTyping | NewLogin | Ping | Bye
+Event: TypeAlias = (
+    Message | CaughtUp | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin | Ping | Bye
+)  # fmt: skip
 
 #: All that a client may receive.
 ServerMessage: TypeAlias = Reply | Event

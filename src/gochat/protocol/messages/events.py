@@ -13,6 +13,7 @@ from gochat.protocol.messages.parts import (
     Payload,
     Person,
     Seconds,
+    Time,
 )
 
 
@@ -52,6 +53,27 @@ class Marked(Payload, frozen=True, kw_only=True, omit_defaults=True):
     unread: Int = 0
     mentions: Int = 0
     level: Level = "all"
+
+
+class Invited(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The person is invited to a room: the fields are those of an `Invitation`.
+
+    It is pending until `Uninvited`.
+    """
+
+    msg_type: ClassVar[str] = "invited"
+    room: str
+    from_: str = field(name="from")
+    ts: Time
+    topic: str = ""
+
+
+class Uninvited(Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """An invitation is no longer pending: it was used, declined or withdrawn, or nobody can join
+    the room any more."""
+
+    msg_type: ClassVar[str] = "uninvited"
+    room: str
 
 
 class IsTyping(Payload, frozen=True, kw_only=True, omit_defaults=True):

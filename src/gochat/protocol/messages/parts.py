@@ -155,6 +155,18 @@ class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rooms: tuple[str, ...] = ()
 
 
+class Invitation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A room to which the person is invited, by whom and when, and its topic.
+
+    `from` is empty, and `topic` too, where it is not known.
+    """
+
+    room: str
+    from_: str = field(name="from")
+    ts: Time
+    topic: str = ""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """The server's limits that a client can respect by itself."""
 
@@ -168,8 +180,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 #: What a log entry is. ``text`` is a message; the others change a message or the room.
 EntryKind: TypeAlias = Literal[
     "text", "edit", "delete", "react", "unreact",
-    "create", "join", "leave", "invite", "kick", "topic", "operator", "member", "access",
-    "history",
+    "create", "join", "leave", "invite", "kick", "decline", "topic", "operator", "member",
+    "access", "history",
 ]  # fmt: skip
 
 
@@ -207,6 +219,7 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     leave      –                    empty
     invite     –                    the name of the person invited
     kick       –                    the name of the person removed
+    decline    –                    empty
     topic      –                    the new topic
     operator   –                    the name of the new operator
     member     –                    the name of the former operator

@@ -7,6 +7,7 @@ from typing import ClassVar
 from gochat.protocol.messages.parts import (
     Conversation,
     Int,
+    Invitation,
     Limits,
     Member,
     Message,
@@ -202,13 +203,15 @@ class ConversationList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
 class Synced(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """A page of the person's conversations that have changed since the client's positions.
 
-    `gone` are those of the positions that are not the person's. `next` is `after` for the next
-    page; null: this was the last.
+    `gone` are those of the positions that are not the person's. `invitations` are all that are
+    pending, by room, in the first page; of very many some come without their topic. `next` is
+    `after` for the next page; null: this was the last.
     """
 
     msg_type: ClassVar[str] = "synced"
     conversations: tuple[Conversation, ...]
     gone: tuple[str, ...] = ()
+    invitations: tuple[Invitation, ...] = ()
     next: str | None = None
 
 

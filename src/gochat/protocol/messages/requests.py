@@ -295,6 +295,14 @@ class Kick(Write, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid | None = None
 
 
+class Decline(Write, frozen=True, kw_only=True, omit_defaults=True):
+    """Turn down an invitation to a room. Answered by `Ok`, also if none is pending."""
+
+    msg_type: ClassVar[str] = "decline"
+    room: ShortText
+    cid: Cid | None = None
+
+
 class SetTopic(Write, frozen=True, kw_only=True, omit_defaults=True):
     """Set a room's topic (operators). Answered by `Sent`."""
 

@@ -42,11 +42,12 @@ from gochat.chat.store import (
     Waiting,
 )
 from gochat.errors import ChatError, StoreUnavailable
-from gochat.protocol.messages import Conversation, Level, Member, Message, Room
+from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.redis import migration, trim
 from gochat.storage.redis.feed import Feed
+from gochat.storage.redis.invitations import Invitations
 from gochat.storage.redis.keys import Keys
 from gochat.storage.redis.link import durability, starting, topology
 from gochat.storage.redis.link.deployment import Deployment
@@ -103,6 +104,7 @@ class RedisStore:
         self._log = log
         self._reading = reading
         self._summaries = Summaries(keys, reading)
+        self._invitations = Invitations(keys, reading)
         self._people = people
         self._tokens = tokens
         self._search = search
@@ -267,6 +269,9 @@ class RedisStore:
 
     async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
         return await self._reader.carry_out(self._reading.rooms(person, after, limit))
+
+    async def invitations(self, person: NameKey) -> list[Invitation]:
+        return await self._reader.carry_out(self._invitations.pending(person))
 
     async def members(
         self, key: ConversationKey, *, after: str, limit: int

@@ -352,7 +352,7 @@ class Log:
         return "@" + (self._names.person(peer) or peer)
 
     def _appended(self, one: Pending, reply: Reply) -> Appended:
-        _, epoch, seq, ts, position, room, was_ahead, floor = reply
+        _, epoch, seq, ts, position, room, was_ahead, floor, *effects = reply
         if was_ahead:
             self._clock_warnings.note(was_ahead)
         draft = one.draft
@@ -370,7 +370,15 @@ class Log:
             mentions=draft.mentions if has_mentions else (),
         )
         entry = extended(entry, draft.extra)
-        logged = Logged(draft.conversation, entry, draft.subject, floor)
+        topic, uninvited = effects or (b"", ())
+        logged = Logged(
+            draft.conversation,
+            entry,
+            draft.subject,
+            floor,
+            topic.decode(),
+            tuple(NameKey(key.decode()) for key in uninvited),
+        )
         placed = Placed(one.partition, entry.epoch, position, logged)
         self._epoch_tracker.note(*placed)
         self.appended.append(placed)

@@ -77,6 +77,8 @@ class FeedEntry(Struct, array_like=True, frozen=True):
     mentions: str
     floor: int = 0
     extra: str = ""
+    topic: str = ""
+    uninvited: tuple[NameKey, ...] = ()
 
     def logged(self, epoch: str) -> Logged:
         """Return the entry as followers receive it."""
@@ -93,7 +95,14 @@ class FeedEntry(Struct, array_like=True, frozen=True):
             mentions=_names(self.mentions),
         )
         entry = extended(entry, self.extra)
-        return Logged(self.conversation, entry, self.subject or None, self.floor)
+        return Logged(
+            self.conversation,
+            entry,
+            self.subject or None,
+            self.floor,
+            self.topic,
+            self.uninvited,
+        )
 
 
 class PackedDraft(Struct, frozen=True, kw_only=True):
@@ -130,7 +139,8 @@ class ParticipantRow(Struct, array_like=True, frozen=True):
     """A participant of a conversation. The scripts write these, too.
 
     `role` is empty in a private conversation. `read` is the seq of the read marker, and `texts` the
-    number of messages up to it. `floor`: see :mod:`gochat.chat.history`; older rows have none.
+    number of messages up to it. `floor`: see :mod:`gochat.chat.history`. `inviter` is the name of
+    who invited a person who is not a member yet. Older rows have neither.
     """
 
     name: str
@@ -140,6 +150,7 @@ class ParticipantRow(Struct, array_like=True, frozen=True):
     texts: int
     level: Level
     floor: int = 0
+    inviter: str = ""
 
 
 decode_row = msgspec.msgpack.Decoder(ParticipantRow).decode

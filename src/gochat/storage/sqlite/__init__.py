@@ -44,7 +44,7 @@ from gochat.chat.store import (
     Waiting,
 )
 from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
-from gochat.protocol.messages import Conversation, Level, Member, Message, Room
+from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room
 from gochat.storage.common.followers import Followers
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.sqlite import database, files, history, lock, people, tokens
@@ -248,6 +248,9 @@ class SqliteStore:
 
     async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
         return await self._read(partial(self._reader.rooms, person, after, limit))
+
+    async def invitations(self, person: NameKey) -> list[Invitation]:
+        return await self._read(partial(self._reader.invitations, person))
 
     async def members(
         self, key: ConversationKey, *, after: str, limit: int

@@ -255,8 +255,9 @@ class Log:
         if conversation is None:
             raise conversations.unknown(draft.to)
         appended = self._insert(draft, conversation)
-        if floor := rooms.apply(self.db, draft, conversation):
-            self._appended[-1] = replace(self._appended[-1], floor=floor)
+        effect = rooms.apply(self.db, draft, conversation)
+        if effect != rooms.NO_EFFECT:
+            self._appended[-1] = replace(self._appended[-1], **effect._asdict())
         return appended
 
     # -- parts ----------------------------------------------------------------------------------

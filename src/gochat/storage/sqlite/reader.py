@@ -25,7 +25,15 @@ from gochat.chat.store import (
     Waiting,
 )
 from gochat.errors import ChatError
-from gochat.protocol.messages import Conversation, HistorySetting, Level, Member, Message, Room
+from gochat.protocol.messages import (
+    Conversation,
+    HistorySetting,
+    Invitation,
+    Level,
+    Member,
+    Message,
+    Room,
+)
 from gochat.storage.sqlite import tokens
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.entries import (
@@ -347,6 +355,21 @@ class Reader:
             for name, topic, members, private, role in rows[:limit]
         ]
         return rooms, len(rows) > limit
+
+    def invitations(self, person: NameKey) -> list[Invitation]:
+        """See :meth:`gochat.chat.store.Store.invitations`."""
+        with self._connections.snapshot() as db:
+            rows = db.execute(
+                "SELECT c.name, coalesce(a.name, ''), m.since, c.topic FROM participant m"
+                " JOIN conversation c ON c.id = m.conversation"
+                " LEFT JOIN account a ON a.key = m.inviter"
+                " WHERE m.person = ? AND m.role = 'invited' ORDER BY c.name",
+                (person,),
+            ).fetchall()
+        return [
+            Invitation(room=room, from_=inviter, ts=since, topic=topic)
+            for room, inviter, since, topic in rows
+        ]
 
     def members(
         self, key: ConversationKey, after: str, limit: int

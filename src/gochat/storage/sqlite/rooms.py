@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final, NamedTuple
 
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.names import NameKey
@@ -10,8 +11,19 @@ from gochat.chat.store import Draft
 from gochat.storage.sqlite.directory import KnownConversation
 
 
-def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> int:
-    """Apply an entry, just appended to `room`. Return the floor of the person who joins, else 0."""
+class Effect(NamedTuple):
+    """What an entry did that its followers must know: see :class:`~gochat.chat.store.Logged`."""
+
+    floor: int = 0
+    topic: str = ""
+    uninvited: tuple[NameKey, ...] = ()
+
+
+NO_EFFECT: Final = Effect()
+
+
+def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> Effect:
+    """Apply an entry, just appended to `room`."""
     subject = draft.subject
     match draft.kind:
         case "topic":
@@ -30,39 +42,43 @@ def apply(db: sqlite3.Connection, draft: Draft, room: KnownConversation) -> int:
         case "create" | "join":
             return _add(db, room, draft.sender_key)
         case "leave":
-            _remove(db, room, draft.sender_key)
+            return Effect(uninvited=_remove(db, room, draft.sender_key))
         case "kick" if subject is not None:
-            _remove(db, room, subject)
+            return Effect(uninvited=_remove(db, room, subject))
+        case "decline":
+            return Effect(uninvited=_uninvite(db, room, draft.sender_key))
         case "invite" if subject is not None:
             db.execute(
-                "INSERT INTO participant (person, conversation, role, since)"
-                " VALUES (?, ?, 'invited', ?) ON CONFLICT DO NOTHING",
-                (subject, room.id, room.ts),
+                "INSERT INTO participant (person, conversation, role, since, inviter)"
+                " VALUES (?, ?, 'invited', ?, ?) ON CONFLICT DO NOTHING",
+                (subject, room.id, room.ts, draft.sender_key),
             )
+            query = "SELECT topic FROM conversation WHERE id = ?"
+            return Effect(topic=db.execute(query, (room.id,)).fetchone()[0])
         case "operator" | "member" if subject is not None:
             db.execute(
                 "UPDATE participant SET role = ? WHERE person = ? AND conversation = ?"
                 " AND role IN ('member', 'operator')",
                 (draft.kind, subject, room.id),
             )
-    return 0
+    return NO_EFFECT
 
 
-def _add(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> int:
-    """Make a person a member, or the operator of an empty room. Return their floor."""
+def _add(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> Effect:
+    """Make a person a member, or the operator of an empty room."""
+    uninvited = _uninvite(db, room, person)
     added = db.execute(
         "INSERT INTO participant (person, conversation, role, since, read, floor)"
         " SELECT ?1, id, CASE members WHEN 0 THEN 'operator' ELSE 'member' END, ?3, ?4,"
         " CASE history WHEN 'hidden' THEN ?4 - 1 ELSE floor END FROM conversation WHERE id = ?2"
-        " ON CONFLICT DO UPDATE SET role = excluded.role, since = excluded.since,"
-        " read = excluded.read, floor = excluded.floor WHERE role = 'invited'",
+        " ON CONFLICT DO NOTHING",
         (person, room.id, room.ts, room.seq),
     ).rowcount
     _count(db, room, added)
     (floor,) = db.execute(
         "SELECT floor FROM participant WHERE person = ? AND conversation = ?", (person, room.id)
     ).fetchone()
-    return int(floor)
+    return Effect(floor=floor, uninvited=uninvited)
 
 
 def _show_history(db: sqlite3.Connection, room: KnownConversation) -> None:
@@ -73,29 +89,42 @@ def _show_history(db: sqlite3.Connection, room: KnownConversation) -> None:
     )
 
 
-def _remove(db: sqlite3.Connection, room: KnownConversation, person: NameKey) -> None:
-    """Remove a member, or withdraw an invitation."""
+def _remove(
+    db: sqlite3.Connection, room: KnownConversation, person: NameKey
+) -> tuple[NameKey, ...]:
+    """Remove a member, or withdraw an invitation. Return whose invitations have ended."""
     removed = db.execute(
         "DELETE FROM participant WHERE person = ? AND conversation = ?"
         " AND role IN ('member', 'operator')",
         (person, room.id),
     ).rowcount
-    if removed:
-        _count(db, room, -removed)
-        _close_if_deserted(db, room)
-    else:
-        db.execute(
-            "DELETE FROM participant WHERE person = ? AND conversation = ?", (person, room.id)
-        )
+    if not removed:
+        return _uninvite(db, room, person)
+    _count(db, room, -removed)
+    return _close_if_deserted(db, room)
 
 
-def _close_if_deserted(db: sqlite3.Connection, room: KnownConversation) -> None:
-    """Delete the invitations to a private room without members."""
-    db.execute(
-        "DELETE FROM participant WHERE conversation = ?1 AND EXISTS"
+def _uninvite(
+    db: sqlite3.Connection, room: KnownConversation, person: NameKey
+) -> tuple[NameKey, ...]:
+    """Delete a person's invitation. Return whose invitations have ended."""
+    deleted = db.execute(
+        "DELETE FROM participant WHERE person = ? AND conversation = ? AND role = 'invited'",
+        (person, room.id),
+    ).rowcount
+    return (person,) if deleted else ()
+
+
+def _close_if_deserted(db: sqlite3.Connection, room: KnownConversation) -> tuple[NameKey, ...]:
+    """Delete the invitations to a private room without members, and return whose they were."""
+    lapsed = db.execute(
+        "SELECT person FROM participant WHERE conversation = ?1 AND EXISTS"
         " (SELECT 1 FROM conversation WHERE id = ?1 AND private AND members = 0)",
         (room.id,),
-    )
+    ).fetchall()
+    if lapsed:
+        db.execute("DELETE FROM participant WHERE conversation = ?", (room.id,))
+    return tuple(person for (person,) in lapsed)
 
 
 def _count(db: sqlite3.Connection, room: KnownConversation, change: int) -> None:

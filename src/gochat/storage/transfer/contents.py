@@ -59,7 +59,10 @@ class ConversationRecord(Struct, array_like=True, frozen=True):
 
 
 class ParticipantRecord(Struct, array_like=True, frozen=True):
-    """A participant of a conversation; `role` is empty in a private conversation."""
+    """A participant of a conversation; `role` is empty in a private conversation.
+
+    `inviter` is the name of who invited a person who is not a member yet, if it is known.
+    """
 
     person: NameKey
     name: str
@@ -68,6 +71,7 @@ class ParticipantRecord(Struct, array_like=True, frozen=True):
     read: int
     level: Level
     floor: int = 0
+    inviter: str = ""
 
 
 class ReactionRecord(Struct, array_like=True, frozen=True):

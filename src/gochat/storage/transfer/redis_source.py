@@ -294,7 +294,8 @@ class RedisSource:
     def _participant(self, key: bytes, packed: bytes) -> ParticipantRecord:
         row = self._trusted(decode_row, packed)
         return ParticipantRecord(
-            *(NameKey(key.decode()), row.name, row.role, row.since, row.read, row.level, row.floor)
+            *(NameKey(key.decode()), row.name, row.role, row.since, row.read, row.level, row.floor),
+            row.inviter,
         )
 
     def _trusted(self, decode: Callable[[bytes], T], packed: bytes) -> T:

@@ -252,6 +252,7 @@ class RedisTarget:
                 row = ParticipantRow(
                     *(who.name, who.role, who.since, who.read, texts[who.read], who.level),
                     who.floor,
+                    who.inviter,
                 )
                 commands.append((partition, ("HSET", rows, who.person, _encode(row))))
                 if who.role in ("member", "operator"):

@@ -161,7 +161,8 @@ class SqliteSource:
                 ParticipantRecord(*row)
                 for row in self._db.execute(
                     "SELECT p.person, a.name, coalesce(p.role, ''), p.since, p.read, p.level,"
-                    " p.floor FROM participant p JOIN account a ON a.key = p.person"
+                    " p.floor, coalesce(i.name, '') FROM participant p"
+                    " JOIN account a ON a.key = p.person LEFT JOIN account i ON i.key = p.inviter"
                     " WHERE p.conversation = ? ORDER BY p.person",
                     (self._id(record.key),),
                 )

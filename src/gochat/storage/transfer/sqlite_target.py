@@ -221,6 +221,7 @@ class SqliteTarget:
                             who.read,
                             who.level,
                             who.floor,
+                            names.known(who.inviter) if who.inviter else None,
                         )
                         for who in participants
                     ],
@@ -243,7 +244,7 @@ class SqliteTarget:
             db.executemany(
                 _PARTICIPANT,
                 [
-                    (who.key, lobby, "member", None, who.created, who.read, who.level, 0)
+                    (who.key, lobby, "member", None, who.created, who.read, who.level, 0, None)
                     for who in people
                 ],
             )
@@ -339,6 +340,6 @@ class SqliteTarget:
 
 _PARTICIPANT: Final = (
     "INSERT OR REPLACE INTO participant"
-    " (person, conversation, role, peer, since, read, level, floor)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    " (person, conversation, role, peer, since, read, level, floor, inviter)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )

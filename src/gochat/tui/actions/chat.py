@@ -117,6 +117,26 @@ class ChatActions:
             text = f"There is no room {room} that you can join. If there is none: /create {room}"
             raise ChatError(error.code, text) from error
 
+    def answer_invitation(self, room: str) -> None:
+        """Ask whether to join a room to which the person is invited, or to decline."""
+        invitation = self._model.invitations[room]
+        inviter, shown = one_line(invitation.from_), one_line(room)
+        title = f"{inviter} invites you to {shown}" if inviter else f"You are invited to {shown}"
+        topic = f": {one_line(invitation.topic)}" if invitation.topic else ""
+        acts = {f"Join {shown}{topic}": self.join, "Decline": self.decline}
+        self._open(ActionMenu(title, {text: text for text in acts}), lambda key: acts[key](room))
+
+    def decline(self, room: str) -> None:
+        """Turn down an invitation."""
+        invitation = self._model.invitation(room)
+        if invitation is None:
+            self.notify(f"You are not invited to {one_line(room)}.")
+        else:
+            self._do(
+                self._client.decline(invitation.room),
+                lambda: self.notify(f"You declined the invitation to {one_line(room)}."),
+            )
+
     def leave(self, conv: str) -> None:
         """Leave a room after asking, or take a private conversation out of the list."""
         view = self._model.conversations.get(conv)

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from gochat.client import ChatError, Conversation, Level, Member, Message, Person, Reaction, Room
+from gochat.client import (
+    ChatError,
+    Conversation,
+    Invitation,
+    Level,
+    Member,
+    Message,
+    Person,
+    Reaction,
+    Room,
+)
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import LOBBY, EntryKind, Form, HistorySetting
 
@@ -27,7 +37,7 @@ class _Room:
     private: bool = False
     history: HistorySetting = "shown"
     members: dict[str, Member] = field(default_factory=dict)  # in the order in which they joined
-    invited: set[str] = field(default_factory=set)
+    invited: dict[str, Message] = field(default_factory=dict)  # by what entry
 
 
 class ScriptedChat:
@@ -156,6 +166,14 @@ class ScriptedChat:
     def _is_listed(self, room: str) -> bool:
         return not self._rooms[room].private or self.me in self._rooms[room].members
 
+    def invitations(self) -> tuple[Invitation, ...]:
+        """Return the person's pending invitations, by room."""
+        return tuple(
+            Invitation(room=name, from_=entry.from_, ts=entry.ts, topic=room.topic)
+            for name, room in sorted(self._rooms.items())
+            if (entry := room.invited.get(self.me)) is not None
+        )
+
     # -- the log --------------------------------------------------------------------------------
 
     def log(self, conv: str) -> list[Message]:
@@ -196,19 +214,20 @@ class ScriptedChat:
         match entry.kind:
             case "create" | "join":
                 is_first = not room.members
-                room.invited.discard(sender)
+                room.invited.pop(sender, None)
                 room.members[sender] = Member(name=sender, since=entry.ts, operator=is_first)
                 if entry.kind == "create":
                     room.private = text == "private"
                 if sender == self.me:
                     self.read[entry.to] = entry.seq
-            case "leave":
-                room.members.pop(sender, None)
-            case "kick":
-                room.members.pop(text, None)
-                room.invited.discard(text)
-            case "invite":
-                room.invited.add(text)
+            case "leave" | "kick" | "decline":
+                person = text if entry.kind == "kick" else sender
+                room.members.pop(person, None)
+                room.invited.pop(person, None)
+                if room.private and not room.members:
+                    room.invited.clear()
+            case "invite" if text not in room.members:
+                room.invited.setdefault(text, entry)
             case "topic":
                 room.topic = text
             case "access":

@@ -18,6 +18,8 @@ from gochat.client import (
     Conversation,
     Found,
     HistoryPage,
+    Invitation,
+    Invited,
     IsTyping,
     Level,
     Marked,
@@ -27,6 +29,7 @@ from gochat.client import (
     Presence,
     Room,
     Sent,
+    Uninvited,
 )
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import LOBBY, EntryKind, HistorySetting
@@ -227,6 +230,13 @@ class ScriptedClient(ScriptedConnection):
             raise ChatError(ErrorCode.BAD_REQUEST, f"to go yourself, leave {own}", field="name")
         return self._commit(own, "kick", person, reason=reason)
 
+    async def decline(self, room: str) -> None:
+        """Turn down an invitation."""
+        await self._request("decline", room)
+        for invitation in self._chat.invitations():
+            if invitation.room.casefold() == room.casefold():
+                self._commit(invitation.room, "decline")
+
     async def set_topic(self, room: str, topic: str) -> Sent | None:
         """Set the topic."""
         await self._request("set_topic", room, topic)
@@ -278,6 +288,7 @@ class ScriptedClient(ScriptedConnection):
         reason: str = "",
     ) -> Sent:  # fmt: skip
         mentions = self._chat.mentioned(conv, text) if kind == "edit" else ()
+        before = self._chat.invitations()
         message = self._chat.append(
             conv,
             self.me,
@@ -288,7 +299,9 @@ class ScriptedClient(ScriptedConnection):
             mentions=mentions,
             reason=reason,
         )
-        self.emit(message)
+        if kind != "decline":  # who declines is not in the room
+            self.emit(message)
+        self._tell_invitations(before)
         return sent(message)
 
     # -- the script's part ----------------------------------------------------------------------
@@ -318,15 +331,24 @@ class ScriptedClient(ScriptedConnection):
     ) -> Message:  # fmt: skip
         """Have somebody say something now. The app receives it if it is for the person: at once, or
         once the connection is back."""
-        was_inside = self._chat.sees(conv)
+        was_inside, before = self._chat.sees(conv), self._chat.invitations()
         message = self.record(conv, sender, text, kind=kind, ref=ref, mentions=mentions)
-        is_called = kind in ("invite", "kick") and text == self.me
-        if self._name is not None and (was_inside or self._chat.sees(conv) or is_called):
+        if self._name is not None and (was_inside or self._chat.sees(conv)):
             if self._state is ConnectionState.CONNECTED:
                 self.emit(message)
             else:
                 self._missed.append(message)
+        if self._state is ConnectionState.CONNECTED:
+            self._tell_invitations(before)
         return message
+
+    def _tell_invitations(self, before: Iterable[Invitation]) -> None:
+        was, now = ({one.room: one for one in some} for some in (before, self._chat.invitations()))
+        for room in was.keys() - now.keys():
+            self.emit(Uninvited(room=room))
+        for room in now.keys() - was.keys():
+            one = now[room]
+            self.emit(Invited(room=room, from_=one.from_, ts=one.ts, topic=one.topic))
 
     def type(self, conv: str, sender: str) -> None:
         """Have somebody begin to type."""

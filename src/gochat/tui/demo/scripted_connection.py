@@ -232,7 +232,13 @@ class ScriptedConnection:
 
     def _synchronise(self) -> None:
         self._move(ConnectionState.CONNECTED)
-        self.emit(Synchronised(tuple(self._chat.online()), tuple(self._chat.conversations())))
+        self.emit(
+            Synchronised(
+                tuple(self._chat.online()),
+                tuple(self._chat.conversations()),
+                self._chat.invitations(),
+            )
+        )
         missed, self._missed = self._missed, []
         for conv in dict.fromkeys(entry.conversation for entry in missed):
             entries = [entry for entry in missed if entry.conversation == conv]

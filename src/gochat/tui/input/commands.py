@@ -43,6 +43,9 @@ class CommandContext(Protocol):
     def create(self, room: str, topic: str, *, private: bool) -> None:
         """Create a room, and show it."""
 
+    def decline(self, room: str) -> None:
+        """Turn down an invitation."""
+
     def set_topic(self, topic: str) -> None:
         """Set the topic of the shown room."""
 
@@ -200,6 +203,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("kick", (_PERSON, Argument("REASON", "text", optional=True)),
             "remove somebody from this room",
             lambda context, a: context.kick(_name(a[0]), a[1])),
+    Command("decline", (_ROOM,), "turn down an invitation to a room",
+            lambda context, a: context.decline(_room(a[0]))),
     Command("op", (_PERSON,), "make somebody an operator of this room",
             lambda context, a: context.set_operator(_name(a[0]), on=True)),
     Command("deop", (_PERSON,), "make an operator a simple member again",

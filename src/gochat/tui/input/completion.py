@@ -150,9 +150,12 @@ def _people(start: str, sources: Sources, sign: str) -> list[Candidate]:
 def _rooms(start: str, sources: Sources) -> list[Candidate]:
     model, needle = sources.model, start.casefold()
     mine = [view.conv for view in model.ordered() if view.is_room]
-    rooms = dict.fromkeys([*mine, *sources.rooms])
+    rooms = dict.fromkeys([*mine, *model.invitations, *sources.rooms])
     found = [room for room in rooms if room[1:].casefold().startswith(needle)]
-    return [
-        Candidate(f"{room} ", room, "" if room in model.conversations else "not joined")
-        for room in found[:LIMIT]
-    ]
+    return [Candidate(f"{room} ", room, _standing(room, model)) for room in found[:LIMIT]]
+
+
+def _standing(room: str, model: ChatModel) -> str:
+    if room in model.invitations:
+        return "invited"
+    return "" if room in model.conversations else "not joined"

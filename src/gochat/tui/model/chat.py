@@ -17,6 +17,8 @@ from gochat.client import (
     ClientEvent,
     Conversation,
     HistoryPage,
+    Invitation,
+    Invited,
     IsTyping,
     Level,
     Marked,
@@ -29,6 +31,7 @@ from gochat.client import (
     Reset,
     StateChanged,
     Synchronised,
+    Uninvited,
 )
 from gochat.client.address import Security
 from gochat.protocol.messages import LOBBY
@@ -67,6 +70,8 @@ class ChatModel:
         #: Who can read what is sent to the server.
         self.security = security
         self.outgoing: dict[str, Outgoing] = {}
+        #: The pending invitations, by room.
+        self.invitations: dict[str, Invitation] = {}
         self.presence_lines = True
         #: The conversation that is shown.
         self.current = ""
@@ -98,6 +103,11 @@ class ChatModel:
             key = _folded(conv)
             view = next((v for v in self.conversations.values() if _folded(v.conv) == key), None)
         return view
+
+    def invitation(self, room: str) -> Invitation | None:
+        """Return the pending invitation to a room, also where `room` is another spelling of it."""
+        key = _folded(room)
+        return next((one for one in self.invitations.values() if _folded(one.room) == key), None)
 
     def ordered(self) -> list[ConversationView]:
         """Return the conversations in the order of the list: lobby, rooms, people; by name."""
@@ -178,6 +188,13 @@ class ChatModel:
                 self._marked(event)
             case IsTyping():
                 self._typing(event)
+            case Invited():
+                self._invited(
+                    Invitation(room=event.room, from_=event.from_, ts=event.ts, topic=event.topic)
+                )
+            case Uninvited():
+                self.invitations.pop(event.room, None)
+                self._changes.conversations = True
             case NewLogin():
                 pass  # for the app
             case StateChanged():
@@ -225,15 +242,19 @@ class ChatModel:
         if conv != self.current and len(view.timeline) > 2 * KEPT:
             view.timeline.trim(KEPT)
 
+    def _invited(self, invitation: Invitation) -> None:
+        if invitation.room not in self.invitations:
+            self._changes.attention.append(
+                Attention(invitation.room, invitation.from_, "", "invite")
+            )
+        self.invitations[invitation.room] = invitation
+        self._changes.conversations = True
+
     def _is_elsewhere(self, message: Message, conv: str) -> bool:
-        """Take an entry of a room that the person is not in: an invitation, or that they left."""
+        """Take an entry of a room that the person is not in: they left it."""
         view = self.find(conv)
         if message.from_ == self.me:
             return message.kind in ("leave", "kick") and view is None
-        if message.kind == "invite" and message.text == self.me:
-            if view is None or not view.joined:
-                self._changes.attention.append(Attention(conv, message.from_, "", "invite"))
-            return view is None
         return view is None and conv.startswith("#") and message.kind in ("leave", "kick")
 
     def _membership(self, view: ConversationView, message: Message) -> None:
@@ -330,6 +351,11 @@ class ChatModel:
             view = self.conversations[conv]
             if conv not in known and view.is_room:
                 self._gone(view)
+        pending = {one.room: one for one in snapshot.invitations}
+        if self._synchronised:
+            for invitation in snapshot.invitations:
+                self._invited(invitation)
+        self.invitations = pending
         if LOBBY not in self.conversations:
             self._open(LOBBY)
         if self.current not in self.conversations:

@@ -309,7 +309,11 @@ class ChatScreen(Screen[None]):
 
     @on(SidePane.ConversationChosen)
     def _chosen(self, event: SidePane.ConversationChosen) -> None:
-        self.open_conversation(event.conv)
+        view = self.model.find(event.conv)
+        if event.conv in self.model.invitations and not (view and view.joined):
+            self.actions.answer_invitation(event.conv)
+        else:
+            self.open_conversation(event.conv)
 
     def open_conversation(self, conv: str) -> None:
         """Show a conversation, ready to write in it."""

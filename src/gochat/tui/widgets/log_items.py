@@ -64,6 +64,8 @@ def _notice(entry: TimelineEntry, me: str, at: datetime) -> LogNotice:
             text = f"{who} invited {subject}"
         case "kick":
             text = f"{who} removed {subject}{_because(entry)}"
+        case "decline":
+            text = f"{who} declined the invitation"
         case "topic":
             text = (
                 f"{who} set the topic: {entry.text}" if entry.text else f"{who} took the topic away"

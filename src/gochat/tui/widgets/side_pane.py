@@ -22,6 +22,7 @@ _ROOMS = "= rooms"
 _DIRECT = "= direct"
 _GAP = "= gap"
 _MORE: Final = "= more"
+_INVITED: Final = Content.styled("invited ", "$accent bold")
 _HEADINGS: Final = {_ROOMS: "Rooms", _DIRECT: "Private", _GAP: ""}
 
 
@@ -59,13 +60,18 @@ class SidePane(Vertical):
     def refresh_conversations(self) -> None:
         """Show what has changed in the conversations."""
         views = self._model.ordered()
-        keys = [_ROOMS, *(view.conv for view in views if view.is_room), _MORE]
+        rooms = [view.conv for view in views if view.is_room]
+        invited = sorted(room for room in self._model.invitations if room not in rooms)
+        keys = [_ROOMS, *rooms, *invited, _MORE]
         direct = [view.conv for view in views if not view.is_room]
         if direct:
             keys += [_GAP, _DIRECT, *direct]
         # Drawn again only when it looks otherwise: an unread count that is not shown, for example,
         # changes with each of five hundred messages a second.
-        drawn: list[object] = [self._model.current, *(self._look(view) for view in views)]
+        drawn: list[object] = [
+            *(self._model.current, *self._model.invitations),
+            *(self._look(view) for view in views),
+        ]
         if drawn == self._drawn:
             return
         self._drawn = drawn
@@ -91,7 +97,10 @@ class SidePane(Vertical):
             return ListRow(Content.styled(" + more rooms", "$text-muted"))
         view = self._model.conversations.get(key)
         if view is None:
-            return ListRow(Content(one_line(key)))
+            name = Content.assemble(
+                " ", Content.styled("#", "$text-muted"), Content.styled(one_line(key[1:]), "bold")
+            )
+            return ListRow(name, _INVITED)
         return ListRow(self._title(view), self._badge(view))
 
     def _title(self, view: ConversationView) -> Content:
@@ -105,6 +114,8 @@ class SidePane(Vertical):
         return Content.assemble(" ", sign, Content.styled(one_line(view.name), style))
 
     def _badge(self, view: ConversationView) -> Content:
+        if view.conv in self._model.invitations and not view.joined:
+            return _INVITED
         if view.mentions and view.level != "none":
             return Content.styled(f"@{count(view.mentions)} ", "$accent bold")
         if view.badge:

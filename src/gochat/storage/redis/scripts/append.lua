@@ -6,7 +6,8 @@
 -- the digest of its cid.
 -- Returns {"stale"}: another epoch; {"gate", milliseconds to wait}; or {"done", a reply to each draft …}:
 -- {"ok", epoch, seq, ts, position, name of the room, milliseconds by which the time of the
--- conversation was too far ahead, or 0, the floor of who joins, or 0},
+-- conversation was too far ahead, or 0, the floor of who joins, or 0}, and where it invites somebody or
+-- ends invitations: the room's topic, {the people whose invitations it ends};
 -- {"dup", epoch, seq, the feed's newest position},
 -- {"same"}: nothing would change; {"no", error code}; {"changed"}: its facts are not so;
 -- {"again"}: nothing was appended yet, ask again. After the last two it ends: nothing overtakes what may
@@ -168,7 +169,48 @@ local function append(
     return history == 'hidden' and seq - 1 or floor
   end
 
+  -- The people whose invitations end with this entry, which is not appended yet.
+  local function uninvited()
+    local person = (kind == 'join' or kind == 'leave' or kind == 'decline') and sender or subject
+    local row = row_of(person)
+    if not row then
+      return {}
+    end
+    if row[ROW.role] == 'invited' then
+      return { person }
+    end
+    -- With the last member of a private room the invitations to it lapse; there are no other rows.
+    local lapsed = {}
+    if
+      (kind == 'leave' or kind == 'kick')
+      and redis.call('HGET', meta, 'private') == '1'
+      and redis.call('ZCARD', members) == 1
+    then
+      for _, key in ipairs(redis.call('HKEYS', who)) do
+        if key ~= person then
+          lapsed[#lapsed + 1] = key
+        end
+      end
+    end
+    return lapsed
+  end
+
+  -- What followers must know of an entry besides itself, or nil: the topic of a room to which somebody is
+  -- invited, and whose invitations end.
+  local function effects()
+    if kind == 'invite' then
+      return redis.call('HGET', meta, 'topic') or '', {}
+    end
+    if kind == 'join' or kind == 'leave' or kind == 'kick' or kind == 'decline' then
+      local ended = uninvited()
+      if #ended > 0 then
+        return '', ended
+      end
+    end
+  end
+
   local function add()
+    local topic, ended = effects()
     seq = seq + 1
     local new_floor = kind == 'join' and floor_of_joining() or 0
     local ahead = ts - now
@@ -187,7 +229,7 @@ local function append(
     }))
     redis.call('XADD', feed, 'MAXLEN', '~', draft.feed_entries, position .. '-0', 'e', cmsgpack.pack({
       conversation, seq, name or to, subject, ts, draft.sender_name, kind, ref, cid, text, names, new_floor,
-      extra,
+      topic and draft.extra or extra, topic, ended,
     }))
     redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'texts', texts, 'stamp', stamp)
     if seq == 1 then
@@ -200,7 +242,7 @@ local function append(
       end
     end
     local was_ahead = ahead > draft.max_ahead and ahead or 0
-    return { 'ok', epoch, seq, ts, position, name or '', was_ahead, new_floor }
+    return { 'ok', epoch, seq, ts, position, name or '', was_ahead, new_floor, topic, ended }
   end
 
   local function mention(number)
@@ -403,7 +445,13 @@ local function append(
     end,
     invite = function()
       if not row_of(subject) then
-        set_row(subject, { draft.subject_name, 'invited', ts, 0, 0, 'all' })
+        set_row(subject, { draft.subject_name, 'invited', ts, 0, 0, 'all', 0, draft.sender_name })
+      end
+    end,
+    decline = function()
+      local row = row_of(sender)
+      if row and row[ROW.role] == 'invited' then
+        redis.call('HDEL', who, sender)
       end
     end,
     operator = function()
