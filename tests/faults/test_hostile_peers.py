@@ -72,20 +72,31 @@ def _without_times(messages: list[ServerMessage]) -> list[ServerMessage]:
     ]
 
 
-async def _replies(data: bytes, cuts: list[int]) -> list[ServerMessage]:
+async def _answers(data: bytes, cuts: list[int]) -> tuple[list[ServerMessage], list[ServerMessage]]:
+    """Return the entries and the replies. Only the order of one among the other may differ: what
+    arrives together is committed together."""
     async with running_server() as server, server.peer("mei", "log") as mei:
         mei.received.clear()
         for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
             await mei.stream.send_all(data[start:end])
         while not (mei.received and getattr(mei.received[-1], "request_id", None) == "last"):
             await mei.receive()
-        return _without_times([m for m in mei.received if not isinstance(m, Presence)])
+        answers = _without_times([m for m in mei.received if not isinstance(m, Presence)])
+    entries = [answer for answer in answers if isinstance(answer, Message)]
+    for entry in entries:
+        [sent, *_] = [
+            answer
+            for answer in answers
+            if isinstance(answer, Sent) and (answer.to, answer.seq) == (entry.to, entry.seq)
+        ]
+        assert answers.index(entry) < answers.index(sent)
+    return [*entries], [answer for answer in answers if not isinstance(answer, Message)]
 
 
-async def test_replies_are_the_same_however_the_bytes_are_split() -> None:
+async def test_answers_are_the_same_however_the_bytes_are_split() -> None:
     requests: list[Request] = [
         Send(to="#lobby", text="one", cid="1"),
-        Send(to="#lobby", text="two, 世界 👋", request_id="a"),
+        Send(to="#lobby", text="two, 世界 👋", cid="4", request_id="a"),
         Send(to="#lobby", text="one", cid="1"),
         Send(to="#nowhere", text="x", cid="2"),
         Ping(request_id="b"),
@@ -94,13 +105,13 @@ async def test_replies_are_the_same_however_the_bytes_are_split() -> None:
         Ping(request_id="last"),
     ]
     data = b"".join(encode(request) for request in requests)
-    in_one_segment = await _replies(data, [])
-    assert len(in_one_segment) == len(requests)
-    assert await _replies(data, list(range(1, len(data)))) == in_one_segment
+    in_one_segment = entries, replies = await _answers(data, [])
+    assert (len(entries), len(replies)) == (3, len(requests))
+    assert await _answers(data, list(range(1, len(data)))) == in_one_segment
     for seed in range(5):
         random = Random(seed)
         cuts = sorted(random.sample(range(1, len(data)), k=random.randint(1, 40)))
-        assert await _replies(data, cuts) == in_one_segment, seed
+        assert await _answers(data, cuts) == in_one_segment, seed
 
 
 # -- 21: other protocols --------------------------------------------------------------------------

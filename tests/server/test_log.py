@@ -194,15 +194,17 @@ async def test_reactions_are_counted_and_removed() -> None:
 
 async def test_different_emoji_on_a_message_are_bounded() -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
-        async with server.peer("eve") as eve:
+        async with server.peer("eve") as eve, server.peer("ada") as ada, server.peer("joe") as joe:
             await say(mei, "hello")
             for number in range(20):
                 react = React(to="#lobby", seq=1, emoji=chr(0x1F600 + number))
-                await (mei, bob, eve)[number % 3].ask(react, Sent)
-        error = await mei.ask(React(to="#lobby", seq=1, emoji="👍"), Error)
-        assert error.code == "not_permitted"
-        await mei.ask(React(to="#lobby", seq=1, emoji=chr(0x1F600), on=False), Sent)
-        await mei.ask(React(to="#lobby", seq=1, emoji="👍"), Sent)
+                await (mei, bob, eve, ada)[number % 4].ask(react, Sent)
+            # One person's own bound, and then the message's.
+            for person in (mei, joe):
+                error = await person.ask(React(to="#lobby", seq=1, emoji="👍"), Error)
+                assert error.code == "too_many"
+            await mei.ask(React(to="#lobby", seq=1, emoji=chr(0x1F600), on=False), Sent)
+            await joe.ask(React(to="#lobby", seq=1, emoji="👍"), Sent)
 
 
 async def test_reply_names_the_message_it_answers() -> None:

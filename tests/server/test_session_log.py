@@ -44,6 +44,7 @@ from gochat.protocol.messages import (
     PasswordChanged,
     Ping,
     Pong,
+    React,
     Register,
     Registered,
     Resume,
@@ -125,8 +126,12 @@ async def ask_in_every_wrong_way(server: RunningServer) -> None:
             Send(to="#lobby", text="x" * 4001),  # text_too_long
             Search(query="hello", cursor="x"),  # bad_cursor
             History(conv="#lobby", before=1, after=1),  # bad_request
+            Send(to="#lobby", text="hello", n=2),  # out_of_order
         ):
             await bob.ask(wrong, Error)
+        for emoji in "😀😁😂😃😄":
+            await bob.ask(React(to="#lobby", seq=sent.seq, emoji=emoji), Sent)
+        await bob.ask(React(to="#lobby", seq=sent.seq, emoji="😅"), Error)  # too_many
         await mei.ask(Send(to="#lobby", text="other", cid="c"), Error)  # cid_conflict
         await bob.ask(Register(name="mei", password=PASSWORD), Error)
     async with server.connect() as peer:
@@ -356,7 +361,7 @@ async def test_actions_of_interest_to_administrators_are_logged(logs: Logs) -> N
         await bob.ask(Join(room="#tea"), Sent)
         await mei.ask(SetOperator(room="#tea", name="bob"), Sent)
         await mei.ask(SetOperator(room="#tea", name="bob", on=False), Sent)
-        await mei.ask(SetTopic(room="#tea", topic="private matters"), Sent)
+        await mei.ask(SetTopic(room="#tea", topic="more private matters"), Sent)
         await mei.ask(SetAccess(room="#tea", private=True), Sent)
         await mei.ask(SetHistory(room="#tea", history="hidden"), Sent)
         await mei.ask(SetAccess(room="#tea", private=False, history="hidden"), Sent)
