@@ -14,7 +14,6 @@ from benchmarks.report import Report, Row, quantile
 from benchmarks.servers import Gochat, wait_for
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
-    CaughtUp,
     Found,
     History,
     HistoryPage,
@@ -25,6 +24,8 @@ from gochat.protocol.messages import (
     Search,
     Send,
     ServerMessage,
+    Sync,
+    Synced,
 )
 
 #: Messages sent at once while the log is filled.
@@ -50,16 +51,22 @@ def run(
         newest = _ask(reader, History(conv="#lobby", limit=1), HistoryPage)
         assert isinstance(newest, HistoryPage)
         epoch, chance = newest.epoch, random.Random(1)
+        last = _ask(reader, History(conv="#lobby", before=messages - 199, limit=1), HistoryPage)
+        assert isinstance(last, HistoryPage)
+        missed_from = last.entries[0].ts
 
         def anywhere() -> Payload:
             return History(conv="#lobby", around=chance.randrange(1, messages), limit=50)
 
         def resume() -> float:
-            position = Position(conv="#lobby", epoch=epoch, seq=messages - 200)
+            position = Position(conv="#lobby", epoch=epoch, seq=messages - 200, ts=missed_from)
             with server.connect() as connection:
                 begun = time.perf_counter()
-                connection.sendall(encode(Resume(token=logged_in.token, positions=(position,))))
-                wait_for(connection, CaughtUp)
+                connection.sendall(
+                    encode(Resume(token=logged_in.token, caps=("log",)))
+                    + encode(Sync(have=(position,), limit=200))
+                )
+                wait_for(connection, Synced)
                 return time.perf_counter() - begun
 
         def asking(request: Callable[[], Payload], answer: type[ServerMessage]) -> list[float]:

@@ -18,9 +18,7 @@ from worst_inputs import REQUESTS
 
 from gochat.protocol.messages import (
     Away,
-    CaughtUp,
     ChangePassword,
-    Conversations,
     CreateRoom,
     CreateToken,
     Decline,
@@ -36,7 +34,6 @@ from gochat.protocol.messages import (
     Join,
     Kick,
     Leave,
-    LoggedIn,
     Login,
     Logout,
     Mark,
@@ -142,12 +139,7 @@ class Scene:
         return {
             Register: [Register(name="bob", password=PASSWORD)],
             Login: [Login(name="bob", password=PASSWORD, caps=each) for each in caps],
-            Resume: [
-                Resume(token=self.bob.token, caps=each, positions=(position,))
-                for each in caps
-                for epoch in (self.epoch, "another")
-                for position in (Position(conv=DEN, epoch=epoch, seq=seq) for seq in seqs)
-            ],
+            Resume: [Resume(token=self.bob.token, caps=each) for each in caps],
             Who: [Who()],
             Away: [Away(text="x"), Away()],
             Send: [
@@ -169,7 +161,6 @@ class Scene:
                 for conv in (None, DEN)
                 for cursor in (None, self.cursor)
             ],
-            Conversations: [Conversations()],
             Sync: [
                 Sync(have=(Position(conv=DEN, epoch=epoch, seq=seq, ts=1),), limit=limit)
                 for epoch in (self.epoch, "another")
@@ -307,21 +298,6 @@ async def test_changes_of_hidden_messages_leave_no_gap_in_the_log(
         await played.catch_up(played.minimal)
         said = [m for m in played.minimal.received if isinstance(m, Message) and m.to == DEN]
         assert [entry.text for entry in said] == ["as I said"]
-
-
-async def test_position_from_before_rejoining_is_not_recovered(
-    stores: list[str],
-) -> None:
-    async with scene(stores) as played:
-        for server in played.servers:
-            for seq in (3, played.floor - 1):
-                async with server.connect() as again:
-                    position = Position(conv=DEN, epoch=played.epoch, seq=seq)
-                    resume = Resume(token=played.bob.token, caps=("log",), positions=(position,))
-                    await again.ask(resume, LoggedIn)
-                    caught = await again.expect(CaughtUp)
-                    assert (caught.recovered, caught.seq) == (False, played.floor)
-                    assert (await again.text()).seq == played.floor + 1
 
 
 async def test_page_reports_nothing_older(stores: list[str]) -> None:

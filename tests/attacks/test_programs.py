@@ -20,8 +20,6 @@ from worst_inputs import VALID
 
 from gochat.protocol.messages import (
     Away,
-    ConversationList,
-    Conversations,
     CreatedToken,
     CreateRoom,
     CreateToken,
@@ -80,7 +78,6 @@ NEEDS: Final[Mapping[str, str]] = {
     "typing": "send",
     "history": "read",
     "search": "read",
-    "conversations": "read",
     "sync": "read",
     "mark": "read",
     "create_room": "rooms",
@@ -100,7 +97,7 @@ NEEDS: Final[Mapping[str, str]] = {
 }
 #: Requests about no conversation, or about all, that a token limited to rooms can send: their
 #: replies leave out what it may not see.
-FILTERED: Final = ("conversations", "sync")
+FILTERED: Final = ("sync",)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
@@ -347,18 +344,16 @@ async def test_program_limited_to_rooms_catches_up_with_nothing_else(
             for conv in (DEN, ELSEWHERE, "#lobby", "@bob")
         )
         async with two.connect() as bot:
-            resume = Resume(token=token.token, caps=tuple(caps), positions=positions)
+            resume = Resume(token=token.token, caps=tuple(caps))
             await bot.ask(resume, LoggedIn)
             await bot.ask(Ping(), Pong)
-            assert {m.to for m in bot.received if isinstance(m, Message)} == {DEN}
-            listed = await bot.ask(Conversations(limit=1), ConversationList)
-            assert ([c.conv for c in listed.conversations], listed.more) == ([DEN], True)
+            assert not any(isinstance(m, Message) for m in bot.received)
             synced = await bot.ask(Sync(have=positions, limit=0), Synced)
             assert [c.conv for c in synced.conversations] == [DEN]
             assert set(synced.gone) == {ELSEWHERE, "#lobby", "@bob"}
-            listed = await bot.ask(Conversations(after=DEN), ConversationList)
-            assert (listed.conversations, listed.more) == ((), False)
-        private = await mei.ask(Conversations(), ConversationList)
+            synced = await bot.ask(Sync(after=DEN), Synced)
+            assert (synced.conversations, synced.next) == ((), None)
+        private = await mei.ask(Sync(), Synced)
         assert [c.unread for c in private.conversations if c.conv == "@bob"] == [1]
 
 
@@ -382,7 +377,7 @@ async def test_caps_give_a_program_nothing(servers: Sequence[RunningServer]) -> 
     async with servers[0].peer("mei") as mei:
         async with program(mei, servers[1], ["send"], caps=caps) as bot:
             await mei.ask(Send(to="#lobby", text="hi"), Sent)
-            assert is_by_token(await refusal(bot, Conversations()))
+            assert is_by_token(await refusal(bot, Sync()))
             assert not any(isinstance(m, Message) for m in bot.received)
 
 

@@ -14,8 +14,8 @@ from storing import Chat, draft
 
 from gochat.protocol.messages import LoggedIn, Message, Ping, Pong, Resume
 from gochat.server.app import Server, open_server
-from gochat.server.catch_up import QUIET_PAGES
 from gochat.server.session import Session
+from gochat.server.waiting_messages import QUIET_PAGES
 from gochat.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.trio
@@ -101,7 +101,9 @@ async def test_notes_and_read_conversations_are_not_read_to_catch_up(
 async def test_catch_up_without_entries_ends_with_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with open_server(config()) as server, trio.open_nursery() as nursery:
+    # Nothing else is written to it, which would show sooner that it is gone.
+    limits = config(presence_interval=60)
+    async with open_server(limits) as server, trio.open_nursery() as nursery:
         resume = Resume(token=await token(server, nursery))
         await populate(server, friends=40)
         reads, ended = Reads(monkeypatch), trio.Event()

@@ -21,7 +21,6 @@ from gochat.protocol.framing import HEADER_SIZE, MAX_FRAME_SIZE
 from gochat.protocol.messages import (
     Away,
     ChangePassword,
-    Conversations,
     CreateRoom,
     CreateToken,
     Decline,
@@ -84,7 +83,6 @@ VALID: Final[Mapping[type, Any]] = {
         Typing(to="#lobby"),
         History(conv="#lobby"),
         Search(query="hi"),
-        Conversations(),
         Sync(),
         Mark(conv="#lobby", read=1, level="all"),
         CreateRoom(room=ROOM),
@@ -185,7 +183,7 @@ def with_text(kind: type, field: str, string: str, length: int) -> bytes | None:
 
 def _positions(field: str, conv: Callable[[int], str]) -> Callable[[Any, int], Any]:
     def with_positions(request: Any, size: int) -> Any:
-        positions = (Position(conv=conv(n), epoch="", seq=0) for n in range(size))
+        positions = (Position(conv=conv(n), epoch="", seq=0, ts=0) for n in range(size))
         return structs.replace(request, **{field: tuple(positions)})
 
     return with_positions
@@ -222,9 +220,6 @@ OTHERS: Final[Mapping[tuple[type, str], Mapping[str, Callable[[Any, int], Any]]]
     },
     (Login, "caps"): {"different": _caps},
     (Resume, "caps"): {"different": _caps},
-    (Resume, "positions"): {
-        name: _positions("positions", conv) for name, conv in _ADDRESSES.items()
-    },
     (Sync, "have"): {name: _positions("have", conv) for name, conv in _ADDRESSES.items()},
 }
 

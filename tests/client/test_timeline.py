@@ -223,19 +223,19 @@ def test_empty_new_history_resets_to_nothing() -> None:
 
 def test_position_names_what_the_server_said_only_while_it_is_current() -> None:
     timeline = Timeline("#lobby", "e1", 0)
-    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=0)
+    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=0, ts=0)
     timeline.synced(state(1, 2, head=2, read=1))
     assert timeline.have == Position(conv="#lobby", epoch="e1", seq=2, ts=2, read=1, level="all")
     add(timeline, 3)
     assert timeline.have == Position(conv="#lobby", epoch="e1", seq=3, ts=3)
     add(timeline, 1, epoch="e2")
-    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=0)
+    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=0, ts=0)
 
 
 def test_position_whose_time_is_not_known_names_nothing() -> None:
     """Else the server would take it for one in another log."""
     timeline = Timeline("#lobby", "e1", 4)
-    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=0)
+    assert timeline.have == Position(conv="#lobby", epoch="e1", seq=0, ts=0)
     add(timeline, 5)
     assert timeline.have.ts == 5
 
@@ -289,7 +289,7 @@ def test_any_order_of_arrival_shows_every_entry_once_in_order(data: st.DataObjec
             case "sync":  # of any moment, after a position that it has passed since
                 then = Log("e1", data.draw(st.integers(0, log.head)))
                 seq = data.draw(st.integers(0, min(timeline.position, then.head)))
-                have = Position(conv="#lobby", epoch="e1", seq=seq)
+                have = Position(conv="#lobby", epoch="e1", seq=seq, ts=seq)
                 shown += timeline.synced(then.sync(have, data.draw(st.integers(0, 5))))
             case "page":
                 want = After(data.draw(st.integers(0, log.head)))

@@ -132,8 +132,6 @@ def test_a_closed_port_fails_every_case() -> None:
 SECTIONS: Final = ("Requests", "Replies", "Events", "Errors", "Goodbyes", "Capabilities")
 #: What no case shows, and why.
 NOT_SHOWN: Final = {
-    "conversation_list": "goes: sync takes its place",
-    "caught_up": "goes: sync takes its place",
     "new_login": "needs a login from another address; tests/server/test_logins.py",
     "busy": "needs many clients at the same moment; tests/server/test_login_line.py",
     "unavailable": "needs a store that fails; tests/faults",

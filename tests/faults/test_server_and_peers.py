@@ -243,7 +243,8 @@ async def test_slow_readers_use_bounded_memory_and_miss_nothing(
         await until(lambda: all(seqs and seqs[-1] == head for seqs in seen))
         for seqs in seen:
             assert seqs == sorted(set(seqs))
-            assert seqs[-200:] == list(range(head - 199, head + 1))
+            # The newest page has as many as fit a frame: the short ones, and some of the long ones.
+            assert seqs[-60:] == list(range(head - 59, head + 1))
         nursery.cancel_scope.cancel()
 
 

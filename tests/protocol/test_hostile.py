@@ -164,7 +164,7 @@ SNIPPETS = (
 VALID = (
     body("send", '{"to":"#lobby","text":"hello \\"you\\" \\\\ 你好","reply_to":3,"cid":"c1"}'),
     body("login", '{"request_id":"1","name":"mei","password":"p","caps":["acks","log"]}'),
-    body("resume", '{"token":"t","positions":[{"conv":"#lobby","epoch":"e1","seq":5}]}'),
+    body("sync", '{"have":[{"conv":"#lobby","epoch":"e1","seq":5,"ts":1}]}'),
     body("react", '{"to":"@bob","seq":3,"emoji":"👍","on":false}'),
     body("mark", '{"conv":"#lobby","level":"none"}'),
     body("people", '{"people":[{"name":"bob","away":"out"},{"name":"mei"}],"total":2}'),

@@ -15,7 +15,6 @@ from gochat.chat.typing_notices import TypingNotices
 from gochat.config import Limits
 from gochat.errors import ChatError
 from gochat.protocol.messages import (
-    Conversations,
     CreateRoom,
     Error,
     History,
@@ -37,11 +36,20 @@ from gochat.protocol.messages import (
     Search,
     Send,
     Sent,
+    Sync,
     Typing,
     Who,
 )
 from gochat.server import session as session_module
-from gochat.server.budget import ARRIVING, CONNECTION, PAGE, Budgets, OverBudget
+from gochat.server.budget import (
+    ARRIVING,
+    CONNECTION,
+    PER_CONVERSATION,
+    PER_ENTRY,
+    PER_SUMMARY,
+    Budgets,
+    OverBudget,
+)
 from gochat.server.requests import cost
 from gochat.storage.sqlite.finder import Finder
 
@@ -61,15 +69,17 @@ class Office:
         for request in requests:
             self.budgets.charge(address, person, cost(request))
 
-    def come(self, person: NameKey, conversations: int, pages: int) -> None:
-        """Return what our client requests when it reconnects."""
-        positions = [Position(conv=f"#{n}", epoch="e", seq=1) for n in range(conversations)]
+    def come(self, person: NameKey, conversations: int, changed: int) -> None:
+        """Ask for what our client asks for when it reconnects; `changed` conversations have as many
+        entries as a page gives."""
+        have = tuple(Position(conv=f"#{n}", epoch="e", seq=1, ts=1) for n in range(conversations))
         self.budgets.charge("10.0.0.1", None, CONNECTION)
-        self.ask(Resume(token="x", positions=tuple(positions)), person=None)
+        self.ask(Resume(token="x"), person=None)
         self.budgets.charge("10.0.0.1", person, ARRIVING)
-        for _ in range(pages):
-            self.budgets.spend("10.0.0.1", person, PAGE)
-        self.ask(*[Conversations()] * (conversations // 32 + 1), Who(), person=person)
+        pages = changed // 5 + 1
+        self.ask(*[Sync(have=have)] * pages, Who(), person=person)
+        spent = pages * conversations * PER_SUMMARY + changed * (PER_CONVERSATION + 50 * PER_ENTRY)
+        self.budgets.spend("10.0.0.1", person, spent)
 
     def is_refused(self, *requests: Request, **who: Any) -> bool:
         try:
@@ -90,7 +100,7 @@ def test_app_start_with_many_rooms_and_people_is_allowed() -> None:
 
 def test_catch_up_after_a_day_away_is_allowed() -> None:
     office = Office()
-    office.come(MEI, 100, 300)
+    office.come(MEI, 100, 100)
     office.ask(*[History(conv="#x", limit=200)] * 100, *[Mark(conv="#x", read=1)] * 100)
 
 

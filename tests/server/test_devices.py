@@ -8,8 +8,6 @@ from peers import Peer, running_server
 from gochat.protocol.messages import (
     Away,
     Conversation,
-    ConversationList,
-    Conversations,
     CreateRoom,
     Join,
     Mark,
@@ -19,6 +17,8 @@ from gochat.protocol.messages import (
     Presence,
     Send,
     Sent,
+    Sync,
+    Synced,
     Who,
 )
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.trio
 
 
 async def state(peer: Peer, conv: str) -> Conversation:
-    reply = await peer.ask(Conversations(), ConversationList)
+    reply = await peer.ask(Sync(limit=0), Synced)
     return next(c for c in reply.conversations if c.conv == conv)
 
 

@@ -23,11 +23,11 @@ from gochat.protocol.messages import (
     Ping,
     Pong,
     Position,
-    Resume,
     Rooms,
     Send,
     Sent,
     SetTopic,
+    Sync,
     Who,
 )
 from gochat.server import session as session_module
@@ -107,18 +107,17 @@ async def test_others_run_between_the_requests_of_a_segment(
         nursery.cancel_scope.cancel()
 
 
-async def test_others_run_between_the_positions_of_a_resume(
+async def test_others_run_between_the_positions_of_a_sync(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with open_server(config()) as server, trio.open_nursery() as nursery:
         peer = await connect(nursery, server)
-        token = (await peer.log_in("mei")).token
-        other = await connect(nursery, server)
+        await peer.log_in("mei")
         witness = Witness(monkeypatch)
         nursery.start_soon(witness.run)
-        positions = tuple(Position(conv=f"#room{n}", epoch="", seq=0) for n in range(300))
-        await other.send(Resume(token=token, positions=positions), Ping(request_id="last"))
-        await other.expect_last("last")
+        positions = tuple(Position(conv=f"#room{n}", epoch="", seq=0, ts=0) for n in range(300))
+        await peer.send(Sync(have=positions), Ping(request_id="last"))
+        await peer.expect_last("last")
         assert len(witness.steps) >= len(positions)
         assert witness.most_in_a_turn <= 5
         nursery.cancel_scope.cancel()

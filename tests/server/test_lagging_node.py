@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from peers import Peer, running_server
 
 from gochat.chat.commits import MAX_TRIES
-from gochat.chat.store import Page
 from gochat.protocol.messages import (
-    CaughtUp,
     CreateRoom,
     Delete,
     Edit,
@@ -33,11 +29,11 @@ from gochat.protocol.messages import (
     Search,
     Send,
     Sent,
-    SetHistory,
+    Sync,
+    Synced,
 )
 from gochat.server.hub import Hub
 from gochat.storage.sqlite import facts
-from gochat.storage.sqlite.reader import Reader
 
 pytestmark = pytest.mark.trio
 
@@ -94,47 +90,18 @@ async def test_messages_sent_together_are_each_decided_anew(
             assert replies == [("1", "sent"), ("2", "error"), ("3", "sent"), ("4", "error")]
 
 
-async def test_removed_member_gets_nothing_at_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_removed_member_gets_nothing_to_catch_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
         said = await den(mei, bob)
         monkeypatch.setattr(Hub, "_exit", lambda *_: None)
         await mei.ask(Kick(room=DEN, name="bob"), Sent)
         async with server.connect() as again:
-            positions = (Position(conv=DEN, epoch=said.epoch, seq=0),)
-            resume = Resume(token=bob.token, caps=("log",), positions=positions)
-            await again.ask(resume, LoggedIn)
-            await again.ask(Ping(), Pong)
-            assert not [m for m in again.received if isinstance(m, Message | CaughtUp)]
-
-
-async def test_rejoined_member_gets_no_entries_hidden_since(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with running_server() as server, server.peer("mei") as mei, server.peer("bob") as bob:
-        said = await den(mei, bob)
-        page: Any = Reader.page
-
-        def read_so_far(self: Reader, *asked: Any) -> Page:
-            *what, as_of = asked
-            # Nothing else is in the log, so the position is the seq.
-            read: Page = page(self, *what, None if as_of is None else said.seq)
-            return read
-
-        monkeypatch.setattr(Reader, "page", read_so_far)
-        await mei.ask(SetHistory(room=DEN, history="hidden"), Sent)
-        await mei.ask(Kick(room=DEN, name="bob"), Sent)
-        await mei.ask(Invite(room=DEN, name="bob"), Sent)
-        await bob.ask(Join(room=DEN), Sent)
-        async with server.connect() as again:
-            # Bob lacks two entries that this node has, and may no longer read them.
-            positions = (Position(conv=DEN, epoch=said.epoch, seq=said.seq - 2),)
-            resume = Resume(token=bob.token, caps=("log",), positions=positions)
-            await again.ask(resume, LoggedIn)
-            await again.ask(Ping(), Pong)
-            (caught,) = [m for m in again.received if isinstance(m, CaughtUp)]
-            assert (caught.seq, caught.head, caught.recovered) == (said.seq, said.seq, False)
-            seqs = [m.seq for m in again.received if isinstance(m, Message) and m.seq <= said.seq]
-            assert seqs == []
+            await again.ask(Resume(token=bob.token, caps=("log",)), LoggedIn)
+            position = Position(conv=DEN, epoch=said.epoch, seq=0, ts=0)
+            page = await again.ask(Sync(have=(position,)), Synced)
+            assert page.gone == (DEN,)
+            assert [one.conv for one in page.conversations] == ["#lobby"]
+            assert not [m for m in again.received if isinstance(m, Message)]
 
 
 async def test_member_who_joined_at_another_node_writes_and_reads(

@@ -26,14 +26,9 @@ from gochat.protocol.messages import (
     Join,
     Kick,
     Leave,
-    LoggedIn,
     Message,
     Ok,
-    Ping,
-    Pong,
-    Position,
     React,
-    Resume,
     Send,
     Sent,
     SetAccess,
@@ -182,22 +177,6 @@ async def test_session_without_the_log_is_sent_what_others_say_only(
         for peer in (mei, other):
             assert [(await peer.text()).text for _ in range(2)] == ["his", "his"]
             assert own(peer) == []
-
-
-async def test_resume_without_the_log_brings_no_own_entries(
-    nodes: tuple[RunningServer, RunningServer],
-) -> None:
-    here, _ = nodes
-    async with here.peer("mei") as mei, here.peer("bob", "log") as bob:
-        first = await bob.ask(Send(to="#lobby", text="0"), Sent)
-        await mei.ask(Send(to="#lobby", text="1"), Sent)
-        await bob.ask(Send(to="#lobby", text="2"), Sent)
-        async with here.connect() as again:
-            position = Position(conv="#lobby", epoch=first.epoch, seq=first.seq)
-            await again.send(Resume(token=mei.token, positions=(position,)), Ping(request_id="end"))
-            await again.expect(LoggedIn)
-            await again.expect(Pong)
-            assert [m.text for m in again.received if isinstance(m, Message)] == ["2"]
 
 
 async def test_what_is_so_already_is_answered_ok_and_writes_nothing(

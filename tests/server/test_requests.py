@@ -20,8 +20,8 @@ from gochat.protocol.messages import (
     Ping,
     Position,
     Request,
-    Resume,
     ServerMessage,
+    Sync,
 )
 from gochat.protocol.states import needs_login
 from gochat.server.requests import RULES, cost, scope
@@ -40,8 +40,8 @@ def test_table_has_each_request_and_one_handler_for_it() -> None:
 
 def test_cost_depends_on_the_contents_where_the_work_does() -> None:
     assert cost(History(conv="#x", limit=100)) == RULES[History].cost + 1.0
-    position = Position(conv="#x", epoch="e", seq=1)
-    assert cost(Resume(token="x", positions=(position,) * 50)) == RULES[Resume].cost + 1.0
+    position = Position(conv="#x", epoch="e", seq=1, ts=1)
+    assert cost(Sync(have=(position,) * 50)) == RULES[Sync].cost + 1.0
     assert cost(Ping()) == RULES[Ping].cost
 
 

@@ -8,8 +8,6 @@ import pytest
 from peers import Peer, config, running_server
 
 from gochat.protocol.messages import (
-    ConversationList,
-    Conversations,
     CreateRoom,
     Delete,
     Edit,
@@ -36,6 +34,8 @@ from gochat.protocol.messages import (
     SetHistory,
     SetOperator,
     SetTopic,
+    Sync,
+    Synced,
     Typing,
 )
 
@@ -205,7 +205,7 @@ async def test_membership_survives_a_new_login() -> None:
         async with server.peer("bob") as bob:
             await done(mei, Send(to="#cats", text="purr"))
             assert (await bob.text()).text == "purr"
-            mine = (await bob.ask(Conversations(), ConversationList)).conversations
+            mine = (await bob.ask(Sync(), Synced)).conversations
             assert {c.conv for c in mine} == {"#cats", "#lobby"}
             page = await bob.ask(History(conv="#cats"), HistoryPage)
             assert [m.kind for m in page.entries] == ["create", "join", "text"]

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import trio
-from msgspec import structs
+import trio.testing
 from peers import Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
 
-from gochat.chat.conversations import LOBBY_KEY, private
+from gochat.chat.conversations import LOBBY_KEY, addressed, private
 from gochat.chat.names import NameKey
 from gochat.chat.store import Batch, Logged
 from gochat.protocol.codec import encode
 from gochat.protocol.framing import frame
 from gochat.protocol.messages import (
     Bye,
-    CaughtUp,
+    Conversation,
     CreateRoom,
     Error,
     History,
     HistoryPage,
     Join,
-    Kick,
     LoggedIn,
     MemberList,
     Members,
@@ -41,9 +40,10 @@ from gochat.protocol.messages import (
     Resume,
     Send,
     Sent,
+    Sync,
+    Synced,
 )
 from gochat.server.app import open_server
-from gochat.server.catch_up import _Held
 
 pytestmark = pytest.mark.trio
 
@@ -79,158 +79,109 @@ async def move_in(bob: Peer, mei: Peer, rooms: list[str]) -> None:
     await mei.ask(Ping(), Pong)
 
 
-class Reader:
-    """Reads what a resumed session is sent, which must have no gaps and no duplicates."""
-
-    def __init__(self, peer: Peer, me: str, positions: list[Position]) -> None:
-        self.peer = peer
-        self.me = me
-        self.last = {position.conv: position.seq for position in positions}
-
-    async def read_until(self, is_enough: Callable[[Payload], bool]) -> None:
-        while True:
-            message = await self.peer.receive()
-            assert not isinstance(message, Bye | Error), message
-            if isinstance(message, CaughtUp):
-                assert message.recovered
-                assert message.seq == self.last[message.conv]
-            if isinstance(message, Message):
-                conv = message.conversation
-                assert message.seq == self.last[conv] + 1, conv
-                self.last[conv] += 1
-            if is_enough(message):
-                return
-
-
 @pytest.mark.parametrize(
     ("rooms", "each", "length"),
     [(3, 345, 1), (30, 40, 1), (150, 10, 1), (2, 499, 1), (2, 499, 1500)],
 )
-async def test_resume_after_missing_much_succeeds_at_once_while_others_send(
+async def test_client_that_reads_slowly_catches_up_while_others_send(
     store: str, rooms: int, each: int, length: int
 ) -> None:
-    names = [f"#room{number}" for number in range(rooms)]
-    # Messages sent while she resumes count as missed, too.
-    limits = config(store=store, resume_max=2 * each + 1000)
+    """Asking is the flow control: all that was missed comes, with a mailbox of the least size."""
+    names = [f"#room{number:03}" for number in range(rooms)]
+    limits = config(store=store, mailbox_bytes=SMALL)
     async with running_server(limits) as server, server.peer("bob") as bob:
         async with server.peer("mei", "log") as mei:
             await move_in(bob, mei, names)
             token = mei.token
-        epoch = ""
+            have = {one.conv: one for one in await _pages(mei, {}, limit=0)}
         for name in names:
-            epoch = (await say(bob, name, ["x" * length] * (each - 1))).epoch
-        positions = [Position(conv=name, epoch=epoch, seq=2) for name in names]
+            await say(bob, name, ["x" * length] * (each - 1))
         heads = dict.fromkeys(names, each + 2)
-        async with server.connect_slowly() as mei:
-            reader, is_in = Reader(mei, "mei", positions), trio.Event()
+        async with server.connect_slowly() as mei, trio.open_nursery() as nursery:
+            is_in = trio.Event()
 
             async def talk() -> None:
                 while not is_in.is_set():
                     for name in names[:3]:
-                        sent = await bob.ask(Send(to=name, text="y" * length), Sent)
+                        sent = await bob.ask(Send(to=name, text="y"), Sent)
                         heads[name] = sent.seq
 
-            async with trio.open_nursery() as nursery:
-                await mei.send(
-                    Resume(token=token, caps=("log",), positions=tuple(positions)), Ping()
-                )
-                await reader.read_until(lambda message: isinstance(message, LoggedIn))
-                nursery.start_soon(talk)
-                await reader.read_until(lambda message: isinstance(message, Pong))
-                is_in.set()
-            while reader.last != heads:
-                await reader.read_until(lambda message: isinstance(message, Message))
+            await mei.ask(Resume(token=token, caps=("log",)), LoggedIn)
+            nursery.start_soon(talk)
+            listed = await _pages(mei, have, limit=200)
+            is_in.set()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            last = dict.fromkeys(names, 2)
+            for state in listed:
+                assert not state.reset
+                if state.entries and state.entries[0].seq > last[state.conv] + 1:
+                    page = await mei.ask(History(conv=state.conv, after=2, limit=200), HistoryPage)
+                    last[state.conv] = page.entries[-1].seq
+                    while last[state.conv] + 1 < state.entries[0].seq:
+                        after = History(conv=state.conv, after=last[state.conv], limit=200)
+                        page = await mei.ask(after, HistoryPage)
+                        last[state.conv] = page.entries[-1].seq
+                for entry in state.entries:
+                    if entry.seq > last[state.conv]:
+                        assert entry.seq == last[state.conv] + 1
+                        last[state.conv] += 1
+            while True:
+                for message in mei.received:
+                    if isinstance(message, Message) and message.seq > last[message.to]:
+                        assert message.seq == last[message.to] + 1
+                        last[message.to] += 1
+                mei.received.clear()
+                if last == heads:
+                    break
+                await mei.receive()
+
+
+async def _pages(peer: Peer, have: Mapping[str, Conversation], *, limit: int) -> list[Conversation]:
+    """Return what has changed, of all pages."""
+    listed: list[Conversation] = []
+    after: str | None = ""
+    while after is not None:
+        known = tuple(
+            Position(
+                conv=one.conv, epoch=one.epoch, seq=one.head, ts=one.ts, read=one.read,
+                level=one.level,
+            )
+            for one in have.values() if one.conv > after
+        )  # fmt: skip
+        page = await peer.ask(Sync(after=after, have=known, limit=limit), Synced)
+        listed += page.conversations
+        after = page.next
+    return listed
 
 
 async def test_thousand_private_messages_from_strangers_lock_nobody_out() -> None:
-    async with running_server() as server:
-        async with server.peer("mei", "log") as mei:
+    async with running_server(config(mailbox_bytes=SMALL)) as server:
+        async with server.peer("mei") as mei:
             token = mei.token
-        positions = []
         for name in ("ann", "bob", "eve"):
             async with server.peer(name) as stranger:
-                sent = await say(stranger, "@mei", ["hi"] * 360)
-                positions.append(Position(conv=f"@{name}", epoch=sent.epoch, seq=0))
+                await say(stranger, "@mei", ["hi " + "x" * 1000] * 360)
         async with server.connect_slowly() as mei:
-            reader = Reader(mei, "mei", positions)
-            await mei.send(Resume(token=token, caps=("log",), positions=tuple(positions)), Ping())
-            await reader.read_until(lambda message: isinstance(message, Pong))
-            assert set(reader.last.values()) == {361}
+            await mei.send(Resume(token=token), Ping())
+            await mei.expect(Pong)
+            last = dict.fromkeys(("ann", "bob", "eve"), 0)
+            for message in mei.received:
+                if isinstance(message, Message):
+                    assert message.seq == last[message.from_] + 1
+                    last[message.from_] += 1
+            assert set(last.values()) == {361}
 
 
-async def test_entries_that_cant_be_held_come_from_the_log(
-    store: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rounds = 0
-    begin_again = _Held.begin_again
-
-    def counted(held: _Held) -> None:
-        nonlocal rounds
-        rounds += 1
-        begin_again(held)
-
-    monkeypatch.setattr(_Held, "begin_again", counted)
-    long = "x" * 2000
-    limits = config(store=store, mailbox_bytes=SMALL)
-    async with running_server(limits) as server, server.peer("bob") as bob:
-        async with server.peer("mei", "log") as mei:
-            await move_in(bob, mei, ["#one", "#two", "#gone"])
-            token = mei.token
-        epoch = (await say(bob, "#one", [long] * 480)).epoch
-        positions = [
-            Position(conv=conv, epoch=epoch, seq=seq)
-            for conv, seq in (("#one", 2), ("#two", 2), ("#gone", 2))
-        ]
-        async with server.connect_slowly() as mei:
-            reader = Reader(mei, "mei", positions)
-            reader.last |= {"#lobby": 0, "@bob": 0}
-            await mei.send(Resume(token=token, caps=("log",), positions=tuple(positions)), Ping())
-            await reader.read_until(lambda message: isinstance(message, LoggedIn))
-            heads = {}
-            for number in range(3):  # far more than can be held while she reads nothing
-                for conv in ("#lobby", "@mei", "#two", "#gone"):
-                    heads[conv] = (await say(bob, conv, [f"{number} {long}"] * 60)).seq
-            await bob.ask(Kick(room="#gone", name="mei"), Sent)
-            await say(bob, "#gone", ["not for her"] * 10)
-            await bob.ask(CreateRoom(room="#new"), Sent)
-            await say(bob, "#new", ["before she came"])
-            async with server.peer("mei") as phone:
-                joined = (await phone.ask(Join(room="#new"), Sent)).seq
-            reader.last["#new"] = joined - 1
-            heads["#new"] = (await say(bob, "#new", ["welcome"])).seq
-            await reader.read_until(lambda message: isinstance(message, Pong))
-            await bob.ask(Send(to="#one", text="the end"), Sent)
-            await reader.read_until(lambda m: isinstance(m, Message) and m.text == "the end")
-            heads["@bob"] = heads.pop("@mei")
-            heads["#gone"] += 1
-            heads["#one"] = 484
-            assert reader.last == heads
-    assert rounds >= 1
-
-
-async def test_peer_that_never_reads_after_catch_up_is_evicted() -> None:
+async def test_peer_that_never_reads_is_evicted() -> None:
     limits = config(mailbox_bytes=SMALL, write_timeout=0.5)
     async with running_server(limits) as server, server.peer("bob") as bob:
-        async with server.peer("mei", "log") as mei:
+        async with server.peer("mei") as mei:
             token = mei.token
-        epoch = (await say(bob, "#lobby", ["x" * 2000] * 480)).epoch
-        position = Position(conv="#lobby", epoch=epoch, seq=0)
+        await say(bob, "@mei", ["x" * 2000] * 480)
         async with server.connect_slowly() as mei:
-            await mei.send(Resume(token=token, caps=("log",), positions=(position,)))
+            await mei.send(Resume(token=token))
             await bob.sees(online="mei")
             await bob.sees(offline="mei")
-
-
-async def test_held_entries_are_bounded_even_if_tiny() -> None:
-    held, kept = _Held(SMALL), 0
-    while not held.has_overflowed:
-        held.post(b"\0\0\0\1x")
-        kept += 1
-        assert kept < SMALL / 60
-    assert held.take() == b""
-    held.begin_again()
-    held.post(b"again")
-    assert (held.take(), held.take()) == (b"again", b"")
 
 
 # -- replies ------------------------------------------------------------------------------------
@@ -302,8 +253,8 @@ async def test_reader_is_not_evicted_by_many_arrivals_or_a_large_commit() -> Non
                 for seq in range(1, 101)
                 for key, to in keys.items()
             ]
-            hub.deliver(Batch(entries, hub.cursor))  # 800 KB in 200 posts, without a pause
-            received = [structs.replace(await quick.text(), conv=None) for _ in entries]
-            assert received == [one.entry for one in entries]
+            hub.deliver(Batch(entries))  # 800 KB in 200 posts, without a pause
+            expected = [addressed(one.entry, NameKey("quick")) for one in entries]
+            assert [await quick.text() for _ in entries] == expected
             assert [(await slow.text()).seq for _ in range(100)] == [*range(1, 101)]
         nursery.cancel_scope.cancel()

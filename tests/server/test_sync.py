@@ -229,7 +229,7 @@ async def test_positions_that_are_not_the_persons_are_gone(servers: list[Running
         await mei.ask(CreateRoom(room="#den", private=True), Sent)
         await mei.ask(Invite(room="#den", name="bob"), Sent)
         convs = ["#den", "#nowhere", "@mei", "@nobody", "nonsense", ""]
-        have = [Position(conv=conv, epoch="x", seq=1) for conv in convs]
+        have = [Position(conv=conv, epoch="x", seq=1, ts=1) for conv in convs]
         (page,) = [await bob.ask(Sync(have=tuple(have)), Synced)]
         assert page.gone == ("#den", "#nowhere", "@mei", "@nobody", "nonsense")
         assert [one.conv for one in page.conversations] == ["#lobby"]
@@ -333,7 +333,7 @@ async def test_page_looks_up_a_bounded_number(
         for room in rooms:
             await mei.ask(CreateRoom(room=room), Sent)
         have = [position(one) for one in (await synced(mei)).values()]
-        gone = [Position(conv=f"#q{number}", epoch="x", seq=1) for number in range(4)]
+        gone = [Position(conv=f"#q{number}", epoch="x", seq=1, ts=1) for number in range(4)]
         found = await pages(mei, *have, *gone)
         assert [page.next for page in found] == ["#r1", "#r4", None]
         assert [page.conversations for page in found] == [()] * len(found)
@@ -468,7 +468,7 @@ async def test_doubled_positions_bring_no_conversation_twice(
     monkeypatch.setattr(SqliteStore, "conversation", conversation)
     async with running_server() as server, server.peer("mei", "log") as mei:
         await say(mei, "#lobby", *"abc")
-        have = tuple(Position(conv="#lobby", epoch="x", seq=n) for n in range(500))
+        have = tuple(Position(conv="#lobby", epoch="x", seq=n, ts=n) for n in range(500))
         reply = await mei.ask(Sync(have=have), Synced)
         assert [(one.conv, one.reset) for one in reply.conversations] == [("#lobby", True)]
         assert reads == 1
@@ -477,7 +477,7 @@ async def test_doubled_positions_bring_no_conversation_twice(
 async def test_many_positions_of_strangers_are_answered_in_a_frame() -> None:
     async with running_server() as server, server.peer("mei", "log") as mei:
         convs = [f"@{number:03}" + "\x01" * 40 for number in range(100)]
-        have = [Position(conv=conv, epoch="", seq=0) for conv in convs]
+        have = [Position(conv=conv, epoch="", seq=0, ts=0) for conv in convs]
         found = await pages(mei, *have)
         assert all(len(encode(page)) - HEADER_SIZE <= FRAME for page in found)
         assert [conv for page in found for conv in page.gone] == sorted(convs)

@@ -26,10 +26,7 @@ from gochat.config import Tls
 from gochat.errors import StoreUnavailable
 from gochat.protocol.connection import Connection, Role
 from gochat.protocol.messages import (
-    CaughtUp,
     Conversation,
-    ConversationList,
-    Conversations,
     LoggedIn,
     LoggedOut,
     Login,
@@ -40,10 +37,11 @@ from gochat.protocol.messages import (
     Ok,
     Ping,
     Pong,
-    Position,
     Resume,
     Send,
     Sent,
+    Sync,
+    Synced,
 )
 from gochat.server.receipts import MAX_OFFSETS, Receipts
 
@@ -66,16 +64,12 @@ async def say(peer: Peer, to: str, *texts: str) -> None:
     await peer.ask(Ping(), Pong)
 
 
-async def waiting(
-    peer: Peer, *, token: str = "", positions: tuple[Position, ...] = ()
-) -> list[str]:
+async def waiting(peer: Peer, *, token: str = "") -> list[str]:
     """Log in as mei, without capabilities, and return what arrives unasked.
 
     The ping is in the same segment, so it does not acknowledge anything that was delivered.
     """
-    login = (
-        Resume(token=token, positions=positions) if token else Login(name="mei", password=PASSWORD)
-    )
+    login = Resume(token=token) if token else Login(name="mei", password=PASSWORD)
     await peer.send(login, Ping())
     reply = await peer.expect(LoggedIn)
     peer.token = reply.token
@@ -105,7 +99,7 @@ async def reset(peer: Peer) -> None:
 async def state(server: RunningServer, conv: str = "@bob") -> Conversation:
     """Return mei's view of a conversation."""
     async with server.peer("mei", "log") as peer:
-        listed = (await peer.ask(Conversations(), ConversationList)).conversations
+        listed = (await peer.ask(Sync(), Synced)).conversations
         return next(one for one in listed if one.conv == conv)
 
 
@@ -194,7 +188,7 @@ async def test_marker_moves_only_as_far_as_was_written(store: str) -> None:
                 await mei.text()
             await mei.send(Ping())
             async with server.peer("mei", "log") as phone:
-                read = (await phone.ask(Conversations(), ConversationList)).conversations[1].read
+                read = (await phone.ask(Sync(limit=0), Synced)).conversations[1].read
                 if not read:
                     read = (await phone.expect(Marked)).read
             await reset(mei)
@@ -319,20 +313,9 @@ async def test_resume_without_the_log_brings_waiting_messages_once() -> None:
             assert await waiting(mei, token=token) == ["one", "two", "three"]
             await reset(mei)
         async with server.connect() as mei:
-            epoch = (await bob.ask(Send(to="@mei", text="four"), Sent)).epoch
-            position = Position(conv="@bob", epoch=epoch, seq=1)
-            assert await waiting(mei, token=token, positions=(position,)) == [
-                "two",
-                "three",
-                "four",
-            ]
-            await reset(mei)
-        async with server.connect() as mei:
             await say(bob, "@mei", *(str(number) for number in range(600)))
-            position = Position(conv="@bob", epoch="another", seq=1)
-            sent = await waiting(mei, token=token, positions=(position,))
-            assert sent == ["one", "two", "three", "four", *(str(number) for number in range(600))]
-            assert sum(isinstance(message, CaughtUp) for message in mei.received) == 1
+            sent = await waiting(mei, token=token)
+            assert sent == ["one", "two", "three", *(str(number) for number in range(600))]
 
 
 async def test_sending_from_another_device_hides_no_waiting_message(store: str) -> None:
@@ -432,9 +415,7 @@ ONE, TWO = ConversationKey("@a,me"), ConversationKey("@b,me")
 
 
 def _receipts() -> Receipts:
-    receipts = Receipts()
-    receipts.release(0)
-    return receipts
+    return Receipts()
 
 
 async def test_receipt_needs_a_tcp_acknowledgement_then_a_request() -> None:
@@ -466,19 +447,6 @@ async def test_bytes_received_before_a_write_are_not_a_receipt() -> None:
     assert receipts.take(61) == {ONE: 2}
     receipts.note_written(300, 61)
     assert receipts.take() == {TWO: 1}
-
-
-async def test_held_receipts_are_posted_when_released() -> None:
-    receipts = Receipts()
-    receipts.note(ONE, 7, 100)
-    receipts.add(ONE, 3, 100)
-    receipts.acknowledge(1000)
-    assert receipts.take() == {ONE: 3}
-    receipts.release(2000)
-    receipts.acknowledge(1999)
-    assert receipts.take() == {}
-    receipts.acknowledge(2000)
-    assert receipts.take() == {ONE: 7}
 
 
 async def test_receipts_are_bounded_and_the_latest_are_merged() -> None:

@@ -121,7 +121,7 @@ async def everything(url: str) -> dict[str, Any]:
         for who in PEOPLE:
             me = person(who)
             found[f"{who}: account"] = await store.account(me)
-            theirs, _ = await store.conversations(me, after="", limit=100)
+            theirs = [await chat.seen(who, address) for address in await chat.addresses(who)]
             found[f"{who}: conversations"] = [
                 (
                     *(c.conv, c.head, c.read, c.unread, c.mentions, c.level, c.topic, c.operator),

@@ -85,7 +85,7 @@ async def test_many_conversations_of_a_person_slow_down_nobody_else(
     await chat.say("Mallory", "@Bob", "hello")
     bob = person("Bob")
     questions: dict[str, Callable[[], Awaitable[object]]] = {
-        "list": lambda: store.conversations(bob, after="", limit=32),
+        "list": lambda: store.summaries(bob, after="", limit=32),
         "keys": lambda: store.conversation_keys(bob),
         "rooms": lambda: store.rooms(bob, after="", limit=32),
         "search": lambda: store.search(bob, "hello", limit=20),

@@ -242,32 +242,6 @@ async def test_flush_is_not_read_as_the_end_of_the_old_history(
         assert state is None or state.epoch not in {said.epoch, page.epoch}
 
 
-async def test_page_as_of_a_cursor_in_an_old_history_is_refused(
-    start_redis: StartRedis,
-) -> None:
-    """Live entries after that cursor would not continue where the page ends."""
-    nodes = Nodes(start_redis())
-    histories = Histories()
-    async with nodes.open() as store, trio.open_nursery() as nursery:
-        chat = Chat(store)
-        await chat.register("Mei")
-        await nursery.start(histories.follow, store)
-        await chat.say("Mei", "#lobby", "before")
-        await until(lambda: histories.current.seqs("#lobby") == [1])
-        cursor = histories.current.batches[-1].cursor
-        lobby, mei = key("#lobby", "Mei"), person("Mei")
-        page = await store.page(lobby, viewer=mei, limit=10, as_of=cursor)
-        assert page.head == 1
-        with nodes.client() as client:
-            client.flushall()
-        with pytest.raises(StoreUnavailable, match="history of the store has changed"):
-            await store.page(lobby, viewer=mei, limit=10, as_of=cursor)
-        await until(lambda: histories.interruptions == 1)
-        with pytest.raises(StoreUnavailable, match="history of the store has changed"):
-            await store.page(lobby, viewer=mei, limit=10, as_of=cursor)
-        nursery.cancel_scope.cancel()
-
-
 async def test_conversation_restarted_after_a_flush_is_listed_again(
     start_redis: StartRedis,
 ) -> None:

@@ -17,7 +17,7 @@ from gochat.protocol.framing import FrameDecoder, frame
 Received = tuple[str, dict[str, Any]]
 
 
-EVENTS = frozenset({"presence", "message", "marked", "is_typing", "new_login", "caught_up"})
+EVENTS = frozenset({"presence", "message", "marked", "is_typing", "new_login"})
 
 
 class Wire:

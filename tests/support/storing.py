@@ -15,7 +15,6 @@ from gochat.chat.store import (
     Account,
     Appended,
     Batch,
-    Cursor,
     Draft,
     Logged,
     Page,
@@ -89,7 +88,6 @@ class Chat:
         before: int | None = None,
         after: int | None = None,
         limit: int = 200,
-        as_of: Cursor | None = None,
     ) -> Page:
         return await self.store.page(
             key(to, who),
@@ -97,7 +95,6 @@ class Chat:
             before=before,
             after=after,
             limit=limit,
-            as_of=as_of,
         )
 
     async def entries(self, who: str, to: str) -> Sequence[Message]:
@@ -112,9 +109,9 @@ class Chat:
 
     async def addresses(self, who: str) -> list[str]:
         """Return the addresses of all conversations of `who`, in the store's order."""
-        found, more = await self.store.conversations(names.fold(who), after="", limit=200)
+        found, more = await self.store.summaries(names.fold(who), after="", limit=200)
         assert not more
-        return [conversation.conv for conversation in found]
+        return [summary.address for summary in found]
 
     async def mark_read(self, who: str, to: str, seq: int) -> bool:
         return await self.store.mark_read(names.fold(who), key(to, who), seq)
@@ -159,17 +156,16 @@ class Following:
         return [one.entry.seq for one in self.logged if one.conversation == conversation]
 
 
-async def follow(nursery: trio.Nursery, store: Store, deliver: Callable[[Batch], None]) -> Cursor:
-    """Follow the log in the background; return the starting cursor."""
-    cursor: Cursor = await nursery.start(_follow, store, deliver)
-    return cursor
+async def follow(nursery: trio.Nursery, store: Store, deliver: Callable[[Batch], None]) -> None:
+    """Follow the log in the background, from now on."""
+    await nursery.start(_follow, store, deliver)
 
 
 async def _follow(
     store: Store,
     deliver: Callable[[Batch], None],
     *,
-    task_status: trio.TaskStatus[Cursor] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     await store.follow(deliver, task_status=task_status)
 

@@ -36,7 +36,7 @@ nodes: on Redis that of the Redis server, not of the node.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol
 
 import trio
 from msgspec import Struct
@@ -79,10 +79,6 @@ MAX_DEVICES: Final = 24
 MAX_PROGRAMS: Final = 8
 #: In bytes.
 TOKEN_ID_SIZE: Final = 16
-
-#: A position in what a store commits, of all conversations together. Opaque: a caller takes it from
-#: :class:`Batch` and passes it back.
-Cursor: TypeAlias = object
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -196,10 +192,9 @@ class Logged(Struct, frozen=True):
 
 
 class Batch(Struct, frozen=True):
-    """The entries that one or more commits added, in order; `cursor` is the position after them."""
+    """The entries that one or more commits added, in order."""
 
     entries: Sequence[Logged]
-    cursor: Cursor
 
 
 class Page(Struct, frozen=True):
@@ -427,12 +422,12 @@ class Store(Protocol):
         self,
         deliver: Callable[[Batch], None],
         *,
-        task_status: trio.TaskStatus[Cursor] = trio.TASK_STATUS_IGNORED,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Call `deliver` with every batch committed from now on, in commit order, until cancelled.
 
         `deliver` is called in the Trio thread, must not block, and must not raise. Calls
-        `task_status.started` with the cursor from which it follows. An entry is delivered after its
+        `task_status.started` when it follows. An entry is delivered after its
         commit, and before :meth:`append` or :meth:`find_by_cid` returns it.
 
         Raises:
@@ -450,7 +445,6 @@ class Store(Protocol):
         before: int | None = None,
         after: int | None = None,
         limit: int,
-        as_of: Cursor | None = None,
     ) -> Page:
         """Return at most `limit` entries after the floor of `viewer`.
 
@@ -458,9 +452,8 @@ class Store(Protocol):
         in its current form and as `viewer` sees it (:func:`gochat.chat.history.as_seen`), with its
         reactions.
 
-        With `as_of`, the log as it was at that cursor (for `head`, and for which entries exist, not
-        for their current form): later entries come by `follow`. A conversation without entries has
-        head 0.
+        They are of the store's present state, which may be ahead of what :meth:`follow` delivered.
+        A conversation without entries has head 0.
         """
         ...
 
@@ -471,7 +464,6 @@ class Store(Protocol):
         viewer: NameKey,
         after: int,
         limit: int,
-        as_of: Cursor | None = None,
     ) -> Waiting:
         """Return the first messages after `after` that others wrote and that are not deleted.
 
@@ -530,30 +522,25 @@ class Store(Protocol):
         """Return the read marker and the newest seq of each private conversation of a person."""
         ...
 
-    async def conversations(
-        self, person: NameKey, *, after: str, limit: int
-    ) -> tuple[list[Conversation], bool]:
-        """Return a page of the person's conversations by address, and whether there are more.
-
-        A private conversation exists from its first message on, and has the peer's name as its
-        address; one with oneself has one's own. `unread` and `mentions` count messages of others
-        that are not deleted, and stop at :data:`MAX_COUNTED`.
-        """
-        ...
-
     async def summaries(
         self, person: NameKey, *, after: str, limit: int
     ) -> tuple[list[Summary], bool]:
-        """Return a page of the same conversations in the same order, with two look-ups for each.
+        """Return a page of the person's conversations by address, and whether there are more.
 
-        They are of the store's present state, which may be ahead of what :meth:`follow` delivered.
+        A private conversation exists from its first message on, and has the peer's name as its
+        address; one with oneself has one's own. Takes two look-ups for each. They are of the
+        store's present state, which may be ahead of what :meth:`follow` delivered.
         """
         ...
 
     async def conversation(
         self, person: NameKey, conversation: ConversationKey
     ) -> Conversation | None:
-        """Return one conversation as the person sees it, or None if it is not one of theirs."""
+        """Return one conversation as the person sees it, or None if it is not one of theirs.
+
+        `unread` and `mentions` count messages of others that are not deleted, and stop at
+        :data:`MAX_COUNTED`.
+        """
         ...
 
     async def mark_read(self, person: NameKey, conversation: ConversationKey, seq: int) -> bool:

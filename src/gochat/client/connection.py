@@ -39,7 +39,6 @@ from gochat.protocol.connection import Role
 from gochat.protocol.framing import MAX_FRAME_SIZE, FrameDecoder
 from gochat.protocol.messages import (
     Bye,
-    CaughtUp,
     ChangePassword,
     Error,
     Event,
@@ -320,8 +319,7 @@ class Connection:
         elif isinstance(payload, Bye):
             self.end(payload.text or f"the server closed the connection: {payload.reason}")
         elif isinstance(
-            payload,
-            Message | CaughtUp | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin,
+            payload, Message | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin
         ):
             self._receiver.received(payload)
         else:

@@ -51,8 +51,6 @@ class SyncState:
         match event:
             case Message():
                 self.show(self.inbox.receive(event))
-            case wire.CaughtUp():
-                pass
             case (
                 wire.Presence() | wire.Marked() | wire.Invited() | wire.Uninvited()
                 | wire.IsTyping() | wire.NewLogin()

@@ -93,7 +93,7 @@ class Timeline:
         """The position for a `sync`. It names what the server last said only if that is up to
         date."""
         if self._ts is None or self._doubted is not None:
-            return Position(conv=self.conv, epoch=self.epoch, seq=0)
+            return Position(conv=self.conv, epoch=self.epoch, seq=0, ts=0)
         listed = self.listed
         is_current = listed is not None and listed.head == self.position
         return Position(

@@ -175,7 +175,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             1024,
             1024**3,
             "Bytes that a connection may send before it has logged in. One frame of the greatest "
-            "size: who resumes says how far it has read every conversation.",
+            "size: a client may send what it asks for first right behind its login.",
         ),
     ] = 65540
     tls_handshake_timeout: Annotated[
@@ -275,15 +275,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     history_page: Annotated[
         int, _within(1, 200, "Messages in one page of history; 200 is the protocol's own limit.")
     ] = 200
-    resume_max: Annotated[
-        int,
-        _within(
-            0,
-            100_000,
-            "Messages of a conversation that a resuming client is sent one by one. "
-            "If it missed more, it gets the newest page instead.",
-        ),
-    ] = 500
     typing_interval: Annotated[
         _Seconds,
         _within(

@@ -125,7 +125,7 @@ def _malformed(what: str, error: Exception, data: bytes | None = None) -> Malfor
 
 
 def _path(reason: str) -> str | None:
-    """Return the place that msgspec's error is about, as in ``positions[0].seq``."""
+    """Return the place that msgspec's error is about, as in ``have[0].seq``."""
     place, missing = _PLACE.search(reason), _MISSING.search(reason)
     parts = [match[1] for match in (place, missing) if match is not None and match[1]]
     return ".".join(parts) or None

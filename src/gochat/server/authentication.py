@@ -1,12 +1,12 @@
 """Register, log in, resume and log out.
 
-What a session is sent after its login is in :mod:`gochat.server.catch_up`.
+What a session without the capability `log` is sent after its login is in
+:mod:`gochat.server.waiting_messages`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import Final
 
@@ -34,12 +34,12 @@ from gochat.protocol.messages import (
 )
 from gochat.server import server_info
 from gochat.server.budget import ARRIVING
-from gochat.server.catch_up import CatchUp
 from gochat.server.hub import OnlinePerson
 from gochat.server.limits import subscriber
 from gochat.server.login import ActiveLogin
 from gochat.server.services import Services
 from gochat.server.session import Session
+from gochat.server.waiting_messages import WaitingMessages
 
 _MINUTE: Final = 60.0
 #: Why a token ended that a login replaced.
@@ -103,17 +103,15 @@ class Authentication:
         self._services.budgets.charge(session.address, who.key, ARRIVING)
         token = await tokens.issue(who, origin, device=request.device, is_login=True)
         self._services.revocations.tokens_revoked(who.key, token.replaced, TOO_MANY)
-        async with self._arriving(session, who, token, request, is_new_address=not is_known):
-            pass
+        await self._arrive(session, who, token, request, is_new_address=not is_known)
 
     async def resume(self, session: Session, request: Resume) -> None:
-        """Log in with a token, and catch up."""
+        """Log in with a token."""
         session.caps = _known(request.caps)
         origin = subscriber(session.address)
         who, token, is_new = await self._services.tokens.resume(request.token, origin)
         self._services.budgets.charge(session.address, who.key, ARRIVING)
-        async with self._arriving(session, who, token, request, is_new_address=is_new) as catch_up:
-            await catch_up.send_missed(request.positions)
+        await self._arrive(session, who, token, request, is_new_address=is_new)
 
     async def log_out(
         self, session: Session, who: Identity, person: OnlinePerson, request: Logout
@@ -206,8 +204,7 @@ class Authentication:
                 f"replaced by a newer connection of this account: {most} are allowed",
             )
 
-    @asynccontextmanager
-    async def _arriving(
+    async def _arrive(
         self,
         session: Session,
         who: Identity,
@@ -215,14 +212,14 @@ class Authentication:
         request: Login | Resume,
         *,
         is_new_address: bool,
-    ) -> AsyncIterator[CatchUp]:
-        """Log the session in, and hold its events back until it has caught up.
+    ) -> None:
+        """Log the session in, and send the messages that wait, unless it has `log`.
 
-        The body of the block sends what was missed; on leaving it, the messages that wait for a
-        client without the capability `log` are sent, and then the held events.
+        It is sent no events before the reply, and all of them after it.
 
         Raises:
             ChatError: the token or the login was revoked meanwhile.
+            StoreUnavailable: it is not logged in.
         """
         is_login = isinstance(request, Login)
         session.due = 1
@@ -235,17 +232,16 @@ class Authentication:
             session.outlet,
             session.track_receipts(None if Capability.LOG in session.caps else who.key),
         )
-        login.person = self._services.hub.join(login, who.key, who.name)
-        catch_up = CatchUp(self._services, session, login)
+        login.person = person = self._services.hub.join(login, who.key, who.name)
         self._services.connections.logged_in()
         try:
             # Only now can a revocation see this session; see gochat.server.revocation.
             await self._services.tokens.require_current(token.id, is_login=is_login)
+            await self._load_rooms(person)
         except (ChatError, StoreUnavailable):
-            catch_up.abandon()
             await self.leave(session)
             raise
-        self._bound(login.person)
+        self._bound(person)
         session.last_name = who.name
         by = "password" if is_login else "token"
         session.note("logged in", by=by, **({"new_address": True} if is_new_address else {}))
@@ -264,17 +260,21 @@ class Authentication:
                 request_id=request.request_id,
             )
         )
-        try:
-            await catch_up.load_rooms()
-            yield catch_up
-            await catch_up.send_waiting()
-            await catch_up.finish()
-        except StoreUnavailable as error:
-            # It is logged in, but what it missed can't be read: the client must reconnect.
-            session.close(ByeReason.INTERNAL, error.public, retry_after=error.retry_after)
-        finally:
-            catch_up.abandon()
-            session.outlet.flush()
+        login.begin()
+        if not login.wants_log:
+            try:
+                await WaitingMessages(self._services, session, login).send()
+            except StoreUnavailable as error:
+                # It is logged in, but what waits can't be read: the client must reconnect.
+                session.close(ByeReason.INTERNAL, error.public, retry_after=error.retry_after)
+
+    async def _load_rooms(self, person: OnlinePerson) -> None:
+        """Look up a person's rooms, and subscribe to them."""
+        generation, floors = -1, {}
+        while generation != person.generation:  # changed while reading: read again
+            generation = person.generation
+            floors = await self._services.store.conversation_keys(person.key)
+        self._services.hub.enter(person, floors)
 
 
 def _fold_or_nobody(name: str) -> NameKey:

@@ -31,7 +31,7 @@ from gochat.token_bucket import Buckets, TokenBucket
 #: Fixed cost of a search.
 SEARCH: Final = 10.0
 #: Extra cost of each entry that a page of history may have or that a sync reads, and of each
-#: position of a sync or a resume.
+#: position of a sync.
 PER_ENTRY: Final = 0.01
 PER_POSITION: Final = 0.02
 #: Cost of each conversation that a sync looks up, and of each that it gives.
@@ -39,9 +39,9 @@ PER_SUMMARY: Final = 0.005
 PER_CONVERSATION: Final = 0.5
 #: Cost of a login: the person's rooms are looked up, a token is written, everybody is notified.
 ARRIVING: Final = 10.0
-#: Cost of each page that is read to catch up.
+#: Cost of each page of waiting messages that is read.
 PAGE: Final = 1.0
-#: Cost of each read marker that is read to catch up.
+#: Cost of each read marker that is read for them.
 PER_MARKER: Final = 0.005
 #: Cost of a write that appends nothing: it exceeds the rate limit, is refused by a rule, or is a
 #: duplicate. It takes no turn of the rate limit, but needs lookups.

@@ -29,7 +29,7 @@ from gochat.chat.history import views
 from gochat.chat.names import NameKey, known
 from gochat.chat.node_bus import Arrived, AwaySet, Left, LoginSeen, NodeEvent, PersonHere, Typed
 from gochat.chat.presence import Roster
-from gochat.chat.store import Batch, Cursor, Logged
+from gochat.chat.store import Batch, Logged
 from gochat.chat.typing_notices import TypingNotices
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
@@ -77,16 +77,16 @@ class Subscriber(Protocol):
     grant: Grant  # decides what it is sent, besides its person's rooms
     wants_log: bool  # entries of every kind, not only messages
 
-    def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
-        """Record a private message posted to a session without the capability `log`."""
+    def post_private(
+        self, conversation: ConversationKey, entries: Sequence[Message], frames: Sequence[bytes]
+    ) -> None:
+        """Post what others said in a private conversation, to a session without `log`."""
 
 
 class OnlinePerson:
     """A person who is online here: their sessions and rooms.
 
-    `rooms` maps each room to the cursor at which the person entered: their sessions were posted
-    nothing of it up to there, and everything since. A session that joins later has its own cursor.
-    `floors` has their floors in the same rooms (:mod:`gochat.chat.history`).
+    `rooms` maps each room to their floor in it (:mod:`gochat.chat.history`).
 
     `generation` counts changes of `rooms`, so that code that loads them from the store notices a
     change in the meantime. `invitation_changes` counts what their sessions were sent of their
@@ -94,16 +94,15 @@ class OnlinePerson:
     """
 
     __slots__ = (
-        "floors", "generation", "invitation_changes", "key", "name", "rate_limit", "rooms",
-        "sessions", "typing",
+        "generation", "invitation_changes", "key", "name", "rate_limit", "rooms", "sessions",
+        "typing",
     )  # fmt: skip
 
     def __init__(self, key: NameKey, name: str, rate_limit: TokenBucket) -> None:
         self.key: Final = key
         self.name: Final = name
         self.sessions: dict[Subscriber, None] = {}
-        self.rooms: dict[ConversationKey, Cursor] = {}
-        self.floors: dict[ConversationKey, int] = {}
+        self.rooms: dict[ConversationKey, int] = {}
         self.generation = 0
         self.invitation_changes = 0
         #: Rate limit for writing to the log, shared by all their devices.
@@ -136,8 +135,6 @@ class Hub:
         self._rooms: dict[ConversationKey, dict[Subscriber, int]] = {}
         self._highest: dict[ConversationKey, int] = {}
         self.roster = Roster()
-        #: The position in the log up to which everything has been posted.
-        self.cursor: Cursor = None
 
     # -- sessions ---------------------------------------------------------------------------
 
@@ -165,8 +162,8 @@ class Hub:
         self._everyone[session] = self._told
         if session.grant.sees(LOBBY_KEY):
             self._lobby[session] = None
-        for room in person.rooms:
-            self._subscribe(room, (session,), person.floors[room])
+        for room, floor in person.rooms.items():
+            self._subscribe(room, (session,), floor)
         return person
 
     def leave(self, session: Subscriber, person: OnlinePerson) -> None:
@@ -187,14 +184,12 @@ class Hub:
         for room, floor in floors.items():
             if room == LOBBY_KEY or is_private(room) or room in person.rooms:
                 continue
-            person.rooms[room] = self.cursor
-            person.floors[room] = floor
+            person.rooms[room] = floor
             person.generation += 1
             self._subscribe(room, person.sessions, floor)
 
     def _exit(self, person: OnlinePerson, room: ConversationKey) -> None:
         person.rooms.pop(room, None)
-        person.floors.pop(room, None)
         person.generation += 1
         self._unsubscribe(room, person.sessions)
 
@@ -229,7 +224,6 @@ class Hub:
             else:
                 audience, entries = self._audience(conversation), [one.entry for one in run]
                 self._post(conversation, audience, entries, is_last=number == len(runs))
-        self.cursor = batch.cursor
         self._delivery.flush()
 
     def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:
@@ -340,21 +334,19 @@ class Hub:
         Sessions with the capability `log` get all of them, the others only what others said.
         """
         everything = b"".join(frames)
-        must_note = is_private(conversation)
+        is_between_two = is_private(conversation)
         said = [entry.kind == "text" for entry in entries]
         only_said = everything if all(said) else b"".join(compress(frames, said))
         without_own = self._without_own(entries, frames)
         for session in audience:
+            if is_between_two and not session.wants_log:
+                session.post_private(conversation, entries, frames)
+                continue
             data = everything if session.wants_log else without_own.get(session, only_said)
-            # Receipts need the position in the stream, so note_delivered writes it.
-            if is_last and (session.wants_log or not must_note):
+            if is_last:
                 session.events.send(data)
             else:
                 session.events.post(data)
-        if must_note:
-            for session in audience:
-                if not session.wants_log:
-                    session.note_delivered(conversation, entries[-1].seq)
 
     def _without_own(
         self, entries: Sequence[Message], frames: Sequence[bytes]

@@ -9,7 +9,6 @@ from typing import Final, NoReturn
 import structlog
 import trio
 
-from gochat.chat.store import Cursor
 from gochat.errors import LogInterrupted
 from gochat.protocol.messages import ByeReason
 from gochat.server.services import Services
@@ -44,7 +43,7 @@ async def follow(
 
 
 class _FollowStatus:
-    """The task status of :meth:`Store.follow`: gets the cursor before the first batch can come."""
+    """The task status of :meth:`Store.follow`: is called before the first batch can come."""
 
     def __init__(
         self, services: Services, sessions: Collection[Session], status: trio.TaskStatus[None]
@@ -54,8 +53,7 @@ class _FollowStatus:
         self._status = status
         self._is_first = True
 
-    def started(self, cursor: Cursor = None) -> None:
-        self._services.hub.cursor = cursor
+    def started(self, _: None = None) -> None:
         if self._is_first:
             self._is_first = False
             self._status.started()

@@ -6,21 +6,27 @@ The hub delivers to it. Who logs somebody in or out creates or drops it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from gochat.chat.accounts import Identity
 from gochat.chat.conversations import ConversationKey
 from gochat.chat.grants import Grant
 from gochat.chat.tokens import HeldToken
-from gochat.protocol.messages import ByeReason, Capability
+from gochat.protocol.messages import ByeReason, Capability, Message
 from gochat.server.hub import OnlinePerson, Sink
+from gochat.server.posted_messages import PostedMessages
 from gochat.server.receipt_tracker import ReceiptTracker
 
 
 class _Nowhere:
-    """Discards what would be sent to a session that is about to end."""
+    """Discards what would be sent to a session that is about to end, or not logged in yet.
 
-    is_behind = False
+    With `is_behind`, what can wait is kept for it.
+    """
+
+    def __init__(self, *, is_behind: bool) -> None:
+        self.is_behind: Final = is_behind
 
     def post(self, frames: bytes) -> None:
         """Discard frames."""
@@ -28,7 +34,8 @@ class _Nowhere:
     send = post
 
 
-_NOWHERE: Final = _Nowhere()
+_NOWHERE: Final = _Nowhere(is_behind=False)
+_NOT_YET: Final = _Nowhere(is_behind=True)
 
 
 class LoggedInSession(Protocol):
@@ -47,11 +54,14 @@ class LoggedInSession(Protocol):
 
 
 class ActiveLogin:
-    """A person who is logged in on a session."""
+    """A person who is logged in on a session.
+
+    It is sent no events until :meth:`begin`: the reply to the login comes first.
+    """
 
     __slots__ = (
-        "caps", "events", "grant", "identity", "person", "receipts", "session", "token",
-        "wants_log",
+        "_outlet", "caps", "events", "grant", "identity", "person", "posted", "receipts",
+        "session", "token", "wants_log",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +71,7 @@ class ActiveLogin:
         token: HeldToken,
         grant: Grant,
         caps: frozenset[str],
-        events: Sink,
+        outlet: Sink,
         receipts: ReceiptTracker | None,
     ) -> None:
         self.session: Final = session
@@ -73,9 +83,12 @@ class ActiveLogin:
         self.caps = caps
         self.wants_log = Capability.LOG in caps
         #: Where the hub's events go.
-        self.events = events
+        self.events: Sink = _NOT_YET
+        self._outlet: Final = outlet
         #: For a client that keeps no read marker of its own.
         self.receipts: Final = receipts
+        #: Which private messages were posted to a client without the capability `log`.
+        self.posted: Final = PostedMessages()
         #: Set in the step in which the login joins the hub.
         self.person: OnlinePerson
 
@@ -88,7 +101,30 @@ class ActiveLogin:
         """Discard events from now on, because they would follow a gap."""
         self.events = _NOWHERE
 
+    def begin(self) -> None:
+        """Post events from now on, unless the login is muted."""
+        if self.events is _NOT_YET:
+            self.events = self._outlet
+
+    def post_private(
+        self, conversation: ConversationKey, entries: Sequence[Message], frames: Sequence[bytes]
+    ) -> None:
+        """Post what others have just said to a client without the capability `log`.
+
+        Called by the hub, with all entries of a commit. Messages that were posted already, or wait
+        until those before them are, are left out.
+        """
+        name, seq, data = self.identity.name, 0, []
+        for entry, frame in zip(entries, frames, strict=True):
+            is_others = entry.kind == "text" and entry.from_ != name
+            if is_others and self.posted.admits(conversation, entry.seq):
+                data.append(frame)
+                seq = entry.seq
+        if data:
+            self.events.post(b"".join(data))
+            self.note_delivered(conversation, seq)
+
     def note_delivered(self, conversation: ConversationKey, seq: int) -> None:
-        """Record a private message posted to a client without the capability `log`."""
+        """Record a private message that was posted to a client without the capability `log`."""
         if self.receipts is not None and not self.is_muted:
             self.receipts.note(conversation, seq)

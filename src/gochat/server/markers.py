@@ -53,9 +53,9 @@ class Markers:
         if self._waiting:
             self._has_waiting.set()
 
-    def read(self, person: NameKey, conversation: ConversationKey, read: int) -> int:
-        """Return a marker's position, given the store's `read`, including moves that wait."""
-        return max(read, self._waiting.get((person, conversation), 0))
+    def moving(self, person: NameKey) -> Seqs:
+        """Return where markers of a person are about to be moved."""
+        return {key: seq for (one, key), seq in self._waiting.items() if one == person}
 
     async def run(self) -> NoReturn:
         """Move markers, for ever.

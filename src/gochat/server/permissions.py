@@ -12,12 +12,12 @@ from typing import Final
 from gochat.chat.grants import Grant
 from gochat.chat.names import NameKey
 from gochat.chat.scopes import Scope
-from gochat.protocol.messages import Conversations, Request, Sync
+from gochat.protocol.messages import Request, Sync
 
 #: Fields that name a conversation.
 PLACES: Final = ("to", "conv", "room")
 #: Requests about all conversations.
-FILTERED: Final = frozenset({Conversations, Sync})
+FILTERED: Final = frozenset({Sync})
 
 
 def require_permission(grant: Grant, own: NameKey, request: Request, scope: Scope | None) -> None:

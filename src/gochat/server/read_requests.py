@@ -13,9 +13,6 @@ from gochat.chat.effort import measured
 from gochat.chat.refusals import not_inside
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
-    Conversation,
-    ConversationList,
-    Conversations,
     Found,
     History,
     Mark,
@@ -37,7 +34,6 @@ from gochat.server.session import Session
 #: Items in one reply, so that it fits its frame with the longest names and topics.
 MAX_PEOPLE: Final = 200
 MAX_ROOMS: Final = 32
-MAX_CONVERSATIONS: Final = 32
 
 
 class ReadRequests:
@@ -70,13 +66,13 @@ class ReadRequests:
                 details={"rule": "one_of"},
             )
         address = await self._services.drafts.address(who, person.rooms, request.conv, "conv")
-        store, as_of = self._services.store, self._services.hub.cursor
+        store = self._services.store
         limit = min(request.limit, self._limits.history_page)
         before, after = request.before, request.after
         if request.around is not None:
             after = max(0, request.around - limit // 2 - 1)
         page = await store.page(
-            address.key, viewer=who.key, before=before, after=after, limit=limit, as_of=as_of
+            address.key, viewer=who.key, before=before, after=after, limit=limit
         )
         if not page.is_inside:
             # Refused by the store's current state, or the person has joined again since the page
@@ -116,22 +112,6 @@ class ReadRequests:
         if more := scanning(effort.seconds):
             self._services.budgets.spend(session.address, who.key, more)
         session.reply(Found(hits=tuple(hits), cursor=cursor, request_id=request.request_id))
-
-    async def conversations(
-        self, session: Session, who: Identity, person: OnlinePerson, request: Conversations
-    ) -> None:
-        """Reply with a page of the person's conversations."""
-        after, more = request.after, True
-        items: list[Conversation] = []
-        while more and not items:  # of a page, the session may see nothing
-            page, more = await self._services.store.conversations(
-                who.key, after=after, limit=min(request.limit, MAX_CONVERSATIONS)
-            )
-            items = [c for c in page if session.grant.sees(conversations.key(c.conv, who.key))]
-            after = page[-1].conv if page else after
-        session.reply(
-            ConversationList(conversations=tuple(items), more=more, request_id=request.request_id)
-        )
 
     async def mark(
         self, session: Session, who: Identity, person: OnlinePerson, request: Mark

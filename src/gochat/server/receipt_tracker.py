@@ -46,21 +46,9 @@ class ReceiptTracker:
     # -- sending --------------------------------------------------------------------------------
 
     def note(self, conversation: ConversationKey, seq: int) -> None:
-        """Record a message that was posted, or that is held back until :meth:`release`."""
+        """Record a message that was posted."""
         if self._outlet.is_open:
             self._receipts.note(conversation, seq, *self._written())
-
-    def add(self, conversation: ConversationKey, seq: int) -> None:
-        """Record a message that was just posted, even while others are held back."""
-        self._receipts.add(conversation, seq, *self._written())
-
-    def drop_held(self) -> None:
-        """Forget messages that were held back and dropped: they will be posted in another way."""
-        self._receipts.drop_held()
-
-    def release(self) -> None:
-        """Record that what was held back has been posted."""
-        self._receipts.release(*self._written())
 
     # -- receiving ------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ _LOOKS: Final = 8
 class Receipts:
     """Messages posted to one session that are not known to be delivered."""
 
-    __slots__ = ("_acknowledged", "_held", "_is_holding", "_looks", "_offsets")
+    __slots__ = ("_acknowledged", "_looks", "_offsets")
 
     def __init__(self) -> None:
         # Lists, because they are usually empty, and an empty deque takes 0.6 KiB.
@@ -45,8 +45,6 @@ class Receipts:
         #: seqs.
         self._offsets: list[tuple[int, float, Seqs]] = []
         self._acknowledged = 0
-        self._held: Seqs = {}
-        self._is_holding = True
 
     def __bool__(self) -> bool:
         """Return True while there are messages that bytes from the client could confirm."""
@@ -55,34 +53,16 @@ class Receipts:
     def note(
         self, conversation: ConversationKey, seq: int, offset: int, arrived: float = 0
     ) -> None:
-        """Record a message that was posted or held back.
+        """Record a message that was posted.
 
         `offset` is the end of the posted bytes, with the message; `arrived` is how many bytes had
         arrived from the client when it was written (infinite: not written yet).
         """
-        if self._is_holding:
-            self._held[conversation] = seq
-        else:
-            self.add(conversation, seq, offset, arrived)
-
-    def add(self, conversation: ConversationKey, seq: int, offset: int, arrived: float = 0) -> None:
-        """Record a message that was posted, even while others are held back."""
         seqs = {conversation: seq}
         if self._offsets and (self._offsets[-1][0] == offset or len(self._offsets) >= MAX_OFFSETS):
             _, before, earlier = self._offsets.pop()
             seqs, arrived = earlier | seqs, max(before, arrived)
         self._offsets.append((offset, arrived, seqs))
-
-    def drop_held(self) -> None:
-        """Forget messages that were held back and dropped: they will be posted in another way."""
-        self._held = {}
-
-    def release(self, offset: int, arrived: float = 0) -> None:
-        """Record that the held messages have been posted, and stop holding."""
-        for conversation, seq in self._held.items():
-            self.add(conversation, seq, offset, arrived)
-        self._held = {}
-        self._is_holding = False
 
     def note_written(self, offset: int, arrived: int) -> None:
         """Record that all up to `offset` is written by now, when `arrived` bytes have arrived."""

@@ -19,7 +19,6 @@ from gochat.chat.store import Draft
 from gochat.protocol.messages import (
     Away,
     ChangePassword,
-    Conversations,
     CreateRoom,
     CreateToken,
     Decline,
@@ -182,12 +181,7 @@ _ALL: Final = (
     _open(Pong, 0.0, lambda parts: parts.signals.pong),  # only the frame costs
     _open(Register, 10.0, lambda parts: parts.authentication.register),
     _open(Login, 10.0, lambda parts: parts.authentication.log_in),
-    _open(
-        Resume,
-        3.0,
-        lambda parts: parts.authentication.resume,
-        by_content=lambda request: len(request.positions) * PER_POSITION,
-    ),
+    _open(Resume, 3.0, lambda parts: parts.authentication.resume),
     _personal(Logout, 5.0, None, lambda parts: parts.authentication.log_out),
     _personal(
         ChangePassword, 20.0, Scope.ACCOUNT, lambda parts: parts.authentication.change_password
@@ -213,7 +207,6 @@ _ALL: Final = (
     _personal(Mark, 1.0, Scope.READ, lambda parts: parts.reading.mark),
     _personal(Who, 2.0, Scope.READ, lambda parts: parts.reading.who),
     _personal(Members, 4.0, Scope.READ, lambda parts: parts.reading.members),
-    _personal(Conversations, 5.0, Scope.READ, lambda parts: parts.reading.conversations),
     _personal(Rooms, 5.0, Scope.READ, lambda parts: parts.reading.rooms),
     _personal(Search, SEARCH, Scope.READ, lambda parts: parts.reading.search),
     _personal(Typing, 0.5, Scope.SEND, lambda parts: parts.signals.typing),

@@ -1,8 +1,10 @@
 """A person without the client library: bare frames, and only what the protocol requires.
 
-The library fetches missing entries and drops duplicates, and so hides a server that omits something
-at the seam of a resume, or sends it twice. This client trusts the server: what it receives must be
-in order and contiguous by itself, its own entries included, each of them before it is acknowledged.
+The library fetches missing entries and drops duplicates at any time, and so hides a server that
+omits something, or sends it twice. This client trusts the server: once it has caught up, what it
+receives must be in order and contiguous by itself, its own entries included, each of them before it
+is acknowledged. Only what it had when it caught up may come again, because a page may be ahead of
+the events.
 
 It sends several messages without waiting, and after a reconnection all that were not acknowledged,
 in order. They are numbered, so that keeps their order whatever is refused; at the first refusal for
@@ -25,11 +27,10 @@ from gochat.protocol.connection import Connection, Role
 from gochat.protocol.framing import FrameDecoder
 from gochat.protocol.messages import (
     Bye,
-    CaughtUp,
     Conversation,
-    ConversationList,
-    Conversations,
     Error,
+    History,
+    HistoryPage,
     LoggedIn,
     Login,
     Message,
@@ -41,6 +42,8 @@ from gochat.protocol.messages import (
     Send,
     Sent,
     ServerMessage,
+    Sync,
+    Synced,
 )
 from gochat.protocol.states import State
 from gochat_faults.history import (
@@ -54,6 +57,8 @@ from gochat_faults.history import (
 )
 from gochat_faults.recorder import PASSWORD, Refused, Talk, move_in
 
+#: Entries that it asks for at once.
+PAGE: Final = 200
 #: Messages in flight at once.
 WINDOW: Final = 8
 #: Seconds of silence after which it sends a ping, and after which it reconnects.
@@ -77,10 +82,15 @@ class _Ended(Exception):
 
 @dataclass(slots=True)
 class _Log:
-    """How far a conversation was seen."""
+    """How far a conversation was seen; `ts` is the time of that entry, 0 if it is unknown.
+
+    `caught_up` is how far it was seen when the client had caught up.
+    """
 
     epoch: str
     seq: int
+    ts: int
+    caught_up: int = 0
 
 
 class BareClient:
@@ -181,11 +191,13 @@ class BareClient:
                     message = await frames.receive()
                     if isinstance(message, LoggedIn):
                         self._token = message.token
-                        if self._early is not None:
-                            self._early.clear()
-                            await frames.send(Conversations(limit=40))
+                        self._early = []
+                        await frames.send(self._sync(""))
                         nursery.start_soon(self._send_what_waits, frames.send)
-                    self._take(message)
+                    if isinstance(message, Synced | HistoryPage):
+                        await frames.send(*self._catch_up(message))
+                    else:
+                        self._take(message)
                     if isinstance(message, Ping):
                         await frames.send(Pong(request_id=message.request_id))
             except (trio.BrokenResourceError, _Ended):
@@ -194,10 +206,16 @@ class BareClient:
     def _login(self) -> Login | Resume:
         if not self._token:
             return Login(name=self.name, password=PASSWORD, caps=_CAPS)
-        positions = tuple(
-            Position(conv=conv, epoch=log.epoch, seq=log.seq) for conv, log in self._logs.items()
-        )
-        return Resume(token=self._token, caps=_CAPS, positions=positions)
+        return Resume(token=self._token, caps=_CAPS)
+
+    def _sync(self, after: str) -> Sync:
+        # Without its time an entry proves nothing: the server would take the log for another one.
+        have = [
+            Position(conv=conv, epoch=log.epoch, seq=log.seq if log.ts else 0, ts=log.ts)
+            for conv, log in self._logs.items()
+            if conv > after
+        ]
+        return Sync(after=after, have=tuple(have), limit=PAGE if self._logs else 0)
 
     async def _send_what_waits(self, send: Callable[..., Awaitable[None]]) -> None:
         try:
@@ -223,14 +241,10 @@ class BareClient:
             case Message():
                 if self._early is not None:
                     self._early.append(message)
-                else:
+                elif not self._may_come_again(message):
                     self._take_entry(message)
             case Sent():
                 self._take_acknowledgement(message)
-            case CaughtUp():
-                self._take_caught_up(message)
-            case ConversationList():
-                self._begin(message.conversations)
             case Error():
                 self._take_refusal(message)
             case Bye():
@@ -256,35 +270,81 @@ class BareClient:
         if error.code in _FORGOTTEN or error.cid is None:
             raise _Ended
 
-    def _begin(self, conversations: tuple[Conversation, ...]) -> None:
-        for conversation in conversations:
-            self._logs[conversation.conv] = _Log(conversation.epoch, conversation.head)
-            self._journal.add(
-                Started(
-                    self._journal.now(),
-                    self._reader,
-                    common_name(conversation.conv, self.name),
-                    conversation.epoch,
-                    conversation.head,
-                )
-            )
-        early, self._early = self._early or [], None
-        for entry in early:
+    def _catch_up(self, page: Synced | HistoryPage) -> list[Sync | History]:
+        """Take in a page of what was missed, and return what must be asked for next."""
+        assert self._early is not None
+        if isinstance(page, HistoryPage):
+            self._early += page.entries
+        else:
+            for state in page.conversations:
+                self._begin(state)
+                self._early += state.entries
+            if page.next is not None:
+                return [self._sync(page.next)]
+        if holes := self._holes():
+            return holes
+        early, self._early = self._early, None
+        for entry in sorted(early, key=lambda entry: entry.seq):
             log = self._log_of(entry)
-            if entry.seq <= log.seq:
-                log.seq = entry.seq - 1  # the list is newer than entries sent before it
-            self._take_entry(entry)
+            if entry.seq > log.seq or entry.epoch != log.epoch:
+                self._take_entry(entry)
+        for log in self._logs.values():
+            log.caught_up = log.seq
         self._change()
+        return []
+
+    def _begin(self, state: Conversation) -> None:
+        """Begin with a conversation, or begin anew if its log is another one."""
+        log = self._logs.get(state.conv)
+        if log is not None and not state.reset:
+            return
+        seq = state.entries[0].seq - 1 if state.entries else state.head
+        # A page may be ahead of entries that are on their way.
+        live = [entry.seq for entry in self._early or () if entry.conversation == state.conv]
+        if log is None:
+            seq = min([seq, *(one - 1 for one in live)])
+        self._logs[state.conv] = _Log(state.epoch, seq, state.ts if seq == state.head else 0)
+        event = Started if log is None else Restarted
+        self._journal.add(
+            event(
+                self._journal.now(),
+                self._reader,
+                common_name(state.conv, self.name),
+                state.epoch,
+                seq,
+            )
+        )
+
+    def _holes(self) -> list[Sync | History]:
+        """Return requests for what is missing before entries that have come."""
+        come: dict[str, set[int]] = {}
+        for entry in self._early or ():
+            come.setdefault(entry.conversation, set()).add(entry.seq)
+        holes: list[Sync | History] = []
+        for conv, seqs in come.items():
+            last = self._logs[conv].seq if conv in self._logs else min(seqs) - 1
+            newest = max(seqs)
+            while last + 1 in seqs:
+                last += 1
+            if last < newest:
+                holes.append(History(conv=conv, after=last, limit=PAGE))
+        return holes[:1]
+
+    def _may_come_again(self, entry: Message) -> bool:
+        log = self._log_of(entry)
+        return entry.epoch == log.epoch and entry.seq <= log.caught_up
 
     def _take_entry(self, entry: Message) -> None:
         log = self._log_of(entry)
         self._journal.seen(self._reader, self.name, entry)  # the checker reports what is wrong
-        log.epoch, log.seq = entry.epoch, entry.seq
+        if entry.epoch != log.epoch:
+            log.caught_up = 0
+        log.epoch, log.seq, log.ts = entry.epoch, entry.seq, entry.ts
 
     def _log_of(self, entry: Message) -> _Log:
         conv = entry.conversation
         if conv not in self._logs and conv.startswith("@") and self._journal.has_lost_data:
-            self._logs[conv] = _Log(entry.epoch, 0)  # it has started over
+            self._logs[conv] = _Log(entry.epoch, 0, 0)  # it has started over
             self._may_have_missed = True
         return self._logs[conv]
 
@@ -301,25 +361,11 @@ class BareClient:
             )
         )
         self._change()
+        if self._early is not None:
+            return  # the entry is in a page that is under way, or kept aside
         log = self._logs.get(sent.to)
         if log is not None and log.epoch == sent.epoch and log.seq < sent.seq:
             raise AssertionError(f"{self.name} was at {log} when the server said {sent}")
-
-    def _take_caught_up(self, event: CaughtUp) -> None:
-        log = self._logs[event.conv]
-        if event.recovered and (event.epoch, event.seq) != (log.epoch, log.seq):
-            raise AssertionError(f"{self.name} was at {log}, but the server said {event}")
-        if not event.recovered:
-            self._journal.add(
-                Restarted(
-                    self._journal.now(),
-                    self._reader,
-                    common_name(event.conv, self.name),
-                    event.epoch,
-                    event.seq,
-                )
-            )
-            log.epoch, log.seq = event.epoch, event.seq
 
     def _change(self) -> None:
         self._changed.set()

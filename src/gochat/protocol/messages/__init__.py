@@ -23,7 +23,7 @@ Request: TypeAlias = (
     Hello | Register | Login | Resume
     | Logout | ChangePassword | Sessions | EndSession | CreateToken
     | Who | Away | Send | Edit | Delete | React | Typing
-    | History | Search | Conversations | Sync | Mark
+    | History | Search | Sync | Mark
     | CreateRoom | Join | Leave | Invite | Kick | Decline
     | SetTopic | SetOperator | SetAccess | SetHistory
     | Rooms | Members
@@ -40,12 +40,12 @@ WriteRequest: TypeAlias = (
 Reply: TypeAlias = (
     Ok | Error | ServerInfo | Registered | LoggedIn | LoggedOut | PasswordChanged
     | SessionList | CreatedToken | People | Sent
-    | HistoryPage | Found | ConversationList | Synced | RoomList | MemberList | Pong
+    | HistoryPage | Found | Synced | RoomList | MemberList | Pong
 )  # fmt: skip
 
 Event: TypeAlias = (
-    Message | CaughtUp | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin | Ping | Bye
-)  # fmt: skip
+    Message | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin | Ping | Bye
+)
 
 #: All that a client may receive.
 ServerMessage: TypeAlias = Reply | Event

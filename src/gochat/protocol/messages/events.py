@@ -17,21 +17,6 @@ from gochat.protocol.messages.parts import (
 )
 
 
-class CaughtUp(Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """After `Resume`: the entries after `seq` up to `head` follow at once, as messages.
-
-    With ``recovered=false`` there were too many, or the client's epoch was another one: the newest
-    page follows, and `History` fetches what lies before it.
-    """
-
-    msg_type: ClassVar[str] = "caught_up"
-    conv: str
-    epoch: str
-    seq: Int
-    head: Int
-    recovered: bool = True
-
-
 class Presence(Payload, frozen=True, kw_only=True, omit_defaults=True):
     """Who came online (or changed the away notice) and who left, since the last of these.
 

@@ -75,7 +75,7 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     conv: ShortText
     epoch: ShortText
     seq: Int
-    ts: Time = 0
+    ts: Time
     read: Int | None = None
     level: Level | None = None
 
@@ -227,7 +227,7 @@ class Message(Payload, frozen=True, kw_only=True, omit_defaults=True):
     history    –                    ``shown`` or ``hidden``
     ========== ==================== ============================================
 
-    In replies to `History`, `Search` and after `Resume` a ``text`` entry is given in its present
+    In replies to `History`, `Search` and `Sync` a ``text`` entry is given in its present
     form: `edited` is the seq of the edit whose text it has, `deleted` means that it was deleted,
     and `reactions` are those at that moment. An ``edit`` that is `deleted` has lost its text: a
     later edit, or a deletion, follows. `cid` is the sender's, for their own devices.

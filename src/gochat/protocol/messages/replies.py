@@ -192,14 +192,6 @@ class Found(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     cursor: str | None = None
 
 
-class ConversationList(_Reply, frozen=True, kw_only=True, omit_defaults=True):
-    """A page of the person's conversations."""
-
-    msg_type: ClassVar[str] = "conversation_list"
-    conversations: tuple[Conversation, ...]
-    more: bool = False
-
-
 class Synced(_Reply, frozen=True, kw_only=True, omit_defaults=True):
     """A page of the person's conversations that have changed since the client's positions.
 

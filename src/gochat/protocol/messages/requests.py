@@ -66,16 +66,11 @@ class Login(_Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Resume(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """Log in with a session token, and receive what was missed since `positions`.
-
-    Answered by `LoggedIn`, then one `CaughtUp` for each position, each followed by the entries
-    that it announces.
-    """
+    """Log in with a session token. Answered by `LoggedIn`."""
 
     msg_type: ClassVar[str] = "resume"
     token: ShortText
     caps: tuple[ShortText, ...] = ()
-    positions: tuple[Position, ...] = ()
 
 
 class Logout(_Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -208,15 +203,6 @@ class Search(_Request, frozen=True, kw_only=True, omit_defaults=True):
     conv: ShortText | None = None
     cursor: ShortText | None = None
     limit: Annotated[int, Meta(ge=1, le=50)] = 20
-
-
-class Conversations(_Request, frozen=True, kw_only=True, omit_defaults=True):
-    """List the person's conversations, by name, from after `after`. Answered by
-    `ConversationList`."""
-
-    msg_type: ClassVar[str] = "conversations"
-    after: ShortText = ""
-    limit: PageSize = 200
 
 
 class Sync(_Request, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from gochat.chat.store import Batch, Cursor
+from gochat.chat.store import Batch
 from gochat.errors import StoreCorrupt
 
 
@@ -24,13 +24,9 @@ class _Follower:
 
 
 class Followers:
-    """Deliver committed batches to followers, and keep the cursor. Use in the Trio thread only.
+    """Deliver committed batches to followers. Use in the Trio thread only."""
 
-    A new follower starts from `cursor`.
-    """
-
-    def __init__(self, cursor: Cursor) -> None:
-        self.cursor = cursor
+    def __init__(self) -> None:
         self._followers: dict[_Follower, None] = {}
         self._damage: StoreCorrupt | None = None
 
@@ -39,7 +35,6 @@ class Followers:
 
     def deliver(self, batch: Batch) -> None:
         """Deliver a batch to all followers, before anything else runs in the Trio thread."""
-        self.cursor = batch.cursor
         for follower in tuple(self._followers):
             try:
                 follower.deliver(batch)
@@ -59,14 +54,14 @@ class Followers:
             follower.fail(error())
 
     async def follow(
-        self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[Cursor]
+        self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[None]
     ) -> None:
         """See :meth:`gochat.chat.store.Store.follow`. Also raises what `deliver` raises."""
         if self._damage is not None:
             raise self._damage
         follower = _Follower(deliver)
         self._followers[follower] = None
-        task_status.started(self.cursor)
+        task_status.started()
         try:
             await follower.has_failed.wait()
             assert follower.failure is not None

@@ -31,7 +31,6 @@ from gochat.chat.store import (
     Account,
     Appended,
     Batch,
-    Cursor,
     Draft,
     Page,
     RoomState,
@@ -163,7 +162,7 @@ class RedisStore:
         self,
         deliver: Callable[[Batch], None],
         *,
-        task_status: trio.TaskStatus[Cursor] = trio.TASK_STATUS_IGNORED,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         await self._order.follow(deliver, task_status)
 
@@ -175,22 +174,9 @@ class RedisStore:
         before: int | None = None,
         after: int | None = None,
         limit: int,
-        as_of: Cursor | None = None,
     ) -> Page:
-        assert as_of is None or isinstance(as_of, tuple)
-        operation = self._reading.page(conversation, viewer, before, after, limit, as_of)
-        page = await self._reader.carry_out(operation)
-        self._require_history(as_of, conversation, page.epoch)
-        return page
-
-    def _require_history(
-        self, as_of: tuple[int, ...] | None, conversation: ConversationKey, epoch: str
-    ) -> None:
-        if as_of is not None:
-            partition = self._keys.partition(conversation)
-            if not self._order.goes_on(as_of, partition, epoch):
-                # Followers are interrupted in a moment, and start over.
-                raise StoreUnavailable("the history of the store has changed")
+        operation = self._reading.page(conversation, viewer, before, after, limit)
+        return await self._reader.carry_out(operation)
 
     async def waiting(
         self,
@@ -199,13 +185,9 @@ class RedisStore:
         viewer: NameKey,
         after: int,
         limit: int,
-        as_of: Cursor | None = None,
     ) -> Waiting:
-        assert as_of is None or isinstance(as_of, tuple)
-        operation = self._reading.waiting(conversation, viewer, after, limit, as_of)
-        epoch, waiting = await self._reader.carry_out(operation)
-        self._require_history(as_of, conversation, epoch)
-        return waiting
+        operation = self._reading.waiting(conversation, viewer, after, limit)
+        return await self._reader.carry_out(operation)
 
     async def message(
         self, conversation: ConversationKey, seq: int, *, viewer: NameKey
@@ -240,11 +222,6 @@ class RedisStore:
 
     async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:
         return await self._reader.carry_out(self._reading.private_markers(person))
-
-    async def conversations(
-        self, person: NameKey, *, after: str, limit: int
-    ) -> tuple[list[Conversation], bool]:
-        return await self._reader.carry_out(self._reading.conversations(person, after, limit))
 
     async def summaries(
         self, person: NameKey, *, after: str, limit: int

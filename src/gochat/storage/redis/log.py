@@ -411,7 +411,7 @@ class Log:
     def _earlier(self, draft: Draft, seq: int) -> Operation[Appended | ChatError]:
         """Read the entry that has the `cid` of a draft."""
         page = yield from self._reading.page(
-            draft.conversation, draft.sender_key, None, seq - 1, 1, None, is_own=True
+            draft.conversation, draft.sender_key, None, seq - 1, 1, is_own=True
         )
         is_there = bool(page.entries) and page.entries[0].seq == seq
         if is_there and draft.is_repeated_by(page.entries[0]):

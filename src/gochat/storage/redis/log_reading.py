@@ -33,16 +33,12 @@ MAX_SKIPPED: Final = 1000
 
 
 class EntryRange(Struct, frozen=True):
-    """The entries to read: the newest before `before`, or the oldest after `after`.
-
-    `as_of` is the position up to which to read each partition's log.
-    """
+    """The entries to read: the newest before `before`, or the oldest after `after`."""
 
     key: ConversationKey
     limit: int
     before: int | None = None
     after: int | None = None
-    as_of: tuple[int, ...] | None = None
     #: Only other people's messages that are not deleted, among this many entries; 0: all entries.
     skipped: int = 0
     #: The entry is the viewer's own, and is read regardless of their floor.
@@ -89,12 +85,11 @@ class LogReading:
         before: int | None,
         after: int | None,
         limit: int,
-        as_of: tuple[int, ...] | None,
         *,
         is_own: bool = False,
     ) -> Operation[Page]:
         """Read contiguous entries in their present state."""
-        span = EntryRange(key, limit, before, after, as_of, is_own=is_own)
+        span = EntryRange(key, limit, before, after, is_own=is_own)
         (extract,) = yield from self.extracts(viewer, [span])
         entries = [extract.message(index) for index in range(len(extract.records))]
         return Page(extract.epoch, extract.head, entries, extract.is_inside, extract.floor)
@@ -134,7 +129,6 @@ class LogReading:
             "" if span.before is None else span.before,
             "" if span.after is None else span.after,
             span.limit,
-            "" if span.as_of is None else span.as_of[partition],
             name,
             viewer if viewer is not None and rooms_to_name(span.key) and not span.is_own else "",
             span.skipped,
@@ -156,13 +150,12 @@ class LogReading:
         viewer: NameKey,
         after: int,
         limit: int,
-        as_of: tuple[int, ...] | None,
-    ) -> Operation[tuple[str, Waiting]]:
-        """Read other people's messages; return them with the epoch."""
+    ) -> Operation[Waiting]:
+        """Read other people's messages."""
         people = people_to_name(key)
         yield from self._names.look_up((*people, viewer), rooms_to_name(key))
         shape = self._shape(key, people)
-        span = EntryRange(key, limit, after=after, as_of=as_of, skipped=MAX_SKIPPED)
+        span = EntryRange(key, limit, after=after, skipped=MAX_SKIPPED)
         command = self._page_command(span, viewer, self._names.person(viewer) or "")
         (reply,) = yield from self.with_epochs([command])
         extract, numbers, read_to = self._extract(reply, shape), reply[7], reply[8]
@@ -173,13 +166,13 @@ class LogReading:
             )
             for seq, record in zip(numbers, extract.records, strict=True)
         ]
-        return extract.epoch, Waiting(extract.head, read_to, messages)
+        return Waiting(extract.head, read_to, messages)
 
     def message(self, key: ConversationKey, seq: int, viewer: NameKey) -> Operation[Message | None]:
         """Read one message."""
         if seq < 1:
             return None
-        page = yield from self.page(key, viewer, None, seq - 1, 1, None)
+        page = yield from self.page(key, viewer, None, seq - 1, 1)
         found = next((entry for entry in page.entries if entry.seq == seq), None)
         return found if found is not None and found.kind == "text" else None
 

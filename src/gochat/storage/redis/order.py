@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from gochat.chat.store import Batch, Cursor, Logged
+from gochat.chat.store import Batch, Logged
 from gochat.errors import LogInterrupted, StoreCorrupt, StoreUnavailable
 from gochat.storage.common.followers import Followers
 from gochat.storage.redis.link.epoch_tracker import Break
@@ -52,7 +52,7 @@ class Order:
         self._positions = list(positions)
         #: How often it continued at other positions.
         self.histories = 0
-        self._followers = Followers(self.cursor())
+        self._followers = Followers()
         self._progress = trio.Event()
         self._has_watchers = False
 
@@ -61,17 +61,9 @@ class Order:
         self._followers.fail(damage)
         self._wake_watchers()
 
-    def cursor(self) -> tuple[int, ...]:
-        """Return the delivered :meth:`positions`, followed by the number of their history."""
-        return (*self._positions, self.histories)
-
     def positions(self) -> tuple[int, ...]:
         """Return the position of each partition up to which everything was delivered."""
         return tuple(self._positions)
-
-    def goes_on(self, cursor: tuple[int, ...], partition: int, epoch: str) -> bool:
-        """Return True if the entries delivered after `cursor` continue a page read in `epoch`."""
-        return cursor[-1] == self.histories and epoch == self._epochs[partition]
 
     def has(self, partition: int, epoch: str, position: int) -> bool:
         """Return True if an entry was delivered. Call from any thread."""
@@ -87,7 +79,7 @@ class Order:
                 fresh.append(entry)
         if not fresh:
             return
-        self._followers.deliver(Batch(fresh, self.cursor()))
+        self._followers.deliver(Batch(fresh))
         self._wake_watchers()
 
     def skip(self, breaks: Iterable[Break]) -> None:
@@ -96,7 +88,6 @@ class Order:
         for one in breaks:
             self._epochs[one.partition] = one.epoch
             self._positions[one.partition] = one.position
-        self._followers.cursor = self.cursor()
         self._followers.interrupt(
             lambda: LogInterrupted("the log can't be followed further: its history has changed")
         )
@@ -121,7 +112,7 @@ class Order:
         raise StoreUnavailable("this node is behind the log", retry_after=TRY_AGAIN)
 
     async def follow(
-        self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[Cursor]
+        self, deliver: Callable[[Batch], None], task_status: trio.TaskStatus[None]
     ) -> None:
         """See :meth:`gochat.chat.store.Store.follow`. Also raises what `deliver` raises."""
         await self._followers.follow(deliver, task_status)

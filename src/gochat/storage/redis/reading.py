@@ -25,8 +25,6 @@ from gochat.storage.redis.log_reading import LogReading, rooms_to_name
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.records import decode_row
 
-#: Conversations queried in one step.
-CHUNK: Final = 100
 #: Lobby markers cached before the cache is cleared. A few megabytes.
 MAX_BEGAN: Final = 50_000
 
@@ -105,19 +103,6 @@ class Reading(LogReading):
             if row is not None
         }
 
-    def conversations(
-        self, person: NameKey, after: str, limit: int
-    ) -> Operation[tuple[list[Conversation], bool]]:
-        """Read a page of a person's conversations, ordered by address."""
-        found: list[Conversation] = []
-        ahead = yield from self.addresses_after(person, after)
-        while ahead and len(found) <= limit:
-            wanted = min(CHUNK, limit + 1 - len(found))
-            some, ahead = ahead[:wanted], ahead[wanted:]
-            states = yield from self.standings(person, [key for _, key in some])
-            found += [state for state in states if state is not None]
-        return found[:limit], len(found) > limit
-
     def addresses_after(
         self, person: NameKey, after: str
     ) -> Operation[list[tuple[str, ConversationKey]]]:
@@ -135,33 +120,19 @@ class Reading(LogReading):
 
     def conversation(self, person: NameKey, key: ConversationKey) -> Operation[Conversation | None]:
         """Read the state of one conversation for a person; None if it is not theirs."""
-        (state,) = yield from self.standings(person, [key])
-        return state
-
-    def standings(
-        self, person: NameKey, keys: list[ConversationKey]
-    ) -> Operation[list[Conversation | None]]:
-        """Read the state of conversations for a person; None for those that are not theirs."""
-        yield from self._names.look_up(
-            (conversations.peer(key, person) for key in keys if conversations.is_private(key)),
-            (room for key in keys for room in rooms_to_name(key)),
+        people = (conversations.peer(key, person),) if conversations.is_private(key) else ()
+        yield from self._names.look_up(people, rooms_to_name(key))
+        began = (yield from self.began(person)) if key == LOBBY_KEY else None
+        command = call(
+            self._keys.partition(key),
+            scripts.STANDING,
+            self._standing_keys(key),
+            person,
+            self._names.person(person) or "",
+            *self.initial_marker(key, began),
         )
-        began = (yield from self.began(person)) if LOBBY_KEY in keys else None
-        commands = [
-            call(
-                self._keys.partition(key),
-                scripts.STANDING,
-                self._standing_keys(key),
-                person,
-                self._names.person(person) or "",
-                *self.initial_marker(key, began),
-            )
-            for key in keys
-        ]
-        replies = yield from self.with_epochs(commands)
-        return [
-            self._conversation(key, person, reply) for key, reply in zip(keys, replies, strict=True)
-        ]
+        (reply,) = yield from self.with_epochs([command])
+        return self._conversation(key, person, reply)
 
     def began(self, person: NameKey) -> Operation[tuple[int, int] | None]:
         """Find the lobby's marker with which an account began; None without such an account.

@@ -33,7 +33,6 @@ from gochat.chat.store import (
     Account,
     Appended,
     Batch,
-    Cursor,
     Draft,
     Page,
     RoomState,
@@ -150,7 +149,7 @@ class SqliteStore:
         self,
         deliver: Callable[[Batch], None],
         *,
-        task_status: trio.TaskStatus[Cursor] = trio.TASK_STATUS_IGNORED,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         await self._followers.follow(deliver, task_status)
 
@@ -162,11 +161,9 @@ class SqliteStore:
         before: int | None = None,
         after: int | None = None,
         limit: int,
-        as_of: Cursor | None = None,
     ) -> Page:
-        assert as_of is None or isinstance(as_of, int)
         return await self._read(
-            partial(self._reader.page, conversation, viewer, before, after, limit, as_of)
+            partial(self._reader.page, conversation, viewer, before, after, limit)
         )
 
     async def waiting(
@@ -176,12 +173,8 @@ class SqliteStore:
         viewer: NameKey,
         after: int,
         limit: int,
-        as_of: Cursor | None = None,
     ) -> Waiting:
-        assert as_of is None or isinstance(as_of, int)
-        return await self._read(
-            partial(self._reader.waiting, conversation, viewer, after, limit, as_of)
-        )
+        return await self._read(partial(self._reader.waiting, conversation, viewer, after, limit))
 
     async def message(
         self, conversation: ConversationKey, seq: int, *, viewer: NameKey
@@ -217,11 +210,6 @@ class SqliteStore:
 
     async def private_markers(self, person: NameKey) -> dict[ConversationKey, tuple[int, int]]:
         return await self._read(partial(self._reader.private_markers, person))
-
-    async def conversations(
-        self, person: NameKey, *, after: str, limit: int
-    ) -> tuple[list[Conversation], bool]:
-        return await self._read(partial(self._reader.conversations, person, after, limit))
 
     async def summaries(
         self, person: NameKey, *, after: str, limit: int
@@ -335,7 +323,7 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
         parts = await trio.to_thread.run_sync(_Parts, location, held, clock)
         if location.path is not None and held is not None:
             stack.callback(history.close, location.path, held)
-        followers = Followers(parts.log.position)
+        followers = Followers()
         integrity, health = Integrity(followers.fail), StoreHealth()
         async with open_writer(parts.log, followers.deliver, integrity, health) as writer:
             try:

@@ -68,7 +68,7 @@ class Log:
         self._transaction.commit(len(self._appended))
         if not self._appended:
             return None
-        batch = Batch(self._appended, self.position)
+        batch = Batch(self._appended)
         self._appended = []
         return batch
 

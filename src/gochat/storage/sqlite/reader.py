@@ -121,7 +121,6 @@ class Reader:
         before: int | None,
         after: int | None,
         limit: int,
-        as_of: int | None,
     ) -> Page:
         """See :meth:`gochat.chat.store.Store.page`."""
         with self._connections.snapshot() as db:
@@ -130,7 +129,7 @@ class Reader:
                 return Page(self._epoch, 0, [])
             id_, name = row
             is_inside, floor = _standing(db, id_, key, viewer)
-            head = _head(db, id_, as_of)
+            head = _head(db, id_)
             first = floor + 1 if after is None else max(after, floor) + 1
             last = head if before is None else min(head, before - 1)
             messages: list[Message] = []
@@ -150,16 +149,14 @@ class Reader:
                 ]
         return Page(self._epoch, head, messages, is_inside, floor)
 
-    def waiting(
-        self, key: ConversationKey, viewer: NameKey, after: int, limit: int, as_of: int | None
-    ) -> Waiting:
+    def waiting(self, key: ConversationKey, viewer: NameKey, after: int, limit: int) -> Waiting:
         """See :meth:`gochat.chat.store.Store.waiting`."""
         with self._connections.snapshot() as db:
             row = db.execute("SELECT id, name FROM conversation WHERE key = ?", (key,)).fetchone()
             if row is None:
                 return Waiting(0, after, [])
             id_, name = row
-            head = _head(db, id_, as_of)
+            head = _head(db, id_)
             after = max(after, _standing(db, id_, key, viewer)[1])
             last = min(head, after + MAX_SKIPPED)
             rows = db.execute(
@@ -230,17 +227,6 @@ class Reader:
             ).fetchall()
         return {ConversationKey(key): (read, (id_ or 0) & MAX_SEQ) for key, read, id_ in rows}
 
-    def conversations(
-        self, person: NameKey, after: str, limit: int
-    ) -> tuple[list[Conversation], bool]:
-        """See :meth:`gochat.chat.store.Store.conversations`."""
-        with self._connections.snapshot() as db:
-            rows = db.execute(
-                f"{_CONVERSATIONS} AND {_ADDRESS} > ? ORDER BY 2 LIMIT ?",
-                (person, after, limit + 1),
-            ).fetchall()
-            return [self._conversation(db, person, row) for row in rows[:limit]], len(rows) > limit
-
     def summaries(self, person: NameKey, after: str, limit: int) -> tuple[list[Summary], bool]:
         """See :meth:`gochat.chat.store.Store.summaries`."""
         with self._connections.snapshot() as db:
@@ -271,11 +257,7 @@ class Reader:
         row: tuple[int, str, str, bool, HistorySetting, str | None, int, Level, int, bool | None],
     ) -> Conversation:
         id_, address, topic, private, history, role, read, level, floor, is_to_oneself = row
-        newest = db.execute(
-            "SELECT id, ts FROM entry WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
-            (first_id(id_), last_id(id_)),
-        ).fetchone()
-        head, ts = (0, 0) if newest is None else (newest[0] & MAX_SEQ, newest[1])
+        head, ts = _newest(db, id_)
         first, last = first_id(id_) + read + 1, last_id(id_)
         unread = mentions = 0
         if not is_to_oneself:  # else all entries are the person's own
@@ -416,10 +398,15 @@ def _standing(
     return (False, 0) if row is None else (row[0] in INSIDE, row[1])
 
 
-def _head(db: sqlite3.Connection, conversation: int, as_of: int | None) -> int:
-    """Return the newest seq, or what it was at the log position `as_of`; 0 without entries."""
+def _head(db: sqlite3.Connection, conversation: int) -> int:
+    """Return the newest seq; 0 without entries."""
+    return _newest(db, conversation)[0]
+
+
+def _newest(db: sqlite3.Connection, conversation: int) -> tuple[int, int]:
+    """Return seq and time of the newest entry; 0 without entries."""
     row = db.execute(
-        "SELECT id FROM entry WHERE id BETWEEN ? AND ? AND position <= ? ORDER BY id DESC LIMIT 1",
-        (first_id(conversation), last_id(conversation), 2**62 if as_of is None else as_of),
+        "SELECT id, ts FROM entry WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+        (first_id(conversation), last_id(conversation)),
     ).fetchone()
-    return 0 if row is None else row[0] & MAX_SEQ
+    return (0, 0) if row is None else (row[0] & MAX_SEQ, row[1])

@@ -1,7 +1,7 @@
 -- Read a page of a conversation.
 --
 -- KEYS: state, meta, log, reactions, who. ARGV: the epoch (unused); before, after (empty: not
--- given); limit; the position as of which the log is read (empty: now); the viewer's name; their key,
+-- given); limit; the viewer's name; their key,
 -- where it matters whether they are in the room (else empty); and
 -- of how many entries only the messages of others are read that are not deleted (0: all are read).
 -- Returns {epoch, head, seq of the first entry, records, reactions, 1 if they are in the room, their
@@ -12,8 +12,8 @@
 local NAMES = 10 -- enough to say who; the rest is a number
 
 local state, meta, log, reactions, who = unpack(KEYS)
-local _, before, after, limit, as_of, viewer, viewer_key, skipped = unpack(ARGV)
-before, after, limit, as_of = tonumber(before), tonumber(after), tonumber(limit), tonumber(as_of)
+local _, before, after, limit, viewer, viewer_key, skipped = unpack(ARGV)
+before, after, limit = tonumber(before), tonumber(after), tonumber(limit)
 skipped = tonumber(skipped)
 
 local epoch = redis.call('HGET', state, 'epoch')
@@ -31,24 +31,6 @@ if viewer_key ~= '' then
   local role = row and row[ROW.role]
   is_inside = (role == 'member' or role == 'operator') and 1 or 0
   floor = row and row[ROW.floor] or 0
-end
-
-local function position(number)
-  return cmsgpack.unpack(redis.call('LINDEX', log, number - 1 - base))[RECORD.position]
-end
-
--- By halving, for positions rise with seq; mostly the newest is the one.
-if as_of and seq > base and position(seq) > as_of then
-  local low, high = base, seq - 1
-  while low < high do
-    local middle = math.ceil((low + high) / 2)
-    if position(middle) <= as_of then
-      low = middle
-    else
-      high = middle - 1
-    end
-  end
-  seq = low
 end
 
 local first, last = math.max(base, floor) + 1, seq
