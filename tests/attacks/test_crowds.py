@@ -27,7 +27,7 @@ from gochat.protocol.messages import (
     Pong,
     Resume,
 )
-from gochat.server import app, crowding, session
+from gochat.server import app, crowding, session, session_loop
 from gochat.server.app import Server, open_server
 from gochat.server.budget import Budgets, OverBudget
 from gochat.server.limits import ConnectionLimiter
@@ -126,7 +126,7 @@ def patient(**limits: Any) -> Config:
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pauses and lingering closes last as long as the test."""
     monkeypatch.setattr(session, "MAX_PAUSE", 3600)
-    monkeypatch.setattr(session, "LINGER", 3600)
+    monkeypatch.setattr(session_loop, "LINGER", 3600)
 
 
 @pytest.mark.usefixtures("endless")

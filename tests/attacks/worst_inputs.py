@@ -214,9 +214,9 @@ def _with_rooms(request: CreateToken, size: int, room: str) -> CreateToken:
 OTHERS: Final[Mapping[tuple[type, str], Mapping[str, Callable[[Any, int], Any]]]] = {
     (CreateToken, "scopes"): {"the same": lambda request, size: _with_scopes(request, size)},
     (CreateToken, "rooms"): {
-        "long": lambda request, size: _with_rooms(request, size, "#" + "漢" * 255),
-        "no names": lambda request, size: _with_rooms(request, size, "#" + "・" * 255),
-        "private": lambda request, size: _with_rooms(request, size, "@" + "漢" * 32),
+        "rooms": lambda request, size: _with_rooms(request, size, "#" + "漢" * 8),
+        "no names": lambda request, size: _with_rooms(request, size, "#" + "・" * 8),
+        "private": lambda request, size: _with_rooms(request, size, "@" + "漢" * 8),
     },
     (Login, "caps"): {"different": _caps},
     (Resume, "caps"): {"different": _caps},
