@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 import trio
-from peers import PASSWORD, Peer, running_server
+from peers import Peer, running_server
 
-from gochat.protocol.messages import LoggedIn, Login, Message, Send, Sent
+from gochat.protocol.messages import LoggedIn, Message, Resume, Send, Sent
 
 pytestmark = pytest.mark.trio
 
@@ -32,12 +32,12 @@ async def test_thousand_connections_receive_a_broadcast_each() -> None:
     with many_descriptors(2 * CROWD + 200):
         async with running_server() as server, AsyncExitStack() as stack:
             mei = await stack.enter_async_context(server.peer("mei"))
-            await stack.enter_async_context(server.peer("bob"))
+            bob = await stack.enter_async_context(server.peer("bob"))
             crowd: list[Peer] = []
 
             async def arrive() -> None:
                 peer = await stack.enter_async_context(server.connect())
-                await peer.ask(Login(name="bob", password=PASSWORD), LoggedIn)
+                await peer.ask(Resume(token=bob.token), LoggedIn)  # all of one device
                 crowd.append(peer)
 
             for _ in range(CROWD // 50):
