@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from itertools import count
 from typing import Any, Final
 
@@ -91,11 +92,12 @@ class NodeClient:
         assert process.stdout is not None
         async with trio.open_nursery() as nursery, process.stdin, process.stdout:
             nursery.start_soon(self._say_things, process.stdin)
-            async for line in _lines(process.stdout):
-                if not self._note(json.loads(line)):
-                    break
-            else:
-                raise AssertionError(f"the client of {self.name} ended")
+            async with aclosing(_lines(process.stdout)) as lines:
+                async for line in lines:
+                    if not self._note(json.loads(line)):
+                        break
+                else:
+                    raise AssertionError(f"the client of {self.name} ended")
             nursery.cancel_scope.cancel()
 
     async def _say_things(self, stdin: trio.abc.SendStream) -> None:
@@ -154,7 +156,7 @@ class NodeClient:
         return True
 
 
-async def _lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[bytes]:
+async def _lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[bytes, None]:
     buffer = b""
     async for data in stream:
         *lines, buffer = (buffer + data).split(b"\n")

@@ -56,6 +56,7 @@ local function append(
   seq, ts, texts = tonumber(seq or 0), tonumber(ts or 0), tonumber(texts or 0)
   base, floor = tonumber(base or 0), tonumber(floor or 0)
   name = name or (is_lobby and '#lobby')
+  clock = clock + 1 -- while a script runs the time stands still, but a search has what was later first
   local stamp = math.max(clock, tonumber(last_stamp or 0) + 1)
   history = history or 'shown'
   local exists = name or seq > 0
