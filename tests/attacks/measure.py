@@ -26,7 +26,7 @@ from gochat.protocol.codec import encode
 from gochat.protocol.messages import Resume
 
 LENGTHS = (32, 128, 250, 1000, 4000, 16_000)
-PARTS = 1280
+PARTS = 960
 TIMES = 3
 
 

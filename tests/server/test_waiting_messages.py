@@ -44,6 +44,7 @@ from gochat.protocol.messages import (
     Synced,
 )
 from gochat.server.receipts import MAX_OFFSETS, Receipts
+from gochat.storage.sqlite import SqliteStore
 
 pytestmark = pytest.mark.trio
 
@@ -369,6 +370,32 @@ async def test_request_sent_before_delivery_acknowledges_nothing() -> None:
         await bob.sees(offline="mei")
         async with server.connect() as mei:
             assert await waiting(mei) == ["one", "two"]
+
+
+@pytest.mark.parametrize("before", [(), ("one",)])
+async def test_message_that_comes_while_the_store_is_read_is_posted(
+    monkeypatch: pytest.MonkeyPatch, before: tuple[str, ...]
+) -> None:
+    read = SqliteStore.private_markers
+    begun, may_go_on = trio.Event(), trio.Event()
+
+    async def held_up(store: SqliteStore, person: NameKey) -> Any:
+        markers = await read(store, person)
+        begun.set()
+        await may_go_on.wait()
+        return markers
+
+    async with running_server() as server, server.peer("bob") as bob:
+        await register(server)
+        await say(bob, "@mei", *before)
+        monkeypatch.setattr(SqliteStore, "private_markers", held_up)
+        async with server.connect() as mei:
+            await mei.send(Login(name="mei", password=PASSWORD))
+            await begun.wait()
+            await say(bob, "@mei", "meanwhile")
+            may_go_on.set()
+            for text in (*before, "meanwhile"):
+                assert (await mei.text()).text == text
 
 
 async def test_marker_that_cant_be_moved_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

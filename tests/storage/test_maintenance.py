@@ -223,9 +223,11 @@ async def test_check_changes_nothing(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def _without_floors(db: sqlite3.Connection) -> None:
-    """Undo migration 0007, which an older schema lacks."""
+def _without_newer_columns(db: sqlite3.Connection) -> None:
+    """Undo the migrations from 0007 on, which an older schema lacks."""
     for table, column in (
+        ("participant", "inviter"),
+        ("entry", "extra"),
         ("participant", "floor"),
         ("conversation", "history"),
         ("conversation", "floor"),
@@ -238,7 +240,7 @@ async def test_older_lookalikes_still_work_and_are_listed(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("DROP TABLE skeleton")
         db.execute("DROP TABLE outdated")
-        _without_floors(db)
+        _without_newer_columns(db)
         db.execute("PRAGMA user_version = 3")
         add = "INSERT INTO account (key, name, password_hash, created) VALUES (?, ?, '', ?)"
         db.executemany(add, [("pɑul", "Pɑul", 2), ("paul", "Paul", 1), ("zoe", "zoe", 1)])
@@ -262,7 +264,7 @@ async def test_older_lookalikes_still_work_and_are_listed(path: Path) -> None:
 
 async def test_older_names_are_claimed_in_capitals(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
-        _without_floors(db)
+        _without_newer_columns(db)
         db.execute("PRAGMA user_version = 5")
         db.execute("DELETE FROM skeleton")
         add = "INSERT INTO account (key, name, password_hash, created) VALUES (?, ?, '', ?)"

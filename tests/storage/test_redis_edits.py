@@ -16,7 +16,7 @@ from storing import Chat, draft
 from gochat.protocol.messages import Message
 from gochat.storage import open_store
 from gochat.storage.maintenance import check
-from gochat.storage.redis.link.pipeline import Operation
+from gochat.storage.redis.link.pipeline import RedisCommand
 from gochat.storage.redis.log import Log, Pending
 from gochat.storage.redis.records import decode_record
 from gochat.storage.transfer import copy
@@ -68,13 +68,13 @@ async def entries(chat: Chat) -> Sequence[Message]:
 def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return how many drafts each round trip to the script carried."""
     found: list[int] = []
-    attempt = Log._try
+    command = Log._command
 
-    def counted(self: Log, waiting: Sequence[Pending]) -> Operation[None]:
-        found.append(len(waiting))
-        return attempt(self, waiting)
+    def counted(self: Log, together: Sequence[Pending]) -> RedisCommand:
+        found.append(len(together))
+        return command(self, together)
 
-    monkeypatch.setattr(Log, "_try", counted)
+    monkeypatch.setattr(Log, "_command", counted)
     return found
 
 

@@ -73,14 +73,12 @@ class WaitingMessages:
             read = max(stored, moving.get(key, 0))
             if read < head and self._login.grant.sees(key):
                 starts[key] = read
-        while starts:
+        unread, posted = self._posted.unread, self._posted.posted
+        assert unread is not None
+        while starts or unread:  # something may have come meanwhile, also where nothing waited
             await self._send_after(starts)
-            assert self._posted.unread is not None
-            posted = self._posted.posted
-            starts = {
-                key: max(after, posted.get(key, 0)) for key, after in self._posted.unread.items()
-            }
-            self._posted.unread.clear()
+            starts = {key: max(after, posted.get(key, 0)) for key, after in unread.items()}
+            unread.clear()
         self._posted.unread = None
 
     async def _send_after(self, starts: Mapping[ConversationKey, int]) -> None:
