@@ -481,7 +481,8 @@ async def test_index_survives_a_restart_and_is_rebuilt_after_data_loss(
         command(server, "FLUSHALL")
         await eventually(lambda: store.create_account(account("Mei")), True)
         await eventually(lambda: say(chat, ["another needle"]), None)
-        await say(chat, [f"hay {n}" for n in range(500)])
+        # The follower may notice the loss only now, and interrupt what waits for it.
+        await eventually(lambda: say(chat, [f"hay {n}" for n in range(500)]), None)
         await place.until_indexed()
         await eventually(lambda: first_page(store, "needle"), ["another needle"])
 
