@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gochat.client.events import Reset
 from gochat.client.timeline import MAX_MISSED, After, AsideLimit, Newest, Timeline, Want
@@ -219,6 +220,24 @@ def test_empty_new_history_resets_to_nothing() -> None:
     timeline = Timeline("#lobby", "e1", 4)
     assert timeline.synced(state(head=0, epoch="e2", reset=True)) == [Reset("#lobby", "e2", ())]
     assert add(timeline, 1, epoch="e2") == entries(1, epoch="e2")
+
+
+def test_new_history_of_which_no_entries_were_asked_for_is_fetched() -> None:
+    for epoch in ("e1", "e2"):  # rewritten, or another
+        timeline = Timeline("#lobby", "e1", 4)
+        assert timeline.synced(state(head=3, epoch=epoch, reset=True)) == []
+        assert want_of(timeline) == Newest()
+        assert add(timeline, 4, epoch=epoch) == []
+        reset = Reset("#lobby", epoch, tuple(entries(2, 3, 4, epoch=epoch)))
+        assert timeline.fill(page(2, 3, 4, head=4, epoch=epoch)) == [reset]
+        assert add(timeline, 5, epoch=epoch) == entries(5, epoch=epoch)
+
+
+def test_new_history_that_is_hidden_resets_to_nothing() -> None:
+    timeline = Timeline("#room", "e1", 4)
+    hidden = structs.replace(state(head=3, epoch="e2", reset=True), floor=3)
+    assert timeline.synced(hidden) == [Reset("#room", "e2", ())]
+    assert add(timeline, 4, epoch="e2") == entries(4, epoch="e2")
 
 
 def test_position_names_what_the_server_said_only_while_it_is_current() -> None:

@@ -150,6 +150,10 @@ class Timeline:
         self.listed = structs.replace(state, entries=(), reset=False)
         is_behind = state.head - self.position > MAX_MISSED
         if state.reset or is_behind or state.epoch != self.epoch:
+            if not state.entries and state.head > state.floor:
+                self.doubt()  # the page was asked for no entries, which must be shown now
+                self.epoch = ""  # the newest page is of another history, whatever it says
+                return []
             return self._start_over(state.epoch, state.head, state.ts, state.entries)
         self._is_estimate &= state.head == self.position
         shown = self._settle_doubt(state.head)
