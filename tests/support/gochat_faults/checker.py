@@ -212,6 +212,26 @@ class _Evidence:
             for loss in self.losses
         )
 
+    def may_have_been_refused(self, client: str, id_: _Id, place: _Place) -> bool:
+        """Return whether a message was said while its conversation may not have been there.
+
+        That is after everything was taken away, before the client was acknowledged anything in it.
+        """
+        if not any(loss.since == 0 for loss in self.losses):
+            return False
+        first = min(
+            (
+                at
+                for at, other in self.acknowledged_to[client]
+                if any(
+                    (one.conversation, one.epoch) == (place.conversation, place.epoch)
+                    for one in self.acknowledged[other]
+                )
+            ),
+            default=None,
+        )
+        return first is None or self.said[id_].at < first
+
     def outlived(self, id_: _Id, loss: Shaken) -> bool:
         """Return whether a message was there after a loss, and before another, which may have taken
         it."""
@@ -404,6 +424,10 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
 
     Lost and resent messages come after those that the new epoch acknowledged before the client knew
     of it. So they are ordered only among those lost with them.
+
+    Where everything was taken away, people and rooms come back one by one. So what a client said
+    before it got its first acknowledgement there may have been refused for good, the reply lost,
+    and a later message taken: the one exception that the protocol names ("Sending in order").
     """
     at = {
         (entry.sender, entry.cid): place
@@ -416,6 +440,8 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
         for id_ in ids:
             place = at.get(id_)
             if place is None:
+                continue
+            if evidence.may_have_been_refused(client, id_, place):
                 continue
             # A message never acknowledged before was waiting all the time, and is not *re*sent.
             promised = {other.epoch for other in evidence.acknowledged.get(id_, ())}
