@@ -580,3 +580,21 @@ def test_history_is_written_even_if_the_run_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         fail()
     assert len(read_history(path)) == 1
+
+
+def test_message_refused_before_all_was_there_again_may_come_later() -> None:
+    """Only where everything was taken away, and before the first acknowledgement there."""
+
+    def swapped(shaken: Shaken, said: float) -> set[Rule]:
+        history = history_of(shaken, again=SAID)
+        for cid, seq in (("late", 8), ("later", 7)):
+            history.append(Said(said, "ada", "ada", "#lobby", cid, cid))
+            history.append(Acknowledged(14, "ada", "ada", cid, "e2", seq))
+        for seq, cid in ((7, "later"), (8, "late")):
+            history.append(Seen(14, "bob.1", "#lobby", "e2", seq, "text", "ada", cid, cid))
+            history.append(Logged("#lobby", "e2", seq, "text", "ada", cid, cid))
+        return rules(history)
+
+    assert swapped(EMPTIED, 12.5) == set()
+    assert swapped(EMPTIED, 13.5) == {Rule.SENDER_DISORDER}, "it was acknowledged something by then"
+    assert swapped(replace(EMPTIED, since=0.5), 12.5) == {Rule.SENDER_DISORDER}, "people are there"

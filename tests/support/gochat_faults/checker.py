@@ -159,6 +159,8 @@ class _Evidence:
         self.in_order: dict[tuple[str, str], list[_Id]] = defaultdict(list)
         self.acknowledged: dict[_Id, list[_Place]] = defaultdict(list)
         self.acknowledged_to: dict[str, list[tuple[float, _Id]]] = defaultdict(list)
+        #: By client, conversation and epoch.
+        self.first_acknowledged: dict[tuple[str, str, str], float] = {}
         self.replicated: set[tuple[_Id, _Place]] = set()
         self.resending: set[str] = set()
         self.gaps: list[tuple[float, _Place, str]] = []
@@ -217,20 +219,9 @@ class _Evidence:
 
         That is after everything was taken away, before the client was acknowledged anything in it.
         """
-        if not any(loss.since == 0 for loss in self.losses):
-            return False
-        first = min(
-            (
-                at
-                for at, other in self.acknowledged_to[client]
-                if any(
-                    (one.conversation, one.epoch) == (place.conversation, place.epoch)
-                    for one in self.acknowledged[other]
-                )
-            ),
-            default=None,
-        )
-        return first is None or self.said[id_].at < first
+        first = self.first_acknowledged.get((client, place.conversation, place.epoch))
+        is_early = first is None or self.said[id_].at < first
+        return is_early and any(loss.since == 0 for loss in self.losses)
 
     def outlived(self, id_: _Id, loss: Shaken) -> bool:
         """Return whether a message was there after a loss, and before another, which may have taken
@@ -280,6 +271,8 @@ class _Evidence:
         if event.is_replicated:
             self.replicated.add((id_, place))
         self.acknowledged_to[event.client].append((event.at, id_))
+        where = (event.client, place.conversation, place.epoch)
+        self.first_acknowledged[where] = min(event.at, self.first_acknowledged.get(where, event.at))
         self._date(id_, place, event.at)
         other = self.promised.setdefault(place, event.cid)
         if other != event.cid:
@@ -441,8 +434,6 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
             place = at.get(id_)
             if place is None:
                 continue
-            if evidence.may_have_been_refused(client, id_, place):
-                continue
             # A message never acknowledged before was waiting all the time, and is not *re*sent.
             promised = {other.epoch for other in evidence.acknowledged.get(id_, ())}
             lost_with = frozenset(
@@ -452,6 +443,9 @@ def _order_of_senders(evidence: _Evidence) -> Iterator[Violation]:
             )
             if len(lost_with) > 1:
                 continue  # lost twice: it may have been resent, or waited, each time
+            # What is resent was known to be lost, so its conversation was there again.
+            if not lost_with and evidence.may_have_been_refused(client, id_, place):
+                continue
             before = last.get(lost_with)
             if before is not None and place.seq < before[0]:
                 yield Violation(
