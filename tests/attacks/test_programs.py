@@ -16,6 +16,7 @@ from patience import PATIENCE
 from peers import Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
+from two_servers import two_servers
 from worst_inputs import VALID
 
 from gochat.protocol.messages import (
@@ -103,19 +104,8 @@ FILTERED: Final = ("sync",)
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
 async def servers(request: pytest.FixtureRequest) -> AsyncIterator[Sequence[RunningServer]]:
     """A server on SQLite twice, or two nodes on one Redis."""
-    async with _servers(request) as servers:
+    async with two_servers(request) as servers:
         yield servers
-
-
-@asynccontextmanager
-async def _servers(request: pytest.FixtureRequest) -> AsyncIterator[Sequence[RunningServer]]:
-    if request.param == "sqlite":
-        async with running_server() as server:
-            yield server, server
-    else:
-        configuration = config(store=Nodes(request.getfixturevalue("redis_server")).url())
-        async with running_server(configuration) as one, running_server(configuration) as two:
-            yield one, two
 
 
 def create(scopes: Iterable[TokenScope], *rooms: str) -> CreateToken:

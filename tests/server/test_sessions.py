@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from patience import PATIENCE
 from peers import PASSWORD, Peer, RunningServer, config, running_server
 from redis_nodes import Nodes
 from redis_process import RedisServer
+from two_servers import two_servers
 
 from gochat.chat.store import MAX_DEVICES, MAX_PROGRAMS
 from gochat.chat.tokens import Tokens
@@ -50,19 +50,8 @@ PROGRAM = CreateToken(device="bot", scopes=("read",), lifetime=60)
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
 async def servers(request: pytest.FixtureRequest) -> AsyncIterator[Sequence[RunningServer]]:
     """A server on SQLite twice, or two nodes on one Redis."""
-    async with _servers(request) as servers:
+    async with two_servers(request) as servers:
         yield servers
-
-
-@asynccontextmanager
-async def _servers(request: pytest.FixtureRequest) -> AsyncIterator[Sequence[RunningServer]]:
-    if request.param == "sqlite":
-        async with running_server() as server:
-            yield server, server
-    else:
-        configuration = config(store=Nodes(request.getfixturevalue("redis_server")).url())
-        async with running_server(configuration) as one, running_server(configuration) as two:
-            yield one, two
 
 
 async def sessions(peer: Peer) -> list[Session]:

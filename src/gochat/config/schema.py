@@ -392,7 +392,7 @@ class Config(Struct, frozen=True, kw_only=True):
         Meta(
             max_length=2000,
             description="A message of the day, for people: clients can show it to who connects. "
-            "It is no secret: whoever reaches the port can read it. Empty: none.",
+            "It is not secret: anybody who reaches the port can read it. Empty: none.",
         ),
     ] = ""
     store: Annotated[

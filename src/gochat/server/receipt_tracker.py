@@ -1,7 +1,7 @@
 """What a client without the capability `log` has received, as its connection shows it.
 
-:class:`~gochat.server.receipts.Receipts` decides which messages are delivered. It is told here what
-was posted and written, what the peer's host has acknowledged, and how much has arrived.
+:class:`~gochat.server.receipts.Receipts` decides which messages are delivered. This module gives it
+what was posted and written, what the peer's host has acknowledged, and how much has arrived.
 """
 
 from __future__ import annotations
