@@ -17,7 +17,8 @@ from worst_inputs import ANONYMOUS, NAME, ONCE, ROOM
 from gochat.config import Config
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import CreateRoom, Ping, Sent
-from gochat.server.app import Server, open_server
+from gochat.server.app import open_server
+from gochat.server.server import Server
 from gochat.storage.sqlite import indexer
 
 #: More than any test uses, and less than any bound of a type.

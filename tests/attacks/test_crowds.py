@@ -27,10 +27,11 @@ from gochat.protocol.messages import (
     Pong,
     Resume,
 )
-from gochat.server import app, crowding, session, session_loop
-from gochat.server.app import Server, open_server
+from gochat.server import crowding, session, session_loop
+from gochat.server.app import open_server
 from gochat.server.budget import Budgets, OverBudget
 from gochat.server.limits import ConnectionLimiter
+from gochat.server.server import Server
 from gochat.server.session import Session
 
 pytestmark = pytest.mark.trio
@@ -195,7 +196,7 @@ async def test_address_over_its_budget_displaces_nobody(
 async def test_network_makes_a_full_server_look_for_room_rarely(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(app, "LOOKS", (3, 0.001))
+    monkeypatch.setattr("gochat.server.server.LOOKS", (3, 0.001))
     looks, make_room = [], crowding.make_room
 
     def counted(strangers: Any, address: str) -> bool:

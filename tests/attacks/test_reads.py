@@ -13,7 +13,8 @@ from peers import Peer, config
 from storing import Chat, draft
 
 from gochat.protocol.messages import LoggedIn, Message, Ping, Pong, Resume
-from gochat.server.app import Server, open_server
+from gochat.server.app import open_server
+from gochat.server.server import Server
 from gochat.server.session import Session
 from gochat.server.waiting_messages import QUIET_PAGES
 from gochat.storage.sqlite import SqliteStore

@@ -33,8 +33,9 @@ from gochat.protocol.messages import (
     SetTopic,
 )
 from gochat.server import session as session_module
-from gochat.server.app import Server, open_server
+from gochat.server.app import open_server
 from gochat.server.budget import FRAME, REFUSAL, REFUSED_WRITE
+from gochat.server.server import Server
 
 pytestmark = pytest.mark.trio
 

@@ -31,7 +31,8 @@ from gochat.protocol.messages import (
     Who,
 )
 from gochat.server import session as session_module
-from gochat.server.app import Server, open_server
+from gochat.server.app import open_server
+from gochat.server.server import Server
 from gochat.server.session import Session
 from gochat.server.session_loop import MAX_TOGETHER
 

@@ -12,8 +12,9 @@ from peers import PASSWORD, Peer, config
 
 from gochat.errors import ChatError
 from gochat.protocol.messages import Error, LoggedIn, LoggedOut, Login, Logout, Resume
-from gochat.server.app import Server, open_server
+from gochat.server.app import open_server
 from gochat.server.login_line import LoginLines
+from gochat.server.server import Server
 
 pytestmark = pytest.mark.trio
 

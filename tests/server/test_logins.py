@@ -30,7 +30,8 @@ from gochat.protocol.messages import (
     Send,
     Sent,
 )
-from gochat.server.app import Server, open_server
+from gochat.server.app import open_server
+from gochat.server.server import Server
 from gochat.server.tls import TlsStream
 
 pytestmark = pytest.mark.trio

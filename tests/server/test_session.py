@@ -27,7 +27,8 @@ from gochat.protocol.messages import (
     Sent,
     Who,
 )
-from gochat.server.app import Server, open_server
+from gochat.server.app import open_server
+from gochat.server.server import Server
 
 pytestmark = pytest.mark.trio
 

@@ -38,7 +38,8 @@ from gochat.protocol.messages import (
     Sent,
     SetTopic,
 )
-from gochat.server.app import Server, open_server
+from gochat.server.app import open_server
+from gochat.server.server import Server
 
 pytestmark = pytest.mark.trio
 

@@ -1,4 +1,4 @@
-"""The parts that a server's handlers share; created once, in :mod:`gochat.server.app`."""
+"""The parts that a server's handlers share; created once, in :mod:`gochat.server.composition`."""
 
 from __future__ import annotations
 

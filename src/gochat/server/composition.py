@@ -1,0 +1,78 @@
+"""Create the parts of a server from its configuration."""
+
+from __future__ import annotations
+
+import argon2
+import trio
+
+from gochat.chat.accounts import Accounts
+from gochat.chat.directory import Directory
+from gochat.chat.drafts import Drafts
+from gochat.chat.hashing import HashingQueue
+from gochat.chat.passwords import Passwords
+from gochat.chat.retries import Retries
+from gochat.chat.rooms import RoomDrafts
+from gochat.chat.store import Store
+from gochat.chat.tokens import Tokens
+from gochat.config import Config
+from gochat.server.budget import Budgets
+from gochat.server.daily_quotas import Quotas
+from gochat.server.delivery import Delivery
+from gochat.server.hub import Hub
+from gochat.server.identity import ServerIdentity
+from gochat.server.journal import Journal
+from gochat.server.limits import ConnectionLimiter, LoginLimiter, WriteLimiter, max_connections
+from gochat.server.login_line import LoginLines
+from gochat.server.markers import Markers
+from gochat.server.registrations import RegistrationLimiter
+from gochat.server.revocation import Revocations
+from gochat.server.services import Services
+from gochat.storage.common.clock import wall_clock
+
+
+def compose(config: Config, store: Store, delivery: Delivery) -> Services:
+    """Return the parts of a server on an open store."""
+    limits = config.limits
+    directory = Directory(store)
+    hub = Hub(
+        delivery,
+        write_limiter=WriteLimiter(limits.burst, limits.per_second),
+        publish=store.node_bus.publish if store.node_bus is not None else lambda _: None,
+    )
+    accounts = Accounts(
+        store,
+        wall_clock,
+        passwords=Passwords(
+            argon2.PasswordHasher(
+                time_cost=limits.argon2_time,
+                memory_cost=limits.argon2_memory,
+                parallelism=limits.argon2_parallelism,
+            ),
+            range(limits.password_min, limits.password_max + 1),
+        ),
+        queue=HashingQueue(limits.hashing_queue),
+        reserved_names=config.registration.reserved_names,
+    )
+    tokens = Tokens(store, wall_clock, lifetime=int(limits.token_lifetime * 1000))
+    return Services(
+        config=config,
+        store=store,
+        directory=directory,
+        delivery=delivery,
+        hub=hub,
+        accounts=accounts,
+        tokens=tokens,
+        revocations=Revocations(store, hub, tokens),
+        drafts=Drafts(store, directory, limits.text_chars),
+        rooms=RoomDrafts(store, directory, config.registration.reserved_rooms),
+        retries=Retries(store, directory),
+        budgets=Budgets(limits, trio.current_time),
+        quotas=Quotas(limits, trio.current_time),
+        connections=ConnectionLimiter(limits, max_connections(limits)),
+        logins=LoginLimiter(limits),
+        login_lines=LoginLines(limits.login_interval, limits.login_line),
+        markers=Markers(store, hub),
+        registrations=RegistrationLimiter(limits, trio.current_time),
+        journal=Journal(limits.connections_per_address),
+        identity=ServerIdentity(config.key_file),
+    )
