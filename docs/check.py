@@ -336,10 +336,46 @@ def make_schema() -> str:
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
+def make_metrics() -> str:
+    """All metrics, as a server with everything that can be measured has them."""
+    from collections import Counter
+    from dataclasses import replace
+    from datetime import UTC, datetime
+    from types import SimpleNamespace
+
+    import trio
+
+    from gochat.config import Config
+    from gochat.histogram import SECONDS, Histogram
+    from gochat.server.app import open_server
+    from gochat.server.metrics.collector import Collector
+
+    async def collect() -> list[Any]:
+        async with open_server(Config(store="sqlite:///:memory:")) as server:
+            store = server.services.store
+            bus = SimpleNamespace(has_lease=True, nodes=2)
+            having: Any = SimpleNamespace(health=store.health, unindexed=0, node_bus=bus)
+            whole: Any = SimpleNamespace(
+                services=replace(server.services, store=having),
+                opened=Counter({("frames", "true"): 1}),
+                handshakes_pending=0,
+            )
+            certificate: Any = SimpleNamespace(expires=datetime.now(UTC))
+            return list(Collector(whole, Histogram(SECONDS), certificate, ROOT).collect())
+
+    lines = ["| metric | type | labels | what it is |", "|---|---|---|---|"]
+    for metric in trio.run(collect):
+        name = metric.name + "_total" * (metric.type == "counter")
+        labels = ", ".join(f"`{label}`" for label in getattr(metric, "_labelnames", ()))
+        lines.append(f"| `{name}` | {metric.type} | {labels} | {_cell(metric.documentation)} |")
+    return "\n".join(lines) + "\n"
+
+
 MAKERS: dict[str, Callable[[], str]] = {
     "configuration": make_configuration,
     "commands": make_commands,
     "exit-codes": make_exit_codes,
+    "metrics": make_metrics,
     "exceptions": make_exceptions,
     "app-keys": make_app_keys,
     "app-commands": make_app_commands,

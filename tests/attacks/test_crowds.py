@@ -79,7 +79,7 @@ async def wait_in_the_login_line(server: Server, nursery: trio.Nursery) -> Sessi
     assert (await peer.ask(guess, Error)).code == "bad_credentials"
     await peer.ask(guess, Error)
     await peer.send(guess)
-    lines = server._services.login_lines._lines
+    lines = server.services.login_lines._lines
     await until(lambda: any(line.waiting for line in lines.values()))
     return next(iter(server.sessions))
 
@@ -139,7 +139,7 @@ async def test_stranger_makes_room_whatever_it_waits_for(way: Way, limits: dict[
         assert server._make_room(HONEST)
         assert not server._make_room(HONEST), "it makes room once"
         await until(lambda: stranger not in server.sessions)
-        assert server._services.connections.total == 0
+        assert server.services.connections.total == 0
         nursery.cancel_scope.cancel()
 
 
@@ -242,7 +242,7 @@ async def test_connections_of_an_account_are_bounded() -> None:
             assert "3" in bye.text
         for peer in (*peers[2:], bob):
             await peer.ask(Ping(), Pong)
-        assert len(server._services.hub) == 4
+        assert len(server.services.hub) == 4
         nursery.cancel_scope.cancel()
 
 

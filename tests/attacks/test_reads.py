@@ -47,7 +47,7 @@ class Reads:
 async def populate(server: Server, *, own: int = 0, friends: int, of: str = "Mallory") -> Chat:
     """Give mallory notes, and a private conversation with each of some friends, with one message in
     each."""
-    chat = Chat(server._services.store)
+    chat = Chat(server.services.store)
     names = [f"Friend{number}" for number in range(friends)]
     await chat.register(*names)
     await chat.append(*[draft("Mallory", "@Mallory", text=f"note {n}") for n in range(own)])
@@ -85,7 +85,7 @@ async def test_notes_and_read_conversations_are_not_read_to_catch_up(
     async with open_server(config()) as server, trio.open_nursery() as nursery:
         resume = Resume(token=await token(server, nursery))
         await populate(server, own=900, friends=30, of="friends")
-        chat = Chat(server._services.store)
+        chat = Chat(server.services.store)
         for number in range(29):
             assert await chat.mark_read("Mallory", f"@Friend{number}", 1)
         reads = Reads(monkeypatch)
@@ -160,7 +160,7 @@ async def spent(count: int, ask: Any) -> float:
 async def test_reactions_of_many_people_cost_little_more_than_those_of_ten() -> None:
     """It used to read each row, with its account: six times as much."""
     async with open_server(config()) as server:
-        chat = Chat(server._services.store)
+        chat = Chat(server.services.store)
         people = [f"P{number}" for number in range(90)]
         await chat.register("Mei", *people)
         await chat.append(*[draft("Mei", "#lobby", text="x") for _ in range(40)])
@@ -180,7 +180,7 @@ async def test_reactions_of_many_people_cost_little_more_than_those_of_ten() -> 
 
 async def test_cost_of_counting_unread_notes_is_constant() -> None:
     async with open_server(config()) as server:
-        chat = Chat(server._services.store)
+        chat = Chat(server.services.store)
         await chat.register("Mei", "Bob")
         await chat.append(draft("Mei", "@Bob", text="x"))
         for _ in range(16):

@@ -85,7 +85,7 @@ class Office:
     @property
     def waiting(self) -> int:
         """Return how many logins are queued."""
-        lines = self._server._services.login_lines._lines
+        lines = self._server.services.login_lines._lines
         return lines[HERE].waiting if HERE in lines else 0
 
 

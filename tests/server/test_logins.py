@@ -74,7 +74,7 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> Hashing:
 
 def queue_of(server: Server) -> int:
     """Return how many logins are queued."""
-    return server._services.accounts._queue.waiting
+    return server.services.accounts._queue.waiting
 
 
 def connector(
@@ -144,7 +144,7 @@ async def test_full_queue_says_when_to_come_back(hashing: Hashing) -> None:
         connect = connector("plain", server)
         peers = [await stack.enter_async_context(connect()) for _ in range(9)]
         await peers[0].register("mei")
-        queue = server._services.accounts._queue
+        queue = server.services.accounts._queue
         queue._slots.total_tokens, queue._held_for = 2, 5.0
         with hashing.held():
             for peer in peers[:8]:
@@ -172,7 +172,7 @@ async def test_login_that_disconnects_while_queued_is_not_hashed(
         connect = connector(kind, server)
         staying = [await stack.enter_async_context(connect()) for _ in range(3)]
         await staying[0].register("mei")
-        server._services.accounts._queue._slots.total_tokens = 1
+        server.services.accounts._queue._slots.total_tokens = 1
         hashing.counted.clear()
         login = Login(name="mei", password=PASSWORD)
         async with connect() as mei:
@@ -200,7 +200,7 @@ async def test_stopping_server_does_not_wait_for_the_queue(hashing: Hashing) -> 
         connect = connector("plain", server)
         first, second = [await stack.enter_async_context(connect()) for _ in range(2)]
         await first.register("mei")
-        server._services.accounts._queue._slots.total_tokens = 1
+        server.services.accounts._queue._slots.total_tokens = 1
         with hashing.held():
             await first.send(Login(name="mei", password=PASSWORD))
             await until(lambda: hashing.counted["verify"] == 1)
@@ -220,7 +220,7 @@ async def test_requests_sent_while_queued_are_handled_later_in_order(hashing: Ha
         connect = connector("plain", server)
         first, second = [await stack.enter_async_context(connect()) for _ in range(2)]
         await first.register("mei")
-        server._services.accounts._queue._slots.total_tokens = 1
+        server.services.accounts._queue._slots.total_tokens = 1
         with hashing.held():
             await first.send(Login(name="mei", password=PASSWORD))
             await until(lambda: hashing.counted["verify"] == 1)
@@ -238,7 +238,7 @@ async def test_queued_login_gets_pings_and_need_not_answer(hashing: Hashing) -> 
         connect = connector("plain", server)
         first, second = [await stack.enter_async_context(connect()) for _ in range(2)]
         await first.register("mei")
-        server._services.accounts._queue._slots.total_tokens = 1
+        server.services.accounts._queue._slots.total_tokens = 1
         with hashing.held():
             await first.send(Login(name="mei", password=PASSWORD))
             await until(lambda: hashing.counted["verify"] == 1)

@@ -131,7 +131,7 @@ async def test_unavailable_store_is_an_error_and_the_session_survives(
             raise StoreUnavailable("no disk", retry_after=2.0)
 
         with monkeypatch.context() as patch:
-            patch.setattr(server._services.store, "append", down)
+            patch.setattr(server.services.store, "append", down)
             error = await peer.ask(Send(to="#lobby", text="x", cid="1"), Error)
         assert (error.code, error.retry_after, error.cid) == ("unavailable", 2.0, "1")
         await peer.ask(Send(to="#lobby", text="x", cid="1"), Sent)
@@ -149,7 +149,7 @@ async def test_bug_in_a_handler_ends_only_its_session(
                 raise ZeroDivisionError
 
             with monkeypatch.context() as patch:
-                patch.setattr(type(server._services.hub.roster), "page", bug)
+                patch.setattr(type(server.services.hub.roster), "page", bug)
                 await mei.send(Who())
                 bye = (await mei.at_end())[-1]
             assert isinstance(bye, Bye)

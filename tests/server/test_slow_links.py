@@ -236,7 +236,7 @@ async def test_reader_is_not_evicted_by_many_arrivals_or_a_large_commit() -> Non
         nursery.start_soon(trio.serve_listeners, server.handle, [listener])
         host, port = listener.socket.getsockname()
         there = RunningServer(host, port, trio.Event())
-        hub = server._services.hub
+        hub = server.services.hub
         async with there.connect_slowly() as slow, there.peer("quick", "log") as quick:
             await slow.log_in("slow")
             people = [f"{number:05}" + "𐐨" * 27 for number in range(10_000)]

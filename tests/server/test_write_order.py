@@ -181,7 +181,7 @@ async def test_unavailable_store_leaves_the_number_due(
             raise StoreUnavailable("no disk")
 
         with monkeypatch.context() as patch:
-            patch.setattr(server._services.store, "append", down)
+            patch.setattr(server.services.store, "append", down)
             assert await outcomes(mei, say(2), say(3), say(None, "free"), say(4)) == [
                 "unavailable", "not 3, 2 is due", "unavailable", "not 4, 2 is due",
             ]  # fmt: skip
@@ -196,7 +196,7 @@ async def test_message_refused_in_the_commit_delays_those_behind_it(
 ) -> None:
     """As where the facts that it was based on have changed, every time that it is decided."""
     async with open_server(config(store=store)) as server, logged_in(server) as mei:
-        append = server._services.store.append
+        append = server.services.store.append
         changes = 4
 
         async def append_with_changes(drafts: Any) -> Sequence[Outcome]:
@@ -208,7 +208,7 @@ async def test_message_refused_in_the_commit_delays_those_behind_it(
             before = drafts[: taken.index("2")]
             return [*(await append(before)), FactsChanged()]
 
-        monkeypatch.setattr(server._services.store, "append", append_with_changes)
+        monkeypatch.setattr(server.services.store, "append", append_with_changes)
         assert await outcomes(mei, say(1), say(2), say(3), say(None, "free"), say(4)) == [
             SENT, "busy", "not 3, 2 is due", SENT, "not 4, 2 is due",
         ]  # fmt: skip

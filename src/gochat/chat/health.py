@@ -1,13 +1,19 @@
-"""Whether the store answers, as seen by its callers. Each change is one line in the log."""
+"""Whether the store answers, as seen by its callers, and how fast it commits.
+
+Each change of whether it answers is one line in the log.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 import trio
 
 from gochat.errors import StoreCorrupt, StoreUnavailable
+from gochat.histogram import SECONDS, SIZES, Histogram
 
 log = structlog.stdlib.get_logger()
 
@@ -20,7 +26,7 @@ MAX_REASONS: Final = 10
 
 
 class StoreHealth:
-    """Tracks whether the store answers. Used in the Trio thread.
+    """Tracks whether the store answers. Used in the Trio thread, except for :meth:`committed`.
 
     Writing and reading are tracked separately (`channel`): a full disk can be read, and a
     successful read then says nothing about writing.
@@ -33,6 +39,23 @@ class StoreHealth:
         self._recovered = 0.0
         self._failures = 0
         self._reasons: set[str] = set()
+        #: Failed operations since the start, by channel.
+        self.failures: Counter[str] = Counter()
+        #: What returns how many operations wait or are carried out, by channel.
+        self.queues: list[tuple[str, Callable[[], int]]] = []
+        #: Of the commits of all writers: seconds, and how many requests each one carried out.
+        self.commit_seconds: Final = Histogram(SECONDS)
+        self.commit_sizes: Final = Histogram(SIZES)
+
+    def committed(self, seconds: float, requests: int) -> None:
+        """Record a commit. Called by whoever writes, in whatever thread."""
+        self.commit_seconds.observe(seconds)
+        self.commit_sizes.observe(requests)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the store does not answer now, as clients see it."""
+        return tuple(dict.fromkeys(self._failing.values()))
 
     @property
     def is_available(self) -> bool:
@@ -47,6 +70,7 @@ class StoreHealth:
         self._failing[channel] = error.public
         self._last_failure = now
         self._failures += 1
+        self.failures[channel] += 1
         if self._since is None:
             self._since = now
         elif error.public in self._reasons or len(self._reasons) >= MAX_REASONS:

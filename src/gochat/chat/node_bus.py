@@ -143,6 +143,11 @@ class NodeBus(Protocol):
         """
         ...
 
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are, as far as this one knows; it counts, too."""
+        ...
+
     def publish(self, event: NodeEvent) -> None:
         """Send an event to the other nodes, soon. Never blocks, never raises."""
         ...

@@ -282,6 +282,20 @@ class Store(Protocol):
         """Whether the store answers; every method updates it."""
         ...
 
+    @property
+    def unindexed(self) -> int:
+        """How much waits for the search index: texts in SQLite, conversations in Redis."""
+        ...
+
+    async def check_writable(self) -> None:
+        """Write something that nobody sees, wherever the store writes, and wait for the commit.
+
+        Raises:
+            StoreUnavailable: nothing can be written now.
+            StoreCorrupt: the store is damaged.
+        """
+        ...
+
     # -- accounts and tokens --------------------------------------------------------------------
 
     async def create_account(self, account: Account) -> bool:

@@ -11,7 +11,16 @@ Each key is a field of :class:`Config`, with its bounds and its reason in its `M
 An invalid configuration prevents the start, so a misspelt limit does not go unnoticed.
 """
 
-from gochat.config.schema import KEYS, Config, Key, Limits, Registration, Tls, default_store_path
+from gochat.config.limits import Limits
+from gochat.config.schema import (
+    KEYS,
+    Config,
+    Key,
+    Metrics,
+    Registration,
+    Tls,
+    default_store_path,
+)
 from gochat.config.sources import (
     default_config_path,
     load_config,
@@ -24,6 +33,7 @@ __all__ = [
     "Config",
     "Key",
     "Limits",
+    "Metrics",
     "Registration",
     "Tls",
     "default_config_path",

@@ -13,6 +13,7 @@ The tree of tasks::
      │    ├── store.node_bus.run ─▶ PeerNodes, where there are other nodes
      │    ├── deadlines.watch
      │    └── journal.keep
+     ├── Monitor.run, if `metrics.port` is set: how the server is, by HTTP
      ├── one session per connection
      └── accepting, for each listener: cancelled first when the server stops
 
@@ -41,10 +42,11 @@ from gochat.server.listener import (
     cannot_listen,
     listening_on,
 )
+from gochat.server.metrics.readiness import Readiness
 from gochat.server.peer_nodes import PeerNodes
 from gochat.server.server import Server
 from gochat.server.sockets import keep_alive
-from gochat.storage import open_store
+from gochat.storage import directory_of, open_store
 
 log = structlog.stdlib.get_logger()
 
@@ -86,6 +88,13 @@ async def serve(
             for listener in await _listen(config, is_worker=is_worker)
         ]
         stack.enter_context(server.published())
+        readiness = Readiness(server.services.store)
+        if config.metrics.port:
+            monitored = await _listen_for_monitoring(config)
+            from gochat.server.metrics.monitor import Monitor  # loads much
+
+            disk = directory_of(config.store_url)
+            nursery.start_soon(Monitor(server, readiness, certificate, disk).run, monitored)
 
         def connected(stream: trio.SocketStream) -> None:
             keep_alive(stream)
@@ -112,6 +121,7 @@ async def serve(
             task_status.started(addresses)
             await _first_of(stop, server.has_failed)
             accepting.cancel_scope.cancel()
+        readiness.is_stopping = True
         await stack.aclose()
         log.info("stopping", sessions=len(server.sessions))
         await server.drain()
@@ -171,6 +181,19 @@ async def _listen(config: Config, *, is_worker: bool) -> list[trio.SocketListene
         return await trio.open_tcp_listeners(config.port, host=config.bind_host, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:
         raise cannot_listen(config.host, config.port, error) from error
+
+
+async def _listen_for_monitoring(config: Config) -> list[trio.SocketListener]:
+    host = config.metrics.host
+    port = config.metrics.port + (workers.number() or 1) - 1
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=None if host == "*" else host)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise cannot_listen(host, port, error, keys=("metrics.host", "metrics.port")) from error
+    for listener in listeners:
+        address, port = listening_on(listener)
+        log.info("listening for monitoring", host=address, port=port)
+    return listeners
 
 
 async def _reload_when_asked(

@@ -15,6 +15,7 @@ from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
 from gochat.chat.tokens import Tokens
 from gochat.config import Config
+from gochat.histogram import SECONDS, Histogram
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
 from gochat.server.delivery import Delivery
@@ -39,6 +40,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         write_limiter=WriteLimiter(limits.burst, limits.per_second),
         publish=store.node_bus.publish if store.node_bus is not None else lambda _: None,
     )
+    hashing = HashingQueue(limits.hashing_queue)
     accounts = Accounts(
         store,
         wall_clock,
@@ -50,7 +52,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
             ),
             range(limits.password_min, limits.password_max + 1),
         ),
-        queue=HashingQueue(limits.hashing_queue),
+        queue=hashing,
         reserved_names=config.registration.reserved_names,
     )
     tokens = Tokens(store, wall_clock, lifetime=int(limits.token_lifetime * 1000))
@@ -61,6 +63,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         delivery=delivery,
         hub=hub,
         accounts=accounts,
+        hashing=hashing,
         tokens=tokens,
         revocations=Revocations(store, hub, tokens),
         drafts=Drafts(store, directory, limits.text_chars),
@@ -75,4 +78,5 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         registrations=RegistrationLimiter(limits, trio.current_time),
         journal=Journal(limits.connections_per_address),
         identity=ServerIdentity(config.key_file),
+        append_seconds=Histogram(SECONDS),
     )

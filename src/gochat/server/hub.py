@@ -31,6 +31,7 @@ from gochat.chat.node_bus import Arrived, AwaySet, Left, LoginSeen, NodeEvent, P
 from gochat.chat.presence import Roster
 from gochat.chat.store import Batch, Logged
 from gochat.chat.typing_notices import TypingNotices
+from gochat.histogram import SIZES, Histogram
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (
     Capability,
@@ -135,6 +136,10 @@ class Hub:
         self._rooms: dict[ConversationKey, dict[Subscriber, int]] = {}
         self._highest: dict[ConversationKey, int] = {}
         self.roster = Roster()
+        #: Since the start: committed messages, and entries that were posted, once for each session.
+        self.messages = self.deliveries = 0
+        #: How many entries were committed together.
+        self.batch_sizes: Final = Histogram(SIZES)
 
     # -- sessions ---------------------------------------------------------------------------
 
@@ -216,6 +221,8 @@ class Hub:
         """Post a committed batch to its audience, and flush."""
         # Membership decides who gets what comes next: a member who joins gets the entry of the
         # join; a member who is removed gets that entry, too, and nothing after it.
+        self.batch_sizes.observe(len(batch.entries))
+        self.messages += sum(one.entry.kind == "text" for one in batch.entries)
         runs = [(*key, list(run)) for key, run in groupby(batch.entries, key=_run_of)]
         for number, (conversation, is_membership, run) in enumerate(runs, 1):
             if is_membership:
@@ -333,6 +340,7 @@ class Hub:
 
         Sessions with the capability `log` get all of them, the others only what others said.
         """
+        self.deliveries += len(audience) * len(entries)
         everything = b"".join(frames)
         is_between_two = is_private(conversation)
         said = [entry.kind == "text" for entry in entries]

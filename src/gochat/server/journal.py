@@ -9,6 +9,7 @@ others.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final, NamedTuple, NoReturn
 
 import structlog
@@ -41,12 +42,12 @@ LOOK_EVERY: Final = 1.0
 
 
 class _Kind:
-    __slots__ = ("bucket", "left_out", "source", "summaries")
+    __slots__ = ("bucket", "left_out", "source", "summaries", "total")
 
     def __init__(self, rate: Rate, now: float) -> None:
         self.bucket = TokenBucket(rate.burst, rate.per_second, now)
         self.summaries = TokenBucket(*REFUSALS, now)
-        self.left_out = 0
+        self.left_out = self.total = 0
         #: The address of the last omitted event, if that address exceeded its rate.
         self.source: str | None = None
 
@@ -61,6 +62,12 @@ class Journal:
         self._kinds: dict[tuple[str, str], _Kind] = {}
         burst, per_second = (connections_per_address * part for part in ACTS_OF_ONE)
         self._sources: Buckets[tuple[str, str]] = Buckets(burst, per_second, MAX_REMEMBERED)
+        #: Ended connections, by their reason.
+        self.ended: Counter[str] = Counter()
+
+    def totals(self) -> dict[tuple[str, str], int]:
+        """Return how often each kind of event has happened, logged or not."""
+        return {key: kind.total for key, kind in self._kinds.items()}
 
     def admit(
         self, event: str, code: str = "", *, rate: Rate = REFUSALS, source: str | None = None
@@ -74,6 +81,7 @@ class Journal:
         kind = self._kinds.get((event, code))
         if kind is None:
             kind = self._kinds[event, code] = _Kind(rate, now)
+        kind.total += 1
         if source is not None:
             source = subscriber(source)
             if self._sources.of((event, source), now).take(now):

@@ -30,15 +30,27 @@ PAUSE = 0.1
 WARN_EVERY = 60.0
 
 
-def cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> GochatError:
+def cannot_listen(
+    host: str,
+    port: int,
+    error: OSError | UnicodeError | OverflowError,
+    keys: tuple[str, str] = ("--host", "--port"),
+) -> GochatError:
     """Return the error for a failed attempt to listen: what failed, why, and what to do.
+
+    `keys` are what sets the host and the port.
 
     :exc:`~gochat.errors.ConfigError` if somebody must change something, and
     :exc:`~gochat.errors.AddressUnavailable` if trying again may help.
     """
+    of_host, of_port = keys
     what = f"can't listen on {f'[{host}]' if ':' in host else host}:{port}"
     if isinstance(error, UnicodeError):
-        return ConfigError(f"{what}: that is not a host name or an address: choose another --host")
+        return ConfigError(
+            f"{what}: that is not a host name or an address: choose another {of_host}"
+        )
+    if isinstance(error, OverflowError):
+        return ConfigError(f"{what}: a port is at most 65535: choose another {of_port}")
     reason = error.strerror or str(error)
     if isinstance(error, socket.gaierror):
         return AddressUnavailable(
@@ -54,17 +66,17 @@ def cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> Gochat
         case errno.EADDRINUSE:
             return AddressUnavailable(
                 f"{what}: the port is in use: is a server running there already? "
-                "Stop it, or choose another --port"
+                f"Stop it, or choose another {of_port}"
             )
         case errno.EACCES | errno.EPERM:
             return ConfigError(
-                f"{what}: this user is not permitted to use port {port}: choose a --port from "
+                f"{what}: this user is not permitted to use port {port}: choose a {of_port} from "
                 "1024 on, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE"
             )
         case errno.EAFNOSUPPORT:
             return ConfigError(
                 f"{what}: this machine has no addresses of this kind ({reason}): "
-                "choose another --host"
+                f"choose another {of_host}"
             )
         case _:
             return AddressUnavailable(f"{what}: {reason}")

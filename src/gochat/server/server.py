@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -45,18 +46,23 @@ LOOKS: Final = (64, 10.0)
 #: Seconds after which a client may reconnect to a server that is closing.
 RETRY_AFTER_CLOSING: Final = 1.0
 
+#: Not for `isinstance`, which takes a microsecond for abstract classes.
+_ENCRYPTED: Final = frozenset({TlsStream, trio.SSLStream})
+
 
 class Server:
     """A server at work, inside :func:`gochat.server.app.serve`."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self.services: Final = services
         self._handlers = Handlers(services)
         self.sessions: set[Session] = set()
         self._handshakes = Handshakes(services.config, services.journal, services.budgets)
         self._looks: Buckets[str] = Buckets(*LOOKS, MAX_REMEMBERED)
         self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()
+        #: Connections whose handshakes succeeded, by their kinds (:func:`kind_of`).
+        self.opened: Counter[tuple[str, str]] = Counter()
         #: Set when the store is damaged; `damage` has the error.
         self.has_failed = trio.Event()
         self.damage: StoreCorrupt | None = None
@@ -66,7 +72,7 @@ class Server:
     ) -> None:
         """Follow the log. Returns only if the store is damaged."""
         try:
-            await log_follower.follow(self._services, self.sessions, task_status=task_status)
+            await log_follower.follow(self.services, self.sessions, task_status=task_status)
         except StoreCorrupt as error:
             log.critical("store damaged", reason=str(error))
             self.damage = error
@@ -75,19 +81,19 @@ class Server:
     async def handle(self, stream: trio.SocketStream, tls: ssl.SSLContext | None = None) -> None:
         """Serve one connection until it ends, and close it."""
         address, port = peer_of(stream)
-        refusal = self._services.connections.refusal(address)
+        refusal = self.services.connections.refusal(address)
         if refusal is not ErrorCode.RATE_LIMITED:
             # Before making room: a peer that exceeds its budget must not close another's
             # connection.
             try:
                 cost = CONNECTION if tls is None else HANDSHAKE
-                self._services.budgets.charge(address, None, cost)
+                self.services.budgets.charge(address, None, cost)
             except OverBudget:
                 refusal = ErrorCode.RATE_LIMITED
         if refusal is ErrorCode.SERVER_FULL and self._make_room(address):
             refusal = None
         if refusal is not None:
-            more = self._services.journal.admit("connection refused", refusal)
+            more = self.services.journal.admit("connection refused", refusal)
             if more is not None:
                 log.warning(
                     "connection refused", code=refusal.value, address=address, port=port, **more
@@ -103,6 +109,11 @@ class Server:
             encrypted = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
             await self.serve_stream(encrypted, address, port)
 
+    @property
+    def handshakes_pending(self) -> int:
+        """How many connections are still in a handshake."""
+        return len(self._handshakes.waiting)
+
     def _make_room(self, address: str) -> bool:
         now = trio.current_time()
         if self._looks.of(network(address), now).take(now):
@@ -110,8 +121,8 @@ class Server:
         strangers = (session for session in self.sessions if session.is_stranger)
         if crowding.make_room((*strangers, *self._handshakes.waiting), address):
             return True
-        connections = self._services.connections
-        if connections.anonymous >= self._services.config.limits.anonymous_max:
+        connections = self.services.connections
+        if connections.anonymous >= self.services.config.limits.anonymous_max:
             return False
         members = (session for session in self.sessions if session.login is not None)
         leaving = crowding.choose(members, connections, address)
@@ -124,11 +135,11 @@ class Server:
         self, stream: trio.abc.Stream, address: str, port: int | None = None
     ) -> None:
         """Serve a connection over any stream. Performs its handshakes first."""
-        limits = self._services.config.limits
-        self._services.connections.opened(address)
+        limits = self.services.config.limits
+        self.services.connections.opened(address)
         opened = await self._handshakes.perform(stream, address, port)
         if opened is None:
-            self._services.connections.closed(address)
+            self.services.connections.closed(address)
             await trio.aclose_forcefully(stream)
             return
         session = Session(
@@ -137,12 +148,13 @@ class Server:
             address,
             port,
             self._handlers,
-            self._services.journal,
+            self.services.journal,
             opened=opened,
             frame_bytes=limits.frame_bytes,
             anonymous_bytes=limits.anonymous_bytes,
         )
         session.outlet = self._outlet(stream, session, opened.websocket)
+        self.opened[kind_of(session)] += 1
         self.sessions.add(session)
         try:
             await SessionLoop(session, malformed_frames=limits.malformed_frames).run()
@@ -153,11 +165,11 @@ class Server:
 
     def published(self) -> contextlib.AbstractContextManager[None]:
         """Publish the server's key to programs of this user: :meth:`.ServerIdentity.published`."""
-        return self._services.identity.published()
+        return self.services.identity.published()
 
     async def drain(self) -> None:
         """Close all sessions with `bye` and wait for their end, at most `drain_timeout` seconds."""
-        with trio.move_on_after(self._services.config.limits.drain_timeout):
+        with trio.move_on_after(self.services.config.limits.drain_timeout):
             for session in tuple(self.sessions):
                 session.close(
                     ByeReason.SERVER_CLOSING,
@@ -173,7 +185,7 @@ class Server:
     def _outlet(
         self, stream: trio.abc.Stream, session: Session, websocket: WebSocket | None
     ) -> Outlet:
-        limits = self._services.config.limits
+        limits = self.services.config.limits
         tls = stream.encrypt if isinstance(stream, TlsStream) else None
         if websocket is not None:
             encoding = websocket.encoding(tls)
@@ -188,7 +200,7 @@ class Server:
         else:
             outlet = partial(SocketOutlet, stream.socket.fileno())
         opened = outlet(
-            self._services.delivery,
+            self.services.delivery,
             session.evicted,
             max_bytes=limits.mailbox_bytes,
             stall=limits.write_timeout,
@@ -196,3 +208,9 @@ class Server:
         if websocket is not None:
             websocket.answer = opened.post
         return opened
+
+
+def kind_of(session: Session) -> tuple[str, str]:
+    """Return how a connection talks: ``frames`` or ``websocket``, and whether it is encrypted."""
+    transport = "frames" if session.websocket is None else "websocket"
+    return transport, "true" if type(session.stream) in _ENCRYPTED else "false"

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from gochat.chat.accounts import Accounts
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
+from gochat.chat.hashing import HashingQueue
 from gochat.chat.retries import Retries
 from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
 from gochat.chat.tokens import Tokens
 from gochat.config import Config
+from gochat.histogram import Histogram
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
 from gochat.server.delivery import Delivery
@@ -35,6 +37,7 @@ class Services:
     delivery: Delivery
     hub: Hub
     accounts: Accounts
+    hashing: HashingQueue
     tokens: Tokens
     revocations: Revocations
     drafts: Drafts
@@ -49,3 +52,5 @@ class Services:
     registrations: RegistrationLimiter
     journal: Journal
     identity: ServerIdentity
+    #: Seconds from asking the store to append until it has, or has refused.
+    append_seconds: Histogram

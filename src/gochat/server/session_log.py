@@ -114,6 +114,7 @@ def log_end(session: LoggedSession, bye: Bye | None, end: str) -> None:
     """
     was_somebody = session.last_name is not None
     end = end if bye is None else str(bye.reason)
+    session.journal.ended[end] += 1
     code, rate = ("", ACTS) if was_somebody else (end, REFUSALS)
     source = session.address if was_somebody else None
     more = session.journal.admit("session closed", code, rate=rate, source=source)

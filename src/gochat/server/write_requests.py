@@ -6,6 +6,7 @@ shares commits with itself as well as with others.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
@@ -272,10 +273,13 @@ class WriteRequests:
     async def _append(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
         if not drafts:
             return ()
+        began = time.perf_counter()
         try:
             return await self._services.store.append(drafts)
         except StoreUnavailable as error:
             return [error] * len(drafts)
+        finally:
+            self._services.append_seconds.observe(time.perf_counter() - began)
 
     def acknowledge(
         self,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gochat.errors import ConfigError
@@ -61,6 +62,20 @@ def open_store(
         f"unsupported store URL scheme {scheme[:32]!r}: "
         "use sqlite:///PATH (sqlite:////PATH if absolute) or redis://HOST:PORT"
     )
+
+
+def directory_of(url: str) -> Path | None:
+    """Return the directory in which a store keeps its files; None for one that has none here.
+
+    Raises:
+        ConfigError: the URL is invalid.
+    """
+    if url.partition("://")[0] != "sqlite":
+        return None
+    from gochat.storage.sqlite.database import parse_url
+
+    path = parse_url(url).path
+    return None if path is None else path.absolute().parent
 
 
 async def wait_until_up(url: str, patience: float) -> None:

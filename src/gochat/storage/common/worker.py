@@ -55,6 +55,7 @@ class Worker(abc.ABC, Generic[J]):
         self._health = health
         self._queue: SimpleQueue[J | None] = SimpleQueue()
         self.waiting = 0
+        health.queues.append((name, lambda: self.waiting))
         self._is_open = True
         self._stopped = trio.Event()
         self._trio = trio.lowlevel.current_trio_token()

@@ -93,6 +93,7 @@ class RedisStore:
         node_bus: RedisNodeBus,
         clock: Callable[[], int] | None,
         health: StoreHealth,
+        indexer: Indexer,
     ) -> None:
         self.node_bus: Final = node_bus
         self.health: Final = health
@@ -108,7 +109,15 @@ class RedisStore:
         self._tokens = tokens
         self._search = search
         self._order = order
+        self._indexer = indexer
         self._clock = clock or wall_clock
+
+    @property
+    def unindexed(self) -> int:
+        return self._indexer.waiting
+
+    async def check_writable(self) -> None:
+        await self._writer.carry_out(self._people.check_writable(self._clock()))
 
     # -- accounts and tokens --------------------------------------------------------------------
 
@@ -376,5 +385,6 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
             ),
             clock=clock,
             health=health,
+            indexer=parts.indexer,
         )
         nursery.cancel_scope.cancel()

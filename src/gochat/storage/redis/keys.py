@@ -13,6 +13,7 @@ conversation are in one partition, and so are all keys of a person.
                             something may be in the index; `loss`: the last loss of keys,
                             see epoch_tracker.py
 ``feed``             stream the newest entries of the partition, id = position-0
+``probe``            hash   `at`: when a server last tried whether it can write here
 ``convs``            set    all conversations of the partition
 ``rooms``            zset   the names of its public rooms, in order
 ``people``           zset   the keys of its people, in order

@@ -28,6 +28,13 @@ class PeopleOperations:
         self._keys = keys
         self._reading = reading
 
+    def check_writable(self, now: int) -> Operation[None]:
+        """Write in every partition, as each may be on another server."""
+        yield [
+            RedisCommand(n, ("HSET", self._keys.common(n, "probe"), "at", now))
+            for n in range(self._keys.partitions)
+        ]
+
     # -- accounts -------------------------------------------------------------------------------
 
     def create_account(self, account: Account) -> Operation[bool]:

@@ -92,6 +92,13 @@ class SqliteStore:
         self._reading = trio.CapacityLimiter(READERS)
         self._searching = trio.CapacityLimiter(SEARCHERS)
 
+    @property
+    def unindexed(self) -> int:
+        return self._log.unindexed
+
+    async def check_writable(self) -> None:
+        await self._writer.write(partial(people.check_writable, self._log, self._clock()))
+
     # -- accounts and tokens --------------------------------------------------------------------
 
     async def create_account(self, account: Account) -> bool:

@@ -56,6 +56,11 @@ class Indexer:
         self._before = 0, 0, 0
 
     @property
+    def unindexed(self) -> int:
+        """How many texts wait: new ones, and those that have changed."""
+        return len(self._waiting) + len(self._outdated)
+
+    @property
     def is_due(self) -> bool:
         """True if enough texts wait to fill a turn, or an indexed text has changed."""
         return bool(self._outdated) or self._has_turn

@@ -100,6 +100,11 @@ class Log:
         """Close the database, which is damaged, and change nothing."""
         self._transaction.abandon()
 
+    @property
+    def unindexed(self) -> int:
+        """How many texts wait for the search index. Any thread may ask."""
+        return self._indexer.unindexed
+
     def head(self, key: ConversationKey) -> int:
         """Return the newest seq of a conversation, or 0. Use inside a transaction."""
         conversation = self._directory.conversation(key)

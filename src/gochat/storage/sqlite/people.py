@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Account
 from gochat.protocol.messages import Level
 from gochat.storage.sqlite import skeletons
 from gochat.storage.sqlite.log import Log
+
+#: Bytes that trying to write takes up for a moment: some pages, as the longest message does.
+TRIED: Final = 32 * 1024
 
 
 def create_account(log: Log, account: Account) -> bool:
@@ -51,6 +56,13 @@ def rehash_password(log: Log, proved: Account, password_hash: str) -> bool:
         (password_hash, proved.key, proved.generation, proved.password_hash),
     ).rowcount
     return changed > 0
+
+
+def check_writable(log: Log, now: int) -> None:
+    """See :meth:`gochat.chat.store.Store.check_writable`."""
+    # It has to take new pages for a moment, or a file that can't grow would seem to be well.
+    for value in ("x" * TRIED, str(now)):
+        log.db.execute("INSERT OR REPLACE INTO meta VALUES ('written', ?)", (value,))
 
 
 def mark_read(log: Log, person: NameKey, key: ConversationKey, seq: int) -> bool:

@@ -8,6 +8,7 @@ writes, and it is never cancelled: submitted writes are carried out.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
@@ -156,15 +157,18 @@ class Writer(Worker[_Write[object]]):
             write.error = StoreCorrupt(str(damage))
 
     def _transact(self, group: list[_Write[object]]) -> Batch | None:
+        began = time.perf_counter()
         try:
             self._transactions.begin()
             for write in group:
                 write.result = write.function()
             self._integrity.require()  # a reader may have found damage meanwhile
-            return self._transactions.commit()
+            batch = self._transactions.commit()
         except BaseException:
             self._transactions.roll_back()
             raise
+        self._health.committed(time.perf_counter() - began, len(group))
+        return batch
 
 
 @asynccontextmanager

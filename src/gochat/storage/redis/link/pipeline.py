@@ -11,6 +11,7 @@ A worker has a thread and connections of its own (:mod:`gochat.storage.common.wo
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias, TypeVar
@@ -302,6 +303,7 @@ class PipelineWorker(Worker[_Job[object]]):
             self._connections.close()
 
     def _carry_out(self, group: list[_Job[object]]) -> None:
+        began = time.perf_counter()
         active = group
         replies: list[list[Reply] | None] = [None] * len(active)
         while active:
@@ -315,6 +317,8 @@ class PipelineWorker(Worker[_Job[object]]):
                 self._trio.run_sync_soon(self._settle, done)
             active = going
             replies = self._execute(active)
+        if self._settled is not None and not any(job.error for job in group):  # it writes
+            self._health.committed(time.perf_counter() - began, len(group))
 
     def _execute(self, jobs: list[_Job[object]]) -> list[list[Reply] | None]:
         if not jobs:

@@ -119,6 +119,11 @@ class RedisNodeBus:
         """See :class:`gochat.chat.node_bus.NodeBus`."""
         return trio.current_time() < self._leased_until
 
+    @property
+    def nodes(self) -> int:
+        """See :class:`gochat.chat.node_bus.NodeBus`."""
+        return len(self._known | {self.node})
+
     def publish(self, event: NodeEvent) -> None:
         """Publish an event to the other nodes, soon."""
         self._note(event)

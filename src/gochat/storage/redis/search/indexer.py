@@ -96,6 +96,11 @@ class Indexer:
         self._engine = engine
         self._waiting: dict[ConversationKey, None] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many conversations have entries that are not in the index yet."""
+        return len(self._waiting)
+
     def note(self, conversations: Iterable[ConversationKey]) -> None:
         """Record that something was appended."""
         self._waiting.update(dict.fromkeys(conversations))
