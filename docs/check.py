@@ -117,7 +117,7 @@ def _anchors(page: Path) -> set[str]:
 
 def make_configuration() -> str:
     """All keys, a table per section."""
-    from gochat.config import KEYS
+    from gochat.config import KEYS, NEEDS_RESTART
 
     lines: list[str] = []
     section: str | None = None
@@ -128,9 +128,8 @@ def make_configuration() -> str:
             lines += ["", f"### [{head}]" if head else "### The server", ""]
             lines += ["| key | default | takes | what it is |", "|---|---|---|---|"]
         short = key.name.rpartition(".")[2]
-        lines.append(
-            f"| `{short}` | {_toml(key.default)} | {key.expected} | {_cell(key.description)} |"
-        )
+        text = _cell(key.description) + " **Restart.**" * (key.name in NEEDS_RESTART)
+        lines.append(f"| `{short}` | {_toml(key.default)} | {key.expected} | {text} |")
     return "\n".join(lines[1:]) + "\n"
 
 

@@ -29,6 +29,13 @@ class TokenBucket:
         self._tokens = burst
         self._updated = now
 
+    def configure(self, burst: float, per_second: float, now: float) -> None:
+        """Change the settings from now on. What is there stays, up to the new burst."""
+        self.wait(now)
+        self._burst = burst
+        self._per_second = per_second
+        self._tokens = min(burst, self._tokens)
+
     def take(self, now: float) -> float:
         """Take one token and return 0, or take none and return the seconds until there is one."""
         wait = self.wait(now)
@@ -84,6 +91,13 @@ class Buckets(Generic[K]):
         self._per_second = per_second
         self._max_remembered = max_remembered
         self._buckets: OrderedDict[K, TokenBucket] = OrderedDict()
+
+    def configure(self, burst: float, per_second: float, now: float) -> None:
+        """Change the settings of all buckets: :meth:`TokenBucket.configure`."""
+        self._burst = burst
+        self._per_second = per_second
+        for bucket in self._buckets.values():
+            bucket.configure(burst, per_second, now)
 
     def of(self, key: K, now: float) -> TokenBucket:
         """Return the bucket of a key."""

@@ -125,13 +125,13 @@ async def test_key_with_a_passphrase_is_refused_without_asking(tmp_path: Path) -
     assert b"passphrase" in done.stderr
 
 
-async def test_sighup_without_a_certificate_reloads_nothing(tmp_path: Path) -> None:
+async def test_sighup_without_changes_changes_nothing(tmp_path: Path) -> None:
     with serve(tmp_path / "chat.db") as running:
         for name in ("SIGUSR1", "SIGUSR2", "SIGHUP"):
             running.process.send_signal(getattr(signal, name))
             async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
                 await Peer(stream).log_in("mei")
-        read_until(running, "reload ignored")
+        read_until(running, "configuration unchanged")
         running.process.terminate()
         assert running.finish() == 0
 
@@ -189,9 +189,9 @@ async def test_server_stops_with_the_terminal_it_was_started_in(tmp_path: Path, 
 
         await until(lambda: logged("listening"))
         os.kill(pid, signal.SIGHUP)
-        await until(lambda: logged("reload ignored"))
+        await until(lambda: logged("configuration unchanged"))
     if how == "nohup":
-        await until(lambda: sum(e["event"] == "reload ignored" for e in lines(log)) == 2)
+        await until(lambda: sum(e["event"] == "configuration unchanged" for e in lines(log)) == 2)
         assert not logged("stopping")
         os.kill(pid, signal.SIGTERM)
     await until(lambda: logged("stopped"))

@@ -73,7 +73,7 @@ class Peer:
 async def watched(nursery: trio.Nursery) -> set[Peer]:
     """Peers that are watched, by the clock that the test sets."""
     peers: set[Peer] = set()
-    nursery.start_soon(deadlines.watch, cast("set[Session]", peers), LIMITS)
+    nursery.start_soon(deadlines.watch, cast("set[Session]", peers), lambda: LIMITS)
     return peers
 
 
@@ -282,7 +282,7 @@ async def test_short_deadlines_are_checked_more_often(
     frames, login = Peer(caps=()), Peer(logged_in=False)
     frames.partial_since = trio.current_time()
     limits = Limits(frame_timeout=0.4, anonymous_timeout=0.2)
-    nursery.start_soon(deadlines.watch, cast("set[Session]", {frames, login}), limits)
+    nursery.start_soon(deadlines.watch, cast("set[Session]", {frames, login}), lambda: limits)
     await trio.sleep(0.6)
     assert reason_and_time(frames)[1] < 0.51
     assert reason_and_time(login)[1] < 0.31

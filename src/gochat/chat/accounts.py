@@ -58,6 +58,11 @@ class Accounts:
         self._queue = queue or HashingQueue()
         self._reserved = skeletons.of_all(reserved_names)
 
+    def configure(self, passwords: Passwords, reserved_names: Iterable[str]) -> None:
+        """Change how passwords are hashed and checked, and which names are reserved."""
+        self._passwords = passwords
+        self._reserved = skeletons.of_all(reserved_names)
+
     async def register(self, name: str, password: str, wait: Wait = wait_patiently) -> str:
         """Create an account and return its displayed name.
 

@@ -74,7 +74,8 @@ class Drafts:
     def __init__(self, store: Store, directory: Directory, max_text: int = MAX_TEXT) -> None:
         self._store = store
         self._directory = directory
-        self._max_text = max_text
+        #: Characters of a message at most.
+        self.max_text = max_text
 
     async def address(
         self, who: Identity, rooms: Collection[ConversationKey], to: str, field: str = "to"
@@ -191,7 +192,7 @@ class Drafts:
     def _check_text(self, text: str) -> None:
         if not text or text.isspace():
             raise ChatError(ErrorCode.TEXT_EMPTY, "the message is empty", field="text")
-        check_length(text, self._max_text, "a message", "text")
+        check_length(text, self.max_text, "a message", "text")
 
     async def _said(
         self, who: Identity, address: Destination, seq: int, field: str = "seq"

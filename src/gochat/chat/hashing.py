@@ -50,7 +50,8 @@ class HashingQueue:
     """Hands out the slots for hashing, one per core."""
 
     def __init__(self, max_waiting: int = MAX_WAITING, *, slots: int | None = None) -> None:
-        self._max_waiting = max_waiting
+        #: Bound on `waiting`.
+        self.max_waiting = max_waiting
         # A CapacityLimiter is fair: the task that waits longest is next.
         self._slots = trio.CapacityLimiter(slots or os.cpu_count() or 1)
         self._threads = ThreadPoolExecutor(
@@ -71,7 +72,7 @@ class HashingQueue:
 
         If cancelled while waiting, it leaves the queue. Raises ChatError: ``busy``.
         """
-        if self.waiting >= self._max_waiting:
+        if self.waiting >= self.max_waiting:
             seconds = min(max(self.delay, RETRY_AFTER[0]), RETRY_AFTER[1])
             raise ChatError(
                 ErrorCode.BUSY,

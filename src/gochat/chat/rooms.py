@@ -61,7 +61,11 @@ class RoomDrafts:
     ) -> None:
         self._store = store
         self._directory = directory
-        self._reserved = skeletons.of_all("#" + name for name in reserved_names)
+        self.reserve(reserved_names)
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Set the names, without the ``#``, of which nobody can create a room."""
+        self._reserved = skeletons.of_all("#" + name for name in names)
 
     async def create(self, who: Identity, request: CreateRoom) -> list[Draft]:
         """Create a room. Its topic is set once it exists."""

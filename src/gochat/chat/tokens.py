@@ -106,7 +106,7 @@ class Tokens:
         self._store = store
         self._clock = clock
         #: Of a device's token, in milliseconds.
-        self.lifetime: Final = lifetime
+        self.lifetime = lifetime
 
     async def has_logged_in_from(self, account: NameKey, address: str) -> bool:
         """Return whether the account has logged in from this address recently, by password."""

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,7 +103,8 @@ def run(args: argparse.Namespace) -> int:
         settings[key.strip()] = value
     if args.workers < 1:
         raise ConfigError("--workers: at least one process is needed to serve")
-    config, sources = load_config_and_sources(args.config, flags=flags, settings=settings)
+    read = partial(load_config_and_sources, args.config, flags=flags, settings=settings)
+    config, sources = read()
     worker = workers.number()
     configure_logs(config.log_format, config.log_level, worker=worker)
     if worker is None:
@@ -113,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         run: signals.Run = partial(_supervise, args, config)
     else:
         _calm_the_collector()
-        run = partial(_serve, config, is_worker=worker is not None)
+        run = partial(_serve, config, lambda: read()[0], is_worker=worker is not None)
     return trio.run(
         partial(
             signals.until_signalled,
@@ -126,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _serve(
     config: Config,
+    read_config: Callable[[], Config],
     stop: trio.Event,
     reloads: trio.MemoryReceiveChannel[None],
     *,
@@ -139,7 +142,16 @@ async def _serve(
     if not await _store_is_up(config, stop):
         return 0
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve, config, stop=stop, reloads=reloads, is_worker=is_worker))
+        await nursery.start(
+            partial(
+                serve,
+                config,
+                stop=stop,
+                reloads=reloads,
+                read_config=read_config,
+                is_worker=is_worker,
+            )
+        )
         if is_worker:
             with contextlib.suppress(OSError):  # the end of the supervisor is noticed elsewhere
                 os.write(sys.stdout.fileno(), workers.READY)

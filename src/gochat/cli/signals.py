@@ -2,7 +2,7 @@
 
 ================ ==============================================================================
 SIGTERM, SIGINT  drain and stop; a second one stops at once
-SIGHUP           reload the certificate; stop, if the terminal has gone
+SIGHUP           reload the configuration and the certificate; stop, if the terminal has gone
 SIGUSR1, SIGUSR2 ignored
 ================ ==============================================================================
 

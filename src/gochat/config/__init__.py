@@ -11,9 +11,12 @@ Each key is a field of :class:`Config`, with its bounds and its reason in its `M
 An invalid configuration prevents the start, so a misspelt limit does not go unnoticed.
 """
 
+from gochat.config.checks import contradictions
 from gochat.config.limits import Limits
 from gochat.config.schema import (
     KEYS,
+    NEEDS_RESTART,
+    SECRET,
     Config,
     Key,
     Metrics,
@@ -30,12 +33,15 @@ from gochat.config.sources import (
 
 __all__ = [
     "KEYS",
+    "NEEDS_RESTART",
+    "SECRET",
     "Config",
     "Key",
     "Limits",
     "Metrics",
     "Registration",
     "Tls",
+    "contradictions",
     "default_config_path",
     "default_store_path",
     "load_config",

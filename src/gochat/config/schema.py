@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
@@ -196,6 +197,16 @@ SECTIONS: Final[Mapping[str, type[Struct]]] = {
 }
 
 
+#: Keys whose values nobody is shown: they may hold a password.
+SECRET: Final = frozenset({"store", "registration.invites"})
+#: Keys that a running server can't change: what it listens on and where it keeps everything, what
+#: clients were told for as long as they are connected, and what its supervisor goes by.
+NEEDS_RESTART: Final = frozenset(
+    {"host", "port", "store", "store_wait", "key_file", "metrics.host", "metrics.port"}
+    | {"limits.frame_bytes", "limits.drain_timeout"}
+)
+
+
 class Key(Struct, frozen=True):
     """One key of the configuration; `name` is dotted, `type` includes its `Meta`."""
 
@@ -207,6 +218,10 @@ class Key(Struct, frozen=True):
     def variable(self) -> str:
         """The environment variable's name."""
         return "GOCHAT_" + self.name.upper().replace(".", "_")
+
+    def value(self, config: Config) -> object:
+        """Return the value of this key in a configuration."""
+        return attrgetter(self.name)(config)
 
     @property
     def description(self) -> str:

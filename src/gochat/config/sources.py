@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import math
 import os
 import re
@@ -14,24 +13,13 @@ from typing import Any, Final, TypeVar, get_origin
 
 import msgspec
 
-from gochat.config.schema import KEYS, SECTIONS, Config, bare_type
+from gochat.config.checks import contradictions
+from gochat.config.schema import KEYS, SECRET, SECTIONS, Config, bare_type
 from gochat.errors import ConfigError
 
 T = TypeVar("T")
 
-#: Keys whose values errors don't repeat: they may hold a password.
-_SECRET: Final = frozenset({"store", "registration.invites"})
-
 _BY_VARIABLE: Final = {key.variable: key.name for key in KEYS.values()}
-#: The bytes of a frame that one character can need: a control character, escaped in the payload and
-#: again in the envelope, is `\\\\u0001`; and the bytes for reactions, names and so on.
-ESCAPED: Final = 7
-AROUND_TEXT: Final = 32 * 1024
-#: Whatever waits for the peer lets a mailbox fill to a quarter (`SHARE` in server/delivery.py), and
-#: then adds a frame.
-FRAMES_IN_MAILBOX: Final = 4
-#: Origins as browsers send them, in lower case and without the scheme's own port.
-ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]*[a-z0-9\]]")
 #: The file's path can't be in the file.
 CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"
 #: Variables of other parts of gochat, which the server leaves alone.
@@ -163,7 +151,7 @@ class _Values:
             if isinstance(converted, float) and not math.isfinite(converted):
                 raise msgspec.ValidationError
         except msgspec.ValidationError:
-            got = "" if name in _SECRET else f", got {shown}"
+            got = "" if name in SECRET else f", got {shown}"
             raise ConfigError(f"{source}: expected {key.expected}{got}") from None
         self._values[name] = converted
         self.sources[name] = source
@@ -183,67 +171,15 @@ class _Values:
         if "host" in top:
             top["host"] = _plain_host(top["host"])
         config = Config(**top)
-        limits = config.limits
-        self._check(
-            ":" not in config.host or _is_ip_address(config.host),
-            ("host",),
-            f"{config.host!r} is not an address or a host name; the port is a key of its own, "
-            "as in --port 8889",
-        )
-        self._check(
-            bool(config.tls.cert) == bool(config.tls.key),
-            ("tls.cert", "tls.key"),
-            "the certificate and its key go together: give both or neither",
-        )
-        for origin in config.websocket_origins:
-            self._check(
-                ORIGIN.fullmatch(origin) is not None,
-                ("websocket_origins",),
-                f"{origin!r} is not an origin: expected one as in https://chat.example.org or "
-                "http://127.0.0.1:8000, in small letters, without a path",
-            )
-        self._check(
-            limits.password_min <= limits.password_max,
-            ("limits.password_min", "limits.password_max"),
-            f"passwords of {limits.password_min} to {limits.password_max} characters: none fits",
-        )
-        self._check(
-            limits.text_chars * ESCAPED + AROUND_TEXT <= limits.frame_bytes,
-            ("limits.text_chars", "limits.frame_bytes"),
-            f"a message of {limits.text_chars} characters, escaped, needs frames of "
-            f"{limits.text_chars * ESCAPED + AROUND_TEXT} bytes",
-        )
-        self._check(
-            limits.mailbox_bytes >= FRAMES_IN_MAILBOX * limits.frame_bytes,
-            ("limits.mailbox_bytes", "limits.frame_bytes"),
-            f"{limits.mailbox_bytes} bytes hold fewer than {FRAMES_IN_MAILBOX} frames of "
-            f"{limits.frame_bytes} bytes: what waits for a client needs at least "
-            f"{FRAMES_IN_MAILBOX * limits.frame_bytes}",
-        )
-        self._check(
-            config.registration.mode != "invite" or bool(config.registration.invites),
-            ("registration.mode", "registration.invites"),
-            "to register by invitation there must be at least one code in registration.invites",
-        )
-        return config
-
-    def _check(self, is_right: bool, names: tuple[str, ...], text: str) -> None:
-        if not is_right:
+        for names, text in contradictions(config):
             source = next(self.sources[name] for name in names if name in self.sources)
             raise ConfigError(f"{source}: {text}")
+        return config
 
 
 def _plain_host(host: str) -> str:
     """Return an address without the brackets that it has in URLs."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
-
-
-def _is_ip_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _not_empty(value: T, source: str) -> T:

@@ -25,7 +25,7 @@ store is closed. A damaged store stops the server in the same way, and then rais
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -44,6 +44,7 @@ from gochat.server.listener import (
 )
 from gochat.server.metrics.readiness import Readiness
 from gochat.server.peer_nodes import PeerNodes
+from gochat.server.reloading import Reloader
 from gochat.server.server import Server
 from gochat.server.sockets import keep_alive
 from gochat.storage import directory_of, open_store
@@ -59,15 +60,17 @@ async def serve(
     *,
     stop: trio.Event | None = None,
     reloads: trio.MemoryReceiveChannel[None] | None = None,
+    read_config: Callable[[], Config] | None = None,
     is_worker: bool = False,
     task_status: trio.TaskStatus[Sequence[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server until `stop` is set; then drain and return.
 
     Calls `task_status.started` with the addresses that it listens on, once it accepts connections.
-    Each item received from `reloads` makes it reload its certificate, for new connections. A worker
-    (:mod:`gochat.server.workers`) shares its address with others. Cancelling ends it at once:
-    acknowledged messages are kept, but clients get no `bye`.
+    Each item received from `reloads` makes it reload its certificate, for new connections, and what
+    `read_config` returns or raises (ConfigError). A worker (:mod:`gochat.server.workers`) shares
+    its address with others. Cancelling ends it at once: acknowledged messages are kept, but clients
+    get no `bye`.
 
     Raises:
         AddressUnavailable: an address can't be listened on now.
@@ -102,7 +105,8 @@ async def serve(
             nursery.start_soon(server.handle, stream, tls)
 
         if reloads is not None:
-            nursery.start_soon(_reload_when_asked, certificate, reloads)
+            reloader = Reloader(server.services, certificate, read_config)
+            nursery.start_soon(reloader.run, reloads)
         async with trio.open_nursery() as accepting:
             for listener in listeners:
                 accepting.start_soon(accept_for_ever, listener, connected)
@@ -163,12 +167,14 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         services = compose(config, store, delivery)
         server = Server(services)
         await nursery.start(server.follow)
-        nursery.start_soon(services.hub.deliver_presence, config.limits.presence_interval)
+        nursery.start_soon(
+            services.hub.deliver_presence, lambda: services.config.limits.presence_interval
+        )
         nursery.start_soon(services.markers.run)
         nursery.start_soon(services.revocations.run)
         if store.node_bus is not None:
             await nursery.start(store.node_bus.run, PeerNodes(services).receive)
-        nursery.start_soon(deadlines.watch, server.sessions, config.limits)
+        nursery.start_soon(deadlines.watch, server.sessions, lambda: services.config.limits)
         nursery.start_soon(journal.keep, services.journal, store.health)
         yield server
         nursery.cancel_scope.cancel()
@@ -194,13 +200,3 @@ async def _listen_for_monitoring(config: Config) -> list[trio.SocketListener]:
         address, port = listening_on(listener)
         log.info("listening for monitoring", host=address, port=port)
     return listeners
-
-
-async def _reload_when_asked(
-    certificate: Certificate | None, reloads: trio.MemoryReceiveChannel[None]
-) -> None:
-    async for _ in reloads:
-        if certificate is not None:
-            certificate.reload()
-        else:
-            log.info("reload ignored", reason="the server uses no certificate")

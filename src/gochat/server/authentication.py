@@ -17,6 +17,7 @@ from gochat.chat.accounts import Identity
 from gochat.chat.grants import Grant
 from gochat.chat.names import NameKey
 from gochat.chat.tokens import IssuedToken
+from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode, StoreUnavailable
 from gochat.protocol.messages import (
     ByeReason,
@@ -52,7 +53,10 @@ class Authentication:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._limits = services.config.limits
+
+    @property
+    def _limits(self) -> Limits:
+        return self._services.config.limits
 
     async def register(self, session: Session, request: Register) -> None:
         """Create an account."""

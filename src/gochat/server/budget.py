@@ -95,14 +95,18 @@ class Budgets:
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._clock = clock
-        burst, rate = limits.request_budget, limits.request_budget_per_second
-        many = limits.connections_per_address
-        busy = max(1.0, many * BUSY_SHARE)
-        self._people: Buckets[NameKey] = Buckets(burst, rate, MAX_REMEMBERED)
-        self._addresses: Buckets[str] = Buckets(burst * many, rate * busy, MAX_REMEMBERED)
-        self._networks: Buckets[str] = Buckets(
-            PER_NETWORK * burst * many, PER_NETWORK * rate * busy, MAX_REMEMBERED
-        )
+        person, address, network = _rates(limits)
+        self._people: Buckets[NameKey] = Buckets(*person, MAX_REMEMBERED)
+        self._addresses: Buckets[str] = Buckets(*address, MAX_REMEMBERED)
+        self._networks: Buckets[str] = Buckets(*network, MAX_REMEMBERED)
+
+    def configure(self, limits: Limits) -> None:
+        """Change the limits, also of budgets that are in use."""
+        now = self._clock()
+        person, address, network = _rates(limits)
+        self._people.configure(*person, now)
+        self._addresses.configure(*address, now)
+        self._networks.configure(*network, now)
 
     def charge(self, address: str, person: NameKey | None, cost: float) -> None:
         """Charge an address, and a person if one is logged in, for a request.
@@ -138,3 +142,11 @@ class Budgets:
         *_, narrowest = networks(address)
         if ":" in narrowest:
             yield self._networks.of(narrowest, now)
+
+
+def _rates(limits: Limits) -> tuple[tuple[float, float], ...]:
+    """Return the burst and the rate of a person, of an address and of an IPv6 network."""
+    burst, rate = limits.request_budget, limits.request_budget_per_second
+    many = limits.connections_per_address
+    of_address = burst * many, rate * max(1.0, many * BUSY_SHARE)
+    return (burst, rate), of_address, (PER_NETWORK * of_address[0], PER_NETWORK * of_address[1])

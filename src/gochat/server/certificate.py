@@ -45,27 +45,28 @@ class Certificate:
         self._now = now
         self.context, self.expires = _load(tls)
 
-    def reload(self) -> None:
-        """Load both files again. If they can't be used, keep the current ones.
+    def reload(self, tls: Tls | None = None) -> bool:
+        """Load both files again, or others. If they can't be used, keep the current ones.
 
-        Also keep them if the new certificate has expired and the current one expires later.
+        Also keep them if the new certificate has expired and the current one expires later. Return
+        whether they were loaded.
         """
+        tls = self._tls if tls is None else tls
         try:
-            context, expires = _load(self._tls)
+            context, expires = _load(tls)
             has_expired = expires is not None and expires <= self._now()
             if expires and has_expired and (self.expires is None or expires < self.expires):
-                raise ConfigError(
-                    f"tls.cert {self._tls.cert!r} expired at {expires:%Y-%m-%dT%H:%M:%SZ}"
-                )
-            self.context, self.expires = context, expires
+                raise ConfigError(f"tls.cert {tls.cert!r} expired at {expires:%Y-%m-%dT%H:%M:%SZ}")
+            self.context, self.expires, self._tls = context, expires, tls
         except ConfigError as error:
             log.error(
                 "certificate reload failed",
                 reason=str(error),
                 advice="the old one stays in use: correct the files and send SIGHUP again",
             )
-        else:
-            self.log("certificate reloaded")
+            return False
+        self.log("certificate reloaded")
+        return True
 
     def log(self, event: str) -> None:
         """Log an event of this certificate, with its expiry; and a warning if that is soon."""

@@ -14,7 +14,7 @@ from gochat.chat.retries import Retries
 from gochat.chat.rooms import RoomDrafts
 from gochat.chat.store import Store
 from gochat.chat.tokens import Tokens
-from gochat.config import Config
+from gochat.config import Config, Limits
 from gochat.histogram import SECONDS, Histogram
 from gochat.server.budget import Budgets
 from gochat.server.daily_quotas import Quotas
@@ -44,18 +44,11 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
     accounts = Accounts(
         store,
         wall_clock,
-        passwords=Passwords(
-            argon2.PasswordHasher(
-                time_cost=limits.argon2_time,
-                memory_cost=limits.argon2_memory,
-                parallelism=limits.argon2_parallelism,
-            ),
-            range(limits.password_min, limits.password_max + 1),
-        ),
+        passwords=passwords(limits),
         queue=hashing,
         reserved_names=config.registration.reserved_names,
     )
-    tokens = Tokens(store, wall_clock, lifetime=int(limits.token_lifetime * 1000))
+    tokens = Tokens(store, wall_clock, lifetime=_lifetime(limits))
     return Services(
         config=config,
         store=store,
@@ -80,3 +73,41 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         identity=ServerIdentity(config.key_file),
         append_seconds=Histogram(SECONDS),
     )
+
+
+def configure(services: Services, config: Config, passwords: Passwords) -> None:
+    """Make the parts of a running server work by another configuration.
+
+    Keys that need a restart must be unchanged. `passwords` is :func:`passwords` of its limits.
+    Whatever is read from `services.config` when it is needed is not mentioned here.
+    """
+    limits, registration = config.limits, config.registration
+    services.config = config
+    services.hub.limit_writes(limits.burst, limits.per_second)
+    services.accounts.configure(passwords, registration.reserved_names)
+    services.hashing.max_waiting = limits.hashing_queue
+    services.tokens.lifetime = _lifetime(limits)
+    services.drafts.max_text = limits.text_chars
+    services.rooms.reserve(registration.reserved_rooms)
+    services.budgets.configure(limits)
+    services.quotas.configure(limits)
+    services.connections.configure(limits, max_connections(limits))
+    services.logins.configure(limits)
+    services.login_lines.configure(limits.login_interval, limits.login_line)
+    services.registrations.configure(limits)
+    services.journal.configure(limits.connections_per_address)
+
+
+def passwords(limits: Limits) -> Passwords:
+    """Return what hashes and checks passwords. It hashes one, which takes some 20 ms or more."""
+    hasher = argon2.PasswordHasher(
+        time_cost=limits.argon2_time,
+        memory_cost=limits.argon2_memory,
+        parallelism=limits.argon2_parallelism,
+    )
+    return Passwords(hasher, range(limits.password_min, limits.password_max + 1))
+
+
+def _lifetime(limits: Limits) -> int:
+    """Return for how long tokens are valid, in milliseconds."""
+    return int(limits.token_lifetime * 1000)

@@ -70,6 +70,16 @@ class Quotas:
         self._rooms = _buckets(limits.rooms_per_day)
         self._conversations = _buckets(limits.conversations_per_day)
 
+    def configure(self, limits: Limits) -> None:
+        """Change the limits, also of quotas that are in use."""
+        now = self._clock()
+        for buckets, per_day in (
+            (self._bytes, limits.bytes_per_day),
+            (self._rooms, limits.rooms_per_day),
+            (self._conversations, limits.conversations_per_day),
+        ):
+            buckets.configure(per_day, per_day / _DAY, now)
+
     def charge(self, person: NameKey, request: LogRequest) -> None:
         """Charge for a request that is about to be appended.
 

@@ -10,7 +10,7 @@ while the server itself was held up.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NoReturn
 
 import trio
@@ -32,11 +32,15 @@ def _spread() -> float:
     return 1 - JITTER * random.random()  # noqa: S311 - spreads load, keeps no secret
 
 
-async def watch(sessions: Collection[Session], limits: Limits) -> NoReturn:
-    """Check all sessions once a second, more often if a timeout is short. Runs for ever."""
-    interval = min(LOOK_EVERY, limits.frame_timeout / 4, limits.anonymous_timeout / 4)
+async def watch(sessions: Collection[Session], present: Callable[[], Limits]) -> NoReturn:
+    """Check all sessions once a second, more often if a timeout is short. Runs for ever.
+
+    `present` returns the limits, which can change meanwhile.
+    """
     was_late = False
     while True:
+        limits = present()
+        interval = min(LOOK_EVERY, limits.frame_timeout / 4, limits.anonymous_timeout / 4)
         due = trio.current_time() + interval
         await trio.sleep_until(due)
         now = trio.current_time()

@@ -45,7 +45,6 @@ class Handlers:
                 self._personal[rule.type] = rule.handler(parts)
             if rule.batch_handler is not None:
                 self._batches[rule.type] = rule.batch_handler(parts)
-        self._is_tracing = services.config.log_level == "debug"
 
     async def handle(self, session: Session, requests: Sequence[Request]) -> None:
         """Handle requests that arrived together, in order, until the session is closing.
@@ -90,7 +89,8 @@ class Handlers:
         self, session: Session, kind: type[Request], times: int = 1
     ) -> AbstractContextManager[None]:
         """At `debug`, log the type and the duration of a request, never its contents."""
-        return traced(session, kind, times) if self._is_tracing else _NOT_TRACED
+        is_tracing = self._services.config.log_level == "debug"
+        return traced(session, kind, times) if is_tracing else _NOT_TRACED
 
     async def leave(self, session: Session) -> None:
         """Log the session out, if it is logged in. Its token stays valid."""

@@ -13,14 +13,13 @@ from typing import Final
 import structlog
 import trio
 
-from gochat.config import Config
 from gochat.errors import ErrorCode
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, ByeReason, Error
 from gochat.server import upgrade
-from gochat.server.budget import HANDSHAKE, Budgets
+from gochat.server.budget import HANDSHAKE
 from gochat.server.crowding import Handshake
-from gochat.server.journal import Journal
+from gochat.server.services import Services
 from gochat.server.tls import TlsStream
 from gochat.server.upgrade import GET, HandshakeFailed
 from gochat.server.websocket import Opened
@@ -34,10 +33,8 @@ LINGER: Final = 1.0
 class Handshakes:
     """The handshakes under way."""
 
-    def __init__(self, config: Config, journal: Journal, budgets: Budgets) -> None:
-        self._config = config
-        self._journal = journal
-        self._budgets = budgets
+    def __init__(self, services: Services) -> None:
+        self._services = services
         #: Those that may be closed to make room.
         self.waiting: set[Handshake] = set()
 
@@ -54,7 +51,7 @@ class Handshakes:
             if isinstance(stream, (TlsStream, trio.SSLStream)):
                 with self._limited(address):
                     await stream.do_handshake()
-            if not self._config.websocket:
+            if not self._services.config.websocket:
                 return Opened()
             what = "connection refused"
             with self._closable(address):
@@ -62,14 +59,14 @@ class Handshakes:
             if not early.startswith(GET):
                 return Opened(early)
             what = "WebSocket handshake failed"
-            self._budgets.spend(address, None, HANDSHAKE)
+            self._services.budgets.spend(address, None, HANDSHAKE)
             with self._limited(address):
                 websocket, rest = await upgrade.accept(
                     stream,
                     early,
-                    origins=self._config.websocket_origins,
+                    origins=self._services.config.websocket_origins,
                     is_encrypted=is_encrypted,
-                    max_size=self._config.limits.frame_bytes,
+                    max_size=self._services.config.limits.frame_bytes,
                 )
             return Opened(rest, websocket)
         except HandshakeFailed as error:
@@ -83,7 +80,7 @@ class Handshakes:
 
     @property
     def _timeout(self) -> float:
-        return self._config.limits.tls_handshake_timeout
+        return self._services.config.limits.tls_handshake_timeout
 
     @contextlib.contextmanager
     def _limited(self, address: str) -> Iterator[None]:
@@ -105,7 +102,7 @@ class Handshakes:
             )
 
     def _log(self, event: str, reason: str, address: str, port: int | None, **fields: str) -> None:
-        more = self._journal.admit(event)
+        more = self._services.journal.admit(event)
         if more is not None:
             log.info(event, address=address, port=port, reason=reason, **fields, **more)
 

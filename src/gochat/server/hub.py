@@ -432,14 +432,19 @@ class Hub:
             self.post_event(others, event, Capability.LOG)
             self._delivery.flush()
 
-    async def deliver_presence(self, interval: float) -> NoReturn:
+    def limit_writes(self, burst: float, per_second: float) -> None:
+        """Change how often each person may write, also of those who are online."""
+        buckets = [person.rate_limit for person in self._people.values()]
+        self._write_limiter.configure(burst, per_second, buckets, trio.current_time())
+
+    async def deliver_presence(self, interval: Callable[[], float]) -> NoReturn:
         """Send presence changes to all sessions, at most once in `interval` seconds. Runs for ever.
 
         A session that is behind gets them later, so a crowd that arrives evicts nobody.
         """
         while True:
             await self.roster.wait_for_news()
-            await trio.sleep(max(interval, LEAST_INTERVAL))
+            await trio.sleep(max(interval(), LEAST_INTERVAL))
             self._deliver_presence()
             self._delivery.flush()
 

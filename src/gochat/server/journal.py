@@ -60,10 +60,15 @@ class Journal:
 
     def __init__(self, connections_per_address: int = 1) -> None:
         self._kinds: dict[tuple[str, str], _Kind] = {}
-        burst, per_second = (connections_per_address * part for part in ACTS_OF_ONE)
-        self._sources: Buckets[tuple[str, str]] = Buckets(burst, per_second, MAX_REMEMBERED)
+        self._sources: Buckets[tuple[str, str]] = Buckets(
+            *_of_address(connections_per_address), MAX_REMEMBERED
+        )
         #: Ended connections, by their reason.
         self.ended: Counter[str] = Counter()
+
+    def configure(self, connections_per_address: int) -> None:
+        """Change how many lines an address may cause."""
+        self._sources.configure(*_of_address(connections_per_address), trio.current_time())
 
     def totals(self) -> dict[tuple[str, str], int]:
         """Return how often each kind of event has happened, logged or not."""
@@ -104,6 +109,11 @@ class Journal:
             where = {} if kind.source is None else {"address": kind.source}
             log.info("events omitted", of=event, code=code or None, left_out=kind.left_out, **where)
             kind.left_out, kind.source = 0, None
+
+
+def _of_address(connections: int) -> Rate:
+    burst, per_second = ACTS_OF_ONE
+    return Rate(connections * burst, connections * per_second)
 
 
 async def keep(journal: Journal, health: StoreHealth) -> NoReturn:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice
 from math import ceil
@@ -98,6 +99,10 @@ class LoginLimiter:
         self._by_account: OrderedDict[tuple[NameKey, str], _Failures] = OrderedDict()
         self._by_address: OrderedDict[str, _Failures] = OrderedDict()
 
+    def configure(self, limits: Limits) -> None:
+        """Change the limits. Waits that have begun end as they would have."""
+        self._limits = limits
+
     def check(self, account: NameKey, address: str, now: float) -> None:
         """Raise ``rate_limited`` if this address must wait before it tries this account."""
         failures = self._by_account.get((account, subscriber(address)))
@@ -180,6 +185,15 @@ class WriteLimiter:
         self._per_second = per_second
         self._left: dict[NameKey, TokenBucket] = {}
 
+    def configure(
+        self, burst: float, per_second: float, online: Iterable[TokenBucket], now: float
+    ) -> None:
+        """Change the limits, also of those who are online, whose buckets these are."""
+        self._burst = burst
+        self._per_second = per_second
+        for bucket in (*online, *self._left.values()):
+            bucket.configure(burst, per_second, now)
+
     def joined(self, key: NameKey, now: float) -> TokenBucket:
         """Return the bucket of a person who comes online."""
         bucket = self._left.pop(key, None) or TokenBucket(self._burst, self._per_second, now)
@@ -200,11 +214,16 @@ class ConnectionLimiter:
     def __init__(self, limits: Limits, max_connections: int) -> None:
         self._limits = limits
         #: In total.
-        self.most: Final = max_connections
+        self.most = max_connections
         self._by_address: Counter[str] = Counter()
         self._by_network: Counter[str] = Counter()
         self.total = 0
         self.anonymous = 0
+
+    def configure(self, limits: Limits, max_connections: int) -> None:
+        """Change the limits for new connections."""
+        self._limits = limits
+        self.most = max_connections
 
     def refusal(self, address: str) -> ErrorCode | None:
         """Return why one more connection from this address is refused, or None."""

@@ -31,6 +31,11 @@ class LoginLines:
         self._longest = longest
         self._lines: dict[str, _Line] = {}  # one for each address that has tried recently
 
+    def configure(self, interval: float, longest: int) -> None:
+        """Change the settings, also of queues."""
+        self._interval = interval
+        self._longest = longest
+
     def check(self, address: str) -> None:
         """Raise ChatError, ``rate_limited``, if the queue is full."""
         line = self._lines.get(address)

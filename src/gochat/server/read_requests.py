@@ -11,6 +11,7 @@ from gochat.chat.accounts import Identity
 from gochat.chat.conversations import LOBBY_KEY
 from gochat.chat.effort import measured
 from gochat.chat.refusals import not_inside
+from gochat.config import Limits
 from gochat.errors import ChatError, ErrorCode
 from gochat.protocol.messages import (
     Found,
@@ -41,7 +42,10 @@ class ReadRequests:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._limits = services.config.limits
+
+    @property
+    def _limits(self) -> Limits:
+        return self._services.config.limits
 
     async def who(
         self, session: Session, who: Identity, person: OnlinePerson, request: Who

@@ -40,6 +40,15 @@ class _Counts:
         self._networks: Buckets[str] = Buckets(network, network / window, MAX_REMEMBERED)
         self._all = None if in_all is None else TokenBucket(in_all, in_all / window, now)
 
+    def configure(
+        self, address: int, network: int, in_all: int | None, window: float, now: float
+    ) -> None:
+        """Change the limits."""
+        self._addresses.configure(address, address / window, now)
+        self._networks.configure(network, network / window, now)
+        if self._all is not None and in_all is not None:
+            self._all.configure(in_all, in_all / window, now)
+
     def wait(self, address: str, now: float) -> float:
         """Return the seconds until this address is allowed another."""
         return max(bucket.wait(now) for bucket in self._of(address, now))
@@ -66,16 +75,19 @@ class RegistrationLimiter:
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._clock = clock
-        now, window = clock(), limits.registration_window
-        per_network = max(
-            1, min(limits.registrations // 2, PER_NETWORK * limits.registrations_per_address)
-        )
-        per_address = min(limits.registrations_per_address, per_network)
-        self._made = _Counts(per_address, per_network, limits.registrations, window, now)
-        self._failed = _Counts(per_address, per_network, None, window, now)
-        self._guessed = _Counts(
-            WRONG_INVITES, PER_NETWORK * WRONG_INVITES, WRONG_INVITES_IN_ALL, window, now
-        )
+        made, failed, guessed = _rates(limits)
+        window, now = limits.registration_window, clock()
+        self._made = _Counts(*made, window, now)
+        self._failed = _Counts(*failed, window, now)
+        self._guessed = _Counts(*guessed, window, now)
+
+    def configure(self, limits: Limits) -> None:
+        """Change the limits, also for addresses that have used some of them."""
+        window, now = limits.registration_window, self._clock()
+        for counts, rates in zip(
+            (self._made, self._failed, self._guessed), _rates(limits), strict=True
+        ):
+            counts.configure(*rates, window, now)
 
     @contextmanager
     def attempt(self, address: str) -> Iterator[None]:
@@ -123,6 +135,22 @@ class RegistrationLimiter:
                 retry_after=wait,
                 details={"limit": "registrations"},
             )
+
+
+def _rates(limits: Limits) -> tuple[tuple[int, int, int | None], ...]:
+    """Return what is allowed in a window: accounts, failures and guesses.
+
+    Each from an address, from a network, and in all.
+    """
+    per_network = max(
+        1, min(limits.registrations // 2, PER_NETWORK * limits.registrations_per_address)
+    )
+    per_address = min(limits.registrations_per_address, per_network)
+    return (
+        (per_address, per_network, limits.registrations),
+        (per_address, per_network, None),
+        (WRONG_INVITES, PER_NETWORK * WRONG_INVITES, WRONG_INVITES_IN_ALL),
+    )
 
 
 def _bad_invite() -> ChatError:

@@ -57,7 +57,7 @@ class Server:
         self.services: Final = services
         self._handlers = Handlers(services)
         self.sessions: set[Session] = set()
-        self._handshakes = Handshakes(services.config, services.journal, services.budgets)
+        self._handshakes = Handshakes(services)
         self._looks: Buckets[str] = Buckets(*LOOKS, MAX_REMEMBERED)
         self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()

@@ -27,10 +27,12 @@ from gochat.server.registrations import RegistrationLimiter
 from gochat.server.revocation import Revocations
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Services:
     """The shared parts of one server."""
 
+    #: As it is now: a reload replaces it, so nobody keeps a part of it
+    #: (:func:`gochat.server.composition.configure`).
     config: Config
     store: Store
     directory: Directory

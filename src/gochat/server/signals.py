@@ -23,7 +23,6 @@ class Signals:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._typing_interval = services.config.limits.typing_interval
 
     async def ping(self, session: Session, request: Ping) -> None:
         """Answer, and prove the server's identity if the client asks for it."""
@@ -43,7 +42,8 @@ class Signals:
     ) -> None:
         """Show the others of a conversation that a person is typing."""
         address = await self._services.drafts.address(who, person.rooms, request.to)
-        if person.typing.admit(address.key, self._typing_interval, trio.current_time()):
+        interval = self._services.config.limits.typing_interval
+        if person.typing.admit(address.key, interval, trio.current_time()):
             self._services.hub.publish_typing(
                 address.key, IsTyping(to=address.shown, from_=who.name), besides=person
             )
