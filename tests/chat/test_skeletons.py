@@ -61,7 +61,8 @@ def test_other_names_have_different_skeletons(one: str, other: str) -> None:
 def test_skeleton_is_idempotent() -> None:
     """For every character, even one whose capital stands for others."""
     for char in map(chr, (*range(0x21, 0xD800), *range(0xE000, sys.maxunicode + 1))):
-        assert skeleton(skeleton(char)) == skeleton(char), hex(ord(char))
+        first = skeleton(char)
+        assert first == char or skeleton(first) == first, hex(ord(char))
 
 
 def test_data_has_no_duplicates() -> None:

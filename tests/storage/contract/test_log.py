@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Final
 
 import pytest
 import structlog.testing
@@ -409,36 +410,34 @@ async def test_delivery_runs_in_the_trio_thread_after_the_commit(chat: Chat) -> 
 # -- pages ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("where", "seqs"),
-    [
-        ({}, [8, 9, 10]),
-        ({"before": 8}, [5, 6, 7]),
-        ({"before": 3}, [1, 2]),
-        ({"before": 2}, [1]),
-        ({"before": 1}, []),
-        ({"before": 0}, []),
-        ({"before": 11}, [8, 9, 10]),
-        ({"before": 2**53 - 1}, [8, 9, 10]),
-        ({"after": 0}, [1, 2, 3]),
-        ({"after": 4}, [5, 6, 7]),
-        ({"after": 8}, [9, 10]),
-        ({"after": 9}, [10]),
-        ({"after": 10}, []),
-        ({"after": 2**53 - 1}, []),
-    ],
-)
-async def test_page_has_the_requested_entries(
-    chat: Chat, where: dict[str, int], seqs: list[int]
-) -> None:
+PAGES: Final[list[tuple[dict[str, int], list[int]]]] = [
+    ({}, [8, 9, 10]),
+    ({"before": 8}, [5, 6, 7]),
+    ({"before": 3}, [1, 2]),
+    ({"before": 2}, [1]),
+    ({"before": 1}, []),
+    ({"before": 0}, []),
+    ({"before": 11}, [8, 9, 10]),
+    ({"before": 2**53 - 1}, [8, 9, 10]),
+    ({"after": 0}, [1, 2, 3]),
+    ({"after": 4}, [5, 6, 7]),
+    ({"after": 8}, [9, 10]),
+    ({"after": 9}, [10]),
+    ({"after": 10}, []),
+    ({"after": 2**53 - 1}, []),
+]
+
+
+async def test_page_has_the_requested_entries(chat: Chat) -> None:
     await chat.append(*(draft("Mei", "#lobby", str(n)) for n in range(1, 11)))
     await chat.append(*(draft("Mei", "@Bob", "elsewhere") for n in range(3)))
-    page = await chat.page(
-        "Bob", "#lobby", limit=3, before=where.get("before"), after=where.get("after")
-    )
-    assert [entry.seq for entry in page.entries] == seqs
-    assert [entry.text for entry in page.entries] == [str(seq) for seq in seqs]
-    assert page.head == 10
+    for where, seqs in PAGES:
+        page = await chat.page(
+            "Bob", "#lobby", limit=3, before=where.get("before"), after=where.get("after")
+        )
+        assert [entry.seq for entry in page.entries] == seqs, where
+        assert [entry.text for entry in page.entries] == [str(seq) for seq in seqs]
+        assert page.head == 10
 
 
 async def test_page_of_a_conversation_without_entries_is_empty(chat: Chat) -> None:

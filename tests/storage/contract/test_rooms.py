@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import trio
 from patience import PATIENCE
@@ -62,12 +64,12 @@ async def test_room_that_was_not_created_does_not_exist(chat: Chat) -> None:
     assert await chat.store.room(key("#garden", "Mei"), person("Mei")) is None
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["text", "join", "leave", "invite", "kick", "decline", "topic", "operator", "member", "access"],
-)
-async def test_entries_for_a_nonexistent_room_are_refused(chat: Chat, kind: EntryKind) -> None:
-    assert await chat.refused("Mei", "#garden", kind, "x", subject="Bob") == "unknown_conversation"
+async def test_entries_for_a_nonexistent_room_are_refused(chat: Chat) -> None:
+    # All kinds but the one that creates it, and those that need a message.
+    kinds: set[EntryKind] = {*get_args(EntryKind)}
+    for kind in kinds - {"create", "edit", "delete", "react", "unreact"}:
+        code = await chat.refused("Mei", "#garden", kind, "x", subject="Bob")
+        assert code == "unknown_conversation", kind
 
 
 async def test_joining_and_leaving_changes_the_members(chat: Chat) -> None:

@@ -70,17 +70,19 @@ NOT_FOUND = [
 ]
 
 
-@pytest.mark.parametrize(("text", "query"), FOUND)
-async def test_message_is_found_by_these_words(chat: Chat, text: str, query: str) -> None:
-    await chat.say("Mei", "#lobby", "-")
-    await chat.say("Mei", "#lobby", text)
-    assert await chat.find("Bob", query) == [text]
+async def test_message_is_found_by_these_words(chat: Chat) -> None:
+    for number, (text, _) in enumerate(FOUND):
+        await chat.do("Mei", f"#r{number}", "create", "public")
+        await chat.append(*(draft("Mei", f"#r{number}", one) for one in ("-", text)))
+    for number, (text, query) in enumerate(FOUND):
+        assert await chat.find("Mei", query, to=f"#r{number}") == [text], query
 
 
-@pytest.mark.parametrize(("text", "query"), NOT_FOUND)
-async def test_message_is_not_found_by_these_words(chat: Chat, text: str, query: str) -> None:
-    await chat.say("Mei", "#lobby", text)
-    assert await chat.find("Bob", query) == []
+async def test_message_is_not_found_by_these_words(chat: Chat) -> None:
+    for text, _ in NOT_FOUND:
+        await chat.say("Mei", "#lobby", text)
+    for _, query in NOT_FOUND:
+        assert await chat.find("Bob", query) == [], query
 
 
 async def test_search_finds_the_same_in_an_index(chat: Chat, let_index: LetIndex) -> None:
