@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from known_styles import styles_computed_once
 from patience import PATIENCE
 from pilots import OpenApp, settle, until, wait_until_idle
+from textual._compositor import Compositor
+from textual._context import visible_screen_stack
 from textual.app import App
-from textual.css.model import RuleSet
-from textual.css.stylesheet import Stylesheet
+from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.strip import Strip
 
 from gochat.tui.actions.session import Credentials
 from gochat.tui.app import GochatApp
@@ -44,19 +47,9 @@ def _keys_wait_until_idle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True, scope="package")
-def _styles_are_parsed_once() -> Iterator[None]:
-    """There are many apps with the same styles, which Textual parses for each of them."""
-    parsed: dict[tuple[object, ...], list[RuleSet]] = {}
-    parse = Stylesheet._parse_rules
-
-    def parse_once(self: Stylesheet, css: str, *where: Any, **how: Any) -> list[RuleSet]:
-        key = (*self._variables.items(), css, *where, *how.items())
-        if key not in parsed:
-            parsed[key] = parse(self, css, *where, **how)
-        return parsed[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stylesheet, "_parse_rules", parse_once)
+def _styles_are_computed_once() -> Iterator[None]:
+    """There are many apps with the same styles, which Textual computes for each of them."""
+    with styles_computed_once():
         yield
 
 
@@ -64,18 +57,24 @@ def _styles_are_parsed_once() -> Iterator[None]:
 def _painting_is_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks at these screens: they are painted where a test reads them.
 
-    That is a third of the work otherwise. A dialog is painted over the screens below it, which
-    need it. What a real terminal gets is in test_terminal.py.
+    That is half of the work otherwise. What a real terminal gets is in test_terminal.py. The first
+    to paint a dialog says what is below it, as Textual does: it keeps that.
     """
-    refresh = Screen._compositor_refresh
+    refresh, render_strips = Screen._compositor_refresh, Compositor.render_strips
 
-    def refresh_dialogs(self: Screen[object]) -> None:
-        if self is self.app.screen and not self.app._background_screens:
+    def refresh_others(self: Screen[object]) -> None:
+        if self is self.app.screen:
             self._dirty_widgets.clear()
         else:
             refresh(self)
 
-    monkeypatch.setattr(Screen, "_compositor_refresh", refresh_dialogs)
+    def render_over_others(self: Compositor, size: Size | None = None) -> list[Strip]:
+        if isinstance(top := self.root, Screen) and top is top.app.screen:
+            visible_screen_stack.set(top.app._background_screens)
+        return render_strips(self, size)
+
+    monkeypatch.setattr(Screen, "_compositor_refresh", refresh_others)
+    monkeypatch.setattr(Compositor, "render_strips", render_over_others)
 
 
 @pytest.fixture(autouse=True)

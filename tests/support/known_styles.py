@@ -1,0 +1,100 @@
+"""Styles that Textual computes once for all apps of a test run, instead of once for each app.
+
+Many apps have the same style sheets, and their widgets the same places in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import pytest
+from textual.app import App
+from textual.css.model import RuleSet
+from textual.css.styles import RulesMap
+from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
+
+#: What a node's styles follow from: of each node from the app down to it, all that rules look at.
+_Path: TypeAlias = tuple[tuple[object, ...], ...]
+#: Pseudo classes that every widget has from its app, and some that are the opposite of another.
+_OF_THE_APP = {"dark", "light", "inline", "ansi", "nocolor"}
+_OPPOSITE = {"blur": "focus", "enabled": "disabled"}
+#: What Textual notes at a node about the rules that may apply to it.
+_NOTES = ("_has_hover_style", "_has_focus_within", "_has_order_style", "_has_odd_or_even")
+
+
+class _Known:
+    """The styles that the rules of one style sheet give."""
+
+    def __init__(self, rules: list[RuleSet]) -> None:
+        looked_at = set[str]().union(*(rule.pseudo_classes for rule in rules))
+        # Those that depend on the neighbours are not kept: Textual leaves them out of its cache.
+        looked_at -= Stylesheet._EXCLUDE_PSEUDO_CLASSES_FROM_CACHE
+        self._of_app = sorted(looked_at & App._PSEUDO_CLASSES.keys())
+        of_widget = {_OPPOSITE.get(name, name) for name in looked_at - _OF_THE_APP}
+        self._of_widget = sorted(of_widget)
+        self.styles: dict[_Path, tuple[RulesMap, dict[str, bool]]] = {}
+
+    def path(self, node: DOMNode) -> _Path:
+        app, *nodes = node.css_path_nodes
+        path: list[tuple[object, ...]] = [(type(app), *_state(app, self._of_app))]
+        for each in nodes:
+            state = _state(each, self._of_widget)
+            path.append((type(each), each._id, each.classes, *state))
+        return tuple(path)
+
+
+def _state(node: DOMNode, names: list[str]) -> list[bool]:
+    checks: dict[str, Any] = node._PSEUDO_CLASSES
+    return [name in checks and checks[name](node) for name in names]
+
+
+@contextmanager
+def styles_computed_once() -> Iterator[None]:
+    """Parse each style sheet once, and find what applies to a widget in the same place once."""
+    parsed: dict[tuple[object, ...], list[RuleSet]] = {}
+    known: dict[tuple[RuleSet, ...], _Known] = {}
+    of_sheets: WeakKeyDictionary[Stylesheet, tuple[list[RuleSet], _Known]] = WeakKeyDictionary()
+    parse, apply = Stylesheet._parse_rules, Stylesheet.apply
+
+    def parse_once(self: Stylesheet, css: str, *where: Any, **how: Any) -> list[RuleSet]:
+        key = (*self._variables.items(), css, *where, *how.items())
+        if key not in parsed:
+            parsed[key] = parse(self, css, *where, **how)
+        return parsed[key]
+
+    def of_sheet(sheet: Stylesheet) -> _Known:
+        rules, found = of_sheets.get(sheet, (None, None))
+        if found is None or rules is not sheet.rules:
+            rules = sheet.rules
+            key = tuple(rules)
+            if key not in known:
+                known[key] = _Known(rules)
+            found = known[key]
+            of_sheets[sheet] = rules, found
+        return found
+
+    def apply_known(
+        self: Stylesheet, node: DOMNode, *, animate: bool = False, cache: object = None
+    ) -> None:
+        found = of_sheet(self)
+        path = found.path(node)
+        if path in found.styles:
+            rules, notes = found.styles[path]
+            for name, is_so in notes.items():
+                setattr(node, name, is_so)
+            self.replace_rules(node, rules, animate=animate)
+            self._process_component_classes(node)
+            return
+        computed: dict[tuple[Any, ...], RulesMap] = {}
+        apply(self, node, animate=animate, cache=computed)
+        for rules in computed.values():  # one, or none if it can't be kept
+            found.styles[path] = rules, {name: getattr(node, name) for name in _NOTES}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", parse_once)
+        patch.setattr(Stylesheet, "apply", apply_known)
+        yield
