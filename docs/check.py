@@ -117,15 +117,16 @@ def _anchors(page: Path) -> set[str]:
 
 def make_configuration() -> str:
     """All keys, a table per section."""
-    from gochat.config import KEYS, NEEDS_RESTART
+    from gochat.config import KEYS, LISTEN_KEYS, NEEDS_RESTART
 
     lines: list[str] = []
     section: str | None = None
-    for key in KEYS.values():
+    for key in (*KEYS.values(), *LISTEN_KEYS.values()):
         head, _, _ = key.name.rpartition(".")
         if head != section:
             section = head
-            lines += ["", f"### [{head}]" if head else "### The server", ""]
+            shown = "[[listen]]" if head == "listen" else f"[{head}]"
+            lines += ["", f"### {shown}" if head else "### The server", ""]
             lines += ["| key | default | takes | what it is |", "|---|---|---|---|"]
         short = key.name.rpartition(".")[2]
         text = _cell(key.description) + " **Restart.**" * (key.name in NEEDS_RESTART)
@@ -134,6 +135,8 @@ def make_configuration() -> str:
 
 
 def _toml(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, str):
         return f'`"{value}"`'
     if isinstance(value, tuple):
@@ -154,7 +157,7 @@ def make_commands() -> str:
     lines: list[str] = []
     for name, summary in COMMANDS.items():
         parser = argparse.ArgumentParser(prog=f"gochat {name}", add_help=False)
-        import_module(f"gochat.cli.{name}").add_arguments(parser)
+        import_module(f"gochat.cli.{name.replace('-', '_')}").add_arguments(parser)
         lines += ["", f"### gochat {name}", "", _sentence(summary), ""]
         lines += list(_describe_arguments(parser))
     return "\n".join(lines[1:]) + "\n"

@@ -12,7 +12,8 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "run-as-a-service.
 
 #: The directives of systemd 249 that the unit uses; the newest is from 235.
 KNOWN: Final = frozenset(
-    {"Description", "After", "Wants", "StartLimitIntervalSec", "WantedBy"}
+    {"Type", "WatchdogSec", "TimeoutStartSec", "ListenStream", "Backlog"}
+    | {"Description", "After", "Wants", "StartLimitIntervalSec", "WantedBy"}
     | {"ExecStart", "ExecReload", "User", "StateDirectory", "StateDirectoryMode", "LimitNOFILE"}
     | {"Restart", "RestartSec", "RestartPreventExitStatus", "TimeoutStopSec", "NoNewPrivileges"}
     | {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "RestrictAddressFamilies"}
@@ -20,7 +21,7 @@ KNOWN: Final = frozenset(
 
 
 def unit() -> list[tuple[str, str]]:
-    [text] = re.findall(r"```ini\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    text = "".join(re.findall(r"```ini\n(.*?)```", PAGE.read_text(), re.DOTALL))
     lines = [line for line in text.splitlines() if line and line[0] not in "#["]
     return [(name, value) for name, _, value in (line.partition("=") for line in lines)]
 

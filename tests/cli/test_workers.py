@@ -167,14 +167,14 @@ async def test_sighup_is_passed_on_and_other_signals_are_harmless(nodes: Nodes) 
         asked: set[int] = set()
         while len(running.pids) < COUNT or not asked >= {1}:
             event = await running.wait_for(lambda _: True)
-            if event["event"] == "reload ignored":
+            if event["event"] == "configuration unchanged":
                 asked.add(event["worker"])
         for pid in running.pids.values():
             os.kill(pid, signal.SIGUSR1)
         asked.clear()
         running.process.send_signal(signal.SIGHUP)
         while asked != {1, 2, 3}:
-            event = await running.wait_for(lambda e: e["event"] == "reload ignored")
+            event = await running.wait_for(lambda e: e["event"] == "configuration unchanged")
             asked.add(event["worker"])
         peer = await connected(running)
         await peer.log_in("mei")

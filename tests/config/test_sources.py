@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gochat.config import KEYS, Config, default_config_path, load_config
+from gochat.config import KEYS, Config, Listen, default_config_path, load_config
 from gochat.errors import ConfigError
 
 
@@ -152,6 +152,56 @@ def test_host_is_an_address_with_or_without_brackets(given: str, bound: str | No
 def test_host_with_a_port_is_refused(given: str) -> None:
     with pytest.raises(ConfigError, match=r"^GOCHAT_HOST: .* the port is a key of its own"):
         load_config(environ={"GOCHAT_HOST": given})
+
+
+def test_listeners_are_tables_of_the_file(tmp_path: Path) -> None:
+    text = """
+[[listen]]
+host = "[::1]"
+port = 1
+proxy_from = ["10.0.0.0/8"]
+
+[[listen]]
+unix = "/run/a.sock"
+tls = false
+"""
+    config = load(text, tmp_path)
+    assert config.listeners == (
+        Listen(host="::1", port=1, proxy_from=("10.0.0.0/8",)),
+        Listen(unix="/run/a.sock", tls=False),
+    )
+    assert load("listen = [{port = 2}]", tmp_path).listeners == (Listen(port=2),)
+    # What comes later overrides them all.
+    assert load(text, tmp_path, {"GOCHAT_PORT": "3"}).listeners == (Listen(port=3),)
+    assert load(text, tmp_path, host="*").listeners == (Listen(host="*"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "[[listen]]\nport = 1\n[[listen]]\nprot = 2",
+            "server.toml:4: listen.prot: unknown key; did you mean port?",
+        ),
+        (
+            "[[listen]]\nport = 1\n\n[[listen]]\n\nport = 'x'",
+            "server.toml:6: listen.port: expected a whole number from 0 to 65535, got 'x'",
+        ),
+        ("[[listen]]\ntls = 1", "server.toml:2: listen.tls: expected true or false, got 1"),
+        ("[[listen]]\ntls = true", "server.toml:1: listen: 127.0.0.1:8889 is to use TLS, but"),
+        ("[[listen]]\nunix = 'a'\nport = 1", "server.toml:1: listen: it is one of host with"),
+        ("[[listen]]\nunix = 'a'\nunix_mode = '999'", "server.toml:1: listen: unix_mode '999'"),
+        ("[[listen]]\nproxy_from = ['unix']", "server.toml:1: listen: proxy_from: 'unix' is for"),
+        ("[[listen]]\nproxy_from = ['a.b']", "server.toml:1: listen: proxy_from: 'a.b' does not"),
+        ("port = 1\n[[listen]]\nport = 2", "server.toml:1: port: put it into [[listen]]"),
+        ("[listen]\nport = 2", "server.toml:1: listen: expected a table for each, [[listen]]"),
+        ("proxy_from = ['10.0.0.1/8']", "server.toml:1: proxy_from: 10.0.0.1/8 has"),
+    ],
+)
+def test_wrong_listener_is_refused_with_line_and_key(
+    text: str, expected: str, tmp_path: Path
+) -> None:
+    assert refusal(text, tmp_path).startswith(expected)
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,18 @@ import contextlib
 import ipaddress
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from gochat.cli import configured
 
 if TYPE_CHECKING:
     import trio
 
     from gochat.config import Config
+    from gochat.server.systemd import Notifier
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,14 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=True,
         help="let pages in browsers connect, too: see websocket_origins",
     )
-    parser.add_argument("--config", metavar="PATH", type=Path, help="configuration file (TOML)")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="set any key of the configuration, as in --set limits.burst=20; may be repeated",
-    )
+    configured.add_arguments(parser)
     parser.add_argument(
         "--log-format",
         choices=("auto", "console", "json"),
@@ -83,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     from gochat.config import load_config_and_sources
     from gochat.errors import ConfigError
     from gochat.server import workers
+    from gochat.server.app import serve
     from gochat.server.logs import configure_logs, log_start
+    from gochat.server.systemd import Notifier, take_sockets
 
     flags: dict[str, object] = {
         "host": args.host,
@@ -95,12 +93,7 @@ def run(args: argparse.Namespace) -> int:
         "log_format": args.log_format,
         "log_level": args.log_level,
     }
-    settings: dict[str, str] = {}
-    for setting in args.set:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting}: expected KEY=VALUE, as in --set limits.burst=20")
-        settings[key.strip()] = value
+    settings = configured.settings(args)
     if args.workers < 1:
         raise ConfigError("--workers: at least one process is needed to serve")
     read = partial(load_config_and_sources, args.config, flags=flags, settings=settings)
@@ -110,12 +103,21 @@ def run(args: argparse.Namespace) -> int:
     if worker is None:
         log_start(config, sources, workers=args.workers)
         _warn_if_exposed(config)
+    notifier, handed_over = Notifier.take(), take_sockets()
     if worker is None and args.workers > 1:
-        workers.check(config)
-        run: signals.Run = partial(_supervise, args, config)
+        workers.check(config, has_sockets=bool(handed_over))
+        run: signals.Run = partial(_supervise, args, config, notifier)
     else:
         _calm_the_collector()
-        run = partial(_serve, config, lambda: read()[0], is_worker=worker is not None)
+        serving = partial(
+            serve,
+            config,
+            read_config=lambda: read()[0],
+            is_worker=worker is not None,
+            notifier=notifier,
+            handed_over=handed_over,
+        )
+        run = partial(_serve, config, serving, is_worker=worker is not None)
     return trio.run(
         partial(
             signals.until_signalled,
@@ -128,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _serve(
     config: Config,
-    read_config: Callable[[], Config],
+    serving: Callable[..., Awaitable[None]],
     stop: trio.Event,
     reloads: trio.MemoryReceiveChannel[None],
     *,
@@ -137,21 +139,11 @@ async def _serve(
     import trio
 
     from gochat.server import workers
-    from gochat.server.app import serve
 
     if not await _store_is_up(config, stop):
         return 0
     async with trio.open_nursery() as nursery:
-        await nursery.start(
-            partial(
-                serve,
-                config,
-                stop=stop,
-                reloads=reloads,
-                read_config=read_config,
-                is_worker=is_worker,
-            )
-        )
+        await nursery.start(partial(serving, stop=stop, reloads=reloads))
         if is_worker:
             with contextlib.suppress(OSError):  # the end of the supervisor is noticed elsewhere
                 os.write(sys.stdout.fileno(), workers.READY)
@@ -181,6 +173,7 @@ async def _store_is_up(config: Config, stop: trio.Event) -> bool:
 async def _supervise(
     args: argparse.Namespace,
     config: Config,
+    notifier: Notifier,
     stop: trio.Event,
     reloads: trio.MemoryReceiveChannel[None],
 ) -> int:
@@ -211,6 +204,7 @@ async def _supervise(
             reloads=reloads,
             drain_timeout=config.limits.drain_timeout,
             final_code=CORRUPT,
+            notifier=notifier,
         )
 
 
@@ -229,13 +223,17 @@ def _calm_the_collector() -> None:
 def _warn_if_exposed(config: Config) -> None:
     import structlog
 
-    try:
-        is_local = ipaddress.ip_address(config.host).is_loopback
-    except ValueError:
-        is_local = config.host == "localhost"
-    if not is_local and not config.tls.cert:
-        structlog.get_logger().warning(
-            "network traffic unencrypted",
-            host=config.host,
-            advice="use --tls-cert and --tls-key, or passwords and messages can be read on the way",
-        )
+    for listen in config.listeners:
+        if listen.unix or listen.systemd or config.encrypts(listen):
+            continue
+        try:
+            is_local = ipaddress.ip_address(listen.host).is_loopback
+        except ValueError:
+            is_local = listen.host == "localhost"
+        if not is_local:
+            structlog.get_logger().warning(
+                "network traffic unencrypted",
+                host=listen.host,
+                advice="use --tls-cert and --tls-key, or passwords and messages can be read on the"
+                " way",
+            )

@@ -13,8 +13,10 @@ An invalid configuration prevents the start, so a misspelt limit does not go unn
 
 from gochat.config.checks import contradictions
 from gochat.config.limits import Limits
+from gochat.config.listen import Listen
 from gochat.config.schema import (
     KEYS,
+    LISTEN_KEYS,
     NEEDS_RESTART,
     SECRET,
     Config,
@@ -33,11 +35,13 @@ from gochat.config.sources import (
 
 __all__ = [
     "KEYS",
+    "LISTEN_KEYS",
     "NEEDS_RESTART",
     "SECRET",
     "Config",
     "Key",
     "Limits",
+    "Listen",
     "Metrics",
     "Registration",
     "Tls",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from gochat.config.listen import UNIX, Listen
 from gochat.config.schema import Config
 
 #: The bytes of a frame that one character can need: a control character, escaped in the payload and
@@ -30,12 +31,6 @@ class Contradiction(NamedTuple):
 def contradictions(config: Config) -> Iterator[Contradiction]:
     """Yield what is wrong with a configuration."""
     limits = config.limits
-    if ":" in config.host and not _is_ip_address(config.host):
-        yield Contradiction(
-            ("host",),
-            f"{config.host!r} is not an address or a host name; the port is a key of its own, "
-            "as in --port 8889",
-        )
     if bool(config.tls.cert) != bool(config.tls.key):
         yield Contradiction(
             ("tls.cert", "tls.key"),
@@ -48,6 +43,8 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
                 f"{origin!r} is not an origin: expected one as in https://chat.example.org or "
                 "http://127.0.0.1:8000, in small letters, without a path",
             )
+    for listen in config.listeners:
+        yield from _of_listener(config, listen)
     if limits.password_min > limits.password_max:
         yield Contradiction(
             ("limits.password_min", "limits.password_max"),
@@ -71,6 +68,34 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
             ("registration.mode", "registration.invites"),
             "to register by invitation there must be at least one code in registration.invites",
         )
+
+
+def _of_listener(config: Config, listen: Listen) -> Iterator[Contradiction]:
+    host, proxy_from = ("listen", "listen") if config.listen else ("host", "proxy_from")
+    if ":" in listen.host and not _is_ip_address(listen.host):
+        yield Contradiction(
+            (host,),
+            f"{listen.host!r} is not an address or a host name; the port is a key of its own, "
+            "as in --port 8889",
+        )
+    if listen.tls and not config.tls.cert:
+        yield Contradiction(("listen",), f"{listen} is to use TLS, but [tls] has no certificate")
+    if re.fullmatch("0?[0-7]{3}", listen.unix_mode) is None:
+        yield Contradiction(
+            ("listen",), f"unix_mode {listen.unix_mode!r} is not a mode: expected one as in 660"
+        )
+    for proxy in listen.proxy_from:
+        if proxy == UNIX:
+            if listen.unix or listen.systemd:
+                continue
+            text = "'unix' is for unix sockets"
+        else:
+            try:
+                ipaddress.ip_network(proxy)
+                continue
+            except ValueError as error:
+                text = f"{error}: expected an address or a network, as in 10.0.0.0/24"
+        yield Contradiction((proxy_from,), "proxy_from: " * bool(config.listen) + text)
 
 
 def _is_ip_address(host: str) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gochat.config.limits import DAY, Limits, Seconds, within
+from gochat.config.listen import Listen, ProxyFrom
 
 
 class Registration(Struct, frozen=True, kw_only=True):
@@ -101,6 +102,7 @@ class Config(Struct, frozen=True, kw_only=True):
     port: Annotated[
         int, within(0, 65535, "Port to listen on. 0: any that is free; the log says which.")
     ] = 8889
+    proxy_from: ProxyFrom = ()
     name: Annotated[
         str,
         Meta(
@@ -133,6 +135,15 @@ class Config(Struct, frozen=True, kw_only=True):
             "default is enough for one that starts at the same time and loads some gigabytes.",
         ),
     ] = 30.0
+    disk_warning: Annotated[
+        int,
+        within(
+            0,
+            1_000_000_000,
+            "MiB of free space on the disk of a SQLite file below which the log warns. 0: never. "
+            "The default is some million messages.",
+        ),
+    ] = 1024
     websocket: Annotated[
         bool,
         Meta(
@@ -165,10 +176,24 @@ class Config(Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         Meta(description="The least important events to log."),
     ] = "info"
+    #: In the file only. Without any, it is `host`, `port` and `proxy_from`.
+    listen: tuple[Listen, ...] = ()
     tls: Tls = Tls()
     registration: Registration = Registration()
     metrics: Metrics = Metrics()
     limits: Limits = Limits()
+
+    @property
+    def listeners(self) -> tuple[Listen, ...]:
+        """Everything to listen on, unless systemd hands over other sockets."""
+        alone = Listen(host=self.host, port=self.port, proxy_from=self.proxy_from)
+        return self.listen or (alone,)
+
+    def encrypts(self, listen: Listen, *, is_unix: bool = False) -> bool:
+        """Return whether a listener uses TLS; `is_unix` if it is a unix socket in any case."""
+        if listen.tls is not None:
+            return listen.tls
+        return bool(self.tls.cert) and not (listen.unix or is_unix)
 
     @property
     def bind_host(self) -> str | None:
@@ -202,8 +227,8 @@ SECRET: Final = frozenset({"store", "registration.invites"})
 #: Keys that a running server can't change: what it listens on and where it keeps everything, what
 #: clients were told for as long as they are connected, and what its supervisor goes by.
 NEEDS_RESTART: Final = frozenset(
-    {"host", "port", "store", "store_wait", "key_file", "metrics.host", "metrics.port"}
-    | {"limits.frame_bytes", "limits.drain_timeout"}
+    {"host", "port", "proxy_from", "listen", "metrics.host", "metrics.port"}
+    | {"store", "store_wait", "key_file", "limits.frame_bytes", "limits.drain_timeout"}
 )
 
 
@@ -237,6 +262,8 @@ class Key(Struct, frozen=True):
 def _find_keys(struct: type[Struct], prefix: str = "") -> Iterator[Key]:
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
+        if field.name == "listen":
+            continue  # not one value: LISTEN_KEYS
         if field.name in SECTIONS and not prefix:
             yield from _find_keys(SECTIONS[field.name], f"{field.name}.")
         else:
@@ -245,6 +272,12 @@ def _find_keys(struct: type[Struct], prefix: str = "") -> Iterator[Key]:
 
 #: All keys, in the order of the fields.
 KEYS: Final[Mapping[str, Key]] = {key.name: key for key in _find_keys(Config)}
+
+
+#: The keys of each `[[listen]]`, by their short names.
+LISTEN_KEYS: Final[Mapping[str, Key]] = {
+    key.name.removeprefix("listen."): key for key in _find_keys(Listen, "listen.")
+}
 
 
 def bare_type(type_: Any) -> Any:
@@ -259,7 +292,7 @@ def _describe_type(type_: Any) -> str:
         return "one of " + ", ".join(get_args(bare))
     if get_origin(bare) is tuple:
         return f"a list, each {_describe_type(get_args(bare)[0])}"
-    if bare is bool:
+    if bare in (bool, bool | None):
         return "true or false"
     if bare is str:
         if bounds.min_length is not None:

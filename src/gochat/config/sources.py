@@ -7,19 +7,22 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_origin
 
 import msgspec
 
 from gochat.config.checks import contradictions
-from gochat.config.schema import KEYS, SECRET, SECTIONS, Config, bare_type
+from gochat.config.listen import Listen
+from gochat.config.schema import KEYS, LISTEN_KEYS, SECRET, SECTIONS, Config, Key, bare_type
 from gochat.errors import ConfigError
 
 T = TypeVar("T")
 
 _BY_VARIABLE: Final = {key.variable: key.name for key in KEYS.values()}
+#: The keys of the only listener, if there is no `[[listen]]`.
+ONE_LISTENER: Final = ("host", "port", "proxy_from")
 #: The file's path can't be in the file.
 CONFIG_VARIABLE: Final = "GOCHAT_CONFIG"
 #: Variables of other parts of gochat, which the server leaves alone.
@@ -128,6 +131,7 @@ class _Values:
         self.only: Final = only
         self._values: dict[str, object] = {}
         self.sources: dict[str, str] = {}  # where each value came from
+        self._listen: list[Listen] = []
 
     def set(self, name: str, value: object, source: str) -> None:
         """Check and store a value.
@@ -140,21 +144,42 @@ class _Values:
         key = KEYS.get(name)
         if key is None:
             raise ConfigError(f"{source}: unknown key{_near(name, KEYS)}")
-        wanted, shown = value, repr(value)
-        if isinstance(value, str) and get_origin(bare_type(key.type)) is tuple:
-            wanted = [part.strip() for part in value.split(",") if part.strip()]
-        if isinstance(value, Path):
-            wanted = str(value)
-        try:
-            # Only text is converted to the key's type: true in a file does not mean 1.
-            converted = msgspec.convert(wanted, key.type, strict=not isinstance(value, str))
-            if isinstance(converted, float) and not math.isfinite(converted):
-                raise msgspec.ValidationError
-        except msgspec.ValidationError:
-            got = "" if name in SECRET else f", got {shown}"
-            raise ConfigError(f"{source}: expected {key.expected}{got}") from None
-        self._values[name] = converted
+        if name in ONE_LISTENER:
+            self._listen.clear()  # what comes later counts
+            self.sources.pop("listen", None)
+        self._values[name] = _converted(key, value, source)
         self.sources[name] = source
+
+    def listen(self, values: Mapping[str, object], source: Callable[[str], str]) -> None:
+        """Check and store a `[[listen]]`; `source` returns where a key of it is.
+
+        Raises:
+            ConfigError: a key is unknown, or does not accept its value.
+        """
+        if self.only is not None:
+            return
+        for name in ONE_LISTENER:
+            if name in self._values:
+                raise ConfigError(
+                    f"{self.sources[name]}: put it into [[listen]]: together with one, "
+                    f"{name} would be of no other listener"
+                )
+        kinds = {"host": "host", "port": "host", "unix": "unix", "systemd": "systemd"}
+        if len({kinds[name] for name in values if name in kinds}) > 1:
+            raise ConfigError(
+                f"{source('')}: it is one of host with port, unix, or systemd: write a [[listen]] "
+                "for each"
+            )
+        converted = {}
+        for name, value in values.items():
+            key = LISTEN_KEYS.get(name)
+            if key is None:
+                raise ConfigError(f"{source(name)}: unknown key{_near(name, LISTEN_KEYS)}")
+            converted[name] = _converted(key, value, source(name))
+        if "host" in converted:
+            converted["host"] = _plain_host(str(converted["host"]))
+        self._listen.append(Listen(**converted))
+        self.sources["listen"] = source("")
 
     def build(self) -> Config:
         """Return the configuration.
@@ -170,11 +195,28 @@ class _Values:
             )
         if "host" in top:
             top["host"] = _plain_host(top["host"])
-        config = Config(**top)
+        config = Config(**top, listen=tuple(self._listen))
         for names, text in contradictions(config):
             source = next(self.sources[name] for name in names if name in self.sources)
             raise ConfigError(f"{source}: {text}")
         return config
+
+
+def _converted(key: Key, value: object, source: str) -> Any:
+    wanted, shown = value, repr(value)
+    if isinstance(value, str) and get_origin(bare_type(key.type)) is tuple:
+        wanted = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, Path):
+        wanted = str(value)
+    try:
+        # Only text is converted to the key's type: true in a file does not mean 1.
+        converted = msgspec.convert(wanted, key.type, strict=not isinstance(value, str))
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise msgspec.ValidationError
+    except msgspec.ValidationError:
+        got = "" if key.name in SECRET else f", got {shown}"
+        raise ConfigError(f"{source}: expected {key.expected}{got}") from None
+    return converted
 
 
 def _plain_host(host: str) -> str:
@@ -208,7 +250,9 @@ def _read_file(path: Path, values: _Values) -> None:
         return f"{path}:{line}: {name}" if line else f"{path}: {name}"
 
     for name, value in content.items():
-        if name not in SECTIONS:
+        if name == "listen":
+            _read_listeners(path, text, value, values)
+        elif name not in SECTIONS:
             if isinstance(value, dict) and values.only is None:
                 raise ConfigError(f"{source(name)}: unknown section{_near(name, SECTIONS)}")
             values.set(name, value, source(name))
@@ -218,6 +262,25 @@ def _read_file(path: Path, values: _Values) -> None:
                 values.set(full, inner_value, source(full))
         elif values.only is None:
             raise ConfigError(f"{source(name)}: expected a section, [{name}]")
+
+
+def _read_listeners(path: Path, text: str, tables: object, values: _Values) -> None:
+    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+        line = _find_line(text, "listen")
+        raise ConfigError(f"{path}:{line}: listen: expected a table for each, [[listen]]")
+    lines = text.splitlines()
+    starts = [n for n, line in enumerate(lines, 1) if re.match(r"\s*\[\[\s*listen\s*\]\]", line)]
+    for number, table in enumerate(tables):
+        start = starts[number] if len(starts) == len(tables) else None
+
+        def source(name: str, start: int | None = start) -> str:
+            full = f"listen.{name}" if name else "listen"
+            if start is None:  # an inline table
+                return f"{path}:{_find_line(text, 'listen')}: {full}"
+            part = "\n".join(lines[start - 1 :])
+            return f"{path}:{start - 1 + (_find_line(part, full) or 1)}: {full}"
+
+        values.listen(table, source)
 
 
 def _find_line(text: str, name: str) -> int | None:

@@ -25,8 +25,9 @@ store is closed. A damaged store stops the server in the same way, and then rais
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
+from functools import partial
 
 import structlog
 import trio
@@ -37,22 +38,22 @@ from gochat.server import deadlines, journal, workers
 from gochat.server.certificate import Certificate
 from gochat.server.composition import compose
 from gochat.server.delivery import open_delivery
+from gochat.server.disk_watch import DiskWatch
 from gochat.server.listener import (
     accept_for_ever,
     cannot_listen,
     listening_on,
 )
+from gochat.server.listening import Entrance, open_entrances
 from gochat.server.metrics.readiness import Readiness
 from gochat.server.peer_nodes import PeerNodes
 from gochat.server.reloading import Reloader
 from gochat.server.server import Server
 from gochat.server.sockets import keep_alive
+from gochat.server.systemd import SILENT, Notifier
 from gochat.storage import directory_of, open_store
 
 log = structlog.stdlib.get_logger()
-
-#: Connections that the kernel may queue until they are accepted: a reconnect storm arrives at once.
-BACKLOG: Final = 4096
 
 
 async def serve(
@@ -62,6 +63,8 @@ async def serve(
     reloads: trio.MemoryReceiveChannel[None] | None = None,
     read_config: Callable[[], Config] | None = None,
     is_worker: bool = False,
+    notifier: Notifier = SILENT,
+    handed_over: Sequence[tuple[str, socket.socket]] = (),
     task_status: trio.TaskStatus[Sequence[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server until `stop` is set; then drain and return.
@@ -69,7 +72,8 @@ async def serve(
     Calls `task_status.started` with the addresses that it listens on, once it accepts connections.
     Each item received from `reloads` makes it reload its certificate, for new connections, and what
     `read_config` returns or raises (ConfigError). A worker (:mod:`gochat.server.workers`) shares
-    its address with others. Cancelling ends it at once: acknowledged messages are kept, but clients
+    its address with others. `handed_over` are listening sockets of systemd, by their names, and
+    `notifier` notifies it. Cancelling ends it at once: acknowledged messages are kept, but clients
     get no `bye`.
 
     Raises:
@@ -86,46 +90,46 @@ async def serve(
         contextlib.AsyncExitStack() as stack,
         trio.open_nursery() as nursery,
     ):
-        listeners = [
-            await stack.enter_async_context(listener)
-            for listener in await _listen(config, is_worker=is_worker)
-        ]
+        entrances = await stack.enter_async_context(
+            open_entrances(config, handed_over, is_worker=is_worker)
+        )
         stack.enter_context(server.published())
         readiness = Readiness(server.services.store)
+        directory = directory_of(config.store_url)
+        if directory is not None:
+            watch = DiskWatch(directory, lambda: server.services.config.disk_warning * 1024 * 1024)
+            nursery.start_soon(watch.run)
         if config.metrics.port:
             monitored = await _listen_for_monitoring(config)
             from gochat.server.metrics.monitor import Monitor  # loads much
 
-            disk = directory_of(config.store_url)
-            nursery.start_soon(Monitor(server, readiness, certificate, disk).run, monitored)
+            nursery.start_soon(Monitor(server, readiness, certificate, directory).run, monitored)
 
-        def connected(stream: trio.SocketStream) -> None:
+        def connected(entrance: Entrance, stream: trio.SocketStream) -> None:
             keep_alive(stream)
-            tls = certificate.context if certificate is not None else None
-            nursery.start_soon(server.handle, stream, tls)
+            tls = certificate.context if certificate is not None and entrance.encrypts else None
+            nursery.start_soon(server.handle, stream, tls, entrance.proxies)
 
         if reloads is not None:
-            reloader = Reloader(server.services, certificate, read_config)
+            reloader = Reloader(server.services, certificate, read_config, notifier)
             nursery.start_soon(reloader.run, reloads)
         async with trio.open_nursery() as accepting:
-            for listener in listeners:
-                accepting.start_soon(accept_for_ever, listener, connected)
-            addresses = [listening_on(listener) for listener in listeners]
-            for host, port in addresses:
-                log.info(
-                    "listening",
-                    host=host,
-                    port=port,
-                    tls=certificate is not None,
-                    websocket=config.websocket,
+            for entrance in entrances:
+                accepting.start_soon(
+                    accept_for_ever, entrance.listener, partial(connected, entrance)
                 )
+                entrance.log(config)
             if certificate is not None:
                 certificate.log("certificate loaded")
                 nursery.start_soon(certificate.watch)
+            addresses = [entrance.address for entrance in entrances]
+            notifier.ready(f"serving on {', '.join(_shown(*one) for one in addresses)}")
+            nursery.start_soon(notifier.keep_watchdog)
             task_status.started(addresses)
             await _first_of(stop, server.has_failed)
             accepting.cancel_scope.cancel()
         readiness.is_stopping = True
+        notifier.stopping()
         await stack.aclose()
         log.info("stopping", sessions=len(server.sessions))
         await server.drain()
@@ -145,6 +149,10 @@ async def _first_of(*events: trio.Event) -> None:
 
         for event in events:
             nursery.start_soon(wait, event)
+
+
+def _shown(host: str, port: int) -> str:
+    return f"{f'[{host}]' if ':' in host else host}:{port}" if port else host
 
 
 def _advice(config: Config) -> str:
@@ -178,15 +186,6 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         nursery.start_soon(journal.keep, services.journal, store.health)
         yield server
         nursery.cancel_scope.cancel()
-
-
-async def _listen(config: Config, *, is_worker: bool) -> list[trio.SocketListener]:
-    try:
-        if is_worker:
-            return await workers.open_listeners(config.bind_host, config.port, BACKLOG)
-        return await trio.open_tcp_listeners(config.port, host=config.bind_host, backlog=BACKLOG)
-    except (OSError, UnicodeError) as error:
-        raise cannot_listen(config.host, config.port, error) from error
 
 
 async def _listen_for_monitoring(config: Config) -> list[trio.SocketListener]:

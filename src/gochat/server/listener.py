@@ -18,6 +18,7 @@ from typing import NoReturn, Self
 import structlog
 import trio
 
+from gochat.config.listen import UNIX
 from gochat.errors import AddressUnavailable, ConfigError, GochatError
 
 log = structlog.stdlib.get_logger()
@@ -83,7 +84,12 @@ def cannot_listen(
 
 
 def peer_of(stream: trio.SocketStream) -> tuple[str, int | None]:
-    """Return the peer's address and port; ``?`` and None if it has left already."""
+    """Return the peer's address and port.
+
+    ``?`` and None if it has left already, and ``unix`` and None for a unix socket.
+    """
+    if is_unix(stream.socket):
+        return UNIX, None
     try:
         address, port = stream.socket.getpeername()[:2]
     except OSError:
@@ -92,9 +98,16 @@ def peer_of(stream: trio.SocketStream) -> tuple[str, int | None]:
 
 
 def listening_on(listener: trio.SocketListener) -> tuple[str, int]:
-    """Return the address and port that clients connect to."""
-    host, port = listener.socket.getsockname()[:2]
-    return str(host), int(port)
+    """Return the address and port that clients connect to; of a unix socket its path, and 0."""
+    name = listener.socket.getsockname()
+    if isinstance(name, tuple):
+        return str(name[0]), int(name[1])
+    return os.fsdecode(name), 0
+
+
+def is_unix(sock: trio.socket.SocketType) -> bool:
+    """Return whether it is a unix socket."""
+    return sock.family == getattr(socket, "AF_UNIX", None)  # Windows has none
 
 
 async def accept_for_ever(

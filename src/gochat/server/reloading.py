@@ -18,6 +18,7 @@ from gochat.server.certificate import Certificate
 from gochat.server.composition import configure, passwords
 from gochat.server.logs import configure_logs
 from gochat.server.services import Services
+from gochat.server.systemd import SILENT, Notifier
 
 log = structlog.stdlib.get_logger()
 
@@ -37,7 +38,9 @@ class Reloader:
         services: Services,
         certificate: Certificate | None,
         read: Callable[[], Config] | None,
+        notifier: Notifier = SILENT,
     ) -> None:
+        self._notifier = notifier
         self._services = services
         self._certificate = certificate
         self._read = read
@@ -45,7 +48,9 @@ class Reloader:
     async def run(self, requests: trio.MemoryReceiveChannel[None]) -> None:
         """Reload for each item received."""
         async for _ in requests:
+            self._notifier.reloading()
             await self.reload()
+            self._notifier.ready("serving, reloaded")
 
     async def reload(self) -> None:
         """Reload once, and log what has changed and what needs a restart to change."""
@@ -53,6 +58,8 @@ class Reloader:
         wanted = self._read_again()
         is_read, wanted = wanted is not None, wanted or config
         changed = {name for name, key in KEYS.items() if key.value(wanted) != key.value(config)}
+        if wanted.listen != config.listen:
+            changed.add("listen")
         restart = changed & NEEDS_RESTART
         if bool(wanted.tls.cert) != bool(config.tls.cert):
             restart |= changed & {"tls.cert", "tls.key"}
@@ -137,4 +144,4 @@ def _shown(before: Config, after: Config, names: set[str]) -> Mapping[str, objec
 
 
 def _in_order(names: set[str]) -> list[str]:
-    return [name for name in KEYS if name in names]
+    return [name for name in (*KEYS, "listen") if name in names]

@@ -29,6 +29,8 @@ from gochat.server.handlers import Handlers
 from gochat.server.handshakes import Handshakes, refuse
 from gochat.server.limits import MAX_REMEMBERED, network
 from gochat.server.listener import peer_of
+from gochat.server.proxied import ProxiedConnections
+from gochat.server.proxy_protocol import TrustedProxies
 from gochat.server.services import Services
 from gochat.server.session import Session
 from gochat.server.session_loop import SessionLoop
@@ -58,6 +60,7 @@ class Server:
         self._handlers = Handlers(services)
         self.sessions: set[Session] = set()
         self._handshakes = Handshakes(services)
+        self._proxied = ProxiedConnections(services)
         self._looks: Buckets[str] = Buckets(*LOOKS, MAX_REMEMBERED)
         self._connections = count(1)  # their numbers, for the log
         self._ended = trio.Event()
@@ -78,9 +81,23 @@ class Server:
             self.damage = error
             self.has_failed.set()
 
-    async def handle(self, stream: trio.SocketStream, tls: ssl.SSLContext | None = None) -> None:
-        """Serve one connection until it ends, and close it."""
+    async def handle(
+        self,
+        stream: trio.SocketStream,
+        tls: ssl.SSLContext | None = None,
+        proxies: TrustedProxies | None = None,
+    ) -> None:
+        """Serve one connection until it ends, and close it.
+
+        From one of the `proxies` it begins with a header that says where it comes from.
+        """
         address, port = peer_of(stream)
+        if proxies is not None and proxies.includes(address):
+            source = await self._proxied.source_of(stream, address, port)
+            if source is None:
+                await trio.aclose_forcefully(stream)
+                return
+            address, port = source
         refusal = self.services.connections.refusal(address)
         if refusal is not ErrorCode.RATE_LIMITED:
             # Before making room: a peer that exceeds its budget must not close another's

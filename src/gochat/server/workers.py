@@ -26,6 +26,7 @@ import trio
 from gochat.config import Config
 from gochat.errors import ConfigError
 from gochat.server.listener import cannot_listen
+from gochat.server.systemd import SILENT, Notifier
 
 log = structlog.stdlib.get_logger()
 
@@ -49,7 +50,7 @@ def number() -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def check(config: Config) -> None:
+def check(config: Config, *, has_sockets: bool = False) -> None:
     """Raise :exc:`~gochat.errors.ConfigError` if this server can't have several processes."""
     if config.store_url.startswith("sqlite:"):
         raise ConfigError(
@@ -58,6 +59,11 @@ def check(config: Config) -> None:
         )
     if config.key_file:
         raise ConfigError("key_file is for a server of one process: leave it out, or --workers")
+    if config.listen or has_sockets:
+        raise ConfigError(
+            "workers share one address: give it as host, port and proxy_from, not as [[listen]] or "
+            "a socket unit, or leave --workers out"
+        )
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigError("this system can't share a port between processes: leave --workers out")
 
@@ -152,6 +158,7 @@ async def supervise(
     reloads: trio.MemoryReceiveChannel[None],
     drain_timeout: float,
     final_code: int,
+    notifier: Notifier = SILENT,
 ) -> int:
     """Run `count` workers until `stop` is set; then make them drain. Return the exit code.
 
@@ -160,21 +167,30 @@ async def supervise(
     returned; it has logged why. A worker that ends with `final_code` ends all, because restarting
     it does not help. If cancelled, the workers are killed.
     """
-    supervisor = _Supervisor(command, drain_timeout, final_code)
+    supervisor = _Supervisor(command, drain_timeout, final_code, notifier)
     async with trio.open_nursery() as nursery:
         for worker in range(1, count + 1):
             nursery.start_soon(supervisor.keep, worker)
         async with trio.open_nursery() as serving:
             serving.start_soon(supervisor.pass_on, reloads)
+            serving.start_soon(notifier.keep_watchdog)
             await supervisor.wait_for_stop(stop)
             serving.cancel_scope.cancel()
+        notifier.stopping()
         supervisor.stop()
     log.info("stopped")
     return supervisor.exit_code
 
 
 class _Supervisor:
-    def __init__(self, command: Sequence[str], drain_timeout: float, final_code: int) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        drain_timeout: float,
+        final_code: int,
+        notifier: Notifier,
+    ) -> None:
+        self._notifier = notifier
         self._command = command
         self._final_code = final_code
         self._drain_timeout = drain_timeout
@@ -205,8 +221,10 @@ class _Supervisor:
         async for _ in reloads:
             self._reloads += 1
             log.info("reloading", workers=len(self._ready))
+            self._notifier.reloading()
             for process in self._ready.values():
                 process.send_signal(signal.SIGHUP)
+            self._notifier.ready(f"serving with {len(self._ready)} workers")
 
     def stop(self) -> None:
         """Make all workers drain and end."""
@@ -276,6 +294,7 @@ class _Supervisor:
                     if self._reloads > reloads:  # it may have read the certificate before
                         process.send_signal(signal.SIGHUP)
                     self._is_proven = True
+                    self._notifier.ready(f"serving with {len(self._ready)} workers")
                     self._go_on.set()
                 await process.wait()
                 nursery.cancel_scope.cancel()
