@@ -25,11 +25,16 @@ COMMANDS: Final = {
     "tui": "the app: connect to a server and chat",
     "serve": "run a server",
     "check": "see whether people can log in and write: for monitoring",
+    "status": "how a running server is: people, connections, store, delays",
+    "check-config": "see whether a server would start with its configuration",
+    "doctor": "look for what keeps a server on this machine from running well",
     "db": "back up, check, restore and copy the store",
 }
 
 #: The extras of the package that a command needs; a client alone needs none.
-EXTRAS: Final = {"chat": "server,tui", "tui": "tui", "serve": "server", "db": "server"}
+EXTRAS: Final = {"chat": "server,tui", "tui": "tui"} | dict.fromkeys(
+    ("serve", "db", "status", "check-config", "doctor"), "server"
+)
 
 OK: Final = 0
 FAILED: Final = 1  # no server or store answers, the store or the port is in use: may pass
@@ -121,7 +126,7 @@ def _build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             name, help=summary, description=summary[0].upper() + summary[1:], allow_abbrev=False
         )
         if name == asked_for:
-            module = import_module(f"{__name__}.{name}")
+            module = import_module(f"{__name__}.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser

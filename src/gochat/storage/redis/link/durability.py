@@ -28,7 +28,7 @@ _LOSSES: Final = {
 }
 
 
-class _Persistence(Struct, frozen=True):
+class Persistence(Struct, frozen=True):
     """The persistence of a server. `appendfsync` is a key of :data:`_LOSSES`."""
 
     appendfsync: str
@@ -41,9 +41,9 @@ def log_losses(wires: Iterable[Wire]) -> None:
 
     Raises Broken, Refused.
     """
-    hosts: dict[_Persistence, list[str]] = {}
+    hosts: dict[Persistence, list[str]] = {}
     for wire in wires:
-        hosts.setdefault(_persistence(wire), []).append(str(wire.host))
+        hosts.setdefault(read_persistence(wire), []).append(str(wire.host))
     for found, some in hosts.items():
         if_killed, if_power_fails = _LOSSES[found.appendfsync]
         if found.skips_syncs:
@@ -62,15 +62,16 @@ def log_losses(wires: Iterable[Wire]) -> None:
             log.info("Redis persistence", **fields)
 
 
-def _persistence(wire: Wire) -> _Persistence:
+def read_persistence(wire: Wire) -> Persistence:
+    """Return how a server keeps its data. Raises Broken, Refused."""
     (info,) = wire.ask(("INFO", "persistence"))
     fields = fields_of(info)
     if fields.get("aof_enabled") != "1":
         can_write = fields.get("rdb_last_bgsave_status", "ok") == "ok"
-        return _Persistence("off", can_write=can_write)
+        return Persistence("off", can_write=can_write)
     policy = _setting(wire, "appendfsync")
     skips_syncs = policy != "unknown" and _setting(wire, "no-appendfsync-on-rewrite") == "yes"
-    return _Persistence(
+    return Persistence(
         policy if policy in _LOSSES else "unknown",
         can_write=fields.get("aof_last_write_status", "ok") == "ok",
         skips_syncs=skips_syncs,
