@@ -31,6 +31,7 @@ class SlowDisk:
     def __init__(self, directory: Path) -> None:
         library = directory / "slow_sync.so"
         self._delay = directory / "sync-delay"
+        self._log = directory / "sync-log"
         self.slow_down(0)
         compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
         if compiler is None:
@@ -44,7 +45,12 @@ class SlowDisk:
         self.environment: Final = {
             "LD_PRELOAD": str(library),
             "GOCHAT_TEST_SYNC_DELAY": str(self._delay),
+            "GOCHAT_TEST_SYNC_LOG": str(self._log),
         }
+
+    def syncs(self) -> list[str]:
+        """Return, for each sync so far, the thread that waited for it: ``main`` or ``other``."""
+        return self._log.read_text().split() if self._log.exists() else []
 
     def slow_down(self, seconds: float) -> None:
         """Make each sync that begins from now on take this much longer."""

@@ -1,13 +1,28 @@
 /* Preloaded into a database: each fsync and fdatasync takes longer, as on a slow disk.
 
-   By how many milliseconds is read from the file that GOCHAT_TEST_SYNC_DELAY names, each time. */
+   By how many milliseconds is read from the file that GOCHAT_TEST_SYNC_DELAY names, each time. Each
+   call adds a line to the file that GOCHAT_TEST_SYNC_LOG names, if it is set: "main" or "other", for
+   the thread that waits. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
+
+static void note_the_thread(void)
+{
+    const char *path = getenv("GOCHAT_TEST_SYNC_LOG");
+    FILE *file = path != NULL ? fopen(path, "ae") : NULL;
+
+    if (file == NULL)
+        return;
+    fputs(syscall(SYS_gettid) == getpid() ? "main\n" : "other\n", file);
+    fclose(file);
+}
 
 static void wait_for_the_disk(void)
 {
@@ -29,6 +44,7 @@ static void wait_for_the_disk(void)
 int fsync(int descriptor)
 {
     int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    note_the_thread();
     wait_for_the_disk();
     return next(descriptor);
 }
@@ -36,6 +52,7 @@ int fsync(int descriptor)
 int fdatasync(int descriptor)
 {
     int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+    note_the_thread();
     wait_for_the_disk();
     return next(descriptor);
 }

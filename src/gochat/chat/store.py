@@ -9,7 +9,8 @@ contract test suite runs over both. Common to all methods:
 - If the store is damaged, the method that notices it raises :exc:`~gochat.errors.StoreCorrupt`.
   From then on, also if a background task noticed it, every method, including `follow`, raises it
   at once, and nothing is written any more.
-- Each is a checkpoint. A cancelled write may or may not have been made, as with a failed one.
+- Each can be cancelled, but need not yield: who calls many of them does so in between. A cancelled
+  write may or may not have been made, as with a failed one.
 - Arguments name people and conversations by their keys. The caller has checked that these are well
   formed, and that the person may do this.
 - Times are milliseconds since the Unix epoch.
@@ -36,7 +37,7 @@ nodes: on Redis that of the Redis server, not of the node.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import trio
 from msgspec import Struct
@@ -47,7 +48,7 @@ from gochat.chat.facts import INSIDE, Facts, Role
 from gochat.chat.health import StoreHealth
 from gochat.chat.names import NameKey
 from gochat.chat.node_bus import NodeBus
-from gochat.errors import ChatError
+from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import (
     Conversation,
     EntryKind,
@@ -269,6 +270,25 @@ class RoomState(Struct, frozen=True, kw_only=True):
         return self.private and self.role is None
 
 
+class Submission(NamedTuple):
+    """Drafts to append, and what is called with their outcomes."""
+
+    drafts: Sequence[Draft]
+    done: Callable[[Sequence[Appended | Unchanged | ChatError] | StoreUnavailable], None]
+
+
+class Appender(Protocol):
+    """Appends for callers that wait without a task."""
+
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        """Append the drafts of several callers, in order; never wait.
+
+        It is one :meth:`Store.append` for each submission, whose `done` gets what that would
+        return, or the :exc:`~gochat.errors.StoreUnavailable` that it would raise. Each is called
+        once, in the Trio thread and in order, before this returns or later. It must not raise.
+        """
+
+
 class Store(Protocol):
     """Everything that gochat keeps. See the module's docstring for what applies to all methods."""
 
@@ -430,6 +450,11 @@ class Store(Protocol):
           ends it, and ``kick`` withdraws it; when the last member leaves a private room, all
           invitations to it lapse. Nobody can leave the lobby.
         """
+        ...
+
+    @property
+    def appender(self) -> Appender | None:
+        """What appends without a task for each caller; None if this store has nothing better."""
         ...
 
     async def follow(

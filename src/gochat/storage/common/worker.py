@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar, cast
@@ -32,15 +32,27 @@ MAX_GROUP: Final = 256
 
 
 class Job(Generic[T]):
-    """A request, created in the Trio thread by the task that waits for it."""
+    """A request, and its outcome.
 
-    __slots__ = ("error", "result", "task")
+    `done` is called with its result, or its error, if no task waits for it.
+    """
 
-    def __init__(self) -> None:
-        #: None once nobody waits for it.
-        self.task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+    __slots__ = ("_done", "error", "result", "task")
+
+    def __init__(self, done: Callable[[T | None, Exception | None], None] | None = None) -> None:
+        self._done = done
+        #: The task that waits for it; None if none does, or not any more.
+        self.task: trio.lowlevel.Task | None = None
         self.result: T | None = None
         self.error: Exception | None = None
+
+    def finished(self) -> None:
+        """Report the outcome to whoever waits. Called once, in the Trio thread."""
+        if self._done is not None:
+            self._done(self.result, self.error)
+        elif self.task is not None:
+            trio.lowlevel.reschedule(self.task)
+            self.task = None
 
 
 class Worker(abc.ABC, Generic[J]):
@@ -62,40 +74,43 @@ class Worker(abc.ABC, Generic[J]):
 
     # -- in the Trio thread ---------------------------------------------------------------------
 
-    async def require_open(self) -> None:
-        """Raise StoreUnavailable or StoreCorrupt if no jobs are accepted now. A checkpoint."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+    def require_open(self) -> None:
+        """Raise StoreUnavailable or StoreCorrupt if no jobs are accepted now."""
         self._integrity.require()
         if not self._is_open:
             raise StoreUnavailable("the store is closed")
         if self.waiting >= MAX_WAITING:
             raise StoreUnavailable("too many requests are waiting")
 
-    async def submit(self, job: Job[T]) -> T:
-        """Submit a job, after :meth:`require_open`; return its result, or raise its error."""
-        self.waiting += 1
+    async def wait_for(self, job: Job[T]) -> T:
+        """Submit a job; return its result, or raise its error. A checkpoint."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self.require_open()
 
         def abort(_: object) -> trio.lowlevel.Abort:
             job.task = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self._queue.put(cast("J", job))
+        job.task = trio.lowlevel.current_task()
+        self._submit(cast("J", job))
         await trio.lowlevel.wait_task_rescheduled(abort)
-        if job.error is None:
-            self._health.succeeded(self.name)
-        else:
-            if isinstance(job.error, StoreUnavailable):
-                self._health.failed(self.name, job.error)
+        if job.error is not None:
             raise job.error
         return cast("T", job.result)
 
+    def _submit(self, job: J) -> None:
+        self.waiting += 1
+        self._queue.put(job)
+
     def _finish(self, jobs: Sequence[J]) -> None:
-        """Wake the tasks that wait for these jobs."""
+        """Record the outcome of these jobs, and wake who waits for them."""
         self.waiting -= len(jobs)
         for job in jobs:
-            if job.task is not None:
-                trio.lowlevel.reschedule(job.task)
-                job.task = None
+            if job.error is None:
+                self._health.succeeded(self.name)
+            elif isinstance(job.error, StoreUnavailable):
+                self._health.failed(self.name, job.error)
+            job.finished()
 
     async def close(self) -> None:
         """Accept no more jobs, and wait until all submitted ones are done."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from typing import Final
 
 import trio
@@ -30,11 +31,13 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import (
     Account,
     Appended,
+    Appender,
     Batch,
     Draft,
     Page,
     RoomState,
     Store,
+    Submission,
     Summary,
     Token,
     Unchanged,
@@ -44,6 +47,7 @@ from gochat.errors import ChatError, StoreUnavailable
 from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room
 from gochat.storage.common.clock import wall_clock
 from gochat.storage.common.integrity import Integrity
+from gochat.storage.common.submitting import report
 from gochat.storage.redis import migration, trim
 from gochat.storage.redis.feed import Feed
 from gochat.storage.redis.invitations import Invitations
@@ -58,7 +62,7 @@ from gochat.storage.redis.link.pipeline import (
 )
 from gochat.storage.redis.link.url import Location, parse_url
 from gochat.storage.redis.link.wire import Broken, Refused
-from gochat.storage.redis.log import Log
+from gochat.storage.redis.log import Log, Pending
 from gochat.storage.redis.names import Names
 from gochat.storage.redis.nodes.bus import RedisNodeBus
 from gochat.storage.redis.order import Order
@@ -94,6 +98,7 @@ class RedisStore:
         clock: Callable[[], int] | None,
         health: StoreHealth,
         indexer: Indexer,
+        nursery: trio.Nursery,
     ) -> None:
         self.node_bus: Final = node_bus
         self.health: Final = health
@@ -111,6 +116,7 @@ class RedisStore:
         self._order = order
         self._indexer = indexer
         self._clock = clock or wall_clock
+        self._nursery = nursery
 
     @property
     def unindexed(self) -> int:
@@ -166,6 +172,42 @@ class RedisStore:
         done = await self._writer.carry_out(self._log.append(drafts))
         await self._order.delivered((one.at for one in done if one.at is not None), histories)
         return [one.outcome for one in done if one.outcome is not None]
+
+    @property
+    def appender(self) -> Appender:
+        return self
+
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        for drafts, done in submissions:
+            self._writer.submit(
+                self._log.append(drafts), partial(self._appended, self._order.histories, done)
+            )
+
+    def _appended(
+        self,
+        histories: int,
+        done: Callable[[Sequence[Appended | Unchanged | ChatError] | StoreUnavailable], None],
+        pending: Sequence[Pending] | None,
+        error: Exception | None,
+    ) -> None:
+        if pending is None or error is not None:
+            report(done, None, error)
+            return
+        outcomes = [one.outcome for one in pending if one.outcome is not None]
+        positions = [one.at for one in pending if one.at is not None]
+        if self._order.are_delivered(positions, histories):
+            done(outcomes)
+            return
+
+        async def wait() -> None:
+            try:
+                await self._order.delivered(positions, histories)
+            except StoreUnavailable as unavailable:
+                done(unavailable)
+            else:
+                done(outcomes)
+
+        self._nursery.start_soon(wait)
 
     async def follow(
         self,
@@ -386,5 +428,6 @@ async def open_redis(url: str, *, clock: Callable[[], int] | None) -> AsyncItera
             clock=clock,
             health=health,
             indexer=parts.indexer,
+            nursery=nursery,
         )
         nursery.cancel_scope.cancel()

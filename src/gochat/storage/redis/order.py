@@ -93,6 +93,12 @@ class Order:
         )
         self._wake_watchers()
 
+    def are_delivered(self, positions: Iterable[Position], histories: int) -> bool:
+        """Return True if :meth:`delivered` would not wait, and not raise."""
+        return histories == self.histories and (
+            not self._followers or all(self.has(*position) for position in positions)
+        )
+
     async def delivered(self, positions: Iterable[Position], histories: int) -> None:
         """Wait until followers, if there are any, were given everything up to these positions.
 

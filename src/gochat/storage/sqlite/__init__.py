@@ -2,10 +2,11 @@
 
 ::
 
-    append, mark_read … ─▶ writer.py: one thread, group commit ─▶ log.py: entries and their effects
+    append, mark_read … ─▶ writer.py: group commits ─▶ log.py: entries and their effects
                                    └─▶ followers, then the callers
-    page, room …        ─▶ reader.py ┐
-    search              ─▶ finder.py ┴ threads with connections of their own, on snapshots
+    account, room …     ─▶ reader.py, at once where that is fast ┐
+    page …              ─▶ reader.py ┐                           ├ connections of their own,
+    search              ─▶ finder.py ┴ in threads                ┘ on snapshots
 
 In WAL mode, readers and the writer don't block each other. An in-memory database has only one
 connection, which they share in turns.
@@ -15,6 +16,7 @@ connection, which they share in turns.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -32,11 +34,13 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import (
     Account,
     Appended,
+    Appender,
     Batch,
     Draft,
     Page,
     RoomState,
     Store,
+    Submission,
     Summary,
     Token,
     Unchanged,
@@ -46,15 +50,18 @@ from gochat.errors import ChatError, StoreCorrupt, StoreUnavailable
 from gochat.protocol.messages import Conversation, Invitation, Level, Member, Message, Room
 from gochat.storage.common.followers import Followers
 from gochat.storage.common.integrity import Integrity
+from gochat.storage.common.submitting import report
 from gochat.storage.sqlite import database, files, history, lock, people, tokens
+from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.database import Location, mapped_errors
 from gochat.storage.sqlite.files import FileIdentity
 from gochat.storage.sqlite.finder import Finder
 from gochat.storage.sqlite.log import Log
+from gochat.storage.sqlite.pace import Pace, ReadPace
 from gochat.storage.sqlite.reader import Reader
 from gochat.storage.sqlite.watch import Watch
-from gochat.storage.sqlite.writer import Writer, open_writer
+from gochat.storage.sqlite.writer import Write, Writer, open_writer
 
 log = structlog.stdlib.get_logger()
 
@@ -75,6 +82,7 @@ class SqliteStore:
         log: Log,
         followers: Followers,
         reader: Reader,
+        at_once: Reader | None,
         finder: Finder,
         integrity: Integrity,
         clock: Callable[[], int],
@@ -86,6 +94,8 @@ class SqliteStore:
         self._log = log
         self._followers = followers
         self._reader = reader
+        self._at_once = at_once  # for the loop's thread
+        self._read_pace = ReadPace()
         self._finder = finder
         self._integrity = integrity
         self._clock = clock
@@ -105,10 +115,10 @@ class SqliteStore:
         return await self._writer.write(partial(people.create_account, self._log, account))
 
     async def account(self, key: NameKey) -> Account | None:
-        return await self._read(partial(self._reader.account, key))
+        return await self._look_up(lambda reader: reader.account(key))
 
     async def display_names(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
-        return await self._read(partial(self._reader.display_names, keys))
+        return await self._look_up(lambda reader: reader.display_names(keys))
 
     async def change_password(self, proved: Account, password_hash: str) -> bool:
         return await self._writer.write(
@@ -126,10 +136,10 @@ class SqliteStore:
         )
 
     async def last_login(self, account: NameKey, address: str) -> int | None:
-        return await self._read(partial(self._reader.last_login, account, address))
+        return await self._look_up(lambda reader: reader.last_login(account, address))
 
     async def token(self, token_id: bytes, now: int) -> Token | None:
-        return await self._read(partial(self._reader.token, token_id, now))
+        return await self._look_up(lambda reader: reader.token(token_id, now))
 
     async def tokens(self, account: NameKey, now: int) -> Sequence[Token]:
         return await self._read(partial(self._reader.tokens, account, now))
@@ -151,6 +161,18 @@ class SqliteStore:
 
     async def append(self, drafts: Sequence[Draft]) -> list[Appended | Unchanged | ChatError]:
         return await self._writer.write(partial(self._log.append, drafts))
+
+    @property
+    def appender(self) -> Appender:
+        return self
+
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        self._writer.submit(
+            [
+                Write(partial(self._log.append, drafts), partial(report, done))
+                for drafts, done in submissions
+            ]
+        )
 
     async def follow(
         self,
@@ -186,10 +208,10 @@ class SqliteStore:
     async def message(
         self, conversation: ConversationKey, seq: int, *, viewer: NameKey
     ) -> Message | None:
-        return await self._read(partial(self._reader.message, conversation, seq, viewer))
+        return await self._look_up(lambda reader: reader.message(conversation, seq, viewer))
 
     async def find_by_cid(self, draft: Draft) -> Appended | ChatError | None:
-        found = await self._read(partial(self._reader.find_by_cid, draft))
+        found = await self._look_up(lambda reader: reader.find_by_cid(draft))
         if isinstance(found, Appended):
             # A reader sees a commit before the Trio thread learns of it: wait for the writer.
             await self._writer.write(lambda: None)
@@ -239,7 +261,7 @@ class SqliteStore:
     # -- rooms ----------------------------------------------------------------------------------
 
     async def room(self, key: ConversationKey, person: NameKey) -> RoomState | None:
-        return await self._read(partial(self._reader.room, key, person))
+        return await self._look_up(lambda reader: reader.room(key, person))
 
     async def rooms(self, person: NameKey, *, after: str, limit: int) -> tuple[list[Room], bool]:
         return await self._read(partial(self._reader.rooms, person, after, limit))
@@ -252,26 +274,54 @@ class SqliteStore:
     ) -> tuple[list[Member], int, bool]:
         return await self._read(partial(self._reader.members, key, after, limit))
 
+    async def _look_up(self, question: Callable[[Reader], T]) -> T:
+        """Answer a question about a few rows: in this thread, unless that is slow now."""
+        if self._at_once is None or not self._read_pace.is_here:
+            return await self._read(partial(question, self._reader))
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._integrity.require()
+        began = time.perf_counter()
+        try:
+            with self._watched():
+                return question(self._at_once)
+        except StoreCorrupt:
+            raise
+        except StoreUnavailable:  # it is locked, for example: a thread can wait
+            self._read_pace.failed()
+            return await self._read(partial(question, self._reader))
+        finally:
+            self._read_pace.took(time.perf_counter() - began)
+
     async def _read(
         self, question: Callable[[], T], limiter: trio.CapacityLimiter | None = None
     ) -> T:
         self._integrity.require()
+        with self._watched():
+            return await trio.to_thread.run_sync(question, limiter=limiter or self._reading)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Record whether reading worked."""
         try:
-            answer = await trio.to_thread.run_sync(question, limiter=limiter or self._reading)
+            yield
         except StoreUnavailable as error:
             if isinstance(error, StoreCorrupt):
                 self._integrity.lose(error)
             self.health.failed("reader", error)
             raise
         self.health.succeeded("reader")
-        return answer
 
 
 class _Parts:
     """What is opened in a worker thread, because opening does file I/O."""
 
     def __init__(
-        self, location: Location, held: FileIdentity | None, clock: Callable[[], int]
+        self,
+        location: Location,
+        held: FileIdentity | None,
+        clock: Callable[[], int],
+        pace: Pace,
+        integrity: Integrity,
     ) -> None:
         db = database.open_database(location)
         opened = [db]
@@ -279,17 +329,25 @@ class _Parts:
             with mapped_errors(location.path):
                 (self.epoch,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
                 writing = ConnectionPool(db)
-                watch = None
+                watch = checkpoints = None
+                self.at_once: ConnectionPool | None
                 if location.path is None or held is None:
                     self.reading = self.searching = writing
+                    self.at_once = None
                 else:
                     path = location.path
-                    opened.extend(database.connect(path, "ro") for _ in range(READERS + SEARCHERS))
+                    opened.extend(
+                        database.connect(path, "ro") for _ in range(READERS + SEARCHERS + 1)
+                    )
                     self.reading = ConnectionPool(*opened[1 : READERS + 1])
-                    self.searching = ConnectionPool(*opened[READERS + 1 :])
+                    self.searching = ConnectionPool(*opened[READERS + 1 : -1])
+                    opened[-1].execute("PRAGMA busy_timeout = 0")
+                    self.at_once = ConnectionPool(opened[-1])
                     watch = Watch(path, held)
+                    opened.append(database.connect(path))
+                    checkpoints = Checkpoints(opened[-1], pace, integrity)
                     files.close_to_others(path)
-                self.log = Log(writing, self.epoch, clock, watch)
+                self.log = Log(writing, self.epoch, clock, watch, checkpoints)
         except BaseException:
             for one in opened:
                 one.close()
@@ -327,18 +385,21 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
     with ExitStack() as stack:
         if location.path is not None:
             held = stack.enter_context(_reserved(location.path))
-        parts = await trio.to_thread.run_sync(_Parts, location, held, clock)
-        if location.path is not None and held is not None:
-            stack.callback(history.close, location.path, held)
         followers = Followers()
         integrity, health = Integrity(followers.fail), StoreHealth()
-        async with open_writer(parts.log, followers.deliver, integrity, health) as writer:
+        # In memory all connections are one, which the loop would have to wait for.
+        pace = Pace(is_apart=location.path is None or location.synchronous == "full")
+        parts = await trio.to_thread.run_sync(_Parts, location, held, clock, pace, integrity)
+        if location.path is not None and held is not None:
+            stack.callback(history.close, location.path, held)
+        async with open_writer(parts.log, followers.deliver, integrity, health, pace) as writer:
             try:
                 yield SqliteStore(
                     writer,
                     parts.log,
                     followers,
                     Reader(parts.reading, parts.epoch),
+                    None if parts.at_once is None else Reader(parts.at_once, parts.epoch),
                     Finder(parts.searching, parts.epoch),
                     integrity,
                     clock,
@@ -349,3 +410,5 @@ async def open_sqlite(url: str, *, clock: Callable[[], int]) -> AsyncIterator[St
                 if location.path is not None:
                     parts.reading.close()
                     parts.searching.close()
+                    if parts.at_once is not None:
+                        parts.at_once.close()

@@ -43,8 +43,8 @@ QUICK_CHECK_STEPS: Final = 10_000
 CACHE_KIB: Final = 16 * 1024
 #: Prepared statements cached by each connection: more than this program has.
 STATEMENTS: Final = 256
-#: Pages of WAL after which SQLite itself checkpoints, in a commit: a fallback if the writer, which
-#: checkpoints between commits, does not get to it.
+#: Pages of WAL after which SQLite itself checkpoints, in a commit, where nothing else does: while a
+#: copy is made (see checkpoints.py).
 AUTOCHECKPOINT_PAGES: Final = 16_000
 
 _HEADER_SIZE: Final = 100

@@ -19,6 +19,7 @@ from gochat.errors import ChatError, FactsChanged
 from gochat.protocol.messages import Message
 from gochat.storage.common.log_time import ClockWarnings
 from gochat.storage.sqlite import facts, rooms, skeletons
+from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
 from gochat.storage.sqlite.directory import ConversationCache, KnownConversation
 from gochat.storage.sqlite.entries import find_by_cid, first_id
@@ -36,8 +37,9 @@ class Log:
         epoch: str,
         clock: Callable[[], int],
         watch: Watch | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
-        self._transaction = Transaction(connections, watch)
+        self._transaction = Transaction(connections, watch, checkpoints)
         self._directory = ConversationCache(self._transaction, epoch)
         self._indexer = Indexer(self._transaction)
         self._epoch = epoch
@@ -55,12 +57,12 @@ class Log:
 
     # -- transactions ---------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Begin a transaction."""
+    def begin(self, *, may_wait: bool = True) -> None:
+        """Begin a transaction; see :meth:`.Transaction.begin`."""
         self._directory.shorten()
         self._indexer.begin()
         self._position_before = self.position
-        self._transaction.begin()
+        self._transaction.begin(may_wait=may_wait)
         self._now = self._clock()
 
     def commit(self) -> Batch | None:
@@ -80,14 +82,14 @@ class Log:
         self.position = self._position_before
         self._appended = []
 
-    def run_deferred(self) -> bool:
-        """Do the work that can wait for the commit: index, and checkpoint the WAL if it is due.
+    @property
+    def has_deferred(self) -> bool:
+        """True if there is something to index."""
+        return self._indexer.is_due
 
-        Returns True if more indexing is left.
-        """
-        is_due = self._indexer.is_due and self._indexer.catch_up(self.position)
-        self._transaction.write_back()
-        return is_due
+    def run_deferred(self) -> bool:
+        """Index what is due; return True if more is left."""
+        return self._indexer.is_due and self._indexer.catch_up(self.position)
 
     def close(self) -> None:
         """Close the database; bring the index up to date first, unless very much is missing."""

@@ -1,40 +1,57 @@
-"""The writer's connection: one transaction at a time, and checkpoints of its write-ahead log."""
+"""The writer's connection: one transaction at a time."""
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import suppress
 from typing import Final
 
+from gochat.storage.sqlite import database
+from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.connections import ConnectionPool
-from gochat.storage.sqlite.database import mark_closed, raise_damage
 from gochat.storage.sqlite.watch import Watch
 
-#: Pages of WAL (estimated) after which it is checkpointed. A checkpoint takes some 20 ms, so it
-#: runs between commits and not, as SQLite's automatic one, inside a commit. It does not run more
-#: often, because many commits change the same pages.
-CHECKPOINT_PAGES: Final = 4000
-#: Pages that a commit changes, and entries that add one page more: measured, and rounded.
-_PAGES_PER_COMMIT: Final = 6
-_ENTRIES_PER_PAGE: Final = 4
+#: Seconds between two tries while another process has the database locked.
+_TRY_EVERY: Final = 0.01
 
 
 class Transaction:
     """Run one transaction after another, on one connection."""
 
-    def __init__(self, connections: ConnectionPool, watch: Watch | None) -> None:
+    def __init__(
+        self, connections: ConnectionPool, watch: Watch | None, checkpoints: Checkpoints | None
+    ) -> None:
         self._connections = connections
         self._watch = watch
+        self._checkpoints = checkpoints
         #: Use inside a transaction only: in memory, readers share this connection.
         self.db: sqlite3.Connection = connections.first
         self._is_open = False
-        self._wal_pages = 0
+        if checkpoints is not None:
+            self.db.execute("PRAGMA wal_autocheckpoint = 0")
+            self.db.execute("PRAGMA busy_timeout = 0")  # `begin` waits
 
-    def begin(self) -> None:
-        """Begin a transaction. Even if this fails, end it with `commit` or `roll_back`."""
+    def begin(self, *, may_wait: bool = True) -> None:
+        """Begin a transaction. Even if this fails, end it with `commit` or `roll_back`.
+
+        While another process has the database locked, wait for at most
+        :data:`~gochat.storage.sqlite.database.BUSY_TIMEOUT`, or with `may_wait` false not at all.
+        """
         self.db = self._connections.take()
         self._is_open = True
-        self.db.execute("BEGIN IMMEDIATE")
+        deadline = time.monotonic() + database.BUSY_TIMEOUT if may_wait else 0.0
+        while True:
+            try:
+                self.db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_TRY_EVERY)
+            else:
+                return
 
     def commit(self, entries: int = 0) -> None:
         """Commit; `entries` is the number of appended entries.
@@ -45,8 +62,9 @@ class Transaction:
         if self._watch is not None:
             self._watch.require_in_place()
         self.db.execute("COMMIT")
-        self._wal_pages += _PAGES_PER_COMMIT + entries // _ENTRIES_PER_PAGE
         self._end()
+        if self._checkpoints is not None:
+            self._checkpoints.committed(entries)
 
     def roll_back(self) -> None:
         """Undo everything since `begin`. Raises nothing."""
@@ -55,33 +73,25 @@ class Transaction:
                 self.db.execute("ROLLBACK")
         self._end()
 
-    def write_back(self) -> None:
-        """Checkpoint the WAL, if it is due."""
-        if self._wal_pages < CHECKPOINT_PAGES:
-            return
-        self._wal_pages = 0
-        db = self._connections.take()
-        try:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        except sqlite3.Error as error:
-            raise_damage(error)  # otherwise the data is just as safe in the WAL
-        finally:
-            self._connections.give_back(db)
-
     def close(self) -> None:
         """Checkpoint everything, and close the connection."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         db = self._connections.take()
         try:
+            db.execute(f"PRAGMA busy_timeout = {int(database.BUSY_TIMEOUT * 1000)}")
             # Without the mark, the next start is more careful than necessary.
             if self._watch is None or self._watch.is_in_place():
                 with suppress(sqlite3.Error):
-                    mark_closed(db)
+                    database.mark_closed(db)
         finally:
             self._connections.give_back(db)
         self._connections.close()
 
     def abandon(self) -> None:
         """Close the connection. SQLite itself checkpoints what was committed to the WAL."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         self._connections.close()
 
     def _end(self) -> None:

@@ -1,26 +1,36 @@
-"""The writer: one thread, one connection, and group commit.
+"""The writer: group commits on one connection, in a thread of its own or the event loop's.
 
-A write is a function that runs inside a transaction, in the writer's thread. All waiting writes
-share one transaction, so a commit costs the same for one caller as for a hundred. Only this thread
-writes, and it is never cancelled: submitted writes are carried out.
+A write is a function that runs inside a transaction. All waiting writes share one transaction, so a
+commit costs the same for one caller as for a hundred. Usually the writer's thread commits. It is
+never cancelled: submitted writes are carried out. Writes that nobody waits for with a task
+(:meth:`Writer.submit`) are committed in the loop's thread, at once, if three things hold:
+
+- the thread has nothing to do, so that nothing overtakes what was submitted before; if it has,
+  they wait for it, but no longer than for one commit;
+- the lock on the transactions is free: the loop only ever tries, and never waits for it;
+- commits are fast now (:mod:`.pace`).
+
+What fails there is undone, and submitted to the thread, which deals with errors.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import structlog
 
 from gochat.chat.health import StoreHealth
 from gochat.chat.store import Batch
-from gochat.errors import StoreCorrupt
+from gochat.errors import StoreCorrupt, StoreUnavailable
 from gochat.storage.common.integrity import Integrity
 from gochat.storage.common.worker import MAX_WAITING, Job, Worker, running
 from gochat.storage.sqlite.database import OWN_FAULTS, translated
+from gochat.storage.sqlite.pace import Pace
 
 log = structlog.stdlib.get_logger()
 
@@ -28,10 +38,14 @@ T = TypeVar("T")
 
 
 class Transactions(Protocol):
-    """The interface that runs the writes. Only the writer's thread calls it."""
+    """The interface that runs the writes. Only one thread at a time calls it."""
 
-    def begin(self) -> None:
-        """Begin a transaction."""
+    @property
+    def has_deferred(self) -> bool:
+        """True if there is deferred work to do."""
+
+    def begin(self, *, may_wait: bool) -> None:
+        """Begin a transaction; with `may_wait` wait for a moment if the database is locked."""
 
     def commit(self) -> Batch | None:
         """Commit, and return the appended entries; None if there are none."""
@@ -52,15 +66,21 @@ class Transactions(Protocol):
         """Close the database, which is damaged, and change nothing."""
 
 
-class _Write(Job[T]):
+class Write(Job[T]):
+    """A function that writes."""
+
     __slots__ = ("function",)
 
-    def __init__(self, function: Callable[[], T]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        function: Callable[[], T],
+        done: Callable[[T | None, Exception | None], None] | None = None,
+    ) -> None:
+        super().__init__(done)
         self.function = function
 
 
-class Writer(Worker[_Write[object]]):
+class Writer(Worker[Write[object]]):
     """Run writes. Create it with :func:`open_writer`; use it in the Trio thread."""
 
     def __init__(
@@ -69,10 +89,16 @@ class Writer(Worker[_Write[object]]):
         settled: Callable[[Batch], None],
         integrity: Integrity,
         health: StoreHealth,
+        pace: Pace,
     ) -> None:
         super().__init__("writer", integrity, health)
         self._transactions = transactions
         self._settled = settled
+        self._pace = pace
+        self._lock = threading.Lock()  # held while transactions run
+        self._is_nudged = False
+        #: To be committed in the loop's thread when the writer's has done what it is doing.
+        self._postponed: list[Write[object]] = []
 
     async def write(self, function: Callable[[], T]) -> T:
         """Run `function` in the writer's thread inside a transaction; return after its commit.
@@ -85,13 +111,67 @@ class Writer(Worker[_Write[object]]):
                 unknown); or too many writes are waiting.
             StoreCorrupt: the database is damaged. Nothing is committed from then on.
         """
-        await self.require_open()
-        return await self.submit(_Write(function))
+        return await self.wait_for(Write(function))
 
-    def _settle(self, group: list[_Write[object]], batch: Batch | None) -> None:
+    def submit(self, writes: Sequence[Write[T]]) -> None:
+        """Carry out writes, each as :meth:`write` would; never wait.
+
+        Their `done` is called in the Trio thread, in order, before this returns or later. It gets
+        what :meth:`write` would return, or the error that it would raise.
+        """
+        group = cast("list[Write[object]]", list(writes))
+        try:
+            self.require_open()
+        except StoreUnavailable as error:
+            for write in group:
+                write.error = error
+                write.finished()
+            return
+        if self.waiting and self._pace.is_here:
+            self._postponed += group
+        elif not self._write_here(group):
+            self._write_apart(group)
+
+    async def close(self) -> None:
+        """Implement :meth:`Worker.close`."""
+        self._write_apart(self._postponed)
+        self._postponed = []
+        await super().close()
+
+    def _write_apart(self, group: list[Write[object]]) -> None:
+        for write in group:
+            self._submit(write)
+
+    def _write_here(self, group: list[Write[object]]) -> bool:
+        """Commit in this thread. Return False, with nothing written, if that is not possible."""
+        if self.waiting or not self._pace.is_here or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            batch, seconds = self._transact(group, may_wait=False)
+        except Exception:
+            self._pace.failed_here()
+            return False
+        finally:
+            self._lock.release()
+        self._pace.committed_here(seconds, len(group))
+        self.waiting += len(group)
+        self._settle(group, batch)
+        if self._transactions.has_deferred and not self._is_nudged:
+            self._is_nudged = True
+            self._submit(Write(lambda: None, self._nudged))
+        return True
+
+    def _nudged(self, _: object, __: object) -> None:
+        self._is_nudged = False
+
+    def _settle(self, group: list[Write[object]], batch: Batch | None) -> None:
         if batch is not None:
             self._settled(batch)  # followers first, so they are up to date at the acknowledgement
         self._finish(group)
+        if self._postponed:
+            group, self._postponed = self._postponed, []
+            if not self._write_here(group):
+                self._write_apart(group)
 
     # -- in the writer's thread -----------------------------------------------------------------
 
@@ -99,7 +179,8 @@ class Writer(Worker[_Write[object]]):
         try:
             self._run_deferred()  # the work left by a killed server
             while (group := self._take()) is not None:
-                self._run_group(group)
+                with self._lock:
+                    self._run_group(group)
                 self._run_deferred()
         finally:
             is_lost = self._integrity.is_lost
@@ -107,8 +188,10 @@ class Writer(Worker[_Write[object]]):
 
     def _run_deferred(self) -> None:
         """Do deferred work until there is something to write."""
-        while not self._integrity.is_lost and self._guard(self._transactions.run_deferred):
-            if not self._queue.empty():
+        while not self._integrity.is_lost:
+            with self._lock:
+                is_more = self._guard(self._transactions.run_deferred)
+            if not is_more or not self._queue.empty():
                 break
 
     def _guard(self, function: Callable[[], T]) -> T | None:
@@ -121,10 +204,12 @@ class Writer(Worker[_Write[object]]):
             log.exception("store maintenance failed")
         return None
 
-    def _run_group(self, group: list[_Write[object]]) -> None:
+    def _run_group(self, group: list[Write[object]]) -> None:
         batch = None
         try:
-            batch = self._transact(group)
+            self._pace.begin_apart()
+            batch, seconds = self._transact(group, may_wait=True)
+            self._pace.committed_apart(seconds, len(group))
         except StoreCorrupt as error:
             self._refuse(group, error)
         except sqlite3.Error as error:
@@ -147,28 +232,34 @@ class Writer(Worker[_Write[object]]):
             group[0].error = error
         self._trio.run_sync_soon(self._settle, group, batch)
 
-    def _run_singly(self, group: list[_Write[object]]) -> None:
+    def _run_singly(self, group: list[Write[object]]) -> None:
         for write in group:
             self._run_group([write])
 
-    def _refuse(self, group: list[_Write[object]], damage: StoreCorrupt) -> None:
+    def _refuse(self, group: list[Write[object]], damage: StoreCorrupt) -> None:
         self._integrity.lose(damage)
         for write in group:
             write.error = StoreCorrupt(str(damage))
 
-    def _transact(self, group: list[_Write[object]]) -> Batch | None:
+    def _transact(
+        self, group: list[Write[object]], *, may_wait: bool
+    ) -> tuple[Batch | None, float]:
+        """Run writes in a transaction; return the entries, and what beginning and ending took."""
         began = time.perf_counter()
         try:
-            self._transactions.begin()
+            self._transactions.begin(may_wait=may_wait)
+            has_begun = time.perf_counter()
             for write in group:
                 write.result = write.function()
             self._integrity.require()  # a reader may have found damage meanwhile
+            at_end = time.perf_counter()
             batch = self._transactions.commit()
         except BaseException:
             self._transactions.roll_back()
             raise
-        self._health.committed(time.perf_counter() - began, len(group))
-        return batch
+        ended = time.perf_counter()
+        self._health.committed(ended - began, len(group))
+        return batch, has_begun - began + ended - at_end
 
 
 @asynccontextmanager
@@ -177,12 +268,14 @@ async def open_writer(
     settled: Callable[[Batch], None],
     integrity: Integrity,
     health: StoreHealth,
+    pace: Pace,
 ) -> AsyncIterator[Writer]:
     """Run a writer inside the block.
 
     It calls `settled` in the Trio thread with the entries of each commit, before it wakes the
-    callers, and records failures in `health`. Leaving the block waits for all submitted writes.
+    callers, and records failures in `health`; `pace` says in which thread to commit. Leaving the
+    block waits for all submitted writes.
     """
-    writer = Writer(transactions, settled, integrity, health)
+    writer = Writer(transactions, settled, integrity, health, pace)
     async with running(writer, "gochat sqlite writer"):
         yield writer

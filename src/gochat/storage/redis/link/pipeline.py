@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 import structlog
@@ -230,8 +230,12 @@ class WorkerConnections:
 class _Job(Job[T]):
     __slots__ = ("operation", "wanted")
 
-    def __init__(self, operation: Operation[T]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        operation: Operation[T],
+        done: Callable[[T | None, Exception | None], None] | None = None,
+    ) -> None:
+        super().__init__(done)
         self.operation = operation
         self.wanted: Sequence[RedisCommand] = ()
 
@@ -285,8 +289,23 @@ class PipelineWorker(Worker[_Job[object]]):
                 executed.
             StoreCorrupt: the data is damaged. Nothing is sent from then on.
         """
-        await self.require_open()
-        return await self.submit(_Job(operation))
+        return await self.wait_for(_Job(operation))
+
+    def submit(
+        self, operation: Operation[T], done: Callable[[T | None, Exception | None], None]
+    ) -> None:
+        """Carry out an operation as :meth:`carry_out` does; never wait.
+
+        `done` is called in the Trio thread, before this returns or later.
+        """
+        job = cast("_Job[object]", _Job(operation, done))
+        try:
+            self.require_open()
+        except StoreUnavailable as error:
+            job.error = error
+            job.finished()
+        else:
+            self._submit(job)
 
     def _settle(self, jobs: list[_Job[object]]) -> None:
         if self._settled is not None:

@@ -1,0 +1,69 @@
+"""Checkpoints of the write-ahead log, in a thread and on a connection of their own.
+
+SQLite's automatic checkpoint would run inside a commit, for some 20 ms or, on a slow disk, much
+longer. So it is switched off. A checkpoint that begins here runs beside commits, which go on in the
+writer's thread meanwhile (:mod:`.pace`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import Final
+
+from gochat.errors import StoreCorrupt
+from gochat.storage.common.integrity import Integrity
+from gochat.storage.sqlite.database import raise_damage
+from gochat.storage.sqlite.pace import Pace
+
+#: Pages of the log after which it is checkpointed: 16 MB. Not more often, because many commits
+#: change the same pages.
+PAGES: Final = 4000
+#: Pages that a commit adds, and entries that add one page more: measured, and rounded. Only until
+#: the first checkpoint, which says how many there were.
+_PER_COMMIT: Final = 6.0
+_PER_ENTRY: Final = 0.25
+
+
+class Checkpoints:
+    """Begins a checkpoint when one is due. `db` is a connection for nothing else."""
+
+    def __init__(self, db: sqlite3.Connection, pace: Pace, integrity: Integrity) -> None:
+        self._db = db
+        self._pace = pace
+        self._integrity = integrity
+        self._thread: threading.Thread | None = None
+        self._pages = 0.0  # estimated, since the last checkpoint
+        self._weight = 1.0  # actual pages for each that was estimated
+
+    def committed(self, entries: int) -> None:
+        """Count a commit, and begin a checkpoint if one is due. Call it in one thread at a time."""
+        self._pages += (_PER_COMMIT + _PER_ENTRY * entries) * self._weight
+        if self._pages < PAGES or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._pace.checkpoint_began()
+        counted, self._pages = self._pages, 0.0
+        self._thread = threading.Thread(
+            target=self._run, args=(counted,), name="gochat sqlite checkpoint", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Wait for the end of a checkpoint, and close its connection."""
+        if self._thread is not None:
+            self._thread.join()
+        self._db.close()
+
+    def _run(self, counted: float) -> None:
+        try:
+            _, pages, written = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages == written:  # else some of them were there before
+                self._weight = min(max(self._weight * pages / counted, 0.1), 10.0)
+        except sqlite3.Error as error:
+            try:
+                raise_damage(error)
+            except StoreCorrupt as damage:
+                self._integrity.lose(damage)
+            # Otherwise the data is just as safe in the log; the next one is due as usual.
+        finally:
+            self._pace.checkpoint_ended()

@@ -1,0 +1,103 @@
+"""Which thread commits and reads: the loop's only while it need not wait for a disk."""
+
+from __future__ import annotations
+
+from gochat.storage.sqlite.pace import (
+    ALL_IS_WELL,
+    FEWEST,
+    LIMIT,
+    LIMIT_APART,
+    MOST,
+    READ_LIMIT,
+    READS_APART,
+    Pace,
+    ReadPace,
+)
+
+
+def _opened() -> Pace:
+    pace = Pace(is_apart=False)
+    _commit_apart(pace)
+    return pace
+
+
+def _commit_apart(pace: Pace, seconds: float = 0.001, times: int = 1) -> None:
+    for _ in range(times):
+        pace.begin_apart()
+        pace.committed_apart(seconds, 1)
+
+
+def _commits_until_here(pace: Pace) -> int:
+    commits = 0
+    while not pace.is_here:
+        _commit_apart(pace)
+        commits += 1
+    return commits
+
+
+def test_loop_never_commits_where_every_commit_waits_for_the_disk() -> None:
+    pace = Pace(is_apart=True)
+    _commit_apart(pace, times=MOST)
+    assert not pace.is_here
+
+
+def test_first_commit_of_a_new_log_is_the_threads() -> None:
+    pace = Pace(is_apart=False)
+    assert not pace.is_here
+    _commit_apart(pace)
+    assert pace.is_here
+
+
+def test_a_checkpoint_keeps_the_loop_from_committing_until_the_log_is_new() -> None:
+    pace = _opened()
+    pace.checkpoint_began()
+    assert not pace.is_here
+    _commit_apart(pace)
+    assert not pace.is_here  # the checkpoint may still end, and the log begin anew
+    pace.begin_apart()
+    pace.checkpoint_ended()
+    pace.committed_apart(0.001, 1)
+    assert not pace.is_here  # it began before the end, so it went on in the old log
+    _commit_apart(pace)
+    assert pace.is_here
+
+
+def test_slow_commit_here_makes_the_thread_commit_until_it_is_fast_again() -> None:
+    pace = _opened()
+    pace.committed_here(LIMIT + 0.001, 1)
+    assert _commits_until_here(pace) == FEWEST
+
+
+def test_many_writes_may_take_longer() -> None:
+    pace = _opened()
+    pace.committed_here(LIMIT + 0.001, 100)
+    assert pace.is_here
+
+
+def test_each_further_try_that_is_slow_is_waited_for_twice_as_long() -> None:
+    pace, needed = _opened(), FEWEST
+    while needed < MOST:
+        pace.failed_here()
+        assert _commits_until_here(pace) == needed
+        needed = min(2 * needed, MOST)
+    for _ in range(ALL_IS_WELL):
+        pace.committed_here(0.0001, 1)
+    pace.failed_here()
+    assert _commits_until_here(pace) == FEWEST
+
+
+def test_slow_commit_in_the_thread_begins_the_count_anew() -> None:
+    pace = _opened()
+    pace.failed_here()
+    _commit_apart(pace, times=FEWEST - 1)
+    _commit_apart(pace, LIMIT_APART + 0.001)
+    assert _commits_until_here(pace) == FEWEST
+
+
+def test_slow_read_sends_the_next_ones_to_threads() -> None:
+    pace = ReadPace()
+    assert pace.is_here
+    pace.took(READ_LIMIT / 2)
+    assert pace.is_here
+    pace.took(READ_LIMIT * 2)
+    assert [pace.is_here for _ in range(READS_APART + 1)] == [False] * READS_APART + [True]
