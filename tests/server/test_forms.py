@@ -11,7 +11,7 @@ from bare_wire import Wire, wire
 from peers import RunningServer, config, running_server
 
 from gochat.protocol.codec import encode
-from gochat.server import hub
+from gochat.server import posting
 
 pytestmark = pytest.mark.trio
 
@@ -147,7 +147,7 @@ async def test_private_message_is_encoded_twice_and_once_for_minimal_clients(
     async with running_server(config()) as server, people(server, "mei", "mei", "bob") as those:
         mei, _, bob = those
         async with people(server, "bob", "eve", caps=()) as (minimal, eve):
-            monkeypatch.setattr(hub, "encode", counted)
+            monkeypatch.setattr(posting, "encode", counted)
             for to, expected, last in (("@bob", 2, bob), ("@eve", 1, eve), ("#lobby", 1, bob)):
                 encoded.clear()
                 await mei.send("send", to=to, text="hi")

@@ -35,8 +35,9 @@ from gochat.protocol.messages import (
     Uninvited,
 )
 from gochat.server.delivery import Delivery
-from gochat.server.hub import Hub, OnlinePerson, Sink
+from gochat.server.hub import Hub, OnlinePerson
 from gochat.server.limits import WriteLimiter
+from gochat.server.posting import Sink
 
 pytestmark = pytest.mark.trio
 
@@ -284,7 +285,8 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[Payload]:
         done.append(payload)
         return encode(payload)
 
-    monkeypatch.setattr("gochat.server.hub.encode", counted)
+    monkeypatch.setattr("gochat.server.posting.encode", counted)  # entries
+    monkeypatch.setattr("gochat.server.hub.encode", counted)  # all else
     return done
 
 

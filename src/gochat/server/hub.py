@@ -8,9 +8,9 @@ that joins between two batches misses none and gets none twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import compress, groupby
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 import trio
 from msgspec import structs
@@ -24,7 +24,6 @@ from gochat.chat.conversations import (
     participants,
 )
 from gochat.chat.extras import plain
-from gochat.chat.grants import Grant
 from gochat.chat.history import views
 from gochat.chat.names import NameKey, known
 from gochat.chat.node_bus import Arrived, AwaySet, Left, LoginSeen, NodeEvent, PersonHere, Typed
@@ -46,42 +45,12 @@ from gochat.protocol.messages import (
 )
 from gochat.server.delivery import Delivery
 from gochat.server.limits import WriteLimiter
+from gochat.server.posting import Frames, Piece, Subscriber, editions, pieces
 from gochat.token_bucket import TokenBucket
 
-#: Bytes of entries that are posted to a session at once: by default the maximum of a frame. Queued
-#: bytes can be written between two posts, so a large commit fills no mailbox whose peer reads.
-MAX_POST: Final = 64 * 1024
 #: Shortest time, in seconds, for which presence changes are collected. While some sessions are
 #: behind, all are visited again after it.
 LEAST_INTERVAL: Final = 0.01
-
-
-class Sink(Protocol):
-    """Where frames for a session go: its outlet, or a buffer that holds them back for a while."""
-
-    @property
-    def is_behind(self) -> bool:
-        """True while anything that can wait should not be posted."""
-
-    def post(self, frames: bytes) -> None:
-        """Queue whole frames, without blocking."""
-
-    def send(self, frames: bytes) -> None:
-        """Queue whole frames that are the last for now: they may be written at once."""
-
-
-class Subscriber(Protocol):
-    """A logged-in session, as the hub sees it."""
-
-    events: Sink
-    caps: frozenset[str]
-    grant: Grant  # decides what it is sent, besides its person's rooms
-    wants_log: bool  # entries of every kind, not only messages
-
-    def post_private(
-        self, conversation: ConversationKey, entries: Sequence[Message], frames: Sequence[bytes]
-    ) -> None:
-        """Post what others said in a private conversation, to a session without `log`."""
 
 
 class OnlinePerson:
@@ -228,9 +197,12 @@ class Hub:
             if is_membership:
                 for one in run:
                     self._deliver_membership(conversation, one)
+                continue
+            entries, is_last = [one.entry for one in run], number == len(runs)
+            if is_private(conversation):
+                self._post_private(conversation, entries, is_last=is_last)
             else:
-                audience, entries = self._audience(conversation), [one.entry for one in run]
-                self._post(conversation, audience, entries, is_last=number == len(runs))
+                self._post(conversation, self._audience(conversation), entries, is_last=is_last)
         self._delivery.flush()
 
     def _deliver_membership(self, room: ConversationKey, logged: Logged) -> None:
@@ -268,6 +240,31 @@ class Hub:
             return sessions
         return self._rooms.get(conversation, {})
 
+    def _post_private(
+        self, conversation: ConversationKey, entries: Sequence[Message], *, is_last: bool
+    ) -> None:
+        """Post entries of a private conversation to its two people.
+
+        A message of the other one has its `conv`, except for minimal clients, which get nothing
+        new.
+        """
+        encoded = Frames()
+        for key in dict.fromkeys(participants(conversation)):
+            if (person := self._people.get(key)) is None:
+                continue
+            theirs: dict[bool, list[Piece]] = {}  # with what is new, and without
+            for session in _seeing(person.sessions, conversation):
+                is_new = bool(session.caps)
+                if is_new not in theirs:
+                    seen = [addressed(entry, key) if is_new else plain(entry) for entry in entries]
+                    theirs[is_new] = list(pieces(seen, encoded, is_last=is_last))
+                self.deliveries += len(entries)
+                for piece in theirs[is_new]:
+                    if session.wants_log:
+                        piece.post_to(session)
+                    else:
+                        session.post_private(conversation, piece.entries, piece.frames)
+
     def _post(
         self,
         conversation: ConversationKey,
@@ -276,85 +273,31 @@ class Hub:
         *,
         is_last: bool = False,
     ) -> None:
-        """Post entries to an audience, each encoded once, unless some see it otherwise than others.
+        """Post entries of the lobby or a room, unless some see them otherwise than others.
 
         With `is_last`, the last piece may be written at once.
         """
-        encoded: dict[int, tuple[Message, bytes]] = {}  # by the identity of what is kept in it
+        encoded = Frames()
         parts: Iterable[tuple[Collection[Subscriber], Sequence[Message]]] = ((audience, entries),)
         highest = self._highest.get(conversation, 0)
         if highest and any(min(entry.seq, entry.ref or entry.seq) <= highest for entry in entries):
             parts = views(entries, audience, self._rooms[conversation])
-        for some, seen in self._editions(conversation, parts):
-            frames = []
-            for entry in seen:
-                if id(entry) not in encoded:
-                    encoded[id(entry)] = entry, encode(entry)
-                frames.append(encoded[id(entry)][1])
-            for piece in _pieces(frames):
-                self._post_piece(
-                    conversation,
-                    some,
-                    seen[piece],
-                    frames[piece],
-                    is_last=is_last and piece.stop == len(frames),
-                )
+        for some, seen in editions(parts):
+            for piece in pieces(seen, encoded, is_last=is_last):
+                self._post_piece(some, piece)
 
-    def _editions(
-        self,
-        conversation: ConversationKey,
-        parts: Iterable[tuple[Collection[Subscriber], Sequence[Message]]],
-    ) -> Iterator[tuple[Collection[Subscriber], Sequence[Message]]]:
-        """Split parts of an audience by how they get the entries.
+    def _post_piece(self, audience: Collection[Subscriber], piece: Piece) -> None:
+        """Post a piece, with one post for each session.
 
-        A private message of somebody else has its `conv`; minimal clients get nothing new.
+        Sessions with the capability `log` get all of it, the others only what others said.
         """
-        is_to_a_person = is_private(conversation)
-        for audience, entries in parts:
-            if not is_to_a_person and all(plain(entry) is entry for entry in entries):
-                yield audience, entries
-                continue
-            minimal = [session for session in audience if not session.caps]
-            if minimal:
-                yield minimal, [plain(entry) for entry in entries]
-            others = [session for session in audience if session.caps]
-            if not is_to_a_person:
-                yield others, entries
-                continue
-            for key in participants(conversation):
-                person = self._people.get(key)
-                theirs = [one for one in others if person is not None and one in person.sessions]
-                if theirs:
-                    yield theirs, [addressed(entry, key) for entry in entries]
-
-    def _post_piece(
-        self,
-        conversation: ConversationKey,
-        audience: Collection[Subscriber],
-        entries: Sequence[Message],
-        frames: Sequence[bytes],
-        *,
-        is_last: bool,
-    ) -> None:
-        """Post entries, with one post for each session.
-
-        Sessions with the capability `log` get all of them, the others only what others said.
-        """
-        self.deliveries += len(audience) * len(entries)
-        everything = b"".join(frames)
-        is_between_two = is_private(conversation)
-        said = [entry.kind == "text" for entry in entries]
-        only_said = everything if all(said) else b"".join(compress(frames, said))
-        without_own = self._without_own(entries, frames)
+        self.deliveries += len(audience) * len(piece.entries)
+        said = [entry.kind == "text" for entry in piece.entries]
+        only_said = piece.data if all(said) else b"".join(compress(piece.frames, said))
+        without_own = self._without_own(piece.entries, piece.frames)
         for session in audience:
-            if is_between_two and not session.wants_log:
-                session.post_private(conversation, entries, frames)
-                continue
-            data = everything if session.wants_log else without_own.get(session, only_said)
-            if is_last:
-                session.events.send(data)
-            else:
-                session.events.post(data)
+            data = piece.data if session.wants_log else without_own.get(session, only_said)
+            piece.post_to(session, data)
 
     def _without_own(
         self, entries: Sequence[Message], frames: Sequence[bytes]
@@ -472,17 +415,6 @@ def _seeing(
 ) -> dict[Subscriber, None]:
     """Return the sessions that may see a conversation."""
     return {session: None for session in sessions if session.grant.sees(conversation)}
-
-
-def _pieces(frames: Sequence[bytes]) -> Iterator[slice]:
-    """Cut frames into slices of at most :data:`MAX_POST` bytes, or of one frame."""
-    start = size = 0
-    for number, frame in enumerate(frames):
-        size += len(frame)
-        if size > MAX_POST and number > start:
-            yield slice(start, number)
-            start, size = number, len(frame)
-    yield slice(start, len(frames))
 
 
 _MEMBERSHIP: Final = frozenset({"create", "join", "leave", "invite", "kick", "decline"})

@@ -14,8 +14,9 @@ from gochat.chat.conversations import ConversationKey
 from gochat.chat.grants import Grant
 from gochat.chat.tokens import HeldToken
 from gochat.protocol.messages import ByeReason, Capability, Message
-from gochat.server.hub import OnlinePerson, Sink
+from gochat.server.hub import OnlinePerson
 from gochat.server.posted_messages import PostedMessages
+from gochat.server.posting import Sink
 from gochat.server.receipt_tracker import ReceiptTracker
 
 
