@@ -1,4 +1,4 @@
-"""A disk with slow syncs: only writers wait for it."""
+"""A disk with slow syncs: only writers wait for it, and the event loop never does."""
 
 from __future__ import annotations
 
@@ -51,3 +51,21 @@ async def test_slow_sync_holds_up_neither_pings_nor_reading(tmp_path: Path) -> N
         # notices.
         assert all(done > 1 for done in done_meanwhile[1:])
         disk.slow_down(0)
+
+
+async def test_event_loop_waits_for_no_sync_over_several_logs(tmp_path: Path) -> None:
+    disk = SlowDisk(tmp_path)
+    store = f"sqlite:///{tmp_path / 'chat.db'}"
+    async with (
+        open_server(tmp_path, store=store, environment=disk.environment) as server,
+        await trio.open_tcp_stream(*server.address) as stream,
+    ):
+        speaker = Peer(stream)
+        await speaker.log_in("Mei", "log")
+        at_start = len(disk.syncs())
+        checkpoints = 0
+        while checkpoints < 3:
+            for number in range(50):
+                await speaker.ask(Send(to="#lobby", text=f"{number}" * 100), Sent)
+            checkpoints = len(disk.syncs()[at_start:]) // 3  # the log, the file, the new log
+        assert set(disk.syncs()[at_start:]) == {"other"}

@@ -24,7 +24,7 @@ from gochat.protocol.messages import (
     Sync,
 )
 from gochat.protocol.states import needs_login
-from gochat.server.requests import RULES, cost, scope
+from gochat.server.requests import RULES, cost, scope_of
 
 REQUESTS: tuple[type[Request], ...] = get_args(Request)
 
@@ -49,13 +49,13 @@ def test_each_request_of_a_person_needs_a_permission() -> None:
     """What changes rooms, writes or changes the account is never free to a token that reads."""
     for kind, request in VALID.items():
         if kind in get_args(RoomRequest):
-            assert scope(request) is Scope.ROOMS
+            assert scope_of(type(request)) is Scope.ROOMS
         elif kind in get_args(LogRequest):
-            assert scope(request) is Scope.SEND
+            assert scope_of(type(request)) is Scope.SEND
         elif needs_login(kind) and kind is not Logout:
-            assert scope(request) is not None
+            assert scope_of(type(request)) is not None
         else:
-            assert scope(request) is None
+            assert scope_of(type(request)) is None
     assert RULES[ChangePassword].scope is Scope.ACCOUNT
 
 

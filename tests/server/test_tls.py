@@ -13,6 +13,7 @@ import trustme
 from msgspec import structs
 from patience import PATIENCE
 from peers import Peer, RunningServer, config, running_server
+from session_steps import session_steps
 
 from gochat.config import Tls
 from gochat.protocol.codec import encode
@@ -97,6 +98,16 @@ async def test_reader_that_pauses_misses_nothing(server: RunningServer) -> None:
         for _ in range(200):
             await bob.ask(Send(to="#lobby", text=text), Sent)
         assert [(await eve.text()).seq for _ in range(200)] == list(range(1, 201))
+
+
+async def test_plain_message_needs_no_task_of_its_session(server: RunningServer) -> None:
+    async with encrypted(server, strict=False) as eve:
+        await eve.log_in("eve", "log")
+        await eve.ask(Send(to="#lobby", text="warm"), Sent)
+        async with session_steps() as steps:
+            for number in range(5):
+                await eve.ask(Send(to="#lobby", text=f"{number}" * 1000), Sent)
+        assert steps.count == 0
 
 
 async def test_bye_is_followed_by_close_notify(server: RunningServer) -> None:

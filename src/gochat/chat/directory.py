@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from typing import Final, TypeVar
 
+from gochat.chat.at_once import UNASKED
 from gochat.chat.conversations import LOBBY_KEY, ConversationKey
 from gochat.chat.names import NameKey
 from gochat.chat.store import Store
@@ -29,6 +30,13 @@ class Directory:
         self._max_remembered = max_remembered
         self._people: OrderedDict[NameKey, str] = OrderedDict()
         self._rooms: OrderedDict[ConversationKey, str] = OrderedDict({LOBBY_KEY: LOBBY})
+
+    @property
+    def known(self) -> Directory:
+        """The same names, for code that runs at once (:mod:`.at_once`): looks up no others."""
+        known = Directory(UNASKED, self._max_remembered)
+        known._people, known._rooms = self._people, self._rooms
+        return known
 
     async def people(self, keys: Collection[NameKey]) -> dict[NameKey, str]:
         """Return those of `keys` that are accounts, in their order, with their displayed names."""
@@ -51,10 +59,16 @@ class Directory:
             self._shorten(self._rooms)
         return self._rooms[key]
 
+    def note(self, key: NameKey, name: str) -> None:
+        """Remember the displayed name of somebody who is online."""
+        self._people[key] = name
+        self._shorten(self._people)
+
     def forget(self) -> None:
         """Forget all names, because the store's data has been replaced."""
         self._people.clear()
-        self._rooms = OrderedDict({LOBBY_KEY: LOBBY})
+        self._rooms.clear()
+        self._rooms[LOBBY_KEY] = LOBBY
 
     def _shorten(self, remembered: OrderedDict[K, str]) -> None:
         while len(remembered) > self._max_remembered:

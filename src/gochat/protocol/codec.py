@@ -13,9 +13,9 @@ from typing import Final, Generic, TypeVar, get_args
 
 import msgspec
 
-from gochat.errors import MalformedMessage, UnknownMessageType
-from gochat.protocol.framing import frame
-from gochat.protocol.messages import Cid, Payload, Request, RequestId, ServerMessage
+from gochat.errors import MalformedMessage, ProtocolError, UnknownMessageType
+from gochat.protocol.framing import HEADER_SIZE, frame
+from gochat.protocol.messages import Cid, Payload, Request, RequestId, Send, ServerMessage
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -72,11 +72,9 @@ class _Codec(Generic[P]):
         self._decoders = {t.msg_type: msgspec.json.Decoder(t) for t in types}
 
     def decode(self, body: bytes) -> P:
-        try:
-            body.decode()  # msgspec skips unknown fields, and would miss invalid UTF-8 in them
-            envelope = _envelope_decoder.decode(body)
-        except (*_REFUSED, UnicodeDecodeError) as error:
-            raise _malformed("the envelope", error) from error
+        return self.payload(_envelope(body))
+
+    def payload(self, envelope: Envelope) -> P:
         data = envelope.msg_data.encode()
         decoder = self._decoders.get(envelope.msg_type)
         if decoder is None:
@@ -87,6 +85,14 @@ class _Codec(Generic[P]):
             return decoder.decode(data)
         except _REFUSED as error:
             raise _malformed(envelope.msg_type, error, data) from error
+
+
+def _envelope(body: bytes) -> Envelope:
+    try:
+        body.decode()  # msgspec skips unknown fields, and would miss invalid UTF-8 in them
+        return _envelope_decoder.decode(body)
+    except (*_REFUSED, UnicodeDecodeError) as error:
+        raise _malformed("the envelope", error) from error
 
 
 _requests: Final[_Codec[Request]] = _Codec(get_args(Request))
@@ -110,6 +116,32 @@ def decode_server_message(body: bytes) -> ServerMessage:
     :exc:`~gochat.errors.UnknownMessageType`, which a newer server may cause.
     """
     return _server_messages.decode(body)
+
+
+def decode_sends(data: bytes, max_frame_size: int, most: int) -> list[tuple[Send, int]] | None:
+    """Return the messages of whole frames that are nothing but valid ``send`` requests.
+
+    With each, where in `data` its frame begins. None if there is anything else in `data`, or more
+    than `most` messages: decode it as what it is. Something else costs a look at its envelope.
+    """
+    sends: list[tuple[Send, int]] = []
+    start, end = 0, len(data)
+    while start < end:
+        begin = start + HEADER_SIZE
+        stop = begin + int.from_bytes(data[start:begin], "big")
+        if not begin < stop <= min(end, begin + max_frame_size) or len(sends) == most:
+            return None
+        try:
+            envelope = _envelope(data[begin:stop])
+            if envelope.msg_type != Send.msg_type:
+                return None
+            request = _requests.payload(envelope)
+        except ProtocolError:
+            return None
+        assert isinstance(request, Send)
+        sends.append((request, start))
+        start = stop
+    return sends
 
 
 def _malformed(what: str, error: Exception, data: bytes | None = None) -> MalformedMessage:

@@ -7,6 +7,7 @@ The tree of tasks::
      │    ├── the store's own tasks (open_store)
      │    ├── delivery: what sockets did not take at once (open_delivery)
      │    ├── Server.follow: store.follow ─▶ hub.deliver
+     │    ├── intake.run
      │    ├── hub.deliver_presence
      │    ├── markers.run
      │    ├── revocations.run
@@ -175,6 +176,8 @@ async def open_server(config: Config) -> AsyncIterator[Server]:
         services = compose(config, store, delivery)
         server = Server(services)
         await nursery.start(server.follow)
+        if server.intake is not None:
+            nursery.start_soon(server.intake.run)
         nursery.start_soon(
             services.hub.deliver_presence, lambda: services.config.limits.presence_interval
         )

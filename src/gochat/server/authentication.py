@@ -236,6 +236,7 @@ class Authentication:
             session.outlet,
             session.track_receipts(None if Capability.LOG in session.caps else who.key),
         )
+        self._services.directory.note(who.key, who.name)
         login.person = person = self._services.hub.join(login, who.key, who.name)
         self._services.connections.logged_in()
         try:

@@ -6,6 +6,7 @@ import argon2
 import trio
 
 from gochat.chat.accounts import Accounts
+from gochat.chat.at_once import UNASKED
 from gochat.chat.directory import Directory
 from gochat.chat.drafts import Drafts
 from gochat.chat.hashing import HashingQueue
@@ -60,6 +61,7 @@ def compose(config: Config, store: Store, delivery: Delivery) -> Services:
         tokens=tokens,
         revocations=Revocations(store, hub, tokens),
         drafts=Drafts(store, directory, limits.text_chars),
+        drafts_at_once=Drafts(UNASKED, directory.known, limits.text_chars),
         rooms=RoomDrafts(store, directory, config.registration.reserved_rooms),
         retries=Retries(store, directory),
         budgets=Budgets(limits, trio.current_time),
@@ -87,7 +89,8 @@ def configure(services: Services, config: Config, passwords: Passwords) -> None:
     services.accounts.configure(passwords, registration.reserved_names)
     services.hashing.max_waiting = limits.hashing_queue
     services.tokens.lifetime = _lifetime(limits)
-    services.drafts.max_text = limits.text_chars
+    for drafts in (services.drafts, services.drafts_at_once):
+        drafts.max_text = limits.text_chars
     services.rooms.reserve(registration.reserved_rooms)
     services.budgets.configure(limits)
     services.quotas.configure(limits)

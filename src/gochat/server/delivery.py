@@ -121,6 +121,7 @@ class Outlet(abc.ABC):
         "_ending",
         "_frame_bytes",
         "_high_water",
+        "_is_corked",
         "_is_open",
         "_is_sealed",
         "_is_writing",
@@ -149,6 +150,7 @@ class Outlet(abc.ABC):
         self._is_writing = False  # a task writes: flush leaves the mailbox to it
         self._is_open = True
         self._is_sealed = False
+        self._is_corked = False
         self._taken = 0  # bytes that have left the mailbox, or bypassed it
         self._drained: trio.Event | None = None
         #: Called when bytes that had to wait for the peer are written.
@@ -232,9 +234,18 @@ class Outlet(abc.ABC):
         self._delivery.unmark(self)
         self.write()
 
+    def cork(self) -> None:
+        """Write nothing until :meth:`uncork`, in the same step: more will be posted."""
+        self._is_corked = True
+
+    def uncork(self) -> None:
+        """Write what was posted meanwhile, together."""
+        self._is_corked = False
+        self.flush()
+
     def write(self) -> None:
         """Write as much as the peer takes at once; a task writes the remainder."""
-        if self._is_writing or not self._mailbox.size:
+        if self._is_writing or self._is_corked or not self._mailbox.size:
             return
         if not self._write_now():
             self._is_writing = True
@@ -325,6 +336,7 @@ class SocketOutlet(Outlet):
         if (
             self._mailbox.size
             or self._is_writing
+            or self._is_corked
             or self._is_sealed
             or not self._is_open
             or not frames

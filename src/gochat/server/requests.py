@@ -237,6 +237,6 @@ def cost(request: Request) -> float:
     return rule.cost if rule.by_content is None else rule.cost + rule.by_content(request)
 
 
-def scope(request: Request) -> Scope | None:
-    """Return what a token must permit for a request; None if nothing is needed."""
-    return RULES[type(request)].scope
+def scope_of(kind: type[Request]) -> Scope | None:
+    """Return what a token must permit for a type of request; None if nothing is needed."""
+    return RULES[kind].scope

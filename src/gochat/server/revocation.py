@@ -148,6 +148,12 @@ class Revocations:
         self._is_in_doubt = True
         self._must_look.set()
 
+    @property
+    def must_ask(self) -> bool:
+        """True while a token may have been revoked without notice."""
+        node_bus = self._store.node_bus
+        return self._is_in_doubt or not (node_bus is None or node_bus.has_lease)
+
     async def require(self, login: ActiveLogin) -> None:
         """Require that a login's token is valid, if it may have been revoked without notice.
 
@@ -155,8 +161,7 @@ class Revocations:
             ChatError: ``not_logged_in``: it was revoked, and the session is closing.
             StoreUnavailable: the store can't be read now.
         """
-        node_bus = self._store.node_bus
-        if not self._is_in_doubt and (node_bus is None or node_bus.has_lease):
+        if not self.must_ask:
             return
         token = login.token
         if token is None or await self._store.token(token.id, 0) is not None:

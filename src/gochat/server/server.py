@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 import structlog
 import trio
 
+from gochat.chat.store import Submission
 from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.messages import ByeReason
 from gochat.server import crowding, log_follower
@@ -27,8 +29,10 @@ from gochat.server.delivery import (
 )
 from gochat.server.handlers import Handlers
 from gochat.server.handshakes import Handshakes, refuse
+from gochat.server.intake import Intake
 from gochat.server.limits import MAX_REMEMBERED, network
 from gochat.server.listener import peer_of
+from gochat.server.plain_sends import PlainSends
 from gochat.server.proxied import ProxiedConnections
 from gochat.server.proxy_protocol import TrustedProxies
 from gochat.server.services import Services
@@ -58,6 +62,13 @@ class Server:
     def __init__(self, services: Services) -> None:
         self.services: Final = services
         self._handlers = Handlers(services)
+        appender = services.store.appender
+        self._plain_sends = None if appender is None else PlainSends(services, appender)
+        #: Reads for the sessions; None where the system has no `epoll`.
+        self.intake: Intake | None = None
+        if hasattr(select, "epoll"):
+            submit = _nothing if self._plain_sends is None else self._plain_sends.submit
+            self.intake = Intake(submit)
         self.sessions: set[Session] = set()
         self._handshakes = Handshakes(services)
         self._proxied = ProxiedConnections(services)
@@ -171,6 +182,9 @@ class Server:
             anonymous_bytes=limits.anonymous_bytes,
         )
         session.outlet = self._outlet(stream, session, opened.websocket)
+        if self.intake is not None:
+            take = None if self._plain_sends is None else self._plain_sends.take
+            session.read_through(self.intake, take)
         self.opened[kind_of(session)] += 1
         self.sessions.add(session)
         try:
@@ -231,3 +245,7 @@ def kind_of(session: Session) -> tuple[str, str]:
     """Return how a connection talks: ``frames`` or ``websocket``, and whether it is encrypted."""
     transport = "frames" if session.websocket is None else "websocket"
     return transport, "true" if type(session.stream) in _ENCRYPTED else "false"
+
+
+def _nothing(submissions: Sequence[Submission]) -> None:
+    """Append nothing, because nothing is taken."""

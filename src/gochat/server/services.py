@@ -43,6 +43,8 @@ class Services:
     tokens: Tokens
     revocations: Revocations
     drafts: Drafts
+    #: For :func:`gochat.chat.at_once.at_once`.
+    drafts_at_once: Drafts
     rooms: RoomDrafts
     retries: Retries
     budgets: Budgets

@@ -23,6 +23,7 @@ import trio
 from gochat.chat.accounts import Identity
 from gochat.chat.grants import NOTHING, Grant
 from gochat.chat.names import NameKey
+from gochat.chat.store import Submission
 from gochat.errors import (
     ChatError,
     ErrorCode,
@@ -42,7 +43,8 @@ from gochat.server import session_log
 from gochat.server.budget import MAX_PAUSE, REFUSAL, UNCHARGED, OverBudget
 from gochat.server.delivery import Outlet
 from gochat.server.error_replies import error_reply
-from gochat.server.journal import ACTS, Journal
+from gochat.server.intake import Intake, Source
+from gochat.server.journal import ACTS, Journal, Rate
 from gochat.server.login import ActiveLogin
 from gochat.server.receipt_tracker import ReceiptTracker
 from gochat.server.receipts import Seqs
@@ -63,6 +65,9 @@ log = structlog.stdlib.get_logger()
 RETRY_AFTER: Final = 1.0
 #: Seconds after which a client may reconnect to a server that is full.
 FULL_RETRY_AFTER: Final = 10.0
+#: Tracebacks that are logged, burst and per second: a bug that a peer can trigger, it can trigger
+#: often.
+FAILURES: Final = Rate(5, 0.1)
 #: Seconds for which a session handles requests before it yields. What a person does takes less, and
 #: then costs nothing more; a flood costs some hundredths more.
 SLICE: Final = 0.001
@@ -95,12 +100,12 @@ class Session:
     """
 
     __slots__ = (
-        "_descriptor", "_early", "_made_room", "_pause", "_socket", "address", "anonymous_bytes",
-        "anonymous_frames", "began", "caps", "connection", "due", "handlers", "has_ended",
-        "has_read_ahead", "has_said_hello", "is_waiting", "journal", "last_heard", "last_name",
-        "login", "login_failures", "max_anonymous_bytes", "opened", "outlet", "owed",
-        "partial_since", "pinged", "port", "protocol", "receipts", "refused", "requests", "scope",
-        "slice_began", "stream", "websocket", "working_since",
+        "_descriptor", "_early", "_made_room", "_pause", "_socket", "_take", "address",
+        "anonymous_bytes", "anonymous_frames", "began", "caps", "connection", "due", "frame_bytes",
+        "handlers", "has_ended", "has_read_ahead", "has_said_hello", "is_waiting", "journal",
+        "last_heard", "last_name", "login", "login_failures", "max_anonymous_bytes", "opened",
+        "outlet", "owed", "partial_since", "pinged", "port", "protocol", "receipts", "refused",
+        "requests", "scope", "slice_began", "source", "stream", "websocket", "working_since",
     )  # fmt: skip
 
     def __init__(
@@ -126,6 +131,10 @@ class Session:
         self.has_ended = False
         self._early = opened.early
         self.websocket = opened.websocket
+        self.frame_bytes: Final = frame_bytes
+        #: Reads for this session while it waits for its peer, where there is an intake.
+        self.source: Source | None = None
+        self._take: Callable[[Session, bytes], Submission | None] | None = None
         #: Cancelled to end the session, or its farewell.
         self.scope = trio.CancelScope()
         #: For its peer, or in a queue: closing need not wait.
@@ -402,25 +411,77 @@ class Session:
             if not data:
                 self.scope.cancel()
                 return
-            self.count_read(len(data))
+            if self.receipts is not None:
+                self.receipts.read(len(data))
             self.protocol.receive_data(data)
             self.check_allowance(self.protocol.buffered)
             self.has_read_ahead = True
             read += len(data)
 
-    async def receive(self) -> bytes:
-        """Wait for bytes; return b"" at the end. If cancelled, it has read nothing."""
+    def read_through(
+        self, intake: Intake, take: Callable[[Session, bytes], Submission | None] | None
+    ) -> None:
+        """Have the intake read from a socket; `take` gets what arrives, if it can be taken."""
+        if self._descriptor is not None:
+            self._take = take if self.websocket is None else None
+            decoder = self.stream if isinstance(self.stream, TlsStream) else None
+            self.source = intake.open(self._descriptor, self, decoder)
+
+    def take(self, data: bytes) -> Submission | None:
+        """Implement :meth:`.intake.Reader.take`."""
+        return None if self._take is None else self._take(self, data)
+
+    def continue_reading(self, remainder: bytes | None) -> None:
+        """Listen to the peer again, after what :meth:`take` has taken was settled.
+
+        `remainder` is what the session's task has to handle after all.
+        """
+        if self.has_ended:
+            return
+        assert self.source is not None
+        self.is_waiting = True
+        if self.receipts:
+            self.receipts.look()
+        if self.working_since is not None:
+            self.listen_again(self.working_since)
+        if self.is_ending:
+            self.scope.cancel()
+        elif remainder is not None or self._pause:
+            self.source.wake(remainder)
+        else:
+            self.source.go_on()
+
+    def fail(self, error: Exception) -> None:
+        """End the session for an unexpected exception, and log it."""
+        more = self.journal.admit("session failed", rate=FAILURES)
+        if more is not None:
+            self.log.error("session failed", exc_info=error, **more)
+        self.close(ByeReason.INTERNAL, "internal server error", retry_after=RETRY_AFTER)
+
+    async def receive(self, *, is_idle: bool = False) -> bytes:
+        """Wait for bytes; return b"" at the end. If cancelled, it has read nothing.
+
+        With `is_idle` nothing is on the session's hands, so the intake may take messages.
+        """
         if self._early:
             early, self._early = self._early, b""
             return early
+        if self.source is not None:
+            while (data := await self.source.read(takes_messages=is_idle)) is None:
+                await self.give_way()
+                self.is_waiting = is_idle
+            return data
         if self._socket is not None:
             return await read_some(self._socket)
         return bytes(await self.stream.receive_some(READ_SIZE))
 
-    def count_read(self, size: int) -> None:
-        """Count bytes that were read, for the receipts."""
-        if self.receipts is not None:
-            self.receipts.read(size)
+    def note_read(self, size: int, *, has_ended: bool = False) -> None:
+        """Record bytes that were read, or the end, and what they say is delivered."""
+        if self.receipts is None:
+            return
+        self.receipts.read(size)
+        if self.receipts and (delivered := self.receipts.take(has_ended=has_ended)):
+            self.handlers.delivered(self.receipts.person, delivered)
 
     def check_allowance(self, waiting: int = 0) -> None:
         """Close the session if it exceeds the bytes allowed before the login.

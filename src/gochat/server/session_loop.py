@@ -32,8 +32,7 @@ from gochat.protocol.framing import HEADER_SIZE
 from gochat.protocol.messages import Bye, ByeReason, Login, Register, Request, Resume
 from gochat.server import session_log
 from gochat.server.budget import FRAME, PER_BYTE
-from gochat.server.journal import Rate
-from gochat.server.session import RETRY_AFTER, Session
+from gochat.server.session import Session
 from gochat.server.sockets import READ_SIZE
 from gochat.server.tls import TlsStream
 
@@ -43,9 +42,6 @@ LINGER: Final = 1.0
 FAREWELL: Final = 10.0
 #: Requests that are decoded before the first is handled. Messages among them share a commit.
 MAX_TOGETHER: Final = 256
-#: Tracebacks that are logged, burst and per second: a bug that a peer can trigger, it can trigger
-#: often.
-FAILURES: Final = Rate(5, 0.1)
 
 
 class SessionLoop:
@@ -66,6 +62,8 @@ class SessionLoop:
             await self._serve()
         finally:
             session.outlet.close()  # before the descriptor can be reused
+            if session.source is not None:
+                session.source.close()
             session.has_ended = True
             if session.last_name is not None and session.login is None:
                 self._end = "logged_out"
@@ -87,11 +85,8 @@ class SessionLoop:
         except FrameError as error:
             session.refuse(error)
             session.close(ByeReason.PROTOCOL_ERROR, str(error))
-        except Exception:
-            more = session.journal.admit("session failed", rate=FAILURES)
-            if more is not None:
-                session.log.exception("session failed", **more)
-            session.close(ByeReason.INTERNAL, "internal server error", retry_after=RETRY_AFTER)
+        except Exception as error:
+            session.fail(error)
         session.working_since = None
         bye = session.protocol.bye
         if bye is not None and not session.outlet.is_closed:
@@ -104,13 +99,12 @@ class SessionLoop:
             if session.receipts:
                 session.receipts.look()
             session.is_waiting = True
-            data = await session.receive()
+            data = await session.receive(is_idle=True)
             session.is_waiting = False
             if not data and session.receipts and isinstance(session.stream, TlsStream):
                 with trio.move_on_after(LINGER):
                     await session.stream.wait_end()  # what looks like an end may be a reset
-            session.count_read(len(data))
-            self._take_receipts(has_ended=not data)
+            session.note_read(len(data), has_ended=not data)
             if not data or session.is_ending:  # nothing after the end is acknowledged
                 return
             session.working_since = trio.current_time()
@@ -131,12 +125,6 @@ class SessionLoop:
                 session.outlet.flush()
             await session.wait_for_peer()
             session.listen_again(session.working_since)
-
-    def _take_receipts(self, *, has_ended: bool = False) -> None:
-        """Record what is delivered, after bytes or the end of the connection have arrived."""
-        session = self._session
-        if session.receipts and (delivered := session.receipts.take(has_ended=has_ended)):
-            session.handlers.delivered(session.receipts.person, delivered)
 
     async def _handle_arrived(self) -> None:
         """Handle all complete requests, replying in order. Stop when the session is closing."""
@@ -230,8 +218,7 @@ class SessionLoop:
             if isinstance(session.stream, trio.abc.HalfCloseableStream):
                 await session.stream.send_eof()
                 while data := await session.stream.receive_some(READ_SIZE):
-                    session.count_read(len(data))
-                    self._take_receipts()
-                self._take_receipts(has_ended=True)
+                    session.note_read(len(data))
+                session.note_read(0, has_ended=True)
             else:
                 await session.stream.aclose()

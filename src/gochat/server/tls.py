@@ -34,14 +34,16 @@ class TlsStream(trio.abc.HalfCloseableStream):
     """
 
     __slots__ = (
-        "_has_ended", "_incoming", "_outgoing", "_overhead", "_tls", "descriptor", "received",
-        "socket_stream",
+        "_has_ended", "_incoming", "_outgoing", "_overhead", "_tls", "descriptor", "is_over",
+        "received", "socket_stream",
     )  # fmt: skip
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
         self.socket_stream: Final = stream
         self.descriptor: Final = stream.socket.fileno()
         self._has_ended = False  # beneath TLS
+        #: The peer has ended TLS: nothing more can be decrypted.
+        self.is_over = False
         #: Bytes read from the socket.
         self.received = 0
         self._overhead = 0  # bytes since anything was decrypted
@@ -78,24 +80,41 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Wait for data, and return it decrypted; b"" at the end. Raises BrokenResourceError."""
-        while True:
-            try:
-                data = self._tls.read(max_bytes or READ_SIZE)
-                self._overhead = 0
-                self._require_modesty()
+        while (data := self.decrypted()) is None:
+            data = self.decrypt(await read_some(self.descriptor))
+            if data is not None:
                 return data
-            except ssl.SSLWantReadError:
-                self._require_modesty()
-                data = await read_some(self.descriptor)
-                if not data:
-                    self._has_ended = True
-                    return b""
-                self._take(data)
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                await trio.lowlevel.checkpoint()
-                return b""
-            except ssl.SSLError as error:
-                raise trio.BrokenResourceError("TLS is broken") from error
+        await trio.lowlevel.checkpoint()
+        return data
+
+    def decrypt(self, data: bytes) -> bytes | None:
+        """Return what `data`, from the socket, decrypts to; None if that needs more bytes.
+
+        b"" is the end. Raises BrokenResourceError.
+        """
+        if not data:
+            self._has_ended = True
+            return data
+        self._take(data)
+        return self.decrypted()
+
+    def decrypted(self) -> bytes | None:
+        """Return what can be decrypted of what was taken, as :meth:`decrypt` does."""
+        parts = []
+        try:
+            while part := self._tls.read(READ_SIZE):
+                parts.append(part)
+            self.is_over = True
+        except ssl.SSLWantReadError:
+            pass
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            self.is_over = True
+        except ssl.SSLError as error:
+            raise trio.BrokenResourceError("TLS is broken") from error
+        if parts:
+            self._overhead = 0
+        self._require_modesty()
+        return b"".join(parts) if parts or self.is_over else None
 
     async def wait_end(self) -> None:
         """After the end in TLS, wait for the end of the connection beneath.

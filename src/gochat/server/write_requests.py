@@ -96,7 +96,7 @@ class WriteRequests:
             outcome: Draft | ChatError | StoreUnavailable
             is_admitted = False
             try:
-                self._admit(who, person, request)
+                self.admit(who, person, request)
                 is_admitted = True
                 outcome = await self._message(who, person.rooms, request)
             except (ChatError, StoreUnavailable) as error:
@@ -138,7 +138,7 @@ class WriteRequests:
             else:
                 result = outcome
             if is_admitted:
-                self._charge(session, who, person, request, result)
+                self.charge(session, who, person, request, result)
             self.acknowledge(session, request, result)
             await session.wait_for_peer()
             await session.give_way()
@@ -154,12 +154,12 @@ class WriteRequests:
         """Append the drafts that `decide` returns. The outcome of the last one is the reply."""
         result: Outcome
         try:
-            self._admit(who, person, request)
+            self.admit(who, person, request)
         except ChatError as error:
             result = await self._earlier_or(session, error, who, request)
         else:
             result = await self._settle(session, who, request, decide, rooms=person.rooms)
-            self._charge(session, who, person, request, result)
+            self.charge(session, who, person, request, result)
         if isinstance(request, CreateRoom) and isinstance(result, Appended):
             await self._set_first_topic(who, request)
         self.acknowledge(session, request, result)
@@ -168,7 +168,7 @@ class WriteRequests:
 
     # -- limits ---------------------------------------------------------------------------------
 
-    def _admit(self, who: Identity, person: OnlinePerson, request: LogRequest) -> None:
+    def admit(self, who: Identity, person: OnlinePerson, request: LogRequest) -> None:
         """Count a request against its sender's limits.
 
         Raises:
@@ -182,7 +182,12 @@ class WriteRequests:
             person.rate_limit.give_back()
             raise
 
-    def _charge(
+    def give_back(self, who: Identity, person: OnlinePerson, request: LogRequest) -> None:
+        """Undo :meth:`admit`."""
+        person.rate_limit.give_back()
+        self._services.quotas.settle(who.key, request, None)
+
+    def charge(
         self,
         session: Session,
         who: Identity,
@@ -257,13 +262,19 @@ class WriteRequests:
                 one. Whether it would is looked up only in that case.
         """
         draft = await self._services.drafts.send(who, rooms, request)
-        key = draft.conversation
-        refusal = None
-        if conversations.is_private(key):
-            refusal = self._services.quotas.new_conversation(who.key)
-        if refusal is not None and await self._services.store.conversation(who.key, key) is None:
+        refusal = self.may_begin(who, draft)
+        if (
+            refusal is not None
+            and await self._services.store.conversation(who.key, draft.conversation) is None
+        ):
             raise refusal
         return draft
+
+    def may_begin(self, who: Identity, draft: Draft) -> QuotaExceeded | None:
+        """Return None, or why a message is refused if it would start a private conversation."""
+        if conversations.is_private(draft.conversation):
+            return self._services.quotas.new_conversation(who.key)
+        return None
 
     async def _messages(
         self, who: Identity, request: Send, rooms: Collection[ConversationKey]

@@ -1,0 +1,296 @@
+"""The intake: what is plain is done where it is read; the rest as if nobody had looked at it."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import trio
+import trio.lowlevel
+from patience import PATIENCE
+from peers import RunningServer, config, running_server
+from session_steps import session_steps
+
+from gochat.errors import ErrorCode
+from gochat.protocol.codec import encode
+from gochat.protocol.messages import (
+    Bye,
+    CreateRoom,
+    Edit,
+    Error,
+    History,
+    HistoryPage,
+    Join,
+    Kick,
+    Message,
+    Ping,
+    Pong,
+    Request,
+    Send,
+    Sent,
+)
+from gochat.server.plain_sends import MOST_TOGETHER, PlainSends
+from gochat.storage.sqlite import database, pace
+from gochat.storage.sqlite.transaction import Transaction
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The path of the server's database."""
+    return tmp_path / "chat.db"
+
+
+@pytest.fixture
+async def server(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningServer]:
+    """A server on disk, whose commits count as fast however busy the machine is."""
+    monkeypatch.setattr(pace, "LIMIT", inf)
+    monkeypatch.setattr(pace, "LIMIT_APART", inf)
+    monkeypatch.setattr(pace, "READ_LIMIT", inf)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", PATIENCE)
+    async with running_server(config(store=f"sqlite:///{path}")) as running:
+        yield running
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock the database, as another process would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("ROLLBACK")
+
+
+async def have_arrived() -> None:
+    """Wait until the server has read everything and waits for its database."""
+    for _ in range(50):
+        await trio.testing.wait_all_tasks_blocked(0.001)
+
+
+@pytest.mark.parametrize("caps", [["log"], []], ids=["log", "minimal"])
+@pytest.mark.parametrize("to", ["#lobby", "@bob", "#garden"])
+async def test_plain_message_needs_no_task_of_its_session_and_no_other_thread(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, to: str, caps: list[str]
+) -> None:
+    threads = []
+    commit = Transaction.commit
+
+    def noted(transaction: Transaction, entries: int = 0) -> None:
+        threads.append(threading.current_thread())
+        commit(transaction, entries)
+
+    async with server.peer("mei", *caps) as mei, server.peer("bob", *caps) as bob:
+        await mei.ask(CreateRoom(room="#garden"), Sent)
+        await bob.ask(Join(room="#garden"), Sent)
+        await mei.ask(Send(to=to, text="the first one of a new log"), Sent)
+        monkeypatch.setattr(Transaction, "commit", noted)
+        async with session_steps() as steps:
+            for number in range(5):
+                await mei.ask(Send(to=to, text=f"{number}"), Sent)
+                await bob.text(lambda message: message.text == f"{number}")  # noqa: B023 -- at once
+        assert threads == [threading.current_thread()] * 5
+        assert steps.count == 0
+
+
+def _script() -> list[Request]:
+    """Requests of which each has a reply; messages and others in all orders."""
+    texts = iter(range(1000))
+
+    def send() -> Request:
+        number = next(texts)
+        return Send(to="#lobby", text=f"{number}", cid=f"c{number}", request_id=f"c{number}")
+
+    requests: list[Request] = []
+    for number in range(6):
+        requests += [send(), Ping(request_id=f"p{number}"), send(), send()]
+        requests.append(History(conv="#lobby", limit=1, request_id=f"h{number}"))
+        requests.append(Edit(to="#lobby", seq=1, text=f"edit {number}", request_id=f"e{number}"))
+        requests.append(Send(to="#nowhere", text="refused", request_id=f"r{number}"))
+    requests += [send() for _ in range(MOST_TOGETHER + 3)]
+    return [*requests, Ping(request_id="last")]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_order_is_that_of_arrival_however_the_bytes_are_cut(
+    server: RunningServer, seed: int
+) -> None:
+    requests = _script()
+    data = b"".join(map(encode, requests))
+    chance = random.Random(seed)
+    cuts = sorted(chance.sample(range(1, len(data)), k=[0, 1, 10, 60, 200, 400][seed]))
+    async with server.peer("mei", "log") as mei:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mei.expect_last, "last")
+            for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
+                await mei.stream.send_all(data[start:end])
+                if chance.random() < 0.5:
+                    await trio.lowlevel.checkpoint()
+        replies = [
+            request_id
+            for message in mei.received
+            if not isinstance(message, Message)
+            and (request_id := getattr(message, "request_id", None)) is not None
+        ]
+        wanted = [one.request_id for one in requests]
+        assert replies[-len(wanted) :] == wanted
+        said = [m.cid for m in mei.received if isinstance(m, Message) and m.kind == "text"]
+        assert said == [one.cid for one in requests if isinstance(one, Send) and one.cid]
+
+
+async def test_nothing_of_a_session_overtakes_its_message_and_others_go_on(
+    server: RunningServer, path: Path
+) -> None:
+    async with server.peer("mei", "log") as mei, server.peer("bob", "log") as bob:
+        await mei.ask(Send(to="@bob", text="warm"), Sent)
+        with locked(path):
+            await mei.send(Send(to="@bob", text="waits", request_id="s"), Ping(request_id="p"))
+            await have_arrived()
+            await mei.send(Send(to="@bob", text="waits, too", request_id="s2"))
+            await have_arrived()
+            await bob.ask(Ping(), Pong)
+            await bob.ask(History(conv="@mei", limit=1), HistoryPage)
+        await mei.expect(Sent, lambda sent: sent.request_id == "s2")
+        order = [getattr(message, "request_id", None) for message in mei.received]
+        assert [one for one in order if one in ("s", "p", "s2")] == ["s", "p", "s2"]
+        await bob.text(lambda message: message.text == "waits, too")
+        said = [message.text for message in bob.received if isinstance(message, Message)]
+        assert said == ["warm", "waits", "waits, too"]
+
+
+async def test_message_is_decided_again_if_its_sender_was_kicked_meanwhile(
+    server: RunningServer, path: Path
+) -> None:
+    async with server.peer("mei", "log") as mei, server.peer("bob", "log") as bob:
+        await mei.ask(CreateRoom(room="#garden"), Sent)
+        await bob.ask(Join(room="#garden"), Sent)
+        await bob.ask(Send(to="#garden", text="warm"), Sent)
+        with locked(path):
+            await mei.send(Kick(room="#garden", name="bob", request_id="k"))
+            await have_arrived()
+            await bob.send(
+                Send(to="#garden", text="too late", request_id="late"),
+                Send(to="#lobby", text="after it", request_id="after"),
+            )
+            await have_arrived()
+        await mei.expect(Sent, lambda sent: sent.request_id == "k")
+        refusal = await bob.expect(Error)
+        assert (refusal.code, refusal.request_id) == (ErrorCode.NOT_A_MEMBER, "late")
+        await bob.expect(Sent, lambda sent: sent.request_id == "after")
+        page = await mei.ask(History(conv="#garden", limit=10), HistoryPage)
+        assert [entry.text for entry in page.entries if entry.kind == "text"] == ["warm"]
+
+
+async def test_message_is_kept_although_its_sender_leaves_at_once(server: RunningServer) -> None:
+    async with server.peer("bob", "log") as bob:
+        for number in range(5):
+            async with server.peer("mei", "log") as mei:
+                await mei.ask(Send(to="@bob", text="warm"), Sent)
+                await mei.send(Send(to="@bob", text=f"last words {number}"))
+            await bob.text(lambda message: message.text == f"last words {number}")  # noqa: B023
+
+
+async def test_sender_who_leaves_while_the_store_is_busy_loses_nothing(
+    server: RunningServer, path: Path
+) -> None:
+    async with server.peer("bob", "log") as bob:
+        async with server.peer("mei", "log") as mei:
+            await mei.ask(Send(to="@bob", text="warm"), Sent)
+            with locked(path):
+                await mei.send(Send(to="@bob", text="last words"))
+                await have_arrived()
+                await mei.stream.aclose()
+                await have_arrived()
+            await bob.text(lambda message: message.text == "last words")
+        await bob.sees(offline="mei")
+
+
+async def test_fault_in_the_intake_costs_nobody_a_message(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    async with server.peer("mei", "log") as mei:
+        await mei.ask(Send(to="#lobby", text="one"), Sent)
+        monkeypatch.setattr(PlainSends, "_draft_all", fails)
+        with structlog.testing.capture_logs() as logs:
+            assert (await mei.ask(Send(to="#lobby", text="two"), Sent)).seq == 2
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == ["intake failed"]
+
+
+async def test_fault_in_answering_ends_only_that_session(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    async with server.peer("mei", "log") as mei, server.peer("bob", "log") as bob:
+        await mei.ask(Send(to="#lobby", text="one"), Sent)
+        with monkeypatch.context() as patch:
+            patch.setattr(PlainSends, "_answer", fails)
+            await mei.send(Send(to="#lobby", text="two"))
+            bye = [message for message in await mei.at_end() if isinstance(message, Bye)]
+            assert [one.reason for one in bye] == ["internal"]
+        assert (await bob.ask(Send(to="#lobby", text="three"), Sent)).seq == 3
+
+
+async def test_dead_store_refuses_messages_and_says_so(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server.peer("mei", "log") as mei:
+        await mei.ask(Send(to="#lobby", text="one"), Sent)
+
+        def full(*_: object, **__: object) -> None:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Transaction, "commit", full)
+            refusal = await mei.ask(Send(to="#lobby", text="two", cid="c"), Error)
+            assert (refusal.code, refusal.cid) == (ErrorCode.UNAVAILABLE, "c")
+            assert "disk is full" in refusal.text
+        again = await mei.ask(Send(to="#lobby", text="two", cid="c"), Sent)
+        assert (again.seq, again.dup) == (2, False)
+
+
+async def test_numbered_message_behind_a_refused_one_is_out_of_order(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server.peer("mei", "log") as mei:
+        await mei.ask(Send(to="#lobby", text="one", n=1), Sent)
+
+        def locked_out(*_: object, **__: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Transaction, "commit", locked_out)
+            await mei.send(
+                Send(to="#lobby", text="two", n=2, request_id="2"),
+                Send(to="#lobby", text="three", n=3, request_id="3"),
+            )
+            codes = [(await mei.expect(Error)).code for _ in range(2)]
+        assert codes == [ErrorCode.UNAVAILABLE, ErrorCode.OUT_OF_ORDER]
+        await mei.send(
+            Send(to="#lobby", text="two", n=2, request_id="2"),
+            Send(to="#lobby", text="three", n=3, request_id="3"),
+        )
+        assert [(await mei.expect(Sent)).seq for _ in range(2)] == [2, 3]
+
+
+async def test_task_of_a_session_is_seen_where_it_has_something_to_do(
+    server: RunningServer,
+) -> None:
+    async with server.peer("mei", "log") as mei:
+        async with session_steps() as steps:
+            await mei.ask(Ping(), Pong)
+        assert steps.count > 0
