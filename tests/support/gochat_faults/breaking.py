@@ -31,7 +31,9 @@ CRASH_POINTS: Final[dict[StoreKind, dict[str, int]]] = {
     "sqlite": {
         "append": 200,
         "insert": 100,
-        "committed": 100,
+        "committed here": 100,
+        "committed apart": 100,
+        "checkpoint": 5,
         "ack": 200,
         "fan-out": 100,
         "frame": 400,

@@ -21,14 +21,15 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gochat.chat.store import Appended, Draft, Unchanged
+from gochat.chat.store import Appended, Draft, Submission, Unchanged
 from gochat.cli import main
 from gochat.errors import ChatError
 from gochat.server import delivery
 from gochat.storage import redis as redis_storage
 from gochat.storage.redis import RedisStore
 from gochat.storage.redis.link import wire
-from gochat.storage.sqlite import SqliteStore, search
+from gochat.storage.sqlite import SqliteStore, checkpoints, search
+from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.log import Log
 
 
@@ -74,6 +75,21 @@ def _around(store: type[SqliteStore | RedisStore], bomb: Bomb) -> None:
         return appended
 
     store.append = append_and_die  # type: ignore[method-assign] # that is what this is for
+    submit: Any = store.submit
+
+    @functools.wraps(submit)
+    def submit_and_die(self: Any, submissions: Sequence[Submission]) -> None:
+        def dying(done: Any) -> Any:
+            def acknowledge_and_die(outcomes: Any) -> None:
+                bomb.at("ack")
+                done(outcomes)
+
+            return acknowledge_and_die
+
+        bomb.at("append")
+        submit(self, [Submission(drafts, dying(done)) for drafts, done in submissions])
+
+    store.submit = submit_and_die  # type: ignore[method-assign] # likewise
 
 
 def _around_redis(bomb: Bomb) -> None:
@@ -100,15 +116,24 @@ def _around_sqlite(bomb: Bomb) -> None:
         if self._appended:
             bomb.at("insert")  # written, in a transaction that is still open
         batch = commit(self)
-        if batch is not None:
-            bomb.at("committed")  # on disk; nobody knows
+        if batch is not None:  # on disk; nobody knows
+            is_here = threading.current_thread() is threading.main_thread()
+            bomb.at("committed here" if is_here else "committed apart")
         return batch
+
+    run = Checkpoints._run
+
+    def checkpoint_and_die(self: Checkpoints, counted: float) -> None:
+        run(self, counted)
+        bomb.at("checkpoint")  # the next commit is the first of a new log
 
     def merge_and_die(db: sqlite3.Connection, pages: int) -> None:
         merge(db, pages)
         bomb.at("index")  # the full-text index is written, in a transaction that is still open
 
     Log.commit = commit_and_die  # type: ignore[method-assign] # that is what this is for
+    Checkpoints._run = checkpoint_and_die  # type: ignore[method-assign] # likewise
+    checkpoints.PAGES = 100  # type: ignore[misc] # so that there are many
     search.merge = merge_and_die
 
 

@@ -17,6 +17,8 @@ from children import child
 from patience import PATIENCE
 
 _POLL: Final = 0.01
+#: The exit code of a server that can't start now, but perhaps later.
+_TRY_AGAIN: Final = 1
 _CRASHING_SERVER: Final = Path(__file__).with_name("crashing_server.py")
 
 #: The settings of a fault run: no limit hinders many busy clients on one address.
@@ -108,6 +110,9 @@ class ServerProcess:
 
         With `bomb`, it will kill itself: see :mod:`gochat_faults.crashing_server`.
 
+        If it ends because something can't be reached now, it is started again, as a service
+        manager does.
+
         Raises:
             ServerNeverStarted: it did not get that far; a bomb during the start counts, too.
         """
@@ -122,6 +127,26 @@ class ServerProcess:
             command += ["--set", f"{key}={value}"]
         if self._rlimit_nofile is not None:
             command = ["sh", "-c", f'ulimit -n {self._rlimit_nofile}; exec "$@"', "sh", *command]
+        began = trio.current_time()
+        with trio.move_on_after(PATIENCE):
+            await self._spawn(command)
+            while True:
+                for line in self.log():
+                    if line.get("event") == "listening":
+                        self.port = int(line["port"])
+                        self.starting += trio.current_time() - began
+                        return
+                assert self._process is not None
+                code = self._process.poll()
+                if code == _TRY_AGAIN:  # Redis is overloaded, for example
+                    await self._spawn(command)
+                elif code is not None:
+                    break
+                await trio.sleep(_POLL)
+        last = self._log_path.read_text(errors="replace").strip().splitlines()[-5:]
+        raise ServerNeverStarted(f"after start {self.starts}: " + " / ".join(last))
+
+    async def _spawn(self, command: list[str]) -> None:
         with self._log_path.open("wb") as log:
             self._process = child(
                 await trio.lowlevel.open_process(
@@ -132,17 +157,6 @@ class ServerProcess:
                     env=self._environment,
                 )
             )
-        began = trio.current_time()
-        with trio.move_on_after(PATIENCE):
-            while self._process.poll() is None:
-                for line in self.log():
-                    if line.get("event") == "listening":
-                        self.port = int(line["port"])
-                        self.starting += trio.current_time() - began
-                        return
-                await trio.sleep(_POLL)
-        last = self._log_path.read_text(errors="replace").strip().splitlines()[-5:]
-        raise ServerNeverStarted(f"after start {self.starts}: " + " / ".join(last))
 
     def kill(self) -> None:
         """End it as a crash would; no error if it does not run."""
