@@ -44,8 +44,7 @@ pytestmark = pytest.mark.trio
 
 #: What differs between two servers that have the same configuration.
 _OWN = {
-    "_appender", "_dummy", "_updated", "_tokens", "_kinds", "identity", "store", "_store",
-    "_held_for",
+    "_dummy", "_updated", "_tokens", "_kinds", "identity", "store", "_store", "_held_for",
 }  # fmt: skip
 
 

@@ -277,18 +277,6 @@ class Submission(NamedTuple):
     done: Callable[[Sequence[Appended | Unchanged | ChatError] | StoreUnavailable], None]
 
 
-class Appender(Protocol):
-    """Appends for callers that wait without a task."""
-
-    def submit(self, submissions: Sequence[Submission]) -> None:
-        """Append the drafts of several callers, in order; never wait.
-
-        It is one :meth:`Store.append` for each submission, whose `done` gets what that would
-        return, or the :exc:`~gochat.errors.StoreUnavailable` that it would raise. Each is called
-        once, in the Trio thread and in order, before this returns or later. It must not raise.
-        """
-
-
 class Store(Protocol):
     """Everything that gochat keeps. See the module's docstring for what applies to all methods."""
 
@@ -452,9 +440,14 @@ class Store(Protocol):
         """
         ...
 
-    @property
-    def appender(self) -> Appender | None:
-        """What appends without a task for each caller; None if this store has nothing better."""
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        """Append the drafts of several callers that have no task to wait; never wait.
+
+        It is one :meth:`append` for each submission, in order, whose `done` gets what that would
+        return, or the :exc:`~gochat.errors.StoreUnavailable` that it would raise. Each is called
+        once, in the Trio thread and in order, before this returns or later; but not if the store is
+        closed before. It must not raise.
+        """
         ...
 
     async def follow(

@@ -17,7 +17,7 @@ import trio
 
 from gochat.chat.at_once import WouldWait, at_once
 from gochat.chat.commits import Outcome
-from gochat.chat.store import Appender, Draft, Submission
+from gochat.chat.store import Draft, Submission
 from gochat.errors import ChatError, FactsChanged, StoreUnavailable
 from gochat.protocol.codec import decode_sends
 from gochat.protocol.messages import Send
@@ -47,9 +47,8 @@ class _Taken(NamedTuple):
 class PlainSends:
     """Takes messages for all sessions of a server."""
 
-    def __init__(self, services: Services, appender: Appender) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._appender = appender
         self._writing = WriteRequests(services)
         self._corked: list[Outlet] = []
 
@@ -57,7 +56,7 @@ class PlainSends:
         """Append what was taken in a pass. If that is done at once, each gets all in one write."""
         corked, self._corked = self._corked, []
         try:
-            self._appender.submit(submissions)
+            self._services.store.submit(submissions)
         finally:
             for outlet in corked:
                 outlet.uncork()

@@ -6,7 +6,7 @@ import contextlib
 import select
 import ssl
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Final
@@ -14,7 +14,6 @@ from typing import Final
 import structlog
 import trio
 
-from gochat.chat.store import Submission
 from gochat.errors import ErrorCode, StoreCorrupt
 from gochat.protocol.messages import ByeReason
 from gochat.server import crowding, log_follower
@@ -62,13 +61,9 @@ class Server:
     def __init__(self, services: Services) -> None:
         self.services: Final = services
         self._handlers = Handlers(services)
-        appender = services.store.appender
-        self._plain_sends = None if appender is None else PlainSends(services, appender)
+        self._plain_sends = PlainSends(services)
         #: Reads for the sessions; None where the system has no `epoll`.
-        self.intake: Intake | None = None
-        if hasattr(select, "epoll"):
-            submit = _nothing if self._plain_sends is None else self._plain_sends.submit
-            self.intake = Intake(submit)
+        self.intake = Intake(self._plain_sends.submit) if hasattr(select, "epoll") else None
         self.sessions: set[Session] = set()
         self._handshakes = Handshakes(services)
         self._proxied = ProxiedConnections(services)
@@ -183,8 +178,7 @@ class Server:
         )
         session.outlet = self._outlet(stream, session, opened.websocket)
         if self.intake is not None:
-            take = None if self._plain_sends is None else self._plain_sends.take
-            session.read_through(self.intake, take)
+            session.read_through(self.intake, self._plain_sends.take)
         self.opened[kind_of(session)] += 1
         self.sessions.add(session)
         try:
@@ -245,7 +239,3 @@ def kind_of(session: Session) -> tuple[str, str]:
     """Return how a connection talks: ``frames`` or ``websocket``, and whether it is encrypted."""
     transport = "frames" if session.websocket is None else "websocket"
     return transport, "true" if type(session.stream) in _ENCRYPTED else "false"
-
-
-def _nothing(submissions: Sequence[Submission]) -> None:
-    """Append nothing, because nothing is taken."""

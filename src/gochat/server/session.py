@@ -419,7 +419,7 @@ class Session:
             read += len(data)
 
     def read_through(
-        self, intake: Intake, take: Callable[[Session, bytes], Submission | None] | None
+        self, intake: Intake, take: Callable[[Session, bytes], Submission | None]
     ) -> None:
         """Have the intake read from a socket; `take` gets what arrives, if it can be taken."""
         if self._descriptor is not None:

@@ -31,7 +31,6 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import (
     Account,
     Appended,
-    Appender,
     Batch,
     Draft,
     Page,
@@ -172,10 +171,6 @@ class RedisStore:
         done = await self._writer.carry_out(self._log.append(drafts))
         await self._order.delivered((one.at for one in done if one.at is not None), histories)
         return [one.outcome for one in done if one.outcome is not None]
-
-    @property
-    def appender(self) -> Appender:
-        return self
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         for drafts, done in submissions:

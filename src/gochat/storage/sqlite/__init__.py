@@ -34,7 +34,6 @@ from gochat.chat.names import NameKey
 from gochat.chat.store import (
     Account,
     Appended,
-    Appender,
     Batch,
     Draft,
     Page,
@@ -161,10 +160,6 @@ class SqliteStore:
 
     async def append(self, drafts: Sequence[Draft]) -> list[Appended | Unchanged | ChatError]:
         return await self._writer.write(partial(self._log.append, drafts))
-
-    @property
-    def appender(self) -> Appender:
-        return self
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         self._writer.submit(
