@@ -230,9 +230,33 @@ def make_exceptions() -> str:
     """The tree of exceptions, as its module draws it."""
     from gochat import errors
 
-    assert errors.__doc__ is not None
-    tree = errors.__doc__.partition("::\n\n")[2].partition("\n\nWhat each does")[0]
+    return _drawn(errors.__doc__)
+
+
+def make_client_exceptions() -> str:
+    """The tree of what a client raises, as its module draws it."""
+    from gochat.client import errors
+
+    return _drawn(errors.__doc__)
+
+
+def _drawn(docstring: str | None) -> str:
+    assert docstring is not None
+    tree = docstring.partition("::\n\n")[2].partition("\n\n")[0]
     return f"```\n{textwrap.dedent(tree)}\n```\n"
+
+
+def make_error_classes() -> str:
+    """The class of each code, in the client library."""
+    from gochat.client.errors import CLASSES
+    from gochat.errors import ErrorCode
+
+    codes: dict[str, list[str]] = {}
+    for code in ErrorCode:
+        codes.setdefault(CLASSES[code].__name__, []).append(f"`{code}`")
+    lines = ["| class | codes |", "|---|---|"]
+    lines += [f"| `{name}` | {', '.join(its)} |" for name, its in codes.items()]
+    return "\n".join(lines) + "\n"
 
 
 def make_app_keys() -> str:
@@ -379,6 +403,8 @@ MAKERS: dict[str, Callable[[], str]] = {
     "exit-codes": make_exit_codes,
     "metrics": make_metrics,
     "exceptions": make_exceptions,
+    "client-exceptions": make_client_exceptions,
+    "error-classes": make_error_classes,
     "app-keys": make_app_keys,
     "app-commands": make_app_commands,
     "app-settings": make_app_settings,

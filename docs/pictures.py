@@ -34,10 +34,10 @@ _SERVER: Final = "gochat://127.0.0.1:8889"
 _CODE: Final = """\
 The whole bot:
 ```python
-async for event in client.events():
+async for event in client:
     match event:
-        case Message(text="ping", to=room):
-            client.send(room, "pong")
+        case Message(text="ping"):
+            client.reply(event, "pong")
 ```"""
 
 #: What a person does before the picture is taken.

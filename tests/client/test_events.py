@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -10,16 +12,19 @@ from scripted_server import (
     QUICK,
     FakeClock,
     Watcher,
+    heard,
     lobby,
     logged_in,
     meanwhile,
     opened,
     said,
+    seen,
 )
 
 from gochat.client import (
-    ClientOptions,
     ConnectionState,
+    Invitation,
+    Invited,
     IsTyping,
     Marked,
     Message,
@@ -28,8 +33,10 @@ from gochat.client import (
     Presence,
     StateChanged,
     Synchronised,
+    Uninvited,
 )
 from gochat.client.buffer import EVENT_BUFFER, EVENT_BUFFER_BEFORE_REPLY, EventBuffer
+from gochat.client.options import InternalOptions
 from gochat.protocol import messages as wire
 
 pytestmark = pytest.mark.anyio
@@ -37,26 +44,39 @@ pytestmark = pytest.mark.anyio
 
 def test_private_conversation_is_named_as_its_receiver_sees_it() -> None:
     """By the server: the client compares no names."""
-    for event in (said(1, to="@mei", from_="bob"), IsTyping(to="@mei", from_="bob", conv="@bob")):
-        assert event.conversation == "@bob"
-    for event in (said(1, to="@bob", from_="mei"), IsTyping(to="@bob", from_="mei")):
-        assert event.conversation == "@bob"
-    assert said(1).conversation == "#lobby"
+    assert heard(1, to="@mei", from_="bob").conversation == "@bob"
+    assert heard(1, to="@bob", from_="mei").conversation == "@bob"
+    assert heard(1).conversation == "#lobby"
 
 
-async def test_server_events_are_yielded_unchanged() -> None:
+async def test_server_events_are_yielded_in_order() -> None:
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await events.next_of(Synchronised)
-        told = [
-            Presence(online=(Person(name="bob", away="tea"),), offline=("eve",)),
-            Marked(conv="#lobby", read=3, unread=1),
-            IsTyping(to="@mei", from_="bob"),
-            NewLogin(address="192.0.2.1", by="token"),
+        await peer.send(
+            presence := Presence(online=(Person(name="bob", away="tea"),), offline=("eve",)),
+            wire.Marked(conv="#lobby", read=3, unread=1),
+            wire.IsTyping(to="@mei", from_="bob", conv="@bob"),
+            wire.IsTyping(to="@bob", from_="mei"),
+            wire.Invited(room="#garden", from_="bob", ts=1_000, topic="trees"),
+            wire.Uninvited(room="#garden"),
+            login := NewLogin(address="192.0.2.1", by="token"),
             said(1),
+        )
+        invitation = Invitation(
+            room="#garden", sender="bob", topic="trees",
+            time=datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC),
+        )  # fmt: skip
+        assert [await events.next() for _ in range(8)] == [
+            presence,
+            Marked(conversation="#lobby", read=3, unread=1, mentions=0, level="all"),
+            IsTyping("@bob", "bob"),
+            IsTyping("@bob", "mei"),
+            Invited(invitation),
+            Uninvited("#garden"),
+            login,
+            heard(1),
         ]
-        await peer.send(*told)
-        assert [await events.next() for _ in told] == told
 
 
 async def test_events_during_the_snapshot_follow_it() -> None:
@@ -73,7 +93,7 @@ async def test_events_during_the_snapshot_follow_it() -> None:
         assert await events.next() == StateChanged(ConnectionState.CONNECTING)
         assert await events.next() == StateChanged(ConnectionState.CONNECTED)
         assert isinstance(await events.next(), Synchronised)
-        assert [await events.next() for _ in range(3)] == [first, second, said(9)]
+        assert [await events.next() for _ in range(3)] == [first, seen(second), heard(9)]
 
 
 async def test_message_already_counted_by_the_snapshot_is_not_lost() -> None:
@@ -89,7 +109,7 @@ async def test_message_already_counted_by_the_snapshot_is_not_lost() -> None:
 
 async def test_refused_snapshot_is_requested_again() -> None:
     clock = FakeClock()
-    async with opened(ClientOptions(clock=clock)) as (server, client):
+    async with opened(InternalOptions(clock=clock)) as (server, client):
         events = Watcher(client)
         async with meanwhile(client.log_in, "mei", "correct horse"):
             peer = await server.accept()
@@ -101,17 +121,17 @@ async def test_refused_snapshot_is_requested_again() -> None:
         await peer.reply(await peer.expect(wire.Sync), wire.Synced(conversations=()))
         await peer.reply(await peer.expect(wire.Who), wire.People(people=(), total=0))
         await events.next_of(Synchronised)
-        assert await events.next() == said(1)
+        assert await events.next() == heard(1)
 
 
 async def test_event_is_delivered_once_over_all_iterators() -> None:
     async with logged_in() as (_, client, peer):
         await peer.send(said(1), said(2))
-        async for event in client.events():
-            if event == said(1):
+        async for event in client:
+            if event == heard(1):
                 break
-        async for event in client.events():
-            assert event == said(2)
+        async for event in client:
+            assert event == heard(2)
             break
 
 
@@ -120,12 +140,12 @@ async def test_two_tasks_cannot_wait_for_the_next_event() -> None:
         await Watcher(client).next_of(Synchronised)
 
         async def wait() -> None:
-            await anext(client.events())
+            await anext(aiter(client))
 
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(RuntimeError, match="another task waits"):
-            await anext(client.events())
+            await anext(aiter(client))
         tasks.cancel_scope.cancel()
 
 
@@ -141,7 +161,7 @@ async def test_cancelled_wait_takes_no_event() -> None:
         with anyio.CancelScope() as scope:
             scope.cancel()
             await events.next()
-        assert await events.next() == said(1)
+        assert await events.next() == heard(1)
 
 
 async def test_slow_consumer_pauses_reading_and_loses_nothing() -> None:
@@ -162,7 +182,7 @@ async def test_slow_consumer_pauses_reading_and_loses_nothing() -> None:
             connection = client._supervisor._connection
             assert connection is not None
             with anyio.fail_after(PATIENCE):
-                while connection._read_wanted is None:  # it has not stopped reading yet
+                while not connection._is_paused:  # it has not stopped reading yet
                     await anyio.lowlevel.checkpoint()
             assert not done.is_set()
             for seq in range(1, batches * batch + 1):
@@ -202,39 +222,42 @@ async def test_request_resumes_reading() -> None:
 
 async def test_only_the_newest_events_are_kept_until_the_first_wait() -> None:
     buffer = EventBuffer()
-    buffer.put(said(seq) for seq in range(1, EVENT_BUFFER + 11))
-    assert buffer.has_room(before_reply=False)
-    assert await anext(buffer) == said(11)
+    buffer.put(heard(seq) for seq in range(1, EVENT_BUFFER + 11))
+    await buffer.wait_for_room()
+    assert await anext(buffer) == heard(11)
 
 
 async def test_buffer_bound_is_higher_while_a_request_waits() -> None:
     buffer = EventBuffer()
-    buffer.put([said(0)])
+    buffer.put([heard(0)])
     await anext(buffer)
-    buffer.put(said(seq) for seq in range(EVENT_BUFFER))
-    assert not buffer.has_room(before_reply=False)
-    assert buffer.has_room(before_reply=True)
-    buffer.put(said(seq) for seq in range(EVENT_BUFFER_BEFORE_REPLY - EVENT_BUFFER))
-    assert not buffer.has_room(before_reply=True)
-    await anext(buffer)
-    assert buffer.has_room(before_reply=True)
+    buffer.put(heard(seq) for seq in range(EVENT_BUFFER))
+    async with meanwhile(buffer.wait_for_room) as outcome:
+        await anyio.wait_all_tasks_blocked()
+        assert not outcome.done.is_set()
+        buffer.expect_reply(is_due=True)
+    buffer.put(heard(seq) for seq in range(EVENT_BUFFER_BEFORE_REPLY - EVENT_BUFFER))
+    async with meanwhile(buffer.wait_for_room) as outcome:
+        await anyio.wait_all_tasks_blocked()
+        assert not outcome.done.is_set()
+        await anext(buffer)
 
 
 async def test_held_events_are_released_at_the_bound() -> None:
     buffer = EventBuffer()
-    buffer.put([said(0)])
+    buffer.put([heard(0)])
     await anext(buffer)
     buffer.hold()
-    buffer.put(said(seq) for seq in range(EVENT_BUFFER_BEFORE_REPLY))
-    assert await anext(buffer) == said(0)
+    buffer.put(heard(seq) for seq in range(EVENT_BUFFER_BEFORE_REPLY))
+    assert await anext(buffer) == heard(0)
 
 
 async def test_events_waiting_at_the_close_are_still_delivered() -> None:
     buffer = EventBuffer()
     buffer.hold()
-    buffer.put([said(1)])
+    buffer.put([heard(1)])
     buffer.close()
-    assert [event async for event in buffer] == [said(1)]
+    assert [event async for event in buffer] == [heard(1)]
 
 
 async def test_consumer_waiting_at_the_close_is_woken() -> None:

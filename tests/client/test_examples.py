@@ -17,7 +17,10 @@ from gochat.client import (
     ClientOptions,
     ConnectionState,
     Message,
+    MessageId,
+    PersonJoined,
     Presence,
+    ReactionAdded,
     StateChanged,
     Synchronised,
     open_client,
@@ -49,14 +52,15 @@ async def until_online(events: Watcher, name: str) -> None:
                 pass
 
 
-async def until_echoed(events: Watcher, text: str) -> None:
-    while (message := await events.next_of(Message)).from_ != "echo":
+async def until_reminded(events: Watcher, what: str) -> Message:
+    while (message := await events.next_of(Message)).is_own:
         pass
-    assert message.text == text
+    assert message.text == f"@mei it is time to {what}"
+    return message
 
 
 @pytest.mark.anyio
-async def test_echo_bot_answers_after_the_server_was_killed(
+async def test_reminder_bot_reminds_also_after_the_server_was_killed(
     tmp_path: Path, free_tcp_port: int
 ) -> None:
     store, flags = tmp_path / "chat.db", ("--port", str(free_tcp_port))
@@ -65,20 +69,29 @@ async def test_echo_bot_answers_after_the_server_was_killed(
         events = Watcher(client)
         with ExitStack() as stack:
             server = stack.enter_context(serve(store, *flags))
-            stack.enter_context(running("echo_bot.py", url, "echo", PASSWORD))
+            stack.enter_context(running("reminder_bot.py", url, "clock", PASSWORD))
             await client.register("mei", PASSWORD)
             await client.log_in("mei", PASSWORD)
-            await until_online(events, "echo")
-            client.send("@echo", "hello")
-            await until_echoed(events, "hello")
+            await until_online(events, "clock")
+            wish = await client.send("@clock", "Remind me in 0 seconds to stretch")
+            assert (await events.next_of(ReactionAdded)).message == MessageId("@clock", wish.seq)
+            reminder = await until_reminded(events, "stretch")
+            assert reminder.reply_to == MessageId("@clock", wish.seq)
+            assert reminder.form == "notice"
             server.process.kill()
             server.finish()
-            outgoing = client.send("@echo", "are you there?")
+            outgoing = client.send("@clock", "remind me in 1 second to look up")
             while (await events.next_of(StateChanged)).state is not ConnectionState.RECONNECTING:
                 pass
             stack.enter_context(serve(store, *flags))
-            await until_echoed(events, "are you there?")
-            await outgoing.sent()
+            await until_reminded(events, "look up")
+            await outgoing
+            await client.create_room("#garden")
+            await client.invite("#garden", "clock")
+            while (await events.next_of(PersonJoined)).sender != "clock":
+                pass
+            client.send("#garden", "remind me in 0 seconds to water")
+            assert (await until_reminded(events, "water")).conversation == "#garden"
 
 
 def test_minimal_clients_perform_the_six_functions(tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ from msgspec import structs
 from patience import PATIENCE
 from scripted_server import LIMITS, QUICK, FakeClock, Peer, Watcher, logged_in, said
 
-from gochat.client import ConnectionState, HistoryPage, StateChanged
+from gochat.client import ConnectionState, StateChanged
+from gochat.client.convert import to_page
 from gochat.client.events import ClientEvent
+from gochat.client.moments import moment
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing
 from gochat.client.replies import MAX_RETRY_AFTER, check_order
@@ -166,7 +168,7 @@ class Person:
         )
         lobby = wire.Conversation(conv="#lobby", epoch="e1", head=1)
         self.sync([wire.Person(name="bob")], wire.Synced(conversations=(lobby,)))
-        self.sync_state.send(Outgoing(to="#lobby", text="hello", cid="x"))
+        self.sync_state.send(Outgoing(conversation="#lobby", text="hello", cid="x"))
 
     def sync(self, people: Sequence[wire.Person], page: wire.Synced) -> None:
         """Log in again, and take in a page of what was missed."""
@@ -187,7 +189,7 @@ class Person:
                 for conv in [*sync_state.inbox.wants(), "#lobby"]:
                     sync_state.show(sync_state.inbox.fill(conv, payload))
                 for where in ("older", "newer", "instead", "older"):
-                    model.add_page(payload, where)
+                    model.add_page(to_page(payload, "mei"), where)
                 for view in model.conversations.values():
                     view.timeline.trim(1)
             case wire.Synced():
@@ -217,7 +219,7 @@ class Person:
             for entry in view.timeline:
                 for zone in ZONES:
                     log_item(entry, "mei", zone)
-                presentation.ago(entry.ts, 1_700_000_000.0)
+                presentation.ago(moment(entry.ts), 1_700_000_000.0)
 
 
 @pytest.mark.parametrize("cls", TYPES)
@@ -339,7 +341,7 @@ async def test_connection_is_closed_at_too_many_names(
 
 @pytest.mark.parametrize("seqs", [(2, 1), (1, 1), (1, 3, 2)])
 def test_page_out_of_order_is_refused(seqs: tuple[int, ...]) -> None:
-    page = HistoryPage(conv="#lobby", epoch="e1", head=3, entries=tuple(map(said, seqs)))
+    page = wire.HistoryPage(conv="#lobby", epoch="e1", head=3, entries=tuple(map(said, seqs)))
     with pytest.raises(ProtocolError, match="order"):
         check_order(page)
     check_order(structs.replace(page, entries=(said(1), said(2), said(9))))

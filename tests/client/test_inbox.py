@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from gochat.client.events import Reset
 from gochat.client.inbox import Inbox
-from gochat.client.timeline import After, Newest
+from gochat.client.timeline import After, Newest, Reset
 from gochat.errors import ProtocolError
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (

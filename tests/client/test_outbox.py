@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gochat.client.call import Call
+from gochat.client.errors import DEFAULT_RETRY_AFTER, NotConnected, OutboxFull
 from gochat.client.outbox import (
-    DEFAULT_RETRY_AFTER,
     MAX_OUTBOX,
     MAX_RATE_WAIT,
     MAX_RECENT,
@@ -72,7 +72,7 @@ def outbox(clock: StoppedClock) -> Outbox:
 
 
 def put(outbox: Outbox, *texts: str, to: str = "#lobby") -> list[Outgoing]:
-    messages = [Outgoing(to=to, text=text, sender=ME) for text in texts]
+    messages = [Outgoing(conversation=to, text=text, sender=ME) for text in texts]
     for message in messages:
         outbox.add(message)
     return messages
@@ -248,16 +248,15 @@ def test_only_a_failed_message_can_be_retried_or_discarded(outbox: Outbox) -> No
 
 def test_full_outbox_refuses_messages(outbox: Outbox) -> None:
     put(outbox, *map(str, range(MAX_OUTBOX)))
-    with pytest.raises(ChatError) as caught:
+    with pytest.raises(OutboxFull):
         put(outbox, "one too many")
-    assert caught.value.code == ErrorCode.BUSY
     assert len(outbox.of(ME)) == MAX_OUTBOX
 
 
 def test_messages_of_another_account_are_not_sent(clock: StoppedClock) -> None:
     outbox = Outbox(clock)
-    outbox.add(Outgoing(to="#lobby", text="by bob", sender="bob"))
-    outbox.add(Outgoing(to="#lobby", text="by whoever comes"))
+    outbox.add(Outgoing(conversation="#lobby", text="by bob", sender="bob"))
+    outbox.add(Outgoing(conversation="#lobby", text="by whoever comes"))
     outbox.begin(ME, NO_LIMITS)
     assert texts(ready(outbox)) == ["by whoever comes"]
     assert texts(outbox.of(ME)) == ["by whoever comes"]
@@ -371,7 +370,7 @@ def test_withdrawn_call_leaves_no_hole(outbox: Outbox) -> None:
 async def test_calls_end_when_the_client_goes_offline(outbox: Outbox) -> None:
     leaving = call(outbox, Leave(room="#club", cid="leave"))
     ready(outbox)
-    outbox.end_calls("logged out")
+    outbox.end_calls(NotConnected, "logged out")
     with anyio.fail_after(1), pytest.raises(ConnectionLost, match="logged out"):
         await leaving.wait()
     outbox.connection_lost()
@@ -534,11 +533,11 @@ def test_order_in_each_conversation_survives_any_failures(data: st.DataObject) -
     for to, taken in server.log.items():
         # In the order of `send`, each once.
         assert taken == sorted(taken, key=int)
-        kept = {outgoing.text for outgoing in messages if outgoing.to == to}
+        kept = {outgoing.text for outgoing in messages if outgoing.conversation == to}
         assert set(taken) >= kept - server.refused
     assert all(outgoing.state is OutgoingState.FAILED for outgoing in outbox.of(ME))
     assert all(
         outgoing.state is OutgoingState.SENT
         for outgoing in messages
-        if outgoing.text in server.log[outgoing.to]
+        if outgoing.text in server.log[outgoing.conversation]
     )

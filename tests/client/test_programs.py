@@ -26,7 +26,7 @@ MINUTE = timedelta(minutes=1)
 
 async def next_of(client: Client, kind: type) -> object:
     with trio.fail_after(PATIENCE):
-        async for event in client.events():
+        async for event in client:
             if isinstance(event, kind):
                 return event
     raise AssertionError("the events have ended")
@@ -41,7 +41,7 @@ async def test_program_that_only_sends_is_shown_nothing_and_sends() -> None:
             token = await mei.create_token("bot", ["send"], MINUTE, rooms=["#lobby"])
             await bot.resume(token.token)
             assert await next_of(bot, Synchronised) == Synchronised((), ())
-            assert (await bot.send("#lobby", "done").sent()).to == "#lobby"
+            assert (await bot.send("#lobby", "done")).conversation == "#lobby"
             with pytest.raises(ChatError) as refused:
                 await bot.history("#lobby")
             assert refused.value.code == "not_permitted"
@@ -64,13 +64,13 @@ async def test_program_that_reads_a_room_is_shown_that_room() -> None:
             await bot.resume(token.token)
             synchronised = await next_of(bot, Synchronised)
             assert isinstance(synchronised, Synchronised)
-            assert [c.conv for c in synchronised.conversations] == ["#builds"]
+            assert [c.name for c in synchronised.conversations] == ["#builds"]
             assert synchronised.people == ()
             await mei.send("#lobby", "not for programs").sent()
             await mei.send("#builds", "red").sent()
             message = await next_of(bot, Message)
             assert isinstance(message, Message)
-            assert (message.to, message.text) == ("#builds", "red")
+            assert (message.conversation, message.text) == ("#builds", "red")
 
 
 async def test_all_other_sessions_are_ended() -> None:

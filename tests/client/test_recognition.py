@@ -75,7 +75,7 @@ async def test_stranger_in_place_of_the_own_server_gets_only_challenges(
             replace_file(key_file, key)  # as a killed server leaves it
             async with stranger(port) as received:
                 with anyio.fail_after(PATIENCE):
-                    async for event in client.events():
+                    async for event in client:
                         assert not isinstance(event, Message)
                         if isinstance(event, StateChanged) and "not your own" in event.reason:
                             assert event.state is ConnectionState.RECONNECTING

@@ -10,23 +10,27 @@ from scripted_server import (
     Peer,
     ScriptedServer,
     Watcher,
+    heard,
     lobby,
     logged_in,
     meanwhile,
     opened,
     said,
+    seen,
 )
 
 from gochat.client import (
-    ClientOptions,
     ConnectionLost,
     ConnectionState,
-    HistoryPage,
+    Conversation,
+    Entry,
     Message,
     Reset,
     StateChanged,
     Synchronised,
 )
+from gochat.client.convert import to_conversation
+from gochat.client.options import InternalOptions
 from gochat.protocol import messages as wire
 
 pytestmark = pytest.mark.anyio
@@ -38,14 +42,19 @@ def position(seq: int, *, epoch: str = "e1") -> wire.Position:
     return wire.Position(conv="#lobby", epoch=epoch, seq=seq, ts=seq)
 
 
+async def snapshot(events: Watcher) -> list[Conversation]:
+    """Return the conversations of the next snapshot."""
+    return list((await events.next_of(Synchronised)).conversations)
+
+
 async def messages(events: Watcher, count: int) -> list[int]:
     """Return the seqs of the next messages, which are all of one history."""
-    return [(await events.next_of(Message)).seq for _ in range(count)]
+    return [(await events.next_of(Entry)).seq for _ in range(count)]
 
 
 async def come_back(
     server: ScriptedServer,
-    *entries: Message,
+    *entries: wire.Message,
     events: tuple[wire.Event, ...] = (),
     epoch: str = "e1",
     reset: bool = False,
@@ -99,7 +108,9 @@ async def test_gap_is_filled_from_history_before_later_entries() -> None:
         await peer.send(said(1), said(4), said(5))
         request = await peer.expect(wire.History)
         assert (request.conv, request.after, request.before) == ("#lobby", 1, None)
-        page = HistoryPage(conv="#lobby", epoch="e1", head=5, entries=(said(2), said(3), said(4)))
+        page = wire.HistoryPage(
+            conv="#lobby", epoch="e1", head=5, entries=(said(2), said(3), said(4))
+        )
         await peer.reply(request, page)
         assert await messages(events, 5) == [1, 2, 3, 4, 5]
         await peer.settle()
@@ -107,7 +118,7 @@ async def test_gap_is_filled_from_history_before_later_entries() -> None:
 
 async def test_gap_that_fills_in_time_is_not_fetched() -> None:
     clock = FakeClock()
-    async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
+    async with logged_in(InternalOptions(clock=clock)) as (_, client, peer):
         events = Watcher(client)
         await peer.send(said(1), said(3))
         await peer.settle()
@@ -133,7 +144,7 @@ async def test_gap_is_fetched_again_after_an_unavailable_store() -> None:
         await peer.send(said(1), said(3))
         error = wire.Error(code="unavailable", text="later", retry_after=0.001)
         await peer.reply(await peer.expect(wire.History), error)
-        page = HistoryPage(conv="#lobby", epoch="e1", head=3, entries=(said(2), said(3)))
+        page = wire.HistoryPage(conv="#lobby", epoch="e1", head=3, entries=(said(2), said(3)))
         await peer.reply(await peer.expect(wire.History), page)
         assert await messages(events, 3) == [1, 2, 3]
 
@@ -144,7 +155,9 @@ async def test_unchanged_conversations_are_in_the_snapshot() -> None:
         events = Watcher(client)
         async with meanwhile(client.log_in, "mei", "correct horse"):
             await (peer := await server.accept()).welcome(conversations=states)
-        assert (await events.next_of(Synchronised)).conversations == tuple(states)
+        assert (await events.next_of(Synchronised)).conversations == tuple(
+            map(to_conversation, states)
+        )
         await peer.cut()
         peer = await server.accept()
         changed = structs.replace(states[1], head=2, ts=2, entries=(said(2, to="#r1"),))
@@ -153,9 +166,11 @@ async def test_unchanged_conversations_are_in_the_snapshot() -> None:
             (1, 1, n, "all") for n in range(3)
         ]
         states[1] = structs.replace(changed, entries=())
-        assert (await events.next_of(Synchronised)).conversations == tuple(states)
+        assert (await events.next_of(Synchronised)).conversations == tuple(
+            map(to_conversation, states)
+        )
         message = await events.next_of(Message)
-        assert (message.to, message.seq) == ("#r1", 2)
+        assert (message.conversation, message.seq) == ("#r1", 2)
 
 
 async def test_pages_are_asked_for_until_there_is_no_next() -> None:
@@ -178,7 +193,7 @@ async def test_pages_are_asked_for_until_there_is_no_next() -> None:
         await peer.reply(request, wire.Synced(conversations=(lobby(2, "e1", said(2)),)))
         await peer.reply(await peer.expect(wire.Who), wire.People(people=(), total=0))
         found = await events.next_of(Synchronised)
-        assert [one.conv for one in found.conversations] == ["#a", "#lobby"]
+        assert [one.name for one in found.conversations] == ["#a", "#lobby"]
         assert await messages(events, 1) == [2]
 
 
@@ -221,8 +236,8 @@ async def test_missing_too_much_resets_to_the_newest_page() -> None:
         peer, _ = await come_back(server, *page)
         await peer.send(said(902))
         assert isinstance(await events.next_of(Synchronised), Synchronised)
-        assert await events.next() == Reset("#lobby", "e1", page)
-        assert await events.next() == said(902)
+        assert await events.next() == Reset("#lobby", "e1", tuple(map(seen, page)))
+        assert await events.next() == heard(902)
 
 
 async def test_new_epoch_at_the_resume_resets() -> None:
@@ -233,7 +248,7 @@ async def test_new_epoch_at_the_resume_resets() -> None:
         entry = said(1, epoch="e2")
         peer, _ = await come_back(server, entry, epoch="e2", reset=True)
         assert peer.have == (position(3),)
-        assert await events.next_of(Reset) == Reset("#lobby", "e2", (entry,))
+        assert await events.next_of(Reset) == Reset("#lobby", "e2", (seen(entry),))
         await peer.cut()
         peer, _ = await come_back(server)
         assert [(one.epoch, one.seq, one.ts) for one in peer.have] == [("e2", 1, 1)]
@@ -246,7 +261,7 @@ async def test_rewritten_log_with_the_same_epoch_resets() -> None:
         await peer.cut()
         other = (said(1, "another"), said(2, "too"), said(3, "three"))
         await come_back(server, *other, reset=True)
-        assert await events.next_of(Reset) == Reset("#lobby", "e1", other)
+        assert await events.next_of(Reset) == Reset("#lobby", "e1", tuple(map(seen, other)))
 
 
 async def test_new_epoch_on_a_live_connection_resets_by_history() -> None:
@@ -256,11 +271,11 @@ async def test_new_epoch_on_a_live_connection_resets_by_history() -> None:
         request = await peer.expect(wire.History)
         assert (request.conv, request.after, request.before) == ("#lobby", None, None)
         entries = (said(1, epoch="e2"), said(2, epoch="e2"))
-        page = HistoryPage(conv="#lobby", epoch="e2", head=2, entries=entries)
+        page = wire.HistoryPage(conv="#lobby", epoch="e2", head=2, entries=entries)
         await peer.reply(request, page)
         await peer.send(said(3, epoch="e2"))
-        assert await events.next_of(Reset) == Reset("#lobby", "e2", entries)
-        assert await events.next() == said(3, epoch="e2")
+        assert await events.next_of(Reset) == Reset("#lobby", "e2", tuple(map(seen, entries)))
+        assert await events.next() == heard(3, epoch="e2")
 
 
 async def test_password_login_after_a_refused_token_misses_nothing() -> None:
@@ -303,7 +318,7 @@ async def test_another_account_starts_empty() -> None:
 
 async def test_reconnect_attempts_are_spread_and_back_off() -> None:
     clock = FakeClock()
-    options = ClientOptions(clock=clock, random=lambda: 1.0)
+    options = InternalOptions(clock=clock, random=lambda: 1.0)
     async with logged_in(options) as (server, client, peer):
         events = Watcher(client)
         await peer.cut()
@@ -322,7 +337,7 @@ async def test_reconnect_attempts_are_spread_and_back_off() -> None:
 
 async def test_stable_connection_resets_the_backoff() -> None:
     clock = FakeClock()
-    options = ClientOptions(clock=clock, random=lambda: 1.0)
+    options = InternalOptions(clock=clock, random=lambda: 1.0)
     async with logged_in(options) as (server, _, peer):
         await peer.cut()
         await clock.pass_sleep(0.5)
@@ -339,7 +354,7 @@ async def test_stable_connection_resets_the_backoff() -> None:
 
 async def test_retry_after_of_a_bye_is_obeyed() -> None:
     clock = FakeClock()
-    options = ClientOptions(clock=clock, random=lambda: 0.5)
+    options = InternalOptions(clock=clock, random=lambda: 0.5)
     async with logged_in(options) as (server, client, peer):
         events = Watcher(client)
         bye = wire.Bye(reason="server_closing", text="back in a minute", retry_after=60.0)
@@ -353,7 +368,7 @@ async def test_retry_after_of_a_bye_is_obeyed() -> None:
 
 async def test_retry_after_of_a_busy_server_is_obeyed() -> None:
     clock = FakeClock()
-    options = ClientOptions(clock=clock, random=lambda: 0.0)
+    options = InternalOptions(clock=clock, random=lambda: 0.0)
     async with logged_in(options) as (server, client, peer):
         await peer.cut()
         peer = await server.accept()
@@ -365,7 +380,7 @@ async def test_retry_after_of_a_busy_server_is_obeyed() -> None:
 
 
 async def test_reconnect_now_skips_the_backoff() -> None:
-    options = ClientOptions(clock=FakeClock(), random=lambda: 0.5)
+    options = InternalOptions(clock=FakeClock(), random=lambda: 0.5)
     async with logged_in(options) as (server, client, peer):
         client.reconnect_now()  # connected: does nothing
         events = Watcher(client)
@@ -379,7 +394,7 @@ async def test_reconnect_now_skips_the_backoff() -> None:
 
 async def test_reconnect_now_still_obeys_retry_after() -> None:
     clock = FakeClock()
-    options = ClientOptions(clock=clock, random=lambda: 0.5)
+    options = InternalOptions(clock=clock, random=lambda: 0.5)
     async with logged_in(options) as (server, client, peer):
         events = Watcher(client)
         await peer.send(wire.Bye(reason="server_closing", text="back soon", retry_after=60.0))
@@ -419,7 +434,7 @@ async def test_client_does_not_reconnect_after_a_final_bye(reason: str) -> None:
 
 async def test_logout_while_reconnecting_ends_the_attempts() -> None:
     clock = FakeClock()
-    async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
+    async with logged_in(InternalOptions(clock=clock)) as (_, client, peer):
         events = Watcher(client)
         await peer.cut()
         while (await events.next_of(StateChanged)).state is not RECONNECTING:

@@ -9,31 +9,32 @@ import pytest
 from scripted_server import (
     FakeClock,
     Watcher,
+    heard,
     lobby,
     logged_in,
     meanwhile,
     opened,
     said,
     scripted_server,
+    seen,
 )
 
 from gochat.client import (
     ChatError,
-    ClientOptions,
     ConnectionLost,
     ConnectionState,
-    HistoryPage,
     Limits,
     Message,
+    MessageId,
     Outgoing,
     OutgoingChanged,
     OutgoingState,
     Reset,
-    Sent,
     StateChanged,
     Synchronised,
     open_client,
 )
+from gochat.client.options import InternalOptions
 from gochat.protocol import messages as wire
 
 pytestmark = pytest.mark.anyio
@@ -45,24 +46,24 @@ async def test_message_is_acknowledged_and_appears_once_in_its_position() -> Non
     async with logged_in() as (_, client, peer):
         events = Watcher(client)
         await events.next_of(Synchronised)
-        outgoing = client.send("#Lobby", "hello", reply_to=1)
+        outgoing = client.reply(MessageId("#Lobby", 1), "hello")
         assert (outgoing.state, client.outbox) == (PENDING, (outgoing,))
         await peer.send(said(1))
         request = await peer.expect(wire.Send)
         assert (request.to, request.text, request.reply_to) == ("#Lobby", "hello", 1)
-        entry = Message(
+        entry = wire.Message(
             to="#lobby", epoch="e1", seq=2, ts=22, from_="mei", text="hello", ref=1,
             cid=outgoing.cid, mentions=("mei",),
         )  # fmt: skip
         await peer.send(entry)
         assert (await outgoing.sent()).seq == 2
         assert (outgoing.state, client.outbox) == (SENT, ())
-        await peer.reply(request, Sent(to="#lobby", epoch="e1", seq=2, ts=22, cid=request.cid))
+        await peer.reply(request, wire.Sent(to="#lobby", epoch="e1", seq=2, ts=22, cid=request.cid))
         await peer.send(said(3))
-        assert await events.next() == said(1)
+        assert await events.next() == heard(1)
         assert await events.next() == OutgoingChanged(outgoing)
-        assert await events.next() == entry
-        assert await events.next() == said(3)
+        assert await events.next() == seen(entry)
+        assert await events.next() == heard(3)
 
 
 async def test_message_from_before_the_login_is_sent_with_it() -> None:
@@ -118,7 +119,7 @@ async def test_page_that_contains_a_message_acknowledges_it(way: str) -> None:
         entry = said(2, "hello", from_="mei", cid=outgoing.cid)
         if way == "history":
             async with meanwhile(client.history, "#lobby"):
-                page = HistoryPage(conv="#lobby", epoch="e1", head=2, entries=(said(1), entry))
+                page = wire.HistoryPage(conv="#lobby", epoch="e1", head=2, entries=(said(1), entry))
                 await peer.reply(await peer.expect(wire.History), page)
         else:
             async with meanwhile(client.search, "hello"):
@@ -158,7 +159,7 @@ async def test_messages_to_several_conversations_are_in_flight_together() -> Non
 
 async def test_rate_limit_in_the_middle_keeps_the_order() -> None:
     clock = FakeClock()
-    async with logged_in(ClientOptions(clock=clock)) as (_, client, peer):
+    async with logged_in(InternalOptions(clock=clock)) as (_, client, peer):
         outgoing = [client.send("#lobby", text) for text in ("one", "two", "three")]
         await peer.take("one", 1)
         request, behind = await peer.expect(wire.Send), await peer.expect(wire.Send)
@@ -178,7 +179,7 @@ async def test_rate_limit_in_the_middle_keeps_the_order() -> None:
 async def test_pace_stays_within_the_announced_limits() -> None:
     clock = FakeClock()
     limits = Limits(frame_bytes=65536, text_chars=4000, burst=2, per_second=4.0, history_page=200)
-    async with logged_in(ClientOptions(clock=clock), limits=limits) as (_, client, peer):
+    async with logged_in(InternalOptions(clock=clock), limits=limits) as (_, client, peer):
         for text in ("one", "two", "three"):
             client.send("#lobby", text)
         await peer.take("one", 1)
@@ -254,7 +255,7 @@ async def test_several_tasks_can_wait_for_a_message() -> None:
 
 async def test_client_reconnects_if_a_message_gets_no_reply() -> None:
     clock = FakeClock()
-    options = ClientOptions(clock=clock, heartbeat_interval=1e6, random=lambda: 0.0)
+    options = InternalOptions(clock=clock, heartbeat_interval=1e6, random=lambda: 0.0)
     async with logged_in(options) as (server, client, peer):
         events = Watcher(client)
         outgoing = client.send("#lobby", "hello")
@@ -284,7 +285,7 @@ async def test_messages_lost_by_the_server_are_resent_before_new_ones() -> None:
         peer = await server.accept()
         entry = said(1, "kept", epoch="e2", from_="mei", cid=kept.cid)
         await peer.welcome(conversations=(lobby(1, "e2", entry, reset=True),))
-        assert await events.next_of(Reset) == Reset("#lobby", "e2", (entry,))
+        assert await events.next_of(Reset) == Reset("#lobby", "e2", (seen(entry),))
         assert await events.next() == OutgoingChanged(lost)
         assert (lost.state, client.outbox) == (PENDING, (lost, new))
         assert (await peer.take("lost", 2, epoch="e2")).cid == lost.cid
@@ -303,12 +304,12 @@ async def test_new_history_is_noticed_from_an_own_entry() -> None:
         await second.sent()
         request = await peer.expect(wire.History)
         entry = said(1, "second", epoch="e2", from_="mei", cid=second.cid)
-        page = HistoryPage(conv="#lobby", epoch="e2", head=1, entries=(entry,))
+        page = wire.HistoryPage(conv="#lobby", epoch="e2", head=1, entries=(entry,))
         await peer.reply(request, page)
         await peer.take("first", 2, epoch="e2")
         await first.sent()
         reset = await events.next_of(Reset)
-        assert reset.entries == (entry,)
+        assert reset.entries == (seen(entry),)
 
 
 async def test_waiting_messages_are_sent_after_a_restart(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gochat.client.entries import MessageId
 from gochat.client.outbox import Outbox
 from gochat.client.outgoing import Outgoing, OutgoingState
 from gochat.client.spool import Spool, gather
@@ -39,7 +40,10 @@ def opened(path: Path) -> Iterator[Outbox]:
 
 
 def put(outbox: Outbox, *texts: str) -> list[Outgoing]:
-    messages = [Outgoing(to="#lobby", text=text, reply_to=3) for text in texts]
+    messages = [
+        Outgoing(conversation="#lobby", text=text, reply_to=MessageId("#lobby", 3))
+        for text in texts
+    ]
     for message in messages:
         outbox.add(message)
     outbox.begin("mei", LIMITS)
@@ -62,14 +66,17 @@ def test_waiting_messages_survive_a_restart_in_order(path: Path) -> None:
         before = put(outbox, "one", "two 你好", "three")
     with opened(path) as outbox:
         after = outbox.of("mei")
-    assert [(o.cid, o.to, o.text, o.reply_to, o.created, o.sender, o.state) for o in after] == [
-        (o.cid, "#lobby", o.text, 3, o.created, "mei", OutgoingState.PENDING) for o in before
+    assert [
+        (o.cid, o.conversation, o.text, o.reply_to, o.created, o.sender, o.state) for o in after
+    ] == [
+        (o.cid, "#lobby", o.text, o.reply_to, o.created, "mei", OutgoingState.PENDING)
+        for o in before
     ]
 
 
 def test_form_and_metadata_survive_a_restart(path: Path) -> None:
     with opened(path) as outbox:
-        outbox.add(Outgoing(to="#lobby", text="waves", form="action", meta={"a/b": "ç"}))
+        outbox.add(Outgoing(conversation="#lobby", text="waves", form="action", meta={"a/b": "ç"}))
     with opened(path) as outbox:
         (after,) = outbox.of("mei")
     assert (after.form, after.meta) == ("action", {"a/b": "ç"})
@@ -126,7 +133,7 @@ from gochat.client.options import SystemClock
 from gochat.client.outgoing import Outgoing
 with Outbox.open(Path({str(path)!r}), clock=SystemClock()) as outbox:
     for number in range(500):
-        outbox.add(Outgoing(to="#lobby", text=str(number), sender="mei"))
+        outbox.add(Outgoing(conversation="#lobby", text=str(number), sender="mei"))
         print(number, flush=True)
 """
     with subprocess.Popen(

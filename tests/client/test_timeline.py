@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from gochat.client.events import Reset
-from gochat.client.timeline import MAX_MISSED, After, AsideLimit, Newest, Timeline, Want
+from gochat.client.timeline import MAX_MISSED, After, AsideLimit, Newest, Reset, Timeline, Want
 from gochat.protocol.messages import Conversation, HistoryPage, Message, Position
 
 PAGE = 200

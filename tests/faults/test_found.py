@@ -12,8 +12,9 @@ import trio.testing
 from peers import Peer, RunningServer, running_server
 
 from gochat.client.connection import Connection
+from gochat.client.convert import to_entry
 from gochat.client.events import Reset
-from gochat.client.options import ClientOptions
+from gochat.client.options import InternalOptions
 from gochat.client.outbox import Outbox
 from gochat.client.session import Session
 from gochat.client.sync_state import SyncState
@@ -214,7 +215,7 @@ def said_anew() -> Message:
 
 async def test_reply_to_an_older_request_is_not_used_as_the_newest_page() -> None:
     """The request was for entries after the 10th of an old history; the new one has only one."""
-    options = ClientOptions()
+    options = InternalOptions()
     sync_state = SyncState(Outbox(options.clock), options.clock)
     sync_state.name = "mei"
     sync_state.limits = Limits(
@@ -232,4 +233,4 @@ async def test_reply_to_an_older_request_is_not_used_as_the_newest_page() -> Non
     connection: Connection = asked
     await Session(connection, sync_state, options)._fetch("#lobby", want)
     shown = [event for event in sync_state.buffer._ready if isinstance(event, Reset)]
-    assert shown == [Reset("#lobby", "e2", (said_anew(),))]
+    assert shown == [Reset("#lobby", "e2", (to_entry(said_anew(), "mei"),))]

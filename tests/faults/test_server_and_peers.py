@@ -26,11 +26,12 @@ from patience import PATIENCE
 from peers import Peer
 from redis_nodes import until
 
-from gochat.client import Client, ClientOptions, Message, Reset, open_client
+from gochat.client import Client, ClientOptions, Entry, Reset, open_client
 from gochat.config import Limits
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import Bye, Login, Presence, Send, Sent, ServerMessage
 from gochat.server.deadlines import LOOK_EVERY
+from gochat.tui.model.entries import described
 
 pytestmark = pytest.mark.trio
 
@@ -116,7 +117,8 @@ async def _read_lobby(server: ServerProcess, journal: Journal) -> None:
         while newer:
             page = await client.history("#lobby", after=seq, limit=200)
             for e in page.entries:
-                journal.add(Logged("#lobby", e.epoch, e.seq, e.kind, e.from_, e.cid, e.text))
+                kind, text = described(e)
+                journal.add(Logged("#lobby", e.epoch, e.seq, kind, e.sender, e.cid, text))
             seq, newer = page.entries[-1].seq if page.entries else seq, page.newer
 
 
@@ -207,10 +209,10 @@ async def test_slow_readers_use_bounded_memory_and_miss_nothing(
     seen: list[list[int]] = [[] for _ in range(readers)]
 
     async def read(client: Client, into: list[int]) -> None:
-        async for event in client.events():
+        async for event in client:
             if isinstance(event, Reset):
                 into += [entry.seq for entry in event.entries]
-            elif isinstance(event, Message):
+            elif isinstance(event, Entry):
                 into.append(event.seq)
 
     async with (
@@ -293,7 +295,7 @@ async def test_connections_reset_in_mid_frame_leave_nothing_behind(
         await until(lambda: _descriptors(server.pid) == descriptors)
         async with logged_in(server, "auditor") as client:
             page = await client.history("#lobby")
-        assert {entry.text for entry in page.entries} == {"said"}
+        assert {described(entry)[1] for entry in page.entries} == {"said"}
 
 
 def _descriptors(pid: int) -> int:
@@ -326,7 +328,7 @@ async def test_message_with_a_lost_ack_is_stored_once(tmp_path: Path, is_cut: bo
             with trio.fail_after(PATIENCE):
                 sent = await outgoing.sent()
             page = await client.history("#lobby")
-            assert [(e.seq, e.text, e.cid) for e in page.entries] == [
+            assert [(e.seq, described(e)[1], e.cid) for e in page.entries] == [
                 (sent.seq, "once", outgoing.cid)
             ]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from itertools import count
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -20,16 +21,19 @@ from peers import PASSWORD
 from gochat.client import (
     Client,
     ClientEvent,
-    ClientOptions,
+    Entry,
     IsTyping,
-    Message,
+    LogEntry,
+    MessageId,
     NewLogin,
     Sent,
     open_client,
 )
+from gochat.client.options import InternalOptions
 from gochat.protocol.messages import EntryKind
 from gochat.tui.actions.client import ChatClient
 from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.model.entries import described
 
 E = TypeVar("E")
 
@@ -40,7 +44,7 @@ class Events:
     """The events that a client's program receives, in order."""
 
     def __init__(self, client: ChatClient) -> None:
-        self._events = client.events()
+        self._events = aiter(client)
         self.all: list[ClientEvent] = []
 
     async def next(self) -> ClientEvent:
@@ -189,7 +193,7 @@ class LiveWorld:
         private: bool = False,
     ) -> None:  # fmt: skip
         run = self._server.run
-        run(self._server.bot(operator).create_room, room, topic, private)
+        run(partial(self._server.bot(operator).create_room, room, topic=topic, private=private))
         for name in members:
             if private:
                 run(self._server.bot(operator).invite, room, name)
@@ -203,14 +207,16 @@ class LiveWorld:
         seq = ref or 0
 
         async def send() -> Sent:
-            return await bot.send(to, text, reply_to=ref).sent()
+            if ref is None:
+                return await bot.send(to, text)
+            return await bot.reply(MessageId(to, ref), text)
 
         requests: dict[str, Callable[[], Any]] = {
             "text": send,
-            "edit": lambda: bot.edit(to, seq, text),
-            "delete": lambda: bot.delete(to, seq),
-            "react": lambda: bot.react(to, seq, text),
-            "unreact": lambda: bot.react(to, seq, text, on=False),
+            "edit": lambda: bot.edit(MessageId(to, seq), text),
+            "delete": lambda: bot.delete(MessageId(to, seq)),
+            "react": lambda: bot.react(MessageId(to, seq), text),
+            "unreact": lambda: bot.react(MessageId(to, seq), text, on=False),
             "join": lambda: bot.join(to),
             "leave": lambda: bot.leave(to),
             "invite": lambda: bot.invite(to, text),
@@ -218,7 +224,7 @@ class LiveWorld:
             "topic": lambda: bot.set_topic(to, text),
             "operator": lambda: bot.set_operator(to, text),
             "member": lambda: bot.set_operator(to, text, on=False),
-            "access": lambda: bot.set_access(to, text == "private"),
+            "access": lambda: bot.set_access(to, private=text == "private"),
         }
         sent: Sent | None = self._server.run(requests[kind])
         return 0 if sent is None else sent.seq  # it was so already
@@ -230,16 +236,16 @@ class LiveWorld:
         bot = self._server.bot(receiver)
 
         async def wait() -> bool:
-            async for event in bot.events():
-                if isinstance(event, IsTyping) and event.from_ == "ada":
-                    return event.to == to
+            async for event in bot:
+                if isinstance(event, IsTyping) and event.name == "ada":
+                    return event.conversation == to
             return False
 
         # In another thread: ada's client needs this thread's loop to send.
         return await anyio.to_thread.run_sync(self._server.run, wait)
 
     def read(self, conv: str, seq: int) -> None:
-        self._server.run(self._server.bot("ada").mark_read, conv, seq)
+        self._server.run(self._server.bot("ada").mark_read, MessageId(conv, seq))
 
     def log_in_elsewhere(self) -> None:
         self._server.log_in_from(ADDRESS, "ada")
@@ -266,11 +272,16 @@ async def live_world() -> AsyncIterator[World]:
     """The real client on a server of its own; ada has an account. It reconnects on request only."""
     with live_server() as server:
         server.register("ada")
-        options = ClientOptions(backoff_base=10 * PATIENCE, random=lambda: 1.0, gap_grace=0.0)
+        options = InternalOptions(backoff_base=10 * PATIENCE, random=lambda: 1.0, gap_grace=0.0)
         async with open_client(server.url, options=options) as client:
             yield LiveWorld(server, client)
 
 
-def own(event: Message) -> bool:
-    """Return whether ada sent it."""
-    return event.from_ == "ada"
+def told(entry: Entry) -> tuple[str, str]:
+    """Return the kind of an entry, and what it says."""
+    return described(cast("LogEntry", entry))
+
+
+def own(event: Entry) -> bool:
+    """Return whether ada wrote it."""
+    return event.is_own

@@ -16,7 +16,9 @@ from anyio.streams.tls import TLSListener
 from msgspec import structs
 from patience import PATIENCE
 
-from gochat.client import Client, ClientEvent, ClientOptions, open_client
+from gochat.client import Client, ClientEvent, ClientOptions, LogEntry, open_client
+from gochat.client.convert import to_entry
+from gochat.client.options import InternalOptions
 from gochat.protocol.codec import encode
 from gochat.protocol.connection import Connection, Role
 from gochat.protocol.messages import (
@@ -46,7 +48,7 @@ LIMITS = Limits(
     frame_bytes=65536, text_chars=4000, burst=1_000_000, per_second=1e6, history_page=200
 )
 #: A client that does not make tests wait: it reconnects at once, and fetches gaps at once.
-QUICK = ClientOptions(backoff_base=0.0, gap_grace=0.0, request_timeout=PATIENCE)
+QUICK = InternalOptions(backoff_base=0.0, gap_grace=0.0, request_timeout=PATIENCE)
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Request)
@@ -67,6 +69,16 @@ def said(
     return Message(
         to=to, epoch=epoch, seq=seq, ts=seq, from_=from_, text=text or f"{epoch} {seq}", **rest
     )
+
+
+def seen(entry: Message, me: str = "mei") -> LogEntry:
+    """Return an entry as a program gets it."""
+    return to_entry(entry, me)
+
+
+def heard(seq: int, text: str = "", **rest: Any) -> LogEntry:
+    """Return what `said` returns, as a program gets it."""
+    return seen(said(seq, text, **rest))
 
 
 def lobby(
@@ -286,7 +298,7 @@ class Watcher:
     """Takes a client's events, one by one or up to a certain one."""
 
     def __init__(self, client: Client) -> None:
-        self._events = client.events()
+        self._events = aiter(client)
 
     async def next(self) -> ClientEvent:
         """Return the next event."""

@@ -190,7 +190,7 @@ async def mei_online(server: Running) -> AsyncIterator[Client]:
     async with open_client(f"gochat://127.0.0.1:{server.port}") as client:
         await client.register("mei", PASSWORD)
         await client.log_in("mei", PASSWORD)
-        await client.create_room("#music", "What are you listening to?")
+        await client.create_room("#music", topic="What are you listening to?")
         await client.send("#lobby", "There are 24 bottles in the kitchen.").sent()
         for n in range(8):
             await client.send("#lobby", f"And something else, {n}.").sent()

@@ -15,20 +15,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gochat.client import (
-    Conversation,
-    HistoryPage,
-    Message,
-    Outgoing,
-    OutgoingState,
-    Sent,
-    Synchronised,
-)
+from gochat.client import Outgoing, OutgoingState, Synchronised
+from gochat.client.convert import to_page
 from gochat.client.outbox import Outbox
 from gochat.client.sync_state import SyncState
 from gochat.client.timeline import After
 from gochat.errors import ErrorCode
 from gochat.protocol import messages as wire
+from gochat.protocol.messages import Conversation, HistoryPage, Message, Sent
 from gochat.tui.model.chat import ChatModel
 
 ME, LOBBY = "ada", "#lobby"
@@ -91,14 +85,20 @@ class World:
         self._lose_what_is_under_way()
         spooled = []
         for was in self.outbox.of(ME):
-            again = Outgoing(to=was.to, text=was.text, cid=was.cid, created=was.created, sender=ME)
+            again = Outgoing(
+                conversation=was.conversation,
+                text=was.text,
+                cid=was.cid,
+                created=was.created,
+                sender=ME,
+            )
             if was.error is not None:
                 again.become_failed(was.error)
             spooled.append(again)
         self._start(spooled)
 
     def say(self) -> None:
-        outgoing = Outgoing(to=LOBBY, text=f"mine {next(self._numbers)}")
+        outgoing = Outgoing(conversation=LOBBY, text=f"mine {next(self._numbers)}")
         self.said[outgoing.cid] = outgoing.text
         self.room.name = ME
         self.room.send(outgoing)
@@ -172,12 +172,12 @@ class World:
         page, request = self.pages.popleft()
         timeline = self.model.conversations[LOBBY].timeline
         if request.before is not None or (timeline.last is None and request.around is None):
-            self.model.add_page(page, "older")
+            self.model.add_page(to_page(page, ME), "older")
         elif request.after is not None:
             if timeline.last == request.after:
-                self.model.add_page(page, "newer")
+                self.model.add_page(to_page(page, ME), "newer")
         else:
-            self.model.add_page(page, "instead")
+            self.model.add_page(to_page(page, ME), "instead")
         return True
 
     # -- the network ----------------------------------------------------------------------------

@@ -13,9 +13,8 @@ from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from gochat.client import Level
+from gochat.client import Found, Level, Marked, NewLogin
 from gochat.errors import ChatError, ConnectionLost, ErrorCode
-from gochat.protocol.messages import Found, Marked, NewLogin
 from gochat.tui.actions.session import device_name
 from gochat.tui.app import GochatApp
 from gochat.tui.chat_log import LogMessage
@@ -257,14 +256,14 @@ def hold_pages(
     given = 0
 
     async def search_slowly(
-        query: str, where: str | None = None, cursor: str | None = None, limit: int = 20
+        query: str, *, conversation: str | None = None, cursor: str | None = None
     ) -> Found:
         nonlocal given
-        if where == conv:
+        if conversation == conv:
             if given >= after:
                 await go_on.wait()
             given += 1
-        return await search(query, where, cursor, limit)
+        return await search(query, conversation=conversation, cursor=cursor)
 
     monkeypatch.setattr(client, "search", search_slowly)
     return go_on.set
@@ -660,7 +659,7 @@ async def test_a_level_is_set_and_taken_back_when_it_fails(
         client.refusals["set_level"] = ConnectionLost("there is no connection")
         await typed(pilot, "/notify all")
         await until(pilot, lambda: level() == "none")
-        client.emit(Marked(conv="#lobby", read=0, level="mentions"))
+        client.emit(Marked(conversation="#lobby", read=0, unread=0, mentions=0, level="mentions"))
         await until(pilot, lambda: level() == "mentions")
 
 

@@ -145,13 +145,13 @@ def why_not_own(server: Address) -> str:
     import anyio
 
     from gochat.client.connection import NullReceiver, open_connection
-    from gochat.client.options import ClientOptions
+    from gochat.client.options import InternalOptions
     from gochat.errors import ConnectionLost
 
     context = ssl.create_default_context()
     context.check_hostname = False  # the key identifies it; the app checks the certificate, too
     context.verify_mode = ssl.CERT_NONE
-    options = ClientOptions(connect_timeout=ANSWER_TIMEOUT, request_timeout=ANSWER_TIMEOUT)
+    options = InternalOptions(connect_timeout=ANSWER_TIMEOUT, request_timeout=ANSWER_TIMEOUT)
 
     async def connect() -> None:
         async with open_connection(server, context, NullReceiver(), options):

@@ -84,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
 
 async def _log_in_and_write(address: Address, name: str, password: str) -> None:
     from gochat.client.connection import NullReceiver, open_connection
-    from gochat.client.options import ClientOptions
+    from gochat.client.options import InternalOptions
     from gochat.protocol.messages import LoggedIn, LoggedOut, Login, Logout, Send, Sent
 
-    async with open_connection(address, None, NullReceiver(), ClientOptions()) as connection:
+    async with open_connection(address, None, NullReceiver(), InternalOptions()) as connection:
         await connection.ask(Login(name=name, password=password), LoggedIn)
         await connection.ask(Send(to=f"@{name}", text="gochat check", cid=CID), Sent)
         await connection.ask(Logout(), LoggedOut)

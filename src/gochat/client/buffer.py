@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import anyio
@@ -26,23 +26,24 @@ class EventBuffer:
         self._ready: deque[ClientEvent] = deque()
         self._held: deque[ClientEvent] | None = None
         self._arrived: anyio.Event | None = None
+        self._freed: anyio.Event | None = None
+        self._is_reply_due = False
         self._is_wanted = False
         self._is_closed = False
-        #: Called when an event has been taken, so that reading may go on.
-        self.on_taken: Callable[[], None] = lambda: None
 
-    def has_room(self, *, before_reply: bool) -> bool:
-        """Return whether the connection may read on.
+    async def wait_for_room(self) -> None:
+        """Wait until the connection may read on: at once until the first event is asked for."""
+        while not self._has_room():
+            self._freed = anyio.Event()
+            await self._freed.wait()
 
-        Always True until the first event is asked for.
-        """
-        if not self._is_wanted:
-            return True  # the oldest are dropped
-        count = len(self._ready) + len(self._held or ())
-        return count < (EVENT_BUFFER_BEFORE_REPLY if before_reply else EVENT_BUFFER)
+    def expect_reply(self, *, is_due: bool) -> None:
+        """Set whether a request waits for its reply, which is behind events."""
+        self._is_reply_due = is_due
+        self._free()
 
     def put(self, events: Iterable[ClientEvent]) -> None:
-        """Add events. Never blocks: the caller checks :meth:`has_room`."""
+        """Add events. Never blocks: the caller has waited for room."""
         if self._held is not None:
             self._held.extend(events)
             if len(self._held) >= EVENT_BUFFER_BEFORE_REPLY:
@@ -86,8 +87,18 @@ class EventBuffer:
             finally:
                 self._arrived = None
         event = self._ready.popleft()
-        self.on_taken()
+        self._free()
         return event
+
+    def _has_room(self) -> bool:
+        if not self._is_wanted:
+            return True  # the oldest are dropped
+        count = len(self._ready) + len(self._held or ())
+        return count < (EVENT_BUFFER_BEFORE_REPLY if self._is_reply_due else EVENT_BUFFER)
+
+    def _free(self) -> None:
+        if self._freed is not None:
+            self._freed.set()
 
     def _wake(self) -> None:
         if self._arrived is not None:

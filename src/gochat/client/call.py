@@ -28,7 +28,7 @@ class Call:
         return self.request.cid
 
     @property
-    def to(self) -> str:
+    def conversation(self) -> str:
         """The conversation that it is about."""
         where = getattr(self.request, "to", None) or getattr(self.request, "room", "")
         assert isinstance(where, str)

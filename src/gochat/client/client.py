@@ -2,108 +2,72 @@
 
 from __future__ import annotations
 
-import logging
-import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
-from datetime import timedelta
-from pathlib import Path
-from typing import Final
+from datetime import datetime, timedelta
 
-from gochat.client import pages
-from gochat.client.address import Security, parse, plain_text_warning
+from gochat.client import convert, pages
+from gochat.client.entries import MessageId, MessageRef
 from gochat.client.events import ClientEvent, ConnectionState
-from gochat.client.options import ClientOptions
-from gochat.client.outbox import Outbox
+from gochat.client.models import (
+    Conversation,
+    CreatedToken,
+    Found,
+    HistoryPage,
+    Member,
+    Room,
+    Sent,
+    Session,
+)
+from gochat.client.moments import moment
 from gochat.client.outgoing import Outgoing, new_cid
 from gochat.client.supervisor import ConnectionSupervisor
 from gochat.client.sync_state import SyncState
-from gochat.client.tasks import background
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import (
-    Conversation,
-    CreatedToken,
     Form,
-    Found,
-    HistoryPage,
     HistorySetting,
     Level,
     Limits,
-    Member,
     Person,
-    Room,
-    Sent,
     ServerInfo,
-    Session,
     TokenScope,
 )
 
-logger = logging.getLogger(__name__)
-
-_DEFAULTS: Final = ClientOptions()
-
-
-@asynccontextmanager
-async def open_client(
-    url: str,
-    *,
-    outbox: Path | None = None,
-    ssl_context: ssl.SSLContext | None = None,
-    options: ClientOptions = _DEFAULTS,
-) -> AsyncIterator[Client]:
-    """Open a client of the server at `url`; it connects when it logs in.
-
-    Leaving the block closes the connection and nothing else: the session's token stays valid (see
-    :meth:`Client.log_out`), and the messages in the outbox are kept if it has a path, else dropped.
-    Await :meth:`Outgoing.sent` for messages that must be sent first.
-
-    Args:
-        url: ``host:port``, which means TLS unless the host is this machine; or with a scheme,
-            ``gochats://`` for TLS and ``gochat://`` for plain text, which logs a warning unless the
-            host is this machine. The port defaults to 8889.
-        outbox: The file that keeps unacknowledged messages over a restart of the program. Created
-            with mode 600; it holds the text of messages. It survives the death of the process at
-            any point, but not that of the machine. One program at a time can use it.
-        ssl_context: The TLS settings, instead of verifying the server's certificate against the
-            system's authorities.
-        options: Timeouts; see :class:`ClientOptions`.
-
-    Exceptions leave the block as they are, not in an exception group.
-
-    Raises:
-        OutboxInUse: another program has the outbox open.
-        ConfigError: `url` is invalid, or the outbox can't be used.
-    """
-    address = parse(url)
-    if address.security is Security.PLAIN_TEXT:
-        logger.warning("%s", plain_text_warning(address))
-    with Outbox.open(outbox, clock=options.clock) as box:
-        sync_state = SyncState(box, options.clock)
-        supervisor = ConnectionSupervisor(address, sync_state, ssl_context, options)
-        async with background() as tasks:
-            tasks.start_soon(supervisor.run)
-            try:
-                yield Client(supervisor, sync_state)
-            finally:
-                supervisor.close()
-
 
 class Client:
-    """A person's connection to a chat; made by :func:`open_client`.
+    """A person's connection to a chat; made by :func:`~gochat.client.open_client`.
 
     Once logged in, it stays so until :meth:`log_out`: it reconnects, fetches what was missed and
     sends waiting messages by itself. Use it in one event loop, from any number of tasks.
 
+    **Events**: ``async for event in client`` yields what happens, until the client is closed.
+    There is one stream, however often it is iterated over: each event is delivered once, and only
+    one task at a time may wait for the next (RuntimeError).
+
+    - *Order.* The entries of a conversation come in the order of their seq, each once, without
+      gaps, through lost connections and restarts of the server: missing ones are fetched before
+      those that follow are yielded. What this client writes is among them, and comes before the
+      request that wrote it returns; a message comes after the
+      :class:`~gochat.client.OutgoingChanged` of the same `cid`.
+    - *Cancellation.* Cancelling the wait for an event, or leaving the loop, loses none: the next
+      iteration goes on there.
+    - *Closing.* When the block of ``open_client`` ends, events that wait are still delivered, then
+      the iteration stops.
+    - *Buffering.* Until the first event is asked for, the newest 1,024 are kept. From then on none
+      is dropped: while 1,024 wait (16,384 while a request waits for its reply, which comes after
+      them) the client does not read. The server may then disconnect it, and it resumes.
+
     **Requests** are the coroutine methods. Each raises
 
-    - :exc:`~gochat.errors.ChatError` if the server refuses it; the request had no effect. Reads,
-      and changes of a read marker or level, are retried when they are ``rate_limited``;
-    - :exc:`~gochat.errors.ConnectionLost` if there is no reply within
-      `ClientOptions.request_timeout` (30 s), which includes waiting for a reconnect; or at once
-      while the client is offline. It is then unknown whether the server carried it out.
+    - :exc:`~gochat.client.ChatError` if the server refuses it, of a class that says how; it had no
+      effect. Reads, and changes of a read marker or level, are retried when they are rate limited;
+    - :exc:`~gochat.client.ConnectionLost` if there is no reply within
+      `ClientOptions.request_timeout` (30 s), which includes waiting for a reconnect: it is unknown
+      whether the server carried it out. While the client is offline it is raised at once, as
+      :exc:`~gochat.client.NotConnected`.
 
     Unless stated otherwise a request is repeated after a reconnect, so a short outage goes
-    unnoticed. Requests that write carry a `cid`, so the server carries them out once. They return
+    unnoticed. Those that write are carried out once, however often they are sent. They return
     where their entry is in the log; those that may find that it is so already return None then, and
     there is no entry.
 
@@ -112,12 +76,17 @@ class Client:
     behind the earlier messages to its conversation, as long as these wait for the rate limit.
     Cancelling a request cancels the waiting for its reply; the server may still carry it out.
 
-    **Conversations** are named as the person sees them: ``#lobby``, ``#room``, or ``@name``.
+    **Conversations** are named as the person sees them: ``#lobby``, ``#room``, or ``@name``. A
+    **message** is named by itself, by what its sending returned, or by a
+    :class:`~gochat.client.MessageId`.
     """
 
     def __init__(self, supervisor: ConnectionSupervisor, sync_state: SyncState) -> None:
         self._supervisor = supervisor
         self._sync_state = sync_state
+
+    def __aiter__(self) -> AsyncIterator[ClientEvent]:
+        return self._sync_state.buffer
 
     # -- the session ----------------------------------------------------------------------------
 
@@ -141,9 +110,10 @@ class Client:
         return self._sync_state.token
 
     @property
-    def token_expires(self) -> int | None:
-        """When the token expires, in milliseconds since the Unix epoch."""
-        return self._sync_state.token_expires
+    def token_expires(self) -> datetime | None:
+        """When the token expires."""
+        expires = self._sync_state.token_expires
+        return None if expires is None else moment(expires)
 
     @property
     def limits(self) -> Limits | None:
@@ -164,11 +134,15 @@ class Client:
         """
         return await self._supervisor.ask_aside(wire.Hello(), wire.ServerInfo)
 
-    async def register(self, name: str, password: str, invite: str | None = None) -> str:
+    async def register(self, name: str, password: str, *, invite: str | None = None) -> str:
         """Create an account, and return its name as others will see it. Does not log in.
 
         Uses a connection of its own, in any state of the client. Not repeated after a lost
         connection.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            NotPermitted: the server takes no new accounts, or none without an `invite` code.
         """
         return await self._supervisor.register(name, password, invite)
 
@@ -182,7 +156,8 @@ class Client:
         the attempt.
 
         Raises:
-            ChatError: ``bad_credentials``, ``already_logged_in``, ``rate_limited`` …
+            AuthenticationError: the name or the password is wrong.
+            AlreadyLoggedIn: the client is not offline.
             ConnectionLost: the server can't be reached; the text says what to check.
         """
         request = wire.Login(name=name, password=password, device=device)
@@ -191,10 +166,10 @@ class Client:
     async def resume(self, token: str) -> None:
         """Connect, and log in with the token of an earlier session, or of a program.
 
-        Like :meth:`log_in`, but also retried when it is ``rate_limited``.
+        Like :meth:`log_in`, but also retried when it is rate limited.
 
         Raises:
-            ChatError: ``bad_token``: it has expired or was revoked; log in with the password.
+            AuthenticationError: it has expired or was revoked; log in with the password.
         """
         await self._supervisor.log_in(wire.Resume(token=token))
 
@@ -229,7 +204,8 @@ class Client:
 
     async def sessions(self) -> list[Session]:
         """Return the account's sessions, the oldest first."""
-        return list((await self._supervisor.call(wire.Sessions(), wire.SessionList)).sessions)
+        listed = await self._supervisor.call(wire.Sessions(), wire.SessionList)
+        return [convert.to_session(session) for session in listed.sessions]
 
     async def end_session(self, session_id: str) -> None:
         """End a session of the account; returns when its connections have ended.
@@ -237,7 +213,7 @@ class Client:
         Not repeated after a lost connection.
 
         Raises:
-            ChatError: ``bad_request``: there is none with this id.
+            InvalidRequest: there is none with this id.
         """
         await self._supervisor.ask_once(wire.EndSession(id=session_id), wire.Ok)
 
@@ -250,6 +226,7 @@ class Client:
         device: str,
         scopes: Iterable[TokenScope],
         lifetime: timedelta,
+        *,
         rooms: Iterable[str] = (),
     ) -> CreatedToken:
         """Make a token with which a program can :meth:`resume`, and do no more than `scopes` allow.
@@ -258,7 +235,7 @@ class Client:
         `lifetime`, at most a year. Not repeated after a lost connection.
 
         Raises:
-            ChatError: ``bad_request``: the account has too many of them.
+            InvalidRequest: the account has too many of them.
         """
         request = wire.CreateToken(
             device=device,
@@ -266,60 +243,58 @@ class Client:
             lifetime=int(lifetime.total_seconds()),
             rooms=tuple(rooms),
         )
-        return await self._supervisor.ask_once(request, wire.CreatedToken)
+        return convert.to_token(await self._supervisor.ask_once(request, wire.CreatedToken))
 
-    # -- events ---------------------------------------------------------------------------------
-
-    def events(self) -> AsyncIterator[ClientEvent]:
-        """Return the events, to iterate over until the client is closed.
-
-        Every call returns the same stream, which delivers each event once. Only one task at a time
-        may wait for it.
-
-        Messages come in the order of their conversation's seq, each once, without gaps, through
-        lost connections and restarts of the server: missing entries are fetched before the ones
-        that follow are yielded. Every log entry is a message: edits, reactions, joins and so on are
-        messages of their kind. What this client writes is among them, and comes before the request
-        that wrote it returns; a message comes after the :class:`OutgoingChanged` of the same `cid`.
-
-        If the iterating task is too slow, the client reads less from its socket; in the end the
-        server disconnects it, and it resumes. Nothing is lost. Until the first event is asked for,
-        only the newest 1024 are kept, so a program that wants no events needs no task for them.
-        Cancelling the wait loses nothing.
-
-        Raises:
-            RuntimeError: another task is waiting for the next event.
-        """
-        return self._sync_state.buffer
-
-    # -- the outbox -----------------------------------------------------------------------------
+    # -- sending --------------------------------------------------------------------------------
 
     def send(
         self,
-        to: str,
+        conversation: str,
         text: str,
         *,
-        reply_to: int | None = None,
         form: Form = "text",
         meta: Mapping[str, str] | None = None,
     ) -> Outgoing:
         """Put a message into the outbox, and return it in state PENDING. Never blocks.
 
+        ``await client.send(…)`` waits until it is committed, and returns where:
+        :meth:`Outgoing.sent`. In the task that iterates over the events that holds them up.
+
         It is sent as soon as the client is connected, and again after each reconnect until the
         server has acknowledged it; the server stores it once. Messages to one conversation arrive
-        in the order of their `send`, even when the server refuses one temporarily
-        (``rate_limited``, ``unavailable``, ``busy``). A message that is refused for good becomes
-        FAILED, and the following ones are sent. `reply_to` is the seq of the message that it
-        answers. A `form` of ``action`` reads "* mei waves"; a ``notice`` is what a program says,
-        and must not be answered by one. `meta` is for programs: its keys are of the form
-        ``prefix/name``, keys and values have at most 1 KiB, and it proves nothing.
+        in the order of their `send`, even when the server refuses one temporarily. A message that
+        is refused for good becomes FAILED, and the following ones are sent. A `form` of ``action``
+        reads "* mei waves"; a ``notice`` is what a program says, and must not be answered by one.
+        `meta` is for programs: its keys are of the form ``prefix/name``, keys and values have at
+        most 1 KiB, and it proves nothing.
 
         Raises:
-            ChatError: ``busy``: 1000 messages are already waiting.
-            ConnectionLost: the client was closed.
+            OutboxFull: 1,000 messages are already waiting.
+            ClientClosed: the client was closed.
         """
+        return self._send(
+            Outgoing(conversation=conversation, text=text, form=form, meta=meta or {})
+        )
+
+    def reply(
+        self,
+        message: MessageRef,
+        text: str,
+        *,
+        form: Form = "text",
+        meta: Mapping[str, str] | None = None,
+    ) -> Outgoing:
+        """Answer a message, in its conversation; as :meth:`send`."""
+        where = MessageId(message.conversation, message.seq)
+        return self._send(
+            Outgoing(
+                conversation=where.conversation, text=text, reply_to=where, form=form,
+                meta=meta or {},
+            )
+        )  # fmt: skip
+
+    def _send(self, outgoing: Outgoing) -> Outgoing:
         self._supervisor.check_open()
-        outgoing = Outgoing(to=to, text=text, reply_to=reply_to, form=form, meta=dict(meta or {}))
         self._sync_state.send(outgoing)
         return outgoing
 
@@ -338,67 +313,79 @@ class Client:
         it."""
         self._sync_state.outbox.discard(outgoing)
 
-    # -- messages -------------------------------------------------------------------------------
-
-    async def edit(self, to: str, seq: int, text: str) -> Sent:
-        """Change the text of one of the person's own messages."""
-        return await self._say(wire.Edit(to=to, seq=seq, text=text, cid=new_cid()))
-
-    async def delete(self, to: str, seq: int, *, reason: str = "") -> Sent:
-        """Delete one of the person's own messages (operators: anyone's in the room).
-
-        The others see the `reason`, of at most 200 characters.
-        """
-        return await self._say(wire.Delete(to=to, seq=seq, reason=reason, cid=new_cid()))
-
-    async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent | None:
-        """React to a message with an emoji, or remove the reaction with ``on=False``."""
-        return await self._change(wire.React(to=to, seq=seq, emoji=emoji, on=on, cid=new_cid()))
-
-    async def history(
-        self,
-        conv: str,
-        before: int | None = None,
-        after: int | None = None,
-        around: int | None = None,
-        limit: int = 50,
-    ) -> HistoryPage:
-        """Return a page of a conversation's log, at most `limit` (≤ 200) entries.
-
-        Give one of `before`, `after` (both exclusive) and `around`, or none for the newest page.
-        A page may end early; its `older` and `newer` say whether there is more.
-        """
-        return await self._supervisor.call(
-            wire.History(conv=conv, before=before, after=after, around=around, limit=limit),
-            HistoryPage,
-        )
-
-    async def search(
-        self, query: str, conv: str | None = None, cursor: str | None = None, limit: int = 20
-    ) -> Found:
-        """Find messages that contain `query`, newest first, in `conv` or in everything readable.
-
-        `cursor` is that of the previous page; `limit` is at most 50. As long as the answer has a
-        cursor there may be more, even after a page with few hits or none.
-        """
-        return await self._supervisor.call(
-            wire.Search(query=query, conv=conv, cursor=cursor, limit=limit), Found
-        )
-
-    async def mark_read(self, conv: str, seq: int) -> None:
-        """Move the person's read marker forward to `seq`, for all their devices."""
-        await self._supervisor.call(wire.Mark(conv=conv, read=seq), wire.Ok)
-
-    async def set_level(self, conv: str, level: Level) -> None:
-        """Choose what to be notified of in a conversation: ``all``, ``mentions`` or ``none``."""
-        await self._supervisor.call(wire.Mark(conv=conv, level=level), wire.Ok)
-
-    async def typing(self, to: str) -> None:
+    async def typing(self, conversation: str) -> None:
         """Notify the others that the person is typing. Call it as often as they type.
 
         Does not wait for a reply, and raises nothing: without a connection it is dropped.
         """
-        await self._supervisor.send(wire.Typing(to=to))
+        await self._supervisor.send(wire.Typing(to=conversation))
+
+    # -- messages -------------------------------------------------------------------------------
+
+    async def edit(self, message: MessageRef, text: str) -> Sent:
+        """Change the text of one of the person's own messages."""
+        to, seq = message.conversation, message.seq
+        return await self._say(wire.Edit(to=to, seq=seq, text=text, cid=new_cid()))
+
+    async def delete(self, message: MessageRef, *, reason: str = "") -> Sent:
+        """Delete one of the person's own messages (operators: anyone's in the room).
+
+        The others see the `reason`, of at most 200 characters.
+        """
+        to, seq = message.conversation, message.seq
+        return await self._say(wire.Delete(to=to, seq=seq, reason=reason, cid=new_cid()))
+
+    async def react(self, message: MessageRef, emoji: str, *, on: bool = True) -> Sent | None:
+        """React to a message with an emoji, or remove the reaction with ``on=False``."""
+        to, seq = message.conversation, message.seq
+        return await self._change(wire.React(to=to, seq=seq, emoji=emoji, on=on, cid=new_cid()))
+
+    async def mark_read(self, message: MessageRef) -> None:
+        """Move the person's read marker forward to a message or other entry, for all their
+        devices."""
+        conv, seq = message.conversation, message.seq
+        await self._supervisor.call(wire.Mark(conv=conv, read=seq), wire.Ok)
+
+    async def history(
+        self,
+        conversation: str,
+        *,
+        before: MessageRef | int | None = None,
+        after: MessageRef | int | None = None,
+        around: MessageRef | int | None = None,
+        limit: int = 50,
+    ) -> HistoryPage:
+        """Return a page of a conversation's log, at most `limit` (≤ 200) entries.
+
+        Give one of `before`, `after` (both exclusive) and `around`, an entry or its seq; or none
+        for the newest page. A page may end early; its `older` and `newer` say whether there is
+        more.
+        """
+        request = wire.History(
+            conv=conversation,
+            before=_seq(before),
+            after=_seq(after),
+            around=_seq(around),
+            limit=limit,
+        )
+        return convert.to_page(await self._supervisor.call(request, wire.HistoryPage), self.name)
+
+    async def search(
+        self,
+        query: str,
+        *,
+        conversation: str | None = None,
+        cursor: str | None = None,
+        limit: int = 20,
+    ) -> Found:
+        """Find messages that contain `query`, newest first, in `conversation` or in everything
+        readable.
+
+        `cursor` is that of the previous page; `limit` is at most 50. As long as the answer has a
+        cursor there may be more, even after a page with few hits or none.
+        """
+        request = wire.Search(query=query, conv=conversation, cursor=cursor, limit=limit)
+        return convert.to_found(await self._supervisor.call(request, wire.Found), self.name)
 
     # -- people and conversations ---------------------------------------------------------------
 
@@ -411,20 +398,26 @@ class Client:
         await self._supervisor.call(wire.Away(text=text), wire.Ok)
 
     async def conversations(self) -> list[Conversation]:
-        """Return the person's conversations, by address."""
-        return await pages.conversations(self._supervisor.call)
+        """Return the person's conversations, by name."""
+        listed = await pages.conversations(self._supervisor.call)
+        return [convert.to_conversation(conversation) for conversation in listed]
 
-    async def rooms(self) -> list[Room]:
-        """Return the public rooms and the person's own, by name."""
-        return await pages.rooms(self._supervisor.call)
-
-    async def members(self, room: str) -> list[Member]:
-        """Return the members of a room, by name."""
-        return await pages.members(self._supervisor.call, room)
+    async def set_level(self, conversation: str, level: Level) -> None:
+        """Choose what to be notified of in a conversation: ``all``, ``mentions`` or ``none``."""
+        await self._supervisor.call(wire.Mark(conv=conversation, level=level), wire.Ok)
 
     # -- rooms ----------------------------------------------------------------------------------
 
-    async def create_room(self, room: str, topic: str = "", private: bool = False) -> Sent:
+    async def rooms(self) -> list[Room]:
+        """Return the public rooms and the person's own, by name."""
+        return [convert.to_room(room) for room in await pages.rooms(self._supervisor.call)]
+
+    async def members(self, room: str) -> list[Member]:
+        """Return the members of a room, by name."""
+        listed = await pages.members(self._supervisor.call, room)
+        return [convert.to_member(member) for member in listed]
+
+    async def create_room(self, room: str, *, topic: str = "", private: bool = False) -> Sent:
         """Create a room, and become its first member and operator."""
         return await self._say(
             wire.CreateRoom(room=room, topic=topic, private=private, cid=new_cid())
@@ -442,6 +435,10 @@ class Client:
         """Invite a person to a room."""
         return await self._change(wire.Invite(room=room, name=name, cid=new_cid()))
 
+    async def decline(self, room: str) -> None:
+        """Turn down an invitation. Does nothing if none is pending."""
+        await self._supervisor.write(wire.Decline(room=room, cid=new_cid()), wire.Ok)
+
     async def kick(self, room: str, name: str, *, reason: str = "") -> Sent:
         """Remove a person from a room (operators).
 
@@ -449,20 +446,16 @@ class Client:
         """
         return await self._say(wire.Kick(room=room, name=name, reason=reason, cid=new_cid()))
 
-    async def decline(self, room: str) -> None:
-        """Turn down an invitation. Does nothing if none is pending."""
-        await self._supervisor.write(wire.Decline(room=room, cid=new_cid()), wire.Ok)
-
     async def set_topic(self, room: str, topic: str) -> Sent | None:
         """Set a room's topic (operators)."""
         return await self._change(wire.SetTopic(room=room, topic=topic, cid=new_cid()))
 
-    async def set_operator(self, room: str, name: str, on: bool = True) -> Sent | None:
+    async def set_operator(self, room: str, name: str, *, on: bool = True) -> Sent | None:
         """Make a member an operator, or with ``on=False`` no longer one (operators)."""
         return await self._change(wire.SetOperator(room=room, name=name, on=on, cid=new_cid()))
 
     async def set_access(
-        self, room: str, private: bool, history: HistorySetting | None = None
+        self, room: str, *, private: bool, history: HistorySetting | None = None
     ) -> Sent | None:
         """Make a room private (by invitation only) or public (operators).
 
@@ -483,8 +476,12 @@ class Client:
         return await self._change(wire.SetHistory(room=room, history=history, cid=new_cid()))
 
     async def _say(self, request: wire.WriteRequest) -> Sent:
-        return await self._supervisor.write(request, Sent)
+        return convert.to_sent(await self._supervisor.write(request, wire.Sent))
 
     async def _change(self, request: wire.WriteRequest) -> Sent | None:
-        reply = await self._supervisor.write(request, Sent, wire.Ok)
-        return reply if isinstance(reply, Sent) else None
+        reply = await self._supervisor.write(request, wire.Sent, wire.Ok)
+        return convert.to_sent(reply) if isinstance(reply, wire.Sent) else None
+
+
+def _seq(entry: MessageRef | int | None) -> int | None:
+    return entry if entry is None or isinstance(entry, int) else entry.seq

@@ -20,13 +20,12 @@ from msgspec import structs
 from gochat.client import address as addresses
 from gochat.client import recognition
 from gochat.client.address import Address
-from gochat.client.options import ClientOptions
+from gochat.client.errors import INVALID_REPLY, chat_error
+from gochat.client.options import InternalOptions
 from gochat.client.replies import check_order, checked, no_answer
 from gochat.client.tasks import background
 from gochat.errors import (
-    ChatError,
     ConnectionLost,
-    ErrorCode,
     FrameError,
     LocalProtocolError,
     MalformedMessage,
@@ -80,7 +79,7 @@ R = TypeVar("R", bound=Reply)
 
 
 class Receiver(Protocol):
-    """What a connection delivers to. Called in the order of arrival; must not block or raise."""
+    """What a connection delivers to, in the order of arrival. The first two must not raise."""
 
     def received(self, event: Event) -> None:
         """Handle an event."""
@@ -90,8 +89,12 @@ class Receiver(Protocol):
         """Handle the reply to `request`, whether a task still waits for it or not."""
         ...
 
-    def has_room(self, *, before_reply: bool) -> bool:
-        """Return whether to read on; `before_reply`: a request is waiting for its reply."""
+    async def wait_for_room(self) -> None:
+        """Wait until more may be read."""
+        ...
+
+    def expect_reply(self, *, is_due: bool) -> None:
+        """Set whether a request waits for its reply, which comes after events."""
         ...
 
 
@@ -104,9 +107,11 @@ class NullReceiver:
     def replied(self, request: Request, reply: Reply) -> None:
         """Ignore it."""
 
-    def has_room(self, *, before_reply: bool) -> bool:
+    async def wait_for_room(self) -> None:
         """Read on."""
-        return True
+
+    def expect_reply(self, *, is_due: bool) -> None:
+        """Ignore it."""
 
 
 class _Waiter:
@@ -125,7 +130,7 @@ class Connection:
     It ends once, for one reason: `lost` is then set, and every waiting and later call raises it.
     """
 
-    def __init__(self, stream: ByteStream, receiver: Receiver, options: ClientOptions) -> None:
+    def __init__(self, stream: ByteStream, receiver: Receiver, options: InternalOptions) -> None:
         self.lost: ConnectionLost | None = None
         self._protocol = protocol.Connection(Role.CLIENT, framing=FrameDecoder(MAX_RECEIVED_FRAME))
         self.accept_frames(MAX_FRAME_SIZE)
@@ -138,7 +143,7 @@ class Connection:
         self._slots = anyio.Semaphore(MAX_REQUESTS, fast_acquire=True)
         self._unwritten: deque[bytes] = deque()
         self._write_wanted = anyio.Event()
-        self._read_wanted: anyio.Event | None = None  # set while reading pauses
+        self._is_paused = False  # whether reading waits for room
         self._last_heard = options.clock.now()
 
     # -- for the owner --------------------------------------------------------------------------
@@ -200,18 +205,13 @@ class Connection:
         frame = self._frame(structs.replace(request, request_id=number))
         self._numbers += 1
         self._requests[number] = (request, waiter)
+        self._receiver.expect_reply(is_due=True)
         self._write(frame)
-        self.read_on()
 
     def send(self, request: Request) -> None:
         """Send a frame without a reply; dropped if the connection is lost or too much waits."""
         if self.lost is None and len(self._unwritten) < MAX_UNWRITTEN:
             self._write(self._frame(request))
-
-    def read_on(self) -> None:
-        """Check again whether there is room to read on."""
-        if self._read_wanted is not None:
-            self._read_wanted.set()
 
     def end(self, reason: str) -> None:
         """Declare the connection lost. Only the first reason counts."""
@@ -221,8 +221,8 @@ class Connection:
         for _, waiter in self._requests.values():
             self._answer(waiter, None)
         self._requests.clear()
+        self._receiver.expect_reply(is_due=False)
         self._ended.set()
-        self.read_on()
 
     async def wait_lost(self) -> ConnectionLost:
         """Wait until the connection ends, and return why."""
@@ -258,7 +258,7 @@ class Connection:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             # The server's last frames, a `bye` above all, may still be readable: the reader finds
             # the end itself, unless it is paused.
-            if self._read_wanted is not None:
+            if self._is_paused:
                 self.end("the server closed the connection")
 
     async def watch(self) -> None:
@@ -271,26 +271,25 @@ class Connection:
                 await clock.sleep(options.heartbeat_interval - quiet)
                 continue
             self.send(Ping())
-            if self._read_wanted is not None:
+            if self._is_paused:
                 # Reading is paused, so no pong can arrive: the ping only shows that we are alive.
                 await clock.sleep(options.heartbeat_interval)
                 continue
             heard = self._last_heard
             await clock.sleep(options.heartbeat_grace)
-            if self._last_heard == heard and self._read_wanted is None:
+            if self._last_heard == heard and not self._is_paused:
                 self.end(f"no answer from the server for {clock.now() - heard:.0f} s")
                 return
 
     # -- inside ---------------------------------------------------------------------------------
 
     async def _wait_for_room(self) -> None:
-        while self.lost is None and not self._receiver.has_room(before_reply=bool(self._requests)):
-            self._read_wanted = anyio.Event()
-            try:
-                await self._read_wanted.wait()
-            finally:
-                self._read_wanted = None
-                self._last_heard = self._options.clock.now()
+        self._is_paused = True
+        try:
+            await self._receiver.wait_for_room()
+        finally:
+            self._is_paused = False
+            self._last_heard = self._options.clock.now()
 
     def _take(self) -> bool:
         """Handle the next message that has arrived. Return whether there may be another one."""
@@ -329,6 +328,7 @@ class Connection:
         found = self._requests.pop(reply.request_id, None) if reply.request_id else None
         if found is not None:
             request, waiter = found
+            self._receiver.expect_reply(is_due=bool(self._requests))
             self._receiver.replied(request, reply)
             self._answer(waiter, reply)
         elif isinstance(reply, Error):
@@ -337,7 +337,7 @@ class Connection:
     def _fail(self, request_id: str | None, error: ProtocolError) -> None:
         if request_id is not None:
             text = f"invalid answer from the server: {error}"
-            self._reply(Error(request_id=request_id, code=ErrorCode.MALFORMED, text=text))
+            self._reply(Error(request_id=request_id, code=INVALID_REPLY, text=text))
 
     def _answer(self, waiter: _Waiter | None, reply: Reply | None) -> None:
         if waiter is not None:
@@ -349,7 +349,7 @@ class Connection:
         try:
             return self._protocol.send(request)
         except LocalProtocolError as error:
-            raise ChatError(error.code, str(error)) from error
+            raise chat_error(error.code, str(error)) from error
 
     def _write(self, frame: bytes) -> None:
         self._unwritten.append(frame)
@@ -362,7 +362,10 @@ class Connection:
 
 @asynccontextmanager
 async def open_connection(
-    address: Address, ssl_context: ssl.SSLContext | None, receiver: Receiver, options: ClientOptions
+    address: Address,
+    ssl_context: ssl.SSLContext | None,
+    receiver: Receiver,
+    options: InternalOptions,
 ) -> AsyncIterator[Connection]:
     """Connect to `address`. Leaving the block closes the connection.
 

@@ -1,8 +1,6 @@
-"""What a client reports to its program: the events of :meth:`gochat.client.Client.events`.
+"""What a client reports to its program: the events of ``async for event in client``.
 
-Seven come from the server unchanged (:class:`Message`, :class:`Presence`, :class:`Marked`,
-:class:`Invited`, :class:`Uninvited`, :class:`IsTyping`, :class:`NewLogin`); the others are the
-client's own.
+An entry of a log is an event of its own class; see :mod:`gochat.client.entries`. All are immutable.
 """
 
 from __future__ import annotations
@@ -11,19 +9,42 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from msgspec import Struct
+
+from gochat.client.entries import LogEntry
+from gochat.client.models import Conversation, Invitation
 from gochat.client.outgoing import Outgoing
-from gochat.protocol.messages import (
-    Conversation,
-    Invitation,
-    Invited,
-    IsTyping,
-    Marked,
-    Message,
-    NewLogin,
-    Person,
-    Presence,
-    Uninvited,
-)
+from gochat.protocol.messages import Level, NewLogin, Person, Presence
+
+
+class Marked(Struct, frozen=True, kw_only=True):
+    """The person's read marker or level in a conversation changed, here or on another device."""
+
+    conversation: str
+    read: int
+    unread: int
+    mentions: int
+    level: Level
+
+
+class Invited(Struct, frozen=True):
+    """The person is invited to a room. The invitation is pending until :class:`Uninvited`."""
+
+    invitation: Invitation
+
+
+class Uninvited(Struct, frozen=True):
+    """An invitation to `room` is no longer pending: it was used, declined or withdrawn, or nobody
+    can join the room any more."""
+
+    room: str
+
+
+class IsTyping(Struct, frozen=True):
+    """`name` is typing in a conversation. It lapses after 6 s."""
+
+    conversation: str
+    name: str
 
 
 class ConnectionState(StrEnum):
@@ -71,16 +92,17 @@ class Synchronised:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Discard what is shown of `conv`, and show its newest page instead, in the order of seq.
+    """Discard what is shown of a conversation, and show its newest page instead, in the order of
+    seq.
 
     Either the server's log has a new history (another `epoch`, which changes the meaning of every
     seq), or more was missed than is worth fetching. Fetch older entries with
-    :meth:`~gochat.client.Client.history`. The messages that follow continue after `entries`.
+    :meth:`~gochat.client.Client.history`. The entries that follow continue after `entries`.
     """
 
-    conv: str
+    conversation: str
     epoch: str
-    entries: tuple[Message, ...]
+    entries: tuple[LogEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +112,8 @@ class OutgoingChanged:
     outgoing: Outgoing
 
 
-#: All that :meth:`gochat.client.Client.events` yields.
+#: All that a client yields.
 ClientEvent: TypeAlias = (
-    Message | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin
+    LogEntry | Presence | Marked | Invited | Uninvited | IsTyping | NewLogin
     | StateChanged | Synchronised | Reset | OutgoingChanged
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Turns what arrives into events for the program: the timelines of all conversations. Pure.
+"""Puts what arrives into the order in which programs get it: all conversations' timelines. Pure.
 
 After each login the client catches up: it asks for pages of `sync` until there are no more, and
 each names what it has. Live entries come meanwhile. A page may be ahead of them, and they may be
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gochat.client.events import Reset
-from gochat.client.timeline import AsideLimit, Timeline, Want
+from gochat.client.timeline import AsideLimit, Reset, Timeline, Want
 from gochat.errors import ProtocolError
 from gochat.protocol.codec import encode
 from gochat.protocol.messages import (

@@ -1,10 +1,10 @@
-"""A client's options, and its clock."""
+"""A client's options; and its clock and its chance, which tests replace."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import anyio
@@ -44,8 +44,7 @@ class ClientOptions:
     `heartbeat_interval` without a byte the client pings the server, and considers the connection
     lost if nothing arrives within `heartbeat_grace`. It reconnects after a random delay of up to
     `backoff_base`, which doubles with each failure, up to `backoff_cap`. An entry that is missing
-    from a conversation's order is fetched after `gap_grace`: usually it is on its way. `clock` and
-    `random` are for tests.
+    from a conversation's order is fetched after `gap_grace`: usually it is on its way.
     """
 
     connect_timeout: float = 10.0
@@ -56,5 +55,19 @@ class ClientOptions:
     backoff_base: float = 0.5
     backoff_cap: float = 30.0
     gap_grace: float = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InternalOptions(ClientOptions):
+    """What the library works with: a program's options, and what only tests choose.
+
+    `clock` is what it waits by; `random` gives numbers from 0 to 1.
+    """
+
     clock: Clock = field(default_factory=SystemClock)
     random: Callable[[], float] = random.random
+
+    @classmethod
+    def of(cls, options: ClientOptions) -> InternalOptions:
+        """Return `options` as internal ones; those that are stay as they are."""
+        return options if isinstance(options, cls) else cls(**asdict(options))

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Final
 
 from gochat.client.call import Call
+from gochat.client.convert import to_sent
+from gochat.client.errors import DEFAULT_RETRY_AFTER, OutboxFull
 from gochat.client.options import Clock
 from gochat.client.outgoing import Outgoing, OutgoingState
 from gochat.client.pipeline import Pipeline
@@ -43,8 +45,6 @@ MAX_OUTBOX: Final = 1000
 #: before the connection was last good, at most so many, are sent again. A replica lags less.
 RECENT_SECONDS: Final = 60.0
 MAX_RECENT: Final = 200
-#: How long to wait (seconds) after a refusal without a delay.
-DEFAULT_RETRY_AFTER: Final = 1.0
 
 #: Temporary refusals: the message stays, and is sent again. NOT_LOGGED_IN: it was sent while the
 #: program logged out; it stays for the next login.
@@ -104,12 +104,10 @@ class Outbox:
         """Add a new message.
 
         Raises:
-            ChatError: ``busy``: the outbox is full.
+            OutboxFull: it has :data:`MAX_OUTBOX` messages.
         """
         if len(self._waiting) >= MAX_OUTBOX:
-            raise ChatError(
-                ErrorCode.BUSY, f"{MAX_OUTBOX} messages wait to be sent: wait until some are"
-            )
+            raise OutboxFull(f"{MAX_OUTBOX} messages wait to be sent: wait until some are")
         outgoing.outbox_index = next(self._indexes)
         self._waiting[outgoing.cid] = outgoing
         if self._spool is not None:
@@ -167,7 +165,7 @@ class Outbox:
         for write in self._queue(sender):
             if write.cid in in_flight:
                 continue
-            key = conversation_key(write.to) if is_early or held or self._pauses else ""
+            key = conversation_key(write.conversation) if is_early or held or self._pauses else ""
             is_message = isinstance(write, Outgoing)
             if key in held or (is_message and (is_early or now < self._pauses.get(key, 0))):
                 held.add(key)
@@ -202,7 +200,7 @@ class Outbox:
         if outgoing is None:
             return None
         self._remove(cid)
-        outgoing.become_sent(sent)
+        outgoing.become_sent(to_sent(sent))
         self._recent.append((self._clock.now(), outgoing))
         return outgoing
 
@@ -266,11 +264,11 @@ class Outbox:
         """Forget a call for which nobody waits any more; it may have been sent."""
         self._calls.pop(call.cid, None)
 
-    def end_calls(self, reason: str) -> None:
-        """End all calls: the client goes offline."""
+    def end_calls(self, kind: type[ConnectionLost], reason: str) -> None:
+        """End all calls with an exception of this kind: the client goes offline."""
         calls, self._calls = self._calls, {}
         for call in calls.values():
-            call.end(ConnectionLost(reason))
+            call.end(kind(reason))
 
     def _end_call(self, request: WriteRequest, outcome: Reply | ChatError) -> None:
         call = self._calls.pop(request.cid, None)
@@ -292,7 +290,7 @@ class Outbox:
             outgoing
             for acknowledged, outgoing in self._recent
             if acknowledged >= since - RECENT_SECONDS
-            and conversation_key(outgoing.to) == conversation_key(conv)
+            and conversation_key(outgoing.conversation) == conversation_key(conv)
             and outgoing.sent_as is not None
             and (outgoing.sent_as.epoch != epoch or outgoing.sent_as.seq > head)
             and outgoing.cid not in cids
@@ -358,16 +356,16 @@ def conversation_key(address: str) -> str:
 
 
 def _key(outgoing: Outgoing) -> str:
-    return conversation_key(outgoing.to)
+    return conversation_key(outgoing.conversation)
 
 
 def _request(write: Outgoing | Call) -> WriteRequest:
     if isinstance(write, Call):
         return write.request
     return Send(
-        to=write.to,
+        to=write.conversation,
         text=write.text,
-        reply_to=write.reply_to,
+        reply_to=None if write.reply_to is None else write.reply_to.seq,
         form=write.form,
         meta=dict(write.meta),
         cid=write.cid,

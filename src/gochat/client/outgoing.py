@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import anyio
 
-from gochat.errors import ChatError, ConnectionLost
-from gochat.protocol.messages import Form, Sent
+from gochat.client.entries import MessageId
+from gochat.client.errors import ClientClosed, copied
+from gochat.client.models import Sent
+from gochat.client.moments import now
+from gochat.errors import ChatError
+from gochat.protocol.messages import Form
 
 
 class OutgoingState(StrEnum):
@@ -31,27 +36,22 @@ def new_cid() -> str:
     return uuid.uuid4().hex
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
 @dataclass(eq=False, slots=True, kw_only=True)
 class Outgoing:
     """A message that this client sends, from :meth:`~gochat.client.Client.send` to its end.
 
-    Only the client changes it, and reports each change with
+    Awaiting it is awaiting :meth:`sent`. Only the client changes it, and reports each change with
     :class:`~gochat.client.OutgoingChanged`. The :class:`~gochat.client.Message` that it becomes has
-    the same `cid`. `created` is in milliseconds since the Unix epoch. `sender` is the account it
-    belongs to: None until the first login.
+    the same `cid`. `sender` is the account it belongs to: None until the first login.
     """
 
-    to: str
+    conversation: str
     text: str
-    reply_to: int | None = None
+    reply_to: MessageId | None = None
     form: Form = "text"
     meta: Mapping[str, str] = field(default_factory=dict)
     cid: str = field(default_factory=new_cid)
-    created: int = field(default_factory=_now)
+    created: datetime = field(default_factory=now)
     sender: str | None = None
     state: OutgoingState = OutgoingState.PENDING
     error: ChatError | None = None
@@ -61,6 +61,9 @@ class Outgoing:
     _is_abandoned: bool = field(default=False, init=False, repr=False)
     _settled: anyio.Event | None = field(default=None, init=False, repr=False)
 
+    def __await__(self) -> Generator[Any, Any, Sent]:
+        return self.sent().__await__()
+
     async def sent(self) -> Sent:
         """Wait until the server has committed the message, and return its position in the log.
 
@@ -69,26 +72,18 @@ class Outgoing:
 
         Raises:
             ChatError: the server refused it; the state is FAILED.
-            ConnectionLost: the client was closed first. If the outbox has a path, the next client
+            ClientClosed: the client was closed first. If the outbox has a path, the next client
                 that opens it sends the message.
         """
         while self.state is OutgoingState.PENDING:
             if self._is_abandoned:
-                raise ConnectionLost("the client was closed before the message was sent")
+                raise ClientClosed("the client was closed before the message was sent")
             if self._settled is None:
                 self._settled = anyio.Event()
             await self._settled.wait()
         if self.sent_as is None:
             assert self.error is not None
-            # A copy: one exception object raised in several tasks would mix their tracebacks.
-            error = self.error
-            raise ChatError(
-                error.code,
-                error.text,
-                retry_after=error.retry_after,
-                field=error.field,
-                details=error.details,
-            )
+            raise copied(self.error)
         return self.sent_as
 
     def become_sent(self, sent: Sent) -> None:

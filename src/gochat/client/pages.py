@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
-from gochat.errors import ChatError, ErrorCode
+from gochat.client.errors import INVALID_REPLY, InvalidReply
 from gochat.protocol import messages as wire
 from gochat.protocol.messages import Conversation, Member, Person, Room
 
@@ -68,7 +68,7 @@ async def members(ask: Ask, room: str) -> list[Member]:
 
 
 def _add(found: list[T], page: Sequence[T]) -> None:
-    """Add a page to the list. Raises ChatError if the list does not end."""
+    """Add a page to the list. Raises InvalidReply if the list does not end."""
     found += page
     if len(found) > MAX_LISTED:
-        raise ChatError(ErrorCode.MALFORMED, "the server sent a list that does not end")
+        raise InvalidReply(INVALID_REPLY, "the server sent a list that does not end")

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from msgspec import structs
 
+from gochat.client.errors import INVALID_REPLY
 from gochat.errors import NOT_NOW, ErrorCode, ProtocolError
 from gochat.protocol.messages import WriteRequest
 
@@ -27,6 +28,7 @@ LEAVES_DUE: Final = NOT_NOW | {
     ErrorCode.UNKNOWN_TYPE,
     ErrorCode.FRAME_TOO_LARGE,
     ErrorCode.NOT_LOGGED_IN,
+    INVALID_REPLY,
 }
 
 W = TypeVar("W", bound=WriteRequest)

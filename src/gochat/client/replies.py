@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final, TypeVar
 
+from gochat.client.errors import INVALID_REPLY, InvalidReply, chat_error
 from gochat.client.options import ClientOptions
-from gochat.errors import ChatError, ErrorCode, MalformedMessage
+from gochat.errors import ChatError, MalformedMessage
 from gochat.protocol.messages import Error, HistoryPage, Reply, ServerMessage, Synced
 
 #: The longest retry delay that is obeyed (seconds): a faulty server must not keep a program away
@@ -20,13 +21,14 @@ def checked(reply: Reply, *expected: type[R]) -> R:
     """Return `reply` if it is of one of the expected types.
 
     Raises:
-        ChatError: the server refused the request, or sent a reply of another type.
+        ChatError: the server refused the request.
+        InvalidReply: it sent a reply of another type.
     """
     if isinstance(reply, expected):
         return reply
     if isinstance(reply, Error):
         raise refusal(reply)
-    raise ChatError(ErrorCode.MALFORMED, f"unexpected answer from the server: {reply.msg_type!r}")
+    raise InvalidReply(INVALID_REPLY, f"unexpected answer from the server: {reply.msg_type!r}")
 
 
 def check_order(payload: ServerMessage) -> None:
@@ -50,7 +52,7 @@ def check_order(payload: ServerMessage) -> None:
 def refusal(reply: Error) -> ChatError:
     """Return the exception that an ``error`` reply becomes."""
     retry_after = bounded(reply.retry_after)
-    return ChatError(
+    return chat_error(
         reply.code,
         reply.text,
         retry_after=retry_after,

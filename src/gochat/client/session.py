@@ -9,19 +9,18 @@ import anyio
 
 from gochat.client import pages
 from gochat.client.connection import Connection
-from gochat.client.options import ClientOptions, Clock
+from gochat.client.errors import DEFAULT_RETRY_AFTER, NotPermitted
+from gochat.client.options import Clock, InternalOptions
 from gochat.client.outbox import RETRYABLE
 from gochat.client.replies import no_answer
 from gochat.client.sync_state import SyncState
 from gochat.client.tasks import background
 from gochat.client.timeline import After, Want
-from gochat.errors import ChatError, ConnectionLost, ErrorCode, ProtocolError
+from gochat.errors import ChatError, ConnectionLost, ProtocolError
 from gochat.protocol import messages as wire
 
 T = TypeVar("T")
 
-#: How long to wait (seconds) before asking again after a refusal without a delay.
-RETRY_AFTER: Final = 1.0
 #: The most entries that the protocol allows in a page.
 MAX_PAGE: Final = 200
 #: The least frame limit (bytes) that is accepted from a server: with less, not even lists can be
@@ -33,7 +32,7 @@ class Session:
     """A logged-in connection at work; :meth:`run` returns why it ended."""
 
     def __init__(
-        self, connection: Connection, sync_state: SyncState, options: ClientOptions
+        self, connection: Connection, sync_state: SyncState, options: InternalOptions
     ) -> None:
         assert sync_state.name is not None
         assert sync_state.limits is not None
@@ -75,7 +74,7 @@ class Session:
                     sync_state.synced(request, await self._page_of_what_was_missed(request))
                 people = await _permitted(pages.people(connection.ask))
             except ChatError as error:
-                await self._clock.sleep(error.retry_after or RETRY_AFTER)
+                await self._clock.sleep(error.retry_after or DEFAULT_RETRY_AFTER)
             except ProtocolError as error:
                 connection.end(str(error))
                 raise ConnectionLost(str(error)) from error
@@ -86,9 +85,7 @@ class Session:
     async def _page_of_what_was_missed(self, request: wire.Sync) -> wire.Synced:
         try:
             return await self._connection.ask(request, wire.Synced)
-        except ChatError as error:
-            if error.code != ErrorCode.NOT_PERMITTED:
-                raise
+        except NotPermitted:
             return wire.Synced(conversations=())  # the token is of a program that only writes
 
     def _next_page(self) -> wire.Sync | None:
@@ -138,7 +135,7 @@ class Session:
                 page = await self._connection.ask(request, wire.HistoryPage)
             except ChatError as error:
                 if error.code in RETRYABLE:
-                    await self._clock.sleep(error.retry_after or RETRY_AFTER)
+                    await self._clock.sleep(error.retry_after or DEFAULT_RETRY_AFTER)
                     return
                 if self._still_wants(conv, want):
                     self._sync_state.show(inbox.skip(conv))
@@ -158,9 +155,7 @@ async def _permitted(listing: Awaitable[list[T]]) -> list[T]:
     """Return a list; an empty one if it is withheld, as from the token of a program."""
     try:
         return await listing
-    except ChatError as error:
-        if error.code != ErrorCode.NOT_PERMITTED:
-            raise
+    except NotPermitted:
         return []
 
 

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from gochat import private
+from gochat.client.entries import MessageId
+from gochat.client.errors import chat_error
+from gochat.client.moments import milliseconds, moment
 from gochat.client.outgoing import Outgoing, OutgoingState
-from gochat.errors import ChatError, ConfigError, OutboxInUse
+from gochat.errors import ConfigError, OutboxInUse
 from gochat.protocol.messages import Form
 
 logger = logging.getLogger(__name__)
@@ -203,10 +206,10 @@ def _row(outgoing: Outgoing) -> tuple[str | int | None, ...]:
     return (
         outgoing.cid,
         outgoing.sender,
-        outgoing.to,
+        outgoing.conversation,
         outgoing.text,
-        outgoing.reply_to,
-        outgoing.created,
+        None if outgoing.reply_to is None else outgoing.reply_to.seq,
+        milliseconds(outgoing.created),
         None if error is None else str(error.code),
         None if error is None else error.text,
         outgoing.form,
@@ -217,7 +220,7 @@ def _row(outgoing: Outgoing) -> tuple[str | int | None, ...]:
 def _outgoing(
     cid: str,
     sender: str | None,
-    to: str,
+    conversation: str,
     text: str,
     reply_to: int | None,
     created: int,
@@ -227,10 +230,11 @@ def _outgoing(
     meta: str,
 ) -> Outgoing:
     outgoing = Outgoing(
-        to=to, text=text, reply_to=reply_to, form=form, meta=json.loads(meta), cid=cid,
-        created=created, sender=sender,
+        conversation=conversation, text=text, form=form, meta=json.loads(meta), cid=cid,
+        reply_to=None if reply_to is None else MessageId(conversation, reply_to),
+        created=moment(created), sender=sender,
     )  # fmt: skip
     if code is not None:
-        outgoing.become_failed(ChatError(code, error_text or code))
+        outgoing.become_failed(chat_error(code, error_text or code))
     assert outgoing.state in (OutgoingState.PENDING, OutgoingState.FAILED)
     return outgoing

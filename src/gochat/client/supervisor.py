@@ -17,8 +17,14 @@ from gochat.client.address import Address
 from gochat.client.backoff import Backoff
 from gochat.client.call import Call
 from gochat.client.connection import Connection, NullReceiver, open_connection
+from gochat.client.errors import (
+    AlreadyLoggedIn,
+    ClientClosed,
+    NotConnected,
+    RateLimited,
+)
 from gochat.client.events import ConnectionState
-from gochat.client.options import ClientOptions, Clock
+from gochat.client.options import Clock, InternalOptions
 from gochat.client.replies import bounded, checked, no_answer
 from gochat.client.session import Session
 from gochat.client.sync_state import SyncState
@@ -86,7 +92,7 @@ class ConnectionSupervisor:
         address: Address,
         sync_state: SyncState,
         ssl_context: ssl.SSLContext | None,
-        options: ClientOptions,
+        options: InternalOptions,
     ) -> None:
         self._address = address
         self._sync_state = sync_state
@@ -101,23 +107,22 @@ class ConnectionSupervisor:
         self._pause: anyio.CancelScope | None = None  # between two attempts to connect
         self._changed = anyio.Event()  # of the login, the state or the connection
         self._is_closed = False
-        sync_state.buffer.on_taken = self._read_on
 
     # -- the program's side ---------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the client: requests from now on raise ConnectionLost."""
+        """Close the client: requests from now on raise ClientClosed."""
         self._is_closed = True
         self._reason = "the client was closed"
         if self._login is not None and not self._login.is_settled:
-            self._login.settle(ConnectionLost(self._reason))
+            self._login.settle(ClientClosed(self._reason))
         self._sync_state.close()
         self._change()
 
     def check_open(self) -> None:
-        """Raise ConnectionLost if the client was closed."""
+        """Raise ClientClosed if the client was closed."""
         if self._is_closed:
-            raise ConnectionLost(self._reason)
+            raise ClientClosed(self._reason)
 
     async def register(self, name: str, password: str, invite: str | None) -> str:
         """Create an account, over a connection of its own, and return its name."""
@@ -137,7 +142,7 @@ class ConnectionSupervisor:
         """Log in, and stay logged in; return or raise when the outcome is known."""
         self.check_open()
         if self._sync_state.state is not ConnectionState.OFFLINE:
-            raise ChatError(ErrorCode.ALREADY_LOGGED_IN, "you are logged in: log out first")
+            raise AlreadyLoggedIn("you are logged in: log out first")
         login = self._login = _LoginAttempt(request)
         self._become(ConnectionState.CONNECTING)
         try:
@@ -195,10 +200,10 @@ class ConnectionSupervisor:
                     return checked(await connection.request(request), *expected)
                 except ConnectionLost:
                     continue
-                except ChatError as error:
-                    if error.code != ErrorCode.RATE_LIMITED or not isinstance(request, READS):
+                except RateLimited as error:
+                    if not isinstance(request, READS):
                         raise
-                    least = error.retry_after or 0.0
+                    least = error.retry_after
                 await self._clock.sleep(least + self._spread(least))
         raise ConnectionLost(no_answer(self._options))
 
@@ -333,8 +338,9 @@ class ConnectionSupervisor:
             await self._changed.wait()
 
     def _require_online(self) -> None:
+        self.check_open()
         if self._sync_state.state is ConnectionState.OFFLINE:
-            raise ConnectionLost(f"not connected: {self._reason}")
+            raise NotConnected(f"not connected: {self._reason}")
 
     def _become(
         self, state: ConnectionState, retry_in: float | None = None, reason: str = ""
@@ -350,10 +356,6 @@ class ConnectionSupervisor:
             self._login = None
             self._reason = reason
             self._become(ConnectionState.OFFLINE, None, reason)
-
-    def _read_on(self) -> None:
-        if self._connection is not None:
-            self._connection.read_on()
 
     def _change(self) -> None:
         self._changed.set()
@@ -387,7 +389,7 @@ class _ConnectionEnd:
     def is_rate_limited(self) -> bool:
         """Whether there were too many requests. A login may have been limited for wrong passwords,
         which the person should see; with a token, waiting is enough."""
-        return isinstance(self.error, ChatError) and self.error.code == ErrorCode.RATE_LIMITED
+        return isinstance(self.error, RateLimited)
 
     @property
     def revokes_token(self) -> bool:

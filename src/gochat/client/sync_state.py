@@ -1,7 +1,7 @@
 """A client's state: turns what arrives and what is sent into events in one order.
 
-It is the receiver of a connection: its methods are called in the order of arrival, and none of them
-waits. :mod:`gochat.client.session` does the waiting.
+It is the receiver of a connection: what arrives is passed to it in that order, and only
+:meth:`SyncState.wait_for_room` waits. All other waiting is in :mod:`gochat.client.session`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,23 @@ from collections.abc import Iterable
 
 import anyio
 
+from gochat.client import timeline
 from gochat.client.buffer import EventBuffer
 from gochat.client.call import Call
-from gochat.client.events import ConnectionState, OutgoingChanged, Reset, StateChanged, Synchronised
+from gochat.client.convert import (
+    to_conversation,
+    to_entry,
+    to_event,
+    to_invitation,
+)
+from gochat.client.errors import ClientClosed, NotConnected
+from gochat.client.events import (
+    ConnectionState,
+    OutgoingChanged,
+    Reset,
+    StateChanged,
+    Synchronised,
+)
 from gochat.client.inbox import Inbox
 from gochat.client.options import Clock
 from gochat.client.outbox import Outbox
@@ -55,7 +69,7 @@ class SyncState:
                 wire.Presence() | wire.Marked() | wire.Invited() | wire.Uninvited()
                 | wire.IsTyping() | wire.NewLogin()
             ):  # fmt: skip
-                self.buffer.put([event])
+                self.buffer.put([to_event(event)])
             case wire.Ping() | wire.Bye():
                 pass  # the connection handles them
 
@@ -75,9 +89,13 @@ class SyncState:
             case _:
                 pass
 
-    def has_room(self, *, before_reply: bool) -> bool:
-        """Return whether the connection may read on."""
-        return self.buffer.has_room(before_reply=before_reply)
+    async def wait_for_room(self) -> None:
+        """Wait until the program has taken enough events for more to be read."""
+        await self.buffer.wait_for_room()
+
+    def expect_reply(self, *, is_due: bool) -> None:
+        """Set whether a request waits for its reply."""
+        self.buffer.expect_reply(is_due=is_due)
 
     def synced(self, request: wire.Sync, page: wire.Synced) -> None:
         """Take in a page of what was missed."""
@@ -88,17 +106,22 @@ class SyncState:
     def caught_up(self, people: Iterable[Person]) -> None:
         """Deliver the snapshot, now that there are no more pages, and then the events since the
         login."""
-        conversations = tuple(self.inbox.conversations())
+        conversations = tuple(map(to_conversation, self.inbox.conversations()))
+        invitations = tuple(map(to_invitation, self._invitations))
         self.show(())  # the inbox may want something
         self._good_until = None
-        self.buffer.release([Synchronised(tuple(people), conversations, self._invitations)])
+        self.buffer.release([Synchronised(tuple(people), conversations, invitations)])
 
-    def show(self, shown: Iterable[Message | Reset]) -> None:
+    def show(self, shown: Iterable[Message | timeline.Reset]) -> None:
         """Deliver what the inbox shows as events."""
         for event in shown:
-            self._settle(event.entries if isinstance(event, Reset) else (event,))
-            self.buffer.put([event])
-            if isinstance(event, Reset):
+            if isinstance(event, Message):
+                self._settle((event,))
+                self.buffer.put([to_entry(event, self.name)])
+            else:
+                self._settle(event.entries)
+                entries = tuple(to_entry(entry, self.name) for entry in event.entries)
+                self.buffer.put([Reset(event.conv, event.epoch, entries)])
                 self._send_again(event)
         if self.inbox.wants():
             self.gap_found.set()
@@ -127,7 +150,7 @@ class SyncState:
             self.buffer.put([OutgoingChanged(outgoing)])
         self.outbox_changed.set()
 
-    def _send_again(self, event: Reset) -> None:
+    def _send_again(self, event: timeline.Reset) -> None:
         since = self._clock.now() if self._good_until is None else self._good_until
         again = self.outbox.lost_by_server(event.conv, event.epoch, event.entries, since)
         self.buffer.put(OutgoingChanged(outgoing) for outgoing in again)
@@ -150,7 +173,7 @@ class SyncState:
         self.state = state
         self.buffer.put([StateChanged(state, retry_in, reason)])
         if state is ConnectionState.OFFLINE:
-            self.outbox.end_calls(f"not connected: {reason}")
+            self.outbox.end_calls(NotConnected, f"not connected: {reason}")
 
     def connection_lost(self) -> None:
         """Stop waiting for replies and for the snapshot of the lost connection."""
@@ -168,7 +191,7 @@ class SyncState:
         """End the stream of events, and wake the tasks that wait for messages to be sent."""
         self.state = ConnectionState.OFFLINE
         self.buffer.close()
-        self.outbox.end_calls("not connected: the client was closed")
+        self.outbox.end_calls(ClientClosed, "the client was closed")
         for outgoing in self.outbox.of(None):
             outgoing.abandon()
 

@@ -13,7 +13,6 @@ from typing import Final, TypeAlias
 
 from msgspec import structs
 
-from gochat.client.events import Reset
 from gochat.protocol.messages import Conversation, HistoryPage, Message, Position
 
 #: If more entries than this are missing, the newest page replaces what is shown: nobody reads on
@@ -37,6 +36,15 @@ class Newest:
 
 
 Want: TypeAlias = After | Newest
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """What is shown of `conv` is to be forgotten; `entries` are its newest page."""
+
+    conv: str
+    epoch: str
+    entries: tuple[Message, ...]
 
 
 class AsideLimit:

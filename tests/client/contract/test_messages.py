@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
-from chat_worlds import World, own
+from chat_worlds import World, own, told
 
 from gochat.client import (
     ChatError,
+    Entry,
     IsTyping,
     Level,
     Marked,
     Message,
+    MessageDeleted,
+    MessageEdited,
+    MessageId,
     Outgoing,
     OutgoingChanged,
     OutgoingState,
+    Reaction,
+    ReactionAdded,
+    ReactionRemoved,
 )
 from gochat.errors import ErrorCode
 from gochat.protocol.messages import EntryKind
@@ -51,14 +58,14 @@ async def test_message_is_pending_then_acknowledged_then_an_event(chat: World) -
     assert (outgoing.state, outgoing.sender) == (OutgoingState.PENDING, "ada")
     assert list(ada.outbox) == [outgoing]
     sent = await outgoing.sent()
-    assert (sent.to, sent.cid, sent.dup) == ("#lobby", outgoing.cid, False)
+    assert sent.conversation == "#lobby"
     changed = await chat.events.next_of(OutgoingChanged)
     assert changed.outgoing is outgoing
     assert (outgoing.state, outgoing.sent_as) == (OutgoingState.SENT, sent)
     entry = await chat.events.next()
     assert entry == Message(
-        to="#lobby", epoch=sent.epoch, seq=sent.seq, ts=sent.ts, from_="ada", text="hello @mei",
-        cid=outgoing.cid, mentions=("mei",),
+        conversation="#lobby", epoch=sent.epoch, seq=sent.seq, time=sent.time, sender="ada",
+        is_own=True, text="hello @mei", cid=outgoing.cid, mentions=("mei",),
     )  # fmt: skip
     assert list(ada.outbox) == []
 
@@ -71,15 +78,16 @@ async def test_messages_are_sent_in_order(chat: World) -> None:
 
 
 async def test_reply_names_its_message(chat: World) -> None:
-    seq = chat.say("#lobby", "mei", "a question")
-    await chat.events.next_of(Message)
-    chat.ada.send("#lobby", "an answer", reply_to=seq)
-    assert (await chat.events.next_of(Message)).ref == seq
+    chat.say("#lobby", "mei", "a question")
+    question = await chat.events.next_of(Message)
+    await chat.ada.reply(question, "an answer")
+    answer = await chat.events.next_of(Message)
+    assert answer.reply_to == MessageId("#lobby", question.seq)
 
 
 async def test_address_is_spelled_as_on_the_server(chat: World) -> None:
-    assert (await chat.ada.send("@MEI", "hello").sent()).to == "@mei"
-    assert (await chat.events.next_of(Message)).to == "@mei"
+    assert (await chat.ada.send("@MEI", "hello")).conversation == "@mei"
+    assert (await chat.events.next_of(Message)).conversation == "@mei"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +105,11 @@ async def test_refused_message_fails_and_the_next_one_is_sent(
     chat: World, to: str, text: str, reply_to: int | None, code: ErrorCode, field: str
 ) -> None:
     chat.room("#music", operator="mei")
-    outgoing = chat.ada.send(to, text, reply_to=reply_to)
+    outgoing = (
+        chat.ada.send(to, text)
+        if reply_to is None
+        else chat.ada.reply(MessageId(to, reply_to), text)
+    )
     following = chat.ada.send("#lobby", "next")
     assert await refused(outgoing.sent()) == (code, field)
     assert outgoing.state is OutgoingState.FAILED
@@ -117,8 +129,8 @@ async def test_refused_message_can_be_retried(chat: World) -> None:
     ada.retry(outgoing)
     assert state(outgoing) is OutgoingState.PENDING
     assert (await chat.events.next_of(OutgoingChanged)).outgoing is outgoing
-    assert (await outgoing.sent()).to == "#music"
-    assert (await chat.events.next_of(Message, lambda m: m.kind == "text")).cid == outgoing.cid
+    assert (await outgoing).conversation == "#music"
+    assert (await chat.events.next_of(Message)).cid == outgoing.cid
     ada.retry(outgoing)  # it is SENT: does nothing
     assert state(outgoing) is OutgoingState.SENT
 
@@ -138,68 +150,80 @@ async def test_only_a_refused_message_can_be_discarded(chat: World) -> None:
 async def test_messages_of_others_arrive_as_sent(chat: World) -> None:
     seq = chat.say("#lobby", "mei", "hello @ada")
     entry = await chat.events.next_of(Message)
-    assert (entry.to, entry.from_, entry.kind, entry.text) == (
-        "#lobby", "mei", "text", "hello @ada",
-    )  # fmt: skip
+    assert (entry.conversation, entry.sender, entry.text) == ("#lobby", "mei", "hello @ada")
+    assert not entry.is_own
     assert (entry.seq, entry.mentions) == (seq, ("ada",))
     chat.say("@mei", "mei", "psst @ada")
     private = await chat.events.next_of(Message)
-    assert (private.to, private.from_, private.mentions) == ("@ada", "mei", ())
+    assert (private.conversation, private.sender, private.mentions) == ("@mei", "mei", ())
 
 
 # -- changing --------------------------------------------------------------------------------------
 
 
 async def test_message_is_edited(chat: World) -> None:
-    seq = (await said(chat, "helo")).seq
-    sent = await chat.ada.edit("#lobby", seq, "hello @mei")
-    entry = await chat.events.next_of(Message)
-    assert (entry.kind, entry.text, entry.ref) == ("edit", "hello @mei", seq)
-    assert (entry.seq, entry.cid, entry.mentions) == (sent.seq, sent.cid, ("mei",))
-    assert sent.cid
-    again = await chat.ada.edit("#lobby", seq, "hello!")
-    page = await chat.ada.history("#lobby")
-    assert [(e.kind, e.text, e.edited, e.deleted) for e in page.entries] == [
-        ("text", "hello!", again.seq, False),
-        ("edit", "", None, True),
-        ("edit", "hello!", None, False),
-    ]
+    message = await said(chat, "helo")
+    sent = await chat.ada.edit(message, "hello @mei")
+    edit = await chat.events.next_of(MessageEdited)
+    assert (edit.text, edit.message) == ("hello @mei", MessageId("#lobby", message.seq))
+    assert (edit.seq, edit.mentions, edit.is_own) == (sent.seq, ("mei",), True)
+    assert edit.cid
+    again = await chat.ada.edit(message, "hello!")
+    match (await chat.ada.history("#lobby")).entries:
+        case (
+            Message(text="hello!", edited=edited, deleted=False),
+            MessageEdited(text="", deleted=True),
+            MessageEdited(text="hello!", deleted=False),
+        ):
+            assert edited == again.seq
+        case entries:
+            pytest.fail(str(entries))
 
 
 async def test_message_is_deleted_with_all_its_texts(chat: World) -> None:
-    seq = (await said(chat, "a secret")).seq
-    await chat.ada.edit("#lobby", seq, "the secret")
-    chat.say("#lobby", "mei", "👍", kind="react", ref=seq)
-    sent = await chat.ada.delete("#lobby", seq)
-    entry = await chat.events.next_of(Message, lambda m: m.kind == "delete")
-    assert (entry.text, entry.ref, entry.seq, entry.cid) == ("", seq, sent.seq, sent.cid)
-    page = await chat.ada.history("#lobby")
-    assert [(e.kind, e.text, e.deleted, e.reactions) for e in page.entries] == [
-        ("text", "", True, ()),
-        ("edit", "", True, ()),
-        ("react", "👍", False, ()),
-        ("delete", "", False, ()),
-    ]
+    message = await said(chat, "a secret")
+    await chat.ada.edit(message, "the secret")
+    chat.say("#lobby", "mei", "👍", kind="react", ref=message.seq)
+    sent = await chat.ada.delete(message)
+    deletion = await chat.events.next_of(MessageDeleted)
+    assert deletion.message == MessageId("#lobby", message.seq)
+    assert deletion.seq == sent.seq
+    match (await chat.ada.history("#lobby")).entries:
+        case (
+            Message(text="", deleted=True, reactions=()),
+            MessageEdited(text="", deleted=True),
+            ReactionAdded(emoji="👍"),
+            MessageDeleted(),
+        ):
+            pass
+        case entries:
+            pytest.fail(str(entries))
 
 
 async def test_reactions_are_counted_once_for_each_person(chat: World) -> None:
     seq = chat.say("#lobby", "mei", "lunch?")
     chat.say("#lobby", "tomas", "👍", kind="react", ref=seq)
     chat.say("#lobby", "tomas", "👍", kind="react", ref=seq)
-    sent = await chat.ada.react("#lobby", seq, "👍")
+    message = await chat.events.next_of(Message)
+
+    async def shown() -> Reaction:
+        entry = (await chat.ada.history("#lobby")).entries[0]
+        assert isinstance(entry, Message)
+        (reaction,) = entry.reactions
+        return reaction
+
+    sent = await chat.ada.react(message, "👍")
     assert sent is not None
-    entry = await chat.events.next_of(Message, own)
-    assert (entry.kind, entry.text, entry.ref) == ("react", "👍", seq)
-    assert (entry.seq, entry.cid) == (sent.seq, sent.cid)
-    reaction = (await chat.ada.history("#lobby")).entries[0].reactions[0]
+    added = await chat.events.next_of(ReactionAdded, own)
+    assert (added.emoji, added.message, added.seq) == ("👍", MessageId("#lobby", seq), sent.seq)
+    reaction = await shown()
     assert (reaction.emoji, reaction.count, reaction.me) == ("👍", 2, True)
     assert set(reaction.names) == {"ada", "tomas"}
-    assert await chat.ada.react("#lobby", seq, "👍") is None
-    await chat.ada.react("#lobby", seq, "👍", on=False)
-    entry = await chat.events.next_of(Message, own)
-    assert (entry.kind, entry.text) == ("unreact", "👍")
-    assert await chat.ada.react("#lobby", seq, "👍", on=False) is None
-    reaction = (await chat.ada.history("#lobby")).entries[0].reactions[0]
+    assert await chat.ada.react(message, "👍") is None
+    await chat.ada.react(message, "👍", on=False)
+    assert (await chat.events.next_of(ReactionRemoved, own)).emoji == "👍"
+    assert await chat.ada.react(message, "👍", on=False) is None
+    reaction = await shown()
     assert (reaction.count, reaction.me, reaction.names) == (1, False, ("tomas",))
 
 
@@ -214,10 +238,13 @@ async def test_changes_of_others_arrive(chat: World) -> None:
     for kind, text in changed:
         chat.say("#lobby", "mei", text, kind=kind, ref=seq)
     await chat.events.next_of(Message)
-    changes = [await chat.events.next_of(Message) for _ in range(4)]
-    assert [(c.kind, c.text, c.ref) for c in changes] == [
-        ("edit", "hello", seq), ("react", "🎉", seq), ("unreact", "🎉", seq), ("delete", "", seq),
-    ]  # fmt: skip
+    changes = [await chat.events.next_of(Entry) for _ in range(4)]
+    assert list(map(told, changes)) == changed
+    assert {getattr(change, "message", None) for change in changes} == {MessageId("#lobby", seq)}
+
+
+def in_lobby(seq: int) -> MessageId:
+    return MessageId("#lobby", seq)
 
 
 Request = Callable[[ChatClient, int], Awaitable[object]]
@@ -225,20 +252,20 @@ Request = Callable[[ChatClient, int], Awaitable[object]]
 
 #: Requests after mei has sent a message to the lobby, and how they are refused.
 REFUSED: list[tuple[Request, ErrorCode, str]] = [
-    (lambda ada, seq: ada.edit("#lobby", seq, "mine"), ErrorCode.NOT_PERMITTED, "seq"),
-    (lambda ada, seq: ada.delete("#lobby", seq), ErrorCode.NOT_PERMITTED, "seq"),
-    (lambda ada, _: ada.edit("#lobby", 99, "x"), ErrorCode.UNKNOWN_MESSAGE, "seq"),
-    (lambda ada, seq: ada.edit("#lobby", seq, " "), ErrorCode.TEXT_EMPTY, "text"),
-    (lambda ada, _: ada.delete("#lobby", 99), ErrorCode.UNKNOWN_MESSAGE, "seq"),
-    (lambda ada, _: ada.react("#lobby", 99, "👍"), ErrorCode.UNKNOWN_MESSAGE, "seq"),
-    (lambda ada, seq: ada.react("#lobby", seq, "ok"), ErrorCode.BAD_REQUEST, "emoji"),
+    (lambda ada, seq: ada.edit(in_lobby(seq), "mine"), ErrorCode.NOT_PERMITTED, "seq"),
+    (lambda ada, seq: ada.delete(in_lobby(seq)), ErrorCode.NOT_PERMITTED, "seq"),
+    (lambda ada, _: ada.edit(in_lobby(99), "x"), ErrorCode.UNKNOWN_MESSAGE, "seq"),
+    (lambda ada, seq: ada.edit(in_lobby(seq), " "), ErrorCode.TEXT_EMPTY, "text"),
+    (lambda ada, _: ada.delete(in_lobby(99)), ErrorCode.UNKNOWN_MESSAGE, "seq"),
+    (lambda ada, _: ada.react(in_lobby(99), "👍"), ErrorCode.UNKNOWN_MESSAGE, "seq"),
+    (lambda ada, seq: ada.react(in_lobby(seq), "ok"), ErrorCode.BAD_REQUEST, "emoji"),
     (lambda ada, _: ada.history("#nowhere"), ErrorCode.UNKNOWN_CONVERSATION, "conv"),
     (lambda ada, _: ada.history("#music"), ErrorCode.NOT_A_MEMBER, "conv"),
     (lambda ada, _: ada.history("@nobody"), ErrorCode.UNKNOWN_PERSON, "conv"),
-    (lambda ada, _: ada.history("#lobby", 1, 1), ErrorCode.BAD_REQUEST, "before"),
+    (lambda ada, _: ada.history("#lobby", before=1, after=1), ErrorCode.BAD_REQUEST, "before"),
     (lambda ada, _: ada.search(" "), ErrorCode.TEXT_EMPTY, "query"),
-    (lambda ada, _: ada.search("x", "#music"), ErrorCode.NOT_A_MEMBER, "conv"),
-    (lambda ada, _: ada.mark_read("#music", 1), ErrorCode.NOT_A_MEMBER, "conv"),
+    (lambda ada, _: ada.search("x", conversation="#music"), ErrorCode.NOT_A_MEMBER, "conv"),
+    (lambda ada, _: ada.mark_read(MessageId("#music", 1)), ErrorCode.NOT_A_MEMBER, "conv"),
     (lambda ada, _: ada.set_level("#music", "none"), ErrorCode.NOT_A_MEMBER, "conv"),
 ]
 
@@ -274,13 +301,13 @@ async def test_history_is_paged(chat: World) -> None:
         page = await chat.ada.history("#lobby", **bounds, limit=4)
         assert [entry.seq for entry in page.entries] == seqs, bounds
         assert (page.older, page.newer) == (older, newer), bounds
-        assert (page.conv, page.head) == ("#lobby", 9)
+        assert (page.conversation, page.head) == ("#lobby", 9)
         assert all(entry.epoch == page.epoch for entry in page.entries)
 
 
 async def test_conversation_that_has_not_begun_is_empty(chat: World) -> None:
     page = await chat.ada.history("@mei")
-    assert (page.conv, page.head, page.entries) == ("@mei", 0, ())
+    assert (page.conversation, page.head, page.entries) == ("@mei", 0, ())
     assert (page.older, page.newer) == (False, False)
 
 
@@ -299,10 +326,10 @@ async def test_search_finds_readable_messages_newest_first(chat: World) -> None:
         "needle between us", "the needle", "A Needle here",
     ]  # fmt: skip
     assert found.cursor is None
-    found = await chat.ada.search("needle", "#lobby", limit=1)
+    found = await chat.ada.search("needle", conversation="#lobby", limit=1)
     assert [hit.text for hit in found.hits] == ["the needle"]
     assert found.cursor is not None
-    found = await chat.ada.search("needle", "#lobby", found.cursor)
+    found = await chat.ada.search("needle", conversation="#lobby", cursor=found.cursor)
     assert [hit.seq for hit in found.hits] == [first]
 
 
@@ -315,12 +342,12 @@ async def test_unread_messages_are_counted_and_marked(chat: World) -> None:
         chat.say("#lobby", "mei", text)
     lobby = (await ada.conversations())[0]
     assert (lobby.head, lobby.read, lobby.unread, lobby.mentions) == (3, 0, 3, 1)
-    await ada.mark_read("#lobby", 2)
+    await ada.mark_read(in_lobby(2))
     lobby = (await ada.conversations())[0]
     assert (lobby.read, lobby.unread, lobby.mentions) == (2, 1, 0)
-    await ada.mark_read("#lobby", 1)  # it never moves back
+    await ada.mark_read(in_lobby(1))  # it never moves back
     assert (await ada.conversations())[0].read == 2
-    await ada.mark_read("#lobby", 99)
+    await ada.mark_read(in_lobby(99))
     lobby = (await ada.conversations())[0]
     assert (lobby.read, lobby.unread) == (3, 0)
 
@@ -328,7 +355,7 @@ async def test_unread_messages_are_counted_and_marked(chat: World) -> None:
 async def test_own_messages_do_not_hide_unread_ones(chat: World) -> None:
     chat.say("#lobby", "mei", "hello")
     await chat.events.next_of(Message)
-    await chat.ada.send("#lobby", "by the way").sent()
+    await chat.ada.send("#lobby", "by the way")
     lobby = (await chat.ada.conversations())[0]
     assert (lobby.head, lobby.unread) == (2, 1)
 
@@ -345,7 +372,12 @@ async def test_reading_on_another_device_is_reported(chat: World) -> None:
         chat.say("#lobby", "mei", text)
     chat.read("#lobby", 1)
     marked = await chat.events.next_of(Marked)
-    assert (marked.conv, marked.read, marked.unread, marked.level) == ("#lobby", 1, 1, "all")
+    assert (marked.conversation, marked.read, marked.unread, marked.level) == (
+        "#lobby",
+        1,
+        1,
+        "all",
+    )
 
 
 @pytest.mark.parametrize("level", ["mentions", "none", "all"])
@@ -354,23 +386,23 @@ async def test_level_is_stored_and_reported(chat: World, level: Level) -> None:
     assert (await chat.ada.conversations())[0].level == level
     await said(chat, "after it")
     marked = [event for event in chat.events.all if isinstance(event, Marked)]
-    assert [(m.conv, m.level) for m in marked] == [("#lobby", level)]
+    assert [(m.conversation, m.level) for m in marked] == [("#lobby", level)]
 
 
 async def test_own_marker_is_reported(chat: World) -> None:
     chat.say("#lobby", "mei", "hello")
-    await chat.ada.mark_read("#lobby", 1)
-    await chat.ada.mark_read("#lobby", 1)
+    await chat.ada.mark_read(in_lobby(1))
+    await chat.ada.mark_read(in_lobby(1))
     await said(chat, "after it")
     marked = [event for event in chat.events.all if isinstance(event, Marked)]
-    assert [(m.conv, m.read, m.unread) for m in marked] == [("#lobby", 1, 0)]
+    assert [(m.conversation, m.read, m.unread) for m in marked] == [("#lobby", 1, 0)]
 
 
 async def test_typing_of_others_is_reported(chat: World) -> None:
     chat.type("#lobby", "mei")
-    assert await chat.events.next_of(IsTyping) == IsTyping(to="#lobby", from_="mei")
+    assert await chat.events.next_of(IsTyping) == IsTyping("#lobby", "mei")
     chat.type("@mei", "mei")
-    assert await chat.events.next_of(IsTyping) == IsTyping(to="@ada", from_="mei", conv="@mei")
+    assert await chat.events.next_of(IsTyping) == IsTyping("@mei", "mei")
 
 
 async def test_own_typing_is_shown_to_others_only(chat: World) -> None:
@@ -390,6 +422,6 @@ async def test_conversations_are_listed_by_name(chat: World) -> None:
     await chat.ada.send("@tomas", "hello").sent()
     chat.say("@mei", "mei", "hello")
     conversations = await chat.ada.conversations()
-    assert [(c.conv, c.unread) for c in conversations] == [
+    assert [(c.name, c.unread) for c in conversations] == [
         ("#lobby", 0), ("#music", 0), ("@mei", 1), ("@tomas", 0),
     ]  # fmt: skip

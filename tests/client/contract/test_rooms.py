@@ -5,10 +5,30 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
-from chat_worlds import World, own
+from chat_worlds import World, own, told
 from peers import PASSWORD
 
-from gochat.client import ChatError, Invited, Message, Room, Synchronised, Uninvited
+from gochat.client import (
+    AccessChanged,
+    ChatError,
+    Entry,
+    HistoryChanged,
+    InvitationDeclined,
+    Invited,
+    Message,
+    MessageId,
+    OperatorAdded,
+    OperatorRemoved,
+    PersonInvited,
+    PersonJoined,
+    PersonKicked,
+    PersonLeft,
+    Room,
+    RoomCreated,
+    Synchronised,
+    TopicChanged,
+    Uninvited,
+)
 from gochat.errors import ErrorCode
 from gochat.tui.actions.client import ChatClient
 
@@ -16,7 +36,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def listed(world: World) -> dict[str, Room]:
-    return {room.room: room for room in await world.ada.rooms()}
+    return {room.name: room for room in await world.ada.rooms()}
 
 
 async def members(world: World, room: str) -> list[tuple[str, bool, bool]]:
@@ -25,22 +45,23 @@ async def members(world: World, room: str) -> list[tuple[str, bool, bool]]:
 
 async def entries(world: World, room: str) -> list[tuple[str, str, str]]:
     page = await world.ada.history(room)
-    return [(entry.from_, entry.kind, entry.text) for entry in page.entries]
+    return [(entry.sender, *told(entry)) for entry in page.entries]
 
 
 async def test_room_is_created(chat: World) -> None:
-    sent = await chat.ada.create_room("#garden", "Plants", private=True)
-    assert sent.to == "#garden"
-    create = await chat.events.next_of(Message)
-    assert (create.seq, create.cid, create.to) == (sent.seq, sent.cid, "#garden")
-    assert (create.from_, create.kind, create.text) == ("ada", "create", "private")
-    topic = await chat.events.next_of(Message)
-    assert (topic.from_, topic.kind, topic.text) == ("ada", "topic", "Plants")
+    sent = await chat.ada.create_room("#garden", topic="Plants", private=True)
+    assert sent.conversation == "#garden"
+    create = await chat.events.next_of(RoomCreated)
+    assert (create.seq, create.conversation) == (sent.seq, "#garden")
+    assert (create.sender, create.is_own, create.private) == ("ada", True, True)
+    assert create.cid
+    topic = await chat.events.next_of(TopicChanged)
+    assert (topic.sender, topic.topic) == ("ada", "Plants")
     assert (await listed(chat))["#garden"] == Room(
-        room="#garden", topic="Plants", members=1, private=True, joined=True
+        name="#garden", topic="Plants", members=1, private=True, joined=True
     )
     assert await members(chat, "#garden") == [("ada", True, True)]
-    garden = next(c for c in await chat.ada.conversations() if c.conv == "#garden")
+    garden = next(c for c in await chat.ada.conversations() if c.name == "#garden")
     assert (garden.topic, garden.operator, garden.private) == ("Plants", True, True)
     assert garden.head == 2
 
@@ -51,9 +72,9 @@ async def test_visible_rooms_are_listed(chat: World) -> None:
     chat.room("#design", operator="tomas")
     chat.account("zoe")
     assert await chat.ada.rooms() == [
-        Room(room="#design", members=1),
-        Room(room="#lobby", members=4, joined=True),  # everyone with an account
-        Room(room="#music", topic="Tunes", members=2),
+        Room(name="#design", members=1),
+        Room(name="#lobby", members=4, joined=True),  # everyone with an account
+        Room(name="#music", topic="Tunes", members=2),
     ]
 
 
@@ -62,15 +83,14 @@ async def test_messages_arrive_from_a_joined_room(chat: World) -> None:
     chat.say("#music", "mei", "not for ada")
     sent = await chat.ada.join("#music")
     assert sent is not None
-    joined = await chat.events.next_of(Message)
-    assert (joined.kind, joined.from_, joined.to) == ("join", "ada", "#music")
-    assert (joined.seq, joined.cid) == (sent.seq, sent.cid)
+    joined = await chat.events.next_of(PersonJoined)
+    assert (joined.sender, joined.conversation, joined.seq) == ("ada", "#music", sent.seq)
     chat.say("#music", "tomas", "hello ada")
     assert (await chat.events.next_of(Message)).text == "hello ada"
     assert await members(chat, "#music") == [
         ("ada", False, True), ("mei", True, True), ("tomas", False, True),
     ]  # fmt: skip
-    music = next(c for c in await chat.ada.conversations() if c.conv == "#music")
+    music = next(c for c in await chat.ada.conversations() if c.name == "#music")
     assert (music.operator, music.unread, music.read) == (False, 1, sent.seq)
 
 
@@ -78,13 +98,13 @@ async def test_nothing_arrives_from_a_left_room(chat: World) -> None:
     chat.room("#music", operator="mei")
     await chat.ada.join("#music")
     sent = await chat.ada.leave("#music")
-    left = await chat.events.next_of(Message, lambda m: m.kind == "leave")
-    assert (left.seq, left.cid, left.from_) == (sent.seq, sent.cid, "ada")
+    left = await chat.events.next_of(PersonLeft)
+    assert (left.seq, left.sender) == (sent.seq, "ada")
     chat.say("#music", "mei", "not for ada")
     chat.say("#lobby", "mei", "for all")
     assert (await chat.events.next_of(Message)).text == "for all"
     assert not (await listed(chat))["#music"].joined
-    assert [c.conv for c in await chat.ada.conversations()] == ["#lobby"]
+    assert [c.name for c in await chat.ada.conversations()] == ["#lobby"]
 
 
 async def test_last_operator_hands_over(chat: World) -> None:
@@ -92,10 +112,11 @@ async def test_last_operator_hands_over(chat: World) -> None:
     chat.say("#garden", "tomas", "", kind="join")
     chat.say("#garden", "mei", "", kind="join")
     sent = await chat.ada.leave("#garden")
-    left = await chat.events.next_of(Message, lambda m: m.kind == "leave")
+    left = await chat.events.next_of(PersonLeft)
     assert left.seq == sent.seq
-    before = [e for e in chat.events.all if isinstance(e, Message) and e.to == "#garden"][-2]
-    assert (before.kind, before.text, before.from_) == ("operator", "tomas", "ada")
+    before = [e for e in chat.events.all if isinstance(e, Entry)][-2]
+    assert isinstance(before, OperatorAdded)
+    assert (before.name, before.sender) == ("tomas", "ada")
     await chat.ada.join("#garden")
     assert ("tomas", True, True) in await members(chat, "#garden")
 
@@ -103,12 +124,13 @@ async def test_last_operator_hands_over(chat: World) -> None:
 async def test_invitation_opens_a_private_room(chat: World) -> None:
     chat.room("#secret", operator="mei", private=True)
     chat.say("#secret", "mei", "ada", kind="invite")
-    invited = await chat.events.next_of(Invited)
-    assert (invited.room, invited.from_) == ("#secret", "mei")
+    invitation = (await chat.events.next_of(Invited)).invitation
+    assert (invitation.room, invitation.sender) == ("#secret", "mei")
     chat.say("#secret", "mei", "not yet for ada")
     await chat.ada.join("#secret")
-    joined = await chat.events.next_of(Message)
-    assert (joined.kind, joined.from_) == ("join", "ada")
+    joined = await chat.events.next_of(Entry)
+    assert isinstance(joined, PersonJoined)
+    assert joined.is_own
     assert (await chat.events.next_of(Uninvited)).room == "#secret"
     assert (await listed(chat))["#secret"].private
 
@@ -120,8 +142,8 @@ async def test_pending_invitations_are_in_the_snapshot_of_the_next_login(chat: W
     await chat.ada.log_in("ada", PASSWORD)
     snapshot = await chat.events.next_of(Synchronised)
     (invitation,) = snapshot.invitations
-    assert (invitation.room, invitation.from_, invitation.topic) == ("#secret", "mei", "shh")
-    assert [one.conv for one in snapshot.conversations] == ["#lobby"]
+    assert (invitation.room, invitation.sender, invitation.topic) == ("#secret", "mei", "shh")
+    assert [one.name for one in snapshot.conversations] == ["#lobby"]
 
 
 async def test_declined_invitation_is_gone_and_the_members_see_it(chat: World) -> None:
@@ -137,34 +159,36 @@ async def test_declined_invitation_is_gone_and_the_members_see_it(chat: World) -
     await chat.events.next_of(Invited)
     await chat.ada.join("#secret")
     page = await chat.ada.history("#secret")
-    assert [entry.kind for entry in page.entries if entry.from_ == "ada"] == ["decline", "join"]
-    assert not [e for e in chat.events.all if isinstance(e, Message) and e.kind == "decline"]
+    assert [type(entry) for entry in page.entries if entry.is_own] == [
+        InvitationDeclined, PersonJoined,
+    ]  # fmt: skip
+    assert not [e for e in chat.events.all if isinstance(e, InvitationDeclined)]
 
 
 async def test_operator_invites_removes_and_promotes(chat: World) -> None:
     await chat.ada.create_room("#garden", private=True)
-    await chat.events.next_of(Message)
+    await chat.events.next_of(RoomCreated)
 
-    async def own_entry() -> tuple[str, str]:
-        entry = await chat.events.next_of(Message, own)
+    async def own_entry() -> tuple[type, str]:
+        entry = await chat.events.next_of(Entry, own)
         assert entry.cid
-        return entry.kind, entry.text
+        return type(entry), told(entry)[1]
 
     await chat.ada.invite("#garden", "mei")
-    assert await own_entry() == ("invite", "mei")
+    assert await own_entry() == (PersonInvited, "mei")
     chat.say("#garden", "mei", "", kind="join")
     await chat.ada.set_operator("#garden", "mei")
-    assert await own_entry() == ("operator", "mei")
+    assert await own_entry() == (OperatorAdded, "mei")
     assert await members(chat, "#garden") == [("ada", True, True), ("mei", True, True)]
     await chat.ada.set_operator("#garden", "ADA", on=False)
-    assert await own_entry() == ("member", "ada")
-    assert not next(c for c in await chat.ada.conversations() if c.conv == "#garden").operator
+    assert await own_entry() == (OperatorRemoved, "ada")
+    assert not next(c for c in await chat.ada.conversations() if c.name == "#garden").operator
     chat.say("#garden", "mei", "ada", kind="operator")
     await chat.ada.set_operator("#garden", "MEI", on=False)
-    assert await own_entry() == ("member", "mei")
+    assert await own_entry() == (OperatorRemoved, "mei")
     assert await members(chat, "#garden") == [("ada", True, True), ("mei", False, True)]
     await chat.ada.kick("#garden", "mei")
-    assert await own_entry() == ("kick", "mei")
+    assert await own_entry() == (PersonKicked, "mei")
     assert await members(chat, "#garden") == [("ada", True, True)]
 
 
@@ -178,10 +202,10 @@ async def test_operator_sets_topic_and_access(chat: World) -> None:
     assert topic is not None
     assert access is not None
     assert (topic.seq, access.seq) == (2, 3)
-    garden = next(c for c in await chat.ada.conversations() if c.conv == "#garden")
+    garden = next(c for c in await chat.ada.conversations() if c.name == "#garden")
     assert (garden.topic, garden.private) == ("Plants", True)
-    own_entries = [await chat.events.next_of(Message, own) for _ in range(3)]
-    assert [entry.cid for entry in own_entries[1:]] == [topic.cid, access.cid]
+    own_entries = [await chat.events.next_of(Entry, own) for _ in range(3)]
+    assert [entry.seq for entry in own_entries[1:]] == [topic.seq, access.seq]
     await chat.ada.set_access("#garden", private=False, history="shown")
     assert not (await listed(chat))["#garden"].private
 
@@ -191,8 +215,8 @@ async def test_operator_hides_the_history(chat: World) -> None:
     sent = await chat.ada.set_history("#garden", "hidden")
     assert sent is not None
     assert (await entries(chat, "#garden"))[-1] == ("ada", "history", "hidden")
-    entry = await chat.events.next_of(Message, lambda m: m.kind == "history")
-    assert (entry.seq, entry.cid, entry.text) == (sent.seq, sent.cid, "hidden")
+    entry = await chat.events.next_of(HistoryChanged)
+    assert (entry.seq, entry.history) == (sent.seq, "hidden")
     with pytest.raises(ChatError) as caught:
         await chat.ada.set_access("#garden", private=False)
     assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_REQUEST, "history")
@@ -202,7 +226,7 @@ async def test_what_is_so_already_writes_nothing(chat: World) -> None:
     ada = chat.ada
     chat.room("#music", operator="mei")
     await ada.join("#music")
-    await ada.create_room("#garden", "Plants", private=True)
+    await ada.create_room("#garden", topic="Plants", private=True)
     await ada.invite("#garden", "mei")
     await ada.set_history("#garden", "hidden")
     before = await entries(chat, "#garden")
@@ -218,23 +242,23 @@ async def test_what_is_so_already_writes_nothing(chat: World) -> None:
 async def test_operator_actions_on_the_person_arrive(chat: World) -> None:
     chat.room("#music", operator="mei")
     await chat.ada.join("#music")
-    await chat.events.next_of(Message)
+    await chat.events.next_of(PersonJoined)
     chat.say("#music", "mei", "Tunes", kind="topic")
     chat.say("#music", "mei", "ada", kind="operator")
     chat.say("#music", "mei", "private", kind="access")
-    arrived = [await chat.events.next_of(Message) for _ in range(3)]
-    assert [(e.kind, e.text) for e in arrived] == [
-        ("topic", "Tunes"), ("operator", "ada"), ("access", "private"),
+    arrived = [await chat.events.next_of(Entry) for _ in range(3)]
+    assert [(type(entry), told(entry)[1]) for entry in arrived] == [
+        (TopicChanged, "Tunes"), (OperatorAdded, "ada"), (AccessChanged, "private"),
     ]  # fmt: skip
-    music = next(c for c in await chat.ada.conversations() if c.conv == "#music")
+    music = next(c for c in await chat.ada.conversations() if c.name == "#music")
     assert (music.topic, music.operator, music.private) == ("Tunes", True, True)
     seq = chat.say("#music", "mei", "hers")
-    await chat.ada.delete("#music", seq)  # operators may
+    await chat.ada.delete(MessageId("#music", seq))  # operators may
     chat.say("#music", "mei", "ada", kind="member")
     chat.say("#music", "mei", "ada", kind="kick")
-    kicked = await chat.events.next_of(Message, lambda m: m.kind == "kick")
-    assert (kicked.to, kicked.text) == ("#music", "ada")
-    assert [c.conv for c in await chat.ada.conversations()] == ["#lobby"]
+    kicked = await chat.events.next_of(PersonKicked)
+    assert (kicked.conversation, kicked.name) == ("#music", "ada")
+    assert [c.name for c in await chat.ada.conversations()] == ["#lobby"]
 
 
 Request = Callable[[ChatClient], Awaitable[object]]
@@ -246,7 +270,7 @@ REFUSED: list[tuple[Request, ErrorCode, str]] = [
     (lambda ada: ada.create_room("#lobby"), ErrorCode.ROOM_EXISTS, "room"),
     (lambda ada: ada.create_room("#a b"), ErrorCode.BAD_NAME, "room"),
     (lambda ada: ada.create_room("garden"), ErrorCode.BAD_NAME, "room"),
-    (lambda ada: ada.create_room("#x", "y" * 201), ErrorCode.TEXT_TOO_LONG, "topic"),
+    (lambda ada: ada.create_room("#x", topic="y" * 201), ErrorCode.TEXT_TOO_LONG, "topic"),
     (lambda ada: ada.join("#nowhere"), ErrorCode.UNKNOWN_CONVERSATION, "room"),
     (lambda ada: ada.join("#secret"), ErrorCode.UNKNOWN_CONVERSATION, "room"),
     (lambda ada: ada.join("#lobby"), ErrorCode.NOT_PERMITTED, "room"),
@@ -262,8 +286,8 @@ REFUSED: list[tuple[Request, ErrorCode, str]] = [
     (lambda ada: ada.set_topic("#own", "x" * 201), ErrorCode.TEXT_TOO_LONG, "topic"),
     (lambda ada: ada.set_operator("#music", "mei"), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.set_operator("#own", "mei"), ErrorCode.NOT_A_MEMBER, "name"),
-    (lambda ada: ada.set_operator("#own", "ada", False), ErrorCode.BAD_REQUEST, "name"),
-    (lambda ada: ada.set_access("#music", True), ErrorCode.NOT_PERMITTED, "room"),
+    (lambda ada: ada.set_operator("#own", "ada", on=False), ErrorCode.BAD_REQUEST, "name"),
+    (lambda ada: ada.set_access("#music", private=True), ErrorCode.NOT_PERMITTED, "room"),
     (lambda ada: ada.members("#other"), ErrorCode.NOT_A_MEMBER, "room"),
     (lambda ada: ada.members("#lobby"), ErrorCode.BAD_REQUEST, "room"),
 ]

@@ -328,7 +328,7 @@ class Breaker:
 
 
 async def _heard(client: Client, cid: str) -> None:
-    async for event in client.events():
+    async for event in client:
         match event:
             case Message(cid=seen) if seen == cid:
                 return

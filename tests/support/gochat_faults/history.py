@@ -16,7 +16,9 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from gochat.client import LogEntry
 from gochat.protocol.messages import Message
+from gochat.tui.model.entries import described
 
 
 class Said(Struct, frozen=True, array_like=True, tag="said"):
@@ -167,8 +169,12 @@ class Journal:
         """Record that something was broken or repaired."""
         self.add(Fault(self.now(), what))
 
-    def seen(self, reader: str, me: str, entry: Message) -> str:
-        """Record that `reader`, logged in as `me`, was shown `entry`; return its position."""
+    def seen(self, reader: str, me: str, entry: Message | LogEntry) -> str:
+        """Record that `reader`, logged in as `me`, was shown `entry`; return its conversation."""
+        if isinstance(entry, Message):
+            sender, kind, text = entry.from_, str(entry.kind), entry.text
+        else:
+            sender, (kind, text) = entry.sender, described(entry)
         conversation = common_name(entry.conversation, me)
         self.add(
             Seen(
@@ -177,10 +183,10 @@ class Journal:
                 conversation,
                 entry.epoch,
                 entry.seq,
-                entry.kind,
-                entry.from_,
+                kind,
+                sender,
                 entry.cid,
-                entry.text,
+                text,
             )
         )
         return conversation

@@ -15,20 +15,20 @@ import sys
 
 import trio
 
-from gochat.client import Message, Reset, Synchronised, open_client
+from gochat.client import Entry, Reset, Synchronised, open_client
 
 
 async def read(url: str, name: str, password: str) -> None:
     """Read the lobby until the process is ended."""
     async with open_client(url) as client:
         await client.log_in(name, password)
-        async for event in client.events():
+        async for event in client:
             match event:
                 case Synchronised():
                     print("null", flush=True)
-                case Message(to="#lobby"):
+                case Entry(conversation="#lobby"):
                     print(json.dumps([event.epoch, event.seq]), flush=True)
-                case Reset(conv="#lobby"):
+                case Reset(conversation="#lobby"):
                     for entry in event.entries:
                         print(json.dumps([entry.epoch, entry.seq]), flush=True)
                 case _:

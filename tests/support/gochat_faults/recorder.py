@@ -17,7 +17,10 @@ from gochat.client import (
     ClientOptions,
     ConnectionLost,
     ConnectionState,
+    Entry,
+    LogEntry,
     Message,
+    MessageId,
     Outgoing,
     OutgoingChanged,
     OutgoingState,
@@ -128,7 +131,7 @@ async def move_in(url: str, name: str, rooms: Iterable[str]) -> None:
                     if error.code != ErrorCode.NAME_TAKEN:
                         raise
                 await client.log_in(name, PASSWORD)
-                inside = {conversation.conv for conversation in await client.conversations()}
+                inside = {conversation.name for conversation in await client.conversations()}
                 for room in rooms:
                     if room not in inside:
                         await _enter(client, room)
@@ -191,7 +194,7 @@ class Recorder:
         client = self._client
         if client is None or client.state is not ConnectionState.CONNECTED or not self._started:
             return f"{self.client} is {client.state if client is not None else 'beginning'}"
-        waiting = [(one.to, one.state.value, str(one.error)) for one in client.outbox]
+        waiting = [(one.conversation, one.state.value, str(one.error)) for one in client.outbox]
         return f"{self.client} has not sent {waiting}" if waiting else ""
 
     async def run(self, port: int) -> None:
@@ -227,7 +230,7 @@ class Recorder:
                     for outgoing in client.outbox:
                         if outgoing.state is OutgoingState.FAILED:
                             nursery.start_soon(self._retry, client, url, outgoing)
-                    async for event in client.events():
+                    async for event in client:
                         self._note(event)
                         match event:
                             case StateChanged(state=ConnectionState.OFFLINE):
@@ -260,7 +263,7 @@ class Recorder:
         """Resend a refused message, because the store had lost the other person, or the room."""
         refused = trio.current_time()
         await trio.sleep(_RETRY_AFTER)
-        if outgoing.to in self._talk.rooms:
+        if outgoing.conversation in self._talk.rooms:
             async with self._moving:
                 if self._moved < refused:
                     await move_in(url, self.name, self._talk.rooms)
@@ -296,7 +299,7 @@ class Recorder:
     async def _react(self, client: Client, address: str, seq: int) -> None:
         """Add an entry that is not a message, and that nobody promised to retry."""
         try:
-            await client.react(address, seq, "👍")
+            await client.react(MessageId(address, seq), "👍")
         except ConnectionLost:
             pass
         except ChatError as error:
@@ -305,11 +308,11 @@ class Recorder:
 
     def _note(self, event: ClientEvent) -> None:
         match event:
-            case Message():
+            case Entry():
                 self._see(event)
             case Reset():
                 before = event.entries[0].seq - 1 if event.entries else 0
-                conversation = common_name(event.conv, self.name)
+                conversation = common_name(event.conversation, self.name)
                 self.positions[conversation] = (event.epoch, before)
                 self._journal.add(
                     Restarted(self._journal.now(), self._reader, conversation, event.epoch, before)
@@ -325,20 +328,21 @@ class Recorder:
                 self._journal.add(
                     Acknowledged(
                         self._journal.now(), self.client, self.name, outgoing.cid, sent.epoch,
-                        sent.seq, sent.dup, is_replicated=False,
+                        sent.seq, sent.repeated, is_replicated=False,
                     )
                 )  # fmt: skip
                 self._settled.set()
             case OutgoingChanged(outgoing=outgoing) if (
                 outgoing.state is OutgoingState.FAILED and not self._journal.has_lost_data
             ):
-                raise Refused(f"{self.client} {outgoing.to} {outgoing.cid}: {outgoing.error}")
+                where = f"{outgoing.conversation} {outgoing.cid}"
+                raise Refused(f"{self.client} {where}: {outgoing.error}")
             case _:
                 pass
 
     def _start(self, event: Synchronised) -> None:
         for conversation in event.conversations:
-            common = common_name(conversation.conv, self.name)
+            common = common_name(conversation.name, self.name)
             if common not in self._started:
                 self._started.add(common)
                 self.positions.setdefault(common, (conversation.epoch, conversation.head))
@@ -349,8 +353,8 @@ class Recorder:
                     )
                 )  # fmt: skip
 
-    def _see(self, entry: Message) -> None:
+    def _see(self, entry: LogEntry) -> None:
         conversation = self._journal.seen(self._reader, self.name, entry)
         self.positions[conversation] = (entry.epoch, entry.seq)
-        if entry.kind == "text":
+        if isinstance(entry, Message):
             self._texts[entry.conversation] = entry.seq

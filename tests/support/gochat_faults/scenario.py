@@ -19,6 +19,7 @@ import trio
 from patience import PATIENCE
 
 from gochat.client import Client
+from gochat.tui.model.entries import described
 from gochat_faults.bare_client import BareClient
 from gochat_faults.breaking import Breaker
 from gochat_faults.checker import Violation, check
@@ -209,7 +210,7 @@ async def _prepare(
                     outgoing.cid,
                     sent.epoch,
                     sent.seq,
-                    sent.dup,
+                    sent.repeated,
                 )
             )
     return {
@@ -372,8 +373,9 @@ async def _read_log(client: Client, address: str, conversation: str) -> Log:
         after = entries[-1].seq if entries else 0
         page = await client.history(address, after=after, limit=200)
         entries += [
-            Logged(conversation, one.epoch, one.seq, one.kind, one.from_, one.cid, one.text)
+            Logged(conversation, one.epoch, one.seq, kind, one.sender, one.cid, text)
             for one in page.entries
+            for kind, text in [described(one)]
         ]
         if not page.newer:
             return Log(page.epoch, tuple(entries))

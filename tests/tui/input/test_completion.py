@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from gochat.client import Conversation, Message, Person, Synchronised
+from gochat.client import Conversation, Person, Synchronised
+from gochat.client.convert import to_entry
+from gochat.protocol import messages as wire
 from gochat.tui.input import emoji, fuzzy
 from gochat.tui.input.completion import Sources, complete
 from gochat.tui.model.chat import ChatModel
@@ -18,7 +20,10 @@ def sources() -> Sources:
     model.apply(
         Synchronised(
             tuple(Person(name=name) for name in ("ada", "mei", "Melanie", "tomas", "小林")),
-            tuple(Conversation(conv=c, epoch="e", head=0) for c in ("#lobby", "#design", "@mo")),
+            tuple(
+                Conversation(name=c, epoch="e", head=0, time=None)
+                for c in ("#lobby", "#design", "@mo")
+            ),
         )
     )
     return Sources(model, rooms=["#music"], themes=["nord", "gochat-dark"])
@@ -42,7 +47,8 @@ def test_oneself_is_not_offered(sources: Sources) -> None:
 
 def test_who_spoke_last_comes_first(sources: Sources) -> None:
     model = sources.model
-    model.apply(Message(to="#lobby", epoch="e", seq=1, ts=0, from_="tomas", text="hi"))
+    message = wire.Message(to="#lobby", epoch="e", seq=1, ts=0, from_="tomas", text="hi")
+    model.apply(to_entry(message, "ada"))
     assert found("@", sources)[0] == "@tomas "
 
 

@@ -14,8 +14,8 @@ from gochat.client import (
     Invitation,
     Invited,
     IsTyping,
+    LogEntry,
     Marked,
-    Message,
     Outgoing,
     OutgoingChanged,
     Person,
@@ -26,6 +26,9 @@ from gochat.client import (
     Synchronised,
     Uninvited,
 )
+from gochat.client.convert import to_entry
+from gochat.client.moments import moment
+from gochat.protocol import messages as wire
 from gochat.tui.model.chat import FRESH, KEPT, ChatModel
 from gochat.tui.model.views import Attention
 
@@ -33,15 +36,19 @@ NOW = 1_795_435_200.0
 
 
 def conversation(conv: str, head: int = 0, **fields: Any) -> Conversation:
-    return Conversation(conv=conv, epoch="e", head=head, **fields)
+    return Conversation(name=conv, epoch="e", head=head, time=None, **fields)
 
 
-def message(seq: int, sender: str = "mei", to: str = "#lobby", **fields: Any) -> Message:
+def message(seq: int, sender: str = "mei", to: str = "#lobby", **fields: Any) -> LogEntry:
     fields.setdefault("text", f"m{seq}")
     fields.setdefault("ts", int(NOW * 1000))
     if to == "@ada":
         fields.setdefault("conv", f"@{sender}")
-    return Message(to=to, epoch="e", seq=seq, from_=sender, **fields)
+    return to_entry(wire.Message(to=to, epoch="e", seq=seq, from_=sender, **fields), "ada")
+
+
+def invitation(room: str) -> Invitation:
+    return Invitation(room=room, sender="mei", time=moment(5), topic="shh")
 
 
 @pytest.fixture
@@ -110,9 +117,9 @@ def test_what_one_says_oneself_is_not_unread_and_hides_nothing_that_is(model: Ch
 
 def test_another_device_reads_and_the_counts_follow(model: ChatModel) -> None:
     model.apply(message(6, to="#design"))
-    model.apply(Marked(conv="#design", read=6))
+    model.apply(Marked(conversation="#design", read=6, unread=0, mentions=0, level="all"))
     assert badges(model) == {}
-    model.apply(Marked(conv="#design", read=6, level="none"))
+    model.apply(Marked(conversation="#design", read=6, unread=0, mentions=0, level="none"))
     assert model.conversations["#design"].level == "none"
 
 
@@ -215,7 +222,7 @@ def test_whether_history_is_hidden_follows_the_log(model: ChatModel) -> None:
 def page(*seqs: int, head: int, floor: int, older: bool = False) -> HistoryPage:
     entries = tuple(message(seq, to="#design", text=f"text {seq}") for seq in seqs)
     return HistoryPage(
-        conv="#design", epoch="e", head=head, entries=entries, older=older, floor=floor
+        conversation="#design", epoch="e", head=head, entries=entries, older=older, floor=floor
     )
 
 
@@ -250,17 +257,17 @@ def test_who_has_joined_again_sees_what_follows(model: ChatModel) -> None:
 
 def test_an_invitation_is_told_and_adds_no_room(model: ChatModel) -> None:
     for _ in range(2):
-        model.apply(Invited(room="#secret", from_="mei", ts=5, topic="shh"))
+        model.apply(Invited(invitation("#secret")))
     assert model.take_changes().attention == [Attention("#secret", "mei", "", "invite")]
     assert "#secret" not in model.conversations
-    assert model.invitation("#SECRET") == Invitation(room="#secret", from_="mei", ts=5, topic="shh")
-    model.apply(Uninvited(room="#secret"))
+    assert model.invitation("#SECRET") == invitation("#secret")
+    model.apply(Uninvited("#secret"))
     assert model.invitation("#secret") is None
 
 
 def test_snapshot_replaces_the_invitations() -> None:
     """Only those that are new after a reconnect are told: the others wait in the list."""
-    first, second = (Invitation(room=room, from_="mei", ts=5) for room in ("#one", "#two"))
+    first, second = map(invitation, ("#one", "#two"))
     model = ChatModel("ada")
     model.apply(Synchronised((), (conversation("#lobby", 10),), (first,)))
     assert model.take_changes().attention == []
@@ -278,7 +285,7 @@ def test_snapshot_replaces_the_invitations() -> None:
         (message(6, to="#design"), "message"),
     ],
 )
-def test_what_may_want_attention_is_told(model: ChatModel, event: Message, kind: str) -> None:
+def test_what_may_want_attention_is_told(model: ChatModel, event: LogEntry, kind: str) -> None:
     model.apply(event)
     (attention,) = model.take_changes().attention
     assert attention.kind == kind
@@ -298,8 +305,8 @@ def test_a_muted_conversation_wants_no_attention(model: ChatModel) -> None:
 def test_typing_lapses(model: ChatModel) -> None:
     now = NOW
     model._clock = lambda: now
-    model.apply(IsTyping(to="@ada", from_="mei", conv="@mei"))
-    model.apply(IsTyping(to="#lobby", from_="tomas"))
+    model.apply(IsTyping("@mei", "mei"))
+    model.apply(IsTyping("#lobby", "tomas"))
     assert model.typists("@mei") == ["mei"]
     assert model.typists("#lobby") == ["tomas"]
     now += 7
@@ -308,16 +315,16 @@ def test_typing_lapses(model: ChatModel) -> None:
 
 
 def test_a_message_ends_the_typing(model: ChatModel) -> None:
-    model.apply(IsTyping(to="@ada", from_="mei", conv="@mei"))
+    model.apply(IsTyping("@mei", "mei"))
     model.apply(message(4, to="@ada"))
     assert model.typists("@mei") == []
 
 
 def test_a_message_of_ones_own_is_pending_then_sent(model: ChatModel) -> None:
-    outgoing = Outgoing(to="#lobby", text="hello")
+    outgoing = Outgoing(conversation="#lobby", text="hello")
     model.put_outgoing(outgoing)
     assert model.counts() == (1, 0)
-    outgoing.become_sent(Sent(to="#lobby", epoch="e", seq=11, ts=0))
+    outgoing.become_sent(Sent(conversation="#lobby", epoch="e", seq=11, time=moment(0)))
     model.apply(OutgoingChanged(outgoing))
     model.apply(message(11, sender="ada", text="hello", cid=outgoing.cid))
     assert model.counts() == (0, 0)
@@ -325,7 +332,7 @@ def test_a_message_of_ones_own_is_pending_then_sent(model: ChatModel) -> None:
 
 
 def test_a_refused_message_stays_with_its_reason(model: ChatModel) -> None:
-    outgoing = Outgoing(to="@nobody", text="hello")
+    outgoing = Outgoing(conversation="@nobody", text="hello")
     model.put_outgoing(outgoing)
     outgoing.become_failed(ChatError("unknown_person", "there is no nobody"))
     model.apply(OutgoingChanged(outgoing))
@@ -338,7 +345,7 @@ def test_a_refused_message_stays_with_its_reason(model: ChatModel) -> None:
 
 def test_what_waits_for_a_room_that_one_was_removed_from_stays_in_sight(model: ChatModel) -> None:
     """It was written before, and the app was left; it is refused, and the person decides."""
-    outgoing = Outgoing(to="#gone", text="hello")
+    outgoing = Outgoing(conversation="#gone", text="hello")
     model.take_outbox([outgoing])
     outgoing.become_failed(ChatError("not_a_member", "you are not in #gone"))
     model.apply(OutgoingChanged(outgoing))
@@ -347,7 +354,7 @@ def test_what_waits_for_a_room_that_one_was_removed_from_stays_in_sight(model: C
         assert not model.show("#gone").joined
         assert [e.state for e in model.shown.timeline] == ["failed"]
         model.show("#lobby")
-    model.apply(Invited(room="#gone", from_="mei", ts=5))
+    model.apply(Invited(invitation("#gone")))
     assert [news.kind for news in model.take_changes().attention] == ["invite"]
     model.show("#gone")
     model.drop_outgoing(outgoing.cid)
@@ -356,7 +363,7 @@ def test_what_waits_for_a_room_that_one_was_removed_from_stays_in_sight(model: C
 
 
 def test_a_conversation_is_one_however_its_name_is_typed(model: ChatModel) -> None:
-    outgoing = Outgoing(to="@Mei", text="hello")
+    outgoing = Outgoing(conversation="@Mei", text="hello")
     model.put_outgoing(outgoing)
     assert [e.text for e in model.show("@MEI").timeline] == ["hello"]
     assert model.current == "@mei"
@@ -364,12 +371,15 @@ def test_a_conversation_is_one_however_its_name_is_typed(model: ChatModel) -> No
 
 def test_a_conversation_takes_the_spelling_of_the_server(model: ChatModel) -> None:
     """The app can't know that the server takes the two for the same: full-width letters."""
-    typed, other = Outgoing(to="@ｋｏｆｉ", text="hello"), Outgoing(to="@ｋｏｆｉ", text="again")
+    typed, other = (
+        Outgoing(conversation="@ｋｏｆｉ", text="hello"),
+        Outgoing(conversation="@ｋｏｆｉ", text="again"),
+    )
     model.show("@ｋｏｆｉ").draft = "and"
     model.put_outgoing(typed)
     model.put_outgoing(other)
     model.apply(message(1, sender="kofi", to="@ada"))
-    typed.become_sent(Sent(to="@kofi", epoch="e", seq=2, ts=0))
+    typed.become_sent(Sent(conversation="@kofi", epoch="e", seq=2, time=moment(0)))
     model.apply(OutgoingChanged(typed))
     model.apply(message(2, sender="ada", to="@kofi", text="hello", cid=typed.cid))
     assert sorted(model.conversations) == ["#design", "#lobby", "@kofi", "@mei"]
@@ -393,7 +403,7 @@ def test_a_reset_replaces_what_is_shown(model: ChatModel) -> None:
 
 def test_a_page_of_another_epoch_is_not_mixed_in(model: ChatModel) -> None:
     model.apply(message(11))
-    page = HistoryPage(conv="#lobby", epoch="old", head=10, entries=(message(10),))
+    page = HistoryPage(conversation="#lobby", epoch="old", head=10, entries=(message(10),))
     assert model.add_page(page, "older") == 0
     assert [e.key for e in model.shown.timeline] == ["11"]
 

@@ -8,16 +8,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gochat.client import LogEntry
+from gochat.client.convert import to_entry
 from gochat.protocol.messages import Message, Reaction
 from gochat.tui.model.entries import Change, Inserted, Prepended, Removed, Renewed, Replaced
 from gochat.tui.model.timeline import Timeline
 
 
-def entry(seq: int, text: str = "", sender: str = "mei", **fields: Any) -> Message:
-    return Message(
+def entry(seq: int, text: str = "", sender: str = "mei", **fields: Any) -> LogEntry:
+    message = Message(
         to="#lobby", epoch="e", seq=seq, ts=seq * 1000, from_=sender, text=text or f"m{seq}",
         **fields,
     )  # fmt: skip
+    return to_entry(message, "ada")
 
 
 def texts(timeline: Timeline) -> list[str]:

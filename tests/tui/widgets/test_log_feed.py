@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gochat.client.convert import to_entry
 from gochat.protocol.messages import Message
 from gochat.tui.model.timeline import Timeline
 from gochat.tui.widgets.log_feed import LogFeed
@@ -57,7 +58,7 @@ def test_the_log_shows_the_order_of_the_timeline(seed: int) -> None:
         nonlocal seq
         seq += 1
         fields: dict[str, Any] = {"to": "#lobby", "epoch": "e", "seq": seq, "ts": seq}
-        timeline.add(Message(from_=sender, cid=cid, text=cid, **fields))
+        timeline.add(to_entry(Message(from_=sender, cid=cid, text=cid, **fields), "ada"))
 
     for step in range(200):
         match chance.choice(["mine", "theirs", "acknowledged", "sent first", "again", "refused"]):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from gochat.client import ChatError, Form, HistorySetting, Level, Member
-from gochat.errors import ErrorCode
+from gochat.client import Form, HistorySetting, Level, Member, MessageId, NotFound
+from gochat.client.moments import moment
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.view import ChatView
@@ -111,16 +111,14 @@ class ChatActions:
     async def _join(self, room: str) -> None:
         try:
             await self._client.join(room)
-        except ChatError as error:
-            if error.code is not ErrorCode.UNKNOWN_CONVERSATION:
-                raise
+        except NotFound as error:
             text = f"There is no room {room} that you can join. If there is none: /create {room}"
-            raise ChatError(error.code, text) from error
+            raise NotFound(error.code, text) from error
 
     def answer_invitation(self, room: str) -> None:
         """Ask whether to join a room to which the person is invited, or to decline."""
         invitation = self._model.invitations[room]
-        inviter, shown = one_line(invitation.from_), one_line(room)
+        inviter, shown = one_line(invitation.sender), one_line(room)
         title = f"{inviter} invites you to {shown}" if inviter else f"You are invited to {shown}"
         topic = f": {one_line(invitation.topic)}" if invitation.topic else ""
         acts = {f"Join {shown}{topic}": self.join, "Decline": self.decline}
@@ -159,7 +157,7 @@ class ChatActions:
     def create(self, room: str, topic: str, *, private: bool) -> None:
         """Create a room, and show it."""
         self._do(
-            self._client.create_room(room, topic, private),
+            self._client.create_room(room, topic=topic, private=private),
             lambda: self._view.open_conversation(room),
         )
 
@@ -180,9 +178,9 @@ class ChatActions:
         if not self._is_room("open or close"):
             return
         if private or not view.private or history is not None:
-            self._do(self._client.set_access(self.conv, private, history))
+            self._do(self._client.set_access(self.conv, private=private, history=history))
         elif view.history == "hidden":  # it can't be shown
-            self._do(self._client.set_access(self.conv, private, "hidden"))
+            self._do(self._client.set_access(self.conv, private=private, history="hidden"))
         else:
             self._ask(self._make_public(self.conv))
 
@@ -232,7 +230,7 @@ class ChatActions:
     def set_operator(self, person: str, *, on: bool) -> None:
         """Make a person an operator of the shown room, or an ordinary member again."""
         if self._is_room("be an operator of"):
-            self._do(self._client.set_operator(self.conv, person, on))
+            self._do(self._client.set_operator(self.conv, person, on=on))
 
     # -- the person -------------------------------------------------------------------------------
 
@@ -347,9 +345,8 @@ class ChatActions:
                 pass
 
     def _people(self) -> None:
-        people = [
-            Member(name=person, online=True, since=0) for person in self._model.people.names()
-        ]
+        names, never = self._model.people.names(), moment(0)
+        people = [Member(name=name, online=True, since=never) for name in names]
         picker = MemberPicker("Online", people, self._model.me)
         self._open(picker, lambda person: self._view.open_conversation(f"@{person}"))
 
@@ -421,7 +418,7 @@ class ChatActions:
         question = Confirm("Delete this message for everybody?", "Delete", detail=detail)
         if await self._view.app.push_screen_wait(question):
             assert entry.seq is not None
-            await self._client.delete(conv, entry.seq)
+            await self._client.delete(MessageId(conv, entry.seq))
 
     def _react(self, conv: str, seq: int, entry: TimelineEntry) -> None:
         given = [sign for sign, tally in entry.reactions.items() if tally.me]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from gochat.client import ChatError, ConnectionLost
+from gochat.client import GochatError, MessageId
 from gochat.protocol.messages import LOBBY
 from gochat.tui.actions.chat import ChatActions
 from gochat.tui.actions.controller import Controller
@@ -60,8 +60,8 @@ class ComposerActions:
 
     async def _edit(self, conv: str, seq: int, text: str) -> None:
         try:
-            await self._controller.client.edit(conv, seq, text)
-        except (ChatError, ConnectionLost):
+            await self._controller.client.edit(MessageId(conv, seq), text)
+        except GochatError:
             composer = self._composer
             if composer.conv == conv and not composer.input.text and composer.mode is None:
                 composer.edit(seq, text)
@@ -101,14 +101,14 @@ class ComposerActions:
             controller.spawn(self._load_members(conv), "members")
         return Sources(
             controller.model,
-            rooms=[room.room for room in controller.rooms],
+            rooms=[room.name for room in controller.rooms],
             themes=sorted(self._view.app.available_themes),
             members=[member.name for member in controller.members.get(conv, ())],
         )
 
     async def _load_members(self, room: str) -> None:
         # Not reported: without it there are only fewer names to complete.
-        with suppress(ChatError, ConnectionLost):
+        with suppress(GochatError):
             await self._controller.load_members(room)
 
     # -- pastes and the editor --------------------------------------------------------------------

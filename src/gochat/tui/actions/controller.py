@@ -10,11 +10,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from gochat.client import (
-    ChatError,
-    ConnectionLost,
     Form,
+    GochatError,
     Level,
     Member,
+    MessageId,
+    OutboxFull,
     Outgoing,
     OutgoingState,
     Room,
@@ -77,7 +78,7 @@ class Controller:
     async def _carry_out(self, work: Coroutine[Any, Any, None], key: str) -> None:
         try:
             await work
-        except (ChatError, ConnectionLost) as error:
+        except GochatError as error:
             self.report(str(error))
         finally:
             self._busy.discard(key)
@@ -171,8 +172,8 @@ class Controller:
     async def _mark(self, conv: str) -> None:
         while seq := self._marking.pop(conv, None):
             try:
-                await self.client.mark_read(conv, seq)
-            except (ChatError, ConnectionLost):
+                await self.client.mark_read(MessageId(conv, seq))
+            except GochatError:
                 return  # not reported: the next message marks it again
 
     async def load_rooms(self) -> list[Room]:
@@ -194,9 +195,13 @@ class Controller:
         if view := self.model.find(conv):
             conv = view.conv
         try:
-            outgoing = self.client.send(conv, text, reply_to=reply_to, form=form)
-        except ChatError as error:
-            self.report(error.text)
+            outgoing = (
+                self.client.send(conv, text, form=form)
+                if reply_to is None
+                else self.client.reply(MessageId(conv, reply_to), text, form=form)
+            )
+        except OutboxFull as error:
+            self.report(str(error))
             return False
         self.model.put_outgoing(outgoing)
         self._changed()
@@ -255,7 +260,7 @@ class Controller:
         entry = self.model.conversations[conv].timeline.entry(seq)
         tally = entry.reactions.get(emoji) if entry else None
         on = tally is None or not tally.me
-        self.do(self.client.react(conv, seq, emoji, on=on))
+        self.do(self.client.react(MessageId(conv, seq), emoji, on=on))
 
     def close(self, conv: str) -> None:
         """Take a conversation out of the list until a message arrives in it."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gochat.client import ConnectionState, NewLogin, StateChanged
+from gochat.client.moments import milliseconds
 from gochat.client.spool import gather
 from gochat.errors import ConfigError, GochatError, OutboxInUse
 from gochat.protocol.messages import MAX_DEVICE_NAME
@@ -90,7 +91,7 @@ async def log_in(
         await client.resume(token)
     else:
         if credentials.register:
-            await client.register(credentials.name, credentials.password, credentials.invite)
+            await client.register(credentials.name, credentials.password, invite=credentials.invite)
         await client.log_in(credentials.name, credentials.password, device=device_name())
     return ChatSession(client, credentials.server, app)
 
@@ -139,7 +140,7 @@ class ChatSession:
     async def follow(self, show: Callable[[], Awaitable[object]]) -> None:
         """Feed the model from the client's events; `show` it once there is a snapshot."""
         has_begun = False
-        async for event in self._client.events():
+        async for event in self._client:
             self.model.apply(event)
             if not has_begun and self.model.is_synchronised:
                 has_begun = True
@@ -155,12 +156,13 @@ class ChatSession:
 
     def remember(self) -> None:
         """Keep the session's token, with which the next start logs in."""
+        expires = self._client.token_expires
         self._app.state.remember(
             SavedSession(
                 server=self.server,
                 name=self._client.name or "",
                 token=self._client.token,
-                expires=self._client.token_expires or 0,
+                expires=0 if expires is None else milliseconds(expires),
             )
         )
 

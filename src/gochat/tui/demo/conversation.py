@@ -84,22 +84,20 @@ class DemoClient(ScriptedClient):
         self._answers = cycle(_ANSWERS)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def events(self) -> AsyncIterator[ClientEvent]:
+    async def __aiter__(self) -> AsyncIterator[ClientEvent]:
         """Yield events, and make people go on talking."""
         self._go(self._go_on())
         try:
-            async for event in super().events():
+            async for event in super().__aiter__():
                 yield event
         finally:
             for task in self._tasks:
                 task.cancel()
 
-    def send(
-        self, to: str, text: str, *, reply_to: int | None = None, form: Form = "text"
-    ) -> Outgoing:
+    def _send(self, conversation: str, text: str, reply_to: int | None, form: Form) -> Outgoing:
         """Send a message, which gets an answer."""
-        outgoing = super().send(to, text, reply_to=reply_to, form=form)
-        self._go(self._answer(to))
+        outgoing = super()._send(conversation, text, reply_to, form)
+        self._go(self._answer(conversation))
         return outgoing
 
     def _go(self, work: object) -> None:

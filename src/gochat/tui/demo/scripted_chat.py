@@ -1,7 +1,8 @@
 """The conversations, rooms and people that a scripted client is shown, and the rules for them.
 
-Only as one person sees them, in memory. What an entry changes is changed as it is appended, whoever
-says it; what the person may not do is refused with the code and the field that a server gives.
+Only as one person sees them, in memory, and as a server would send them. What an entry changes is
+changed as it is appended, whoever says it; what the person may not do is refused with the code and
+the field that a server gives.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from gochat.client import (
-    ChatError,
+from gochat.client.errors import chat_error
+from gochat.errors import ErrorCode
+from gochat.protocol.messages import (
+    LOBBY,
     Conversation,
+    EntryKind,
+    Form,
+    HistorySetting,
     Invitation,
     Level,
     Member,
@@ -23,8 +29,6 @@ from gochat.client import (
     Reaction,
     Room,
 )
-from gochat.errors import ErrorCode
-from gochat.protocol.messages import LOBBY, EntryKind, Form, HistorySetting
 
 EPOCH = "demo"
 #: What a mention looks like. A server looks closer.
@@ -85,7 +89,7 @@ class ScriptedChat:
         key = name.removeprefix("@").casefold()
         found = next((known for known in self._known if known.casefold() == key), None)
         if found is None:
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.UNKNOWN_PERSON, f"there is nobody called {name!r}", field=field
             )
         return found
@@ -98,7 +102,7 @@ class ScriptedChat:
             return LOBBY
         name = self.room(to, field)
         if self.me not in self._rooms[name].members:
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.NOT_A_MEMBER, f"you are not in {name}: join it first", field=field
             )
         return name
@@ -106,13 +110,13 @@ class ScriptedChat:
     def room(self, address: str, field: str = "room") -> str:
         """Return how a room that the person may know of is spelled."""
         if address.casefold() == LOBBY:
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.NOT_PERMITTED, "#lobby is everybody's: it stays as it is", field=field
             )
         key = address.casefold()
         name = next((name for name in self._rooms if name.casefold() == key), None)
         if name is None or not (self._is_listed(name) or self.me in self._rooms[name].invited):
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.UNKNOWN_CONVERSATION, f"there is no room {address!r}", field=field
             )
         return name
@@ -123,9 +127,9 @@ class ScriptedChat:
         name = self.room(address)
         member = self._rooms[name].members.get(self.me)
         if member is None:
-            raise ChatError(ErrorCode.NOT_A_MEMBER, f"you are not in {name}", field="room")
+            raise chat_error(ErrorCode.NOT_A_MEMBER, f"you are not in {name}", field="room")
         if to and not member.operator:
-            raise ChatError(ErrorCode.NOT_PERMITTED, f"only operators can {to}", field="room")
+            raise chat_error(ErrorCode.NOT_PERMITTED, f"only operators can {to}", field="room")
         return name
 
     def is_private(self, room: str) -> bool:
@@ -145,7 +149,7 @@ class ScriptedChat:
         person = self.person(name)
         is_there = self.is_member(room, person)
         if not is_there and not (or_invited and person in self._rooms[room].invited):
-            raise ChatError(ErrorCode.NOT_A_MEMBER, f"{person} is not in {room}", field="name")
+            raise chat_error(ErrorCode.NOT_A_MEMBER, f"{person} is not in {room}", field="name")
         return person
 
     def is_only_operator(self, room: str) -> bool:
@@ -276,7 +280,7 @@ class ScriptedChat:
         log = self.log(conv)
         entry = self.as_it_reads(conv, log[seq - 1]) if 0 < seq <= len(log) else None
         if entry is None or entry.kind != "text" or entry.deleted:
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.UNKNOWN_MESSAGE, f"there is no message {seq} in {conv}", field=field
             )
         return entry

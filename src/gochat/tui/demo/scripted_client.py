@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from gochat.client import (
-    ChatError,
     ConnectionState,
     Conversation,
     Found,
     HistoryPage,
-    Invitation,
-    Invited,
     IsTyping,
     Level,
     Marked,
     Member,
-    Message,
+    MessageRef,
     Person,
     Presence,
     Room,
     Sent,
-    Uninvited,
+    convert,
 )
+from gochat.client.errors import chat_error
+from gochat.client.events import Invited, Uninvited
 from gochat.errors import ErrorCode
+from gochat.protocol import messages as wire
 from gochat.protocol.messages import LOBBY, EntryKind, HistorySetting
 from gochat.tui.demo.scripted_chat import EPOCH
 from gochat.tui.demo.scripted_connection import (
@@ -48,54 +48,59 @@ class ScriptedClient(ScriptedConnection):
 
     # -- messages ----------------------------------------------------------------------------------
 
-    async def edit(self, to: str, seq: int, text: str) -> Sent:
+    async def edit(self, message: MessageRef, text: str) -> Sent:
         """Change a message of one's own."""
+        to, seq = message.conversation, message.seq
         await self._request("edit", to, seq, text)
         check_text(text)
         conv = self._chat.address(to)
         if self._chat.message(conv, seq).from_ != self.me:
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.NOT_PERMITTED, "only its author can edit a message", field="seq"
             )
         return self._commit(conv, "edit", text, ref=seq)
 
-    async def delete(self, to: str, seq: int, *, reason: str = "") -> Sent:
+    async def delete(self, message: MessageRef, *, reason: str = "") -> Sent:
         """Take a message back."""
+        to, seq = message.conversation, message.seq
         await self._request("delete", to, seq)
         conv = self._chat.address(to)
         is_own = self._chat.message(conv, seq).from_ == self.me
         if not is_own and not self._chat.conversation(conv).operator:
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.NOT_PERMITTED,
                 "only its author or an operator can delete a message",
                 field="seq",
             )
         return self._commit(conv, "delete", ref=seq, reason=reason)
 
-    async def react(self, to: str, seq: int, emoji: str, on: bool = True) -> Sent | None:
+    async def react(self, message: MessageRef, emoji: str, *, on: bool = True) -> Sent | None:
         """React to a message."""
+        to, seq = message.conversation, message.seq
         await self._request("react", to, seq, emoji, on)
         if emoji.isascii():
-            raise ChatError(ErrorCode.BAD_REQUEST, "a reaction is one emoji", field="emoji")
+            raise chat_error(ErrorCode.BAD_REQUEST, "a reaction is one emoji", field="emoji")
         conv = self._chat.address(to)
         self._chat.message(conv, seq)
         return self._change(conv, "react" if on else "unreact", emoji, ref=seq)
 
     async def history(
         self,
-        conv: str,
-        before: int | None = None,
-        after: int | None = None,
-        around: int | None = None,
+        conversation: str,
+        *,
+        before: MessageRef | int | None = None,
+        after: MessageRef | int | None = None,
+        around: MessageRef | int | None = None,
         limit: int = 50,
     ) -> HistoryPage:
         """Return a page of a log."""
-        await self._request("history", conv, before, after, around)
+        before, after, around = map(_seq, (before, after, around))
+        await self._request("history", conversation, before, after, around)
         if sum(bound is not None for bound in (before, after, around)) > 1:
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.BAD_REQUEST, "give one of before, after and around", field="before"
             )
-        conv = self._chat.address(conv, "conv")
+        conv = self._chat.address(conversation, "conv")
         log = self._chat.log(conv)
         if around is not None:
             after = max(0, around - 1 - limit // 2)
@@ -106,36 +111,43 @@ class ScriptedClient(ScriptedConnection):
             start = max(0, end - limit)
         floor = self.floors.get(conv, 0)
         start, end = max(start, floor), max(end, floor)
-        return HistoryPage(
+        page = wire.HistoryPage(
             conv=conv, epoch=EPOCH, head=len(log), older=start > floor, newer=end < len(log),
             floor=floor,
             entries=tuple(self._chat.as_it_reads(conv, entry) for entry in log[start:end]),
         )  # fmt: skip
+        return convert.to_page(page, self.me)
 
     async def search(
-        self, query: str, conv: str | None = None, cursor: str | None = None, limit: int = 20
+        self,
+        query: str,
+        *,
+        conversation: str | None = None,
+        cursor: str | None = None,
+        limit: int = 20,
     ) -> Found:
         """Find messages."""
-        await self._request("search", query, conv, cursor)
+        await self._request("search", query, conversation, cursor)
         if not query.strip():
-            raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to look for", field="query")
-        where = None if conv is None else self._chat.address(conv, "conv")
+            raise chat_error(ErrorCode.TEXT_EMPTY, "there is nothing to look for", field="query")
+        where = None if conversation is None else self._chat.address(conversation, "conv")
         hits, end = self._chat.search(query, where, int(cursor or 0), self.looks_at, limit)
-        return Found(hits=tuple(hits), cursor=None if end is None else str(end))
+        found = wire.Found(hits=tuple(hits), cursor=None if end is None else str(end))
+        return convert.to_found(found, self.me)
 
-    async def mark_read(self, conv: str, seq: int) -> None:
+    async def mark_read(self, message: MessageRef) -> None:
         """Move the marker."""
-        await self._request("mark_read", conv, seq)
-        conv = self._chat.address(conv, "conv")
-        seq = min(seq, len(self._chat.log(conv)))
+        await self._request("mark_read", message.conversation, message.seq)
+        conv = self._chat.address(message.conversation, "conv")
+        seq = min(message.seq, len(self._chat.log(conv)))
         if seq > self._chat.read.get(conv, 0):
             self._chat.read[conv] = seq
             self._tell_marked(conv)
 
-    async def set_level(self, conv: str, level: Level) -> None:
+    async def set_level(self, conversation: str, level: Level) -> None:
         """Set which messages count as unread."""
-        await self._request("set_level", conv, level)
-        conv = self._chat.address(conv, "conv")
+        await self._request("set_level", conversation, level)
+        conv = self._chat.address(conversation, "conv")
         self._chat.levels[conv] = level
         self._tell_marked(conv)
 
@@ -143,13 +155,17 @@ class ScriptedClient(ScriptedConnection):
         now = self._chat.conversation(conv)
         self.emit(
             Marked(
-                conv=conv, read=now.read, unread=now.unread, mentions=now.mentions, level=now.level
+                conversation=conv,
+                read=now.read,
+                unread=now.unread,
+                mentions=now.mentions,
+                level=now.level,
             )
         )
 
-    async def typing(self, to: str) -> None:
+    async def typing(self, conversation: str) -> None:
         """Tell nobody."""
-        self.requests.append(("typing", to))
+        self.requests.append(("typing", conversation))
 
     # -- people and rooms --------------------------------------------------
 
@@ -167,30 +183,30 @@ class ScriptedClient(ScriptedConnection):
     async def conversations(self) -> list[Conversation]:
         """Return the conversations."""
         await self._request("conversations")
-        return self._chat.conversations()
+        return [convert.to_conversation(one) for one in self._chat.conversations()]
 
     async def rooms(self) -> list[Room]:
         """Return the rooms."""
         await self._request("rooms")
-        return self._chat.rooms()
+        return [convert.to_room(room) for room in self._chat.rooms()]
 
     async def members(self, room: str) -> list[Member]:
         """Return who is in a room."""
         await self._request("members", room)
         name = self._chat.address(room, "room")
         if name == LOBBY or name.startswith("@"):
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.BAD_REQUEST, f"{name} is not a room: ask who is online", field="room"
             )
-        return self._chat.members(name)
+        return [convert.to_member(member) for member in self._chat.members(name)]
 
-    async def create_room(self, room: str, topic: str = "", private: bool = False) -> Sent:
+    async def create_room(self, room: str, *, topic: str = "", private: bool = False) -> Sent:
         """Create a room."""
         await self._request("create_room", room, topic, private)
         if not room.startswith("#") or not NAME.fullmatch(room[1:]):
-            raise ChatError(ErrorCode.BAD_NAME, "a room's name begins with #", field="room")
+            raise chat_error(ErrorCode.BAD_NAME, "a room's name begins with #", field="room")
         if self._chat.has_room(room):
-            raise ChatError(ErrorCode.ROOM_EXISTS, f"there is a room {room} already", field="room")
+            raise chat_error(ErrorCode.ROOM_EXISTS, f"there is a room {room} already", field="room")
         check_topic(topic)
         created = self._commit(room, "create", "private" if private else "public")
         if topic:
@@ -218,7 +234,7 @@ class ScriptedClient(ScriptedConnection):
             self._chat.own_room(room, to="invite to a private room")
         person = self._chat.person(name)
         if self._chat.is_member(own, person):
-            raise ChatError(ErrorCode.BAD_REQUEST, f"{person} is in {own} already", field="name")
+            raise chat_error(ErrorCode.BAD_REQUEST, f"{person} is in {own} already", field="name")
         return self._change(own, "invite", person)
 
     async def kick(self, room: str, name: str, *, reason: str = "") -> Sent:
@@ -227,7 +243,7 @@ class ScriptedClient(ScriptedConnection):
         own = self._chat.own_room(room, to="remove people")
         person = self._chat.member(own, name, or_invited=True)
         if person == self.me:
-            raise ChatError(ErrorCode.BAD_REQUEST, f"to go yourself, leave {own}", field="name")
+            raise chat_error(ErrorCode.BAD_REQUEST, f"to go yourself, leave {own}", field="name")
         return self._commit(own, "kick", person, reason=reason)
 
     async def decline(self, room: str) -> None:
@@ -243,13 +259,13 @@ class ScriptedClient(ScriptedConnection):
         check_topic(topic)
         return self._change(self._chat.own_room(room, to="set the topic"), "topic", topic)
 
-    async def set_operator(self, room: str, name: str, on: bool = True) -> Sent | None:
+    async def set_operator(self, room: str, name: str, *, on: bool = True) -> Sent | None:
         """Make somebody an operator, or no longer one."""
         await self._request("set_operator", room, name, on)
         own = self._chat.own_room(room, to="choose operators")
         person = self._chat.member(own, name)
         if not on and person == self.me and self._chat.is_only_operator(own):
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.BAD_REQUEST,
                 f"{own} needs an operator: choose another one first",
                 field="name",
@@ -257,13 +273,13 @@ class ScriptedClient(ScriptedConnection):
         return self._change(own, "operator" if on else "member", person)
 
     async def set_access(
-        self, room: str, private: bool, history: HistorySetting | None = None
+        self, room: str, *, private: bool, history: HistorySetting | None = None
     ) -> Sent | None:
         """Make a room private or public."""
         await self._request("set_access", room, private, history)
         own = self._chat.own_room(room, to="change who may join")
         if history is None and not private and self._chat.is_private(own):
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.BAD_REQUEST,
                 f"{own} becomes public: say whether those who join read what was written before",
                 field="history",
@@ -300,7 +316,7 @@ class ScriptedClient(ScriptedConnection):
             reason=reason,
         )
         if kind != "decline":  # who declines is not in the room
-            self.emit(message)
+            self.emit_entry(message)
         self._tell_invitations(before)
         return sent(message)
 
@@ -311,15 +327,15 @@ class ScriptedClient(ScriptedConnection):
         operators: Iterable[str] = (), joined: bool = False,
     ) -> None:  # fmt: skip
         """Add a room, before or after the login; `operators` are members, too."""
-        people = [Member(name=name, since=0, operator=True) for name in operators]
-        people += [Member(name=name, since=0) for name in members]
-        people += [Member(name=self.me, since=0)] if joined else []
+        people = [wire.Member(name=name, since=0, operator=True) for name in operators]
+        people += [wire.Member(name=name, since=0) for name in members]
+        people += [wire.Member(name=self.me, since=0)] if joined else []
         self._chat.add_room(room, topic, private=private, members=people)
 
     def record(
         self, conv: str, sender: str, text: str, *, ago: float = 0.0, kind: EntryKind = "text",
         ref: int | None = None, mentions: Iterable[str] = (),
-    ) -> Message:  # fmt: skip
+    ) -> wire.Message:  # fmt: skip
         """Add an entry to the log without an event, as if it was committed `ago` seconds before."""
         return self._chat.append(
             conv, sender, kind, text, ref=ref, ago=ago, mentions=tuple(mentions)
@@ -328,34 +344,30 @@ class ScriptedClient(ScriptedConnection):
     def say(
         self, conv: str, sender: str, text: str, *, kind: EntryKind = "text",
         ref: int | None = None, mentions: Iterable[str] = (),
-    ) -> Message:  # fmt: skip
+    ) -> wire.Message:  # fmt: skip
         """Have somebody say something now. The app receives it if it is for the person: at once, or
         once the connection is back."""
         was_inside, before = self._chat.sees(conv), self._chat.invitations()
         message = self.record(conv, sender, text, kind=kind, ref=ref, mentions=mentions)
         if self._name is not None and (was_inside or self._chat.sees(conv)):
             if self._state is ConnectionState.CONNECTED:
-                self.emit(message)
+                self.emit_entry(message)
             else:
                 self._missed.append(message)
         if self._state is ConnectionState.CONNECTED:
             self._tell_invitations(before)
         return message
 
-    def _tell_invitations(self, before: Iterable[Invitation]) -> None:
+    def _tell_invitations(self, before: Iterable[wire.Invitation]) -> None:
         was, now = ({one.room: one for one in some} for some in (before, self._chat.invitations()))
         for room in was.keys() - now.keys():
-            self.emit(Uninvited(room=room))
+            self.emit(Uninvited(room))
         for room in now.keys() - was.keys():
-            one = now[room]
-            self.emit(Invited(room=room, from_=one.from_, ts=one.ts, topic=one.topic))
+            self.emit(Invited(convert.to_invitation(now[room])))
 
     def type(self, conv: str, sender: str) -> None:
         """Have somebody begin to type."""
-        to = conv if conv.startswith("#") else f"@{self.me}"
-        self._notify(
-            IsTyping(to=to, from_=sender, conv=f"@{sender}" if to.startswith("@") else None)
-        )
+        self._notify(IsTyping(conv if conv.startswith("#") else f"@{sender}", sender))
 
     def arrive(self, *names: str) -> None:
         """Have people come online."""
@@ -379,6 +391,10 @@ class ScriptedClient(ScriptedConnection):
         self._chat.read[conv] = len(self._chat.log(conv)) if seq is None else seq
         if self._state is ConnectionState.CONNECTED:
             self._tell_marked(conv)
+
+
+def _seq(entry: MessageRef | int | None) -> int | None:
+    return entry if entry is None or isinstance(entry, int) else entry.seq
 
 
 def opener(client: ScriptedClient) -> Any:

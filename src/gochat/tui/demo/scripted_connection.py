@@ -9,6 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from itertools import count
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ from gochat.client import (
     ConnectionState,
     Form,
     Limits,
-    Message,
+    MessageId,
+    MessageRef,
     Outgoing,
     OutgoingChanged,
     OutgoingState,
@@ -28,10 +30,14 @@ from gochat.client import (
     Session,
     StateChanged,
     Synchronised,
+    convert,
 )
+from gochat.client.errors import AlreadyLoggedIn, NotConnected, OutboxFull, chat_error
+from gochat.client.moments import moment
 from gochat.client.outbox import MAX_OUTBOX
 from gochat.client.timeline import MAX_MISSED
 from gochat.errors import ErrorCode
+from gochat.protocol.messages import Message
 from gochat.tui.demo.scripted_chat import EPOCH, ScriptedChat
 from gochat.tui.demo.scripted_devices import ScriptedDevices
 
@@ -98,9 +104,9 @@ class ScriptedConnection:
         return self._token
 
     @property
-    def token_expires(self) -> int | None:
+    def token_expires(self) -> datetime | None:
         """Far away."""
-        return 2**47 if self._token else None
+        return moment(2**47) if self._token else None
 
     @property
     def limits(self) -> Limits | None:
@@ -119,23 +125,23 @@ class ScriptedConnection:
             o for o in self._outbox if self._name is None or o.sender in (None, self._name)
         )
 
-    async def events(self) -> AsyncIterator[ClientEvent]:
+    async def __aiter__(self) -> AsyncIterator[ClientEvent]:
         """Yield what the script tells."""
         while True:
             yield await self._events.get()
 
     # -- identity ----------------------------------------------------------
 
-    async def register(self, name: str, password: str, invite: str | None = None) -> str:
+    async def register(self, name: str, password: str, *, invite: str | None = None) -> str:
         """Create an account."""
         self._check("register", name, password, invite)
         if not NAME.fullmatch(name):
-            raise ChatError(
+            raise chat_error(
                 ErrorCode.BAD_NAME, "a name has letters, digits and - _ . only", field="name"
             )
         _check_password(password)
         if name.casefold() in map(str.casefold, self.accounts):
-            raise ChatError(ErrorCode.NAME_TAKEN, f"the name {name} is taken", field="name")
+            raise chat_error(ErrorCode.NAME_TAKEN, f"the name {name} is taken", field="name")
         self.accounts[name] = password
         return name
 
@@ -160,7 +166,7 @@ class ScriptedConnection:
         try:
             self._check("resume", token)
             if not self.token_is_good or not self.devices.use(token):
-                raise ChatError(
+                raise chat_error(
                     ErrorCode.BAD_TOKEN, "the session has ended: log in again", field="token"
                 )
         except (ChatError, ConnectionLost) as error:
@@ -210,7 +216,7 @@ class ScriptedConnection:
     async def sessions(self) -> list[Session]:
         """Return the devices, the oldest first."""
         await self._request("sessions")
-        return self.devices.listed(self._token)
+        return [convert.to_session(session) for session in self.devices.listed(self._token)]
 
     async def end_session(self, session_id: str) -> None:
         """End a session."""
@@ -220,7 +226,7 @@ class ScriptedConnection:
 
     def _connect(self) -> None:
         if self._state is not ConnectionState.OFFLINE:
-            raise ChatError(ErrorCode.ALREADY_LOGGED_IN, "you are logged in: log out first")
+            raise AlreadyLoggedIn("you are logged in: log out first")
         self._move(ConnectionState.CONNECTING)
 
     def _begin(self, name: str, token: str) -> None:
@@ -235,8 +241,8 @@ class ScriptedConnection:
         self.emit(
             Synchronised(
                 tuple(self._chat.online()),
-                tuple(self._chat.conversations()),
-                self._chat.invitations(),
+                tuple(map(convert.to_conversation, self._chat.conversations())),
+                tuple(map(convert.to_invitation, self._chat.invitations())),
             )
         )
         missed, self._missed = self._missed, []
@@ -244,11 +250,14 @@ class ScriptedConnection:
             entries = [entry for entry in missed if entry.conversation == conv]
             if len(entries) > MAX_MISSED:
                 entries = self._chat.log(conv)[-LIMITS.history_page :]
-                newest = tuple(self._chat.as_it_reads(conv, entry) for entry in entries)
+                newest = tuple(
+                    convert.to_entry(self._chat.as_it_reads(conv, entry), self.me)
+                    for entry in entries
+                )
                 self.emit(Reset(conv, EPOCH, newest))
             else:
                 for entry in entries:
-                    self.emit(entry)
+                    self.emit_entry(entry)
         self._send_waiting()
 
     def _end(self, reason: str) -> None:
@@ -278,20 +287,26 @@ class ScriptedConnection:
         except TimeoutError:
             raise ConnectionLost(f"there was no answer within {_PATIENCE:g} s") from None
         if self._state is not ConnectionState.CONNECTED:
-            raise ConnectionLost(f"not connected: {self._reason}")
+            raise NotConnected(f"not connected: {self._reason}")
 
     # -- messages ----------------------------------------------------------
 
-    def send(
-        self, to: str, text: str, *, reply_to: int | None = None, form: Form = "text"
-    ) -> Outgoing:
+    def send(self, conversation: str, text: str, *, form: Form = "text") -> Outgoing:
         """Take a message; it is acknowledged a moment later unless the connection is cut."""
+        return self._send(conversation, text, None, form)
+
+    def reply(self, message: MessageRef, text: str, *, form: Form = "text") -> Outgoing:
+        """Take an answer to a message."""
+        return self._send(message.conversation, text, message.seq, form)
+
+    def _send(self, conversation: str, text: str, reply_to: int | None, form: Form) -> Outgoing:
         if len(self._outbox) >= MAX_OUTBOX:
-            raise ChatError(ErrorCode.BUSY, f"{MAX_OUTBOX} messages wait to be sent")
-        self.requests.append(("send", to, text, reply_to))
+            raise OutboxFull(f"{MAX_OUTBOX} messages wait to be sent")
+        self.requests.append(("send", conversation, text, reply_to))
         outgoing = Outgoing(
-            to=to, text=text, reply_to=reply_to, form=form, created=self._chat.time(),
-            cid=self._new_cid(), sender=self._name,
+            conversation=conversation, text=text, form=form,
+            reply_to=None if reply_to is None else MessageId(conversation, reply_to),
+            created=moment(self._chat.time()), cid=self._new_cid(), sender=self._name,
         )  # fmt: skip
         self._outbox.append(outgoing)
         self._send_soon()
@@ -314,23 +329,24 @@ class ScriptedConnection:
         try:
             if refusal := self.refusals.pop("send", None):
                 raise refusal
-            to = self._chat.address(outgoing.to)
+            to = self._chat.address(outgoing.conversation)
             check_text(outgoing.text)
             if outgoing.reply_to is not None:
-                self._chat.message(to, outgoing.reply_to, "reply_to")
+                self._chat.message(to, outgoing.reply_to.seq, "reply_to")
         except ChatError as error:
             outgoing.become_failed(error)
             self.emit(OutgoingChanged(outgoing))
             return
         self._outbox.remove(outgoing)
         message = self._chat.append(
-            to, self.me, "text", outgoing.text, ref=outgoing.reply_to, cid=outgoing.cid,
+            to, self.me, "text", outgoing.text, cid=outgoing.cid,
+            ref=None if outgoing.reply_to is None else outgoing.reply_to.seq,
             mentions=self._chat.mentioned(to, outgoing.text),
             form=outgoing.form,
         )  # fmt: skip
         outgoing.become_sent(sent(message))
         self.emit(OutgoingChanged(outgoing))
-        self.emit(message)
+        self.emit_entry(message)
 
     def retry(self, outgoing: Outgoing) -> None:
         """Send a refused message again, after those that wait."""
@@ -354,6 +370,10 @@ class ScriptedConnection:
         """Emit an event to the app."""
         self._events.put_nowait(event)
 
+    def emit_entry(self, entry: Message) -> None:
+        """Emit an entry of a log to the app."""
+        self.emit(convert.to_entry(entry, self.me))
+
     def _notify(self, event: ClientEvent) -> None:
         if self._state is ConnectionState.CONNECTED:
             self.emit(event)
@@ -375,24 +395,24 @@ class ScriptedConnection:
         self._end(reason)
 
 
-def sent(message: Message) -> Sent:
-    """Return the acknowledgement of an entry."""
-    return Sent(to=message.to, epoch=message.epoch, seq=message.seq, ts=message.ts, cid=message.cid)
+def sent(entry: Message) -> Sent:
+    """Return where an entry is in the log."""
+    return Sent(conversation=entry.to, epoch=entry.epoch, seq=entry.seq, time=moment(entry.ts))
 
 
 def _wrong(field: str = "password") -> ChatError:
-    return ChatError(ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field=field)
+    return chat_error(ErrorCode.BAD_CREDENTIALS, "the name or the password is wrong", field=field)
 
 
 def _check_password(password: str, field: str = "password") -> None:
     if not 8 <= len(password) <= 128:
-        raise ChatError(ErrorCode.BAD_PASSWORD, "a password has 8 to 128 characters", field=field)
+        raise chat_error(ErrorCode.BAD_PASSWORD, "a password has 8 to 128 characters", field=field)
 
 
 def check_topic(topic: str) -> None:
     """Raise ChatError, ``text_too_long``, if a room can't have this topic."""
     if len(topic) > _MAX_TOPIC:
-        raise ChatError(
+        raise chat_error(
             ErrorCode.TEXT_TOO_LONG, f"a topic has at most {_MAX_TOPIC} characters", field="topic"
         )
 
@@ -400,9 +420,9 @@ def check_topic(topic: str) -> None:
 def check_text(text: str) -> None:
     """Raise ChatError, ``text_empty`` or ``text_too_long``, if this can't be said."""
     if not text or text.isspace():
-        raise ChatError(ErrorCode.TEXT_EMPTY, "there is nothing to say", field="text")
+        raise chat_error(ErrorCode.TEXT_EMPTY, "there is nothing to say", field="text")
     if len(text) > LIMITS.text_chars:
-        raise ChatError(
+        raise chat_error(
             ErrorCode.TEXT_TOO_LONG,
             f"a message has at most {LIMITS.text_chars} characters, this one has {len(text)}",
             field="text",

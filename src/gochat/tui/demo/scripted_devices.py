@@ -7,8 +7,9 @@ from itertools import count
 
 from msgspec import structs
 
-from gochat.client import ChatError, Session
+from gochat.client.errors import chat_error
 from gochat.errors import ErrorCode
+from gochat.protocol.messages import Session
 
 
 class ScriptedDevices:
@@ -69,7 +70,7 @@ class ScriptedDevices:
             if session.id == session_id:
                 self.revoke(token)
                 return token
-        raise ChatError(
+        raise chat_error(
             ErrorCode.BAD_REQUEST,
             "this account has no such session: it may have ended",
             field="id",

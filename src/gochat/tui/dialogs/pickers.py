@@ -26,11 +26,11 @@ class RoomPicker(Picker):
 
     def __init__(self, rooms: Sequence[Room]) -> None:
         super().__init__()
-        self._rooms = {room.room: room for room in rooms}
+        self._rooms = {room.name: room for room in rooms}
 
     def show_rooms(self, rooms: Sequence[Room]) -> None:
         """Show these rooms instead."""
-        self._rooms = {room.room: room for room in rooms}
+        self._rooms = {room.name: room for room in rooms}
         self.refresh_rows(to_top=not self.query_text)
 
     def find(self, query: str) -> Sequence[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final, Protocol
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from gochat.client import ChatError, ConnectionLost, Found, Message
+from gochat.client import Found, GochatError, Message
 from gochat.tui.dialogs.picker import Picker
 from gochat.tui.model.presentation import ago
 from gochat.tui.text.sanitise import one_line, sanitise
@@ -28,8 +28,13 @@ _NEAR_END: Final = 5
 #: Characters before the first match that its row shows.
 _LEAD: Final = 24
 
-#: Asks the server: query, conversation or None for all, cursor.
-Search = Callable[[str, str | None, str | None], Coroutine[Any, Any, Found]]
+
+class Search(Protocol):
+    """Asks the server, as :meth:`gochat.client.Client.search` does."""
+
+    async def __call__(self, query: str, *, conversation: str | None, cursor: str | None) -> Found:
+        """Return a page of what is found, in all conversations if none is given."""
+        ...
 
 
 class SearchScreen(Picker):
@@ -81,11 +86,11 @@ class SearchScreen(Picker):
         if first > _LEAD:
             text = "…" + text[first - _LEAD :]
         where = "" if not self._everywhere else f" {one_line(conv)}"
-        sender = Content.styled(one_line(hit.from_), "bold")
+        sender = Content.styled(one_line(hit.sender), "bold")
         left = Content.assemble(
             " ", sender, Content.styled(f"{where}  ", "$text-muted"), _marked(text, words)
         )
-        return ListRow(left, Content.styled(f"{ago(hit.ts, self._now())} ", "$text-muted"))
+        return ListRow(left, Content.styled(f"{ago(hit.time, self._now())} ", "$text-muted"))
 
     def _words(self) -> list[str]:
         return self.query_text.casefold().split()
@@ -125,8 +130,8 @@ class SearchScreen(Picker):
         is_first = cursor is None
         while True:
             try:
-                found = await self._search(query, scope, cursor)
-            except (ChatError, ConnectionLost) as error:
+                found = await self._search(query, conversation=scope, cursor=cursor)
+            except GochatError as error:
                 text.update(Content.styled(one_line(str(error)), "$text-error"))
                 self._cursor = cursor
                 return

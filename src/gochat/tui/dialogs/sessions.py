@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from gochat.client import ChatError, ConnectionLost, Session
+from gochat.client import GochatError, Session
 from gochat.tui.dialogs.panel import Panel
 from gochat.tui.model.presentation import ago, sentence
 from gochat.tui.text.sanitise import one_line
@@ -61,13 +61,13 @@ class SessionPanel(Panel[None]):
     async def _refresh(self) -> None:
         try:
             sessions = await self._load()
-        except (ChatError, ConnectionLost) as error:
+        except GochatError as error:
             self._fail(error)
             return
         self._show(sessions)
 
     def _show(self, sessions: list[Session]) -> None:
-        in_order = sorted(sessions, key=lambda one: (not one.this, not one.online, -one.seen))
+        in_order = sorted(sessions, key=_rank)
         self._sessions = {session.id: session for session in in_order}
         self._title.update(f"Your sessions · {len(sessions)}")
         self.rows.show(list(self._sessions))
@@ -132,7 +132,7 @@ class SessionPanel(Panel[None]):
         try:
             await self._end(session_id)
             sessions = await self._load()
-        except (ChatError, ConnectionLost) as error:
+        except GochatError as error:
             self._fail(error)
             return
         self._show(sessions)
@@ -149,6 +149,10 @@ class SessionPanel(Panel[None]):
             self.action_keep()
         else:
             super().action_cancel()
+
+
+def _rank(session: Session) -> tuple[bool, bool, float]:
+    return not session.this, not session.online, -session.seen.timestamp()
 
 
 def _name(session: Session) -> str:

@@ -29,11 +29,11 @@ class Switcher(Picker):
     def __init__(self, model: ChatModel, rooms: Sequence[Room] = ()) -> None:
         super().__init__()
         self._model = model
-        self._rooms = {room.room: room for room in rooms if not room.joined}
+        self._rooms = {room.name: room for room in rooms if not room.joined}
 
     def add_rooms(self, rooms: Sequence[Room]) -> None:
         """Offer rooms that can be joined, too."""
-        self._rooms = {room.room: room for room in rooms if not room.joined}
+        self._rooms = {room.name: room for room in rooms if not room.joined}
         self.refresh_rows(to_top=False)
 
     def find(self, query: str) -> Sequence[str]:

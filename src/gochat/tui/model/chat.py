@@ -14,26 +14,38 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, assert_never
 
 from gochat.client import (
+    AccessChanged,
     ClientEvent,
     Conversation,
+    Entry,
+    HistoryChanged,
     HistoryPage,
     Invitation,
     Invited,
     IsTyping,
     Level,
+    LogEntry,
     Marked,
     Message,
     NewLogin,
+    OperatorAdded,
+    OperatorRemoved,
     Outgoing,
     OutgoingChanged,
     OutgoingState,
+    PersonJoined,
+    PersonKicked,
+    PersonLeft,
     Presence,
     Reset,
+    RoomCreated,
     StateChanged,
     Synchronised,
+    TopicChanged,
     Uninvited,
 )
 from gochat.client.address import Security
+from gochat.client.moments import milliseconds
 from gochat.protocol.messages import LOBBY
 from gochat.tui.model.entries import TimelineEntry
 from gochat.tui.model.roster import Roster
@@ -180,8 +192,8 @@ class ChatModel:
     def apply(self, event: ClientEvent) -> None:
         """Take one event of the client."""
         match event:
-            case Message():
-                self._message(event)
+            case Entry():
+                self._entry(event)
             case Presence():
                 self._presence(event)
             case Marked():
@@ -189,9 +201,7 @@ class ChatModel:
             case IsTyping():
                 self._typing(event)
             case Invited():
-                self._invited(
-                    Invitation(room=event.room, from_=event.from_, ts=event.ts, topic=event.topic)
-                )
+                self._invited(event.invitation)
             case Uninvited():
                 self.invitations.pop(event.room, None)
                 self._changes.conversations = True
@@ -214,72 +224,75 @@ class ChatModel:
             case _:
                 assert_never(event)
 
-    def _message(self, message: Message) -> None:
-        conv = message.conversation
-        if self._is_elsewhere(message, conv):
+    def _entry(self, entry: LogEntry) -> None:
+        conv = entry.conversation
+        if self._is_elsewhere(entry):
             return
         view = self._known(conv)
-        counted = message.seq <= view.head
-        view.head = max(view.head, message.seq)
-        view.epoch = message.epoch
-        view.typing.pop(message.from_, None)
-        entry = view.timeline.add(message)
+        counted = entry.seq <= view.head
+        view.head = max(view.head, entry.seq)
+        view.epoch = entry.epoch
+        view.typing.pop(entry.sender, None)
+        line = view.timeline.add(entry)
         self._touched.add(conv)
-        self._membership(view, message)
-        if message.from_ == self.me:
-            if message.kind == "text" and not view.unread:
-                view.read = max(view.read, message.seq)  # a person's own messages are never unread
-        elif message.kind == "text" and message.seq > view.read:
-            mention = self.me in message.mentions
-            if not counted:
-                view.unread += 1
-                view.mentions += mention
-            self._attend(view, message, mention=mention)
+        self._membership(view, entry)
+        if isinstance(entry, Message):
+            self._count(view, entry, counted=counted)
         self._changes.conversations = True
-        if entry is None and view.timeline.newer:
+        if line is None and view.timeline.newer:
             # An older part of the log is shown: only the list shows that there is something new.
             return
         if conv != self.current and len(view.timeline) > 2 * KEPT:
             view.timeline.trim(KEPT)
 
+    def _count(self, view: ConversationView, message: Message, *, counted: bool) -> None:
+        if message.is_own:
+            if not view.unread:
+                view.read = max(view.read, message.seq)  # a person's own messages are never unread
+        elif message.seq > view.read:
+            mention = self.me in message.mentions
+            if not counted:
+                view.unread += 1
+                view.mentions += mention
+            self._attend(view, message, mention=mention)
+
     def _invited(self, invitation: Invitation) -> None:
         if invitation.room not in self.invitations:
             self._changes.attention.append(
-                Attention(invitation.room, invitation.from_, "", "invite")
+                Attention(invitation.room, invitation.sender, "", "invite")
             )
         self.invitations[invitation.room] = invitation
         self._changes.conversations = True
 
-    def _is_elsewhere(self, message: Message, conv: str) -> bool:
+    def _is_elsewhere(self, entry: LogEntry) -> bool:
         """Take an entry of a room that the person is not in: they left it."""
-        view = self.find(conv)
-        if message.from_ == self.me:
-            return message.kind in ("leave", "kick") and view is None
-        return view is None and conv.startswith("#") and message.kind in ("leave", "kick")
+        ends = (
+            isinstance(entry, PersonLeft | PersonKicked) and self.find(entry.conversation) is None
+        )
+        return ends and (entry.is_own or not entry.is_private)
 
-    def _membership(self, view: ConversationView, message: Message) -> None:
-        mine = message.from_ == self.me
-        match message.kind:
-            case "topic":
-                view.topic = message.text
-            case "access":
-                view.private = message.text == "private"
+    def _membership(self, view: ConversationView, entry: LogEntry) -> None:
+        match entry:
+            case TopicChanged():
+                view.topic = entry.topic
+            case AccessChanged():
+                view.private = entry.private
                 if not view.private:
                     view.history = "shown"
-            case "history":
-                view.history = "hidden" if message.text == "hidden" else "shown"
-            case "operator" if message.text == self.me:
+            case HistoryChanged():
+                view.history = entry.history
+            case OperatorAdded() if entry.name == self.me:
                 view.operator = True
-            case "member" if message.text == self.me:
+            case OperatorRemoved() if entry.name == self.me:
                 view.operator = False
-            case "create" if mine:
+            case RoomCreated(is_own=True):
                 view.joined, view.operator = True, True
-                view.private = message.text == "private"
-            case "join" if mine:
+                view.private = entry.private
+            case PersonJoined(is_own=True):
                 view.joined = True
-            case "leave" if mine:
+            case PersonLeft(is_own=True):
                 self._gone(view)
-            case "kick" if message.text == self.me:
+            case PersonKicked() if entry.name == self.me:
                 self._gone(view)
             case _:
                 pass
@@ -296,7 +309,7 @@ class ChatModel:
             self.forget(view.conv)
 
     def _attend(self, view: ConversationView, message: Message, *, mention: bool) -> None:
-        if self._now() * 1000 - message.ts > FRESH or view.level == "none":
+        if self._now() * 1000 - milliseconds(message.time) > FRESH or view.level == "none":
             return
         kind: AttentionKind
         if not view.is_room:
@@ -307,7 +320,7 @@ class ChatModel:
             kind = "message"
         else:
             return
-        self._changes.attention.append(Attention(view.conv, message.from_, message.text, kind))
+        self._changes.attention.append(Attention(view.conv, message.sender, message.text, kind))
 
     def _presence(self, presence: Presence) -> None:
         arrived, left = self.people.apply(presence)
@@ -328,7 +341,7 @@ class ChatModel:
                         self._touched.add(conv)
 
     def _marked(self, marked: Marked) -> None:
-        view = self.conversations.get(marked.conv)
+        view = self.conversations.get(marked.conversation)
         if view is None:
             return
         view.read = max(view.read, marked.read)
@@ -337,15 +350,15 @@ class ChatModel:
 
     def _typing(self, typing: IsTyping) -> None:
         view = self.conversations.get(typing.conversation)
-        if view is not None and typing.from_ != self.me:
-            view.typing[typing.from_] = self._clock() + TYPING_LAPSE
+        if view is not None and typing.name != self.me:
+            view.typing[typing.name] = self._clock() + TYPING_LAPSE
             self._changes.typing = True
 
     def _synchronise(self, snapshot: Synchronised) -> None:
         self.people.replace(snapshot.people)
-        known = {conversation.conv for conversation in snapshot.conversations}
+        known = {conversation.name for conversation in snapshot.conversations}
         for conversation in snapshot.conversations:
-            view = self._known(conversation.conv)
+            view = self._known(conversation.name)
             _describe(view, conversation)
         for conv in [*self.conversations]:
             view = self.conversations[conv]
@@ -364,16 +377,16 @@ class ChatModel:
         self._changes.conversations = self._changes.people = True
 
     def _reset(self, reset: Reset) -> None:
-        view = self._known(reset.conv)
+        view = self._known(reset.conversation)
         entries = reset.entries
         view.epoch = reset.epoch
         view.head = entries[-1].seq if entries else 0
         view.read = min(view.read, view.head)
         view.timeline.reset(entries, as_of=view.head, older=bool(entries) and entries[0].seq > 1)
-        for message in entries:
-            self._membership(view, message)
+        for entry in entries:
+            self._membership(view, entry)
         view.divider = None
-        self._touched.add(reset.conv)
+        self._touched.add(view.conv)
         self._changes.conversations = True
 
     # -- what the person does ---------------------------------------------------------------------
@@ -408,7 +421,7 @@ class ChatModel:
 
     def add_page(self, page: HistoryPage, where: Literal["older", "newer", "instead"]) -> int:
         """Take a page of history; return how many entries of it are seen."""
-        view = self.find(page.conv)
+        view = self.find(page.conversation)
         if view is None:
             return 0
         timeline, before = view.timeline, len(view.timeline)
@@ -416,7 +429,7 @@ class ChatModel:
             return 0  # of another history of the log: the client will send a Reset
         view.epoch = page.epoch
         view.head = max(view.head, page.head)
-        self._touched.add(page.conv)
+        self._touched.add(view.conv)
         if where == "newer" and page.entries and page.entries[0].seq > (timeline.last or 0) + 1:
             where = "instead"  # what lies between is hidden: the person has joined again
         seen = None
@@ -447,7 +460,7 @@ class ChatModel:
     def put_outgoing(self, outgoing: Outgoing) -> None:
         """Show what has become of a message on its way."""
         self._changes.outbox = True
-        view = self.find(outgoing.to)
+        view = self.find(outgoing.conversation)
         if outgoing.state is OutgoingState.SENT:
             self.outgoing.pop(outgoing.cid, None)
             if view is None:
@@ -455,10 +468,10 @@ class ChatModel:
         else:
             self.outgoing[outgoing.cid] = outgoing
             if view is None:
-                view = self._open(outgoing.to)
+                view = self._open(outgoing.conversation)
                 view.joined = not view.is_room  # else it would be there
         if outgoing.sent_as is not None:
-            view = self._respell(view, outgoing.sent_as.to)
+            view = self._respell(view, outgoing.sent_as.conversation)
         self._put_line(view, outgoing)
         self._forget_left(view)
 
@@ -467,8 +480,8 @@ class ChatModel:
         view.timeline.put(
             outgoing.cid,
             outgoing.text,
-            outgoing.created,
-            reply_to=outgoing.reply_to,
+            milliseconds(outgoing.created),
+            reply_to=outgoing.reply_to.seq if outgoing.reply_to is not None else None,
             form=outgoing.form,
             state=outgoing.state.value,
             error=outgoing.error.text if outgoing.error else "",
@@ -485,7 +498,7 @@ class ChatModel:
     def drop_outgoing(self, cid: str) -> None:
         """Forget a message that was refused."""
         if outgoing := self.outgoing.pop(cid, None):
-            if view := self.find(outgoing.to):
+            if view := self.find(outgoing.conversation):
                 view.timeline.drop(cid)
                 self._touched.add(view.conv)
             self._changes.outbox = True

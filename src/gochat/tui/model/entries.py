@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
-from gochat.protocol.messages import EntryKind, Form
-from gochat.tui.model.reactions import Tally
+from gochat.client import (
+    AccessChanged,
+    Form,
+    HistoryChanged,
+    InvitationDeclined,
+    LogEntry,
+    Message,
+    MessageDeleted,
+    MessageEdited,
+    OperatorAdded,
+    OperatorRemoved,
+    PersonInvited,
+    PersonJoined,
+    PersonKicked,
+    PersonLeft,
+    ReactionAdded,
+    ReactionRemoved,
+    RoomCreated,
+    TopicChanged,
+)
+from gochat.client.moments import milliseconds
+from gochat.protocol.messages import EntryKind
+from gochat.tui.model.reactions import Tally, tally_of
 
 MessageState: TypeAlias = Literal["sent", "pending", "failed"]
+#: Entries that change others, and are not seen themselves.
+Amendment: TypeAlias = MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -42,6 +65,65 @@ class TimelineEntry:
     outbox_index: int = 0
     #: What the log held when the server described this entry: changes up to there are in it.
     as_of: int = 0
+
+
+def seen(entry: LogEntry, *, me: str, as_of: int) -> TimelineEntry:
+    """Return what `me` sees of an entry that is no amendment; for `as_of`, see its field."""
+    kind, text = described(entry)
+    what = TimelineEntry(
+        key=str(entry.seq), kind=kind, sender=entry.sender, text=text,
+        ts=milliseconds(entry.time), seq=entry.seq, cid=entry.cid, own=entry.is_own, as_of=as_of,
+    )  # fmt: skip
+    match entry:
+        case Message():
+            what.form, what.edited, what.deleted = entry.form, entry.edited, entry.deleted
+            what.mention = me in entry.mentions and not entry.is_own
+            what.reply_to = None if entry.reply_to is None else entry.reply_to.seq
+            what.reactions = {r.emoji: tally_of(r) for r in entry.reactions}
+        case PersonLeft() | PersonKicked():
+            what.reason = entry.reason
+        case _:
+            pass
+    return what
+
+
+def described(entry: LogEntry) -> tuple[EntryKind, str]:
+    """Return the kind of an entry, and what is to be told beside who did it."""
+    match entry:
+        case Message():
+            return "text", entry.text
+        case MessageEdited():
+            return "edit", entry.text
+        case MessageDeleted():
+            return "delete", ""
+        case ReactionAdded():
+            return "react", entry.emoji
+        case ReactionRemoved():
+            return "unreact", entry.emoji
+        case RoomCreated():
+            return "create", "private" if entry.private else "public"
+        case PersonJoined():
+            return "join", ""
+        case PersonLeft():
+            return "leave", ""
+        case PersonInvited():
+            return "invite", entry.name
+        case PersonKicked():
+            return "kick", entry.name
+        case InvitationDeclined():
+            return "decline", ""
+        case TopicChanged():
+            return "topic", entry.topic
+        case OperatorAdded():
+            return "operator", entry.name
+        case OperatorRemoved():
+            return "member", entry.name
+        case AccessChanged():
+            return "access", "private" if entry.private else "public"
+        case HistoryChanged():
+            return "history", entry.history
+        case _:
+            assert_never(entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ them; the log makes its own safe.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 
@@ -71,13 +70,14 @@ def count(number: int) -> str:
     return str(number) if number < 1000 else "999+"
 
 
-def ago(ts: int, now: float | None = None) -> str:
-    """Return how long ago something was, short: ``5 min``, ``3 h``, ``12 Nov``."""
-    seconds = max(0, (time.time() if now is None else now) - ts / 1000)
+def ago(time: datetime, now: float) -> str:
+    """Return how long before `now` (seconds since the Unix epoch) a time was, short: ``5 min``,
+    ``3 h``, ``12 Nov``."""
+    seconds = max(0, now - time.timestamp())
     if seconds < 60:
         return "now"
     if seconds < 3600:
         return f"{seconds // 60:.0f} min"
     if seconds < 86400:
         return f"{seconds // 3600:.0f} h"
-    return moment(ts, local_zone()).strftime("%d %b")
+    return time.astimezone(local_zone()).strftime("%d %b")

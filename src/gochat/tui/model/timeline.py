@@ -17,10 +17,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Literal
+from typing import Literal
 
-from gochat.protocol.messages import Form, Message
+from gochat.client import (
+    Form,
+    LogEntry,
+    MessageDeleted,
+    MessageEdited,
+    ReactionAdded,
+    ReactionRemoved,
+)
 from gochat.tui.model.entries import (
+    Amendment,
     Change,
     Inserted,
     MessageState,
@@ -29,11 +37,9 @@ from gochat.tui.model.entries import (
     Renewed,
     Replaced,
     TimelineEntry,
+    seen,
 )
-from gochat.tui.model.reactions import react, tally_of, unreact
-
-#: Entries that change others, and are not seen themselves.
-CHANGES: Final = frozenset({"edit", "delete", "react", "unreact"})
+from gochat.tui.model.reactions import react, unreact
 
 
 class Timeline:
@@ -105,7 +111,7 @@ class Timeline:
 
     # -- the log ----------------------------------------------------------------------------------
 
-    def add(self, message: Message) -> TimelineEntry | None:
+    def add(self, message: LogEntry) -> TimelineEntry | None:
         """Take the next entry of the log; return what is seen of it, or None.
 
         One that is loaded already is ignored. One that would leave a gap is left to history, and
@@ -118,42 +124,44 @@ class Timeline:
             return None
         return self._append(message, as_of=message.seq)
 
-    def add_newer(self, messages: Sequence[Message], *, as_of: int, newer: bool) -> None:
+    def add_newer(self, messages: Sequence[LogEntry], *, as_of: int, newer: bool) -> None:
         """Take a page of history that follows what is loaded."""
         for message in messages:
             if self.last is None or message.seq == self.last + 1:
                 self._append(message, as_of=as_of)
         self.newer = newer
 
-    def add_older(self, messages: Sequence[Message], *, as_of: int, older: bool) -> int:
+    def add_older(self, messages: Sequence[LogEntry], *, as_of: int, older: bool) -> int:
         """Take a page of history that precedes what is loaded; return how many are seen of it."""
         messages = [m for m in messages if self.first is None or m.seq < self.first]
         self.older = older
         if not messages:
             return 0
         self._settle(messages)
-        seen = [self._seen(m, as_of) for m in messages if m.kind not in CHANGES]
+        shown = [seen(m, me=self.me, as_of=as_of) for m in messages if not isinstance(m, Amendment)]
         self.first = messages[0].seq
         if self.last is None:
             self.last = messages[-1].seq
-        self.entries[:0] = seen
-        self._seqs[:0] = [entry.seq for entry in seen if entry.seq is not None]
-        for entry in seen:
+        self.entries[:0] = shown
+        self._seqs[:0] = [entry.seq for entry in shown if entry.seq is not None]
+        for entry in shown:
             self._index(entry)
-        if seen:
-            self._changes.append(Prepended(tuple(seen)))
-        for entry in seen:
+        if shown:
+            self._changes.append(Prepended(tuple(shown)))
+        for entry in shown:
             self._requote(entry)
-        return len(seen)
+        return len(shown)
 
     def reset(
-        self, messages: Sequence[Message], *, as_of: int, older: bool, newer: bool = False
+        self, messages: Sequence[LogEntry], *, as_of: int, older: bool, newer: bool = False
     ) -> None:
         """Forget the log and show `messages` instead. What is pending or refused stays."""
         self._settle(messages)
         for cid in [cid for cid, line in self.pending.items() if line.state == "sent"]:
             self.drop(cid)  # it is in the log; if not in this page, then before or after it
-        self.entries = [self._seen(m, as_of) for m in messages if m.kind not in CHANGES]
+        self.entries = [
+            seen(m, me=self.me, as_of=as_of) for m in messages if not isinstance(m, Amendment)
+        ]
         self._seqs = [entry.seq for entry in self.entries if entry.seq is not None]
         self._by_seq, self._cids, self._replies = {}, set(), {}
         for entry in self.entries:
@@ -200,15 +208,15 @@ class Timeline:
             self.entries.insert(0, entry)
             self._changes.append(Prepended((entry,)))
 
-    def _append(self, message: Message, *, as_of: int) -> TimelineEntry | None:
+    def _append(self, message: LogEntry, *, as_of: int) -> TimelineEntry | None:
         self.last = message.seq
         if self.first is None:
             self.first = message.seq
             self.older = message.seq > 1
-        if message.kind in CHANGES:
+        if isinstance(message, Amendment):
             self._change(message)
             return None
-        entry = self._seen(message, as_of)
+        entry = seen(message, me=self.me, as_of=as_of)
         self._index(entry)
         self._quote(entry)
         self._seqs.append(message.seq)
@@ -222,10 +230,10 @@ class Timeline:
             self._insert(entry)
         return entry
 
-    def _settle(self, messages: Iterable[Message]) -> None:
+    def _settle(self, messages: Iterable[LogEntry]) -> None:
         """Forget the lines of what has turned out to be in the log: its entry is shown instead."""
         for message in messages:
-            if message.from_ == self.me and message.cid is not None:
+            if message.is_own and message.cid is not None:
                 self.drop(message.cid)
 
     def _insert(self, entry: TimelineEntry) -> None:
@@ -239,26 +247,6 @@ class Timeline:
                 case _:
                     pass
         self._changes.append(Inserted((entry,), before))
-
-    def _seen(self, message: Message, as_of: int) -> TimelineEntry:
-        return TimelineEntry(
-            key=str(message.seq),
-            kind=message.kind,
-            sender=message.from_,
-            text=message.text,
-            ts=message.ts,
-            seq=message.seq,
-            cid=message.cid,
-            own=message.from_ == self.me,
-            form=message.form,
-            reason=message.reason,
-            edited=message.edited,
-            deleted=message.deleted,
-            mention=self.me in message.mentions and message.from_ != self.me,
-            reply_to=message.ref if message.kind == "text" else None,
-            reactions={r.emoji: tally_of(r) for r in message.reactions},
-            as_of=as_of,
-        )
 
     def _index(self, entry: TimelineEntry) -> None:
         if entry.seq is not None:
@@ -282,28 +270,27 @@ class Timeline:
 
     # -- changes ----------------------------------------------------------------------------------
 
-    def _change(self, message: Message) -> None:
-        entry = self._by_seq.get(message.ref or 0)
-        # An edit that is deleted was followed by another one, or by the message's deletion.
-        if entry is None or entry.deleted or message.deleted or message.seq <= entry.as_of:
+    def _change(self, change: Amendment) -> None:
+        entry = self._by_seq.get(change.message.seq)
+        if entry is None or entry.deleted or change.seq <= entry.as_of:
             return
-        match message.kind:
-            case "edit":
-                entry.text = message.text
-                entry.edited = message.seq
-                entry.mention = self.me in message.mentions and not entry.own
-            case "delete":
+        match change:
+            case MessageEdited(deleted=False):
+                entry.text = change.text
+                entry.edited = change.seq
+                entry.mention = self.me in change.mentions and not entry.own
+            case MessageEdited() | ReactionAdded(emoji="") | ReactionRemoved(emoji=""):
+                return  # another edit has followed, or the deletion; or the message is hidden
+            case MessageDeleted():
                 entry.text = ""
                 entry.deleted = True
                 entry.reactions = {}
-            case "react":
-                react(entry.reactions, message.text, message.from_, self.me)
-            case "unreact":
-                unreact(entry.reactions, message.text, message.from_, self.me)
-            case _:
-                return
+            case ReactionAdded():
+                react(entry.reactions, change.emoji, change.sender, self.me)
+            case ReactionRemoved():
+                unreact(entry.reactions, change.emoji, change.sender, self.me)
         self._changes.append(Replaced(entry.key, entry))
-        if message.kind in ("edit", "delete"):
+        if isinstance(change, MessageEdited | MessageDeleted):
             self._requote(entry)
 
     # -- what is on its way -----------------------------------------------------------------------

@@ -1,0 +1,205 @@
+"""From what the server sends to what programs get. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from gochat.client import entries, events, models
+from gochat.client.entries import LogEntry, MessageId
+from gochat.client.moments import moment
+from gochat.protocol import messages as wire
+
+
+def to_entry(entry: wire.Message, me: str | None) -> LogEntry:
+    """Return an entry of a log as `me` sees it."""
+    conversation, text, reason = entry.conversation, entry.text, entry.reason
+    message = MessageId(conversation, entry.ref or 0)
+    common: dict[str, Any] = {
+        "conversation": conversation,
+        "sender": entry.from_,
+        "is_own": entry.from_ == me,
+        "time": moment(entry.ts),
+        "epoch": entry.epoch,
+        "seq": entry.seq,
+        "cid": entry.cid,
+    }
+    match entry.kind:
+        case "text":
+            return entries.Message(
+                **common,
+                text=text,
+                form=entry.form,
+                meta=entry.meta,
+                mentions=entry.mentions,
+                reply_to=None if entry.ref is None else message,
+                edited=entry.edited,
+                deleted=entry.deleted,
+                reactions=entry.reactions,
+            )
+        case "edit":
+            return entries.MessageEdited(
+                **common,
+                message=message,
+                text=text,
+                mentions=entry.mentions,
+                deleted=entry.deleted,
+            )
+        case "delete":
+            return entries.MessageDeleted(**common, message=message, reason=reason)
+        case "react":
+            return entries.ReactionAdded(**common, message=message, emoji=text)
+        case "unreact":
+            return entries.ReactionRemoved(**common, message=message, emoji=text)
+        case "create":
+            return entries.RoomCreated(**common, private=text == "private")
+        case "join":
+            return entries.PersonJoined(**common)
+        case "leave":
+            return entries.PersonLeft(**common, reason=reason)
+        case "invite":
+            return entries.PersonInvited(**common, name=text)
+        case "kick":
+            return entries.PersonKicked(**common, name=text, reason=reason)
+        case "decline":
+            return entries.InvitationDeclined(**common)
+        case "topic":
+            return entries.TopicChanged(**common, topic=text)
+        case "operator":
+            return entries.OperatorAdded(**common, name=text)
+        case "member":
+            return entries.OperatorRemoved(**common, name=text)
+        case "access":
+            return entries.AccessChanged(**common, private=text == "private")
+        case "history":
+            return entries.HistoryChanged(
+                **common, history="hidden" if text == "hidden" else "shown"
+            )
+        case _:
+            assert_never(entry.kind)
+
+
+def to_event(
+    event: (
+        wire.Presence | wire.Marked | wire.Invited | wire.Uninvited | wire.IsTyping | wire.NewLogin
+    ),
+) -> events.ClientEvent:
+    """Return an event that is not an entry of a log."""
+    match event:
+        case wire.Marked():
+            return events.Marked(
+                conversation=event.conv,
+                read=event.read,
+                unread=event.unread,
+                mentions=event.mentions,
+                level=event.level,
+            )
+        case wire.Invited():
+            return events.Invited(to_invitation(event))
+        case wire.Uninvited():
+            return events.Uninvited(event.room)
+        case wire.IsTyping():
+            return events.IsTyping(event.conversation, event.from_)
+        case _:
+            return event
+
+
+def to_invitation(invitation: wire.Invitation | wire.Invited) -> models.Invitation:
+    """Return an invitation."""
+    return models.Invitation(
+        room=invitation.room,
+        sender=invitation.from_,
+        time=moment(invitation.ts),
+        topic=invitation.topic,
+    )
+
+
+def to_conversation(conversation: wire.Conversation) -> models.Conversation:
+    """Return a conversation, without its entries."""
+    return models.Conversation(
+        name=conversation.conv,
+        epoch=conversation.epoch,
+        head=conversation.head,
+        time=moment(conversation.ts) if conversation.head else None,
+        read=conversation.read,
+        unread=conversation.unread,
+        mentions=conversation.mentions,
+        level=conversation.level,
+        topic=conversation.topic,
+        operator=conversation.operator,
+        private=conversation.private,
+        history=conversation.history,
+        floor=conversation.floor,
+    )
+
+
+def to_room(room: wire.Room) -> models.Room:
+    """Return a room of the list of rooms."""
+    return models.Room(
+        name=room.room,
+        topic=room.topic,
+        members=room.members,
+        private=room.private,
+        joined=room.joined,
+    )
+
+
+def to_member(member: wire.Member) -> models.Member:
+    """Return a member of a room."""
+    return models.Member(
+        name=member.name,
+        since=moment(member.since),
+        operator=member.operator,
+        online=member.online,
+    )
+
+
+def to_session(session: wire.Session) -> models.Session:
+    """Return a session of the account."""
+    return models.Session(
+        id=session.id,
+        device=session.device,
+        address=session.address,
+        created=moment(session.created),
+        seen=moment(session.seen),
+        online=session.online,
+        this=session.this,
+        scopes=session.scopes,
+        rooms=session.rooms,
+    )
+
+
+def to_token(token: wire.CreatedToken) -> models.CreatedToken:
+    """Return a program's token."""
+    return models.CreatedToken(id=token.id, token=token.token, expires=moment(token.expires))
+
+
+def to_sent(sent: wire.Sent) -> models.Sent:
+    """Return where an entry is in the log."""
+    return models.Sent(
+        conversation=sent.to,
+        time=moment(sent.ts),
+        epoch=sent.epoch,
+        seq=sent.seq,
+        repeated=sent.dup,
+    )
+
+
+def to_page(page: wire.HistoryPage, me: str | None) -> models.HistoryPage:
+    """Return a page of a log as `me` sees it."""
+    return models.HistoryPage(
+        conversation=page.conv,
+        epoch=page.epoch,
+        head=page.head,
+        entries=tuple(to_entry(entry, me) for entry in page.entries),
+        older=page.older,
+        newer=page.newer,
+        floor=page.floor,
+    )
+
+
+def to_found(found: wire.Found, me: str | None) -> models.Found:
+    """Return a page of what a search has found; a hit that is not a message is left out."""
+    hits = (to_entry(hit, me) for hit in found.hits)
+    return models.Found(
+        hits=tuple(hit for hit in hits if isinstance(hit, entries.Message)), cursor=found.cursor
+    )

@@ -1,0 +1,133 @@
+"""What a client's requests return. All are immutable; a time is a ``datetime`` in UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from gochat.client.entries import LogEntry, Message
+from gochat.protocol.messages import HistorySetting, Level, TokenScope
+
+
+class Sent(Struct, frozen=True, kw_only=True):
+    """Where an entry is in the log, and since when: it is committed.
+
+    `repeated`: an earlier attempt had already brought it there.
+    """
+
+    conversation: str
+    time: datetime
+    epoch: str
+    seq: int
+    repeated: bool = False
+
+
+class Conversation(Struct, frozen=True, kw_only=True):
+    """A conversation as the person sees it; `name` is ``#lobby``, ``#room``, or ``@name``.
+
+    `head` is the newest seq in its log, in the history `epoch`, and `time` that entry's time, or
+    None while there is none. `read` is the person's read marker, `unread` the number of other
+    people's messages after it, and `mentions` the number of those that mention the person. `level`
+    is what the person wants to be notified of. The others belong to rooms; `operator`: the person
+    is one; entries up to `floor` are hidden from the person.
+    """
+
+    name: str
+    epoch: str
+    head: int
+    time: datetime | None
+    read: int = 0
+    unread: int = 0
+    mentions: int = 0
+    level: Level = "all"
+    topic: str = ""
+    operator: bool = False
+    private: bool = False
+    history: HistorySetting = "shown"
+    floor: int = 0
+
+
+class Room(Struct, frozen=True, kw_only=True):
+    """A room in the list of rooms. `members` counts them; `joined`: the person is one."""
+
+    name: str
+    topic: str = ""
+    members: int = 0
+    private: bool = False
+    joined: bool = False
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A member of a room, `since` when they joined."""
+
+    name: str
+    since: datetime
+    operator: bool = False
+    online: bool = False
+
+
+class Invitation(Struct, frozen=True, kw_only=True):
+    """A room to which the person is invited, by whom (`sender`) and when, and its topic.
+
+    `sender` is empty, and `topic` too, where it is not known.
+    """
+
+    room: str
+    sender: str
+    time: datetime
+    topic: str = ""
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """A session of the account: a device on which the person is logged in, or a program.
+
+    `seen` is when it was last used, to a day; `address` where, of an IPv6 address the first 64
+    bits. `online`: a connection uses it now. `this`: the session that asked. Only a program's
+    session has `scopes`, and perhaps `rooms`.
+    """
+
+    id: str
+    device: str
+    address: str
+    created: datetime
+    seen: datetime
+    online: bool = False
+    this: bool = False
+    scopes: tuple[TokenScope, ...] = ()
+    rooms: tuple[str, ...] = ()
+
+
+class CreatedToken(Struct, frozen=True, kw_only=True):
+    """A program's token, which is shown only here. `id` is that of its session."""
+
+    id: str
+    token: str
+    expires: datetime
+
+
+class HistoryPage(Struct, frozen=True, kw_only=True):
+    """Entries of a conversation in the order of `seq`, without gaps.
+
+    `older` and `newer` say whether there are more on that side. `head` is the newest seq of the
+    log, in the history `epoch`. Entries up to `floor` are hidden from the person.
+    """
+
+    conversation: str
+    epoch: str
+    head: int
+    entries: tuple[LogEntry, ...]
+    older: bool = False
+    newer: bool = False
+    floor: int = 0
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """A page of the messages that a search has found, newest first, as they read now.
+
+    `cursor` asks for the next page; None: there is none. A page may hold few hits, or none, and
+    have a cursor: the server looks at a bounded number of messages.
+    """
+
+    hits: tuple[Message, ...]
+    cursor: str | None = None
