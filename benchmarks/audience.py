@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.servers import Server
+from gochat.protocol.framing import HEADER_SIZE, FrameDecoder
 
 #: Bytes of one read: what a socket's buffer holds at most, so that the generator is not the one
 #: who reads too little.
@@ -194,15 +195,16 @@ class _Heard:
 
     def __init__(self, *, has_frames: bool) -> None:
         self._bytes = bytearray()
-        self._has_frames = has_frames
+        self._frames = FrameDecoder() if has_frames else None
         self._ends: list[int] = []
         self._cut = 0
 
     def compare(self, start: int, piece: memoryview) -> None:
         missing = start + len(piece) - len(self._bytes)
         if missing > 0:
-            self._bytes += piece[len(piece) - missing :]
-            self._find_ends()
+            new = bytes(piece[len(piece) - missing :])
+            self._bytes += new
+            self._find_ends(new)
         if not self._bytes.startswith(piece, start):
             raise NotDelivered("two receivers heard different things")
 
@@ -210,21 +212,17 @@ class _Heard:
         """How many messages end before a position."""
         return bisect_right(self._ends, position)
 
-    def _find_ends(self) -> None:
-        data, cut = self._bytes, self._cut
-        if self._has_frames:
-            while len(data) >= cut + 4:
-                end = cut + 4 + int.from_bytes(data[cut : cut + 4], "big")
-                if end > len(data):
-                    break
-                if data.startswith(_MESSAGE, cut + 4):  # and not that somebody has left
-                    self._ends.append(end)
-                cut = end
-        else:
-            while (end := data.find(b"\r\n", cut)) >= 0:
-                cut = end + 2
-                self._ends.append(cut)
-        self._cut = cut
+    def _find_ends(self, new: bytes) -> None:
+        if self._frames is None:
+            while (end := self._bytes.find(b"\r\n", self._cut)) >= 0:
+                self._cut = end + 2
+                self._ends.append(self._cut)
+            return
+        self._frames.receive_data(new)
+        while (body := self._frames.next_frame()) is not None:
+            self._cut += HEADER_SIZE + len(body)
+            if body.startswith(_MESSAGE):  # and not that somebody has left
+                self._ends.append(self._cut)
 
     def check(self, expected: range) -> None:
         numbers = [int(number) for number in _NUMBER.findall(self._bytes)]
