@@ -16,13 +16,14 @@ from typing import Final
 
 from benchmarks import (
     app,
+    beside,
     broadcast,
     connections,
     following,
     nodes,
     pasting,
     reading,
-    servers,
+    redis_server,
     talk,
 )
 from benchmarks.report import Report
@@ -36,8 +37,8 @@ def main() -> None:
     """Measure what is asked for."""
     scenarios: dict[str, Callable[[Report, Path, argparse.Namespace], None]] = {
         "broadcast": _broadcast,
-        "private": _private,
-        "rooms": _rooms,
+        "talk": _talk,
+        "requests": _requests,
         "idle": _idle,
         "arrivals": _arrivals,
         "logins": _logins,
@@ -52,12 +53,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("only", nargs="*", help=f"scenarios, of {', '.join(scenarios)}")
     parser.add_argument("--quick", action="store_true", help="in less than a minute")
-    parser.add_argument("--peers", action="store_true", help="ngircd and inspircd, too")
+    parser.add_argument("--peers", action="store_true", help="ergo, ngircd and inspircd, too")
     parser.add_argument("--receivers", type=int, nargs="*", help="sizes of broadcasts")
     parser.add_argument("--connections", type=int, nargs="*", help="numbers of idle connections")
     parser.add_argument("--messages", type=int, help="messages in the log that is read")
-    parser.add_argument("--rounds", type=int, help="turns of each server in a broadcast")
-    parser.add_argument("--ways", nargs="*", default=[], help="ways of broadcasting")
+    parser.add_argument("--rounds", type=int, help="turns of each server")
+    parser.add_argument("--ways", nargs="*", default=[], help="ways of broadcasting or talking")
     parser.add_argument("--store", metavar="URL", help="of broadcasts: a Redis that may be filled")
     parser.add_argument("--tls", action="store_true", help="broadcasts over TLS")
     parser.add_argument("--json", type=Path, default=Path("build/benchmark.json"))
@@ -97,23 +98,32 @@ def _broadcast(report: Report, directory: Path, args: argparse.Namespace) -> Non
         return
     ways = args.ways or FEW_WAYS
     run(directory / "tls", receivers=1000, only=ways, tls=True)
-    with servers.redis(directory / "redis") as redis:
+    with redis_server.redis(directory / "redis") as redis:
         run(directory / "on-redis", receivers=1000, only=ways, store=redis.url)
 
 
-def _private(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    people, messages = (50, 500) if args.quick else (1000, 10_000)
-    talk.private(report, directory, people, messages)
+def _talk(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    talk.run(
+        report,
+        directory,
+        people=40 if args.quick else 1000,
+        rounds=args.rounds or (1 if args.quick else 5),
+        scale=0.1 if args.quick else 1.0,
+        only=args.ways,
+        with_redis=not args.quick,
+        with_peers=args.peers,
+    )
 
 
-def _rooms(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    rooms, messages = (10, 200) if args.quick else (500, 5000)
-    talk.rooms(report, directory, rooms, 20, messages)
+def _requests(report: Report, directory: Path, args: argparse.Namespace) -> None:
+    people, messages, quiet = (40, 3000, 0.5) if args.quick else (1000, 20_000, 3.0)
+    rounds = args.rounds or (1 if args.quick else 5)
+    beside.requests(report, directory, people, messages, rounds, quiet)
 
 
 def _logins(report: Report, directory: Path, args: argparse.Namespace) -> None:
     receivers, seconds = (50, 1.0) if args.quick else (200, 10.0)
-    talk.logins(report, directory, receivers, seconds)
+    beside.logins(report, directory, receivers, seconds)
 
 
 def _idle(report: Report, directory: Path, args: argparse.Namespace) -> None:
@@ -135,7 +145,7 @@ def _reading(report: Report, directory: Path, args: argparse.Namespace) -> None:
     times = 50 if args.quick else 300
     reading.run(report, directory, messages, times)
     for name, has_engine in ("plain", False), ("engine", True):
-        with servers.redis(directory / name, has_engine=has_engine) as redis:
+        with redis_server.redis(directory / name, has_engine=has_engine) as redis:
             reading.run(report, directory / f"on-{name}", messages, times, redis)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
-from benchmarks import servers
+from benchmarks import irc, servers
 from benchmarks.apart import AudienceApart, open_apart
 from benchmarks.audience import Measured
 from benchmarks.report import Report, Row, quantile
@@ -71,11 +71,8 @@ def run(
             stack.enter_context(servers.gochat(directory / "gochat", store=store, tls=tls)),
         ]
         if with_peers:
-            peers = (servers.ngircd, servers.inspircd)
             running += [
-                stack.enter_context(start(directory / start.__name__))
-                for start in peers
-                if servers.has_peer(start.__name__)
+                stack.enter_context(start(directory / start.__name__)) for start in irc.installed()
             ]
         audiences = [
             stack.enter_context(open_apart(server, receivers, SPEAKERS)) for server in running

@@ -15,10 +15,11 @@ from typing import Final
 
 import trio
 
-from benchmarks import servers
+from benchmarks import redis_server
 from benchmarks.appending import SPEAKER, append
+from benchmarks.redis_server import Redis
 from benchmarks.report import Report, Row
-from benchmarks.servers import PATIENCE, Redis, cpu_exactly
+from benchmarks.servers import PATIENCE, cpu_exactly
 from gochat.chat.store import Batch
 from gochat.storage import open_store
 
@@ -29,7 +30,7 @@ def run(report: Report, directory: Path, messages: int, rounds: int, crowds: Seq
     One who speaks alone says a tenth of the messages.
     """
     rows: list[Row] = []
-    with servers.redis(directory / "redis") as redis:
+    with redis_server.redis(directory / "redis") as redis:
         for callers in crowds:
             count = messages if callers > 1 else messages // 10
             found: dict[int, list[_Followed]] = {0: [], 1: [], 4: []}

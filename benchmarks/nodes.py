@@ -19,11 +19,12 @@ from typing import Final, NamedTuple
 
 import trio
 
-from benchmarks import servers
+from benchmarks import redis_server, servers
 from benchmarks.appending import SPEAKER, append
 from benchmarks.audience import Audience
+from benchmarks.redis_server import Redis
 from benchmarks.report import Report, Row, quantile
-from benchmarks.servers import Gochat, Redis, Server, cpu_exactly
+from benchmarks.servers import Gochat, Server, cpu_exactly
 from gochat.chat.store import Store
 from gochat.storage import open_store
 
@@ -80,7 +81,7 @@ def run(
     The speaker is at the first node.
     """
     with ExitStack() as stack:
-        redis = stack.enter_context(servers.redis(directory / "redis"))
+        redis = stack.enter_context(redis_server.redis(directory / "redis"))
 
         def start(name: str, count: int, url: Callable[[int], str | None]) -> Audience:
             nodes = [
@@ -210,7 +211,7 @@ async def _compare(
                 url = f"sqlite:///{directory / how}.db?synchronous={how}"
                 stores[f"SQLite, {how}"] = await stack.enter_async_context(open_store(url)), None
             for how in ("everysec", "always"):
-                redis = processes.enter_context(servers.redis(directory / how, how))
+                redis = processes.enter_context(redis_server.redis(directory / how, how))
                 store = await stack.enter_async_context(open_store(redis.url))
                 stores[f"Redis, {how}"] = store, redis
             for store, _ in stores.values():

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import servers
+from benchmarks import redis_server, servers
 from benchmarks.report import Report, Row, quantile
 from benchmarks.servers import Gochat, wait_for
 from gochat.protocol.codec import encode
@@ -33,14 +33,18 @@ BATCH = 250
 
 
 def run(
-    report: Report, directory: Path, messages: int, times: int, redis: servers.Redis | None = None
+    report: Report,
+    directory: Path,
+    messages: int,
+    times: int,
+    redis: redis_server.Redis | None = None,
 ) -> None:
     """Fill a log with so many messages, and time each kind of reading; on SQLite or a Redis."""
     store = redis.url if redis is not None else None
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(servers.gochat(directory / "reading", store=store))
         begun = time.perf_counter()
-        _fill(server, messages)
+        fill_lobby(server, "writer", messages)
         seconds = time.perf_counter() - begun
         if redis is not None:
             redis.wait_until_indexed()
@@ -48,10 +52,10 @@ def run(
         reader.sendall(server.greeting("reader"))
         logged_in = wait_for(reader, LoggedIn)
         assert isinstance(logged_in, LoggedIn)
-        newest = _ask(reader, History(conv="#lobby", limit=1), HistoryPage)
+        newest = ask(reader, History(conv="#lobby", limit=1), HistoryPage)
         assert isinstance(newest, HistoryPage)
         epoch, chance = newest.epoch, random.Random(1)
-        last = _ask(reader, History(conv="#lobby", before=messages - 199, limit=1), HistoryPage)
+        last = ask(reader, History(conv="#lobby", before=messages - 199, limit=1), HistoryPage)
         assert isinstance(last, HistoryPage)
         missed_from = last.entries[0].ts
 
@@ -95,10 +99,11 @@ def run(
     )
 
 
-def _fill(server: Gochat, messages: int) -> None:
+def fill_lobby(server: Gochat, name: str, messages: int) -> None:
+    """Have somebody new say so many things, each with one of 1,000 words ``rare0`` and so on."""
     chance = random.Random(0)
     with server.connect() as writer:
-        writer.sendall(server.greeting("writer"))
+        writer.sendall(server.greeting(name))
         wait_for(writer, LoggedIn)
         for first in range(0, messages, BATCH):
             numbers = range(first, min(messages, first + BATCH))
@@ -113,10 +118,11 @@ def _fill(server: Gochat, messages: int) -> None:
 
 def _timed(connection: socket.socket, request: Payload, answer: type[ServerMessage]) -> float:
     begun = time.perf_counter()
-    _ask(connection, request, answer)
+    ask(connection, request, answer)
     return time.perf_counter() - begun
 
 
-def _ask(connection: socket.socket, request: Payload, answer: type[ServerMessage]) -> ServerMessage:
+def ask(connection: socket.socket, request: Payload, answer: type[ServerMessage]) -> ServerMessage:
+    """Make a request on a blocking connection, and return its answer."""
     connection.sendall(encode(request))
     return wait_for(connection, answer)

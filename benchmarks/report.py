@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Final, TypeAlias
 
 Cell: TypeAlias = str | float | int | None
@@ -27,11 +26,14 @@ class Report:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._tables: dict[str, list[Row]] = {}
+        self._rounds: dict[str, list[Row]] = {}
         self.environment = environment()
 
-    def table(self, title: str, rows: Sequence[Row]) -> None:
-        """Show a table, and keep it."""
+    def table(self, title: str, rows: Sequence[Row], rounds: Sequence[Row] = ()) -> None:
+        """Show a table, and keep it with the single rounds that it is made of."""
         self._tables[title] = list(rows)
+        if rounds:
+            self._rounds[title] = list(rounds)
         print(f"\n## {title}\n")
         print(as_text(rows), flush=True)
         self._write()
@@ -41,6 +43,7 @@ class Report:
             everything = {
                 "environment": self.environment | {"load at the end": load()},
                 "tables": self._tables,
+                "rounds": self._rounds,
             }
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
@@ -89,15 +92,6 @@ def quantile(values: Iterable[float], part: float) -> float:
     """Return the value that `part` of all are not above; 0 if there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
-
-
-def middle(rows: Sequence[Row]) -> Row:
-    """Return the medians of rows that were measured under the same conditions."""
-    result: Row = {}
-    for name, cell in rows[0].items():
-        numbers = [value for row in rows if isinstance(value := row[name], int | float)]
-        result[name] = median(numbers) if isinstance(cell, float) else cell
-    return result
 
 
 def environment() -> dict[str, Cell]:

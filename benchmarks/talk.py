@@ -1,161 +1,110 @@
-"""Talk in small circles: private messages, many rooms, and chat beside people who log in."""
+"""Talk in small circles and in the lobby: what a message costs, and how long it takes.
+
+All servers run at the same time and take turns, round by round, as in :mod:`benchmarks.broadcast`.
+A row has the medians of its rounds, and ratios are of rounds with the same number. What gochat is
+compared with is the bare path, which does in the same language what cannot be left out, and nothing
+else: by how much ``× bare path`` is above 1 is what all else costs.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import random
-import re
-import select
-import socket
-import threading
-import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import median
+from typing import Final
 
-from benchmarks import servers
-from benchmarks.audience import TIMEOUT, Audience, NotDelivered
-from benchmarks.report import Report, Row, quantile
-from benchmarks.servers import PASSWORD, Gochat, wait_for
-from gochat.protocol.codec import encode
-from gochat.protocol.messages import CreateRoom, Join, LoggedIn, Login, Send, Sent
+from benchmarks import irc, redis_server, servers
+from benchmarks.crowd import ROOM, Crowd, Talked, Way, open_crowd
+from benchmarks.report import Report, Row
+from benchmarks.servers import Talking
 
-IN_FLIGHT = 64
-#: The number is at the end of a text, so that what is cut off by a read is found with the next.
-_NUMBER = re.compile(rb"message (\d{7})!")
-_LONGEST = len(b"message 0000000!") - 1
+_BARE: Final = "bare path"
 
 
-class Said(NamedTuple):
-    """A message to be said by one, and heard by so many."""
+def ways(people: int, scale: float) -> list[Way]:
+    """The ways, with as many messages as take seconds; times `scale`."""
 
-    speaker: int
-    to: str
-    hearers: int
+    def messages(number: int) -> int:
+        return max(2, int(number * scale))
 
-
-def private(report: Report, directory: Path, people: int, messages: int) -> None:
-    """Everybody writes to somebody."""
-    with servers.gochat(directory / "private") as server:
-        crowd = _enter(server, people)
-        chance = random.Random(0)
-        plan = []
-        for _ in range(messages):
-            speaker, hearer = chance.sample(range(people), 2)
-            plan.append(Said(speaker, f"@person{hearer}", 1))
-        row = _exchange(server, crowd, plan)
-    report.table(f"Private messages among {people:,}", [row])
+    return [
+        Way("private, 100 a second", "private", messages(600), rate=100),
+        Way("private, 500 a second", "private", messages(3000), rate=500),
+        Way("private, flat out", "private", messages(20 * people)),
+        Way(f"rooms of {ROOM}, flat out", "room", messages(10 * people)),
+        Way("lobby, 64 in flight", "lobby", messages(4_000_000 // people), in_flight=64),
+    ]
 
 
-def rooms(report: Report, directory: Path, count: int, size: int, messages: int) -> None:
-    """So many rooms of so many people, each of whom is in ten."""
-    people = max(size, count * size // 10)
-    with servers.gochat(directory / "rooms") as server:
-        crowd = _enter(server, people)
-        chance = random.Random(0)
-        members = [chance.sample(range(people), size) for _ in range(count)]
-        for number, (first, *others) in enumerate(members):
-            crowd[first].sendall(encode(CreateRoom(room=f"#room{number}", request_id="1")))
-            wait_for(crowd[first], Sent)
-            for other in others:
-                crowd[other].sendall(encode(Join(room=f"#room{number}", request_id="1")))
-            for other in others:
-                wait_for(crowd[other], Sent)
-        numbers = [chance.randrange(count) for _ in range(messages)]
-        plan = [Said(chance.choice(members[n]), f"#room{n}", size - 1) for n in numbers]
-        row = _exchange(server, crowd, plan)
-    report.table(f"{count:,} rooms of {size}", [row])
-
-
-def logins(report: Report, directory: Path, receivers: int, seconds: float) -> None:
-    """Chat 20 times a second, alone and beside as many logins by password as the server takes."""
-    rows: list[Row] = []
-    hashing: dict[str, Any] = {"argon2_memory": 19_456, "argon2_time": 2}  # the defaults
-    with servers.gochat(directory / "logins", **hashing) as server:
-        audience = Audience(server, receivers)
-        with server.connect() as connection:
-            connection.sendall(server.greeting("arriving"))
-            wait_for(connection, LoggedIn)
-        for name, threads in (("nobody logs in", 0), ("4 log in all the time", 4)):
-            has_ended, count = threading.Event(), deque[None]()
-            running = [
-                threading.Thread(target=_log_in_again, args=(server, has_ended, count))
-                for _ in range(threads)
+def run(
+    report: Report,
+    directory: Path,
+    *,
+    people: int,
+    rounds: int,
+    scale: float,
+    only: Sequence[str] = (),
+    with_redis: bool = False,
+    with_peers: bool = False,
+) -> None:
+    """Measure how so many people talk, on each server; show a table for each way."""
+    with ExitStack() as stack:
+        running: list[Talking] = [
+            stack.enter_context(servers.bare_path(directory / "bare-path")),
+            stack.enter_context(servers.gochat(directory / "gochat")),
+        ]
+        if with_redis:
+            redis = stack.enter_context(redis_server.redis(directory / "redis"))
+            on_redis = stack.enter_context(servers.gochat(directory / "on-redis", store=redis.url))
+            on_redis.name = "gochat on Redis"
+            running.append(on_redis)
+        if with_peers:
+            running += [
+                stack.enter_context(start(directory / start.__name__)) for start in irc.installed()
             ]
-            for thread in running:
-                thread.start()
-            found = audience.broadcast(int(20 * seconds), rate=20)
-            logged_in = len(count)
-            has_ended.set()
-            for thread in running:
-                thread.join()
-            rows.append(
-                {
-                    "beside": name,
-                    "logins/s": logged_in / found.seconds,
-                    "chat p50 ms": quantile(found.latencies, 0.5) * 1e3,
-                    "chat p99 ms": quantile(found.latencies, 0.99) * 1e3,
-                }
-            )
-        audience.close()
-    report.table(f"Chat of {receivers} beside logins by password", rows)
+        crowds = [stack.enter_context(open_crowd(one, directory, people)) for one in running]
+        for way in ways(people, scale):
+            if not only or way.name in only:
+                found = _take_turns(crowds, way, rounds)
+                rows = [_row(way, name, these, found[_BARE]) for name, these in found.items()]
+                raw: list[Row] = [
+                    {"server": name, "round": number, **talked._asdict()}
+                    for name, these in found.items()
+                    for number, talked in enumerate(these)
+                ]
+                report.table(f"Talk among {people:,}: {way.name}", rows, raw)
 
 
-def _log_in_again(server: Gochat, has_ended: threading.Event, count: deque[None]) -> None:
-    while not has_ended.is_set():
-        with contextlib.closing(server.connect()) as connection:
-            connection.sendall(encode(Login(name="arriving", password=PASSWORD)))
-            wait_for(connection, LoggedIn)
-            count.append(None)
+def _take_turns(crowds: Sequence[Crowd], way: Way, rounds: int) -> dict[str, list[Talked]]:
+    found: dict[str, list[Talked]] = {crowd.server.name: [] for crowd in crowds}
+    for crowd in crowds:  # buffers grow, caches fill
+        crowd.talk(way._replace(messages=max(1, way.messages // 20)))
+    for number in range(rounds):
+        turn = number % len(crowds)
+        for crowd in (*crowds[turn:], *crowds[:turn]):
+            found[crowd.server.name].append(crowd.talk(way))
+    return found
 
 
-def _enter(server: Gochat, people: int) -> list[socket.socket]:
-    names = [f"person{number}" for number in range(people)]
-    return [one for first in range(0, people, 200) for one in server.enter(names[first:][:200])]
+def _row(way: Way, name: str, these: Sequence[Talked], bare: Sequence[Talked]) -> Row:
+    def middle(value: Callable[[Talked], float]) -> float:
+        return median(map(value, these))
 
+    def ratio(value: Callable[[Talked], float]) -> float:
+        return median(value(one) / value(other) for one, other in zip(these, bare, strict=True))
 
-def _exchange(server: Gochat, crowd: Sequence[socket.socket], plan: Sequence[Said]) -> Row:
-    """Say all that is planned, some of it at a time; check that each is heard by as many."""
-    poll, sockets, rests = select.epoll(), {s.fileno(): s for s in crowd}, dict[int, bytes]()
-    for connection in crowd:
-        connection.settimeout(0)
-        poll.register(connection.fileno(), select.EPOLLIN)
-    while events := poll.poll(0.5):
-        for fd, _ in events:
-            sockets[fd].recv(1 << 20)
-    missing = [said.hearers for said in plan]
-    said_at: list[float] = []
-    latencies: list[float] = []
-    heard_by_all = 0
-    cpu, begun = server.cpu_exactly, time.perf_counter()
-    while heard_by_all < len(plan):
-        while len(said_at) < min(len(plan), heard_by_all + IN_FLIGHT):
-            number = len(said_at)
-            speaker, to, _ = plan[number]
-            crowd[speaker].sendall(encode(Send(to=to, text=f"message {number:07}!")))
-            said_at.append(time.perf_counter())
-        if not (events := poll.poll(TIMEOUT)):
-            raise NotDelivered(f"{sum(missing)} were not heard in time")
-        for fd, _ in events:
-            data = rests.pop(fd, b"") + sockets[fd].recv(1 << 20)
-            now, end = time.perf_counter(), 0
-            for match in _NUMBER.finditer(data):
-                number, end = int(match[1]), match.end()
-                missing[number] -= 1
-                heard_by_all += missing[number] == 0
-                latencies.append(now - said_at[number])
-            rests[fd] = data[max(end, len(data) - _LONGEST) :]
-    seconds = time.perf_counter() - begun
-    deliveries = sum(said.hearers for said in plan)
-    if any(missing) or len(latencies) != deliveries:
-        raise NotDelivered("some were heard more than once")
-    for connection in crowd:
-        connection.close()
-    return {
-        "messages/s": len(plan) / seconds,
-        "deliveries/s": deliveries / seconds,
-        "p50 ms": quantile(latencies, 0.5) * 1e3,
-        "p99 ms": quantile(latencies, 0.99) * 1e3,
-        "CPU µs a message": (server.cpu_exactly - cpu) / len(plan) * 1e6,
+    row: Row = {"server": name}
+    if not way.rate:
+        row["messages/s"] = middle(lambda one: one.messages / one.seconds)
+        if way.kind == "lobby":
+            row["k deliveries/s"] = middle(lambda one: one.deliveries / one.seconds / 1e3)
+        row["messages/s × bare path"] = ratio(lambda one: 1 / one.seconds)
+    return row | {
+        "CPU µs a message": middle(lambda one: one.cpu / one.messages * 1e6),
+        "CPU × bare path": ratio(lambda one: one.cpu),
+        "p50 ms": middle(lambda one: one.p50 * 1e3),
+        "p99 ms": middle(lambda one: one.p99 * 1e3),
+        "p50 × bare path": ratio(lambda one: one.p50),
+        "generator busy": middle(lambda one: one.cpu_generator / one.seconds),
     }
