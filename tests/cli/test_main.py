@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -100,7 +101,8 @@ def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(f"\n    {command} " in text for command in cli.COMMANDS)
+    for command in cli.COMMANDS:
+        assert re.search(rf"^    {command}(?: |$)", text, re.MULTILINE), command
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

@@ -19,6 +19,7 @@ import structlog
 import trio
 import trio.testing
 from children import child
+from http_peer import get
 from patience import PATIENCE
 from peers import LIMITS, Peer
 from processes import GOCHAT
@@ -129,6 +130,27 @@ async def test_workers_share_a_port_and_form_one_chat(nodes: Nodes) -> None:
     who_served = {e["worker"] for e in running.log if e["event"] == "logged in"}
     assert len(who_served) > 1, "the kernel spreads them"
     assert who_served <= {1, 2, 3}
+
+
+async def test_each_worker_is_monitored_and_systemd_is_notified_once(
+    nodes: Nodes, free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers at one port after the other; systemd by the supervisor, whose service it is."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "600000000")  # once: nobody reads meanwhile
+        port = free_port()
+        with supervised(nodes, f"--set=metrics.port={port}") as running:
+            for number in range(COUNT):
+                assert (await get(port + number, "/readyz")).status == 200
+            running.process.send_signal(signal.SIGTERM)
+            assert running.finish() == 0
+        seen: set[str] = set()
+        while "STOPPING=1" not in seen:
+            seen.update(manager.recv(4096).decode().splitlines())
+    assert {"READY=1", "STATUS=serving with 1 workers", "WATCHDOG=1"} <= seen
 
 
 async def test_dead_worker_is_restarted_and_others_do_not_notice(
