@@ -147,6 +147,10 @@ async def test_catch_up_goes_on_as_it_is_paid_for(monkeypatch: pytest.MonkeyPatc
         nursery.cancel_scope.cancel()
 
 
+#: Seconds of the processor's time by which two short readings differ on a busy machine.
+NOISE = 0.002
+
+
 async def spent(count: int, ask: Any) -> float:
     """Return CPU seconds, the least of some runs."""
     least = 1e9
@@ -175,7 +179,7 @@ async def test_reactions_of_many_people_cost_little_more_than_those_of_ten() -> 
             )
         many = await spent(5, lambda: chat.page("Mei", "#lobby", before=21, limit=20))
         few = await spent(5, lambda: chat.page("Mei", "#lobby", before=41, limit=20))
-        assert many < 3 * few
+        assert many < 3 * few + NOISE
 
 
 async def test_cost_of_counting_unread_notes_is_constant() -> None:
@@ -187,4 +191,4 @@ async def test_cost_of_counting_unread_notes_is_constant() -> None:
             await chat.append(*[draft("Mei", "@Mei", text="x") for _ in range(500)])
         many = await spent(9, lambda: chat.seen("Mei", "@Mei"))
         few = await spent(9, lambda: chat.seen("Mei", "@Bob"))
-        assert many < 3 * few
+        assert many < 3 * few + NOISE
