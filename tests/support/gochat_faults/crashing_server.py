@@ -19,6 +19,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any
 
 from gochat.chat.store import Appended, Draft, Submission, Unchanged
@@ -28,7 +29,7 @@ from gochat.server import delivery
 from gochat.storage import redis as redis_storage
 from gochat.storage.redis import RedisStore
 from gochat.storage.redis.link import wire
-from gochat.storage.sqlite import SqliteStore, checkpoints, search
+from gochat.storage.sqlite import SqliteStore, checkpoints, pace, search
 from gochat.storage.sqlite.checkpoints import Checkpoints
 from gochat.storage.sqlite.log import Log
 
@@ -134,6 +135,7 @@ def _around_sqlite(bomb: Bomb) -> None:
     Log.commit = commit_and_die  # type: ignore[method-assign] # that is what this is for
     Checkpoints._run = checkpoint_and_die  # type: ignore[method-assign] # likewise
     checkpoints.PAGES = 100  # type: ignore[misc] # so that there are many
+    pace.LIMIT = pace.LIMIT_APART = inf  # type: ignore[misc] # so that both commit, however busy
     search.merge = merge_and_die
 
 

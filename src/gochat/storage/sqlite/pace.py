@@ -25,7 +25,7 @@ PER_WRITE: Final = 50e-6
 #: Fast commits in the writer's thread after which the loop tries again: twice as many after each
 #: try that was slow, up to the most; as few as at first after so many that were fast.
 FEWEST: Final = 20
-MOST: Final = 20_000
+MOST: Final = 5000
 ALL_IS_WELL: Final = 1000
 
 
