@@ -75,13 +75,14 @@ def test_good_configuration_is_shown_with_its_sources(
     file = tmp_path / "server.toml"
     file.write_text(
         "store = 'redis://:secret@a'\n[[listen]]\nport = 1\n[[listen]]\nunix = '/run/a'\n"
+        "proxy_from = ['unix']\n"
     )
     flags = ["check-config", "--config", str(file), "--set", "limits.burst=20"]
     code, out, _ = gochat(capsys, *flags)
     assert code == 0
     assert f'store = "(not shown)"  ({file}:1: store)' in out
     assert "limits.burst = 20  (--set limits.burst)" in out
-    assert "listens on 127.0.0.1:1\nlistens on /run/a\n" in out
+    assert "listens on 127.0.0.1:1\nlistens on /run/a, behind the proxies unix\n" in out
     assert out.endswith("ok: a server would start with this configuration\n")
     code, out, _ = gochat(capsys, *flags, "--json")
     found = json.loads(out)

@@ -51,8 +51,13 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name, value in values.items():
         print(f"{name} = {json.dumps(value)}  ({sources[name]})")
-    for one in listeners:
-        print(f"listens on {one['listen']}{', with TLS' if one['tls'] else ''}")
+    for one in config.listeners:
+        proxies = ", ".join(one.proxy_from)
+        print(
+            f"listens on {one}"
+            + ", with TLS" * config.encrypts(one)
+            + f", behind the proxies {proxies}" * bool(proxies)
+        )
     if expires:
         print(f"the certificate expires on {expires}")
     print("ok: a server would start with this configuration")
