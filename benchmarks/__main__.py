@@ -65,6 +65,11 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := set(args.only) - set(scenarios):
         parser.error(f"there is no scenario {', '.join(sorted(unknown))}")
+    known = {way.name for way in broadcast.ways(1000, 1)} | {way.name for way in talk.ways(1000, 1)}
+    if unknown := set(args.ways) - known:
+        parser.error(
+            f"there is no way {', '.join(map(repr, sorted(unknown)))}: use one of {sorted(known)}"
+        )
     _raise_descriptor_limit()
     report = Report(args.json)
     for name, value in report.environment.items():
@@ -116,7 +121,7 @@ def _talk(report: Report, directory: Path, args: argparse.Namespace) -> None:
 
 
 def _requests(report: Report, directory: Path, args: argparse.Namespace) -> None:
-    people, messages, quiet = (40, 3000, 0.5) if args.quick else (1000, 20_000, 3.0)
+    people, messages, quiet = (40, 3000, 0.5) if args.quick else (1000, 50_000, 3.0)
     rounds = args.rounds or (1 if args.quick else 5)
     beside.requests(report, directory, people, messages, rounds, quiet)
 

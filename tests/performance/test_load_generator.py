@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import select
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,8 @@ def test_a_round_of_each_kind_of_talk_is_measured(tmp_path: Path) -> None:
         ["bare path", "gochat"]
     ] * len(only)
     assert all(row["cpu"] > 0 and row["p99"] > 0 for rows in rounds.values() for row in rows)
+    with closing(sqlite3.connect(tmp_path / "bare-path" / "bare.db")) as database:
+        [[kept]] = database.execute("select count(*) from entry")
+    measured = [rows[0]["messages"] for rows in rounds.values()]
+    before_them = [max(1, count // 20) for count in measured]
+    assert kept == sum(measured) + sum(before_them), "durable, each once"
