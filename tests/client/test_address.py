@@ -73,6 +73,12 @@ def test_invalid_address_error_says_what_to_write(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize("text", ["a:port", "a:99999", "a:0", "gochat://a:-1"])
+def test_invalid_port_error_says_what_a_port_is(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"the port is a number from 1 to 65535$"):
+        parse(text)
+
+
 @pytest.mark.anyio
 async def test_plain_text_across_a_network_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     for url in ("chat.example", "gochats://chat.example", "127.0.0.1", "gochat://localhost"):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import pytest
 from patience import PATIENCE
 from textual import events
+from textual._xterm_parser import XTermParser
 from textual.pilot import Pilot
 
 from gochat.tui.app import GochatApp
@@ -96,3 +97,22 @@ def screen_text(pilot: Pilot[None]) -> str:
     app = pilot.app
     strips = app.screen._compositor.render_strips()  # the only way to get the text
     return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+def feed(pilot: Pilot[None], data: str) -> None:
+    """Give the app what a terminal sends, all of it in one chunk."""
+    for event in XTermParser().feed(data):
+        event.set_sender(pilot.app)
+        pilot.app.post_message(event)
+
+
+async def press_all(pilot: Pilot[None], names: Sequence[str]) -> None:
+    """Press keys, all of them at once, and wait until they have had their effect."""
+    app = pilot.app
+    assert isinstance(app, GochatApp)
+    for name in names:
+        event = events.Key(name, name if len(name) == 1 else None)
+        event.set_sender(app)
+        app.post_message(event)
+    await asyncio.sleep(0)
+    await until(pilot, lambda: app.is_idle, "the keys")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pilots import OpenApp, screen_text, settle, type_text, typed, until
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, Label, Static
 
 from gochat.errors import ChatError, ConfigError, ConnectionLost, ErrorCode, OutboxInUse
 from gochat.tui.actions.session import Credentials
@@ -209,6 +209,35 @@ async def test_form_warns_of_plain_text_before_a_password_is_typed(open_app: Ope
             await settle(pilot)
             assert ("Not encrypted" in screen_text(pilot)) is warns
             assert ("Not encrypted" in error_at(pilot, "server")) is warns
+
+
+async def test_only_the_label_of_the_field_with_the_focus_is_bold(open_app: OpenApp) -> None:
+    async with open_app(credentials=None) as pilot:
+
+        def bold() -> list[str]:
+            labels = pilot.app.screen.query(".field-label").results(Label)
+            return [str(label.content) for label in labels if label.styles.text_style.bold]
+
+        assert bold() == ["Name"]
+        await pilot.press("tab")
+        assert bold() == ["Password"]
+        await pilot.press("shift+tab", "shift+tab")
+        assert bold() == ["Server"]
+
+
+async def test_an_error_of_one_form_does_not_stay_under_the_other(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.refusals["log_in"] = ChatError(ErrorCode.BAD_CREDENTIALS, "wrong name or password")
+    async with open_app(credentials=None) as pilot:
+        await type_text(pilot, "ada")
+        await pilot.press("tab")
+        await type_text(pilot, "a good password")
+        await pilot.press("enter")
+        await until(pilot, lambda: "Wrong name" in screen_text(pilot))
+        await pilot.click("#register")
+        await until(pilot, lambda: "Password again" in screen_text(pilot))
+        assert "Wrong name" not in screen_text(pilot)
 
 
 async def test_invalid_server_address_is_reported_beside_the_field(

@@ -11,10 +11,11 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
@@ -79,7 +80,8 @@ def parse(text: str) -> Address:
         text = f"[{text}]"  # a bare IPv6 address, which leaves no room for a port
     try:
         parts = urlsplit(text if has_scheme else f"//{text}")
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
+        port = _port(text, parts)
         query = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
         key_file = query.pop("key_file", None)
     except ValueError as error:
@@ -94,6 +96,13 @@ def parse(text: str) -> Address:
     tls = parts.scheme == "gochats" if has_scheme else not is_loopback(host)
     port = DEFAULT_PORT if port is None else port
     return Address(host, port, tls, Path(key_file) if key_file else None)
+
+
+def _port(text: str, parts: SplitResult) -> int | None:
+    with suppress(ValueError):
+        if parts.port != 0:
+            return parts.port
+    raise ConfigError(f"invalid server address {text!r}: the port is a number from 1 to 65535")
 
 
 def is_loopback(host: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -13,6 +13,7 @@ from textual import events, on, work
 from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
+from textual.geometry import Offset
 from textual.screen import ModalScreen
 
 from gochat.errors import GochatError
@@ -25,6 +26,7 @@ from gochat.tui.dialogs.palette import CommandPalette
 from gochat.tui.dialogs.settings import SettingsScreen
 from gochat.tui.host.gc_pauses import IdleCollector
 from gochat.tui.host.notifier import Notifier
+from gochat.tui.host.type_ahead import TypeAhead
 from gochat.tui.input import commands, keys
 from gochat.tui.input.keys import Keymap
 from gochat.tui.model.presentation import sentence
@@ -83,6 +85,7 @@ class GochatApp(App[None]):
         self.is_in_front = True
         self._notifier = Notifier(self._write, clock)
         self._collector = IdleCollector()
+        self._type_ahead = TypeAhead(self, super().on_event)
         for theme in themes.OWN:
             self.register_theme(theme)
         # Before it runs, or all the styles would be applied a second time.
@@ -108,6 +111,19 @@ class GochatApp(App[None]):
         """Return the time of day, in seconds since the Unix epoch."""
         return self._now()
 
+    @property
+    def cursor_position(self) -> Offset:
+        """Where the terminal puts its cursor: where text goes, for input methods and readers.
+
+        Looked up when it is drawn. Textual notes it when the cursor moves, and before the layout.
+        """
+        place = getattr(self.screen.focused, "cursor_screen_offset", None)
+        return place if isinstance(place, Offset) else self._cursor_position
+
+    @cursor_position.setter
+    def cursor_position(self, position: Offset) -> None:
+        self._cursor_position = position
+
     async def on_mount(self) -> None:
         """Show the form, or resume the last session."""
         self.animation_level = "full" if self.preferences.settings.animations else "none"
@@ -129,12 +145,27 @@ class GochatApp(App[None]):
             self.log_in(form, Credentials(server, session.name, ""), session.token)
 
     async def on_event(self, event: events.Event) -> None:
-        """Delay collections while the person types; typing also shows that the app is in front."""
+        """Handle what the person does in its order.
+
+        Typing also delays collections, and shows that the app is in front.
+        """
         if isinstance(event, events.InputEvent):
             self._collector.touched()
             if isinstance(event, (events.Key, events.MouseDown)):
                 self.is_in_front = True
-        await super().on_event(event)
+        if isinstance(event, (events.InputEvent, events.Paste)) and not event.is_forwarded:
+            await self._type_ahead.take(event)
+        else:
+            await super().on_event(event)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while everything that was typed has had its effect."""
+        return self._type_ahead.is_idle
+
+    def hold_keys(self) -> AbstractContextManager[None]:
+        """Let what is typed wait, until something that takes the keyboard is done."""
+        return self._type_ahead.held()
 
     def on_app_blur(self, event: events.AppBlur) -> None:
         """Notice that the terminal lost the focus; fields keep theirs.

@@ -131,6 +131,7 @@ class ComposerActions:
         self._controller.spawn(self._use_editor(), "editor")
 
     async def _use_editor(self) -> None:
-        text = await edit_text(self._view.app, self._composer.input.text)
-        if text is not None:
-            self._composer.input.write(text)
+        with self._view.chat_app.hold_keys():
+            text = await edit_text(self._view.app, self._composer.input.text)
+            if text is not None:
+                self._composer.input.write(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from textual.app import App
@@ -23,6 +24,9 @@ class ChatApp(Protocol):
 
     def wall_clock(self) -> float:
         """Return the time of day, in seconds since the Unix epoch."""
+
+    def hold_keys(self) -> AbstractContextManager[None]:
+        """Let what is typed wait, until something that takes the keyboard is done."""
 
     def choose_theme(self, theme: str) -> None:
         """Change the colours, for good."""

@@ -54,7 +54,6 @@ class Picker(Panel[str]):
             select_on_focus=False,
         )  # fmt: skip
         self._title = Static("", id="picker-title", markup=False)
-        self._is_chosen_early = False
 
     def compose(self) -> ComposeResult:
         """A box near the top, where the eye goes."""
@@ -70,22 +69,11 @@ class Picker(Panel[str]):
         self.refresh_title()
         self.refresh_rows()
         self.field.cursor_position = len(self.field.value)
-        if self._is_chosen_early:
-            self.call_after_refresh(self._take)
 
     def on_resize(self, event: events.Resize) -> None:
         """Leave room for what stands around the list."""
         if self.rows.styles.is_auto_height:
             self.rows.styles.max_height = max(3, min(_MOST_ROWS, event.size.height - _AROUND))
-
-    def on_key(self, event: events.Key) -> None:
-        """Take keys before the field has the focus: people type on without waiting for it."""
-        if self.focused is not None:
-            return
-        if event.key == "enter":
-            self._is_chosen_early = True
-        elif event.is_printable and event.character:
-            self.field.value += event.character
 
     # -- what a kind of picker defines ------------------------------------------------------------
 

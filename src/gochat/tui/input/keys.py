@@ -116,9 +116,8 @@ def bindings(scope: Scope) -> list[Binding]:
     return [
         Binding(
             ",".join(action.keys), action.run, action.text, show=False, id=action.name,
-            # Before the widget that has the focus: else a text field takes them for editing. The
-            # field's own keys are different: they have to wait for what was typed before them.
-            priority=scope == "chat" and action.name != "back",
+            # Before the widget that has the focus: else a text field takes them for editing.
+            priority=scope in ("chat", "input") and action.name != "back",
         )
         for action in ACTIONS
         if action.scope == scope

@@ -108,7 +108,7 @@ class ChatScreen(Screen[None]):
         self._greeting.server = self.chat_app.server_address
         self._has_begun = True
         self._set_hints()
-        self._show_conversation()
+        self._show_current()
 
     # -- its parts --------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class ChatScreen(Screen[None]):
         if not self._has_begun:
             return
         if self._shown != self.model.current:
-            self._show_conversation()
+            self._show_current()
         elif log := changes.logs.get(self._shown):
             view = self.model.shown
             self._feed.apply(view.timeline, log)
@@ -149,8 +149,13 @@ class ChatScreen(Screen[None]):
         self.side.refresh_conversations()
         self.side.refresh_people()
 
-    def _show_conversation(self) -> None:
-        """Show another conversation than until now."""
+    def _show_current(self) -> None:
+        """Show the current conversation, if it is another one than until now.
+
+        At once, not with the next frame: what is typed next is meant for it.
+        """
+        if self._shown == self.model.current or not self._has_begun:
+            return
         composer = self.composer
         if before := self.model.conversations.get(self._shown):
             before.draft = composer.draft
@@ -240,6 +245,7 @@ class ChatScreen(Screen[None]):
         self.keep_draft()
         self._goal = (conv, seq)
         self.controller.go_to(conv, seq, self._reach_goal)
+        self._show_current()
 
     def _reach_goal(self) -> None:
         """Show the message that the person wants to see, as soon as the log has it."""
@@ -321,6 +327,7 @@ class ChatScreen(Screen[None]):
             self._fold(folded=True)
         self.keep_draft()
         self.controller.open(conv)
+        self._show_current()
         self.composer.input.focus()
 
     def keep_draft(self) -> None:

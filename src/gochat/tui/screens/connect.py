@@ -37,13 +37,12 @@ class ConnectScreen(Screen[None]):
     """Asks for server, name and password; shows beside the field what was wrong with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # Before the field: what is typed right after must not go on in it, readable to all.
-        Binding("tab", "app.focus_next", show=False, priority=True),
-        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
         Binding("down", "app.focus_next", show=False),
         Binding("up", "app.focus_previous", show=False),
         Binding("escape", "cancel", show=False),
     ]
+
+    AUTO_FOCUS = ""  # see on_mount
 
     class Submitted(Message):
         """The person wants to connect."""
@@ -130,6 +129,7 @@ class ConnectScreen(Screen[None]):
         self.query_one("#card").remove_class("-waiting")
         for field in self.query(Field):
             field.show_error("")
+        self._warn_of_plain_text()
         for button in self.query(Button):
             button.disabled = False
         self._say("")
@@ -142,10 +142,11 @@ class ConnectScreen(Screen[None]):
     # -- what the person does ---------------------------------------------------------------------
 
     @on(Input.Changed, "#server")
-    def _server_changed(self, event: Input.Changed) -> None:
+    def _warn_of_plain_text(self) -> None:
         """Warn before a password is typed."""
         try:
-            is_plain = addresses.security(event.value) is Security.PLAIN_TEXT
+            server = self.query_one("#server", Input).value
+            is_plain = addresses.security(server) is Security.PLAIN_TEXT
         except ConfigError:  # not written to its end yet
             is_plain = False
         self.query_one("#field-server", Field).show_error(_PLAIN_TEXT if is_plain else "")
@@ -180,6 +181,8 @@ class ConnectScreen(Screen[None]):
             self._submit(register=True)
 
     def _set_registering(self, *, on: bool) -> None:
+        if on is not self._registering:
+            self._clear()  # what was wrong with the other form
         self._registering = on
         self.query_one("#field-again", Field).display = on
         self.query_one("#register", Button).variant = "primary" if on else "default"

@@ -187,10 +187,6 @@ class Composer(Vertical):
     def _submitted(self, event: MessageInput.Submitted) -> None:
         event.stop()
         text, mode = event.text, self.mode
-        if event.conversation != self.conv:
-            # Another one was chosen in the same moment. What is sent goes where it was meant to.
-            self.post_message(self.Sent(event.conversation, text, None))
-            return
         if isinstance(mode, Editing):
             self.post_message(self.Edited(self.conv, mode.seq, text))
             self.leave_mode()

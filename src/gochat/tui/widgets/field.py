@@ -28,6 +28,14 @@ class Field(Vertical):
         )  # fmt: skip
         yield Static("", classes="field-error", markup=False)
 
+    def on_descendant_focus(self) -> None:
+        """Mark which field is typed into. (Textual's `:focus-within` forgets the label.)"""
+        self.add_class("-focused")
+
+    def on_descendant_blur(self) -> None:
+        """Something else is typed into."""
+        self.remove_class("-focused")
+
     @property
     def input(self) -> Input:
         """The input."""

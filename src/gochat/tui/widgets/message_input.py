@@ -9,9 +9,11 @@ from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import TextArea
+from textual.widgets.text_area import EditResult, Location, Selection
 
 from gochat.tui.input import keys
 from gochat.tui.input.typable import typable
+from gochat.tui.text.wrap import snap
 
 #: A paste with more lines than this is asked about before it is inserted.
 MANY_LINES: Final = 20
@@ -27,12 +29,11 @@ class MessageInput(TextArea):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("input")]
 
     class Submitted(Message):
-        """The person wants to send `text` to `conversation`, which was shown at that moment."""
+        """The person wants to send `text`."""
 
-        def __init__(self, text: str, conversation: str) -> None:
+        def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
-            self.conversation = conversation
 
     class Typed(Message):
         """The text or the cursor is another."""
@@ -99,6 +100,26 @@ class MessageInput(TextArea):
             del sent[:-_HISTORY]
         self._history_index = None
 
+    # -- by what people see as one character ------------------------------------------------------
+
+    def validate_selection(self, selection: Selection) -> Selection:
+        """Keep the cursor out of the middle of a cluster: it goes on in its direction."""
+        is_up = selection.end > self.selection.end
+        start = self._snap(selection.start, up=selection.start > selection.end)
+        end = self._snap(selection.end, up=is_up)
+        return Selection(end if selection.is_empty else start, end)
+
+    def delete(
+        self, start: Location, end: Location, *, maintain_selection_offset: bool = True
+    ) -> EditResult:
+        """Delete whole clusters."""
+        first, last = self._snap(min(start, end), up=False), self._snap(max(start, end), up=True)
+        return super().delete(first, last, maintain_selection_offset=maintain_selection_offset)
+
+    def _snap(self, location: Location, *, up: bool) -> Location:
+        row, column = location
+        return row, snap(self.document[row], column, up=up)
+
     # -- the keys ---------------------------------------------------------------------------------
 
     def _on_focus(self, event: events.Focus) -> None:
@@ -120,19 +141,6 @@ class MessageInput(TextArea):
             # Terminals send the letter along with Alt; TextArea would type it.
             event.prevent_default()
             return
-        # Here, in the order in which the keys came, and before TextArea takes them for editing. As
-        # priority bindings they would run before the letters that were typed just before them.
-        if not event.is_printable:
-            active = self.screen.active_bindings.get(event.key)
-            if (
-                active is not None
-                and active.node is self
-                and active.enabled
-                and await self.app.run_action(active.binding.action, self)
-            ):
-                event.stop()
-                event.prevent_default()
-                return
         await super()._on_key(event)
 
     def action_send(self) -> None:
@@ -143,7 +151,7 @@ class MessageInput(TextArea):
         elif text.strip():
             # Emptied in the same step, so that what is typed next is the next message's.
             self.write("")
-            self.post_message(self.Submitted(text, self._conversation))
+            self.post_message(self.Submitted(text))
 
     def action_newline(self) -> None:
         """Begin a new line at the cursor."""

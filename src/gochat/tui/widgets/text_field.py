@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual import events
+from textual.geometry import Offset
 from textual.widgets import Input
+from textual.widgets.input import Selection
 
 from gochat.tui.input.typable import typable
+from gochat.tui.text.wrap import snap
 
 
 class TextField(Input):
@@ -13,6 +17,24 @@ class TextField(Input):
 
     def _on_focus(self, event: events.Focus) -> None:
         self.cursor_blink = self.app.animation_level != "none"
+
+    def validate_selection(self, selection: Selection) -> Selection:
+        """Keep the cursor out of the middle of a cluster: it goes on in its direction."""
+        start, end = super().validate_selection(selection)
+        at = snap(self.value, end, up=end > self.selection.end)
+        return Selection(at if start == end else snap(self.value, start, up=start > end), at)
+
+    def delete(self, start: int, end: int) -> None:
+        """Delete whole clusters."""
+        first, last = sorted((max(start, 0), max(end, 0)))
+        super().delete(snap(self.value, first, up=False), snap(self.value, last, up=True))
+
+    @property
+    def cursor_screen_offset(self) -> Offset:
+        """Where the cursor is drawn. (Input's own is one to the right of it, behind the text.)"""
+        before = cell_len(self.value[: self.cursor_position])
+        x, y, _, _ = self.content_region
+        return Offset(x + before - self.scroll_offset.x, y)
 
     def _on_paste(self, event: events.Paste) -> None:
         # As Input does it, which shows what it gets, ESC included.

@@ -1,0 +1,89 @@
+"""Every two actions of the table of keys, in one chunk: the second finds the first one done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import pytest
+from pilots import OpenApp, press_all
+from textual import events
+from textual.app import App, ComposeResult
+from textual.screen import Screen
+from textual.widgets import Input
+
+from gochat.tui.app import GochatApp
+from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.dialogs.panel import Panel
+from gochat.tui.host.type_ahead import TypeAhead, UserInput
+from gochat.tui.input import keys
+
+pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
+
+#: These end the app, or lend the terminal to another; and one of nine is enough.
+_APART = ("quit", "editor", *(f"conversation_{number}" for number in range(3, 10)))
+
+
+class Probe(Panel[None]):
+    """In the place of every panel, which take tens of milliseconds to open: it takes one key."""
+
+    keys_taken = 0
+
+    def compose(self) -> ComposeResult:
+        yield Input(id="probe")
+
+    def on_key(self) -> None:
+        Probe.keys_taken += 1
+        self.answer(None)
+
+
+def each_pair(symbols: Sequence[T]) -> Iterator[T]:
+    """Yield `symbols` so that each stands once right before each, itself included."""
+    for number, one in enumerate(symbols):
+        yield one
+        for other in symbols[number + 1 :]:
+            yield one
+            yield other
+    yield symbols[0]
+
+
+async def test_the_second_key_of_each_pair_finds_the_first_one_done(
+    open_app: OpenApp, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push, handled, pending = App.push_screen, list[str](), list[str]()
+
+    def push_probe(self: App[None], screen: Screen[Any], *rest: Any, **more: Any) -> Any:
+        return push(self, Probe() if isinstance(screen, Panel) else screen, *rest, **more)
+
+    def look(self: TypeAhead, event: UserInput) -> None:
+        assert isinstance(event, events.Key)
+        nodes = [node for screen in self._app.screen_stack for node in screen.walk_children()]
+        busy = [str(node) for node in nodes if node.message_queue_size]
+        if busy and not event.is_printable:
+            pending.append(f"{handled[-1]}, then {event.key}: {busy}")
+        handled.append(event.key)
+
+    monkeypatch.setattr(App, "push_screen", push_probe)
+    # Nobody looks; and there would be hundreds of notices.
+    monkeypatch.setattr(App, "notify", lambda self, message, **how: None)
+    monkeypatch.setattr(Screen, "_compositor_refresh", lambda self: self._dirty_widgets.clear())
+    client.say("#lobby", "mei", "hello")
+    client.say("@mei", "mei", "hi")
+    actions = [action for action in keys.ACTIONS if action.name not in _APART]
+    sequence = list(each_pair(["x", *(action.keys[0] for action in actions)]))
+    async with open_app(size=(60, 16)) as pilot:
+        assert isinstance(pilot.app, GochatApp)
+        ahead = pilot.app._type_ahead
+        handle = ahead._handle
+
+        async def noting(event: Any) -> None:
+            look(ahead, event)
+            await handle(event)
+
+        ahead._handle = noting
+        await press_all(pilot, sequence)
+        assert pending == []
+        assert handled == sequence
+        assert Probe.keys_taken > len(actions)
