@@ -97,7 +97,8 @@ class Client:
 
     @property
     def name(self) -> str | None:
-        """The name of the account, as others see it, from the first login on."""
+        """The name of the account, as others see it: from the first login on, or as it was given to
+        :meth:`resume`."""
         return self._sync_state.name
 
     @property
@@ -163,14 +164,16 @@ class Client:
         request = wire.Login(name=name, password=password, device=device)
         await self._supervisor.log_in(request)
 
-    async def resume(self, token: str) -> None:
+    async def resume(self, token: str, *, name: str | None = None) -> None:
         """Connect, and log in with the token of an earlier session, or of a program.
 
-        Like :meth:`log_in`, but also retried when it is rate limited.
+        Like :meth:`log_in`, but also retried when it is rate limited. `name` is whose token it is,
+        if that is known: what is sent before there was a connection is then theirs.
 
         Raises:
             AuthenticationError: it has expired or was revoked; log in with the password.
         """
+        self._sync_state.name = self._sync_state.name or name
         await self._supervisor.log_in(wire.Resume(token=token))
 
     async def log_out(self) -> None:

@@ -102,8 +102,9 @@ class Controller:
             self.spawn(self._older(view), f"older {view.conv}")
 
     def _is_known(self, view: ConversationView) -> bool:
-        # The server knows a private conversation only once it has a message.
-        return view.is_room or view.head > 0
+        # The server knows a private conversation only once it has a message; and before there was a
+        # connection nothing is known.
+        return self.model.is_synchronised and (view.is_room or view.head > 0)
 
     def load_older(self) -> None:
         """Load what precedes the shown part of the log."""

@@ -7,15 +7,19 @@ the person is asked for the password, and all that is on the screen stays.
 from __future__ import annotations
 
 import platform
+import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from gochat.client import ConnectionState, NewLogin, StateChanged
+import anyio
+
+from gochat.client import ChatError, ConnectionLost, ConnectionState, NewLogin, StateChanged
+from gochat.client.backoff import Backoff
 from gochat.client.moments import milliseconds
 from gochat.client.spool import gather
-from gochat.errors import ConfigError, GochatError, OutboxInUse
+from gochat.errors import ConfigError, ErrorCode, GochatError, OutboxInUse
 from gochat.protocol.messages import MAX_DEVICE_NAME
 from gochat.tui.actions.client import ChatClient, OpenClient
 from gochat.tui.actions.controller import Controller
@@ -25,6 +29,11 @@ from gochat.tui.model.presentation import sentence
 from gochat.tui.profile import addresses
 from gochat.tui.profile.state import SavedSession, StateDirectory
 from gochat.tui.text.sanitise import one_line
+
+#: Seconds that the start waits for a server with whom there is a session.
+_SOON: Final = 2.0
+#: Bounds of the waits (in seconds) between attempts to resume it, as the client has them later.
+_BACKOFF: Final = (0.5, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,14 @@ class Credentials:
     password: str
     register: bool = False
     invite: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A `token` that the server could not be asked about yet, for a `reason`."""
+
+    token: str
+    reason: str
 
 
 class SessionApp(Protocol):
@@ -83,16 +100,26 @@ async def log_in(
 ) -> ChatSession:
     """Open a client that lives as long as `stack`, and log in; a `token` replaces the password.
 
+    With a token, a server that does not answer soon is not waited for: the session goes on
+    connecting by itself, and begins with what is kept here.
+
     Raises:
-        GochatError: the server can't be reached, or it refused.
+        GochatError: the server refused; or, without a token, it can't be reached.
     """
     client = await _open(stack, open_client, app, credentials.server)
     if token is not None:
-        await client.resume(token)
-    else:
-        if credentials.register:
-            await client.register(credentials.name, credentials.password, invite=credentials.invite)
-        await client.log_in(credentials.name, credentials.password, device=device_name())
+        reason = "there is no answer yet"
+        try:
+            with anyio.move_on_after(_SOON):
+                await client.resume(token, name=credentials.name)
+        except ConnectionLost as error:
+            reason = str(error)
+        if client.state is ConnectionState.CONNECTED:
+            return ChatSession(client, credentials.server, app)
+        return ChatSession(client, credentials.server, app, Unanswered(token, reason))
+    if credentials.register:
+        await client.register(credentials.name, credentials.password, invite=credentials.invite)
+    await client.log_in(credentials.name, credentials.password, device=device_name())
     return ChatSession(client, credentials.server, app)
 
 
@@ -118,12 +145,21 @@ async def _open(
 
 
 class ChatSession:
-    """One session: `server` is the URL, `model` what is known, `controller` does what is asked."""
+    """One session: `server` is the URL, `model` what is known, `controller` does what is asked.
 
-    def __init__(self, client: ChatClient, server: str, app: SessionApp) -> None:
+    With `unanswered` it has yet to be resumed, and is shown meanwhile.
+    """
+
+    def __init__(
+        self,
+        client: ChatClient,
+        server: str,
+        app: SessionApp,
+        unanswered: Unanswered | None = None,
+    ) -> None:
         self.server = server
         self.model = ChatModel(
-            client.name or "",
+            client.name or "",  # as it was given, before there is an answer
             security=addresses.security(server),
             clock=app.time,
             now=app.wall_clock,
@@ -135,24 +171,73 @@ class ChatSession:
         self._kept_drafts: dict[str, str] = {}
         self._is_leaving = False
         self._is_asking = False  # for the password, after the session has ended
-        self.remember()
+        self._unanswered = unanswered
+        self._hurry = anyio.Event()  # to try again at once
+        if unanswered is None:
+            self.remember()
 
     async def follow(self, show: Callable[[], Awaitable[object]]) -> None:
-        """Feed the model from the client's events; `show` it once there is a snapshot."""
+        """Feed the model from the client's events; `show` it once there is a snapshot, or before
+        the server has answered."""
         has_begun = False
+        if (unanswered := self._unanswered) is not None:
+            has_begun = True
+            self.model.open_lobby()
+            await self._begin(show)
+            self._app.start(self._resume(unanswered), "resume")
         async for event in self._client:
+            if self._unanswered is not None and isinstance(event, StateChanged):
+                continue  # of an attempt of `_resume`, which says itself how it stands
+            was_synchronised = self.model.is_synchronised
             self.model.apply(event)
-            if not has_begun and self.model.is_synchronised:
-                has_begun = True
-                self.model.take_outbox(self._client.outbox)
-                self.model.take_drafts(self._app.state.drafts(self.server, self.model.me))
-                self._kept_drafts = self.model.drafts()
-                await show()
+            if self.model.is_synchronised and not was_synchronised:
+                if not has_begun:
+                    has_begun = True
+                    await self._begin(show)
+                self.controller.load_first()
             if isinstance(event, StateChanged):
                 self._connection_changed(event)
             elif isinstance(event, NewLogin):
                 self._show_login(event)
             self._app.model_changed()
+
+    async def _begin(self, show: Callable[[], Awaitable[object]]) -> None:
+        """Show the model with what earlier runs have kept."""
+        self.model.take_outbox(self._client.outbox)
+        self.model.take_drafts(self._app.state.drafts(self.server, self.model.me))
+        self._kept_drafts = self.model.drafts()
+        await show()
+
+    async def _resume(self, unanswered: Unanswered) -> None:
+        """Resume the session as soon as there is a server; until then, show that it is tried."""
+        reason, backoff = unanswered.reason, Backoff(*_BACKOFF, random.random)
+        while not self._is_leaving:
+            delay = backoff.next()
+            self._show_attempt(reason, delay)
+            with anyio.move_on_after(delay):
+                await self._hurry.wait()
+            self._hurry = anyio.Event()
+            self._show_attempt(reason)
+            try:
+                await self._client.resume(unanswered.token, name=self.model.me)
+            except (ChatError, ConnectionLost) as error:
+                reason = str(error)
+                if isinstance(error, ChatError) and error.code == ErrorCode.BAD_TOKEN:
+                    self._answered(StateChanged(ConnectionState.OFFLINE, None, reason))
+                    return
+            else:
+                self._answered(StateChanged(ConnectionState.CONNECTED))
+                return
+
+    def _show_attempt(self, reason: str, delay: float | None = None) -> None:
+        self.model.apply(StateChanged(ConnectionState.RECONNECTING, delay, reason))
+        self._app.model_changed()
+
+    def _answered(self, event: StateChanged) -> None:
+        self._unanswered = None
+        self.model.apply(event)
+        self._connection_changed(event)
+        self._app.model_changed()
 
     def remember(self) -> None:
         """Keep the session's token, with which the next start logs in."""
@@ -182,7 +267,9 @@ class ChatSession:
 
     def reconnect(self) -> None:
         """Connect without further waiting; after the session has ended, ask for the password."""
-        if self._client.state is ConnectionState.OFFLINE:
+        if self._unanswered is not None:
+            self._hurry.set()
+        elif self._client.state is ConnectionState.OFFLINE:
             self._ask_to_log_in()
         else:
             self._client.reconnect_now()

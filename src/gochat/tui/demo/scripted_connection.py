@@ -160,8 +160,9 @@ class ScriptedConnection:
             raise
         self._begin(name, self.devices.add(device))
 
-    async def resume(self, token: str) -> None:
+    async def resume(self, token: str, *, name: str | None = None) -> None:
         """Log in by a token, as who was remembered."""
+        self._name = self._name or name
         self._connect()
         try:
             self._check("resume", token)

@@ -369,12 +369,16 @@ class ChatModel:
             for invitation in snapshot.invitations:
                 self._invited(invitation)
         self.invitations = pending
+        self.open_lobby()
+        self._synchronised = True
+        self._changes.conversations = self._changes.people = True
+
+    def open_lobby(self) -> None:
+        """Show the lobby, if nothing is shown: it is there before there was a snapshot, too."""
         if LOBBY not in self.conversations:
             self._open(LOBBY)
         if self.current not in self.conversations:
             self.show(LOBBY)
-        self._synchronised = True
-        self._changes.conversations = self._changes.people = True
 
     def _reset(self, reset: Reset) -> None:
         view = self._known(reset.conversation)
@@ -507,7 +511,7 @@ class ChatModel:
         """Take the drafts that an earlier run of the program has kept."""
         for conv, text in drafts.items():
             view = self.find(conv)
-            if view is None and conv.startswith("@"):
+            if view is None and (conv.startswith("@") or not self._synchronised):
                 view = self._open(conv)
             if view is not None:
                 view.draft = text
