@@ -55,6 +55,7 @@ EDITS = [
     ("one two", "\x1b[1;5Dx", "one xtwo"),  # Ctrl+Left
     ("", "/inv\tmei", "/invite mei"),
     ("", "ab\x1b[200~pasted\x1b[201~cd", "abpastedcd"),
+    ("one\ntwo", "\x1b[HZ\x1b[AY\x1b[FX\x1b[BW", "oYneX\nZtwoW"),  # Home, Up, End, Down
     ("ab", "\x1b[D\x1b[200~pasted\x1b[201~\x01>", ">apastedb"),
 ]
 

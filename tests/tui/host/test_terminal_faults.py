@@ -149,6 +149,16 @@ def test_bytes_that_are_not_utf_8_are_replaced(state: StateDirectory) -> None:
         assert terminal.is_usable()
 
 
+def test_keys_of_one_chunk_keep_their_order(state: StateDirectory) -> None:
+    with app_on_terminal(state) as terminal:
+        terminal.sees("Online")
+        terminal.press(b"gone\x15one\ntwo\x01Z\x10theme\x1b[27u\x05!")  # Ctrl+U J A P Esc E
+        terminal.sees("Ztwo!")
+        terminal.press(_CTRL_Q)
+        assert terminal.code() == 0
+    assert drafts(state) == {"#lobby": "one\nZtwo!"}
+
+
 def drafts(state: StateDirectory) -> dict[str, str]:
     return state.drafts(SERVER, "ada")
 

@@ -11,11 +11,14 @@ from gochat.tui.actions.chat import ChatActions
 from gochat.tui.actions.controller import Controller
 from gochat.tui.actions.view import ChatView
 from gochat.tui.dialogs.confirm import Confirm
+from gochat.tui.dialogs.pickers import ActionMenu
 from gochat.tui.host.editor import edit_text
 from gochat.tui.input import commands
 from gochat.tui.input.completion import Sources
 from gochat.tui.text.sanitise import sanitise
+from gochat.tui.text.wrap import divided
 from gochat.tui.widgets.completer import Completer, CompletionPopup
+from gochat.tui.widgets.composer import Editing
 
 #: The least time between two notices that this person is typing, in seconds.
 _TYPING_INTERVAL: Final = 3.0
@@ -85,7 +88,10 @@ class ComposerActions:
 
     def complete(self, step: int) -> None:
         """Take the next completion, or the one before."""
-        self.completer.step(step)
+        if step:
+            self.completer.step(step)
+        else:
+            self.completer.take(0)
         self._place_popup()
 
     def _place_popup(self) -> None:
@@ -118,13 +124,52 @@ class ComposerActions:
         self._controller.spawn(self._paste(text))
 
     async def _paste(self, text: str) -> None:
-        lines = text.split("\n")
+        lines = text.removesuffix("\n").split("\n")
         start = "\n".join(line[:_SHOWN_COLUMNS] for line in lines[:_SHOWN_LINES])
         question = Confirm(
             f"Paste {len(lines)} lines?", "Paste", detail=f"{sanitise(start)}\n…", dangerous=False
         )
         if await self._view.app.push_screen_wait(question):
             self._composer.input.insert_text(text)
+
+    def divide(self, text: str) -> None:
+        """Ask what becomes of a text that is too long for one message."""
+        limit, composer = self._composer.text_limit, self._composer
+        parts = divided(text, limit)
+        title = f"Too long for one message: {len(text)} characters, and {limit} is the most"
+        choices = {
+            "send": f"Send it as {len(parts)} messages",
+            "editor": "Write on in the editor",
+            "clear": "Clear the field",
+        }
+
+        def chosen(key: str | None) -> None:
+            match key:
+                case "send" if isinstance(composer.mode, Editing):
+                    self._view.app.notify("A message can't become several.", severity="warning")
+                case "send":
+                    self._send_parts(parts)
+                case "editor":
+                    self.open_editor()
+                case "clear":
+                    composer.input.action_clear()
+                case _:
+                    pass
+
+        self._view.app.push_screen(ActionMenu(title, choices), chosen)
+
+    def _send_parts(self, parts: list[str]) -> None:
+        composer = self._composer
+        reply_to = composer.mode.seq if composer.mode is not None else None
+        composer.leave_mode()
+        composer.input.write("")
+        for number, part in enumerate(parts):
+            if not self._controller.send(composer.conv, part, reply_to=reply_to):
+                self._write_again("\n".join(parts[number:]))
+                break
+            reply_to = None
+        self._view.keep_draft()
+        self._view.go_to_now()
 
     def open_editor(self) -> None:
         """Go on writing in the person's editor."""

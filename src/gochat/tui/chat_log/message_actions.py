@@ -25,6 +25,14 @@ class MessageAction:
         return f"message_{self.name}"
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """Its keys: while something is being written, the letter alone is text.
+
+        Configured keys with Alt are small letters, so a capital has none.
+        """
+        return (self.key,) if self.key.isupper() else (self.key, f"alt+{self.key}")
+
+    @property
     def run(self) -> str:
         """The action in Textual's form."""
         return f"act({self.name!r})"

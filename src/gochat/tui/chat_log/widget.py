@@ -59,7 +59,7 @@ class ChatLog(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("end", "scroll_end", "Now", show=False),
         Binding("escape", "leave", "Back", show=False),
         *(
-            Binding(action.key, action.run, action.label, id=action.id)
+            Binding(",".join(action.keys), action.run, action.label, id=action.id)
             for action in MESSAGE_ACTIONS
         ),
         Binding("ctrl+a", "extend('all')", "Select the text", show=False),

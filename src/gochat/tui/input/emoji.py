@@ -82,7 +82,8 @@ EMOJI: Final = _read()
 #: Those that are offered first to react with.
 USUAL: Final = ("thumbsup", "heart", "joy", "tada", "eyes", "check", "pray", "fire")
 
-_NAMED: Final = re.compile(r":([a-z0-9_+\-]{1,32}):\Z")
+#: Not within a word: `10:x:30` names none.
+_NAMED: Final = re.compile(r"(?<!\w):([a-z0-9_+\-]{1,32}):(?!\w)")
 
 
 def matching(start: str, limit: int = 50) -> list[tuple[str, str]]:
@@ -98,7 +99,22 @@ def matching(start: str, limit: int = 50) -> list[tuple[str, str]]:
 
 def just_named(text: str) -> tuple[int, str] | None:
     """Return where ``:name:`` begins that `text` ends with, and its emoji, or None."""
-    if (found := _NAMED.search(text)) is None or text.count("`", 0, found.start()) % 2:
+    start = text.rfind(":", 0, len(text) - 1)
+    found = _NAMED.fullmatch(text, start) if start >= 0 else None
+    if found is None or _is_code(text, found.start()):
         return None
     sign = EMOJI.get(found[1])
     return None if sign is None else (found.start(), sign)
+
+
+def with_emoji(text: str) -> str:
+    """Return `text` with the emoji that it names, except in code."""
+
+    def sign(found: re.Match[str]) -> str:
+        return found[0] if _is_code(text, found.start()) else EMOJI.get(found[1], found[0])
+
+    return _NAMED.sub(sign, text)
+
+
+def _is_code(text: str, at: int) -> bool:
+    return text.count("`", 0, at) % 2 == 1

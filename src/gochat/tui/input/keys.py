@@ -87,13 +87,14 @@ ACTIONS: Final[tuple[KeyAction, ...]] = (
     KeyAction("complete_back", "input", ("shift+tab",), "complete(-1)", "The completion before"),
     KeyAction("history_back", "input", ("ctrl+up",), "history(-1)", "What you sent before"),
     KeyAction("history_forward", "input", ("ctrl+down",), "history(1)", "What you sent after that"),
+    KeyAction("clear", "input", ("ctrl+l",), "clear", "Clear the input (Ctrl+Z brings it back)"),
     KeyAction("editor", "input", ("ctrl+x",), "editor", "Write in $EDITOR"),
     KeyAction(
         "up", "input", ("up",), "up", "Select a message, when the input is empty", fixed=True
     ),
     KeyAction("down", "input", ("down",), "down", "Down", fixed=True),
     *(
-        KeyAction(action.id, "message", (action.key,), action.run, action.text)
+        KeyAction(action.id, "message", action.keys, action.run, action.text)
         for action in MESSAGE_ACTIONS
     ),
     KeyAction("home", "input", ("home",), "home", "Begin of the line; top, when empty", fixed=True),

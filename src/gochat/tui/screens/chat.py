@@ -6,6 +6,7 @@ takes more than that is in :mod:`~gochat.tui.actions.chat` and :mod:`~gochat.tui
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from textual import events, on
@@ -15,6 +16,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
 from textual.signal import Signal
+from textual.widgets import Input, TextArea
 
 from gochat.client import ConnectionState
 from gochat.protocol.messages import LOBBY
@@ -35,7 +37,7 @@ from gochat.tui.widgets.conversation_header import ConversationHeader
 from gochat.tui.widgets.greeting import Greeting
 from gochat.tui.widgets.log_feed import LogFeed
 from gochat.tui.widgets.log_items import log_item
-from gochat.tui.widgets.message_input import MessageInput
+from gochat.tui.widgets.message_input import MessageInput, is_text
 from gochat.tui.widgets.row_list import RowList
 from gochat.tui.widgets.side_pane import SidePane
 from gochat.tui.widgets.status_bar import StatusBar
@@ -283,6 +285,35 @@ class ChatScreen(Screen[None]):
     @on(MessageInput.LargePaste)
     def _large_paste(self, event: MessageInput.LargePaste) -> None:
         self._composer_actions.paste(event.text)
+
+    @on(MessageInput.TooLong)
+    def _too_long(self, event: MessageInput.TooLong) -> None:
+        self._composer_actions.divide(event.text)
+
+    def on_key(self, event: events.Key) -> None:
+        """Write what is typed, wherever the focus is, unless it is a command there.
+
+        A letter is a command of the selected message only while nothing is being written.
+        """
+        field, is_in_log = self.composer.input, self.focused is self.log_view
+        if isinstance(self.focused, (Input, TextArea)) or not is_text(event):
+            return
+        if event.key in self.active_bindings and not (is_in_log and field.text):
+            return
+        event.stop()
+        event.prevent_default()
+        self._write(field.insert_text, event.character or "")
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Write what is pasted, wherever the focus is."""
+        if not isinstance(self.focused, (Input, TextArea)):
+            event.stop()
+            self._write(self.composer.input.paste, event.text)
+
+    def _write(self, write: Callable[[str], None], text: str) -> None:
+        self.log_view.clear_selection()
+        self.composer.input.focus()
+        write(text)
 
     @on(MessageInput.EditorWanted)
     def _editor(self) -> None:

@@ -48,6 +48,7 @@ class Completer:
     """Completes what is typed in `field`: by itself where a sign asks for it, else on Tab.
 
     Tab takes the first candidate, Tab again the next, and so round; what is typed then ends it.
+    Enter takes the first of a popup that came by itself.
     """
 
     def __init__(
@@ -80,6 +81,11 @@ class Completer:
         only_itself = [c.text.strip() for c in found.candidates] == [word.strip()]
         if found.automatic and found.candidates and not only_itself and before != self._closed_at:
             self._show(found)
+            # A word that is complete is sent with Enter, although it could become a longer one;
+            # and so is a command whose next argument was not begun.
+            self._field.is_suggesting = bool(word) and all(
+                _plain(candidate.text) != _plain(word) for candidate in found.candidates
+            )
         else:
             self._hide()
         return found.usage
@@ -104,7 +110,7 @@ class Completer:
         self._popup.cursor = index
 
     def take(self, index: int) -> None:
-        """Take a candidate that was clicked, and close."""
+        """Take a candidate for good."""
         if self._found is not None and index < len(self._found.candidates):
             self._take(self._found, index)
         self.close()
@@ -120,6 +126,7 @@ class Completer:
 
     def _take(self, found: Completions, index: int) -> None:
         self._index = index
+        self._field.is_suggesting = False
         self._replace(found.start, found.candidates[index].text)
         self._applied = self._before()
 
@@ -129,7 +136,7 @@ class Completer:
 
     def _hide(self) -> None:
         self._popup.display = False
-        self._field.is_completing = False
+        self._field.is_completing = self._field.is_suggesting = False
 
     def _before(self) -> str:
         return self._field.get_text_range((0, 0), self._field.cursor_location)
@@ -141,3 +148,7 @@ class Completer:
         column = start - (before.rfind("\n", 0, start) + 1)
         result = self._field.replace(typable(text), (row, column), self._field.cursor_location)
         self._field.move_cursor(result.end_location)
+
+
+def _plain(word: str) -> str:
+    return word.strip().lstrip("#@").casefold()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from textual import events
-from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 from textual.widgets.text_area import EditResult, Location, Selection
 
 from gochat.tui.input import keys
+from gochat.tui.input.emoji import with_emoji
 from gochat.tui.input.typable import typable
 from gochat.tui.text.wrap import snap
 
@@ -21,6 +21,12 @@ MANY_LINES: Final = 20
 _HISTORY: Final = 200
 #: How xterm says Shift+Enter and Alt+Enter when it reports modified keys its own way.
 _XTERM_ENTER: Final = frozenset({"shift+\r", "alt+\r", "alt+shift+\r"})
+_COMMANDS: Final = ("alt+", "ctrl+", "super+")
+
+
+def is_text(event: events.Key) -> bool:
+    """Return whether a key is text. Terminals send the letter along with Alt, too."""
+    return event.is_printable and not event.key.startswith(_COMMANDS)
 
 
 class MessageInput(TextArea):
@@ -45,6 +51,13 @@ class MessageInput(TextArea):
             super().__init__()
             self.text = text
 
+    class TooLong(Message):
+        """The person wants to send more than one message can hold."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
     class SelectionWanted(Message):
         """Up in the empty input: the person wants to select a message."""
 
@@ -56,7 +69,7 @@ class MessageInput(TextArea):
             self.where = where
 
     class Complete(Message):
-        """The person wants the next (1) or previous (-1) completion."""
+        """The person wants the next (1) or previous (-1) completion, or the first for good (0)."""
 
         def __init__(self, step: int) -> None:
             super().__init__()
@@ -76,6 +89,8 @@ class MessageInput(TextArea):
         self.text_limit = 4000
         #: True while a popup takes Up and Down.
         self.is_completing = False
+        #: True while Enter takes the first completion of the popup.
+        self.is_suggesting = False
 
     # -- conversations ----------------------------------------------------------------------------
 
@@ -118,6 +133,8 @@ class MessageInput(TextArea):
 
     def _snap(self, location: Location, *, up: bool) -> Location:
         row, column = location
+        if row >= self.document.line_count:
+            return location  # behind the last line: TextArea deletes up to there
         return row, snap(self.document[row], column, up=up)
 
     # -- the keys ---------------------------------------------------------------------------------
@@ -127,7 +144,7 @@ class MessageInput(TextArea):
 
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
         """What is typed with Alt or Ctrl is a command, not text."""
-        if key.startswith(("alt+", "ctrl+", "super+")):
+        if key.startswith(_COMMANDS):
             return False
         return super().check_consume_key(key, character)
 
@@ -137,17 +154,19 @@ class MessageInput(TextArea):
             event.prevent_default()
             self.action_newline()
             return
-        if event.key.startswith(("alt+", "ctrl+", "super+")):
-            # Terminals send the letter along with Alt; TextArea would type it.
-            event.prevent_default()
+        if event.is_printable and not is_text(event):
+            event.prevent_default()  # TextArea would type it
             return
         await super()._on_key(event)
 
     def action_send(self) -> None:
-        """Send, unless there is nothing to send or too much; that stays, to be shortened."""
-        text = self.text
+        """Take what a popup suggests; else send, if that is one message."""
+        if self.is_suggesting:
+            self.post_message(self.Complete(0))
+            return
+        text = with_emoji(self.text)
         if len(text) > self.text_limit:
-            self.app.bell()
+            self.post_message(self.TooLong(text))
         elif text.strip():
             # Emptied in the same step, so that what is typed next is the next message's.
             self.write("")
@@ -158,6 +177,10 @@ class MessageInput(TextArea):
         self._restart_blink()
         self._replace_via_keyboard("\n", *self.selection)
 
+    def action_clear(self) -> None:
+        """Clear the field; Ctrl+Z brings it back."""
+        self.clear()
+
     def action_complete(self, step: int) -> None:
         """Take the next completion."""
         if step < 0 and not self.is_completing:
@@ -166,7 +189,7 @@ class MessageInput(TextArea):
             self.post_message(self.Complete(step))
 
     def action_up(self) -> None:
-        """Select a message from the empty input; walk back through what was sent at its top."""
+        """Go up; at the top, walk back through what was sent; select a message when empty."""
         if self.is_completing:
             self.post_message(self.Complete(-1))
         elif not self.text and self._history_index is None:
@@ -174,16 +197,16 @@ class MessageInput(TextArea):
         elif self.cursor_at_first_line:
             self.action_history(-1)
         else:
-            raise SkipAction
+            self.action_cursor_up()
 
     def action_down(self) -> None:
-        """Walk forward through what was sent."""
+        """Go down; at the end, walk forward through what was sent."""
         if self.is_completing:
             self.post_message(self.Complete(1))
         elif self._history_index is not None and self.cursor_at_last_line:
             self.action_history(1)
         else:
-            raise SkipAction
+            self.action_cursor_down()
 
     def action_history(self, step: int) -> None:
         """Walk through what was sent; the end of the walk is what was typed before it."""
@@ -203,16 +226,18 @@ class MessageInput(TextArea):
         self._history_index = index
 
     def action_home(self) -> None:
-        """Show the oldest messages, from the empty input."""
+        """Go to the start of the line; show the oldest messages, when empty."""
         if self.text:
-            raise SkipAction
-        self.post_message(self.Scroll("oldest"))
+            self.action_cursor_line_start()
+        else:
+            self.post_message(self.Scroll("oldest"))
 
     def action_end(self) -> None:
-        """Return to now, from the empty input."""
+        """Go to the end of the line; return to now, when empty."""
         if self.text:
-            raise SkipAction
-        self.post_message(self.Scroll("now"))
+            self.action_cursor_line_end()
+        else:
+            self.post_message(self.Scroll("now"))
 
     def action_page_up(self) -> None:
         """Scroll the log up."""
@@ -240,9 +265,13 @@ class MessageInput(TextArea):
     # -- what is typed ----------------------------------------------------------------------------
 
     async def _on_paste(self, event: events.Paste) -> None:
-        text = typable(event.text)
         event.stop()
         event.prevent_default()
+        self.paste(event.text)
+
+    def paste(self, text: str) -> None:
+        """Insert what was pasted; if it is much, after asking."""
+        text = typable(text)
         if text.count("\n") >= MANY_LINES:
             self.post_message(self.LargePaste(text))
         else:

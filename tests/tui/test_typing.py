@@ -1,0 +1,99 @@
+"""What is typed or pasted is written where it is meant to be, and can be sent."""
+
+from __future__ import annotations
+
+import pytest
+from pilots import OpenApp, feed, press_all, screen_text, settle, type_text, typed, until
+from textual.pilot import Pilot
+
+from gochat.tui.demo.scripted_client import ScriptedClient
+from gochat.tui.dialogs.pickers import ActionMenu
+from gochat.tui.input.emoji import with_emoji
+from gochat.tui.screens.chat import ChatScreen
+from gochat.tui.text.wrap import divided
+from gochat.tui.widgets.message_input import MessageInput
+
+pytestmark = pytest.mark.anyio
+
+
+def field(pilot: Pilot[None]) -> MessageInput:
+    return next(s for s in pilot.app.screen_stack if isinstance(s, ChatScreen)).composer.input
+
+
+def sent(client: ScriptedClient) -> list[str]:
+    return [request[2] for request in client.requests if request[0] == "send"]
+
+
+async def test_letters_go_to_the_composer_unless_they_are_a_command(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    client.say("#lobby", "mei", "hello")
+    async with open_app() as pilot:
+        await press_all(pilot, ["up", *"hi"])  # h is nothing there
+        assert field(pilot).text == "hi"
+        assert field(pilot).has_focus
+        feed(pilot, "\x1b[<0;60;10M\x1b[<0;60;10m")  # a click into the log
+        await press_all(pilot, [])
+        pilot.app.screen.query_one("#log").focus()
+        await pilot.pause()
+        await press_all(pilot, [*"re"])  # with a text r is no command
+        assert field(pilot).text == "hire"
+        pilot.app.screen.query_one("#conversations").focus()
+        await pilot.pause()
+        await type_text(pilot, "d?")
+        assert field(pilot).text == "hired?"
+        assert field(pilot).has_focus
+        await press_all(pilot, ["ctrl+l"])
+        assert field(pilot).text == ""
+        await press_all(pilot, ["ctrl+z"])
+        assert field(pilot).text == "hired?"
+        await press_all(pilot, ["ctrl+l", "up", "r", *"so"])
+        assert "replying to" in screen_text(pilot)
+        assert field(pilot).text == "so"
+
+
+async def test_a_text_too_long_for_one_message_becomes_several(
+    open_app: OpenApp, client: ScriptedClient
+) -> None:
+    lines = [f"line {number} {'x' * 90}" for number in range(100)]
+    async with open_app() as pilot:
+        await type_text(pilot, "\n".join(lines) + "\n")
+        await settle(pilot)
+        assert "Paste 100 lines?" in screen_text(pilot)
+        await press_all(pilot, ["y", "enter"])
+        assert isinstance(pilot.app.screen, ActionMenu)
+        assert "3 messages" in screen_text(pilot)
+        await press_all(pilot, ["enter"])
+        await until(pilot, lambda: len(sent(client)) == 3)
+        assert "\n".join(sent(client)).split("\n") == lines
+        assert field(pilot).text == ""
+
+
+async def test_enter_takes_what_a_popup_suggests(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await press_all(pilot, [*"hi @to", "enter"])
+        assert field(pilot).text == "hi @tomas "
+        assert not sent(client)
+        await press_all(pilot, ["enter", *"@mei", "enter"])  # a whole name is sent
+        assert sent(client) == ["hi @tomas ", "@mei"]
+        await press_all(pilot, [*"/away", "space", "enter"])  # what may follow is not taken
+        assert field(pilot).text == ""
+
+
+async def test_all_shortcodes_become_emoji(open_app: OpenApp, client: ScriptedClient) -> None:
+    async with open_app() as pilot:
+        await typed(pilot, "a :tada: and :heart:, not `:x:`")
+        assert sent(client) == ["a 🎉 and ❤️, not `:x:`"]
+
+
+def test_names_of_emoji_are_not_found_within_words_or_code() -> None:
+    assert with_emoji(":tada::heart:") == "🎉❤️"
+    for text in ("10:x:30", "a:x:", "`:x:`", "```\n:x:\n```", ":nothing:", ": x :"):
+        assert with_emoji(text) == text
+
+
+def test_texts_are_divided_at_lines_then_words_then_clusters() -> None:
+    assert divided("aaa bbb\nccc ddd eee", 8) == ["aaa bbb", "ccc ddd", "eee"]
+    assert divided("a" * 20, 8) == ["a" * 8, "a" * 8, "a" * 4]
+    assert divided("👩‍💻" * 3, 4) == ["👩‍💻"] * 3
+    assert divided("\n\nabc def\n\n", 4) == ["abc", "def"]
