@@ -94,6 +94,8 @@ def _compare(audiences: Sequence[AudienceApart], way: Way, rounds: int) -> list[
         for audience in (*audiences[turn:], *audiences[:turn]):
             if way.rate and audience.server.name == EACH:
                 continue  # one at a time it is the floor
+            if way.speakers > 1 and not audience.server.has_one_order:
+                continue  # the audience compares what all receive, byte by byte
             # Written singly, many in flight take as much longer each.
             fewer = 16 if audience.server.name == EACH and way.in_flight > 1 else 1
             found[audience.server.name].append(

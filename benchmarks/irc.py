@@ -158,6 +158,7 @@ logging:
 """
     arguments = ["run", "--conf"]
     with _irc(directory, "ergo", configuration, arguments, port, ["initdb", "--conf"]) as server:
+        server.has_one_order = False
         yield server
 
 

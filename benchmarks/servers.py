@@ -67,6 +67,8 @@ class Server(abc.ABC):
     #: What it sends must hold each message once; True if it also says when one is kept.
     acknowledges = False
     has_frames = True
+    #: Everybody receives what several people say at once in the same order.
+    has_one_order = True
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
