@@ -9,7 +9,7 @@ import pytest
 from gochat.client import Conversation, Person, Synchronised
 from gochat.client.convert import to_entry
 from gochat.protocol import messages as wire
-from gochat.tui.input import emoji, fuzzy
+from gochat.tui.input import commands, emoji, fuzzy
 from gochat.tui.input.completion import Sources, complete
 from gochat.tui.model.chat import ChatModel
 
@@ -130,3 +130,10 @@ def test_a_hostile_name_costs_no_time() -> None:
     for _ in range(100):
         fuzzy.match("a" * 40 + "b", "a" * 256)
     assert time.process_time() - start < 5.0  # exponential time would be for ever
+
+
+def test_every_name_of_a_command_is_whole(sources: Sources) -> None:
+    for command in commands.COMMANDS:
+        for name in (command.name, *command.aliases):
+            assert complete(f"/{name}", sources).is_whole
+    assert not complete("/devi", sources).is_whole

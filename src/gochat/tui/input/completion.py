@@ -29,13 +29,14 @@ class Completions:
     """What stands between `start` and the cursor can become one of the candidates.
 
     `automatic`: the popup comes by itself, not only when Tab is pressed. `usage` is a command that
-    is being written.
+    is being written. `is_whole`: it need not become any of them, as the other name of a command.
     """
 
     start: int
     candidates: Sequence[Candidate] = ()
     automatic: bool = False
     usage: str = ""
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,10 @@ def _command(before: str, sources: Sources) -> Completions:
             if c not in found and any(alias.startswith(word.casefold()) for alias in c.aliases)
         ]
         return Completions(
-            0, [Candidate(f"/{c.name} ", c.usage, c.text) for c in found], automatic=True
+            0,
+            [Candidate(f"/{c.name} ", c.usage, c.text) for c in found],
+            automatic=True,
+            is_whole=commands.find(word) is not None,
         )
     there = commands.argument_at(before)
     if there is None:

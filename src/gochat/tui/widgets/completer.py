@@ -83,8 +83,10 @@ class Completer:
             self._show(found)
             # A word that is complete is sent with Enter, although it could become a longer one;
             # and so is a command whose next argument was not begun.
-            self._field.is_suggesting = bool(word) and all(
-                _plain(candidate.text) != _plain(word) for candidate in found.candidates
+            self._field.is_suggesting = (
+                bool(word)
+                and not found.is_whole
+                and all(_plain(candidate.text) != _plain(word) for candidate in found.candidates)
             )
         else:
             self._hide()
