@@ -84,7 +84,7 @@ async def test_the_second_key_of_each_pair_finds_the_first_one_done(
 
         ahead._handle = noting
         await press_all(pilot, sequence)
-        # What comes by itself, such as a status that changes, reaches the panes now and then.
-        assert len(pending) < len(sequence) / 100, pending
+        # Now and then something that comes by itself reaches all panes at once.
+        assert len(pending) < len(sequence) / 20, (len(pending), len(sequence))
         assert handled == sequence
         assert Probe.keys_taken > len(actions)
