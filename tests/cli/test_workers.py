@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ async def test_each_worker_is_monitored_and_systemd_is_notified_once(
         manager.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "600000000")  # once: nobody reads meanwhile
-        port = free_port()
+        port = _ports_in_a_row(free_port)
         with supervised(nodes, f"--set=metrics.port={port}") as running:
             for number in range(COUNT):
                 await _is_ready(port + number)
@@ -151,6 +151,16 @@ async def test_each_worker_is_monitored_and_systemd_is_notified_once(
         while "STOPPING=1" not in seen:
             seen.update(manager.recv(4096).decode().splitlines())
     assert {"READY=1", "STATUS=serving with 1 workers", "WATCHDOG=1"} <= seen
+
+
+def _ports_in_a_row(free_port: Callable[[], int]) -> int:
+    """Return a free port that has a free one for each worker behind it."""
+    while True:
+        port = free_port()
+        with ExitStack() as stack, suppress(OSError):
+            for number in range(COUNT):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port + number))
+            return port
 
 
 async def _is_ready(port: int) -> None:
